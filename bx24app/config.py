@@ -1,0 +1,198 @@
+"""Every BX24APP_ variable: its default, its meaning, its check. Read once in `create_app`; nobody else reads the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+PREFIX = "BX24APP_"
+SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
+_RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800,28800"
+
+
+class ConfigError(Exception):
+    """A variable cannot be used. The message is one line: the variable, what it held (masked), what would do."""
+
+
+class Config(BaseModel):
+    """The configuration of one process. Field names are the variables in lower case."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    public_url: str = "http://127.0.0.1:8000"
+    """The https address under which Bitrix24 and Mango reach the app; no slash at its end."""
+    data_dir: Path = Path("./var")
+    database_url: str = ""
+    redis_url: str = ""
+    client_id: str = ""
+    client_secret: str = Field("", repr=False)
+    oauth_servers: tuple[str, ...] = ("https://oauth.bitrix.info", "https://oauth.bitrix24.tech")
+    """The only hosts that may ever see a client secret; the first is the default."""
+    mango_api_url: str = "https://app.mango-office.ru/vpbx/"
+    recording_hosts: tuple[str, ...] = ("app.mango-office.ru", "files.mango-office.ru")
+    secret_key: str = Field("", repr=False)
+    encryption_keys: tuple[str, ...] = Field((), repr=False)
+    allow_loopback: bool = False
+    private_portals: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    ca_bundle: Path | None = None
+    trusted_proxies: int = Field(0, ge=0, le=10)
+    recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
+    reconcile_seconds: int = Field(600, ge=0)
+    quiet_seconds: int = Field(120, ge=1)
+    workers: int = Field(0, ge=0, le=64)
+    worker_threads: int = Field(0, ge=0, le=256)
+    log_level: str = "INFO"
+    log_format: str = "console"
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("give an address such as https://calls.example.ru")
+        return value.rstrip("/")
+
+    @field_validator("oauth_servers")
+    @classmethod
+    def _servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("give at least one server such as https://oauth.bitrix.info")
+        for server in value:
+            parts = urlsplit(server)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+                raise ValueError("give servers such as https://oauth.bitrix.info, without a path")
+        return tuple(server.rstrip("/") for server in value)
+
+    @field_validator("mango_api_url")
+    @classmethod
+    def _mango(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("give an address such as https://app.mango-office.ru/vpbx/")
+        return value.rstrip("/") + "/"
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for key in value:
+            try:
+                Fernet(key)
+            except ValueError:
+                raise ValueError("give Fernet keys (32 bytes in url-safe base64), separated by commas") from None
+        return value
+
+    @field_validator("recording_retry")
+    @classmethod
+    def _retry(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or any(step < 0 for step in value):
+            raise ValueError(f"give seconds separated by commas, such as {_RETRY}")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+            raise ValueError("give DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return value.upper()
+
+    @field_validator("log_format")
+    @classmethod
+    def _format(cls, value: str) -> str:
+        if value not in {"console", "json"}:
+            raise ValueError("give console or json")
+        return value
+
+    @property
+    def outside_database(self) -> bool:
+        """Does the database lie outside the data directory, so that other machines may share it?"""
+        url = urlsplit(self.database_url)
+        if not url.scheme.startswith("sqlite"):
+            return bool(self.database_url)
+        return not Path(url.path[1:] or ".").resolve().is_relative_to(self.data_dir.resolve())
+
+
+_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "recording_retry"}
+_FLAGS = {"allow_loopback"}
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    """The configuration from the environment; generates keys in the data directory where none are given.
+
+    Raises:
+        ConfigError: a variable is wrong; the message is one line for the operator.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name in Config.model_fields:
+        raw = environ.get(PREFIX + name.upper(), "").strip()
+        if raw:
+            values[name] = _cut(name, raw)
+    values.update(overrides)
+    if "log_format" not in values and "INVOCATION_ID" in environ:
+        values["log_format"] = "json"  # systemd sets INVOCATION_ID: a process manager collects the lines
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, environ)) from None
+    return _completed(config)
+
+
+def _cut(name: str, raw: str) -> Any:
+    if name in _LISTS:
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if name in _FLAGS and raw not in {"0", "1"}:
+        raise ConfigError(f"{PREFIX}{name.upper()} is {raw!r}: give 0 or 1")
+    return raw
+
+
+def _one_line(error: ValidationError, environ: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]).upper()
+    held = "(hidden)" if name in SECRETS else repr(environ.get(PREFIX + name, ""))
+    return f"{PREFIX}{name} is {held}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _completed(config: Config) -> Config:
+    data = config.data_dir.resolve()
+    update: dict[str, Any] = {"data_dir": data}
+    if config.outside_database:
+        for name, wanted in (("secret_key", "SECRET_KEY"), ("encryption_keys", "ENCRYPTION_KEYS"), ("redis_url", "REDIS_URL")):
+            if not getattr(config, name):
+                raise ConfigError(
+                    f"{PREFIX}{wanted} is not set: it must be given where {PREFIX}DATABASE_URL points outside the data directory, "
+                    "since other machines share the database"
+                )
+    if not config.database_url:
+        update["database_url"] = f"sqlite:///{data / 'bx24app.sqlite'}"
+    elif config.database_url.startswith(("postgres://", "postgresql://")):
+        update["database_url"] = "postgresql+psycopg://" + config.database_url.partition("://")[2]
+    if not config.secret_key:
+        update["secret_key"] = _generated(data, "secret_key", lambda: secrets.token_urlsafe(48))
+    if not config.encryption_keys:
+        update["encryption_keys"] = tuple(
+            _generated(data, "encryption_keys", lambda: Fernet.generate_key().decode()).split(",")
+        )
+    return config.model_copy(update=update)
+
+
+def _generated(data: Path, name: str, make: Any) -> str:
+    """The key kept in the data directory, made on the first start. `O_EXCL` decides a race of two first starts."""
+    path = data / "keys" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{PREFIX}DATA_DIR is {str(data)!r}: {error.strerror}; give a directory that can be written") from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write(make())
+    return path.read_text().strip()

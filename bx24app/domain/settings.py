@@ -1,0 +1,132 @@
+"""The settings document (contract, section 6) as types. `bx24app.domain.document` turns text into these, or into every fault with its path.
+
+All types are frozen: a call pins the settings version that it began with, and many threads share one parsed document.
+Secrets are not here: they live, sealed, on the PBX's row.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Dialect = Literal["vpbx", "events"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+RecordingPolicy = Literal["upload", "never"]
+UserId = Annotated[int, Field(gt=0)]
+Number = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+PbxKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,20}$")]
+Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+
+
+class Frozen(BaseModel):
+    """Base of all parts: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Portal(Frozen):
+    default_user_id: UserId = 1
+    """Answers for a call that maps to nobody."""
+    timezone: str = "Europe/Moscow"
+
+
+class Recordings(Frozen):
+    attach: RecordingPolicy = "upload"
+    min_seconds: Annotated[int, Field(ge=0)] = 0
+    """A talk shorter than this gets no recording attached."""
+
+
+class Calls(Frozen):
+    """What a call makes where no rule matches, and how cards, transfers and recordings behave."""
+
+    answered: Literal["lead", "contact", "nothing"] = "lead"
+    missed: Literal["lead", "activity", "nothing"] = "lead"
+    outgoing: Literal["lead", "contact", "nothing"] = "nothing"
+    transfer_responsible: Literal["created", "always", "never"] = "created"
+    card: Literal["ring", "answer", "never"] = "ring"
+    hidden_number: Literal["placeholder", "skip"] = "placeholder"
+    internal_calls: Literal["skip", "log"] = "skip"
+    recordings: Recordings = Recordings()
+
+
+class Responsible(Frozen):
+    """Who answers for a line's clients: `first` takes the first of `users`, `round_robin` one after another."""
+
+    users: tuple[UserId, ...] = ()
+    strategy: Literal["round_robin", "first"] = "round_robin"
+
+
+class Hours(Frozen):
+    """One block of working hours. `to` is exclusive; a block may end at 24:00 and may cross midnight (`to` < `from`)."""
+
+    days: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri")
+    from_: Clock = Field("09:00", alias="from")
+    to: Clock = "18:00"
+    timezone: str | None = None
+    """IANA name; None: the portal's."""
+    holidays: tuple[date, ...] = ()
+
+
+class Line(Frozen):
+    number: Number
+    """As the PBX names it."""
+    line_number: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)] | None = None
+    """LINE_NUMBER in Bitrix24; None: `number`."""
+    name: str = ""
+    responsible: Responsible = Responsible()
+    working_hours: tuple[Hours, ...] = ()
+    """Empty: always open."""
+    callback_to: str | None = None
+    recordings: RecordingPolicy | None = None
+    """Over `calls.recordings.attach`; None: as there."""
+
+    @property
+    def bitrix_number(self) -> str:
+        """LINE_NUMBER as Bitrix24 knows this line."""
+        return self.line_number or self.number
+
+
+class Employee(Frozen):
+    extension: Annotated[str, StringConstraints(min_length=1, max_length=32, strip_whitespace=True)]
+    user_id: UserId
+    numbers: tuple[Number, ...] = ()
+    """Mobiles of the same person: a leg to or from one of them is this employee's."""
+    recordings: RecordingPolicy | None = None
+
+
+class Pbx(Frozen):
+    key: PbxKey
+    name: str = ""
+    dialects: tuple[Dialect, ...] = ("vpbx",)
+    default_user_id: UserId | None = None
+    lines: tuple[Line, ...] = ()
+    employees: tuple[Employee, ...] = ()
+
+    @cached_property
+    def by_extension(self) -> dict[str, Employee]:
+        return {employee.extension: employee for employee in self.employees}
+
+
+class Rule(Frozen):
+    """One rule; `when` and `do` are checked and carried out by `bx24app.domain.rules`."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    when: dict[str, Any] = Field(default_factory=dict)
+    do: tuple[dict[str, Any], ...] = ()
+
+
+class Settings(Frozen):
+    """One portal's whole document."""
+
+    version: Literal[1] = 1
+    portal: Portal = Portal()
+    calls: Calls = Calls()
+    pbxs: tuple[Pbx, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def by_key(self) -> dict[str, Pbx]:
+        return {pbx.key: pbx for pbx in self.pbxs}

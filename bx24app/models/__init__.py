@@ -1,0 +1,24 @@
+"""The tables. Two of them are the truth: `Notification` (inbox: what was said to us) and `Delivery` (outbox: what we say, and the answer)."""
+
+from bx24app.models.base import Base, Moment, db, utcnow
+from bx24app.models.calls import Call, Delivery, Notification, Recording
+from bx24app.models.portals import Audit, Grant, LineCounter, Pbx, Portal, PortalUser, Registration, SettingsVersion
+
+__all__ = [
+    "Audit",
+    "Base",
+    "Call",
+    "Delivery",
+    "Grant",
+    "LineCounter",
+    "Moment",
+    "Notification",
+    "Pbx",
+    "Portal",
+    "PortalUser",
+    "Recording",
+    "Registration",
+    "SettingsVersion",
+    "db",
+    "utcnow",
+]

@@ -1,0 +1,173 @@
+"""Tables of the calls: inbox, journal, outbox, recordings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bx24app.models.base import Base, BigId, Document, Moment, utcnow
+
+
+class Notification(Base):
+    """The inbox: one thing said to us, by a PBX (`pbx_id` set) or by the portal (`pbx_id` 0), as it came. Stored before the 200.
+
+    `dedup_key` is unique per sender: a repeated notification is not stored twice, so nothing behind this table sees it.
+    """
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        UniqueConstraint("portal_id", "pbx_id", "dedup_key"),
+        Index("ix_notification_entry", "portal_id", "pbx_id", "entry_id"),
+        Index("ix_notification_new", "portal_id", "id", postgresql_where=text("state = 'new'"), sqlite_where=text("state = 'new'")),
+        Index("ix_notification_received_at", "received_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int]
+    pbx_id: Mapped[int]
+    """0: from the portal (Bitrix24's events)."""
+    dialect: Mapped[str]
+    """vpbx, events, statistics, bitrix24."""
+    name: Mapped[str]
+    """`events/call`, `call_end`, `ONEXTERNALCALLSTART` …"""
+    entry_id: Mapped[str | None]
+    """The call it belongs to; None where only a command id joins it."""
+    command_id: Mapped[str | None]
+    dedup_key: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    """The raw JSON text, tokens removed."""
+    state: Mapped[str] = mapped_column(default="new")
+    """new, handled, rejected (stored for the journal, never folded)."""
+    reason: Mapped[str | None]
+    received_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+class Call(Base):
+    """The journal: one conversation. Columns are the result of the last fold; `facts` is what rules may read later without the portal."""
+
+    __tablename__ = "call"
+    __table_args__ = (
+        UniqueConstraint("pbx_id", "entry_id"),
+        Index("ix_call_portal_started", "portal_id", "started_at", "id"),
+        Index("ix_call_portal_client", "portal_id", "client_number"),
+        Index("ix_call_due", "portal_id", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")),
+        Index("ix_call_command", "portal_id", "command_id", postgresql_where=text("command_id IS NOT NULL"), sqlite_where=text("command_id IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int]
+    pbx_id: Mapped[int]
+    pbx_key: Mapped[str]
+    entry_id: Mapped[str]
+    """The PBX's id; of a click that has no leg yet, `click:<command id>`."""
+    command_id: Mapped[str | None]
+    """Our own Mango command, of a click-to-call or form callback."""
+    settings_version_id: Mapped[int | None]
+    """The settings with which the call began."""
+    visible: Mapped[bool] = mapped_column(default=True)
+    """False: an internal call under `internal_calls: skip`."""
+    state: Mapped[str] = mapped_column(default="open")
+    """open, finished, dead."""
+    direction: Mapped[str] = mapped_column(default="in")
+    line_number: Mapped[str | None]
+    client_number: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    answered_at: Mapped[datetime | None] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    talk_seconds: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[str | None]
+    reason: Mapped[int | None]
+    """The PBX's code of the end."""
+    user_id: Mapped[int | None]
+    users: Mapped[list[int]] = mapped_column(Document, default=list)
+    responsible_id: Mapped[int | None]
+    bitrix_call_id: Mapped[str | None]
+    crm: Mapped[list[dict[str, Any]]] = mapped_column(Document, default=list)
+    activity_id: Mapped[int | None]
+    continues: Mapped[str | None]
+    rule: Mapped[str | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    problem: Mapped[str | None]
+    """One sentence for the journal where something went wrong."""
+    due_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When the fold wants to be asked again by itself (Tick); None: only a notification or an answer changes anything."""
+    heard_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    """When its last notification arrived."""
+    updated_at: Mapped[datetime] = mapped_column(Moment, default=utcnow, onupdate=utcnow)
+
+
+class Delivery(Base):
+    """The outbox: one command on its way. The intent is here before a request leaves, the answer right after.
+
+    Order within a call is `id`; `key` is stable, so the same decision made twice is one row.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("call_id", "key"),
+        Index("ix_delivery_open", "portal_id", "call_id", "id", postgresql_where=text("state IN ('waiting', 'sent')"), sqlite_where=text("state IN ('waiting', 'sent')")),
+        Index("ix_delivery_dead", "portal_id", "id", postgresql_where=text("state = 'dead'"), sqlite_where=text("state = 'dead'")),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int]
+    call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    kind: Mapped[str]
+    """Class name of the command."""
+    command: Mapped[dict[str, Any]] = mapped_column(Document)
+    state: Mapped[str] = mapped_column(default="waiting")
+    """waiting, sent (a request left, its answer is not stored yet), done, dead (refused, see `reason`)."""
+    uncertain: Mapped[bool] = mapped_column(default=False)
+    """A request left and its answer was lost: look before repeating."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None] = mapped_column(Moment)
+    """Not before; None: at once."""
+    sent_at: Mapped[datetime | None] = mapped_column(Moment)
+    done_at: Mapped[datetime | None] = mapped_column(Moment)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    code: Mapped[str | None]
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+class Recording(Base):
+    """One recording of a call, from the first word of it to the file in Bitrix24."""
+
+    __tablename__ = "recording"
+    __table_args__ = (
+        UniqueConstraint("call_id", "recording_id"),
+        Index("ix_recording_due", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")),
+        Index("ix_recording_portal_id", "portal_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int]
+    call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
+    recording_id: Mapped[str]
+    part: Mapped[int] = mapped_column(default=1)
+    """1: the call's own (its last talker's); 2, 3 …: on a portal call of its own."""
+    user_id: Mapped[int | None]
+    seconds: Mapped[int] = mapped_column(default=0)
+    bitrix_call_id: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default="waiting")
+    """waiting, attached, none (too short, off, by mail only), lost (the plan ended without success)."""
+    url: Mapped[str | None] = mapped_column(Text)
+    """Only of the short dialect: a link good for 24 h."""
+    noticed_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When the notice came that made it fetchable; the retry plan and the lag count from here."""
+    tries: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None] = mapped_column(Moment)
+    """Next try; None: not before the call is finished, or ended for good."""
+    claimed_at: Mapped[datetime | None] = mapped_column(Moment)
+    """A worker is at it since."""
+    attempted: Mapped[bool] = mapped_column(default=False)
+    """An upload left and its answer was lost: look whether the portal has the file before sending it again."""
+    file_name: Mapped[str | None]
+    file_id: Mapped[int | None]
+    attached_at: Mapped[datetime | None] = mapped_column(Moment)
+    lag_seconds: Mapped[float | None]
+    problem: Mapped[str | None]

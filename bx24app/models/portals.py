@@ -1,0 +1,177 @@
+"""Tables of the tenant: portal, grant, registration, PBX, settings versions, users, audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from bx24app.models.base import Base, BigId, Document, Moment, utcnow
+from bx24app.sealed import Sealed
+
+
+class Registration(Base):
+    """One application as Bitrix24 knows it: the marketplace's, or one portal's local one (`bx24app apps add`)."""
+
+    __tablename__ = "registration"
+
+    client_id: Mapped[str] = mapped_column(primary_key=True)
+    client_secret: Mapped[str] = mapped_column(Sealed)
+    name: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+class Portal(Base):
+    """One Bitrix24 account: the tenant. Its key is `member_id`; its domain may change at any time."""
+
+    __tablename__ = "portal"
+    __table_args__ = (Index("ix_portal_probe_at", "probe_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    member_id: Mapped[str] = mapped_column(unique=True)
+    domain: Mapped[str]
+    """Host (and port) as the auth server names it."""
+    client_endpoint: Mapped[str]
+    """REST base, `https://HOST/rest/`, verified, never from a browser."""
+    server_endpoint: Mapped[str]
+    """Base of this tenant's OAuth server; always one of BX24APP_OAUTH_SERVERS."""
+    client_id: Mapped[str]
+    """The registration under which the app is installed."""
+    application_token: Mapped[str | None] = mapped_column(Sealed)
+    """Proves Bitrix24's events; None until installation told it."""
+    state: Mapped[str] = mapped_column(default="pending")
+    """pending (page not finished), active, paused (by an administrator), needs_admin (see `trouble`), removed."""
+    state_before: Mapped[str | None]
+    """Where `paused` or `needs_admin` returns to."""
+    trouble: Mapped[str | None]
+    """Code of what an administrator must mend while `needs_admin` (PAYMENT_REQUIRED, invalid_grant …)."""
+    trouble_at: Mapped[datetime | None] = mapped_column(Moment)
+    probe_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When a `needs_admin` portal is asked again by itself."""
+    scopes: Mapped[str] = mapped_column(default="")
+    """Granted scopes, comma list."""
+    license: Mapped[str] = mapped_column(default="")
+    crm_mode: Mapped[int] = mapped_column(default=1)
+    """crm.settings.mode.get: 1 classic (leads), 2 simple (no leads)."""
+    looked_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When licence, mode and users were last read (daily)."""
+    lang: Mapped[str] = mapped_column(default="ru")
+    settings_version_id: Mapped[int | None]
+    installed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    installed_by: Mapped[int | None]
+    removed_at: Mapped[datetime | None] = mapped_column(Moment)
+    purge_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When the personal data of a removed portal goes."""
+
+    grant: Mapped[Grant | None] = relationship(back_populates="portal", uselist=False)
+    pbxs: Mapped[list[Pbx]] = relationship(back_populates="portal", order_by="Pbx.position")
+
+
+class Grant(Base):
+    """The background identity: the installing administrator's token pair. Openings by others never replace it."""
+
+    __tablename__ = "grant"
+
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int]
+    access_token: Mapped[str] = mapped_column(Sealed)
+    refresh_token: Mapped[str] = mapped_column(Sealed)
+    expires_at: Mapped[datetime] = mapped_column(Moment)
+    refreshed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    generation: Mapped[int] = mapped_column(default=1)
+    """Counts refreshes: who holds an older generation looks again instead of refreshing a second time."""
+
+    portal: Mapped[Portal] = relationship(back_populates="grant")
+
+
+class Pbx(Base):
+    """One Mango product of a portal. What it is called and how it is routed is in the settings document; here is what must not be there."""
+
+    __tablename__ = "pbx"
+    __table_args__ = (UniqueConstraint("portal_id", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    position: Mapped[int] = mapped_column(default=0)
+    """Place in the document; the first PBX answers for click-to-call without a line."""
+    hook_key: Mapped[str] = mapped_column(unique=True)
+    """Unguessable part of the hook address (128 bits or more)."""
+    old_hook_key: Mapped[str | None] = mapped_column(unique=True)
+    old_hook_until: Mapped[datetime | None] = mapped_column(Moment)
+    dialects: Mapped[str] = mapped_column(default="vpbx")
+    """Comma list: vpbx, events."""
+    api_key: Mapped[str | None] = mapped_column(Sealed)
+    api_salt: Mapped[str | None] = mapped_column(Sealed)
+    removed_at: Mapped[datetime | None] = mapped_column(Moment)
+    """Gone from the document; calls under way still end, the hook answers 404."""
+    last_notification_at: Mapped[datetime | None] = mapped_column(Moment)
+    refused_count: Mapped[int] = mapped_column(default=0)
+    """Notifications with a wrong key or signature since the last good one."""
+    refused_since: Mapped[datetime | None] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+    portal: Mapped[Portal] = relationship(back_populates="pbxs")
+
+
+class SettingsVersion(Base):
+    """One saved state of a portal's settings document, without secrets. Never changed: history, undo, and what running calls pin."""
+
+    __tablename__ = "settings_version"
+    __table_args__ = (UniqueConstraint("portal_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    document: Mapped[dict[str, Any]] = mapped_column(Document)
+    author: Mapped[int | None]
+    """User id at the portal; None: the command line."""
+    source: Mapped[str] = mapped_column(default="cli")
+    """cli, frame, install, rollback."""
+    note: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+class PortalUser(Base):
+    """Last good answer of `user.get`: names for pages, and who is active. An empty or shrunken answer never deletes rows."""
+
+    __tablename__ = "portal_user"
+
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    active: Mapped[bool] = mapped_column(default=True)
+    name: Mapped[str] = mapped_column(default="")
+    email: Mapped[str] = mapped_column(default="")
+    inner_number: Mapped[str] = mapped_column(default="")
+    phones: Mapped[list[str]] = mapped_column(Document, default=list)
+    seen_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+class LineCounter(Base):
+    """Round robin of a line's responsible users, fair over all workers: each pick is one atomic increment."""
+
+    __tablename__ = "line_counter"
+
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    line: Mapped[str] = mapped_column(primary_key=True)
+    """`<pbx key>:<line number>`."""
+    picks: Mapped[int] = mapped_column(default=0)
+
+
+class Audit(Base):
+    """Append-only: who did what. `what` is a short verb, `facts` never holds a secret."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_portal_id_at", "portal_id", "at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int | None]
+    at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    user_id: Mapped[int | None]
+    source: Mapped[str]
+    """cli, frame, event, system."""
+    address: Mapped[str] = mapped_column(default="")
+    what: Mapped[str]
+    facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
