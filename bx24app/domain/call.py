@@ -1,0 +1,97 @@
+"""The call: what the portal shall be told, given what the PBX told and what the portal answered so far.
+
+`decide` is pure and is asked again after every notification, answer or tick. It compares what should be (contract, section 7)
+with the ledger of what was already told, and returns only what is missing. So duplicates, late arrivals, replays and back-fill
+need no code of their own: the same facts give the same decision, and a decision already made is in the ledger.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bx24app.domain import cards, ends, records, tapes
+from bx24app.domain.commands import Register
+from bx24app.domain.ledger import Ledger
+from bx24app.domain.legs import Entry
+from bx24app.domain.routing import Policy
+from bx24app.domain.view import Clock, End, Known, View, external_id
+
+
+def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Known) -> Decision:
+    """What the portal has still to be told of this call."""
+    view = View(entry, policy, ledger, clock, known)
+    end = ends.end_of(view)
+    if view.silent:
+        return Decision((), None if end.complete else end.due, False, (), _journal(view, end))
+    if policy.wants_pick(view.line) and known.pick is None and _pick_matters(view, end):
+        return Decision((), end.due, True, (), _journal(view, end))
+    before = len(ledger)
+    _register(view, end)
+    cards.follow(view, end)
+    records.make(view, end)
+    ends.finish(view, end)
+    records.settle(view, end)
+    plans = tapes.plan(view, end)
+    commands = tuple(item.command for item in list(ledger)[before:])
+    return Decision(commands, None if end.complete else end.due, False, plans, _journal(view, end))
+
+
+def _pick_matters(view: View, end: End) -> bool:
+    """Draw a place only when the responsible is about to be used: a drawn and unused place would make the turns unfair."""
+    return end.complete or records.decided(view, end) not in (None, "nothing")
+
+
+def _register(view: View, end: End) -> None:
+    """When the first person rings; a call that reaches nobody, at its end, without a card."""
+    if view.ledger.register() is not None or not (view.entry.rings or end.complete):
+        return
+    rung = [user for ring in view.entry.rings if (user := view.policy.user_of(ring.employee)) is not None]
+    user = rung[0] if rung else view.policy.default_user
+    if end.complete and not rung:
+        user = end.user
+    wanted = cards.wanted(view, end)
+    show = bool(wanted)
+    if show:
+        user = wanted[0]
+    view.ledger.add(
+        Register(
+            key=view.ledger.next_key("register", Register),
+            user_id=user,
+            number=view.number,
+            type={"in": 2, "out": 1, "callback": 4}[view.direction],
+            started_at=view.entry.started_at,
+            line=view.policy.line_number(view.raw_line),
+            external_id=view.external_id,
+            create=records.decided(view, end) == "lead" and view.client is not None,
+            show=show,
+        )
+    )
+
+
+def _moment(at: int | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def _journal(view: View, end: End) -> dict[str, Any]:
+    entry, policy = view.entry, view.policy
+    talked = [user for talk in entry.talks if (user := policy.user_of(talk.employee)) is not None]
+    return {
+        "direction": view.direction,
+        "line_number": policy.line_number(view.raw_line),
+        "client_number": view.client,
+        "started_at": _moment(entry.started_at),
+        "answered_at": _moment(entry.talk_at),
+        "ended_at": _moment(entry.ended_at) if end.complete else None,
+        "talk_seconds": entry.talk_seconds,
+        "outcome": end.outcome if end.complete else None,
+        "reason": entry.reason or None,
+        "user_id": end.user if end.complete and entry.direction != "internal" else (talked[-1] if talked else None),
+        "users": list(dict.fromkeys(talked)),
+        "responsible_id": end.responsible if end.complete and entry.direction != "internal" else None,
+        "visible": entry.direction != "internal" or policy.calls.internal_calls == "log",
+        "complete": end.complete,
+    }
+
+
+__all__ = ["Clock", "Decision", "Known", "View", "decide", "external_id"]

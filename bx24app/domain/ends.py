@@ -1,0 +1,122 @@
+"""How a call ends: is it over, how did it end, whose was it; and the one `Finish`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bx24app.domain import records
+from bx24app.domain.commands import Finish, HideCard, ReadClient
+from bx24app.domain.view import SETTLE_SECONDS, End, View
+
+
+def end_of(view: View) -> End:
+    """What can be said of the end now; `user` and `responsible` are the best present knowledge while the call goes on."""
+    entry, policy = view.entry, view.policy
+    complete, due = _complete(view)
+    answered = entry.talk_at is not None
+    outcome: Literal["answered", "missed", "failed"] | None = None
+    if complete:
+        outcome = "answered" if answered else ("missed" if entry.direction == "in" else "failed")
+    line_user = policy.line_responsible(view.line, view.known.pick)
+    talkers = [user for talk in entry.talks if (user := policy.user_of(talk.employee)) is not None]
+    if answered:
+        user = (talkers[-1] if talkers else _named_talker(view)) or policy.default_user
+    elif entry.direction == "in":
+        user = line_user or policy.default_user
+    else:
+        user = _caller(view) or policy.default_user
+    transferred_to = talkers[-1] if len(set(talkers)) > 1 and talkers[-1] != talkers[0] else None
+    mode = policy.calls.transfer_responsible
+    if transferred_to is not None and mode != "never":
+        responsible = transferred_to
+    elif line_user is not None:
+        responsible = line_user
+    else:
+        responsible = talkers[0] if mode == "never" and talkers else user
+    return End(complete, due, answered, outcome, user, responsible, transferred_to)
+
+
+def _complete(view: View) -> tuple[bool, float | None]:
+    """(is it over, else when to ask again)."""
+    entry, clock = view.entry, view.clock
+    if entry.ended is not None:
+        if _consistent(view):
+            return True, None
+        until = (clock.heard_end if clock.heard_end is not None else clock.heard) + SETTLE_SECONDS
+        return clock.now >= until, until
+    if entry.legs and entry.all_ended:
+        until = clock.heard + view.policy.quiet_seconds
+        return clock.now >= until, until
+    return False, None
+
+
+def _consistent(view: View) -> bool:
+    """Has every leg seen ended, and do the legs show the talk that the summary names?"""
+    entry = view.entry
+    if not entry.all_ended or entry.ended is None:
+        return False
+    if not entry.ended.talk_at:
+        return not entry.talks
+    if entry.direction == "internal":
+        return bool(entry.legs)
+    if not entry.talks:
+        return False
+    named = _named(view)
+    return named is None or any(talk.employee.extension == named for talk in entry.talks)
+
+
+def _named(view: View) -> str | None:
+    """The extension that the summary names as the talker."""
+    ended = view.entry.ended
+    if ended is None:
+        return None
+    party = ended.callee if ended.direction == "in" else ended.caller
+    found = view.policy.employee(party)
+    return found.extension if found else None
+
+
+def _named_talker(view: View) -> int | None:
+    ended = view.entry.ended
+    if ended is None:
+        return None
+    party = view.policy.employee(ended.callee if ended.direction == "in" else ended.caller)
+    return view.policy.user_of(party) if party else None
+
+
+def _caller(view: View) -> int | None:
+    """Who tried to reach the client: the first person rung or dialling, else the summary's."""
+    for ring in view.entry.rings:
+        user = view.policy.user_of(ring.employee)
+        if user is not None:
+            return user
+    return _named_talker(view)
+
+
+def finish(view: View, end: End) -> None:
+    """Once, when the call is over and what it makes in the CRM has been asked for. Cards of all others are hidden before it."""
+    if not end.complete or view.ledger.finish() is not None or view.ledger.register() is None:
+        return
+    if not records.settled(view, end):
+        return
+    others = sorted(view.ledger.shown() - {end.user})
+    if others:
+        view.ledger.add(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(others)))
+    reason = view.entry.reason
+    if end.answered:
+        status, words = "200", ""
+    else:
+        status = "304" if view.entry.direction == "in" else view.policy.words.failed_status(reason)
+        words = view.policy.words.reason(reason) if reason else ""
+    view.ledger.add(
+        Finish(
+            key=view.ledger.next_key("finish", Finish),
+            user_id=end.user,
+            seconds=view.entry.talk_seconds,
+            status=status,
+            reason=words,
+            number=view.number,
+        )
+    )
+    client = records.client_record(view)
+    if client is not None and view.client is not None:
+        view.ledger.add(ReadClient(key="read-client", record=client, number=view.client))

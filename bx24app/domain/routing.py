@@ -1,0 +1,129 @@
+"""Who is who: extension -> user, line -> responsible. The settings document as the fold sees it for one PBX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bx24app.domain import phone
+from bx24app.domain.events import Party
+from bx24app.domain.settings import Calls, Line, Pbx, Settings
+
+
+@dataclass(frozen=True)
+class Words:
+    """Sentences that only the edges know: what a PBX's code means. Handed in, so that the fold stays pure."""
+
+    reason: Callable[[int], str]
+    """Code of the PBX -> words in the portal's language."""
+    failed_status: Callable[[int], str]
+    """Code of an unanswered outgoing call -> STATUS_CODE of Bitrix24."""
+    title: Callable[[str, str], str]
+    """(what: in, out, missed, todo; number) -> title of what a call makes."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one call is decided by: pinned settings, its PBX, the portal's CRM mode, users known to be dismissed."""
+
+    settings: Settings
+    pbx: Pbx
+    words: Words
+    crm_mode: int = 1
+    dismissed: frozenset[int] = frozenset()
+    quiet_seconds: int = 120
+    todo_minutes: int = 30
+    extra: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> Calls:
+        return self.settings.calls
+
+    @cached_property
+    def _mobiles(self) -> dict[str, str]:
+        """Normal form of a mobile -> extension."""
+        return {
+            normal: employee.extension
+            for employee in self.pbx.employees
+            for number in employee.numbers
+            if (normal := phone.normal(number))
+        }
+
+    def employee(self, party: Party) -> Party | None:
+        """The employee behind a party: by extension, by a mobile of the mapping, else by a device's ``sip:`` address."""
+        if party.extension:
+            return Party(extension=party.extension)
+        if not party.number:
+            return None
+        normal = phone.normal(party.number)
+        if normal is None:
+            return Party(number=party.number) if party.number.lower().startswith("sip:") else None
+        extension = self._mobiles.get(normal)
+        return Party(extension=extension) if extension else None
+
+    def user_of(self, party: Party) -> int | None:
+        """The user whom the mapping names for this employee; None where it names none (or one who was dismissed).
+
+        An extension unknown here and known in exactly one other PBX of the portal is looked up there: an office may
+        hand a client to a colleague of another one.
+        """
+        if not party.extension:
+            return None
+        own = self.pbx.by_extension.get(party.extension)
+        if own is None:
+            others = [
+                found
+                for pbx in self.settings.pbxs
+                if pbx.key != self.pbx.key and (found := pbx.by_extension.get(party.extension))
+            ]
+            own = others[0] if len(others) == 1 else None
+        if own is None or own.user_id in self.dismissed:
+            return None
+        return own.user_id
+
+    @cached_property
+    def default_user(self) -> int:
+        """Answers where nobody else does: the PBX's default, else the portal's."""
+        wanted = self.pbx.default_user_id
+        if wanted and wanted not in self.dismissed:
+            return wanted
+        return self.settings.portal.default_user_id
+
+    def line(self, raw: str | None) -> Line | None:
+        """The line of this PBX that a notification names, with or without plus, as number or as ``sip:`` address."""
+        if not raw:
+            return None
+        return self._lines.get(phone.digits(raw) or raw) or self._lines.get(raw)
+
+    @cached_property
+    def _lines(self) -> dict[str, Line]:
+        found: dict[str, Line] = {}
+        for line in self.pbx.lines:
+            found[line.number] = line
+            if phone.digits(line.number):
+                found.setdefault(phone.digits(line.number), line)
+        return found
+
+    def line_number(self, raw: str | None) -> str | None:
+        """LINE_NUMBER: the line's; a line that the document does not name goes as the PBX names it (50 characters at most)."""
+        line = self.line(raw)
+        return line.bitrix_number if line else (raw[:50] if raw else None)
+
+    def line_responsible(self, line: Line | None, pick: int | None) -> int | None:
+        """The line's responsible by its strategy; `pick` is this call's place in the round robin.
+
+        Returns None where the line has no users. Dismissed ones are passed over.
+        """
+        if line is None:
+            return None
+        users = [user for user in line.responsible.users if user not in self.dismissed]
+        if not users:
+            return None
+        if line.responsible.strategy == "first" or pick is None:
+            return users[0]
+        return users[pick % len(users)]
+
+    def wants_pick(self, line: Line | None) -> bool:
+        """Does this line take turns, so that a place in the round robin must be drawn?"""
+        return line is not None and line.responsible.strategy == "round_robin" and len(line.responsible.users) > 1

@@ -1,0 +1,133 @@
+"""One call with all that decides about it: what the PBX told, the policy, what the portal was told, and when it is now."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bx24app.domain import phone
+from bx24app.domain.ledger import Ledger
+from bx24app.domain.legs import Entry
+from bx24app.domain.routing import Policy
+from bx24app.domain.settings import Line
+
+SETTLE_SECONDS = 10
+"""How long a summary waits for legs that it names or that have not ended (contract, section 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Arrival times, ours (epoch seconds): `now`, when the last notification came, when the summary came."""
+
+    now: float
+    heard: float
+    heard_end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a call besides its notifications."""
+
+    entry_id: str
+    pick: int | None = None
+    """Its place in the line's round robin, once drawn."""
+    form_callback: bool = False
+    quiet: bool = False
+    """No card: the call is told late (reconciliation, back-fill)."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """recording_id -> part, of recordings that already have their place."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One call with all that decides about it; passed to the parts of the decision."""
+
+    entry: Entry
+    policy: Policy
+    ledger: Ledger
+    clock: Clock
+    known: Known
+
+    @property
+    def line(self) -> Line | None:
+        return self.policy.line(self.raw_line)
+
+    @property
+    def raw_line(self) -> str | None:
+        """The line as the PBX names it; the short dialect may leave it out, then it is the PBX's first."""
+        if self.entry.line or self.entry.direction == "internal":
+            return self.entry.line
+        if "events" in self.policy.pbx.dialects and self.policy.pbx.lines:
+            return self.policy.pbx.lines[0].number
+        return None
+
+    @property
+    def client(self) -> str | None:
+        """E.164; None: anonymous."""
+        return phone.normal(self.entry.client)
+
+    @property
+    def number(self) -> str:
+        """PHONE_NUMBER."""
+        return self.client or phone.PLACEHOLDER
+
+    @property
+    def direction(self) -> Literal["in", "out", "internal", "callback"]:
+        return "callback" if self.known.form_callback else self.entry.direction
+
+    @property
+    @dataclass(frozen=True, slots=True)
+class End:
+    """`user` is the talker (finish's USER_ID), `responsible` gets the CRM records. Both are final once `complete`."""
+
+    complete: bool
+    due: float | None
+    answered: bool
+    outcome: Literal["answered", "missed", "failed"] | None
+    user: int
+    responsible: int
+    transferred_to: int | None
+    """The mapped user to whom a completed transfer handed the client."""
+
+
+def external_id(self) -> str:
+        return external_id(self.policy.pbx.key, self.known.entry_id)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
+        if self.entry.direction == "internal":
+            return True
+        return self.client is None and self.policy.calls.hidden_number == "skip"
+
+
+def external_id(self) -> str:
+        return external_id(self.policy.pbx.key, self.known.entry_id)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
+        if self.entry.direction == "internal":
+            return True
+        return self.client is None and self.policy.calls.hidden_number == "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`commands` are new, in order. `due`: ask again at that time (our epoch) even if nothing comes. `journal`: column values."""
+
+    commands: tuple[AnyCommand, ...]
+    due: float | None
+    wants_pick: bool
+    tapes: tuple[tapes.Tape, ...]
+    journal: dict[str, Any]
+
+
+def external_id(pbx_key: str, entry_id: str) -> str:
+    """EXTERNAL_CALL_ID: `<pbx key>:<entry_id>`, at most 64 characters (then a digest takes the entry's place)."""
+    plain = f"{pbx_key}:{entry_id}"
+    if len(plain) <= 64:
+        return plain
+    digest = hashlib.sha256(entry_id.encode()).hexdigest()
+    return f"{pbx_key}:{digest}"[:64]
