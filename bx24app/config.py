@@ -164,7 +164,11 @@ def _completed(config: Config) -> Config:
     data = config.data_dir.resolve()
     update: dict[str, Any] = {"data_dir": data}
     if config.outside_database:
-        for name, wanted in (("secret_key", "SECRET_KEY"), ("encryption_keys", "ENCRYPTION_KEYS"), ("redis_url", "REDIS_URL")):
+        for name, wanted in (
+            ("secret_key", "SECRET_KEY"),
+            ("encryption_keys", "ENCRYPTION_KEYS"),
+            ("redis_url", "REDIS_URL"),
+        ):
             if not getattr(config, name):
                 raise ConfigError(
                     f"{PREFIX}{wanted} is not set: it must be given where {PREFIX}DATABASE_URL points outside the data directory, "
@@ -192,7 +196,9 @@ def _generated(data: Path, name: str, make: Any) -> str:
     except FileExistsError:
         return path.read_text().strip()
     except OSError as error:
-        raise ConfigError(f"{PREFIX}DATA_DIR is {str(data)!r}: {error.strerror}; give a directory that can be written") from None
+        raise ConfigError(
+            f"{PREFIX}DATA_DIR is {str(data)!r}: {error.strerror}; give a directory that can be written"
+        ) from None
     with os.fdopen(descriptor, "w") as file:
         file.write(make())
     return path.read_text().strip()

@@ -7,15 +7,27 @@ need no code of their own: the same facts give the same decision, and a decision
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bx24app.domain import cards, ends, records, tapes
-from bx24app.domain.commands import Register
+from bx24app.domain.commands import AnyCommand, Register
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy
 from bx24app.domain.view import Clock, End, Known, View, external_id
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`commands` are new, in order. `due`: ask again at that time (our epoch) even if nothing comes. `journal`: column values."""
+
+    commands: tuple[AnyCommand, ...]
+    due: float | None
+    wants_pick: bool
+    tapes: tuple[tapes.Tape, ...]
+    journal: dict[str, Any]
 
 
 def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Known) -> Decision:

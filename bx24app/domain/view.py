@@ -77,32 +77,7 @@ class View:
         return "callback" if self.known.form_callback else self.entry.direction
 
     @property
-    @dataclass(frozen=True, slots=True)
-class End:
-    """`user` is the talker (finish's USER_ID), `responsible` gets the CRM records. Both are final once `complete`."""
-
-    complete: bool
-    due: float | None
-    answered: bool
-    outcome: Literal["answered", "missed", "failed"] | None
-    user: int
-    responsible: int
-    transferred_to: int | None
-    """The mapped user to whom a completed transfer handed the client."""
-
-
-def external_id(self) -> str:
-        return external_id(self.policy.pbx.key, self.known.entry_id)
-
-    @property
-    def silent(self) -> bool:
-        """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
-        if self.entry.direction == "internal":
-            return True
-        return self.client is None and self.policy.calls.hidden_number == "skip"
-
-
-def external_id(self) -> str:
+    def external_id(self) -> str:
         return external_id(self.policy.pbx.key, self.known.entry_id)
 
     @property
@@ -114,14 +89,17 @@ def external_id(self) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """`commands` are new, in order. `due`: ask again at that time (our epoch) even if nothing comes. `journal`: column values."""
+class End:
+    """`user` is the talker (finish's USER_ID), `responsible` gets the CRM records. Both are final once `complete`."""
 
-    commands: tuple[AnyCommand, ...]
+    complete: bool
     due: float | None
-    wants_pick: bool
-    tapes: tuple[tapes.Tape, ...]
-    journal: dict[str, Any]
+    answered: bool
+    outcome: Literal["answered", "missed", "failed"] | None
+    user: int
+    responsible: int
+    transferred_to: int | None
+    """The mapped user to whom a completed transfer handed the client."""
 
 
 def external_id(pbx_key: str, entry_id: str) -> str:

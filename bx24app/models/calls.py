@@ -21,7 +21,13 @@ class Notification(Base):
     __table_args__ = (
         UniqueConstraint("portal_id", "pbx_id", "dedup_key"),
         Index("ix_notification_entry", "portal_id", "pbx_id", "entry_id"),
-        Index("ix_notification_new", "portal_id", "id", postgresql_where=text("state = 'new'"), sqlite_where=text("state = 'new'")),
+        Index(
+            "ix_notification_new",
+            "portal_id",
+            "id",
+            postgresql_where=text("state = 'new'"),
+            sqlite_where=text("state = 'new'"),
+        ),
         Index("ix_notification_received_at", "received_at"),
     )
 
@@ -53,8 +59,20 @@ class Call(Base):
         UniqueConstraint("pbx_id", "entry_id"),
         Index("ix_call_portal_started", "portal_id", "started_at", "id"),
         Index("ix_call_portal_client", "portal_id", "client_number"),
-        Index("ix_call_due", "portal_id", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")),
-        Index("ix_call_command", "portal_id", "command_id", postgresql_where=text("command_id IS NOT NULL"), sqlite_where=text("command_id IS NOT NULL")),
+        Index(
+            "ix_call_due",
+            "portal_id",
+            "due_at",
+            postgresql_where=text("due_at IS NOT NULL"),
+            sqlite_where=text("due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_call_command",
+            "portal_id",
+            "command_id",
+            postgresql_where=text("command_id IS NOT NULL"),
+            sqlite_where=text("command_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -108,8 +126,21 @@ class Delivery(Base):
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("call_id", "key"),
-        Index("ix_delivery_open", "portal_id", "call_id", "id", postgresql_where=text("state IN ('waiting', 'sent')"), sqlite_where=text("state IN ('waiting', 'sent')")),
-        Index("ix_delivery_dead", "portal_id", "id", postgresql_where=text("state = 'dead'"), sqlite_where=text("state = 'dead'")),
+        Index(
+            "ix_delivery_open",
+            "portal_id",
+            "call_id",
+            "id",
+            postgresql_where=text("state IN ('waiting', 'sent')"),
+            sqlite_where=text("state IN ('waiting', 'sent')"),
+        ),
+        Index(
+            "ix_delivery_dead",
+            "portal_id",
+            "id",
+            postgresql_where=text("state = 'dead'"),
+            sqlite_where=text("state = 'dead'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -140,7 +171,12 @@ class Recording(Base):
     __tablename__ = "recording"
     __table_args__ = (
         UniqueConstraint("call_id", "recording_id"),
-        Index("ix_recording_due", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")),
+        Index(
+            "ix_recording_due",
+            "due_at",
+            postgresql_where=text("due_at IS NOT NULL"),
+            sqlite_where=text("due_at IS NOT NULL"),
+        ),
         Index("ix_recording_portal_id", "portal_id", "id"),
     )
 
