@@ -1,0 +1,76 @@
+# bx24app. `make help` lists what there is. Works as an ordinary user and as root; a second run of anything is quick.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: help setup demo test lint bench mutants lock clean migrated
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: .venv/.runtime static/vendor/.stamp migrated ## make .venv, the front-end libraries and the database
+	@echo "setup: done. Next: make demo"
+
+demo: setup ## run the app beside a sandbox portal and a sandbox PBX; Ctrl-C stops all of it
+	@exec $(BIN)/bx24app demo $(ARGS)
+
+test: .venv/.dev node_modules/.dev static/vendor/.stamp ## run the whole test suite (ARGS="-k name" for a part)
+	@$(BIN)/python scripts/needs.py
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev ## check style, types and the arrows between modules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.dev static/vendor/.stamp ## measure, each figure against a baseline in the same run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: .venv/.dev ## break the fold in a dozen ways; each must fail a test
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
+lock: .venv/.dev ## write the lock files anew from pyproject.toml and package.json (ARGS=--upgrade)
+	@$(PIP) install -q uv
+	@PATH="$$PWD/$(BIN):$$PATH" scripts/lock.sh $(ARGS)
+	@npm install --package-lock-only --ignore-scripts
+
+clean: ## remove what was installed and built; data in var/ stays
+	@rm -rf .venv node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+migrated: .venv/.runtime
+	@if [ -e bx24app/cli.py ]; then $(BIN)/bx24app db upgrade; fi
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "setup: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "setup: Python's venv module is missing: sudo apt-get install -y python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+
+.venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
+	@echo "setup: installing Python packages"
+	@$(PIP) install -qq --require-hashes -r requirements.txt
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	@echo "setup: installing development packages"
+	@$(PIP) install -qq --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# npm ci empties node_modules/, so node_modules/.dev is gone whenever the front end was installed without what the tests use.
+node_modules/.dev: package.json package-lock.json scripts/vendor.py | .venv/.runtime
+	@$(BIN)/python scripts/vendor.py --dev
+	@touch static/vendor/.stamp $@
+
+static/vendor/.stamp: package.json package-lock.json scripts/vendor.py | .venv/.runtime
+	@if [ -e node_modules/.dev ]; then $(BIN)/python scripts/vendor.py --dev; touch node_modules/.dev; else $(BIN)/python scripts/vendor.py; fi
+	@touch $@

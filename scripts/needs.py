@@ -1,0 +1,55 @@
+"""What the tests need beyond Python: Chromium and a PostgreSQL server. Installs what is missing when run as root on Debian or Ubuntu.
+
+Usage: python scripts/needs.py
+
+Without root nothing is installed: the tests that need it are skipped by name, each with the one command that would enable it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+POSTGRES = Path("/usr/lib/postgresql")
+
+
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def postgres() -> str | None:
+    """The folder with initdb and postgres; the newest version where there are several."""
+    folders = sorted(POSTGRES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
+    if folders:
+        return str(folders[0].parent)
+    found = shutil.which("initdb")
+    return str(Path(found).resolve().parent) if found else None
+
+
+def missing() -> list[str]:
+    """The Debian packages that would bring what is not there."""
+    wanted = {"chromium": chromium(), "postgresql": postgres()}
+    return [package for package, there in wanted.items() if not there]
+
+
+def main() -> int:
+    packages = missing()
+    if not packages:
+        return 0
+    command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(f"needs: tests that need {' and '.join(packages)} will be skipped; to enable them: sudo {command}")
+        return 0
+    print(f"needs: {command}", flush=True)
+    # A package's own start of a server is not wanted: the tests start their own, each with its own data.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    subprocess.run(["apt-get", "update", "-q"], env=environment, check=False, stdout=subprocess.DEVNULL)
+    return subprocess.run([*command.split()[:2], "-q", *command.split()[2:]], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
