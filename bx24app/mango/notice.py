@@ -1,0 +1,191 @@
+"""What both dialects of a notification have in common: identity, the ways to be wrong, lenient scalars."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+MAX_ID = 512
+"""Mango promises ids of at most 128 bytes; four times that is still short enough for an index of any database."""
+
+_LATEST = 9_999_999_999
+_MILLISECONDS = 100_000_000_000
+
+
+class Forged(Exception):
+    """The notification was not signed with this PBX's key and salt. The message is a sentence without secrets."""
+
+
+class Malformed(Exception):
+    """The notification has the wrong shape. The message is a sentence that names the path of the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the inbox needs to know of a notification before anybody reads it whole.
+
+    `dedup_key` is the same for the same content in another spelling: order of keys, escapes, 1 or "1", empty or absent.
+    """
+
+    name: str
+    entry_id: str | None
+    command_id: str | None
+    dedup_key: str
+    alias: str | None = None
+    """The short dialect's `uuid` where it differs from `entry_id`: others of the same call may carry only the uuid."""
+
+
+def read_object(raw: str) -> dict[str, Any]:
+    """The JSON object in `raw`.
+
+    Raises:
+        Malformed: not JSON, or JSON that is not an object.
+    """
+    try:
+        # parse_constant: NaN and Infinity are no JSON, and would poison every comparison behind this line.
+        value = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"The notification is not JSON: {_short(error)}.") from None
+    if not isinstance(value, dict):
+        raise Malformed(f"The notification is {_kind(value)}, not an object.")
+    return value
+
+
+def dedup_key(name: str, content: dict[str, Any]) -> str:
+    """SHA-256 in hex of the name and of what the content says, however it was spelt.
+
+    Raises:
+        Malformed: nested deeper than anybody would mean it.
+    """
+    try:
+        text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise Malformed(f"The notification is {_short(error)}.") from None
+    return hashlib.sha256(f"{name}\n{text}".encode(errors="surrogatepass")).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        inner = {key: _canonical(part) for key, part in value.items()}
+        return {key: part for key, part in inner.items() if part not in (None, "", {}, [])}
+    if isinstance(value, list):
+        return [_canonical(part) for part in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    return str(value)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _short(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)[:120]
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a text", bool: "a flag", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+# Lenient scalars. Documentation, its examples and live traffic of Mango disagree on types: an extension is 101 or
+# "101", a missing value is absent, null or "". Every field passes through one of these.
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError(f"is {_kind(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
+    text = str(value).strip()
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("holds characters that no database can keep")
+    return text or None
+
+
+def _id(value: Any) -> str | None:
+    text = _text(value)
+    if text is not None and len(text) > MAX_ID:
+        raise ValueError(f"is longer than {MAX_ID} characters")
+    return text
+
+
+def _whole(value: Any) -> int | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("is not a whole number")
+    try:
+        number = int(value.strip()) if isinstance(value, str) else int(value)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a whole number") from None
+    if (isinstance(value, float) and number != value) or abs(number) >= 2**63:
+        raise ValueError("is not a whole number")
+    return number
+
+
+def _moment(value: Any) -> int | None:
+    number = _whole(value)
+    if number is None:
+        return None
+    if number >= _MILLISECONDS:
+        number //= 1000  # some of Mango's notifications count milliseconds
+    if not 0 <= number <= _LATEST:
+        raise ValueError("is not a time in Unix seconds")
+    return number
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in {"1", "true", "yes", "y"}
+    return value is True or value == 1
+
+
+def _part(value: Any) -> Any:
+    # PHP writes an empty object as []
+    return {} if value is None or value in ([], "") else value
+
+
+Text = Annotated[str | None, BeforeValidator(_text)]
+"""A text or None; numbers become texts, empty becomes None."""
+Id = Annotated[str | None, BeforeValidator(_id)]
+NeededId = Annotated[str, BeforeValidator(_id)]
+Whole = Annotated[int | None, BeforeValidator(_whole)]
+Moment = Annotated[int | None, BeforeValidator(_moment)]
+NeededMoment = Annotated[int, BeforeValidator(_moment)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+AsObject = BeforeValidator(_part)
+
+
+class Shape(BaseModel):
+    """Base of the outside shapes: unknown fields are ignored, as Mango adds some every year."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+S = TypeVar("S", bound=Shape)
+
+
+def shaped(shape: type[S], content: dict[str, Any]) -> S:
+    """`content` as `shape`.
+
+    Raises:
+        Malformed: names the path of the first wrong field.
+    """
+    try:
+        return shape.model_validate(content)
+    except ValidationError as error:
+        raise Malformed(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"]) or "the notification"
+    held = first.get("input")
+    if first["type"] == "missing" or held in (None, ""):
+        return f"{path} is missing."
+    return f"{path} {first['msg'].removeprefix('Value error, ')}."
