@@ -27,7 +27,6 @@ test: .venv/.dev node_modules/.dev static/vendor/.stamp ## run the whole test su
 
 lint: .venv/.dev ## check style, types and the arrows between modules
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
