@@ -96,25 +96,27 @@ def _kind(value: Any) -> str:
 # "101", a missing value is absent, null or "". Every field passes through one of these.
 
 
-def _text(value: Any) -> str | None:
+def text(value: Any) -> str | None:
+    """A stripped text or None; numbers become texts. Raises ValueError otherwise, as pydantic wants it."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"is {_kind(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
-    text = str(value).strip()
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    said = str(value).strip()
+    if "\0" in said or any("\ud800" <= char <= "\udfff" for char in said):
         raise ValueError("holds characters that no database can keep")
-    return text or None
+    return said or None
 
 
 def _id(value: Any) -> str | None:
-    text = _text(value)
-    if text is not None and len(text) > MAX_ID:
+    said = text(value)
+    if said is not None and len(said) > MAX_ID:
         raise ValueError(f"is longer than {MAX_ID} characters")
-    return text
+    return said
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
+    """A whole number or None. Raises ValueError otherwise, as pydantic wants it."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -128,8 +130,9 @@ def _whole(value: Any) -> int | None:
     return number
 
 
-def _moment(value: Any) -> int | None:
-    number = _whole(value)
+def moment(value: Any) -> int | None:
+    """Unix seconds or None, milliseconds cut. Raises ValueError otherwise."""
+    number = whole(value)
     if number is None:
         return None
     if number >= _MILLISECONDS:
@@ -150,13 +153,13 @@ def _part(value: Any) -> Any:
     return {} if value is None or value in ([], "") else value
 
 
-Text = Annotated[str | None, BeforeValidator(_text)]
+Text = Annotated[str | None, BeforeValidator(text)]
 """A text or None; numbers become texts, empty becomes None."""
 Id = Annotated[str | None, BeforeValidator(_id)]
 NeededId = Annotated[str, BeforeValidator(_id)]
-Whole = Annotated[int | None, BeforeValidator(_whole)]
-Moment = Annotated[int | None, BeforeValidator(_moment)]
-NeededMoment = Annotated[int, BeforeValidator(_moment)]
+Whole = Annotated[int | None, BeforeValidator(whole)]
+Moment = Annotated[int | None, BeforeValidator(moment)]
+NeededMoment = Annotated[int, BeforeValidator(moment)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 AsObject = BeforeValidator(_part)
 
