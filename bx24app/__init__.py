@@ -1,0 +1,57 @@
+"""bx24app: Mango Office for Bitrix24.
+
+`create_app` is the only place where things are joined; importing the package does nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: templates/, static/, migrations/ lie beside the package."""
+
+
+def create_app(config: Any = None) -> Flask:
+    """The Flask app of one process.
+
+    Args:
+        config: a `bx24app.config.Config`; None reads the environment.
+
+    Raises:
+        bx24app.config.ConfigError: a variable cannot be used.
+    """
+    from flask_migrate import Migrate
+
+    from bx24app import config as configuration
+    from bx24app import logs, sealed, web
+    from bx24app.models import db
+    from bx24app.models.base import make_durable
+    from bx24app.runtime import Runtime
+
+    settings = config if config is not None else configuration.load()
+    logs.set_up(settings.log_level, settings.log_format)
+    sealed.use_keys(settings.encryption_keys)
+    app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings.database_url),
+        MAX_CONTENT_LENGTH=4 * 1024 * 1024,
+        SESSION_COOKIE_NAME="unused",
+    )
+    db.init_app(app)
+    with app.app_context():
+        make_durable(db.engine)
+    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    app.extensions["bx24app"] = Runtime(settings)
+    web.register(app)
+    return app
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": 20, "max_overflow": 80}
+    return {"pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}

@@ -134,8 +134,8 @@ def _made(view: View, finish: Entry) -> list[tuple[Record, int | None]]:
     """Records that this call made, each with the user who holds it (before any reassignment of ours)."""
     made: list[tuple[Record, int | None]] = []
     facts = _facts(view.ledger.register()) or {}
-    for item in facts.get("created", []):
-        made.append((Record(item["entity"], int(item["id"])), finish.command.user_id))  # type: ignore[union-attr]
+    finisher = finish.command.user_id  # type: ignore[union-attr]
+    made.extend((Record(item["entity"], int(item["id"])), finisher) for item in facts.get("created", []))
     for entry in view.ledger:
         if isinstance(entry.command, CreateRecord) and entry.state != "dead":
             number = entry.answer.get("id")

@@ -42,6 +42,7 @@ class Notification(Base):
     entry_id: Mapped[str | None]
     """The call it belongs to; None where only a command id joins it."""
     command_id: Mapped[str | None]
+    """Joins what has no entry: the id of our own command, or `uuid:…` of the short dialect."""
     dedup_key: Mapped[str]
     body: Mapped[str] = mapped_column(Text)
     """The raw JSON text, tokens removed."""
@@ -82,7 +83,7 @@ class Call(Base):
     entry_id: Mapped[str]
     """The PBX's id; of a click that has no leg yet, `click:<command id>`."""
     command_id: Mapped[str | None]
-    """Our own Mango command, of a click-to-call or form callback."""
+    """Our own Mango command, of a click-to-call or form callback; or `uuid:…` of the short dialect."""
     settings_version_id: Mapped[int | None]
     """The settings with which the call began."""
     visible: Mapped[bool] = mapped_column(default=True)
@@ -184,8 +185,8 @@ class Recording(Base):
     portal_id: Mapped[int]
     call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
     recording_id: Mapped[str]
-    part: Mapped[int] = mapped_column(default=1)
-    """1: the call's own (its last talker's); 2, 3 …: on a portal call of its own."""
+    part: Mapped[int | None]
+    """1: the call's own (its last talker's); 2, 3 …: on a portal call of its own; None: no place yet."""
     user_id: Mapped[int | None]
     seconds: Mapped[int] = mapped_column(default=0)
     bitrix_call_id: Mapped[str | None]

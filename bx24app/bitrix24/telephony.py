@@ -1,0 +1,137 @@
+"""Command -> (method, params), answer -> facts: the calls themselves (telephony.externalCall.*).
+
+Sources: official documentation of `telephony.externalCall.*`; quirks are named where they matter. Flags are always 0 or 1, since
+the portal takes the text "N" for true.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bx24app.domain.commands import Finish, HideCard, ReadClient, Record, Ref, Register, ShowCard
+
+Request = tuple[str, dict[str, Any]]
+
+_TYPES = {"lead": "LEAD", "contact": "CONTACT", "company": "COMPANY", "deal": "DEAL"}
+
+
+def iso(at: int) -> str:
+    """Epoch seconds as ISO 8601 with an offset: a naive time would be read in the portal server's zone."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def call_id(part: int) -> Ref:
+    """The CALL_ID that register of this part was given."""
+    return Ref("register" if part == 1 else f"register-{part}", "call_id")
+
+
+def register(command: Register) -> Request:
+    params: dict[str, Any] = {
+        "USER_ID": command.user_id,
+        "PHONE_NUMBER": command.number,
+        "TYPE": command.type,
+        "CALL_START_DATE": iso(command.started_at),
+        "CRM_CREATE": int(command.create),
+        "SHOW": int(command.show),
+        "EXTERNAL_CALL_ID": command.external_id,
+    }
+    if command.create:
+        params["CRM_SOURCE"] = command.source
+    if command.line:
+        params["LINE_NUMBER"] = command.line
+    if command.record is not None and command.record.entity in ("lead", "contact", "company"):
+        params["CRM_ENTITY_TYPE"] = _TYPES[command.record.entity]
+        params["CRM_ENTITY_ID"] = command.record.id
+    return "telephony.externalCall.register", params
+
+
+def registered(result: dict[str, Any]) -> dict[str, Any]:
+    """`record`: the client's own, known before this call; `created`: what CRM_CREATE made."""
+    created = [
+        {"entity": str(item["ENTITY_TYPE"]).lower(), "id": int(item["ENTITY_ID"])}
+        for item in result.get("CRM_CREATED_ENTITIES") or []
+    ]
+    if not created and result.get("CRM_CREATED_LEAD"):
+        created = [{"entity": "lead", "id": int(result["CRM_CREATED_LEAD"])}]
+    record = _record(result)
+    facts: dict[str, Any] = {
+        "call_id": str(result["CALL_ID"]),
+        "record": None if record in created else record,
+        "created": created,
+    }
+    if result.get("LEAD_CREATION_ERROR"):
+        facts["problem"] = str(result["LEAD_CREATION_ERROR"])
+    return facts
+
+
+def _record(result: dict[str, Any]) -> dict[str, Any] | None:
+    kind, number = str(result.get("CRM_ENTITY_TYPE") or "").lower(), result.get("CRM_ENTITY_ID")
+    return {"entity": kind, "id": int(number)} if kind and number else None
+
+
+def cards(command: ShowCard | HideCard) -> Request:
+    verb = "show" if isinstance(command, ShowCard) else "hide"
+    return f"telephony.externalCall.{verb}", {"CALL_ID": call_id(command.part), "USER_ID": list(command.users)}
+
+
+def finish(command: Finish) -> Request:
+    params: dict[str, Any] = {
+        "CALL_ID": call_id(command.part),
+        "USER_ID": command.user_id,
+        "DURATION": command.seconds,
+        "STATUS_CODE": command.status,
+        "ADD_TO_CHAT": 1,
+    }
+    if command.reason:
+        params["FAILED_REASON"] = command.reason
+    return "telephony.externalCall.finish", params
+
+
+def finished(result: dict[str, Any]) -> dict[str, Any]:
+    """`activity_id` None: nothing in the CRM to hang it on (`problem` says so)."""
+    errors = result.get("ERRORS") or {}
+    facts: dict[str, Any] = {
+        "activity_id": int(result["CRM_ACTIVITY_ID"]) if result.get("CRM_ACTIVITY_ID") else None,
+        "record": _record(result),
+    }
+    if isinstance(errors, dict) and errors.get("ACTIVITY_CREATION"):
+        facts["problem"] = str(errors["ACTIVITY_CREATION"])
+    return facts
+
+
+def look_for_finish(command: Finish, call: str) -> Request:
+    """After a lost answer: is the call in the statistics already?"""
+    return "voximplant.statistic.get", {"FILTER": {"CALL_ID": call}}
+
+
+def found_finish(command: Finish, call: str, result: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row of this call, compared: an unknown filter key would be ignored and give everybody's calls."""
+    for row in result:
+        if str(row.get("CALL_ID")) == call:
+            activity = row.get("CRM_ACTIVITY_ID")
+            return {"activity_id": int(activity) if activity else None, "record": _record(row), "found": True}
+    return None
+
+
+def search(command: ReadClient) -> Request:
+    return "telephony.externalCall.searchCrmEntities", {"PHONE_NUMBER": command.number}
+
+
+def searched(result: list[dict[str, Any]]) -> dict[str, Any]:
+    """Records of the number with the users who answer for them, and whether their working day is open."""
+    return {
+        "records": [
+            {
+                "entity": str(item.get("CRM_ENTITY_TYPE", "")).lower(),
+                "id": int(item["CRM_ENTITY_ID"]),
+                "responsible": int(item["ASSIGNED_BY_ID"]) if item.get("ASSIGNED_BY_ID") else None,
+                "day": str((item.get("ASSIGNED_BY") or {}).get("TIMEMAN_STATUS") or ""),
+            }
+            for item in result
+            if item.get("CRM_ENTITY_ID")
+        ]
+    }
+
+
+__all__ = ["Record", "Request", "call_id", "cards", "finish", "iso", "register", "search"]

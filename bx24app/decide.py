@@ -1,0 +1,322 @@
+"""The deciding half of a drain: new notifications -> calls -> fold -> journal columns, recordings, deliveries. One transaction, no HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from bx24app import clicks, settings
+from bx24app.domain import call as fold
+from bx24app.domain.commands import from_json, to_json
+from bx24app.domain.events import Ended, Event, LegEvent, Recorded
+from bx24app.domain.ledger import Entry as LedgerEntry
+from bx24app.domain.ledger import Ledger
+from bx24app.domain.legs import assemble
+from bx24app.domain.routing import Policy
+from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.facts import facts_of, words_for
+from bx24app.logs import log
+from bx24app.mango import short, statistics, vpbx
+from bx24app.mango.notice import Malformed
+from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, utcnow
+from bx24app.models import Pbx as PbxRow
+from bx24app.runtime import runtime
+from bx24app.tapes import keep_tapes
+
+_log = log(__name__)
+
+AT_ONCE = 500
+"""Notifications taken by one pass; the next pass takes the rest."""
+
+
+@dataclass(slots=True)
+class Wakes:
+    """What is to be rung for after the commit."""
+
+    at: list[datetime] = field(default_factory=list)
+    recordings: list[tuple[int, datetime]] = field(default_factory=list)
+    again: bool = False
+
+
+def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wakes:
+    """Fold every call of this portal that something happened to: news, an answer (`touched`), or its time.
+
+    The caller holds the portal's lock and commits.
+    """
+    wakes = Wakes()
+    news = _news(session, portal)
+    wakes.again = len(news) == AT_ONCE
+    calls = _calls_of(session, portal, news)
+    missing = set(touched) - calls.keys()
+    due = select(Call).where(Call.portal_id == portal.id, Call.due_at <= utcnow()).limit(AT_ONCE)
+    for row in session.scalars(due):
+        calls.setdefault(row.id, row)
+    if missing - calls.keys():
+        for row in session.scalars(select(Call).where(Call.portal_id == portal.id, Call.id.in_(missing))):
+            calls.setdefault(row.id, row)
+    if calls:
+        _fold_all(session, portal, list(calls.values()), wakes)
+    if news:
+        ids = [row.id for row in news if row.state == "new"]
+        session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
+    return wakes
+
+
+def _news(session: Session, portal: Portal) -> Sequence[Notification]:
+    query = select(Notification).where(Notification.portal_id == portal.id, Notification.state == "new")
+    return session.scalars(query.order_by(Notification.id).limit(AT_ONCE)).all()
+
+
+def _calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
+    """The calls that these notifications belong to, made where there are none yet."""
+    found: dict[int, Call] = {}
+    pbxs = {row.id: row for row in session.scalars(select(PbxRow).where(PbxRow.portal_id == portal.id))} if news else {}
+    groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
+    for row in news:
+        groups[row.pbx_id, row.entry_id, row.command_id].append(row)
+    for (pbx_id, entry_id, command_id), rows in groups.items():
+        if pbx_id == 0:
+            made = clicks.begin(session, portal, rows)
+            found.update({call.id: call for call in made})
+            continue
+        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows)
+        if call is not None:
+            call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
+            found[call.id] = call
+    return found
+
+
+def _find(
+    session: Session,
+    portal: Portal,
+    pbx: PbxRow,
+    entry_id: str | None,
+    command_id: str | None,
+    rows: list[Notification],
+) -> Call | None:
+    by_command = select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx.id)
+    if command_id is not None:
+        call = session.scalars(by_command.where(Call.command_id == command_id)).first()
+        if call is not None or entry_id is None:
+            return call
+    call = session.scalars(select(Call).where(Call.pbx_id == pbx.id, Call.entry_id == entry_id)).first()
+    if call is not None:
+        return call
+    ours = {
+        event.command_id for row in rows for event in _told(row) if isinstance(event, LegEvent) and event.command_id
+    }
+    if ours:
+        clicked = session.scalars(by_command.where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
+        if clicked is not None:
+            clicked.entry_id = str(entry_id)
+            return clicked
+    call = Call(
+        portal_id=portal.id,
+        pbx_id=pbx.id,
+        pbx_key=pbx.key,
+        entry_id=str(entry_id),
+        command_id=command_id,
+        settings_version_id=portal.settings_version_id,
+        started_at=rows[0].received_at,
+        heard_at=rows[0].received_at,
+        users=[],
+        crm=[],
+        facts={},
+    )
+    session.add(call)
+    session.flush()
+    return call
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, ...]:
+    """Rows never change, so what they mean is worth remembering while the call lives."""
+    if dialect == "vpbx":
+        return tuple(vpbx.parse(name, body, received))
+    if dialect == "events":
+        return tuple(short.parse(name, body, received))
+    return tuple(statistics.entry_to_events(json.loads(body)))
+
+
+def _told(row: Notification) -> tuple[Event, ...]:
+    if row.state == "rejected":
+        return ()
+    try:
+        return _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
+    except Malformed as error:  # stored by an older version that took it
+        row.state, row.reason = "rejected", str(error)
+        return ()
+
+
+def _fold_all(session: Session, portal: Portal, calls: list[Call], wakes: Wakes) -> None:
+    by_id = [call.id for call in calls]
+    told = _notifications(session, portal, calls)
+    deliveries: dict[int, list[Delivery]] = defaultdict(list)
+    for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(by_id)).order_by(Delivery.id)):
+        deliveries[delivery.call_id].append(delivery)
+    recordings: dict[int, list[Recording]] = defaultdict(list)
+    for recording in session.scalars(select(Recording).where(Recording.call_id.in_(by_id)).order_by(Recording.id)):
+        recordings[recording.call_id].append(recording)
+    gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
+    dismissed = frozenset(session.scalars(gone))
+    for call in calls:
+        _fold(session, portal, call, told[call.id], deliveries[call.id], recordings[call.id], dismissed, wakes)
+
+
+def _notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
+    """Every notification of these calls, by entry or by command, in one query a PBX."""
+    told: dict[int, list[Notification]] = defaultdict(list)
+    by_pbx: dict[int, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_pbx[call.pbx_id].append(call)
+    for pbx_id, group in by_pbx.items():
+        entries = {call.entry_id: call.id for call in group}
+        commands = {call.command_id: call.id for call in group if call.command_id}
+        base = select(Notification).where(Notification.portal_id == portal.id, Notification.pbx_id == pbx_id)
+        rows = {row.id: row for row in session.scalars(base.where(Notification.entry_id.in_(entries)))}
+        if commands:
+            by_command = base.where(Notification.command_id.in_(commands))
+            rows.update({row.id: row for row in session.scalars(by_command)})
+        for row in sorted(rows.values(), key=lambda row: row.id):
+            owner = entries.get(row.entry_id or "") or commands.get(row.command_id)
+            if owner is not None:
+                told[owner].append(row)
+    return told
+
+
+def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
+    """The policy of the settings version with which the call began."""
+    document = settings.of_version(call.settings_version_id)
+    pbx = document.by_key.get(call.pbx_key) or PbxSettings(key=call.pbx_key)
+    return Policy(
+        settings=document,
+        pbx=pbx,
+        words=words_for(portal.lang),
+        crm_mode=portal.crm_mode,
+        dismissed=dismissed,
+        quiet_seconds=runtime().config.quiet_seconds,
+    )
+
+
+def ledger_of(rows: Iterable[Delivery]) -> Ledger:
+    """The outbox of one call as the fold sees it."""
+    return Ledger(
+        [
+            LedgerEntry(from_json(row.kind, row.command), row.state, row.answer or {}, row.code)  # type: ignore[arg-type]
+            for row in rows
+        ]
+    )
+
+
+def _fold(
+    session: Session,
+    portal: Portal,
+    call: Call,
+    told: list[Notification],
+    deliveries: list[Delivery],
+    recordings: list[Recording],
+    dismissed: frozenset[int],
+    wakes: Wakes,
+) -> None:
+    events = [event for row in told for event in _told(row)]
+    policy = policy_for(portal, call, dismissed)
+    entry = assemble(events, policy.employee)
+    ledger = ledger_of(deliveries)
+    if entry is None:
+        clicks.follow(session, portal, call, told, ledger, policy, wakes)
+        return
+    clock = _clock(call, told)
+    while True:
+        known = fold.Known(
+            entry_id=call.entry_id,
+            pick=call.facts.get("pick"),
+            form_callback=bool(call.facts.get("form_callback")),
+            quiet=bool(call.facts.get("quiet")),
+            parts={row.recording_id: row.part for row in recordings if row.part},
+        )
+        decision = fold.decide(entry, policy, ledger, clock, known)
+        if not decision.wants_pick:
+            break
+        call.facts = {**call.facts, "pick": _pick(session, portal, call, policy.line_number(entry.line) or "")}
+    for command in decision.commands:
+        session.add(
+            Delivery(
+                portal_id=portal.id,
+                call_id=call.id,
+                key=command.key,
+                kind=type(command).__name__,
+                command=to_json(command),
+            )
+        )
+    _write(call, decision, ledger, deliveries)
+    call.facts = facts_of(call, entry, policy, ledger)
+    call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
+    if call.due_at:
+        wakes.at.append(call.due_at)
+    noticed = _noticed(told)
+    wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)
+
+
+def _clock(call: Call, told: list[Notification]) -> fold.Clock:
+    heard_end = next((row for row in told if any(isinstance(event, Ended) for event in _told(row))), None)
+    return fold.Clock(
+        now=utcnow().timestamp(),
+        heard=call.heard_at.timestamp(),
+        heard_end=heard_end.received_at.timestamp() if heard_end else None,
+    )
+
+
+def _noticed(told: list[Notification]) -> dict[str, datetime]:
+    """recording_id -> when the notice came that made it fetchable."""
+    noticed: dict[str, datetime] = {}
+    for row in told:
+        for event in _told(row):
+            if isinstance(event, Recorded) and (event.state == "added" or event.code == 1000):
+                noticed.setdefault(event.recording_id, row.received_at)
+    return noticed
+
+
+def _pick(session: Session, portal: Portal, call: Call, line: str) -> int:
+    """One place in the round robin, drawn by one atomic increment."""
+    name = f"{call.pbx_key}:{line}"
+    where = (LineCounter.portal_id == portal.id, LineCounter.line == name)
+    drawn = session.execute(
+        update(LineCounter).where(*where).values(picks=LineCounter.picks + 1).returning(LineCounter.picks)
+    )
+    picks = drawn.scalar()
+    if picks is None:
+        session.add(LineCounter(portal_id=portal.id, line=name, picks=1))
+        session.flush()
+        return 0
+    return picks - 1
+
+
+def _write(call: Call, decision: fold.Decision, ledger: Ledger, deliveries: list[Delivery]) -> None:
+    """The journal's columns."""
+    journal: dict[str, Any] = dict(decision.journal)
+    complete = journal.pop("complete")
+    for name, value in journal.items():
+        if getattr(call, name) != value:
+            setattr(call, name, value)
+    register, finish = ledger.register(), ledger.finish()
+    if register is not None and register.state == "done":
+        call.bitrix_call_id = register.answer.get("call_id")
+    if finish is not None and finish.state == "done":
+        call.activity_id = finish.answer.get("activity_id")
+    dead = next((row for row in deliveries if row.state == "dead" and row.kind in ("Register", "Finish")), None)
+    lost = [entry for entry in (register, finish) if entry is not None and entry.state == "dead"]
+    if lost:
+        call.state = "dead"
+        call.problem = dead.reason if dead else None
+    elif (finish is not None and finish.state == "done") or (complete and register is None and not decision.commands):
+        call.state = "finished"
+    else:
+        call.state = "open"

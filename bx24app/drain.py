@@ -1,0 +1,152 @@
+"""USE CASE: everything that is due for one portal: decide, deliver, and again until nothing is left to do now.
+
+Several drains of a portal may run at once: deciding is serialised by the database (one short transaction under the portal's
+lock), deliveries are claimed there, and no HTTP happens inside it. So a waiting portal holds a thread and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import redis
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from bx24app import deliver, portals, queue
+from bx24app.bitrix24.client import Bitrix24
+from bx24app.bitrix24.errors import Gone, NeedsAdmin
+from bx24app.decide import Wakes, decide
+from bx24app.deliver import Outcome, Parcel
+from bx24app.logs import log
+from bx24app.models import Portal, db
+from bx24app.runtime import runtime
+
+_log = log(__name__)
+
+SECONDS = 120
+"""A drain that is still busy after this long hands over to a fresh job, so that portals take turns."""
+COMFORTABLE = 12
+"""While the portal's budget holds more requests than this, every call's commands leave alone and at once."""
+
+stopping = threading.Event()
+"""Set when the process ends: no new request leaves."""
+
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _senders() -> ThreadPoolExecutor:
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="send")
+        return _pool
+
+
+@contextmanager
+def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
+    """One transaction in which nobody else decides for this portal; committed at its end."""
+    session = db.session()
+    try:
+        if db.engine.dialect.name == "postgresql":
+            # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
+            session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
+        yield session, session.get(Portal, portal_id)
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        db.session.remove()
+
+
+def drain(portal_id: int) -> None:
+    """Do what is due for this portal. Returns when nothing is, or when others should have their turn."""
+    queue.awake(portal_id)
+    started = time.monotonic()
+    running: set[Future[Outcome]] = set()
+    outcome: Outcome | None = None
+    client: Bitrix24 | None = None
+    while True:
+        if outcome is not None and isinstance(outcome.error, NeedsAdmin | Gone):
+            portals.trouble(portal_id, outcome.error)
+        step = _step(portal_id, outcome, claim=not stopping.is_set())
+        outcome = None
+        if step.parcels:
+            client = client or portals.client_by_id(portal_id)
+            if len(step.parcels) == 1 and not running:
+                outcome = deliver.send(client, step.parcels[0])
+                continue
+            running |= {_senders().submit(deliver.send, client, parcel) for parcel in step.parcels}
+        if running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            first, *rest = done
+            running |= set(rest)  # these are finished too: the next rounds take them at once
+            outcome = first.result()
+            continue
+        if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id))):
+            return
+        if time.monotonic() - started > SECONDS:
+            queue.wake(portal_id, force=True)
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    parcels: list[Parcel]
+    more: bool = False
+    """There is more news than one pass takes."""
+    dry: bool = False
+    """Something could leave, but the portal's budget is used up."""
+
+
+def _step(portal_id: int, outcome: Outcome | None, claim: bool) -> _Step:
+    """One transaction: answers stored, calls folded, the next parcels claimed."""
+    level = portals.budget_of(portal_id).level() if claim else 0.0
+    parcels: list[Parcel] = []
+    again: datetime | None = None
+    dry = False
+    with locked(portal_id) as (session, portal):
+        if portal is None:
+            return _Step([])
+        touched = deliver.store(session, portal, outcome) if outcome is not None else set()
+        session.flush()
+        wakes = decide(session, portal, touched)
+        session.flush()
+        if claim and portal.state in ("active", "pending"):
+            if level < 1:
+                dry = deliver.anything_due(session, portal)
+            else:
+                parcels, again = deliver.claim(session, portal, shared=level <= COMFORTABLE)
+    _ring(portal_id, wakes, again)
+    return _Step(parcels, wakes.again, dry)
+
+
+def _wait_for_budget(portal_id: int) -> bool:
+    """One drain a portal waits for the next request that the budget allows; the others leave the work to it."""
+    try:
+        if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=700):
+            return False
+        stopping.wait(0.5)
+        runtime().redis.delete(f"pace:{portal_id}")
+    except redis.RedisError:
+        stopping.wait(0.5)
+    return not stopping.is_set()
+
+
+def _ring(portal_id: int, wakes: Wakes, again: datetime | None) -> None:
+    """After the commit: alarms for what becomes due by itself, jobs for recordings."""
+    times = [*wakes.at, *([again] if again else [])]
+    if times:
+        queue.wake_at(portal_id, max(min(times), datetime.now(UTC) + timedelta(milliseconds=50)))
+    for recording, when in wakes.recordings:
+        queue.wake_recording(recording, when)
+
+
+__all__ = ["drain", "locked", "stopping"]

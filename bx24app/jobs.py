@@ -1,0 +1,72 @@
+"""RQ entry points: app context, one use case each. A job may run twice, late, or never."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+_app: Flask | None = None
+
+
+def use(app: Flask) -> None:
+    """Set the app of this worker process."""
+    global _app
+    _app = app
+
+
+def _context() -> Any:
+    global _app
+    if _app is None:  # under `rq worker`, started by hand
+        from bx24app import create_app
+
+        _app = create_app()
+    return _app.app_context()
+
+
+def drain(portal_id: int) -> None:
+    """Everything that is due for one portal."""
+    from bx24app import drain as use_case
+
+    with _context():
+        use_case.drain(portal_id)
+
+
+def carry_recording(recording_id: int) -> None:
+    """Fetch one recording and attach it."""
+    from bx24app import recordings
+
+    with _context():
+        recordings.carry(recording_id)
+
+
+def sweep() -> None:
+    """Ring for everything that is due and whose wake-up was lost."""
+    from bx24app import sweeps
+
+    with _context():
+        sweeps.sweep()
+
+
+def look_after_portals() -> None:
+    """Grants kept fresh, portals in trouble asked again, daily looks."""
+    from bx24app import sweeps
+
+    with _context():
+        sweeps.look_after_portals()
+
+
+def look(portal_id: int) -> None:
+    """The daily look at one portal: licence, CRM mode, users."""
+    from bx24app import portals
+
+    with _context():
+        portals.look_by_id(portal_id)
+
+
+def prune() -> None:
+    """Old rows and purged portals go, in small steps."""
+    from bx24app import sweeps
+
+    with _context():
+        sweeps.prune()

@@ -1,0 +1,58 @@
+"""What one process holds besides Flask: configuration, Redis, pooled HTTP sessions. Made in `create_app`, reached by `runtime()`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+import redis
+import requests
+from flask import current_app
+
+from bx24app.config import Config
+
+
+class Runtime:
+    """Shared things of a process. Connections are opened at first use, so that a fork starts with none."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cache: dict[str, Any] = {}
+        """Per-process caches of the use cases, each under its own name."""
+        self._lock = threading.Lock()
+        self._redis: redis.Redis | None = None
+        self._http: requests.Session | None = None
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The Redis or Valkey client: one pool a process, thread-safe."""
+        with self._lock:
+            if self._redis is None:
+                if not self.config.redis_url:
+                    raise RuntimeError(
+                        "no Redis: set BX24APP_REDIS_URL, or start with `bx24app up`, which brings its own"
+                    )
+                self._redis = redis.Redis.from_url(
+                    self.config.redis_url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=30
+                )
+            return self._redis
+
+    @property
+    def http(self) -> requests.Session:
+        """One pooled session for Mango; cookies are never kept."""
+        with self._lock:
+            if self._http is None:
+                session = requests.Session()
+                session.trust_env = False
+                adapter = requests.adapters.HTTPAdapter(pool_connections=32, pool_maxsize=64)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                if self.config.ca_bundle is not None:
+                    session.verify = str(self.config.ca_bundle)
+                self._http = session
+            return self._http
+
+
+def runtime() -> Runtime:
+    """The runtime of the current app."""
+    return cast(Runtime, current_app.extensions["bx24app"])

@@ -1,0 +1,151 @@
+"""Runs the pure fold over a scenario and writes down what it decides, one line a command: made to be read aloud.
+
+The portal is played by `Answers`, a dozen lines that share nothing with the sandbox: it knows which numbers have a record and what
+register makes of CRM_CREATE. What really happens in a portal is tested against the sandbox, over HTTP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from bx24app.domain import call
+from bx24app.domain.commands import (
+    AddTodo,
+    AnyCommand,
+    CreateRecord,
+    Finish,
+    HideCard,
+    Record,
+    Ref,
+    Register,
+    ShowCard,
+)
+from bx24app.domain.events import Ended, Event
+from bx24app.domain.ledger import Entry, Ledger
+from bx24app.domain.legs import assemble
+from bx24app.domain.routing import Policy, Words
+from bx24app.mango import codes
+
+WORDS = Words(
+    reason=lambda code: codes.words(code, "en"),
+    failed_status=codes.sip_status,
+    title=lambda what, number: f"{what} {number}",
+)
+
+
+@dataclass
+class Answers:
+    """A portal in a nutshell: known clients by number, ids counted up from 101."""
+
+    known: dict[str, tuple[str, int]] = field(default_factory=dict)
+    crm_mode: int = 1
+    made: int = 100
+
+    def answer(self, command: AnyCommand) -> dict[str, Any]:
+        if isinstance(command, Register):
+            found = self.known.get(command.number)
+            record = {"entity": found[0], "id": found[1]} if found else None
+            created = []
+            if not found and command.create:
+                created = [{"entity": kind, "id": self._next()} for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])]
+            return {"call_id": f"call-{command.part}", "record": record, "created": created}
+        if isinstance(command, CreateRecord | AddTodo):
+            return {"id": self._next()}
+        if isinstance(command, Finish):
+            return {"activity_id": 900 + command.part}
+        return {}
+
+    def _next(self) -> int:
+        self.made += 1
+        return self.made
+
+
+class Play:
+    """One call, told event by event, drained after each."""
+
+    def __init__(self, policy: Policy, entry_id: str, answers: Answers | None = None, **known: Any) -> None:
+        self.policy, self.answers, self.ledger = policy, answers or Answers(), Ledger()
+        self.known = call.Known(entry_id=entry_id, **known)
+        self.events: list[Event] = []
+        self.now, self.heard, self.heard_end = 0.0, 0.0, None
+        self.lines: list[str] = []
+        self.decision: call.Decision | None = None
+
+    def hear(self, event: Event, at: float) -> None:
+        """One notification arrives at `at` (our clock)."""
+        self.now = self.heard = max(self.now, at)
+        self.events.append(event)
+        if isinstance(event, Ended) and self.heard_end is None:
+            self.heard_end = self.now
+        self.lines.append(f"event {tell(event)}")
+        self.drain()
+
+    def tick(self) -> bool:
+        """Time passes until the fold wants to be asked again; False where it does not."""
+        if self.decision is None or self.decision.due is None:
+            return False
+        self.now = max(self.now, self.decision.due)
+        self.lines.append("tick")
+        self.drain()
+        return True
+
+    def drain(self) -> None:
+        for _ in range(20):
+            entry = assemble(self.events, self.policy.employee)
+            if entry is None:
+                return
+            clock = call.Clock(self.now, self.heard, self.heard_end)
+            before = Ledger(list(self.ledger))
+            self.decision = call.decide(entry, self.policy, before, clock, self.known)
+            if self.decision.wants_pick:
+                self.known = dataclasses.replace(self.known, pick=0)
+                continue
+            parts = {tape.recording_id: tape.part for tape in self.decision.tapes if tape.part}
+            self.known = dataclasses.replace(self.known, parts=parts)
+            if not self.decision.commands:
+                return
+            for command in self.decision.commands:
+                self.lines.append(f"command {tell(command)}")
+                entries = list(self.ledger)
+                entries.append(Entry(command, "done", self.answers.answer(command)))
+                self.ledger = Ledger(entries)
+        raise AssertionError("the fold never comes to rest")
+
+    def text(self) -> str:
+        lines = list(self.lines)
+        if self.decision:
+            lines += [f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.wanted}" for t in self.decision.tapes]
+            lines.append("call " + " ".join(f"{k}={tell(v)}" for k, v in self.decision.journal.items()))
+        return "\n".join(lines) + "\n"
+
+
+def tell(thing: Any) -> str:
+    """An event, command or value as words; what is empty or default is left out."""
+    if isinstance(thing, Ref):
+        return f"<{thing.key}.{thing.fact}>"
+    if isinstance(thing, Record):
+        return f"{thing.entity}:{tell(thing.id)}"
+    if isinstance(thing, tuple | list):
+        return ",".join(tell(item) for item in thing) or "-"
+    if hasattr(thing, "isoformat"):
+        return str(thing.isoformat())
+    if not dataclasses.is_dataclass(thing):
+        return str(thing)
+    parts = [type(thing).__name__]
+    for item in dataclasses.fields(thing):
+        value = getattr(thing, item.name)
+        if item.name in {"key"} and isinstance(thing, ShowCard | HideCard):
+            continue
+        default = item.default if item.default is not dataclasses.MISSING else None
+        if value in (None, "", (), default):
+            continue
+        parts.append(f"{item.name}={tell_party(value)}")
+    return " ".join(parts)
+
+
+def tell_party(value: Any) -> str:
+    if type(value).__name__ == "Party":
+        return "/".join(part for part in (value.extension, value.number) if part) or "nobody"
+    return tell(value)
