@@ -93,12 +93,10 @@ _NO_SEQ: Final = {"appeared": 1, "connected": 2, "onhold": 3, "disconnected": 1_
 """Stands in where a notification has no `seq`: the order in which a plain leg lives."""
 
 
-class _LegFields(TypedDict):
-    """What all events of a leg carry; see `LegEvent`."""
+class LegFields(TypedDict):
+    """What all events of a leg carry, besides time and counter; see `LegEvent`."""
 
-    at: int
     leg: str
-    seq: int
     place: Place
     caller: Party
     callee: Party
@@ -177,19 +175,18 @@ def _leg(raw_json: str, received_at: int) -> Event:
     state = leg.call_state.lower()
     if state not in _NO_SEQ:
         raise Malformed(f"call_state is {leg.call_state[:40]!r}, wanted Appeared, Connected, OnHold or Disconnected.")
-    fields = _fields(leg, state, received_at)
+    fields, at = _fields(leg), _at(leg.timestamp, received_at)
+    seq = leg.seq if leg.seq is not None else _NO_SEQ[state]
     if state == "disconnected":
         moved = leg.from_.was_transferred or leg.to.was_transferred
-        return LegEnded(**fields, reason=leg.disconnect_reason or 0, was_transferred=moved)
-    return _OPEN[state](**fields)
+        return LegEnded(at=at, seq=seq, **fields, reason=leg.disconnect_reason or 0, was_transferred=moved)
+    return _OPEN[state](at=at, seq=seq, **fields)
 
 
-def _fields(leg: Leg, state: str, received_at: int) -> _LegFields:
+def _fields(leg: Leg) -> LegFields:
     place = _place(leg)
     return {
-        "at": _at(leg.timestamp, received_at),
         "leg": leg.call_id,
-        "seq": leg.seq if leg.seq is not None else _NO_SEQ[state],
         "place": place,
         "caller": _party(leg.from_),
         "callee": _party(leg.to),

@@ -1,0 +1,153 @@
+"""A recording's file: from its id (or a direct link) to a stream of bytes.
+
+Mango answers the question for a recording with a redirect to an address that dies after its first access: it is followed at once,
+by one GET without the form, never by HEAD, never twice. Bytes are streamed; nobody holds a whole file in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from bx24app.mango.errors import Later, Missing, NotReady, Refused
+from bx24app.mango.wire import Answer, Wire, bounded, judge, retry_after
+
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Largest recording that is read: more than a day of Mango's MP3."""
+_CHUNK: Final = 64 * 1024
+_REDIRECTS: Final = 5
+_MAX_WORDS: Final = 64 * 1024
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_GONE: Final = frozenset({202, 204, 403, 404, 410})
+_RANGE: Final = re.compile(r"bytes=\d*-\d*")
+_PAGES: Final = ("text/html", "application/json", "text/plain")
+
+
+class RecordingDownload:
+    """An open file. Use it in a ``with`` block; read it once with `chunks`.
+
+    `status` is 200, or 206 with `content_range` where a range was asked for and granted.
+    """
+
+    def __init__(self, response: requests.Response, max_bytes: int = MAX_BYTES) -> None:
+        self._response, self._max = response, max_bytes
+        headers = response.headers
+        self.status: int = response.status_code
+        self.content_type: str = headers.get("Content-Type", "audio/mpeg").partition(";")[0].strip() or "audio/mpeg"
+        self.content_range: str | None = headers.get("Content-Range")
+        self.accepts_ranges: bool = headers.get("Accept-Ranges", "").strip().lower() == "bytes" or self.status == 206
+        length = headers.get("Content-Length", "")
+        # The length of something compressed is not the length of what `chunks` gives.
+        self.size: int | None = int(length) if length.isdecimal() and "Content-Encoding" not in headers else None
+
+    def __repr__(self) -> str:
+        return f"<RecordingDownload {self.status} {self.content_type} {self.size}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._response.close()
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """The bytes.
+
+        Raises:
+            Later: the connection broke off, or fewer bytes came than were promised.
+            Refused: more than `max_bytes`.
+        """
+        read = 0
+        try:
+            for chunk in self._response.iter_content(size):
+                read += len(chunk)
+                if read > self._max:
+                    raise Refused(f"The recording is larger than {self._max} bytes.")
+                yield chunk
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise Later(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
+        if self.size is not None and read != self.size:
+            raise Later(f"The recording broke off after {read} of {self.size} bytes.")
+
+
+def by_id(
+    wire: Wire,
+    recording_id: str,
+    admit: Callable[[str], None],
+    byte_range: str | None,
+    play: bool,
+    max_bytes: int,
+) -> RecordingDownload:
+    """See `Mango.recording`."""
+    path = "queries/recording/post"
+    fields = {"recording_id": recording_id, "action": "play" if play else "download"}
+    try:
+        with wire.send(wire.session, path, fields) as response:
+            location = response.headers.get("Location")
+            words = b"" if response.status_code in _MOVED else bounded(response, _MAX_WORDS)
+            answer = Answer(response.status_code, response.headers, words)
+    except requests.RequestException as error:
+        raise wire.lost(path, error) from None
+    if answer.status in _MOVED and location:
+        return by_url(wire, urljoin(wire.api_url + path, location), admit, byte_range, max_bytes)
+    if answer.status in (202, 204):
+        raise NotReady("Mango has no file of the recording yet.", answer.status)
+    judge(answer)
+    raise NotReady("Mango gave no address of the recording.", answer.status)
+
+
+def by_url(
+    wire: Wire, url: str, admit: Callable[[str], None], byte_range: str | None, max_bytes: int
+) -> RecordingDownload:
+    """See `Mango.fetch_url`."""
+    for _ in range(_REDIRECTS + 1):
+        admit(url)
+        response = _get(wire, url, byte_range)
+        location = response.headers.get("Location")
+        if response.status_code not in _MOVED or not location:
+            return _opened(response, byte_range, max_bytes)
+        response.close()
+        url = urljoin(url, location)
+    raise Refused("The recording's address leads from one to the next without end.")
+
+
+def _get(wire: Wire, url: str, byte_range: str | None) -> requests.Response:
+    # identity: lengths and ranges must be those of the file itself
+    headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+    if byte_range and _RANGE.fullmatch(byte_range.strip()):
+        headers["Range"] = byte_range.strip()  # anything else is not ours to pass on: the whole file comes then
+    try:
+        return wire.session.get(
+            url, headers=headers, timeout=wire.timeout, verify=wire.verify, allow_redirects=False, stream=True
+        )
+    except requests.RequestException as error:
+        raise wire.lost(f"recording at {urlsplit(url).hostname}", error) from None
+
+
+def _opened(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
+    status = response.status_code
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if status in (200, 206) and kind not in _PAGES:
+        download = RecordingDownload(response, max_bytes)
+        if download.size is not None and download.size > max_bytes:
+            response.close()
+            raise Refused(f"The recording is larger than {max_bytes} bytes.")
+        return download
+    response.close()
+    if status in (200, 206):
+        raise NotReady("A page came instead of the recording.", status)
+    if status in _GONE:
+        raise NotReady("The recording's file is not there.", status)
+    if status == 416 and byte_range:
+        raise Refused("The recording has no such range.", status)
+    if status == 429 or status >= 500:
+        raise Later("The store of recordings asks to come later.", status, retry_after(response.headers))
+    raise Missing(f"The store of recordings answered with status {status}.", status)

@@ -1,0 +1,46 @@
+"""Mango's statistics as the same domain events: what notifications would have told, for calls of which they were lost. Pure.
+
+Steps of a leg carry counters that lie around those of notifications, so both may be folded together: the ring before the first,
+the answer right after it, the end behind all. A leg's id is the `call_id` of its notifications (`external_call_id`).
+"""
+
+from __future__ import annotations
+
+from bx24app.domain.events import Event
+from bx24app.mango import stat_calls, stat_legs
+from bx24app.mango.notice import Identity, Malformed, dedup_key, read_object
+from bx24app.mango.stat_calls import entry_to_events
+from bx24app.mango.stat_legs import CSV_FIELDS, csv_to_entries, rows_to_events
+
+__all__ = ["CALLS", "CSV_FIELDS", "LEGS", "csv_to_entries", "entry_to_events", "identify", "parse", "rows_to_events"]
+
+CALLS = "stats/calls"
+"""Name under which an entry of `calls_result` is kept, as its JSON."""
+LEGS = "stats/legs"
+"""Name under which rows of the older pair are kept, as ``{"entry_id": …, "rows": […]}``."""
+
+
+def identify(name: str, raw_json: str) -> Identity:
+    """Which entry it tells of; the same for the same content.
+
+    Raises:
+        Malformed: not a JSON object, or without entry id.
+    """
+    content = read_object(raw_json)
+    shape = stat_calls.shaped_entry(content) if name == CALLS else stat_legs.shaped_rows(content)[0]
+    return Identity(name, shape.entry_id, None, dedup_key(name, content))
+
+
+def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
+    """The events of a kept entry (`CALLS`) or of kept rows (`LEGS`). `received_at` is not needed: all times are told.
+
+    Raises:
+        Malformed: wrong shape; names the path of the field.
+    """
+    del received_at
+    content = read_object(raw_json)
+    if name == CALLS:
+        return entry_to_events(content)
+    if name == LEGS:
+        return stat_legs.events_of(stat_legs.shaped_rows(content))
+    raise Malformed(f"{name[:40]!r} is no kind of statistics.")
