@@ -70,13 +70,17 @@ def claim(data_dir: Path, patience: float = 5.0) -> IO[bytes]:
                 ) from None
             time.sleep(0.05)
         else:
-            os.set_inheritable(lock.fileno(), True)  # noqa: FBT003 - the server holds the lock as long as it lives
+            os.set_inheritable(lock.fileno(), True)  # the server holds it too, as long as it lives
             return lock
 
 
 def part(data_dir: Path) -> Part:
-    """The embedded Valkey as a part of `up`; stopped after all others, which need it to put their work away."""
-    return Part("valkey", partial(_become, data_dir), ready=partial(answers, data_dir), outlives=True)
+    """The embedded Valkey as a part of `up`; stopped after all others, which need it to put their work away.
+
+    Raises:
+        EmbeddedError: another `bx24app up` runs on this data directory.
+    """
+    return Part("valkey", partial(_become, data_dir, claim(data_dir)), ready=partial(answers, data_dir), outlives=True)
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def running(data_dir: Path) -> Iterator[str]:
     """
     with claim(data_dir):
         command = _command(data_dir)
-        server = subprocess.Popen(command, close_fds=False, preexec_fn=partial(die_with_parent, os.getpid()))  # noqa: PLW1509, S603
+        server = subprocess.Popen(command, close_fds=False, preexec_fn=partial(die_with_parent, os.getpid()))  # noqa: S603
         try:
             end = time.monotonic() + 10
             while not answers(data_dir):
@@ -105,8 +109,8 @@ def running(data_dir: Path) -> Iterator[str]:
                 server.wait()
 
 
-def _become(data_dir: Path) -> NoReturn:
-    """Turns this process into the server."""
+def _become(data_dir: Path, _lock: IO[bytes]) -> NoReturn:
+    """Turns this process into the server; the lock is open in it as long as it lives."""
     command = _command(data_dir)
     os.execv(command[0], command)  # noqa: S606
 
@@ -131,5 +135,7 @@ def _socket(data_dir: Path) -> Path:
     short.mkdir(mode=0o700, exist_ok=True)
     found = short.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise EmbeddedError(f"{short} is not a private directory of this user; remove it, or give BX24APP_DATA_DIR a shorter path")
+        raise EmbeddedError(
+            f"{short} is not a private directory of this user; remove it, or give BX24APP_DATA_DIR a shorter path"
+        )
     return short / f"{hashlib.sha256(os.fsencode(natural)).hexdigest()[:16]}.sock"

@@ -15,12 +15,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
 import structlog
 
-from bx24app.processes_child import run_child
+from bx24app.processes_child import STOPPING, run_child
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ def _start_in_order(tree: _Tree, parts: Sequence[Part], wakeup: _Wakeup) -> None
             if seat.part is part:
                 _start(seat)
         while part.ready is not None and not tree.signals and not tree.failed and not part.ready():
-            _tend(tree, part)
+            _tend(tree)
             wakeup.wait(_TICK)
         if tree.signals or tree.failed:
             return
@@ -108,27 +109,25 @@ def _start(seat: _Seat) -> None:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal between the fork and the child's own handlers must wait, not be swallowed by ours.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     pid = os.fork()
     if pid == 0:
-        signal.set_wakeup_fd(-1)
         run_child(seat.part.name, seat.part.target, parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     seat.pid, seat.due = pid, 0.0
 
 
-def _tend(tree: _Tree, only: Part | None = None) -> None:
-    """Buries the dead and starts again what is due; with `only`, while the tree comes up, what stands behind that part waits."""
+def _tend(tree: _Tree) -> None:
+    """Buries the dead and starts again what is due."""
     for seat in tree.seats:
         if seat.pid and (code := _ended(seat.pid)) is not None:
             _bury(tree, seat, code)
-    started = {id(seat.part) for seat in tree.seats if seat.pid or seat.due}
-    for seat in tree.seats:
-        waiting = seat.due and time.monotonic() >= seat.due
-        if waiting and not tree.failed and id(seat.part) in started:
+        elif seat.due and time.monotonic() >= seat.due and not tree.failed:
             _start(seat)
 
 
 def _bury(tree: _Tree, seat: _Seat, code: int) -> None:
-    _kill_group(seat.pid)  # what the part itself had started
     name, now = seat.part.name, time.monotonic()
     deaths = tree.deaths.setdefault(name, deque(maxlen=DEATHS))
     deaths.append(now)
@@ -143,9 +142,13 @@ def _bury(tree: _Tree, seat: _Seat, code: int) -> None:
 
 
 def _ended(pid: int) -> int | None:
-    """The exit code of a child that has ended (negative: a signal); None while it lives."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if done else None
+    """None while a part lives; else its exit code (negative: a signal), after what it left running was killed too."""
+    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return None
+    # A part leads a process group of its own. Until we wait for it, its number, and so the group's, is nobody else's.
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _words(code: int) -> str:
@@ -171,25 +174,16 @@ def _stop(tree: _Tree, wakeup: _Wakeup, grace: float) -> None:
             if seat.pid:
                 log.warning("part did not end in time, killed", part=seat.part.name, pid=seat.pid)
                 os.kill(seat.pid, signal.SIGKILL)
-                os.waitpid(seat.pid, 0)
-                _kill_group(seat.pid)
+                os.waitid(os.P_PID, seat.pid, os.WEXITED | os.WNOWAIT)
+                _ended(seat.pid)
 
 
 def _reap(seats: Sequence[_Seat]) -> int:
     """Buries those that have ended; how many live."""
     for seat in seats:
         if seat.pid and _ended(seat.pid) is not None:
-            _kill_group(seat.pid)
             seat.pid = 0
     return sum(1 for seat in seats if seat.pid)
-
-
-def _kill_group(group: int) -> None:
-    """Kills what a dead part left running: parts lead a process group of their own, so nothing else is in it."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it left nothing
 
 
 class _Wakeup:
@@ -203,7 +197,7 @@ class _Wakeup:
     def __enter__(self) -> _Wakeup:
         for end in (self._read, self._write):
             end.setblocking(False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOPPING:
             self._before[number] = signal.signal(number, lambda number, frame: self._seen.append(number))
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -37,8 +38,10 @@ def run_child(name: str, target: Callable[[], None], parent: int) -> NoReturn:
         # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then says SIGTERM, once, to every part.
         os.setpgid(0, 0)
         die_with_parent(parent)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.set_wakeup_fd(-1)
+        for number in (*STOPPING, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         setproctitle(f"bx24app: {name}")
         target()
         code = 0
@@ -46,7 +49,7 @@ def run_child(name: str, target: Callable[[], None], parent: int) -> NoReturn:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing stands above: it is printed, and the supervisor sees the exit code
         traceback.print_exc()
     finally:
         logging.shutdown()
