@@ -55,12 +55,12 @@ class View:
 
     @property
     def raw_line(self) -> str | None:
-        """The line as the PBX names it; the short dialect may leave it out, then it is the PBX's first."""
+        """The line as the PBX names it. The PBX's first line stands in where none is told: the short dialect may leave it out,
+        and Mango names the line of an outgoing call only when it is answered, while register leaves at the ring."""
         if self.entry.line or self.entry.direction == "internal":
             return self.entry.line
-        if "events" in self.policy.pbx.dialects and self.policy.pbx.lines:
-            return self.policy.pbx.lines[0].number
-        return None
+        guess = self.entry.direction == "out" or "events" in self.policy.pbx.dialects
+        return self.policy.pbx.lines[0].number if guess and self.policy.pbx.lines else None
 
     @property
     def client(self) -> str | None:

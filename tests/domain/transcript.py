@@ -49,7 +49,10 @@ class Answers:
             record = {"entity": found[0], "id": found[1]} if found else None
             created = []
             if not found and command.create:
-                created = [{"entity": kind, "id": self._next()} for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])]
+                created = [
+                    {"entity": kind, "id": self._next()}
+                    for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])
+                ]
             return {"call_id": f"call-{command.part}", "record": record, "created": created}
         if isinstance(command, CreateRecord | AddTodo):
             return {"id": self._next()}
@@ -116,7 +119,10 @@ class Play:
     def text(self) -> str:
         lines = list(self.lines)
         if self.decision:
-            lines += [f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.wanted}" for t in self.decision.tapes]
+            lines += [
+                f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.wanted}"
+                for t in self.decision.tapes
+            ]
             lines.append("call " + " ".join(f"{k}={tell(v)}" for k, v in self.decision.journal.items()))
         return "\n".join(lines) + "\n"
 

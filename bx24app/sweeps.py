@@ -1,0 +1,87 @@
+"""USE CASE: ring for everything that is due and whose wake-up was lost; look after portals; let old things go.
+
+The queue is only an alarm clock. A crash between commit and enqueue, a flushed Redis, a killed worker: all are found here, by a
+constant number of queries however many portals are installed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from bx24app import deliver, portals, queue
+from bx24app.logs import log
+from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
+
+_log = log(__name__)
+
+SENT_FOR = timedelta(seconds=90)
+"""A request whose answer is not stored after this long (its time-out is shorter) has died with its worker."""
+KEEP_NOTIFICATIONS = timedelta(days=90)
+STEP = 1000
+"""Rows that one step of pruning deletes, so that no lock is held for long."""
+
+
+def sweep() -> None:
+    """Wake what is due. Running it twice at once is harmless."""
+    now = utcnow()
+    working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
+    wake: set[int] = set(deliver.recover(db.session(), SENT_FOR))
+    wake |= _ids(
+        select(Notification.portal_id)
+        .where(Notification.state == "new", Notification.received_at < now - timedelta(seconds=3))
+        .distinct()
+    )
+    wake |= _ids(select(Call.portal_id).where(Call.due_at <= now).distinct())
+    wake |= _ids(
+        select(Delivery.portal_id)
+        .where(
+            Delivery.state == "waiting",
+            (Delivery.due_at.is_(None)) | (Delivery.due_at <= now),
+            Delivery.portal_id.in_(working),
+        )
+        .distinct()
+    )
+    late = select(Recording.id).where(
+        Recording.due_at <= now - timedelta(seconds=5),
+        Recording.state == "waiting",
+        (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - timedelta(minutes=20)),
+        Recording.portal_id.in_(working),
+    )
+    recordings = list(db.session.scalars(late.limit(STEP)))
+    db.session.commit()
+    db.session.remove()
+    for portal_id in wake:
+        queue.wake(portal_id, force=True)
+    for recording_id in recordings:
+        queue.wake_recording(recording_id)
+
+
+def _ids(query: object) -> set[int]:
+    return set(db.session.scalars(query))  # type: ignore[call-overload]
+
+
+def look_after_portals() -> None:
+    """Portals in trouble are asked again, grants kept fresh, the daily look queued."""
+    portals.probe_due()
+    portals.refresh_due()
+    for portal_id in portals.looks_due():
+        queue.later("look", portal_id, job_id=f"look-{portal_id}")
+
+
+def prune() -> None:
+    """Handled notifications past their keep go; portals whose time has come are purged."""
+    old = (
+        select(Notification.id)
+        .where(Notification.received_at < utcnow() - KEEP_NOTIFICATIONS, Notification.state != "new")
+        .limit(STEP)
+    )
+    while True:
+        ids = list(db.session.scalars(old))
+        if ids:
+            db.session.execute(delete(Notification).where(Notification.id.in_(ids)))
+        db.session.commit()
+        if len(ids) < STEP:
+            break
+    portals.purge_due()

@@ -1,0 +1,107 @@
+"""Reads a scenario folder: payload files (what the wire carried), scenario.toml (the portal's side), expected.txt (the transcript).
+
+A call is the unit of a scenario; a new folder is a new test, without code. The number of a payload file is its order of arrival;
+its name carries the notification's path (`01_events-call__appeared_ivr.json` came to `events/call`).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bx24app.domain.routing import Policy
+from bx24app.domain.settings import Settings
+from bx24app.mango import short, vpbx
+from tests.domain.transcript import WORDS, Answers, Play
+
+FIXTURES = Path(__file__).parent / "fixtures"
+NAMES = {"events-record-added": "events/record/added"}
+SHORT = {"call_start", "call_answer", "call_end", "call_record", "call_transfer"}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One notification of a scenario."""
+
+    file: str
+    name: str
+    raw: str
+
+    @property
+    def dialect(self) -> str:
+        return "events" if self.name in SHORT else "vpbx"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.raw)
+        return content
+
+    def events(self) -> list[Any]:
+        return short.parse(self.name, self.raw) if self.dialect == "events" else vpbx.parse(self.name, self.raw)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return tomllib.loads((self.folder / "scenario.toml").read_text())
+
+    @cached_property
+    def settings(self) -> Settings:
+        own = self.folder / "settings.yaml"
+        document = yaml.safe_load((own if own.exists() else FIXTURES / "settings.yaml").read_text())
+        for section, values in self.config.get("settings", {}).items():
+            document[section] = {**document.get(section, {}), **values}
+        return Settings.model_validate(document)
+
+    @cached_property
+    def notices(self) -> list[Notice]:
+        source = self.folder / self.config.get("payloads", ".")
+        files = sorted(source.glob("[0-9][0-9]_*.json"))
+        return [Notice(file.name, self._name(file), file.read_text().rstrip("\n")) for file in files]
+
+    @staticmethod
+    def _name(file: Path) -> str:
+        plain = file.stem.partition("_")[2].partition("__")[0]
+        return NAMES.get(plain, plain if plain in SHORT else plain.replace("-", "/"))
+
+    @property
+    def entry_id(self) -> str:
+        return next(
+            n.content.get("entry_id") or n.content["uuid"]
+            for n in self.notices
+            if "command_id" not in n.content or "entry_id" in n.content
+        )
+
+    @property
+    def expected(self) -> str:
+        return (self.folder / "expected.txt").read_text()
+
+    def policy(self) -> Policy:
+        pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
+        return Policy(self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1))
+
+    def play(self, notices: list[Notice] | None = None) -> Play:
+        """The scenario told to the pure fold, a second between notifications, then time passes until nothing is due."""
+        known = {number: tuple(record) for number, record in self.config.get("known", {}).items()}
+        answers = Answers(known, crm_mode=self.config.get("crm_mode", 1))
+        play = Play(self.policy(), self.entry_id, answers, form_callback=self.config.get("form_callback", False))
+        for second, notice in enumerate(self.notices if notices is None else notices):
+            for event in notice.events():
+                play.hear(event, float(second) / 100)
+        for _ in range(5):
+            if not play.tick():
+                break
+        return play
+
+
+def all_scenarios() -> list[Scenario]:
+    return [Scenario(file.parent) for file in sorted(FIXTURES.glob("*/scenario.toml"))]
