@@ -73,7 +73,10 @@ def copy() -> None:
         if place and not package.get("dev"):
             texts = sorted((ROOT / place).glob("[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]*"))
             name = place.removeprefix("node_modules/").replace("/", "-")
-            body = "\n".join(text.read_text(encoding="utf-8") for text in texts) or f"{package.get('license', 'see its page')}\n"
+            body = (
+                "\n".join(text.read_text(encoding="utf-8") for text in texts)
+                or f"{package.get('license', 'see its page')}\n"
+            )
             (licences / f"{name}-{package['version']}.txt").write_text(body, encoding="utf-8")
     shutil.rmtree(VENDOR, ignore_errors=True)
     fresh.rename(VENDOR)

