@@ -8,6 +8,7 @@ arrived. That lets one `call_end` close everything, whoever rang, and a transfer
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
@@ -44,9 +45,9 @@ _REASONS: Final = {
 """States of an unanswered call as codes of `mango.codes`; of others nothing is known (0)."""
 
 # Order of steps told for the same second.
-_RING, _ANSWER, _HANDED, _TAKEN, _RANKS = 0, 2, 4, 5, 8
-_END_TALK, _END = 2**40, 2**40 + 1
-"""Behind every step that carries a time: times eight are below 2**37."""
+_RING, _ANSWER, _HANDED, _TAKEN = range(4)
+_END_TALK, _END = 2**50, 2**50 + 1
+"""Behind every step that carries a time."""
 
 
 class _Where(TypedDict):
@@ -105,13 +106,15 @@ def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
 
 def _start(said: Short, received_at: int) -> list[Event]:
     at = _time(received_at, said.start_time, said.told_at)
-    return [Ringing(at=at, seq=at * _RANKS + _RING, **_where(said, _employee(said)))]
+    who = _employee(said)
+    # Several may ring in one second: the extension decides, so that the order of arrival does not.
+    return [Ringing(at=at, seq=_seq(at, _RING, who), **_where(said, who))]
 
 
 def _answer(said: Short, received_at: int) -> list[Event]:
     at = _time(received_at, said.answer_time, said.told_at, said.start_time)
     who = _employee(said)
-    return [Answered(at=at, seq=at * _RANKS + _ANSWER, **_where(said, who))] if who else []
+    return [Answered(at=at, seq=_seq(at, _ANSWER), **_where(said, who))] if who else []
 
 
 def _transfer(said: Short, received_at: int) -> list[Event]:
@@ -122,8 +125,8 @@ def _transfer(said: Short, received_at: int) -> list[Event]:
     # The old one talked until now, even where its call_answer never came; then the new one talks.
     talked: list[Event] = []
     if old is not None:
-        talked.append(Answered(at=at, seq=at * _RANKS + _HANDED, **_where(said, old, moved=True)))
-    talked.append(Answered(at=at, seq=at * _RANKS + _TAKEN, **_where(said, new, moved=True)))
+        talked.append(Answered(at=at, seq=_seq(at, _HANDED), **_where(said, old, moved=True)))
+    talked.append(Answered(at=at, seq=_seq(at, _TAKEN), **_where(said, new, moved=True)))
     return [*talked, Transferred(at=at, from_extension=old, to_extension=new)]
 
 
@@ -134,6 +137,8 @@ def _end(said: Short, received_at: int) -> list[Event]:
     reason = _reason(said, talk is not None)
     events: list[Event] = []
     if talk is not None and who is not None:
+        # Where a call_answer told it already this changes nothing. After a transfer some name the first talker here, some
+        # the last: as the last step but with the talk's first moment it makes neither of them talk after the other.
         events.append(Answered(at=talk, seq=_END_TALK, **where))
     events.append(LegEnded(at=ended, seq=_END, reason=reason, **where))
     started = said.start_time if said.start_time is not None else (talk or ended)
@@ -184,6 +189,11 @@ def _record(said: Short, received_at: int) -> list[Event]:
     # Not start_time: that is the call's, and the lag of the recording counts from this notice.
     at = received_at or _time(received_at, said.told_at, said.finish_time, said.start_time)
     return [Recorded(at=at, recording_id=name, state="added", extension=_employee(said), url=url)]
+
+
+def _seq(at: int, rank: int, tie: str | None = None) -> int:
+    """Position on the leg: by time, then by kind, then by `tie`; below 2**49."""
+    return (at * 8 + rank) * 4096 + (zlib.crc32(tie.encode()) % 4096 if tie else 0)
 
 
 def _state(said: Short) -> str:

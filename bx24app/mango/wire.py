@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import requests
 import structlog
@@ -47,18 +47,14 @@ _OVERALL: Final = 120.0
 
 
 def new_session(pool: int = 16) -> requests.Session:
-    """A pooled session as this module wants it: keep-alive, no retries, no cookies, nobody's ``.netrc``."""
+    """A pooled session as this module wants it: keep-alive, no retries, no cookies, no proxies or ``.netrc`` of the machine."""
     session = requests.Session()
+    session.trust_env = False
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.auth = _no_auth
     return session
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request  # without this requests would look the host up in ~/.netrc
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,8 @@ class Wire:
         self._key, self._salt = api_key, api_salt
         self.session = session or new_session()
         self.timeout = timeout
-        self.verify: str | bool = ca_bundle or True
+        # Given with each request, since requests prefers what a request says to what its session says.
+        self.verify: str | bool = ca_bundle or cast(str | bool, self.session.verify)
 
     def __repr__(self) -> str:
         return f"<Wire {self.api_url}>"

@@ -1,0 +1,87 @@
+"""Codes of Mango: words with fallback, outcomes for Bitrix24, reactions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bx24app.mango import codes
+from bx24app.mango.code_table import CODES
+
+
+@pytest.mark.parametrize(
+    ("code", "nearest"),
+    [(1121, 1121), (2219, 2210), (1090, 1000), (1199, 1190), (3137, 3100), (4391, 4390), (5114, 5100), (7777, None)],
+)
+def test_an_unknown_code_has_the_words_of_its_subclass_then_class(code: int, nearest: int | None) -> None:
+    assert codes.known(code) == nearest
+    if nearest is not None:
+        assert codes.words(code) == CODES[nearest][0]
+        assert codes.words(code, "en") == CODES[nearest][1]
+
+
+def test_last_resorts() -> None:
+    assert codes.words(1999) == "звонок завершён"  # and not 1000, "success"
+    assert codes.words(9999) == "код 9999"
+    assert codes.words(-5, "en") == "code -5"
+
+
+def test_both_languages_are_there() -> None:
+    for russian, english in CODES.values():
+        assert any("а" <= char <= "я" for char in russian)
+        assert russian[-1] != "." != english[-1]
+        assert english.isascii()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (1110, "603-S"),
+        (1111, "304"),
+        (1121, "486"),
+        (1122, "603"),
+        (1123, "603"),
+        (1124, "603"),
+        (1131, "480"),
+        (1132, "404"),
+        (1133, "404"),
+        (1164, "304"),
+        (2000, "402"),
+        (2240, "402"),
+        (2999, "402"),
+        (3000, "304"),
+        (0, "304"),
+    ],
+)
+def test_status_of_an_unanswered_outgoing_call(code: int, status: str) -> None:
+    assert codes.sip_status(code) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "reaction"),
+    [
+        (1000, "ok"),
+        (1001, "ok"),
+        (3102, "wrong_signature"),
+        (3105, "wrong_key"),
+        (3320, "missing"),
+        (4290, "later"),
+        (5001, "later"),
+        (5008, "later"),
+        (5011, "later"),
+        (5201, "not_permitted"),
+        (2240, "no_money"),
+        (3100, "refused"),
+        (4001, "refused"),
+    ],
+)
+def test_reaction(code: int, reaction: str) -> None:
+    assert codes.reaction(code) == reaction
+
+
+@given(st.integers())
+def test_every_code_has_words_and_a_status(code: int) -> None:
+    assert codes.words(code)
+    assert codes.words(code, "en")
+    assert codes.sip_status(code) in {"304", "402", "404", "480", "486", "603", "603-S"}
