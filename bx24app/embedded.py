@@ -48,7 +48,7 @@ def answers(data_dir: Path) -> bool:
         return False
 
 
-def claim(data_dir: Path, patience: float = 5.0) -> IO[bytes]:
+def claim(data_dir: Path, patience: float = 3.0) -> IO[bytes]:
     """Makes this process, with all it starts, the one owner of the data directory's Valkey, until the last of them has ended.
 
     Waits `patience` seconds, since what a killed predecessor left may still be ending.

@@ -83,8 +83,8 @@ def run_up(parts: Sequence[Part], ready: Callable[[], None] = lambda: None, grac
         if not tree.signals and not tree.failed:
             ready()
         while not tree.signals and not tree.failed:
-            _tend(tree)
             wakeup.wait(_pause(tree))
+            _tend(tree)
         _stop(tree, wakeup, grace)
     if tree.failed:
         print(f"bx24app: {tree.failed}", file=sys.stderr, flush=True)

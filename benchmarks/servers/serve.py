@@ -49,15 +49,26 @@ def granian(port: int, workers: int, threads: int) -> None:
     server.serve(target_loader=lambda: app, wrap_loader=False)
 
 
+def ours(port: int, count: int, threads: int) -> None:
+    """Granian's WSGI worker alone, in processes that bx24app's own supervisor forks."""
+    from bx24app.processes import run_up
+    from bx24app.processes_web import listen, web_part
+
+    app = create_app()
+    sys.exit(run_up([web_part(lambda: app, listen("127.0.0.1", port), count=count, threads=threads)]))
+
+
 KINDS = {
     "gunicorn sync 2": lambda port: gunicorn(port, 2, "sync", 1),
     "gunicorn gthread 1x8": lambda port: gunicorn(port, 1, "gthread", 8),
     "gunicorn gthread 2x8": lambda port: gunicorn(port, 2, "gthread", 8),
     "granian fork 1x1": lambda port: granian(port, 1, 1),
     "granian fork 1x8": lambda port: granian(port, 1, 8),
-    "granian fork 1x16": lambda port: granian(port, 1, 16),
     "granian fork 2x1": lambda port: granian(port, 2, 1),
     "granian fork 2x8": lambda port: granian(port, 2, 8),
+    "granian worker 1x8": lambda port: ours(port, 1, 8),
+    "granian worker 1x16": lambda port: ours(port, 1, 16),
+    "granian worker 2x8": lambda port: ours(port, 2, 8),
 }
 
 if __name__ == "__main__":

@@ -35,11 +35,15 @@ def test_postgres_is_durable_and_gone_afterwards(tmp_path: Path) -> None:
 
 
 def test_two_valkeys_side_by_side(tmp_path: Path) -> None:
-    with servers.valkey(tmp_path) as one, servers.valkey(tmp_path) as other:
-        with redis.Redis.from_url(one) as first, redis.Redis.from_url(other) as second:
-            first.set("key", "value")
-            assert second.get("key") is None
-            pid = first.info("server")["process_id"]
+    with (
+        servers.valkey(tmp_path) as one,
+        servers.valkey(tmp_path) as other,
+        redis.Redis.from_url(one) as first,
+        redis.Redis.from_url(other) as second,
+    ):
+        first.set("key", "value")
+        assert second.get("key") is None
+        pid = first.info("server")["process_id"]
     assert not Path(f"/proc/{pid}").exists()
     assert list(tmp_path.iterdir()) == []
 
