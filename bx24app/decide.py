@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from bx24app import clicks, settings
 from bx24app.domain import call as fold
-from bx24app.domain.commands import from_json, to_json
+from bx24app.domain.commands import Record, from_json, to_json
 from bx24app.domain.events import Ended, Event, LegEvent, Recorded
 from bx24app.domain.ledger import Entry as LedgerEntry
 from bx24app.domain.ledger import Ledger
@@ -105,6 +105,8 @@ def _find(
     by_command = select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx.id)
     if command_id is not None:
         call = session.scalars(by_command.where(Call.command_id == command_id)).first()
+        if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
+            call.entry_id = entry_id  # the short dialect named its entry only now
         if call is not None or entry_id is None:
             return call
     call = session.scalars(select(Call).where(Call.pbx_id == pbx.id, Call.entry_id == entry_id)).first()
@@ -239,6 +241,8 @@ def _fold(
             entry_id=call.entry_id,
             pick=call.facts.get("pick"),
             form_callback=bool(call.facts.get("form_callback")),
+            click_user=call.facts.get("click_user"),
+            record=_asked_for(call),
             quiet=bool(call.facts.get("quiet")),
             parts={row.recording_id: row.part for row in recordings if row.part},
         )
@@ -263,6 +267,12 @@ def _fold(
         wakes.at.append(call.due_at)
     noticed = _noticed(told)
     wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)
+
+
+def _asked_for(call: Call) -> Record | None:
+    """The CRM record that the portal named with a form callback."""
+    record = call.facts.get("record") if call.facts.get("form_callback") else None
+    return Record(record["entity"], int(record["id"])) if record else None
 
 
 def _clock(call: Call, told: list[Notification]) -> fold.Clock:

@@ -99,7 +99,9 @@ def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel],
     Returns the parcels and when to look again for what is not due yet.
     """
     now = utcnow()
-    query = select(Delivery).where(Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")))
+    query = select(Delivery).where(
+        Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind != "Dial"
+    )
     open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
     heads: list[tuple[datetime, list[Delivery]]] = []
     again: datetime | None = None
@@ -140,7 +142,9 @@ def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel],
 
 def anything_due(session: Session, portal: Portal) -> bool:
     """Could something leave now, if the budget allowed it?"""
-    query = select(Delivery.id).where(Delivery.portal_id == portal.id, Delivery.state == "waiting")
+    query = select(Delivery.id).where(
+        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind != "Dial"
+    )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
     return session.scalars(due.limit(1)).first() is not None
 

@@ -18,9 +18,10 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bx24app import deliver, portals, queue
+from bx24app import clicks, deliver, portals, queue
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.bitrix24.errors import Gone, NeedsAdmin
+from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
 from bx24app.deliver import Outcome, Parcel
 from bx24app.logs import log
@@ -70,14 +71,16 @@ def drain(portal_id: int) -> None:
     """Do what is due for this portal. Returns when nothing is, or when others should have their turn."""
     queue.awake(portal_id)
     started = time.monotonic()
-    running: set[Future[Outcome]] = set()
-    outcome: Outcome | None = None
+    running: set[Future[Outcome | DialOutcome]] = set()
+    outcome: Outcome | DialOutcome | None = None
     client: Bitrix24 | None = None
     while True:
-        if outcome is not None and isinstance(outcome.error, NeedsAdmin | Gone):
+        if isinstance(outcome, Outcome) and isinstance(outcome.error, NeedsAdmin | Gone):
             portals.trouble(portal_id, outcome.error)
         step = _step(portal_id, outcome, claim=not stopping.is_set())
         outcome = None
+        for errand in step.dials:
+            running.add(_senders().submit(clicks.dial, errand, runtime().config.mango_api_url, runtime().http))
         if step.parcels:
             client = client or portals.client_by_id(portal_id)
             if len(step.parcels) == 1 and not running:
@@ -100,32 +103,39 @@ def drain(portal_id: int) -> None:
 @dataclass(frozen=True, slots=True)
 class _Step:
     parcels: list[Parcel]
+    dials: list[Errand]
     more: bool = False
     """There is more news than one pass takes."""
     dry: bool = False
     """Something could leave, but the portal's budget is used up."""
 
 
-def _step(portal_id: int, outcome: Outcome | None, claim: bool) -> _Step:
+def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) -> _Step:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     level = portals.budget_of(portal_id).level() if claim else 0.0
     parcels: list[Parcel] = []
+    dials: list[Errand] = []
     again: datetime | None = None
     dry = False
     with locked(portal_id) as (session, portal):
         if portal is None:
-            return _Step([])
-        touched = deliver.store(session, portal, outcome) if outcome is not None else set()
+            return _Step([], [])
+        touched: set[int] = set()
+        if isinstance(outcome, DialOutcome):
+            touched = clicks.store(session, outcome)
+        elif outcome is not None:
+            touched = deliver.store(session, portal, outcome)
         session.flush()
         wakes = decide(session, portal, touched)
         session.flush()
         if claim and portal.state in ("active", "pending"):
+            dials = clicks.claim(session, portal)
             if level < 1:
                 dry = deliver.anything_due(session, portal)
             else:
                 parcels, again = deliver.claim(session, portal, shared=level <= COMFORTABLE)
     _ring(portal_id, wakes, again)
-    return _Step(parcels, wakes.again, dry)
+    return _Step(parcels, dials, wakes.again, dry)
 
 
 def _wait_for_budget(portal_id: int) -> bool:

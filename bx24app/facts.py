@@ -19,8 +19,14 @@ _TITLES = {
         "in": "{number} — входящий звонок",
         "out": "{number} — исходящий звонок",
         "todo": "Перезвонить {number}",
+        "click": "Не удалось дозвониться до {number}",
     },
-    "en": {"in": "{number} – incoming call", "out": "{number} – outgoing call", "todo": "Call back {number}"},
+    "en": {
+        "in": "{number} – incoming call",
+        "out": "{number} – outgoing call",
+        "todo": "Call back {number}",
+        "click": "No connection with {number}",
+    },
 }
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select
 
-from bx24app import deliver, portals, queue
+from bx24app import clicks, deliver, portals, queue
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
 
@@ -27,7 +27,7 @@ def sweep() -> None:
     """Wake what is due. Running it twice at once is harmless."""
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
-    wake: set[int] = set(deliver.recover(db.session(), SENT_FOR))
+    wake: set[int] = deliver.recover(db.session(), SENT_FOR) | clicks.recover(db.session())
     wake |= _ids(
         select(Notification.portal_id)
         .where(Notification.state == "new", Notification.received_at < now - timedelta(seconds=3))

@@ -75,8 +75,9 @@ def _register(view: View, end: End) -> None:
             started_at=view.entry.started_at,
             line=view.policy.line_number(view.raw_line),
             external_id=view.external_id,
-            create=records.decided(view, end) == "lead" and view.client is not None,
+            create=records.decided(view, end) == "lead" and view.client is not None and view.known.record is None,
             show=show,
+            record=view.known.record,
         )
     )
 
@@ -88,6 +89,8 @@ def _moment(at: int | None) -> datetime | None:
 def _journal(view: View, end: End) -> dict[str, Any]:
     entry, policy = view.entry, view.policy
     talked = [user for talk in entry.talks if (user := policy.user_of(talk.employee)) is not None]
+    if end.complete and end.answered and not entry.talks and (named := ends.named_talker(view)) is not None:
+        talked = [named]  # the legs were lost, the summary says who it was
     return {
         "direction": view.direction,
         "line_number": policy.line_number(view.raw_line),

@@ -161,6 +161,22 @@ class Notify(Command):
     tag: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial(Command):
+    """commands/callback (or callback_group) to Mango. Sent at most once: Mango would dial twice."""
+
+    command_id: str
+    """Ours; the legs of the callback and its result carry it."""
+    to_number: str
+    extension: str | None = None
+    """Rung first; None: `group` is."""
+    group: str | None = None
+    from_number: str | None = None
+    """The telephone of that employee to ring instead of the default one (a mobile)."""
+    line: str | None = None
+    """Caller id."""
+
+
 AnyCommand = (
     Register
     | ShowCard
@@ -174,6 +190,7 @@ AnyCommand = (
     | SetActivityUser
     | ReadClient
     | Notify
+    | Dial
 )
 KINDS: dict[str, type[AnyCommand]] = {
     kind.__name__: kind
@@ -190,6 +207,7 @@ KINDS: dict[str, type[AnyCommand]] = {
         SetActivityUser,
         ReadClient,
         Notify,
+        Dial,
     )
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bx24app.domain import records
-from bx24app.domain.commands import Finish, HideCard, ReadClient
+from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient
 from bx24app.domain.view import SETTLE_SECONDS, End, View
 
 
@@ -20,7 +20,7 @@ def end_of(view: View) -> End:
     line_user = policy.line_responsible(view.line, view.known.pick)
     talkers = [user for talk in entry.talks if (user := policy.user_of(talk.employee)) is not None]
     if answered:
-        user = (talkers[-1] if talkers else _named_talker(view)) or policy.default_user
+        user = (talkers[-1] if talkers else named_talker(view)) or policy.default_user
     elif entry.direction == "in":
         user = line_user or policy.default_user
     else:
@@ -75,7 +75,8 @@ def _named(view: View) -> str | None:
     return found.extension if found else None
 
 
-def _named_talker(view: View) -> int | None:
+def named_talker(view: View) -> int | None:
+    """The user whom the summary names as the talker."""
     ended = view.entry.ended
     if ended is None:
         return None
@@ -89,7 +90,7 @@ def _caller(view: View) -> int | None:
         user = view.policy.user_of(ring.employee)
         if user is not None:
             return user
-    return _named_talker(view)
+    return named_talker(view)
 
 
 def finish(view: View, end: End) -> None:
@@ -117,6 +118,11 @@ def finish(view: View, end: End) -> None:
             number=view.number,
         )
     )
+    if view.known.click_user is not None and not end.answered:
+        failed = view.policy.words.title("click", view.number)
+        view.ledger.add(
+            Notify(key="notify-click", user_id=view.known.click_user, text=f"{failed}: {words}".rstrip(": "))
+        )
     client = records.client_record(view)
     if client is not None and view.client is not None:
         view.ledger.add(ReadClient(key="read-client", record=client, number=view.client))

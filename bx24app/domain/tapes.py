@@ -43,14 +43,22 @@ def plan(view: View, end: End) -> tuple[Tape, ...]:
     for fact in facts:
         wanted = not fact.hopeless and _wanted(view, fact)
         part = parts.get(fact.id)
-        if part is None and finish is not None and wanted:
+        if part is None and finish is not None and wanted and fact.fetchable:
             if own is not None and fact.id == own.id and 1 not in parts.values():
                 part = 1
-            elif fact.fetchable and told:
+            elif told:
                 part = max([1, *parts.values()]) + 1
             if part is not None:
                 parts[fact.id] = part
-        tape = Tape(fact.id, part, _user(view, end, fact), _seconds(view, fact), wanted, fact.fetchable, fact.url)
+        tape = Tape(
+            fact.id,
+            part if wanted else None,
+            _user(view, end, fact),
+            _seconds(view, fact),
+            wanted,
+            fact.fetchable,
+            fact.url,
+        )
         if part is not None and part > 1 and wanted:
             _carry(view, end, tape)
         tapes.append(tape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bx24app.domain import phone
+from bx24app.domain.commands import Record
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy
@@ -33,6 +34,10 @@ class Known:
     pick: int | None = None
     """Its place in the line's round robin, once drawn."""
     form_callback: bool = False
+    click_user: int | None = None
+    """Who clicked; told in words when the call fails."""
+    record: Record | None = None
+    """The CRM record that the portal named when it asked for a callback."""
     quiet: bool = False
     """No card: the call is told late (reconciliation, back-fill)."""
     parts: dict[str, int] = field(default_factory=dict)

@@ -124,7 +124,18 @@ class Play:
                 for t in self.decision.tapes
             ]
             lines.append("call " + " ".join(f"{k}={tell(v)}" for k, v in self.decision.journal.items()))
-        return "\n".join(lines) + "\n"
+        return self._readable("\n".join(lines) + "\n")
+
+    def _readable(self, text: str) -> str:
+        """Ids that nobody can read aloud become leg1, rec1 and so on, in the order in which they came."""
+        names: dict[str, str] = {self.known.entry_id: "ENTRY"}
+        for event in self.events:
+            for value, word in ((getattr(event, "leg", None), "leg"), (getattr(event, "recording_id", None), "rec")):
+                if value and value not in names:
+                    names[value] = f"{word}{sum(1 for name in names.values() if name.startswith(word)) + 1}"
+        for value in sorted(names, key=len, reverse=True):
+            text = text.replace(value, names[value])
+        return text
 
 
 def tell(thing: Any) -> str:
@@ -142,7 +153,7 @@ def tell(thing: Any) -> str:
     parts = [type(thing).__name__]
     for item in dataclasses.fields(thing):
         value = getattr(thing, item.name)
-        if item.name in {"key"} and isinstance(thing, ShowCard | HideCard):
+        if item.name == "key" and isinstance(thing, ShowCard | HideCard):
             continue
         default = item.default if item.default is not dataclasses.MISSING else None
         if value in (None, "", (), default):

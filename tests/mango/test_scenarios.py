@@ -13,6 +13,7 @@ from bx24app.domain.commands import (
     CreateRecord,
     Finish,
     HideCard,
+    Notify,
     ReadClient,
     Reassign,
     Register,
@@ -111,7 +112,7 @@ def records_exist_before_finish(play: Play, weather: str) -> None:
 def after_finish_only_what_may_follow(play: Play, weather: str) -> None:
     commands = [e.command for e in play.ledger]
     cut = next((index for index, c in enumerate(commands) if isinstance(c, Finish)), len(commands))
-    allowed = (Reassign, Bind, AddTodo, SetActivityUser, ReadClient)
+    allowed = (Reassign, Bind, AddTodo, SetActivityUser, ReadClient, Notify)
     for command in commands[cut + 1 :]:
         assert isinstance(command, allowed) or command.part > 1, (weather, command)
 

@@ -1,0 +1,170 @@
+"""`make mutants`: break the fold on purpose, one way at a time; every break must fail the tests of the domain.
+
+Each mutant is one replacement in one file of a copy of the package. A mutant that survives, or that no longer applies, ends with 1.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ["tests/mango/test_scenarios.py", "tests/domain"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant("cards are never hidden", "cards.py", "    if gone:\n", "    if False:\n"),
+    Mutant("the card is shown to nobody else", "cards.py", "    if new:\n", "    if False:\n"),
+    Mutant(
+        "the card stays with those who ring while one talks", "cards.py", "(talking or ringing)", "(talking + ringing)"
+    ),
+    Mutant(
+        "finish is sent again",
+        "ends.py",
+        "if not end.complete or view.ledger.finish() is not None or",
+        "if not end.complete or",
+    ),
+    Mutant(
+        "finish leaves on the first summary, open legs or not",
+        "ends.py",
+        "        if _consistent(view):\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "missed is said of an answered call",
+        "ends.py",
+        'outcome = "answered" if answered else',
+        'outcome = "answered" if False else',
+    ),
+    Mutant("one unanswered leg makes the call missed", "legs.py", "return self.ended.talk_at or None", "return None"),
+    Mutant("a missed call is 603", "ends.py", 'status = "304" if', 'status = "603" if'),
+    Mutant(
+        "the first talker is the talker", "ends.py", "user = (talkers[-1] if talkers", "user = (talkers[0] if talkers"
+    ),
+    Mutant(
+        "a transfer gives the client to nobody",
+        "ends.py",
+        "if transferred_to is not None and mode",
+        "if False and mode",
+    ),
+    Mutant("the line's responsible is not asked", "ends.py", "elif line_user is not None:", "elif False:"),
+    Mutant(
+        "talk is counted from the first ring",
+        "legs.py",
+        "self.ended.ended_at - self.talk_at)",
+        "self.ended.ended_at - self.started_at)",
+    ),
+    Mutant(
+        "hold ends the talk",
+        "legs.py",
+        "if with_client and who == running.employee:\n                        continue",
+        "if False:\n                        continue",
+    ),
+    Mutant(
+        "a consultation counts as a talk with the client",
+        "legs.py",
+        "if who is not None and with_client:",
+        "if who is not None:",
+    ),
+    Mutant(
+        "the callback's first leg counts as a talk",
+        "legs.py",
+        'if leg.is_callback_start and direction != "internal":',
+        "if False:",
+    ),
+    Mutant(
+        "steps of a leg are taken as they came",
+        "legs.py",
+        "        steps.sort(key=lambda step: (step.seq, step.at, isinstance(step, LegEnded)))\n",
+        "",
+    ),
+    Mutant(
+        "a repeated notification counts",
+        "legs.py",
+        "unique = dict.fromkeys(events)",
+        "unique = list(events) + list(events)[:1]",
+    ),
+    Mutant("every recording replaces the one before", "tapes.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
+    Mutant("the first recording is the call's own", "tapes.py", "return named[-1] if named", "return kept[0] if named"),
+    Mutant("a recording too short is waited for", "legs.py", "return not self.added and (", "return False and ("),
+    Mutant(
+        "an internal call goes to the CRM",
+        "view.py",
+        'if self.entry.direction == "internal":\n            return True',
+        "if False:\n            return True",
+    ),
+    Mutant("a record is made twice", "records.py", "or not unknown(view) or any(", "or not unknown(view) or not any("),
+    Mutant(
+        "finish does not wait for the record",
+        "records.py",
+        "return not needs_client or unknown(view) is not None",
+        "return True",
+    ),
+    Mutant(
+        "the to-do is forgotten",
+        "records.py",
+        "    if _wants_todo(view, end):\n        _todo",
+        "    if False:\n        _todo",
+    ),
+    Mutant("a deal is not bound to the call", "records.py", 'if made.command.entity == "deal":', "if False:"),
+    Mutant(
+        "records stay with the talker",
+        "records.py",
+        "_reassign(view, record, holder, end.responsible)",
+        "_reassign(view, record, holder, holder or 0)",
+    ),
+    Mutant(
+        "an anonymous number is written into the CRM",
+        "records.py",
+        '    if view.client is None:\n        return "nothing"',
+        '    if False:\n        return "nothing"',
+    ),
+]
+
+
+def run(mutant: Mutant) -> tuple[Mutant, str]:
+    """caught, SURVIVED, or `does not apply`."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        ignore = shutil.ignore_patterns("__pycache__", "sandbox")
+        shutil.copytree(ROOT / "bx24app", copy / "bx24app", ignore=ignore)
+        shutil.copytree(ROOT / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        file = copy / "bx24app" / "domain" / mutant.file
+        source = file.read_text()
+        if source.count(mutant.old) != 1:
+            return mutant, "does not apply"
+        file.write_text(source.replace(mutant.old, mutant.new))
+        tests = [test for test in TESTS if (copy / test).exists()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
+        # 1: a test failed. Anything else (an import that breaks, no test found) proves nothing.
+        return mutant, "caught" if done.returncode == 1 else f"SURVIVED (pytest ended with {done.returncode})"
+
+
+def main() -> int:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(run, MUTANTS))
+    width = max(len(mutant.name) for mutant in MUTANTS)
+    for mutant, verdict in results:
+        print(f"{mutant.file:<11} {mutant.name:<{width}}  {verdict}")
+    bad = [mutant for mutant, verdict in results if verdict != "caught"]
+    print(f"{len(results) - len(bad)} of {len(results)} mutants caught")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
