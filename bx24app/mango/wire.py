@@ -261,7 +261,7 @@ def _why(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "it takes too long"
     if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not accepted"
+        return "no secure connection; is its certificate accepted?"
     if isinstance(error, requests.ConnectionError):
         return "no connection" if _never_left(error) else "the connection broke off"
     return type(error).__name__

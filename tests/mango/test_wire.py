@@ -1,0 +1,378 @@
+"""What no well-behaved counterpart does: a server that hangs, breaks off, drips, lies about lengths, leads elsewhere.
+
+A scripted server on a raw socket; everything that a PBX does properly is tested against the sandbox in `test_client`.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from bx24app.mango import wire as wire_module
+from bx24app.mango.client import Mango
+from bx24app.mango.errors import (
+    AddressRefused,
+    AnswerLost,
+    Later,
+    MangoError,
+    Missing,
+    NotReady,
+    Refused,
+    Unreachable,
+    WrongKey,
+)
+from bx24app.mango.wire import new_session
+
+HANG, CLOSE, GREET = "hang", "close", "greet"
+
+
+class Scripted:
+    """Answers the n-th request with the n-th script: bytes, or `HANG`, or `CLOSE`; the last one again and again. `GREET`: speaks first."""
+
+    def __init__(self) -> None:
+        self.scripts: list[bytes | str] = []
+        self.requests: list[bytes] = []
+        self._over = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,))
+            thread.start()
+            self._threads.append(thread)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(10)
+            if self.scripts == [GREET]:
+                connection.sendall(b"220 this is another protocol\r\n")
+                return
+            request = self._read(connection)
+            if not request:
+                return
+            self.requests.append(request)
+            script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+            if script == HANG:
+                self._over.wait(10)
+            elif isinstance(script, bytes):
+                connection.sendall(script)
+
+    @staticmethod
+    def _read(connection: socket.socket) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = connection.recv(65536)
+            if not part:
+                return b""
+            data += part
+        head, _, rest = data.partition(b"\r\n\r\n")
+        length = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
+        while len(rest) < length:
+            rest += connection.recv(65536)
+        return head + b"\r\n\r\n" + rest
+
+    def close(self) -> None:
+        self._over.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in [self._accepting, *self._threads]:
+            thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture
+def mango(server: Scripted) -> Iterator[Mango]:
+    with new_session() as session:
+        yield Mango(server.url + "vpbx", "the-key", "the-salt", session, timeout=(2, 0.4))
+
+
+def answer(status: str = "200 OK", body: bytes = b"{}", **headers: Any) -> bytes:
+    said = {"Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"}
+    said |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+
+
+def audio(body: bytes, **headers: Any) -> bytes:
+    return answer(body=body, **{"Content_Type": "audio/mpeg"} | headers)
+
+
+def anywhere(url: str) -> None:
+    assert url.startswith("http://127.0.0.1:")
+
+
+def call(mango: Mango) -> None:
+    mango.callback("c1", "101", "79160000001")
+
+
+# A command is sent once; what is not known is called not known.
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        HANG,
+        CLOSE,
+        answer("500 Internal Server Error", b"oops"),
+        answer("502 Bad Gateway", b"<html>"),
+        answer(body=b"<html>welcome</html>"),
+        answer(body=b'{"result":1000}', Content_Length=400),
+        answer(body=b'{"result":5011}'),
+    ],
+)
+def test_a_command_without_a_clear_answer_is_lost_and_not_repeated(
+    server: Scripted, mango: Mango, script: bytes | str
+) -> None:
+    server.scripts = [script]
+    with pytest.raises(AnswerLost):
+        call(mango)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "code"),
+    [
+        (answer("503 Service Unavailable"), Later, 503),
+        (answer("429 Too Many Requests", b'{"name":"Service Unavailable","code":0,"status":429}'), Later, 429),
+        (answer(body=b'{"result":5008}'), Later, 5008),
+        (answer(body=b'{"result":5003}'), Refused, 5003),
+        (answer(body=b'{"result":"3100"}'), Refused, 3100),
+        (answer("420 Policy", b'{"code":3104}'), Refused, 3104),
+        (answer("401 Unauthorized"), AddressRefused, 401),
+        (answer("403 Forbidden"), AddressRefused, 403),
+        (answer(body=b'{"result":3105}'), WrongKey, 3105),
+        (answer("302 Found", Location="http://127.0.0.1:9/"), Refused, 302),
+    ],
+)
+def test_a_command_that_was_not_carried_out(
+    server: Scripted, mango: Mango, script: bytes, kind: type[MangoError], code: int
+) -> None:
+    server.scripts = [script]
+    with pytest.raises(kind) as caught:
+        call(mango)
+    assert not isinstance(caught.value, AnswerLost)
+    assert caught.value.code == code
+    assert len(server.requests) == 1
+
+
+def test_a_command_that_could_not_leave(server: Scripted, mango: Mango) -> None:
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    nobody = Mango(f"http://127.0.0.1:{port}/", "key", "salt", timeout=(2, 2))
+    with pytest.raises(Unreachable):
+        call(nobody)
+    with pytest.raises(Unreachable):
+        call(Mango("http://no-such-host.invalid/", "key", "salt", timeout=(2, 2)))
+    server.scripts = [GREET]
+    with pytest.raises(Unreachable, match="certificate"):
+        call(Mango(server.url.replace("http:", "https:"), "key", "salt", timeout=(2, 2)))
+    assert nobody.check().state == "unreachable"
+
+
+# Questions may be asked again.
+
+
+@pytest.mark.parametrize(
+    "script", [HANG, CLOSE, answer(body=b"<html>"), answer("500 X"), answer(body=b"{", Content_Length=9)]
+)
+def test_a_question_without_an_answer_is_for_later(server: Scripted, mango: Mango, script: bytes | str) -> None:
+    server.scripts = [script]
+    with pytest.raises(Later) as caught:
+        mango.lines()
+    assert not isinstance(caught.value, Unreachable)
+    assert mango.check().state == "busy"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7.0), ("99999", 3600.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("", None)],
+)
+def test_retry_after(server: Scripted, mango: Mango, said: str, seconds: float | None) -> None:
+    server.scripts = [answer("429 Too Many Requests", Retry_After=said)]
+    with pytest.raises(Later) as caught:
+        mango.balance()
+    assert caught.value.retry_after == seconds
+
+
+def test_an_answer_without_end_is_cut(server: Scripted, mango: Mango, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_module, "MAX_ANSWER", 1000)
+    server.scripts = [answer(body=b" " * 5000)]
+    with pytest.raises(Later):
+        mango.users()
+
+
+def test_redirects_of_questions_are_not_followed(server: Scripted, mango: Mango) -> None:
+    server.scripts = [answer("302 Found", Location=server.url)]
+    with pytest.raises(Refused):
+        mango.lines()
+    assert len(server.requests) == 1
+
+
+def test_secrets_show_nowhere(server: Scripted, mango: Mango, capsys: pytest.CaptureFixture[str]) -> None:
+    server.scripts = [CLOSE]
+    with pytest.raises(Later) as caught:
+        mango.lines()
+    shown = repr(mango) + str(caught.value) + repr(caught.value) + "".join(capsys.readouterr())
+    assert "the-key" not in shown
+    assert "the-salt" not in shown
+    assert b"the-salt" not in server.requests[0]
+
+
+def test_cookies_are_not_kept(server: Scripted, mango: Mango) -> None:
+    server.scripts = [answer(body=b'{"result":1000,"lines":[]}', Set_Cookie="a=b; Path=/")]
+    mango.lines()
+    mango.lines()
+    assert b"cookie" not in server.requests[1].lower()
+
+
+# Recordings.
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (answer(body=b'{"result":3320}'), Missing),
+        (answer("404 Not Found", b""), Missing),
+        (answer("204 No Content", b""), NotReady),
+        (answer(body=b'{"result":1000}'), NotReady),
+        (answer("302 Found", b""), Refused),
+        (answer("429 Too Many Requests"), Later),
+        (answer(body=b'{"result":3105}'), WrongKey),
+        (HANG, Later),
+    ],
+)
+def test_no_address_of_a_recording(server: Scripted, mango: Mango, script: bytes | str, kind: type[MangoError]) -> None:
+    server.scripts = [script]
+    with pytest.raises(kind):
+        mango.recording("r", anywhere)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (answer("404 Not Found", b""), NotReady),
+        (answer("410 Gone", b""), NotReady),
+        (answer(body=b"<html>", Content_Type="text/html; charset=utf-8"), NotReady),
+        (answer("400 Bad Request", b""), Missing),
+        (answer("503 Busy", b"", Retry_After=9), Later),
+        (CLOSE, Later),
+        (HANG, Later),
+        (audio(b"", Content_Length=10**12), Refused),
+    ],
+)
+def test_no_file_behind_the_address(
+    server: Scripted, mango: Mango, script: bytes | str, kind: type[MangoError]
+) -> None:
+    server.scripts = [answer("302 Found", b"", Location="/one-shot"), script]
+    with pytest.raises(kind):
+        mango.recording("r", anywhere)
+    assert [request.split()[:2] for request in server.requests] == [
+        [b"POST", b"/vpbx/queries/recording/post"],
+        [b"GET", b"/one-shot"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "limit", "kind"),
+    [
+        (audio(b"ID3", Content_Length=400), 1000, Later),
+        (audio(b"ID3" * 1000, Content_Length=""), 1000, Refused),
+        (audio(b"5\r\nabcde\r\n", Content_Length="", Transfer_Encoding="chunked"), 1000, Later),
+    ],
+)
+def test_a_file_that_breaks_off(
+    server: Scripted, mango: Mango, script: bytes, limit: int, kind: type[MangoError]
+) -> None:
+    server.scripts = [script.replace(b"Content-Length: \r\n", b"")]
+    with mango.fetch_url(server.url + "1.mp3", anywhere, max_bytes=limit) as download, pytest.raises(kind):
+        b"".join(download.chunks())
+
+
+def test_every_step_of_a_link_is_admitted(server: Scripted, mango: Mango) -> None:
+    asked: list[str] = []
+
+    def admit(url: str) -> None:
+        asked.append(url)
+        if "evil" in url:
+            raise PermissionError(url)
+
+    server.scripts = [
+        answer("301 Moved", b"", Location="two"),
+        answer("307 Moved", b"", Location="/three?x=1"),
+        answer("302 Moved", b"", Location="http://evil.example/"),
+    ]
+    with pytest.raises(PermissionError):
+        mango.fetch_url(server.url + "a/one", admit)
+    paths = [url.removeprefix(server.url) for url in asked]
+    assert paths == ["a/one", "a/two", "three?x=1", "http://evil.example/"]
+    assert len(server.requests) == 3
+
+
+def test_a_link_in_a_circle(server: Scripted, mango: Mango) -> None:
+    server.scripts = [answer("302 Found", b"", Location="/again")]
+    with pytest.raises(Refused, match="without end"):
+        mango.fetch_url(server.url, anywhere)
+
+
+def test_ranges_are_passed_on(server: Scripted, mango: Mango) -> None:
+    server.scripts = [
+        answer("206 Partial Content", b"cde", Content_Type="audio/mpeg", Content_Range="bytes 2-4/10"),
+        audio(b"all"),
+        answer("416 Range Not Satisfiable", b""),
+    ]
+    with mango.fetch_url(server.url, anywhere, byte_range="bytes=2-4") as part:
+        assert (part.status, part.content_range, part.size, part.accepts_ranges) == (206, "bytes 2-4/10", 3, True)
+        assert b"".join(part.chunks()) == b"cde"
+    with mango.fetch_url(server.url, anywhere, byte_range="bytes=0-1\r\nX: y") as whole:
+        assert (whole.status, whole.content_range, whole.size) == (200, None, 3)
+    with pytest.raises(Refused) as caught:
+        mango.fetch_url(server.url, anywhere, byte_range="bytes=99-")
+    assert caught.value.code == 416
+    assert b"range: bytes=2-4" in server.requests[0].lower()
+    assert b"range" not in server.requests[1].lower()
+
+
+def test_nothing_of_the_key_goes_to_the_store_of_files(server: Scripted, mango: Mango) -> None:
+    server.scripts = [answer("302 Found", b"", Location="/one-shot"), audio(b"ID3")]
+    with mango.recording("r", anywhere) as download:
+        assert (download.content_type, b"".join(download.chunks())) == ("audio/mpeg", b"ID3")
+    post, get = server.requests
+    assert b"vpbx_api_key=the-key" in post
+    assert b"the-key" not in get
+    assert b"sign" not in get
+
+
+def test_a_session_may_be_anybody_s(server: Scripted) -> None:
+    """The app hands in its own pooled session; its certificate authority holds for Mango too."""
+    server.scripts = [answer(body=b'{"result":1000,"balance":"12.50"}')]
+    with requests.Session() as session:
+        session.verify = "/nonexistent/ca.pem"
+        assert str(Mango(server.url, "k", "s", session).balance().amount) == "12.50"
+        secure: Callable[[], Any] = Mango(server.url.replace("http:", "https:"), "k", "s", session).balance
+        with pytest.raises(OSError, match="nonexistent"):
+            secure()
