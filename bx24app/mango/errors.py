@@ -7,7 +7,7 @@ MangoError
 ├── WrongKey         3105
 ├── WrongSignature   3102: with this key the salt is another one
 ├── AddressRefused   401, 403: our address is not on the connector's list, or wrong requests locked us out for two minutes
-├── NotPermitted     5201 …: an option of the connector is off
+├── NotPermitted     5201 …: an option of the connector is off; 2xxx: the account is restricted. An administrator's matter
 ├── Missing          3320 …, 404: there is no such recording, file or order - perhaps not yet
 │   └── NotReady     the recording is known but its file is not there yet
 ├── Refused          this one request is dead; the same again would fail the same
@@ -59,7 +59,7 @@ class AddressRefused(MangoError):
 
 
 class NotPermitted(MangoError):
-    """An option of the connector in Mango's account is switched off."""
+    """An option of the connector is switched off, or the account is restricted (no money, a limit): `code` tells which."""
 
 
 class Missing(MangoError):

@@ -98,7 +98,7 @@ def by_id(
         raise wire.lost(path, error) from None
     if answer.status in _MOVED and location:
         return by_url(wire, urljoin(wire.api_url + path, location), admit, byte_range, max_bytes)
-    if answer.status in (202, 204):
+    if answer.status in _MOVED | {202, 204}:
         raise NotReady("Mango has no file of the recording yet.", answer.status)
     judge(answer)
     raise NotReady("Mango gave no address of the recording.", answer.status)

@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 Timeout = tuple[float, float]
 """(seconds to connect, seconds between two bytes)."""
 
+NO_KEY: Final = 3105
 MAX_ANSWER: Final = 32 * 1024 * 1024
 """No answer but a file is larger: 5000 entries of statistics have about 10 MB."""
 _OVERALL: Final = 120.0
@@ -115,7 +116,13 @@ class Wire:
         return answer
 
     def send(self, session: requests.Session, path: str, fields: Mapping[str, Any]) -> requests.Response:
-        """The bare request; the answer's body is not read yet, redirects are not followed."""
+        """The bare request; the answer's body is not read yet, redirects are not followed.
+
+        Raises:
+            WrongKey: this PBX has none. Nothing was sent: two wrong requests would lock our address out.
+        """
+        if not self._key or not self._salt:
+            raise WrongKey("This PBX has no key and salt.", NO_KEY)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         form = {"vpbx_api_key": self._key, "sign": sign(self._key, self._salt, text), "json": text}
         return session.post(
@@ -195,7 +202,7 @@ def _judge_code(code: int, answer: Answer, command: bool) -> None:
             raise WrongKey(message, code)
         case "wrong_signature":
             raise WrongSignature(message, code)
-        case "not_permitted":
+        case "not_permitted" | "no_money":
             raise NotPermitted(message, code)
         case "missing":
             raise Missing(message, code)

@@ -21,6 +21,7 @@ from bx24app.mango.errors import (
     Later,
     MangoError,
     Missing,
+    NotPermitted,
     NotReady,
     Refused,
     Unreachable,
@@ -165,6 +166,8 @@ def test_a_command_without_a_clear_answer_is_lost_and_not_repeated(
         (answer("401 Unauthorized"), AddressRefused, 401),
         (answer("403 Forbidden"), AddressRefused, 403),
         (answer(body=b'{"result":3105}'), WrongKey, 3105),
+        (answer(body=b'{"result":2240}'), NotPermitted, 2240),
+        (answer(body=b'{"result":5201}'), NotPermitted, 5201),
         (answer("302 Found", Location="http://127.0.0.1:9/"), Refused, 302),
     ],
 )
@@ -243,6 +246,15 @@ def test_secrets_show_nowhere(server: Scripted, mango: Mango, capsys: pytest.Cap
     assert b"the-salt" not in server.requests[0]
 
 
+def test_without_a_key_nothing_is_sent(server: Scripted) -> None:
+    for key, salt in (("", "salt"), ("key", ""), ("", "")):
+        keyless = Mango(server.url, key, salt)
+        with pytest.raises(WrongKey, match="no key"):
+            call(keyless)
+        assert keyless.check().state == "wrong_key"
+    assert server.requests == []
+
+
 def test_cookies_are_not_kept(server: Scripted, mango: Mango) -> None:
     server.scripts = [answer(body=b'{"result":1000,"lines":[]}', Set_Cookie="a=b; Path=/")]
     mango.lines()
@@ -260,7 +272,7 @@ def test_cookies_are_not_kept(server: Scripted, mango: Mango) -> None:
         (answer("404 Not Found", b""), Missing),
         (answer("204 No Content", b""), NotReady),
         (answer(body=b'{"result":1000}'), NotReady),
-        (answer("302 Found", b""), Refused),
+        (answer("302 Found", b""), NotReady),
         (answer("429 Too Many Requests"), Later),
         (answer(body=b'{"result":3105}'), WrongKey),
         (HANG, Later),
