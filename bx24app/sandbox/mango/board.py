@@ -1,0 +1,114 @@
+"""A working PBX: the product, the facts of its calls, its outgoing queue, the calls that are going on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bx24app.sandbox.mango import sequences, short, signing
+from bx24app.sandbox.mango.facts import Facts
+from bx24app.sandbox.mango.faults import Faults
+from bx24app.sandbox.mango.hooks import Sender, Sent, dressed
+from bx24app.sandbox.mango.ids import Ids
+from bx24app.sandbox.mango.model import Pbx
+from bx24app.sandbox.mango.sequences import Notice
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.mango.calls import Call
+
+Links = Callable[["Board", str], str]
+
+
+@dataclass
+class Played:
+    """A sequence that was played: the entry it made and the true notices, before any fault."""
+
+    entry_id: str
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Board:
+    """Everything of one product that moves."""
+
+    def __init__(self, pbx: Pbx, ids: Ids, log: deque[Sent], changed: Callable[[], None], links: Links) -> None:
+        self.pbx = pbx
+        self.ids = ids
+        self.facts = Facts()
+        self.changed = changed
+        self.sender = Sender(pbx, log, changed)
+        self.calls: dict[str, Call] = {}
+        self._links = links
+        self._short = short.Translator(pbx, self.facts, lambda recording_id: links(self, recording_id))
+
+    def use(self, faults: Faults) -> None:
+        """Changes the weather of this PBX."""
+        self.sender.use(faults)
+
+    def emit(self, path: str, body: dict[str, Any], *, at: float | None = None, exact: bool = False) -> Notice:
+        """Something happened: it becomes a fact, and a notification sets out.
+
+        Args:
+            exact: send the body as it is, without this PBX's dressing (SIP ids, version, types).
+        """
+        self.facts.absorb(path, body)
+        notice = Notice(path, time.time() if at is None else at, body if exact else dressed(self.pbx, body))
+        if self.pbx.dialect == "events":
+            for name, told in self._short.of(path, body):
+                self.sender.submit(Notice(name, notice.at, told))
+        else:
+            self.sender.submit(notice)
+        self.changed()
+        return notice
+
+    async def play(
+        self,
+        name: str,
+        *,
+        speed: float = float("inf"),
+        rebase: bool = True,
+        client: str | None = None,
+        line: str | None = None,
+        start: float | None = None,
+    ) -> Played:
+        """Plays a ready sequence and returns when its last notification has left the queue.
+
+        Args:
+            name: `S1` … `S7`.
+            speed: how many times faster than life; infinity leaves out all pauses.
+            rebase: False sends the reference's own text; True makes it a new call of this PBX's people that ends now.
+            start: epoch seconds of the first notification; default: so that the last one is due when it is sent.
+
+        Raises:
+            KeyError: no such sequence.
+        """
+        notices = sequences.sequence(name)
+        if rebase:
+            length = max(notice.at for notice in notices) - notices[0].at
+            begin = time.time() - length * (1 - 1 / speed) if start is None else start
+            cast = sequences.Cast.of(self.pbx, client, line)
+            notices = sequences.rebased(notices, self.pbx, self.ids, begin, cast)
+        played = Played(next(str(notice.body["entry_id"]) for notice in notices if "entry_id" in notice.body))
+        before = notices[0].at
+        for notice in notices:
+            if notice.at > before:
+                await asyncio.sleep((notice.at - before) / speed)
+                before = notice.at
+            played.notices.append(self.emit(notice.path, notice.body, at=notice.at, exact=not rebase))
+        await self.sender.settled()
+        return played
+
+    async def check_connection(self) -> tuple[bool, list[Sent]]:
+        """The button of the personal account: an empty form to the base, then a `ping`; both must get 2xx."""
+        empty = await self.sender.post("", "", data=b"", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        ping = await self.sender.post("ping", "{}", data=signing.form(self.pbx.api_key, self.pbx.api_salt, "{}"))
+        return all(200 <= sent.status < 300 for sent in (empty, ping)), [empty, ping]
+
+    async def close(self) -> None:
+        """Hangs up everything and stops sending."""
+        for call in list(self.calls.values()):
+            call.cancel()
+        await self.sender.close()

@@ -1,0 +1,142 @@
+"""Mango Office in memory: any number of PBX products, one REST host, one file host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiohttp import web
+
+from bx24app.sandbox.mango import recordings, rest
+from bx24app.sandbox.mango.board import Board, Played
+from bx24app.sandbox.mango.handlers import HANDLERS
+from bx24app.sandbox.mango.hooks import Sent
+from bx24app.sandbox.mango.ids import Ids
+from bx24app.sandbox.mango.limits import Limits
+from bx24app.sandbox.mango.model import Pbx
+from bx24app.sandbox.mango.rest import RestFault
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.mango.recordings import Ticket
+    from bx24app.sandbox.mango.statistics import Job
+
+_T = TypeVar("_T")
+LOG_LENGTH = 3000
+
+
+class MangoCloud:
+    """All products of one simulated Mango.
+
+    Lives in one asyncio loop. Methods are called there; `run` is the door for other threads.
+
+    Attributes:
+        errors: `result200` (HTTP 200, `{"result": code}`) or `code420` (HTTP 420, `{"code": code}`).
+        missing_recording_status: HTTP status of result 3320 for a recording that is not there.
+        link_seconds: how long an unused file link lives.
+        stats_polls: how often a statistics order answers "not ready" before its data; `stats_keep` seconds it is kept.
+        rest_faults: path (or `*`) -> what it answers instead.
+        audio_type, cut_files_after: content type of files; close the connection after this many bytes (0: never).
+    """
+
+    def __init__(self, *, first_entry: int | None = None) -> None:
+        self.ids = Ids(first_entry)
+        self.boards: dict[str, Board] = {}
+        self.limits = Limits()
+        self.log: deque[Sent] = deque(maxlen=LOG_LENGTH)
+        self.requests: deque[str] = deque(maxlen=LOG_LENGTH)
+        self.errors = "result200"
+        self.missing_recording_status = 200
+        self.link_seconds = 60.0
+        self.stats_polls = 1
+        self.stats_keep = 60.0
+        self.stats_calls_204 = False
+        self.rest_faults: dict[str, RestFault] = {}
+        self.audio_type = "audio/mpeg"
+        self.cut_files_after = 0
+        self.tickets: dict[str, Ticket] = {}
+        self.jobs: dict[str, Job] = {}
+        self.watchers: list[Callable[[], None]] = []
+        self.url = ""
+        self.files_url = ""
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def api_url(self) -> str:
+        """The REST base, as an app is configured with it."""
+        return f"{self.url}/vpbx/"
+
+    def add(self, pbx: Pbx | None = None, **fields: Any) -> Board:
+        """Adds a product and returns its board; `fields` are those of `Pbx`."""
+        product = pbx or Pbx(**{"product_id": 400000001 + len(self.boards), **fields})
+        if product.api_key in self.boards:
+            raise ValueError(f"two products with the key {product.api_key}")
+        board = Board(product, self.ids, self.log, self.changed, self._shared_link)
+        self.boards[product.api_key] = board
+        return board
+
+    def by_key(self, api_key: str) -> Board | None:
+        """The board of a product key."""
+        return next((board for board in self.boards.values() if board.pbx.api_key == api_key), None)
+
+    def board(self, which: str | Pbx | Board) -> Board:
+        """A board by itself, its product, or the product's key or name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if isinstance(which, Board):
+            return which
+        for board in self.boards.values():
+            if which is board.pbx or which in (board.pbx.api_key, board.pbx.name):
+                return board
+        raise KeyError(f"no PBX {which!r}")
+
+    def changed(self) -> None:
+        """Tells those who watch (the pages) that something happened."""
+        for watcher in list(self.watchers):
+            watcher()
+
+    async def play(self, name: str, pbx: str | Pbx | Board, **how: Any) -> Played:
+        """Plays a ready sequence; see `Board.play`."""
+        return await self.board(pbx).play(name, **how)
+
+    async def settled(self) -> None:
+        """Waits until no notification is on its way."""
+        for board in self.boards.values():
+            await board.sender.settled()
+
+    def api_app(self) -> web.Application:
+        """The REST host as an aiohttp app; pages and the control API are added by others."""
+        app = web.Application(client_max_size=1 << 20)
+        recordings.link_routes(self, app)
+        rest.api(self, HANDLERS, app)
+        app.on_startup.append(self._started)
+        app.on_cleanup.append(self._stopped)
+        return app
+
+    def files_app(self) -> web.Application:
+        """The file host as an aiohttp app."""
+        return recordings.files(self)
+
+    def run(self, work: Coroutine[Any, Any, _T], timeout: float = 60) -> _T:
+        """Runs a coroutine in the cloud's loop from another thread and returns its result.
+
+        Raises:
+            RuntimeError: the cloud does not serve yet.
+        """
+        if self.loop is None:
+            work.close()
+            raise RuntimeError("the cloud is not started")
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    async def _started(self, _app: web.Application) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    async def _stopped(self, _app: web.Application) -> None:
+        for board in self.boards.values():
+            await board.close()
+
+    def _shared_link(self, board: Board, recording_id: str) -> str:
+        return recordings.file_link(self, board, recording_id, once=False)

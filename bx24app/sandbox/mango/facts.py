@@ -1,0 +1,131 @@
+"""What happened on a PBX, told once: entries, their legs, their recordings.
+
+Every true notification is absorbed here before the delivery faults get hold of it, whether a simulated call or a ready
+sequence produced it. Statistics, recordings and the pages read these facts and nothing else, so they always agree with
+what was (or should have been) told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bx24app.sandbox.mango import tape
+
+
+@dataclass
+class Leg:
+    """One `call_id`: a stay in the menu or the queue, or one ringing device."""
+
+    call_id: str
+    location: str
+    start: int
+    sides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answer: int = 0
+    end: int = 0
+    reason: int = 0
+    held: int = 0
+    state: str = "Appeared"
+    transfer: str = ""
+    on_hold_since: int = 0
+    callback: str = ""
+
+
+@dataclass
+class Recording:
+    """A tape of one employee; `stored` turns true with `record/added`."""
+
+    recording_id: str
+    entry_id: str
+    extension: str
+    start: int
+    end: int = 0
+    call_ids: list[str] = field(default_factory=list)
+    code: int = 0
+    stored: bool = False
+    size: int | None = None
+    deleted: bool = False
+
+    @property
+    def seconds(self) -> int:
+        """Length of the tape, seconds."""
+        return max(1, self.end - self.start)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file; `size` overrides what the length would give."""
+        return self.size if self.size is not None else tape.size_of(self.seconds)
+
+
+@dataclass
+class Entry:
+    """One whole communication."""
+
+    entry_id: str
+    legs: dict[str, Leg] = field(default_factory=dict)
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    summary: dict[str, Any] | None = None
+    started: int = 0
+
+    @property
+    def talk_seconds(self) -> int:
+        """Length of the talk after the summary; 0 without one."""
+        if not self.summary or not self.summary["talk_time"]:
+            return 0
+        return int(self.summary["end_time"]) - int(self.summary["talk_time"])
+
+
+class Facts:
+    """The facts of one PBX."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.recordings: dict[str, Recording] = {}
+        self.recording_size: int | None = None
+
+    def absorb(self, path: str, body: dict[str, Any]) -> None:
+        """Takes one true notification; paths that tell nothing of calls are ignored."""
+        if path == "events/call":
+            self._leg(body)
+        elif path == "events/summary":
+            entry = self._entry(body["entry_id"], int(body["create_time"]))
+            entry.summary = body
+            entry.started = int(body["create_time"])
+        elif path == "events/recording":
+            self._recorder(body)
+        elif path == "events/record/added" and (tape_ := self.recordings.get(body["recording_id"])):
+            tape_.stored = True
+
+    def _entry(self, entry_id: str, at: int) -> Entry:
+        return self.entries.setdefault(entry_id, Entry(entry_id, started=at))
+
+    def _leg(self, body: dict[str, Any]) -> None:
+        at, state = int(body["timestamp"]), body["call_state"]
+        entry = self._entry(body["entry_id"], at)
+        leg = entry.legs.setdefault(body["call_id"], Leg(body["call_id"], body["location"], at))
+        leg.sides = {"from": body.get("from", {}), "to": body.get("to", {})}
+        leg.transfer = body.get("transfer", leg.transfer)
+        leg.callback = body.get("callback_initiator", leg.callback)
+        if leg.on_hold_since and state != "OnHold":
+            leg.held += at - leg.on_hold_since
+            leg.on_hold_since = 0
+        if state == "Connected" and not leg.answer:
+            leg.answer = at
+        elif state == "OnHold":
+            leg.on_hold_since = at
+        elif state == "Disconnected":
+            leg.end, leg.reason = at, int(body["disconnect_reason"])
+        leg.state = state
+
+    def _recorder(self, body: dict[str, Any]) -> None:
+        at = int(body["timestamp"])
+        entry = self._entry(body["entry_id"], at)
+        taped = self.recordings.get(body["recording_id"])
+        if taped is None:
+            taped = Recording(body["recording_id"], entry.entry_id, str(body.get("extension", "")), at)
+            taped.size = self.recording_size
+            self.recordings[taped.recording_id] = entry.recordings[taped.recording_id] = taped
+        if body["call_id"] not in taped.call_ids:
+            taped.call_ids.append(body["call_id"])
+        if body["recording_state"] == "Completed":
+            taped.end, taped.code = at, int(body["completion_code"])

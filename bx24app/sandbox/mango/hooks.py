@@ -1,0 +1,181 @@
+"""Sends notifications to the external system of a PBX, and remembers what was answered."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from bx24app.sandbox.mango import signing
+from bx24app.sandbox.mango.faults import Faults, Weather
+from bx24app.sandbox.mango.model import Pbx
+from bx24app.sandbox.mango.sequences import Notice
+
+HOLD_SECONDS = 2.0
+"""A notice that was held back leaves after this long at the latest."""
+_INTEGERS = ("timestamp", "seq", "disconnect_reason", "completion_code", "product_id", "user_id", "result")
+
+
+@dataclass
+class Sent:
+    """One attempt to deliver; `status` 0 means that no answer came, `error` says why."""
+
+    number: int
+    at: float
+    pbx: str
+    path: str
+    url: str
+    text: str
+    status: int = 0
+    answer: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+
+def address(base: str, suffix: str) -> str:
+    """Mango appends the suffix to whatever was entered, behind a query too."""
+    return f"{base.rstrip('/')}/{suffix}" if suffix else base
+
+
+def dressed(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
+    """A body as this PBX would send it: version 1 or 2, with or without SIP ids, whole numbers as text or not."""
+    out = {
+        key: {inner: part for inner, part in value.items() if pbx.version >= 2 or not _new(inner)}
+        if isinstance(value, dict)
+        else value
+        for key, value in body.items()
+        if pbx.version >= 2 or key != "transfer"
+    }
+    if pbx.sip_call_ids and "call_state" in out:
+        out["sip_call_id"] = f"{out['call_id'].rstrip('=').lower()[-16:]}@{pbx.domain}"
+    if pbx.numbers_as_text:
+        out = {key: str(value) if key in _INTEGERS else value for key, value in out.items()}
+    return out
+
+
+def _new(key: str) -> bool:
+    return key in ("was_transferred", "hold_initiator")
+
+
+class Sender:
+    """The outgoing queue of one PBX. One notice after the other, unless the faults say otherwise."""
+
+    def __init__(self, pbx: Pbx, log: deque[Sent], changed: Callable[[], None]) -> None:
+        self.pbx = pbx
+        self.log = log
+        self.changed = changed
+        self.weather = Weather(Faults())
+        self.keep_log = True
+        self._queue: asyncio.Queue[Notice] = asyncio.Queue()
+        self._open = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._worker: asyncio.Task[None] | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._numbers = itertools.count(1)
+
+    def use(self, faults: Faults) -> None:
+        """New weather from the next notice on; what was held back leaves."""
+        for notice in self.weather.flush():
+            self._spawn(self._deliver(notice))
+        self.weather = Weather(faults)
+
+    def submit(self, notice: Notice) -> None:
+        """Puts a notice on its way. Without a hook address, or under a filter, it goes nowhere, as at Mango."""
+        if not self.pbx.hook_url or notice.path in self.pbx.suppressed:
+            return
+        self._open += 1
+        late = self.weather.faults.record_delay if notice.path == "events/record/added" else (0.0, 0.0)
+        if late[1] > 0:
+            self._spawn(self._later(notice, self.weather.random.uniform(*late)))
+        else:
+            self._queue.put_nowait(notice)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+
+    async def settled(self) -> None:
+        """Waits until everything that was submitted has been delivered, lost or given up."""
+        while self._open or self._tasks or self.weather.holding:
+            await asyncio.sleep(0.005)
+
+    async def close(self) -> None:
+        """Stops at once."""
+        for task in [*self._tasks, *([self._worker] if self._worker else [])]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *([self._worker] if self._worker else []), return_exceptions=True)
+        if self._session:
+            await self._session.close()
+        self._worker = self._session = None
+
+    async def _later(self, notice: Notice, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._queue.put_nowait(notice)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                patience = HOLD_SECONDS if self.weather.holding else None
+                notice = await asyncio.wait_for(self._queue.get(), patience)
+            except TimeoutError:
+                due = self.weather.flush()
+            else:
+                due = self.weather.push(notice)
+                self._open -= 1
+            for one in due:
+                if self.weather.faults.parallel:
+                    self._spawn(self._deliver(one))
+                else:
+                    await self._counted(self._deliver(one))
+
+    async def _counted(self, work: Any) -> None:
+        self._open += 1
+        try:
+            await work
+        finally:
+            self._open -= 1
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, notice: Notice) -> None:
+        sent = await self._post(notice)
+        if self.weather.faults.retry and not 200 <= sent.status < 300:
+            await self._post(notice)
+
+    async def _post(self, notice: Notice) -> Sent:
+        pbx, weather = self.pbx, self.weather
+        text = signing.STYLES[pbx.code_style](notice.body)
+        if pbx.dialect == "events":
+            return await self.post(notice.path, text, data=text.encode(), headers={"Content-Type": "application/json"})
+        fields = signing.form(pbx.api_key, pbx.api_salt, text)
+        if weather.hits(weather.faults.wrong_sign):
+            fields["sign"] = signing.sign(pbx.api_key, text, "another salt")
+        if weather.hits(weather.faults.unknown_key):
+            fields["vpbx_api_key"] = "0" * 32
+        return await self.post(notice.path, text, data=fields)
+
+    async def post(self, suffix: str, text: str, **request: Any) -> Sent:
+        """Posts something to the hook address and logs the answer; never raises."""
+        url = address(self.pbx.hook_url, suffix)
+        sent = Sent(next(self._numbers), time.time(), self.pbx.name, suffix, url, text)
+        self._session = self._session or aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False))
+        started = time.perf_counter()
+        try:
+            patience = aiohttp.ClientTimeout(total=self.weather.faults.timeout)
+            async with self._session.post(URL(url, encoded=True), timeout=patience, **request) as answer:
+                sent.status, sent.answer = answer.status, (await answer.text(errors="replace"))[:300]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            sent.error = f"{type(error).__name__}: {error}".rstrip(": ")
+        sent.seconds = time.perf_counter() - started
+        if self.keep_log:
+            self.log.append(sent)
+            self.changed()
+        return sent

@@ -1,0 +1,130 @@
+"""What a product "Virtual PBX" is made of: its secrets, lines, employees and groups."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Device:
+    """One way to reach an employee; each device rings as a leg of its own."""
+
+    number: str
+    protocol: str = "sip"  # sip, tel, fmc
+    on: bool = True
+
+
+@dataclass
+class Employee:
+    """A person with a short number, or without one (`extension` empty)."""
+
+    extension: str
+    name: str
+    user_id: int
+    email: str = ""
+    mobile: str = ""
+    department: str = ""
+    position: str = ""
+    devices: list[Device] = field(default_factory=list)
+    recorded: bool = True
+
+
+@dataclass
+class Group:
+    """Employees that ring together; an empty `extension` is allowed, as at Mango."""
+
+    id: int
+    extension: str
+    name: str
+    members: list[str] = field(default_factory=list)
+    parallel: bool = True
+
+
+@dataclass
+class Line:
+    """A number of the product, and the group or employee that its scheme leads to."""
+
+    line_id: int
+    number: str
+    name: str = ""
+    comment: str = ""
+    region: str = "7"
+    schema_name: str = "Основная схема"
+    leads_to: str = ""
+
+
+def _secret() -> str:
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(32))
+
+
+@dataclass
+class Pbx:
+    """One product of a Mango account.
+
+    `hook_url` is the address of the external system: notifications go to it with their suffix behind. `dialect` is
+    `vpbx` (signed forms) or `events` (the unsigned short vocabulary). `version` 2 adds the transfer fields.
+    """
+
+    name: str = "PBX"
+    api_key: str = field(default_factory=_secret)
+    api_salt: str = field(default_factory=_secret)
+    product_id: int = 400000001
+    client_id: int = 10000001
+    lines: list[Line] = field(default_factory=list)
+    employees: list[Employee] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    hook_url: str = ""
+    balance: float = 1500.0
+    dialect: str = "vpbx"
+    version: int = 2
+    code_style: str = "compact"  # or php
+    numbers_as_text: bool = False
+    sip_call_ids: bool = True
+    suppressed: set[str] = field(default_factory=set)
+    links_allowed: bool = False
+    allowed_addresses: list[str] = field(default_factory=list)
+
+    @property
+    def domain(self) -> str:
+        """The SIP domain of the product; never shared with another one."""
+        return f"vpbx{self.product_id}.mangosip.ru"
+
+    def add_line(self, number: str, name: str = "", leads_to: str = "") -> Line:
+        """A further line. `leads_to` is a short number of a group or an employee; default: the first group."""
+        line = Line(self.product_id * 10 + len(self.lines), number, name, leads_to=leads_to)
+        self.lines.append(line)
+        return line
+
+    def add_employee(
+        self, extension: str, name: str, *, email: str = "", mobile: str = "", recorded: bool = True
+    ) -> Employee:
+        """A further employee with a SIP device `sip:user<extension>@<domain>`."""
+        person = Employee(extension, name, self.product_id + 123 + len(self.employees), email, mobile)
+        person.recorded = recorded
+        person.devices.append(Device(f"sip:user{extension or len(self.employees)}@{self.domain}"))
+        self.employees.append(person)
+        return person
+
+    def add_group(self, extension: str, name: str, members: list[str], *, parallel: bool = True) -> Group:
+        """A further group of extensions."""
+        group = Group(self.product_id * 10 + 500 + len(self.groups), extension, name, list(members), parallel)
+        self.groups.append(group)
+        return group
+
+    def employee(self, party: str) -> Employee | None:
+        """The employee with this extension or this device, mobile included."""
+        if not party:
+            return None
+        for person in self.employees:
+            if party in (person.extension, person.mobile) or any(device.number == party for device in person.devices):
+                return person
+        return None
+
+    def group(self, extension: str) -> Group | None:
+        """The group with this short number."""
+        return next((group for group in self.groups if extension and group.extension == extension), None)
+
+    def line(self, number: str) -> Line | None:
+        """The line with this number."""
+        return next((line for line in self.lines if line.number == number), None)

@@ -1,0 +1,139 @@
+"""Configuration queries: employees, groups, lines, balance; and the visitor behind a tracking number."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from bx24app.sandbox.mango.board import Board
+from bx24app.sandbox.mango.model import Employee
+from bx24app.sandbox.mango.rest import need
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.mango.cloud import MangoCloud
+
+
+async def users(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
+    """`config/users/request`; the answer has no `result`."""
+    wanted = body.get("extension")
+    extra = body.get("ext_fields") or []
+    found = [person for person in board.pbx.employees if wanted in (None, "", person.extension)]
+    return {"users": [_user(board, person, set(extra)) for person in found]}
+
+
+def _user(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]:
+    general: dict[str, Any] = {
+        "name": person.name,
+        "email": person.email,
+        "department": person.department,
+        "position": person.position,
+    }
+    more = {
+        "user_id": person.user_id,
+        "access_role_id": 2,
+        "mobile": person.mobile,
+        "login": person.email.split("@")[0],
+        "use_status": 0,
+        "use_cc_numbers": 0,
+        "sips": [{"number": device.number} for device in person.devices if device.protocol == "sip"],
+    }
+    general |= {key: value for key, value in more.items() if f"general.{key}" in extra}
+    numbers = [(device.number, device.protocol, device.on) for device in person.devices]
+    if person.mobile and all(number != person.mobile for number, _, _ in numbers):
+        numbers.append((person.mobile, "tel", False))
+    line = board.pbx.lines[0].number if board.pbx.lines else ""
+    telephony: dict[str, Any] = {
+        "extension": person.extension,
+        "outgoingline": line,
+        "numbers": [
+            {
+                "number": number,
+                "number_normalized": number,
+                "protocol": protocol,
+                "order": str(order),
+                "wait_sec": 60,
+                "status": "on" if on else "off",
+            }
+            for order, (number, protocol, on) in enumerate(numbers)
+        ],
+    }
+    if "telephony.dial_alg" in extra:
+        telephony["dial_alg"] = 1
+    if "telephony.line_id" in extra and board.pbx.lines:
+        telephony["line_id"] = board.pbx.lines[0].line_id
+    out: dict[str, Any] = {"general": general, "telephony": telephony}
+    if "groups" in extra:
+        out["groups"] = [group.id for group in board.pbx.groups if person.extension in group.members]
+    return out
+
+
+async def groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
+    """`groups`, all filters optional."""
+    pbx = board.pbx
+    out = []
+    for group in pbx.groups:
+        members = [pbx.employee(extension) for extension in group.members]
+        operators = [
+            {"id": person.user_id, "name": person.name, "extension": person.extension, "priority": 1, "order": order}
+            for order, person in enumerate(person for person in members if person)
+        ]
+        if "group_id" in body and int(body["group_id"]) != group.id:
+            continue
+        if "operator_id" in body and all(operator["id"] != int(body["operator_id"]) for operator in operators):
+            continue
+        if "operator_extension" in body and str(body["operator_extension"]) not in group.members:
+            continue
+        out.append(
+            {
+                "id": group.id,
+                "name": group.name,
+                "description": "",
+                "extension": group.extension,
+                "dial_alg_group": 2 if group.parallel else 0,
+                "dial_alg_users": 1,
+                "auto_redirect": 0,
+                "auto_dial": 0,
+                "line_id": pbx.lines[0].line_id if pbx.lines else 0,
+                "use_dynamic_ivr": 0,
+                "use_dynamic_seq_num": 0,
+                "melody_id": 1,
+            }
+            | ({} if str(body.get("show_users", 1)) == "0" else {"operators": operators})
+        )
+    return {"result": 1000, "groups": out}
+
+
+async def lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+    """`incominglines`."""
+    return {
+        "result": 1000,
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "number": line.number,
+                "name": line.name,
+                "comment": line.comment,
+                "region": line.region,
+                "schema_id": board.pbx.product_id * 10 + 900,
+                "schema_name": line.schema_name,
+            }
+            for line in board.pbx.lines
+        ],
+    }
+
+
+async def balance(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+    """`account/balance`."""
+    return {"result": 1000, "balance": board.pbx.balance, "currency": "RUB", "response_at": int(time.time())}
+
+
+async def visitor(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
+    """`queries/user_info_by_dct_number`: no visitor is ever bound here."""
+    need(body, "number")
+    return {}
+
+
+async def visits(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
+    """`queries/user_history_by_dct_number`."""
+    need(body, "number")
+    return {"result": 1000, "data": []}

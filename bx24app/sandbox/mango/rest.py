@@ -1,0 +1,174 @@
+"""The REST side, `/vpbx/…`: form, key, signature, limits, then one handler a path."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from bx24app.sandbox.mango import signing
+from bx24app.sandbox.mango.board import Board
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.mango.cloud import MangoCloud
+
+Handler = Callable[["MangoCloud", Board, dict[str, Any]], Awaitable[web.StreamResponse | dict[str, Any]]]
+_OVER = {"name": "Service Unavailable", "message": "Rate limit exceeded.", "code": 0, "status": 429}
+
+
+class Refused(Exception):
+    """A request that is answered with a code of Mango's table; 31xx and 3400 count as malformed."""
+
+    def __init__(self, code: int, message: str = "", **fields: Any) -> None:
+        super().__init__(message or str(code))
+        self.code = code
+        self.message = message
+        self.fields = fields
+
+    @property
+    def malformed(self) -> bool:
+        """Whether the lock-out counts it."""
+        return 3100 <= self.code < 3200 or self.code == 3400
+
+
+@dataclass
+class RestFault:
+    """What a path answers instead; `times` is how often (-1: until it is taken away).
+
+    `kind`: `http` (status `value`), `code` (result `value`), `hang` (`value` seconds), `close-before` (closed without
+    effect), `close-after` (effect, then closed), `html`.
+    """
+
+    kind: str
+    value: float = 0
+    times: int = -1
+
+
+def need(body: dict[str, Any], *names: str) -> list[Any]:
+    """The values of fields that must be there.
+
+    Raises:
+        Refused: 3103, naming the first one that is missing.
+    """
+    for name in names:
+        if body.get(name) in (None, ""):
+            raise Refused(3103, f"missing parameter {name}", field=name)
+    return [body[name] for name in names]
+
+
+def api(cloud: MangoCloud, handlers: dict[str, Handler], app: web.Application) -> None:
+    """Adds the REST side to an app."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"].strip("/")
+        cloud.requests.append(f"{request.method} {path}")
+        response = await _answer(cloud, handlers, request, path)
+        response.headers["X-Uuid"] = str(uuid.uuid4())
+        return response
+
+    app.router.add_route("*", "/vpbx/{path:.*}", answer)
+
+
+async def _answer(
+    cloud: MangoCloud, handlers: dict[str, Handler], request: web.Request, path: str
+) -> web.StreamResponse:
+    fault = _fault_of(cloud, path)
+    if fault and fault.kind != "close-after":
+        return await _broken(fault, request)
+    who = request.remote or ""
+    try:
+        if path not in handlers:
+            return web.json_response({"name": "Not Found", "code": 0, "status": 404}, status=404)
+        if request.method != "POST":
+            raise Refused(3101, "POST expected")
+        form = await request.post()
+        board = _board(cloud, form)
+        who = board.pbx.api_key
+        if early := _turned_away(cloud, board, request, path):
+            return early
+        answer = await handlers[path](cloud, board, _body(board, form))
+    except Refused as refused:
+        answer = _refusal(cloud, who, refused)
+    if fault:
+        return await _broken(fault, request)
+    return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer, dumps=signing.compact)
+
+
+def _board(cloud: MangoCloud, form: Any) -> Board:
+    key, _, _ = need(dict(form), "vpbx_api_key", "sign", "json")
+    board = cloud.by_key(str(key))
+    if board is None:
+        raise Refused(3105, "unknown vpbx_api_key")
+    return board
+
+
+def _body(board: Board, form: Any) -> dict[str, Any]:
+    text = str(form["json"])
+    if not hmac.compare_digest(signing.sign(board.pbx.api_key, text, board.pbx.api_salt), str(form["sign"])):
+        raise Refused(3102, "signature mismatch")
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise Refused(3400, "invalid JSON") from error
+    if isinstance(body, list) and not body:
+        return {}
+    if not isinstance(body, dict):
+        raise Refused(3104, "an object is expected")
+    return body
+
+
+def _turned_away(cloud: MangoCloud, board: Board, request: web.Request, path: str) -> web.Response | None:
+    allowed = board.pbx.allowed_addresses
+    if allowed and not any(fnmatch(request.remote or "", pattern) for pattern in allowed):
+        return web.json_response({"name": "Forbidden", "code": 0, "status": 403}, status=403)
+    if cloud.limits.locked(board.pbx.api_key):
+        return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
+    if seconds := cloud.limits.wait(board.pbx.api_key, path):
+        return web.json_response(_OVER, status=429, headers={"Retry-After": str(int(seconds) + 1)})
+    return None
+
+
+def _refusal(cloud: MangoCloud, who: str, refused: Refused) -> web.Response:
+    if refused.malformed:
+        cloud.limits.malformed(who)
+        if cloud.limits.locked(who):
+            return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
+    if cloud.errors == "code420":
+        return web.json_response({"code": refused.code}, status=420)
+    body: dict[str, Any] = {"result": refused.code}
+    if refused.message:
+        body["message"] = refused.message
+    if refused.fields:
+        body["fields"] = refused.fields
+    return web.json_response(body)
+
+
+def _fault_of(cloud: MangoCloud, path: str) -> RestFault | None:
+    fault = cloud.rest_faults.get(path) or cloud.rest_faults.get("*")
+    if fault is None or fault.times == 0:
+        return None
+    if fault.times > 0:
+        fault.times -= 1
+    return fault
+
+
+async def _broken(fault: RestFault, request: web.Request) -> web.StreamResponse:
+    if fault.kind == "hang":
+        await asyncio.sleep(fault.value)
+        return web.Response(status=504)
+    if fault.kind == "http":
+        return web.json_response({"name": "Service Unavailable", "code": 0}, status=int(fault.value))
+    if fault.kind == "code":
+        return web.json_response({"result": int(fault.value)})
+    if fault.kind == "html":
+        return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
+    if request.transport:
+        request.transport.close()
+    return web.Response(status=500)

@@ -1,0 +1,39 @@
+"""How a request or a notification of the VPBX API is written down and signed.
+
+The rule is the same in both directions: the hex SHA-256 of key, text and salt, one after the other. What is signed is the
+exact text of the field `json`, so a text is made once, signed, and that same text is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def sign(api_key: str, text: str, api_salt: str) -> str:
+    """The signature of one form: lower-case hex, 64 characters."""
+    return hashlib.sha256(f"{api_key}{text}{api_salt}".encode()).hexdigest()
+
+
+def sign_link(api_key: str, timestamp: str, recording_id: str, api_salt: str) -> str:
+    """The signature inside a GET link to a recording; `timestamp` is the end of its validity, epoch seconds."""
+    return hashlib.sha256(f"{api_key}{timestamp}{recording_id}{api_salt}".encode()).hexdigest()
+
+
+def compact(body: Any) -> str:
+    """JSON without blanks, letters as they are: the style of the newer notifications."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def php_style(body: Any) -> str:
+    """JSON as PHP's json_encode writes it by default: `/` as `\\/`, everything beyond ASCII as `\\uXXXX`."""
+    return json.dumps(body, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/")
+
+
+STYLES = {"compact": compact, "php": php_style}
+
+
+def form(api_key: str, api_salt: str, text: str) -> dict[str, str]:
+    """The three fields that travel."""
+    return {"vpbx_api_key": api_key, "sign": sign(api_key, text, api_salt), "json": text}
