@@ -98,7 +98,7 @@ def _signed(hook: Hook, suffix: str, form: Mapping[str, str]) -> int:
         return 200
     try:
         found = vpbx.identify(suffix, raw)
-        vpbx.parse(suffix, raw)
+        vpbx.parse(suffix, raw, int(utcnow().timestamp()))
     except Malformed as error:
         return _rejected(hook, "vpbx", suffix, raw, str(error))
     return _store(
@@ -118,7 +118,7 @@ def _unsigned(hook: Hook, suffix: str, body: bytes, query: Mapping[str, str]) ->
         if name is None:
             return 200
         found = short.identify(name, raw)
-        short.parse(name, raw)
+        short.parse(name, raw, int(utcnow().timestamp()))
     except Malformed as error:
         return _rejected(hook, "events", suffix.rpartition("/")[2][:64], raw, str(error))
     uuid = found.alias or found.entry_id

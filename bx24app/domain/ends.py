@@ -51,9 +51,9 @@ def _complete(view: View) -> tuple[bool, float | None]:
 
 
 def _consistent(view: View) -> bool:
-    """Has every leg seen ended, and do the legs show the talk that the summary names?"""
+    """Has every leg seen ended, is none of its notifications missing, and do they show the talk that the summary names?"""
     entry = view.entry
-    if not entry.all_ended or entry.ended is None:
+    if not entry.all_ended or entry.ended is None or any(leg.has_gap for leg in entry.legs):
         return False
     if not entry.ended.talk_at:
         return not entry.talks

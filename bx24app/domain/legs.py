@@ -26,6 +26,9 @@ from bx24app.domain.events import (
     Transferred,
 )
 
+_COUNTED = 1000
+"""Counters above this are not Mango's own, which counts the notifications of a leg from 1."""
+
 Employee = Callable[[Party], Party | None]
 """Tells whether a party is an employee (by extension, or by a mobile of the mapping) and under which extension."""
 
@@ -67,6 +70,12 @@ class Leg:
     @property
     def last(self) -> LegEvent:
         return self.steps[-1]
+
+    @property
+    def has_gap(self) -> bool:
+        """Is a notification of this leg still on its way, by the PBX's own count? (The short dialect does not count.)"""
+        seqs = {step.seq for step in self.steps}
+        return max(seqs) < _COUNTED and len(seqs) < max(seqs)
 
     @property
     def is_callback_start(self) -> bool:

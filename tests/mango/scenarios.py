@@ -21,6 +21,8 @@ from bx24app.mango import short, vpbx
 from tests.domain.transcript import WORDS, Answers, Play
 
 FIXTURES = Path(__file__).parent / "fixtures"
+RECEIVED = 1_705_309_000
+"""When a notification without a time of its own is said to have come."""
 NAMES = {"events-record-added": "events/record/added"}
 SHORT = {"call_start", "call_answer", "call_end", "call_record", "call_transfer"}
 
@@ -43,7 +45,8 @@ class Notice:
         return content
 
     def events(self) -> list[Any]:
-        return short.parse(self.name, self.raw) if self.dialect == "events" else vpbx.parse(self.name, self.raw)
+        parse = short.parse if self.dialect == "events" else vpbx.parse
+        return parse(self.name, self.raw, RECEIVED)
 
 
 @dataclass(frozen=True)

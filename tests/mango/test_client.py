@@ -1,0 +1,322 @@
+"""The client against the sandbox's PBX, over real HTTP: what it asks, what it makes of each answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from bx24app.domain.events import Event, Party
+from bx24app.domain.legs import Entry, assemble
+from bx24app.mango import statistics, vpbx
+from bx24app.mango.client import Mango
+from bx24app.mango.errors import (
+    AddressRefused,
+    AnswerLost,
+    Later,
+    MangoError,
+    Missing,
+    NotPermitted,
+    Refused,
+    WrongKey,
+    WrongSignature,
+)
+from bx24app.mango.wire import new_session
+from bx24app.sandbox.mango import Board, MangoCloud, RestFault
+from tests.mango.cloud import served
+from tests.mango.sequences import SEQUENCES, compact
+
+CODES = [title.split()[0] for title in SEQUENCES]
+
+
+@pytest.fixture
+def cloud() -> Iterator[MangoCloud]:
+    with served() as running:
+        running.limits.enabled = False
+        yield running
+
+
+@pytest.fixture
+def board(cloud: MangoCloud) -> Board:
+    made = cloud.add(name="moscow")
+    made.pbx.add_line("74950000001", "Main line")
+    made.pbx.add_line("74950000002")
+    made.pbx.add_employee("101", "Анна Иванова", email="anna@example.ru", mobile="79160000101")
+    made.pbx.add_employee("102", "Boris", email="boris@example.ru")
+    made.pbx.add_employee("103", "Vera")
+    made.pbx.add_employee("", "Without extension")
+    made.pbx.add_group("300", "Sales", ["101", "102", "103"])
+    return made
+
+
+@pytest.fixture
+def mango(cloud: MangoCloud, board: Board) -> Iterator[Mango]:
+    with new_session() as session:
+        yield Mango(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, session, timeout=(5, 5))
+
+
+def employee(party: Party) -> Party | None:
+    if party.number == "79160000101":
+        return Party("101")
+    return Party(party.extension) if party.extension else None
+
+
+def told(events: list[Event]) -> Entry:
+    found = assemble(events, employee)
+    assert found is not None
+    return found
+
+
+# What the PBX consists of.
+
+
+def test_users(mango: Mango) -> None:
+    found = mango.users()
+    assert [user.extension for user in found] == ["101", "102", "103", None]
+    anna = found[0]
+    assert (anna.name, anna.email, anna.mobile) == ("Анна Иванова", "anna@example.ru", "79160000101")
+    assert anna.user_id
+    assert anna.numbers[0].startswith("sip:user101@")
+    assert found[1].mobile is None
+
+
+def test_lines_groups_balance(mango: Mango) -> None:
+    assert [(line.number, line.name) for line in mango.lines()] == [("74950000001", "Main line"), ("74950000002", "")]
+    [group] = mango.groups()
+    assert (group.extension, group.name, group.operators) == ("300", "Sales", ("101", "102", "103"))
+    assert (mango.balance().amount, mango.balance().currency) == (Decimal(1500), "RUB")
+
+
+# Keys.
+
+
+def test_check(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    key, salt = board.pbx.api_key, board.pbx.api_salt
+    good = mango.check()
+    assert (good.state, [line.number for line in good.lines]) == ("ok", ["74950000001", "74950000002"])
+    cloud.limits.lockout = False
+    assert Mango(cloud.api_url, "another key", salt).check().state == "wrong_key"
+    assert Mango(cloud.api_url, key, "another salt").check().state == "wrong_salt"
+    board.pbx.allowed_addresses = ["10.0.0.*"]
+    assert mango.check().state == "address_refused"
+    board.pbx.allowed_addresses = []
+    cloud.rest_faults["*"] = RestFault("code", 5201)
+    assert mango.check().state == "ok"
+    cloud.rest_faults["*"] = RestFault("code", 3100)
+    assert mango.check().state == "refused"
+    cloud.rest_faults["*"] = RestFault("http", 503)
+    assert mango.check().state == "busy"
+
+
+@pytest.mark.parametrize("errors", ["result200", "code420"])
+def test_both_ways_to_say_a_code(cloud: MangoCloud, board: Board, mango: Mango, errors: str) -> None:
+    cloud.errors, cloud.limits.lockout = errors, False
+    with pytest.raises(WrongKey):
+        Mango(cloud.api_url, "another key", board.pbx.api_salt).lines()
+    with pytest.raises(WrongSignature) as caught:
+        Mango(cloud.api_url, board.pbx.api_key, "another salt").lines()
+    assert caught.value.code == 3102
+    assert caught.value.words() == "подпись не сходится"
+    with pytest.raises(Missing):
+        mango.recording("no-such-recording", lambda url: None)
+
+
+def test_the_second_wrong_request_locks_out(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    wrong = Mango(cloud.api_url, board.pbx.api_key, "another salt")
+    assert [wrong.check().state for _ in range(2)] == ["wrong_salt", "address_refused"]
+    with pytest.raises(AddressRefused):
+        mango.lines()
+
+
+def test_the_limit_of_requests(cloud: MangoCloud, mango: Mango) -> None:
+    cloud.limits.enabled = True
+    mango.users()
+    with pytest.raises(Later) as caught:  # one in two seconds
+        mango.users()
+    assert caught.value.code == 429
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after >= 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (RestFault("http", 500), Later),
+        (RestFault("html"), Later),
+        (RestFault("close-before"), Later),
+        (RestFault("close-after"), Later),
+        (RestFault("code", 5008), Later),
+        (RestFault("code", 4290), Later),
+        (RestFault("code", 5201), NotPermitted),
+        (RestFault("code", 2240), NotPermitted),
+        (RestFault("code", 3104), Refused),
+        (RestFault("http", 404), Missing),
+    ],
+)
+def test_troubles_of_a_question(cloud: MangoCloud, mango: Mango, fault: RestFault, kind: type[MangoError]) -> None:
+    cloud.rest_faults["incominglines"] = fault
+    with pytest.raises(kind):
+        mango.lines()
+    del cloud.rest_faults["incominglines"]
+    assert mango.lines()
+
+
+# Statistics.
+
+
+def ordered(mango: Mango) -> list[dict[str, object]]:
+    now = int(time.time())
+    key = mango.calls_request(now - 7 * 86400, now + 60)
+    answers = [mango.calls_result(key) for _ in range(3)]
+    assert answers[0] is None  # `request` or `work`: no answer, even where some of the data is there
+    assert answers[1] == answers[2]
+    assert answers[1] is not None
+    return answers[1]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board, mango: Mango, code: str) -> None:
+    """Of every sequence, the newer and the older pair give the entry that its notifications gave."""
+    played = cloud.run(cloud.play(code, board))
+    heard = told([e for notice in played.notices for e in vpbx.parse(notice.path, compact(notice.body), 1)])
+    [entry] = ordered(mango)
+    calls = told(statistics.entry_to_events(entry))
+    now = int(time.time())
+    key = mango.legs_request(now - 86400, now + 60)
+    assert mango.legs_result(key) is None
+    text = mango.legs_result(key)
+    assert text is not None
+    [rows] = statistics.csv_to_entries(text).values()
+    legs = told(statistics.rows_to_events(rows))
+    for found in (calls, legs):
+        assert found.direction == heard.direction
+        assert found.client == heard.client
+        assert (found.talk_at, found.ended_at, found.reason) == (heard.talk_at, heard.ended_at, heard.reason)
+        assert found.all_ended
+        assert _talkers(found) == _talkers(heard)
+        kept = {facts.id: facts.extension for facts in heard.recordings if facts.fetchable}
+        assert {facts.id: facts.extension for facts in found.recordings if facts.fetchable} == kept
+    if heard.direction == "in":
+        assert calls.line == legs.line == heard.line
+    both = told(
+        [e for notice in played.notices[:1] for e in vpbx.parse(notice.path, compact(notice.body), 1)]
+        + statistics.entry_to_events(entry)
+    )
+    assert _talkers(both) == _talkers(heard)
+
+
+def _talkers(entry: Entry) -> list[str | None]:
+    return list(dict.fromkeys(talk.employee.extension for talk in entry.talks))
+
+
+def test_pages_of_statistics(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    cloud.stats_polls = 0
+    for _ in range(3):
+        cloud.run(cloud.play("S7", board))
+    now = int(time.time())
+    pages = []
+    for offset in range(4):
+        pages += mango.calls_result(mango.calls_request(now - 86400, now + 60, limit=1, offset=offset)) or []
+    assert len({entry["entry_id"] for entry in pages}) == len(pages) == 3
+    starts = [entry["context_start_time"] for entry in pages]
+    assert all(one <= other for one, other in pairwise(starts))
+
+
+def test_orders_that_are_gone(cloud: MangoCloud, mango: Mango) -> None:
+    with pytest.raises(Missing):
+        mango.calls_result("no-such-key")
+    with pytest.raises(Missing):
+        mango.legs_result("no-such-key")
+
+
+@pytest.mark.parametrize(("start", "end", "limit"), [(0, 30 * 86400, 500), (10, 10, 500), (20, 10, 500), (0, 86400, 7)])
+def test_orders_that_mango_would_refuse(mango: Mango, start: int, end: int, limit: int) -> None:
+    with pytest.raises(ValueError, match=r"window|limit"):
+        mango.calls_request(1776060000 + start, 1776060000 + end, limit)
+
+
+# Recordings.
+
+
+def recorded(cloud: MangoCloud, board: Board) -> str:
+    played = cloud.run(cloud.play("S1", board))
+    return next(str(notice.body["recording_id"]) for notice in played.notices if "recording_id" in notice.body)
+
+
+def test_a_recording(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    recording_id = recorded(cloud, board)
+    asked: list[str] = []
+    with mango.recording(recording_id, asked.append) as download:
+        content = b"".join(download.chunks(1000))
+    assert (download.status, download.content_type, download.size) == (200, "audio/mpeg", len(content))
+    assert len(content) == board.facts.recordings[recording_id].bytes
+    [address] = asked
+    assert address.startswith(cloud.files_url)
+    with mango.recording(recording_id, asked.append, byte_range="bytes=10-19", play=True) as part:
+        assert (part.status, b"".join(part.chunks())) == (206, content[10:20])
+        assert part.content_range == f"bytes 10-19/{len(content)}"
+    with pytest.raises(Missing):  # one-shot: the first access spent it
+        mango.fetch_url(address, asked.append)
+
+
+def test_a_recording_that_is_not_there_yet(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    recording_id = recorded(cloud, board)
+    board.facts.recordings[recording_id].stored = False
+    for cloud.missing_recording_status in (200, 404):
+        with pytest.raises(Missing):
+            mango.recording(recording_id, lambda url: None)
+    board.facts.recordings[recording_id].stored = True
+    mango.recording(recording_id, lambda url: None).close()
+
+
+def test_an_address_that_is_not_admitted(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    def admit(url: str) -> None:
+        raise PermissionError(url)
+
+    recording_id = recorded(cloud, board)
+    with pytest.raises(PermissionError):
+        mango.recording(recording_id, admit)
+    assert len(cloud.tickets) == 1  # nobody went there
+
+
+def test_a_file_that_breaks_off(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    recording_id = recorded(cloud, board)
+    cloud.cut_files_after = 20_000
+    with mango.recording(recording_id, lambda url: None) as download, pytest.raises(Later):
+        b"".join(download.chunks())
+
+
+# Commands.
+
+
+def test_callback(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+    mango.callback("bx24-1", "101", "+7 (916) 000-00-01", line_number="+74950000001")
+    with pytest.raises(Refused) as caught:
+        mango.callback("bx24-2", "999", "79160000001")
+    assert caught.value.code
+    assert cloud.requests.count("POST commands/callback") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (RestFault("close-before"), AnswerLost),
+        (RestFault("close-after"), AnswerLost),
+        (RestFault("http", 500), AnswerLost),
+        (RestFault("html"), AnswerLost),
+        (RestFault("hang", 3), AnswerLost),
+        (RestFault("http", 503), Later),
+        (RestFault("http", 429), Later),
+        (RestFault("code", 2240), NotPermitted),
+        (RestFault("code", 4001), Refused),
+    ],
+)
+def test_troubles_of_a_command(cloud: MangoCloud, board: Board, fault: RestFault, kind: type[MangoError]) -> None:
+    impatient = Mango(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, timeout=(5, 1))
+    cloud.rest_faults["commands/callback"] = fault
+    with pytest.raises(kind):
+        impatient.callback("bx24-1", "101", "79160000001")
+    assert cloud.requests.count("POST commands/callback") == 1
