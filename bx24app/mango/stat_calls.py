@@ -40,12 +40,13 @@ def entry_to_events(entry: Mapping[str, Any]) -> list[Event]:
     """
     said = shaped_entry(entry)
     direction = _direction(said)
-    legs = list(_flat(said))
+    named = list(_flat(said))
+    legs = [leg for _, leg in named]
     events: list[Event] = []
-    for name, leg in legs:
+    for name, leg in named:
         events += _leg(said, direction, name, leg, legs)
-    events += _recordings(legs, direction)
-    end = _ended(said, direction, [leg for _, leg in legs])
+    events += _recordings(named, direction)
+    end = _ended(said, direction, legs)
     return [*events, end] if end else events
 
 
@@ -70,14 +71,12 @@ def _flat(said: StatEntry) -> Iterator[tuple[str, StatLeg]]:
         yield name, leg
 
 
-def _leg(
-    said: StatEntry, direction: Direction, name: str, leg: StatLeg, legs: list[tuple[str, StatLeg]]
-) -> Iterator[Event]:
+def _leg(said: StatEntry, direction: Direction, name: str, leg: StatLeg, legs: list[StatLeg]) -> Iterator[Event]:
     start = leg.call_start_time or said.context_start_time
     if not start:
         raise Malformed("context_calls.call_start_time is missing.")
     answer = _talk_start(leg, legs)
-    fields = _fields(said, direction, name, leg)
+    fields = _fields(said, direction, name, leg, _with_client(leg, legs))
     yield Ringing(at=start, seq=RING, **fields)
     if answer is not None and not leg.is_group:
         yield Answered(at=answer, seq=ANSWER, **fields)
@@ -85,30 +84,43 @@ def _leg(
         yield LegEnded(at=leg.call_end_time, seq=END, reason=leg.call_end_reason or 0, **fields)
 
 
-def _talk_start(leg: StatLeg, legs: list[tuple[str, StatLeg]]) -> int | None:
-    """When the leg's talk with the client began. A consultation becomes one when the colleague who asked leaves."""
-    if not leg.call_answer_time:
-        return None
-    if not leg.ConsultTransfer or not leg.caller_extension:
-        return leg.call_answer_time
-    left = [
+def _left(leg: StatLeg, legs: list[StatLeg]) -> int | None:
+    """When the colleague who had rung this leg left it to the client; None: nobody did."""
+    begun, over = leg.call_answer_time or leg.call_start_time or 0, leg.call_end_time
+    asked = leg.caller_extension
+    ends = [
         other.call_end_time
-        for _, other in legs
-        if other.call_abonent_extension == leg.caller_extension and other.call_end_time
+        for other in legs
+        if other is not leg and not other.is_group and other.call_end_time and other.call_answer_time
+        if asked is None or other.call_abonent_extension == asked or other.caller_extension == asked
     ]
-    return max([leg.call_answer_time, *(at for at in left if at <= (leg.call_end_time or at))])
+    return max((end for end in ends if end >= begun and (over is None or end < over)), default=None)
 
 
-def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg) -> LegFields:
+def _with_client(leg: StatLeg, legs: list[StatLeg]) -> bool:
+    """Is the client on this leg? Not on a consultation of two colleagues from which none of them left."""
+    if leg.caller_extension is None or not leg.is_user or leg.BlindTransfer:
+        return True
+    return _left(leg, legs) is not None
+
+
+def _talk_start(leg: StatLeg, legs: list[StatLeg]) -> int | None:
+    """When the leg's talk with the client began: of a consultation, when the colleague who asked left."""
+    if not leg.call_answer_time or not (leg.ConsultTransfer or leg.caller_extension) or leg.BlindTransfer:
+        return leg.call_answer_time
+    return max(leg.call_answer_time, (_left(leg, legs) if leg.is_user else None) or 0)
+
+
+def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg, with_client: bool) -> LegFields:
     place: Place = "queue" if leg.is_group else "person"
     client = Party(None, said.caller_number if direction == "in" else said.called_number)
     own = Party(leg.caller_extension) if leg.caller_extension else NOBODY
-    if direction == "internal" or (leg.caller_extension and leg.is_user and not leg.transferred):
-        caller = own if leg.caller_extension else Party(None, said.caller_number)  # internal call, or a consultation
+    if direction == "internal" or not with_client:
+        caller = own if leg.caller_extension else Party(None, said.caller_number)
     else:
         caller = own if direction == "out" and not leg.is_user and not leg.is_group else client
     # An outgoing call's leg to an employee whom nobody of ours dialled: the employee's half of a callback.
-    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.transferred
+    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.handed
     return {
         "leg": name,
         "place": place,
@@ -126,12 +138,14 @@ def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg) -> L
 
 
 def _recordings(legs: list[tuple[str, StatLeg]], direction: Direction) -> list[Event]:
-    """Each recording once: it is repeated on the group's leg and on the operator's, who is the one recorded."""
+    """Each recording once: it is repeated on the group's leg and on its operator's, who is the one recorded, and on a leg of
+    a colleague with whom the recorded one went on to talk.
+    """
     found: dict[str, Recorded] = {}
     for name, leg in legs:
         recorded = leg.caller_extension if direction == "out" and not leg.is_user else leg.call_abonent_extension
         for recording_id in leg.recording_id:
-            if recording_id is None or (recording_id in found and leg.is_group):
+            if recording_id is None or (recording_id in found and (leg.is_group or found[recording_id].extension)):
                 continue
             at = leg.call_end_time or leg.call_answer_time or leg.call_start_time or 0
             extension = None if leg.is_group else recorded
@@ -174,7 +188,8 @@ def _talkers(direction: Direction, legs: list[StatLeg]) -> list[StatLeg]:
     talked = [
         leg
         for leg in legs
-        if leg.call_answer_time and not leg.is_group and not (halves and leg.is_user and not leg.transferred)
+        if leg.call_answer_time and not leg.is_group and _with_client(leg, legs)
+        if not (halves and leg.is_user and not leg.handed)
     ]
     return sorted(talked, key=lambda leg: leg.call_answer_time or 0)
 

@@ -76,9 +76,10 @@ def shaped_rows(content: Mapping[str, Any]) -> list[StatRow]:
 def events_of(rows: list[StatRow]) -> list[Event]:
     events: list[Event] = []
     recorded: dict[str, Recorded] = {}
+    dialled = _dialled(rows)
     for index, row in enumerate(rows):
         name = f"{row.entry_id}/{index}"
-        events += _leg(name, row)
+        events += _leg(name, row, _is_half(row, dialled))
         for recording_id in (row.records or "").strip("[] ").split(","):
             if recording_id.strip():
                 key = recording_id.strip()
@@ -86,7 +87,7 @@ def events_of(rows: list[StatRow]) -> list[Event]:
     return [*events, *recorded.values(), _ended(rows)]
 
 
-def _leg(name: str, row: StatRow) -> list[Event]:
+def _leg(name: str, row: StatRow, callback: bool) -> list[Event]:
     start = row.start or row.create
     if not start or not row.finish:
         raise Malformed(f"rows.{'finish' if start else 'start'} is missing.")
@@ -100,7 +101,7 @@ def _leg(name: str, row: StatRow) -> list[Event]:
         "group": row.to_extension if place == "queue" else None,
         "taken_from": None,
         "command_id": None,
-        "callback_initiator": None,
+        "callback_initiator": "API" if callback else None,
         "transfer": None,
     }
     steps: list[Event] = [Ringing(at=start, seq=RING, **fields)]
@@ -117,28 +118,52 @@ def _recorded(recording_id: str, leg: str, row: StatRow) -> Recorded:
     )
 
 
-def _direction(rows: list[StatRow]) -> Direction:
-    people = [row for row in rows if _PLACES.get((row.location or "").lower(), "person") == "person"]
-    if len(people) < len(rows):
-        return "in"
+def _is_person(row: StatRow) -> bool:
+    return _PLACES.get((row.location or "").lower().partition(".")[0], "person") == "person"
+
+
+def _dialled(rows: list[StatRow]) -> str | None:
+    """The client's number of a callback, else None.
+
+    Its first row looks like a call of the client to the employee. It is known by the row that then dials that client, or, where
+    it came to none, by lacking a line, which every call from outside has.
+    """
     first = rows[0]
-    if not first.from_extension:
+    if first.from_extension or not first.to_extension or not all(_is_person(row) for row in rows):
+        return None
+    outward = any(row.from_extension and not row.to_extension and row.to_number == first.from_number for row in rows)
+    return first.from_number if outward or not any(row.line_number for row in rows) else None
+
+
+def _is_half(row: StatRow, dialled: str | None) -> bool:
+    """Is this the employee's half of a callback?"""
+    return dialled is not None and row.from_number == dialled and row.to_extension is not None
+
+
+def _direction(rows: list[StatRow]) -> Direction:
+    if _dialled(rows):
+        return "out"
+    first = rows[0]
+    if not first.from_extension or not all(_is_person(row) for row in rows):
         return "in"
     return "internal" if first.to_extension else "out"
 
 
 def _ended(rows: list[StatRow]) -> Ended:
-    direction = _direction(rows)
-    people = [row for row in rows if _PLACES.get((row.location or "").lower(), "person") == "person"]
-    talked = sorted((row for row in people if row.answer), key=lambda row: row.answer or 0)
-    first = (talked or people or rows)[0]
+    direction, dialled = _direction(rows), _dialled(rows)
+    people = [row for row in rows if _is_person(row)]
+    talked = [row for row in people if row.answer and not _is_half(row, dialled)]
+    first = min(talked, key=lambda row: row.answer or 0) if talked else (people or rows)[0]
     ended = max(row.finish or 0 for row in rows)
-    last = max(rows, key=lambda row: (row.finish or 0, row.location == "abonent"))
+    last = max(rows, key=lambda row: (row.finish or 0, _is_person(row)))
+    caller = Party(first.from_extension if direction != "in" else None, rows[0].from_number)
     callee = Party(first.to_extension, first.to_number) if people else Party()
+    if dialled:
+        caller, callee = Party(rows[0].to_extension), Party(None, dialled)
     return Ended(
         at=ended,
         direction=direction,
-        caller=Party(rows[0].from_extension if direction != "in" else None, rows[0].from_number),
+        caller=caller,
         callee=callee,
         line=next((row.line_number for row in rows if row.line_number), None),
         started_at=min(row.create or row.start or ended for row in rows),

@@ -46,8 +46,8 @@ class StatLeg(Shape):
         return self.call_abonent_extension is not None
 
     @property
-    def transferred(self) -> bool:
-        """The client was handed to this leg."""
+    def handed(self) -> bool:
+        """The leg was made to hand the client over, whether or not that came about."""
         return self.BlindTransfer or self.ConsultTransfer
 
     @property

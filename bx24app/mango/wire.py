@@ -182,13 +182,14 @@ def judge(answer: Answer, command: bool = False) -> None:
 
 
 def code_of(content: Any) -> int | None:
-    """``result`` or ``code`` of an answer, as number or text; None: it has none."""
+    """``result`` or ``code`` of an answer, as number or text; None: it has none (HTTP errors carry a ``code`` of 0)."""
     if not isinstance(content, dict):
         return None
     for name in ("result", "code"):
         value = content.get(name)
         if isinstance(value, (int, str)) and not isinstance(value, bool) and str(value).strip().isdecimal():
-            return int(value)
+            code = int(value)
+            return code if code >= codes.SUCCESS else None
     return None
 
 

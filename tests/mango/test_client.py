@@ -194,7 +194,8 @@ def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board
     for found in (calls, legs):
         assert found.direction == heard.direction
         assert found.client == heard.client
-        assert (found.talk_at, found.ended_at, found.reason) == (heard.talk_at, heard.ended_at, heard.reason)
+        assert (found.talk_at, found.ended_at) == (heard.talk_at, heard.ended_at)
+        assert found.reason == (heard.reason if found.legs else 0)  # legs of the voice menu are not in the newer pair
         assert found.all_ended
         assert _talkers(found) == _talkers(heard)
         kept = {facts.id: facts.extension for facts in heard.recordings if facts.fetchable}

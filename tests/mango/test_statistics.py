@@ -255,6 +255,19 @@ def test_rows_of_an_internal_call() -> None:
     assert told(statistics.rows_to_events(rows(line))).direction == "internal"
 
 
+def test_rows_of_a_callback() -> None:
+    lines = [
+        "[];1776060800;1776060805;1776060804;;79160000001;101;sip:101@x;1000;;abonent;E",
+        "[r];1776060805;1776060900;1776060818;101;sip:101@x;;79160000001;1120;74950000001;abonent;E",
+    ]
+    found = told(statistics.rows_to_events(rows(*lines)))
+    assert (found.direction, found.client, talkers(found)) == ("out", "79160000001", ["101"])
+    assert (found.talk_at, found.talk_seconds, found.line) == (1776060818, 82, "74950000001")
+    not_taken = "[];1776060800;1776060830;0;;79160000001;101;sip:101@x;1111;;abonent;E"
+    alone = told(statistics.rows_to_events(rows(not_taken)))
+    assert (alone.direction, alone.client, alone.talks) == ("out", "79160000001", ())
+
+
 def test_kept_rows() -> None:
     text = compact({"entry_id": "NDExMzAwMjE3OQ==", "rows": rows(IN_MENU)})
     assert statistics.identify(statistics.LEGS, text).entry_id == "NDExMzAwMjE3OQ=="
