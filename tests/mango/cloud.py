@@ -1,4 +1,4 @@
-"""The sandbox's Mango, served over real HTTP for one test: REST and files on ports of their own."""
+"""The sandbox's Mango, served over real HTTP for one test: REST, files and a receiver of its notifications, each on its own port."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -13,10 +14,28 @@ from aiohttp import web
 from bx24app.sandbox.mango import MangoCloud
 
 
+@dataclass(frozen=True)
+class Post:
+    """One notification as it came; `path` is what stands behind the hook address."""
+
+    path: str
+    content_type: str
+    body: bytes
+
+
+@dataclass
+class Served:
+    """`cloud.run` is the door to the cloud's loop; `posts` fills while it plays."""
+
+    cloud: MangoCloud
+    hook_url: str
+    posts: list[Post]
+
+
 @contextmanager
-def served() -> Iterator[MangoCloud]:
-    """A cloud that answers; `cloud.run` is the door to its loop."""
-    cloud = MangoCloud()
+def served() -> Iterator[Served]:
+    """A cloud that answers, and somebody who listens to its PBXs."""
+    cloud, posts = MangoCloud(), []
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -24,16 +43,27 @@ def served() -> Iterator[MangoCloud]:
     def within(work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
-    runners = [within(_up(app)) for app in (cloud.api_app(), cloud.files_app())]
-    cloud.url, cloud.files_url = (f"http://127.0.0.1:{runner.addresses[0][1]}" for runner in runners)
+    runners = [within(_up(app)) for app in (cloud.api_app(), cloud.files_app(), _receiver(posts))]
+    cloud.url, cloud.files_url, hook = (f"http://127.0.0.1:{runner.addresses[0][1]}" for runner in runners)
     try:
-        yield cloud
+        yield Served(cloud, f"{hook}/mango/key", posts)
     finally:
         for runner in runners:
             within(runner.cleanup())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _receiver(posts: list[Post]) -> web.Application:
+    async def take(request: web.Request) -> web.Response:
+        path = request.path.removeprefix("/mango/key").strip("/")
+        posts.append(Post(path, request.content_type, await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", take)
+    return app
 
 
 async def _up(app: web.Application) -> web.AppRunner:

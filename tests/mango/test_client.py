@@ -35,8 +35,8 @@ CODES = [title.split()[0] for title in SEQUENCES]
 @pytest.fixture
 def cloud() -> Iterator[MangoCloud]:
     with served() as running:
-        running.limits.enabled = False
-        yield running
+        running.cloud.limits.enabled = False
+        yield running.cloud
 
 
 @pytest.fixture
