@@ -59,6 +59,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a predecessor's closed connections linger
+        # Inherited by what is accepted: an answer sent in two pieces must not wait for the peer's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
@@ -120,7 +122,7 @@ def web_target(
         1,  # threads of the network runtime, which runs no Python
         threads + 8,  # upper bound of the runtime's own blocking threads
         threads, 30,  # threads that run the application; idle ones end after seconds
-        4 * threads,  # requests taken from the network before it waits
+        BACKLOG,  # connections held at a time, idle ones included
         HTTPModes.http1, HTTP1Settings(), None, None,
         False, None, None, None, "tls1.3", None, [], False,  # no TLS: a proxy's work
         (None, None),

@@ -67,6 +67,7 @@ KINDS = {
     "granian fork 2x1": lambda port: granian(port, 2, 1),
     "granian fork 2x8": lambda port: granian(port, 2, 8),
     "granian worker 1x8": lambda port: ours(port, 1, 8),
+    "granian worker 1x1": lambda port: ours(port, 1, 1),
     "granian worker 1x16": lambda port: ours(port, 1, 16),
     "granian worker 2x8": lambda port: ours(port, 2, 8),
 }

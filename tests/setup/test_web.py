@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -148,6 +148,23 @@ def test_a_body_is_read_as_it_comes() -> None:
         to.endheaders()
         to.send(b"5\r\nfirst\r\n")  # and no more
         assert to.getresponse().read() == b"first"
+
+
+def test_idle_connections_keep_nobody_out() -> None:
+    with served() as (address, _):
+        place = (str(urlsplit(address).hostname), urlsplit(address).port)
+        idle = [socket.create_connection(place) for _ in range(200)]
+        with connection(address) as to:
+            to.request("GET", "/short")
+            assert to.getresponse().read() == b"soon"
+        for sock in idle:
+            sock.close()
+
+
+def test_answers_leave_at_once() -> None:
+    """Without TCP_NODELAY on the listener every answer waits 40 ms for the peer's delayed acknowledgement."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_stream_stops_when_its_reader_goes(tmp_path: Path) -> None:
