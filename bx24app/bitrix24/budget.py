@@ -1,0 +1,121 @@
+"""A portal's request budget: one leaky bucket in Redis, shared by all workers and machines, with priorities.
+
+Bitrix24 counts per portal and source address: every request fills the bucket by one, it drains at 2 a second, 50 overflow it
+(Enterprise: 5 and 250; official page "limits"). A batch counts as one. We stay a little below both figures, since the portal's
+clock starts when a request arrives, not when it leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import redis
+
+from bx24app.logs import log
+
+_log = log(__name__)
+
+
+class Priority(IntEnum):
+    """What may use the last of the budget. The value is the reserve that must be left for more urgent requests."""
+
+    CARD = 0
+    FINISH = 1
+    RECORD = 6
+    BACKGROUND = 12
+    VIEW = 20
+
+
+MARGIN = 2.0
+"""Requests that are never used: time skew between leaving here and arriving there."""
+
+_TAKE = """
+local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
+local held = redis.call('HMGET', KEYS[1], 'filled', 'at', 'blocked')
+local rate, capacity, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local filled = math.max(0, tonumber(held[1] or 0) - rate * (at - tonumber(held[2] or at)))
+local blocked = math.max(0, tonumber(held[3] or 0) - at)
+local free = capacity - filled
+if ARGV[4] == 'level' then
+  if blocked > 0 then return '0' end
+  return tostring(free)
+end
+if ARGV[4] == 'block' then
+  redis.call('HSET', KEYS[1], 'filled', capacity, 'at', at, 'blocked', at + cost)
+  redis.call('EXPIRE', KEYS[1], 600)
+  return '0'
+end
+local wait = math.max(blocked, (1 + cost - free) / rate)
+if wait > 0 then return tostring(wait) end
+redis.call('HSET', KEYS[1], 'filled', filled + 1, 'at', at)
+redis.call('EXPIRE', KEYS[1], 600)
+return '0'
+"""
+
+
+@dataclass
+class _Local:
+    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate."""
+
+    filled: float = 0.0
+    at: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Budget:
+    """The bucket of one portal.
+
+    Args:
+        name: key of the portal; all that talk to it from here share it.
+        rate: requests a second that drain; 0: no limit (on-premise).
+        capacity: requests that may be in store.
+    """
+
+    def __init__(self, client: redis.Redis, name: str, rate: float = 2.0, capacity: float = 50.0) -> None:
+        self.name, self.rate, self.capacity = name, rate, capacity
+        self._redis, self._script, self._local = client, client.register_script(_TAKE), _Local()
+
+    def take(self, priority: Priority = Priority.CARD) -> float:
+        """Take one request. Returns 0.0 when it may leave now, else the seconds to wait (then nothing was taken)."""
+        if self.rate <= 0:
+            return 0.0
+        return self._ask(float(priority), "take")
+
+    def level(self) -> float:
+        """How many requests could leave at once now."""
+        if self.rate <= 0:
+            return 1000.0
+        return self._ask(0.0, "level")
+
+    def penalty(self, seconds: float) -> None:
+        """The portal said that the limit was exceeded: nothing leaves for so long, and the bucket is taken for full."""
+        if self.rate > 0:
+            self._ask(seconds, "block")
+
+    def _ask(self, cost: float, what: str) -> float:
+        try:
+            said = self._script(keys=[f"budget:{self.name}"], args=[self.rate, self.capacity - MARGIN, cost, what])
+            return float(said)
+        except redis.RedisError as error:
+            _log.warning("budget kept by this process alone", error=type(error).__name__)
+            return self._alone(cost, what)
+
+    def _alone(self, cost: float, what: str) -> float:
+        local = self._local
+        with local.lock:
+            now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity / 4
+            local.filled = max(0.0, local.filled - rate * (now - local.at))
+            local.at = now
+            if what == "level":
+                return capacity - local.filled
+            if what == "block":
+                local.filled = capacity + cost * rate
+                return 0.0
+            wait = (1 + cost - (capacity - local.filled)) / rate
+            if wait > 0:
+                return wait
+            local.filled += 1
+            return 0.0

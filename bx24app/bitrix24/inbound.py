@@ -1,0 +1,145 @@
+"""What Bitrix24 posts to us: openings of a frame, events. Nothing in it is believed before the auth server confirmed it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+_KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
+_PIECE = re.compile(r"\[([^\[\]]*)\]")
+M = TypeVar("M", bound=BaseModel)
+MOST_FIELDS, DEEPEST = 2000, 8
+
+
+class Unreadable(Exception):
+    """The post has not the shape of Bitrix24's; the text names the field."""
+
+
+def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """PHP's bracket keys as nested dicts: ``auth[domain]=x`` -> ``{"auth": {"domain": "x"}}``."""
+    tree: dict[str, Any] = {}
+    for count, (key, value) in enumerate(pairs):
+        found = _KEY.match(key)
+        if found is None or count >= MOST_FIELDS:
+            continue
+        path = [found.group(1), *_PIECE.findall(found.group(2))]
+        if len(path) > DEEPEST:
+            continue
+        place = tree
+        for piece in path[:-1]:
+            below = place.setdefault(piece, {})
+            if not isinstance(below, dict):
+                below = place[piece] = {}
+            place = below
+        place[path[-1] or str(len(place))] = value
+    return tree
+
+
+class FramePost(BaseModel):
+    """An opening of the app's page in the portal (official page "widgets", parameters of the handler)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    access_token: str = Field(min_length=1, max_length=512, repr=False)
+    refresh_token: str = Field("", max_length=512, repr=False)
+    expires_in: int = 3600
+    member_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    domain: str = Field("", max_length=255)
+    lang: str = "ru"
+    app_sid: str = Field("", max_length=64)
+    server_endpoint: str = Field("", max_length=255)
+    application_token: str = Field("", max_length=255, repr=False)
+    scope: str = Field("", max_length=1024)
+    placement: str = "DEFAULT"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _options(cls, value: Any) -> Any:
+        """A JSON *string* in the post; a list stands for an empty map."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value or "{}")
+            except (ValueError, RecursionError):
+                return {}
+        return value if isinstance(value, dict) else {}
+
+    @classmethod
+    def read(cls, form: Mapping[str, str], query: Mapping[str, str]) -> FramePost:
+        """From a form and its query.
+
+        Raises:
+            Unreadable
+        """
+        raw = {
+            "access_token": form.get("AUTH_ID", ""),
+            "refresh_token": form.get("REFRESH_ID", ""),
+            "expires_in": form.get("AUTH_EXPIRES") or 3600,
+            "member_id": form.get("member_id", ""),
+            "domain": query.get("DOMAIN") or form.get("DOMAIN", ""),
+            "lang": (query.get("LANG") or form.get("LANG") or "ru")[:5].lower(),
+            "app_sid": query.get("APP_SID") or form.get("APP_SID", ""),
+            "server_endpoint": form.get("SERVER_ENDPOINT", ""),
+            "application_token": form.get("APPLICATION_TOKEN", ""),
+            "scope": form.get("APPLICATION_SCOPE", ""),
+            "placement": form.get("PLACEMENT") or "DEFAULT",
+            "options": form.get("PLACEMENT_OPTIONS", ""),
+        }
+        return _read(cls, raw)
+
+
+class EventAuth(BaseModel):
+    """The `auth` block of an event. Tokens may be missing altogether; only install and update bring a refresh token."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    access_token: str = Field("", repr=False)
+    refresh_token: str = Field("", repr=False)
+    expires_in: int = 3600
+    member_id: str = ""
+    domain: str = ""
+    server_endpoint: str = ""
+    application_token: str = Field("", repr=False)
+    scope: str = ""
+
+
+class EventPost(BaseModel):
+    """One event of Bitrix24."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event: str = Field(min_length=1, max_length=64)
+    data: dict[str, Any] = Field(default_factory=dict)
+    auth: EventAuth = EventAuth()
+    ts: str = ""
+
+    @field_validator("event")
+    @classmethod
+    def _upper(cls, value: str) -> str:
+        return value.upper()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {}
+
+    @classmethod
+    def read(cls, pairs: Iterable[tuple[str, str]]) -> EventPost:
+        """From the pairs of a form.
+
+        Raises:
+            Unreadable
+        """
+        return _read(cls, nested(pairs))
+
+
+def _read(model: type[M], raw: dict[str, Any]) -> M:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Unreadable(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None

@@ -1,0 +1,148 @@
+"""Bitrix24's authorisation servers: who is this token, code exchange, refresh. The only hosts that ever see a client secret.
+
+Sources: official pages `settings/oauth/*`. A refresh token rotates: the new pair is stored before it is used. In a token's answer
+`domain` is the auth server itself; the portal is in `client_endpoint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from bx24app.bitrix24 import errors
+from bx24app.bitrix24.errors import AnswerLost, NotSent
+
+TIMEOUT = (3.05, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AppInfo:
+    """What the auth server says of an access token."""
+
+    client_id: str
+    user_id: int
+    member_id: str
+    domain: str
+    client_endpoint: str
+    scope: str
+    installed: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Access and refresh token with what belongs to them. `expires_in` seconds from now."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    member_id: str
+    client_endpoint: str
+    server_endpoint: str
+    user_id: int
+    scope: str
+
+    def __repr__(self) -> str:
+        return f"<Pair of {self.member_id}>"
+
+
+class OAuthServers:
+    """The allow-list of servers with one pooled session."""
+
+    def __init__(self, servers: Iterable[str], session: requests.Session) -> None:
+        self.servers = tuple(server.rstrip("/") for server in servers)
+        self._session = session
+
+    def named(self, endpoint: str | None) -> str | None:
+        """The server of the allow-list whose host `endpoint` names; None: it names none of them."""
+        try:
+            wanted = urlsplit(endpoint or "").netloc.lower()
+        except ValueError:
+            return None
+        return next((server for server in self.servers if urlsplit(server).netloc.lower() == wanted), None)
+
+    def app_info(self, access_token: str, server: str) -> AppInfo:
+        """Whose token is this? Everything that a browser claims is checked against this answer.
+
+        Raises:
+            Later: the server cannot be asked now. Refused: it does not know the token.
+        """
+        said = self._ask("GET", server, "/rest/app.info", {"auth": access_token})
+        result = said.get("result") or {}
+        install = result.get("install") or {}
+        try:
+            return AppInfo(
+                client_id=str(result["client_id"]),
+                user_id=int(result["user_id"]),
+                member_id=str(install["member_id"]),
+                domain=str(install["domain"]),
+                client_endpoint=str(install["client_endpoint"]),
+                scope=str(result.get("scope") or install.get("scope") or ""),
+                installed=bool(install.get("installed")),
+                status=str(install.get("status") or ""),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise errors.Refused("invalid_token", "the auth server does not say whose token this is") from None
+
+    def exchange(self, server: str, client_id: str, client_secret: str, code: str) -> Pair:
+        """A code of the authorisation page (good for 30 s, once) for a pair."""
+        fields = {
+            "grant_type": "authorization_code",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "code": code,
+        }
+        return self._pair(server, fields)
+
+    def refresh(self, server: str, client_id: str, client_secret: str, refresh_token: str) -> Pair:
+        """A fresh pair; the old refresh token is dead from now on."""
+        fields = {
+            "grant_type": "refresh_token",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "refresh_token": refresh_token,
+        }
+        return self._pair(server, fields)
+
+    def _pair(self, server: str, fields: dict[str, str]) -> Pair:
+        said = self._ask("POST", server, "/oauth/token/", fields)
+        try:
+            return Pair(
+                access_token=str(said["access_token"]),
+                refresh_token=str(said["refresh_token"]),
+                expires_in=int(said.get("expires_in") or 3600),
+                member_id=str(said.get("member_id") or ""),
+                client_endpoint=str(said.get("client_endpoint") or ""),
+                server_endpoint=str(said.get("server_endpoint") or ""),
+                user_id=int(said.get("user_id") or 0),
+                scope=str(said.get("scope") or ""),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise AnswerLost("the auth server's answer has an unknown shape") from None
+
+    def _ask(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
+        if server not in self.servers:
+            raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
+        place = {"params": fields} if verb == "GET" else {"data": fields}
+        try:
+            response = self._session.request(verb, server + path, timeout=TIMEOUT, allow_redirects=False, **place)  # type: ignore[arg-type]
+        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
+            raise NotSent(f"no connection to the auth server ({type(error).__name__})") from None
+        except requests.RequestException as error:
+            raise AnswerLost(f"the connection to the auth server broke ({type(error).__name__})") from None
+        try:
+            said = response.json()
+        except ValueError:
+            said = None
+        if response.status_code == 200 and isinstance(said, dict) and "error" not in said:
+            return said
+        if not isinstance(said, dict):
+            raise AnswerLost(f"the auth server's answer cannot be read (HTTP {response.status_code})")
+        met = errors.of_answer(response.status_code, said)
+        if isinstance(met, errors.TokenExpired):
+            raise errors.Refused("invalid_token", "the auth server does not accept the token")
+        raise met

@@ -1,0 +1,224 @@
+"""USE CASE: the background grant of a portal: clients that speak with it, and its refresh under a lock.
+
+A refresh token rotates, so two refreshes at once would kill the pair: a lock in Redis, a look again after it, and the new pair is
+committed before anybody uses it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import requests
+from flask import Flask, current_app
+from requests.adapters import HTTPAdapter
+from sqlalchemy import update
+
+from bx24app.bitrix24.addresses import Addresses, GuardedAdapter, NotAdmitted
+from bx24app.bitrix24.budget import Budget
+from bx24app.bitrix24.client import Bitrix24, Grants, Transport
+from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent
+from bx24app.bitrix24.oauth import OAuthServers, Pair
+from bx24app.logs import log
+from bx24app.models import Grant, Portal, Registration, db, utcnow
+from bx24app.runtime import Runtime, runtime
+
+_log = log(__name__)
+
+REFRESH_SECONDS = 45
+"""How long a refresh may hold its lock: longer than its request can take."""
+
+
+def _cached(name: str, make: Any) -> Any:
+    cache = runtime().cache
+    if name not in cache:
+        cache[name] = make()
+    return cache[name]
+
+
+def addresses() -> Addresses:
+    """The wall before every outgoing connection."""
+    config = runtime().config
+    found: Addresses = _cached("addresses", lambda: Addresses(config.allow_loopback, config.private_portals))
+    return found
+
+
+def guarded_adapter() -> HTTPAdapter:
+    """A pooled adapter behind the wall."""
+    return GuardedAdapter(addresses(), pool_connections=256, pool_maxsize=64)
+
+
+def transport() -> Transport:
+    """The process's connections to portals."""
+    found: Transport = _cached("transport", lambda: Transport(guarded_adapter(), runtime().config.ca_bundle))
+    return found
+
+
+def oauth() -> OAuthServers:
+    """The authorisation servers that the configuration names; their hosts are the operator's own choice."""
+
+    def make() -> OAuthServers:
+        session = requests.Session()
+        session.trust_env = False
+        if runtime().config.ca_bundle is not None:
+            session.verify = str(runtime().config.ca_bundle)
+        return OAuthServers(runtime().config.oauth_servers, session)
+
+    found: OAuthServers = _cached("oauth", make)
+    return found
+
+
+def secret_of(client_id: str) -> str | None:
+    """The client secret of a registration: from the table (`apps add`) or the configuration; None: unknown."""
+    row = db.session.get(Registration, client_id)
+    if row is not None:
+        return row.client_secret
+    config = runtime().config
+    return config.client_secret if client_id and client_id == config.client_id else None
+
+
+def budget_of(portal_id: int) -> Budget:
+    """The portal's request budget; its size follows the licence."""
+    key = f"budget:{portal_id}"
+    cache = runtime().cache
+    if key not in cache:
+        licence = db.session.query(Portal.license).filter_by(id=portal_id).scalar() or ""
+        db.session.rollback()
+        cache[key] = _budget(runtime(), portal_id, licence)
+    found: Budget = cache[key]
+    return found
+
+
+def _budget(process: Runtime, portal_id: int, licence: str) -> Budget:
+    if licence == "selfhosted":
+        return Budget(process.redis, str(portal_id), rate=0)
+    large = "ent" in licence.lower()
+    return Budget(process.redis, str(portal_id), 5.0 if large else 2.0, 250.0 if large else 50.0)
+
+
+def client_by_id(portal_id: int) -> Bitrix24:
+    """REST on the portal's background grant. Usable in any thread; holds no database connection during HTTP.
+
+    Raises:
+        NeedsAdmin: there is no grant.
+    """
+    portal = db.session.get_one(Portal, portal_id)
+    endpoint = portal.client_endpoint
+    db.session.rollback()
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    budget = budget_of(portal_id)
+
+    def access() -> str:
+        with app.app_context():
+            return _token(portal_id)
+
+    def refresh(old: str) -> str:
+        with app.app_context():
+            return refreshed(portal_id, old)
+
+    def moved(location: str) -> str:
+        with app.app_context():
+            return follow(portal_id, location)
+
+    return Bitrix24(endpoint, Grants(access, refresh, moved), budget, transport())
+
+
+def client_of_token(endpoint: str, token: str, budget: Budget) -> Bitrix24:
+    """REST on somebody's own short-lived token, such as the viewer's of a frame; never refreshed."""
+
+    def refuse(_: str) -> str:
+        raise NeedsAdmin("authorise", "the token of this opening is no longer good")
+
+    return Bitrix24(endpoint, Grants(lambda: token, refuse, refuse), budget, transport())
+
+
+def _token(portal_id: int) -> str:
+    row = db.session.get(Grant, portal_id)
+    token = row.access_token if row is not None else None
+    soon = row is not None and row.expires_at <= utcnow() + timedelta(seconds=20)
+    db.session.rollback()
+    if token is None:
+        raise NeedsAdmin("authorise", "the portal has no grant")
+    return refreshed(portal_id, token) if soon else token
+
+
+def refreshed(portal_id: int, old: str) -> str:
+    """A fresh access token in place of `old`; only one of all workers asks the auth server.
+
+    Raises:
+        Later: the server cannot be asked now. NeedsAdmin: the refresh token is dead.
+    """
+    try:
+        with runtime().redis.lock(f"refresh:{portal_id}", timeout=REFRESH_SECONDS, blocking_timeout=REFRESH_SECONDS):
+            return _refresh(portal_id, old)
+    except redis.exceptions.LockError:
+        raise NotSent("another worker is refreshing this portal's token", 1.0) from None
+    except redis.RedisError:
+        raise NotSent("Redis does not answer, so the token cannot be refreshed safely", 5.0) from None
+
+
+def _refresh(portal_id: int, old: str) -> str:
+    portal, grant = db.session.get(Portal, portal_id), db.session.get(Grant, portal_id)
+    if portal is None or grant is None:
+        db.session.rollback()
+        raise NeedsAdmin("authorise", "the portal has no grant")
+    if grant.access_token != old:
+        fresh = grant.access_token  # somebody was quicker
+        db.session.rollback()
+        return fresh
+    server = oauth().named(portal.server_endpoint) or oauth().servers[0]
+    client_id, generation, refresh_token = portal.client_id, grant.generation, grant.refresh_token
+    secret = secret_of(client_id)
+    db.session.rollback()
+    if secret is None:
+        raise NeedsAdmin("registration", f"no client secret for {client_id}")
+    pair = oauth().refresh(server, client_id, secret, refresh_token)
+    keep_pair(portal_id, pair, generation)
+    _log.info("grant refreshed", portal=portal_id)
+    return pair.access_token
+
+
+def keep_pair(portal_id: int, pair: Pair, generation: int) -> None:
+    """Commit a refreshed pair, unless the grant was replaced meanwhile."""
+    now = utcnow()
+    done = db.session.execute(
+        update(Grant)
+        .where(Grant.portal_id == portal_id, Grant.generation == generation)
+        .values(
+            access_token=pair.access_token,
+            refresh_token=pair.refresh_token,
+            expires_at=now + timedelta(seconds=pair.expires_in),
+            refreshed_at=now,
+            generation=generation + 1,
+        )
+    )
+    db.session.commit()
+    if done.rowcount != 1:  # type: ignore[attr-defined]
+        _log.warning("grant replaced during its refresh", portal=portal_id)
+
+
+def follow(portal_id: int, location: str) -> str:
+    """The portal's domain changed: verify the new address at the auth server and store it. Returns the new REST base.
+
+    Raises:
+        AnswerLost: it does not belong to this portal, or we may not connect there.
+    """
+    portal = db.session.get_one(Portal, portal_id)
+    server = oauth().named(portal.server_endpoint) or oauth().servers[0]
+    member_id = portal.member_id
+    db.session.rollback()
+    host = urlsplit(location).netloc
+    try:
+        addresses().check_form(location)
+    except NotAdmitted as error:
+        raise AnswerLost(f"the portal redirects to an address that is not admitted: {error}") from None
+    info = oauth().app_info(_token(portal_id), server)
+    if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != host:
+        raise AnswerLost("the portal redirects to an address that the auth server does not know as its own")
+    portal = db.session.get_one(Portal, portal_id)
+    portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
+    db.session.commit()
+    _log.info("portal moved", portal=portal_id, domain=info.domain)
+    return info.client_endpoint
