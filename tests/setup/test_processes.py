@@ -171,9 +171,10 @@ def test_valkey_is_there_until_the_last_word_of_the_others(tmp_path: Path) -> No
 
 
 def test_one_data_directory_has_one_tree(tmp_path: Path) -> None:
-    with tree("whole", tmp_path) as first, tree("whole", tmp_path) as second:
+    with tree("whole", tmp_path) as first:
         ready(first)
-        _, err = second.communicate(timeout=30)
+        with tree("whole", tmp_path) as second:
+            _, err = second.communicate(timeout=30)
     assert second.returncode == 1
     assert f"another bx24app up runs on {tmp_path / 'data'}" in err
 

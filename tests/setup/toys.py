@@ -46,7 +46,7 @@ def deaf(folder: Path, name: str) -> None:
 
 def parent(folder: Path, name: str) -> None:
     """Has a child of its own and forgets it."""
-    child = subprocess.Popen(["sleep", "600"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     note(folder, name, f"start {os.getpid()} {child.pid}")
     time.sleep(600)
 
