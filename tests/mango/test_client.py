@@ -293,12 +293,41 @@ def test_a_file_that_breaks_off(cloud: MangoCloud, board: Board, mango: Mango) -
 # Commands.
 
 
-def test_callback(cloud: MangoCloud, board: Board, mango: Mango) -> None:
-    mango.callback("bx24-1", "101", "+7 (916) 000-00-01", line_number="+74950000001")
+def test_callback(cloud: MangoCloud, mango: Mango) -> None:
+    mango.callback("bx24-1", "101", "+7 (916) 000-00-01", line_number="+74950000001", from_number="+79160000101")
+    mango.callback("bx24-2", "101", "102")
+    mango.callback_group("bx24-3", "300", "+79160000001", "74950000001")
+    assert list(cloud.commands) == [
+        (
+            "commands/callback",
+            {
+                "command_id": "bx24-1",
+                "from": {"extension": "101", "number": "79160000101"},
+                "to_number": "79160000001",
+                "line_number": "74950000001",
+            },
+        ),
+        ("commands/callback", {"command_id": "bx24-2", "from": {"extension": "101"}, "to_number": "102"}),
+        (
+            "commands/callback_group",
+            {"command_id": "bx24-3", "from": "300", "to": "79160000001", "line_number": "74950000001"},
+        ),
+    ]
+
+
+def test_refused_commands(cloud: MangoCloud, mango: Mango) -> None:
     with pytest.raises(Refused) as caught:
         mango.callback("bx24-2", "999", "79160000001")
-    assert caught.value.code
-    assert cloud.requests.count("POST commands/callback") == 2
+    assert caught.value.code == 3330
+    assert caught.value.words("en") == "the number was not found"
+    with pytest.raises(Refused) as caught:
+        mango.hangup("bx24-3", "no-such-leg")
+    assert caught.value.code == 4101
+    with pytest.raises(Refused) as caught:
+        mango.route("bx24-4", "no-such-leg", "102")
+    assert caught.value.code == 4101
+    assert not cloud.commands
+    assert len(cloud.requests) == 3
 
 
 @pytest.mark.parametrize(
