@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango import sequences, short, signing
@@ -15,6 +15,7 @@ from bx24app.sandbox.mango.faults import Faults
 from bx24app.sandbox.mango.hooks import Sender, Sent, dressed
 from bx24app.sandbox.mango.ids import Ids
 from bx24app.sandbox.mango.model import Pbx
+from bx24app.sandbox.mango.plans import Plan
 from bx24app.sandbox.mango.sequences import Notice
 
 if TYPE_CHECKING:
@@ -34,15 +35,27 @@ class Played:
 class Board:
     """Everything of one product that moves."""
 
-    def __init__(self, pbx: Pbx, ids: Ids, log: deque[Sent], changed: Callable[[], None], links: Links) -> None:
+    def __init__(
+        self, pbx: Pbx, ids: Ids, log: deque[Sent], changed: Callable[[], None], links: Links, boards: dict[str, Board]
+    ) -> None:
         self.pbx = pbx
         self.ids = ids
         self.facts = Facts()
         self.changed = changed
         self.sender = Sender(pbx, log, changed)
         self.calls: dict[str, Call] = {}
-        self._links = links
+        self._boards = boards
+        self.plan = Plan()
         self._short = short.Translator(pbx, self.facts, lambda recording_id: links(self, recording_id))
+
+    def behaviour(self) -> Plan:
+        """A copy of `plan`: how calls go that were ordered by a command (who answers, how long they talk, how fast)."""
+        plan = self.plan
+        return replace(plan, parties=dict(plan.parties), signals=list(plan.signals), to=list(plan.to))
+
+    def neighbours(self) -> list[Board]:
+        """The other products of the cloud."""
+        return [board for board in self._boards.values() if board is not self]
 
     def use(self, faults: Faults) -> None:
         """Changes the weather of this PBX."""

@@ -36,6 +36,7 @@ class MangoCloud:
         missing_recording_status: HTTP status of result 3320 for a recording that is not there.
         link_seconds: how long an unused file link lives.
         stats_polls: how often a statistics order answers "not ready" before its data; `stats_keep` seconds it is kept.
+        commands: what was accepted, as (path, body).
         rest_faults: path (or `*`) -> what it answers instead.
         audio_type, cut_files_after: content type of files; close the connection after this many bytes (0: never).
     """
@@ -46,6 +47,7 @@ class MangoCloud:
         self.limits = Limits()
         self.log: deque[Sent] = deque(maxlen=LOG_LENGTH)
         self.requests: deque[str] = deque(maxlen=LOG_LENGTH)
+        self.commands: list[tuple[str, dict[str, Any]]] = []
         self.errors = "result200"
         self.missing_recording_status = 200
         self.link_seconds = 60.0
@@ -72,7 +74,7 @@ class MangoCloud:
         product = pbx or Pbx(**{"product_id": 400000001 + len(self.boards), **fields})
         if product.api_key in self.boards:
             raise ValueError(f"two products with the key {product.api_key}")
-        board = Board(product, self.ids, self.log, self.changed, self._shared_link)
+        board = Board(product, self.ids, self.log, self.changed, self._shared_link, self.boards)
         self.boards[product.api_key] = board
         return board
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from bx24app.sandbox.mango import queries, recordings, statistics
+from bx24app.sandbox.mango import commands, queries, recordings, statistics
 from bx24app.sandbox.mango.rest import Handler
 
 HANDLERS: dict[str, Handler] = {
+    "commands/callback": commands.callback,
+    "commands/callback_group": commands.callback_group,
+    "commands/call/hangup": commands.hangup,
+    "commands/route": commands.route,
+    "commands/transfer": commands.transfer,
+    "commands/transfer_cancel": commands.transfer_cancel,
+    "commands/call/hold/on": commands.hold,
+    "commands/recording/start": commands.record,
+    "commands/sms": commands.sms,
     "queries/recording/post": recordings.post,
     "config/users/request": queries.users,
     "groups": queries.groups,

@@ -46,7 +46,7 @@ def address(base: str, suffix: str) -> str:
 
 def dressed(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
     """A body as this PBX would send it: version 1 or 2, with or without SIP ids, whole numbers as text or not."""
-    out = {
+    out: dict[str, Any] = {
         key: {inner: part for inner, part in value.items() if pbx.version >= 2 or not _new(inner)}
         if isinstance(value, dict)
         else value

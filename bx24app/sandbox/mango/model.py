@@ -100,7 +100,7 @@ class Pbx:
         self, extension: str, name: str, *, email: str = "", mobile: str = "", recorded: bool = True
     ) -> Employee:
         """A further employee with a SIP device `sip:user<extension>@<domain>`."""
-        person = Employee(extension, name, self.product_id + 123 + len(self.employees), email, mobile)
+        person = Employee(extension, name, self.product_id + 122 + len(self.employees), email, mobile)
         person.recorded = recorded
         person.devices.append(Device(f"sip:user{extension or len(self.employees)}@{self.domain}"))
         self.employees.append(person)

@@ -1,0 +1,262 @@
+"""The call model: what a PBX does with a call, step by step. Notifications, statistics and tapes all come from here.
+
+::
+
+    incoming   menu -> queue -> phones ring -> talk -> end
+    outgoing   client's phone rings -> talk -> end
+    callback   employee's phone rings -> (leg 1 ends, 1000) -> client's phone rings -> talk -> end
+    talk       hold, blind and consultative transfer, transfer to another product; see `transfers`
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+from bx24app.sandbox.mango import transfers
+from bx24app.sandbox.mango.board import Board
+from bx24app.sandbox.mango.calls import Call, Live, Side
+from bx24app.sandbox.mango.plans import Plan, Signal
+from bx24app.sandbox.mango.ringing import Rung, ring
+
+INCOMING, OUTGOING, INTERNAL = 1, 2, 0
+
+
+def _run(call: Call, steps: Coroutine[None, None, None]) -> Call:
+    call.board.calls[call.entry_id] = call
+    call.task = asyncio.create_task(steps)
+    return call
+
+
+def incoming(board: Board, plan: Plan | None = None) -> Call:
+    """A client calls a line. Returns at once; `await call.task` for the end."""
+    call = Call(board, plan or Plan(), INCOMING)
+    return _run(call, _incoming(call))
+
+
+def outgoing(board: Board, extension: str, plan: Plan | None = None) -> Call:
+    """An employee dials `plan.client` on a desk phone."""
+    call = Call(board, plan or Plan(), OUTGOING)
+    return _run(call, _outgoing(call, extension))
+
+
+def internal(board: Board, caller: str, callee: str, plan: Plan | None = None) -> Call:
+    """One employee calls another; no tape is made, as in the reference's trace."""
+    call = Call(board, plan or Plan(), INTERNAL)
+    return _run(call, _internal(call, caller, callee))
+
+
+def callback(
+    board: Board,
+    first: str,
+    plan: Plan,
+    *,
+    command_id: str = "",
+    initiator: str = "API",
+    device: str = "",
+    name: str = "callback",
+) -> Call:
+    """Both sides are dialled: `first` (an extension or a group), then `plan.client`.
+
+    Args:
+        device: ring this device of the employee instead of the default ones.
+        name: the command whose outcome is told: `callback` or `callback_group`.
+    """
+    call = Call(board, plan, OUTGOING)
+    return _run(call, _callback(call, first, command_id, initiator, device, name))
+
+
+async def _incoming(call: Call) -> None:
+    plan, line = call.plan, call.line
+    client: Side = {"number": plan.client, "line_number": line}
+    parent = ""
+    signal: Signal | None = None
+    if plan.ivr > 0 or plan.ivr_end:
+        menu = call.ring("ivr", client, {"number": line, "line_number": line})
+        signal = await call.wait(plan.ivr)
+        parent = menu.call_id
+        if plan.ivr_end or (signal and signal.kind in ("hangup", "giveup")):
+            call.end(menu, plan.ivr_end or (1110 if signal and signal.kind == "giveup" else 1181))
+            await call.conclude(plan.ivr_end or 1110, {"number": plan.client}, {})
+            return
+        call.end(menu, 1100)
+    call.forwarded = call.now
+    targets = list(plan.to) or [_leads_to(call)]
+    await _search(call, client, parent, targets, signal if signal and signal.kind == "route" else None)
+
+
+def _leads_to(call: Call) -> str:
+    pbx = call.board.pbx
+    line = pbx.line(call.line)
+    if line and line.leads_to:
+        return line.leads_to
+    return pbx.groups[0].extension if pbx.groups else (pbx.employees[0].extension if pbx.employees else "")
+
+
+async def _search(call: Call, client: Side, parent: str, targets: list[str], signal: Signal | None) -> None:
+    """Tries one target after the other: groups through a queue leg, employees directly. A route command leads away."""
+    rung = Rung(signal=signal)
+    first: Side = {}
+    command_id = ""
+    while True:
+        if rung.signal and rung.signal.kind == "route":
+            targets, parent, command_id = [rung.signal.to], rung.signal.call_id or parent, rung.signal.command_id
+        elif rung.signal or not targets:
+            break
+        target = targets.pop(0)
+        rung = await _try(call, client, parent, target, command_id)
+        first = first or ({"extension": target} if call.board.pbx.group(target) else _short(rung.first or {}))
+        if rung.leg:
+            await talk(call, rung.leg)
+            return
+    await call.conclude(rung.reason, {"number": call.plan.client}, first)
+
+
+async def _try(call: Call, client: Side, parent: str, target: str, command_id: str) -> Rung:
+    group = call.board.pbx.group(target)
+    line = call.line
+    caller = {**client, "taken_from_call_id": parent}
+    extra = {"command_id": command_id} if command_id else {}
+    if group is None:
+        rung = await ring(call, caller, [target], {"line_number": line}, patience=call.plan.patience, extra=extra)
+        _connected(call, rung, None)
+        return rung
+    inside = {"line_number": line, "acd_group": group.extension}
+    queue = call.ring("queue", caller, {"number": group.extension, **inside}, **extra)
+    if call.plan.unavailable or not group.members:
+        call.end(queue, call.plan.unavailable or 1164)
+        return Rung(reason=call.plan.unavailable or 1164)
+    signal = await call.wait(1)
+    if signal and signal.kind in ("hangup", "giveup", "route"):
+        rung = Rung(signal=signal, reason=1181 if signal.kind == "hangup" else 1110)
+    else:
+        rung = await ring(
+            call, caller, group.members, inside, patience=call.plan.patience, parallel=group.parallel, extra=extra
+        )
+    _connected(call, rung, queue)
+    return rung
+
+
+def _connected(call: Call, rung: Rung, queue: Live | None) -> None:
+    """In the order of the traces: the winner, the queue, the losers, the tape."""
+    if rung.leg:
+        call.tell(rung.leg, "Connected")
+    if queue:
+        call.end(queue, rung.reason)
+    for loser in rung.losers:
+        call.end(loser, 1183)
+    if rung.leg:
+        call.talks(rung.leg)
+
+
+async def talk(call: Call, leg: Live) -> None:
+    """The client talks until somebody hangs up; signals of the plan and from outside happen meanwhile."""
+    began = call.clock
+    planned = sorted(call.plan.signals, key=lambda signal: signal.after)
+    first = leg
+    while True:
+        ahead = (planned[0].after if planned else call.plan.talk) - (call.clock - began)
+        signal = await call.wait(max(0.0, ahead))
+        if signal is None and not planned:
+            reason = _hung_up(call)
+            break
+        if signal is None:
+            signal = planned.pop(0)
+            call.accept(signal)
+        if signal.kind in ("hangup", "giveup") and signal.call_id in ("", leg.call_id):
+            reason = _hung_up(call) if signal.kind == "giveup" else 1181
+            break
+        after = await transfers.happen(call, leg, signal, incoming)
+        if after is None:
+            reason = 1110
+            break
+        leg = after
+    named = leg if call.plan.summary_last else first
+    call.end(leg, reason)
+    await call.conclude(reason, *_sides(call, named))
+
+
+def _hung_up(call: Call) -> int:
+    """1110 = the caller hangs up, 1120 = the called one."""
+    outgoing_call = call.direction == OUTGOING
+    by_client = call.plan.end_by == "client"
+    return 1120 if by_client == outgoing_call else 1110
+
+
+def _sides(call: Call, leg: Live) -> tuple[Side, Side]:
+    """`from` and `to` of the summary."""
+    if call.direction == INCOMING:
+        return {"number": call.plan.client}, _short(leg.receiver)
+    return _short(leg.sender), _short(leg.receiver)
+
+
+def _short(side: Side) -> Side:
+    return {name: value for name, value in side.items() if name in ("extension", "number")}
+
+
+def _person(call: Call, extension: str, *, line: bool = True) -> Side:
+    person = call.board.pbx.employee(extension)
+    number = person.devices[0].number if person and person.devices else ""
+    return {"extension": extension, "number": number} | ({"line_number": call.line} if line and call.line else {})
+
+
+async def _outgoing(call: Call, extension: str) -> None:
+    call.forwarded = call.now
+    caller = _person(call, extension)
+
+    async def known(phones: list[Live]) -> None:
+        for phone in phones:  # only the first notice has nothing but the extension
+            phone.sender = caller
+
+    rung = await ring(
+        call, {"extension": extension}, [call.plan.client], {}, patience=call.plan.patience, appeared=known
+    )
+    await _other_side(call, rung, caller)
+
+
+async def _other_side(call: Call, rung: Rung, caller: Side) -> None:
+    """The called side of an outgoing call answered, or did not."""
+    if rung.leg:
+        call.connect(rung.leg)
+        await talk(call, rung.leg)
+        return
+    await call.conclude(rung.reason, _short(caller), _short(rung.first or {"number": call.plan.client}))
+
+
+async def _internal(call: Call, caller: str, callee: str) -> None:
+    call.forwarded = call.now
+    rung = await ring(call, _person(call, caller, line=False), [callee], {}, patience=call.plan.patience)
+    if rung.leg is None:
+        await call.conclude(rung.reason, _short(_person(call, caller)), _short(rung.first or {"extension": callee}))
+        return
+    call.tell(rung.leg, "Connected")
+    call.answered = call.now
+    await call.wait(call.plan.talk)
+    call.end(rung.leg, 1120)
+    await call.conclude(1120, *_sides(call, rung.leg))
+
+
+async def _callback(call: Call, first: str, command_id: str, initiator: str, device: str, name: str) -> None:
+    call.forwarded = call.now
+    group = call.board.pbx.group(first)
+    extra = {"command_id": command_id, "callback_initiator": initiator}
+    targets = group.members if group else [device or first]
+    common = {"acd_group": group.extension} if group else {}
+
+    async def accepted(_phones: list[Live]) -> None:
+        call.result(name, command_id)
+
+    rung = await ring(call, {"number": call.plan.client}, list(targets), common, appeared=accepted, extra=extra)
+    employee = _person(call, rung.leg.extension if rung.leg else first)
+    if rung.leg is None:
+        await call.conclude(rung.reason, _short(employee), {"number": call.plan.client})
+        return
+    call.tell(rung.leg, "Connected")
+    for loser in rung.losers:
+        call.end(loser, 1183)
+    employee["number"] = rung.leg.receiver.get("number", "")
+    await call.pause(1)
+    call.end(rung.leg, 1000)
+    caller = {**employee, "taken_from_call_id": rung.leg.call_id}
+    second = await ring(call, caller, [call.plan.client], {}, patience=call.plan.patience, extra=extra)
+    await _other_side(call, second, caller)

@@ -1,0 +1,143 @@
+"""Both pairs of statistics by raw HTTP."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from .conftest import Mango
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+
+
+@pytest.fixture
+def played(mango: Mango) -> Mango:
+    """S1 (answered), S2 (missed) and S6 (outgoing), which ended just now."""
+    mango.cloud.limits.enabled = mango.cloud.limits.lockout = False
+    for name in ("S1", "S2", "S6"):
+        mango.run(mango.cloud.play(name, "Moscow"))
+    return mango
+
+
+def order_rows(mango: Mango, **more: Any) -> Any:
+    now = int(time.time())
+    return mango.post("stats/request", {"date_from": now - 3600, "date_to": now + 60, **more}).json()
+
+
+def rows(mango: Mango, **more: Any) -> list[list[str]]:
+    key = order_rows(mango, **more)["key"]
+    while (answer := mango.post("stats/result", {"key": key})).status_code == 204:
+        pass
+    assert answer.headers["Content-Type"] == "text/csv; charset=UTF-8"
+    assert not answer.text or answer.text.endswith("\r\n")
+    return [line.split(";") for line in answer.text.split("\r\n")[:-1]]
+
+
+def test_rows(played: Mango) -> None:
+    found = rows(played, fields="records,start,answer,to_extension,disconnect_reason,location,entry_id")
+    assert len(found) == 4 + 5 + 1
+    talk = next(row for row in found if row[3] == "101" and row[2] != "0")
+    assert talk[0].startswith("[MT")
+    assert talk[4:6] == ["1110", "abonent"]
+    assert len({row[6] for row in found}) == 3
+    assert all(len(row) == 11 for row in rows(played))
+
+
+def test_rows_of_one_party(played: Mango) -> None:
+    assert len(rows(played, call_party={"extension": "103"})) == 1
+    assert len(rows(played, **{"from": {"extension": "101"}})) == 1
+    assert rows(played, to={"extension": "999"}) == []
+
+
+def test_old_pair_waits_and_forgets(played: Mango) -> None:
+    played.cloud.stats_polls = 2
+    key = order_rows(played)["key"]
+    answers = [played.post("stats/result", {"key": key}).status_code for _ in range(3)]
+    assert answers == [204, 204, 200]
+    played.cloud.stats_keep = 0
+    assert played.post("stats/result", {"key": key}).status_code == 404
+    assert played.post("stats/result", {"key": "nonsense"}).status_code == 404
+
+
+def test_old_pair_refuses(played: Mango) -> None:
+    assert played.post("stats/request", {"date_from": 1}).json()["result"] == 3103
+    assert played.post("stats/request", {"date_from": 1, "date_to": 90 * 86400}).json()["result"] == 3100
+    assert played.post("stats/request", {"date_from": "01.01.2026", "date_to": 2}).json()["result"] == 3104
+    assert order_rows(played, fields="records,nonsense")["result"] == 3104
+
+
+def order_calls(mango: Mango, **more: Any) -> dict[str, Any]:
+    now = datetime.now(MOSCOW)
+    text = "%d.%m.%Y %H:%M:%S"
+    period = {
+        "start_date": (now - timedelta(hours=2)).strftime(text),
+        "end_date": (now + timedelta(minutes=1)).strftime(text),
+    }
+    answer: dict[str, Any] = mango.post("stats/calls/request", {**period, "limit": 100, "offset": 0, **more}).json()
+    return answer
+
+
+def poll(mango: Mango, key: str) -> dict[str, Any]:
+    answer: dict[str, Any] = mango.post("stats/calls/result", {"key": key}).json()
+    return answer
+
+
+def entries(mango: Mango, **more: Any) -> list[dict[str, Any]]:
+    key = order_calls(mango, **more)["key"]
+    while (answer := poll(mango, key))["status"] != "complete":
+        pass
+    return [entry for day in answer["data"] for entry in day["list"]]
+
+
+def test_entries(played: Mango) -> None:
+    found = entries(played)
+    assert [one["context_type"] for one in found] == [1, 2, 1]  # by their start: the call that took longest first
+    answered, outgoing, missed = found
+    assert answered["context_status"] == 1
+    assert answered["talk_duration"] == 84
+    group = answered["context_calls"][0]
+    assert group["call_type"] == "group"
+    assert [member["call_abonent_extension"] for member in group["members"]] == ["101", "102"]
+    assert group["recording_id"] == group["members"][0]["recording_id"]
+    assert missed["context_status"] == 0
+    assert missed["context_calls"][0]["call_answer_time"] is None
+    leg = outgoing["context_calls"][0]
+    assert leg["caller_extension"] == "101"
+    assert leg["external_call_id"] in {body.get("call_id") for _, body in played.bodies}
+
+
+def test_pages_and_filters(played: Mango) -> None:
+    assert len(entries(played, limit=1)) == 1
+    assert len(entries(played, limit=5, offset=2)) == 1
+    assert len(entries(played, context_type=1)) == 2
+    assert len(entries(played, context_status=0)) == 1
+
+
+def test_states_of_the_new_pair(played: Mango) -> None:
+    played.cloud.stats_polls = 2
+    key = order_calls(played)["key"]
+    answers = [poll(played, key) for _ in range(3)]
+    assert [answer["status"] for answer in answers] == ["request", "work", "complete"]
+    sizes = [sum(len(day["list"]) for day in answer["data"]) for answer in answers]
+    assert sizes == [0, 2, 3]
+    assert poll(played, "nonsense")["status"] == "not-found"
+
+
+def test_new_pair_refuses(played: Mango) -> None:
+    assert order_calls(played, limit=7)["result"] == 3100
+    assert order_calls(played, offset=None)["result"] == 3103
+    assert order_calls(played, start_date="2026-01-01T00:00:00")["result"] == 3104
+    assert order_calls(played, start_date="01.01.2020 00:00:00")["result"] == 3100
+    key = order_calls(played, group_ids=["1"])["key"]
+    played.cloud.stats_polls = 0
+    assert poll(played, key)["status"] == "error"
+
+
+def test_window_is_less_than_thirty_days(played: Mango) -> None:
+    exact = order_calls(played, start_date="01.03.2026 00:00:00", end_date="31.03.2026 00:00:00")
+    assert exact["result"] == 3100
+    assert "key" in order_calls(played, start_date="01.03.2026 00:00:01", end_date="31.03.2026 00:00:00")
