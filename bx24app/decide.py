@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -145,7 +144,7 @@ def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, .
         return tuple(vpbx.parse(name, body, received))
     if dialect == "events":
         return tuple(short.parse(name, body, received))
-    return tuple(statistics.entry_to_events(json.loads(body)))
+    return tuple(statistics.parse(name, body, received))
 
 
 def _told(row: Notification) -> tuple[Event, ...]:
@@ -188,7 +187,7 @@ def _notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[
             by_command = base.where(Notification.command_id.in_(commands))
             rows.update({row.id: row for row in session.scalars(by_command)})
         for row in sorted(rows.values(), key=lambda row: row.id):
-            owner = entries.get(row.entry_id or "") or commands.get(row.command_id)
+            owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
             if owner is not None:
                 told[owner].append(row)
     return told

@@ -103,41 +103,46 @@ def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel],
         Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind != "Dial"
     )
     open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
-    heads: list[tuple[datetime, list[Delivery]]] = []
-    again: datetime | None = None
-    for rows in _by_call(open_rows):
-        if any(row.state == "sent" for row in rows):
-            continue
-        head = rows[0]
-        if head.due_at is not None and head.due_at > now:
-            again = min(again or head.due_at, head.due_at)
-            continue
-        heads.append((head.created_at, rows))
-    if not heads:
+    due, again = _due(open_rows, now)
+    if not due:
         return [], again
-    ledgers = _ledgers(session, [rows[0].call_id for _, rows in heads])
-    parcels: list[Parcel] = []
-    together = Parcel([], shared=True)
-    for _, rows in sorted(heads, key=_urgency):
-        parcel = _parcel(rows, ledgers[rows[0].call_id], shared)
-        if parcel.lookup is not None or not shared:
-            parcels.append(parcel)
-        elif len(together.items) + len(parcel.items) <= BATCH:
-            together.items += parcel.items
-            together.values.update(parcel.values)
-        else:
-            again = now
-            break
-    if together.items:
-        parcels.insert(0, together)
+    ledgers = _ledgers(session, [rows[0].call_id for rows in due])
+    parcels = [_parcel(rows, ledgers[rows[0].call_id], shared) for rows in due]
     if shared:
-        parcels, left = parcels[:1], parcels[1:]
+        parcels, left = _together(parcels)
         again = now if left else again
     taken = {item.delivery for parcel in parcels for item in parcel.items}
     for row in open_rows:
         if row.id in taken:
             row.state, row.sent_at, row.attempts = "sent", now, row.attempts + 1
     return parcels, again
+
+
+def _due(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:
+    """The open rows of each call whose head may leave, most urgent first; and when the next one becomes due."""
+    due: list[list[Delivery]] = []
+    again: datetime | None = None
+    for rows in _by_call(open_rows):
+        head = rows[0]
+        if any(row.state == "sent" for row in rows):
+            continue
+        if head.due_at is not None and head.due_at > now:
+            again = min(again or head.due_at, head.due_at)
+            continue
+        due.append(rows)
+    return sorted(due, key=_urgency), again
+
+
+def _together(parcels: list[Parcel]) -> tuple[list[Parcel], bool]:
+    """One request for as many calls as a batch takes; look-ups go alone. Returns it, and whether others are left."""
+    asking = [parcel for parcel in parcels if parcel.lookup is not None]
+    batch = Parcel([], shared=True)
+    for parcel in parcels:
+        if parcel.lookup is None and len(batch.items) + len(parcel.items) <= BATCH:
+            batch.items += parcel.items
+            batch.values.update(parcel.values)
+    chosen = [batch] if batch.items else asking[:1]
+    return chosen, sum(len(p.items) for p in chosen) < sum(len(p.items) for p in parcels)
 
 
 def anything_due(session: Session, portal: Portal) -> bool:
@@ -149,8 +154,8 @@ def anything_due(session: Session, portal: Portal) -> bool:
     return session.scalars(due.limit(1)).first() is not None
 
 
-def _urgency(head: tuple[datetime, list[Delivery]]) -> tuple[bool, datetime]:
-    return head[1][0].kind not in ("Register", "ShowCard", "HideCard"), head[0]
+def _urgency(rows: list[Delivery]) -> tuple[bool, datetime]:
+    return rows[0].kind not in ("Register", "ShowCard", "HideCard"), rows[0].created_at
 
 
 def _by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:

@@ -53,7 +53,7 @@ def _finish(command: Finish, commands: list[AnyCommand], ledger: Ledger) -> Look
         for row in result or []:
             if str(row.get("EXTERNAL_CALL_ID")) == external and row.get("CALL_ID"):
                 finished = telephony.found_finish(command, str(row["CALL_ID"]), [row])
-                made = {"call_id": str(row["CALL_ID"]), "record": None, "created": [], "found": True}
+                made: dict[str, Any] = {"call_id": str(row["CALL_ID"]), "record": None, "created": [], "found": True}
                 return {registers[0].key: made, command.key: finished or {}}
         return {}
 

@@ -10,6 +10,7 @@ import requests
 from flask import current_app
 
 from bx24app.config import Config
+from bx24app.mango.wire import new_session
 
 
 class Runtime:
@@ -42,11 +43,7 @@ class Runtime:
         """One pooled session for Mango; cookies are never kept."""
         with self._lock:
             if self._http is None:
-                session = requests.Session()
-                session.trust_env = False
-                adapter = requests.adapters.HTTPAdapter(pool_connections=32, pool_maxsize=64)
-                session.mount("https://", adapter)
-                session.mount("http://", adapter)
+                session = new_session(64)
                 if self.config.ca_bundle is not None:
                     session.verify = str(self.config.ca_bundle)
                 self._http = session

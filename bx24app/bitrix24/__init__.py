@@ -1,0 +1,1 @@
+"""EDGE: everything that speaks Bitrix24. Knows neither tables, nor Flask, nor Mango."""

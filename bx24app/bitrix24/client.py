@@ -278,7 +278,7 @@ class _Multipart:
             "Content-Type: audio/mpeg\r\n\r\n"
         )
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        self._parts = [head.encode(), stream, f"\r\n--{boundary}--\r\n".encode()]
+        self._parts: list[bytes | BinaryIO] = [head.encode(), stream, f"\r\n--{boundary}--\r\n".encode()]
         self.len = len(head.encode()) + size + len(f"\r\n--{boundary}--\r\n")
         self._at = 0
 

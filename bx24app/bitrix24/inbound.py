@@ -114,7 +114,7 @@ class EventPost(BaseModel):
 
     event: str = Field(min_length=1, max_length=64)
     data: dict[str, Any] = Field(default_factory=dict)
-    auth: EventAuth = EventAuth()
+    auth: EventAuth = Field(default_factory=lambda: EventAuth.model_validate({}))
     ts: str = ""
 
     @field_validator("event")

@@ -1,0 +1,209 @@
+"""The one table from what a portal or its OAuth server answers to a reaction.
+
+The code is looked up first (`error` of the answer, in any case of letters), then the description, then the HTTP status: the portal
+uses 401, 403 and 200 for the same trouble (official error-codes page against the server's source).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from bx24app.bitrix24.errors import (
+    CALL_UNKNOWN,
+    NOT_FINISHED,
+    USER_INACTIVE,
+    AnswerLost,
+    Denied,
+    Gone,
+    Moved,
+    NeedsAdmin,
+    NotSent,
+    PortalError,
+    Refused,
+    TokenExpired,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a code means: `kind` is the reaction, `sentence` (of needs_admin) what to mend, `after` (of not_sent) seconds to wait."""
+
+    kind: Literal["expired", "not_sent", "unsure", "needs_admin", "denied", "gone", "refused"]
+    sentence: str = ""
+    after: float | None = None
+
+
+TABLE: Final[dict[str, Row]] = {
+    # the token
+    "expired_token": Row("expired"),
+    "invalid_token": Row("expired"),
+    "no_auth_found": Row("expired"),
+    # limits: turned away before execution
+    "query_limit_exceeded": Row("not_sent", after=1.0),
+    "operation_time_limit": Row("not_sent", after=60.0),
+    "connection_error": Row("not_sent"),
+    # the portal broke off: nobody knows how far it came
+    "internal_server_error": Row("unsure"),
+    "error_unexpected_answer": Row("unsure"),
+    # an administrator's matter
+    "authorization_error": Row("needs_admin", "authorise"),
+    "invalid_grant": Row("needs_admin", "authorise"),
+    "invalid_client": Row("needs_admin", "registration"),
+    "wrong_client": Row("needs_admin", "registration"),
+    "wrong_auth_type": Row("needs_admin", "registration"),
+    "payment_required": Row("needs_admin", "payment"),
+    "wrong_license": Row("needs_admin", "tariff"),
+    "overload_limit": Row("needs_admin", "overload"),
+    "insufficient_scope": Row("needs_admin", "scope"),
+    "invalid_scope": Row("needs_admin", "scope"),
+    "user_access_error": Row("needs_admin", "access"),
+    "method_confirm_waiting": Row("needs_admin", "confirm"),
+    "method_confirm_denied": Row("needs_admin", "confirm"),
+    # rights or tariff: `profile` tells
+    "access_denied": Row("denied"),
+    "invalid_credentials": Row("denied"),
+    "allowed_only_intranet_user": Row("denied"),
+    "error_method_not_found": Row("denied"),
+    # no longer there
+    "portal_deleted": Row("gone"),
+    "application_not_found": Row("gone"),
+    "not_installed": Row("gone"),
+    # this command, as it is
+    "invalid_request": Row("refused"),
+    "error_batch_length_exceeded": Row("refused"),
+    "error_batch_method_not_allowed": Row("refused"),
+    "error_argument": Row("refused"),
+    "invalid_argument": Row("refused"),
+    "wrong_encoding": Row("refused"),
+    "error_core": Row("refused"),
+    "not_found": Row("refused"),
+    "100": Row("refused"),
+    "0": Row("refused"),
+    "": Row("refused"),
+}
+"""Code in lower case -> what it means. A code that is not here is the method's own: refused (below 500), unsure (from 500 on)."""
+
+OAUTH: Final[dict[str, Row]] = {
+    "invalid_request": Row("needs_admin", "authorise"),
+    "no_auth_found": Row("needs_admin", "authorise"),
+    "expired_token": Row("needs_admin", "authorise"),
+    "invalid_token": Row("needs_admin", "authorise"),
+    "error_oauth": Row("not_sent"),
+    "authorization_error": Row("not_sent"),
+    "internal_server_error": Row("not_sent"),
+}
+"""What the OAuth server means otherwise. It changes nothing but tokens, and a lost refresh is repeated with the old one."""
+
+DESCRIPTIONS: Final[tuple[tuple[str, str], ...]] = (
+    ("user is not found or is not active", USER_INACTIVE),
+    ("user_id or user_phone_inner should be set", USER_INACTIVE),
+    ("not finished yet", NOT_FINISHED),
+    ("call is not found", CALL_UNKNOWN),
+)
+"""Parts of descriptions under `""`, ERROR_CORE, 100 and 0, where the code tells nothing -> code of the refusal."""
+
+DISK_FULL: Final = ("disk space", "quota", "no space left", "not enough space", "disk is full")
+TARIFF: Final = ("commercial plan", "by subscription", "subscription")
+_DULL: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
+_REQUIRED: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
+"""Methods without which the app is of no use: want of their rights is an administrator's matter, of any other one command's."""
+
+
+def of_answer(
+    status: int, body: Any, method: str = "", location: str | None = None, *, oauth: bool = False
+) -> PortalError | None:
+    """The error of an HTTP answer; None: it is a success. `body`: parsed JSON, or None where it was not JSON."""
+    if isinstance(body, dict) and "error" in body:
+        return of_error(body, status, method, oauth=oauth)
+    if location and status in (301, 302, 303, 307, 308):
+        return Moved(location)
+    if status < 300 and isinstance(body, dict) and (oauth or "result" in body):
+        return None
+    return _by_status(status)
+
+
+def of_error(body: dict[str, Any], status: int = 400, method: str = "", *, oauth: bool = False) -> PortalError:
+    """The error of one `{"error", "error_description"}` object: of an answer, or of a command in a batch."""
+    said = body.get("error")
+    code = "" if said is None else str(said)
+    text = str(body.get("error_description") or body.get("error_message") or "")[:500]
+    plain = code.strip().lower()
+    row = (OAUTH.get(plain) if oauth else None) or TABLE.get(plain)
+    if row is None:
+        row = Row("unsure" if status >= 500 else "refused")
+    if plain in _DULL:
+        told = _by_description(code, text)
+        if told is not None:
+            return told
+        if status >= 500:
+            row = Row("unsure")
+    return _made(row, code, text, body, method)
+
+
+def _made(row: Row, code: str, text: str, body: dict[str, Any], method: str) -> PortalError:
+    match row.kind:
+        case "expired":
+            return TokenExpired(code)
+        case "not_sent":
+            limited = code.lower() == "query_limit_exceeded"
+            return NotSent(f"{code}: {text}", _reset_after(body, row.after), budget=limited)
+        case "unsure":
+            return AnswerLost(f"{code}: {text}")
+        case "needs_admin":
+            return NeedsAdmin(code, row.sentence, text)
+        case "denied":
+            return _denied(code, text, method)
+        case "gone":
+            return Gone(code, text)
+        case "refused":
+            return Refused(code or "ERROR_CORE", text)
+
+
+def _denied(code: str, text: str, method: str) -> PortalError:
+    if any(words in text.lower() for words in TARIFF):
+        return NeedsAdmin(code, "tariff", text)
+    if code.lower() == "error_method_not_found":  # said also where the scope or the module is missing
+        return NeedsAdmin(code, "scope", text) if is_required(method) else Refused(code, text)
+    return Denied(code, text)
+
+
+def is_required(method: str) -> bool:
+    """Is the app of no use without this method?"""
+    return method.lower().startswith(_REQUIRED)
+
+
+def _by_description(code: str, text: str) -> PortalError | None:
+    lower = text.lower()
+    for words, refusal in DESCRIPTIONS:
+        if words in lower:
+            return Refused(refusal, text)
+    if any(words in lower for words in DISK_FULL):
+        return NeedsAdmin(code or "ERROR_CORE", "disk", text)
+    return None
+
+
+def _reset_after(body: dict[str, Any], otherwise: float | None) -> float | None:
+    """Seconds until the portal takes this again: its own `operating_reset_at` where it says one, at most an hour."""
+    times = body.get("time")
+    reset = body.get("operating_reset_at") or (times.get("operating_reset_at") if isinstance(times, dict) else None)
+    try:
+        seconds = float(reset) - time.time() if reset else None
+    except (TypeError, ValueError):
+        seconds = None
+    if seconds is None or not math.isfinite(seconds):
+        return otherwise
+    return min(max(1.0, seconds), 3600.0)
+
+
+def _by_status(status: int) -> PortalError:
+    """An answer that is no JSON: a proxy, a firewall, a maintenance page. What is below 500 did not reach the method."""
+    if status == 413:
+        return Refused("HTTP_413", "the portal's server does not take a request of this size")
+    if status == 429:
+        return NotSent("the portal asks to wait (HTTP 429)", 5.0)
+    if 300 <= status < 500:
+        return NotSent(f"the portal's server turned the request away (HTTP {status}, no JSON)")
+    return AnswerLost(f"the portal's answer cannot be read (HTTP {status}, no JSON)")
