@@ -20,7 +20,7 @@ from oauthlib.oauth2 import WebApplicationClient
 from requests.adapters import HTTPAdapter
 from requests_oauthlib import OAuth2Session
 
-from bx24app.bitrix24 import errors
+from bx24app.bitrix24 import errors, reactions
 from bx24app.bitrix24.budget import Budget, Priority
 from bx24app.bitrix24.errors import AnswerLost, Moved, NotSent, TokenExpired
 
@@ -52,7 +52,7 @@ class Ref:
 class BodyToken(WebApplicationClient):
     """Puts the access token into the JSON body as ``auth``."""
 
-    def add_token(  # type: ignore[no-untyped-def, override]
+    def add_token(  # type: ignore[no-untyped-def]
         self, uri, http_method="GET", body=None, headers=None, token_placement=None, **kwargs
     ):
         if body is None or hasattr(body, "read") or not isinstance(body, bytes):
@@ -126,7 +126,7 @@ class Bitrix24:
         results, failed = _mapping(said.get("result"), cmd), _mapping(said.get("result_error"), cmd)
         found: dict[str, Answer | errors.PortalError] = {key: Answer(value) for key, value in results.items()}
         for key, error in failed.items():
-            met = errors.of_error(error if isinstance(error, dict) else {"error": str(error)})
+            met = reactions.of_error(error if isinstance(error, dict) else {"error": str(error)})
             found[key] = (
                 NotSent("the token expired in the middle of a batch", 0.0) if isinstance(met, TokenExpired) else met
             )
@@ -211,7 +211,7 @@ class Bitrix24:
         said = _parsed(content)
         if status == 200 and isinstance(said, dict) and "error" not in said:
             return said
-        met = errors.of_answer(status, said, location)
+        met = reactions.of_answer(status, said, location=location) or AnswerLost("the portal's answer has an unknown shape")
         if isinstance(met, NotSent) and met.budget:
             self.budget.penalty(met.after or 1.0)
         raise met

@@ -47,15 +47,15 @@ class AnswerLost(Later):
 
 
 class NeedsAdmin(PortalError):
-    """Only an administrator can mend it. `code`: as the other side named it; `sentence`: what to mend, a key of `sentences`."""
+    """Only an administrator can mend it. `code`: what, a key of `sentences`; the text tells what the other side said."""
 
-    def __init__(self, code: str, sentence: str, text: str = "") -> None:
-        super().__init__(f"{code}: {text}" if text else code)
-        self.code, self.sentence = code, sentence
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(text or code)
+        self.code = code
 
 
 class Gone(PortalError):
-    """The portal or the installation no longer exists."""
+    """The portal or the installation no longer exists. `code`: as the other side named it."""
 
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(f"{code}: {text}" if text else code)
@@ -90,15 +90,10 @@ class Moved(PortalError):
         self.location = location
 
 
-class AddressRefused(PortalError):
-    """An address that must not be called: private, not https, with credentials … Nothing was sent."""
-
-
 __all__ = [
     "CALL_UNKNOWN",
     "NOT_FINISHED",
     "USER_INACTIVE",
-    "AddressRefused",
     "AnswerLost",
     "Denied",
     "Gone",

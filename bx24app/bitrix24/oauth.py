@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bx24app.bitrix24 import errors
+from bx24app.bitrix24 import errors, reactions
 from bx24app.bitrix24.errors import AnswerLost, NotSent
 
 TIMEOUT = (3.05, 20.0)
@@ -142,7 +142,7 @@ class OAuthServers:
             return said
         if not isinstance(said, dict):
             raise AnswerLost(f"the auth server's answer cannot be read (HTTP {response.status_code})")
-        met = errors.of_answer(response.status_code, said)
+        met = reactions.of_answer(response.status_code, said, oauth=True) or AnswerLost("the auth server's answer has an unknown shape")
         if isinstance(met, errors.TokenExpired):
             raise errors.Refused("invalid_token", "the auth server does not accept the token")
         raise met

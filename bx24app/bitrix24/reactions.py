@@ -153,7 +153,7 @@ def _made(row: Row, code: str, text: str, body: dict[str, Any], method: str) -> 
         case "unsure":
             return AnswerLost(f"{code}: {text}")
         case "needs_admin":
-            return NeedsAdmin(code, row.sentence, text)
+            return NeedsAdmin(row.sentence, f"{code}: {text}")
         case "denied":
             return _denied(code, text, method)
         case "gone":
@@ -164,9 +164,9 @@ def _made(row: Row, code: str, text: str, body: dict[str, Any], method: str) -> 
 
 def _denied(code: str, text: str, method: str) -> PortalError:
     if any(words in text.lower() for words in TARIFF):
-        return NeedsAdmin(code, "tariff", text)
+        return NeedsAdmin("tariff", f"{code}: {text}")
     if code.lower() == "error_method_not_found":  # said also where the scope or the module is missing
-        return NeedsAdmin(code, "scope", text) if is_required(method) else Refused(code, text)
+        return NeedsAdmin("scope", f"{code}: {text}") if is_required(method) else Refused(code, text)
     return Denied(code, text)
 
 
@@ -181,7 +181,7 @@ def _by_description(code: str, text: str) -> PortalError | None:
         if words in lower:
             return Refused(refusal, text)
     if any(words in lower for words in DISK_FULL):
-        return NeedsAdmin(code or "ERROR_CORE", "disk", text)
+        return NeedsAdmin("disk", f"{code or 'ERROR_CORE'}: {text}")
     return None
 
 
