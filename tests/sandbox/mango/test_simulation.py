@@ -231,7 +231,7 @@ def test_callback_whose_employee_does_not_answer(mango: Mango) -> None:
     made = plan(T0, parties={"101": Party(None, 20, 1111)})
     call = talkers(mango, mango.board, made, lambda board, p: simulation.callback(board, "101", p, command_id="c-1"))
     assert len(call.legs) == 1
-    path, summary = mango.bodies[-1]
+    _, summary = mango.bodies[-1]
     assert (summary["call_direction"], summary["talk_time"], summary["disconnect_reason"]) == (2, 0, 1111)
     assert "command_id" not in summary
 

@@ -1,0 +1,57 @@
+"""A PBX on the command line.
+
+::
+
+    python -m bx24app.sandbox.mango list
+    python -m bx24app.sandbox.mango play S1 --to http://127.0.0.1:8000/mango/HOOK --key KEY --salt SALT --speed 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from bx24app.sandbox.mango import MangoCloud, Pbx
+from bx24app.sandbox.mango.sequences import names
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; 1 when an answer was not 2xx, 2 for wrong arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bx24app.sandbox.mango", description="A Mango Office PBX to play with."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the sequences that can be played")
+    play = commands.add_parser("play", help="send a sequence, signed, as if the call happened now")
+    play.add_argument("name", choices=sorted(names()), help="which one; see `list`")
+    play.add_argument("--to", required=True, metavar="URL", help="base address; the suffixes are appended")
+    play.add_argument("--key", required=True, help="vpbx_api_key")
+    play.add_argument("--salt", required=True, help="vpbx_api_salt")
+    play.add_argument("--speed", type=float, default=float("inf"), help="times faster than life (default: no pauses)")
+    play.add_argument("--client", help="number of the client")
+    play.add_argument("--line", help="number of the PBX line")
+    play.add_argument("--as-is", action="store_true", help="the reference's own ids and times")
+    given = parser.parse_args(arguments)
+    if given.command == "list":
+        for title in names().values():
+            print(title)
+        return 0
+    return asyncio.run(_play(given))
+
+
+async def _play(given: argparse.Namespace) -> int:
+    cloud = MangoCloud()
+    board = cloud.add(Pbx(name="command line", api_key=given.key, api_salt=given.salt, hook_url=given.to))
+    played = await board.play(
+        given.name, speed=given.speed, rebase=not given.as_is, client=given.client, line=given.line
+    )
+    await board.close()
+    for sent in cloud.log:
+        print(f"{sent.status or sent.error:>4}  {sent.path:<20} {sent.seconds * 1000:6.1f} ms")
+    print(f"entry {played.entry_id}")
+    return 0 if all(200 <= sent.status < 300 for sent in cloud.log) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

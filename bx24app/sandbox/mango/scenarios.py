@@ -1,0 +1,163 @@
+"""Calls at the push of a button: what the demo offers beside the ready sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bx24app.sandbox.mango import simulation
+from bx24app.sandbox.mango.board import Board
+from bx24app.sandbox.mango.calls import Call
+from bx24app.sandbox.mango.model import Employee
+from bx24app.sandbox.mango.plans import NO_ANSWER, OFFLINE, Party, Plan, Signal
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who calls where, and how fast; empty fields are chosen."""
+
+    client: str = "79161234567"
+    line: str = ""
+    extension: str = ""
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A button: its name in the interface, what happens, and how it begins."""
+
+    title: str
+    story: str
+    begin: Callable[[Board, Wish], list[Call]]
+
+
+def _people(board: Board, wish: Wish) -> list[Employee]:
+    """The employees with a short number, the chosen one first, then those who ring for the line."""
+    pbx = board.pbx
+    line = pbx.line(wish.line)
+    group = pbx.group(line.leads_to if line else "") or (pbx.groups[0] if pbx.groups else None)
+    order = [wish.extension, *(group.members if group else []), *(person.extension for person in pbx.employees)]
+    found = [person for name in dict.fromkeys(order) if name and (person := pbx.employee(name))]
+    if len(found) < 2:
+        raise ValueError(f"{pbx.name} needs two employees with an extension")
+    return found
+
+
+def _plan(wish: Wish, **fields: object) -> Plan:
+    plan = Plan(client=wish.client, line=wish.line, speed=wish.speed)
+    for name, value in fields.items():
+        setattr(plan, name, value)
+    return plan
+
+
+def _answered(board: Board, wish: Wish) -> list[Call]:
+    first = _people(board, wish)[0]
+    parties = {first.extension: Party(4)}
+    return [simulation.incoming(board, _plan(wish, parties=parties, others=NO_ANSWER, talk=15))]
+
+
+def _missed(board: Board, wish: Wish) -> list[Call]:
+    offline = _people(board, wish)[1].extension
+    plan = _plan(wish, others=NO_ANSWER, patience=12, parties={offline: OFFLINE})
+    return [simulation.incoming(board, plan)]
+
+
+def _menu(board: Board, wish: Wish) -> list[Call]:
+    return [simulation.incoming(board, _plan(wish, ivr=6, ivr_end=1170))]
+
+
+def _nobody(board: Board, wish: Wish) -> list[Call]:
+    return [simulation.incoming(board, _plan(wish, unavailable=1164))]
+
+
+def _moved(kind: str, **signal: object) -> Callable[[Board, Wish], list[Call]]:
+    def begin(board: Board, wish: Wish) -> list[Call]:
+        first, second = (person.extension for person in _people(board, wish)[:2])
+        silent = bool(signal.get("silent"))
+        party = Party(None, 8) if silent else Party(4)
+        move = Signal(kind, after=8, to=second, talk=6, party=party, complete=not signal.get("declined"))
+        plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=40, signals=[move])
+        return [simulation.incoming(board, plan)]
+
+    return begin
+
+
+def _outgoing(board: Board, wish: Wish) -> list[Call]:
+    caller = _people(board, wish)[0].extension
+    return [simulation.outgoing(board, caller, _plan(wish, others=Party(5), talk=15))]
+
+
+def _outgoing_missed(board: Board, wish: Wish) -> list[Call]:
+    caller = _people(board, wish)[0].extension
+    return [simulation.outgoing(board, caller, _plan(wish, others=Party(None, 12, 1121)))]
+
+
+def _click(board: Board, wish: Wish) -> list[Call]:
+    plan = _plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
+    return [simulation.callback(board, _people(board, wish)[0].extension, plan, command_id=f"pbx-{board.ids.entry()}")]
+
+
+def _internal(board: Board, wish: Wish) -> list[Call]:
+    first, second = (person.extension for person in _people(board, wish)[:2])
+    return [simulation.internal(board, first, second, _plan(wish, talk=10))]
+
+
+def _anonymous(board: Board, wish: Wish) -> list[Call]:
+    return _answered(board, Wish("", wish.line, wish.extension, wish.speed))
+
+
+def _offices(board: Board, wish: Wish) -> list[Call]:
+    """A call to this office that another office takes over, and a call that a third one misses."""
+    others = [other for other in board.neighbours() if other.pbx.lines]
+    if not others:
+        raise ValueError("another PBX with a line is needed")
+    first = _people(board, wish)[0].extension
+    move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4))
+    plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
+    begun = [simulation.incoming(board, plan)]
+    if len(others) > 1:
+        third = Wish("79035550199", "", "", wish.speed)
+        begun.append(simulation.incoming(others[1], _plan(third, others=NO_ANSWER, patience=10)))
+    return begun
+
+
+def _redirected(board: Board, wish: Wish) -> list[Call]:
+    others = [other for other in board.neighbours() if other.pbx.lines]
+    if not others:
+        raise ValueError("another PBX with a line is needed")
+    first = _people(board, wish)[0].extension
+    move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4), redirect=True, gap=3)
+    plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
+    return [simulation.incoming(board, plan)]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "incoming": Scenario("Incoming call (answered)", "Menu, group rings, one answers, recorded", _answered),
+    "missed": Scenario("Missed call", "Group rings, one phone is off, the caller gives up", _missed),
+    "menu": Scenario("Lost in the menu", "The caller never leaves the voice menu", _menu),
+    "unavailable": Scenario("Nobody available", "All operators unavailable (1164)", _nobody),
+    "outgoing": Scenario("Outgoing call", "From a desk phone, answered", _outgoing),
+    "outgoing-missed": Scenario("Outgoing, busy", "From a desk phone, the client is busy", _outgoing_missed),
+    "click": Scenario("Click-to-call", "Callback ordered at the PBX: employee first, then client", _click),
+    "transfer": Scenario("Transfer", "Blind transfer to a colleague", _moved("blind")),
+    "handset": Scenario("Transfer, handset", "Blind transfer from the phone's own keys", _moved("blind-handset")),
+    "consult": Scenario("Warm transfer", "The colleague is asked first", _moved("consult")),
+    "returned": Scenario(
+        "Returned transfer", "The colleague does not answer, the call comes back", _moved("blind", silent=1)
+    ),
+    "declined": Scenario("Declined transfer", "The colleague is asked and declines", _moved("consult", declined=1)),
+    "offices": Scenario("Three offices", "Another office takes the call over; a third misses one", _offices),
+    "redirected": Scenario("Office redirect", "The first entry ends, the other office's begins 3 s later", _redirected),
+    "internal": Scenario("Internal call", "Between two employees", _internal),
+    "anonymous": Scenario("Hidden number", "The caller shows no number", _anonymous),
+}
+
+
+def begin(board: Board, name: str, wish: Wish) -> list[Call]:
+    """Starts a scenario.
+
+    Raises:
+        KeyError: no scenario of this name.
+        ValueError: the PBX lacks what it needs.
+    """
+    return SCENARIOS[name].begin(board, wish)
