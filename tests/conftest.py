@@ -75,6 +75,12 @@ def portal(app: Flask) -> Portal:
     return make_portal()
 
 
+@pytest.fixture
+def portal_id(portal: Portal) -> int:
+    """The portal as use cases know it that keep no row across their transactions."""
+    return portal.id
+
+
 def make_portal(member_id: str = "a" * 32, state: str = "paused", document: Settings = DOCUMENT) -> Portal:
     portal = Portal(
         member_id=member_id,
