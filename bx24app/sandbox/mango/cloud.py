@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from bx24app.sandbox.live import Live
 from bx24app.sandbox.mango import recordings, rest
 from bx24app.sandbox.mango.board import Board, Played
 from bx24app.sandbox.mango.handlers import HANDLERS
@@ -59,7 +60,7 @@ class MangoCloud:
         self.cut_files_after = 0
         self.tickets: dict[str, Ticket] = {}
         self.jobs: dict[str, Job] = {}
-        self.watchers: list[Callable[[], None]] = []
+        self.live = Live()
         self.url = ""
         self.files_url = ""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -96,9 +97,8 @@ class MangoCloud:
         raise KeyError(f"no PBX {which!r}")
 
     def changed(self) -> None:
-        """Tells those who watch (the pages) that something happened."""
-        for watcher in list(self.watchers):
-            watcher()
+        """Tells the pages that something happened."""
+        self.live.changed()
 
     async def play(self, name: str, pbx: str | Pbx | Board, **how: Any) -> Played:
         """Plays a ready sequence; see `Board.play`."""

@@ -31,9 +31,6 @@ from bx24app.sandbox.mango.rest import RestFault
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
-_QUIET = 0.1
-_BEAT = 15.0
-
 
 class _Control:
     def __init__(self, cloud: MangoCloud) -> None:
@@ -123,32 +120,6 @@ class _Control:
         cloud.changed()
         return web.json_response({})
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        return await watch(request, self.cloud.watchers)
-
-
-async def watch(request: web.Request, watchers: list[Any]) -> web.StreamResponse:
-    """A stream of server-sent events, one `changed` for any number of changes within a tenth of a second."""
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    news = asyncio.Event()
-    watchers.append(news.set)
-    try:
-        await response.write(b"event: changed\ndata: {}\n\n")
-        while request.transport is not None and not request.transport.is_closing():
-            try:
-                await asyncio.wait_for(news.wait(), _BEAT)
-                await asyncio.sleep(_QUIET)
-                news.clear()
-                await response.write(b"event: changed\ndata: {}\n\n")
-            except TimeoutError:
-                await response.write(b": still here\n\n")
-    except ConnectionResetError:
-        return response
-    finally:
-        watchers.remove(news.set)
-    return response
-
 
 def _faults(wish: dict[str, Any]) -> Faults:
     known = dict(wish)
@@ -173,8 +144,9 @@ async def _json(request: web.Request) -> Any:
 def control(cloud: MangoCloud, app: web.Application) -> None:
     """Adds the control API to the app of the PBX site."""
     its = _Control(cloud)
+    app.on_shutdown.append(cloud.live.close)
     app.router.add_get("/sandbox/api/state", its.state)
-    app.router.add_get("/sandbox/api/stream", its.stream)
+    app.router.add_get("/sandbox/api/stream", cloud.live.stream)
     app.router.add_post("/sandbox/api/cloud", its.whole)
     for name in ("call", "play", "signal", "check", "set", "employees"):
         app.router.add_post(f"/sandbox/api/pbx/{{key}}/{name}", getattr(its, name))
