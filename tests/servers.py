@@ -132,7 +132,7 @@ def _until(ready: Callable[[], bool], server: subprocess.Popen[bytes], log: Path
     end = time.monotonic() + _START_SECONDS
     while not ready():
         if server.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{server.args} did not start: {log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{server.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
 
 
