@@ -45,7 +45,7 @@ clean: ## remove what was installed and built; data in var/ stays
 	@rm -rf .venv node_modules static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 migrated: .venv/.runtime
-	@if [ -e bx24app/cli.py ]; then $(BIN)/bx24app db upgrade; fi
+	@$(BIN)/bx24app db upgrade
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
