@@ -1,0 +1,45 @@
+"""The web edge: everything that answers HTTP. One table says which routes there are and who may call them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from bx24app.runtime import Runtime
+from bx24app.web import assets, errors, events, guards, headers, health, home, hooks, language, oauth, opening, pages
+from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
+
+TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
+    (opening.blueprint, "", open_to_all),  # proves its caller by the portal's token
+    (oauth.blueprint, "/oauth", open_to_all),  # proves its caller by a signed state and the auth server's code
+    (events.blueprint, "", open_to_all),  # proves its caller by the application token
+    (hooks.blueprint, "/mango", open_to_all),  # proves its caller by hook key and signature
+    (health.blueprint, "", open_to_all),
+    (assets.blueprint, "/assets", open_to_all),
+    (home.blueprint, "/frame", frame_session),
+)
+"""(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
+
+
+def register(app: Flask) -> None:
+    """Join the web edge to the app."""
+    runtime: Runtime = app.extensions["bx24app"]
+    if runtime.config.trusted_proxies:
+        count = runtime.config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    language.register(app, Path(str(app.static_folder)).parent / "translations")
+    app.jinja_env.globals.update(asset=assets.asset, trouble=pages.trouble)
+    by_name: dict[str | None, Guard] = {blueprint.name: guard for blueprint, _, guard in TABLE}
+    by_name[None] = open_to_all  # Flask's own `static`
+    app.extensions["bx24app.guards"] = by_name
+    app.before_request(guards.check)
+    app.after_request(headers.put)
+    errors.register(app)
+    app.url_map.converters["rest"] = hooks.Rest
+    for blueprint, prefix, _ in TABLE:
+        app.register_blueprint(blueprint, url_prefix=prefix or None)
+
+
+__all__ = ["TABLE", "frame_admin", "frame_session", "register"]

@@ -1,0 +1,60 @@
+"""Who may call a route. Every blueprint has exactly one guard (the table in `bx24app.web`); a route without one is answered 404.
+
+A guard runs before the view and raises; what it found is in `flask.g`: `g.frame` (the session) and `g.portal` (its row).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import current_app, g, request
+from werkzeug.exceptions import NotFound
+
+from bx24app.models import Portal, db
+from bx24app.web import session
+
+Guard = Callable[[], None]
+
+
+class NotAdministrator(Exception):
+    """A good session, but of a person who may not change settings."""
+
+
+def open_to_all() -> None:
+    """The route is public, or proves its caller by itself (a PBX's signature, a portal's token, a ticket)."""
+
+
+def frame_session() -> None:
+    """Only from inside a portal's frame.
+
+    Raises:
+        bx24app.web.session.NoSession
+    """
+    found = session.read(session.presented(request))
+    portal = db.session.get(Portal, found.portal_id)
+    if portal is None or portal.member_id != found.member_id or portal.state == "removed":
+        raise session.NoSession
+    g.frame, g.portal = found, portal
+
+
+def frame_admin() -> None:
+    """Only from inside a portal's frame, and only administrators of the portal.
+
+    Raises:
+        bx24app.web.session.NoSession
+        NotAdministrator
+    """
+    frame_session()
+    if not g.frame.is_admin:
+        raise NotAdministrator
+
+
+def check() -> None:
+    """Run the guard of the matched route; registered once, for all requests."""
+    if request.endpoint is None:
+        return  # no such address: Flask answers 404 by itself
+    guards: dict[str | None, Guard] = current_app.extensions["bx24app.guards"]
+    guard = guards.get(request.blueprint)
+    if guard is None:
+        raise NotFound
+    guard()

@@ -1,0 +1,52 @@
+"""Headers of every answer. No inline script or style is ever allowed, and only the verified portal may show us in a frame."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Response, g
+
+from bx24app.models import Portal
+
+
+def origin_of(client_endpoint: str) -> str:
+    """`https://HOST[:port]` of a REST base that the auth server named."""
+    parts = urlsplit(client_endpoint)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
+
+
+def policy(origin: str) -> str:
+    """The Content-Security-Policy of a page that `origin` may show; empty: nobody may."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            "media-src 'self'",
+            f"connect-src 'self' {origin}".rstrip(),
+            "form-action 'self'",
+            "base-uri 'none'",
+            f"frame-ancestors {origin or chr(39) + 'none' + chr(39)}",
+        )
+    )
+
+
+def shown_by(client_endpoint: str) -> None:
+    """Let this verified portal show the present answer in its frame."""
+    g.frame_origin = origin_of(client_endpoint)
+
+
+def put(response: Response) -> Response:
+    """After every request."""
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    if response.mimetype == "text/html":
+        portal: Portal | None = g.get("portal")
+        origin = origin_of(portal.client_endpoint) if portal is not None else g.get("frame_origin", "")
+        headers["Content-Security-Policy"] = policy(origin)
+    return response

@@ -1,0 +1,120 @@
+"""`/mango`: where PBXs knock. As little as possible happens between the socket and `bx24app.inbox.receive`.
+
+Two forms of one address (contract, section 5): the hook key as first path segment, or as parameter `pbx`; Mango appends its suffix to
+the path, or naively behind the parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, Response, request
+from flask_babel import gettext
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+from werkzeug.routing import PathConverter
+
+from bx24app import inbox
+from bx24app.logs import log
+from bx24app.models import db
+
+blueprint = Blueprint("hooks", __name__)
+RETRY_SECONDS = 10
+_FORM = "application/x-www-form-urlencoded"
+_WORDS = {200: "OK", 403: "Forbidden", 404: "Not found", 503: "Try again later"}
+_log = log(__name__)
+
+
+class Rest(PathConverter):
+    """The rest of a path, whatever it is: doubled slashes too, which Flask would answer with a redirect that a PBX does not follow."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
+def address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
+    """Hook key and suffix of a request below `/mango`; a path segment is a hook key only where no `pbx` is given.
+
+    >>> address("KEY/events/call", {})
+    ('KEY', 'events/call')
+    >>> address("events/call", {"pbx": "KEY"}), address("", {"pbx": "KEY/events/call"})
+    (('KEY', 'events/call'), ('KEY', 'events/call'))
+    """
+    pieces = [piece for piece in path.split("/") if piece]
+    behind = [piece for piece in query.get("pbx", "").split("/") if piece]
+    if "pbx" in query:
+        return (behind[0], "/".join([*pieces, *behind[1:]])) if behind else ("", "")
+    return (pieces[0], "/".join(pieces[1:])) if pieces else ("", "")
+
+
+@blueprint.post("", strict_slashes=False)
+@blueprint.post("/<rest:path>", strict_slashes=False, merge_slashes=False)
+def take(path: str = "") -> Response:
+    """One notification of a PBX."""
+    body = _body()
+    query = request.args.to_dict()
+    key, suffix = address(path, query)
+    query.pop("pbx", None)
+    kind = request.mimetype
+    try:
+        status = inbox.receive(key, suffix, kind, _form(kind, body), body, query)
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        _log.error("notification not stored, the database does not answer", error=type(error).__name__)
+        status = 503
+    return _said(status)
+
+
+@blueprint.get("", strict_slashes=False)
+@blueprint.get("/<rest:path>", strict_slashes=False, merge_slashes=False)
+def look(path: str = "") -> Response:
+    """Somebody pasted the hook address into a browser: say what it is for, and nothing else."""
+    key, _ = address(path, request.args)
+    try:
+        known = bool(key) and inbox.find_hook(key) is not None
+    except SQLAlchemyError:
+        return _said(503)
+    if not known:
+        raise NotFound
+    text = gettext("This address is for Mango Office's notifications. Paste it into the API connector of your PBX.")
+    return Response(text + "\n", mimetype="text/plain")
+
+
+def _body() -> bytes:
+    """At most 256 KiB; one without a length is cut off as soon as it is too long.
+
+    Raises:
+        RequestEntityTooLarge
+    """
+    if (request.content_length or 0) > inbox.LIMIT_BYTES:
+        raise RequestEntityTooLarge
+    request.max_content_length = inbox.LIMIT_BYTES + 1
+    body = request.stream.read(inbox.LIMIT_BYTES + 1)
+    if len(body) > inbox.LIMIT_BYTES:
+        raise RequestEntityTooLarge
+    return body
+
+
+def _form(kind: str, body: bytes) -> dict[str, str] | None:
+    """The form's fields, the first of each name; None: the body is not a form."""
+    if kind == "multipart/form-data":
+        options = request.mimetype_params
+        pairs = FormDataParser(silent=True).parse(BytesIO(body), kind, len(body), options)[1].items(multi=True)
+    elif kind == _FORM or not kind:
+        pairs = iter(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    else:
+        return None
+    form: dict[str, str] = {}
+    for name, value in pairs:
+        form.setdefault(name, value)
+    return form
+
+
+def _said(status: int) -> Response:
+    response = Response(_WORDS.get(status, ""), status, mimetype="text/plain")
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response

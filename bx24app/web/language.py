@@ -1,0 +1,88 @@
+"""Russian and English: chosen by the portal's page, else by the browser; dates in the portal's time zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from flask import Flask, g, has_request_context, request
+from flask_babel import Babel, format_date, format_time, get_locale, gettext, ngettext
+
+from bx24app.models import utcnow
+
+RUSSIAN = ("ru", "by", "kz", "uz", "ua")
+"""LANG values of portals whose people read Russian."""
+
+
+def register(app: Flask, translations: Path) -> None:
+    """Babel with our own choice of language and zone; filters for templates."""
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(translations)
+    app.config["BABEL_DEFAULT_LOCALE"] = "en"
+    Babel(app, locale_selector=language, timezone_selector=zone)
+    app.jinja_env.filters.update(moment=moment, duration=duration, ago=ago)
+    app.jinja_env.globals.update(language=lambda: str(get_locale() or "en")[:2])
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+
+
+def spoken(lang: str) -> str:
+    """`ru` or `en` for a portal's LANG."""
+    return "ru" if lang.lower()[:2] in RUSSIAN else "en"
+
+
+def language() -> str:
+    """Of the present answer."""
+    if not has_request_context():
+        return "en"
+    if "lang" in g:
+        return spoken(g.lang)
+    if "frame" in g:
+        return spoken(g.frame.lang)
+    asked = request.args.get("LANG") or request.args.get("lang")
+    return spoken(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
+
+
+def zone() -> str:
+    """The portal's IANA zone, where the view knows it."""
+    name = str(g.get("timezone", "UTC")) if has_request_context() else "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"
+    return name
+
+
+def moment(at: datetime | None) -> str:
+    """`14:05` today, else with its date."""
+    if at is None:
+        return ""
+    here = ZoneInfo(zone())
+    if at.astimezone(here).date() == utcnow().astimezone(here).date():
+        return str(format_time(at, "HH:mm:ss"))
+    if at.astimezone(here).year == utcnow().astimezone(here).year:
+        return f"{format_date(at.astimezone(here), 'd MMM', rebase=False)}, {format_time(at, 'HH:mm')}"
+    return f"{format_date(at.astimezone(here), 'd MMM y', rebase=False)}, {format_time(at, 'HH:mm')}"
+
+
+def duration(seconds: float | None) -> str:
+    """`3:05`, `1:02:03`."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def ago(at: datetime | None) -> str:
+    """How long since, in words."""
+    if at is None:
+        return str(gettext("never"))
+    passed = max(timedelta(0), utcnow() - at)
+    seconds = int(passed.total_seconds())
+    if seconds < 60:
+        return str(gettext("just now"))
+    if seconds < 3600:
+        return str(ngettext("%(num)d minute ago", "%(num)d minutes ago", seconds // 60))
+    if seconds < 86400:
+        return str(ngettext("%(num)d hour ago", "%(num)d hours ago", seconds // 3600))
+    return str(ngettext("%(num)d day ago", "%(num)d days ago", seconds // 86400))

@@ -1,0 +1,42 @@
+"""Rendering of the frame's pages: the whole shell at the first paint, afterwards only the part that htmx swaps."""
+
+from __future__ import annotations
+
+from flask import Response, g, make_response, render_template
+from markupsafe import Markup
+
+from bx24app import settings
+from bx24app.bitrix24 import sentences
+from bx24app.domain.settings import Settings
+from bx24app.models import Portal
+from bx24app.web import session
+from bx24app.web.language import language
+
+
+def shell(content: str, claim: str) -> Response:
+    """The page as the portal's frame loads it, around its first content."""
+    text = render_template("shell.html", content=Markup(content), claim=claim, seconds=session.SECONDS)  # noqa: S704 - our own rendering
+    return make_response(text)
+
+
+def render(template: str, tab: str, **facts: object) -> str:
+    """One page: navigation with `tab` marked, notices that concern the whole portal, the content."""
+    return render_template(template, tab=tab, portal=g.portal, viewer=g.frame, **facts)
+
+
+def show(template: str, tab: str, status: int = 200, **facts: object) -> Response:
+    """`render` as an answer to htmx."""
+    return make_response(render(template, tab, **facts), status)
+
+
+def current() -> Settings:
+    """The portal's settings; also tells dates which zone is theirs."""
+    portal: Portal = g.portal
+    found = settings.current(portal)
+    g.timezone = found.portal.timezone
+    return found
+
+
+def trouble(code: str) -> str:
+    """What an administrator has to mend, in words."""
+    return sentences.sentence(code, language())
