@@ -52,7 +52,12 @@ def guarded_adapter() -> HTTPAdapter:
 
 def transport() -> Transport:
     """The process's connections to portals."""
-    found: Transport = _cached("transport", lambda: Transport(guarded_adapter(), runtime().config.ca_bundle))
+    config = runtime().config
+
+    def make() -> Transport:
+        return Transport(guarded_adapter(), config.ca_bundle, plain_http=config.allow_loopback)
+
+    found: Transport = _cached("transport", make)
     return found
 
 

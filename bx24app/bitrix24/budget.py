@@ -29,8 +29,10 @@ class Priority(IntEnum):
     VIEW = 20
 
 
-MARGIN = 2.0
-"""Requests that are never used: time skew between leaving here and arriving there."""
+MARGIN_SECONDS = 1.5
+"""Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
+REDIS_PAUSE = 1.0
+"""Seconds for which a Redis that did not answer is not asked again: a call must not wait for it twice."""
 
 _TAKE = """
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -58,18 +60,20 @@ return '0'
 
 @dataclass
 class _Local:
-    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate."""
+    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate and a quarter of the store."""
 
     filled: float = 0.0
     at: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    until: float = 0.0
+    """Redis is not asked before."""
 
 
 class Budget:
     """The bucket of one portal.
 
     Args:
-        name: key of the portal; all that talk to it from here share it.
+        name: key of the portal (its member id); all that talk to it from here share it.
         rate: requests a second that drain; 0: no limit (on-premise).
         capacity: requests that may be in store.
     """
@@ -96,12 +100,15 @@ class Budget:
             self._ask(seconds, "block")
 
     def _ask(self, cost: float, what: str) -> float:
-        try:
-            said = self._script(keys=[f"budget:{self.name}"], args=[self.rate, self.capacity - MARGIN, cost, what])
-            return float(said)
-        except redis.RedisError as error:
-            _log.warning("budget kept by this process alone", error=type(error).__name__)
-            return self._alone(cost, what)
+        if time.monotonic() >= self._local.until:
+            try:
+                safe = self.capacity - self.rate * MARGIN_SECONDS
+                said: bytes = self._script(keys=[f"budget:{self.name}"], args=[self.rate, safe, cost, what])
+                return float(said)
+            except redis.RedisError as error:
+                self._local.until = time.monotonic() + REDIS_PAUSE
+                _log.warning("budget kept by this process alone", error=type(error).__name__)
+        return self._alone(cost, what)
 
     def _alone(self, cost: float, what: str) -> float:
         local = self._local
@@ -110,7 +117,7 @@ class Budget:
             local.filled = max(0.0, local.filled - rate * (now - local.at))
             local.at = now
             if what == "level":
-                return capacity - local.filled
+                return max(0.0, capacity - local.filled)
             if what == "block":
                 local.filled = capacity + cost * rate
                 return 0.0

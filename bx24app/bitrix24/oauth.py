@@ -6,17 +6,22 @@ Sources: official pages `settings/oauth/*`. A refresh token rotates: the new pai
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from bx24app.bitrix24 import errors, reactions
-from bx24app.bitrix24.errors import AnswerLost, NotSent
+from bx24app.bitrix24.errors import AnswerLost
+from bx24app.bitrix24.wire import failure
 
-TIMEOUT = (3.05, 20.0)
+TIMEOUT = (3.05, 15.0)
+LARGEST = 1024 * 1024
+"""Bytes of an answer that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ class OAuthServers:
         """Whose token is this? Everything that a browser claims is checked against this answer.
 
         Raises:
-            Later: the server cannot be asked now. Refused: it does not know the token.
+            Later: the server cannot be asked now. NeedsAdmin (``authorise``), Refused: it does not know the token.
+            NeedsAdmin (other codes), Gone: it knows it, but the application is unpaid, or no longer installed.
         """
         said = self._ask("GET", server, "/rest/app.info", {"auth": access_token})
         result = said.get("result") or {}
@@ -99,21 +105,28 @@ class OAuthServers:
         return self._pair(server, fields)
 
     def refresh(self, server: str, client_id: str, client_secret: str, refresh_token: str) -> Pair:
-        """A fresh pair; the old refresh token is dead from now on."""
+        """A fresh pair; the old refresh token is dead from now on. A lost answer is asked for once more with the old token.
+
+        Raises:
+            Later: the server cannot be asked now; the old pair is still the one. NeedsAdmin, Gone: it is dead.
+        """
         fields = {
             "grant_type": "refresh_token",
             "client_id": client_id,
             "client_secret": client_secret,
             "refresh_token": refresh_token,
         }
-        return self._pair(server, fields)
+        try:
+            return self._pair(server, fields)
+        except AnswerLost:
+            return self._pair(server, fields)
 
     def _pair(self, server: str, fields: dict[str, str]) -> Pair:
         said = self._ask("POST", server, "/oauth/token/", fields)
         try:
             return Pair(
-                access_token=str(said["access_token"]),
-                refresh_token=str(said["refresh_token"]),
+                access_token=_token(said["access_token"]),
+                refresh_token=_token(said["refresh_token"]),
                 expires_in=int(said.get("expires_in") or 3600),
                 member_id=str(said.get("member_id") or ""),
                 client_endpoint=str(said.get("client_endpoint") or ""),
@@ -127,22 +140,26 @@ class OAuthServers:
     def _ask(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
         if server not in self.servers:
             raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
-        place = {"params": fields} if verb == "GET" else {"data": fields}
+        place: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
         try:
-            response = self._session.request(verb, server + path, timeout=TIMEOUT, allow_redirects=False, **place)  # type: ignore[arg-type]
-        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
-            raise NotSent(f"no connection to the auth server ({type(error).__name__})") from None
-        except requests.RequestException as error:
-            raise AnswerLost(f"the connection to the auth server broke ({type(error).__name__})") from None
+            with self._session.request(
+                verb, server + path, timeout=TIMEOUT, allow_redirects=False, stream=True, **place
+            ) as response:
+                status, content = response.status_code, response.raw.read(LARGEST, decode_content=True)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise failure(error, "the auth server") from None
         try:
-            said = response.json()
-        except ValueError:
-            said = None
-        if response.status_code == 200 and isinstance(said, dict) and "error" not in said:
-            return said
-        if not isinstance(said, dict):
-            raise AnswerLost(f"the auth server's answer cannot be read (HTTP {response.status_code})")
-        met = reactions.of_answer(response.status_code, said, oauth=True) or AnswerLost("the auth server's answer has an unknown shape")
-        if isinstance(met, errors.TokenExpired):
-            raise errors.Refused("invalid_token", "the auth server does not accept the token")
-        raise met
+            said = json.loads(content)
+        except (ValueError, RecursionError):
+            raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
+        met = reactions.of_answer(status, said, oauth=True)
+        if met is None:
+            answer: dict[str, Any] = said
+            return answer
+        raise AnswerLost("the auth server answers with a redirect") if isinstance(met, errors.Moved) else met
+
+
+def _token(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a token is missing")
+    return value

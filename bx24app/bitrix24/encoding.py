@@ -1,0 +1,57 @@
+"""Commands of a batch as query strings, and why text from outside never becomes a reference in one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """``$result[key][path]`` inside a batch; `path` may hold brackets (``item][id``). Text from outside never becomes one."""
+
+    key: str
+    path: str
+
+
+_REFERENCE: Final = re.compile(r"\$(?=\w*\[)")
+_KEY: Final = re.compile(r"[A-Za-z0-9_]+")
+
+
+def command(key: str, method: str, params: dict[str, Any]) -> str:
+    """``method?query`` with PHP's brackets. None and empty lists are left out, since a query cannot say them.
+
+    Raises:
+        ValueError: `key` could not be named by a reference.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"a batch key is made of letters, digits and underscores: {key!r}")
+    return f"{method}?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in _flat(params))
+
+
+def neutral(text: str) -> str:
+    """Bitrix24 replaces ``$result[`` (``$next[``, ``$error[`` …) in any parsed value, whoever wrote it: a full-width dollar
+    reads the same and means nothing to it (server's source; only inside a batch)."""
+    return _REFERENCE.sub("\uff04", text)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")  # a lone surrogate of somebody's JSON must not end a drain
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}[{key}]" if prefix else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{prefix}[{index}]")
+    elif isinstance(value, Ref):
+        yield prefix, f"$result[{value.key}][{value.path}]"
+    elif isinstance(value, bool):
+        yield prefix, str(int(value))
+    elif value is not None:
+        yield prefix, neutral(str(value))

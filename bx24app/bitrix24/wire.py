@@ -1,0 +1,172 @@
+"""One POST to a portal over a pooled OAuth2Session: what leaves, what came back, and whether it left at all.
+
+The token goes into the JSON body as ``auth``: that is what the documentation names, it keeps the token out of logs, and only so
+does `attachRecord` give an upload address that stands on its own (official documentation against the server's source).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import requests
+from oauthlib.oauth2 import WebApplicationClient
+from requests.adapters import HTTPAdapter
+from requests_oauthlib import OAuth2Session
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
+
+TIMEOUT: Final = (3.05, 65.0)
+"""Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""
+OVERALL: Final = 75.0
+"""Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
+LARGEST: Final = 32 * 1024 * 1024
+"""Bytes of an answer at the most."""
+
+
+class BodyToken(WebApplicationClient):
+    """Puts the access token into the JSON body as ``auth``. Anything but a dict (an upload) passes as it is."""
+
+    def add_token(  # type: ignore[no-untyped-def]
+        self, uri, http_method="GET", body=None, headers=None, token_placement=None, **kwargs
+    ):
+        if isinstance(body, dict):
+            body = as_json({**body, "auth": self.access_token})
+        return uri, headers, body
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """PHP takes a body with a lone surrogate for no JSON at all, and then answers NO_AUTH_FOUND: such a letter becomes "?"."""
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+
+class Transport:
+    """Connections of one process: a pooled adapter shared by the sessions of all portals. Thread-safe.
+
+    Args:
+        adapter: where connections are made; `addresses.GuardedAdapter` in the app.
+        plain_http: http is let through (demo and tests; `Addresses` says to whom).
+    """
+
+    def __init__(
+        self, adapter: HTTPAdapter | None = None, ca_bundle: Path | None = None, *, plain_http: bool = False
+    ) -> None:
+        self._adapter = adapter or HTTPAdapter(pool_connections=256, pool_maxsize=64)
+        self._verify: bool | str = str(ca_bundle) if ca_bundle else True
+        self._local = threading.local()
+        if plain_http:
+            os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # oauthlib has no other switch; `Addresses` is the wall
+        for library in ("requests_oauthlib", "oauthlib", "urllib3"):
+            logging.getLogger(library).setLevel(logging.INFO)  # at DEBUG they write tokens and upload addresses down
+
+    def session(self, token: str = "") -> OAuth2Session:
+        """This thread's session, with the token of the next request, so that no portal ever sees another's."""
+        session: OAuth2Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = OAuth2Session(client=BodyToken("-"))
+            session.mount("https://", self._adapter)
+            session.mount("http://", self._adapter)
+            session.trust_env = False
+            session.verify = self._verify
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            self._local.session = session
+        session.token = {"access_token": token, "token_type": "Bearer"} if token else {}
+        return session
+
+    def post(self, url: str, body: Any, headers: dict[str, str], token: str = "") -> Reply:
+        """Send and read the answer whole.
+
+        Raises:
+            NotSent: no connection was made. AnswerLost: it broke, took too long, or was too large.
+        """
+        try:
+            with self.session(token).post(
+                url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+            ) as response:
+                return Reply(response.status_code, _parsed(_bounded(response)), response.headers.get("Location"))
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise failure(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`body`: parsed JSON; None where it was none."""
+
+    status: int
+    body: Any
+    location: str | None
+
+
+def failure(error: Exception, whom: str = "the portal") -> Later:
+    """`NotSent` where the connection was never made, else `AnswerLost`. The error's own text may hold a token: only its name is kept."""
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    never = (ConnectTimeoutError, NewConnectionError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
+    if isinstance(error, never) or isinstance(reason, never):
+        return NotSent(f"no connection to {whom} ({type(reason if isinstance(reason, never) else error).__name__})")
+    return AnswerLost(f"the connection to {whom} broke ({type(error).__name__})")
+
+
+def _bounded(response: requests.Response) -> bytes:
+    parts, size, until = [], 0, time.monotonic() + OVERALL
+    for part in response.iter_content(65536):
+        size += len(part)
+        if size > LARGEST:
+            raise AnswerLost(f"the answer is larger than {LARGEST} bytes")
+        if time.monotonic() > until:
+            raise AnswerLost("the answer takes too long")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+class Multipart:
+    """A multipart body with one file, read as it is sent: nothing is held in memory."""
+
+    def __init__(self, stream: BinaryIO, size: int, filename: str, field: str) -> None:
+        boundary = f"bx24app{secrets.token_hex(16)}"
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_word(field)}"; filename="{_word(filename)}"\r\n'
+            "Content-Type: audio/mpeg\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self._parts: list[bytes | BinaryIO] = [head, stream, tail]
+        self._length = len(head) + size + len(tail)
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        size = 256 * 1024 if size is None or size < 0 else max(size, 64 * 1024)
+        while self._at < len(self._parts):
+            part = self._parts[self._at]
+            if isinstance(part, bytes):
+                self._at += 1
+                return part
+            chunk: bytes = part.read(size)
+            if chunk:
+                return chunk
+            self._at += 1
+        return b""
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _word(text: str) -> str:
+    """A quoted string of a header: no quotes, no line breaks."""
+    return "".join(letter for letter in text if letter.isprintable() and letter not in '"\\')
