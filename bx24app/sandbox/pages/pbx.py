@@ -1,0 +1,61 @@
+"""The page of the PBX site: one product at a time, its buttons, what it sends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from bx24app.sandbox.mango import MangoCloud, snapshot
+from bx24app.sandbox.mango.control import control
+from bx24app.sandbox.pages.rendering import environment, page, static
+
+_ICONS = {
+    "incoming": "in", "missed": "missed", "menu": "missed", "unavailable": "missed", "outgoing": "out",
+    "outgoing-missed": "out", "transfer": "arrow", "handset": "arrow", "consult": "arrow", "returned": "arrow",
+    "declined": "arrow", "offices": "company", "redirected": "company", "internal": "contact", "anonymous": "in",
+}  # fmt: skip
+
+
+@dataclass
+class Clients:
+    """Numbers that the page offers: (number, who that is)."""
+
+    known: list[tuple[str, str]]
+    portal_url: str = ""
+
+
+def add(app: web.Application, cloud: MangoCloud, clients: Clients) -> None:
+    """Adds the page, its files and the control API to the app of the PBX site."""
+    env = environment()
+
+    async def show(request: web.Request) -> web.Response:
+        state = snapshot.cloud(cloud)
+        if not state["pbxs"]:
+            return web.Response(text="No PBX yet.")
+        chosen = next((one for one in state["pbxs"] if one["key"] == request.query.get("pbx")), state["pbxs"][0])
+        for one in state["sent"]:
+            one["state"] = _state(one["text"])
+        return page(
+            "pbx.html", env, **{**state, "pbx": chosen}, links={"portal": clients.portal_url}, icons=_ICONS,
+            clients=clients.known, client=clients.known[0][0] if clients.known else "79161234567",
+        )  # fmt: skip
+
+    app.router.add_get("/", show)
+    static(app)
+    control(cloud, app)
+
+
+def _state(text: str) -> str:
+    """The word that tells notices of one path apart."""
+    try:
+        body: Any = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    word = body.get("call_state") or body.get("recording_state") or ""
+    who = body.get("to", {}).get("extension") or body.get("location", "")
+    return f"{word} {who}".strip() if word else ""

@@ -1,0 +1,48 @@
+"""Templates and static files of the sandbox's pages; both lie in this package."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader
+
+_HERE = Path(__file__).parent
+_ZONE = timezone(timedelta(hours=3))
+"""The sandbox lives in Moscow."""
+
+
+def _clock(at: float | None) -> str:
+    """Time of day, with the date when it is not today's."""
+    if not at:
+        return "–"
+    then, now = (datetime.fromtimestamp(moment, _ZONE) for moment in (at, time.time()))
+    return then.strftime("%H:%M:%S" if then.date() == now.date() else "%d.%m %H:%M")
+
+
+def _length(seconds: float) -> str:
+    """`1:05`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def environment() -> Environment:
+    """Jinja with escaping everywhere."""
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters |= {"clock": _clock, "length_of": _length}
+    return made
+
+
+def page(template: str, env: Environment, **values: Any) -> web.Response:
+    """A rendered page that is never cached."""
+    text = env.get_template(template).render(values)
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def static(app: web.Application) -> None:
+    """Serves the pages' files under `/sandbox/static/`."""
+    app.router.add_static("/sandbox/static/", _HERE / "static")
