@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import click
-from flask import Flask
 
-from bx24app import config as configuration
+from bx24app.cli_base import Wrong, app_context, configured
+from bx24app.cli_settings import settings
 from bx24app.config import Config, ConfigError
-
-
-class Wrong(click.ClickException):
-    """Wrong input: one line, exit 2."""
-
-    exit_code = 2
-
-
-def _config(**overrides: Any) -> Config:
-    try:
-        return configuration.load(**overrides)
-    except ConfigError as error:
-        raise Wrong(str(error)) from None
-
-
-@contextmanager
-def _app() -> Iterator[Flask]:
-    """An app in its context, for a command that reads or writes the database."""
-    from sqlalchemy.exc import OperationalError, ProgrammingError
-
-    from bx24app import create_app, tree
-
-    app = create_app(tree.with_redis(_config()))
-    with app.app_context():
-        try:
-            yield app
-        except (OperationalError, ProgrammingError) as error:
-            text = str(error.orig).splitlines()[0]
-            if "no such table" in text or "does not exist" in text:
-                raise Wrong("the database is not migrated: run `bx24app db upgrade`") from None
-            raise click.ClickException(f"the database does not answer: {text}") from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Mango Office for Bitrix24."""
+
+
+main.add_command(settings)
 
 
 def _end(run: Callable[[], int]) -> None:
@@ -65,7 +35,9 @@ def _end(run: Callable[[], int]) -> None:
 
 def _shared(config: Config, name: str) -> Config:
     if not config.redis_url:
-        raise Wrong(f"BX24APP_REDIS_URL is not set: `bx24app {name}` needs it, the embedded Valkey belongs to `bx24app up`")
+        raise Wrong(
+            f"BX24APP_REDIS_URL is not set: `bx24app {name}` needs it, the embedded Valkey belongs to `bx24app up`"
+        )
     return config
 
 
@@ -79,7 +51,7 @@ def up(host: str, port: int) -> None:
     """
     from bx24app import tree
 
-    config = _config()
+    config = configured()
     _end(lambda: tree.up(config, host, port))
 
 
@@ -93,7 +65,7 @@ def web(host: str, port: int) -> None:
     """
     from bx24app import tree
 
-    config = _shared(_config(), "web")
+    config = _shared(configured(), "web")
     _end(lambda: tree.web(config, host, port))
 
 
@@ -105,7 +77,7 @@ def worker() -> None:
     """
     from bx24app import tree
 
-    config = _shared(_config(), "worker")
+    config = _shared(configured(), "worker")
     _end(lambda: tree.worker(config))
 
 
@@ -117,7 +89,7 @@ def cron() -> None:
     """
     from bx24app import tree
 
-    config = _shared(_config(), "cron")
+    config = _shared(configured(), "cron")
     _end(lambda: tree.cron(config))
 
 
@@ -134,7 +106,7 @@ def upgrade() -> None:
     """
     from bx24app import create_app, tree
 
-    app = create_app(_config())
+    app = create_app(configured())
     tree.migrate(app)
 
 
@@ -155,7 +127,7 @@ def apps_add(client_id: str, client_secret: str, name: str) -> None:
     from bx24app.models import Registration
     from bx24app.models import db as database
 
-    with _app():
+    with app_context():
         row = database.session.get(Registration, client_id) or Registration(client_id=client_id)
         row.client_secret, row.name = client_secret, name or row.name or ""
         database.session.add(row)
@@ -172,7 +144,7 @@ def apps_list() -> None:
     from bx24app.models import Registration
     from bx24app.models import db as database
 
-    with _app() as app:
+    with app_context() as app:
         config = app.extensions["bx24app"].config
         if config.client_id:
             click.echo(f"{config.client_id}\tfrom BX24APP_CLIENT_ID")
@@ -195,7 +167,7 @@ def portals_list(as_json: bool) -> None:
     from bx24app.models import Portal
     from bx24app.models import db as database
 
-    with _app():
+    with app_context():
         rows = [
             {"member_id": row.member_id, "domain": row.domain, "state": row.state}
             for row in database.session.query(Portal).order_by(Portal.id)

@@ -70,3 +70,11 @@ def prune() -> None:
 
     with _context():
         sweeps.prune()
+
+
+def lines(portal_id: int) -> None:
+    """The portal's external lines follow the settings."""
+    from bx24app import lines as use_case
+
+    with _context():
+        use_case.follow(portal_id)

@@ -333,9 +333,19 @@ def fetch_users(portal_id: int) -> set[int]:
     return {int(user["ID"]) for user in users if user.get("ACTIVE") in (True, "true", "Y", "1", 1)}
 
 
+def by_member(member_id: str) -> Portal | None:
+    """The portal with this member_id, removed ones included."""
+    return db.session.scalars(select(Portal).where(Portal.member_id == member_id)).first()
+
+
 def state_of(portal_id: int) -> str:
     """The installation's state."""
     return str(db.session.query(Portal.state).filter_by(id=portal_id).scalar())
+
+
+def lines_follow(portal_id: int) -> None:
+    """Let the portal's external lines follow the settings, soon and by a job of its own."""
+    queue.later("lines", portal_id, job_id=f"lines-{portal_id}")
 
 
 def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:

@@ -74,7 +74,7 @@ def wake_at(portal_id: int, when: datetime) -> None:
     try:
         client = runtime().redis
         held = client.get(key)
-        if held is not None and time.time() < float(held) <= stamp:  # type: ignore[arg-type]
+        if held is not None and time.time() < float(held) <= stamp:
             return
         client.set(key, stamp, ex=max(60, int(stamp - time.time()) + 60))
     except redis.RedisError as error:

@@ -60,7 +60,7 @@ class AlarmClock(RQScheduler):
         """Until `stopped`, twice a second."""
         while not stopped.wait(0.5):
             try:
-                self.enqueue_scheduled_jobs()
+                self.enqueue_scheduled_jobs()  # type: ignore[no-untyped-call]
             except redis.RedisError as error:
                 _log.warning("alarm clock waits for Redis", error=type(error).__name__)
                 stopped.wait(2)
@@ -139,7 +139,7 @@ def _end(workers: list[ThreadWorker]) -> None:
     left = sum(worker.busy for worker in list(workers))
     for worker in list(workers):
         try:
-            worker.register_death()
+            worker.register_death()  # type: ignore[no-untyped-call]
         except redis.RedisError:
             break  # Redis went first; its registry goes by its own time to live
     _log.info("worker ended", unfinished=left)
@@ -168,7 +168,7 @@ def run_cron(app: Any) -> None:
                     )
                 )
             try:
-                scheduler.start()
+                scheduler.start()  # type: ignore[no-untyped-call]
                 stopped.set()  # it returns when told to stop
             except redis.RedisError as error:
                 _log.warning("cron waits for Redis", error=type(error).__name__)
