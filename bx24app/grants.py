@@ -6,6 +6,7 @@ committed before anybody uses it.
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,20 +16,23 @@ import requests
 from flask import Flask, current_app
 from requests.adapters import HTTPAdapter
 from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
 
 from bx24app.bitrix24.addresses import Addresses, GuardedAdapter, NotAdmitted
 from bx24app.bitrix24.budget import Budget
 from bx24app.bitrix24.client import Bitrix24, Grants, Transport
-from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent
+from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.oauth import OAuthServers, Pair
 from bx24app.logs import log
-from bx24app.models import Grant, Portal, Registration, db, utcnow
-from bx24app.runtime import Runtime, runtime
+from bx24app.models import Audit, Grant, Portal, Registration, db, utcnow
+from bx24app.runtime import runtime
 
 _log = log(__name__)
 
-REFRESH_SECONDS = 45
-"""How long a refresh may hold its lock: longer than its request can take."""
+REFRESH_SECONDS = 60
+"""How long a refresh may hold its lock: longer than its two requests can take."""
+LICENCE_SECONDS = 600
+"""How long a process remembers a portal's licence."""
 
 
 def _cached(name: str, make: Any) -> Any:
@@ -85,29 +89,30 @@ def secret_of(client_id: str) -> str | None:
 
 
 def budget_of(portal_id: int) -> Budget:
-    """The portal's request budget; its size follows the licence."""
-    key = f"budget:{portal_id}"
-    cache = runtime().cache
-    if key not in cache:
-        licence = db.session.query(Portal.license).filter_by(id=portal_id).scalar() or ""
-        db.session.rollback()
-        cache[key] = _budget(runtime(), portal_id, licence)
-    found: Budget = cache[key]
-    return found
+    """The portal's request budget; its size follows the licence, which is read again every ten minutes."""
+    key, cache, now = f"budget:{portal_id}", runtime().cache, time.monotonic()
+    held: tuple[Budget, float] | None = cache.get(key)
+    if held is not None and held[1] > now:
+        return held[0]
+    row = db.session.query(Portal.member_id, Portal.license).filter_by(id=portal_id).one()
+    db.session.rollback()
+    budget = budget_for(row.member_id, row.license)
+    cache[key] = (budget, now + LICENCE_SECONDS)
+    return budget
 
 
-def _budget(process: Runtime, portal_id: int, licence: str) -> Budget:
+def budget_for(member_id: str, licence: str = "") -> Budget:
+    """The budget of a portal that may not be installed yet: Bitrix24 counts by portal, whoever asks from here."""
     if licence == "selfhosted":
-        return Budget(process.redis, str(portal_id), rate=0)
+        return Budget(runtime().redis, member_id, rate=0)
     large = "ent" in licence.lower()
-    return Budget(process.redis, str(portal_id), 5.0 if large else 2.0, 250.0 if large else 50.0)
+    return Budget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
 
 def client_by_id(portal_id: int) -> Bitrix24:
     """REST on the portal's background grant. Usable in any thread; holds no database connection during HTTP.
 
-    Raises:
-        NeedsAdmin: there is no grant.
+    A portal without a grant shows at the first call, as `NeedsAdmin`.
     """
     portal = db.session.get_one(Portal, portal_id)
     endpoint = portal.client_endpoint
@@ -179,27 +184,54 @@ def _refresh(portal_id: int, old: str) -> str:
     db.session.rollback()
     if secret is None:
         raise NeedsAdmin("registration", f"no client secret for {client_id}")
-    pair = oauth().refresh(server, client_id, secret, refresh_token)
+    try:
+        pair = oauth().refresh(server, client_id, secret, refresh_token)
+    except NeedsAdmin:
+        token = _quicker(portal_id, generation)
+        if token is None:
+            raise
+        return token
     keep_pair(portal_id, pair, generation)
     _log.info("grant refreshed", portal=portal_id)
     return pair.access_token
 
 
+def _quicker(portal_id: int, generation: int) -> str | None:
+    """A flushed Redis has no locks: the refresh token that is said to be dead may have been spent by somebody else just now."""
+    for pause in (0.0, 0.2, 0.5, 1.0):
+        time.sleep(pause)
+        grant = db.session.get(Grant, portal_id)
+        token = grant.access_token if grant is not None and grant.generation != generation else None
+        db.session.rollback()
+        if token is not None:
+            return token
+    return None
+
+
 def keep_pair(portal_id: int, pair: Pair, generation: int) -> None:
-    """Commit a refreshed pair, unless the grant was replaced meanwhile."""
+    """Commit a refreshed pair, unless the grant was replaced meanwhile. The old pair is dead by now, so a database that is
+    restarting is waited for."""
     now = utcnow()
-    done = db.session.execute(
-        update(Grant)
-        .where(Grant.portal_id == portal_id, Grant.generation == generation)
-        .values(
-            access_token=pair.access_token,
-            refresh_token=pair.refresh_token,
-            expires_at=now + timedelta(seconds=pair.expires_in),
-            refreshed_at=now,
-            generation=generation + 1,
-        )
-    )
-    db.session.commit()
+    values = {
+        "access_token": pair.access_token,
+        "refresh_token": pair.refresh_token,
+        "expires_at": now + timedelta(seconds=pair.expires_in),
+        "refreshed_at": now,
+        "generation": generation + 1,
+    }
+    held = update(Grant).where(Grant.portal_id == portal_id, Grant.generation == generation).values(**values)
+    for pause in (0.5, 1.0, 2.0, 4.0, None):
+        try:
+            done = db.session.execute(held)
+            db.session.commit()
+        except DBAPIError as error:
+            db.session.rollback()
+            _log.error("refreshed grant not stored yet", portal=portal_id, error=type(error.orig).__name__)
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            break
     if done.rowcount != 1:  # type: ignore[attr-defined]
         _log.warning("grant replaced during its refresh", portal=portal_id)
 
@@ -208,22 +240,24 @@ def follow(portal_id: int, location: str) -> str:
     """The portal's domain changed: verify the new address at the auth server and store it. Returns the new REST base.
 
     Raises:
-        AnswerLost: it does not belong to this portal, or we may not connect there.
+        NotSent: it does not belong to this portal (yet), or we may not connect there. Later, NeedsAdmin: of the auth server.
     """
     portal = db.session.get_one(Portal, portal_id)
     server = oauth().named(portal.server_endpoint) or oauth().servers[0]
     member_id = portal.member_id
     db.session.rollback()
-    host = urlsplit(location).netloc
     try:
-        addresses().check_form(location)
+        addresses().admit(location)
     except NotAdmitted as error:
-        raise AnswerLost(f"the portal redirects to an address that is not admitted: {error}") from None
+        raise NotSent(f"the portal redirects to an address that is not admitted: {error}") from None
     info = oauth().app_info(_token(portal_id), server)
-    if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != host:
-        raise AnswerLost("the portal redirects to an address that the auth server does not know as its own")
+    if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != urlsplit(location).netloc:
+        raise NotSent("the portal redirects to an address that the auth server does not know as its own")
     portal = db.session.get_one(Portal, portal_id)
     portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
+    db.session.add(
+        Audit(portal_id=portal_id, user_id=None, source="system", what="moved", facts={"domain": info.domain})
+    )
     db.session.commit()
     _log.info("portal moved", portal=portal_id, domain=info.domain)
     return info.client_endpoint

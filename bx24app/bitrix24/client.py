@@ -21,7 +21,7 @@ _log = log(__name__)
 BATCH: Final = 50
 """Commands in one batch (official page "batch")."""
 PATIENCE: Final = 60.0
-"""Seconds that a list of many pages waits for the budget at the most."""
+"""Seconds that a page of a long list waits for the budget at the most."""
 _JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 _BY_ID: Final = {"crm.item.list": ("filter", "order", "id"), "voximplant.statistic.get": ("FILTER", None, "ID")}
 """List methods that page by id (parameter of the filter, of the order, field): fast, and complete while rows come and go."""
@@ -58,13 +58,26 @@ class Bitrix24:
         self.endpoint, self.budget = endpoint.rstrip("/") + "/", budget
         self._grants, self._transport = grants, transport
 
-    def call(self, method: str, params: dict[str, Any] | None = None, priority: Priority = Priority.CARD) -> Answer:
-        """One method. Waits for nothing: where the budget is used up, raises `NotSent` with the seconds to wait."""
-        try:
-            said = self._repeat(method, params or {}, priority)
-        except Denied as denied:
-            raise self._reason(method, denied) from None
-        return Answer(said.get("result"), said.get("next"), said.get("total"), said.get("time"))
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        priority: Priority = Priority.CARD,
+        patience: float = 0.0,
+    ) -> Answer:
+        """One method. Where the budget is used up it waits up to `patience` seconds, then raises `NotSent` with the seconds to wait."""
+        until = time.monotonic() + patience
+        while True:
+            try:
+                said = self._repeat(method, params or {}, priority)
+            except Denied as denied:
+                raise self._reason(method, denied) from None
+            except NotSent as error:
+                if not error.budget or time.monotonic() + (error.after or 1.0) > until:
+                    raise
+                time.sleep(error.after or 1.0)
+            else:
+                return Answer(said.get("result"), said.get("next"), said.get("total"), said.get("time"))
 
     def batch(
         self, commands: list[tuple[str, str, dict[str, Any]]], halt: bool = False, priority: Priority = Priority.CARD
@@ -101,7 +114,7 @@ class Bitrix24:
             return
         start: int | None = 0
         while start is not None:
-            answer = self._patient(method, {**(params or {}), "start": start}, priority)
+            answer = self.call(method, {**(params or {}), "start": start}, priority, PATIENCE)
             yield from _rows(answer.result)
             start = answer.next if answer.next is None or answer.next > start else None
 
@@ -126,7 +139,7 @@ class Bitrix24:
                 raise Refused(denied.code, denied.description) from None
 
     def probe(self, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
-        """The simplest question: `profile`. Its answer means that the grant, the tariff and the application are all right.
+        """The simplest question: `profile`. An answer means that the grant, the tariff and the application are all right.
 
         Raises:
             Later, NeedsAdmin, Gone: what is wrong.
@@ -187,23 +200,13 @@ class Bitrix24:
         last = 0
         while True:
             chosen = {**(params.get(filter_name) or {}), f">{field}": last}
-            rows = _rows(self._patient(method, {**params, **order, filter_name: chosen, "start": -1}, priority).result)
+            page = {**params, **order, filter_name: chosen, "start": -1}
+            rows = _rows(self.call(method, page, priority, PATIENCE).result)
             yield from rows
             newest = max((int(row[field]) for row in rows), default=0)
             if len(rows) < BATCH or newest <= last:
                 return
             last = newest
-
-    def _patient(self, method: str, params: dict[str, Any], priority: Priority) -> Answer:
-        """`call`, but waits for the budget: a list of a hundred pages is no reason to give up at the fortieth."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.call(method, params, priority)
-            except NotSent as error:
-                if not error.budget or time.monotonic() + (error.after or 1.0) > until:
-                    raise
-                time.sleep(error.after or 1.0)
 
     def _pay(self, priority: Priority) -> None:
         wait = self.budget.take(priority)

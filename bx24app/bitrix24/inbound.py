@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 _KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 _PIECE = re.compile(r"\[([^\[\]]*)\]")
 M = TypeVar("M", bound=BaseModel)
-MOST_FIELDS, DEEPEST = 2000, 8
+MOST_FIELDS, DEEPEST, LONGEST_KEY = 2000, 8, 500
+"""Of what is more, deeper, or longer, nothing is read."""
 
 
 class Unreadable(Exception):
@@ -23,8 +24,10 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """PHP's bracket keys as nested dicts: ``auth[domain]=x`` -> ``{"auth": {"domain": "x"}}``."""
     tree: dict[str, Any] = {}
     for count, (key, value) in enumerate(pairs):
-        found = _KEY.match(key)
-        if found is None or count >= MOST_FIELDS:
+        if count >= MOST_FIELDS:
+            break
+        found = _KEY.match(key) if len(key) <= LONGEST_KEY else None
+        if found is None:
             continue
         path = [found.group(1), *_PIECE.findall(found.group(2))]
         if len(path) > DEEPEST:
@@ -39,23 +42,48 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return tree
 
 
+def _seconds(value: Any) -> int:
+    """How long a token is good: an hour where nothing sensible is said."""
+    try:
+        seconds = int(value)
+    except (TypeError, ValueError):
+        return 3600
+    return seconds if 0 < seconds <= 86400 else 3600
+
+
+def _word(value: Any) -> str:
+    """Text without control characters; anything but text says nothing."""
+    return "".join(letter for letter in value if letter.isprintable()) if isinstance(value, str) else ""
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Word = Annotated[str, BeforeValidator(_word)]
+Token = Annotated[str, BeforeValidator(_word), Field(max_length=1024, repr=False)]
+
+
 class FramePost(BaseModel):
     """An opening of the app's page in the portal (official page "widgets", parameters of the handler)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    access_token: str = Field(min_length=1, max_length=512, repr=False)
-    refresh_token: str = Field("", max_length=512, repr=False)
-    expires_in: int = 3600
+    access_token: Token = Field(min_length=1)
+    refresh_token: Token = ""
+    expires_in: Seconds = 3600
     member_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    domain: str = Field("", max_length=255)
-    lang: str = "ru"
-    app_sid: str = Field("", max_length=64)
-    server_endpoint: str = Field("", max_length=255)
-    application_token: str = Field("", max_length=255, repr=False)
-    scope: str = Field("", max_length=1024)
-    placement: str = "DEFAULT"
+    domain: Word = Field("", max_length=255)
+    lang: str = Field("ru", pattern=r"^[a-z]{2,5}$")
+    app_sid: Word = Field("", max_length=64)
+    server_endpoint: Word = Field("", max_length=255)
+    application_token: Token = ""
+    scope: Word = Field("", max_length=1024)
+    placement: Word = Field("DEFAULT", max_length=64)
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("lang", mode="before")
+    @classmethod
+    def _lang(cls, value: Any) -> str:
+        found = re.match(r"[A-Za-z]{2,5}", str(value))
+        return found.group().lower() if found else "ru"
 
     @field_validator("options", mode="before")
     @classmethod
@@ -78,10 +106,10 @@ class FramePost(BaseModel):
         raw = {
             "access_token": form.get("AUTH_ID", ""),
             "refresh_token": form.get("REFRESH_ID", ""),
-            "expires_in": form.get("AUTH_EXPIRES") or 3600,
+            "expires_in": form.get("AUTH_EXPIRES"),
             "member_id": form.get("member_id", ""),
             "domain": query.get("DOMAIN") or form.get("DOMAIN", ""),
-            "lang": (query.get("LANG") or form.get("LANG") or "ru")[:5].lower(),
+            "lang": query.get("LANG") or form.get("LANG") or "ru",
             "app_sid": query.get("APP_SID") or form.get("APP_SID", ""),
             "server_endpoint": form.get("SERVER_ENDPOINT", ""),
             "application_token": form.get("APPLICATION_TOKEN", ""),
@@ -97,34 +125,34 @@ class EventAuth(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    access_token: str = Field("", repr=False)
-    refresh_token: str = Field("", repr=False)
-    expires_in: int = 3600
-    member_id: str = ""
-    domain: str = ""
-    server_endpoint: str = ""
-    application_token: str = Field("", repr=False)
-    scope: str = ""
+    access_token: Token = ""
+    refresh_token: Token = ""
+    expires_in: Seconds = 3600
+    member_id: Word = Field("", max_length=255)
+    domain: Word = Field("", max_length=255)
+    server_endpoint: Word = Field("", max_length=255)
+    application_token: Token = ""
+    scope: Word = Field("", max_length=1024)
 
 
 class EventPost(BaseModel):
-    """One event of Bitrix24."""
+    """One event of Bitrix24. `event` is empty where the post names none."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event: str = Field(min_length=1, max_length=64)
+    event: Word = Field("", max_length=64)
     data: dict[str, Any] = Field(default_factory=dict)
     auth: EventAuth = Field(default_factory=lambda: EventAuth.model_validate({}))
-    ts: str = ""
+    ts: Word = Field("", max_length=32)
 
     @field_validator("event")
     @classmethod
     def _upper(cls, value: str) -> str:
         return value.upper()
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "auth", mode="before")
     @classmethod
-    def _data(cls, value: Any) -> Any:
+    def _map(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {}
 
     @classmethod

@@ -105,7 +105,7 @@ DESCRIPTIONS: Final[tuple[tuple[str, str], ...]] = (
 )
 """Parts of descriptions under `""`, ERROR_CORE, 100 and 0, where the code tells nothing -> code of the refusal."""
 
-DISK_FULL: Final = ("disk space", "quota", "no space left", "not enough space", "disk is full")
+DISK_FULL: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
 TARIFF: Final = ("commercial plan", "by subscription", "subscription")
 _DULL: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
 _REQUIRED: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")

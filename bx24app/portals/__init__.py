@@ -1,0 +1,46 @@
+"""USE CASE: the life of an installation: opening, installing, trouble and its end, uninstalling.
+
+The life, in steps (each is a test): pending -> active -> removed, with paused and needs_admin beside them.
+
+1. A page is opened (`open_frame`): the posted AUTH_ID is verified at the auth server; client id, member id, domain come from there.
+2. An administrator's first opening stores the grant: the background identity. Further openings never replace it, except when it is
+   dead, or the application was installed anew.
+3. The page finishes the installation; ONAPPINSTALL, or the first opening after it, makes the portal active.
+4. What only an administrator can mend stops the deliveries (`trouble`); everything is kept, and resumes (`resume`).
+5. Uninstalling deletes the grant at once, personal data at once or after 30 days; who comes back finds settings and hooks again.
+"""
+
+from bx24app.grants import addresses, budget_of, client_by_id
+from bx24app.portals.installing import EVENTS, keep_grant, set_up
+from bx24app.portals.looking import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
+from bx24app.portals.opening import DEAD_GRANT, Forged, Opening, UnknownClient, is_administrator, open_frame
+from bx24app.portals.states import audit, pause, purge, purge_due, remove, resume, state_of, trouble
+
+__all__ = [
+    "DEAD_GRANT",
+    "EVENTS",
+    "Forged",
+    "Opening",
+    "UnknownClient",
+    "addresses",
+    "audit",
+    "budget_of",
+    "client_by_id",
+    "fetch_users",
+    "is_administrator",
+    "keep_grant",
+    "keep_users",
+    "look_by_id",
+    "looks_due",
+    "open_frame",
+    "pause",
+    "probe_due",
+    "purge",
+    "purge_due",
+    "refresh_due",
+    "remove",
+    "resume",
+    "set_up",
+    "state_of",
+    "trouble",
+]

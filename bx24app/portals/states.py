@@ -1,0 +1,133 @@
+"""The states of an installation and the steps between them: trouble, pause, removal, purge."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from bx24app import queue
+from bx24app.bitrix24 import errors
+from bx24app.logs import log
+from bx24app.models import (
+    Audit,
+    Call,
+    Delivery,
+    Grant,
+    LineCounter,
+    Notification,
+    Pbx,
+    Portal,
+    PortalUser,
+    Recording,
+    SettingsVersion,
+    db,
+    utcnow,
+)
+from bx24app.runtime import runtime
+
+_log = log(__name__)
+
+KEEP_REMOVED = timedelta(days=30)
+PROBE_EVERY = timedelta(hours=1)
+STEP = 1000
+"""Rows that one step of a purge deletes, so that no lock is held for long."""
+
+
+def audit(portal_id: int, user_id: int | None, source: str, what: str, **facts: Any) -> None:
+    """One line of the audit log. The caller commits."""
+    db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what=what, facts=facts))
+
+
+def state_of(portal_id: int) -> str:
+    """The installation's state."""
+    return str(db.session.query(Portal.state).filter_by(id=portal_id).scalar())
+
+
+def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
+    """Stop delivering and keep everything: an administrator has to do something, or the portal is gone."""
+    now = utcnow()
+    portal = db.session.get_one(Portal, portal_id)
+    if isinstance(error, errors.Gone):
+        if portal.state != "removed":
+            _log.warning("portal gone", portal=portal_id, code=error.code)
+            remove(portal, clean=False)
+    elif portal.state in ("active", "pending", "needs_admin"):
+        if portal.state != "needs_admin":
+            portal.state_before, portal.state, portal.trouble_at = portal.state, "needs_admin", now
+            audit(portal_id, None, "system", "needs an administrator", code=error.code)
+            _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
+        portal.trouble, portal.probe_at = error.code, now + PROBE_EVERY
+    db.session.commit()
+    db.session.remove()
+
+
+def resume(portal_id: int) -> None:
+    """Deliver again; what waited leaves in its order."""
+    portal = db.session.get_one(Portal, portal_id)
+    if portal.state == "needs_admin":
+        portal.state, portal.state_before = portal.state_before or "active", None
+        portal.trouble = portal.trouble_at = portal.probe_at = None
+        audit(portal_id, None, "system", "resumed")
+        _log.info("portal resumed", portal=portal_id)
+    db.session.commit()
+    queue.wake(portal_id, force=True)
+
+
+def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
+    """Stop or resume deliveries by an administrator's wish; nothing is lost meanwhile. A trouble that was there before comes back."""
+    portal = db.session.get_one(Portal, portal_id)
+    if paused and portal.state in ("active", "pending", "needs_admin"):
+        portal.state_before, portal.state = portal.state, "paused"
+        if portal.trouble is not None:
+            portal.state_before = "needs_admin"
+    elif not paused and portal.state == "paused":
+        portal.state, portal.state_before = portal.state_before or "active", None
+    audit(portal_id, user_id, "frame", "paused" if paused else "unpaused")
+    db.session.commit()
+    queue.wake(portal_id, force=True)
+
+
+def remove(portal: Portal, *, clean: bool) -> None:
+    """Uninstalled: the grant goes at once, personal data at once (`clean`) or after 30 days. The caller commits."""
+    now = utcnow()
+    portal.state, portal.removed_at = "removed", now
+    portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
+    db.session.execute(delete(Grant).where(Grant.portal_id == portal.id))
+    portal.purge_at = now if clean else now + KEEP_REMOVED
+    audit(portal.id, None, "event", "uninstalled", clean=clean)
+    db.session.flush()
+    if clean:
+        purge(portal.id)
+
+
+def purge(portal_id: int) -> None:
+    """Everything of a removed portal goes: calls, people, settings, hooks, files on their way. Commits in small steps."""
+    _unspool(portal_id)
+    for table in (Recording, Delivery, Call, Notification):
+        some = select(table.id).where(table.portal_id == portal_id).limit(STEP)
+        while ids := list(db.session.scalars(some)):
+            db.session.execute(delete(table).where(table.id.in_(ids)))
+            db.session.commit()
+    for rest in (PortalUser, LineCounter, Pbx, SettingsVersion, Grant):
+        db.session.execute(delete(rest).where(rest.portal_id == portal_id))
+    values = {"settings_version_id": None, "purge_at": None, "domain": "", "client_endpoint": "", "installed_by": None}
+    db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))
+    db.session.commit()
+    _log.info("portal purged", portal=portal_id)
+
+
+def _unspool(portal_id: int) -> None:
+    """Recordings that were fetched and not attached yet."""
+    spool = runtime().config.data_dir / "spool"
+    for number in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):
+        for ending in ("mp3", "part"):
+            (spool / f"{number}.{ending}").unlink(missing_ok=True)
+
+
+def purge_due() -> None:
+    """Removed portals whose 30 days are over, and those whose purge was cut short."""
+    due = select(Portal.id).where(Portal.state == "removed", Portal.purge_at <= utcnow())
+    for portal_id in list(db.session.scalars(due)):
+        purge(portal_id)
