@@ -14,7 +14,18 @@ from bx24app.grants import addresses, budget_of, client_by_id
 from bx24app.portals.installing import EVENTS, keep_grant, set_up
 from bx24app.portals.looking import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
 from bx24app.portals.opening import DEAD_GRANT, Forged, Opening, UnknownClient, is_administrator, open_frame
-from bx24app.portals.states import audit, pause, purge, purge_due, remove, resume, state_of, trouble
+from bx24app.portals.states import (
+    audit,
+    by_member,
+    lines_follow,
+    pause,
+    purge,
+    purge_due,
+    remove,
+    resume,
+    state_of,
+    trouble,
+)
 
 __all__ = [
     "DEAD_GRANT",
@@ -25,11 +36,13 @@ __all__ = [
     "addresses",
     "audit",
     "budget_of",
+    "by_member",
     "client_by_id",
     "fetch_users",
     "is_administrator",
     "keep_grant",
     "keep_users",
+    "lines_follow",
     "look_by_id",
     "looks_due",
     "open_frame",

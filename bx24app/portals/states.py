@@ -40,6 +40,16 @@ def audit(portal_id: int, user_id: int | None, source: str, what: str, **facts: 
     db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what=what, facts=facts))
 
 
+def by_member(member_id: str) -> Portal | None:
+    """The portal with this member_id, removed ones included."""
+    return db.session.scalars(select(Portal).where(Portal.member_id == member_id)).first()
+
+
+def lines_follow(portal_id: int) -> None:
+    """Let the portal's external lines follow the settings, soon and by a job of its own."""
+    queue.later("lines", portal_id, job_id=f"lines-{portal_id}")
+
+
 def state_of(portal_id: int) -> str:
     """The installation's state."""
     return str(db.session.query(Portal.state).filter_by(id=portal_id).scalar())
