@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -47,7 +48,7 @@ def import_(member_id: str, allow_delete: bool, file: Path) -> None:
     from bx24app.models import db
 
     text = (
-        click.get_text_stream("stdin").read()
+        sys.stdin.read()
         if str(file) == "-"
         else file.read_text(encoding="utf-8", errors="replace")
     )
