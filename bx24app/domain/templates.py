@@ -78,20 +78,37 @@ def faults(source: str) -> Iterator[str]:
         return
     try:
         tree = _ENVIRONMENT.parse(source)
-        _ENVIRONMENT.from_string(source)
     except TemplateError as error:
         yield f"cannot be read: {error.message or type(error).__name__}"
         return
+    wrong = list(_forbidden(tree))
+    yield from wrong
+    if not wrong:  # compiling folds constants, so only what is harmless gets so far
+        try:
+            _ENVIRONMENT.from_string(source)
+        except TemplateError as error:
+            yield f"cannot be read: {error.message or type(error).__name__}"
+
+
+def _forbidden(tree: nodes.Template) -> Iterator[str]:
     for name in tree.find_all(nodes.Name):
         if name.name not in NAMES:
             yield f"{name.name} is not a known name; known are {', '.join(sorted(NAMES))}"
     for part in tree.find_all(nodes.Getattr):
-        if isinstance(part.node, nodes.Name) and part.node.name in NAMES and part.attr not in NAMES[part.node.name]:
+        if not isinstance(part.node, nodes.Name):
+            yield f"{part.attr} of something that is not a name"
+        elif part.node.name in NAMES and part.attr not in NAMES[part.node.name]:
             yield f"{part.node.name}.{part.attr} is not known; known are {', '.join(sorted(NAMES[part.node.name]))}"
-    for call in tree.find_all(nodes.Call):
-        yield f"calls are not allowed (line {call.lineno})"
-    for loop in tree.find_all((nodes.Mul, nodes.Pow)):
-        yield f"multiplication is not allowed (line {loop.lineno})"
+    for node in tree.find_all((nodes.Call, nodes.Mul, nodes.Pow, nodes.Getitem)):
+        yield f"{_REFUSED[type(node)]} not allowed (line {node.lineno})"
+
+
+_REFUSED: dict[type[nodes.Node], str] = {
+    nodes.Call: "calls are",
+    nodes.Mul: "multiplication is",
+    nodes.Pow: "powers are",
+    nodes.Getitem: "brackets are",
+}
 
 
 @lru_cache(maxsize=2048)

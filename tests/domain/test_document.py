@@ -1,0 +1,167 @@
+"""The settings document: every fault with its path, sections replaced as a whole, nothing lost by accident."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from bx24app.domain import document
+from bx24app.domain.document import DocumentError, parse, read
+from bx24app.domain.settings import Settings
+
+GOOD = """
+version: 1
+portal: {default_user_id: 1, timezone: Europe/Moscow}
+calls: {answered: lead, missed: activity, recordings: {attach: upload, min_seconds: 3}}
+pbxs:
+  - key: moscow
+    name: Moscow office
+    dialects: [vpbx]
+    api_key: key
+    api_salt: salt
+    default_user_id: 12
+    lines:
+      - number: "74950000001"
+        name: Moscow
+        responsible: {users: [12, 8], strategy: round_robin}
+        working_hours: {days: [mon, tue], from: "09:00", to: "18:00"}
+    employees:
+      - {extension: "101", user_id: 12, numbers: ["79160000101"], recordings: upload}
+    webhook_url: https://example.ru/mango/x
+rules:
+  - name: Missed
+    when: {direction: in, outcome: missed, pbx: moscow, line: "74950000001", client: new, hours: any}
+    do:
+      - create: {entity: deal, category_id: 0, stage_id: NEW, title: "Missed {{ client.number }}", responsible: line, source_id: CALL}
+      - todo: {deadline_minutes: 30, responsible: line, title: "Call back {{ client.number }}"}
+"""
+
+
+def good() -> Settings:
+    return parse(read(GOOD), known_users={1, 8, 12}).settings
+
+
+def faults(text: str, **how: object) -> dict[str, str]:
+    with pytest.raises(DocumentError) as caught:
+        parse(read(text), **how)  # type: ignore[arg-type]
+    return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def test_the_contracts_example_is_good() -> None:
+    parsed = parse(read(GOOD), known_users={1, 8, 12})
+    assert parsed.keys == {"moscow": ("key", "salt")}
+    [pbx] = parsed.settings.pbxs
+    assert pbx.lines[0].working_hours[0].to == "18:00"
+    assert pbx.lines[0].bitrix_number == "74950000001"
+
+
+def test_what_is_dumped_is_read_again_the_same() -> None:
+    text = yaml.safe_dump(document.dump(good()))
+    assert parse(read(text), keyed=frozenset({"moscow"})).settings == good()
+
+
+def test_ten_faults_report_ten_paths() -> None:
+    found = faults(
+        """
+portal: {default_user_id: 0, timezone: Europe/Atlantis}
+calls: {answered: deal, colour: red}
+pbxs:
+  - key: Moscow!
+    dialects: [vpbx]
+    api_key: k
+    api_salt: s
+    lines:
+      - {number: "74950000001", working_hours: {days: [mon], from: "9:00"}}
+      - {number: "+7 495 000-00-01"}
+      - {name: no number}
+    employees:
+      - {extension: 101, user_id: 12}
+      - {extension: "101", user_id: 77}
+      - {extension: "102", user_id: nobody}
+rules:
+  - {name: A, when: {direction: sideways}, do: [{nothing: {}}]}
+  - {name: A, do: [{comment: {text: "{{ client.nummer }}"}}]}
+""",
+        known_users={1, 12},
+    )
+    assert set(found) >= {
+        "portal.default_user_id",
+        "portal.timezone",
+        "calls.answered",
+        "calls.colour",
+        "pbxs[0].key",
+        "pbxs[0].lines[0].working_hours[0].from",
+        "pbxs[0].lines[1].number",
+        "pbxs[0].lines[2].number",
+        "pbxs[0].employees[1].extension",
+        "pbxs[0].employees[1].user_id",
+        "pbxs[0].employees[2].user_id",
+        "rules[0].when.direction",
+        "rules[1].name",
+        "rules[1].do[0].comment.text",
+    }
+
+
+def test_a_section_is_replaced_the_others_stay() -> None:
+    base = good()
+    changed = parse(read("calls: {missed: nothing}"), base).settings
+    assert changed.calls.missed == "nothing"
+    assert changed.calls.recordings.min_seconds == 0
+    assert changed.pbxs == base.pbxs
+    assert changed.rules == base.rules
+
+
+def test_a_section_that_loses_something_needs_a_word() -> None:
+    text = "pbxs: []\nrules: []"
+    lost = faults(text, base=good(), allow_delete=False)
+    assert set(lost) == {"pbxs.moscow", "pbxs.moscow.lines.74950000001", "pbxs.moscow.employees.101", "rules.Missed"}
+    assert parse(read(text), good()).settings.pbxs == ()
+
+
+def test_a_line_belongs_to_one_pbx() -> None:
+    found = faults(
+        """
+pbxs:
+  - {key: a, dialects: [events], lines: [{number: "74950000001"}]}
+  - {key: b, dialects: [events], lines: [{number: "+7 (495) 000-00-01"}]}
+"""
+    )
+    assert found == {"pbxs[1].lines[0].number": "+7 (495) 000-00-01 is already a line of PBX a"}
+
+
+def test_a_pbx_of_the_signed_dialect_needs_a_key() -> None:
+    assert "pbxs[0].api_key" in faults("pbxs: [{key: a}]")
+    assert "pbxs[0].api_salt" in faults("pbxs: [{key: a, api_key: k}]")
+    assert parse(read("pbxs: [{key: a}]"), keyed=frozenset({"a"})).keys == {"a": (None, None)}
+    assert parse(read("pbxs: [{key: a, dialects: [events]}]"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- 1",
+        "a: &x [1]\nb: *x",
+        "calls: {}\ncalls: {}",
+        "{",
+        "!!python/object:os.system {}",
+        "x" * 100,
+        "? [1]\n: 2",
+        "[" * 5000,
+    ],
+)
+def test_what_is_no_document(text: str) -> None:
+    with pytest.raises(DocumentError):
+        parse(read(text))
+
+
+def test_unknown_users_only_in_the_named_sections() -> None:
+    assert set(faults("portal: {default_user_id: 99}", base=good(), known_users={1})) == {"portal.default_user_id"}
+
+
+def test_differences_are_told_by_names() -> None:
+    old = good()
+    text = GOOD.replace("user_id: 12, numbers", "user_id: 8, numbers").replace("missed: activity", "missed: lead")
+    assert [str(change) for change in document.difference(old, parse(read(text)).settings)] == [
+        "~ calls.missed: activity -> lead",
+        "~ pbxs.moscow.employees.101.user_id: 12 -> 8",
+    ]

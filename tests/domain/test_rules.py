@@ -1,0 +1,130 @@
+"""Rules are checked at saving: conditions, actions, templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bx24app.domain import rules, templates
+from bx24app.domain.settings import Line, Pbx, Rule, Settings
+
+
+def faults(when: dict[str, Any], *do: dict[str, Any]) -> dict[str, str]:
+    pbx = Pbx(key="moscow", lines=(Line(number="74950000001"),))
+    return dict(rules.faults(Settings(pbxs=(pbx,), rules=(Rule(name="r", when=when, do=do or ({"nothing": {}},)),))))
+
+
+GOOD = [
+    {"direction": ["in", "out"], "outcome": "missed", "client": "new", "hours": "off"},
+    {"pbx": "moscow", "line": "+74950000001", "number": "+7495", "min_seconds": 5},
+    {
+        "moment": "answer",
+        "client_has_open": "deal",
+        "repeat_within_minutes": 30,
+        "rang": "300",
+        "weekday": ["sat", "sun"],
+    },
+]
+
+
+@pytest.mark.parametrize("when", GOOD)
+def test_good_conditions(when: dict[str, Any]) -> None:
+    assert faults(when) == {}
+
+
+BAD = [
+    ("direction", "sideways"),
+    ("outcome", 3),
+    ("client", []),
+    ("hours", "always"),
+    ("pbx", "nowhere"),
+    ("line", "7495"),
+    ("number", "abc"),
+    ("min_seconds", -1),
+    ("min_seconds", [1]),
+    ("moment", "later"),
+    ("weekday", "someday"),
+    ("colour", "red"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD)
+def test_bad_conditions_are_told_by_their_key(key: str, value: Any) -> None:
+    assert list(faults({key: value})) == [f"rules[0].when.{key}"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {
+            "create": {
+                "entity": "deal",
+                "category_id": 0,
+                "title": "{{ client.number }} {{ call.started_at | date }}",
+                "responsible": 7,
+            }
+        },
+        {
+            "create": {
+                "entity": 128,
+                "fields": {"ufCrm1": "{{ line.name }}", "opportunity": 5},
+                "duplicate": "allow",
+                "if_absent": "next",
+            }
+        },
+        {"todo": {"deadline_minutes": 30, "responsible": "owner", "title": "x"}},
+        {"comment": {"text": "{{ call.talk_seconds | minutes }}"}},
+        {"notify": {"user": "line", "text": "x"}},
+        {"nothing": None},
+    ],
+)
+def test_good_actions(action: dict[str, Any]) -> None:
+    assert faults({}, action) == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "path"),
+    [
+        ({"create": {"entity": "car"}}, "create.entity"),
+        ({"create": {}}, "create.entity"),
+        ({"create": {"entity": "deal", "responsible": "boss"}}, "create.responsible"),
+        ({"create": {"entity": "deal", "stage": "NEW"}}, "create.stage"),
+        ({"create": {"entity": "deal", "fields": {"a": "{{ secret }}"}}}, "create.fields"),
+        ({"todo": {"deadline_minutes": 0}}, "todo.deadline_minutes"),
+        ({"comment": {"text": "{% for x in y %}"}}, "comment.text"),
+        ({"dance": {}}, "dance"),
+    ],
+)
+def test_bad_actions(action: dict[str, Any], path: str) -> None:
+    assert list(faults({}, action)) == [f"rules[0].do[0].{path}"]
+
+
+def test_a_rule_without_actions() -> None:
+    rule = Rule(name="r")
+    assert dict(rules.faults(Settings(rules=(rule,)))) == {"rules[0].do": "must name at least one action"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ client.__class__ }}",
+        "{{ call.started_at.__init__() }}",
+        "{{ ''.join }}",
+        "{{ 'x' * 9999999 }}",
+        "{{ 2 ** 99999 }}",
+        "{{ client",
+        "{# a #}",
+        "x" * 3000,
+    ],
+)
+def test_templates_that_are_refused(source: str) -> None:
+    assert list(templates.faults(source))
+
+
+def test_rendering() -> None:
+    names = {"client": {"number": "+7916"}, "call": {"talk_seconds": 75}, "line": {"name": "Moscow"}}
+    assert (
+        templates.render("{{ client.number }} · {{ line.name | upper }} · {{ call.talk_seconds | minutes }}", names)
+        == "+7916 · MOSCOW · 1:15"
+    )
