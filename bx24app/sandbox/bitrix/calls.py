@@ -1,0 +1,236 @@
+"""A call from register to finish, as the portal's telephony module does it (S: voximplant/lib/rest/helper.php, vi_crm_helper.php)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bx24app.sandbox.bitrix import touch
+from bx24app.sandbox.bitrix.activities import store
+from bx24app.sandbox.bitrix.registry import RestError
+from bx24app.sandbox.bitrix.state import (
+    CALL_PROVIDER,
+    COMPANY,
+    CONTACT,
+    LEAD,
+    Activity,
+    Card,
+    CardStep,
+    InstalledApp,
+    Line,
+    LiveCall,
+    Owner,
+    Statistic,
+)
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.portal import Portal
+
+DEDUP_SECONDS = 30 * 60
+OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
+INACTIVE = "User is not found or is not active"
+NOT_FOUND = "Call is not found (call should be registered prior to finishing"
+NO_ENTITY = "Could not find associated crm entity for the current call"
+
+
+@dataclass
+class Order:
+    """What register is asked for."""
+
+    user_id: int
+    phone: str
+    type: int
+    start: float | None = None
+    line: str | None = None
+    external_id: str | None = None
+    create: bool = False
+    source: str = ""
+    entity: Owner | None = None
+    show: bool = True
+    clicked: bool = False
+    activity_id: int | None = None
+
+
+def strip(phone: str) -> str:
+    """The characters of a number that telephony keeps."""
+    return re.sub(r"[^0-9#*+,;]", "", phone)
+
+
+def register(portal: Portal, app: InstalledApp, order: Order) -> LiveCall:
+    """Registers a call, or finds the unfinished one that it duplicates.
+
+    Raises:
+        RestError: a number without digits, a user that is not active.
+    """
+    phone = strip(order.phone)
+    if not phone:
+        raise RestError("ERROR_CORE", "Unsupported phone number format")
+    user = portal.users.get(order.user_id)
+    if user is None or not user.active:
+        raise RestError("ERROR_CORE", INACTIVE)
+    line = _line(portal, app, order.line)
+    call_id = _call_id(portal, order)
+    # Fired before the look for a duplicate: then this CALL_ID is never seen again.
+    init = {"CALL_ID": call_id, "CALL_TYPE": order.type, "CALLER_ID": phone, "REST_APP_ID": app.id}
+    portal.courier.send("ONVOXIMPLANTCALLINIT", init, order.user_id)
+    call = _duplicate(portal, app, order, phone, line)
+    if call is None:
+        call = _new(portal, app, order, phone, line, call_id)
+        portal.courier.send("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
+    if order.show:
+        show(portal, call, [call.user_id], "register")
+    return call
+
+
+def _call_id(portal: Portal, order: Order) -> str:
+    seed = f"{portal.member_id}{portal.next_id('call')}{order.user_id}{order.phone}"
+    return f"externalCall.{hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()}.{int(portal.now())}"
+
+
+def _line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
+    """A line that is not there is made: a misspelt number silently becomes a line of its own."""
+    wanted = (number or "").strip()[:50]
+    if not wanted:
+        return None
+    if not any(line.number == wanted and line.app_id == app.id for line in portal.lines.values()):
+        line = Line(portal.next_id("line"), app.id, wanted, automatic=True)
+        portal.lines[line.id] = line
+        portal.tell("line", number=wanted)
+    return wanted
+
+
+def _duplicate(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None) -> LiveCall | None:
+    """Same application, user, number, type (line and EXTERNAL_CALL_ID if given), begun less than 30 minutes ago."""
+    oldest = portal.now() - DEDUP_SECONDS
+    for call in portal.calls.values():
+        if (
+            (call.app_id, call.user_id, call.phone, call.type) == (app.id, order.user_id, phone, order.type)
+            and call.start > oldest
+            and line in (None, call.line)
+            and order.external_id in (None, call.external_id)
+        ):
+            return call
+    return None
+
+
+def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None, call_id: str) -> LiveCall:
+    now = portal.now()
+    call = LiveCall(
+        call_id, app.id, order.user_id, phone, order.type, order.start or now, now, line, order.external_id,
+        internal=portal.user_by_inner(phone) is not None, clicked=order.clicked, activity_id=order.activity_id,
+    )  # fmt: skip
+    portal.calls[call_id] = call
+    if not call.internal:
+        if order.entity:
+            call.primary, call.bindings = order.entity, _with_deals(portal, [order.entity])
+        else:
+            found = search(portal, phone)
+            call.primary, call.bindings = (found[0] if found else None), _with_deals(portal, found[:1])
+        if order.create:
+            touch.create(portal, call, order.source)
+    portal.tell("call", call_id=call_id, state="registered")
+    return call
+
+
+def search(portal: Portal, phone: str) -> list[Owner]:
+    """Records with this number: contacts, then companies, then leads that are not closed."""
+    found = portal.crm.find("PHONE", phone, CONTACT, COMPANY, LEAD)
+    return [one.key for one in found if one.type_id != LEAD or one.fields.get("stageSemanticId", "P") == "P"]
+
+
+def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
+    bound = list(owners)
+    if portal.switches.bind_open_deals:
+        for type_id, number in owners:
+            record = portal.crm.get(type_id, number)
+            bound += [deal.key for deal in portal.crm.deals_of(record)] if record else []
+    return bound
+
+
+def show(portal: Portal, call: LiveCall, users: Iterable[int], method: str) -> None:
+    """Opens the card on these users' screens. Nobody becomes responsible by it."""
+    for user_id in users:
+        card = Card(call.call_id, user_id, call.phone, call.type, call.line or "", call.primary, portal.now())
+        portal.cards[user_id].setdefault(call.call_id, card)
+        portal.card_history.append(CardStep(portal.now(), "show", user_id, call.call_id, method))
+        if user_id not in call.shown_to:
+            call.shown_to.append(user_id)
+        portal.tell("card", action="show", user_id=user_id, call_id=call.call_id)
+
+
+def hide(portal: Portal, call_id: str, users: Iterable[int], method: str) -> None:
+    """Closes the card on these users' screens."""
+    for user_id in users:
+        if portal.cards[user_id].pop(call_id, None) is not None:
+            portal.card_history.append(CardStep(portal.now(), "hide", user_id, call_id, method))
+            portal.tell("card", action="hide", user_id=user_id, call_id=call_id)
+
+
+def finish(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
+    """Turns a live call into a row of the statistics and an activity. Returns why there is no activity, or None.
+
+    Without a lock and not idempotent: a second finish that read the call before this one removed it does everything again.
+    """
+    hide(portal, call.call_id, [row.user_id], "finish")
+    for type_id, number in call.created:
+        record = portal.crm.get(type_id, number)
+        if record and record.fields.get("assignedById") != row.user_id:
+            touch.reassign(portal, record, row.user_id)
+    row.primary, row.created = call.primary, list(call.created)
+    problem = _activity(portal, call, row)
+    portal.statistics[row.id] = row
+    portal.by_call[row.call_id] = row
+    _missed(portal, row)
+    portal.calls.pop(call.call_id, None)
+    portal.tell("call", call_id=call.call_id, state="finished", missed=row.missed)
+    return problem
+
+
+def _missed(portal: Portal, row: Statistic) -> None:
+    """The missed-calls table: a 304 of an incoming call goes in, a later successful outgoing call answers it."""
+    row.missed = row.failed_code == "304" and row.type in (INCOMING, REDIRECTED)
+    if row.failed_code == "200" and row.type == OUTGOING:
+        for other in portal.statistics.values():
+            if other.missed and other.called_back_by is None and other.phone == row.phone:
+                other.called_back_by = row.id
+
+
+def _activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
+    planned = portal.activities.get(call.activity_id or 0)
+    talked = row.type == OUTGOING and row.duration > 0 and row.failed_code == "200"
+    if planned and talked and not planned.completed and not planned.origin_id:
+        planned.completed, planned.origin_id = True, f"VI_{call.call_id}"
+        portal.by_origin[planned.origin_id] = planned
+        row.activity_id = planned.id
+        return None
+    if call.internal:
+        return NO_ENTITY
+    # What was made between register and finish, with the number in it, is found here.
+    bindings = call.bindings or _with_deals(portal, search(portal, row.phone)[:1])
+    if not bindings:
+        return NO_ENTITY
+    activity = _call_activity(portal, row, bindings)
+    store(portal, activity)
+    row.activity_id = activity.id
+    return None
+
+
+def _call_activity(portal: Portal, row: Statistic, bindings: list[Owner]) -> Activity:
+    incoming = row.type in (INCOMING, REDIRECTED)
+    missed = row.failed_code == "304" and row.type in (INCOMING, CALLBACK)
+    word = "Входящий" if incoming else "Обратный" if row.type == CALLBACK else "Исходящий"
+    activity = Activity(
+        portal.next_id("activity", 7001), 2, CALL_PROVIDER, "CALLBACK" if row.type == CALLBACK else "CALL",
+        f"{word} звонок: {row.phone}", row.user_id, row.user_id, row.start, list(bindings),
+        direction=1 if incoming else 2, completed=not missed, start_time=row.start,
+        end_time=row.start + row.duration, deadline=row.start + row.duration, origin_id=f"VI_{row.call_id}",
+        settings={"MISSED_CALL": True} if missed else {},
+        result_stream=("incoming" if incoming else "outgoing") if row.failed_code == "200" else "missing",
+    )  # fmt: skip
+    owner = bindings[0]
+    communication = {"TYPE": "PHONE", "VALUE": row.phone, "ENTITY_ID": owner[1], "ENTITY_TYPE_ID": owner[0]}
+    activity.communications.append(communication)
+    return activity

@@ -1,0 +1,94 @@
+"""Calls that begin in the portal: a click on a number, a CRM form that asks for a call back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bx24app.sandbox.bitrix import calls
+from bx24app.sandbox.bitrix.crm import digits
+from bx24app.sandbox.bitrix.state import InstalledApp, Owner, type_name
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.portal import Portal
+
+START, BACK = "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART"
+
+
+class NoLine(Exception):
+    """No application answers for outgoing calls: none is bound and INSTALLED, or the chosen line is unknown."""
+
+
+def _owner(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, str]:
+    """The application of a line, and the line's number ("" when the line is the application itself)."""
+    apps = {one.id: one for one in portal.apps.values()}
+    if line and not line.startswith("REST_APP:"):
+        found = next((one for one in portal.lines.values() if one.number == line), None)
+        if found is None or found.app_id not in apps:
+            raise NoLine(f"no line {line}")
+        return apps[found.app_id], line
+    ready = [one for one in apps.values() if portal.courier.bound(event, one) and one.installed]
+    if line:
+        ready = [one for one in ready if f"REST_APP:{one.id}" == line]
+    if not ready:
+        raise NoLine(f"no installed application is bound to {event}")
+    return ready[0], ""
+
+
+def click_to_call(
+    portal: Portal,
+    user_id: int,
+    phone: str,
+    line: str | None,
+    mobile: bool,
+    entity: Owner | None,
+    activity_id: int | None,
+) -> str:
+    """Registers the call (TYPE 1), opens its card, sends ONEXTERNALCALLSTART to the application that owns the line.
+
+    Raises:
+        NoLine: nobody takes such calls.
+    """
+    chosen = line if line is not None else portal.user_lines.get(user_id) or portal.outgoing_line or None
+    app, number = _owner(portal, chosen, START)
+    found = next((one for one in portal.lines.values() if one.number == number and one.app_id == app.id), None)
+    order = calls.Order(
+        user_id, phone, 1, line=number or None, create=found is None or found.crm_auto_create == "Y", show=not mobile,
+        entity=entity, clicked=True, activity_id=activity_id,
+    )  # fmt: skip
+    call = calls.register(portal, app, order)
+    data: dict[str, Any] = {
+        "PHONE_NUMBER": phone,
+        "PHONE_NUMBER_INTERNATIONAL": f"+{digits(phone)}",
+        "EXTENSION": "",
+        "USER_ID": user_id,
+        "CALL_LIST_ID": 0,
+        "LINE_NUMBER": number,
+        "IS_MOBILE": int(mobile),
+        "CALL_ID": call.call_id,
+        "CRM_ENTITY_TYPE": type_name(call.primary[0]) if call.primary else "",
+        "CRM_ENTITY_ID": call.primary[1] if call.primary else None,
+        "CRM_CREATED_LEAD": next((key for kind, key in call.created if kind == 1), None),
+        "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": type_name(kind), "ENTITY_ID": key} for kind, key in call.created],
+    }
+    if app.installed:
+        portal.courier.send(START, data, user_id, app)
+    return call.call_id
+
+
+def form_callback(portal: Portal, phone: str, line: str | None, text: str, voice: str, entity: Owner | None) -> None:
+    """ONEXTERNALCALLBACKSTART: no CALL_ID and no user in it, and nothing registered yet.
+
+    Raises:
+        NoLine: nobody takes such calls.
+    """
+    app, number = _owner(portal, line, BACK)
+    data = {
+        "PHONE_NUMBER": phone,
+        "TEXT": text,
+        "VOICE": voice,
+        "CRM_ENTITY_TYPE": type_name(entity[0]) if entity else "",
+        "CRM_ENTITY_ID": entity[1] if entity else None,
+        "LINE_NUMBER": number,
+    }
+    if app.installed:
+        portal.courier.send(BACK, data, app.installed_by, app)

@@ -1,0 +1,219 @@
+"""`/sandbox/api/*` on each portal: a person's or a test's hands, as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from bx24app.sandbox.bitrix.portal import Portal
+from bx24app.sandbox.bitrix.state import Application, Record
+
+Action = Callable[[Portal, dict[str, Any]], Any]
+ACTIONS: dict[str, Action] = {}
+_SETTINGS = ("lang", "license", "crm_mode", "latency", "outgoing_line", "keep_bytes", "deleted", "secure")
+_SWITCHES = ("repeat_leads", "bind_open_deals", "empty_error_codes", "number_blacklist")
+
+
+def action(function: Action) -> Action:
+    ACTIONS[function.__name__.strip("_")] = function
+    return function
+
+
+def routes(portal: Portal, app: web.Application) -> None:
+    """Adds the control API to a portal's site."""
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        found = ACTIONS.get(request.match_info["action"])
+        if found is None:
+            return _answer({"error": f"no such action; there are: {', '.join(sorted(ACTIONS))}"}, 404)
+        given = await request.json() if request.can_read_body else {}
+        try:
+            return _answer({"result": found(portal, given)})
+        except (KeyError, TypeError, ValueError) as error:
+            return _answer({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        return _answer(state(portal))
+
+    app.router.add_post("/sandbox/api/{action}", act)
+    app.router.add_get("/sandbox/api/state", show)
+
+
+def _answer(body: Any, status: int = 200) -> web.Response:
+    text = json.dumps(body, ensure_ascii=False, default=plain)
+    return web.Response(text=text, status=status, content_type="application/json")
+
+
+def plain(value: Any) -> Any:
+    """Records, files and the rest of the state for JSON; no file contents, no secrets."""
+    if isinstance(value, Record):
+        return {
+            **value.fields, "id": value.id, "typeId": value.type_id, "title": value.title, "phones": value.phones,
+            "createdByCall": value.created_by_call,
+        }  # fmt: skip
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        shown = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        for name in ("content", "client_secret"):
+            shown.pop(name, None)
+        return shown
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)
+
+
+def state(portal: Portal) -> dict[str, Any]:
+    """All state of a portal."""
+    names = (
+        "member_id", "host", "tls_host", "lang", "license", "crm_mode", "latency", "outgoing_line", "hits", "users",
+        "departments", "categories", "statuses", "types", "leads", "deals", "contacts", "companies", "items",
+        "activities", "comments", "notifications", "tasks", "calls", "statistics", "card_history", "lines", "files",
+        "event_bindings", "placements", "violations", "switches",
+    )  # fmt: skip
+    shown: dict[str, Any] = {name: getattr(portal, name) for name in names}
+    shown["cards"] = {user_id: list(cards.values()) for user_id, cards in portal.cards.items() if cards}
+    shown["apps"] = list(portal.apps.values())
+    shown["request_log"] = list(portal.request_log)[-200:]
+    shown["events"] = list(portal.courier.posts)[-200:]
+    shown["commands"] = dict(portal.commands)
+    shown["now"] = portal.now()
+    return shown
+
+
+def _app(portal: Portal, given: dict[str, Any]) -> Application:
+    """The named application, else the first of the sandbox."""
+    known = portal.oauth.applications
+    return known[given["client_id"]] if given.get("client_id") else next(iter(known.values()))
+
+
+def _owner(given: dict[str, Any]) -> tuple[int, int] | None:
+    value = given.get("entity")
+    return (int(value[0]), int(value[1])) if value else None
+
+
+@action
+def switch(portal: Portal, given: dict[str, Any]) -> Any:
+    """{kind, times?, method?, seconds?, skip?}: a fault on. `target: oauth` for the OAuth server."""
+    target = portal.oauth.switches if given.pop("target", "") == "oauth" else portal.switches
+    return target.on(given.pop("kind"), **given)
+
+
+@action
+def clear(portal: Portal, given: dict[str, Any]) -> None:
+    """{kind?}: faults off, here and at the OAuth server."""
+    portal.switches.off(given.get("kind"))
+    portal.oauth.switches.off(given.get("kind"))
+
+
+@action
+def settings(portal: Portal, given: dict[str, Any]) -> None:
+    """Portal settings and switches by name; `limits: {rate, threshold, operating}`."""
+    for name, value in given.items():
+        if name == "limits":
+            for key, number in value.items():
+                if key not in ("rate", "threshold", "operating"):
+                    raise KeyError(key)
+                setattr(portal.limits, key, number)
+        elif name in _SETTINGS:
+            setattr(portal, name, value)
+        elif name in _SWITCHES:
+            setattr(portal.switches, name, value)
+        else:
+            raise KeyError(name)
+    portal.tell("settings", **given)
+
+
+@action
+def click_to_call(portal: Portal, given: dict[str, Any]) -> str:
+    return portal.click_to_call(
+        int(given["user_id"]), str(given["phone"]), given.get("line"), bool(given.get("mobile")), _owner(given)
+    )
+
+
+@action
+def form_callback(portal: Portal, given: dict[str, Any]) -> None:
+    portal.form_callback(str(given["phone"]), given.get("line"), str(given.get("text") or ""), entity=_owner(given))
+
+
+@action
+def open_form(portal: Portal, given: dict[str, Any]) -> Any:
+    app = _app(portal, given)
+    options = given.get("options") or {}
+    return portal.open_form(int(given.get("user_id", 1)), app, given.get("placement", "DEFAULT"), options)
+
+
+@action
+def finish_install(portal: Portal, given: dict[str, Any]) -> None:
+    portal.finish_install(_app(portal, given))
+
+
+@action
+def uninstall(portal: Portal, given: dict[str, Any]) -> None:
+    portal.uninstall(_app(portal, given), clean=bool(given.get("clean")))
+
+
+@action
+def update_version(portal: Portal, given: dict[str, Any]) -> None:
+    portal.update_version(_app(portal, given), given.get("version"))
+
+
+@action
+def add_user(portal: Portal, given: dict[str, Any]) -> Any:
+    return portal.add_user(int(given.pop("id")), **given)
+
+
+@action
+def dismiss(portal: Portal, given: dict[str, Any]) -> None:
+    portal.dismiss(int(given["user_id"]))
+
+
+@action
+def add_contact(portal: Portal, given: dict[str, Any]) -> int:
+    return portal.add_contact(str(given["name"]), *given.get("phones", []), assigned=int(given.get("assigned", 1))).id
+
+
+@action
+def add_lead(portal: Portal, given: dict[str, Any]) -> int:
+    return portal.add_lead(str(given["title"]), *given.get("phones", []), assigned=int(given.get("assigned", 1))).id
+
+
+@action
+def timeline(portal: Portal, given: dict[str, Any]) -> list[dict[str, Any]]:
+    return portal.timeline(int(given["type_id"]), int(given["id"]))
+
+
+@action
+def expire_tokens(portal: Portal, given: dict[str, Any]) -> None:
+    portal.oauth.expire(portal)
+
+
+@action
+def revoke_tokens(portal: Portal, given: dict[str, Any]) -> None:
+    portal.oauth.forget(portal)
+
+
+@action
+def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
+    """{scopes: [...]}: what the application may do from now on."""
+    made = portal.apps[_app(portal, given).client_id]
+    made.scopes = [str(one) for one in given["scopes"]]
+    return made.scopes
+
+
+@action
+def rights(portal: Portal, given: dict[str, Any]) -> None:
+    """{user_id, crm?, statistics?, lines?, admin?}: rights of a user."""
+    user = portal.users[int(given.pop("user_id"))]
+    if "admin" in given:
+        user.admin = bool(given.pop("admin"))
+    user.rights.update({str(name): bool(value) for name, value in given.items()})
+
+
+@action
+def advance(portal: Portal, given: dict[str, Any]) -> float:
+    """{seconds}: sets the whole sandbox's clock forward."""
+    portal.clock.advance(float(given["seconds"]))
+    return portal.now()

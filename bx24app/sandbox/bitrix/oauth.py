@@ -1,0 +1,221 @@
+"""The OAuth server: tokens that rotate, codes of 30 seconds, `app.info`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from bx24app.sandbox.bitrix import faults, php
+from bx24app.sandbox.bitrix.registry import RestError
+from bx24app.sandbox.bitrix.state import Application
+from bx24app.sandbox.bitrix.switches import AFTER, BEFORE, REFUSE, Switches
+from bx24app.sandbox.clock import Clock, iso
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.portal import Portal
+
+ACCESS_SECONDS, REFRESH_SECONDS, CODE_SECONDS = 3600, 180 * 86400, 30
+
+
+@dataclass
+class Token:
+    """A pair of one user in one portal for one application."""
+
+    access: str
+    refresh: str
+    client_id: str
+    portal: Portal
+    user_id: int
+    expires: float
+    refresh_until: float
+
+
+class OAuthServer:
+    """`oauth.bitrix.info` and `oauth.bitrix24.tech` in one. `log` keeps (path, parameters without secrets, answer's error)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.host = ""
+        self.tls_host = ""
+        self.applications: dict[str, Application] = {}
+        self.portals: list[Portal] = []
+        self.access: dict[str, Token] = {}
+        self.refresh: dict[str, Token] = {}
+        self.codes: dict[str, tuple[Token, float]] = {}
+        self.switches = Switches()
+        self.latency = 0.0
+        self.log: list[tuple[str, dict[str, str], str | None]] = []
+
+    def base(self, secure: bool = False) -> str:
+        return f"https://{self.tls_host}" if secure else f"http://{self.host}"
+
+    @property
+    def url(self) -> str:
+        """Scheme and host."""
+        return self.base()
+
+    def register_application(
+        self, client_id: str, client_secret: str, handler_url: str, install_url: str = "", **fields: Any
+    ) -> Application:
+        """A new registration; `fields` are those of `Application` (scopes, kind, name, ui …)."""
+        app = Application(client_id, client_secret, handler_url, install_url or handler_url, **fields)
+        self.applications[client_id] = app
+        return app
+
+    def issue(self, portal: Portal, client_id: str, user_id: int, *, refresh: bool = True) -> Token:
+        """A new pair; without `refresh` only an access token (events)."""
+        now = self.clock.now()
+        value = secrets.token_hex(35)
+        token = Token(
+            value, secrets.token_hex(35) if refresh else "", client_id, portal, user_id, now + ACCESS_SECONDS,
+            now + REFRESH_SECONDS,
+        )  # fmt: skip
+        self.access[value] = token
+        if token.refresh:
+            self.refresh[token.refresh] = token
+        return token
+
+    def code(self, portal: Portal, client_id: str, user_id: int) -> str:
+        """An authorisation code, good once within 30 s."""
+        value = secrets.token_hex(35)
+        self.codes[value] = (self.issue(portal, client_id, user_id), self.clock.now() + CODE_SECONDS)
+        return value
+
+    def forget(self, portal: Portal, *, client_id: str | None = None, user_id: int | None = None) -> None:
+        """Kills tokens of a portal: all, of one application, of one user."""
+
+        def hit(token: Token) -> bool:
+            return (
+                token.portal is portal
+                and client_id in (None, token.client_id)
+                and user_id in (None, token.user_id)
+            )  # fmt: skip
+
+        self.access = {key: token for key, token in self.access.items() if not hit(token)}
+        self.refresh = {key: token for key, token in self.refresh.items() if not hit(token)}
+
+    def expire(self, portal: Portal | None = None) -> None:
+        """Lets all access tokens run out now (refresh tokens stay good)."""
+        for token in self.access.values():
+            if portal is None or token.portal is portal:
+                token.expires = 0.0
+
+    def answer(self, token: Token, secure: bool) -> dict[str, Any]:
+        """The body of a token answer. `domain` is this server, the portal is in `client_endpoint`."""
+        app = token.portal.apps[token.client_id]
+        return {
+            "access_token": token.access,
+            "expires": int(token.expires),
+            "expires_in": ACCESS_SECONDS,
+            "scope": ",".join(app.scopes),
+            "domain": self.tls_host if secure else self.host,
+            "server_endpoint": f"{self.base(secure)}/rest/",
+            "status": app.status,
+            "client_endpoint": f"{token.portal.base(secure)}/rest/",
+            "member_id": token.portal.member_id,
+            "user_id": token.user_id,
+            "refresh_token": token.refresh,
+        }
+
+    def web_app(self) -> web.Application:
+        app = web.Application()
+        for path in ("/oauth/token/", "/oauth/token", "/rest/app.info", "/rest/app.info/", "/rest/app.info.json"):
+            app.router.add_route("*", path, self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        params = php.parse(request.query_string)
+        if request.can_read_body:
+            params |= php.parse(await request.text())
+        kind = "token" if "/oauth/token" in request.path else "app.info"
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        fault = self.switches.take(BEFORE, [kind])
+        if fault:
+            return await faults.spoil(request, fault)
+        error = None
+        try:
+            body = self._token(params, request.secure) if kind == "token" else self._info(params, request.secure)
+            response = web.json_response(body)
+        except RestError as refusal:
+            error = refusal.code
+            response = web.json_response(refusal.body(), status=refusal.status)
+        self.log.append((kind, {key: str(params[key]) for key in ("grant_type", "client_id") if key in params}, error))
+        fault = self.switches.take(AFTER, [kind])
+        return await faults.spoil(request, fault) if fault else response
+
+    def _client(self, params: dict[str, Any]) -> Application:
+        app = self.applications.get(str(params.get("client_id", "")))
+        if app is None:
+            raise RestError("wrong_client", "Wrong client", 200)
+        if not secrets.compare_digest(app.client_secret, str(params.get("client_secret", ""))):
+            raise RestError("invalid_client", "Invalid client", 401)
+        return app
+
+    def _token(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
+        app = self._client(params)
+        grant = str(params.get("grant_type", ""))
+        fault = self.switches.take(REFUSE, ["token"])
+        if fault:
+            raise faults.refusal(fault)
+        if grant == "authorization_code":
+            token, until = self.codes.pop(str(params.get("code", "")), (None, 0.0))
+            if token is None or until < self.clock.now() or token.client_id != app.client_id:
+                raise RestError("invalid_grant", "Invalid grant", 400)
+        elif grant == "refresh_token":
+            token = self._rotate(app, str(params.get("refresh_token", "")))
+        else:
+            raise RestError("invalid_request", "Invalid request", 400)
+        if app.client_id not in token.portal.apps or token.portal.deleted:
+            raise RestError("NOT_INSTALLED", "Application not installed", 401)
+        return self.answer(token, secure)
+
+    def _rotate(self, app: Application, old: str) -> Token:
+        """A refresh token works once. The access token of the old pair lives on until it runs out."""
+        token = self.refresh.pop(old, None)
+        if token is None or token.client_id != app.client_id or token.refresh_until < self.clock.now():
+            raise RestError("invalid_grant", "Invalid grant", 400)
+        return self.issue(token.portal, token.client_id, token.user_id)
+
+    def _info(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
+        """`app.info` of the auth server: to whom a token belongs."""
+        value = params.get("auth") or params.get("access_token")
+        token = self.access.get(str(value or ""))
+        fault = self.switches.take(REFUSE, ["app.info"])
+        if fault:
+            raise faults.refusal(fault)
+        if token is None:
+            raise RestError("NO_AUTH_FOUND" if not value else "invalid_token", "Wrong authorization data", 401)
+        if token.expires < self.clock.now():
+            raise RestError("expired_token", "The access token provided has expired.", 401)
+        app, portal = token.portal.apps[token.client_id], token.portal
+        scope = ",".join(app.scopes)
+        now = self.clock.now()
+        host = portal.tls_host if secure else portal.host
+        return {
+            "result": {
+                "client_id": token.client_id,
+                "scope": scope,
+                "expires": iso(token.expires),
+                "user_id": token.user_id,
+                "install": {
+                    "installed": app.installed,
+                    "version": str(app.version),
+                    "status": app.status,
+                    "scope": scope,
+                    "domain": host,
+                    "uri": f"{portal.base(secure)}/",
+                    "client_endpoint": f"{portal.base(secure)}/rest/",
+                    "member_id": portal.member_id,
+                    "member_type": "free",
+                },
+            },
+            "time": {
+                "start": now, "finish": now, "duration": 0.0, "processing": 0.0, "date_start": iso(now),
+                "date_finish": iso(now),
+            },
+        }  # fmt: skip

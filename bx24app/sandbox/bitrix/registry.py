@@ -1,0 +1,105 @@
+"""Which methods there are: name, scope, who may call, and the function behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bx24app.sandbox.bitrix.state import InstalledApp, User
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.oauth import Token
+    from bx24app.sandbox.bitrix.portal import Portal
+
+
+class RestError(Exception):
+    """An error answer: `{"error", "error_description", **extra}` with an HTTP status."""
+
+    def __init__(self, code: str, text: str = "", status: int = 400, **extra: Any) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+        self.status = status
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.code, "error_description": self.text, **self.extra}
+
+
+def denied(text: str = "Access denied.", status: int = 403) -> RestError:
+    """ACCESS_DENIED."""
+    return RestError("ACCESS_DENIED", text, status)
+
+
+@dataclass
+class Page:
+    """A list answer: `total` and `next` go beside `result`."""
+
+    result: Any
+    total: int | None = None
+    next: int | None = None
+
+
+@dataclass
+class Hit:
+    """One command of one request: who asks, with what."""
+
+    portal: Portal
+    method: str
+    params: dict[str, Any]
+    user: User
+    app: InstalledApp
+    token: Token
+    auth_in_url: bool = True
+    secure: bool = False
+    busy_until: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        """Scheme and host under which the portal was called."""
+        return self.portal.base(self.secure)
+
+    async def work(self) -> None:
+        """The time that this command costs the portal. A method without a lock calls it between reading and writing."""
+        seconds, self.busy_until = self.busy_until, 0.0
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def error(self, text: str, code: str = "ERROR_CORE", status: int = 400) -> RestError:
+        """A failure of a telephony method; its code is empty where the portal is switched to that."""
+        return RestError("" if self.portal.switches.empty_error_codes and code == "ERROR_CORE" else code, text, status)
+
+
+_H = TypeVar("_H", bound="Handler")
+Handler = Callable[[Hit, dict[str, Any]], Any | Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    scope: str
+    handler: Handler
+    batch: bool = True
+    upper: bool = False
+    """The server itself turns parameter names to upper case."""
+
+
+METHODS: dict[str, Method] = {}
+
+
+def method(name: str, scope: str, *, batch: bool = True, upper: bool = False) -> Callable[[_H], _H]:
+    """Registers a function as a REST method. Names are matched without regard to case."""
+
+    def register(handler: _H) -> _H:
+        METHODS[name.lower()] = Method(name, scope, handler, batch, upper)
+        return handler
+
+    return register
+
+
+def upper(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameter names in upper case, as most older modules read them."""
+    return {str(key).upper(): value for key, value in params.items()}

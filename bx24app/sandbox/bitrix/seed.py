@@ -1,0 +1,94 @@
+"""What a new portal holds: people, pipelines, stages, sources. Dictionaries are shared by all portals until one changes."""
+
+from __future__ import annotations
+
+from bx24app.sandbox.bitrix.state import DEAL, Category, SpaType, Status, User
+
+SPA = 1038
+"""entityTypeId of the smart process that every portal has."""
+
+_SOURCES = (
+    ("CALL", "Звонок"),
+    ("EMAIL", "Электронная почта"),
+    ("WEB", "Веб-сайт"),
+    ("ADVERTISING", "Реклама"),
+    ("PARTNER", "Существующий клиент"),
+    ("RECOMMENDATION", "По рекомендации"),
+    ("TRADE_SHOW", "Выставка"),
+    ("WEBFORM", "CRM-форма"),
+    ("CALLBACK", "Обратный звонок"),
+    ("RC_GENERATOR", "Генератор продаж"),
+    ("STORE", "Интернет-магазин"),
+    ("OTHER", "Другое"),
+)
+_LEAD = (
+    ("NEW", "Не обработан", None),
+    ("IN_PROCESS", "В работе", None),
+    ("PROCESSED", "Обработан", None),
+    ("CONVERTED", "Качественный лид", "S"),
+    ("JUNK", "Некачественный лид", "F"),
+)
+_DEAL = (
+    ("NEW", "Новая", None),
+    ("PREPARATION", "Подготовка документов", None),
+    ("EXECUTING", "В работе", None),
+    ("WON", "Сделка успешна", "S"),
+    ("LOSE", "Сделка провалена", "F"),
+)
+_SPA = (
+    ("NEW", "Начало", None),
+    ("PREPARATION", "Подготовка", None),
+    ("SUCCESS", "Успех", "S"),
+    ("FAIL", "Провал", "F"),
+)
+_CONTACT = (("CLIENT", "Клиенты"), ("SUPPLIER", "Поставщики"), ("OTHER", "Другое"))
+
+
+def users() -> dict[int, User]:
+    """One administrator and three people of the PBX."""
+    made = [
+        User(1, "Мария", "Соколова", "sokolova@example.ru", admin=True, work_position="Директор"),
+        User(8, "Борис", "Котов", "102@example.ru", uf_phone_inner="102", personal_mobile="+79160000102"),
+        User(12, "Анна", "Орлова", "101@example.ru", uf_phone_inner="101", personal_mobile="+79160000101"),
+        User(15, "Вера", "Линь", "103@example.ru", uf_phone_inner="103", personal_mobile="+79160000103"),
+    ]
+    return {user.id: user for user in made}
+
+
+def departments() -> list[dict[str, object]]:
+    """As department.get shows them."""
+    return [
+        {"ID": "1", "NAME": "Компания", "SORT": 500, "UF_HEAD": "1"},
+        {"ID": "15", "NAME": "Отдел продаж", "SORT": 500, "PARENT": "1", "UF_HEAD": "12"},
+    ]
+
+
+def categories() -> list[Category]:
+    """The general pipeline of deals (id 0), a second one, and that of the smart process."""
+    return [
+        Category(0, DEAL, "Общая", 100, default=True),
+        Category(9, DEAL, "Пропущенные", 200),
+        Category(12, SPA, "Заявки", 100, default=True),
+    ]
+
+
+def types() -> list[SpaType]:
+    """One smart process: its `id` is not its entityTypeId."""
+    return [SpaType(3, SPA, "Заявки")]
+
+
+def statuses() -> list[Status]:
+    """Sources and all stages."""
+    made: list[Status] = []
+
+    def add(entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None) -> None:
+        for number, (status, name, semantics) in enumerate(rows, start=1):
+            made.append(Status(len(made) + 101, entity, prefix + status, name, number * 10, semantics, category))
+
+    add("SOURCE", tuple((key, name, None) for key, name in _SOURCES), "", None)
+    add("STATUS", _LEAD, "", None)
+    add("DEAL_STAGE", _DEAL, "", None)
+    add("DEAL_STAGE_9", _DEAL, "C9:", 9)
+    add(f"DYNAMIC_{SPA}_STAGE_12", _SPA, f"DT{SPA}_12:", 12)
+    add("CONTACT_TYPE", tuple((key, name, None) for key, name in _CONTACT), "", None)
+    return made

@@ -1,0 +1,80 @@
+"""A portal's own web site: REST, the OAuth page, files of the Drive, the control API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from bx24app.sandbox.bitrix import control, methods, rest
+from bx24app.sandbox.bitrix.portal import Portal
+
+BODY_LIMIT = 2 << 30
+"""What the cloud takes in one request."""
+
+
+def make(portal: Portal) -> web.Application:
+    """The site of one portal; others may add routes before it starts."""
+    app = web.Application(client_max_size=BODY_LIMIT)
+    rest.routes(portal, methods.METHODS, app)
+    control.routes(portal, app)
+
+    async def authorise(request: web.Request) -> web.StreamResponse:
+        return _authorise(portal, request)
+
+    async def file(request: web.Request) -> web.StreamResponse:
+        return _file(portal, request)
+
+    app.router.add_get("/oauth/authorize/", authorise)
+    app.router.add_get("/oauth/authorize", authorise)
+    app.router.add_get("/sandbox/files/{id:\\d+}/{name}", file)
+    return app
+
+
+def _authorise(portal: Portal, request: web.Request) -> web.StreamResponse:
+    """The page of the authorisation-code flow. Its user: `?sandbox_user=N`, else the first administrator.
+
+    Failures are shown to the user; no error goes back to the application.
+    """
+    client_id = request.query.get("client_id", "")
+    made = portal.apps.get(client_id)
+    if made is None:
+        return web.Response(status=400, text="Application is not installed in this portal.")
+    first = next(user.id for user in portal.users.values() if user.admin and user.active)
+    user_id = int(request.query.get("sandbox_user", first))
+    secure = request.secure
+    host = portal.tls_host if secure else portal.host
+    answer = {
+        "code": portal.oauth.code(portal, client_id, user_id),
+        "state": request.query.get("state", ""),
+        "domain": host,
+        "member_id": portal.member_id,
+        "scope": ",".join(made.scopes),
+        "server_domain": portal.oauth.tls_host if secure else portal.oauth.host,
+    }
+    target = made.app.handler_url
+    return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"})
+
+
+def _file(portal: Portal, request: web.Request) -> web.StreamResponse:
+    """A recording, with ranges, for a player."""
+    file = portal.files.get(int(request.match_info["id"]))
+    if file is None:
+        raise web.HTTPNotFound
+    kind = "audio/wav" if file.name.endswith("wav") else "audio/mpeg"
+    headers = {"Accept-Ranges": "bytes"}
+    part = request.http_range
+    if part.start is None and part.stop is None:
+        return web.Response(body=file.content, content_type=kind, headers=headers)
+    start, stop, _ = part.indices(len(file.content))
+    if start >= stop:
+        raise web.HTTPRequestRangeNotSatisfiable
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(file.content)}"
+    return web.Response(status=206, body=file.content[start:stop], content_type=kind, headers=headers)
+
+
+def dumps(value: Any) -> str:
+    """JSON with Cyrillic as it is."""
+    return json.dumps(value, ensure_ascii=False, default=str)

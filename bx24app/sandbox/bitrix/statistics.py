@@ -1,0 +1,90 @@
+"""voximplant.statistic.get: finished calls. S: an unknown filter key is silently ignored, so that everything comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bx24app.sandbox import clock
+from bx24app.sandbox.bitrix import filters
+from bx24app.sandbox.bitrix.registry import Hit, Page, denied, method, upper
+from bx24app.sandbox.bitrix.state import Statistic, type_name
+
+ALLOWED = frozenset({"", "!", "<", "<=", ">", ">=", "><", "!><", "?", "=", "!=", "%", "!%"})
+FIELDS = frozenset(
+    {
+        "ID", "CALL_ID", "EXTERNAL_CALL_ID", "CALL_CATEGORY", "PORTAL_USER_ID", "PORTAL_NUMBER", "PHONE_NUMBER", "CALL_TYPE",
+        "CALL_DURATION", "CALL_START_DATE", "CALL_LOG", "CALL_RECORD_URL", "CALL_VOTE", "COST", "COST_CURRENCY",
+        "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_ACTIVITY_ID", "REST_APP_ID",
+        "REST_APP_NAME", "TRANSCRIPT_ID", "TRANSCRIPT_PENDING", "SESSION_ID", "REDIAL_ATTEMPT", "COMMENT",
+        "RECORD_DURATION", "CALL_STATUS", "INCOMING",
+    }
+)  # fmt: skip
+
+
+def row(one: Statistic) -> dict[str, Any]:
+    """As the method shows it: all scalars are texts, except RECORD_FILE_ID."""
+    return {
+        "ID": str(one.id),
+        "PORTAL_USER_ID": str(one.user_id),
+        "PORTAL_NUMBER": one.portal_number,
+        "PHONE_NUMBER": one.phone,
+        "CALL_ID": one.call_id,
+        "EXTERNAL_CALL_ID": one.external_id,
+        "CALL_CATEGORY": "external",
+        "CALL_LOG": None,
+        "CALL_DURATION": str(one.duration),
+        "CALL_START_DATE": clock.iso(one.start),
+        "CALL_RECORD_URL": one.record_url,
+        "CALL_VOTE": str(one.vote),
+        "COST": f"{one.cost:.4f}",
+        "COST_CURRENCY": one.cost_currency,
+        "CALL_FAILED_CODE": one.failed_code,
+        "CALL_FAILED_REASON": one.failed_reason,
+        "CRM_ENTITY_TYPE": type_name(one.primary[0]) if one.primary else None,
+        "CRM_ENTITY_ID": str(one.primary[1]) if one.primary else None,
+        "CRM_ACTIVITY_ID": str(one.activity_id) if one.activity_id else None,
+        "REST_APP_ID": str(one.app_id),
+        "REST_APP_NAME": one.app_name,
+        "TRANSCRIPT_ID": str(one.transcript_id) if one.transcript_id else None,
+        "TRANSCRIPT_PENDING": "N",
+        "SESSION_ID": None,
+        "REDIAL_ATTEMPT": None,
+        "COMMENT": None,
+        "RECORD_DURATION": None,
+        "RECORD_FILE_ID": one.file_id,
+        "CALL_TYPE": str(one.type),
+    }
+
+
+def clean(hit: Hit, given: Any) -> dict[str, Any]:
+    """The filter without what the portal ignores; each ignored key becomes a violation."""
+    kept: dict[str, Any] = {}
+    for key, value in upper(given).items() if isinstance(given, dict) else ():
+        prefix, name = filters.split(key)
+        if name in FIELDS and prefix in ALLOWED:
+            kept[f"{prefix}{'CALL_TYPE' if name == 'INCOMING' else name}"] = value
+        elif name == "LOGIC" or (isinstance(value, dict) and not name):
+            kept[key] = value
+        else:
+            hit.portal.violation("voximplant.statistic.get", f"unknown key in FILTER: {key}")
+    return kept
+
+
+@method("voximplant.statistic.get", "telephony", upper=True)
+def get(hit: Hit, params: dict[str, Any]) -> Page:
+    given = upper(params)
+    if not hit.user.rights.get("statistics", True):
+        raise denied()
+    wanted = clean(hit, given.get("FILTER"))
+    exact = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
+    if isinstance(exact, str):
+        # Two finishes at once leave two rows of one call; a call without any is looked up quickly.
+        found = hit.portal.statistics.values() if exact in hit.portal.by_call else ()
+        rows = [row(other) for other in found if other.call_id == exact]
+    else:
+        rows = [row(other) for other in hit.portal.statistics.values()]
+    rows = [shown for shown in rows if filters.matches(shown, wanted)]
+    sort, order = given.get("SORT"), given.get("ORDER")
+    if isinstance(sort, str) and sort in FIELDS and order in ("ASC", "DESC"):
+        rows = filters.sort(rows, {sort: order})
+    return filters.page(rows, given.get("START"))

@@ -1,0 +1,197 @@
+"""telephony.externalCall.*: the REST side of calls, and the search for the client of a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bx24app.sandbox import clock
+from bx24app.sandbox.bitrix import calls, php
+from bx24app.sandbox.bitrix.registry import Hit, RestError, method
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, LiveCall, Owner, Record, Statistic, type_name
+
+WHO = "USER_ID or USER_PHONE_INNER should be set"
+
+
+def _user(hit: Hit, params: dict[str, Any]) -> int:
+    """USER_ID, else the active user with this inner number."""
+    user_id = php.integer(params.get("USER_ID"))
+    if not user_id:
+        found = hit.portal.user_by_inner(str(params.get("USER_PHONE_INNER") or ""))
+        user_id = found.id if found else 0
+    if not user_id:
+        raise hit.error(WHO)
+    return user_id
+
+
+@method("telephony.externalCall.register", "telephony")
+def register(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    user_id = _user(hit, params)
+    kind = php.integer(params.get("TYPE"))
+    if kind not in (1, 2, 3, 4, 5):
+        raise hit.error("Unknown TYPE")
+    start: float | None = None
+    if params.get("CALL_START_DATE") not in (None, ""):
+        start = clock.parse(params["CALL_START_DATE"])
+        if start is None:
+            raise hit.error("CALL_START_DATE should be in the ISO-8601 format")
+    order = calls.Order(
+        user_id, str(params.get("PHONE_NUMBER") or ""), kind, start, params.get("LINE_NUMBER"),
+        params.get("EXTERNAL_CALL_ID"), php.true(params.get("CRM_CREATE")) or php.true(params.get("CRM")),
+        str(params.get("CRM_SOURCE") or ""), _entity(hit, params),
+        php.true(params["SHOW"]) if params.get("SHOW") is not None else True,
+    )  # fmt: skip
+    try:
+        call = calls.register(hit.portal, hit.app, order)
+    except RestError as error:
+        raise hit.error(error.text) from error
+    return registered(call)
+
+
+def _entity(hit: Hit, params: dict[str, Any]) -> Owner | None:
+    kind, number = str(params.get("CRM_ENTITY_TYPE") or ""), php.integer(params.get("CRM_ENTITY_ID"))
+    if not kind or not number:
+        return None
+    if TYPE_IDS.get(kind) not in (CONTACT, COMPANY, LEAD):
+        hit.portal.violation(hit.method, f"CRM_ENTITY_TYPE should be CONTACT, COMPANY or LEAD, not {kind}")
+        return None
+    if hit.portal.crm.get(TYPE_IDS[kind], number) is None:
+        hit.portal.violation(hit.method, f"there is no {kind} {number}")
+    return TYPE_IDS[kind], number
+
+
+def registered(call: LiveCall) -> dict[str, Any]:
+    """The answer of register."""
+    lead = next((number for kind, number in call.created if kind == LEAD), None)
+    answer: dict[str, Any] = {
+        "CALL_ID": call.call_id,
+        "CRM_CREATED_LEAD": lead,
+        "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": type_name(kind), "ENTITY_ID": key} for kind, key in call.created],
+        "CRM_ENTITY_TYPE": type_name(call.primary[0]) if call.primary else "",
+        "CRM_ENTITY_ID": call.primary[1] if call.primary else None,
+    }
+    if call.lead_error:
+        answer["LEAD_CREATION_ERROR"] = call.lead_error
+    return answer
+
+
+@method("telephony.externalCall.show", "telephony")
+def show(hit: Hit, params: dict[str, Any]) -> bool:
+    call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
+    if call is None:
+        return False
+    calls.show(hit.portal, call, _screens(hit, params, call), "show")
+    return True
+
+
+@method("telephony.externalCall.hide", "telephony")
+def hide(hit: Hit, params: dict[str, Any]) -> bool:
+    call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
+    if call is None:
+        return False
+    calls.hide(hit.portal, call.call_id, _screens(hit, params, call), "hide")
+    return True
+
+
+def _screens(hit: Hit, params: dict[str, Any], call: LiveCall) -> list[int]:
+    given = params.get("USER_ID")
+    users = [call.user_id] if given is None else [php.integer(one) for one in php.items(given)]
+    for user_id in users:
+        if user_id not in hit.portal.users:
+            hit.portal.violation(hit.method, f"there is no user {user_id}")
+    return users
+
+
+@method("telephony.externalCall.finish", "telephony")
+async def finish(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    portal = hit.portal
+    user_id = _user(hit, params)
+    call_id = params.get("CALL_ID")
+    if not isinstance(call_id, str):
+        raise RestError("INVALID_ARGUMENT", "CALL_ID must be a string")
+    call = portal.calls.get(call_id)
+    if call is None:
+        raise hit.error(calls.NOT_FOUND)
+    user = portal.users.get(user_id)
+    if user is None or not user.active:
+        raise hit.error(calls.INACTIVE)
+    await hit.work()  # read above, written below: two finishes at once both succeed
+    duration = php.integer(params.get("DURATION"))
+    code = str(params.get("STATUS_CODE") or "") or ("200" if duration > 0 else "304")
+    row = Statistic(
+        portal.next_id("statistic"), call_id, call.external_id, call.app_id, hit.app.app.name, user_id, call.phone,
+        call.line or f"REST_APP:{call.app_id}", call.type, duration, call.start, portal.now(), code,
+        str(params.get("FAILED_REASON") or ""), float(params.get("COST") or 0), str(params.get("COST_CURRENCY") or ""),
+        php.integer(params.get("VOTE")), php.true(params.get("ADD_TO_CHAT")),
+    )  # fmt: skip
+    problem = calls.finish(portal, call, row)
+    if params.get("RECORD_URL"):
+        from bx24app.sandbox.bitrix import recordings
+
+        await recordings.attach_url(hit, row, str(params["RECORD_URL"]), "")
+    answer = _finished(hit, call, row, problem)
+    ended = ("CALL_ID", "PHONE_NUMBER", "PORTAL_NUMBER", "PORTAL_USER_ID", "CALL_DURATION", "COST", "COST_CURRENCY",
+             "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ACTIVITY_ID")  # fmt: skip
+    data = {key: answer[key] for key in ended}
+    data |= {"CALL_TYPE": row.type, "CALL_START_DATE": clock.iso(row.start)}
+    portal.courier.send("ONVOXIMPLANTCALLEND", data, user_id)
+    return answer
+
+
+def _finished(hit: Hit, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
+    """The answer of finish. CALL_START_DATE really is an empty object; CRM_ACTIVITY_ID false without an activity."""
+    answer: dict[str, Any] = {
+        "CALL_ID": row.call_id,
+        "EXTERNAL_CALL_ID": row.external_id,
+        "PORTAL_USER_ID": row.user_id,
+        "PHONE_NUMBER": row.phone,
+        "PORTAL_NUMBER": row.portal_number,
+        "INCOMING": str(row.type),
+        "CALL_DURATION": row.duration,
+        "CALL_START_DATE": {},
+        "CALL_STATUS": 1 if row.duration > 0 else 0,
+        "CALL_VOTE": row.vote,
+        "COST": row.cost,
+        "COST_CURRENCY": row.cost_currency,
+        "CALL_FAILED_CODE": row.failed_code,
+        "CALL_FAILED_REASON": row.failed_reason,
+        "REST_APP_ID": str(row.app_id),
+        "REST_APP_NAME": row.app_name,
+        "CRM_ACTIVITY_ID": row.activity_id or (None if call.internal else False),
+        "COMMENT": None,
+        "ID": row.id,
+    }
+    if call.primary:
+        answer["CRM_ENTITY_TYPE"] = type_name(call.primary[0])
+        answer["CRM_ENTITY_ID"] = call.primary[1]
+    if problem:
+        answer["ERRORS"] = {"ACTIVITY_CREATION": problem}
+    return answer
+
+
+@method("telephony.externalCall.searchCrmEntities", "telephony")
+def search(hit: Hit, params: dict[str, Any]) -> list[dict[str, Any]]:
+    phone = str(params.get("PHONE_NUMBER") or "")
+    if not phone:
+        raise hit.error("PHONE_NUMBER is empty")
+    return [_client(hit, one) for one in hit.portal.crm.find("PHONE", phone, CONTACT, LEAD, COMPANY)]
+
+
+def _client(hit: Hit, record: Record) -> dict[str, Any]:
+    user = hit.portal.users.get(record.assigned_by_id)
+    owner: dict[str, Any] = {"ID": None, "TIMEMAN_STATUS": None}
+    if user:
+        owner = {
+            "ID": str(user.id),
+            "TIMEMAN_STATUS": user.timeman,
+            "USER_PHONE_INNER": user.uf_phone_inner,
+            "WORK_PHONE": user.work_phone,
+            "PERSONAL_PHONE": user.personal_phone,
+            "PERSONAL_MOBILE": user.personal_mobile,
+        }
+    return {
+        "CRM_ENTITY_TYPE": type_name(record.type_id),
+        "CRM_ENTITY_ID": record.id,
+        "ASSIGNED_BY_ID": record.assigned_by_id,
+        "NAME": record.title,
+        "ASSIGNED_BY": owner,
+    }

@@ -1,0 +1,57 @@
+"""What the card of a CRM record shows: composed from all that is bound to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bx24app.sandbox import clock
+from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TODO_PROVIDER, Activity
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.portal import Portal
+
+
+def of(portal: Portal, type_id: int, number: int) -> list[dict[str, Any]]:
+    """Entries of one record, oldest first: `kind` created, call, todo, activity or comment; `at` in epoch seconds."""
+    record = portal.crm.get(type_id, number)
+    entries: list[dict[str, Any]] = []
+    if record:
+        at = clock.parse(record.fields.get("createdTime")) or 0.0
+        entries.append({
+            "kind": "created", "at": at, "title": record.title, "user_id": record.assigned_by_id,
+            "by_call": record.created_by_call, "source_id": record.source_id,
+        })  # fmt: skip
+    entries += [_activity(portal, portal.activities[key]) for key in portal.of_record.get((type_id, number), [])]
+    entries += [
+        {"kind": "comment", "at": one.created, "id": one.id, "text": one.text, "user_id": one.author_id}
+        for one in portal.comments.values()
+        if one.owner == (type_id, number)
+    ]
+    return sorted(entries, key=lambda entry: float(entry["at"]))
+
+
+def _activity(portal: Portal, activity: Activity) -> dict[str, Any]:
+    kinds = {CALL_PROVIDER: "call", TODO_PROVIDER: "todo"}
+    entry: dict[str, Any] = {
+        "kind": kinds.get(activity.provider_id, "activity"),
+        "at": activity.created,
+        "id": activity.id,
+        "title": activity.subject,
+        "text": activity.description,
+        "user_id": activity.responsible_id,
+        "completed": activity.completed,
+        "deadline": activity.deadline,
+        "missed": activity.missed,
+        "direction": activity.direction,
+        "files": [file_entry(portal, key) for key in activity.files if key in portal.files],
+    }
+    row = portal.by_call.get(activity.origin_id.removeprefix("VI_"))
+    if row:
+        entry |= {"call_id": row.call_id, "duration": row.duration, "code": row.failed_code, "line": row.portal_number}
+    return entry
+
+
+def file_entry(portal: Portal, key: int) -> dict[str, Any]:
+    """A recording: `url` is below the portal's own address."""
+    file = portal.files[key]
+    return {"id": file.id, "name": file.name, "size": file.size, "url": f"/sandbox/files/{file.id}/{file.name}"}

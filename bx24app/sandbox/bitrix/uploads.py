@@ -1,0 +1,109 @@
+"""`/rest/upload.json`: the second step of a recording's upload, a hit of its own.
+
+S: the address is signed over the token of the request that asked for it; asked with a header it carries no `auth`, and the header has
+to be repeated.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from aiohttp import BodyPartReader, web
+
+from bx24app.sandbox.bitrix import php, recordings
+from bx24app.sandbox.bitrix.registry import Hit, RestError
+from bx24app.sandbox.bitrix.state import DriveFile, LogEntry
+from bx24app.sandbox.bitrix.switches import AFTER, BEFORE
+
+if TYPE_CHECKING:
+    from bx24app.sandbox.bitrix.portal import Portal
+
+FIELD = "file"
+
+
+def _sign(portal: Portal, text: str, access: str) -> str:
+    return hmac.new(portal.secret.encode(), f"{text}|{access}".encode(), hashlib.sha256).hexdigest()
+
+
+def address(hit: Hit, call_id: str) -> dict[str, str]:
+    """The answer to attachRecord with a file name only."""
+    text = base64.b64encode(f"_={secrets.token_hex(8)}&callId={call_id}".encode()).decode()
+    token = quote(f"telephony|{text}|{_sign(hit.portal, text, hit.token.access)}", safe="")
+    auth = f"auth={hit.token.access}&" if hit.auth_in_url else ""
+    return {"uploadUrl": f"{hit.base}/rest/upload.json?{auth}token={token}", "fieldName": FIELD}
+
+
+async def receive(portal: Portal, request: web.Request) -> web.StreamResponse:
+    """Takes the file. The answer has no `time`."""
+    from bx24app.sandbox.bitrix import faults, rest
+
+    given = php.parse(request.query_string)
+    header = request.headers.get("Authorization", "")
+    access = header[7:].strip() if header[:7].lower() == "bearer " else str(given.get("auth") or "")
+    entry = LogEntry(portal.now(), "upload", {}, "", 0)
+    portal.hits += 1
+    portal.request_log.append(entry)
+    fault = portal.switches.take(BEFORE, ["upload"])
+    if fault:
+        entry.error = fault.kind
+        return await faults.spoil(request, fault)
+    try:
+        portal.limits.take(request.remote or "", portal.now())
+        asked = rest.Asked("upload", {}, access, True)
+        hit = rest.authorise(portal, asked, secure=request.secure)
+        entry.app, entry.user_id = hit.token.client_id, hit.user.id
+        call_id = _call(portal, str(given.get("token") or ""), access)
+        hit.busy_until = portal.latencies.get("upload", portal.latency)
+        await hit.work()
+        body: dict[str, Any] = {"result": {"FILE_ID": (await _take(portal, request, call_id)).id}}
+        entry.status, entry.params = 200, {"callId": call_id}
+    except RestError as error:
+        body, entry.status, entry.error = error.body(), error.status, error.code
+    portal.tell("request", method="upload", status=entry.status, error=entry.error)
+    fault = portal.switches.take(AFTER, ["upload"])
+    if fault:
+        return await faults.spoil(request, fault)
+    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=rest.CORS)
+
+
+def _call(portal: Portal, token: str, access: str) -> str:
+    """The call that a signed token is for.
+
+    Raises:
+        RestError: ACCESS_DENIED, wrong signature.
+    """
+    scope, _, rest = token.partition("|")
+    text, _, signature = rest.partition("|")
+    if scope != "telephony" or not hmac.compare_digest(signature, _sign(portal, text, access)):
+        raise RestError("ACCESS_DENIED", "Link check failed", 403)
+    return str(php.parse(base64.b64decode(text).decode())["callId"])
+
+
+async def _take(portal: Portal, request: web.Request, call_id: str) -> DriveFile:
+    if not request.content_type.startswith("multipart/"):
+        raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader) and part.name == FIELD and part.filename:
+            if recordings.extension(part.filename) not in ("wav", "mp3"):
+                raise RestError("ERROR_CORE", recordings.EXTENSION)
+            row = recordings.finished(portal, call_id)
+            content, size, digest = await _content(part, portal.keep_bytes)
+            return recordings.keep(portal, row, part.filename, content, size, digest, "upload")
+    raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
+
+
+async def _content(part: BodyPartReader, limit: int) -> tuple[bytes, int, str]:
+    """Bytes (none when larger than `limit`), size and SHA-256, read in pieces."""
+    hashed, kept, size = hashlib.sha256(), bytearray(), 0
+    while chunk := await part.read_chunk(1 << 18):
+        hashed.update(chunk)
+        size += len(chunk)
+        if size <= limit:
+            kept += chunk
+    return bytes(kept) if size <= limit else b"", size, hashed.hexdigest()

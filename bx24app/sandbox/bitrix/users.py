@@ -1,0 +1,138 @@
+"""Who works here: profile, user.*, department.get, timeman.status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bx24app.sandbox.bitrix import filters, php
+from bx24app.sandbox.bitrix.registry import Hit, Page, RestError, method, upper
+from bx24app.sandbox.bitrix.state import User
+from bx24app.sandbox.clock import iso
+
+ANY_USER = "user|user_basic|user_brief"
+
+
+@method("profile", "")
+def profile(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    user = hit.user
+    return {
+        "ID": str(user.id),
+        "ADMIN": user.admin,
+        "NAME": user.name,
+        "LAST_NAME": user.last_name,
+        "PERSONAL_GENDER": "",
+        "TIME_ZONE": "",
+    }
+
+
+@method("user.admin", "")
+def admin(hit: Hit, params: dict[str, Any]) -> bool:
+    return hit.user.admin
+
+
+def row(hit: Hit, user: User) -> dict[str, Any]:
+    """As user.get shows somebody: phones and e-mail only with user_basic or user."""
+    base: dict[str, Any] = {
+        "ID": str(user.id),
+        "ACTIVE": user.active,
+        "NAME": user.name,
+        "LAST_NAME": user.last_name,
+        "SECOND_NAME": "",
+        "UF_PHONE_INNER": user.uf_phone_inner or None,
+        "UF_DEPARTMENT": user.departments,
+        "USER_TYPE": "employee",
+        "IS_ONLINE": "Y" if user.active else "N",
+        "WORK_POSITION": user.work_position,
+    }
+    if {"user", "user_basic"} & set(hit.app.scopes):
+        base |= {
+            "EMAIL": user.email,
+            "WORK_PHONE": user.work_phone,
+            "PERSONAL_PHONE": user.personal_phone,
+            "PERSONAL_MOBILE": user.personal_mobile,
+            "LAST_LOGIN": iso(hit.portal.now()),
+            "DATE_REGISTER": {},
+        }
+    return base
+
+
+@method("user.current", ANY_USER)
+def current(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    return row(hit, hit.user)
+
+
+@method("user.get", ANY_USER, upper=True)
+def get(hit: Hit, params: dict[str, Any]) -> Page:
+    given = upper(params)
+    wanted = given.get("FILTER")
+    wanted = upper(wanted) if isinstance(wanted, dict) else {}
+    if "ID" in given:
+        wanted["ID"] = given["ID"]
+    clean: dict[str, Any] = {}
+    for key, value in wanted.items():
+        name = filters.split(key)[1]
+        if name in ("USER_TYPE", "IS_ONLINE", "NAME_SEARCH", "FIND") or name in _SHOWN:
+            clean[key] = value
+        else:
+            hit.portal.violation("user.get", f"unknown key in FILTER: {key}")
+    rows = [row(hit, user) for user in hit.portal.users.values() if _fits(hit, user, clean)]
+    sort = given.get("SORT")
+    if isinstance(sort, str) and sort:
+        rows = filters.sort(rows, {sort.upper(): str(given.get("ORDER") or "ASC")})
+    return filters.page(rows, given.get("START"))
+
+
+_SHOWN = frozenset(
+    {"ID", "ACTIVE", "NAME", "LAST_NAME", "EMAIL", "WORK_PHONE", "PERSONAL_PHONE", "PERSONAL_MOBILE", "UF_PHONE_INNER",
+     "UF_DEPARTMENT", "WORK_POSITION"}
+)  # fmt: skip
+
+
+def _fits(hit: Hit, user: User, wanted: dict[str, Any]) -> bool:
+    shown = row(hit, user)
+    rest = dict(wanted)
+    if "ACTIVE" in rest:
+        # true, 1, Y: only active ones; false, 0, N: only dismissed ones.
+        value = rest.pop("ACTIVE")
+        if (php.true(value) and value not in ("N", "false")) is not user.active:
+            return False
+    search = rest.pop("NAME_SEARCH", rest.pop("FIND", None))
+    if search and str(search).lower() not in f"{user.name} {user.last_name}".lower():
+        return False
+    return filters.matches(shown, rest)
+
+
+@method("user.search", ANY_USER, upper=True)
+def search(hit: Hit, params: dict[str, Any]) -> Page:
+    return get(hit, params)
+
+
+@method("department.get", "department", upper=True)
+def departments(hit: Hit, params: dict[str, Any]) -> Page:
+    given = upper(params)
+    wanted: dict[str, Any] = {key: given[key] for key in ("ID", "NAME", "PARENT", "UF_HEAD") if key in given}
+    rows = [one for one in hit.portal.departments if filters.matches(one, wanted)]
+    return filters.page(rows, given.get("START"))
+
+
+@method("timeman.status", "timeman", upper=True)
+def timeman(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    user_id = php.integer(upper(params).get("USER_ID")) or hit.user.id
+    user = hit.portal.users.get(user_id)
+    if user is None:
+        raise RestError("ERROR_ARGUMENT", "User not found", 400, argument="USER_ID")
+    return {
+        "STATUS": user.timeman,
+        "TIME_START": iso(hit.portal.now()),
+        "TIME_FINISH": None,
+        "DURATION": "00:00:00",
+        "TIME_LEAKS": "00:00:00",
+        "ACTIVE": user.timeman == "OPENED",
+        "IP_OPEN": "",
+        "IP_CLOSE": "",
+        "LAT_OPEN": 0,
+        "LON_OPEN": 0,
+        "LAT_CLOSE": 0,
+        "LON_CLOSE": 0,
+        "TZ_OFFSET": 10800,
+    }

@@ -1,0 +1,47 @@
+"""A clock that tests can set forward, so that nothing has to sleep."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+ZONE = timezone(timedelta(hours=3))
+"""The portal server's zone: a time without an offset is read in it."""
+
+
+class Clock:
+    """Real time plus what `advance` added."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time() + self.offset
+
+    def advance(self, seconds: float) -> None:
+        """Sets the clock forward."""
+        self.offset += seconds
+
+    def iso(self, at: float | None = None) -> str:
+        """ISO 8601 with the portal's offset, whole seconds."""
+        second = int(self.now() if at is None else at)
+        if second != self._second:
+            self._second, self._text = second, iso(second)
+        return self._text
+
+
+def iso(at: float) -> str:
+    """ISO 8601 with the portal's offset, whole seconds."""
+    return datetime.fromtimestamp(int(at), ZONE).isoformat()
+
+
+def parse(text: object) -> float | None:
+    """A time as REST takes it: ISO 8601; without an offset in the portal's zone. None: not a time."""
+    try:
+        at = datetime.fromisoformat(str(text).strip())
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=ZONE)).timestamp()

@@ -1,0 +1,230 @@
+"""The sandbox's sites on one asyncio loop: an OAuth server, portals, and what others add (the PBX, pages)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from bx24app.sandbox import tls as tls_files
+from bx24app.sandbox.bitrix import site
+from bx24app.sandbox.bitrix.oauth import OAuthServer
+from bx24app.sandbox.bitrix.portal import Portal
+from bx24app.sandbox.bitrix.state import Application
+from bx24app.sandbox.clock import Clock
+
+Extend = Callable[[Portal, web.Application], None]
+_SHUTDOWN_SECONDS = 1.0
+
+
+class Sandbox:
+    """A Bitrix24 cloud on this machine. As a context manager it runs in a daemon thread.
+
+    Attributes:
+        oauth: the OAuth server (`.url`).
+        portals, portal: all portals, and the first; each has its own port and so its own HOST.
+        clock: set it forward with `clock.advance` instead of sleeping.
+        ca_path: the certificate authority to trust (with `tls`).
+        extend: called as `(portal, site)` before a portal starts, so that others add routes (pages).
+        on_start: coroutine functions to run in the loop once all sites listen; `on_stop` before they close.
+    """
+
+    def __init__(
+        self, portals: int = 1, host: str = "127.0.0.1", oauth_port: int = 0, portal_port: int = 0, tls: bool = False
+    ) -> None:
+        self.host = host
+        self.clock = Clock()
+        self.oauth = OAuthServer(self.clock)
+        self.extend: list[Extend] = []
+        self.on_start: list[Callable[[], Any]] = []
+        self.on_stop: list[Callable[[], Any]] = []
+        self.ca_path: Path | None = None
+        self._ports = (oauth_port, portal_port)
+        self._context: ssl.SSLContext | None = None
+        self._folder: Path | None = None
+        if tls:
+            self._folder = Path(tempfile.mkdtemp(prefix="sandbox-tls-"))
+            self.ca_path, self._context = tls_files.make(self._folder)
+        self.portals = [Portal(number + 1, self.oauth, self.clock) for number in range(portals)]
+        self.oauth.portals = self.portals
+        self._extra: list[tuple[str, web.Application, int]] = []
+        self.sites: dict[str, str] = {}
+        self._runners: list[web.AppRunner] = []
+        self._of_portal: dict[int, web.AppRunner] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def portal(self) -> Portal:
+        return self.portals[0]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop in which everything lives.
+
+        Raises:
+            RuntimeError: the sandbox does not run.
+        """
+        if self._loop is None:
+            raise RuntimeError("the sandbox does not run")
+        return self._loop
+
+    def register_application(
+        self, client_id: str, client_secret: str, handler_url: str, install_url: str = "", **fields: Any
+    ) -> Application:
+        """See `OAuthServer.register_application`."""
+        return self.oauth.register_application(client_id, client_secret, handler_url, install_url, **fields)
+
+    # --- running -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Runs the loop in a daemon thread; returns when all sites listen."""
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="sandbox", daemon=True)
+        self._thread.start()
+        ready.result(60)
+        return self
+
+    async def serve(self) -> None:
+        """Runs in the foreground until `stop` or cancellation."""
+        await self._main(Future())
+
+    async def _main(self, ready: Future[None]) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            try:
+                await self._open()
+            except BaseException as error:
+                ready.set_exception(error)
+                raise
+            ready.set_result(None)
+            await self._over.wait()
+        finally:
+            await self._close()
+
+    async def _open(self) -> None:
+        oauth_port, portal_port = self._ports
+        hosts = await self._listen(self.oauth.web_app(), oauth_port)
+        self.oauth.host, self.oauth.tls_host = hosts
+        for number, portal in enumerate(self.portals):
+            await self._open_portal(portal, portal_port + number if portal_port else 0)
+        for name, app, port in self._extra:
+            await self._add(name, app, port)
+        for work in self.on_start:
+            await _result(work())
+
+    async def _open_portal(self, portal: Portal, port: int) -> None:
+        app = site.make(portal)
+        for extend in self.extend:
+            extend(portal, app)
+        portal.host, portal.tls_host = await self._listen(app, port)
+        self._of_portal[portal.number] = self._runners[-1]
+
+    async def _listen(self, app: web.Application, port: int) -> tuple[str, str]:
+        """Starts an app on a port of its own (and, with TLS, on a second one). Returns both hosts."""
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True)
+        await runner.setup()
+        self._runners.append(runner)
+        plain = await self._site(runner, port, None)
+        secure = await self._site(runner, 0, self._context) if self._context else ""
+        return plain, secure
+
+    async def _site(self, runner: web.AppRunner, port: int, context: ssl.SSLContext | None) -> str:
+        listening = socket.create_server((self.host, port), backlog=1024)
+        await web.SockSite(runner, listening, ssl_context=context, backlog=1024).start()
+        return f"{self.host}:{listening.getsockname()[1]}"
+
+    async def _close(self) -> None:
+        for work in self.on_stop:
+            await _result(work())
+        for portal in self.portals:
+            await portal.courier.close()
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        self._runners.clear()
+        self._loop = None
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Ends everything; waits for the thread."""
+        if self._loop is not None and self._over is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- from outside the loop -----------------------------------------------------------------------------------------
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Runs a function (or coroutine function) inside the loop's thread and returns its result."""
+
+        async def run() -> Any:
+            return await _result(function(*args, **kwargs))
+
+        if self._thread is threading.current_thread():
+            raise RuntimeError("already inside the sandbox's loop")
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
+
+    def add_site(self, name: str, app: web.Application, port: int = 0) -> str:
+        """Adds a site of somebody else (the PBX). Before the start its address stands in `sites[name]` once all listen.
+
+        Returns:
+            The address, or "" when the sandbox does not run yet.
+        """
+        if self._loop is None:
+            self._extra.append((name, app, port))
+            return ""
+        return str(self.call(self._add, name, app, port))
+
+    async def add_site_async(self, name: str, app: web.Application, port: int = 0) -> str:
+        """`add_site` for code inside the loop."""
+        return await self._add(name, app, port)
+
+    async def _add(self, name: str, app: web.Application, port: int) -> str:
+        host, _ = await self._listen(app, port)
+        self.sites[name] = f"http://{host}"
+        return self.sites[name]
+
+    def add_portal(self) -> Portal:
+        """A further portal, at once in a running sandbox."""
+        portal = Portal(len(self.portals) + 1, self.oauth, self.clock)
+        self.portals.append(portal)
+        if self._loop is not None:
+            self.call(self._open_portal, portal, 0)
+        return portal
+
+    def move_portal(self, portal: Portal) -> str:
+        """Gives a portal a new domain: its old address answers 302 to the new one. Returns the new HOST."""
+        return str(self.call(self._move, portal))
+
+    async def _move(self, portal: Portal) -> str:
+        runner = self._of_portal[portal.number]
+        for host in (portal.host, portal.tls_host):
+            if host:
+                portal.retired.add(int(host.rpartition(":")[2]))
+        portal.host = await self._site(runner, 0, None)
+        portal.tls_host = await self._site(runner, 0, self._context) if self._context else ""
+        return portal.domain
+
+
+async def _result(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
