@@ -24,6 +24,10 @@ from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_SPECIAL: Final = tuple(
+    ipaddress.ip_network(network) for network in ("192.0.0.0/24", "100.64.0.0/10", "192.88.99.0/24", "64:ff9b:1::/48")
+)
+"""Special-purpose networks (IANA's registries) that not every Python counts as such."""
 
 
 class NotAdmitted(NeedsAdmin):
@@ -95,6 +99,8 @@ class Addresses:
             return True
         if ip.is_loopback:
             return self.loopback
+        if any(ip in network for network in _SPECIAL if network.version == ip.version):
+            return False
         return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
