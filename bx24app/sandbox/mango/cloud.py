@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp import web
 from bx24app.sandbox.live import Live
 from bx24app.sandbox.mango import recordings, rest
 from bx24app.sandbox.mango.board import Board, Played
+from bx24app.sandbox.mango.control import control
 from bx24app.sandbox.mango.handlers import HANDLERS
 from bx24app.sandbox.mango.hooks import Sent
 from bx24app.sandbox.mango.ids import Ids
@@ -22,6 +24,7 @@ from bx24app.sandbox.mango.rest import RestFault
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.recordings import Ticket
     from bx24app.sandbox.mango.statistics import Job
+    from bx24app.sandbox.server import Sandbox
 
 _T = TypeVar("_T")
 LOG_LENGTH = 3000
@@ -108,6 +111,30 @@ class MangoCloud:
         """Waits until no notification is on its way."""
         for board in self.boards.values():
             await board.sender.settled()
+
+    def attach(
+        self,
+        sandbox: Sandbox,
+        *,
+        port: int = 0,
+        files_port: int = 0,
+        extend: Callable[[web.Application], None] | None = None,
+    ) -> None:
+        """Gives the cloud its two sites in a sandbox, `mango` and `mango-files`, running or not.
+
+        Args:
+            extend: adds more routes to the REST site (the pages); default: the control API.
+        """
+        app = self.api_app()
+        (extend or functools.partial(control, self))(app)
+        self.files_url = sandbox.add_site("mango-files", self.files_app(), files_port)
+        self.url = sandbox.add_site("mango", app, port)
+
+        def addresses() -> None:
+            self.url, self.files_url = sandbox.sites["mango"], sandbox.sites["mango-files"]
+
+        if not self.url:
+            sandbox.on_start.insert(0, addresses)
 
     def api_app(self) -> web.Application:
         """The REST host as an aiohttp app; pages and the control API are added by others."""

@@ -1,0 +1,304 @@
+"""The portal's pages: start, CRM, telephony, the application's frame, and the sandbox's own switches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from bx24app.sandbox.bitrix.portal import Portal
+from bx24app.sandbox.bitrix.state import COMPANY, DEAL, TYPE_NAMES, LogEntry, User
+from bx24app.sandbox.bitrix.switches import KINDS as FAULTS
+from bx24app.sandbox.live import Live
+from bx24app.sandbox.pages import actions, frames, views
+from bx24app.sandbox.pages.rendering import environment, page, static
+
+COOKIE = "sandbox_user"
+LICENSES = ("ru_basic", "ru_std", "ru_pro100", "ru_ent250", "selfhosted")
+SHOWN = 80
+_MENU = (("lead", "Leads", "lead"), ("deal", "Deals", "deal"), ("contact", "Contacts", "contact"))
+Handler = Callable[[web.Request, User], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Neighbours:
+    """Addresses of the other sites, for links."""
+
+    pbx_url: str = ""
+
+
+class PortalPages:
+    """The pages of one portal. `name` is what stands at the top left."""
+
+    def __init__(self, portal: Portal, neighbours: Neighbours, name: str = "Romashka") -> None:
+        self.portal = portal
+        self.neighbours = neighbours
+        self.name = name
+        self.live = Live()
+        self.env = environment()
+        portal.changed.append(self.live.changed)
+
+    def add(self, app: web.Application) -> None:
+        """Adds the pages to the app of the portal's site."""
+        router = app.router
+        app.on_shutdown.append(self.live.close)
+        for path, handler in (
+            ("/", self.home),
+            ("/marketplace/app/{client_id}/", self.application),
+            ("/crm/type/{type}/list/", self.records),
+            ("/crm/type/{type}/list/category/0/", self.records),
+            ("/crm/{kind:lead|deal|contact|company}/list/", self.records),
+            ("/crm/type/{type}/details/{id}/", self.details),
+            ("/crm/{kind:lead|deal|contact|company}/details/{id}/", self.details),
+            ("/company/personal/user/{id}/", self.home),
+            ("/telephony/", self.telephony),
+            ("/admin/", self.admin),
+            ("/sandbox/cards", self.cards),
+            ("/sandbox/pickable", self.pickable),
+        ):
+            router.add_get(path, self._seen(handler))
+        router.add_get("/sandbox/live", self.live.stream)
+        router.add_post("/sandbox/frame", self._seen(self.frame))
+        router.add_post("/sandbox/auth", self._seen(self.auth))
+        router.add_post("/sandbox/whoami", self.whoami)
+        router.add_post("/sandbox/do/{name}", self._seen(self.do))
+        static(app)
+
+    # --- who looks
+
+    def _seen(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def wrapped(request: web.Request) -> web.StreamResponse:
+            here = self.portal.domain
+            if request.method == "GET" and here and request.host != here and "IFRAME" not in request.query:
+                raise web.HTTPFound(f"{self.portal.url}{request.rel_url}")
+            return await handler(request, self.me(request))
+
+        return wrapped
+
+    def me(self, request: web.Request) -> User:
+        """Whose screen this is: the cookie's user, else the first administrator."""
+        chosen = request.cookies.get(COOKIE, "")
+        user = self.portal.users.get(int(chosen)) if chosen.isdigit() else None
+        if user and user.active:
+            return user
+        return self.portal.users[views.people(self.portal)[0]["id"]]
+
+    async def whoami(self, request: web.Request) -> web.Response:
+        """Another person sits down at the screen."""
+        body = await _json(request)
+        response = web.json_response({})
+        response.set_cookie(COOKIE, str(int(body["id"])), samesite="Lax")
+        return response
+
+    def show(
+        self, request: web.Request, me: User, template: str, title: str, section: str, **values: Any
+    ) -> web.Response:
+        """A page inside the portal's frame of header and menu."""
+        portal = self.portal
+        spas = tuple((f"type/{one.entity_type_id}", one.title, "item") for one in portal.types)
+        common = {
+            "portal_name": self.name, "title": title, "section": section, "me": views.person(me),
+            "people": views.people(portal), "notices": views.notices(portal, me.id), "apps": frames.available(portal),
+            "links": {"pbx": self.neighbours.pbx_url}, "inner": request.query.get("IFRAME") == "Y",
+            "crm_menu": (_MENU if portal.crm_mode == 1 else _MENU[1:]) + spas, "client_id": "",
+        }  # fmt: skip
+        return page(template, self.env, **{**common, **values})
+
+    # --- pages
+
+    async def home(self, request: web.Request, me: User) -> web.Response:
+        portal = self.portal
+        calls = [views.call(portal, row) for row in list(portal.statistics.values())[:-9:-1]]
+        return self.show(request, me, "home.html", "Start", "home", steps=self._steps(), calls=calls)
+
+    def _steps(self) -> list[dict[str, Any]]:
+        portal = self.portal
+        app = next(iter(frames.available(portal)), None)
+        installed, lines = bool(app and app["installed"]), bool(portal.lines or portal.statistics)
+        frame = f"/marketplace/app/{app['client_id']}/" if app else "/"
+        pbx = self.neighbours.pbx_url or "/"
+        made = [
+            ("Install the application", "Open it as an administrator; it settles in by itself.", frame, "Open", installed),
+            (
+                "Connect a PBX", "Copy key and salt of the sandbox PBX into the application, and the hook address back.",
+                pbx, "PBX: key and salt", lines,
+            ),
+            ("Let the phone ring", "Press “Incoming call” at the PBX and come back: the call card opens here.", pbx, "Make a call", bool(portal.statistics)),
+            ("Hear the recording", "The lead or contact that the call made has it in its timeline.", "/telephony/", "Calls", bool(portal.files)),
+        ]  # fmt: skip
+        first = next((number for number, one in enumerate(made) if not one[4]), -1)
+        return [
+            {"title": title, "text": text, "url": url, "button": button, "done": done, "next": number == first}
+            for number, (title, text, url, button, done) in enumerate(made)
+        ]
+
+    async def application(self, request: web.Request, me: User) -> web.Response:
+        client_id = request.match_info["client_id"]
+        app = next((one for one in frames.available(self.portal) if one["client_id"] == client_id), None)
+        if app is None:
+            raise web.HTTPNotFound(text="no such application")
+        options = {
+            key[7:-1]: value for key, value in request.query.items() if key.startswith("params[") and key.endswith("]")
+        }
+        return self.show(
+            request,
+            me,
+            "app.html",
+            app["name"],
+            "app",
+            app=app,
+            client_id=client_id,
+            placement="DEFAULT",
+            options=options,
+        )
+
+    def _kind(self, request: web.Request) -> tuple[int, str]:
+        if "type" in request.match_info:
+            return int(request.match_info["type"]), f"type/{request.match_info['type']}"
+        return views.KINDS[request.match_info["kind"]], request.match_info["kind"]
+
+    async def records(self, request: web.Request, me: User) -> web.Response:
+        portal, (type_id, kind) = self.portal, self._kind(request)
+        found = sorted(portal.crm.records[type_id].values(), key=lambda one: -one.id)
+        title = next(
+            (one.title for one in portal.types if one.entity_type_id == type_id), f"{views.WORDS.get(type_id, '')}s"
+        )
+        values: dict[str, Any] = {"kind": kind, "rows": [views.record(portal, one) for one in found[:SHOWN]]}
+        if type_id == DEAL:
+            category = int(request.query.get("category", "0"))
+            mine = [one for one in found if one.category_id == category]
+            values |= {"columns": self._columns(type_id, category, mine), "category": category, "pipelines": [
+                {"id": one.id, "name": one.name, "count": sum(deal.category_id == one.id for deal in found)}
+                for one in portal.categories if one.type_id == DEAL
+            ]}  # fmt: skip
+        return self.show(request, me, "list.html", title, kind, **values)
+
+    def _columns(self, type_id: int, category: int, found: list[Any]) -> list[dict[str, Any]]:
+        rows = [(one.stage_id, views.record(self.portal, one)) for one in found[:SHOWN]]
+        return [
+            {**stage, "rows": [row for stage_id, row in rows if stage_id == stage["id"]]}
+            for stage in views.stages(self.portal, type_id, category)
+        ]
+
+    async def details(self, request: web.Request, me: User) -> web.Response:
+        portal, (type_id, kind) = self.portal, self._kind(request)
+        record = portal.crm.get(type_id, int(request.match_info["id"]))
+        if record is None:
+            raise web.HTTPNotFound(text="no such record")
+        planned, past = views.timeline(portal, record)
+        code = f"CRM_{TYPE_NAMES.get(type_id, f'DYNAMIC_{type_id}')}_DETAIL_TAB"
+        return self.show(
+            request, me, "details.html", record.title, kind, one={**views.record(portal, record), "more": views.more(record)},
+            kind_word=views.WORDS.get(type_id, "Item"), stages=views.steps(portal, record) if type_id not in (3, COMPANY) else [],
+            linked=views.linked(portal, record), planned=planned, past=past,
+            tabs=frames.tabs(portal, code, {"ID": str(record.id)}),
+        )  # fmt: skip
+
+    async def telephony(self, request: web.Request, me: User) -> web.Response:
+        portal = self.portal
+        calls = [views.call(portal, row) for row in list(portal.statistics.values())[: -SHOWN - 1 : -1]]
+        return self.show(
+            request, me, "telephony.html", "Telephony", "telephony", calls=calls, lines=list(portal.lines.values()),
+            outgoing_line=portal.outgoing_line,
+        )  # fmt: skip
+
+    async def admin(self, request: web.Request, me: User) -> web.Response:
+        portal = self.portal
+        log = list(portal.request_log)
+        events = list(portal.courier.posts)
+        return self.show(
+            request, me, "admin.html", "Sandbox", "admin", member_id=portal.member_id, crm_mode=portal.crm_mode,
+            license=portal.license, licenses=LICENSES, lang=portal.lang, latency=portal.latency, kinds=sorted(FAULTS),
+            faults=portal.switches.faults, everybody=[views.person(user) for user in portal.users.values()],
+            violations=portal.violations[-SHOWN:], hits=portal.hits,
+            requests=[_logged(portal, entry) for entry in log[: -SHOWN - 1 : -1]],
+            events=[
+                {"key": f"{len(events) - number}-{one.status}{bool(one.error)}", "at": one.at, "event": one.event, "url": one.url, "status": one.status,
+                 "error": one.error, "data": json.dumps(one.data, ensure_ascii=False, indent=1)}
+                for number, one in enumerate(events[: -SHOWN - 1 : -1])
+            ],
+        )  # fmt: skip
+
+    # --- what the pages' scripts ask for
+
+    async def cards(self, _request: web.Request, me: User) -> web.Response:
+        """The call cards on this person's screen."""
+        return web.json_response([self._card(card) for card in self.portal.cards[me.id].values()])
+
+    def _card(self, card: Any) -> dict[str, Any]:
+        portal = self.portal
+        call = portal.calls.get(card.call_id)
+        entity = (call.primary if call else None) or card.entity
+        line = next((one.name for one in portal.lines.values() if one.number == card.line), "") or card.line
+        options = {
+            "CALL_ID": card.call_id, "PHONE_NUMBER": card.phone, "LINE_NUMBER": card.line, "LINE_NAME": line,
+            "CRM_ENTITY_TYPE": TYPE_NAMES.get(entity[0], "") if entity else "", "CRM_ENTITY_ID": entity[1] if entity else 0,
+            "CRM_BINDINGS": [], "CRM_ACTIVITY_ID": "undefined", "CALL_DIRECTION": "outgoing" if card.type == 1 else "incoming",
+            "CALL_STATE": "connected", "CALL_LIST_MODE": False,
+        }  # fmt: skip
+        return {
+            "call_id": card.call_id, "phone": card.phone, "incoming": card.type != 1, "callback": card.type == 4, "line": line,
+            "opened": card.opened, "client": views.client_of(portal, entity), "options": options,
+            "created": bool(call and call.created), "tabs": frames.tabs(portal, "CALL_CARD", options),
+        }  # fmt: skip
+
+    async def pickable(self, _request: web.Request, _me: User) -> web.Response:
+        return web.json_response(frames.pickable(self.portal))
+
+    async def frame(self, request: web.Request, me: User) -> web.Response:
+        """Opens an application: every time anew, with new tokens."""
+        body = await _json(request)
+        options = body.get("options") if isinstance(body.get("options"), dict) else {}
+        try:
+            made = frames.opened(
+                self.portal, me, str(body["client_id"]), str(body.get("placement") or "DEFAULT"), options or {}
+            )
+        except frames.FrameError as error:
+            raise web.HTTPForbidden(text=str(error)) from error
+        return web.json_response(made)
+
+    async def auth(self, request: web.Request, me: User) -> web.Response:
+        """`refreshAuth`."""
+        try:
+            return web.json_response(frames.fresh_auth(self.portal, me, str((await _json(request))["client_id"])))
+        except frames.FrameError as error:
+            raise web.HTTPForbidden(text=str(error)) from error
+
+    async def do(self, request: web.Request, me: User) -> web.Response:
+        """What somebody does on a page."""
+        body = await _json(request)
+        try:
+            done = actions.perform(self.portal, me, request.match_info["name"], body)
+        except actions.ActionError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self.live.changed()
+        return web.json_response(done)
+
+
+def _logged(portal: Portal, entry: LogEntry) -> dict[str, Any]:
+    """A request as the log shows it, tokens masked."""
+    shown = {key: "***" if key.lower() in ("auth", "access_token") else value for key, value in entry.params.items()}
+    user = portal.users.get(entry.user_id)
+    commands = [
+        f"{error or 'ok'}  {name}  {json.dumps(params, ensure_ascii=False)}" for name, params, error in entry.commands
+    ]
+    return {
+        "key": f"{entry.at:.6f}{entry.method}", "at": entry.at, "method": entry.method, "status": entry.status,
+        "error": entry.error, "seconds": entry.seconds, "user": user.full_name if user else "", "commands": commands,
+        "params": json.dumps(shown if not commands else {"halt": shown.get("halt")}, ensure_ascii=False, indent=1),
+    }  # fmt: skip
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="application/json expected")
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise web.HTTPBadRequest(text="not JSON") from error
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="an object is expected")
+    return body

@@ -1,0 +1,218 @@
+"""What the portal's pages show, as plain maps made from the portal's state."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from bx24app.sandbox.bitrix.portal import Portal
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, Owner, Record, Statistic, User
+from bx24app.sandbox.bitrix.timeline import file_entry
+
+KINDS = {"lead": LEAD, "deal": DEAL, "contact": CONTACT, "company": COMPANY}
+WORDS = {LEAD: "Lead", DEAL: "Deal", CONTACT: "Contact", COMPANY: "Company"}
+_CODES = {
+    "304": ("missed", "bad"), "603": ("declined", "bad"), "603-S": ("cancelled", "warn"), "486": ("busy", "warn"),
+    "404": ("no such number", "warn"), "480": ("unavailable", "warn"), "402": ("not paid", "bad"), "403": ("forbidden", "bad"),
+}  # fmt: skip
+
+
+def kind_of(type_id: int) -> str:
+    """`lead` …, or `type/1038` for a smart process: the part of an address."""
+    return next((name for name, number in KINDS.items() if number == type_id), f"type/{type_id}")
+
+
+def url_of(owner: Owner) -> str:
+    """The address of a record's card, as `openPath` takes it."""
+    return f"/crm/{kind_of(owner[0])}/details/{owner[1]}/"
+
+
+def person(user: User | None, user_id: int = 0) -> dict[str, Any]:
+    """Somebody on a page."""
+    if user is None:
+        return {"id": user_id, "name": f"user {user_id}", "initials": "?", "admin": False, "inner": "", "position": ""}
+    initials = "".join(part[:1] for part in (user.name, user.last_name)) or "?"
+    return {
+        "id": user.id, "name": user.full_name, "initials": initials, "admin": user.admin, "active": user.active,
+        "inner": user.uf_phone_inner, "position": user.work_position,
+    }  # fmt: skip
+
+
+def people(portal: Portal) -> list[dict[str, Any]]:
+    """Everybody who works here, administrators first."""
+    found = [person(user) for user in portal.users.values() if user.active]
+    return sorted(found, key=lambda one: (not one["admin"], one["inner"] or "~", one["name"]))
+
+
+def stages(portal: Portal, type_id: int, category_id: int) -> list[dict[str, Any]]:
+    """The stages of leads, of a pipeline, of a smart process, in their order."""
+    if type_id == LEAD:
+        entity = "STATUS"
+    elif type_id == DEAL:
+        entity = f"DEAL_STAGE_{category_id}" if category_id else "DEAL_STAGE"
+    else:
+        entity = f"DYNAMIC_{type_id}_STAGE_{category_id}"
+    found = sorted((one for one in portal.statuses if one.entity_id == entity), key=lambda one: one.sort)
+    return [{"id": one.status_id, "name": one.name, "semantics": one.semantics or ""} for one in found]
+
+
+def stage_of(portal: Portal, record: Record) -> dict[str, Any]:
+    """The stage that a record is in."""
+    for one in stages(portal, record.type_id, record.category_id):
+        if one["id"] == record.stage_id:
+            return one
+    return {"id": record.stage_id, "name": record.stage_id, "semantics": ""}
+
+
+def record(portal: Portal, one: Record) -> dict[str, Any]:
+    """A row or tile."""
+    user = person(portal.users.get(one.assigned_by_id), one.assigned_by_id)
+    sources = {status.status_id: status.name for status in portal.statuses if status.entity_id == "SOURCE"}
+    client = next((portal.contacts[key].title for key in one.contact_ids if key in portal.contacts), "")
+    created = str(one.fields.get("createdTime") or "")
+    return {
+        "id": one.id, "title": one.title, "url": url_of(one.key), "owner": f"{one.type_id}:{one.id}",
+        "stage": stage_of(portal, one) if one.stage_id else None, "phones": one.phones, "assigned": user["name"],
+        "initials": user["initials"], "source": sources.get(one.source_id, one.source_id), "client": client,
+        "at": created[8:10] + "." + created[5:7] + " " + created[11:16] if created else "",
+        "icon": kind_of(one.type_id) if one.type_id in WORDS else "item",
+    }  # fmt: skip
+
+
+def client_of(portal: Portal, owner: Owner | None) -> dict[str, Any] | None:
+    """Title and address of a record that a call belongs to."""
+    found = portal.crm.get(*owner) if owner else None
+    return (
+        {"title": found.title or f"{WORDS.get(found.type_id, 'Item')} {found.id}", "url": url_of(found.key)}
+        if found
+        else None
+    )
+
+
+def call(portal: Portal, row: Statistic) -> dict[str, Any]:
+    """A finished call."""
+    user = person(portal.users.get(row.user_id), row.user_id)
+    word, tone = (
+        ("answered", "good") if row.failed_code == "200" else _CODES.get(row.failed_code, (row.failed_code, "warn"))
+    )
+    icon = "missed" if row.missed else "in" if row.type in (2, 3) else "phone" if row.type == 4 else "out"
+    file = portal.files.get(row.file_id or 0)
+    return {
+        "id": row.id, "at": row.start, "phone": row.phone, "icon": icon, "user": user["name"], "initials": user["initials"],
+        "line": row.portal_number, "seconds": row.duration, "outcome": word, "tone": tone, "reason": row.failed_reason,
+        "client": client_of(portal, row.primary), "file": file_entry(portal, file.id)["url"] if file else "",
+    }  # fmt: skip
+
+
+def timeline(portal: Portal, one: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is planned, nearest first, and what happened, newest first."""
+    items = [_item(portal, entry) for entry in portal.timeline(*one.key)]
+    planned = [item for item in items if item["open"]]
+    past = [item for item in items if not item["open"]]
+    planned.sort(key=lambda item: item["deadline"] or float("inf"))
+    past.sort(key=lambda item: item["at"], reverse=True)
+    return planned, past
+
+
+def _item(portal: Portal, entry: dict[str, Any]) -> dict[str, Any]:
+    kind, missed = entry["kind"], bool(entry.get("missed"))
+    user = person(portal.users.get(entry.get("user_id", 0)), entry.get("user_id", 0))
+    title, icon, tone, badge = str(entry.get("title", "")), "item", "", ""
+    if kind == "call":
+        incoming = entry.get("direction") == 1
+        icon, tone = ("missed", "bad") if missed else ("in" if incoming else "out", "")
+        if "code" in entry:
+            good = entry["code"] == "200"
+            length = f"{int(entry['duration']) // 60}:{int(entry['duration']) % 60:02}"
+            badge = length if good else _CODES.get(entry["code"], (entry["code"], ""))[0]
+            tone = "good" if good else "bad"
+    elif kind == "comment":
+        title, icon = "Comment", "comment"
+    elif kind == "todo":
+        icon, badge = "todo", "done"
+    elif kind == "created":
+        title, icon = "Created by a call" if entry.get("by_call") else "Created", "flag"
+    deadline = entry.get("deadline")
+    return {
+        "key": f"{kind}-{entry.get('id', 0)}", "id": entry.get("id"), "kind": kind, "at": entry["at"], "title": title,
+        "text": entry.get("text", ""), "icon": icon, "tone": tone, "badge": badge, "person": user["name"],
+        "files": [_file(one) for one in entry.get("files", [])], "missed": missed, "deadline": deadline,
+        "open": kind in ("todo", "call", "activity") and not entry.get("completed", True),
+        "overdue": bool(deadline and deadline < portal.now()), "phone": _phone(portal, entry),
+    }  # fmt: skip
+
+
+def _file(file: dict[str, Any]) -> dict[str, Any]:
+    return {"url": file["url"], "name": file["name"], "size": f"{file['size'] / 1024:.0f} KB"}
+
+
+def _phone(portal: Portal, entry: dict[str, Any]) -> str:
+    activity = portal.activities.get(entry.get("id", 0)) if entry["kind"] == "call" else None
+    return str(activity.communications[0].get("VALUE", "")) if activity and activity.communications else ""
+
+
+def linked(portal: Portal, one: Record) -> list[dict[str, Any]]:
+    """Records around a record: the contacts of a deal, the deals of a contact."""
+    contacts = [portal.contacts[key] for key in one.contact_ids if key in portal.contacts]
+    companies = [portal.companies[one.company_id]] if one.company_id in portal.companies else []
+    deals = [deal for deal in portal.deals.values() if one.type_id == CONTACT and one.id in deal.contact_ids]
+    blocks = (("Client", contacts + companies), ("Deals", deals))
+    return [{"title": title, "rows": [record(portal, row) for row in rows]} for title, rows in blocks if rows]
+
+
+def more(one: Record) -> list[tuple[str, str]]:
+    """Further fields worth showing."""
+    names = (
+        ("lastName", "Last name"),
+        ("comments", "Comment"),
+        ("opportunity", "Amount"),
+        ("sourceDescription", "Source note"),
+    )
+    custom = [(key, key) for key in one.fields if key.startswith(("ufCrm", "UF_CRM"))]
+    return [(label, str(one.fields[key])) for key, label in (*names, *custom) if one.fields.get(key)]
+
+
+def steps(portal: Portal, one: Record) -> list[dict[str, Any]]:
+    """The stages as a bar."""
+    if not one.stage_id:
+        return []
+    found = stages(portal, one.type_id, one.category_id)
+    place = next((number for number, stage in enumerate(found) if stage["id"] == one.stage_id), -1)
+    out = []
+    for number, stage in enumerate(found):
+        if stage["semantics"] == "F" and number != place:
+            continue
+        state = "now" if number == place else "past" if number < place else ""
+        out.append(
+            {
+                "name": stage["name"],
+                "state": {"S": "won", "F": "lost"}.get(stage["semantics"], state) if number == place else state,
+            }
+        )
+    return out
+
+
+_BB = (
+    (re.compile(r"\[b\](.*?)\[/b\]", re.IGNORECASE | re.DOTALL), r"<b>\1</b>"),
+    (re.compile(r"\[i\](.*?)\[/i\]", re.IGNORECASE | re.DOTALL), r"<i>\1</i>"),
+    (re.compile(r"\[br\]|\n", re.IGNORECASE), "<br>"),
+    (
+        re.compile(r"\[url=(https?://[^\]\"<>]+|/[^\]\"<>]*)\](.*?)\[/url\]", re.IGNORECASE | re.DOTALL),
+        r'<a href="\1">\2</a>',
+    ),
+    (re.compile(r"\[user=\d+\](.*?)\[/user\]", re.IGNORECASE | re.DOTALL), r"<b>\1</b>"),
+)
+
+
+def notices(portal: Portal, user_id: int) -> list[dict[str, Any]]:
+    """A user's notifications, newest first, BB codes as HTML (escaped before)."""
+    out = []
+    for one in portal.notifications.values():
+        if one.user_id == user_id:
+            text = str(escape(one.message))
+            for pattern, html in _BB:
+                text = pattern.sub(html, text)
+            out.append({"id": one.id, "at": one.created, "html": Markup(text)})  # noqa: S704 - escaped above
+    return out[::-1]
