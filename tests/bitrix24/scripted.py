@@ -45,6 +45,7 @@ class Scripted:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.script: list[Says | Script] = []
+        self.connections = 0
         self.over = threading.Event()
         self.url = ""
 
@@ -76,6 +77,10 @@ def scripted() -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            super().setup()
+            server.connections += 1
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             says = server._next(Asked(self.path, dict(self.headers.items()), body))
@@ -89,6 +94,7 @@ def scripted() -> Iterator[Scripted]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(says.body)
+            self.close_connection = self.close_connection or "Connection" in says.headers
 
         do_GET = do_POST  # noqa: N815
 
