@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -131,10 +132,11 @@ class Sandbox:
             extend(portal, app)
         portal.host, portal.tls_host = await self._listen(app, port)
         self._of_portal[portal.number] = self._runners[-1]
+        portal.mover = partial(self._move, portal)
 
     async def _listen(self, app: web.Application, port: int) -> tuple[str, str]:
         """Starts an app on a port of its own (and, with TLS, on a second one). Returns both hosts."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         self._runners.append(runner)
         plain = await self._site(runner, port, None)

@@ -44,8 +44,14 @@ def install(portal: Portal, app: Application, user_id: int) -> InstalledApp:
 
 
 def open_form(portal: Portal, user_id: int, app: Application, placement: str, options: dict[str, Any]) -> Form:
-    """The POST that opens the application (3.2): its install path until it is INSTALLED, then its handler."""
+    """The POST that opens the application (3.2): its install path until it is INSTALLED, then its handler.
+
+    Raises:
+        PermissionError: not INSTALLED yet, and the user is no administrator.
+    """
     made = install(portal, app, user_id)
+    if not made.installed and not portal.users[user_id].admin:
+        raise PermissionError("The application is not fully installed. Ask the administrator of the portal.")
     token = portal.oauth.issue(portal, app.client_id, user_id)
     sid = secrets.token_hex(16)
     protocol = "1" if portal.secure else "0"

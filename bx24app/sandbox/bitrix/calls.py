@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
 DEDUP_SECONDS = 30 * 60
+KEPT_SECONDS = 30 * 86400
+"""Calls that are never finished are cleaned away after this."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
 INACTIVE = "User is not found or is not active"
 NOT_FOUND = "Call is not found (call should be registered prior to finishing"
@@ -105,6 +107,8 @@ def _line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
 def _duplicate(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None) -> LiveCall | None:
     """Same application, user, number, type (line and EXTERNAL_CALL_ID if given), begun less than 30 minutes ago."""
     oldest = portal.now() - DEDUP_SECONDS
+    for stale in [key for key, call in portal.calls.items() if call.registered < portal.now() - KEPT_SECONDS]:
+        del portal.calls[stale]
     for call in portal.calls.values():
         if (
             (call.app_id, call.user_id, call.phone, call.type) == (app.id, order.user_id, phone, order.type)
@@ -183,6 +187,8 @@ def finish(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
     problem = _activity(portal, call, row)
     portal.statistics[row.id] = row
     portal.by_call[row.call_id] = row
+    if row.external_id:
+        portal.by_external[row.external_id].append(row)
     _missed(portal, row)
     portal.calls.pop(call.call_id, None)
     portal.tell("call", call_id=call.call_id, state="finished", missed=row.missed)
@@ -193,9 +199,10 @@ def _missed(portal: Portal, row: Statistic) -> None:
     """The missed-calls table: a 304 of an incoming call goes in, a later successful outgoing call answers it."""
     row.missed = row.failed_code == "304" and row.type in (INCOMING, REDIRECTED)
     if row.failed_code == "200" and row.type == OUTGOING:
-        for other in portal.statistics.values():
-            if other.missed and other.called_back_by is None and other.phone == row.phone:
-                other.called_back_by = row.id
+        for other in portal.missed_calls.pop(row.phone, []):
+            other.called_back_by = row.id
+    elif row.missed:
+        portal.missed_calls[row.phone].append(row)
 
 
 def _activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,8 @@ def routes(portal: Portal, app: web.Application) -> None:
             return _answer({"error": f"no such action; there are: {', '.join(sorted(ACTIONS))}"}, 404)
         given = await request.json() if request.can_read_body else {}
         try:
-            return _answer({"result": found(portal, given)})
+            result = found(portal, given)
+            return _answer({"result": await result if inspect.isawaitable(result) else result})
         except (KeyError, TypeError, ValueError) as error:
             return _answer({"error": f"{type(error).__name__}: {error}"}, 400)
 
@@ -210,6 +212,14 @@ def rights(portal: Portal, given: dict[str, Any]) -> None:
     if "admin" in given:
         user.admin = bool(given.pop("admin"))
     user.rights.update({str(name): bool(value) for name, value in given.items()})
+
+
+@action
+def move(portal: Portal, given: dict[str, Any]) -> Any:
+    """A new domain; the old one answers 302."""
+    if portal.mover is None:
+        raise ValueError("the portal does not run")
+    return portal.mover()
 
 
 @action

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, Multi, Record
@@ -12,6 +13,7 @@ _FIRST_ID = {LEAD: 1001, DEAL: 2001, CONTACT: 3001, COMPANY: 4001}
 """Ids of different kinds never overlap, so that a mix-up shows."""
 
 
+@lru_cache(maxsize=65536)
 def digits(phone: str) -> str:
     """The form under which a phone is indexed: digits; a Russian 8… of eleven digits becomes 7… (S: NormalizePhone)."""
     number = re.sub(r"\D", "", phone)

@@ -81,12 +81,13 @@ def listing(hit: Hit, params: dict[str, Any]) -> Page:
     type_id = records.entity(hit, params.get("entityTypeId"))
     wanted = params.get("filter") or {}
     _known(type_id, wanted)
-    rows = [shown(record) for record in hit.portal.crm.records[type_id].values()]
+    rows = [record.fields for record in hit.portal.crm.records[type_id].values()]
     rows = [row for row in rows if filters.matches(row, wanted)] if wanted else rows
-    order = params.get("order")
-    rows = filters.sort(rows, order or {"id": "ASC"})
+    rows = filters.sort(rows, params.get("order") or {"id": "ASC"})
     select = [str(name) for name in php.items(params.get("select"))]
-    return filters.page(rows, params.get("start"), lambda part: {"items": [_select(hit, row, select) for row in part]})
+    return filters.page(
+        rows, params.get("start"), lambda part: {"items": [_select(hit, type_id, row, select) for row in part]}
+    )
 
 
 def _known(type_id: int, wanted: dict[str, Any]) -> None:
@@ -100,9 +101,9 @@ def _known(type_id: int, wanted: dict[str, Any]) -> None:
             raise RestError("INVALID_ARG_VALUE", f"Invalid filter: field '{key}' is not allowed in filter", 400)
 
 
-def _select(hit: Hit, row: dict[str, Any], select: list[str]) -> dict[str, Any]:
+def _select(hit: Hit, type_id: int, row: dict[str, Any], select: list[str]) -> dict[str, Any]:
     """Phones (`fm`) come only with `*`."""
     if not select or "*" in select:
-        record = hit.portal.crm.get(row["entityTypeId"], row["id"])
+        record = hit.portal.crm.get(type_id, row["id"])
         return _full(record) if record else row
     return {key: row.get(key) for key in ["id", *(name for name in select if name != "id")]}

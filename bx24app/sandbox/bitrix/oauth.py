@@ -32,6 +32,8 @@ class Token:
     user_id: int
     expires: float
     refresh_until: float
+    dead: bool = False
+    """Its refresh token is refused."""
 
 
 class OAuthServer:
@@ -45,6 +47,8 @@ class OAuthServer:
         self.portals: list[Portal] = []
         self.access: dict[str, Token] = {}
         self.refresh: dict[str, Token] = {}
+        self.removed: set[str] = set()
+        """Access tokens of removed applications and revoked grants."""
         self.codes: dict[str, tuple[Token, float]] = {}
         self.switches = Switches()
         self.latency = 0.0
@@ -85,18 +89,20 @@ class OAuthServer:
         self.codes[value] = (self.issue(portal, client_id, user_id), self.clock.now() + CODE_SECONDS)
         return value
 
-    def forget(self, portal: Portal, *, client_id: str | None = None, user_id: int | None = None) -> None:
-        """Kills tokens of a portal: all, of one application, of one user."""
+    def forget(
+        self, portal: Portal, *, client_id: str | None = None, user_id: int | None = None, access: bool = True
+    ) -> None:
+        """Kills pairs of a portal: all, of one application, of one user. They never come back to life.
 
-        def hit(token: Token) -> bool:
-            return (
-                token.portal is portal
-                and client_id in (None, token.client_id)
-                and user_id in (None, token.user_id)
-            )  # fmt: skip
-
-        self.access = {key: token for key, token in self.access.items() if not hit(token)}
-        self.refresh = {key: token for key, token in self.refresh.items() if not hit(token)}
+        Args:
+            access: False lets access tokens live (until they run out, or the portal looks at their user).
+        """
+        for token in [*self.access.values(), *self.refresh.values()]:
+            if token.portal is portal and client_id in (None, token.client_id) and user_id in (None, token.user_id):
+                token.dead = True
+                if access:
+                    self.access.pop(token.access, None)
+                    self.removed.add(token.access)
 
     def expire(self, portal: Portal | None = None) -> None:
         """Lets all access tokens run out now (refresh tokens stay good)."""
@@ -177,7 +183,9 @@ class OAuthServer:
     def _rotate(self, app: Application, old: str) -> Token:
         """A refresh token works once. The access token of the old pair lives on until it runs out."""
         token = self.refresh.pop(old, None)
-        if token is None or token.client_id != app.client_id or token.refresh_until < self.clock.now():
+        if token and token.client_id == app.client_id and app.client_id not in token.portal.apps:
+            raise RestError("NOT_INSTALLED", "Application not installed", 401)
+        if token is None or token.dead or token.client_id != app.client_id or token.refresh_until < self.clock.now():
             raise RestError("invalid_grant", "Invalid grant", 400)
         return self.issue(token.portal, token.client_id, token.user_id)
 

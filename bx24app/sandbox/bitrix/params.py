@@ -54,6 +54,8 @@ EXTRA_FIELDS: dict[str, set[str]] = {
     },
     "crm.company.add": {"CONTACT_ID"},
 }
+SDK_PREFIX = "bx24_"
+"""The JS SDK adds bx24_request_id, bx24_sdk_ver and bx24_sdk_type to the query of every call."""
 FLAGS = {
     "telephony.externalcall.register": ("CRM_CREATE", "SHOW", "ADD_TO_CHAT"),
     "telephony.externalcall.finish": ("ADD_TO_CHAT",),
@@ -106,6 +108,8 @@ def faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[st
     names = {name.upper(): name for name in rows} if tolerant else {name: name for name in rows}
     seen: dict[str, Any] = {}
     for key, value in given.items():
+        if key.startswith(SDK_PREFIX):
+            continue
         name = names.get(key.upper() if tolerant else key)
         if name is None:
             found.append(f"unknown parameter {key}")

@@ -122,8 +122,9 @@ def keep(portal: Portal, row: Statistic, name: str, content: bytes, size: int, d
     if fault:
         raise RestError("ERROR_CORE", "Not enough free space on the Drive. Free up some space and try again.")
     folder = iso(row.start)[:7]
-    if any(file.folder == folder and file.name == name for file in portal.files.values()):
+    if (folder, name) in portal.file_names:
         raise RestError("DISK_OBJ_22000", NOT_UNIQUE)
+    portal.file_names.add((folder, name))
     file = DriveFile(
         portal.next_id("file", 9001), folder, name, content if size <= portal.keep_bytes else b"", portal.now(),
         row.call_id, via, size, digest,
@@ -139,6 +140,7 @@ def keep(portal: Portal, row: Statistic, name: str, content: bytes, size: int, d
 
 def replace(portal: Portal, row: Statistic, file: DriveFile) -> DriveFile:
     """Deletes the recording that this one takes the place of (base64 and address only; an upload leaves it on the Drive)."""
-    for key in [one.id for one in portal.files.values() if one.call_id == row.call_id and one.id != file.id]:
-        del portal.files[key]
+    for old in [one for one in portal.files.values() if one.call_id == row.call_id and one.id != file.id]:
+        del portal.files[old.id]
+        portal.file_names.discard((old.folder, old.name))
     return file

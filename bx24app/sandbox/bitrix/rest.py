@@ -125,6 +125,9 @@ async def _answer(
     except RestError as error:
         body, status = error.body(), error.status
         entry.error = error.code
+    except Exception as error:
+        portal.violation(asked.method, f"the sandbox itself failed: {error!r}")
+        raise
     entry.status = status
     return web.Response(text=_dumps(body), status=status, content_type="application/json", headers=CORS)
 
@@ -145,7 +148,9 @@ def authorise(portal: Portal, asked: Asked, *, secure: bool) -> Hit:
             token.expires = 0.0
         raise faults.refusal(fault, portal.now())
     if token is None or token.portal is not portal or token.client_id not in portal.apps:
-        raise RestError("NO_AUTH_FOUND" if not asked.value else "invalid_token", "Wrong authorization data", 401)
+        # Nothing that looks like a token, or one of a removed application: NO_AUTH_FOUND; else unknown.
+        gone = not asked.value or asked.value in portal.oauth.removed
+        raise RestError("NO_AUTH_FOUND" if gone else "invalid_token", "Wrong authorization data", 401)
     check_expiry(portal, token)
     user = portal.users.get(token.user_id)
     if user is None or not user.active:

@@ -70,19 +70,27 @@ def clean(hit: Hit, given: Any) -> dict[str, Any]:
     return kept
 
 
+def _candidates(hit: Hit, wanted: dict[str, Any]) -> list[Statistic]:
+    """Rows that may match, quickly where a call is asked for by its id."""
+    portal = hit.portal
+    call_id = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
+    external = wanted.get("EXTERNAL_CALL_ID", wanted.get("=EXTERNAL_CALL_ID"))
+    if isinstance(external, str) and external:
+        return portal.by_external.get(external, [])
+    if isinstance(call_id, str):
+        # Two finishes at once leave two rows of one call.
+        found = portal.statistics.values() if call_id in portal.by_call else ()
+        return [one for one in found if one.call_id == call_id]
+    return list(portal.statistics.values())
+
+
 @method("voximplant.statistic.get", "telephony", upper=True)
 def get(hit: Hit, params: dict[str, Any]) -> Page:
     given = upper(params)
     if not hit.user.rights.get("statistics", True):
         raise denied()
     wanted = clean(hit, given.get("FILTER"))
-    exact = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
-    if isinstance(exact, str):
-        # Two finishes at once leave two rows of one call; a call without any is looked up quickly.
-        found = hit.portal.statistics.values() if exact in hit.portal.by_call else ()
-        rows = [row(other) for other in found if other.call_id == exact]
-    else:
-        rows = [row(other) for other in hit.portal.statistics.values()]
+    rows = [row(one) for one in _candidates(hit, wanted)]
     rows = [shown for shown in rows if filters.matches(shown, wanted)]
     sort, order = given.get("SORT"), given.get("ORDER")
     if isinstance(sort, str) and sort in FIELDS and order in ("ASC", "DESC"):

@@ -75,11 +75,12 @@ def get(hit: Hit, params: dict[str, Any]) -> Page:
             clean[key] = value
         else:
             hit.portal.violation("user.get", f"unknown key in FILTER: {key}")
-    rows = [row(hit, user) for user in hit.portal.users.values() if _fits(hit, user, clean)]
+    found = [user for user in hit.portal.users.values() if _fits(hit, user, clean)]
     sort = given.get("SORT")
     if isinstance(sort, str) and sort:
-        rows = filters.sort(rows, {sort.upper(): str(given.get("ORDER") or "ASC")})
-    return filters.page(rows, given.get("START"))
+        rows = filters.sort([row(hit, user) for user in found], {sort.upper(): str(given.get("ORDER") or "ASC")})
+        return filters.page(rows, given.get("START"))
+    return filters.page(found, given.get("START"), lambda part: [row(hit, user) for user in part])
 
 
 _SHOWN = frozenset(
@@ -89,7 +90,6 @@ _SHOWN = frozenset(
 
 
 def _fits(hit: Hit, user: User, wanted: dict[str, Any]) -> bool:
-    shown = row(hit, user)
     rest = dict(wanted)
     if "ACTIVE" in rest:
         # true, 1, Y: only active ones; false, 0, N: only dismissed ones.
@@ -99,7 +99,7 @@ def _fits(hit: Hit, user: User, wanted: dict[str, Any]) -> bool:
     search = rest.pop("NAME_SEARCH", rest.pop("FIND", None))
     if search and str(search).lower() not in f"{user.name} {user.last_name}".lower():
         return False
-    return filters.matches(shown, rest)
+    return not rest or filters.matches(row(hit, user), rest)
 
 
 @method("user.search", ANY_USER, upper=True)
