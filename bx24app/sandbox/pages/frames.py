@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from bx24app.sandbox.bitrix.oauth import ACCESS_SECONDS
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.state import Application, User
+from bx24app.sandbox.bitrix.state import Application, Card, User, type_name
+from bx24app.sandbox.pages import views
 
 _CALL_CARD = {
     "command": ["getStatus", "disableAutoClose", "enableAutoClose"],
@@ -109,6 +110,37 @@ def fresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
         raise FrameError("the application is not installed")
     token = portal.oauth.issue(portal, client_id, user.id)
     return {"AUTH_ID": token.access, "AUTH_EXPIRES": ACCESS_SECONDS, "REFRESH_ID": token.refresh}
+
+
+def card(portal: Portal, one: Card) -> dict[str, Any]:
+    """A call card on somebody's screen, with the tabs that applications have placed in it."""
+    call = portal.calls.get(one.call_id)
+    entity = (call.primary if call else None) or one.entity
+    line = next((known.name for known in portal.lines.values() if known.number == one.line), "") or one.line
+    options = {
+        "CALL_ID": one.call_id,
+        "PHONE_NUMBER": one.phone,
+        "LINE_NUMBER": one.line,
+        "LINE_NAME": line,
+        "CRM_ENTITY_TYPE": type_name(entity[0]) if entity else "",
+        "CRM_ENTITY_ID": entity[1] if entity else 0,
+        "CRM_BINDINGS": [],
+        "CRM_ACTIVITY_ID": "undefined",
+        "CALL_DIRECTION": "outgoing" if one.type == 1 else "incoming",
+        "CALL_STATE": "connected",
+        "CALL_LIST_MODE": False,
+    }
+    return {
+        "call_id": one.call_id,
+        "phone": one.phone,
+        "incoming": one.type != 1,
+        "callback": one.type == 4,
+        "line": line,
+        "opened": one.opened,
+        "client": views.client_of(portal, entity),
+        "options": options,
+        "tabs": tabs(portal, "CALL_CARD", options),
+    }
 
 
 def pickable(portal: Portal) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.state import COMPANY, DEAL, TYPE_NAMES, LogEntry, User
-from bx24app.sandbox.bitrix.switches import KINDS as FAULTS
+from bx24app.sandbox.bitrix.state import COMPANY, DEAL, TYPE_NAMES, User
 from bx24app.sandbox.live import Live
-from bx24app.sandbox.pages import actions, frames, views
+from bx24app.sandbox.pages import actions, backstage, frames, views
 from bx24app.sandbox.pages.rendering import environment, page, static
 
 COOKIE = "sandbox_user"
-LICENSES = ("ru_basic", "ru_std", "ru_pro100", "ru_ent250", "selfhosted")
 SHOWN = 80
 _MENU = (("lead", "Leads", "lead"), ("deal", "Deals", "deal"), ("contact", "Contacts", "contact"))
 Handler = Callable[[web.Request, User], Awaitable[web.StreamResponse]]
@@ -206,44 +203,13 @@ class PortalPages:
         )  # fmt: skip
 
     async def admin(self, request: web.Request, me: User) -> web.Response:
-        portal = self.portal
-        log = list(portal.request_log)
-        events = list(portal.courier.posts)
-        return self.show(
-            request, me, "admin.html", "Sandbox", "admin", member_id=portal.member_id, crm_mode=portal.crm_mode,
-            license=portal.license, licenses=LICENSES, lang=portal.lang, latency=portal.latency, kinds=sorted(FAULTS),
-            faults=portal.switches.faults, everybody=[views.person(user) for user in portal.users.values()],
-            violations=portal.violations[-SHOWN:], hits=portal.hits,
-            requests=[_logged(portal, entry) for entry in log[: -SHOWN - 1 : -1]],
-            events=[
-                {"key": f"{len(events) - number}-{one.status}{bool(one.error)}", "at": one.at, "event": one.event, "url": one.url, "status": one.status,
-                 "error": one.error, "data": json.dumps(one.data, ensure_ascii=False, indent=1)}
-                for number, one in enumerate(events[: -SHOWN - 1 : -1])
-            ],
-        )  # fmt: skip
+        return self.show(request, me, "admin.html", "Sandbox", "admin", **backstage.values(self.portal))
 
     # --- what the pages' scripts ask for
 
     async def cards(self, _request: web.Request, me: User) -> web.Response:
         """The call cards on this person's screen."""
-        return web.json_response([self._card(card) for card in self.portal.cards[me.id].values()])
-
-    def _card(self, card: Any) -> dict[str, Any]:
-        portal = self.portal
-        call = portal.calls.get(card.call_id)
-        entity = (call.primary if call else None) or card.entity
-        line = next((one.name for one in portal.lines.values() if one.number == card.line), "") or card.line
-        options = {
-            "CALL_ID": card.call_id, "PHONE_NUMBER": card.phone, "LINE_NUMBER": card.line, "LINE_NAME": line,
-            "CRM_ENTITY_TYPE": TYPE_NAMES.get(entity[0], "") if entity else "", "CRM_ENTITY_ID": entity[1] if entity else 0,
-            "CRM_BINDINGS": [], "CRM_ACTIVITY_ID": "undefined", "CALL_DIRECTION": "outgoing" if card.type == 1 else "incoming",
-            "CALL_STATE": "connected", "CALL_LIST_MODE": False,
-        }  # fmt: skip
-        return {
-            "call_id": card.call_id, "phone": card.phone, "incoming": card.type != 1, "callback": card.type == 4, "line": line,
-            "opened": card.opened, "client": views.client_of(portal, entity), "options": options,
-            "created": bool(call and call.created), "tabs": frames.tabs(portal, "CALL_CARD", options),
-        }  # fmt: skip
+        return web.json_response([frames.card(self.portal, card) for card in self.portal.cards[me.id].values()])
 
     async def pickable(self, _request: web.Request, _me: User) -> web.Response:
         return web.json_response(frames.pickable(self.portal))
@@ -276,20 +242,6 @@ class PortalPages:
             raise web.HTTPBadRequest(text=str(error)) from error
         self.live.changed()
         return web.json_response(done)
-
-
-def _logged(portal: Portal, entry: LogEntry) -> dict[str, Any]:
-    """A request as the log shows it, tokens masked."""
-    shown = {key: "***" if key.lower() in ("auth", "access_token") else value for key, value in entry.params.items()}
-    user = portal.users.get(entry.user_id)
-    commands = [
-        f"{error or 'ok'}  {name}  {json.dumps(params, ensure_ascii=False)}" for name, params, error in entry.commands
-    ]
-    return {
-        "key": f"{entry.at:.6f}{entry.method}", "at": entry.at, "method": entry.method, "status": entry.status,
-        "error": entry.error, "seconds": entry.seconds, "user": user.full_name if user else "", "commands": commands,
-        "params": json.dumps(shown if not commands else {"halt": shown.get("halt")}, ensure_ascii=False, indent=1),
-    }  # fmt: skip
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

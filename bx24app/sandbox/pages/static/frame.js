@@ -182,7 +182,11 @@ export class AppFrame {
     }
     const address = new URL(path, location.origin);
     address.searchParams.set('IFRAME', 'Y');
-    slider('', (panel) => panel.append(make('iframe', { src: address, title: path })), { onClose: () => answer({ result: 'close' }) });
+    slider('', (panel, self) => {
+      const iframe = make('iframe', { src: address, title: path });
+      iframe.addEventListener('load', () => iframe.contentWindow.addEventListener('keydown', (event) => { if (event.key === 'Escape') self.close(); }));
+      panel.append(iframe);
+    }, { onClose: () => answer({ result: 'close' }) });
   }
 
   async on_imPhoneTo({ phone }) {
