@@ -6,17 +6,14 @@ the portal, and is good for ten minutes. The grant changes only when the code's 
 
 from __future__ import annotations
 
-import hashlib
 from urllib.parse import urlencode, urlsplit
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy import select
 
-from bx24app import portals
-from bx24app.bitrix24.budget import Budget, Priority
+from bx24app import portals, queue
 from bx24app.bitrix24.errors import NeedsAdmin
-from bx24app.bitrix24.oauth import Pair
-from bx24app.grants import addresses, client_of_token, oauth, secret_of
+from bx24app.grants import addresses, oauth, secret_of
 from bx24app.logs import log
 from bx24app.models import Portal, db
 from bx24app.runtime import runtime
@@ -54,7 +51,7 @@ def finish(code: str, state: str, server_domain: str) -> str:
     """Exchange the code and store the grant; gives the portal's origin.
 
     Raises:
-        NotProven, bx24app.bitrix24.errors.PortalError (the code is spent, the servers do not answer)
+        NotProven, bx24app.portals.Forged, bx24app.bitrix24.errors.PortalError (the code is spent, the servers do not answer)
     """
     try:
         portal_id, client_id = _signer().loads(state, max_age=STATE_SECONDS)
@@ -70,28 +67,20 @@ def finish(code: str, state: str, server_domain: str) -> str:
         raise NeedsAdmin("registration", f"no client secret for {client_id}")
     server = oauth().named(f"https://{server_domain}") or oauth().named(known) or oauth().servers[0]
     pair = oauth().exchange(server, client_id, secret, code)
-    if pair.member_id != member_id:
-        raise NotProven("the code belongs to another portal")
-    user_id = _administrator(pair)
-    portal = db.session.get_one(Portal, portal_id)
-    portals.keep_grant(portal, user_id, pair.access_token, pair.refresh_token, pair.expires_in)
-    portals.audit(portal_id, user_id, "oauth", "authorised again")
-    db.session.commit()
-    portals.resume(portal_id)
-    _log.info("authorised again", portal=portal_id)
-    parts = urlsplit(pair.client_endpoint)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _administrator(pair: Pair) -> int:
-    """The user of the pair, who must be an administrator of the portal."""
-    addresses().check_form(pair.client_endpoint)
-    name = "view:" + hashlib.sha256(pair.member_id.encode()).hexdigest()[:24]
-    client = client_of_token(pair.client_endpoint, pair.access_token, Budget(runtime().redis, name))
-    profile = client.call("profile", priority=Priority.VIEW).result
-    if profile.get("ADMIN") not in (True, "true", "Y", "1", 1):
+    info = oauth().app_info(pair.access_token, server)
+    if info.member_id != member_id or info.client_id != client_id:
+        raise NotProven("the code belongs to another portal or application")
+    addresses().check_form(info.client_endpoint)
+    if not portals.is_administrator(info, pair.access_token):
         raise NotProven("only an administrator of the portal may authorise the app")
-    return int(profile["ID"])
+    portal = db.session.get_one(Portal, portal_id)
+    portals.keep_grant(portal, info.user_id, pair.access_token, pair.refresh_token, pair.expires_in)
+    portals.audit(portal_id, info.user_id, "oauth", "authorised again")
+    db.session.commit()
+    queue.wake(portal_id, force=True)
+    _log.info("authorised again", portal=portal_id)
+    parts = urlsplit(info.client_endpoint)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _signer() -> URLSafeTimedSerializer:

@@ -8,7 +8,26 @@ from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bx24app.runtime import Runtime
-from bx24app.web import assets, errors, events, guards, headers, health, home, hooks, language, oauth, opening, pages
+from bx24app.web import (
+    assets,
+    calls,
+    employees,
+    errors,
+    events,
+    guards,
+    headers,
+    health,
+    home,
+    hooks,
+    language,
+    lines,
+    media,
+    oauth,
+    opening,
+    pages,
+    pbxs,
+    policy,
+)
 from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
 
 TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
@@ -18,7 +37,13 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (hooks.blueprint, "/mango", open_to_all),  # proves its caller by hook key and signature
     (health.blueprint, "", open_to_all),
     (assets.blueprint, "/assets", open_to_all),
+    (media.blueprint, "/media", open_to_all),  # proves its caller by a ticket
     (home.blueprint, "/frame", frame_session),
+    (calls.blueprint, "/frame/calls", frame_session),
+    (pbxs.blueprint, "/frame/pbxs", frame_admin),
+    (lines.blueprint, "/frame/pbxs/<key>/lines", frame_admin),
+    (employees.blueprint, "/frame/pbxs/<key>/employees", frame_admin),
+    (policy.blueprint, "/frame/policy", frame_admin),
 )
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
 

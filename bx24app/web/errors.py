@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -58,7 +58,6 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: SQLAlchemyError) -> Response:
     db.session.rollback()
-    g.pop("portal", None)  # a row of the session that was just rolled back
     _log.error("the database does not answer", path=request.path, error=type(error).__name__, exc_info=error)
     return page("later", 503)
 

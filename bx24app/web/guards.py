@@ -11,7 +11,7 @@ from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
 
 from bx24app.models import Portal, db
-from bx24app.web import session
+from bx24app.web import headers, session
 
 Guard = Callable[[], None]
 
@@ -31,10 +31,13 @@ def frame_session() -> None:
         bx24app.web.session.NoSession
     """
     found = session.read(session.presented(request))
+    if request.method == "GET":
+        db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
     portal = db.session.get(Portal, found.portal_id)
     if portal is None or portal.member_id != found.member_id or portal.state == "removed":
         raise session.NoSession
     g.frame, g.portal = found, portal
+    headers.shown_by(portal.client_endpoint)
 
 
 def frame_admin() -> None:

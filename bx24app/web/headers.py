@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 from flask import Response, g
 
-from bx24app.models import Portal
-
 
 def origin_of(client_endpoint: str) -> str:
     """`https://HOST[:port]` of a REST base that the auth server named."""
@@ -46,7 +44,5 @@ def put(response: Response) -> Response:
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
     if response.mimetype == "text/html":
-        portal: Portal | None = g.get("portal")
-        origin = origin_of(portal.client_endpoint) if portal is not None else g.get("frame_origin", "")
-        headers["Content-Security-Policy"] = policy(origin)
+        headers["Content-Security-Policy"] = policy(g.get("frame_origin", ""))
     return response

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import phonenumbers
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel, format_date, format_time, get_locale, gettext, ngettext
 
@@ -20,7 +21,7 @@ def register(app: Flask, translations: Path) -> None:
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(translations)
     app.config["BABEL_DEFAULT_LOCALE"] = "en"
     Babel(app, locale_selector=language, timezone_selector=zone)
-    app.jinja_env.filters.update(moment=moment, duration=duration, ago=ago)
+    app.jinja_env.filters.update(moment=moment, duration=duration, ago=ago, phone=telephone)
     app.jinja_env.globals.update(language=lambda: str(get_locale() or "en")[:2])
     app.jinja_env.add_extension("jinja2.ext.i18n")
 
@@ -86,3 +87,16 @@ def ago(at: datetime | None) -> str:
     if seconds < 86400:
         return str(ngettext("%(num)d hour ago", "%(num)d hours ago", seconds // 3600))
     return str(ngettext("%(num)d day ago", "%(num)d days ago", seconds // 86400))
+
+
+def telephone(number: str | None) -> str:
+    """`+7 495 123-45-67`; what is no telephone stays as it is."""
+    if not number:
+        return ""
+    try:
+        parsed = phonenumbers.parse(number if number.startswith("+") else f"+{number}")
+    except phonenumbers.NumberParseException:
+        return number
+    if not phonenumbers.is_possible_number(parsed):
+        return number
+    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL))

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from bx24app import reauthorise
+from bx24app import portals, reauthorise
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.logs import log
 from bx24app.web import errors
@@ -31,7 +31,7 @@ def callback() -> Response:
         origin = reauthorise.finish(
             request.args.get("code", ""), request.args.get("state", ""), request.args.get("server_domain", "")
         )
-    except reauthorise.NotProven as error:
+    except (reauthorise.NotProven, portals.Forged) as error:
         _log.warning("authorisation refused", error=str(error))
         return errors.page("not_authorised", 403)
     except (portal_errors.Refused, portal_errors.NeedsAdmin, portal_errors.Gone) as error:

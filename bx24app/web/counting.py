@@ -1,0 +1,29 @@
+"""Calls in numbers, for pages that say what an action would stop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from flask import g
+from sqlalchemy import func, select
+
+from bx24app.models import Call, db, utcnow
+from bx24app.web.language import zone
+
+
+def calls_today() -> dict[int, int]:
+    """PBX row id -> calls since the portal's midnight."""
+
+    midnight = utcnow().astimezone(ZoneInfo(zone())).replace(hour=0, minute=0, second=0, microsecond=0)
+    query = select(Call.pbx_id, func.count()).where(Call.portal_id == g.portal.id, Call.started_at >= midnight)
+    found: dict[int, int] = {row[0]: row[1] for row in db.session.execute(query.group_by(Call.pbx_id))}
+    return found
+
+
+def calls_of_a_day(pbx_id: int) -> int:
+    """Calls of one PBX in the last 24 hours."""
+
+    since = utcnow() - timedelta(days=1)
+    where = (Call.portal_id == g.portal.id, Call.pbx_id == pbx_id, Call.started_at >= since)
+    return db.session.scalar(select(func.count()).where(*where)) or 0

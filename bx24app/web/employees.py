@@ -1,0 +1,215 @@
+"""Employees of a PBX in the frame: which extension is which user of the portal.
+
+Only rows that were changed are sent. A row without a user takes its mapping away; rows that were not sent stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import Blueprint, Response, g, request
+from flask_babel import gettext
+from sqlalchemy import select
+from werkzeug.exceptions import NotFound
+
+from bx24app.domain.matching import Directory, Person, Seat, Suggestion
+from bx24app.domain.settings import Employee
+from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.mango.answers import MangoUser
+from bx24app.models import Call, db, utcnow
+from bx24app.web import mango_side, pages, people, saving
+from bx24app.web.mango_side import Heard
+from bx24app.web.saving import Document, Outcome
+
+blueprint = Blueprint("employees", __name__)
+MOST = 200
+"""Rows on the page at once; the search finds the others."""
+_ROW = re.compile(r"^row-(\w+)-extension$")
+
+
+@dataclass
+class Row:
+    """One extension: what the PBX knows of it, who it is in the portal, whom the directory suggests."""
+
+    extension: str
+    seat: Seat
+    user_id: int | None = None
+    numbers: str = ""
+    known: bool = True
+    suggestion: Suggestion | None = None
+    calls: int = 0
+    fault: str = ""
+
+    def matches(self, words: str) -> bool:
+        """Does a search find this row?"""
+        return words in " ".join((self.extension, self.seat.name, self.seat.email, self.numbers)).lower()
+
+
+@blueprint.get("")
+def show(key: str) -> Response:
+    """The table; `unmapped` leaves out who is mapped, `q` searches."""
+    return _page(key)
+
+
+@blueprint.post("")
+def save(key: str) -> Response:
+    """Save the rows that were changed."""
+    pbx = _settings_of(key)
+    rows = [_posted(name) for name in _names()]
+    wanted = {row.extension: row for row in rows if row.extension}
+    outcome = saving.save(
+        lambda data: _apply(data, key, wanted), gettext("Employees of %(name)s changed", name=pbx.name or key)
+    )
+    if outcome.good:
+        return _page(key, outcome)
+    return _page(key, outcome, wanted, status=outcome.status)
+
+
+@blueprint.post("/accept")
+def accept(key: str) -> Response:
+    """Take every suggestion that is sure."""
+    pbx, row = _settings_of(key), mango_side.row(key)
+    if row is None:
+        raise NotFound
+    heard = mango_side.users(row, g.frame.lang)
+    sure = {
+        found.extension: found
+        for found in _rows(pbx, heard)
+        if found.user_id is None and found.suggestion is not None and found.suggestion.sure
+    }
+    for found in sure.values():
+        found.user_id = found.suggestion.user_id if found.suggestion else None
+    outcome = saving.save(
+        lambda data: _apply(data, key, sure), gettext("Suggested employees of %(name)s accepted", name=pbx.name or key)
+    )
+    return _page(key, outcome, status=outcome.status)
+
+
+def _names() -> list[str]:
+    return [found.group(1) for field in request.form if (found := _ROW.match(field))]
+
+
+def _posted(name: str) -> Row:
+    form = request.form
+    user = form.get(f"row-{name}-user", "")
+    extension = form.get(f"row-{name}-extension", "").strip()
+    return Row(
+        extension=extension,
+        seat=Seat(extension),
+        user_id=int(user) if user.isdecimal() else None,
+        numbers=form.get(f"row-{name}-numbers", "").strip(),
+    )
+
+
+def _apply(data: Document, key: str, rows: dict[str, Row]) -> None:
+    pbx = next(one for one in data["pbxs"] if one["key"] == key)
+    held = {one["extension"]: one for one in pbx["employees"]}
+    for extension, row in rows.items():
+        if row.user_id is None:
+            held.pop(extension, None)
+            continue
+        numbers = [number for number in re.split(r"[\s,;]+", row.numbers) if number]
+        held.setdefault(extension, {"extension": extension}).update({"user_id": row.user_id, "numbers": numbers})
+    pbx["employees"] = list(held.values())
+
+
+def _page(
+    key: str, outcome: Outcome | None = None, changed: dict[str, Row] | None = None, status: int = 200
+) -> Response:
+    row = mango_side.row(key)
+    if row is None:
+        raise NotFound
+    heard = mango_side.users(row, g.frame.lang, fresh="fresh" in request.values)
+    pbx = _settings_of(key)
+    rows = _rows(pbx, heard)
+    unmapped, words = "unmapped" in request.values, request.values.get("q", "").strip().lower()
+    mapped, sure = sum(1 for one in rows if one.user_id), _sure(rows)
+    shown = [one for one in rows if not (unmapped and one.user_id) and one.matches(words)]
+    shown = _over(shown, changed or {}, outcome, key)
+    ids = [one.user_id for one in shown] + [one.suggestion.user_id for one in shown if one.suggestion]
+    return pages.show(
+        "employees.html",
+        "pbxs",
+        status,
+        pbx=pbx,
+        row=mango_side.row(key),
+        rows=shown[:MOST],
+        found=len(shown),
+        most=MOST,
+        total=len(rows),
+        mapped=mapped,
+        sure=sure,
+        unmapped=unmapped,
+        q=request.values.get("q", ""),
+        heard=heard,
+        people=people.of(ids),
+        version=saving.number(),
+        said=outcome.said if outcome is not None else None,
+    )
+
+
+def _sure(rows: list[Row]) -> int:
+    return sum(1 for one in rows if one.user_id is None and one.suggestion is not None and one.suggestion.sure)
+
+
+def _over(shown: list[Row], changed: dict[str, Row], outcome: Outcome | None, key: str) -> list[Row]:
+    """What was typed and not saved stays on the page, with its faults."""
+    if outcome is None or not changed:
+        return shown
+    for one in shown:
+        typed = changed.get(one.extension)
+        if typed is not None:
+            one.user_id, one.numbers, one.suggestion = typed.user_id, typed.numbers, None
+    data = saving.present()
+    _apply(data, key, changed)
+    for fault in outcome.faults:
+        found = re.match(r"^pbxs\[(\d+)\]\.employees\[(\d+)\]", fault.path)
+        if found is None or int(found.group(1)) >= len(data["pbxs"]):
+            continue
+        there = data["pbxs"][int(found.group(1))]["employees"][int(found.group(2))]["extension"]
+        for one in shown:
+            if one.extension == there:
+                one.fault = fault.words
+    return shown
+
+
+def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
+    """Every extension of the document and of the PBX; those with most calls first, so that the important ones are on top."""
+    directory = Directory(
+        Person(one.user_id, one.name, one.email, one.inner_number, tuple(one.phones))
+        for one in people.everybody().active
+    )
+    calls = _calls(pbx.key)
+    rows = {one.extension: _of_document(one, heard) for one in pbx.employees}
+    for user in heard.rows:
+        if user.extension is None:
+            continue
+        seat = Seat(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
+        row = rows.setdefault(user.extension, Row(user.extension, seat))
+        row.seat, row.known = seat, True
+    for row in rows.values():
+        row.calls = calls.get(row.user_id or 0, 0)
+        row.suggestion = directory.suggest(row.seat) if row.user_id is None else None
+    return sorted(rows.values(), key=lambda row: (-row.calls, len(row.extension), row.extension))
+
+
+def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
+    known = not heard.asked or bool(heard.trouble)  # nothing says that the extension is gone
+    return Row(one.extension, Seat(one.extension), one.user_id, ", ".join(one.numbers), known)
+
+
+def _calls(key: str) -> Counter[int]:
+    """User id -> calls of the last seven days on this PBX."""
+    since = utcnow() - timedelta(days=7)
+    query = select(Call.users).where(Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
+    return Counter(user for users in db.session.scalars(query.limit(20_000)) for user in users or ())
+
+
+def _settings_of(key: str) -> PbxSettings:
+    found = pages.current().by_key.get(key)
+    if found is None:
+        raise NotFound
+    return found

@@ -1,0 +1,66 @@
+"""How calls are handled where no rule matches: `portal` and `calls` of the settings document."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from flask import Blueprint, Response, g, request
+from flask_babel import gettext
+
+from bx24app.domain import document
+from bx24app.web import pages, people, saving
+from bx24app.web.saving import Document, Outcome
+
+blueprint = Blueprint("policy", __name__)
+CHOICES = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
+"""Keys of `calls` that hold one of a few words."""
+
+
+@blueprint.get("")
+def show() -> Response:
+    """The page."""
+    return _page(document.dump(pages.current()))
+
+
+@blueprint.post("")
+def save() -> Response:
+    """Save what the form sends; what it does not send stays."""
+    typed = document.dump(pages.current())
+    _apply(typed)
+    outcome = saving.save(_apply, gettext("Handling of calls changed"))
+    return _page(document.dump(pages.current()) if outcome.good else typed, outcome)
+
+
+def _apply(data: Document) -> None:
+    form = request.form
+    for name in CHOICES:
+        if name in form:
+            data["calls"][name] = form[name]
+    if "attach" in form:
+        data["calls"]["recordings"]["attach"] = form["attach"]
+    if "min_seconds" in form:
+        text = form["min_seconds"].strip() or "0"
+        data["calls"]["recordings"]["min_seconds"] = int(text) if text.isdecimal() and len(text) < 7 else text
+    if "timezone" in form:
+        data["portal"]["timezone"] = form["timezone"].strip()
+    if form.get("default_user_id", "").isdecimal():
+        data["portal"]["default_user_id"] = int(form["default_user_id"])
+
+
+def _page(data: dict[str, Any], outcome: Outcome | None = None) -> Response:
+    faults = {fault.path.rpartition(".")[2]: fault.words for fault in outcome.faults} if outcome is not None else {}
+    return pages.show(
+        "policy.html",
+        "policy",
+        outcome.status if outcome is not None else 200,
+        calls=data["calls"],
+        default=data["portal"]["default_user_id"],
+        timezone=data["portal"]["timezone"],
+        zones=sorted(available_timezones()),
+        leads=g.portal.crm_mode != 2,
+        people=people.of([data["portal"]["default_user_id"]]),
+        faults=faults,
+        version=saving.number(),
+        said=outcome.said if outcome is not None else None,
+    )

@@ -1,0 +1,102 @@
+"""One way to save from a page: the change is applied to the present document, checked whole, and written under the version that the page showed.
+
+A page sends what it showed, not the whole document: what it did not show stays, and a POST without fields changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask import g, request
+from flask_babel import gettext
+from sqlalchemy import select
+
+from bx24app import portals, settings
+from bx24app.domain import document
+from bx24app.models import SettingsVersion, db
+from bx24app.web import checking, people
+from bx24app.web.checking import Fault
+
+Document = dict[str, Any]
+WRONG = 200
+"""Status of a form that was not saved: an answer like any other. A 422 would stand in the browser's console as a failed request."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a form says on top: saved, nothing (was changed), conflict (with who, when and what), wrong (with sentences of no field)."""
+
+    kind: str
+    words: list[str] = field(default_factory=list)
+    who: str = ""
+    at: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`faults`: what is wrong, by path in the document."""
+
+    said: Said
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        return self.said.kind in ("saved", "nothing")
+
+    @property
+    def status(self) -> int:
+        """Of the HTTP answer."""
+        return {"conflict": 409, "wrong": WRONG}.get(self.said.kind, 200)
+
+
+def number() -> int:
+    """The version that a page shows and sends back; 0: nothing was ever saved."""
+    version_id = g.portal.settings_version_id
+    if version_id is None:
+        return 0
+    return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == version_id)) or 0
+
+
+def save(change: Callable[[Document], None], note: str) -> Outcome:
+    """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves."""
+    before = settings.current(g.portal)
+    data = document.dump(before)
+    change(data)
+    found = checking.check(data)
+    if isinstance(found, tuple):
+        return Outcome(Said("wrong", [fault.words for fault in found if not fault.path]), found)
+    keys = {key: pair for key, pair in found.keys.items() if pair[0] is not None}
+    if found.settings == before and not keys:
+        return Outcome(Said("nothing"))
+    options = {"author": g.frame.user_id, "source": "frame", "note": note, "expected_number": _shown()}
+    try:
+        settings.save(g.portal, found.settings, keys, **options)
+    except settings.Conflict as conflict:
+        db.session.rollback()
+        return Outcome(_conflict(conflict.number))
+    db.session.commit()
+    portals.lines_follow(g.portal.id)
+    return Outcome(Said("saved"))
+
+
+def present() -> Document:
+    """The present document as plain data, for finding out where a fault of a changed one belongs."""
+    return document.dump(settings.current(g.portal))
+
+
+def _shown() -> int:
+    raw = request.form.get("version", "")
+    return int(raw) if raw.isdecimal() else -1
+
+
+def _conflict(present: int) -> Said:
+    query = select(SettingsVersion).where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == present)
+    row = db.session.scalars(query).first()
+    if row is None:
+        return Said("conflict", who="", note="")
+    who = people.of([row.author]).name(row.author) or gettext("The command line")
+    return Said("conflict", who=who, at=row.created_at, note=row.note or gettext("settings"))

@@ -1,0 +1,58 @@
+// What htmx asks of the server: every request carries the session; a stale one is renewed and the same request sent again.
+import { header, renew } from "./session.js";
+import { ask, toast } from "./tell.js";
+
+const say = document.body.dataset;
+const htmx = window.htmx;
+let open = 0;
+
+function busy(change) {
+  open = Math.max(0, open + change);
+  document.body.classList.toggle("busy", open > 0);
+}
+
+const quiet = (event) => event.detail.elt?.hasAttribute?.("data-quiet");
+
+document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, header()));
+document.addEventListener("htmx:beforeRequest", (event) => { if (!quiet(event)) busy(1); });
+document.addEventListener("htmx:afterRequest", (event) => { if (!quiet(event)) busy(-1); });
+document.addEventListener("htmx:sendError", (event) => { if (!quiet(event)) toast(say.sayGone, true); });
+
+document.addEventListener("htmx:responseError", async (event) => {
+  const { xhr, requestConfig, elt, target } = event.detail;
+  if (xhr.status === 401 && !requestConfig.headers["X-Again"]) {
+    try {
+      await renew();
+    } catch {
+      toast(say.sayStale, true);
+      return;
+    }
+    const again = { source: elt, target, values: requestConfig.formData ?? requestConfig.parameters, headers: { "X-Again": "1" } };
+    htmx.ajax(requestConfig.verb.toUpperCase(), requestConfig.path, again);
+    return;
+  }
+  if (quiet(event)) return;
+  const words = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector("h1");
+  toast(words?.textContent ?? say.sayFault, true);
+});
+
+// Leaving a page with unsaved changes is asked about. Its own form, and parts within the page, are not leaving.
+document.addEventListener("htmx:confirm", async (event) => {
+  const { elt, target } = event.detail;
+  const question = elt.getAttribute("hx-confirm");
+  const form = document.querySelector("form.dirty");
+  const leaves = form && target?.id === "app" && elt !== form;
+  if (!question && !leaves) return;
+  event.preventDefault();
+  if (await ask(leaves ? say.sayLeave : question)) event.detail.issueRequest(true);
+});
+
+// A new page: readers hear its heading, and the portal shows its top.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target?.id !== "app") return;
+  const first = document.querySelector("#page [role=alert], #page h1");
+  if (first) {
+    if (!first.hasAttribute("tabindex")) first.setAttribute("tabindex", "-1");
+    first.focus({ preventScroll: false });
+  }
+});

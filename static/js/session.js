@@ -1,0 +1,51 @@
+// The frame session: kept in this module only, sent as a header, renewed by the portal before it ends. Never a cookie, never in a URL.
+import { frame } from "./frame.js";
+
+const page = document.body.dataset;
+let claim = page.session;
+let seconds = Number(page.seconds);
+let running;
+delete document.body.dataset.session;
+
+export const header = () => ({ "X-Frame-Session": claim });
+
+// One renewal at a time; whoever needs one meanwhile waits for the same.
+export function renew() {
+  running ??= fresh().finally(() => { running = undefined; });
+  return running;
+}
+
+async function fresh() {
+  const b24 = await frame();
+  if (!b24) throw new Error("not inside a portal");
+  const auth = await b24.auth.refreshAuth();
+  const form = new URLSearchParams({
+    AUTH_ID: auth.access_token,
+    AUTH_EXPIRES: auth.expires_in,
+    member_id: auth.member_id,
+    DOMAIN: new URL(auth.domain).host,
+    LANG: page.lang,
+  });
+  const answer = await fetch(page.renew, { method: "POST", body: form, credentials: "omit" });
+  if (!answer.ok) throw new Error(`renewal: ${answer.status}`);
+  ({ session: claim, seconds } = await answer.json());
+  plan();
+}
+
+let timer;
+function plan() {
+  clearTimeout(timer);
+  timer = setTimeout(() => renew().catch(() => { timer = setTimeout(plan, 60000); }), seconds * 750);
+}
+plan();
+
+// A POST of our own scripts (htmx has its own way); one retry after a renewal.
+export async function post(url, again = true) {
+  const answer = await fetch(url, { method: "POST", headers: header(), credentials: "omit" });
+  if (answer.status === 401 && again) {
+    await renew();
+    return post(url, false);
+  }
+  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  return answer.json();
+}
