@@ -23,7 +23,7 @@ def inside(page: Page, world: World, text: str = "") -> Frame:
     page.frame_locator(".appframe iframe, .callcard iframe, .slider iframe").last.locator("#where").wait_for()
     base = world.app.handler_url
     found = [frame for frame in page.frames if frame.url.startswith(base) and text in frame.url]
-    found[-1].wait_for_function("window.ask")
+    found[-1].wait_for_function("() => Boolean(window.ask)")
     return found[-1]
 
 
