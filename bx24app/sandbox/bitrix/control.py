@@ -10,7 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
+from bx24app.sandbox.bitrix.clicks import NoLine
 from bx24app.sandbox.bitrix.portal import Portal
+from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import Application, Record
 
 Action = Callable[[Portal, dict[str, Any]], Any]
@@ -35,7 +37,7 @@ def routes(portal: Portal, app: web.Application) -> None:
         try:
             result = found(portal, given)
             return _answer({"result": await result if inspect.isawaitable(result) else result})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, NoLine, PermissionError, RestError) as error:
             return _answer({"error": f"{type(error).__name__}: {error}"}, 400)
 
     async def show(request: web.Request) -> web.StreamResponse:
