@@ -18,13 +18,13 @@ pytestmark = pytest.mark.browser
 APP = f"/marketplace/app/{demo.CLIENT_ID}/"
 
 
-def inside(page: Page, world: World, text: str = "") -> Frame:
-    """The application's frame, loaded."""
-    page.frame_locator(".appframe iframe, .callcard iframe, .slider iframe").last.locator("#where").wait_for()
-    base = world.app.handler_url
-    found = [frame for frame in page.frames if frame.url.startswith(base) and text in frame.url]
-    found[-1].wait_for_function("() => Boolean(window.ask)")
-    return found[-1]
+def inside(page: Page, within: str = "#app") -> Frame:
+    """The application's frame in a part of the page, loaded."""
+    page.frame_locator(f"{within} iframe").locator("#where").wait_for()
+    frame = page.locator(f"{within} iframe").element_handle().content_frame()
+    assert frame
+    frame.wait_for_function("() => Boolean(window.ask)")
+    return frame
 
 
 def ask(frame: Frame, command: str, params: Any = None, patience: int = 4000) -> Any:
@@ -35,7 +35,7 @@ def ask(frame: Frame, command: str, params: Any = None, patience: int = 4000) ->
 
 def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
     page.goto(world.url + APP)
-    frame = inside(page, world)
+    frame = inside(page)
     assert frame.evaluate(
         "async () => { const b = await B24Js.initializeB24Frame(); window.b = b; return b.isInstallMode; }"
     )
@@ -43,7 +43,8 @@ def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
     assert portal.apps[demo.CLIENT_ID].user_options[12]["install"]  # FIRST_RUN was answered
     frame.evaluate("() => { window.b.installFinish(); }")
     page.wait_for_url("**install_finished=Y")
-    again = inside(page, world, "/?DOMAIN")
+    page.frame_locator("#app iframe").get_by_text("/ DEFAULT", exact=True).wait_for()
+    again = inside(page)
     assert portal.apps[demo.CLIENT_ID].installed
     assert [path for path, _, _ in world.posts] == ["/install", "/"]
     _, query, fields = world.posts[1]
@@ -60,7 +61,7 @@ def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
 def test_messages_in_every_shape(world: World, page: Page) -> None:
     world.installed()
     page.goto(f"{world.url}{APP}?params[x]=7")
-    frame = inside(page, world)
+    frame = inside(page)
     init = ask(frame, "getInitData")
     assert init["PLACEMENT_OPTIONS"] == {"x": "7"}
     assert init["DOMAIN"] == world.sandbox.portal.host
@@ -87,7 +88,7 @@ def test_messages_in_every_shape(world: World, page: Page) -> None:
 def test_pickers(world: World, page: Page) -> None:
     world.installed()
     page.goto(world.url + APP)
-    frame = inside(page, world)
+    frame = inside(page)
     frame.evaluate("() => { window.one = window.ask('selectUser', {mult: false}, 15000); }")
     page.get_by_role("searchbox").fill("котов")
     page.get_by_text("Борис Котов").last.click()
@@ -110,7 +111,7 @@ def test_pickers(world: World, page: Page) -> None:
 def test_sliders(world: World, page: Page) -> None:
     world.installed()
     page.goto(world.url + APP)
-    frame = inside(page, world)
+    frame = inside(page)
     contact = next(iter(world.sandbox.portal.contacts))
     frame.evaluate(
         f"() => {{ window.path = window.ask('openPath', {{path: '/crm/contact/details/{contact}/'}}, 15000); }}"
@@ -119,8 +120,7 @@ def test_sliders(world: World, page: Page) -> None:
     page.locator(".slider .bar button").click()
     assert json.loads(frame.evaluate("window.path")) == {"result": "close"}
     frame.evaluate("() => { window.slid = window.ask('openApplication', {call: 5, bx24_title: 'Call five'}, 15000); }")
-    inner = inside(page, world)
-    assert inner != frame
+    inner = inside(page, ".slider")
     assert ask(inner, "getInitData")["PLACEMENT_OPTIONS"] == {"call": 5, "IFRAME": "Y"}
     assert json.loads(world.posts[-1][2]["PLACEMENT_OPTIONS"])["call"] == 5
     inner.evaluate("window.tell('closeApplication', {})")
@@ -143,7 +143,7 @@ def test_call_cards(world: World, page: Page) -> None:
     expect(card.locator(".who b")).to_have_text("+79265550177")
     expect(page.locator("#rows")).to_contain_text("+79265550177")  # the new lead is in the list without a reload
     card.get_by_role("button", name="Mango").click()
-    frame = inside(page, world, "/placed")
+    frame = inside(page, ".callcard")
     assert ask(frame, "getStatus", {})["CALL_ID"] == call_id
     assert "CallCard::BeforeClose" in ask(frame, "getInterface")["event"]
     other = ring(world, "+79161234567", create=False)
@@ -176,7 +176,7 @@ def test_timeline_plays_the_recording(world: World, page: Page) -> None:
     contact = next(iter(portal.contacts))
     page.goto(f"{world.url}/crm/contact/details/{contact}/")
     page.get_by_role("tab", name="Calls of Mango").click()
-    assert ask(inside(page, world, "/placed"), "getInitData")["PLACEMENT_OPTIONS"] == {"ID": str(contact)}
+    assert ask(inside(page, "#tabframe"), "getInitData")["PLACEMENT_OPTIONS"] == {"ID": str(contact)}
     page.get_by_role("tab", name="General").click()
 
     def finish() -> None:
