@@ -43,6 +43,11 @@ class Row:
     calls: int = 0
     fault: str = ""
 
+    @property
+    def mobile(self) -> str:
+        """A telephone that the PBX knows of this seat, as an example of what may stand here."""
+        return next((number for number in self.seat.numbers if number.lstrip("+").isdecimal() and len(number) > 6), "")
+
     def matches(self, words: str) -> bool:
         """Does a search find this row?"""
         return words in " ".join((self.extension, self.seat.name, self.seat.email, self.numbers)).lower()

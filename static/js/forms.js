@@ -57,6 +57,8 @@ function add(box, id, name) {
   input.name = box.dataset.name;
   input.value = id;
   const drop = chip.querySelector("button");
+  if ("required" in box.dataset) chip.classList.add("sole");
+  if ("required" in box.dataset) drop.remove();
   drop.setAttribute("aria-label", drop.dataset.words.replace("{}", name));
   box.querySelector("[data-none]").before(chip);
 }

@@ -1,0 +1,85 @@
+"""`/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
+
+from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
+from bx24app.web import health
+
+
+def waiting(portal: int) -> None:
+    """One of each that waits, one of each that does not."""
+    now = utcnow()
+    old = now - timedelta(seconds=90)
+    common = {"portal_id": portal, "pbx_id": 1, "dialect": "vpbx", "name": "events/call", "body": "{}"}
+    db.session.add(Notification(**common, dedup_key="1", state="new", received_at=old))
+    db.session.add(Notification(**common, dedup_key="2", state="handled", received_at=old))
+    call = Call(portal_id=portal, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=now)
+    db.session.add(call)
+    db.session.flush()
+    for key, state in (("a", "waiting"), ("b", "sent"), ("c", "done"), ("d", "dead")):
+        db.session.add(Delivery(portal_id=portal, call_id=call.id, key=key, kind="Finish", command={}, state=state))
+    for name, due in (("r1", old), ("r2", now + timedelta(hours=1)), ("r3", None)):
+        db.session.add(Recording(portal_id=portal, call_id=call.id, recording_id=name, state="waiting", due_at=due))
+    db.session.commit()
+
+
+def test_alive(client: FlaskClient) -> None:
+    assert client.get("/healthz").status_code == 200
+
+
+def test_ready_tells_what_waits(site: Flask, client: FlaskClient, portal: int) -> None:
+    with site.app_context():
+        waiting(portal)
+    said = client.get("/readyz")
+    body = said.get_json()
+    assert said.status_code == 200
+    assert (body["status"], body["database"], body["redis"]) == ("ok", "ok", "ok")
+    assert body["pending"] == {"notifications": 1, "deliveries": 2, "recordings": 1}
+    assert 90 <= body["oldest_pending_seconds"] < 900
+
+
+def test_nothing_waits(client: FlaskClient) -> None:
+    body = client.get("/readyz").get_json()
+    assert body["pending"] == {"notifications": 0, "deliveries": 0, "recordings": 0}
+    assert body["oldest_pending_seconds"] == 0
+
+
+def test_not_ready_without_redis(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "redis_answers", lambda: False)
+    said = client.get("/readyz")
+    assert (said.status_code, said.get_json()["redis"], said.get_json()["database"]) == (503, "down", "ok")
+
+
+def test_not_ready_without_database(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(now: object) -> None:
+        raise OperationalError("select", {}, Exception("host db.local"))
+
+    monkeypatch.setattr(health, "pending_now", dead)
+    said = client.get("/readyz")
+    assert (said.status_code, said.get_json()["database"]) == (503, "down")
+    assert set(said.get_json()) == {"status", "database", "redis", "pending", "oldest_pending_seconds"}
+    assert "db.local" not in said.text
+    scrape = client.get("/metrics")
+    assert scrape.status_code == 200
+    assert "bx24app_database_up 0.0" in scrape.text
+    assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_are_made_of_the_tables(site: Flask, client: FlaskClient, portal: int) -> None:
+    with site.app_context():
+        waiting(portal)
+    said = client.get("/metrics")
+    assert said.mimetype == "text/plain"
+    for line in (
+        "bx24app_database_up 1.0", "bx24app_redis_up 1.0", 'bx24app_pending{what="deliveries"} 2.0',
+        "bx24app_notifications_total 2.0", "bx24app_dead_deliveries 1.0", 'bx24app_portals{state="active"} 1.0',
+        'bx24app_queued_jobs{queue="calls"} 0.0',
+    ):  # fmt: skip
+        assert line in said.text
