@@ -122,6 +122,8 @@ class Board:
 
     async def close(self) -> None:
         """Hangs up everything and stops sending."""
-        for call in list(self.calls.values()):
+        calls = list(self.calls.values())
+        for call in calls:
             call.cancel()
+        await asyncio.gather(*(call.task for call in calls if call.task), return_exceptions=True)
         await self.sender.close()

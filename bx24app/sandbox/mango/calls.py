@@ -268,7 +268,7 @@ class Call:
             "forward_time": self.forwarded,
             "talk_time": self.answered,
             "end_time": ended,
-            "entry_result": int(bool(self.answered)),
+            "entry_result": int(bool(self.answered)) if self.plan.entry_result is None else self.plan.entry_result,
             "disconnect_reason": reason,
         }
         self.board.emit("events/summary", body, at=self.clock)

@@ -122,8 +122,10 @@ class Pbx:
         return None
 
     def group(self, extension: str) -> Group | None:
-        """The group with this short number."""
-        return next((group for group in self.groups if extension and group.extension == extension), None)
+        """The group with this short number; one without a number is found by its id."""
+        return next(
+            (group for group in self.groups if extension and extension in (group.extension, str(group.id))), None
+        )
 
     def line(self, number: str) -> Line | None:
         """The line with this number."""

@@ -61,6 +61,7 @@ class Plan:
         unavailable: reason with which a group leg ends at once although nobody rings (1164).
         end_by: `client` or `employee`.
         record_delay: from the end of a tape to `record/added`; None: never.
+        entry_result: what the summary claims, whether anybody talked or not (Mango's own is not to be trusted).
         summary_last: the summary names who answered last instead of first.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     signals: list[Signal] = field(default_factory=list)
     record_delay: float | None = 5.0
     summary_last: bool = False
+    entry_result: int | None = None
     speed: float = 1.0
     start: float | None = None
 

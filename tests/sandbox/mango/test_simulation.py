@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import Any
@@ -250,3 +251,29 @@ def test_real_time_is_kept(mango: Mango) -> None:
     made = Plan(client=CLIENT, ivr=0.05, parties={"101": Party(0.1)}, talk=0.2, record_delay=None)
     call = talkers(mango, mango.board, made)
     assert call.talkers == ["101"]
+
+
+def test_group_without_a_number_and_a_lying_summary(mango: Mango) -> None:
+    group = mango.board.pbx.add_group("", "Ночная смена", ["103"])
+    made = plan(T0, to=[str(group.id)], entry_result=0)
+    assert talkers(mango, mango.board, made).talkers == ["103"]
+    assert any(body["to"].get("acd_group") == "" for path, body in mango.bodies if path.endswith("events/call"))
+    assert mango.bodies[-2][1]["entry_result"] == 0
+
+
+def test_a_broken_simulation_says_so(mango: Mango) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: heard.append(context))
+        made = plan(T0)
+        made.parties = {"101": Party("now")}  # type: ignore[arg-type]
+        call = simulation.incoming(mango.board, made)
+        assert call.task
+        await asyncio.wait([call.task])
+        await asyncio.sleep(0)
+
+    mango.run(work())
+    assert "broke" in heard[0]["message"]
+    assert not mango.board.calls

@@ -130,10 +130,18 @@ export async function refresh() {
   }
 }
 
-/** Follows a stream of changes. */
+/** Follows a stream of changes, as long as the page can be seen: a browser has few connections for a host. */
 export function follow(url) {
   remember(document);
-  const source = new EventSource(url);
-  source.addEventListener('changed', () => refresh().catch(() => {}));
-  addEventListener('pagehide', () => source.close());
+  let source;
+  const listen = () => {
+    source?.close();
+    source = undefined;
+    if (document.hidden) return;
+    source = new EventSource(url);
+    source.addEventListener('changed', () => refresh().catch(() => {}));
+  };
+  listen();
+  document.addEventListener('visibilitychange', listen);
+  addEventListener('pagehide', () => source?.close());
 }
