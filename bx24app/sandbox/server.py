@@ -214,17 +214,18 @@ class Sandbox:
             self.call(self._open_portal, portal, 0)
         return portal
 
-    def move_portal(self, portal: Portal) -> str:
+    def move_portal(self, portal: Portal, tls_name: str = "") -> str:
         """Gives a portal a new domain: its old address answers 302 to the new one. Returns the new HOST."""
-        return str(self.call(self._move, portal))
+        return str(self.call(self._move, portal, tls_name))
 
-    async def _move(self, portal: Portal) -> str:
+    async def _move(self, portal: Portal, tls_name: str = "") -> str:
         runner = self._of_portal[portal.number]
         for host in (portal.host, portal.tls_host):
             if host:
                 portal.retired.add(int(host.rpartition(":")[2]))
         portal.host = await self._site(runner, 0, None)
         portal.tls_host = await self._site(runner, 0, self._context) if self._context else ""
+        portal.tls_name = tls_name
         return portal.domain
 
 

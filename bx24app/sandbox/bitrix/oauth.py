@@ -43,6 +43,8 @@ class OAuthServer:
         self.clock = clock
         self.host = ""
         self.tls_host = ""
+        self.tls_name = ""
+        """A public name to give away instead of the https host."""
         self.applications: dict[str, Application] = {}
         self.portals: list[Portal] = []
         self.access: dict[str, Token] = {}
@@ -55,7 +57,7 @@ class OAuthServer:
         self.log: list[tuple[str, dict[str, str], str | None]] = []
 
     def base(self, secure: bool = False) -> str:
-        return f"https://{self.tls_host}" if secure else f"http://{self.host}"
+        return f"https://{self.tls_name or self.tls_host}" if secure else f"http://{self.host}"
 
     @property
     def url(self) -> str:
@@ -118,7 +120,7 @@ class OAuthServer:
             "expires": int(token.expires),
             "expires_in": ACCESS_SECONDS,
             "scope": ",".join(app.scopes),
-            "domain": self.tls_host if secure else self.host,
+            "domain": self.base(secure).partition("://")[2],
             "server_endpoint": f"{self.base(secure)}/rest/",
             "status": app.status,
             "client_endpoint": f"{token.portal.base(secure)}/rest/",
@@ -203,7 +205,6 @@ class OAuthServer:
         app, portal = token.portal.apps[token.client_id], token.portal
         scope = ",".join(app.scopes)
         now = self.clock.now()
-        host = portal.tls_host if secure else portal.host
         return {
             "result": {
                 "client_id": token.client_id,
@@ -215,7 +216,7 @@ class OAuthServer:
                     "version": str(app.version),
                     "status": app.status,
                     "scope": scope,
-                    "domain": host,
+                    "domain": portal.named(secure),
                     "uri": f"{portal.base(secure)}/",
                     "client_endpoint": f"{portal.base(secure)}/rest/",
                     "member_id": portal.member_id,

@@ -64,6 +64,8 @@ class PortalState:
         self.secret = secrets.token_hex(16)
         self.host = ""
         self.tls_host = ""
+        self.tls_name = ""
+        """A public name to give away instead of the https HOST (clients lead it here themselves)."""
         self.secure = False
         self.retired: set[int] = set()
         """Ports of former domains: they answer 302 to the present one."""
@@ -131,12 +133,16 @@ class PortalState:
     @property
     def domain(self) -> str:
         """HOST as the portal names itself (with its port)."""
-        return self.tls_host if self.secure else self.host
+        return self.named(self.secure)
+
+    def named(self, secure: bool) -> str:
+        """HOST under http or https."""
+        return (self.tls_name or self.tls_host) if secure else self.host
 
     def base(self, secure: bool | None = None) -> str:
         """`http(s)://HOST`."""
         tls = self.secure if secure is None else secure
-        return f"https://{self.tls_host}" if tls else f"http://{self.host}"
+        return f"{'https' if tls else 'http'}://{self.named(tls)}"
 
     @property
     def url(self) -> str:

@@ -45,14 +45,13 @@ def _authorise(portal: Portal, request: web.Request) -> web.StreamResponse:
     first = next(user.id for user in portal.users.values() if user.admin and user.active)
     user_id = int(request.query.get("sandbox_user", first))
     secure = request.secure
-    host = portal.tls_host if secure else portal.host
     answer = {
         "code": portal.oauth.code(portal, client_id, user_id),
         "state": request.query.get("state", ""),
-        "domain": host,
+        "domain": portal.named(secure),
         "member_id": portal.member_id,
         "scope": ",".join(made.scopes),
-        "server_domain": portal.oauth.tls_host if secure else portal.oauth.host,
+        "server_domain": portal.oauth.base(secure).partition("://")[2],
     }
     target = made.app.handler_url
     return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"})
