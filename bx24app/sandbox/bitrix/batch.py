@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bx24app.sandbox.bitrix import faults, php
-from bx24app.sandbox.bitrix.registry import METHODS, Hit, Page, RestError
+from bx24app.sandbox.bitrix.registry import METHODS, Hit, Page, RestError, brief
 from bx24app.sandbox.bitrix.state import LogEntry
 from bx24app.sandbox.bitrix.switches import REFUSE
 
@@ -76,7 +76,7 @@ async def _one(
     except RestError as error:
         code = error.code
         parts["error"][key] = error.body()
-    entry.commands.append((METHODS[method].name if method in METHODS else name, given, code))
+    entry.commands.append((METHODS[method].name if method in METHODS else name, brief(given), code))
     parts["time"][key] = _times(sub, started, begun)
     return code is not None
 

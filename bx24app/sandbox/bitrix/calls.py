@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -106,18 +107,28 @@ def _line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
 
 def _duplicate(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None) -> LiveCall | None:
     """Same application, user, number, type (line and EXTERNAL_CALL_ID if given), begun less than 30 minutes ago."""
+    _clean(portal)
     oldest = portal.now() - DEDUP_SECONDS
-    for stale in [key for key, call in portal.calls.items() if call.registered < portal.now() - KEPT_SECONDS]:
-        del portal.calls[stale]
-    for call in portal.calls.values():
-        if (
-            (call.app_id, call.user_id, call.phone, call.type) == (app.id, order.user_id, phone, order.type)
-            and call.start > oldest
-            and line in (None, call.line)
-            and order.external_id in (None, call.external_id)
-        ):
+    for call in portal.live_by_key.get((app.id, order.user_id, phone, order.type), []):
+        if call.start > oldest and line in (None, call.line) and order.external_id in (None, call.external_id):
             return call
     return None
+
+
+def _clean(portal: Portal) -> None:
+    """Drops calls that nobody finished for a month; they stand in the order of their registration."""
+    limit = portal.now() - KEPT_SECONDS
+    for call in list(itertools.takewhile(lambda one: one.registered < limit, portal.calls.values())):
+        _gone(portal, call)
+
+
+def _gone(portal: Portal, call: LiveCall) -> None:
+    """Takes a call off the live ones; nothing happens the second time."""
+    if portal.calls.pop(call.call_id, None) is not None:
+        key = call.app_id, call.user_id, call.phone, call.type
+        portal.live_by_key[key].remove(call)
+        if not portal.live_by_key[key]:
+            del portal.live_by_key[key]
 
 
 def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None, call_id: str) -> LiveCall:
@@ -127,6 +138,7 @@ def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str 
         internal=portal.user_by_inner(phone) is not None, clicked=order.clicked, activity_id=order.activity_id,
     )  # fmt: skip
     portal.calls[call_id] = call
+    portal.live_by_key[app.id, call.user_id, phone, call.type].append(call)
     if not call.internal:
         if order.entity:
             call.primary, call.bindings = order.entity, _with_deals(portal, [order.entity])
@@ -190,7 +202,7 @@ def finish(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
     if row.external_id:
         portal.by_external[row.external_id].append(row)
     _missed(portal, row)
-    portal.calls.pop(call.call_id, None)
+    _gone(portal, call)
     portal.tell("call", call_id=call.call_id, state="finished", missed=row.missed)
     return problem
 

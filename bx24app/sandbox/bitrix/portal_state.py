@@ -94,6 +94,8 @@ class PortalState:
 
     def _telephony(self) -> None:
         self.calls: dict[str, LiveCall] = {}
+        self.live_by_key: defaultdict[tuple[int, int, str, int], list[LiveCall]] = defaultdict(list)
+        """Unfinished calls by application, user, phone and type."""
         self.statistics: dict[int, Statistic] = {}
         self.by_call: dict[str, Statistic] = {}
         self.by_external: defaultdict[str, list[Statistic]] = defaultdict(list)

@@ -74,6 +74,7 @@ class Hit:
 
 
 _H = TypeVar("_H", bound="Handler")
+LONG = 4000
 Handler = Callable[[Hit, dict[str, Any]], Any | Awaitable[Any]]
 
 
@@ -98,6 +99,17 @@ def method(name: str, scope: str, *, batch: bool = True, upper: bool = False) ->
         return handler
 
     return register
+
+
+def brief(value: Any) -> Any:
+    """Parameters for the log: long texts (a recording in base64) only by their length."""
+    if isinstance(value, str):
+        return value if len(value) < LONG else f"{value[:80]}… ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: brief(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [brief(item) for item in value]
+    return value
 
 
 def upper(params: dict[str, Any]) -> dict[str, Any]:

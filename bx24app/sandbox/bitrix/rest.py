@@ -14,7 +14,7 @@ from aiohttp import web
 from bx24app.sandbox.bitrix import batch, faults, params, php, uploads
 from bx24app.sandbox.bitrix.oauth import Token
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.registry import METHODS, Hit, Method, Page, RestError
+from bx24app.sandbox.bitrix.registry import METHODS, Hit, Method, Page, RestError, brief
 from bx24app.sandbox.bitrix.state import LogEntry
 from bx24app.sandbox.bitrix.switches import AFTER, BEFORE, REFUSE
 
@@ -66,7 +66,7 @@ async def serve(portal: Portal, request: web.Request) -> web.StreamResponse:
         return await uploads.receive(portal, request)
     started = portal.now()
     asked = await read(request, name)
-    entry = LogEntry(started, asked.method, asked.params, "", 0)
+    entry = LogEntry(started, asked.method, brief(asked.params), "", 0)
     names = [name, *batch.names(asked.params)] if name == "batch" else [name]
     fault = portal.switches.take(BEFORE, names) if portal.switches.faults else None
     portal.hits += 1
