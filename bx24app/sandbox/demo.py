@@ -20,9 +20,9 @@ CLIENT_ID, CLIENT_SECRET = "local.demo0000000000.00000001", "demo-secret-of-the-
 
 # id, first name, last name, position, inner number, mobile, administrator
 STAFF = (
-    (1, "Мария", "Соколова", "Директор", "", "+79160000001", True),
+    (1, "Анна", "Орлова", "Менеджер, Москва", "101", "+79160000101", True),
     (8, "Борис", "Котов", "Менеджер, Москва", "102", "+79160000102", False),
-    (12, "Анна", "Орлова", "Менеджер, Москва", "101", "+79160000101", True),
+    (12, "Мария", "Соколова", "Директор", "", "+79160000001", True),
     (15, "Вера", "Линь", "Менеджер, Москва", "103", "+79160000103", False),
     (21, "Глеб", "Южный", "Менеджер, Краснодар", "201", "+79180000201", False),
     (22, "Дина", "Кубань", "Менеджер, Краснодар", "202", "+79180000202", False),
@@ -31,12 +31,12 @@ STAFF = (
 )
 # name, line, its name, extension of the group, employees as (extension, id at the portal or name)
 OFFICES = (
-    ("Москва", "74951234567", "Москва", "300", (("101", 12), ("102", 8), ("103", 15))),
+    ("Москва", "74951234567", "Москва", "300", (("101", 1), ("102", 8), ("103", 15))),
     ("Краснодар", "78612345678", "Краснодар", "300", (("101", 21), ("102", 22))),
     ("Новосибирск", "73832345678", "Новосибирск", "300", (("101", 31), ("102", 32), ("103", "Зоя Новая"))),
 )
 CLIENTS = (
-    ("Пётр Иванов", "+79161234567", 12),
+    ("Пётр Иванов", "+79161234567", 1),
     ("Ольга Смирнова", "+79035550101", 8),
     ("ООО «Вектор», Ильин", "+74995550142", 21),
 )
@@ -93,7 +93,7 @@ def _portal(portal: Portal) -> None:
         first, _, last = name.partition(" ")
         portal.add_contact(first, phone, assigned=assigned, lastName=last)
     first_client = next(iter(portal.contacts))
-    portal.add_deal("Букеты для офиса", contact=first_client, assigned=12, stageId="PREPARATION", opportunity=48000)
+    portal.add_deal("Букеты для офиса", contact=first_client, assigned=1, stageId="PREPARATION", opportunity=48000)
     portal.add_lead("Заявка с сайта", "+79165550188", assigned=8, sourceId="WEB")
 
 

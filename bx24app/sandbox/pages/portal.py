@@ -208,8 +208,16 @@ class PortalPages:
     # --- what the pages' scripts ask for
 
     async def cards(self, _request: web.Request, me: User) -> web.Response:
-        """The call cards on this person's screen."""
-        return web.json_response([frames.card(self.portal, card) for card in self.portal.cards[me.id].values()])
+        """The call cards on this person's screen, and on whose screens others are open."""
+        portal = self.portal
+        mine = [frames.card(portal, card) for card in portal.cards[me.id].values()]
+        elsewhere = [
+            {"id": user_id, "name": views.person(portal.users.get(user_id), user_id)["name"], "phone": card.phone}
+            for user_id, cards in portal.cards.items()
+            for card in cards.values()
+            if user_id != me.id and card.call_id not in portal.cards[me.id]
+        ]
+        return web.json_response({"mine": mine, "elsewhere": elsewhere})
 
     async def pickable(self, _request: web.Request, _me: User) -> web.Response:
         return web.json_response(frames.pickable(self.portal))

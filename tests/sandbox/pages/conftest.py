@@ -75,7 +75,7 @@ class World:
         base = self.app.handler_url.rstrip("/")
 
         def work() -> None:
-            made = portal.install(self.app, 12)
+            made = portal.install(self.app, 1)
             portal.event_bindings[1] = EventBinding(1, made.id, "ONEXTERNALCALLSTART", f"{base}/event")
             for code, title in (("CALL_CARD", "Mango"), ("CRM_CONTACT_DETAIL_TAB", "Calls of Mango")):
                 portal.placements.append(Placement(made.id, code, f"{base}/placed", title))

@@ -40,7 +40,7 @@ def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
         "async () => { const b = await B24Js.initializeB24Frame(); window.b = b; return b.isInstallMode; }"
     )
     portal = world.sandbox.portal
-    assert portal.apps[demo.CLIENT_ID].user_options[12]["install"]  # FIRST_RUN was answered
+    assert portal.apps[demo.CLIENT_ID].user_options[1]["install"]  # FIRST_RUN was answered
     frame.evaluate("() => { window.b.installFinish(); }")
     page.wait_for_url("**install_finished=Y")
     page.frame_locator("#app iframe").get_by_text("/ DEFAULT", exact=True).wait_for()
@@ -78,7 +78,7 @@ def test_messages_in_every_shape(world: World, page: Page) -> None:
     ask(frame, "setAppOption", {"name": "mode", "value": "a:b"})
     portal = world.sandbox.portal
     made = portal.apps[demo.CLIENT_ID]
-    assert (made.user_options[12]["seen"], made.options["mode"]) == ("yes", "a:b")
+    assert (made.user_options[1]["seen"], made.options["mode"]) == ("yes", "a:b")
     fresh = ask(frame, "refreshAuth", {})
     assert fresh["AUTH_ID"] in world.sandbox.oauth.access
     assert ask(frame, "setScroll", {"scroll": 10}) == {"scroll": 10}
@@ -128,7 +128,7 @@ def test_sliders(world: World, page: Page) -> None:
     assert frame.evaluate("window.slid") == "{}"
 
 
-def ring(world: World, phone: str, user: int = 12, *, create: bool = True) -> str:
+def ring(world: World, phone: str, user: int = 1, *, create: bool = True) -> str:
     portal = world.sandbox.portal
     order = calls.Order(user, phone, 2, line="74951234567", create=create)
     call_id: str = world.call(lambda: calls.register(portal, portal.apps[demo.CLIENT_ID], order).call_id)
@@ -149,7 +149,7 @@ def test_call_cards(world: World, page: Page) -> None:
     other = ring(world, "+79161234567", create=False)
     expect(page.locator(".callcard")).to_have_count(2)
     expect(page.locator(f'[data-call="{other}"]')).to_contain_text("Пётр Иванов")
-    world.call(calls.hide, world.sandbox.portal, other, [12], "test")
+    world.call(calls.hide, world.sandbox.portal, other, [1], "test")
     expect(page.locator(".callcard")).to_have_count(1)
     card.get_by_title("Close the card").click()
     expect(page.locator(".callcard")).to_have_count(0)
@@ -160,10 +160,13 @@ def test_cards_are_personal(world: World, page: Page) -> None:
     page.goto(world.url)
     page.get_by_label("You are").select_option("8")
     expect(page.locator("body[data-user='8']")).to_be_visible()
-    ring(world, "+79265550177", 12)
+    ring(world, "+79265550177", 1)
     mine = ring(world, "+79265550178", 8)
     expect(page.locator(".callcard")).to_have_count(1)
     expect(page.locator(f'[data-call="{mine}"]')).to_be_visible()
+    expect(page.locator("#elsewhere")).to_contain_text("+79265550177 rings at Анна Орлова")
+    page.get_by_role("button", name="Look there").click()
+    expect(page.locator("body[data-user='1'] .callcard")).to_contain_text("+79265550177")
 
 
 def test_timeline_plays_the_recording(world: World, page: Page) -> None:
@@ -182,7 +185,7 @@ def test_timeline_plays_the_recording(world: World, page: Page) -> None:
     def finish() -> None:
         call = portal.calls[call_id]
         row = Statistic(
-            1, call_id, None, 3, "app", 12, call.phone, "74951234567", 2, 12, portal.now(), portal.now(), "200"
+            1, call_id, None, 3, "app", 1, call.phone, "74951234567", 2, 12, portal.now(), portal.now(), "200"
         )
         calls.finish(portal, call, row)
         save(portal, row, "talk.mp3", b"".join(tape.stream(tape.size_of(12))), via="upload")

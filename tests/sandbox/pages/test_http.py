@@ -15,7 +15,7 @@ def get(world: World, path: str, user: int | None = None) -> requests.Response:
     return requests.get(world.url + path, cookies=cookies, timeout=20)
 
 
-def post(world: World, path: str, body: object, user: int = 12) -> requests.Response:
+def post(world: World, path: str, body: object, user: int = 1) -> requests.Response:
     return requests.post(world.url + path, json=body, cookies={"sandbox_user": str(user)}, timeout=20)
 
 
@@ -44,7 +44,7 @@ def test_another_name_of_this_machine_leads_home(world: World) -> None:
 
 
 def test_who_looks(world: World) -> None:
-    assert 'data-user="12"' in get(world, "/").text
+    assert 'data-user="1"' in get(world, "/").text
     assert 'data-user="8" data-admin="0"' in get(world, "/", 8).text
     assert "not fully installed" in get(world, f"/marketplace/app/{demo.CLIENT_ID}/", 8).text
     answer = post(world, "/sandbox/frame", {"client_id": demo.CLIENT_ID}, 8)
@@ -95,7 +95,7 @@ def test_actions(world: World) -> None:
 
 def test_notifications_are_escaped(world: World) -> None:
     text = "[B]PBX[/B] <script>alert(1)</script>[br][URL=/crm/lead/list/]leads[/URL] [URL=javascript:alert(1)]x[/URL]"
-    world.sandbox.portal.notifications[1] = Notification(1, 12, text, 0.0)
+    world.sandbox.portal.notifications[1] = Notification(1, 1, text, 0.0)
     shown = get(world, "/").text
     assert "<b>PBX</b> &lt;script&gt;alert(1)&lt;/script&gt;<br>" in shown
     assert '<a href="/crm/lead/list/">leads</a>' in shown

@@ -90,12 +90,21 @@ export async function refreshCards() {
   const number = ++asked;
   const response = await fetch('/sandbox/cards');
   if (!response.ok || number !== asked) return;
-  const cards = new Map((await response.json()).map((card) => [card.call_id, card]));
+  const { mine, elsewhere } = await response.json();
+  const cards = new Map(mine.map((card) => [card.call_id, card]));
   for (const [call_id, card] of cards) {
     if (shown.get(call_id)?.card) shown.get(call_id).update(card);
     else if (!shown.has(call_id)) shown.set(call_id, new CallCard(card));
   }
   for (const [call_id, card] of shown) if (!cards.has(call_id) && card.card) card.leave();
+  document.getElementById('elsewhere').replaceChildren(...elsewhere.map((one) => make('div', {}, icon('phone'),
+    make('span', { class: 'grow' }, `${one.phone} rings at ${one.name}`), make('button', { class: 'tiny', onclick: () => sitDown(one.id) }, 'Look there'))));
+}
+
+/** Another person sits down at this screen. */
+export async function sitDown(id) {
+  await post('/sandbox/whoami', { id });
+  location.reload();
 }
 
 setInterval(() => { for (const card of shown.values()) card.tick(Date.now() / 1000); }, 500);

@@ -1,13 +1,10 @@
 // Every page of the portal: who looks, calls by a click, forms, tabs, the application's frame.
 
 import { $, $$, follow, onRefresh, post, refresh, toast } from './common.js';
-import { refreshCards } from './cards.js';
+import { refreshCards, sitDown } from './cards.js';
 import { AppFrame } from './frame.js';
 
-$('#whoami')?.addEventListener('change', async (event) => {
-  await post('/sandbox/whoami', { id: Number(event.target.value) });
-  location.reload();
-});
+$('#whoami')?.addEventListener('change', (event) => sitDown(Number(event.target.value)));
 
 /** Does something and says so. */
 async function perform(name, body) {
