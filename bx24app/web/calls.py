@@ -112,6 +112,7 @@ def again(recording_id: int) -> Response:
     portal_id, call_id = tape.portal_id, tape.call_id
     db.session.rollback()
     recordings.try_again(portal_id, recording_id)
+    pages.look_again()
     return one(call_id)
 
 

@@ -15,7 +15,7 @@ from bx24app.domain import document
 from bx24app.domain.document import DocumentError, Parsed
 from bx24app.domain.settings import Settings
 from bx24app.models import db
-from bx24app.web import people
+from bx24app.web import pages, people
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +85,7 @@ def _strangers(fresh: Settings) -> list[tuple[str, int]]:
 def _asked() -> set[int]:
     portal_id = g.portal.id
     db.session.rollback()  # no transaction is held while the portal is asked
-    return portals.fetch_users(portal_id)
+    try:
+        return portals.fetch_users(portal_id)
+    finally:
+        pages.look_again()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flask import Flask, Response, make_response, render_template, request
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from bx24app.bitrix24 import errors as portal_errors
@@ -21,7 +22,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(NoSession, _no_session)
     app.register_error_handler(NotAdministrator, _not_administrator)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(SQLAlchemyError, _database)
+    for silent in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(silent, _database)
     app.register_error_handler(portal_errors.PortalError, _portal)
     app.register_error_handler(Exception, _unexpected)
 

@@ -56,7 +56,7 @@ def _answer(found: RecordingDownload, stack: ExitStack) -> Response:
             _log.warning("recording broke off while it was played", error=str(error))
             raise
 
-    response = Response(chunks(), found.status, mimetype=found.content_type, direct_passthrough=True)
+    response = Response(chunks(), found.status, mimetype=found.content_type)
     response.call_on_close(stack.close)
     if found.size is not None:
         response.content_length = found.size

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
+from bx24app.portal_events import REFUSED
 from bx24app.queue import QUEUES
 from bx24app.runtime import runtime
 from bx24app.web import health
@@ -91,7 +92,9 @@ class _Queues(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("bx24app_redis_up", "1 while Redis answers")
         jobs = GaugeMetricFamily("bx24app_queued_jobs", "Jobs that wait in a queue", labels=["queue"])
+        refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
         try:
+            refused.add_metric([], int(runtime().redis.get(REFUSED) or 0))
             for name in QUEUES:
                 jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
             up.add_metric([], 1)
@@ -99,3 +102,4 @@ class _Queues(Collector):
             up.add_metric([], 0)
         yield up
         yield jobs
+        yield refused

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from bx24app import settings
 from bx24app.bitrix24 import sentences
 from bx24app.domain.settings import Settings
-from bx24app.models import Portal
+from bx24app.models import Portal, db
 from bx24app.web import session
 from bx24app.web.language import language
 
@@ -36,6 +36,11 @@ def current() -> Settings:
     found = settings.current(portal)
     g.timezone = found.portal.timezone
     return found
+
+
+def look_again() -> None:
+    """After a use case that gave the database session back: the portal's row anew."""
+    g.portal = db.session.get_one(Portal, g.frame.portal_id)
 
 
 def trouble(code: str) -> str:
