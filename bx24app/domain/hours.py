@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from bx24app.domain.settings import Hours
+from bx24app.domain.settings import Day, Hours
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_STEPS = 366
-"""Days ahead that are searched for the next open block."""
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""As `datetime.weekday` counts them."""
+_AHEAD = 400
+"""Days that are searched for working time; whoever works less often than yearly gets plain minutes."""
+_WHOLE_DAY = 24 * 60
 
 
 @lru_cache(maxsize=64)
@@ -19,51 +22,78 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def weekday(at: datetime, zone_name: str) -> Day:
+    """The day of the week of a moment (aware), there."""
+    return DAYS[at.astimezone(zone(zone_name)).weekday()]
+
+
 def is_open(hours: tuple[Hours, ...], at: datetime, default_zone: str) -> bool:
-    """Is it working time at `at` (aware)? Without any block: always."""
+    """Is it working time at `at` (aware)? Without any block: always. The wall clock of the block's zone decides."""
     return not hours or any(_covers(block, at, default_zone) for block in hours)
 
 
 def _covers(block: Hours, at: datetime, default_zone: str) -> bool:
     local = at.astimezone(zone(block.timezone or default_zone))
+    start, end = _bounds(block)
     for back in (0, 1):  # a block that crosses midnight began yesterday
-        day = (local - timedelta(days=back)).date()
-        if _DAYS[day.weekday()] not in block.days or day in block.holidays:
-            continue
-        start, end = _minutes(block.from_), _minutes(block.to)
-        length = end - start if end > start else end + 24 * 60 - start
-        now = local.hour * 60 + local.minute + 24 * 60 * back
-        if start <= now < start + length:
+        now = local.hour * 60 + local.minute + _WHOLE_DAY * back
+        if start <= now < end and _works(block, (local - timedelta(days=back)).date()):
             return True
     return False
 
 
-def _minutes(clock: str) -> int:
-    hour, minute = clock.split(":")
-    return int(hour) * 60 + int(minute)
+def _bounds(block: Hours) -> tuple[int, int]:
+    """Minutes since midnight; the end is behind 24:00 where the block crosses midnight."""
+    start, end = (int(clock[:2]) * 60 + int(clock[3:]) for clock in (block.from_, block.to))
+    return start, end if end > start else end + _WHOLE_DAY
+
+
+def _works(block: Hours, day: date) -> bool:
+    return DAYS[day.weekday()] in block.days and day not in block.holidays
 
 
 def after_working(hours: tuple[Hours, ...], at: datetime, minutes: int, default_zone: str) -> datetime:
     """The moment by which `minutes` of working time have passed since `at`; plain minutes where the line is always open."""
-    if not hours:
-        return at + timedelta(minutes=minutes)
-    moment, left = at.replace(second=0, microsecond=0), minutes
-    for _ in range(_STEPS * 24 * 60):
-        if left <= 0:
-            return moment
-        if is_open(hours, moment, default_zone):
-            left -= 1
-            moment += timedelta(minutes=1)
-        else:
-            moment = _next_open(hours, moment, default_zone)
+    left = timedelta(minutes=minutes)
+    reached = at.astimezone(UTC)
+    for start, end in _spans(hours, at, default_zone):
+        start = max(start, reached)  # blocks may overlap: no minute counts twice
+        if end <= start:
+            continue
+        if start + left <= end:
+            return start + left
+        left -= end - start
+        reached = end
     return at + timedelta(minutes=minutes)
 
 
-def _next_open(hours: tuple[Hours, ...], at: datetime, default_zone: str) -> datetime:
-    """The next minute that is working time; a year ahead at the most."""
-    moment = at
-    for _ in range(_STEPS * 24 * 60):
-        moment += timedelta(minutes=1)
-        if is_open(hours, moment, default_zone):
-            return moment
+def _spans(hours: tuple[Hours, ...], at: datetime, default_zone: str) -> Iterator[tuple[datetime, datetime]]:
+    """Working time from the day before `at` on, in UTC, in the order of its beginnings."""
+    first = at.astimezone(UTC).date() - timedelta(days=2)  # a zone may be a day behind, a block may have begun yesterday
+    held: list[tuple[datetime, datetime]] = []
+    for ahead in range(_AHEAD if hours else 0):
+        day = first + timedelta(days=ahead)
+        for block in hours:
+            if _works(block, day):
+                here = zone(block.timezone or default_zone)
+                start, end = _bounds(block)
+                held.append((_instant(day, start, here), _instant(day, end, here)))
+        held.sort()
+        # What begins a day or more before the newest day cannot be overtaken by a block of a later day in another zone.
+        certain = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
+        while held and held[0][0] < certain:
+            yield held.pop(0)
+    yield from held
+
+
+def _instant(day: date, minutes: int, here: ZoneInfo) -> datetime:
+    """A wall-clock time as a moment; one that the clock leaps over is the moment of the leap."""
+    days, rest = divmod(minutes, _WHOLE_DAY)
+    at = datetime(day.year, day.month, day.day, rest // 60, rest % 60, tzinfo=here) + timedelta(days=days)
+    moment = at.astimezone(UTC)
+    if moment.astimezone(here).replace(tzinfo=None) != at.replace(tzinfo=None):
+        moment = at.replace(fold=1).astimezone(UTC)
+        before = moment.astimezone(here).utcoffset()
+        while moment.astimezone(here).utcoffset() == before:
+            moment += timedelta(minutes=1)
     return moment
