@@ -7,6 +7,7 @@ extension 0101, 600 of the time 10:00 and a date of 2026-01-01. Here each of the
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 import yaml
@@ -15,11 +16,6 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
 from bx24app.domain.faults import DocumentError, Fault
-
-try:  # libyaml's parser is four times as quick; a PyYAML built without it reads the same
-    from yaml.cyaml import CParser
-except ImportError:  # pragma: no cover
-    CParser = None
 
 LARGEST = 4 * 1024 * 1024
 """Characters of a document at the most: 10,000 employees are about one million."""
@@ -34,7 +30,8 @@ class _PurePython(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
         yaml.parser.Parser.__init__(self)
 
 
-_Parser: Any = CParser or _PurePython
+# libyaml's parser is four times as quick; a PyYAML built without it reads the same.
+_Parser: Any = import_module("yaml.cyaml").CParser if yaml.__with_libyaml__ else _PurePython
 
 
 class _Loader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore[misc]
@@ -83,7 +80,7 @@ for _name, _pattern, _first in _RULES:
 
 
 def _wrong(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)  # type: ignore[no-untyped-call]
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def read(text: str) -> dict[str, Any]:

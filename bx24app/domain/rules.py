@@ -1,195 +1,232 @@
-"""Rules: one table of conditions and actions. The checks at saving, the choice of a rule and the documentation all read it."""
+"""Rules: checked at saving, parsed, chosen. The worker and the dry run call the same `choose`.
+
+A call is asked about more than once: at the ring, at the answer, at its end. What is not known yet (the outcome while it rings) is neither true nor
+false; a rule above whose turn depends on it keeps the rules below from being chosen too early.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
-from bx24app.domain import phone, templates
-from bx24app.domain.settings import Rule, Settings
+from bx24app.domain import actions
+from bx24app.domain.actions import Action
+from bx24app.domain.rule_checks import is_int
+from bx24app.domain.rule_table import ACTIONS, ANYTHING, CONDITIONS
+from bx24app.domain.settings import Day, Rule, Settings
 
-Found = Iterator[tuple[str, str]]
-"""(path below the value, what is wrong)."""
+__all__ = [
+    "ACTIONS",
+    "CONDITIONS",
+    "Choice",
+    "Facts",
+    "ParsedRule",
+    "Seen",
+    "Trial",
+    "choose",
+    "faults",
+    "parse_rules",
+    "users",
+]
+
+NEVER = float("inf")
+"""`Facts.minutes_since_last` of a client who has not called before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a call at a moment. None: not known yet; at the end, None fulfils no condition."""
+
+    moment: Literal["ring", "answer", "end"]
+    direction: Literal["in", "out"] | None = None
+    outcome: Literal["answered", "missed", "failed"] | None = None
+    pbx: str | None = None
+    line: str | None = None
+    """Digits of the line as the PBX names it."""
+    number: str | None = None
+    """The client's, E.164; empty: anonymous."""
+    client: Literal["new", "known"] | None = None
+    hours: Literal["working", "off"] | None = None
+    weekday: Day | None = None
+    talk_seconds: int | None = None
+    """Not before the end."""
+    rang: frozenset[str] = frozenset()
+    """Extensions and groups; grows until the end."""
+    open_records: frozenset[str] | None = None
+    """Of deal and lead, those of which the client has an open one."""
+    minutes_since_last: float | None = None
+    """Since the same client's previous call; `NEVER`: none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One key of `when`: what it may hold and what it means."""
+class ParsedRule:
+    """One rule, ready to be tried on many calls."""
 
-    check: Callable[[Any, Settings], str | None]
-    means: str
+    name: str
+    actions: tuple[Action, ...]
+    plain: tuple[tuple[str, frozenset[Any]], ...]
+    """(fact, values of which it must be one): cheap, tried first."""
+    others: tuple[tuple[str, Any], ...]
+    """(key of the table, what is expected)."""
+    when: dict[str, Any] = field(default_factory=dict, hash=False)
+    """As it was written: for the trace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One key of an action."""
+class Seen:
+    """One condition of a trace. `ok` None: not known yet."""
 
-    check: Callable[[Any, Settings], str | None]
-    means: str
-    required: bool = False
-
-
-def _one_of(*words: str) -> Callable[[Any, Settings], str | None]:
-    def check(value: Any, settings: Settings) -> str | None:
-        return (
-            None if value in words and isinstance(value, str) else f"must be one of {', '.join(words)}, not {value!r}"
-        )
-
-    return check
+    condition: str
+    expected: Any
+    seen: Any
+    ok: bool | None
 
 
-def _number(value: Any, settings: Settings) -> str | None:
-    return (
-        None
-        if isinstance(value, str | int) and not isinstance(value, bool) and phone.digits(str(value))
-        else "must be the beginning of a number"
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rule of a trace with all its conditions. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
+
+    rule: str
+    verdict: Literal["matched", "passed", "undecided", "behind"]
+    conditions: tuple[Seen, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`rule`: the one that matches; None: no rule, or, while not `decided`, none yet."""
+
+    rule: ParsedRule | None
+    decided: bool
+    rules: tuple[ParsedRule, ...] = field(repr=False)
+    facts: Facts = field(repr=False)
+
+    @cached_property
+    def trace(self) -> tuple[Trial, ...]:
+        """Every rule with every condition: what was expected and what was seen. Made when somebody looks."""
+        found: list[Trial] = []
+        closed = False
+        for rule in self.rules:
+            seen = tuple(_seen(key, value, rule, self.facts) for key, value in rule.when.items())
+            verdict: Literal["matched", "passed", "undecided", "behind"]
+            if any(one.ok is False for one in seen):
+                verdict = "passed"
+            elif closed:
+                verdict = "behind"
+            else:
+                closed = True
+                verdict = "undecided" if any(one.ok is None for one in seen) else "matched"
+            found.append(Trial(rule.name, verdict, seen))
+        return tuple(found)
+
+
+def choose(rules: tuple[ParsedRule, ...], facts: Facts) -> Choice:
+    """The first rule from the top whose conditions all hold."""
+    for rule in rules:
+        held = _holds(rule, facts)
+        if held:
+            return Choice(rule, True, rules, facts)
+        if held is None:
+            return Choice(None, False, rules, facts)
+    return Choice(None, True, rules, facts)
+
+
+def _holds(rule: ParsedRule, facts: Facts) -> bool | None:
+    """All conditions; False as soon as one cannot hold any more, else None as long as one is open. Quick: tried for each call on every rule."""
+    unknown = False
+    for fact, values in rule.plain:
+        seen = getattr(facts, fact)
+        if seen is None:
+            unknown = True
+        elif seen not in values:
+            return False
+    for key, expected in rule.others:
+        held = _held(key, expected, facts)
+        if held is None:
+            unknown = True
+        elif not held:
+            return False
+    if not unknown:
+        return True
+    return False if facts.moment == "end" else None
+
+
+def _held(key: str, expected: Any, facts: Facts) -> bool | None:
+    condition = CONDITIONS[key]
+    seen = getattr(facts, condition.fact)
+    if seen is None or condition.holds is None:
+        return None
+    return condition.holds(expected, seen)
+
+
+def _seen(key: str, value: Any, rule: ParsedRule, facts: Facts) -> Seen:
+    """One condition by itself, as `_holds` judges it."""
+    if ANYTHING.get(key) in _listed(key, value):
+        return Seen(key, value, getattr(facts, CONDITIONS[key].fact), True)
+    fact = CONDITIONS[key].fact
+    alone = ParsedRule(
+        "", (), tuple(one for one in rule.plain if one[0] == fact), tuple(one for one in rule.others if one[0] == key)
     )
+    seen = getattr(facts, fact)
+    return Seen(key, value, sorted(seen) if isinstance(seen, frozenset) else seen, _holds(alone, facts))
 
 
-def _seconds(value: Any, settings: Settings) -> str | None:
-    return (
-        None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        else "must be a whole number, 0 or more"
-    )
+def _listed(key: str, value: Any) -> list[Any]:
+    return value if isinstance(value, list) and CONDITIONS[key].many else [value]
 
 
-def _positive(value: Any, settings: Settings) -> str | None:
-    return (
-        None
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0
-        else "must be a whole number above 0"
-    )
+# --- the document's rules --------------------------------------------------------------------------------------------
 
 
-def _pbx(value: Any, settings: Settings) -> str | None:
-    return None if value in settings.by_key else f"there is no PBX {value!r}"
+def parse_rules(settings: Settings) -> tuple[ParsedRule, ...]:
+    """The rules of a document that has been checked, in their order."""
+    return tuple(_parsed(rule, settings) for rule in settings.rules)
 
 
-def _line(value: Any, settings: Settings) -> str | None:
-    known = {phone.digits(line.number) or line.number for pbx in settings.pbxs for line in pbx.lines}
-    known |= {phone.digits(line.bitrix_number) or line.bitrix_number for pbx in settings.pbxs for line in pbx.lines}
-    plain = phone.digits(str(value)) or str(value)
-    return None if plain in known else f"there is no line {value!r}"
-
-
-def _word(value: Any, settings: Settings) -> str | None:
-    return None if isinstance(value, str | int) and str(value).strip() else "must be a text"
-
-
-def _template(value: Any, settings: Settings) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return "must be a text"
-    return "; ".join(templates.faults(value)) or None
-
-
-def _entity(value: Any, settings: Settings) -> str | None:
-    spa = str(value).isdigit() and int(value) >= 31
-    return (
-        None
-        if value in ("lead", "deal", "contact") or spa
-        else "must be lead, deal, contact, or the entity type id of a smart process"
-    )
-
-
-def _responsible(value: Any, settings: Settings) -> str | None:
-    good = value in ("line", "answered", "owner") or (
-        isinstance(value, int) and not isinstance(value, bool) and value > 0
-    )
-    return None if good else "must be line, answered, owner, or a user id"
-
-
-def _fields(value: Any, settings: Settings) -> str | None:
-    if not isinstance(value, dict):
-        return "must be a mapping of field names to values"
-    for name, item in value.items():
-        if not isinstance(name, str):
-            return "field names must be texts"
-        if isinstance(item, str) and (wrong := "; ".join(templates.faults(item))):
-            return f"{name}: {wrong}"
-    return None
-
-
-def _category(value: Any, settings: Settings) -> str | None:
-    return None if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else "must be a pipeline's id"
-
-
-CONDITIONS: dict[str, Condition] = {
-    "direction": Condition(_one_of("in", "out"), "the call came in or went out"),
-    "outcome": Condition(_one_of("answered", "missed", "failed"), "how it ended"),
-    "client": Condition(_one_of("new", "known"), "the client has no record in the CRM, or has one"),
-    "hours": Condition(_one_of("working", "off", "any"), "the line's working hours"),
-    "pbx": Condition(_pbx, "the PBX, by its key"),
-    "line": Condition(_line, "the line, by its number"),
-    "number": Condition(_number, "the client's number begins so"),
-    "min_seconds": Condition(_seconds, "the talk lasted at least so long"),
-    "moment": Condition(_one_of("ring", "answer", "end"), "not earlier than this"),
-    "client_has_open": Condition(_one_of("deal", "lead"), "the client has an open one"),
-    "repeat_within_minutes": Condition(_positive, "the same client called within so many minutes before"),
-    "rang": Condition(_word, "this extension or group rang"),
-    "weekday": Condition(_one_of("mon", "tue", "wed", "thu", "fri", "sat", "sun"), "the day of the week on the line"),
-}
-SINGLE = frozenset({"min_seconds", "moment", "repeat_within_minutes"})
-"""Conditions that take one value; the others take a list too."""
-
-ACTIONS: dict[str, dict[str, Part]] = {
-    "create": {
-        "entity": Part(_entity, "what is made", required=True),
-        "category_id": Part(_category, "the pipeline"),
-        "stage_id": Part(_word, "the stage"),
-        "title": Part(_template, "title, or a contact's name"),
-        "responsible": Part(_responsible, "who gets it"),
-        "source_id": Part(_word, "the source"),
-        "fields": Part(_fields, "further fields"),
-        "duplicate": Part(_one_of("skip", "allow"), "whether a second open one may be made"),
-        "if_absent": Part(_one_of("keep", "next"), "what to do when the working day of the responsible is closed"),
-    },
-    "todo": {
-        "deadline_minutes": Part(_positive, "minutes until the deadline"),
-        "working": Part(
-            lambda value, _: None if isinstance(value, bool) else "must be true or false",
-            "count working minutes of the line",
-        ),
-        "responsible": Part(_responsible, "who has to do it"),
-        "title": Part(_template, "what is to be done"),
-    },
-    "comment": {"text": Part(_template, "the text", required=True)},
-    "notify": {
-        "user": Part(_responsible, "who is told", required=True),
-        "text": Part(_template, "the text", required=True),
-    },
-    "nothing": {},
-}
-
-
-def faults(settings: Settings) -> Found:
-    """What is wrong with the rules of a document, with full paths."""
-    for index, rule in enumerate(settings.rules):
-        for path, message in _rule(rule, settings):
-            yield f"rules[{index}].{path}", message
-
-
-def _rule(rule: Rule, settings: Settings) -> Found:
+def _parsed(rule: Rule, settings: Settings) -> ParsedRule:
+    plain: list[tuple[str, frozenset[Any]]] = []
+    others: list[tuple[str, Any]] = []
     for key, value in rule.when.items():
-        condition = CONDITIONS.get(key)
-        if condition is None:
-            yield f"when.{key}", f"is not a known condition; known are {', '.join(CONDITIONS)}"
+        condition = CONDITIONS[key]
+        values = _listed(key, value)
+        if ANYTHING.get(key) in values:
             continue
-        values = value if isinstance(value, list) and key not in SINGLE else [value]
-        if not values:
-            yield f"when.{key}", "must not be an empty list"
-        for item in values:
-            wrong = condition.check(item, settings)
-            if wrong:
-                yield f"when.{key}", wrong
-    if not rule.do:
-        yield "do", "must name at least one action"
-    for index, action in enumerate(rule.do):
-        yield from _action(f"do[{index}]", action, settings)
+        wanted = [condition.prepare(item, settings) for item in values]
+        if condition.holds is None:
+            plain.append((condition.fact, frozenset(wanted)))
+        else:
+            others.append((key, frozenset(wanted) if condition.many else wanted[0]))
+    return ParsedRule(
+        rule.name, tuple(actions.of(one) for one in rule.do), tuple(plain), tuple(others), dict(rule.when)
+    )
 
 
-def _action(path: str, action: dict[str, Any], settings: Settings) -> Found:
+def faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rules of a document: (full path, sentence)."""
+    for index, rule in enumerate(settings.rules):
+        for key, value in rule.when.items():
+            for message in _condition(key, value, settings):
+                yield f"rules[{index}].when.{key}", message
+        if not rule.do:
+            yield f"rules[{index}].do", "must name at least one action"
+        elif len(rule.do) > 1 and any("nothing" in action for action in rule.do):
+            yield f"rules[{index}].do", "`nothing` must stand alone"
+        for place, action in enumerate(rule.do):
+            yield from _action(f"rules[{index}].do[{place}]", action, settings)
+
+
+def _condition(key: str, value: Any, settings: Settings) -> Iterator[str]:
+    condition = CONDITIONS.get(key)
+    if condition is None:
+        yield f"is not a known condition; known are {', '.join(CONDITIONS)}"
+    elif value == []:
+        yield "must not be an empty list"
+    else:
+        yield from filter(None, (condition.check(item, settings) for item in _listed(key, value)))
+
+
+def _action(path: str, action: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
     if len(action) != 1:
         yield path, "must be one action, such as `todo: {…}`"
         return
@@ -197,23 +234,18 @@ def _action(path: str, action: dict[str, Any], settings: Settings) -> Found:
     table = ACTIONS.get(name)
     if table is None:
         yield f"{path}.{name}", f"is not a known action; known are {', '.join(ACTIONS)}"
-        return
-    parts = {} if parts is None else parts
-    if not isinstance(parts, dict):
+    elif not isinstance(parts, dict | None):
         yield f"{path}.{name}", "must be a mapping"
-        return
-    for key, value in parts.items():
-        part = table.get(key)
-        wrong = (
-            f"is not known here; known are {', '.join(table) or 'none'}"
-            if part is None
-            else part.check(value, settings)
-        )
-        if wrong:
-            yield f"{path}.{name}.{key}", wrong
-    for key, part in table.items():
-        if part.required and key not in parts:
-            yield f"{path}.{name}.{key}", "is missing"
+    else:
+        parts = parts or {}
+        for key, value in parts.items():
+            known = f"is not known here; known are {', '.join(table) or 'none'}"
+            wrong = table[key].check(value, settings) if key in table else known
+            if wrong:
+                yield f"{path}.{name}.{key}", wrong
+        for key in table:
+            if table[key].required and key not in parts:
+                yield f"{path}.{name}.{key}", "is missing"
 
 
 def users(settings: Settings) -> Iterator[tuple[str, int]]:
@@ -223,5 +255,5 @@ def users(settings: Settings) -> Iterator[tuple[str, int]]:
             for name, parts in action.items():
                 for key in ("responsible", "user"):
                     value = parts.get(key) if isinstance(parts, dict) else None
-                    if isinstance(value, int) and not isinstance(value, bool):
+                    if is_int(value):
                         yield f"rules[{index}].do[{place}].{name}.{key}", value
