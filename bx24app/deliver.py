@@ -92,6 +92,12 @@ class Outcome:
     """delivery id -> raw result, or the exception that it met."""
     error: Exception | None = None
 
+    @property
+    def stop(self) -> NeedsAdmin | Gone | None:
+        """What ends this portal's deliveries for now: met by the whole request, or by one command of a batch."""
+        met = (self.error, *self.answers.values())
+        return next((one for one in met if isinstance(one, NeedsAdmin | Gone)), None)
+
 
 def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel], datetime | None]:
     """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.

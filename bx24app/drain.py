@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 
 from bx24app import clicks, deliver, portals, queue
 from bx24app.bitrix24.client import Bitrix24
-from bx24app.bitrix24.errors import Gone, NeedsAdmin
 from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
 from bx24app.deliver import Outcome, Parcel
@@ -75,8 +74,8 @@ def drain(portal_id: int) -> None:
     outcome: Outcome | DialOutcome | None = None
     client: Bitrix24 | None = None
     while True:
-        if isinstance(outcome, Outcome) and isinstance(outcome.error, NeedsAdmin | Gone):
-            portals.trouble(portal_id, outcome.error)
+        if isinstance(outcome, Outcome) and outcome.stop is not None:
+            portals.trouble(portal_id, outcome.stop)
         step = _step(portal_id, outcome, claim=not stopping.is_set())
         outcome = None
         for errand in step.dials:

@@ -15,7 +15,7 @@ import redis
 import requests
 from flask import Flask, current_app
 from requests.adapters import HTTPAdapter
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from bx24app.bitrix24.addresses import Addresses, GuardedAdapter, NotAdmitted
@@ -145,13 +145,14 @@ def client_of_token(endpoint: str, token: str, budget: Budget) -> Bitrix24:
 
 
 def _token(portal_id: int) -> str:
-    row = db.session.get(Grant, portal_id)
-    token = row.access_token if row is not None else None
-    soon = row is not None and row.expires_at <= utcnow() + timedelta(seconds=20)
-    db.session.rollback()
-    if token is None:
+    """The grant's access token, read without a writer's lock, since every request asks for it."""
+    held = select(Grant.access_token, Grant.expires_at).where(Grant.portal_id == portal_id)
+    with db.engine.connect().execution_options(read_only=True) as connection:
+        row = connection.execute(held).first()
+    if row is None:
         raise NeedsAdmin("authorise", "the portal has no grant")
-    return refreshed(portal_id, token) if soon else token
+    token: str = row.access_token
+    return refreshed(portal_id, token) if row.expires_at <= utcnow() + timedelta(seconds=20) else token
 
 
 def refreshed(portal_id: int, old: str) -> str:

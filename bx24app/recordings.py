@@ -167,13 +167,18 @@ def admit(url: str) -> None:
     """Recordings come from BX24APP_RECORDING_HOSTS only, redirects included.
 
     Raises:
-        bx24app.mango.errors.Refused
+        bx24app.mango.errors.Refused, Later (no such host)
     """
     config = runtime().config
     parts = urlsplit(url)
     if (parts.hostname or "").lower() not in {host.lower() for host in config.recording_hosts}:
         raise mango_errors.Refused(f"a recording is not fetched from {parts.hostname}: not in BX24APP_RECORDING_HOSTS")
-    portals.addresses().admit(url)
+    try:
+        portals.addresses().admit(url)
+    except portal_errors.NeedsAdmin as error:
+        raise mango_errors.Refused(str(error)) from None
+    except portal_errors.Later as error:
+        raise mango_errors.Later(str(error)) from None
 
 
 def _fetch(errand: Errand) -> None:
