@@ -1,17 +1,24 @@
-"""USE CASE: the settings document of a portal: load, save as a version, import, export."""
+"""USE CASE: the settings document of a portal: load, save as a version, import, export, history, roll back.
+
+A version is never changed, so a process parses each at most once; calls pin the version that they began with.
+"""
 
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
+import threading
+from collections import OrderedDict
 from typing import Any
 
-import yaml
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.orm import Session
 
-from bx24app.domain import document
+from bx24app.domain import document, document_text, rules
+from bx24app.domain.document import Change
+from bx24app.domain.rules import ParsedRule
 from bx24app.domain.settings import Settings
 from bx24app.models import Audit, Pbx, Portal, SettingsVersion, db, utcnow
+from bx24app.runtime import runtime
 
 
 class Conflict(Exception):
@@ -23,17 +30,52 @@ class Conflict(Exception):
 
 
 _NOTHING = Settings()
+_KEPT = 256
+"""Parsed versions that a process keeps; one of 10,000 employees is about 20 MB."""
 
 
-@lru_cache(maxsize=256)
-def _parsed(version_id: int) -> Settings:
-    stored = db.session.query(SettingsVersion.document).filter_by(id=version_id).scalar()
-    return Settings.model_validate(stored)
+class _Parsed:
+    """Parsed versions with their rules, those used last."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[int, tuple[Settings, tuple[ParsedRule, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, version_id: int) -> tuple[Settings, tuple[ParsedRule, ...]]:
+        with self._lock:
+            found = self._held.get(version_id)
+            if found is not None:
+                self._held.move_to_end(version_id)
+                return found
+        stored = db.session.scalar(select(SettingsVersion.document).where(SettingsVersion.id == version_id))
+        if stored is None:
+            raise LookupError(f"there are no settings with the id {version_id}")
+        settings = Settings.model_validate(stored)
+        parsed = (settings, rules.parse_rules(settings))
+        with self._lock:
+            self._held[version_id] = parsed
+            while len(self._held) > _KEPT:
+                self._held.popitem(last=False)
+        return parsed
+
+    def forget(self, version_id: int) -> None:
+        with self._lock:
+            self._held.pop(version_id, None)
+
+
+def _parsed() -> _Parsed:
+    found: _Parsed = runtime().cache.setdefault("settings", _Parsed())
+    return found
 
 
 def of_version(version_id: int | None) -> Settings:
-    """The settings of one version; versions never change, so each is parsed once a process."""
-    return _parsed(version_id) if version_id is not None else _NOTHING
+    """The settings of one version; defaults where nothing was saved yet."""
+    return _parsed().get(version_id)[0] if version_id is not None else _NOTHING
+
+
+def rules_of(version_id: int | None) -> tuple[ParsedRule, ...]:
+    """The rules of one version, ready for `domain.rules.choose`."""
+    return _parsed().get(version_id)[1] if version_id is not None else ()
 
 
 def current(portal: Portal) -> Settings:
@@ -55,14 +97,15 @@ def save(
 
     Args:
         keys: PBX key -> (api_key, api_salt) to store; None keeps what is stored.
+        author: user id at the portal; None: the command line.
         expected_number: the version that the author saw.
 
     Raises:
         Conflict
     """
-    number = (
-        db.session.scalar(select(func.max(SettingsVersion.number)).where(SettingsVersion.portal_id == portal.id)) or 0
-    )
+    _lock(portal)
+    newest = select(func.max(SettingsVersion.number)).where(SettingsVersion.portal_id == portal.id)
+    number = db.session.scalar(newest) or 0
     if expected_number is not None and expected_number != number:
         raise Conflict(number)
     version = SettingsVersion(
@@ -75,6 +118,7 @@ def save(
     )
     db.session.add(version)
     db.session.flush()
+    _forget_on_rollback(version.id)
     portal.settings_version_id = version.id
     _follow(portal, settings, keys or {})
     facts: dict[str, Any] = {"version": version.number}
@@ -82,9 +126,24 @@ def save(
     return version
 
 
+def _lock(portal: Portal) -> None:
+    """One at a time for a portal: others wait here, and then see what was saved meanwhile."""
+    db.session.refresh(portal, attribute_names=["settings_version_id"], with_for_update=True)
+
+
+def _forget_on_rollback(version_id: int) -> None:
+    """A version that was read before its commit must not outlive a rollback: the next one may get the same id."""
+    held = _parsed()
+
+    def forget(session: Session, previous: Any) -> None:
+        held.forget(version_id)
+
+    event.listen(db.session(), "after_soft_rollback", forget)
+
+
 def _follow(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None, str | None]]) -> None:
     """PBX rows: made with an unguessable hook key, kept with their secrets, put aside when the document drops them."""
-    rows = {row.key: row for row in db.session.scalars(select(Pbx).where(Pbx.portal_id == portal.id))}
+    rows = _rows(portal)
     for position, pbx in enumerate(settings.pbxs):
         row = rows.pop(pbx.key, None)
         if row is None:
@@ -95,17 +154,25 @@ def _follow(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None
         row.api_key, row.api_salt = api_key or row.api_key, api_salt or row.api_salt
     for gone in rows.values():
         gone.removed_at = gone.removed_at or utcnow()
+    db.session.flush()
+
+
+def _rows(portal: Portal) -> dict[str, Pbx]:
+    """The portal's PBXs, removed ones too."""
+    return {row.key: row for row in db.session.scalars(select(Pbx).where(Pbx.portal_id == portal.id))}
+
+
+def keyed(portal: Portal) -> frozenset[str]:
+    """Keys of the portal's PBXs that have an API key and salt stored."""
+    rows = select(Pbx.key).where(Pbx.portal_id == portal.id, Pbx.api_key.is_not(None), Pbx.api_salt.is_not(None))
+    return frozenset(db.session.scalars(rows))
 
 
 def export(portal: Portal, public_url: str) -> str:
     """The document as YAML: secrets as null, each PBX with its hook address."""
-    data = document.dump(current(portal))
-    rows = {row.key: row for row in db.session.scalars(select(Pbx).where(Pbx.portal_id == portal.id))}
-    for pbx in data["pbxs"]:
-        pbx["api_key"] = pbx["api_salt"] = None
-        if pbx["key"] in rows:
-            pbx["webhook_url"] = f"{public_url}/mango/{rows[pbx['key']].hook_key}"
-    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=120)
+    rows = _rows(portal)
+    addresses = {key: f"{public_url}/mango/{row.hook_key}" for key, row in rows.items()}
+    return document_text.write(document.dump(current(portal)), addresses)
 
 
 def import_(
@@ -116,28 +183,31 @@ def import_(
     known_users: set[int] | None = None,
     author: int | None = None,
     source: str = "cli",
-) -> list[document.Change]:
+) -> list[Change]:
     """Check all of a YAML document, then apply it. The caller commits. Returns what changed.
+
+    Args:
+        known_users: the portal's active users; None: not checked.
 
     Raises:
         bx24app.domain.document.DocumentError: with every fault; nothing was changed.
     """
+    data = document.read(text)
+    _lock(portal)
     old = current(portal)
-    parsed = document.parse(
-        document.read(text), old, known_users=known_users, keyed=keyed(portal), allow_delete=allow_delete
-    )
+    parsed = document.parse(data, old, known_users=known_users, keyed=keyed(portal), allow_delete=allow_delete)
     changes = document.difference(old, parsed.settings)
-    fresh = [key for key, pair in parsed.keys.items() if pair[0] is not None]
-    changes += [document.Change(f"pbxs.{key}.api_key", None, "(new)") for key in fresh]
+    changes += [Change(f"pbxs.{key}.api_key", None, "(new)") for key in _rekeyed(portal, parsed.keys)]
     if changes or portal.settings_version_id is None:
         save(portal, parsed.settings, parsed.keys, author=author, source=source)
     return changes
 
 
-def keyed(portal: Portal) -> frozenset[str]:
-    """Keys of the portal's PBXs that have an API key and salt stored."""
-    rows = select(Pbx.key).where(Pbx.portal_id == portal.id, Pbx.api_key.is_not(None), Pbx.api_salt.is_not(None))
-    return frozenset(db.session.scalars(rows))
+def _rekeyed(portal: Portal, keys: dict[str, tuple[str | None, str | None]]) -> list[str]:
+    """PBXs whose API key or salt would become another one."""
+    rows = _rows(portal)
+    stored = {key: (row.api_key, row.api_salt) for key, row in rows.items()}
+    return [key for key, pair in keys.items() if pair[0] is not None and stored.get(key) != pair]
 
 
 def history(portal: Portal, limit: int = 50) -> list[SettingsVersion]:
@@ -146,11 +216,18 @@ def history(portal: Portal, limit: int = 50) -> list[SettingsVersion]:
     return list(db.session.scalars(rows.order_by(SettingsVersion.number.desc()).limit(limit)))
 
 
-def roll_back(portal: Portal, number: int, *, author: int | None) -> SettingsVersion | None:
-    """Save an earlier version anew; None where there is none of that number. The caller commits."""
-    row = db.session.scalars(
-        select(SettingsVersion).where(SettingsVersion.portal_id == portal.id, SettingsVersion.number == number)
-    ).first()
-    if row is None:
+def roll_back(
+    portal: Portal, number: int, *, author: int | None, expected_number: int | None = None
+) -> SettingsVersion | None:
+    """Save an earlier version anew; None where there is none of that number. The caller commits.
+
+    Raises:
+        Conflict
+    """
+    wanted = select(SettingsVersion.id).where(SettingsVersion.portal_id == portal.id, SettingsVersion.number == number)
+    version_id = db.session.scalar(wanted)
+    if version_id is None:
         return None
-    return save(portal, of_version(row.id), author=author, source="rollback", note=f"back to version {number}")
+    note = f"back to version {number}"
+    old = of_version(version_id)
+    return save(portal, old, author=author, source="rollback", note=note, expected_number=expected_number)

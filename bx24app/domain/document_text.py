@@ -101,3 +101,38 @@ def read(text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DocumentError([Fault("", "the document must be a mapping with sections such as `pbxs`")])
     return data
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Never an alias: `read` would refuse it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write(data: dict[str, Any], addresses: dict[str, str]) -> str:
+    """A document as YAML in the contract's order: secrets as null, what is not set left out. `read` understands it.
+
+    Args:
+        data: as `changes.dump` gives it.
+        addresses: PBX key -> hook address.
+    """
+    shown = {**data, "pbxs": [_exported(pbx, addresses.get(pbx["key"])) for pbx in data["pbxs"]]}
+    text: str = yaml.dump(shown, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+    return text
+
+
+def _exported(pbx: dict[str, Any], address: str | None) -> dict[str, Any]:
+    head = {name: pbx[name] for name in ("key", "name", "dialects")}
+    body = {name: value for name, value in pbx.items() if name not in head and value is not None}
+    for name in ("lines", "employees"):
+        body[name] = [_set(part) for part in pbx[name]]
+    for line in body["lines"]:
+        blocks = [_set(block) for block in line.get("working_hours", ())]
+        if blocks:
+            line["working_hours"] = blocks[0] if len(blocks) == 1 else blocks
+    return {**head, "api_key": None, "api_salt": None, **body} | ({"webhook_url": address} if address else {})
+
+
+def _set(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if value not in (None, [], "")}

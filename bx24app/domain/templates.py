@@ -52,7 +52,20 @@ def _replace(text: Any, old: str, new: str) -> str:
 
 
 _OURS = {"date": _date, "time": _time, "minutes": _minutes, "replace": _replace}
-_JINJAS = ("upper", "lower", "title", "capitalize", "trim", "default", "truncate", "length", "int", "string", "first", "last")
+_JINJAS = (
+    "upper",
+    "lower",
+    "title",
+    "capitalize",
+    "trim",
+    "default",
+    "truncate",
+    "length",
+    "int",
+    "string",
+    "first",
+    "last",
+)
 FILTERS = frozenset({*_OURS, *_JINJAS})
 """Filters that a template may use."""
 
