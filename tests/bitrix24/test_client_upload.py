@@ -1,0 +1,74 @@
+"""Uploads, streamed from disk to the portal's own address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bx24app.bitrix24 import wire
+from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
+from tests.bitrix24.portal import Rig, rig
+from tests.bitrix24.scripted import Says, refused
+
+
+@pytest.fixture
+def portal() -> Iterator[Rig]:
+    with rig() as made:
+        yield made
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    file = tmp_path / "file.mp3"
+    file.write_bytes(b"\xff\xfb" + bytes(range(256)) * 3000)
+    return file
+
+
+def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recording: Path) -> None:
+    portal.server.says({"result": {"FILE_ID": 9079}})
+    url = portal.server.url + "rest/upload.json?auth=first&token=telephony%7Cabc"
+    assert portal.client.upload(url, recording, 'a "b"\r\n.mp3') == {"FILE_ID": 9079}
+    asked = portal.server.asked[0]
+    assert asked.path == "/rest/upload.json?auth=first&token=telephony%7Cabc"
+    kind, _, boundary = asked.headers["Content-Type"].partition("; boundary=")
+    assert kind == "multipart/form-data"
+    head, _, rest = asked.body.partition(b"\r\n\r\n")
+    assert b'name="file"; filename="a b.mp3"' in head
+    assert rest == recording.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    assert int(asked.headers["Content-Length"]) == len(asked.body)
+    assert portal.purse.taken == [Priority.RECORD]
+
+
+def test_an_upload_is_read_in_pieces(recording: Path) -> None:
+    with recording.open("rb") as stream:
+        body = wire.Multipart(stream, recording.stat().st_size, "x.mp3", "file")
+        pieces = list(iter(lambda: body.read(65536), b""))
+    assert sum(map(len, pieces)) == len(body)
+    assert max(map(len, pieces)) <= 65536
+
+
+def test_an_upload_goes_nowhere_else(portal: Rig, recording: Path) -> None:
+    with pytest.raises(Refused):
+        portal.client.upload("https://elsewhere.example/rest/upload.json?auth=first", recording, "x.mp3")
+    assert portal.server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("says", "becomes"),
+    [
+        (refused("expired_token", status=401), NotSent),
+        (Says(302, b"", {"Location": "https://new.example/"}), NotSent),
+        (refused("ACCESS_DENIED", "Link check failed", 403), Refused),
+        (refused("ERROR_CORE", "Not enough free space on the Drive."), NeedsAdmin),
+        (Says(drop=True), AnswerLost),
+        (Says(502, b"<html>"), AnswerLost),
+    ],
+)
+def test_what_an_upload_can_meet(portal: Rig, recording: Path, says: Says, becomes: type[PortalError]) -> None:
+    portal.server.says(says)
+    with pytest.raises(becomes) as met:
+        portal.client.upload(portal.server.url + "rest/upload.json?auth=first", recording, "x.mp3")
+    assert type(met.value) is becomes
