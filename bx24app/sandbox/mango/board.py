@@ -44,6 +44,7 @@ class Board:
         self.changed = changed
         self.sender = Sender(pbx, log, changed)
         self.calls: dict[str, Call] = {}
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._boards = boards
         self.plan = Plan()
         self._short = short.Translator(pbx, self.facts, lambda recording_id: links(self, recording_id))
@@ -122,8 +123,7 @@ class Board:
 
     async def close(self) -> None:
         """Hangs up everything and stops sending."""
-        calls = list(self.calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*(call.task for call in calls if call.task), return_exceptions=True)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.sender.close()

@@ -137,11 +137,6 @@ class Call:
         for _, action in sorted(due, key=lambda item: item[0]):
             action()
 
-    def cancel(self) -> None:
-        """Stops the simulation without a word to anybody."""
-        if self.task:
-            self.task.cancel()
-
     # --- legs
 
     def ring(self, location: str, sender: Side, receiver: Side, **extra: Any) -> Live:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 class _Control:
     def __init__(self, cloud: MangoCloud) -> None:
         self.cloud = cloud
-        self.tasks: set[asyncio.Task[Any]] = set()
 
     def board(self, request: web.Request) -> Board:
         try:
@@ -64,8 +63,8 @@ class _Control:
         body, board = await _json(request), self.board(request)
         how = {name: body[name] for name in ("speed", "client", "line", "rebase") if body.get(name) is not None}
         task = asyncio.create_task(board.play(str(body.get("name")), **{"speed": 1.0, **how}))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        board.tasks.add(task)
+        task.add_done_callback(board.tasks.discard)
         await asyncio.sleep(0)
         if task.done() and task.exception():
             raise web.HTTPBadRequest(text=str(task.exception()))

@@ -75,6 +75,7 @@ class Sender:
         self.keep_log = True
         self._queue: asyncio.Queue[Notice] = asyncio.Queue()
         self._open = 0
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -88,7 +89,7 @@ class Sender:
 
     def submit(self, notice: Notice) -> None:
         """Puts a notice on its way. Without a hook address, or under a filter, it goes nowhere, as at Mango."""
-        if not self.pbx.hook_url or notice.path in self.pbx.suppressed:
+        if self._closed or not self.pbx.hook_url or notice.path in self.pbx.suppressed:
             return
         self._open += 1
         late = self.weather.faults.record_delay if notice.path == "events/record/added" else (0.0, 0.0)
@@ -105,7 +106,8 @@ class Sender:
             await asyncio.sleep(0.005)
 
     async def close(self) -> None:
-        """Stops at once."""
+        """Stops at once; nothing can be submitted afterwards."""
+        self._closed = True
         for task in [*self._tasks, *([self._worker] if self._worker else [])]:
             task.cancel()
         await asyncio.gather(*self._tasks, *([self._worker] if self._worker else []), return_exceptions=True)

@@ -25,12 +25,14 @@ INCOMING, OUTGOING, INTERNAL = 1, 2, 0
 def _run(call: Call, steps: Coroutine[None, None, None]) -> Call:
     call.board.calls[call.entry_id] = call
     call.task = asyncio.create_task(steps)
+    call.board.tasks.add(call.task)
     call.task.add_done_callback(lambda task: _ended(call, task))
     return call
 
 
 def _ended(call: Call, task: asyncio.Task[None]) -> None:
     """A simulation that broke is no running call any more, and says so."""
+    call.board.tasks.discard(task)
     call.board.calls.pop(call.entry_id, None)
     call.over.set()
     if not task.cancelled() and (error := task.exception()):

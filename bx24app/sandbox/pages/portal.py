@@ -200,6 +200,7 @@ class PortalPages:
         return self.show(
             request, me, "telephony.html", "Telephony", "telephony", calls=calls, lines=list(portal.lines.values()),
             outgoing_line=portal.outgoing_line,
+            tabs=frames.tabs(portal, "TELEPHONY_ANALYTICS_MENU", {}),
         )  # fmt: skip
 
     async def admin(self, request: web.Request, me: User) -> web.Response:

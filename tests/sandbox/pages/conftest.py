@@ -77,7 +77,11 @@ class World:
         def work() -> None:
             made = portal.install(self.app, 1)
             portal.event_bindings[1] = EventBinding(1, made.id, "ONEXTERNALCALLSTART", f"{base}/event")
-            for code, title in (("CALL_CARD", "Mango"), ("CRM_CONTACT_DETAIL_TAB", "Calls of Mango")):
+            for code, title in (
+                ("CALL_CARD", "Mango"),
+                ("CRM_CONTACT_DETAIL_TAB", "Calls of Mango"),
+                ("TELEPHONY_ANALYTICS_MENU", "Mango statistics"),
+            ):
                 portal.placements.append(Placement(made.id, code, f"{base}/placed", title))
             portal.finish_install(self.app)
 

@@ -209,6 +209,13 @@ def test_click_to_call(world: World, page: Page) -> None:
     assert world.events[-1]["data[PHONE_NUMBER]"] == "+79161234567"
 
 
+def test_item_in_the_telephony_menu(world: World, page: Page) -> None:
+    world.installed()
+    page.goto(f"{world.url}/telephony/")
+    page.get_by_role("tab", name="Mango statistics").click()
+    assert ask(inside(page, "#tabframe"), "getInitData")["PLACEMENT"] == "TELEPHONY_ANALYTICS_MENU"
+
+
 def test_pbx_buttons(world: World, page: Page) -> None:
     page.goto(f"{world.cloud.url}/")
     page.get_by_label("Address of the external system").fill(f"{world.sandbox.sites['app']}/event")

@@ -1,4 +1,4 @@
-import { $, $$, copy, follow, post, refresh, toast } from './common.js';
+import { $, $$, copy, follow, onRefresh, post, refresh, toast } from './common.js';
 
 const key = document.body.dataset.pbx;
 const api = (path) => `/sandbox/api/pbx/${key}/${path}`;
@@ -63,12 +63,16 @@ $('#calm')?.addEventListener('click', async () => {
   location.reload();
 });
 
-setInterval(() => {
+function tick() {
   for (const element of $$('[data-since]')) {
     const seconds = Math.max(0, Math.floor(Date.now() / 1000 - Number(element.dataset.since)));
     element.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
   }
-}, 500);
+}
+
+tick();
+setInterval(tick, 500);
+onRefresh(tick);
 
 follow('/sandbox/api/stream');
 addEventListener('focus', () => refresh().catch(() => {}));
