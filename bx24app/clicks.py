@@ -11,7 +11,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,9 +29,6 @@ from bx24app.mango import errors as mango
 from bx24app.mango.client import Mango
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, utcnow
 from bx24app.wording import say
-
-if TYPE_CHECKING:
-    from bx24app.decide import Wakes
 
 _log = log(__name__)
 
@@ -255,7 +252,7 @@ def _fail(session: Session, portal: Portal, call: Call, status: str, words: str)
 
 
 def follow(
-    session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy, wakes: Wakes
+    session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy
 ) -> None:
     """A call of which the PBX has shown no leg yet: what became of its command?"""
     dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
@@ -283,7 +280,6 @@ def follow(
         _fail(session, portal, call, "OTHER", say(portal.lang, "click_silent", number=call.client_number or ""))
         return
     call.due_at = max(until, datetime.now(UTC) + timedelta(seconds=1))
-    wakes.at.append(call.due_at)
 
 
 def _result(told: list[Notification]) -> int | None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import clicks, settings
@@ -63,6 +63,11 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
             calls.setdefault(row.id, row)
     if calls:
         _fold_all(session, portal, list(calls.values()), wakes)
+    session.flush()
+    # Asked of the table, not remembered: an alarm that rings early must set the next one.
+    soonest = session.scalar(select(func.min(Call.due_at)).where(Call.portal_id == portal.id, Call.due_at.is_not(None)))
+    if soonest is not None:
+        wakes.at.append(soonest)
     if news:
         ids = [row.id for row in news if row.state == "new"]
         session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
@@ -232,7 +237,7 @@ def _fold(
     entry = assemble(events, policy.employee)
     ledger = ledger_of(deliveries)
     if entry is None:
-        clicks.follow(session, portal, call, told, ledger, policy, wakes)
+        clicks.follow(session, portal, call, told, ledger, policy)
         return
     clock = _clock(call, told)
     while True:
@@ -262,8 +267,6 @@ def _fold(
     _write(call, decision, ledger, deliveries)
     call.facts = facts_of(call, entry, policy, ledger)
     call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
-    if call.due_at:
-        wakes.at.append(call.due_at)
     noticed = _noticed(told)
     wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)
 

@@ -7,6 +7,7 @@ before it looks.
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -32,14 +33,17 @@ def _queue(name: str) -> Queue:
     return Queue(name, connection=runtime().redis, serializer=JSONSerializer)
 
 
-def _put(queue: str, job: str, *args: Any, at: datetime | None = None, job_id: str | None = None) -> bool:
-    """Queue a job by the name of its function; False where Redis does not answer (the sweep will ring instead)."""
+def _put(queue: str, job: str, *args: Any, at: datetime | None = None) -> bool:
+    """Queue a job by the name of its function; False where Redis does not answer (the sweep will ring instead).
+
+    Each job has an id of its own: RQ deletes a finished job by its id, and would take one of the same name, queued meanwhile, with it.
+    """
     options: dict[str, Any] = {"result_ttl": 0, "failure_ttl": 86400, "job_timeout": JOB_SECONDS}
     try:
         if at is not None:
-            _queue(queue).enqueue_at(at, job, *args, job_id=job_id, **options)
+            _queue(queue).enqueue_at(at, job, *args, **options)
         else:
-            _queue(queue).enqueue(job, *args, job_id=job_id, **options)
+            _queue(queue).enqueue(job, *args, **options)
     except redis.RedisError as error:
         _log.warning("wake-up not queued, the sweep will ring", job=job, error=type(error).__name__)
         return False
@@ -70,7 +74,8 @@ def wake_at(portal_id: int, when: datetime) -> None:
     if when <= datetime.now(UTC):
         wake(portal_id)
         return
-    stamp, key = when.timestamp(), f"alarm:{portal_id}"
+    # RQ counts in whole seconds: rounded down, the alarm would ring before anything is due.
+    stamp, key = float(math.ceil(when.timestamp())), f"alarm:{portal_id}"
     try:
         client = runtime().redis
         held = client.get(key)
@@ -80,15 +85,17 @@ def wake_at(portal_id: int, when: datetime) -> None:
     except redis.RedisError as error:
         _log.warning("alarm not set, the sweep will ring", error=type(error).__name__)
         return
-    _put(CALLS, "bx24app.jobs.drain", portal_id, at=when, job_id=f"alarm-{portal_id}")
+    _put(CALLS, "bx24app.jobs.drain", portal_id, at=datetime.fromtimestamp(stamp, UTC))
 
 
 def wake_recording(recording_id: int, when: datetime | None = None) -> None:
     """Let a worker fetch and attach this recording, at once or at `when`."""
-    later = when if when is not None and when > datetime.now(UTC) else None
-    _put(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later, job_id=f"recording-{recording_id}")
+    later = None
+    if when is not None and when > datetime.now(UTC):
+        later = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
+    _put(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later)
 
 
-def later(job: str, *args: Any, when: datetime | None = None, job_id: str | None = None) -> None:
+def later(job: str, *args: Any, when: datetime | None = None) -> None:
     """Queue any other deferred piece of work (`bx24app.jobs.<job>`)."""
-    _put(BACKGROUND, f"bx24app.jobs.{job}", *args, at=when, job_id=job_id)
+    _put(BACKGROUND, f"bx24app.jobs.{job}", *args, at=when)

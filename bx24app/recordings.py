@@ -275,7 +275,7 @@ def _put_off(errand: Errand, why: str, after: float | None, *, counts: bool) -> 
         if row.tries >= len(plan):
             row.state, row.due_at = "lost", None
         else:
-            row.due_at = utcnow() + timedelta(seconds=max(after or 0, plan[row.tries] if counts else 5))
+            row.due_at = utcnow() + timedelta(seconds=max(after or 0.5, plan[row.tries] if counts else 0))
         due, state = row.due_at, row.state
     if state == "lost":
         errand.spool.unlink(missing_ok=True)

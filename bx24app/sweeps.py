@@ -67,7 +67,7 @@ def look_after_portals() -> None:
     portals.probe_due()
     portals.refresh_due()
     for portal_id in portals.looks_due():
-        queue.later("look", portal_id, job_id=f"look-{portal_id}")
+        queue.later("look", portal_id)
 
 
 def prune() -> None:

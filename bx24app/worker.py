@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from rq import Queue, SimpleWorker
 from rq.cron import CronJob, CronScheduler
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
@@ -41,6 +42,12 @@ class ThreadWorker(SimpleWorker):
             super().execute_job(job, queue)
         finally:
             self.busy = False
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Between two waits for a job: the place where a worker without signals can be told to stop."""
+        if self._stop_requested and not self.busy:
+            raise StopRequested
+        super().heartbeat(timeout, pipeline)
 
     busy = False
 

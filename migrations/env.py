@@ -17,7 +17,7 @@ options = {
 
 def online() -> None:
     """Against the database. Locks are asked for with patience and given up: a migration must never block writers for long."""
-    engine = migrate.db.get_engine()
+    engine = migrate.db.engine
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET lock_timeout = '10s'")
@@ -29,7 +29,7 @@ def online() -> None:
 
 def offline() -> None:
     """As SQL text, for a look before it runs."""
-    url = migrate.db.get_engine().url.render_as_string(hide_password=False)
+    url = migrate.db.engine.url.render_as_string(hide_password=False)
     context.configure(url=url, literal_binds=True, **options)
     with context.begin_transaction():
         context.run_migrations()

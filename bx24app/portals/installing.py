@@ -84,11 +84,11 @@ def set_up(portal_id: int) -> None:
         return
     except errors.PortalError as error:
         _log.warning("portal not set up yet", portal=portal_id, error=str(error))
-        queue.later("look", portal_id, when=utcnow() + RETRY, job_id=f"look-{portal_id}")
+        queue.later("look", portal_id, when=utcnow() + RETRY)
         return
     keep_read(db.session.get_one(Portal, portal_id), said)
     db.session.commit()
-    queue.later("look", portal_id, job_id=f"look-{portal_id}")
+    queue.later("look", portal_id)
 
 
 def bind_and_read(client: Bitrix24, priority: Priority = Priority.CARD) -> dict[str, Answer | errors.PortalError]:

@@ -47,7 +47,7 @@ def by_member(member_id: str) -> Portal | None:
 
 def lines_follow(portal_id: int) -> None:
     """Let the portal's external lines follow the settings, soon and by a job of its own."""
-    queue.later("lines", portal_id, job_id=f"lines-{portal_id}")
+    queue.later("lines", portal_id)
 
 
 def state_of(portal_id: int) -> str:

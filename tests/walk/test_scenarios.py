@@ -39,7 +39,7 @@ def told(earth: World, scenario: Scenario, order: str) -> tuple[Retold, dict[str
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for notice in arranged(retold.notices, order):
         assert post(hook, notice) == 200
-    earth.settle(60)
+    earth.settle(25)
     return retold, in_portal(earth, retold)
 
 
