@@ -33,6 +33,22 @@ def _end(run: Callable[[], int]) -> None:
         raise Wrong(str(error)) from None
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, help="Port of the app.")
+@click.option("--portal-port", default=8001, show_default=True)
+@click.option("--pbx-port", default=8002, show_default=True)
+@click.option("--oauth-port", default=8003, show_default=True)
+def demo(host: str, port: int, portal_port: int, pbx_port: int, oauth_port: int) -> None:
+    """`up` beside a sandbox portal and a sandbox PBX.
+
+    Example: bx24app demo --port 9000
+    """
+    from bx24app import tree
+
+    _end(lambda: tree.demo(host, port, (portal_port, pbx_port, oauth_port)))
+
+
 def _shared(config: Config, name: str) -> Config:
     if not config.redis_url:
         raise Wrong(
