@@ -76,6 +76,12 @@ def save(key: str) -> Response:
 @blueprint.post("/accept")
 def accept(key: str) -> Response:
     """Take every suggestion that is sure."""
+    outcome = accept_sure(key)
+    return _page(key, outcome, status=outcome.status)
+
+
+def accept_sure(key: str, shown: int | None = None) -> saving.Outcome:
+    """Save every suggestion that is sure; also done when a PBX is connected, so that its first call finds its people."""
     pbx, row = _settings_of(key), mango_side.row(key)
     if row is None:
         raise NotFound
@@ -87,10 +93,11 @@ def accept(key: str) -> Response:
     }
     for found in sure.values():
         found.user_id = found.suggestion.user_id if found.suggestion else None
-    outcome = saving.save(
-        lambda data: _apply(data, key, sure), gettext("Suggested employees of %(name)s accepted", name=pbx.name or key)
+    return saving.save(
+        lambda data: _apply(data, key, sure),
+        gettext("Suggested employees of %(name)s accepted", name=pbx.name or key),
+        shown,
     )
-    return _page(key, outcome, status=outcome.status)
 
 
 def _names() -> list[str]:

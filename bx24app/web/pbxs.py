@@ -15,7 +15,7 @@ from bx24app.mango.answers import Check
 from bx24app.models import Pbx, db
 from bx24app.runtime import runtime
 from bx24app.sealed import masked
-from bx24app.web import counting, mango_side, pages, pbx_form, people, saving
+from bx24app.web import counting, employees, mango_side, pages, pbx_form, people, saving
 from bx24app.web.pbx_form import Form
 from bx24app.web.saving import Document, Outcome, Said
 
@@ -64,6 +64,7 @@ def create() -> Response:
     if not outcome.good:
         pbx_form.place(form, outcome, len(settings.pbxs))
         return _form(form, None, outcome, status=outcome.status)
+    employees.accept_sure(key, shown=saving.number())
     return _page(key, connected=True)
 
 

@@ -61,8 +61,11 @@ def number() -> int:
     return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == version_id)) or 0
 
 
-def save(change: Callable[[Document], None], note: str) -> Outcome:
-    """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves."""
+def save(change: Callable[[Document], None], note: str, shown: int | None = None) -> Outcome:
+    """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves.
+
+    `shown`: the version that the change stands on; None: the one that the page sent back.
+    """
     before = settings.current(g.portal)
     data = document.dump(before)
     change(data)
@@ -72,7 +75,12 @@ def save(change: Callable[[Document], None], note: str) -> Outcome:
     keys = {key: pair for key, pair in found.keys.items() if pair[0] is not None}
     if found.settings == before and not keys:
         return Outcome(Said("nothing"))
-    options = {"author": g.frame.user_id, "source": "frame", "note": note, "expected_number": _shown()}
+    options = {
+        "author": g.frame.user_id,
+        "source": "frame",
+        "note": note,
+        "expected_number": _shown() if shown is None else shown,
+    }
     try:
         settings.save(g.portal, found.settings, keys, **options)
     except settings.Conflict as conflict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,14 @@ _CAME: dict[str, Any] = {
     "call_transfer": lazy_gettext("The PBX: transfer"),
     "ONEXTERNALCALLSTART": lazy_gettext("Bitrix24: an employee clicked on a number"),
     "ONEXTERNALCALLBACKSTART": lazy_gettext("Bitrix24: a client ordered a callback"),
+}
+_STATES: dict[str, Any] = {
+    "Appeared": lazy_gettext("appeared"),
+    "Connected": lazy_gettext("connected"),
+    "Disconnected": lazy_gettext("ended"),
+    "OnHold": lazy_gettext("on hold"),
+    "Started": lazy_gettext("started"),
+    "Completed": lazy_gettext("completed"),
 }
 _TOLD: dict[str, Any] = {
     "Register": lazy_gettext("Register the call"),
@@ -65,9 +74,24 @@ def _came(call: Call) -> list[Step]:
         Notification.portal_id == call.portal_id, Notification.pbx_id.in_(senders), or_(*joined)
     )
     return [
-        Step(row.received_at, "came", str(_CAME.get(row.name, row.name)), row.reason or "")
+        Step(row.received_at, "came", str(_CAME.get(row.name, row.name)), row.reason or _said(row.body))
         for row in db.session.scalars(query.limit(500))
     ]
+
+
+def _said(body: str) -> str:
+    """What a notification tells in a word: the state, and whose leg it is."""
+    try:
+        held = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(held, dict):
+        return ""
+    state = held.get("call_state") or held.get("recording_state")
+    to = held.get("to")
+    who = (to.get("extension") or to.get("number")) if isinstance(to, dict) else held.get("extension")
+    parts = (str(_STATES.get(str(state), state)) if state else "", str(who) if who else "")
+    return ", ".join(part[:64] for part in parts if part)
 
 
 def _told(call: Call) -> list[Step]:

@@ -105,12 +105,8 @@ const clicks = {
   "[data-copy]": async (button) => {
     const field = document.getElementById(button.dataset.copy);
     field.select();
-    // The portal's frame may forbid the clipboard's new interface; the old one works on the selection.
-    try {
-      await navigator.clipboard.writeText(field.value);
-    } catch {
-      if (!document.execCommand("copy")) return;
-    }
+    // The portal's frame forbids the clipboard's new interface (and the console would say so); the old one works on the selection.
+    if (!document.execCommand("copy")) await navigator.clipboard.writeText(field.value);
     toast(say.sayCopied);
   },
   "[data-path]": async (link) => {

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import create_app, settings
+from bx24app import create_app
 from bx24app.models import Pbx, Portal, db
 from bx24app.web import session
 from bx24app.web.session import FrameSession
@@ -25,7 +25,6 @@ def site(tmp_path: Path, valkey_url: str) -> Iterator[Flask]:
     made = create_app(config_for(tmp_path, valkey_url))
     with made.app_context():
         made.extensions["bx24app"].redis.flushall()
-        settings._parsed.cache_clear()  # versions of another database have the same ids
         db.create_all()
     yield made
     with made.app_context():
