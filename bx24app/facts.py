@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from bx24app.domain import hours
 from bx24app.domain.commands import CreateRecord, ReadClient, Register
+from bx24app.domain.hours import is_open
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy, Words
@@ -59,7 +59,7 @@ def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[s
     line = policy.line(entry.line)
     if line is not None:
         at = datetime.fromtimestamp(entry.started_at, UTC)
-        facts["open"] = hours.is_open(line.working_hours, at, policy.settings.portal.timezone)
+        facts["open"] = is_open(line.working_hours, at, policy.settings.portal.timezone)
     facts["unmapped"] = [
         e.extension for e in {r.employee for r in entry.rings} if e.extension and policy.user_of(e) is None
     ]

@@ -28,9 +28,14 @@ def test_connecting_tries_the_keys_saves_the_lines_and_shows_the_address(frame: 
         assert (row.api_key, row.api_salt) == ("key", "salt")
         assert f"/mango/{row.hook_key}" in said
         assert f"/mango?pbx={row.hook_key}" in said
-        version = db.session.query(SettingsVersion).one()
+        version = db.session.query(SettingsVersion).order_by(SettingsVersion.number).first()
+        assert version is not None
         assert (version.author, version.source, version.note) == (7, "frame", "PBX Moscow office connected")
         assert "salt" not in str(version.document)
+    assert [(one.extension, one.user_id) for one in pbx.employees] == [("101", 11), ("102", 12)], (
+        "sure suggestions are taken"
+    )
+    assert "2 extensions are matched" in said
     assert "•" in said
     assert "salt" not in re.sub(r"Key for the signature", "", said)
 
@@ -135,7 +140,7 @@ def test_the_light_turns_by_itself(frame: Frame, mango: FakeMango) -> None:
 def test_removing_tells_what_stops_and_asks_first(frame: Frame, mango: FakeMango) -> None:
     frame.post("/frame/pbxs", NEW)
     said = frame.get("/frame/pbxs/moscow-office/remove")
-    assert "2 lines, 0 employees, 0 calls in the last 24 hours" in said
+    assert "2 lines, 2 employees, 0 calls in the last 24 hours" in said
     for form in ({}, {"confirm": "another"}):
         frame.post("/frame/pbxs/moscow-office/remove", form)
         assert len(frame.settings().pbxs) == 1
