@@ -13,7 +13,7 @@ from bx24app import create_app, embedded
 from bx24app.config import Config
 from bx24app.models import db
 from bx24app.processes import Part, run_up
-from bx24app.processes_web import address_of, answers, listen, web_part
+from bx24app.processes_web import address_of, listen, web_part
 
 MIGRATION_LOCK = 2853
 """Advisory lock of PostgreSQL: two machines that start at once migrate one after the other."""
@@ -131,45 +131,3 @@ def _preload() -> None:
 
     configure_mappers()
     sys.stdout.flush()
-
-
-def demo(host: str, port: int, ports: tuple[int, int, int]) -> int:
-    """`up` beside the sandbox, each in processes of its own; the sandbox knows the app by its address alone.
-
-    Args:
-        ports: of the sandbox's portal, PBX and OAuth server.
-    """
-    from bx24app import config as configuration
-    from bx24app.sandbox import demo as world
-
-    portal_port, pbx_port, oauth_port = ports
-    for number in ports:
-        listen(host, number).close()  # says in one line which port is in use, before anything is started
-    app_url = f"http://{host}:{port}"
-    config = configuration.load(
-        public_url=app_url,
-        allow_loopback=True,
-        client_id=world.CLIENT_ID,
-        client_secret=world.CLIENT_SECRET,
-        oauth_servers=(f"http://{host}:{oauth_port}",),
-        mango_api_url=f"http://{host}:{pbx_port}/vpbx/",
-        recording_hosts=(host,),
-    )
-
-    def sandbox() -> None:
-        import asyncio
-
-        asyncio.run(world.serve(host, portal_port, oauth_port, pbx_port, app_url))
-
-    portal = f"http://{host}:{portal_port}/"
-    part = Part("sandbox", sandbox, ready=partial(answers, f"http://{host}:{portal_port}"))
-
-    def said(_: str) -> None:
-        print(
-            f"\n  Portal (Bitrix24)   {portal}\n  PBX (Mango Office)  http://{host}:{pbx_port}/\n  The app itself      {app_url}\n\n"
-            "  Open the portal, install Mango Office there, connect the PBX (its page shows key and salt), press a call button.\n"
-            "  Ctrl-C stops all of it.\n",
-            flush=True,
-        )
-
-    return up(config, host, port, [part], said)
