@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bx24app.cli_base import Wrong, app_context
+from bx24app.cli_base import Wrong, app_context, portal_of
+
+if TYPE_CHECKING:
+    from bx24app.domain.document import Change
 
 
 @click.group()
@@ -23,13 +27,10 @@ def export(member_id: str) -> None:
     Example: bx24app settings export --portal a223c6b3710f85df22e9377d6c4f7553 > portal.yaml
     """
     from bx24app import settings as use_case
-    from bx24app.portals import by_member
 
     with app_context() as app:
-        portal = by_member(member_id)
-        if portal is None:
-            raise Wrong(f"no portal with the member_id {member_id}: see `bx24app portals list`")
-        click.echo(use_case.export(portal, app.extensions["bx24app"].config.public_url), nl=False)
+        text = use_case.export(portal_of(member_id), app.extensions["bx24app"].config.public_url)
+    click.echo(text, nl=False)
 
 
 @settings.command("import")
@@ -39,38 +40,71 @@ def export(member_id: str) -> None:
 def import_(member_id: str, allow_delete: bool, file: Path) -> None:
     """Check all of a document, users at the portal too, then apply it; any error: exit 2, nothing changed.
 
+    FILE is - for standard input.
+
     Example: bx24app settings import --portal a223c6b3710f85df22e9377d6c4f7553 portal.yaml
     """
+    text = _text(file)
+    with app_context():
+        changes = _imported(member_id, text, allow_delete)
+    for change in changes:
+        click.echo(str(change))
+    count = len(changes)
+    click.echo(f"{count} change{'' if count == 1 else 's'}" if changes else "nothing to change")
+
+
+def _text(file: Path) -> str:
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise Wrong(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Wrong(f"{file} is not UTF-8: byte {error.start} is no letter") from None
+
+
+def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
     from bx24app import portals
     from bx24app import settings as use_case
     from bx24app.bitrix24.errors import PortalError
-    from bx24app.domain.document import DocumentError, read
+    from bx24app.domain.document import DocumentError
     from bx24app.models import db
 
-    text = (
-        sys.stdin.read()
-        if str(file) == "-"
-        else file.read_text(encoding="utf-8", errors="replace")
-    )
-    with app_context():
-        portal = portals.by_member(member_id)
-        if portal is None:
-            raise Wrong(f"no portal with the member_id {member_id}: see `bx24app portals list`")
-        portal_id = portal.id
-        try:
-            read(text)
-            users = portals.fetch_users(portal_id)
-            portal = portals.by_member(member_id)
-            assert portal is not None  # noqa: S101 - it was there a moment ago
-            changes = use_case.import_(portal, text, allow_delete=allow_delete, known_users=users)
-        except DocumentError as error:
-            raise Wrong(
-                "the document was not imported:\n" + "\n".join(f"  {fault}" for fault in error.faults)
-            ) from None
-        except PortalError as error:
-            raise Wrong(f"the portal cannot be asked for its users, nothing was changed: {error}") from None
-        db.session.commit()
+    portal_id = portal_of(member_id).id
+    db.session.rollback()
+    users: set[int] | None = None
+    trouble: list[str] = []
+    try:
+        users = portals.fetch_users(portal_id)
+    except PortalError as error:
+        db.session.rollback()
+        trouble = [f"the portal cannot be asked for its users: {error or type(error).__name__}"]
+    try:
+        changes = use_case.import_(portal_of(member_id), text, allow_delete=allow_delete, known_users=users)
+    except DocumentError as error:
+        db.session.rollback()
+        trouble += [str(fault) for fault in error.faults]
+    if trouble:
+        db.session.rollback()
+        raise Wrong("nothing was imported:\n" + "\n".join(f"  {line}" for line in trouble))
+    db.session.commit()
+    _follow(portal_id)
+    return changes
+
+
+def _follow(portal_id: int) -> None:
+    """The portal's external lines: by a worker, or at once where there is no queue to tell one by."""
+    import redis
+
+    from bx24app import lines, portals
+    from bx24app.bitrix24.errors import PortalError
+    from bx24app.runtime import runtime
+
+    try:
+        runtime().redis.ping()
         portals.lines_follow(portal_id)
-    for change in changes:
-        click.echo(str(change))
-    click.echo(f"{len(changes)} changes" if changes else "nothing to change")
+    except redis.RedisError:
+        try:
+            lines.follow(portal_id)
+        except PortalError as error:
+            click.echo(f"the portal's external lines could not be changed yet: {error}", err=True)

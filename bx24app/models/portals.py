@@ -120,7 +120,8 @@ class SettingsVersion(Base):
     """One saved state of a portal's settings document, without secrets. Never changed: history, undo, and what running calls pin."""
 
     __tablename__ = "settings_version"
-    __table_args__ = (UniqueConstraint("portal_id", "number"),)
+    # No id comes twice, not even after a purge: processes keep parsed versions by their ids.
+    __table_args__ = (UniqueConstraint("portal_id", "number"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))

@@ -298,6 +298,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_settings_version")),
         sa.UniqueConstraint("portal_id", "number", name=op.f("uq_settings_version_portal_id_number")),
+        sqlite_autoincrement=True,
     )
 
 
