@@ -24,7 +24,7 @@ document.addEventListener("htmx:responseError", async (event) => {
     try {
       await renew();
     } catch {
-      toast(say.sayStale, true);
+      ended();
       return;
     }
     const again = { source: elt, target, values: requestConfig.formData ?? requestConfig.parameters, headers: { "X-Again": "1" } };
@@ -35,6 +35,19 @@ document.addEventListener("htmx:responseError", async (event) => {
   const words = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector("h1");
   toast(words?.textContent ?? say.sayFault, true);
 });
+
+// The portal gives no fresh token: say how to get back in, and leave what was typed where it is.
+function ended() {
+  if (document.getElementById("ended")) return;
+  const notice = document.createElement("div");
+  notice.id = "ended";
+  notice.className = "notice bad";
+  notice.setAttribute("role", "alert");
+  notice.dataset.testid = "session-ended";
+  notice.textContent = say.sayStale;
+  document.getElementById("page").prepend(notice);
+  notice.scrollIntoView({ block: "nearest" });
+}
 
 // Leaving a page with unsaved changes is asked about. Its own form, and parts within the page, are not leaving.
 document.addEventListener("htmx:confirm", async (event) => {
