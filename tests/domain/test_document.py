@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from bx24app.domain import document
+from bx24app.domain import document, document_text
 from bx24app.domain.document import DocumentError, parse, read
 from bx24app.domain.settings import Settings
 
@@ -165,3 +165,117 @@ def test_differences_are_told_by_names() -> None:
         "~ calls.missed: activity -> lead",
         "~ pbxs.moscow.employees.101.user_id: 12 -> 8",
     ]
+
+
+def test_words_stay_as_they_were_written() -> None:
+    """YAML 1.1 would read false, 65, 600 and a date."""
+    text = """
+pbxs:
+  - key: moscow
+    name: 2024
+    dialects: [events]
+    lines:
+      - number: 74950000001
+        working_hours: {days: [mon], from: 10:00, to: 19:30, holidays: [2026-01-01]}
+    employees:
+      - {extension: 0101, user_id: 12, numbers: [79160000101, +7 916 000-01-02]}
+rules:
+  - {name: 7, when: {hours: off, line: 74950000001}, do: {nothing: }}
+"""
+    settings = parse(read(text)).settings
+    [pbx] = settings.pbxs
+    assert (pbx.name, pbx.lines[0].number, pbx.employees[0].extension) == ("2024", "74950000001", "0101")
+    assert pbx.employees[0].numbers == ("79160000101", "+7 916 000-01-02")
+    [block] = pbx.lines[0].working_hours
+    assert (block.from_, block.to, str(block.holidays[0])) == ("10:00", "19:30", "2026-01-01")
+    [rule] = settings.rules
+    assert (rule.name, rule.when["hours"], rule.do) == ("7", "off", ({"nothing": None},))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("portal: {default_user_id: true}", "portal.default_user_id: must not be true or false"),
+        ('portal: {timezone: "a\\0b"}', "portal.timezone: holds characters that are no text"),
+        ("pbxs:", "pbxs: must be a list"),
+        ("pbxs: [{key: a, dialects: [events], api_key: [1], api_salt: {}}]", "pbxs[0].api_key: must be a text"),
+        ("pbxs: [{key: a, dialects: []}]", "pbxs[0].dialects: must name vpbx, events, or both"),
+        ("pbxs: [nothing]", "pbxs[0]: must be a mapping, not 'nothing'"),
+        ("1: 2", "[1]: is not a known key"),
+        ("version: 2", "version: must be one of 1, not '2'"),
+        (
+            "pbxs: [{key: a, dialects: [events], lines: [{number: '1', line_number: '74950000002'}, {number: '74950000002'}]}]",
+            "pbxs[0].lines[1].number: 74950000002 is already a line of PBX a",
+        ),
+        (
+            "pbxs: [{key: a, dialects: [events], lines: [{number: '1', working_hours: {from: '24:00', to: '09:00'}}]}]",
+            "pbxs[0].lines[0].working_hours[0].from: must be a time such as 09:00, not '24:00'",
+        ),
+        (
+            "pbxs: [{key: a, dialects: [events], lines: [{number: '1', working_hours: {holidays: [soon]}}]}]",
+            "pbxs[0].lines[0].working_hours[0].holidays[0]: must be a valid date such as 2026-01-31, not 'soon'",
+        ),
+        ("rules: [{name: x, when: {pbx: {a: 1}, direction: }, do: [{nothing: {}}]}]", "rules[0].when.pbx: there is no PBX {'a': 1}"),
+    ],
+)  # fmt: skip
+def test_odd_values(text: str, fault: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse(read(text))
+    assert fault in [str(one) for one in caught.value.faults]
+
+
+def test_a_wrong_key_does_not_hide_its_secrets() -> None:
+    assert set(faults("pbxs: [{key: Moscow!, api_key: k, api_salt: s}]")) == {"pbxs[0].key"}
+
+
+def test_what_would_be_lost_is_told_with_the_other_faults() -> None:
+    found = faults("pbxs: []\nrules: []\ncalls: {missed: perhaps}", base=good(), allow_delete=False)
+    assert {"calls.missed", "pbxs.moscow", "rules.Missed"} <= set(found)
+
+
+def test_a_misspelt_name_is_no_loss() -> None:
+    """Which PBX it was meant to be is not clear before the fault is mended."""
+    found = faults(GOOD.replace("key: moscow", "key: Moscow!", 1), base=good(), allow_delete=False)
+    assert not [path for path in found if path.startswith("pbxs.")]
+
+
+def test_depth_and_size_are_bounded() -> None:
+    for text in ("[" * 100 + "]" * 100, "a: " + "{b: " * 60 + "1" + "}" * 60, "a: " + "x" * document_text.LARGEST):
+        with pytest.raises(DocumentError):
+            read(text)
+    with pytest.raises(DocumentError, match="tags are not allowed"):
+        read("a: !!binary aGVsbG8=")
+
+
+def test_order_is_a_difference() -> None:
+    text = """
+pbxs: [{key: a, dialects: [events]}, {key: b, dialects: [events]}]
+rules: [{name: one, do: [{nothing: {}}]}, {name: two, do: [{nothing: {}}]}]
+"""
+    old = parse(read(text)).settings
+    new = old.model_copy(update={"pbxs": old.pbxs[::-1], "rules": old.rules[::-1]})
+    assert [str(change) for change in document.difference(old, new)] == [
+        "~ pbxs (order): [a, b] -> [b, a]",
+        "~ rules (order): [one, two] -> [two, one]",
+    ]
+
+
+def test_what_is_exported_is_imported_the_same() -> None:
+    text = document_text.write(document.dump(good()), {"moscow": "https://x.ru/mango/h"})
+    assert parse(read(text), keyed=frozenset({"moscow"})).settings == good()
+    data = yaml.safe_load(text)
+    assert list(data) == ["version", "portal", "calls", "pbxs", "rules"]
+    [pbx] = data["pbxs"]
+    assert list(pbx) == [
+        "key",
+        "name",
+        "dialects",
+        "api_key",
+        "api_salt",
+        "default_user_id",
+        "lines",
+        "employees",
+        "webhook_url",
+    ]
+    assert (pbx["api_key"], pbx["api_salt"], pbx["webhook_url"]) == (None, None, "https://x.ru/mango/h")
+    assert pbx["lines"][0]["working_hours"] == {"days": ["mon", "tue"], "from": "09:00", "to": "18:00"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
-from bx24app.domain.hours import after_working, is_open
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bx24app.domain.hours import DAYS, after_working, is_open, weekday
 from bx24app.domain.settings import Hours
 
 MOSCOW = "Europe/Moscow"
@@ -57,3 +60,41 @@ def test_working_minutes() -> None:
     friday = at("2026-11-27 14:30")  # 17:30 in Moscow
     assert after_working(WEEK, friday, 60, MOSCOW) == at("2026-11-30 06:30")
     assert after_working((), friday, 60, MOSCOW) == at("2026-11-27 15:30")
+
+
+def test_hours_that_never_come() -> None:
+    never = (Hours(days=(), **{"from": "09:00", "to": "18:00"}),)
+    friday = at("2026-11-27 14:30")
+    assert after_working(never, friday, 60, MOSCOW) == friday + timedelta(minutes=60)
+
+
+def test_the_day_of_the_week_is_the_zones() -> None:
+    assert weekday(at("2026-11-22 22:00"), MOSCOW) == "mon"
+    assert weekday(at("2026-11-22 22:00"), "UTC") == "sun"
+
+
+ZONES = ("Europe/Moscow", "Asia/Kamchatka", "Europe/Berlin", "America/New_York", "Asia/Tokyo")
+CLOCKS = st.integers(0, 95).map(lambda quarter: f"{quarter // 4:02d}:{quarter % 4 * 15:02d}")
+BLOCKS = st.builds(
+    lambda days, zone, start, end: Hours(days=tuple(days), timezone=zone, **{"from": start, "to": end}),
+    st.sets(st.sampled_from(DAYS), min_size=1),
+    st.sampled_from((None, *ZONES)),
+    CLOCKS,
+    CLOCKS,
+).filter(lambda block: block.from_ != block.to)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    blocks=st.lists(BLOCKS, min_size=1, max_size=3),
+    # Away from the hour that a clock has twice: whether a block ends in its first or second run is nobody's business.
+    start=st.integers(0, 200 * 24 * 60).map(lambda minute: at("2026-03-20 00:00") + timedelta(minutes=minute)),
+    minutes=st.integers(1, 900),
+    zone=st.sampled_from(ZONES),
+)
+def test_minute_by_minute_it_is_the_same(blocks: list[Hours], start: datetime, minutes: int, zone: str) -> None:
+    hours, expected, left = tuple(blocks), start, minutes
+    while left:
+        left -= is_open(hours, expected, zone)
+        expected += timedelta(minutes=1)
+    assert after_working(hours, start, minutes, zone) == expected

@@ -46,6 +46,11 @@ BAD = [
     ("moment", "later"),
     ("weekday", "someday"),
     ("colour", "red"),
+    ("pbx", {"a": 1}),
+    ("line", None),
+    ("number", True),
+    ("rang", ""),
+    ("repeat_within_minutes", 0),
 ]
 
 
@@ -94,10 +99,19 @@ def test_good_actions(action: dict[str, Any]) -> None:
         ({"todo": {"deadline_minutes": 0}}, "todo.deadline_minutes"),
         ({"comment": {"text": "{% for x in y %}"}}, "comment.text"),
         ({"dance": {}}, "dance"),
+        ({"create": {"entity": 2}}, "create.entity"),
+        ({"create": {"entity": "deal", "responsible": True}}, "create.responsible"),
+        ({"create": {"entity": "deal", "fields": {"a": [{"b": "{{ no }}"}]}}}, "create.fields"),
+        ({"notify": {"text": "x"}}, "notify.user"),
+        ({"todo": [1]}, "todo"),
     ],
 )
 def test_bad_actions(action: dict[str, Any], path: str) -> None:
     assert list(faults({}, action)) == [f"rules[0].do[0].{path}"]
+
+
+def test_nothing_stands_alone() -> None:
+    assert faults({}, {"nothing": {}}, {"comment": {"text": "x"}}) == {"rules[0].do": "`nothing` must stand alone"}
 
 
 def test_a_rule_without_actions() -> None:
@@ -116,6 +130,14 @@ def test_a_rule_without_actions() -> None:
         "{{ client",
         "{# a #}",
         "x" * 3000,
+        "{{ client }}",
+        "{{ '%999999999d' % call.talk_seconds }}",
+        "{{ client.number | round(-999999999) }}",
+        "{{ client.number | format }}",
+        "{{ client.name | map('upper') }}",
+        "{{ client.name" + " | title" * 200 + " }}",
+        "{{ " + "(" * 900 + "1" + ")" * 900 + " }}",
+        "{{ [" * 900,
     ],
 )
 def test_templates_that_are_refused(source: str) -> None:
@@ -128,3 +150,15 @@ def test_rendering() -> None:
         templates.render("{{ client.number }} · {{ line.name | upper }} · {{ call.talk_seconds | minutes }}", names)
         == "+7916 · MOSCOW · 1:15"
     )
+
+
+def test_what_is_rendered_is_bounded() -> None:
+    names = {"client": {"name": "n" * 1500}}
+    assert len(templates.render("{{ client.name }}" * 3, names)) == templates.LONGEST
+    grown = "{{ client.name | replace('n', '" + "a" * 900 + "') | replace('a', '" + "b" * 900 + "') }}"
+    assert list(templates.faults(grown)) == []
+    assert len(templates.render(grown, names)) <= templates.LONGEST
+
+
+def test_a_name_without_a_value_is_empty() -> None:
+    assert templates.render("[{{ call.answered_at | time }}]", {"call": {}}) == "[]"
