@@ -97,6 +97,7 @@ def _follow(portal_id: int) -> None:
     import redis
 
     from bx24app import lines, portals
+    from bx24app.bitrix24.budget import Priority
     from bx24app.bitrix24.errors import PortalError
     from bx24app.runtime import runtime
 
@@ -104,7 +105,7 @@ def _follow(portal_id: int) -> None:
         runtime().redis.ping()
         portals.lines_follow(portal_id)
     except redis.RedisError:
-        try:
-            lines.follow(portal_id)
+        try:  # without Redis a process has a small budget of its own, too small for background work
+            lines.follow(portal_id, Priority.CARD)
         except PortalError as error:
             click.echo(f"the portal's external lines could not be changed yet: {error}", err=True)

@@ -28,7 +28,7 @@ def wanted(document: Settings) -> dict[str, tuple[str, str]]:
     }
 
 
-def follow(portal_id: int) -> None:
+def follow(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None:
     """Bring the portal's lines into line with the settings.
 
     Raises:
@@ -38,10 +38,7 @@ def follow(portal_id: int) -> None:
     document = settings.current(portal)
     db.session.rollback()
     client = client_by_id(portal_id)
-    present = {
-        str(row["NUMBER"]): row
-        for row in client.call("telephony.externalLine.get", {}, Priority.BACKGROUND).result or []
-    }
+    present = {str(row["NUMBER"]): row for row in client.call("telephony.externalLine.get", {}, priority).result or []}
     commands: list[tuple[str, str, dict[str, Any]]] = []
     plan = wanted(document)
     for number, (name, create) in plan.items():
@@ -58,7 +55,7 @@ def follow(portal_id: int) -> None:
         (f"g{index}", "telephony.externalLine.delete", {"NUMBER": number}) for index, number in enumerate(gone)
     ]
     for start in range(0, len(commands), 50):
-        said = client.batch(commands[start : start + 50], priority=Priority.BACKGROUND)
+        said = client.batch(commands[start : start + 50], priority=priority)
         for key, met in said.items():
             if isinstance(met, errors.Refused):
                 _log.warning("line not changed", portal=portal_id, command=key, reason=met.description)
