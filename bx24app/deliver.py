@@ -30,6 +30,7 @@ from bx24app.domain.commands import (
     Finish,
     HideCard,
     ReadClient,
+    ReadDeals,
     Reassign,
     Ref,
     Register,
@@ -198,7 +199,9 @@ def _may_follow(command: AnyCommand, chain: list[Item]) -> bool:
     """In a shared batch nothing stops at an error: only what fails harmlessly behind a failed one may ride along."""
     if any(isinstance(item.command, CreateRecord | AddTodo) for item in chain):
         return False
-    return isinstance(command, ShowCard | HideCard | Finish | Reassign | Bind | ReadClient | SetActivityUser)
+    return isinstance(
+        command, ShowCard | HideCard | Finish | Reassign | Bind | ReadClient | ReadDeals | SetActivityUser
+    )
 
 
 def _values(ledger: Ledger) -> dict[tuple[str, str], Any]:

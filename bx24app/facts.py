@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from bx24app.domain.commands import CreateRecord, ReadClient, Register
+from bx24app.domain.commands import CreateRecord, ReadClient, ReadDeals, Register
 from bx24app.domain.hours import is_open
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
@@ -53,6 +53,9 @@ def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[s
     read = next((e for e in ledger if isinstance(e.command, ReadClient) and e.state == "done"), None)
     if read is not None:
         facts["records"] = read.answer.get("records", [])
+    deals = next((e for e in ledger if isinstance(e.command, ReadDeals) and e.state == "done"), None)
+    if deals is not None:
+        facts["deals"] = deals.answer.get("deals", [])
     rang = [ring.employee.extension or ring.employee.number for ring in entry.rings]
     facts["rang"] = list(dict.fromkeys(name for name in rang if name))
     facts["groups"] = list(dict.fromkeys(s.group for leg in entry.legs for s in leg.steps if s.group))

@@ -95,7 +95,9 @@ class Bitrix24:
             raise self._reason("batch", denied) from None
         if not isinstance(said, dict) or "result" not in said:
             raise AnswerLost("the portal's answer to a batch has an unknown shape")
-        maps = {name: _mapping(said.get(name), cmd) for name in ("result", "result_error", "result_next", "result_total")}
+        maps = {
+            name: _mapping(said.get(name), cmd) for name in ("result", "result_error", "result_next", "result_total")
+        }
         found: dict[str, Answer | errors.PortalError] = {
             key: Answer(value, maps["result_next"].get(key), maps["result_total"].get(key))
             for key, value in maps["result"].items()
@@ -182,7 +184,9 @@ class Bitrix24:
             started = time.monotonic()
             try:
                 reply = self._transport.post(self.endpoint + method, params, _JSON, token)
-                _log.debug("portal asked", method=method, status=reply.status, ms=round((time.monotonic() - started) * 1e3))
+                _log.debug(
+                    "portal asked", method=method, status=reply.status, ms=round((time.monotonic() - started) * 1e3)
+                )
                 return self._judged(reply, method)
             except TokenExpired as error:
                 if refreshed:

@@ -11,6 +11,7 @@ from bx24app.domain.commands import (
     CloseTodo,
     CreateRecord,
     Notify,
+    ReadDeals,
     Reassign,
     Ref,
     SetActivityUser,
@@ -102,6 +103,29 @@ def set_user(command: SetActivityUser) -> Request:
     return "crm.activity.update", {
         "id": Ref("finish", "activity_id"),
         "fields": {"RESPONSIBLE_ID": command.user_id},
+    }
+
+
+def open_deals(command: ReadDeals) -> Request:
+    field = "contactId" if command.record.entity == "contact" else "companyId"
+    return "crm.item.list", {
+        "entityTypeId": 2,
+        "select": ["id", "categoryId", "stageId", "assignedById"],
+        "filter": {f"={field}": command.record.id, "=closed": "N"},
+    }
+
+
+def deals(result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "deals": [
+            {
+                "id": int(item["id"]),
+                "category_id": int(item.get("categoryId") or 0),
+                "stage_id": str(item.get("stageId") or ""),
+                "responsible": int(item.get("assignedById") or 0),
+            }
+            for item in result.get("items") or []
+        ]
     }
 
 

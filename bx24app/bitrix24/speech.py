@@ -17,6 +17,7 @@ from bx24app.domain.commands import (
     HideCard,
     Notify,
     ReadClient,
+    ReadDeals,
     Reassign,
     Ref,
     Register,
@@ -30,6 +31,7 @@ _REQUESTS: dict[type, Callable[[Any], Request]] = {
     HideCard: telephony.cards,
     Finish: telephony.finish,
     ReadClient: telephony.search,
+    ReadDeals: crm.open_deals,
     CreateRecord: crm.create,
     Reassign: crm.reassign,
     Bind: crm.bind,
@@ -42,6 +44,7 @@ _FACTS: dict[type, Callable[[Any], dict[str, Any]]] = {
     Register: telephony.registered,
     Finish: telephony.finished,
     ReadClient: telephony.searched,
+    ReadDeals: crm.deals,
     CreateRecord: crm.created,
     AddTodo: lambda result: {"id": int(result["id"])},
 }

@@ -146,10 +146,17 @@ class SetActivityUser(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadClient(Command):
-    """What rules may later read of the client: open deals and leads, whose the client is. Rides in finish's batch."""
+    """What rules may later read of the client: records, and whose they are. Rides in finish's batch."""
 
     record: Record
     number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDeals(Command):
+    """crm.item.list of the client's open deals, for rules that read them later. Rides in finish's batch."""
+
+    record: Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +196,7 @@ AnyCommand = (
     | CloseTodo
     | SetActivityUser
     | ReadClient
+    | ReadDeals
     | Notify
     | Dial
 )
@@ -206,6 +214,7 @@ KINDS: dict[str, type[AnyCommand]] = {
         CloseTodo,
         SetActivityUser,
         ReadClient,
+        ReadDeals,
         Notify,
         Dial,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bx24app.domain import records
-from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient
+from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient, ReadDeals
 from bx24app.domain.view import SETTLE_SECONDS, End, View
 
 
@@ -126,3 +126,5 @@ def finish(view: View, end: End) -> None:
     client = records.client_record(view)
     if client is not None and view.client is not None:
         view.ledger.add(ReadClient(key="read-client", record=client, number=view.client))
+        if client.entity in ("contact", "company"):
+            view.ledger.add(ReadDeals(key="read-deals", record=client))

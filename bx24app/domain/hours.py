@@ -69,7 +69,9 @@ def after_working(hours: tuple[Hours, ...], at: datetime, minutes: int, default_
 
 def _spans(hours: tuple[Hours, ...], at: datetime, default_zone: str) -> Iterator[tuple[datetime, datetime]]:
     """Working time from the day before `at` on, in UTC, in the order of its beginnings."""
-    first = at.astimezone(UTC).date() - timedelta(days=2)  # a zone may be a day behind, a block may have begun yesterday
+    first = at.astimezone(UTC).date() - timedelta(
+        days=2
+    )  # a zone may be a day behind, a block may have begun yesterday
     held: list[tuple[datetime, datetime]] = []
     for ahead in range(_AHEAD if hours else 0):
         day = first + timedelta(days=ahead)

@@ -38,6 +38,7 @@ SAMPLES = [
     commands.CloseTodo(key="close", activity_id=4),
     commands.SetActivityUser(key="activity-user-1", user_id=3),
     commands.ReadClient(key="read-client", record=Record("contact", 5), number="+7916"),
+    commands.ReadDeals(key="read-deals", record=Record("contact", 5)),
     commands.Notify(key="notify", user_id=1, text="t"),
     commands.Dial(key="dial", command_id="c", to_number="+7916", extension="101"),
 ]

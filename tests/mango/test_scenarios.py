@@ -15,6 +15,7 @@ from bx24app.domain.commands import (
     HideCard,
     Notify,
     ReadClient,
+    ReadDeals,
     Reassign,
     Register,
     SetActivityUser,
@@ -112,7 +113,7 @@ def records_exist_before_finish(play: Play, weather: str) -> None:
 def after_finish_only_what_may_follow(play: Play, weather: str) -> None:
     commands = [e.command for e in play.ledger]
     cut = next((index for index, c in enumerate(commands) if isinstance(c, Finish)), len(commands))
-    allowed = (Reassign, Bind, AddTodo, SetActivityUser, ReadClient, Notify)
+    allowed = (Reassign, Bind, AddTodo, SetActivityUser, ReadClient, ReadDeals, Notify)
     for command in commands[cut + 1 :]:
         assert isinstance(command, allowed) or command.part > 1, (weather, command)
 
