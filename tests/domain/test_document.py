@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
-from bx24app.domain import document, document_text
+from bx24app.domain import document, document_text, templates
 from bx24app.domain.document import DocumentError, parse, read
 from bx24app.domain.settings import Settings
 
@@ -279,3 +282,25 @@ def test_what_is_exported_is_imported_the_same() -> None:
     ]
     assert (pbx["api_key"], pbx["api_salt"], pbx["webhook_url"]) == (None, None, "https://x.ru/mango/h")
     assert pbx["lines"][0]["working_hours"] == {"days": ["mon", "tue"], "from": "09:00", "to": "18:00"}
+
+
+DOCS = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+
+
+def test_the_documented_example_is_good_and_has_everything() -> None:
+    [example] = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    settings = parse(read(example), known_users={1, 8, 12}).settings
+    told = set(re.findall(r"(\w+):", example))
+    dumped = document.dump(settings)
+    parts = [dumped["portal"], dumped["calls"], *dumped["pbxs"]]
+    parts += [part for pbx in dumped["pbxs"] for part in (*pbx["lines"], *pbx["employees"])]
+    assert {key for part in parts for key in part} <= told
+
+
+def test_the_documented_names_are_the_known_ones() -> None:
+    tabled = {
+        name: set(re.findall(r"`(\w+)`", rest))
+        for name, rest in re.findall(r"^\| `(\w+)` \|(.*)\|$", DOCS, re.MULTILINE)
+    }
+    assert tabled == {name: set(attributes) for name, attributes in templates.NAMES.items()}
+    assert set(re.findall(r"`(\w+)`", DOCS.partition("Filters:")[2].partition(". ")[0])) == templates.FILTERS
