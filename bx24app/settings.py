@@ -30,8 +30,10 @@ class Conflict(Exception):
 
 
 _NOTHING = Settings()
-_KEPT = 256
-"""Parsed versions that a process keeps; one of 10,000 employees is about 20 MB."""
+_KEPT = 100_000
+"""Employees, lines and rules in all parsed versions that a process keeps: about 100 MB."""
+_LEAST = 50
+"""What a version counts at the least: an empty one takes room too."""
 
 
 class _Parsed:
@@ -39,6 +41,7 @@ class _Parsed:
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, tuple[Settings, tuple[ParsedRule, ...]]] = OrderedDict()
+        self._size = 0
         self._lock = threading.Lock()
 
     def get(self, version_id: int) -> tuple[Settings, tuple[ParsedRule, ...]]:
@@ -53,14 +56,21 @@ class _Parsed:
         settings = Settings.model_validate(stored)
         parsed = (settings, rules.parse_rules(settings))
         with self._lock:
-            self._held[version_id] = parsed
-            while len(self._held) > _KEPT:
-                self._held.popitem(last=False)
+            if version_id not in self._held:
+                self._held[version_id] = parsed
+                self._size += _size(settings)
+            while self._size > _KEPT and len(self._held) > 1:
+                self._size -= _size(self._held.popitem(last=False)[1][0])
         return parsed
 
     def forget(self, version_id: int) -> None:
         with self._lock:
-            self._held.pop(version_id, None)
+            gone = self._held.pop(version_id, None)
+            self._size -= _size(gone[0]) if gone is not None else 0
+
+
+def _size(settings: Settings) -> int:
+    return max(_LEAST, len(settings.rules) + sum(len(pbx.lines) + len(pbx.employees) for pbx in settings.pbxs))
 
 
 def _parsed() -> _Parsed:

@@ -45,6 +45,17 @@ def test_each_version_is_parsed_once(portal: Portal) -> None:
     assert settings.of_version(None) == Settings()
 
 
+def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_KEPT", 100)
+    first = portal.settings_version_id
+    held = settings.current(portal)
+    others = [settings.save(portal, TWO).id for _ in range(2)]
+    assert [settings.of_version(number) for number in others] == [TWO, TWO]
+    assert settings.of_version(others[0]) is settings.of_version(others[0])
+    assert settings.of_version(first) == held
+    assert settings.of_version(first) is not held
+
+
 def test_who_saw_an_older_version_does_not_overwrite(portal: Portal) -> None:
     settings.save(portal, TWO, expected_number=1)
     db.session.commit()
