@@ -73,8 +73,16 @@ def prune() -> None:
 
 
 def lines(portal_id: int) -> None:
-    """The portal's external lines follow the settings."""
+    """The portal's external lines follow the settings; where the portal cannot be asked now, a little later."""
+    from datetime import timedelta
+
     from bx24app import lines as use_case
+    from bx24app import queue
+    from bx24app.bitrix24.errors import Later
+    from bx24app.models import utcnow
 
     with _context():
-        use_case.follow(portal_id)
+        try:
+            use_case.follow(portal_id)
+        except Later:
+            queue.later("lines", portal_id, when=utcnow() + timedelta(minutes=1))

@@ -76,3 +76,20 @@ def test_what_comes_after_finish_corrects_the_activity_and_never_repeats_finish(
             play.hear(event, 100)
     assert [e.command.part for e in play.ledger if isinstance(e.command, Finish)].count(1) == 1
     assert [e.command.user_id for e in play.ledger if isinstance(e.command, SetActivityUser)] == [12]
+
+
+def test_a_leg_whose_count_has_a_gap_is_waited_for() -> None:
+    scenario = Scenario(FIXTURES / "transfer_blind_by_api")
+    answered = next(n for n in scenario.notices if "connected_102" in n.file and "dis" not in n.file)
+    play = Play(scenario.policy(), scenario.entry_id, Answers())
+    for notice in scenario.notices:
+        if notice is not answered:
+            for event in notice.events():
+                play.hear(event, 1.0)
+    assert play.ledger.finish() is None, "the second talk's beginning is still on its way"
+    for event in answered.events():
+        play.hear(event, 2.0)
+    finish = play.ledger.finish()
+    assert finish is not None
+    assert isinstance(finish.command, Finish)
+    assert finish.command.user_id == 12
