@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 _SECRET = re.compile(
-    r"(?i)\b(auth|access_token|refresh_token|client_secret|sign|vpbx_api_key|token|code|pbx)=[^&\s\"']+"
+    r"(?i)\b(auth|access_token|refresh_token|client_secret|sign|vpbx_api_key|token|code|pbx|ticket|upload)=[^&\s\"']+"
 )
 _HOOK = re.compile(r"(/mango/)[A-Za-z0-9_-]{16,}")
 
