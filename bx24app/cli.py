@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bx24app import cli_operations, cli_portals, cli_settings
+from bx24app import cli_calls, cli_operations, cli_portals, cli_settings
 from bx24app.cli_base import Wrong, configured, in_words
 from bx24app.config import Config
 
@@ -130,6 +130,8 @@ main.add_command(cli_settings.settings)
 main.add_command(cli_portals.apps)
 main.add_command(cli_portals.portals)
 main.add_command(cli_operations.calls)
+main.add_command(cli_calls.replay)
+main.add_command(cli_calls.forget)
 main.add_command(cli_operations.keys)
 main.add_command(cli_operations.doctor)
 

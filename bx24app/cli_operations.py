@@ -41,7 +41,7 @@ def export(member_id: str, since: datetime | None, form: str) -> None:
     with app_context():
         portal_id = portal_of(member_id).id
         db.session.rollback()
-        journal.write(journal.rows(portal_id, since), form, sys.stdout)
+        sys.stdout.writelines(journal.export(portal_id, since, form))
 
 
 @click.group()

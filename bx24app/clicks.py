@@ -198,6 +198,7 @@ def _call(
     session: Session, portal: Portal, row: Notification, pbx: Pbx | None, number: str | None, call_id: str | None = None
 ) -> Call:
     command_id = PREFIX + secrets.token_hex(12)
+    row.command_id = command_id  # joins the event to its call, for the journal
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id if pbx else 0,

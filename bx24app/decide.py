@@ -153,7 +153,7 @@ def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, .
 
 
 def _told(row: Notification) -> tuple[Event, ...]:
-    if row.state == "rejected":
+    if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
         return ()
     try:
         return _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))

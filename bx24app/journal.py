@@ -1,23 +1,24 @@
-"""USE CASE: the call journal as plain rows (contract, section 8), for exports.
+"""USE CASE: the call journal as plain rows (contract, section 8), for exports and pages.
 
 Read in pages, each in a reading transaction of its own, so that an export of a million calls neither holds memory nor keeps SQLite's writers waiting.
+A page takes the same number of queries however many calls it holds.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from bx24app.bitrix24 import speech
-from bx24app.domain.commands import Dial, from_json
 from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.traces import iso, trace
 
 PAGE = 500
 COLUMNS = (
@@ -46,6 +47,14 @@ def rows(portal_id: int, since: datetime | None = None) -> Iterator[dict[str, An
         page = query.where(or_(Call.started_at > at, (Call.started_at == at) & (Call.id > number)))
 
 
+def one(portal_id: int, call_id: int) -> dict[str, Any] | None:
+    """One call by the id of its row; None where it is not one of this portal's journal."""
+    query = select(Call).where(Call.id == call_id, Call.portal_id == portal_id, Call.visible.is_(True))
+    with Session(db.engine) as session:
+        session.connection(execution_options={"read_only": True})
+        return next(_rows(session, list(session.scalars(query))), None)
+
+
 def _rows(session: Session, calls: list[Call]) -> Iterator[dict[str, Any]]:
     ids = [call.id for call in calls]
     tapes: dict[int, list[Recording]] = defaultdict(list)
@@ -57,10 +66,7 @@ def _rows(session: Session, calls: list[Call]) -> Iterator[dict[str, Any]]:
             told[delivery.call_id].append(delivery)
     heard = _heard(session, calls)
     for call in calls:
-        steps = [*map(_came, heard[call.id]), *map(_sent, told[call.id])]
-        steps.sort(key=lambda step: step["time"])
-        trace = [{**step, "time": _iso(step["time"])} for step in steps]
-        yield _row(call, tapes[call.id], trace)
+        yield _row(call, tapes[call.id], trace(call, heard[call.id], told[call.id], tapes[call.id]))
 
 
 def _heard(session: Session, calls: list[Call]) -> dict[int, list[Notification]]:
@@ -72,11 +78,11 @@ def _heard(session: Session, calls: list[Call]) -> dict[int, list[Notification]]
     for pbx_id, group in by_pbx.items():
         entries = {call.entry_id: call.id for call in group}
         commands = {call.command_id: call.id for call in group if call.command_id}
-        query = select(Notification).where(
-            Notification.portal_id == group[0].portal_id,
-            Notification.pbx_id == pbx_id,
-            or_(Notification.entry_id.in_(entries), Notification.command_id.in_(commands)),
-        )
+        theirs = and_(Notification.pbx_id == pbx_id, Notification.entry_id.in_(entries))
+        if commands:
+            joined = and_(Notification.pbx_id.in_({pbx_id, 0}), Notification.command_id.in_(commands))
+            theirs = or_(theirs, joined)
+        query = select(Notification).where(Notification.portal_id == group[0].portal_id, theirs)
         for row in session.scalars(query.order_by(Notification.id)):
             owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
             if owner is not None:
@@ -84,16 +90,16 @@ def _heard(session: Session, calls: list[Call]) -> dict[int, list[Notification]]
     return found
 
 
-def _row(call: Call, tapes: list[Recording], trace: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(call: Call, tapes: list[Recording], steps: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "entry_id": call.entry_id,
         "pbx": call.pbx_key,
         "line_number": call.line_number,
         "direction": call.direction,
         "client_number": call.client_number,
-        "started_at": _iso(call.started_at),
-        "answered_at": _iso(call.answered_at),
-        "ended_at": _iso(call.ended_at),
+        "started_at": iso(call.started_at),
+        "answered_at": iso(call.answered_at),
+        "ended_at": iso(call.ended_at),
         "talk_seconds": call.talk_seconds,
         "outcome": call.outcome,
         "user_id": call.user_id,
@@ -105,7 +111,7 @@ def _row(call: Call, tapes: list[Recording], trace: list[dict[str, Any]]) -> dic
         "continues": call.continues,
         "state": call.state,
         "rule": call.rule,
-        "trace": trace,
+        "trace": steps,
     }
 
 
@@ -115,59 +121,30 @@ def _tape(tape: Recording) -> dict[str, Any]:
         "bitrix_call_id": tape.bitrix_call_id,
         "state": tape.state,
         "file_id": tape.file_id,
-        "attached_at": _iso(tape.attached_at),
+        "attached_at": iso(tape.attached_at),
         "lag_seconds": tape.lag_seconds,
     }
 
 
-def _came(row: Notification) -> dict[str, Any]:
-    """What was said to us. `code`: our answer; a wrong shape is answered with 200 too, and has its reason."""
-    source = "portal" if row.pbx_id == 0 else "pbx"
-    return {
-        "time": row.received_at,
-        "from": source,
-        "request": row.name,
-        "state": row.state,
-        "code": 200,
-        "reason": row.reason,
-    }
+def export(portal_id: int, since: datetime | None, form: str) -> Iterator[str]:
+    """The rows as text, line by line: `jsonl`, or `csv` (lists as JSON within a cell) with a head."""
+    found = rows(portal_id, since)
+    if form == "csv":
+        yield _line(COLUMNS)
+        yield from (_line(_cell(name, row[name]) for name in COLUMNS) for row in found)
+    else:
+        yield from (_json(row) + "\n" for row in found)
 
 
-def _sent(row: Delivery) -> dict[str, Any]:
-    """What we said. `code` and `reason`: of the answer; of one that waits, why it did not leave or was not carried out yet."""
-    command = from_json(row.kind, row.command)
-    known = not isinstance(command, Dial)
-    method = speech.request(command, str)[0] if known else "commands/callback"
-    return {
-        "time": row.done_at or row.sent_at or row.created_at,
-        "from": "app",
-        "request": method,
-        "state": row.state,
-        "code": row.code or (200 if row.state == "done" else None),
-        "reason": row.reason,
-        "tries": row.attempts,
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    """ISO 8601, UTC."""
-    return at.astimezone(UTC).isoformat() if at is not None else None
-
-
-def write(found: Iterable[dict[str, Any]], form: str, out: TextIO) -> int:
-    """Write rows as `jsonl` or `csv` (lists as JSON within a cell); returns how many."""
-    count = 0
-    table = csv.writer(out) if form == "csv" else None
-    if table is not None:
-        table.writerow(COLUMNS)
-    for row in found:
-        if table is None:
-            out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
-        else:
-            table.writerow([_cell(name, row[name]) for name in COLUMNS])
-        count += 1
-    return count
+def _line(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
 
 
 def _cell(name: str, value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if name in _LISTS else value
+    return _json(value) if name in _LISTS else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
 from bx24app import journal
 from bx24app.domain.commands import Dial, Finish, Register, to_json
@@ -19,6 +20,7 @@ from tests import commands
 from tests.conftest import make_portal
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+CONNECTED = '{"call_state": "Connected", "from": {"number": "79160000001"}, "to": {"extension": "101", "number": "sip:101@vpbx"}}'
 
 
 def call(portal: Portal, entry_id: str, started_at: datetime = AT, **more: Any) -> Call:
@@ -36,10 +38,11 @@ def told(of: Call, name: str, seconds: float, **more: Any) -> None:
         "command_id": None,
         "state": "handled",
         "dialect": "vpbx",
+        "body": "{}",
     }
     db.session.add(
         Notification(
-            portal_id=of.portal_id, name=name, dedup_key=f"{of.id}{name}{seconds}", body="{}",
+            portal_id=of.portal_id, name=name, dedup_key=f"{of.id}{name}{seconds}",
             received_at=AT + timedelta(seconds=seconds), **{**base, **more},
         )
     )  # fmt: skip
@@ -77,7 +80,7 @@ def whole(portal: Portal) -> Call:
         bitrix_call_id="externalCall.1", crm=[{"entity": "lead", "id": 5, "created": True}], activity_id=77, state="finished",
         rule="Новый клиент",
     )  # fmt: skip
-    told(made, "events/call", 0)
+    told(made, "events/call", 0, body=CONNECTED)
     sent(
         made,
         Register(
@@ -138,12 +141,16 @@ def test_a_row_is_what_the_contract_says(environ: dict[str, str], portal: Portal
         ("pbx", "events/summary", "handled", 200),
         ("app", "telephony.externalCall.finish", "done", 200),
         ("app", "telephony.externalCall.finish", "dead", "ERROR_CORE"),
+        ("app", "telephony.externalCall.attachRecord", "attached", 200),
     ]
-    assert trace[-1]["reason"] == "не найдено"
+    assert trace[-2]["reason"] == "не найдено"
     assert trace[3] | {"time": ""} == {
         "time": "", "from": "app", "request": "telephony.externalCall.finish", "state": "done", "code": 200, "reason": None, "tries": 3,
+        "values": {"user_id": 11, "seconds": 62, "status": "200"},
     }  # fmt: skip
     assert trace[0]["time"] == "2026-03-02T09:00:00+00:00"
+    assert trace[0]["values"] == {"call_state": "Connected", "extension": "101"}
+    assert trace[-1]["values"] == {"recording_id": "R1", "file_id": 9}
 
 
 def test_a_click_is_joined_by_its_command(environ: dict[str, str], portal: Portal) -> None:
@@ -152,8 +159,67 @@ def test_a_click_is_joined_by_its_command(environ: dict[str, str], portal: Porta
     sent(
         made, Dial(key="dial", command_id="bx24-1", to_number="+79160000001", extension="101", group=None, line=None), 1
     )
+    told(made, "ONEXTERNALCALLSTART", 0, entry_id=None, command_id="bx24-1", pbx_id=0, dialect="bitrix24")
     [row] = rows(environ, portal)
-    assert [step["request"] for step in row["trace"]] == ["commands/callback", "result/callback"]
+    assert [(step["from"], step["request"]) for step in row["trace"]] == [
+        ("portal", "ONEXTERNALCALLSTART"),
+        ("app", "commands/callback"),
+        ("pbx", "result/callback"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["no JSON", "[1]", '{"call_state": {"deep": 1}, "to": "101", "extension": ""}', "[" * 100_000],
+    ids=["text", "list", "odd", "deep"],
+)
+def test_a_body_that_says_nothing_is_a_step_all_the_same(environ: dict[str, str], portal: Portal, body: str) -> None:
+    told(call(portal, "E1"), "events/call", 0, body=body, state="rejected", reason="not an object")
+    [row] = rows(environ, portal)
+    [step] = row["trace"]
+    assert (step["state"], step["reason"], step["values"]) == ("rejected", "not an object", {})
+
+
+def test_a_recording_on_its_way_says_what_hinders_it(environ: dict[str, str], portal: Portal) -> None:
+    made = call(portal, "E1", ended_at=AT + timedelta(seconds=60))
+    held = {"portal_id": portal.id, "call_id": made.id, "bitrix_call_id": "externalCall.1", "tries": 2}
+    db.session.add(Recording(recording_id="R1", state="waiting", problem="Mango does not have the file yet", **held))
+    db.session.add(Recording(recording_id="R2", state="none", **held))
+    [row] = rows(environ, portal)
+    assert [(tape["recording_id"], tape["state"]) for tape in row["recordings"]] == [("R1", "waiting"), ("R2", "none")]
+    [step] = row["trace"]
+    assert (step["state"], step["reason"], step["tries"]) == ("waiting", "Mango does not have the file yet", 2)
+
+
+def test_one_call_for_a_page(environ: dict[str, str], portal: Portal) -> None:
+    made, hidden = call(portal, "E1"), call(portal, "internal", visible=False)
+    others = call(make_portal("b" * 32), "theirs")
+    [row] = rows(environ, portal)
+    assert journal.one(portal.id, made.id) == row
+    assert [journal.one(portal.id, each.id) for each in (hidden, others)] == [None, None]
+
+
+def test_a_page_takes_the_same_number_of_queries_however_full(environ: dict[str, str], portal: Portal) -> None:
+    counts = []
+    for size in (2, 30):
+        for number in range(size):
+            made = call(portal, f"E{size}-{number}", command_id=f"bx24-{size}-{number}")
+            told(made, "events/call", number)
+            sent(made, Finish(key="finish", user_id=11, seconds=1, status="200"), number)
+        portal_id = portal.id
+        db.session.commit()
+        asked: list[str] = []
+
+        def count(*facts: Any, asked: list[str] = asked) -> None:
+            asked.append(facts[2])
+
+        event.listen(db.engine, "before_cursor_execute", count)
+        try:
+            list(journal.rows(portal_id))
+        finally:
+            event.remove(db.engine, "before_cursor_execute", count)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 def test_others_are_left_out(environ: dict[str, str], portal: Portal) -> None:
@@ -190,7 +256,7 @@ def test_csv(environ: dict[str, str], portal: Portal) -> None:
     assert list(row) == list(journal.COLUMNS)
     assert (row["entry_id"], row["talk_seconds"], row["continues"]) == ("E1", "62", "")
     assert json.loads(row["users"]) == [12, 11]
-    assert len(json.loads(row["trace"])) == 5
+    assert len(json.loads(row["trace"])) == 6
 
 
 def test_pages_lose_and_repeat_nothing(

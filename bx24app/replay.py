@@ -1,0 +1,111 @@
+"""USE CASE: run again what went wrong: the stored notifications of a call, or the deliveries that the portal refused.
+
+Notifications are folded anew: what the portal was already told is in the ledger and is not told again. A dead delivery was refused, so
+it was not carried out; it waits again, in its old place within its call. Three kinds stay dead: what Mango was asked to dial (it would
+ring people now), the card of a call (it belongs to the moment), and what the fold has already made again for somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from bx24app import portals, queue
+from bx24app.domain.ledger import USER_INACTIVE
+from bx24app.drain import locked
+from bx24app.models import Call, Delivery, Notification, Recording
+
+STEP = 500
+"""Rows that one transaction revives, so that the portal's lock is not held for long."""
+_MOMENT = ("Dial", "ShowCard", "HideCard")
+_MADE_AGAIN = ("Register", "Finish")
+UNREADABLE = "UNREADABLE"
+"""Code of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """`calls`: calls of this entry that are known already; `notifications`: how many are run again."""
+
+    calls: int
+    notifications: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """`deliveries` of `calls` wait again; `left` stay dead, as they must not be repeated."""
+
+    deliveries: int
+    calls: int
+    left: int
+
+
+def entry(portal_id: int, entry_id: str) -> Heard:
+    """Run the stored notifications of one call again, those too that an older version could not read. Wakes the portal."""
+    with locked(portal_id) as (session, _):
+        # Of the portal itself nothing is run again: a click that is heard twice would dial twice.
+        theirs = (Notification.portal_id == portal_id, Notification.entry_id == entry_id, Notification.pbx_id != 0)
+        again = update(Notification).where(*theirs).values(state="new", reason=None).returning(Notification.id)
+        notifications = len(session.scalars(again).all())
+        known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
+        calls = len(session.scalars(known).all())
+        if notifications:
+            portals.audit(portal_id, None, "cli", "replayed", entry_id=entry_id, notifications=notifications)
+    if notifications:
+        queue.wake(portal_id, force=True)
+    return Heard(calls, notifications)
+
+
+def dead(portal_id: int, call_id: int | None = None) -> Revived:
+    """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all their tries. Wakes the portal."""
+    revived, calls, last = 0, set[int](), 0
+    while True:
+        with locked(portal_id) as (session, _):
+            query = _revivable(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(STEP)
+            rows = list(session.scalars(query))
+            if rows:
+                last = rows[-1].id
+                touched = {row.call_id for row in rows}
+                _revive(session, rows)
+                revived, calls = revived + len(rows), calls | touched
+        if len(rows) < STEP:
+            break
+    with locked(portal_id) as (session, _):
+        left = session.scalar(select(func.count()).select_from(_dead(portal_id, call_id).subquery())) or 0
+        if revived:
+            portals.audit(portal_id, None, "cli", "replayed", deliveries=revived, calls=len(calls))
+    if revived:
+        queue.wake(portal_id, force=True)
+    return Revived(revived, len(calls), left)
+
+
+def _dead(portal_id: int, call_id: int | None) -> Select[Delivery]:
+    query = select(Delivery).where(Delivery.portal_id == portal_id, Delivery.state == "dead")
+    return query if call_id is None else query.where(Delivery.call_id == call_id)
+
+
+def _revivable(portal_id: int, call_id: int | None) -> Select[Delivery]:
+    made_again = Delivery.kind.in_(_MADE_AGAIN) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
+    return _dead(portal_id, call_id).where(Delivery.kind.not_in(_MOMENT), ~made_again)
+
+
+def _revive(session: Session, rows: Iterable[Delivery]) -> None:
+    by_call: dict[int, list[Delivery]] = {}
+    for row in rows:
+        by_call.setdefault(row.call_id, []).append(row)
+    for call in session.scalars(select(Call).where(Call.id.in_(by_call))):
+        if call.problem in {row.reason for row in by_call[call.id]}:
+            call.problem = None
+        if call.state == "dead":
+            call.state = "open"
+        for row in by_call[call.id]:
+            row.state, row.attempts, row.uncertain = "waiting", 0, row.code == UNREADABLE
+            row.due_at = row.sent_at = row.done_at = row.code = row.reason = None
+            if row.kind == "Register" and call.ended_at is not None:
+                row.command = {**row.command, "show": False}  # its card would open for a call that is over
+    # Recordings that were given up with the call that they belong to get their first try once it is finished.
+    orphans = (Recording.call_id.in_(by_call), Recording.state == "lost", Recording.bitrix_call_id.is_(None))
+    session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, tries=0))
