@@ -256,6 +256,7 @@ def follow(
     session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy
 ) -> None:
     """A call of which the PBX has shown no leg yet: what became of its command?"""
+    call.due_at = None
     dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
     finish = ledger.finish()
     if finish is not None:

@@ -1,8 +1,9 @@
 """USE CASE: run again what went wrong: the stored notifications of a call, or the deliveries that the portal refused.
 
 Notifications are folded anew: what the portal was already told is in the ledger and is not told again. A dead delivery was refused, so
-it was not carried out; it waits again, in its old place within its call. Three kinds stay dead: what Mango was asked to dial (it would
-ring people now), the card of a call (it belongs to the moment), and what the fold has already made again for somebody else.
+it was not carried out; it waits again, in its old place within its call. One that never left, since what it builds on was refused, is
+taken out of the ledger instead: the fold decides about it anew, with all that belongs before it. Three kinds stay dead: what Mango was
+asked to dial (it would ring people now), the card of a call (it belongs to the moment), and what was made again for somebody else.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from sqlalchemy.orm import Session
 from bx24app import portals, queue
 from bx24app.domain.ledger import USER_INACTIVE
 from bx24app.drain import locked
-from bx24app.models import Call, Delivery, Notification, Recording
+from bx24app.models import Call, Delivery, Notification, Recording, utcnow
 
 STEP = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""
 _MOMENT = ("Dial", "ShowCard", "HideCard")
 _MADE_AGAIN = ("Register", "Finish")
-UNREADABLE = "UNREADABLE"
-"""Code of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated."""
+UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
+"""Codes of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated; and of one that
+never left, since an earlier command gave no answer to build on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,11 @@ def _revive(session: Session, rows: Iterable[Delivery]) -> None:
             call.problem = None
         if call.state == "dead":
             call.state = "open"
+        call.due_at = utcnow()
         for row in by_call[call.id]:
+            if row.code == UNRESOLVED:
+                session.delete(row)
+                continue
             row.state, row.attempts, row.uncertain = "waiting", 0, row.code == UNREADABLE
             row.due_at = row.sent_at = row.done_at = row.code = row.reason = None
             if row.kind == "Register" and call.ended_at is not None:

@@ -39,11 +39,11 @@ def told(of: Call, name: str, seconds: float, **more: Any) -> None:
         "state": "handled",
         "dialect": "vpbx",
         "body": "{}",
+        "received_at": AT + timedelta(seconds=seconds),
     }
     db.session.add(
         Notification(
-            portal_id=of.portal_id, name=name, dedup_key=f"{of.id}{name}{seconds}",
-            received_at=AT + timedelta(seconds=seconds), **{**base, **more},
+            portal_id=of.portal_id, name=name, dedup_key=f"{of.id}{name}{seconds}", **{**base, **more},
         )
     )  # fmt: skip
 
