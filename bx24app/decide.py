@@ -201,7 +201,8 @@ def _notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[
 def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
     """The policy of the settings version with which the call began."""
     document = settings.of_version(call.settings_version_id)
-    pbx = document.by_key.get(call.pbx_key) or PbxSettings(key=call.pbx_key)
+    # A click that found no PBX has the key ""; a PBX that is gone keeps its own: neither is checked again.
+    pbx = document.by_key.get(call.pbx_key) or PbxSettings.model_construct(key=call.pbx_key)
     return Policy(
         settings=document,
         pbx=pbx,

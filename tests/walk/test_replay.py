@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from bx24app import forget, journal
 from bx24app.models import Call, Recording, db
 from bx24app.sandbox.bitrix import faults
 from tests import commands
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.retold import in_portal
-from tests.walk.test_scenarios import told
-from tests.world import World
+from tests.walk.test_scenarios import connect, told
+from tests.world import World, until
 
 SCENARIO = Scenario(FIXTURES / "incoming_answered_becomes_contact")
 
@@ -54,3 +55,29 @@ def test_notifications_that_are_run_again_change_nothing(earth: World) -> None:
     assert said == f"{len(retold.notices)} notifications run again\n"
     earth.settle()
     assert in_portal(earth, retold) == fair
+
+
+def test_a_click_is_in_the_trace_of_its_call_and_goes_with_its_person(earth: World) -> None:
+    connect(earth, SCENARIO)
+    number = "+79169999901"
+    earth.sandbox.call(lambda: earth.portal.click_to_call(1, number))  # user 1 has no extension
+    with earth.app.app_context():
+        until(lambda: finished(number), "the click was not taken")
+        earth.settle()
+        call = db.session.query(Call).filter_by(client_number=number).one()
+        portal_id, call_id = call.portal_id, call.id
+        db.session.rollback()
+        row = journal.one(portal_id, call_id)
+        assert row is not None
+        assert [(step["from"], step["request"]) for step in row["trace"]][::2] == [
+            ("portal", "ONEXTERNALCALLSTART"),
+            ("app", "telephony.externalCall.finish"),
+        ]
+        gone = forget.forget(portal_id, number)
+        assert (gone.calls, gone.notifications, gone.kept) == (1, 1, 0)
+
+
+def finished(number: str) -> bool:
+    found = db.session.query(Call).filter_by(client_number=number, state="finished").count()
+    db.session.rollback()
+    return bool(found)
