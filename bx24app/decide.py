@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, settings
+from bx24app import clicks, continuing, settings
 from bx24app.domain import call as fold
 from bx24app.domain.commands import Record, from_json, to_json
 from bx24app.domain.events import Ended, Event, LegEvent, Recorded
@@ -43,6 +43,8 @@ class Wakes:
     at: list[datetime] = field(default_factory=list)
     recordings: list[tuple[int, datetime]] = field(default_factory=list)
     again: bool = False
+    near: set[int] = field(default_factory=set)
+    """Calls of the same client to be folded again, since what they are decided by has changed."""
 
 
 def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wakes:
@@ -59,10 +61,13 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     for row in session.scalars(due):
         calls.setdefault(row.id, row)
     if missing - calls.keys():
-        for row in session.scalars(select(Call).where(Call.portal_id == portal.id, Call.id.in_(missing))):
+        for row in session.scalars(_of(portal, missing)):
             calls.setdefault(row.id, row)
-    if calls:
+    while calls:
         _fold_all(session, portal, list(calls.values()), wakes)
+        session.flush()
+        changed, wakes.near = wakes.near, set()
+        calls = {row.id: row for row in session.scalars(_of(portal, changed))} if changed else {}
     session.flush()
     # Asked of the table, not remembered: an alarm that rings early must set the next one.
     soonest = session.scalar(select(func.min(Call.due_at)).where(Call.portal_id == portal.id, Call.due_at.is_not(None)))
@@ -72,6 +77,10 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
         ids = [row.id for row in news if row.state == "new"]
         session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
     return wakes
+
+
+def _of(portal: Portal, calls: set[int]) -> Select[Call]:
+    return select(Call).where(Call.portal_id == portal.id, Call.id.in_(calls))
 
 
 def _news(session: Session, portal: Portal) -> Sequence[Notification]:
@@ -241,6 +250,8 @@ def _fold(
         clicks.follow(session, portal, call, told, ledger, policy)
         return
     clock = _clock(call, told)
+    before = continuing.stretch(call)
+    near = continuing.look(session, portal, call, entry, policy)
     while True:
         known = fold.Known(
             entry_id=call.entry_id,
@@ -250,6 +261,8 @@ def _fold(
             record=_asked_for(call),
             quiet=bool(call.facts.get("quiet")),
             parts={row.recording_id: row.part for row in recordings if row.part},
+            continues=near.continues,
+            handed_to=near.handed_to,
         )
         decision = fold.decide(entry, policy, ledger, clock, known)
         if not decision.wants_pick:
@@ -267,6 +280,9 @@ def _fold(
         )
     _write(call, decision, ledger, deliveries)
     call.facts = facts_of(call, entry, policy, ledger)
+    continuing.keep(call, near)
+    if continuing.stretch(call) != before:
+        wakes.near |= near.calls
     call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
     noticed = _noticed(told)
     wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)

@@ -25,15 +25,30 @@ def end_of(view: View) -> End:
         user = line_user or policy.default_user
     else:
         user = _caller(view) or policy.default_user
-    transferred_to = talkers[-1] if len(set(talkers)) > 1 and talkers[-1] != talkers[0] else None
+    transferred_to = view.known.handed_to
+    if transferred_to is None and len(set(talkers)) > 1 and talkers[-1] != talkers[0]:
+        transferred_to = talkers[-1]
     mode = policy.calls.transfer_responsible
     if transferred_to is not None and mode != "never":
         responsible = transferred_to
+    elif (holder := _continued_holder(view, talkers)) is not None:
+        responsible = holder
     elif line_user is not None:
         responsible = line_user
     else:
         responsible = talkers[0] if mode == "never" and talkers else user
     return End(complete, due, answered, outcome, user, responsible, transferred_to)
+
+
+def _continued_holder(view: View, talkers: list[int]) -> int | None:
+    """Who has the records of a conversation that this entry continues: its talker; else who has them already."""
+    before = view.known.continues
+    if before is None:
+        return None
+    talker = talkers[-1] if talkers else named_talker(view)
+    if talker is None or view.policy.calls.transfer_responsible == "never":
+        return before.responsible
+    return talker
 
 
 def _complete(view: View) -> tuple[bool, float | None]:

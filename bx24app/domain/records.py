@@ -20,7 +20,7 @@ TODO_SECONDS = 30 * 60
 def decided(view: View, end: End) -> str | None:
     """What an unknown client becomes: lead, contact, nothing; None while the outcome can still change it."""
     calls = view.policy.calls
-    if view.client is None:
+    if view.client is None or view.known.continues is not None:
         return "nothing"
     if view.entry.direction != "in":
         return calls.outgoing
@@ -103,7 +103,7 @@ def make(view: View, end: End) -> None:
 
 
 def _wants_todo(view: View, end: End) -> bool:
-    missed = end.complete and end.outcome == "missed"
+    missed = end.complete and end.outcome == "missed" and view.known.continues is None
     return missed and view.client is not None and view.policy.calls.missed == "activity"
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bx24app.domain import phone
 from bx24app.domain.commands import Record
+from bx24app.domain.handover import Continued
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy
@@ -42,6 +43,10 @@ class Known:
     """No card: the call is told late (reconciliation, back-fill)."""
     parts: dict[str, int] = field(default_factory=dict)
     """recording_id -> part, of recordings that already have their place."""
+    continues: Continued | None = None
+    """The entry of another PBX that this one continues."""
+    handed_to: int | None = None
+    """The user to whom an entry that continues this one took the client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""USE CASE: which call of another office's PBX goes on in which (`domain.handover` decides, this module looks)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bx24app.domain import handover, phone
+from bx24app.domain.legs import Entry
+from bx24app.domain.routing import Policy
+from bx24app.models import Call, Portal
+
+_SPAN = timedelta(seconds=handover.LONGEST_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """What the other calls of the client say about one call. `calls`: their rows, to be decided again when this one changes."""
+
+    continues: handover.Continued | None = None
+    handed_to: int | None = None
+    calls: frozenset[int] = frozenset()
+
+
+def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Policy) -> Near:
+    """One query, and only where it can find something: the client is known and the portal has more than one PBX."""
+    client = phone.normal(entry.client)
+    if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
+        return Near()
+    started = datetime.fromtimestamp(entry.started_at, UTC)
+    query = select(Call).where(
+        Call.portal_id == portal.id,
+        Call.client_number == client,
+        Call.started_at.between(started - _SPAN, started + _SPAN),
+        Call.id != call.id,
+    )
+    others = [stretch(row) for row in session.scalars(query)]
+    if not others:
+        return Near()
+    direction = "callback" if call.facts.get("form_callback") else entry.direction
+    this = handover.Stretch(call.id, call.pbx_id, call.entry_id, direction, entry.started_at, None, None)
+    return Near(
+        handover.continued(this, others),
+        handover.handed_to(call.id, others),
+        frozenset(one.call for one in others),
+    )
+
+
+def stretch(call: Call) -> handover.Stretch:
+    """A row of the journal as the pure part sees it."""
+    return handover.Stretch(
+        call=call.id,
+        pbx=call.pbx_id,
+        entry_id=call.entry_id,
+        direction=call.direction,
+        started=call.started_at.timestamp(),
+        answered=call.answered_at.timestamp() if call.answered_at else None,
+        ended=call.ended_at.timestamp() if call.ended_at else None,
+        talker=call.users[-1] if call.users else None,
+        responsible=call.responsible_id,
+        continues=call.facts.get("continues"),
+        handed_to=call.facts.get("handed_to"),
+    )
+
+
+def keep(call: Call, near: Near) -> None:
+    """Write it down: the journal names the entry, the facts name the row (entry ids may repeat over PBXs)."""
+    call.continues = near.continues.entry_id if near.continues else None
+    facts = {name: value for name, value in call.facts.items() if name not in ("continues", "handed_to")}
+    if near.continues is not None:
+        facts["continues"] = near.continues.call
+    if near.handed_to is not None:
+        facts["handed_to"] = near.handed_to
+    call.facts = facts
