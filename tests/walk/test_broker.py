@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bx24app import lines
 from bx24app.models import Call, db
 from bx24app.sandbox.bitrix.state import Statistic
-from tests.walk.offices import KRASNODAR, MOSCOW, NEW, OFFICES, SIBERIA, SILENT, Broker, Office, Party, blind, document
-from tests.world import World, until
+from tests.walk.offices import KRASNODAR, MOSCOW, OFFICES, SILENT, Broker, Office, Party, blind, document
+from tests.world import World
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,108 @@
+"""Which entry continues which, and whose the client is then; times in seconds after noon, B is the later one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bx24app.domain import call as fold
+from bx24app.domain.commands import AddTodo, CreateRecord, Reassign, Register
+from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to
+from tests.domain.transcript import Answers, Play
+from tests.mango.scenarios import FIXTURES, Scenario
+
+A = Stretch(1, 1, "E1", "in", started=0, answered=10, ended=100, talker=11, responsible=21)
+B = Stretch(2, 2, "E1", "in", started=50, answered=None, ended=None)
+
+
+@pytest.mark.parametrize(("started", "found"), [(9, False), (10, True), (100, True), (115, True), (116, False)])
+def test_within_the_talk_or_fifteen_seconds_after_it(started: float, found: bool) -> None:
+    assert (continued(replace(B, started=started), [A]) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (A, replace(B, pbx=1)),  # one PBX tells of its own transfers itself
+        (replace(A, answered=None), B),
+        (replace(A, direction="internal"), B),
+        (A, replace(B, direction="out")),
+        (A, replace(B, direction="callback")),
+        (replace(A, ended=None), replace(B, started=11 + LONGEST_SECONDS)),
+        (replace(A, started=50, answered=50, call=3), B),  # both began at once: only one of them can be the first
+    ],
+)
+def test_what_is_no_continuation(first: Stretch, second: Stretch) -> None:
+    assert continued(second, [first]) is None
+
+
+@pytest.mark.parametrize("direction", ["in", "out", "callback"])
+def test_a_talk_of_any_direction_may_be_continued(direction: str) -> None:
+    assert continued(B, [replace(A, direction=direction)]) == Continued(1, "E1", 21)
+
+
+def test_a_talk_that_goes_on_is_continued() -> None:
+    assert continued(B, [replace(A, ended=None)]) is not None
+
+
+def test_of_three_offices_the_third_continues_the_second() -> None:
+    second = replace(B, answered=55, talker=12, continues=1)
+    third = Stretch(3, 3, "E1", "in", started=90, answered=95, ended=None, talker=13, continues=2)
+    found = continued(third, [A, second])
+    assert found is not None
+    assert found.call == 2
+    second = replace(second, handed_to=handed_to(2, [A, third]))
+    assert handed_to(1, [second, third]) == 13
+
+
+def test_who_did_not_talk_has_nothing() -> None:
+    missed = replace(B, continues=1)
+    unmapped = replace(B, call=3, answered=60, continues=1)
+    assert handed_to(1, [missed, unmapped]) is None
+    assert handed_to(1, [missed, unmapped, replace(B, call=4, answered=58, talker=12, continues=1)]) == 12
+    assert handed_to(1, [replace(B, answered=60, talker=12)]) is None, "it continues nothing"
+
+
+def made(play: Play) -> list[type]:
+    return [
+        type(e.command)
+        for e in play.ledger
+        if isinstance(e.command, CreateRecord | AddTodo) or (isinstance(e.command, Register) and e.command.create)
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["incoming_answered_by_group", "incoming_answered_becomes_contact", "incoming_missed_as_activity"]
+)
+def test_a_continuation_makes_nothing(name: str) -> None:
+    scenario = Scenario(FIXTURES / name)
+    assert made(scenario.play())
+    play = told(scenario, continues=Continued(7, "E7", 21))
+    assert not made(play)
+    assert play.decision is not None
+    talker = play.decision.journal["users"][-1:] or [21]
+    assert [play.decision.journal["responsible_id"]] == talker
+
+
+def told(scenario: Scenario, **known: object) -> Play:
+    play = Play(scenario.policy(), scenario.entry_id, Answers(), **known)
+    for second, notice in enumerate(scenario.notices):
+        for event in notice.events():
+            play.hear(event, float(second))
+    while play.tick():
+        pass
+    return play
+
+
+def test_records_made_before_it_was_known_follow_once() -> None:
+    """The other PBX was heard late: the record stands already. It goes to the talker, and a further look changes nothing."""
+    play = told(Scenario(FIXTURES / "incoming_answered_line_responsible"))
+    play.known = fold.Known(entry_id=play.known.entry_id, continues=Continued(7, "E7", 99), parts=play.known.parts)
+    for _ in range(2):
+        play.drain()
+    talker = play.decision.journal["users"][-1] if play.decision else 0
+    assert [e.command.user_id for e in play.ledger if isinstance(e.command, Reassign)][-1] == talker
+    length = len(play.ledger)
+    play.drain()
+    assert len(play.ledger) == length
