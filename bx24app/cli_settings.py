@@ -11,6 +11,7 @@ import click
 from bx24app.cli_base import Wrong, app_context, portal_of
 
 if TYPE_CHECKING:
+    from bx24app.domain.dictionaries import Dictionaries
     from bx24app.domain.document import Change
 
 
@@ -64,7 +65,7 @@ def _text(file: Path) -> str:
 
 
 def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
-    from bx24app import portals
+    from bx24app import dictionaries, portals
     from bx24app import settings as use_case
     from bx24app.bitrix24.errors import PortalError
     from bx24app.domain.document import DocumentError
@@ -73,14 +74,18 @@ def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
     portal_id = portal_of(member_id).id
     db.session.rollback()
     users: set[int] | None = None
+    offered: Dictionaries | None = None
     trouble: list[str] = []
     try:
         users = portals.fetch_users(portal_id)
+        offered = dictionaries.fetch(portal_id) if _names_any(text) else None
     except PortalError as error:
         db.session.rollback()
-        trouble = [f"the portal cannot be asked for its users: {error or type(error).__name__}"]
+        trouble = [f"the portal cannot be asked for its users and pipelines: {error or type(error).__name__}"]
     try:
-        changes = use_case.import_(portal_of(member_id), text, allow_delete=allow_delete, known_users=users)
+        changes = use_case.import_(
+            portal_of(member_id), text, allow_delete=allow_delete, known_users=users, offered=offered
+        )
     except DocumentError as error:
         db.session.rollback()
         trouble += [str(fault) for fault in error.faults]
@@ -90,6 +95,17 @@ def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
     db.session.commit()
     _follow(portal_id)
     return changes
+
+
+def _names_any(text: str) -> bool:
+    """Does the document name pipelines, stages or sources? A text that is no document names none, and is told as such later."""
+    from bx24app.domain import document
+    from bx24app.domain.dictionaries import names_any
+
+    try:
+        return names_any(document.read(text).get("rules"))
+    except document.DocumentError:
+        return False
 
 
 def _follow(portal_id: int) -> None:

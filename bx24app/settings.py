@@ -14,6 +14,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from bx24app.domain import document, document_text, rules
+from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.document import Change
 from bx24app.domain.rules import ParsedRule
 from bx24app.domain.settings import Settings
@@ -191,6 +192,7 @@ def import_(
     *,
     allow_delete: bool = False,
     known_users: set[int] | None = None,
+    offered: Dictionaries | None = None,
     author: int | None = None,
     source: str = "cli",
 ) -> list[Change]:
@@ -198,6 +200,7 @@ def import_(
 
     Args:
         known_users: the portal's active users; None: not checked.
+        offered: the portal's pipelines, stages, sources; None: not checked.
 
     Raises:
         bx24app.domain.document.DocumentError: with every fault; nothing was changed.
@@ -205,7 +208,9 @@ def import_(
     data = document.read(text)
     _lock(portal)
     old = current(portal)
-    parsed = document.parse(data, old, known_users=known_users, keyed=keyed(portal), allow_delete=allow_delete)
+    parsed = document.parse(
+        data, old, known_users=known_users, offered=offered, keyed=keyed(portal), allow_delete=allow_delete
+    )
     changes = document.difference(old, parsed.settings)
     changes += [Change(f"pbxs.{key}.api_key", None, "(new)") for key in _rekeyed(portal, parsed.keys)]
     if changes or portal.settings_version_id is None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bx24app.domain import faults
 from bx24app.domain.changes import NAMED, Change, difference, dump, losses
+from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.document_checks import Pair, between, users
 from bx24app.domain.document_text import read
 from bx24app.domain.faults import DocumentError, Fault, path_of
@@ -47,6 +48,7 @@ def parse(
     base: Settings | None = None,
     *,
     known_users: set[int] | None = None,
+    offered: Dictionaries | None = None,
     keyed: frozenset[str] = frozenset(),
     allow_delete: bool = True,
 ) -> Parsed:
@@ -54,6 +56,7 @@ def parse(
 
     Args:
         known_users: the portal's active users; None: not checked.
+        offered: the portal's pipelines, stages, sources; None: what rules name of them is not checked.
         keyed: PBX keys whose API key and salt are stored already.
         allow_delete: False refuses a section that would lose a PBX, line, employee or rule of `base`.
 
@@ -72,7 +75,9 @@ def parse(
         shaped = all(_keeps_names(item["loc"]) for item in error.errors())
         settings = _mended(merged)
     told = {fault.path for fault in wrong}
-    wrong += [fault for fault in between(settings, pairs, keyed, known_users, set(plain)) if fault.path not in told]
+    wrong += [
+        fault for fault in between(settings, pairs, keyed, known_users, set(plain), offered) if fault.path not in told
+    ]
     if not allow_delete and shaped:
         wrong += [Fault(path, "would be deleted; say --allow-delete") for path in losses(base, settings)]
     if wrong:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from bx24app.domain import phone, rules
+from bx24app.domain import dictionaries, phone, rules
+from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Hours, Settings
 
@@ -15,7 +16,12 @@ Pair = tuple[str | None, str | None]
 
 
 def between(
-    settings: Settings, pairs: list[Pair], keyed: frozenset[str], known_users: set[int] | None, named: set[str]
+    settings: Settings,
+    pairs: list[Pair],
+    keyed: frozenset[str],
+    known_users: set[int] | None,
+    named: set[str],
+    offered: Dictionaries | None = None,
 ) -> list[Fault]:
     """Faults that lie between parts."""
     found = [*_zones(settings), *_twice(settings), *_lines(settings)]
@@ -27,6 +33,8 @@ def between(
             for path, user in users(settings)
             if user not in known_users and path.split("[")[0].split(".")[0] in named
         ]
+    if offered is not None and "rules" in named:
+        found += [Fault(path, message) for path, message in dictionaries.faults(settings, offered)]
     return found + [Fault(path, message) for path, message in rules.faults(settings)]
 
 

@@ -2,13 +2,24 @@
 
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.calls import Call, Delivery, Notification, Recording
-from bx24app.models.portals import Audit, Grant, LineCounter, Pbx, Portal, PortalUser, Registration, SettingsVersion
+from bx24app.models.portals import (
+    Audit,
+    Dictionary,
+    Grant,
+    LineCounter,
+    Pbx,
+    Portal,
+    PortalUser,
+    Registration,
+    SettingsVersion,
+)
 
 __all__ = [
     "Audit",
     "Base",
     "Call",
     "Delivery",
+    "Dictionary",
     "Grant",
     "LineCounter",
     "Moment",

@@ -150,6 +150,16 @@ class PortalUser(Base):
     seen_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
 
+class Dictionary(Base):
+    """Last good answer of the portal's CRM dictionaries (`domain.dictionaries`): names for pages, checks of rules."""
+
+    __tablename__ = "dictionary"
+
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[dict[str, Any]] = mapped_column(Document)
+    read_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
 class LineCounter(Base):
     """Round robin of a line's responsible users, fair over all workers: each pick is one atomic increment."""
 
