@@ -150,10 +150,10 @@ class World:
                 id=number, name="Worker", last_name=str(number), email=f"u{number}@portal.test"
             )
 
-    def add_client(self, entity: str, phone: str) -> None:
-        """A record of the CRM with this phone; runs in the sandbox's loop."""
+    def add_client(self, entity: str, phone: str, owner: int = 1) -> None:
+        """A record of the CRM with this phone, `owner`'s; runs in the sandbox's loop."""
         type_id = {"lead": LEAD, "contact": CONTACT, "company": COMPANY}[entity]
-        fields = {"title": "Known", "name": "Known", "assignedById": 1, "stageId": "NEW"}
+        fields = {"title": "Known", "name": "Known", "assignedById": owner, "stageId": "NEW"}
         self.portal.crm.add(type_id, fields, [{"typeId": "PHONE", "value": phone}])
 
     def set_crm_mode(self, mode: int) -> None:

@@ -25,9 +25,7 @@ def end_of(view: View) -> End:
         user = line_user or policy.default_user
     else:
         user = _caller(view) or policy.default_user
-    transferred_to = view.known.handed_to
-    if transferred_to is None and len(set(talkers)) > 1 and talkers[-1] != talkers[0]:
-        transferred_to = talkers[-1]
+    transferred_to = view.known.handed_to if view.known.handed_to is not None else _handed_over(view)
     mode = policy.calls.transfer_responsible
     if transferred_to is not None and mode != "never":
         responsible = transferred_to
@@ -49,6 +47,19 @@ def _continued_holder(view: View, talkers: list[int]) -> int | None:
     if talker is None or view.policy.calls.transfer_responsible == "never":
         return before.responsible
     return talker
+
+
+def _handed_over(view: View) -> int | None:
+    """The mapped user to whom the last completed transfer handed the client; None where nobody handed it over, or only to
+    somebody without a user. A client who comes back to the first talker by a second transfer was handed over too; a blind
+    transfer that nobody took was not."""
+    talks = view.entry.talks
+    handed = (
+        view.policy.user_of(after.employee)
+        for before, after in zip(talks, talks[1:], strict=False)
+        if after.employee != before.employee
+    )
+    return next((user for user in reversed(list(handed)) if user is not None), None)
 
 
 def _complete(view: View) -> tuple[bool, float | None]:

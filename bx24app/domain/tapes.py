@@ -93,11 +93,11 @@ def _wanted(view: View, fact: RecordingFacts) -> bool:
 
 
 def _user(view: View, end: End, fact: RecordingFacts) -> int:
-    if fact.extension:
-        user = view.policy.user_of(Party(extension=fact.extension))
-        if user is not None:
-            return user
-    return end.user
+    """Whose talk it is. An extension without a user falls to the default, not to the last talker, whose talk it was not."""
+    if not fact.extension:
+        return end.user
+    user = view.policy.user_of(Party(extension=fact.extension))
+    return user if user is not None else view.policy.default_user
 
 
 def _seconds(view: View, fact: RecordingFacts) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-CLIENT, LINE, GROUP = "79160000001", "74950000001", "300"
-EXTENSIONS = ["101", "102", "103"]
-USERS = {"101": 11, "102": 12, "103": 13}
-DEFAULT_USER = 9
+from tests.mango.offices import Office, journal_of, user_of
+
+CLIENT = "79160000001"
+ALONE = Office("moscow", {"101": 11, "102": 12, "103": 13}, {"74950000001": ("74950000001", None)}, default=9)
+"""The PBX of a portal that has but one."""
 
 
 @dataclass
@@ -28,26 +29,45 @@ class Leg:
 class Scene:
     """One incoming or outgoing call in the making."""
 
+    office: Office = ALONE
+    line: str = "74950000001"
+    number: str | None = CLIENT
+    """The client's, as the PBX writes it; None: hidden."""
     entry: str = "RW50cnk="
     now: int = 1776060000
+    overflow: bool = False
+    """Each round of the scheme rings another group, and the client waits in its queue."""
+    line_told: bool = True
+    """Do the legs of an outgoing call name the line, or only its summary?"""
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     talked: list[str] = field(default_factory=list)
     """Extensions in the order in which each talk with the client began."""
     recordings: list[dict[str, Any]] = field(default_factory=list)
     legs: int = 0
-    started: int = 1776060000
+    started: int = 0
     talk_at: int = 0
     direction: int = 1
+    """1 incoming, 2 outgoing, 0 internal: as the summary says it."""
     last_reason: int = 1110
     forwarded: int = 0
     rung: list[str] = field(default_factory=list)
+    rounds: int = 0
+    """Groups that have rung in vain: the next one rings next."""
+
+    def __post_init__(self) -> None:
+        self.started = self.now
+
+    @property
+    def extensions(self) -> list[str]:
+        """Everybody whom this PBX can ring."""
+        return [*(name for name in self.office.users if len(name) == 3), *self.office.strangers]
 
     def wait(self, seconds: int) -> None:
         self.now += seconds
 
     def leg(self, owner: str | None = None) -> Leg:
         self.legs += 1
-        return Leg(f"bGVn{self.legs}", owner=owner)
+        return Leg(f"{self.entry}bGVn{self.legs}", owner=owner)
 
     def tell(
         self, leg: Leg, state: str, place: str, caller: dict[str, Any], callee: dict[str, Any], **more: Any
@@ -63,18 +83,27 @@ class Scene:
             self.last_reason = more["disconnect_reason"]
 
     def client(self, parent: Leg | None = None) -> dict[str, Any]:
-        side: dict[str, Any] = {"number": CLIENT, "line_number": LINE}
+        side: dict[str, Any] = {"line_number": self.line}
+        if self.number is not None:
+            side["number"] = self.number
         if parent is not None:
             side["taken_from_call_id"] = parent.id
         return side
 
-    @staticmethod
-    def employee(extension: str, device: int = 0) -> dict[str, Any]:
-        return {"extension": extension, "number": f"sip:user{extension}.{device}@vpbx.mangosip.ru", "line_number": LINE}
+    def employee(self, extension: str, device: int = 0) -> dict[str, Any]:
+        number = f"sip:user{extension}.{device}@vpbx.mangosip.ru"
+        return {"extension": extension, "number": number, "line_number": self.line}
+
+    def dialling(self, extension: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both sides of an outgoing leg."""
+        caller: dict[str, Any] = {"extension": extension, "number": f"sip:user{extension}@vpbx.mangosip.ru"}
+        if self.line_told:
+            caller["line_number"] = self.line
+        return caller, {"number": self.number}
 
     def ivr(self) -> Leg:
         leg = self.leg()
-        line = {"number": LINE, "line_number": LINE}
+        line = {"number": self.line, "line_number": self.line}
         self.tell(leg, "Appeared", "ivr", self.client(), line)
         self.wait(4)
         self.tell(leg, "Disconnected", "ivr", self.client(), line, disconnect_reason=1100)
@@ -84,16 +113,34 @@ class Scene:
     def ring(
         self, extensions: list[str], parent: Leg | None, group: bool
     ) -> list[tuple[Leg, dict[str, Any], dict[str, Any]]]:
+        """Telephones ring; the same extension twice: two devices of one employee."""
         ringing = []
+        name = self.group_now if group else ""
         for number, extension in enumerate(extensions):
             leg = self.leg(extension)
             caller, callee = self.client(parent), self.employee(extension, number)
             if group:
-                callee["acd_group"] = GROUP
+                callee["acd_group"] = name
             self.tell(leg, "Appeared", "abonent", caller, callee)
             self.rung.append(extension)
             ringing.append((leg, caller, callee))
         return ringing
+
+    @property
+    def group_now(self) -> str:
+        return str(int(self.office.group) + self.rounds)
+
+    def queue(self, parent: Leg | None) -> tuple[Leg, dict[str, Any], dict[str, Any]]:
+        """The client waits in the queue of the group that is about to ring."""
+        leg = self.leg()
+        caller = self.client(parent)
+        callee = {"number": self.group_now, "line_number": self.line, "acd_group": self.group_now}
+        self.tell(leg, "Appeared", "queue", caller, callee)
+        return leg, caller, callee
+
+    def leave(self, queue: tuple[Leg, dict[str, Any], dict[str, Any]], reason: int) -> None:
+        leg, caller, callee = queue
+        self.tell(leg, "Disconnected", "queue", caller, callee, disconnect_reason=reason)
 
     def connect(self, leg: Leg, caller: dict[str, Any], callee: dict[str, Any], **more: Any) -> None:
         self.tell(leg, "Connected", "abonent", caller, callee, **more)
@@ -105,7 +152,7 @@ class Scene:
     def record(self, leg: Leg) -> None:
         index = len(self.recordings)
         rec = {
-            "id": f"cmVj{index}",
+            "id": f"{self.entry}cmVj{index}",
             "extension": leg.owner,
             "leg": leg.id,
             "started": self.now,
@@ -135,15 +182,16 @@ class Scene:
 
     def summary(self, to: dict[str, Any] | None = None) -> None:
         answerer = self.talked[0] if self.talked else None
-        inward = self.direction == 1
+        if not self.talked and self.direction != 1:
+            answerer = self.rung[0]
         staff: dict[str, Any] = {"extension": answerer, "number": f"sip:user{answerer}@x"} if answerer else {}
-        if not inward and not answerer:
-            staff = {"extension": self.rung[0], "number": "sip:x@x"}
+        client: dict[str, Any] = {"number": self.number} if self.number is not None else {}
+        inward = self.direction == 1
         event = {
-            "entry_id": self.entry, "call_direction": self.direction,
-            "from": {"number": CLIENT} if inward else staff, "to": staff if inward else {"number": CLIENT},
-            "line_number": LINE, "create_time": self.started, "forward_time": self.forwarded, "talk_time": self.talk_at,
-            "end_time": self.now, "entry_result": int(bool(self.talk_at)), "disconnect_reason": self.last_reason,
+            "entry_id": self.entry, "call_direction": self.direction, "from": client if inward else staff,
+            "to": to or (staff if inward else client), "create_time": self.started, "forward_time": self.forwarded,
+            "talk_time": self.talk_at, "end_time": self.now, "entry_result": int(bool(self.talk_at)),
+            "disconnect_reason": self.last_reason, **({"line_number": self.line} if self.direction else {}),
         }  # fmt: skip
         self.sent.append(("events/summary", event))
         for rec in self.recordings:
@@ -156,23 +204,19 @@ class Scene:
             }
             self.sent.append(("events/record/added", added))
 
+    def own_recording(self) -> str | None:
+        """The entry's call carries the recording of its last talker."""
+        if not self.talked:
+            return None
+        return next((rec["id"] for rec in reversed(self.recordings) if rec["extension"] == self.talked[-1]), None)
+
     def expected(self) -> dict[str, Any]:
         """What must come of it, by the contract."""
-        users = [USERS[extension] for extension in self.talked]
-        answered = bool(self.talk_at)
-        talker = users[-1] if users else (DEFAULT_USER if self.direction == 1 else USERS[self.rung[0]])
-        own = (
-            next((rec for rec in reversed(self.recordings) if rec["extension"] == self.talked[-1]), None)
-            if users
-            else None
-        )
         return {
-            "outcome": "answered" if answered else ("missed" if self.direction == 1 else "failed"),
-            "user_id": talker,
-            "users": list(dict.fromkeys(users)),
-            "talk_seconds": self.now - self.talk_at if answered else 0,
-            "own": own["id"] if own else None,
+            **journal_of(self),
+            "own": self.own_recording(),
             "recordings": {
-                rec["id"]: (USERS[rec["extension"]], rec["ended"] - rec["started"]) for rec in self.recordings
+                rec["id"]: (user_of(self.office, rec["extension"]), rec["ended"] - rec["started"])
+                for rec in self.recordings
             },
         }
