@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 from bx24app.domain import records
@@ -56,7 +57,7 @@ def _handed_over(view: View) -> int | None:
     talks = view.entry.talks
     handed = (
         view.policy.user_of(after.employee)
-        for before, after in zip(talks, talks[1:], strict=False)
+        for before, after in itertools.pairwise(talks)
         if after.employee != before.employee
     )
     return next((user for user in reversed(list(handed)) if user is not None), None)

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 PORTAL_DEFAULT = 1
 PLACEHOLDER = "00000000000"
 TODO_SECONDS = 30 * 60
-LOST_REASONS = {1110: "603-S", 1121: "486", 1122: "603", 1123: "603", 1124: "603", 1131: "480", 1132: "404", 1133: "404"}
+LOST_REASONS = {
+    1110: "603-S",
+    1121: "486",
+    1122: "603",
+    1123: "603",
+    1124: "603",
+    1131: "480",
+    1132: "404",
+    1133: "404",
+}
 """STATUS_CODE of an unanswered outgoing call, as the contract lists them; 2xxx -> 402, all else 304."""
 
 

@@ -196,7 +196,9 @@ def days(draw: st.DrawFn, least: int, most: int) -> Day:
         simple_crm=draw(st.booleans()),
     )
     day = next(_days)
-    kinds = draw(st.lists(st.sampled_from([incoming, incoming, incoming, outgoing, internal]), min_size=least, max_size=most))
+    kinds = draw(
+        st.lists(st.sampled_from([incoming, incoming, incoming, outgoing, internal]), min_size=least, max_size=most)
+    )
     return Day(ways, [_told(draw, kind, day, number) for number, kind in enumerate(kinds)])
 
 
@@ -207,7 +209,10 @@ def _told(draw: st.DrawFn, kind: Callable[[st.DrawFn, Scene], None], day: int, n
     line, line_told = draw(st.sampled_from(lines)), True
     known = draw(st.none() | st.builds(Known, st.sampled_from(["lead", "contact"]), st.sampled_from([1, 41])))
     if kind is outgoing and not draw(st.booleans()):
-        line, line_told = lines[0], False  # Mango names it when the call is answered; until then the first line stands in
+        line, line_told = (
+            lines[0],
+            False,
+        )  # Mango names it when the call is answered; until then the first line stands in
     if kind is incoming and draw(st.integers(0, 7)) == 7:
         client = known = None
     scene = Scene(
