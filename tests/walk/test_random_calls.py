@@ -175,9 +175,10 @@ def _found(three: World, told: Told, records: list[Record]) -> dict[str, Any]:
     for one in of_client:
         if one.provider_id == CALL_PROVIDER:
             assert set(one.bindings) == keys, (external, one.bindings, keys)
-    assert all(row.phone.lstrip("+") == number for row in further)
+    own = portal.by_external.get(external, [])
+    assert all(row.phone.lstrip("+") == number for row in [*own, *further]), (external, own, further)
     return {
-        "own": [_row(three, told, row) for row in portal.by_external.get(external, [])],
+        "own": [_row(three, told, row) for row in own],
         "further": sorted(_row(three, told, row) for row in further),
         "records": sorted((TYPE_NAMES[one.type_id].lower(), one.assigned_by_id) for one in [*records, *deals]),
         "todos": sorted(
