@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import itertools
 from typing import Literal
 
 from bx24app.domain import records
