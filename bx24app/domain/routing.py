@@ -8,7 +8,7 @@ from functools import cached_property
 
 from bx24app.domain import phone
 from bx24app.domain.events import Party
-from bx24app.domain.settings import Calls, Line, Pbx, Settings
+from bx24app.domain.settings import Calls, Employee, Line, Pbx, Settings
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,28 @@ class Policy:
         extension = self._mobiles.get(normal)
         return Party(extension=extension) if extension else None
 
-    def user_of(self, party: Party) -> int | None:
-        """The user whom the mapping names for this employee; None where it names none (or one who was dismissed).
+    def mapping(self, extension: str | None) -> Employee | None:
+        """The mapping's row of an extension; None where it has none.
 
         An extension unknown here and known in exactly one other PBX of the portal is looked up there: an office may
         hand a client to a colleague of another one.
         """
-        if not party.extension:
+        if not extension:
             return None
-        own = self.pbx.by_extension.get(party.extension)
-        if own is None:
-            others = [
-                found
-                for pbx in self.settings.pbxs
-                if pbx.key != self.pbx.key and (found := pbx.by_extension.get(party.extension))
-            ]
-            own = others[0] if len(others) == 1 else None
-        if own is None or own.user_id in self.dismissed:
-            return None
-        return own.user_id
+        own = self.pbx.by_extension.get(extension)
+        if own is not None:
+            return own
+        others = [
+            found
+            for pbx in self.settings.pbxs
+            if pbx.key != self.pbx.key and (found := pbx.by_extension.get(extension)) is not None
+        ]
+        return others[0] if len(others) == 1 else None
+
+    def user_of(self, party: Party) -> int | None:
+        """The user whom the mapping names for this employee; None where it names none (or one who was dismissed)."""
+        found = self.mapping(party.extension)
+        return None if found is None or found.user_id in self.dismissed else found.user_id
 
     @cached_property
     def default_user(self) -> int:

@@ -86,7 +86,7 @@ def _wanted(view: View, fact: RecordingFacts) -> bool:
     line = view.line
     if line is not None and line.recordings is not None:
         policy = line.recordings
-    employee = view.policy.pbx.by_extension.get(fact.extension or "")
+    employee = view.policy.mapping(fact.extension)
     if employee is not None and employee.recordings is not None:
         policy = employee.recordings
     return policy == "upload" and view.entry.talk_seconds >= calls.recordings.min_seconds

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import config_for
+from tests.walk.offices import Broker, document
 from tests.world import World, world
 
 
@@ -20,3 +21,18 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         made.install()
         yield made
         assert not made.portal.violations, made.portal.violations
+
+
+@pytest.fixture(scope="module")
+def offices(earth: World) -> Broker:
+    return Broker(earth)
+
+
+@pytest.fixture
+def broker(offices: Broker) -> Iterator[Broker]:
+    """The three offices with the broker's settings. After the test no call is left open in the portal, no card stands on a screen."""
+    offices.rule(document())
+    yield offices
+    portal = offices.earth.portal
+    assert not portal.calls, list(portal.calls.values())
+    assert not [card for cards in portal.cards.values() for card in cards.values()]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bx24app.domain.settings import Settings
-from bx24app.sandbox.bitrix.state import Record, Statistic
-from bx24app.sandbox.mango import Board, Party, Pbx, Plan, Signal, simulation
-from bx24app.sandbox.mango.calls import Call
+from bx24app.models import Call, db
+from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Record, Statistic
+from bx24app.sandbox.mango import Board, Notice, Party, Pbx, Plan, Signal, simulation
+from bx24app.sandbox.mango.calls import Call as Played
 from bx24app.sandbox.mango.ids import Ids
 from tests.world import World
 
@@ -21,6 +22,8 @@ SPEED = 100.0
 NEW = "104"
 """An employee whom the mapping does not know yet."""
 SILENT = Party(None, 20.0)
+Heard = tuple[str, Notice]
+"""A notice, and the key of the PBX that tells it."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,10 @@ class Broker:
         """A client calls and it goes as planned, to the end. Returns (the client's number in E.164, the entry)."""
         client = plan.pop("client", None) or str(next(_clients))
         made = Plan(client=client, ivr=0, **{"speed": SPEED, "record_delay": 2.0, **plan})
-        call: Call = self.earth.sandbox.call(self._go, self.boards[office.key], made)
+        call: Played = self.earth.sandbox.call(self._go, self.boards[office.key], made)
         return f"+{client}", call.entry_id
 
-    async def _go(self, board: Board, plan: Plan) -> Call:
+    async def _go(self, board: Board, plan: Plan) -> Played:
         call = simulation.incoming(board, plan)
         while any(one.tasks for one in self.boards.values()):
             await asyncio.sleep(0.01)
@@ -113,12 +116,41 @@ class Broker:
             await one.sender.settled()
         return call
 
+    def hear(self, office: Office, **plan: Any) -> tuple[str, str, list[Heard]]:
+        """As `ring`, but nothing is told to the app: returns what the PBXs would have told, by time, for `tell`."""
+        heard: list[Heard] = []
+        for key, board in self.boards.items():
+            board.sender.submit = lambda notice, key=key: heard.append((key, notice))  # type: ignore[method-assign,misc]
+        try:
+            client, entry = self.ring(office, **plan)
+        finally:
+            for board in self.boards.values():
+                del board.sender.submit  # type: ignore[method-assign]
+        return client, entry, sorted(heard, key=lambda one: one[1].at)
+
+    def tell(self, heard: list[Heard]) -> None:
+        """These notices, in this order, one after the other."""
+        self.earth.sandbox.call(self._tell, heard)
+
+    async def _tell(self, heard: list[Heard]) -> None:
+        for key, notice in heard:
+            await self.boards[key].sender._post(notice)
+
     # --- what the portal holds ---------------------------------------------------------------------------------------
 
     def rows(self, client: str) -> dict[str, Statistic]:
         """EXTERNAL_CALL_ID -> the portal's row, of one client."""
         found = [row for row in self.earth.portal.statistics.values() if row.phone.lstrip("+") == client[1:]]
         return {row.external_id or "": row for row in sorted(found, key=lambda row: row.id)}
+
+    def journal(self, external_id: str) -> Call:
+        """Our row of a call, by `<pbx key>:<entry>`."""
+        key, _, entry = external_id.partition(":")
+        with self.earth.app.app_context():
+            call = db.session.query(Call).filter_by(pbx_key=key, entry_id=entry).one()
+            db.session.expunge_all()
+            db.session.rollback()
+            return call
 
     def records(self, client: str) -> list[Record]:
         """Everything of the CRM that has this telephone, and their deals."""
@@ -129,7 +161,13 @@ class Broker:
         """Whose the client's records are; one entry a record."""
         return [one.assigned_by_id for one in self.records(client)]
 
-    def tape(self, office: Office, entry_id: str, extension: str) -> bytes | int:
+    def todos(self, client: str) -> list[int]:
+        """Whose to-dos stand at the client's records."""
+        keys = {one.key for one in self.records(client)}
+        found = [one for one in self.earth.portal.activities.values() if keys & set(one.bindings)]
+        return [one.responsible_id for one in found if one.provider_id == TODO_PROVIDER]
+
+    def tape(self, office: Office, entry_id: str, extension: str) -> int:
         """Length of the file that this PBX keeps of an employee's talk."""
         facts = self.boards[office.key].facts.entries[entry_id]
         return next(tape.bytes for tape in facts.recordings.values() if tape.extension == extension)
@@ -144,4 +182,17 @@ def blind(to: str, **how: Any) -> Signal:
     return Signal("blind", after=8.0, to=to, **how)
 
 
-__all__ = ["KRASNODAR", "MOSCOW", "NEW", "OFFICES", "SIBERIA", "SILENT", "Broker", "Office", "Party", "blind", "document"]
+__all__ = [
+    "KRASNODAR",
+    "MOSCOW",
+    "NEW",
+    "OFFICES",
+    "SIBERIA",
+    "SILENT",
+    "Broker",
+    "Heard",
+    "Office",
+    "Party",
+    "blind",
+    "document",
+]
