@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,7 +68,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def day(earth: World) -> Iterator[Day]:
+def day(earth: World) -> Day:
     made_by_calls = _existing(earth)
     entries, known = {}, set(made_by_calls)
     for name in STORIES:
@@ -85,7 +84,7 @@ def day(earth: World) -> Iterator[Day]:
     earth.sandbox.call(earth.portal.form_callback, ASKED)
     until(lambda: _calls_of(earth, CLICKED) and _calls_of(earth, ASKED), "the callbacks never came to an end", 60)
     earth.settle(90)
-    yield Day(earth, entries, frozenset(known))
+    return Day(earth, entries, frozenset(known))
 
 
 def _furnish(earth: World, hook: str) -> None:
