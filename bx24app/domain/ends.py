@@ -10,6 +10,10 @@ from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient, ReadDe
 from bx24app.domain.view import SETTLE_SECONDS, End, View
 
 
+_TALK_SLACK = 2
+"""By how many seconds a summary and the legs may differ about the beginning of the talk."""
+
+
 def end_of(view: View) -> End:
     """What can be said of the end now; `user` and `responsible` are the best present knowledge while the call goes on."""
     entry, policy = view.entry, view.policy
@@ -86,8 +90,8 @@ def _consistent(view: View) -> bool:
         return not entry.talks
     if entry.direction == "internal":
         return bool(entry.legs)
-    if not entry.talks:
-        return False
+    if not entry.talks or min(talk.start for talk in entry.talks) > entry.ended.talk_at + _TALK_SLACK:
+        return False  # the leg of the first talk has not been seen
     named = _named(view)
     return named is None or any(talk.employee.extension == named for talk in entry.talks)
 
