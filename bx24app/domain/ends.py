@@ -9,7 +9,6 @@ from bx24app.domain import records
 from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient, ReadDeals
 from bx24app.domain.view import SETTLE_SECONDS, End, View
 
-
 _TALK_SLACK = 2
 """By how many seconds a summary and the legs may differ about the beginning of the talk."""
 
