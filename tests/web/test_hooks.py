@@ -65,6 +65,42 @@ def test_every_form_of_the_address_is_the_same_pbx(
 
 
 @pytest.mark.parametrize(
+    "where",
+    [
+        "/{key}/call_start",
+        "/{key}/events/call_start",
+        "//{key}//call_start/",
+        "/call_start?pbx={key}",
+        "/events/call_start?pbx={key}",
+        "?pbx={key}/call_start",
+        "?pbx={key}/events/call_start",
+        "?pbx={key}%2Fcall_start",
+        "/{key}?event=call_start",
+        "?pbx={key}&event=call_start",
+        "?event=call_start&pbx={key}",
+        "?event=call_start&pbx={key}/events",
+    ],
+)
+def test_every_form_of_the_address_in_the_short_dialect(
+    site: Flask, client: FlaskClient, portal: int, where: str
+) -> None:
+    with site.app_context():
+        db.session.query(Pbx).update({"dialects": "events"})
+        db.session.commit()
+    body = {"uuid": "u1", "start_time": 1705308600, "from": {"number": "+79161234567"}, "to": {"extension": "101"}}
+    assert client.post("/mango" + where.format(key=HOOK), json=body).status_code == 200
+    assert rows(site) == [("call_start", "new")]
+
+
+@pytest.mark.parametrize("where", ["/{key}/ping", "/ping?pbx={key}", "?pbx={key}/ping", "?pbx={key}", "/{key}"])
+def test_mango_may_check_every_form(site: Flask, client: FlaskClient, portal: int, where: str) -> None:
+    url = "/mango" + where.format(key=HOOK)
+    assert client.post(url, data=signed({})).status_code == 200
+    assert client.post(url, data={}).status_code == 200
+    assert rows(site) == []
+
+
+@pytest.mark.parametrize(
     ("path", "query", "found"),
     [
         ("", {}, ("", "")),
