@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from bx24app.sandbox.bitrix.clicks import NoLine
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import Category, Status, User
 from bx24app.sandbox.mango import Board, MangoCloud, Pbx
+from bx24app.sandbox.mango.board import Click
 from bx24app.sandbox.pages import pbx as pbx_page
 from bx24app.sandbox.pages.portal import Neighbours, PortalPages
 from bx24app.sandbox.server import Sandbox
@@ -66,7 +68,8 @@ def build(
     )
     cloud = MangoCloud()
     for number, office in enumerate(OFFICES):
-        _office(cloud, number, start_url or "", *office)
+        board = _office(cloud, number, start_url or "", *office)
+        board.portal_click = _clicks(sandbox.portal, dict(office[4]))
     neighbours = Neighbours()
     pages = PortalPages(sandbox.portal, neighbours)
     sandbox.extend.append(lambda portal, app: pages.add(app) if portal is sandbox.portal else None)
@@ -129,6 +132,22 @@ def _office(
     board.pbx.add_line(line, line_name, leads_to=group)
     board.pbx.add_group(group, "Все операторы", [extension for extension, _ in people])
     return board
+
+
+def _clicks(portal: Portal, people: dict[str, int | str]) -> Click:
+    """Somebody of this office clicks on a number in the portal, for a line where the portal knows it."""
+
+    def click(extension: str, number: str, line: str) -> None:
+        user = people.get(extension)
+        if not isinstance(user, int):
+            raise ValueError(f"{user or extension} is no employee of the portal")
+        known = any(one.number == line for one in portal.lines.values())
+        try:
+            portal.click_to_call(user, f"+{number}", line if known else None)
+        except NoLine as error:
+            raise ValueError(f"{error}: install the application first") from error
+
+    return click
 
 
 def addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bx24app.sandbox.mango.calls import Call
 
 Links = Callable[["Board", str], str]
+Click = Callable[[str, str, str], None]
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Board:
         self.tasks: set[asyncio.Task[Any]] = set()
         self._boards = boards
         self.plan = Plan()
+        self.portal_click: Click | None = None
+        """Somebody clicks on a number in the portal beside this sandbox: (extension, number, line). None: no portal there."""
         self._short = short.Translator(pbx, self.facts, lambda recording_id: links(self, recording_id))
 
     def behaviour(self) -> Plan:

@@ -24,11 +24,12 @@ class Wish:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A button: its name in the interface, what happens, and how it begins."""
+    """A button: its name in the interface, what happens, and how it begins. `first`: one of those to try first."""
 
     title: str
     story: str
     begin: Callable[[Board, Wish], list[Call]]
+    first: bool = False
 
 
 def _people(board: Board, wish: Wish) -> list[Employee]:
@@ -93,6 +94,15 @@ def _outgoing_missed(board: Board, wish: Wish) -> list[Call]:
 
 
 def _click(board: Board, wish: Wish) -> list[Call]:
+    """The employee clicks in the portal, which asks the app, which asks this PBX: the call comes by itself."""
+    if board.portal_click is None:
+        return _ordered(board, wish)
+    board.plan = _plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
+    board.portal_click(_people(board, wish)[0].extension, wish.client, wish.line)
+    return []
+
+
+def _ordered(board: Board, wish: Wish) -> list[Call]:
     plan = _plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
     return [simulation.callback(board, _people(board, wish)[0].extension, plan, command_id=f"pbx-{board.ids.entry()}")]
 
@@ -106,11 +116,24 @@ def _anonymous(board: Board, wish: Wish) -> list[Call]:
     return _answered(board, Wish("", wish.line, wish.extension, wish.speed))
 
 
-def _offices(board: Board, wish: Wish) -> list[Call]:
-    """A call to this office that another office takes over, and a call that a third one misses."""
+def _offices_with_a_line(board: Board) -> list[Board]:
+    """The other products that can be called.
+
+    Raises:
+        ValueError: there are none, or some of all these have no address to send their notifications to.
+    """
     others = [other for other in board.neighbours() if other.pbx.lines]
     if not others:
         raise ValueError("another PBX with a line is needed")
+    deaf = [one.pbx.name for one in (board, *others) if not one.pbx.hook_url]
+    if deaf:
+        raise ValueError(f"connect these first, so that the app hears of their part: {', '.join(deaf)}")
+    return others
+
+
+def _offices(board: Board, wish: Wish) -> list[Call]:
+    """A call to this office that another office takes over, and a call that a third one misses."""
+    others = _offices_with_a_line(board)
     first = _people(board, wish)[0].extension
     move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4))
     plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
@@ -122,9 +145,7 @@ def _offices(board: Board, wish: Wish) -> list[Call]:
 
 
 def _redirected(board: Board, wish: Wish) -> list[Call]:
-    others = [other for other in board.neighbours() if other.pbx.lines]
-    if not others:
-        raise ValueError("another PBX with a line is needed")
+    others = _offices_with_a_line(board)[:1]
     first = _people(board, wish)[0].extension
     move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4), redirect=True, gap=3)
     plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
@@ -132,21 +153,26 @@ def _redirected(board: Board, wish: Wish) -> list[Call]:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "incoming": Scenario("Incoming call (answered)", "Menu, group rings, one answers, recorded", _answered),
-    "missed": Scenario("Missed call", "Group rings, one phone is off, the caller gives up", _missed),
+    "incoming": Scenario("Incoming call", "A group rings, one answers, it is recorded", _answered, first=True),
+    "missed": Scenario("Missed call", "A group rings, one phone is off, the caller gives up", _missed, first=True),
+    "transfer": Scenario("Transfer", "The client is handed to a colleague", _moved("blind"), first=True),
+    "click": Scenario("Click-to-call", "An employee clicks on the number in the portal", _click, first=True),
+    "offices": Scenario(
+        "Three offices", "Another office takes the call over; a third one misses a call", _offices, first=True
+    ),
     "menu": Scenario("Lost in the menu", "The caller never leaves the voice menu", _menu),
     "unavailable": Scenario("Nobody available", "All operators unavailable (1164)", _nobody),
     "outgoing": Scenario("Outgoing call", "From a desk phone, answered", _outgoing),
     "outgoing-missed": Scenario("Outgoing, busy", "From a desk phone, the client is busy", _outgoing_missed),
-    "click": Scenario("Click-to-call", "Callback ordered at the PBX: employee first, then client", _click),
-    "transfer": Scenario("Transfer", "Blind transfer to a colleague", _moved("blind")),
+    "ordered": Scenario(
+        "Callback, other system", "Ordered at the PBX by something else: employee first, then client", _ordered
+    ),
     "handset": Scenario("Transfer, handset", "Blind transfer from the phone's own keys", _moved("blind-handset")),
     "consult": Scenario("Warm transfer", "The colleague is asked first", _moved("consult")),
     "returned": Scenario(
         "Returned transfer", "The colleague does not answer, the call comes back", _moved("blind", silent=1)
     ),
     "declined": Scenario("Declined transfer", "The colleague is asked and declines", _moved("consult", declined=1)),
-    "offices": Scenario("Three offices", "Another office takes the call over; a third misses one", _offices),
     "redirected": Scenario("Office redirect", "The first entry ends, the other office's begins 3 s later", _redirected),
     "internal": Scenario("Internal call", "Between two employees", _internal),
     "anonymous": Scenario("Hidden number", "The caller shows no number", _anonymous),

@@ -25,7 +25,9 @@ def cloud(of: MangoCloud) -> dict[str, Any]:
     log = list(of.log)[-SHOWN_SENT:]
     return {
         "pbxs": [board(one) for one in of.boards.values()],
-        "scenarios": {name: {"title": one.title, "story": one.story} for name, one in SCENARIOS.items()},
+        "scenarios": {
+            name: {"title": one.title, "story": one.story, "first": one.first} for name, one in SCENARIOS.items()
+        },
         "sequences": sequences.names(),
         "fault_names": faults.names(),
         "sent": [sent(one) for one in reversed(log)],

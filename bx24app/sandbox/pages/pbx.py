@@ -14,7 +14,7 @@ from bx24app.sandbox.pages.rendering import environment, page, static
 
 _ICONS = {
     "incoming": "in", "missed": "missed", "menu": "missed", "unavailable": "missed", "outgoing": "out",
-    "outgoing-missed": "out", "transfer": "arrow", "handset": "arrow", "consult": "arrow", "returned": "arrow",
+    "outgoing-missed": "out", "click": "out", "ordered": "out", "transfer": "arrow", "handset": "arrow", "consult": "arrow", "returned": "arrow",
     "declined": "arrow", "offices": "company", "redirected": "company", "internal": "contact", "anonymous": "in",
 }  # fmt: skip
 

@@ -222,7 +222,7 @@ def test_pbx_buttons(world: World, page: Page) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#toasts")).to_contain_text("Saved")
     page.get_by_label("Speed").select_option("100")
-    page.get_by_role("button", name="Incoming call (answered)").click()
+    page.get_by_role("button", name="Incoming call").click()
     expect(page.locator("#entries .badge.good").first).to_be_visible()
     expect(page.locator("#sent")).to_contain_text("events/record/added")
     page.get_by_role("button", name="S7 internal call").click()

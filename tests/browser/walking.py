@@ -1,0 +1,58 @@
+"""What every walk through the demo does: watch for what must not happen, connect a PBX, keep a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from playwright.sync_api import FrameLocator, Page, Request, expect
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Watch:
+    """What must not happen on the way: console errors, failed requests, saves without a session of this frame."""
+
+    def __init__(self, page: Page, app: str) -> None:
+        self.errors: list[str] = []
+        self.saves: list[Request] = []
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "response",
+            lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
+        page.on(
+            "request",
+            lambda request: (
+                self.saves.append(request)
+                if request.method == "POST" and request.url.startswith(f"{app}/frame/")
+                else None
+            ),
+        )
+
+
+def no_wider_than_the_window(page: Page) -> None:
+    for frame in page.frames:
+        wide = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, (frame.url, wide)
+
+
+def picture(page: Page, name: str) -> None:
+    """Kept where the operator asks for it, those of the README in docs/images."""
+    if folder := os.environ.get("BX24APP_SCREENSHOTS"):
+        page.screenshot(path=ROOT / folder / f"{name}.png")
+
+
+def connect(app: FrameLocator, key: str, salt: str, name: str = "Москва") -> str:
+    """Add the PBX by keyboard; returns the hook address that the page shows."""
+    app.get_by_test_id("step-pbx").or_(app.get_by_test_id("tab-pbxs")).first.click()
+    app.get_by_test_id("add-pbx").first.click()
+    app.locator("[name=name]").fill(name)
+    app.locator("[name=api_key]").fill(key)
+    app.locator("[name=api_salt]").fill(salt)
+    app.locator("[name=api_salt]").press("Enter")
+    expect(app.get_by_test_id("connected")).to_be_visible()
+    expect(app.get_by_test_id("pulse")).to_have_attribute("data-state", "waiting")
+    field = app.get_by_test_id("hook-address")
+    return field.input_value() if field.evaluate("e => 'value' in e") else field.inner_text().strip()
