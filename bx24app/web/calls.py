@@ -80,6 +80,7 @@ def one(call_id: int) -> Response:
         "calls" if g.frame.is_admin else "home",
         call=call,
         line=line_name(settings, call),
+        before=_before_this(call),
         tapes=tapes,
         people=people.of(ids),
         steps=trace.steps(call) if g.frame.is_admin else [],
@@ -165,6 +166,13 @@ def _call(call_id: int) -> Call:
     if found is None:
         raise NotFound
     return found
+
+
+def _before_this(call: Call) -> Call | None:
+    """The call of another office's PBX that this one continues; None where there is none, or none that the viewer may see."""
+    row = call.facts.get("continues")
+    query = select(Call).where(Call.id == row, Call.portal_id == g.portal.id)
+    return db.session.scalars(_mine(query)).first() if row else None
 
 
 def _recording(recording_id: int) -> Recording:

@@ -248,3 +248,16 @@ def test_without_a_ticket_no_recording(frame: Frame, call: int, tapes: list[Tape
     for bad in (url.split("?")[0], url + "x", url.replace("/1?", "/2?")):
         assert frame._client.get(bad).status_code == 401
     assert tapes == []
+
+
+def test_a_call_leads_to_the_one_that_it_continues(site: Flask, frame: Frame, portal: int) -> None:
+    with site.app_context():
+        first = add_call(portal, 2, pbx_key="krasnodar", pbx_id=2)
+        second = add_call(portal, 1, entry_id=first.entry_id, continues=first.entry_id, facts={"continues": first.id})
+        others = add_call(portal + 1, 3, pbx_id=3)
+        lost = add_call(portal, 4, continues="entry-3", facts={"continues": others.id})
+        db.session.commit()
+        ids = first.id, second.id, lost.id
+    assert f"/calls/{ids[0]}" in frame.get(f"/frame/calls/{ids[1]}").partition('data-testid="continues"')[0]
+    for call in (ids[0], ids[2]):
+        assert 'data-testid="continues"' not in frame.get(f"/frame/calls/{call}")
