@@ -43,7 +43,7 @@ def words_for(lang: str) -> Words:
 
 
 def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[str, Any]:
-    """The facts of a call after a fold; also sets `call.crm`."""
+    """The facts of a call after a fold; also sets `call.crm` and `call.unmapped`."""
     facts = dict(call.facts)
     register = ledger.register()
     if register is not None and register.state == "done" and isinstance(register.command, Register):
@@ -63,9 +63,11 @@ def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[s
     if line is not None:
         at = datetime.fromtimestamp(entry.started_at, UTC)
         facts["open"] = is_open(line.working_hours, at, policy.settings.portal.timezone)
-    facts["unmapped"] = [
-        e.extension for e in {r.employee for r in entry.rings} if e.extension and policy.user_of(e) is None
-    ]
+    strangers = {
+        r.employee.extension for r in entry.rings if r.employee.extension and policy.user_of(r.employee) is None
+    }
+    facts["unmapped"] = sorted(name for name in strangers if name)
+    call.unmapped = ",".join(facts["unmapped"]) or None
     call.crm = _crm(ledger)
     return facts
 

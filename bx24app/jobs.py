@@ -64,6 +64,14 @@ def look(portal_id: int) -> None:
         portals.look_by_id(portal_id)
 
 
+def tell_dismissed(portal_id: int) -> None:
+    """Administrators hear of dismissed employees whom the settings name."""
+    from bx24app import dismissals
+
+    with _context():
+        dismissals.tell(portal_id)
+
+
 def prune() -> None:
     """Old rows and purged portals go, in small steps."""
     from bx24app import sweeps
@@ -77,12 +85,13 @@ def lines(portal_id: int) -> None:
     from datetime import timedelta
 
     from bx24app import lines as use_case
-    from bx24app import queue
+    from bx24app import outgoing, queue
     from bx24app.bitrix24.errors import Later
     from bx24app.models import utcnow
 
     with _context():
         try:
             use_case.follow(portal_id)
+            outgoing.fetch(portal_id)
         except Later:
             queue.later("lines", portal_id, when=utcnow() + timedelta(minutes=1))

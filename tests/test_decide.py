@@ -47,6 +47,23 @@ def test_an_internal_call_is_not_in_the_journal(app: Flask, portal_id: int, hook
     assert db.session.query(Delivery).count() == 0
 
 
+def test_extensions_that_are_nobodys_are_written_down(app: Flask, portal_id: int, hook: str) -> None:
+    from bx24app import settings
+    from tests.conftest import DOCUMENT
+
+    [pbx] = DOCUMENT.pbxs
+    portal, left = db.session.get_one(Portal, portal_id), tuple(pbx.employees)[1:]
+    settings.save(portal, DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"employees": left}),)}))
+    db.session.commit()
+    tell(hook, "incoming_answered_by_group")
+    drain.drain(portal_id)
+    call = db.session.query(Call).one()
+    gone = pbx.employees[0].extension
+    assert gone in (call.unmapped or "").split(",")
+    assert call.facts["unmapped"] == (call.unmapped or "").split(",")
+    assert not {one.extension for one in left} & set(call.facts["unmapped"])
+
+
 def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hook: str) -> None:
     from bx24app import settings
     from bx24app.domain.settings import Responsible
@@ -54,7 +71,10 @@ def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hoo
 
     [pbx] = DOCUMENT.pbxs
     line = pbx.lines[0].model_copy(update={"responsible": Responsible(users=(21, 22))})
-    settings.save(db.session.get_one(Portal, portal_id), DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"lines": (line,)}),)}))
+    settings.save(
+        db.session.get_one(Portal, portal_id),
+        DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"lines": (line,)}),)}),
+    )
     db.session.commit()
     tell(hook, "incoming_lost_in_ivr")
     drain.drain(portal_id)

@@ -74,6 +74,13 @@ class Call(Base):
             postgresql_where=text("command_id IS NOT NULL"),
             sqlite_where=text("command_id IS NOT NULL"),
         ),
+        Index(
+            "ix_call_unmapped",
+            "portal_id",
+            "started_at",
+            postgresql_where=text("unmapped IS NOT NULL"),
+            sqlite_where=text("unmapped IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -109,6 +116,8 @@ class Call(Base):
     continues: Mapped[str | None]
     rule: Mapped[str | None]
     facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    unmapped: Mapped[str | None]
+    """Extensions that rang or talked and are nobody's in the settings, comma list; None: there were none."""
     problem: Mapped[str | None]
     """One sentence for the journal where something went wrong."""
     due_at: Mapped[datetime | None] = mapped_column(Moment)

@@ -160,6 +160,19 @@ class Dictionary(Base):
     read_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
 
+class Notice(Base):
+    """A notice that the administrators were given and that still holds: each is told once, and once more when it is over."""
+
+    __tablename__ = "notice"
+
+    portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """`<kind>:<what>`, `dismissed:42`."""
+    over: Mapped[str]
+    """What is said when it is over, in the portal's language."""
+    told_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
 class LineCounter(Base):
     """Round robin of a line's responsible users, fair over all workers: each pick is one atomic increment."""
 

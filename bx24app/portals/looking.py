@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from bx24app import dictionaries
+from bx24app import dictionaries, outgoing, queue
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.grants import client_by_id, refreshed
@@ -27,7 +27,7 @@ _EMPLOYEES = {"FILTER": {"USER_TYPE": "employee"}}
 
 
 def look_by_id(portal_id: int) -> None:
-    """The daily look: bindings, licence, CRM mode, users, CRM dictionaries. An empty or shrunken answer never takes a user away."""
+    """The daily look: bindings, licence, CRM mode, users, CRM dictionaries, outgoing line. An empty or shrunken answer never takes a user away."""
     if db.session.scalar(select(Portal.state).where(Portal.id == portal_id)) not in ("active", "pending"):
         db.session.rollback()
         return
@@ -35,7 +35,7 @@ def look_by_id(portal_id: int) -> None:
     try:
         said = bind_and_read(client, Priority.BACKGROUND)
         users = list(client.list("user.get", _EMPLOYEES))
-        offered = dictionaries.ask(client)
+        offered = dictionaries.ask(client) | outgoing.ask(client)
     except (errors.NeedsAdmin, errors.Gone) as error:
         trouble(portal_id, error)
         return
@@ -51,6 +51,7 @@ def look_by_id(portal_id: int) -> None:
     keep_users(portal_id, users)
     dictionaries.keep(portal_id, offered)
     db.session.commit()
+    queue.later("tell_dismissed", portal_id)
 
 
 def keep_users(portal_id: int, users: list[dict[str, Any]]) -> None:
@@ -96,6 +97,7 @@ def fetch_users(portal_id: int) -> set[int]:
     users = [user for user in client_by_id(portal_id).list("user.get", _EMPLOYEES, Priority.CARD) if _id(user)]
     keep_users(portal_id, users)
     db.session.commit()
+    queue.later("tell_dismissed", portal_id)
     return {int(user["ID"]) for user in users if _is_active(user)}
 
 

@@ -20,7 +20,7 @@ from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.answers import MangoUser
 from bx24app.models import Call, db, utcnow
-from bx24app.web import mango_side, pages, people, saving
+from bx24app.web import dismissed, mango_side, pages, people, saving
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
 
@@ -41,6 +41,8 @@ class Row:
     known: bool = True
     suggestion: Suggestion | None = None
     calls: int = 0
+    lost: int = 0
+    """Calls of seven days in which it rang or talked and was nobody's."""
     fault: str = ""
 
     @property
@@ -139,6 +141,7 @@ def _page(
     rows = _rows(pbx, heard)
     unmapped, words = "unmapped" in request.values, request.values.get("q", "").strip().lower()
     mapped, sure = sum(1 for one in rows if one.user_id), _sure(rows)
+    lost = [one for one in rows if one.lost and one.user_id is None]
     shown = [one for one in rows if not (unmapped and one.user_id) and one.matches(words)]
     shown = _over(shown, changed or {}, outcome, key)
     ids = [one.user_id for one in shown] + [one.suggestion.user_id for one in shown if one.suggestion]
@@ -155,6 +158,8 @@ def _page(
         mapped=mapped,
         sure=sure,
         unmapped=unmapped,
+        lost=lost,
+        dismissed=dismissed.shown(pages.current(), key),
         q=request.values.get("q", ""),
         heard=heard,
         people=people.of(ids),
@@ -194,7 +199,7 @@ def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
         Person(one.user_id, one.name, one.email, one.inner_number, tuple(one.phones))
         for one in people.everybody().active
     )
-    calls = _calls(pbx.key)
+    calls, lost = _calls(pbx.key), _unmapped(pbx.key)
     rows = {one.extension: _of_document(one, heard) for one in pbx.employees}
     for user in heard.rows:
         if user.extension is None:
@@ -202,14 +207,17 @@ def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
         seat = Seat(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
         row = rows.setdefault(user.extension, Row(user.extension, seat))
         row.seat, row.known = seat, True
+    for extension in lost:  # it rang, so it is there, whatever the PBX's list says
+        rows.setdefault(extension, Row(extension, Seat(extension)))
     for row in rows.values():
-        row.calls = calls.get(row.user_id or 0, 0)
+        row.lost = lost.get(row.extension, 0)
+        row.calls = calls.get(row.user_id, 0) if row.user_id else row.lost
         row.suggestion = directory.suggest(row.seat) if row.user_id is None else None
     return sorted(rows.values(), key=lambda row: (-row.calls, len(row.extension), row.extension))
 
 
 def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
-    known = not heard.asked or bool(heard.trouble)  # nothing says that the extension is gone
+    known = not heard.asked or bool(heard.trouble) or not heard.rows  # nothing says that the extension is gone
     return Row(one.extension, Seat(one.extension), one.user_id, ", ".join(one.numbers), known)
 
 
@@ -218,6 +226,17 @@ def _calls(key: str) -> Counter[int]:
     since = utcnow() - timedelta(days=7)
     query = select(Call.users).where(Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
     return Counter(user for users in db.session.scalars(query.limit(20_000)) for user in users or ())
+
+
+def _unmapped(key: str) -> Counter[str]:
+    """Extension -> calls of the last seven days on this PBX in which it was nobody's. One query on an index of its own."""
+    query = select(Call.unmapped).where(
+        Call.portal_id == g.portal.id,
+        Call.unmapped.is_not(None),
+        Call.started_at >= utcnow() - timedelta(days=7),
+        Call.pbx_key == key,
+    )
+    return Counter(name for names in db.session.scalars(query.limit(20_000)) for name in (names or "").split(","))
 
 
 def _settings_of(key: str) -> PbxSettings:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from bx24app.domain.settings import Settings
 from bx24app.models import Pbx, db
-from bx24app.web import calls, counting, pages, session
+from bx24app.web import calls, counting, dismissed, pages, session
 
 blueprint = Blueprint("home", __name__)
 
@@ -53,7 +53,16 @@ def content() -> str:
     today = counting.calls_today()
     steps = [*_pbx_steps(settings, rows), _test_call(settings, today)]
     done = sum(step.done for step in steps)
-    return pages.render("home.html", "home", settings=settings, rows=rows, calls=today, steps=steps, done=done)
+    return pages.render(
+        "home.html",
+        "home",
+        settings=settings,
+        rows=rows,
+        calls=today,
+        steps=steps,
+        done=done,
+        dismissed=dismissed.shown(settings),
+    )
 
 
 def _pbx_steps(settings: Settings, rows: dict[str, Pbx]) -> list[Step]:

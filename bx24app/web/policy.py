@@ -8,7 +8,10 @@ from zoneinfo import available_timezones
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
 
+from bx24app import outgoing
+from bx24app.bitrix24.errors import NeedsAdmin, PortalError
 from bx24app.domain import document
+from bx24app.models import db
 from bx24app.web import pages, people, saving
 from bx24app.web.saving import Document, Outcome
 
@@ -30,6 +33,30 @@ def save() -> Response:
     _apply(typed)
     outcome = saving.save(_apply, gettext("Handling of calls changed"))
     return _page(document.dump(pages.current()) if outcome.good else typed, outcome)
+
+
+@blueprint.post("/outgoing")
+def outgoing_again() -> Response:
+    """Ask the portal anew where its outgoing calls leave through; only that section, so that unsaved changes of the form stay."""
+    portal_id, untold = g.portal.id, ""
+    db.session.rollback()  # no transaction is held while the portal is asked
+    try:
+        outgoing.fetch(portal_id)
+    except PortalError as error:
+        untold = pages.trouble(error.code) if isinstance(error, NeedsAdmin) else str(error)
+    pages.look_again()
+    return pages.show("parts/outgoing.html", "policy", **_portal_side() | {"untold": untold})
+
+
+def _portal_side() -> dict[str, Any]:
+    """What is chosen in the portal itself, as it was told last."""
+    found = outgoing.collisions(g.portal.id)
+    return {
+        "outgoing": outgoing.of(g.portal.id, pages.current()),
+        "collisions": found,
+        "named": people.of(one.user_id for one in found),
+        "untold": "",
+    }
 
 
 def _apply(data: Document) -> None:
@@ -63,4 +90,5 @@ def _page(data: dict[str, Any], outcome: Outcome | None = None) -> Response:
         faults=faults,
         version=saving.number(),
         said=outcome.said if outcome is not None else None,
+        **_portal_side(),
     )

@@ -63,5 +63,6 @@ def portal(site: Flask) -> int:
 def claim(site: Flask, portal_id: int, *, admin: bool = True, user_id: int = 7, lang: str = "en") -> dict[str, str]:
     """The header of a frame session."""
     with site.app_context():
-        found = FrameSession(portal_id, "m" * 32, user_id, admin, lang)
+        portal = db.session.get(Portal, portal_id)
+        found = FrameSession(portal_id, portal.member_id if portal is not None else "m" * 32, user_id, admin, lang)
         return {session.HEADER: session.issue(found)}

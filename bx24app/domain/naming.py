@@ -1,0 +1,55 @@
+"""Where a settings document names an employee of the portal: for telling what a dismissal leaves open. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bx24app.domain import document
+from bx24app.domain.settings import Settings
+
+Kind = Literal["portal", "pbx", "line", "employee", "rule"]
+_PBX = re.compile(r"^pbxs\[(\d+)\]\.(?:(lines|employees)\[(\d+)\])?")
+_RULE = re.compile(r"^rules\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """`kind`: answers for the whole portal, for a PBX, for a line, is an extension's employee, stands in a rule.
+
+    `pbx`: key of the PBX, empty for portal and rules; `what`: number of the line, extension, name of the rule.
+    """
+
+    user_id: int
+    kind: Kind
+    pbx: str = ""
+    what: str = ""
+
+
+def namings(settings: Settings, of: Collection[int] | None = None) -> Iterator[Naming]:
+    """Every place in the document's order; `of`: only of these users."""
+    seen: set[Naming] = set()
+    for path, user_id in document.users(settings):
+        if of is not None and user_id not in of:
+            continue
+        found = _naming(settings, path, user_id)
+        if found not in seen:  # a rule may name somebody twice
+            seen.add(found)
+            yield found
+
+
+def _naming(settings: Settings, path: str, user_id: int) -> Naming:
+    rule = _RULE.match(path)
+    if rule is not None:
+        return Naming(user_id, "rule", what=settings.rules[int(rule.group(1))].name)
+    found = _PBX.match(path)
+    if found is None:
+        return Naming(user_id, "portal")
+    pbx = settings.pbxs[int(found.group(1))]
+    if found.group(2) == "lines":
+        return Naming(user_id, "line", pbx.key, pbx.lines[int(found.group(3))].number)
+    if found.group(2) == "employees":
+        return Naming(user_id, "employee", pbx.key, pbx.employees[int(found.group(3))].extension)
+    return Naming(user_id, "pbx", pbx.key)
