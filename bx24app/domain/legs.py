@@ -180,6 +180,7 @@ def assemble(events: Iterable[Event], employee: Employee) -> Entry | None:
     if not legs and ended is None and not recorded:
         return None
     direction = ended.direction if ended is not None else _direction(legs, employee)
+    employee = _but_the_guest(legs, direction, employee)
     talks, rings = _talks(legs, direction, employee), _rings(legs, direction, employee)
     moments = [leg.first.at for leg in legs] + ([ended.started_at] if ended else [])
     moments = moments or [event.at for event in recorded]
@@ -229,6 +230,15 @@ def _direction(legs: tuple[Leg, ...], employee: Employee) -> Direction:
     if first.caller.extension or (caller and not callee and first.callee.number):
         return "out"
     return "in"
+
+
+def _but_the_guest(legs: tuple[Leg, ...], direction: Direction, employee: Employee) -> Employee:
+    """Who calls in from a bare ``sip:`` address is no device of ours: Mango names the extension of those it knows."""
+    guest = next((leg.first.caller for leg in legs if leg.first.taken_from is None), NOBODY)
+    taken = employee(guest)
+    if direction != "in" or taken is None or taken.extension is not None:
+        return employee
+    return lambda party: None if party == guest else employee(party)
 
 
 def _sides(step: LegEvent, direction: Direction, employee: Employee) -> tuple[Party | None, bool]:

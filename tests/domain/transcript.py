@@ -42,9 +42,13 @@ class Answers:
     known: dict[str, tuple[str, int]] = field(default_factory=dict)
     crm_mode: int = 1
     made: int = 100
+    inner: frozenset[str] = frozenset()
+    """Numbers that are employees' inner numbers too: Bitrix24 turns the CRM off for those."""
 
     def answer(self, command: AnyCommand) -> dict[str, Any]:
         if isinstance(command, Register):
+            if command.number in self.inner:
+                return {"call_id": f"call-{command.part}", "record": None, "created": []}
             found = self.known.get(command.number)
             record = {"entity": found[0], "id": found[1]} if found else None
             created = []

@@ -17,8 +17,9 @@ import yaml
 
 from bx24app.domain.routing import Policy
 from bx24app.domain.settings import Settings
-from bx24app.mango import short, vpbx
+from bx24app.mango import short, statistics, vpbx
 from tests.domain.transcript import WORDS, Answers, Play
+from tests.mango import told_later
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RECEIVED = 1_705_309_000
@@ -45,8 +46,16 @@ class Notice:
         return content
 
     def events(self) -> list[Any]:
+        if self == QUIET:
+            return []
+        if self.name == statistics.CALLS:
+            return statistics.parse(self.name, self.raw)
         parse = short.parse if self.dialect == "events" else vpbx.parse
         return parse(self.name, self.raw, RECEIVED)
+
+
+QUIET = Notice("", "quiet", "")
+"""Nothing comes till nothing is due."""
 
 
 @dataclass(frozen=True)
@@ -88,22 +97,36 @@ class Scenario:
     def expected(self) -> str:
         return (self.folder / "expected.txt").read_text()
 
+    def statistics(self) -> Notice:
+        """What Mango tells minutes later, when it is asked."""
+        raw = told_later.entry([(notice.name, notice.content) for notice in self.notices])
+        return Notice("statistics", statistics.CALLS, raw)
+
     def policy(self) -> Policy:
         pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
         return Policy(self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1))
 
     def play(self, notices: list[Notice] | None = None) -> Play:
-        """The scenario told to the pure fold, a second between notifications, then time passes until nothing is due."""
+        """The scenario told to the pure fold in a row (`QUIET`: with a pause), then time passes until nothing is due."""
         known = {number: tuple(record) for number, record in self.config.get("known", {}).items()}
-        answers = Answers(known, crm_mode=self.config.get("crm_mode", 1))
+        inner = frozenset(self.config.get("inner", ()))
+        answers = Answers(known, crm_mode=self.config.get("crm_mode", 1), inner=inner)
         play = Play(self.policy(), self.entry_id, answers, form_callback=self.config.get("form_callback", False))
         for second, notice in enumerate(self.notices if notices is None else notices):
+            if notice == QUIET:
+                rest(play)
             for event in notice.events():
                 play.hear(event, float(second) / 100)
-        for _ in range(5):
-            if not play.tick():
-                break
+        rest(play)
         return play
+
+
+def rest(play: Play) -> None:
+    """Time passes until the fold waits for nothing."""
+    for _ in range(5):
+        if not play.tick():
+            return
+    raise AssertionError("the fold never stops waiting")
 
 
 def all_scenarios() -> list[Scenario]:

@@ -22,7 +22,7 @@ _ID = re.compile(r'"(entry_id|call_id|recording_id|taken_from_call_id|uuid)":"([
 
 
 _MOMENT = re.compile(
-    r'"(timestamp|create_time|forward_time|talk_time|end_time|start_time|finish_time|answer_time)":(1\d{9})'
+    r'"(timestamp|create_time|forward_time|talk_time|end_time|start_time|finish_time|answer_time)":("?)(1\d{9})'
 )
 
 
@@ -38,12 +38,13 @@ def retell(scenario: Scenario) -> Retold:
     """The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
     number = next(_numbers)
     client = f"7916{number:07d}"
-    moments = [int(m.group(2)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
+    moments = [int(m.group(3)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
     shift = int(time.time()) - max(moments)
 
     def fresh(text: str) -> str:
         text = _ID.sub(lambda m: f'"{m.group(1)}":"{m.group(2)}n{number}"', text)
-        text = _MOMENT.sub(lambda m: f'"{m.group(1)}":{int(m.group(2)) + shift}', text)
+        text = _MOMENT.sub(lambda m: f'"{m.group(1)}":{m.group(2)}{int(m.group(3)) + shift}', text)
+        text = text.replace("89160000001", f"8{client[1:]}")
         return text.replace("79160000001", client).replace("+74951234567", f"+{client}")
 
     notices = [Notice(n.file, n.name, fresh(n.raw)) for n in scenario.notices]

@@ -30,6 +30,8 @@ def connect(earth: World, scenario: Scenario) -> str:
 def known_clients(earth: World, scenario: Scenario, retold: Retold) -> None:
     for entity, _ in scenario.config.get("known", {}).values():
         earth.sandbox.call(earth.add_client, entity, retold.client)
+    if "inner" in scenario.config:
+        earth.portal.users[13].uf_phone_inner = retold.client
 
 
 def told(earth: World, scenario: Scenario, order: str) -> tuple[Retold, dict[str, object]]:

@@ -1,0 +1,135 @@
+"""What Mango's statistics tell of a scenario: the entry of `stats/calls` that such a call leaves (reference of the wire, 5.2).
+
+Built from the payloads alone, as the PBX knows them all, whichever of them was lost on the way. Shares no code with the parser.
+The signed dialect only: the short one comes without the key that statistics are asked for with.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+CONTEXT = {0: 3, 1: 1, 2: 2}
+"""Direction of a summary -> `context_type`: the two count otherwise."""
+
+
+def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
+    """The entry as JSON, from (name, content) of all notifications."""
+    legs = _legs([content for name, content in notices if name == "events/call"])
+    recorded = [content for name, content in notices if name == "events/recording"]
+    summary = next((content for name, content in notices if name == "events/summary"), None)
+    said = _whole(summary) if summary else _guessed(legs)
+    people = [leg for leg in legs if leg["location"] == "abonent"]
+    rows = {leg["call_id"]: _row(leg, recorded) for leg in legs if leg["location"] != "ivr"}
+    top: list[dict[str, Any]] = []
+    for leg in legs:
+        queue = _queue_of(leg, legs)
+        if leg["location"] == "queue":
+            rows[leg["call_id"]]["members"] = []
+            top.append(rows[leg["call_id"]])
+        elif leg in people and queue:
+            group, member = rows[queue["call_id"]], rows[leg["call_id"]]
+            group["members"].append(member)
+            group["call_answer_time"] = group["call_answer_time"] or member["call_answer_time"]
+            group["recording_id"] += [one for one in member["recording_id"] if one not in group["recording_id"]]
+        elif leg in people:
+            top.append(rows[leg["call_id"]])
+    return json.dumps({**said, "entry_id": legs[0]["entry_id"] if legs else said["entry_id"], "context_calls": top})
+
+
+def _legs(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for content in sorted(contents, key=lambda one: (int(one["timestamp"]), int(one["seq"]))):
+        leg = found.setdefault(content["call_id"], {**content, "steps": []})
+        leg["steps"].append(content)
+    return list(found.values())
+
+
+def _queue_of(leg: dict[str, Any], legs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    group = leg["to"].get("acd_group")
+    queues = [one for one in legs if one["location"] == "queue" and one["to"].get("acd_group") == group]
+    return queues[0] if group and queues and leg["location"] == "abonent" else None
+
+
+def _row(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> dict[str, Any]:
+    steps, to = leg["steps"], leg["to"]
+    first = {state: next((int(s["timestamp"]) for s in steps if s["call_state"] == state), None) for state in STATES}
+    last = next((s for s in steps if s["call_state"] == "Disconnected"), None)
+    group = leg["location"] == "queue"
+    transfers = {step.get("transfer") for step in steps}
+    return {
+        "call_type": "group" if group else ("user" if "extension" in to else "number"),
+        "call_abonent_extension": to.get("acd_group") if group else to.get("extension"),
+        "call_abonent_number": to.get("number"),
+        "caller_extension": None if group else steps[0]["from"].get("extension"),
+        "call_start_time": int(steps[0]["timestamp"]),
+        "call_answer_time": None if group else first["Connected"],
+        "call_end_time": first["Disconnected"],
+        "call_end_reason": int(last["disconnect_reason"]) if last else None,
+        "external_call_id": leg["call_id"],
+        "recording_id": _kept(leg, recorded),
+        "ModeGroup": group,
+        "BlindTransfer": "blind" in transfers,
+        "ConsultTransfer": "consultative" in transfers,
+    }
+
+
+STATES = ("Connected", "Disconnected")
+
+
+def _kept(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> list[str]:
+    """Recordings in the cloud that ran on this leg."""
+    kept = {
+        one["recording_id"]
+        for one in recorded
+        if one.get("completion_code") == 1000 and one.get("recipient", "Cloud") != "Mail"
+    }
+    ids = [one["recording_id"] for one in recorded if one.get("call_id") == leg["call_id"]]
+    return [one for one in dict.fromkeys(ids) if one in kept]
+
+
+def _whole(summary: dict[str, Any]) -> dict[str, Any]:
+    """From the summary: the PBX knows its own call."""
+    direction = int(summary["call_direction"])
+    start, talk, end = (int(summary[key]) for key in ("create_time", "talk_time", "end_time"))
+    called = summary.get("line_number") if direction == 1 else summary["to"].get("number")
+    return {
+        "entry_id": summary["entry_id"],
+        "context_type": CONTEXT[direction],
+        "context_status": 1 if talk else 0,
+        "caller_number": summary["from"].get("number"),
+        "called_number": called,
+        "context_start_time": start,
+        "duration": end - start,
+        "talk_duration": end - talk if talk else 0,
+    }
+
+
+def _guessed(legs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of a call without a summary: from its legs."""
+    first, last = legs[0], legs[-1]
+    outward = "extension" in first["from"] or "callback_initiator" in first
+    moments = [int(step["timestamp"]) for leg in legs for step in leg["steps"]]
+    talks = [
+        int(step["timestamp"])
+        for leg in legs
+        for step in leg["steps"]
+        if step["call_state"] == "Connected" and leg["location"] == "abonent" and not _is_half(leg)
+    ]
+    client = last["to"].get("number") if "extension" in last["from"] else first["from"].get("number")
+    talk = max(moments) - min(talks) if talks else 0
+    return {
+        "entry_id": first["entry_id"],
+        "context_type": 2 if outward else 1,
+        "context_status": 1 if talk else 0,
+        "caller_number": None if outward else client,
+        "called_number": client if outward else first["to"].get("line_number"),
+        "context_start_time": min(moments),
+        "duration": max(moments) - min(moments),
+        "talk_duration": talk,
+    }
+
+
+def _is_half(leg: dict[str, Any]) -> bool:
+    """The employee's half of a callback: nobody talks with the client on it."""
+    return "callback_initiator" in leg and "taken_from_call_id" not in leg["from"]
