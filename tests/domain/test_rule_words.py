@@ -1,0 +1,100 @@
+"""Rules read back in words: every condition and action has its words, and nothing that a draft holds breaks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bx24app.domain import rule_words
+from bx24app.domain.rule_phrases import LANGUAGES
+from bx24app.domain.rule_table import ACTIONS, CONDITIONS
+from bx24app.domain.rule_words import Names, sentence
+from tests.test_dictionaries import KNOWN
+
+NAMES = Names(
+    user=lambda number: {12: "Anna"}.get(number, f"#{number}"),
+    line={"74951234567": "Moscow"}.get,  # type: ignore[arg-type]
+    pbx={"moscow": "Moscow office"}.get,  # type: ignore[arg-type]
+    offered=KNOWN,
+)
+RULE = {
+    "when": {"direction": "in", "outcome": "missed", "line": "74951234567", "hours": "off"},
+    "do": [
+        {"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:NEW", "responsible": 12}},
+        {"todo": {"deadline_minutes": 15, "working": True, "responsible": "line", "if_absent": "next"}},
+    ],
+}
+
+
+def test_english() -> None:
+    assert sentence(RULE, NAMES, "en") == (
+        "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the "
+        "pipeline “Missed” at the stage “New”, responsible: Anna; set a to-do due in 15 min of working time, "
+        "responsible: the line's responsible, and the next one if their working day is closed."
+    )
+
+
+def test_russian() -> None:
+    assert sentence(RULE, NAMES, "ru") == (
+        "Если звонок входящий, пропущен, на линии «Moscow», в нерабочее время: создать сделку в воронке «Missed» на "
+        "стадии «New», ответственный — Anna; поставить дело на 15 мин рабочего времени, ответственный — "
+        "ответственный линии, а если его рабочий день закрыт — следующий."
+    )
+    assert sentence({"when": {}, "do": [{"nothing": {}}]}, NAMES, "ru") == "Для любого звонка: ничего не создавать."
+
+
+def test_lists_are_joined_and_smart_processes_named() -> None:
+    rule = {"when": {"weekday": ["sat", "sun"]}, "do": [{"create": {"entity": "1038"}}]}
+    said = sentence(rule, NAMES, "en")
+    assert said == "If a call falls on a Saturday or falls on a Sunday: create an item of “Requests”."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_condition_and_every_action_has_words(language: str) -> None:
+    words = LANGUAGES[language]
+    assert set(words.conditions) == set(CONDITIONS)
+    for key, phrase in words.conditions.items():
+        if isinstance(phrase, dict):
+            for value in phrase:
+                assert rule_words.condition(key, value, NAMES, language) == phrase[value]
+        else:
+            assert "{}" in phrase
+    for action in ACTIONS:
+        assert rule_words.act({action: {}}, NAMES, language) != action
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        ("create", "category_id", 9), ("create", "stage_id", "NEW"), ("create", "title", "T"), ("create", "source_id", "CALL"),
+        ("create", "responsible", 12), ("create", "fields", {"UF_X": "1"}), ("create", "duplicate", "allow"),
+        ("create", "if_absent", "next"), ("todo", "deadline_minutes", 99), ("todo", "working", True), ("todo", "title", "T"),
+        ("todo", "responsible", "owner"), ("todo", "if_absent", "next"), ("comment", "text", "T"), ("notify", "user", 12),
+        ("notify", "text", "T"), ("create", "entity", "lead"),
+    ],
+)  # fmt: skip
+def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, Any]) -> None:
+    action, part, given_value = value
+    bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}
+    told = rule_words.act({action: bare | {part: given_value}}, NAMES, language)
+    assert told != rule_words.act({action: bare}, NAMES, language)
+    assert part in ACTIONS[action]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", *CONDITIONS, *ACTIONS]), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON, st.dictionaries(st.sampled_from([part for parts in ACTIONS.values() for part in parts]), JSON))
+def test_no_draft_breaks_them(when: Any, do: Any, parts: dict[str, Any]) -> None:
+    for language in LANGUAGES:
+        assert sentence({"when": when, "do": do}, Names(offered=KNOWN), language)
+        for action in ACTIONS:
+            assert sentence({"do": [{action: parts}]}, Names(offered=KNOWN), language)
