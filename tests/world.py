@@ -23,6 +23,7 @@ from bx24app.models import Pbx as PbxRow
 from bx24app.queue import BACKGROUND, CALLS, RECORDINGS
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from bx24app.sandbox.mango import MangoCloud
+from bx24app.sandbox.pages.portal import Neighbours, PortalPages
 from bx24app.sandbox.server import Sandbox
 from bx24app.worker import AlarmClock, ThreadWorker
 from tests.servers import free_port
@@ -34,11 +35,20 @@ class World:
     """Everything that a call passes through. Attributes: `sandbox`, `portal` (the sandbox's), `mango`, `app`, `url`."""
 
     def __init__(
-        self, tmp_path: Path, redis_url: str, make_config: Callable[..., Config], portals: int = 1, **config: Any
+        self,
+        tmp_path: Path,
+        redis_url: str,
+        make_config: Callable[..., Config],
+        portals: int = 1,
+        pages: bool = False,
+        **config: Any,
     ) -> None:
+        """`pages`: the sandbox portals have their pages too, for browsers."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.sandbox = Sandbox(portals=portals)
+        if pages:
+            self.sandbox.extend.append(lambda portal, app: PortalPages(portal, Neighbours()).add(app))
         self.sandbox.start()
         self.portal = self.sandbox.portal
         self.mango = MangoCloud()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phrases:
-    """One language. A condition's phrase: a word for each value (a dictionary), or a frame for what is given (`{}`)."""
+    """One language. A condition's phrase: a frame (`{}`) for what is given, and, where the values are
+    few, a word for each of them."""
 
     begin: str
     any_call: str
     either: str
     quote: str
-    conditions: dict[str, dict[str, str] | str]
+    conditions: dict[str, tuple[str, dict[str, str]]]
     create: dict[str, str]
     create_other: str
     create_parts: dict[str, str]
@@ -36,34 +37,36 @@ ENGLISH = Phrases(
     either=" or ",
     quote="“{}”",
     conditions={
-        "direction": {"in": "comes in", "out": "goes out"},
-        "outcome": {"answered": "is answered", "missed": "is missed", "failed": "does not get through"},
-        "pbx": "is on the PBX {}",
-        "line": "is on the line {}",
-        "hours": {
-            "working": "falls in working hours",
-            "off": "falls outside working hours",
-            "any": "falls at any time",
-        },
-        "weekday": {
-            "mon": "falls on a Monday",
-            "tue": "falls on a Tuesday",
-            "wed": "falls on a Wednesday",
-            "thu": "falls on a Thursday",
-            "fri": "falls on a Friday",
-            "sat": "falls on a Saturday",
-            "sun": "falls on a Sunday",
-        },
-        "client": {"new": "is with a new client", "known": "is with a known client"},
-        "number": "is with a number that begins with {}",
-        "client_has_open": {
-            "deal": "is with a client who has an open deal",
-            "lead": "is with a client who has an open lead",
-        },
-        "repeat_within_minutes": "follows another of the same client within {} min",
-        "rang": "rang at {}",
-        "min_seconds": "has a talk of at least {} s",
-        "moment": {"ring": "has begun to ring", "answer": "has been answered or is over", "end": "is over"},
+        "direction": ("{}", {"in": "comes in", "out": "goes out"}),
+        "outcome": ("is {}", {"answered": "answered", "missed": "missed", "failed": "not answered by the client"}),
+        "pbx": ("is on the PBX {}", {}),
+        "line": ("is on the line {}", {}),
+        "hours": (
+            "falls {}",
+            {"working": "in working hours", "off": "outside working hours", "any": "at any time"},
+        ),
+        "weekday": (
+            "falls on a {}",
+            {
+                "mon": "Monday",
+                "tue": "Tuesday",
+                "wed": "Wednesday",
+                "thu": "Thursday",
+                "fri": "Friday",
+                "sat": "Saturday",
+                "sun": "Sunday",
+            },
+        ),
+        "client": ("is with a {} client", {"new": "new", "known": "known"}),
+        "number": ("is with a number that begins with {}", {}),
+        "client_has_open": ("is with a client who has an open {}", {"deal": "deal", "lead": "lead"}),
+        "repeat_within_minutes": ("follows another of the same client within {} min", {}),
+        "rang": ("rang at {}", {}),
+        "min_seconds": ("has a talk of at least {} s", {}),
+        "moment": (
+            "has {}",
+            {"ring": "begun to ring", "answer": "been answered or ended", "end": "ended"},
+        ),
     },
     create={"lead": "create a lead", "deal": "create a deal", "contact": "create a contact"},
     create_other="create an item of {}",
@@ -86,9 +89,10 @@ ENGLISH = Phrases(
     nothing="make nothing",
     no_action="no action yet",
     who={
-        "line": "the line's responsible",
+        "line": "whoever answers for the line",
         "answered": "whoever answered",
-        "owner": "the client's responsible",
+        "owner": "whoever answers for the client",
+        "user": "…",
     },
 )
 
@@ -98,30 +102,30 @@ RUSSIAN = Phrases(
     either=" или ",
     quote="«{}»",
     conditions={
-        "direction": {"in": "входящий", "out": "исходящий"},
-        "outcome": {"answered": "принят", "missed": "пропущен", "failed": "не состоялся"},
-        "pbx": "на АТС {}",
-        "line": "на линии {}",
-        "hours": {"working": "в рабочее время", "off": "в нерабочее время", "any": "в любое время"},
-        "weekday": {
-            "mon": "в понедельник",
-            "tue": "во вторник",
-            "wed": "в среду",
-            "thu": "в четверг",
-            "fri": "в пятницу",
-            "sat": "в субботу",
-            "sun": "в воскресенье",
-        },
-        "client": {"new": "с новым клиентом", "known": "с клиентом из CRM"},
-        "number": "с номером, который начинается на {}",
-        "client_has_open": {
-            "deal": "с клиентом, у которого открыта сделка",
-            "lead": "с клиентом, у которого открыт лид",
-        },
-        "repeat_within_minutes": "повторный от того же клиента за {} мин",
-        "rang": "поступал на {}",
-        "min_seconds": "с разговором не короче {} с",
-        "moment": {"ring": "уже поступил", "answer": "уже принят или завершён", "end": "уже завершён"},
+        "direction": ("{}", {"in": "входящий", "out": "исходящий"}),
+        "outcome": ("{}", {"answered": "принят", "missed": "пропущен", "failed": "не состоялся"}),
+        "pbx": ("на АТС {}", {}),
+        "line": ("на линии {}", {}),
+        "hours": ("{}", {"working": "в рабочее время", "off": "в нерабочее время", "any": "в любое время"}),
+        "weekday": (
+            "{}",
+            {
+                "mon": "в понедельник",
+                "tue": "во вторник",
+                "wed": "в среду",
+                "thu": "в четверг",
+                "fri": "в пятницу",
+                "sat": "в субботу",
+                "sun": "в воскресенье",
+            },
+        ),
+        "client": ("с {} клиентом", {"new": "новым", "known": "известным"}),
+        "number": ("с номером, который начинается на {}", {}),
+        "client_has_open": ("с клиентом, у которого {}", {"deal": "открыта сделка", "lead": "открыт лид"}),
+        "repeat_within_minutes": ("повторный от того же клиента за {} мин", {}),
+        "rang": ("поступал на {}", {}),
+        "min_seconds": ("с разговором не короче {} с", {}),
+        "moment": ("уже {}", {"ring": "поступил", "answer": "принят или завершён", "end": "завершён"}),
     },
     create={"lead": "создать лид", "deal": "создать сделку", "contact": "создать контакт"},
     create_other="создать элемент {}",
@@ -144,9 +148,10 @@ RUSSIAN = Phrases(
     nothing="ничего не создавать",
     no_action="действие ещё не выбрано",
     who={
-        "line": "ответственный линии",
-        "answered": "кто ответил",
-        "owner": "ответственный за клиента",
+        "line": "тот, кто отвечает за линию",
+        "answered": "тот, кто ответил",
+        "owner": "тот, кто отвечает за клиента",
+        "user": "…",
     },
 )
 

@@ -50,17 +50,11 @@ def act(action: dict[str, Any], names: Names, language: str) -> str:
 
 
 def _clause(key: str, value: Any, words: Phrases, names: Names) -> str:
-    phrase = words.conditions.get(key, key + " {}")
+    frame, said = words.conditions.get(key, (key + " {}", {}))
     values = value if isinstance(value, list | tuple) else [value]
-    if isinstance(phrase, dict):
-        return words.either.join(phrase.get(str(one), str(one)) for one in values)
-    named = {"pbx": names.pbx, "line": names.line}.get(key, _plain)
-    told = [named(str(one)) for one in values]
-    return phrase.format(words.either.join(words.quote.format(one) if key in ("pbx", "line") else one for one in told))
-
-
-def _plain(value: str) -> str:
-    return value
+    named = {"pbx": names.pbx, "line": names.line}.get(key)
+    told = [words.quote.format(named(str(one))) if named else said.get(str(one), str(one)) for one in values]
+    return frame.format(words.either.join(told))
 
 
 # --- actions ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from bx24app.web import (
     pages,
     pbxs,
     policy,
+    rules,
 )
 from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
 
@@ -44,6 +45,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (lines.blueprint, "/frame/pbxs/<key>/lines", frame_admin),
     (employees.blueprint, "/frame/pbxs/<key>/employees", frame_admin),
     (policy.blueprint, "/frame/policy", frame_admin),
+    (rules.blueprint, "/frame/rules", frame_admin),
 )
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.datastructures import MultiDict
 
 from bx24app import settings
 from bx24app.domain.settings import Settings
@@ -82,7 +83,8 @@ class Frame:
 
     def post(self, path: str, form: dict[str, Any], status: int = 200) -> str:
         """Send a form; `version` is the present one unless it is given."""
-        data = {"version": str(self.number())} | form
+        data = MultiDict(form)
+        data.setdefault("version", str(self.number()))
         said = self._client.post(path, data=data, headers=self._headers)
         assert said.status_code == status, said.text
         return said.text

@@ -1,0 +1,164 @@
+"""Rules in the frame: the list with its order, an editor for each, the missed-call matrix above it.
+
+The page carries the whole draft: every part that is asked for again comes from what the form holds, and nothing is kept between requests.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from flask import Blueprint, Response, render_template, request
+from flask_babel import gettext
+from werkzeug.exceptions import NotFound
+
+from bx24app import dictionaries
+from bx24app.bitrix24.errors import PortalError
+from bx24app.domain import document, matrix
+from bx24app.domain.rule_table import ACTIONS
+from bx24app.models import db
+from bx24app.web import matrix_form, pages, rule_form, rule_page, saving
+from bx24app.web.rule_form import Item
+from bx24app.web.saving import Document, Outcome
+
+blueprint = Blueprint("rules", __name__)
+
+
+@blueprint.get("")
+def show() -> Response:
+    """The page."""
+    return _page(rule_form.items(_saved()))
+
+
+@blueprint.post("")
+def save() -> Response:
+    """Save the draft; with faults, the rules that have them open at their fields."""
+    shown = rule_form.read(request.form)
+    outcome = saving.save(lambda data: data.update(rules=_drafted(shown)), gettext("Rules changed"))
+    if outcome.good:
+        return _page(rule_form.items(_saved()), outcome)
+    for fault in outcome.faults:
+        if not rule_form.place(shown, fault.path, fault.words) and fault.path:
+            outcome.said.words.append(f"{fault.words} ({fault.path})")
+    return _page(shown, outcome)
+
+
+@blueprint.post("/body")
+def body() -> Response:
+    """The matrix and the list anew, after the matrix, or a ready one, was put into the rules."""
+    shown = rule_form.read(request.form)
+    preset = matrix.PRESETS.get(request.form.get("preset", ""))
+    wanted = preset or matrix_form.read(request.form, matrix.by_hand(_drafted(shown)))
+    rules = matrix.put(_drafted(shown), wanted)
+    return _body(_again(shown, rules))
+
+
+@blueprint.post("/names")
+def names() -> Response:
+    """Pipelines, stages and sources read anew from the portal; the draft stays."""
+    trouble = ""
+    portal_id = rule_page.portal_id()
+    db.session.rollback()  # no transaction is held while the portal is asked
+    try:
+        dictionaries.fetch(portal_id)
+    except PortalError:
+        db.session.rollback()
+        trouble = gettext("Bitrix24 does not answer just now. Names are as they were read last.")
+    pages.look_again()
+    return _body(rule_form.read(request.form), trouble)
+
+
+@blueprint.post("/rule")
+def rule() -> Response:
+    """One rule anew: `op` opens or closes it, adds an action or a field, makes a new one or a copy."""
+    shown = rule_form.read(request.form)
+    op, _, argument = request.form.get("op", "").partition(":")
+    if op == "add":
+        return _item(_new(shown), shown)
+    item = next((one for one in shown if one.token == request.form.get("token")), None)
+    if item is None:
+        raise NotFound
+    if op == "copy":
+        return _item(_copy(item, shown), shown)
+    item.open = op != "close"
+    _change(item, op, argument)
+    return _item(item, shown, focus=op)
+
+
+@blueprint.post("/words")
+def words() -> Response:
+    """The sentence of an open rule, while it is typed."""
+    item = rule_form.one(request.form, request.form.get("token", ""))
+    return Response(rule_page.sentence(item))
+
+
+def _change(item: Item, op: str, argument: str) -> None:
+    """Operations within an open rule; an unknown one changes nothing."""
+    do: list[Document] = item.rule.setdefault("do", [])
+    if op == "act" and argument in ACTIONS:
+        do.append({argument: dict(rule_page.STARTS.get(argument, {}))})
+    place, _, name = argument.partition(":")
+    if not place.isdecimal() or int(place) >= len(do):
+        return
+    if op == "drop":
+        del do[int(place)]
+    if op in ("field", "unfield"):
+        parts = do[int(place)].get("create")
+        if isinstance(parts, dict):
+            fields = parts.setdefault("fields", {})
+            fields.pop(name, None) if op == "unfield" else fields.setdefault("", "")
+
+
+def _new(shown: list[Item]) -> Item:
+    names = {str(item.rule.get("name")) for item in shown}
+    free = (gettext("Rule %(number)s", number=number) for number in range(len(shown) + 1, len(shown) + 300))
+    name = next(name for name in free if name not in names)
+    return Item(rule_form.fresh(shown), {"name": name, "when": {}, "do": []}, open=True)
+
+
+def _copy(item: Item, shown: list[Item]) -> Item:
+    names = {str(one.rule.get("name")) for one in shown}
+    base = str(item.rule.get("name"))[:180]
+    name = next(name for number in range(2, len(shown) + 300) if (name := f"{base} ({number})") not in names)
+    return Item(rule_form.fresh(shown), copy.deepcopy(item.rule) | {"name": name}, open=True)
+
+
+def _again(shown: list[Item], rules: list[Document]) -> list[Item]:
+    """The rules of a changed draft; those that were open stay open, tokens stay with their rules."""
+    left = list(shown)
+    found: list[Item] = []
+    for one in rules:
+        held = next((item for item in left if item.rule.get("name") == one.get("name")), None)
+        if held is not None:
+            left.remove(held)
+        fresh = rule_form.fresh([*shown, *found])
+        found.append(Item(held.token, one, held.open) if held is not None else Item(fresh, one))
+    return found
+
+
+def _drafted(shown: list[Item]) -> list[Document]:
+    return [item.rule for item in shown]
+
+
+def _saved() -> list[Document]:
+    found: list[Document] = document.dump(pages.current())["rules"]
+    return found
+
+
+def _item(item: Item, shown: list[Item], focus: str = "open") -> Response:
+    facts = rule_page.facts([*shown, item])
+    return Response(render_template("parts/rule.html", item=item, focus=focus, **facts))
+
+
+def _body(shown: list[Item], trouble: str = "") -> Response:
+    return Response(render_template("parts/rules_body.html", names_trouble=trouble, **rule_page.facts(shown)))
+
+
+def _page(shown: list[Item], outcome: Outcome | None = None) -> Response:
+    return pages.show(
+        "rules.html",
+        "rules",
+        outcome.status if outcome is not None else 200,
+        version=saving.number(),
+        said=outcome.said if outcome is not None else None,
+        **rule_page.facts(shown),
+    )
