@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ["tests/mango/test_scenarios.py", "tests/domain/test_call.py"]
+TESTS = ["tests/mango/test_scenarios.py", "tests/domain/test_call.py", "tests/domain/test_handover.py"]
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,37 @@ MUTANTS = [
     Mutant(
         "an anonymous number is written into the CRM",
         "records.py",
-        '    if view.client is None:\n        return "nothing"',
-        '    if False:\n        return "nothing"',
+        "    if view.client is None or view.known.continues",
+        "    if view.known.continues",
     ),
+    Mutant(
+        "another office's entry makes a record of its own",
+        "records.py",
+        "view.client is None or view.known.continues is not None",
+        "view.client is None",
+    ),
+    Mutant(
+        "a call missed by another office asks for a call back",
+        "records.py",
+        'end.outcome == "missed" and view.known.continues is None',
+        'end.outcome == "missed"',
+    ),
+    Mutant(
+        "a client handed to another office stays with the first",
+        "ends.py",
+        "view.known.handed_to if view.known.handed_to is not None else _handed_over(view)",
+        "_handed_over(view)",
+    ),
+    Mutant("one PBX continues itself", "handover.py", "if one.pbx != this.pbx\n        and", "if"),
+    Mutant("a talk is continued for ever", "handover.py", "moment <= self.ended + GAP_SECONDS", "True"),
+    Mutant("of three offices the first is continued", "handover.py", "last = max(before", "last = min(before"),
+    Mutant(
+        "the card stays while somebody without a user talks",
+        "cards.py",
+        "if not now and not _talks_elsewhere(view, end):",
+        "if not now:",
+    ),
+    Mutant("a first talk that was not seen is not waited for", "ends.py", "_TALK_SLACK = 2\n", "_TALK_SLACK = 2**40\n"),
 ]
 
 

@@ -18,12 +18,13 @@ def wanted(view: View, end: End) -> list[int]:
 
 
 def follow(view: View, end: End) -> None:
-    """Hide it from those who no longer ring or talk, show it to those who do. While nobody does, it stays where it is."""
+    """Hide it from those who no longer ring or talk, show it to those who do. While nobody does, it stays where it is; while
+    somebody talks who has no user here (a colleague without a mapping, another office), it is on no screen."""
     register = view.ledger.register()
     if register is None or register.state == "dead" or view.ledger.finish() is not None:
         return
     now = wanted(view, end)
-    if not now:
+    if not now and not _talks_elsewhere(view, end):
         return
     shown = view.ledger.shown()
     gone, new = sorted(shown - set(now)), [user for user in now if user not in shown]
@@ -31,3 +32,9 @@ def follow(view: View, end: End) -> None:
         view.ledger.add(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(gone)))
     if new:
         view.ledger.add(ShowCard(key=view.ledger.next_key("show", ShowCard), users=tuple(new)))
+
+
+def _talks_elsewhere(view: View, end: End) -> bool:
+    if end.complete or view.entry.ended is not None:
+        return False
+    return any(talk.end is None for talk in view.entry.talks)

@@ -78,6 +78,8 @@ def made(play: Play) -> list[type]:
 def test_a_continuation_makes_nothing(name: str) -> None:
     scenario = Scenario(FIXTURES / name)
     assert made(scenario.play())
+    known = Answers({"+79160000001": ("lead", 5)})  # what the first entry made
+    assert not made(told(scenario, known, continues=Continued(7, "E7", 21)))
     play = told(scenario, continues=Continued(7, "E7", 21))
     assert not made(play)
     assert play.decision is not None
@@ -85,8 +87,8 @@ def test_a_continuation_makes_nothing(name: str) -> None:
     assert [play.decision.journal["responsible_id"]] == talker
 
 
-def told(scenario: Scenario, **known: object) -> Play:
-    play = Play(scenario.policy(), scenario.entry_id, Answers(), **known)
+def told(scenario: Scenario, answers: Answers | None = None, **known: object) -> Play:
+    play = Play(scenario.policy(), scenario.entry_id, answers, **known)
     for second, notice in enumerate(scenario.notices):
         for event in notice.events():
             play.hear(event, float(second))
@@ -106,3 +108,19 @@ def test_records_made_before_it_was_known_follow_once() -> None:
     length = len(play.ledger)
     play.drain()
     assert len(play.ledger) == length
+
+
+@pytest.mark.parametrize(("mode", "holder"), [("created", 13), ("always", 13), ("never", 11)])
+@pytest.mark.parametrize("known", [{}, {"+79160000001": ("contact", 77)}], ids=["new", "known"])
+def test_what_it_made_goes_to_the_talker_of_the_next(mode: str, holder: int, known: dict[str, tuple[str, int]]) -> None:
+    scenario = Scenario(FIXTURES / "incoming_recording_too_short")
+    scenario.config["settings"] = {"calls": {"transfer_responsible": mode}}
+    play = told(scenario, handed_to=13, answers=Answers(known))
+    assert play.decision is not None
+    assert play.decision.journal["responsible_id"] == holder
+    assert play.decision.journal["user_id"] == 11, "who talked in this call has talked"
+    given = [(e.command.record.entity, e.command.user_id) for e in play.ledger if isinstance(e.command, Reassign)]
+    if known:
+        assert given == ([("contact", 13)] if mode == "always" else [])
+    else:
+        assert given == ([("lead", 13)] if mode != "never" else [])

@@ -21,10 +21,10 @@ from tests.walk.offices import (
     blind,
     document,
 )
+from tests.world import until
 
 FORMS = pytest.mark.parametrize("redirect", [False, True], ids=["the first entry stays", "the first entry ends"])
 """Two products give two entries; the first may go on as a branch to the other office's number, or end before the second begins."""
-
 
 AWAY = {"parties": {"101": Party(2.0)}, "others": SILENT, "talk": 30.0}
 
@@ -85,6 +85,26 @@ def test_in_any_order_the_client_ends_with_the_same_person(
     broker.tell(orders(heard)[order])
     broker.earth.settle()
     assert broker.responsible(client) == [known_holder], "a known client keeps theirs, but under `always`"
+
+
+def test_the_card_follows_the_client(broker: Broker) -> None:
+    """While Krasnodar talks the card is on that screen alone: the first call goes on as a branch, with nobody of Moscow in it."""
+    client, _, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    states = [(key, notice.body.get("call_state")) for key, notice in heard]
+    talks = [index for index, (_, state) in enumerate(states) if state == "Connected"]
+    assert sorted(states[index][0] for index in talks) == ["krasnodar", "moscow", "moscow"]
+    broker.tell(heard[: talks[0] + 1])
+    until(lambda: screens(broker, client) == [11], "Moscow talks, and has no card")
+    broker.tell(heard[talks[0] + 1 : talks[2] + 1])
+    until(lambda: screens(broker, client) == [13], "Krasnodar talks, and the card is elsewhere")
+    broker.tell(heard[talks[2] + 1 :])
+    broker.earth.settle()
+    assert screens(broker, client) == []
+
+
+def screens(broker: Broker, client: str) -> list[int]:
+    cards = [card for cards in broker.earth.portal.cards.values() for card in cards.values()]
+    return sorted(card.user_id for card in cards if card.phone.lstrip("+") == client[1:])
 
 
 @pytest.mark.parametrize("order", ["as it is", "the second office first", "reversed"])
