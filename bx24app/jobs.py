@@ -56,6 +56,14 @@ def look_after_portals() -> None:
         sweeps.look_after_portals()
 
 
+def count_figures() -> None:
+    """The statistics follow the calls that changed."""
+    from bx24app import figures_kept
+
+    with _context():
+        figures_kept.refresh()
+
+
 def look(portal_id: int) -> None:
     """The daily look at one portal: licence, CRM mode, users."""
     from bx24app import portals

@@ -2,6 +2,7 @@
 
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.calls import Call, Delivery, Notification, Recording
+from bx24app.models.figures import Figure, FigureMark
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -21,6 +22,8 @@ __all__ = [
     "Call",
     "Delivery",
     "Dictionary",
+    "Figure",
+    "FigureMark",
     "Grant",
     "LineCounter",
     "Moment",

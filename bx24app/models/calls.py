@@ -59,7 +59,8 @@ class Call(Base):
     __table_args__ = (
         UniqueConstraint("pbx_id", "entry_id"),
         Index("ix_call_portal_started", "portal_id", "started_at", "id"),
-        Index("ix_call_portal_client", "portal_id", "client_number"),
+        Index("ix_call_portal_client", "portal_id", "client_number", "started_at"),
+        Index("ix_call_updated_at", "updated_at"),
         Index(
             "ix_call_due",
             "portal_id",
@@ -188,6 +189,12 @@ class Recording(Base):
             sqlite_where=text("due_at IS NOT NULL"),
         ),
         Index("ix_recording_portal_id", "portal_id", "id"),
+        Index(
+            "ix_recording_attached_at",
+            "attached_at",
+            postgresql_where=text("attached_at IS NOT NULL"),
+            sqlite_where=text("attached_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

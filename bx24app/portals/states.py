@@ -15,6 +15,8 @@ from bx24app.models import (
     Call,
     Delivery,
     Dictionary,
+    Figure,
+    FigureMark,
     Grant,
     LineCounter,
     Notice,
@@ -122,7 +124,7 @@ def purge(portal_id: int) -> None:
         while ids := list(db.session.scalars(some)):
             db.session.execute(delete(table).where(table.id.in_(ids)))
             db.session.commit()
-    for rest in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant):
+    for rest in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark):
         db.session.execute(delete(rest).where(rest.portal_id == portal_id))
     values = {"settings_version_id": None, "purge_at": None, "domain": "", "client_endpoint": "", "installed_by": None}
     db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))

@@ -28,6 +28,7 @@ from bx24app.web import (
     pbxs,
     policy,
     rules,
+    statistics,
 )
 from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
 
@@ -46,6 +47,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (employees.blueprint, "/frame/pbxs/<key>/employees", frame_admin),
     (policy.blueprint, "/frame/policy", frame_admin),
     (rules.blueprint, "/frame/rules", frame_admin),
+    (statistics.blueprint, "/frame/statistics", frame_admin),
 )
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 from flask import Flask, g, has_request_context, request
-from flask_babel import Babel, format_date, format_time, get_locale, gettext, ngettext
+from flask_babel import Babel, format_date, format_decimal, format_time, get_locale, gettext, ngettext
 
 from bx24app.models import utcnow
 
@@ -21,7 +21,7 @@ def register(app: Flask, translations: Path) -> None:
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(translations)
     app.config["BABEL_DEFAULT_LOCALE"] = "en"
     Babel(app, locale_selector=language, timezone_selector=zone)
-    app.jinja_env.filters.update(moment=moment, duration=duration, ago=ago, phone=telephone)
+    app.jinja_env.filters.update(moment=moment, duration=duration, span=span, count=count, ago=ago, phone=telephone)
     app.jinja_env.globals.update(language=lambda: str(get_locale() or "en")[:2])
     app.jinja_env.add_extension("jinja2.ext.i18n")
 
@@ -72,6 +72,27 @@ def duration(seconds: float | None) -> str:
     whole = int(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def span(seconds: float | None) -> str:
+    """About how long, in words: `25 s`, `4 min`, `3 h 20 min`."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 100:
+        return str(gettext("%(seconds)d s", seconds=whole))
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return str(gettext("%(minutes)d min", minutes=minutes))
+    hours, rest = divmod(minutes, 60)
+    if hours < 24 and rest:
+        return str(gettext("%(hours)d h %(minutes)d min", hours=hours, minutes=rest))
+    return str(gettext("%(hours)s h", hours=count(hours)))
+
+
+def count(number: int) -> str:
+    """A number with its thousands set apart as the language does it."""
+    return str(format_decimal(number))
 
 
 def ago(at: datetime | None) -> str:

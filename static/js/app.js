@@ -3,6 +3,7 @@ import "./requests.js";
 import "./forms.js";
 import "./players.js";
 import "./rules.js";
+import "./charts.js";
 import { fit } from "./frame.js";
 
 fit(document.getElementById("app"));

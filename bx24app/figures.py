@@ -1,0 +1,66 @@
+"""USE CASE: the statistics of a period, read from what is kept counted (`figures_kept`): a few thousand rows, however many calls there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from bx24app.domain import figures
+from bx24app.domain.figures import Figures, Tally
+from bx24app.figures_kept import ALL, MEASURES
+from bx24app.models import Figure, FigureMark, db
+
+MOST = 50
+"""Lines and people that a page shows: those with the most calls."""
+
+
+def between(portal_id: int, since: date, until: date, today: date) -> Figures:
+    """The figures of the days from `since` to `until`, both within. `today`: as the portal's clocks have it.
+
+    Of lines and people, those with the most calls.
+    """
+    found = Figures()
+    for kind in ("hour", "wait", "lag", "back", "missed"):
+        for day, key, tally in _by_day(portal_id, kind, since, until):
+            found.take(kind, key, day, tally)
+    for kind in ("line", "person"):
+        for key, tally in _summed(portal_id, kind, since, until, today):
+            found.take(kind, key, since, tally)
+    return found
+
+
+def counted_at(portal_id: int) -> datetime | None:
+    """All that changed before is in the figures; None: nothing was counted yet."""
+    if db.session.get(FigureMark, portal_id) is None:
+        return None
+    return db.session.scalar(select(FigureMark.at).where(FigureMark.portal_id == ALL))
+
+
+def _by_day(portal_id: int, kind: str, since: date, until: date) -> Iterator[tuple[date, str, Tally]]:
+    mine = (Figure.portal_id == portal_id, Figure.grain == "day", Figure.kind == kind, Figure.day.between(since, until))
+    if kind != "hour":  # what is not shown by day need not be read by day
+        query = select(Figure.key, func.sum(Figure.calls)).where(*mine).group_by(Figure.key)
+        yield from ((since, key, Tally(calls=int(calls))) for key, calls in db.session.execute(query))
+        return
+    columns = [getattr(Figure, name) for name in MEASURES]
+    for day, key, *counts in db.session.execute(select(Figure.day, Figure.key, *columns).where(*mine)):
+        yield day, key, Tally(*counts)
+
+
+def _summed(portal_id: int, kind: str, since: date, until: date, today: date) -> Iterator[tuple[str, Tally]]:
+    covered: list[ColumnElement[bool]] = []
+    for grain, first, last in figures.cover(since, until, today):
+        covered.append(and_(Figure.grain == grain, Figure.day.between(first, last)))
+    sums: list[Any] = [func.sum(getattr(Figure, name)) for name in MEASURES]
+    query = (
+        select(Figure.key, *sums)
+        .where(Figure.portal_id == portal_id, Figure.kind == kind, or_(*covered))
+        .group_by(Figure.key)
+        .order_by(func.sum(Figure.calls).desc(), Figure.key)
+        .limit(MOST)
+    )
+    for key, *counts in db.session.execute(query):
+        yield key, Tally(*(int(number) for number in counts))

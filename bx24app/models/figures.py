@@ -1,0 +1,45 @@
+"""Tables of the statistics: calls counted by day, and by month where a month is over. Made from the calls, and made anew where those change."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, Date
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bx24app.models.base import Base, Moment
+
+
+class Figure(Base):
+    """One count of one day or month. What `key` is depends on `kind` (see `domain.figures.Figures.take`)."""
+
+    __tablename__ = "figure"
+
+    portal_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    grain: Mapped[str] = mapped_column(primary_key=True)
+    """day, month (only kinds line and person, of months that are over)."""
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    """hour, line, person, wait, lag, back, missed."""
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    """The day, or the first one of the month, as the portal's clocks have it."""
+    key: Mapped[str] = mapped_column(primary_key=True)
+    calls: Mapped[int] = mapped_column(default=0)
+    incoming: Mapped[int] = mapped_column(default=0)
+    answered: Mapped[int] = mapped_column(default=0)
+    missed: Mapped[int] = mapped_column(default=0)
+    talk: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Seconds."""
+    waited: Mapped[int] = mapped_column(default=0)
+    """Incoming calls that were answered."""
+    wait: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Their seconds until the answer."""
+
+
+class FigureMark(Base):
+    """How far the counting is. The row of portal 0: all that changed before `at` is counted; of a portal: with which zone its days are cut."""
+
+    __tablename__ = "figure_mark"
+
+    portal_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(Moment)
+    zone: Mapped[str] = mapped_column(default="")

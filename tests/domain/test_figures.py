@@ -1,0 +1,86 @@
+"""Periods, bands and sums of the statistics."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bx24app.domain import figures
+from bx24app.domain.figures import BANDS, Figures, Spread, Tally
+
+DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
+
+
+@given(DAYS, st.integers(0, 800), st.integers(-40, 900))
+def test_a_period_is_covered_once(since: date, length: int, ahead: int) -> None:
+    until, today = since + timedelta(days=length), since + timedelta(days=ahead)
+    found: list[date] = []
+    for grain, first, last in figures.cover(since, until, today):
+        if grain == "day":
+            found += figures.each_day(first, last)
+            continue
+        month = first
+        while month <= last:
+            assert month.day == 1
+            assert figures.month_end(month) < today, "a month that is not over is not kept"
+            found += figures.each_day(month, figures.month_end(month))
+            month = figures.month_end(month) + timedelta(days=1)
+    assert sorted(found) == list(figures.each_day(since, until))
+
+
+@given(st.lists(st.integers(0, 86400), min_size=1), st.floats(0.05, 1))
+def test_a_percentile_lies_in_its_band(durations: list[int], share: float) -> None:
+    spread = Spread()
+    for seconds in durations:
+        spread.add(next(band for band, end in enumerate(BANDS) if seconds <= end), 1)
+    found = spread.percentile(share)
+    exact = sorted(durations)[max(0, -(-int(share * 1e9 * len(durations)) // 10**9) - 1)]
+    band = next(band for band, end in enumerate(BANDS) if exact <= end)
+    assert found is not None
+    assert (BANDS[band - 1] if band else 0) <= found <= BANDS[min(band + 1, len(BANDS) - 1)]
+
+
+def test_no_durations_have_no_percentile_and_too_long_ones_the_last_end() -> None:
+    spread = Spread()
+    assert spread.percentile(0.5) is None
+    spread.add(len(BANDS), 3)
+    assert spread.percentile(0.5) == BANDS[-1]
+
+
+@pytest.mark.parametrize(
+    ("grain", "first"), [("day", date(2026, 3, 11)), ("week", date(2026, 3, 9)), ("month", date(2026, 3, 1))]
+)
+def test_days_are_put_together(grain: figures.Grain, first: date) -> None:
+    assert figures.first_of(date(2026, 3, 11), grain) == first
+    days = {date(2026, 3, 11): Tally(calls=2), date(2026, 3, 12): Tally(calls=3), date(2025, 1, 1): Tally(calls=99)}
+    rows = figures.series(days, date(2026, 3, 10), date(2026, 3, 31), grain)
+    assert sum(tally.calls for _, tally in rows) == 5
+    assert len(rows) == {"day": 22, "week": 4, "month": 1}[grain]
+
+
+def test_clocks_that_change_within_the_period() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
+    found = figures.offsets(since, until, zone)
+    assert [offset for _, offset in found] == [3600, 7200, 3600]
+    assert [at for at, _ in found[1:]] == [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)]
+    assert len(figures.offsets(since, until, ZoneInfo("Europe/Moscow"))) == 1
+
+
+def test_cells_add_up() -> None:
+    found = Figures()
+    found.take(
+        "hour", "9", date(2026, 3, 9), Tally(calls=2, incoming=2, missed=1, answered=1, talk=30, waited=1, wait=4)
+    )
+    found.take("hour", "9", date(2026, 3, 16), Tally(calls=1, incoming=1, answered=1, talk=10, waited=1, wait=6))
+    found.take("missed", "", date(2026, 3, 9), Tally(calls=1))
+    found.take("back", "3", date(2026, 3, 9), Tally(calls=1))
+    assert (found.total.missed_share, found.total.mean_talk, found.total.mean_wait) == (1 / 3, 20, 5)
+    assert found.hours[0, 9].calls == 3, "both were Mondays"
+    assert found.back_share == 1
+    empty = Figures()
+    assert (empty.total.missed_share, empty.total.mean_talk, empty.total.mean_wait, empty.back_share) == (None,) * 4
