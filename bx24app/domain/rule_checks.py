@@ -18,6 +18,7 @@ def one_of(*words: str) -> Check:
         good = isinstance(value, str) and value in words
         return None if good else f"must be one of {', '.join(words)}, not {value!r}"
 
+    check.__doc__ = ", ".join(f"`{word}`" for word in words) + "."
     return check
 
 
