@@ -17,6 +17,11 @@ _ICONS = {
     "outgoing-missed": "out", "click": "out", "ordered": "out", "transfer": "arrow", "handset": "arrow", "consult": "arrow", "returned": "arrow",
     "declined": "arrow", "offices": "company", "redirected": "company", "internal": "contact", "anonymous": "in",
 }  # fmt: skip
+_REASONS = {
+    1110: "caller gave up", 1111: "no answer", 1120: "hung up", 1121: "busy", 1122: "rejected", 1131: "unavailable",
+    1164: "nobody available", 1170: "lost in the menu",
+}  # fmt: skip
+"""Reasons with which the buttons let a call end unanswered."""
 
 
 @dataclass
@@ -39,7 +44,7 @@ def add(app: web.Application, cloud: MangoCloud, clients: Clients) -> None:
         for one in state["sent"]:
             one["state"] = _state(one["text"])
         return page(
-            "pbx.html", env, **{**state, "pbx": chosen}, links={"portal": clients.portal_url}, icons=_ICONS,
+            "pbx.html", env, **{**state, "pbx": chosen}, links={"portal": clients.portal_url}, icons=_ICONS, reasons=_REASONS,
             clients=clients.known, client=clients.known[0][0] if clients.known else "79161234567",
         )  # fmt: skip
 
