@@ -81,7 +81,7 @@ def rule() -> Response:
         return _item(_copy(item, shown), shown)
     item.open = op != "close"
     _change(item, op, argument)
-    return _item(item, shown, focus=op)
+    return _item(item, shown, op)
 
 
 @blueprint.post("/words")
@@ -144,9 +144,19 @@ def _saved() -> list[Document]:
     return found
 
 
-def _item(item: Item, shown: list[Item], focus: str = "open") -> Response:
+_FOCUS = {
+    "open": ".editor input[type=text]",
+    "close": "[data-testid=edit]",
+    "act": ".act:nth-last-of-type(1) :is(select, input:not([type=hidden]), textarea)",
+    "drop": ".add button",
+    "field": '.pair:has(input[value=""]) input[type=text]',
+}
+"""Operation -> what has the keyboard's focus after it; another pipeline leaves it where it is."""
+
+
+def _item(item: Item, shown: list[Item], op: str = "open") -> Response:
     facts = rule_page.facts([*shown, item])
-    return Response(render_template("parts/rule.html", item=item, focus=focus, **facts))
+    return Response(render_template("parts/rule.html", item=item, focus=_FOCUS.get(op, ""), **facts))
 
 
 def _body(shown: list[Item], trouble: str = "") -> Response:

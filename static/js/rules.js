@@ -68,3 +68,11 @@ function sortable() {
 
 document.addEventListener("htmx:afterSwap", sortable);
 sortable();
+
+// A part that was put in says what is worked on next. (The browser's own autofocus is blocked in a frame of another site.)
+document.addEventListener("htmx:afterSettle", () => {
+  for (const item of document.querySelectorAll("li[data-focus]")) {
+    item.querySelector(item.dataset.focus)?.focus();
+    delete item.dataset.focus;
+  }
+});

@@ -1,0 +1,239 @@
+"""The rules page in headless Chromium, by mouse and keyboard: a rule is built, moved and saved; a faulty draft says where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, FrameLocator, Page, expect
+
+from bx24app import settings
+from bx24app.domain.settings import Employee, Hours, Line, Pbx, Responsible, Rule, Settings
+from bx24app.models import Portal, db
+from scripts import needs
+from tests.browser.walking import Watch, no_wider_than_the_window
+from tests.conftest import config_for
+from tests.servers import CHROMIUM_MISSING
+from tests.world import World, until, world
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
+
+MOSCOW = Line(
+    number="74951234567",
+    name="Moscow",
+    responsible=Responsible(users=(12, 8)),
+    working_hours=(Hours(days=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), from_="09:00", to="09:01"),),
+)
+PBX = Pbx(
+    key="moscow",
+    name="Moscow office",
+    lines=(MOSCOW, Line(number="74957654321", name="Service")),
+    employees=(Employee(extension="101", user_id=12), Employee(extension="102", user_id=8)),
+)
+FIRST = Rule.model_validate(
+    {"name": "Krasnodar", "when": {"number": "+7861"}, "do": [{"comment": {"text": "From afar"}}]}
+)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[World]:
+    """An installed portal with its pages, working app, one PBX whose Moscow line is closed but for a minute a day."""
+    with world(tmp_path_factory.mktemp("rules"), valkey_url, config_for, pages=True, quiet_seconds=2) as made:
+        made.portal.limits.rate = 0
+        made.portal.lang = "en"
+        made.work()
+        made.install()
+        until(lambda: _read(made), "the portal's dictionaries were never read")
+        yield made
+        assert not made.portal.violations, made.portal.violations
+
+
+def _read(made: World) -> bool:
+    from bx24app import dictionaries
+
+    with made.app.app_context():
+        found = dictionaries.of(made.portal_row()["id"]).known
+        db.session.rollback()
+        return found
+
+
+def rules_of(made: World) -> list[dict[str, Any]]:
+    with made.app.app_context():
+        portal = db.session.get_one(Portal, made.portal_row()["id"])
+        found = [rule.model_dump(mode="json") for rule in settings.current(portal).rules]
+        db.session.rollback()
+        return found
+
+
+@pytest.fixture
+def page(office: World, browser: Browser) -> Iterator[Page]:
+    """The rules page, with one rule saved; nothing may fail on the way."""
+    office.connect(Settings(pbxs=(PBX,), rules=(FIRST,)), {"moscow": ("key", "salt")})
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    watch = Watch(page, office.url)
+    page.goto(f"{office.portal.url}/")
+    page.get_by_role("link", name="Open", exact=True).click()
+    app = frame_of(page)
+    app.get_by_test_id("tab-rules").click()
+    expect(app.get_by_test_id("rules-list")).to_be_visible()
+    yield page
+    assert not watch.errors, watch.errors
+    assert all(request.headers.get("x-frame-session") for request in watch.saves)
+    context.close()
+
+
+def frame_of(page: Page) -> FrameLocator:
+    return page.frame_locator("#app iframe")
+
+
+def names(app: FrameLocator) -> list[str]:
+    return app.get_by_test_id("rule-name").all_inner_texts()
+
+
+def test_a_rule_is_built_moved_and_saved(office: World, page: Page) -> None:
+    app = frame_of(page)
+    build(page, app)
+    expect(app.locator("#r1-words")).to_have_text(
+        "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the pipeline "
+        "“Пропущенные” at the stage “Новая”, responsible: whoever answers for the line; set a to-do “Call back "
+        "{{ client.number }}” due in 45 min of working time, responsible: whoever answers for the line, and the next one if "
+        "their working day is closed."
+    )
+    no_wider_than_the_window(page)
+    app.get_by_test_id("close").click()
+    expect(app.get_by_test_id("rule-r1").get_by_test_id("edit")).to_be_focused()
+    assert names(app) == ["Krasnodar", "Missed in Moscow"]
+
+    handle = app.get_by_test_id("rule-r1").locator("[data-handle]")
+    handle.focus()
+    handle.press("ArrowUp")
+    assert names(app) == ["Missed in Moscow", "Krasnodar"]
+    expect(app.locator("#rules-told")).to_have_text("Missed in Moscow is now number 1 of 2")
+    drag(page, app, "r1", "r0")
+    assert names(app) == ["Krasnodar", "Missed in Moscow"]
+    app.get_by_test_id("rule-r1").get_by_test_id("up").click()
+    assert names(app) == ["Missed in Moscow", "Krasnodar"]
+
+    app.get_by_test_id("save").click()
+    expect(app.get_by_test_id("saved")).to_be_visible()
+    assert rules_of(office) == [BUILT, FIRST.model_dump(mode="json")]
+
+
+BUILT = {
+    "name": "Missed in Moscow",
+    "when": {"direction": "in", "outcome": "missed", "hours": "off", "line": "74951234567"},
+    "do": [
+        {"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:NEW", "responsible": "line"}},
+        {
+            "todo": {
+                "deadline_minutes": 45,
+                "working": True,
+                "title": "Call back {{ client.number }}",
+                "responsible": "line",
+                "if_absent": "next",
+            }
+        },
+    ],
+}
+
+
+def build(page: Page, app: FrameLocator) -> None:
+    """A new rule: its name and conditions by keyboard alone, its actions by mouse."""
+    add = app.get_by_test_id("add-rule")
+    add.focus()
+    add.press("Enter")
+    expect(app.get_by_test_id("r1-name")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Missed in Moscow")
+    for pill in ("direction-in", "outcome-missed", "hours-off", "line-74951234567"):
+        app.get_by_test_id(f"r1-{pill}").focus()
+        page.keyboard.press("Space")
+        expect(app.get_by_test_id(f"r1-{pill}")).to_be_checked()
+    app.get_by_test_id("r1-add-create").click()
+    expect(app.get_by_test_id("r1-a0-target")).to_be_focused()
+    app.get_by_test_id("r1-a0-target").select_option(label="Deal: Пропущенные")
+    expect(app.get_by_test_id("r1-a0-stage_id")).to_contain_text("Подготовка документов")
+    app.get_by_test_id("r1-a0-stage_id").select_option(label="Новая")
+    app.get_by_test_id("r1-a0-responsible").select_option(label="responsible for the line")
+    app.get_by_test_id("r1-add-todo").click()
+    app.get_by_test_id("r1-a1-deadline_minutes").fill("45")
+    app.get_by_test_id("r1-a1-working").check()
+    app.get_by_test_id("r1-a1-responsible").select_option("line")
+    app.get_by_test_id("r1-a1-title").fill("Call back {{ client.number }}")
+    app.get_by_test_id("r1-a1-if_absent").check()
+
+
+def drag(page: Page, app: FrameLocator, what: str, where: str) -> None:
+    """By the handle, with the mouse."""
+    start = app.get_by_test_id(f"rule-{what}").locator("[data-handle]").bounding_box()
+    end = app.get_by_test_id(f"rule-{where}").bounding_box()
+    assert start is not None
+    assert end is not None
+    page.mouse.move(start["x"] + 8, start["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(start["x"] + 8, start["y"] + 30, steps=4)
+    page.mouse.move(start["x"] + 8, end["y"] + end["height"] - 4, steps=12)
+    page.mouse.up()
+
+
+def test_a_faulty_draft_says_where(office: World, page: Page) -> None:
+    """The stage and the employee were there when the rule was written."""
+    app = frame_of(page)
+    build(page, app)
+    app.get_by_test_id("r1-name").fill("Krasnodar")
+    app.get_by_test_id("r1-a1-title").fill("{{ somebody.name }}")
+    app.get_by_test_id("r1-a1-responsible").select_option("user")
+    app.get_by_test_id("r1-a1-responsible-user-pick").click()
+    page.locator("dialog label").filter(has_text="Вера Линь").click()
+    page.locator("dialog button").filter(has_text="Choose").click()
+    expect(app.get_by_test_id("r1-a1-responsible-user-users")).to_contain_text("Вера Линь")
+    statuses, vera = list(office.portal.statuses), office.portal.users[15]
+    try:
+        vera.active = False
+        office.portal.statuses = [one for one in statuses if one.status_id != "C9:NEW"]
+        with office.app.app_context():
+            from bx24app import portals
+
+            portals.look_by_id(office.portal_row()["id"])
+        app.get_by_test_id("save").click()
+        expect(app.get_by_test_id("wrong")).to_be_visible()
+    finally:
+        office.portal.statuses, vera.active = statuses, True
+    for field, words in (
+        ("r1-name", "Another rule has this name. (rules[1].name)"),
+        ("r1-a0-stage_id", "This pipeline has no such stage. Choose another one. (rules[1].do[0].create.stage_id)"),
+        ("r1-a1-responsible", "There is no such active employee in your Bitrix24. (rules[1].do[1].todo.responsible)"),
+        (
+            "r1-a1-title",
+            "somebody is not known here. Known are: call, client, line, pbx, user. (rules[1].do[1].todo.title)",
+        ),
+    ):
+        expect(app.get_by_test_id(f"wrong-{field}")).to_have_text(words)
+    assert app.locator("[data-testid^=wrong-]").count() == 4
+    assert rules_of(office) == [FIRST.model_dump(mode="json")]
+
+
+def test_the_matrix_by_keyboard(office: World, page: Page) -> None:
+    app = frame_of(page)
+    app.get_by_test_id("preset-log").press("Enter")
+    expect(app.get_by_test_id("rule-name")).to_have_count(5)
+    make = app.get_by_test_id("m-new-off-make")
+    make.focus()
+    make.select_option("deal")
+    expect(app.get_by_test_id("m-new-off-deadline_minutes")).to_be_visible()
+    expect(app.get_by_test_id("m-new-off-make")).to_be_focused()
+    app.get_by_test_id("m-new-off-deadline_minutes").fill("20")
+    app.get_by_test_id("m-new-off-deadline_minutes").press("Tab")
+    expect(app.locator(".words").filter(has_text="due in 20 min")).to_be_visible()
+    app.get_by_test_id("save").click()
+    expect(app.get_by_test_id("saved")).to_be_visible()
+    made = {rule["name"]: rule["do"] for rule in rules_of(office)}
+    assert made["Missed: new client, off hours"] == [{"create": {"entity": "deal"}}, {"todo": {"deadline_minutes": 20}}]
+    assert made["Missed: known client, off hours"] == [{"nothing": {}}]
+    app.get_by_test_id("rule-r0").get_by_test_id("remove").click()
+    expect(app.get_by_test_id("rule-name")).to_have_count(4)
+    app.get_by_test_id("discard").click()
+    expect(app.get_by_test_id("rule-name")).to_have_count(5)
