@@ -97,12 +97,24 @@ MUTANTS = [
     Mutant(
         "steps of a leg are taken as they came",
         "legs.py",
-        "        steps.sort(key=lambda step: (step.seq, step.at, isinstance(step, LegEnded)))\n",
+        "        steps = _ordered(steps)\n",
+        "",
+    ),
+    Mutant(
+        "what the statistics tell stands before what was heard",
+        "legs.py",
+        "        ordered.insert(next(later, len(ordered)), step)\n",
+        "        ordered.insert(0, step)\n",
+    ),
+    Mutant(
+        "a caller from a sip: address is one of ours",
+        "legs.py",
+        "    employee = _but_the_guest(legs, direction, employee)\n",
         "",
     ),
     Mutant("every recording replaces the one before", "tapes.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
     Mutant("the first recording is the call's own", "tapes.py", "return named[-1] if named", "return kept[0] if named"),
-    Mutant("a recording too short is waited for", "legs.py", "return not self.added and (", "return False and ("),
+    Mutant("a recording too short is waited for", "recorded.py", "return not self.added and (", "return False and ("),
     Mutant(
         "an internal call goes to the CRM",
         "view.py",

@@ -17,7 +17,6 @@ from bx24app.domain.events import (
     Direction,
     Ended,
     Event,
-    Held,
     LegEnded,
     LegEvent,
     Party,
@@ -25,6 +24,7 @@ from bx24app.domain.events import (
     Ringing,
     Transferred,
 )
+from bx24app.domain.recorded import RecordingFacts, gather
 
 _COUNTED = 1000
 """Counters above this are not Mango's own, which counts the notifications of a leg from 1."""
@@ -74,39 +74,13 @@ class Leg:
     @property
     def has_gap(self) -> bool:
         """Is a notification of this leg still on its way, by the PBX's own count? (The short dialect does not count.)"""
-        seqs = {step.seq for step in self.steps}
-        return max(seqs) < _COUNTED and len(seqs) < max(seqs)
+        seqs = {step.seq for step in self.steps if step.seq > 0}
+        return bool(seqs) and max(seqs) < _COUNTED and len(seqs) < max(seqs)
 
     @property
     def is_callback_start(self) -> bool:
         """The first leg of a callback: the employee is rung, labelled as if the client were calling."""
         return bool(self.first.command_id or self.first.callback_initiator) and self.first.taken_from is None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFacts:
-    """Everything known of one recording."""
-
-    id: str
-    extension: str | None
-    leg: str | None
-    started: int | None
-    completed: int | None
-    code: int | None
-    in_cloud: bool
-    added: bool
-    url: str | None
-    first_at: int
-
-    @property
-    def hopeless(self) -> bool:
-        """It will never be fetchable: not kept (too short, limits), or sent by mail only."""
-        return not self.added and ((self.code is not None and self.code != 1000) or not self.in_cloud)
-
-    @property
-    def fetchable(self) -> bool:
-        """The PBX said that the file is, or should soon be, there."""
-        return self.added or (self.code == 1000 and self.in_cloud)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +134,12 @@ class Entry:
     @property
     def reason(self) -> int:
         """The PBX's code of the end; 0: not known."""
-        if self.ended is not None and self.ended.reason:
-            return self.ended.reason
-        ended = [leg.last for leg in self.legs if isinstance(leg.last, LegEnded)]
-        return max(ended, key=lambda step: step.at).reason if ended else 0
+        told = self.ended.reason if self.ended is not None else 0
+        if told and self.ended is not None and self.ended.source == "summary":
+            return told
+        # Statistics say it of their last leg only, and menus are no legs there: the legs together know better.
+        ended = [leg.last for leg in reversed(self.legs) if isinstance(leg.last, LegEnded)]
+        return max(ended, key=lambda step: step.at).reason if ended else told
 
     @property
     def callback(self) -> bool:
@@ -189,7 +165,7 @@ def assemble(events: Iterable[Event], employee: Employee) -> Entry | None:
         legs=legs,
         ended=ended,
         transfers=tuple(sorted((e for e in unique if isinstance(e, Transferred)), key=lambda e: e.at)),
-        recordings=_recordings(recorded),
+        recordings=gather(recorded),
         results={event.command_id: event.code for event in unique if isinstance(event, CommandResult)},
         talks=talks,
         rings=rings,
@@ -206,13 +182,22 @@ def _legs(events: Iterable[LegEvent]) -> tuple[Leg, ...]:
         grouped.setdefault(event.leg, []).append(event)
     legs = []
     for name, steps in grouped.items():
-        steps.sort(key=lambda step: (step.seq, step.at, isinstance(step, LegEnded)))
+        steps = _ordered(steps)
         over = any(isinstance(step, LegEnded) for step in steps)
         if over:  # terminal: whatever carries a higher counter by mistake cannot reopen the leg
             cut = max(index for index, step in enumerate(steps) if isinstance(step, LegEnded))
             steps = steps[: cut + 1]
         legs.append(Leg(name, steps[0].place, tuple(steps), over))
     return tuple(sorted(legs, key=lambda leg: (leg.first.at, leg.first.taken_from is not None, leg.id)))
+
+
+def _ordered(steps: list[LegEvent]) -> list[LegEvent]:
+    """By the PBX's counter; what carries none (0 or less, from statistics) is placed among the counted by its time."""
+    ordered = sorted((s for s in steps if s.seq > 0), key=lambda step: (step.seq, step.at, isinstance(step, LegEnded)))
+    for step in sorted((s for s in steps if s.seq <= 0), key=lambda s: (s.at, not isinstance(s, Ringing))):
+        later = (i for i, s in enumerate(ordered) if (s.at, isinstance(s, LegEnded)) > (step.at, False))
+        ordered.insert(next(later, len(ordered)), step)
+    return ordered
 
 
 def _direction(legs: tuple[Leg, ...], employee: Employee) -> Direction:
@@ -320,31 +305,3 @@ def _line(legs: tuple[Leg, ...], ended: Ended | None) -> str | None:
     if ended is not None and ended.line:
         return ended.line
     return next((step.line for leg in legs for step in leg.steps if step.line), None)
-
-
-def _recordings(events: list[Recorded]) -> tuple[RecordingFacts, ...]:
-    grouped: dict[str, list[Recorded]] = {}
-    for event in events:
-        grouped.setdefault(event.recording_id, []).append(event)
-    found = []
-    for name, steps in grouped.items():
-        steps.sort(key=lambda step: (step.state == "added", step.seq, step.at))
-        done = next((step for step in steps if step.state == "completed"), None)
-        found.append(
-            RecordingFacts(
-                id=name,
-                extension=next((step.extension for step in reversed(steps) if step.extension), None),
-                leg=next((step.leg for step in reversed(steps) if step.leg), None),
-                started=next((step.at for step in steps if step.state == "started"), None),
-                completed=done.at if done else None,
-                code=done.code if done else None,
-                in_cloud=done.in_cloud if done else True,
-                added=any(step.state == "added" for step in steps),
-                url=next((step.url for step in reversed(steps) if step.url), None),
-                first_at=min(step.at for step in steps),
-            )
-        )
-    return tuple(sorted(found, key=lambda facts: (facts.started or facts.first_at, facts.id)))
-
-
-__all__ = ["Entry", "Held", "Leg", "RecordingFacts", "Ring", "Talk", "assemble"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bx24app.domain.commands import Finish, Record, Register
 from bx24app.domain.events import Party
-from bx24app.domain.legs import RecordingFacts
+from bx24app.domain.recorded import RecordingFacts
 from bx24app.domain.records import client_record
 from bx24app.domain.view import End, View
 
@@ -104,11 +104,11 @@ def _seconds(view: View, fact: RecordingFacts) -> int:
     """The recording's own seconds: Started to Completed, else its leg's talk, else the call's."""
     if fact.started is not None and fact.completed is not None:
         return max(0, fact.completed - fact.started)
-    for talk in view.entry.talks:
-        if talk.end is not None and (
-            talk.leg == fact.leg or (fact.extension and talk.employee.extension == fact.extension)
-        ):
-            return max(0, talk.end - talk.start)
+    over = [talk for talk in view.entry.talks if talk.end is not None]
+    own = [talk for talk in over if talk.leg == fact.leg]
+    own = own or [talk for talk in over if fact.extension and talk.employee.extension == fact.extension]
+    if own:
+        return max(0, (own[0].end or 0) - own[0].start)
     return view.entry.talk_seconds
 
 

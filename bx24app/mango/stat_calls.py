@@ -21,7 +21,7 @@ from bx24app.mango.notice import Malformed, shaped
 from bx24app.mango.stat_shapes import StatEntry, StatLeg
 from bx24app.mango.vpbx import LegFields
 
-RING, ANSWER, END = 0, 1, 1_000_000
+RING, ANSWER, END = 0, -1, 1_000_000
 """Counters of the steps; see `bx24app.mango.statistics`."""
 
 _DIRECTIONS: Final[dict[int, Direction]] = {1: "in", 2: "out", 3: "internal"}
@@ -188,7 +188,7 @@ def _talkers(direction: Direction, legs: list[StatLeg]) -> list[StatLeg]:
     talked = [
         leg
         for leg in legs
-        if leg.call_answer_time and not leg.is_group and _with_client(leg, legs)
+        if leg.call_answer_time and not leg.is_group and (direction == "internal" or _with_client(leg, legs))
         if not (halves and leg.is_user and not leg.handed)
     ]
     return sorted(talked, key=lambda leg: leg.call_answer_time or 0)

@@ -1,7 +1,7 @@
 """Mango's statistics as the same domain events: what notifications would have told, for calls of which they were lost. Pure.
 
-Steps of a leg carry counters that lie around those of notifications, so both may be folded together: the ring before the first,
-the answer right after it, the end behind all. A leg's id is the `call_id` of its notifications (`external_call_id`).
+Both may be folded together: the ring and the answer of a leg carry no counter (0 and less), so that the fold places them among
+the notifications by their time; the end lies behind all. A leg's id is the `call_id` of its notifications (`external_call_id`).
 """
 
 from __future__ import annotations

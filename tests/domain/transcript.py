@@ -82,11 +82,15 @@ class Play:
 
     def hear(self, event: Event, at: float) -> None:
         """One notification arrives at `at` (our clock)."""
+        self.hear_all([event], at)
+
+    def hear_all(self, events: list[Event], at: float) -> None:
+        """One that means several things (an entry of the statistics)."""
         self.now = self.heard = max(self.now, at)
-        self.events.append(event)
-        if isinstance(event, Ended) and self.heard_end is None:
+        self.events += events
+        if any(isinstance(event, Ended) for event in events) and self.heard_end is None:
             self.heard_end = self.now
-        self.lines.append(f"event {tell(event)}")
+        self.lines += [f"event {tell(event)}" for event in events]
         self.drain()
 
     def tick(self) -> bool:

@@ -46,8 +46,6 @@ class Notice:
         return content
 
     def events(self) -> list[Any]:
-        if self == QUIET:
-            return []
         if self.name == statistics.CALLS:
             return statistics.parse(self.name, self.raw)
         parse = short.parse if self.dialect == "events" else vpbx.parse
@@ -115,8 +113,11 @@ class Scenario:
         for second, notice in enumerate(self.notices if notices is None else notices):
             if notice == QUIET:
                 rest(play)
-            for event in notice.events():
-                play.hear(event, float(second) / 100)
+            elif notice.name == statistics.CALLS:
+                play.hear_all(notice.events(), float(second) / 100)
+            else:
+                for event in notice.events():
+                    play.hear(event, float(second) / 100)
         rest(play)
         return play
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ from bx24app.domain.commands import (
     SetActivityUser,
     ShowCard,
 )
+from bx24app.domain.legs import assemble
 from tests.domain.transcript import Play, tell
-from tests.mango.scenarios import Notice, Scenario, all_scenarios
+from tests.mango.scenarios import QUIET, Notice, Scenario, all_scenarios
 
 SCENARIOS = all_scenarios()
 each = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.folder.name)
@@ -79,6 +81,153 @@ def test_weather_changes_nothing(scenario: Scenario) -> None:
         play = scenario.play(notices)
         assert final(play) == fair, name
         obey(play, name)
+
+
+def lost_one_by_one(scenario: Scenario) -> Iterator[tuple[Notice, list[Notice]]]:
+    for index, notice in enumerate(scenario.notices):
+        yield notice, scenario.notices[:index] + scenario.notices[index + 1 :]
+
+
+SIGNED = [scenario for scenario in SCENARIOS if scenario.notices[0].dialect == "vpbx"]
+"""The short dialect's calls have ids of their own, and no statistics know them."""
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """What of the final state the statistics can not bring back after one kind of loss, and why."""
+
+    name: str
+    applies: Callable[[Notice], bool]
+    field: str
+    because: str
+
+
+def is_recording(notice: Notice, *states: str) -> bool:
+    return notice.name == "events/recording" and notice.content["recording_state"] in states
+
+
+def is_not_kept(notice: Notice) -> bool:
+    content = notice.content
+    return is_recording(notice, "Completed") and (
+        content.get("completion_code") != 1000 or content.get("recipient") == "Mail"
+    )
+
+
+EXCUSES = [
+    Excuse(
+        "length",
+        lambda lost: is_recording(lost, "Started", "Completed"),
+        "seconds of {recording_id}",
+        "only its own Started and Completed tell a recording's length; else it is its leg's talk (contract, section 7)",
+    ),
+    Excuse(
+        "not kept",
+        is_not_kept,
+        "wish for {recording_id}",
+        "only its Completed says that a recording was not kept; it stays awaited, and is never fetchable",
+    ),
+]
+"""The whole list: nothing else may differ when the statistics come in time. IVR legs, the line of an outgoing call, ids of
+commands and kinds of transfer are missing in the statistics too, yet nothing in the final state hangs on one notification of them."""
+
+
+def excused(lost: Notice) -> set[str]:
+    return {excuse.field.format(**lost.content) for excuse in EXCUSES if excuse.applies(lost)}
+
+
+def outcome(play: Play, without: set[str]) -> dict[str, Any]:
+    """`final`, but a further recording's number is left out: it counts in the order in which they became known."""
+    found = final(play)
+    assert play.decision is not None
+    of_part = {t.part: t.recording_id for t in play.decision.tapes}
+    finishes = [e.command for e in play.ledger if isinstance(e.command, Finish) and e.command.part > 1]
+    found["finish"] = [own_finish(play)]
+    found["further"] = sorted(
+        (of_part[c.part], c.user_id, 0 if f"seconds of {of_part[c.part]}" in without else c.seconds, c.status)
+        for c in finishes
+    )
+    found["recordings"] = sorted(
+        (
+            t.recording_id,
+            min(t.part or 0, 2),
+            t.user_id,
+            0 if f"seconds of {t.recording_id}" in without else t.seconds,
+            None if f"wish for {t.recording_id}" in without else t.wanted,
+        )
+        for t in play.decision.tapes
+    )
+    return found
+
+
+def of_its_leg(fair: Play, play: Play, lost: Notice) -> bool:
+    """Is the recording whose Started or Completed was lost as long as its leg's talk, or the call's where its leg had none?"""
+    assert play.decision is not None
+    assert fair.decision is not None
+    if not fair.decision.tapes:
+        return not play.decision.tapes  # a call of which the portal hears nothing
+    [tape] = [tape for tape in play.decision.tapes if tape.recording_id == lost.content["recording_id"]]
+    [own] = [one.seconds for one in fair.decision.tapes if one.recording_id == tape.recording_id]
+    entry = assemble(fair.events, fair.policy.employee)
+    assert entry is not None
+    talks = [talk.end - talk.start for talk in entry.talks if talk.leg == lost.content["call_id"] and talk.end]
+    return tape.seconds in {own, *(talks or [entry.talk_seconds])}
+
+
+def own_finish(play: Play) -> str:
+    return next((tell(e.command) for e in play.ledger if isinstance(e.command, Finish) and e.command.part == 1), "")
+
+
+def holder_of_the_activity(play: Play) -> int | None:
+    holder = None
+    for entry in play.ledger:
+        match entry.command:
+            case Finish(part=1, user_id=user) | SetActivityUser(user_id=user):
+                holder = user
+    return holder
+
+
+@pytest.mark.parametrize("scenario", SIGNED, ids=lambda scenario: scenario.folder.name)
+def test_a_lost_notification_is_told_by_the_statistics(scenario: Scenario) -> None:
+    """Before finish had to leave: then the final state is the same in everything but the excuses above."""
+    fair, told = scenario.play(), scenario.statistics()
+    assert outcome(scenario.play([*scenario.notices, told]), set()) == outcome(fair, set())
+    for lost, kept in lost_one_by_one(scenario):
+        play = scenario.play([*kept, told])
+        assert outcome(play, excused(lost)) == outcome(fair, excused(lost)), lost.file
+        assert not is_recording(lost, "Started", "Completed") or of_its_leg(fair, play, lost), lost.file
+        obey(play, lost.file)
+
+
+@pytest.mark.parametrize("scenario", SIGNED, ids=lambda scenario: scenario.folder.name)
+def test_statistics_that_come_after_finish_correct_what_may_be_corrected(scenario: Scenario) -> None:
+    """Minutes later, as they really come. What finish said stands; the journal, the records' holders and the activity's
+    person are as if nothing had been lost, every recording has its place."""
+    fair, told = scenario.play(), scenario.statistics()
+    for lost, kept in [*lost_one_by_one(scenario), (told, scenario.notices)]:
+        before = own_finish(scenario.play(kept)) if kept else ""
+        play = scenario.play([*kept, QUIET, told])
+        without = excused(lost)
+        found, wanted = outcome(play, without), outcome(fair, without)
+        assert found["finish"] == ([before] if before else wanted["finish"]), lost.file
+        for key in ("journal", "records", "todos"):
+            assert found[key] == wanted[key], (lost.file, key)
+        assert holder_of_the_activity(play) == holder_of_the_activity(fair), lost.file
+        assert {tape[0]: tape[1] > 0 for tape in found["recordings"]} == {
+            tape[0]: tape[1] > 0 for tape in wanted["recordings"]
+        }, lost.file
+        obey(play, lost.file)
+
+
+@each
+def test_a_lost_notification_breaks_no_law(scenario: Scenario) -> None:
+    """Where nothing tells what was lost, the call may stay open; what was said of it is right all the same."""
+    for lost, kept in lost_one_by_one(scenario):
+        play = scenario.play(kept)
+        if not kept or play.decision is None:
+            continue
+        for law in LAWS:
+            if play.decision.journal["complete"] or law not in OF_A_FINISHED_CALL:
+                law(play, f"{lost.file} lost")
 
 
 @each
@@ -155,6 +304,68 @@ def only_users_of_the_portal(play: Play, weather: str) -> None:
         assert {user for user in named if user} <= users, (weather, entry.command)
 
 
+def the_card_s_call_is_of_the_right_kind(play: Play, weather: str) -> None:
+    """TYPE by direction, one number from register to finish."""
+    assert play.decision is not None
+    kind = {"in": 2, "out": 1, "callback": 4}.get(str(play.decision.journal["direction"]))
+    first = next((e.command for e in play.ledger if isinstance(e.command, Register)), None)
+    if first is None:
+        return
+    assert first.type == kind, weather
+    numbers = {e.command.number for e in play.ledger if isinstance(e.command, Register | Finish)}
+    assert len(numbers) == 1, (weather, numbers)
+    client = play.decision.journal["client_number"]
+    assert numbers == {client or "00000000000"}, weather
+
+
+def internal_calls_are_silent(play: Play, weather: str) -> None:
+    assert play.decision is not None
+    if play.decision.journal["direction"] == "internal":
+        assert not len(play.ledger), weather
+
+
+def finish_says_how_it_ended(play: Play, weather: str) -> None:
+    """200, always 304 for a missed one, anything but 200 for a failed one; what came after finish can not change it."""
+    assert play.decision is not None
+    for entry in play.ledger:
+        match entry.command:
+            case Finish(status="200", seconds=seconds):
+                assert seconds >= 0, weather
+            case Finish(status=status, seconds=seconds, part=1):
+                assert seconds == 0, weather
+                assert status == "304" or play.decision.journal["direction"] != "in", weather
+
+
+def what_the_call_made_is_the_responsible_s(play: Play, weather: str) -> None:
+    assert play.decision is not None
+    holder = play.decision.journal["responsible_id"]
+    assert set(final(play)["records"].values()) <= {holder}, weather
+    todos = [e.command.responsible for e in play.ledger if isinstance(e.command, AddTodo)]
+    assert len(todos) <= 1, weather
+    assert set(todos) <= {holder}, weather
+
+
+def a_recording_has_one_place(play: Play, weather: str) -> None:
+    """Each is attached at most once, no two to the same portal call, and only to one that is registered."""
+    assert play.decision is not None
+    tapes = play.decision.tapes
+    assert len({tape.recording_id for tape in tapes}) == len(tapes), weather
+    parts = [tape.part for tape in tapes if tape.part is not None]
+    assert len(parts) == len(set(parts)), weather
+    registered = {e.command.part for e in play.ledger if isinstance(e.command, Register)}
+    assert set(parts) <= registered, weather
+    assert registered - {1} <= set(parts), weather
+    finished = any(isinstance(e.command, Finish) for e in play.ledger)
+    assert not finished or all(tape.part for tape in tapes if tape.wanted and tape.fetchable), weather
+
+
+def nothing_is_said_twice(play: Play, weather: str) -> None:
+    keys = [entry.command.key for entry in play.ledger]
+    assert len(keys) == len(set(keys)), weather
+    made = [e.command.entity for e in play.ledger if isinstance(e.command, CreateRecord)]
+    assert len(made) == len(set(made)), weather
+
+
 LAWS: list[Callable[[Play, str], None]] = [
     one_register_opens_the_card,
     one_finish_a_portal_call,
@@ -164,4 +375,11 @@ LAWS: list[Callable[[Play, str], None]] = [
     missed_is_said_once,
     further_recordings_have_no_card,
     only_users_of_the_portal,
+    the_card_s_call_is_of_the_right_kind,
+    internal_calls_are_silent,
+    finish_says_how_it_ended,
+    what_the_call_made_is_the_responsible_s,
+    a_recording_has_one_place,
+    nothing_is_said_twice,
 ]
+OF_A_FINISHED_CALL = [one_finish_a_portal_call, a_shown_card_ends, what_the_call_made_is_the_responsible_s]

@@ -15,9 +15,11 @@ CONTEXT = {0: 3, 1: 1, 2: 2}
 
 def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
     """The entry as JSON, from (name, content) of all notifications."""
-    legs = _legs([content for name, content in notices if name == "events/call"])
     recorded = [content for name, content in notices if name == "events/recording"]
     summary = next((content for name, content in notices if name == "events/summary"), None)
+    legs = _legs([content for name, content in notices if name == "events/call"])
+    if summary:
+        legs = [*legs, *_unseen(summary, legs)]
     said = _whole(summary) if summary else _guessed(legs)
     people = [leg for leg in legs if leg["location"] == "abonent"]
     rows = {leg["call_id"]: _row(leg, recorded) for leg in legs if leg["location"] != "ivr"}
@@ -45,6 +47,26 @@ def _legs(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _unseen(summary: dict[str, Any], legs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the scenario itself lacks and the PBX knows: ends of legs, and the leg of the talk that the summary names."""
+    end, talk, to = int(summary["end_time"]), int(summary["talk_time"]), summary["to"]
+    for leg in legs:
+        if not any(step["call_state"] == "Disconnected" for step in leg["steps"]):
+            last = {"call_state": "Disconnected", "timestamp": end, "disconnect_reason": summary["disconnect_reason"]}
+            leg["steps"].append({**leg["steps"][-1], **last})
+    talker = next((leg for leg in legs if leg["to"].get("extension") == to.get("extension")), None)
+    if not talk or int(summary["call_direction"]) != 1 or "extension" not in to:
+        return []
+    said = {"timestamp": talk, "from": summary["from"], "to": to, "location": "abonent", "call_state": "Connected"}
+    if talker is not None:
+        if talker["steps"][0]["call_state"] == "Disconnected":
+            talker["steps"].insert(0, {**talker["steps"][0], **said})
+        return []
+    over = {"call_state": "Disconnected", "timestamp": end, "disconnect_reason": summary["disconnect_reason"]}
+    call_id = summary["entry_id"] + ":unseen"
+    return [{**said, "entry_id": summary["entry_id"], "call_id": call_id, "steps": [said, {**said, **over}]}]
+
+
 def _queue_of(leg: dict[str, Any], legs: list[dict[str, Any]]) -> dict[str, Any] | None:
     group = leg["to"].get("acd_group")
     queues = [one for one in legs if one["location"] == "queue" and one["to"].get("acd_group") == group]
@@ -69,7 +91,7 @@ def _row(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> dict[str, Any]:
         "external_call_id": leg["call_id"],
         "recording_id": _kept(leg, recorded),
         "ModeGroup": group,
-        "BlindTransfer": "blind" in transfers,
+        "BlindTransfer": "blind" in transfers or sum(s["call_state"] == "Appeared" for s in steps) > 1,
         "ConsultTransfer": "consultative" in transfers,
     }
 
