@@ -6,14 +6,19 @@ from typing import Any
 
 from bx24app.bitrix24.telephony import Request, call_id, iso
 from bx24app.domain.commands import (
+    AddComment,
     AddTodo,
     Bind,
     CloseTodo,
     CreateRecord,
     Notify,
+    ReadDay,
     ReadDeals,
+    ReadOpen,
+    ReadTodo,
     Reassign,
     Ref,
+    RetitleTodo,
     SetActivityUser,
 )
 
@@ -28,9 +33,14 @@ def type_id(entity: str) -> int:
     return _TYPE_IDS.get(entity) or int(entity)
 
 
+def is_process(entity: str) -> bool:
+    """A smart process, by its number."""
+    return entity not in _TYPE_IDS
+
+
 def create(command: CreateRecord) -> Request:
     fields: dict[str, Any] = dict(command.fields)
-    fields.update(assignedById=command.responsible, originatorId=ORIGINATOR, originId=command.origin)
+    fields.update(assignedById=command.responsible, **_origin(command))
     if command.entity == "contact":
         fields.setdefault("name", command.title)
     else:
@@ -42,11 +52,20 @@ def create(command: CreateRecord) -> Request:
         fields["contactIds"] = [command.contact]
     if command.company is not None:
         fields["companyId"] = command.company
+    if command.lead is not None:
+        fields["parentId1" if is_process(command.entity) else "leadId"] = command.lead
     if command.category_id is not None:
         fields["categoryId"] = command.category_id
     if command.stage_id is not None:
         fields["stageId"] = command.stage_id
     return "crm.item.add", {"entityTypeId": type_id(command.entity), "fields": fields}
+
+
+def _origin(command: CreateRecord) -> dict[str, str]:
+    """Smart processes have no originId, but an xmlId."""
+    if is_process(command.entity):
+        return {"xmlId": f"{ORIGINATOR}:{command.origin}"}
+    return {"originatorId": ORIGINATOR, "originId": command.origin}
 
 
 def created(result: dict[str, Any]) -> dict[str, Any]:
@@ -55,16 +74,18 @@ def created(result: dict[str, Any]) -> dict[str, Any]:
 
 def look_for_record(command: CreateRecord) -> Request:
     """After a lost answer: there is no uniqueness on the origin, so look before making a second one."""
+    origin = _origin(command)
     return "crm.item.list", {
         "entityTypeId": type_id(command.entity),
-        "select": ["id", "originatorId", "originId"],
-        "filter": {"=originatorId": ORIGINATOR, "=originId": command.origin},
+        "select": ["id", *origin],
+        "filter": {f"={name}": value for name, value in origin.items()},
     }
 
 
 def found_record(command: CreateRecord, result: dict[str, Any]) -> dict[str, Any] | None:
+    origin = _origin(command)
     for item in result.get("items") or []:
-        if item.get("originId") == command.origin and item.get("originatorId") == ORIGINATOR:
+        if all(item.get(name) == value for name, value in origin.items()):
             return {"id": int(item["id"]), "found": True}
     return None
 
@@ -93,6 +114,65 @@ def todo(command: AddTodo) -> Request:
         "title": command.title,
         "responsibleId": command.responsible,
     }
+
+
+def retitle(command: RetitleTodo) -> Request:
+    return "crm.activity.todo.update", {
+        "id": command.activity_id,
+        "ownerTypeId": type_id(command.record.entity),
+        "ownerId": command.record.id,
+        "deadline": iso(command.deadline_at),
+        "title": command.title,
+    }
+
+
+def comment(command: AddComment) -> Request:
+    entity = command.record.entity
+    kind = f"dynamic_{entity}" if is_process(entity) else entity
+    return "crm.timeline.comment.add", {
+        "fields": {"ENTITY_ID": command.record.id, "ENTITY_TYPE": kind, "COMMENT": command.text}
+    }
+
+
+def open_items(command: ReadOpen) -> Request:
+    """Open: in a stage that is neither won nor lost (semantics P)."""
+    held: dict[str, Any] = {"=stageSemanticId": "P", f"={_owner_field(command)}": command.record.id}
+    if command.category_id is not None:
+        held["=categoryId"] = command.category_id
+    return "crm.item.list", {
+        "entityTypeId": type_id(command.entity),
+        "select": ["id", "categoryId", "assignedById"],
+        "filter": held,
+    }
+
+
+def _owner_field(command: ReadOpen) -> str:
+    if command.record.entity == "lead":
+        return "parentId1" if is_process(command.entity) else "leadId"
+    return "contactId" if command.record.entity == "contact" else "companyId"
+
+
+def opened(result: dict[str, Any]) -> dict[str, Any]:
+    items = result.get("items") or []
+    return {
+        "open": [{"id": int(item["id"]), "responsible": int(item.get("assignedById") or 0)} for item in items]
+    }
+
+
+def day(command: ReadDay) -> Request:
+    return "timeman.status", {"USER_ID": command.user_id}
+
+
+def day_told(result: dict[str, Any]) -> dict[str, Any]:
+    return {"day": str(result["STATUS"])}
+
+
+def look_at_todo(command: ReadTodo) -> Request:
+    return "crm.activity.get", {"id": command.activity_id}
+
+
+def todo_told(result: dict[str, Any]) -> dict[str, Any]:
+    return {"open": result.get("COMPLETED") != "Y"}
 
 
 def close(command: CloseTodo) -> Request:

@@ -8,6 +8,7 @@ from typing import Any
 from bx24app.bitrix24 import crm, telephony
 from bx24app.bitrix24.telephony import Request
 from bx24app.domain.commands import (
+    AddComment,
     AddTodo,
     AnyCommand,
     Bind,
@@ -17,10 +18,14 @@ from bx24app.domain.commands import (
     HideCard,
     Notify,
     ReadClient,
+    ReadDay,
     ReadDeals,
+    ReadOpen,
+    ReadTodo,
     Reassign,
     Ref,
     Register,
+    RetitleTodo,
     SetActivityUser,
     ShowCard,
 )
@@ -36,6 +41,11 @@ _REQUESTS: dict[type, Callable[[Any], Request]] = {
     Reassign: crm.reassign,
     Bind: crm.bind,
     AddTodo: crm.todo,
+    RetitleTodo: crm.retitle,
+    AddComment: crm.comment,
+    ReadOpen: crm.open_items,
+    ReadDay: crm.day,
+    ReadTodo: crm.look_at_todo,
     CloseTodo: crm.close,
     SetActivityUser: crm.set_user,
     Notify: crm.notify,
@@ -47,6 +57,10 @@ _FACTS: dict[type, Callable[[Any], dict[str, Any]]] = {
     ReadDeals: crm.deals,
     CreateRecord: crm.created,
     AddTodo: lambda result: {"id": int(result["id"])},
+    AddComment: lambda result: {"id": int(result)},
+    ReadOpen: crm.opened,
+    ReadDay: crm.day_told,
+    ReadTodo: crm.todo_told,
 }
 _PATHS: dict[tuple[type, str], str] = {
     (Register, "call_id"): "CALL_ID",
@@ -86,10 +100,12 @@ def facts(command: AnyCommand, result: Any) -> dict[str, Any]:
 
 
 def forgiven(command: AnyCommand, description: str) -> bool:
-    """Is this refusal as good as done? Binding what is bound; hiding the card of a call that is over."""
+    """Is this refusal as good as done? Binding what is bound; hiding the card of a call that is over; closing a to-do that is gone."""
     text = description.lower()
     if isinstance(command, Bind):
         return "already" in text or "bound" in text
+    if isinstance(command, CloseTodo | RetitleTodo):  # somebody removed it: nothing is left to do
+        return "not found" in text or "not_found" in text
     return isinstance(command, HideCard | ShowCard) and "not found" in text
 
 

@@ -126,6 +126,7 @@ def searched(result: list[dict[str, Any]]) -> dict[str, Any]:
                 "entity": str(item.get("CRM_ENTITY_TYPE", "")).lower(),
                 "id": int(item["CRM_ENTITY_ID"]),
                 "responsible": int(item["ASSIGNED_BY_ID"]) if item.get("ASSIGNED_BY_ID") else None,
+                "name": str(item.get("NAME") or ""),
                 "day": str((item.get("ASSIGNED_BY") or {}).get("TIMEMAN_STATUS") or ""),
             }
             for item in result

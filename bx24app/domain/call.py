@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bx24app.domain import cards, ends, records, tapes
+from bx24app.domain import cards, ends, making, plans, settling, tapes
+from bx24app.domain.actions import Create
 from bx24app.domain.commands import AnyCommand, Register
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
+from bx24app.domain.plans import Plan
 from bx24app.domain.routing import Policy
 from bx24app.domain.view import Clock, End, Known, View, external_id
 
@@ -28,6 +30,8 @@ class Decision:
     wants_pick: bool
     tapes: tuple[tapes.Tape, ...]
     journal: dict[str, Any]
+    plan: Plan | None = None
+    """None: the call is none of the portal's business."""
 
 
 def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Known) -> Decision:
@@ -36,25 +40,22 @@ def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Kn
     end = ends.end_of(view)
     if view.silent:
         return Decision((), None if end.complete else end.due, False, (), _journal(view, end))
-    if policy.wants_pick(view.line) and known.pick is None and _pick_matters(view, end):
+    plan = plans.plan_of(view, end)
+    # A place is drawn only when the responsible is about to be used: a drawn and unused one would make the turns unfair.
+    if policy.wants_pick(view.line) and known.pick is None and (end.complete or plan.needs_turn):
         return Decision((), end.due, True, (), _journal(view, end))
     before = len(ledger)
-    _register(view, end)
+    _register(view, end, plan)
     cards.follow(view, end)
-    records.make(view, end)
-    ends.finish(view, end)
-    records.settle(view, end)
-    plans = tapes.plan(view, end)
+    if making.make(view, end, plan):
+        ends.finish(view, end)
+    again = settling.settle(view, end, plan)
+    reels = tapes.plan(view, end)
     commands = tuple(item.command for item in list(ledger)[before:])
-    return Decision(commands, None if end.complete else end.due, False, plans, _journal(view, end))
+    return Decision(commands, again if end.complete else end.due, False, reels, _journal(view, end), plan)
 
 
-def _pick_matters(view: View, end: End) -> bool:
-    """Draw a place only when the responsible is about to be used: a drawn and unused place would make the turns unfair."""
-    return end.complete or records.decided(view, end) not in (None, "nothing")
-
-
-def _register(view: View, end: End) -> None:
+def _register(view: View, end: End, plan: Plan) -> None:
     """When the first person rings; a call that reaches nobody, at its end, without a card.
 
     A colleague who rings for a consultation, told before anything else, says neither who the client is nor who called whom.
@@ -79,11 +80,17 @@ def _register(view: View, end: End) -> None:
             started_at=view.entry.started_at,
             line=view.policy.line_number(view.raw_line),
             external_id=view.external_id,
-            create=records.decided(view, end) == "lead" and view.client is not None and view.known.record is None,
+            create=_creates(view, plan),
             show=show,
             record=view.known.record,
         )
     )
+
+
+def _creates(view: View, plan: Plan) -> bool:
+    """May the portal make the lead itself? Only what `calls.*` asks for: a rule's lead has a title, stage and source of its own."""
+    leads = any(isinstance(one.action, Create) and one.action.entity == "lead" for one in plan.actions)
+    return leads and plan.rule is None and view.client is not None and view.known.record is None and view.known.makes
 
 
 def _moment(at: int | None) -> datetime | None:

@@ -87,6 +87,8 @@ class CreateRecord(Command):
     source: str = "CALL"
     contact: int | Ref | None = None
     company: int | None = None
+    lead: int | None = None
+    """The client's lead, where that is all the CRM has of them."""
     category_id: int | None = None
     stage_id: str | None = None
     fields: tuple[tuple[str, Any], ...] = ()
@@ -131,6 +133,25 @@ class AddTodo(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetitleTodo(Command):
+    """crm.activity.todo.update: another miss of the same client, counted in the to-do that an earlier call made; a repeat changes nothing."""
+
+    record: Record
+    activity_id: int
+    title: str
+    deadline_at: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddComment(Command):
+    """crm.timeline.comment.add. Not idempotent: found again by its text before a repeat."""
+
+    record: Record
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloseTodo(Command):
     """crm.activity.update COMPLETED=Y of a to-do that an earlier call made."""
 
@@ -146,9 +167,9 @@ class SetActivityUser(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadClient(Command):
-    """What rules may later read of the client: records, and whose they are. Rides in finish's batch."""
+    """Records of the number, and whose they are. Rides in finish's batch for what rules may read later; or asked before a rule is carried out."""
 
-    record: Record
+    record: Record | None = None
     number: str
 
 
@@ -157,6 +178,29 @@ class ReadDeals(Command):
     """crm.item.list of the client's open deals, for rules that read them later. Rides in finish's batch."""
 
     record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOpen(Command):
+    """crm.item.list: open items of one kind that the client has already, so that a rule makes no second one."""
+
+    entity: str
+    record: Record
+    category_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDay(Command):
+    """timeman.status: is this user's working day open?"""
+
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTodo(Command):
+    """crm.activity.get: is a to-do of ours still open, or has somebody done it by hand?"""
+
+    activity_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +237,15 @@ AnyCommand = (
     | Reassign
     | Bind
     | AddTodo
+    | RetitleTodo
     | CloseTodo
+    | AddComment
     | SetActivityUser
     | ReadClient
     | ReadDeals
+    | ReadOpen
+    | ReadDay
+    | ReadTodo
     | Notify
     | Dial
 )
@@ -211,10 +260,15 @@ KINDS: dict[str, type[AnyCommand]] = {
         Reassign,
         Bind,
         AddTodo,
+        RetitleTodo,
         CloseTodo,
+        AddComment,
         SetActivityUser,
         ReadClient,
         ReadDeals,
+        ReadOpen,
+        ReadDay,
+        ReadTodo,
         Notify,
         Dial,
     )

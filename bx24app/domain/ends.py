@@ -124,10 +124,8 @@ def _caller(view: View) -> int | None:
 
 
 def finish(view: View, end: End) -> None:
-    """Once, when the call is over and what it makes in the CRM has been asked for. Cards of all others are hidden before it."""
+    """Once, when the call is over; the caller has asked for what it makes in the CRM. Cards of all others are hidden before it."""
     if not end.complete or view.ledger.finish() is not None or view.ledger.register() is None:
-        return
-    if not records.settled(view, end):
         return
     others = sorted(view.ledger.shown() - {end.user})
     if others:
@@ -155,6 +153,6 @@ def finish(view: View, end: End) -> None:
         )
     client = records.client_record(view)
     if client is not None and view.client is not None:
-        view.ledger.add(ReadClient(key="read-client", record=client, number=view.client))
+        view.ledger.add(ReadClient(key="read-client", number=view.client, record=client))
         if client.entity in ("contact", "company"):
             view.ledger.add(ReadDeals(key="read-deals", record=client))

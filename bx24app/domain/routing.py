@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from bx24app.domain import phone
@@ -34,7 +34,10 @@ class Policy:
     dismissed: frozenset[int] = frozenset()
     quiet_seconds: int = 120
     todo_minutes: int = 30
-    extra: dict[str, object] = field(default_factory=dict)
+    timeman: bool = False
+    """Was the scope granted that tells whose working day is open?"""
+    person: Callable[[int], str] = str
+    """User id -> name, for templates."""
 
     @property
     def calls(self) -> Calls:
@@ -118,14 +121,15 @@ class Policy:
 
         Returns None where the line has no users. Dismissed ones are passed over.
         """
-        if line is None:
-            return None
-        users = [user for user in line.responsible.users if user not in self.dismissed]
-        if not users:
-            return None
-        if line.responsible.strategy == "first" or pick is None:
-            return users[0]
-        return users[pick % len(users)]
+        return next(iter(self.line_turn(line, pick)), None)
+
+    def line_turn(self, line: Line | None, pick: int | None) -> list[int]:
+        """The line's users, whose turn it is first. Dismissed ones are passed over."""
+        users = [user for user in line.responsible.users if user not in self.dismissed] if line else []
+        if not users or line is None or line.responsible.strategy == "first" or pick is None:
+            return users
+        place = pick % len(users)
+        return users[place:] + users[:place]
 
     def wants_pick(self, line: Line | None) -> bool:
         """Does this line take turns, so that a place in the round robin must be drawn?"""

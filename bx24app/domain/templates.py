@@ -6,6 +6,7 @@ memory: no calls, no arithmetic that grows (`*`, `**`, `%` on texts), and filter
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
@@ -32,6 +33,20 @@ NAMES: dict[str, frozenset[str]] = {
     "user": frozenset({"id", "name"}),
 }  # fmt: skip
 """What a template may speak of: name -> its attributes. `call.count`: of repeated misses, how many."""
+
+
+_LATE = re.compile(r"\bcall\s*\.\s*(outcome|answered_at|ended_at|talk_seconds|reason|count|extension)\b")
+
+
+@lru_cache(maxsize=2048)
+def speaks_of_the_end(source: str) -> bool:
+    """Does this template name something that is not known before the call is over? Rather once too often than too seldom."""
+    return _LATE.search(source) is not None
+
+
+def speaks_of_the_count(source: str) -> bool:
+    """Does this template tell how often the client was missed?"""
+    return re.search(r"\bcall\s*\.\s*count\b", source) is not None
 
 
 def _date(moment: datetime | None, form: str = "%d.%m.%Y") -> str:

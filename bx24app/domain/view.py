@@ -28,6 +28,19 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTodo:
+    """A to-do that an earlier missed call of the same client made."""
+
+    activity_id: int | None
+    """None: it is on its way to the portal."""
+    record: Record
+    title: str
+    """Without the count."""
+    deadline_at: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a call besides its notifications."""
 
@@ -47,6 +60,18 @@ class Known:
     """The entry of another PBX that this one continues."""
     handed_to: int | None = None
     """The user to whom an entry that continues this one took the client."""
+    chosen: str | None = None
+    """The rule that an earlier fold chose for this call; empty: none matched; None: not decided yet."""
+    previous: float | None = None
+    """When the same client's call before this one began (epoch; minus infinity: none); None: nobody asked."""
+    days: dict[int, str] = field(default_factory=dict)
+    """User -> TIMEMAN_STATUS, told less than a minute ago."""
+    todos: tuple[OpenTodo, ...] = ()
+    """To-dos of this client's earlier misses that nobody has done yet, as far as we know."""
+    makes: bool = True
+    """False: told so late that it makes no records (back-fill)."""
+    tells: bool = True
+    """False: told so late that it makes no to-dos and no notices (back-fill)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,13 @@ SAMPLES = [
     commands.Reassign(key="assign", record=Record("deal", Ref("create-deal", "id")), user_id=2),
     commands.Bind(key="bind", record=Record("deal", 5)),
     commands.AddTodo(key="todo", record=Record("contact", 5), responsible=1, title="t", deadline_at=9),
+    commands.RetitleTodo(
+        key="retitle-7", record=Record("deal", 5), activity_id=7, title="t (×2)", deadline_at=9, misses=2
+    ),
+    commands.AddComment(key="comment-0", record=Record("130", Ref("create-130", "id")), text="t"),
+    commands.ReadOpen(key="open-deal-0", entity="deal", record=Record("company", 5), category_id=0),
+    commands.ReadDay(key="day-3", user_id=3),
+    commands.ReadTodo(key="look-todo-7", activity_id=7),
     commands.CloseTodo(key="close", activity_id=4),
     commands.SetActivityUser(key="activity-user-1", user_id=3),
     commands.ReadClient(key="read-client", record=Record("contact", 5), number="+7916"),
