@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, continuing, settings
+from bx24app import clicks, continuing, knowledge, settings
 from bx24app.domain import call as fold
-from bx24app.domain.commands import Record, from_json, to_json
+from bx24app.domain.commands import from_json, to_json
 from bx24app.domain.events import Ended, Event, LegEvent, Recorded
 from bx24app.domain.ledger import Entry as LedgerEntry
 from bx24app.domain.ledger import Ledger
@@ -25,7 +25,7 @@ from bx24app.facts import facts_of, words_for
 from bx24app.logs import log
 from bx24app.mango import short, statistics, vpbx
 from bx24app.mango.notice import Malformed
-from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, utcnow
+from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.runtime import runtime
 from bx24app.tapes import keep_tapes
@@ -219,7 +219,14 @@ def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
         crm_mode=portal.crm_mode,
         dismissed=dismissed,
         quiet_seconds=runtime().config.quiet_seconds,
+        timeman="timeman" in portal.scopes,
+        person=partial(_person, portal.id),
     )
+
+
+def _person(portal_id: int, user_id: int) -> str:
+    row = db.session.get(PortalUser, (portal_id, user_id))
+    return row.name if row is not None and row.name else str(user_id)
 
 
 def ledger_of(rows: Iterable[Delivery]) -> Ledger:
@@ -230,6 +237,23 @@ def ledger_of(rows: Iterable[Delivery]) -> Ledger:
             for row in rows
         ]
     )
+
+
+def _standing(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
+    """Without what never left behind a record that was refused: the fold tries that record again with less, before what follows it."""
+    refused = max((row.id for row in deliveries if row.kind == "CreateRecord" and row.state == "dead"), default=None)
+    done_at = next((row.done_at for row in deliveries if row.id == refused), None)
+    if refused is None or done_at is None:
+        return deliveries
+    behind = [
+        row
+        for row in deliveries
+        if row.id > refused and row.state == "waiting" and not row.attempts and not row.uncertain and row.created_at < done_at
+    ]
+    for row in behind:
+        session.delete(row)
+    session.flush()
+    return [row for row in deliveries if row not in behind]
 
 
 def _fold(
@@ -245,7 +269,7 @@ def _fold(
     events = [event for row in told for event in _told(row)]
     policy = policy_for(portal, call, dismissed)
     entry = assemble(events, policy.employee)
-    ledger = ledger_of(deliveries)
+    ledger = ledger_of(_standing(session, deliveries))
     if entry is None:
         clicks.follow(session, portal, call, told, ledger, policy)
         return
@@ -253,17 +277,7 @@ def _fold(
     before = continuing.stretch(call)
     near = continuing.look(session, portal, call, entry, policy)
     while True:
-        known = fold.Known(
-            entry_id=call.entry_id,
-            pick=call.facts.get("pick"),
-            form_callback=bool(call.facts.get("form_callback")),
-            click_user=call.facts.get("click_user"),
-            record=_asked_for(call),
-            quiet=bool(call.facts.get("quiet")),
-            parts={row.recording_id: row.part for row in recordings if row.part},
-            continues=near.continues,
-            handed_to=near.handed_to,
-        )
+        known = knowledge.known_of(session, portal, call, entry, policy, recordings, near)
         decision = fold.decide(entry, policy, ledger, clock, known)
         if not decision.wants_pick:
             break
@@ -280,18 +294,13 @@ def _fold(
         )
     _write(call, decision, ledger, deliveries)
     call.facts = facts_of(call, entry, policy, ledger)
+    knowledge.keep(session, portal, call, decision, ledger)
     continuing.keep(call, near)
     if continuing.stretch(call) != before:
         wakes.near |= near.calls
     call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
     noticed = _noticed(told)
     wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)
-
-
-def _asked_for(call: Call) -> Record | None:
-    """The CRM record that the portal named with a form callback."""
-    record = call.facts.get("record") if call.facts.get("form_callback") else None
-    return Record(record["entity"], int(record["id"])) if record else None
 
 
 def _clock(call: Call, told: list[Notification]) -> fold.Clock:

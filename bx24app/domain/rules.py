@@ -60,6 +60,27 @@ class Facts:
     """Since the same client's previous call; `NEVER`: none."""
 
 
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """As plain data, for the call's row; what is not known is left out."""
+    held = {name: getattr(facts, name) for name in facts.__slots__}
+    held["rang"] = sorted(facts.rang)
+    held["open_records"] = sorted(facts.open_records) if facts.open_records is not None else None
+    if facts.minutes_since_last == NEVER:
+        held["minutes_since_last"] = "never"
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def facts_from_json(held: dict[str, Any]) -> Facts:
+    """The facts back from the call's row."""
+    values = dict(held)
+    values["rang"] = frozenset(values.get("rang") or ())
+    if values.get("open_records") is not None:
+        values["open_records"] = frozenset(values["open_records"])
+    if values.get("minutes_since_last") == "never":
+        values["minutes_since_last"] = NEVER
+    return Facts(**values)
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedRule:
     """One rule, ready to be tried on many calls."""

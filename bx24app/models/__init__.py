@@ -1,7 +1,7 @@
 """The tables. Two of them are the truth: `Notification` (inbox: what was said to us) and `Delivery` (outbox: what we say, and the answer)."""
 
 from bx24app.models.base import Base, Moment, db, utcnow
-from bx24app.models.calls import Call, Delivery, Notification, Recording
+from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
 from bx24app.models.figures import Figure, FigureMark
 from bx24app.models.portals import (
     Audit,
@@ -35,6 +35,7 @@ __all__ = [
     "Recording",
     "Registration",
     "SettingsVersion",
+    "Todo",
     "db",
     "utcnow",
 ]

@@ -224,3 +224,39 @@ class Recording(Base):
     attached_at: Mapped[datetime | None] = mapped_column(Moment)
     lag_seconds: Mapped[float | None]
     problem: Mapped[str | None]
+
+
+class Todo(Base):
+    """A to-do that a missed call made: further misses of the client fold into it, an answered call closes it."""
+
+    __tablename__ = "todo"
+    __table_args__ = (
+        UniqueConstraint("call_id", "key"),
+        Index(
+            "ix_todo_open",
+            "portal_id",
+            "client_number",
+            postgresql_where=text("state = 'open'"),
+            sqlite_where=text("state = 'open'"),
+        ),
+        Index("ix_todo_activity", "portal_id", "activity_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    portal_id: Mapped[int]
+    client_number: Mapped[str]
+    call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """Of its command."""
+    activity_id: Mapped[int | None]
+    """None: on its way to the portal."""
+    title: Mapped[str]
+    entity: Mapped[str]
+    entity_id: Mapped[int | None]
+    """The record that it hangs on."""
+    misses: Mapped[int] = mapped_column(default=1)
+    missed_at: Mapped[datetime] = mapped_column(Moment)
+    """When the missed call began."""
+    deadline_at: Mapped[datetime] = mapped_column(Moment)
+    state: Mapped[str] = mapped_column(default="open")
+    """open, closed."""

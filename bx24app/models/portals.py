@@ -148,6 +148,9 @@ class PortalUser(Base):
     inner_number: Mapped[str] = mapped_column(default="")
     phones: Mapped[list[str]] = mapped_column(Document, default=list)
     seen_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    day: Mapped[str | None]
+    """TIMEMAN_STATUS, as the portal told it at `day_at`."""
+    day_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class Dictionary(Base):
