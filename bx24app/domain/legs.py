@@ -137,9 +137,10 @@ class Entry:
         told = self.ended.reason if self.ended is not None else 0
         if told and self.ended is not None and self.ended.source == "summary":
             return told
-        # Statistics say it of their last leg only, and menus are no legs there: the legs together know better.
+        # Statistics say it of their last leg only, and menus are no legs there: the legs together know better. Of those that
+        # ended in the same second the group's says what became of the caller, an operator's only what that telephone did.
         ended = [leg.last for leg in reversed(self.legs) if isinstance(leg.last, LegEnded)]
-        return max(ended, key=lambda step: step.at).reason if ended else told
+        return max(ended, key=lambda step: (step.at, step.place == "queue")).reason if ended else told
 
     @property
     def callback(self) -> bool:

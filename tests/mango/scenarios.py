@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,17 @@ class Notice:
         content: dict[str, Any] = json.loads(self.raw)
         return content
 
-    def events(self) -> list[Any]:
-        if self.name == statistics.CALLS:
-            return statistics.parse(self.name, self.raw)
-        parse = short.parse if self.dialect == "events" else vpbx.parse
-        return parse(self.name, self.raw, RECEIVED)
+    def events(self) -> tuple[Any, ...]:
+        return parsed(self)
+
+
+@cache
+def parsed(notice: Notice) -> tuple[Any, ...]:
+    """Once a notice: every weather tells the same ones again."""
+    if notice.name == statistics.CALLS:
+        return tuple(statistics.parse(notice.name, notice.raw))
+    parse = short.parse if notice.dialect == "events" else vpbx.parse
+    return tuple(parse(notice.name, notice.raw, RECEIVED))
 
 
 QUIET = Notice("", "quiet", "")
@@ -114,7 +120,7 @@ class Scenario:
             if notice == QUIET:
                 rest(play)
             elif notice.name == statistics.CALLS:
-                play.hear_all(notice.events(), float(second) / 100)
+                play.hear_all(list(notice.events()), float(second) / 100)
             else:
                 for event in notice.events():
                     play.hear(event, float(second) / 100)
