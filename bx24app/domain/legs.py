@@ -139,7 +139,7 @@ class Entry:
             return told
         # Statistics say it of their last leg only, and menus are no legs there: the legs together know better. Of those that
         # ended in the same second the group's says what became of the caller, an operator's only what that telephone did.
-        ended = [leg.last for leg in reversed(self.legs) if isinstance(leg.last, LegEnded)]
+        ended = [leg.last for leg in reversed(self.legs) if isinstance(leg.last, LegEnded) and leg.last.reason]
         return max(ended, key=lambda step: (step.at, step.place == "queue")).reason if ended else told
 
     @property
