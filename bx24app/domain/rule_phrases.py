@@ -20,6 +20,8 @@ class Phrases:
     create_parts: dict[str, str]
     todo: str
     todo_titled: str
+    within: str
+    until: str
     minutes: str
     working_minutes: str
     responsible: str
@@ -78,8 +80,10 @@ ENGLISH = Phrases(
         "fields": ", with the fields {}",
         "duplicate": ", even if the client has an open one",
     },
-    todo="set a to-do due in {}",
-    todo_titled="set a to-do {} due in {}",
+    todo="set a to-do due {}",
+    todo_titled="set a to-do {} due {}",
+    within="in {}",
+    until="by {}",
     minutes="{} min",
     working_minutes="{} min of working time",
     responsible=", responsible: {}",
@@ -137,8 +141,10 @@ RUSSIAN = Phrases(
         "fields": ", заполнить поля {}",
         "duplicate": ", даже если у клиента уже есть открытый",
     },
-    todo="поставить дело на {}",
-    todo_titled="поставить дело {} на {}",
+    todo="поставить дело {}",
+    todo_titled="поставить дело {} {}",
+    within="на {}",
+    until="до {}",
     minutes="{} мин",
     working_minutes="{} мин рабочего времени",
     responsible=", ответственный — {}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from bx24app.domain.actions import Action, Comment, Create, Tell, Todo
 from bx24app.domain.dictionaries import Choice, Dictionaries
 from bx24app.domain.rule_phrases import ENGLISH, LANGUAGES, Phrases
 
@@ -47,6 +48,44 @@ def act(action: dict[str, Any], names: Names, language: str) -> str:
         held = parts if isinstance(parts, dict) else {}
         return _ACTS[name](held, words, names) if name in _ACTS else name
     return words.no_action
+
+
+class Filled(Protocol):
+    """An action of one call with its values filled in (`domain.case.Planned`)."""
+
+    @property
+    def action(self) -> Action: ...
+    @property
+    def user(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def fields(self) -> tuple[tuple[str, Any], ...]: ...
+    @property
+    def deadline_at(self) -> int | None: ...
+
+
+def filled(one: Filled, names: Names, language: str, when: Callable[[int], str]) -> str:
+    """An action of one call in words; `when` tells a moment (epoch seconds)."""
+    words = LANGUAGES.get(language, ENGLISH)
+    text = {"title": one.text} if one.text else {}
+    parts: dict[str, Any] = {}
+    match one.action:
+        case Create() as create:
+            held = {
+                key: getattr(create, key) for key in ("entity", "category_id", "stage_id", "source_id", "duplicate")
+            }
+            parts = {"create": held | text | {"fields": dict(one.fields), "responsible": one.user}}
+        case Todo():
+            due = words.until.format(when(one.deadline_at)) if one.deadline_at is not None else ""
+            return _titled(words, text.get("title"), due) + words.responsible.format(names.user(one.user))
+        case Comment():
+            parts = {"comment": {"text": one.text}}
+        case Tell():
+            parts = {"notify": {"user": one.user, "text": one.text}}
+        case _:
+            parts = {"nothing": {}}
+    return act(parts, names, language)
 
 
 def _clause(key: str, value: Any, words: Phrases, names: Names) -> str:
@@ -95,9 +134,11 @@ def _todo(parts: dict[str, Any], words: Phrases, names: Names) -> str:
     within = (words.working_minutes if parts.get("working") is True else words.minutes).format(
         parts.get("deadline_minutes", 30)
     )
-    title = parts.get("title")
-    text = words.todo_titled.format(words.quote.format(_short(title)), within) if title else words.todo.format(within)
-    return text + _responsible(parts, words, names)
+    return _titled(words, parts.get("title"), words.within.format(within)) + _responsible(parts, words, names)
+
+
+def _titled(words: Phrases, title: Any, due: str) -> str:
+    return words.todo_titled.format(words.quote.format(_short(title)), due) if title else words.todo.format(due)
 
 
 def _responsible(parts: dict[str, Any], words: Phrases, names: Names) -> str:
