@@ -27,3 +27,13 @@ def calls_of_a_day(pbx_id: int) -> int:
     since = utcnow() - timedelta(days=1)
     where = (Call.portal_id == g.portal.id, Call.pbx_id == pbx_id, Call.started_at >= since)
     return db.session.scalar(select(func.count()).where(*where)) or 0
+
+
+WEEK = timedelta(days=7)
+
+
+def calls_by_rule() -> dict[str, tuple[int, int]]:
+    """Rule -> (calls that it decided in the last seven days, those of them with a problem)."""
+    where = (Call.portal_id == g.portal.id, Call.started_at >= utcnow() - WEEK, Call.rule.is_not(None))
+    query = select(Call.rule, func.count(), func.count(Call.problem)).where(*where).group_by(Call.rule)
+    return {str(rule): (count, troubled) for rule, count, troubled in db.session.execute(query)}

@@ -13,7 +13,7 @@ from bx24app.domain import matrix, phone, rule_words
 from bx24app.domain.dictionaries import Choice, Dictionaries
 from bx24app.domain.rule_words import Names
 from bx24app.domain.settings import Settings
-from bx24app.web import matrix_form, pages, people, rule_form
+from bx24app.web import counting, matrix_form, pages, people, rule_form
 from bx24app.web.language import language
 from bx24app.web.people import People
 from bx24app.web.rule_form import Item
@@ -62,6 +62,7 @@ def facts(shown: list[Item]) -> dict[str, Any]:
         "read_at": read_at,
         "presence": "timeman" in g.portal.scopes.split(","),
         "same_line": _same_line,
+        "used": counting.calls_by_rule(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from bx24app.domain import matrix
 from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.rule_table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
-from bx24app.models import db
+from bx24app.models import Call, db, utcnow
+from bx24app.models import Pbx as PbxRow
 from tests.test_dictionaries import KNOWN
 from tests.web.pages import FakeMango, Frame, frame, has, mango, wrong
 from tests.web.rules_form import form, with_fields
@@ -211,6 +213,31 @@ def test_a_conflict_keeps_what_was_typed(ready: Frame) -> None:
     assert rules_of(ready) == []
     assert has(ready.post(PAGE, form(said)), "saved")
     assert [rule["name"] for rule in rules_of(ready)] == ["Everything", "Process", "Mine"]
+
+
+def test_a_rule_tells_how_many_calls_it_decided(ready: Frame) -> None:
+    with ready.site.app_context():
+        pbx = db.session.query(PbxRow).filter_by(portal_id=ready.portal).one()
+        for number, (rule, problem, days) in enumerate(
+            (("Last", None, 0), ("Last", "refused", 1), ("Process", None, 9), (None, "refused", 0))
+        ):
+            at = utcnow() - timedelta(days=days)
+            more: dict[str, Any] = {"rule": rule, "problem": problem, "started_at": at, "updated_at": at}
+            db.session.add(
+                Call(
+                    portal_id=ready.portal,
+                    pbx_id=pbx.id,
+                    pbx_key="moscow",
+                    entry_id=f"e{number}",
+                    direction="in",
+                    **more,
+                )
+            )
+        db.session.commit()
+    said = ready.get(PAGE)
+    assert said.count('data-testid="rule-used"') == 1
+    assert "2 calls in 7 days" in said
+    assert "1 with a problem" in said
 
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
