@@ -17,6 +17,7 @@ from bx24app.web import (
     guards,
     headers,
     health,
+    history,
     home,
     hooks,
     language,
@@ -47,6 +48,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (employees.blueprint, "/frame/pbxs/<key>/employees", frame_admin),
     (policy.blueprint, "/frame/policy", frame_admin),
     (rules.blueprint, "/frame/rules", frame_admin),
+    (history.blueprint, "/frame/history", frame_admin),
     (statistics.blueprint, "/frame/statistics", frame_admin),
 )
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""

@@ -114,7 +114,7 @@ def _page(
         rows=shown,
         heard=heard,
         gone=gone or [],
-        calls=counting.calls_of_a_day(row.id) if gone and row is not None else 0,
+        calls=counting.calls_yesterday((), [(key, number) for number in gone]) if gone else 0,
         people=people.of(users),
         version=saving.number(),
         said=outcome.said if outcome is not None else None,

@@ -33,7 +33,12 @@ def show() -> Response:
 def save() -> Response:
     """Save the draft; with faults, the rules that have them open at their fields."""
     shown = rule_form.read(request.form)
-    outcome = saving.save(lambda data: data.update(rules=_drafted(shown)), gettext("Rules changed"))
+
+    def change(data: Document) -> None:
+        if shown or "whole" in request.form:  # a form that holds no list says nothing about it
+            data.update(rules=_drafted(shown))
+
+    outcome = saving.save(change, gettext("Rules changed"))
     if outcome.good:
         return _page(rule_form.items(_saved()), outcome)
     for fault in outcome.faults:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from bx24app import portals, settings
 from bx24app.domain import document
 from bx24app.models import SettingsVersion, db
-from bx24app.web import checking, people
+from bx24app.web import checking, comparing, people
 from bx24app.web.checking import Fault
 
 Document = dict[str, Any]
@@ -27,13 +27,17 @@ WRONG = 200
 
 @dataclass(frozen=True)
 class Said:
-    """What a form says on top: saved, nothing (was changed), conflict (with who, when and what), wrong (with sentences of no field)."""
+    """What a form says on top: saved, nothing (was changed), conflict (with who, when and what), wrong (with sentences of no field).
+
+    `differences`: of a conflict, what the others changed since the page was shown.
+    """
 
     kind: str
     words: list[str] = field(default_factory=list)
     who: str = ""
     at: datetime | None = None
     note: str = ""
+    differences: list[comparing.Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def number() -> int:
     return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == version_id)) or 0
 
 
-def save(change: Callable[[Document], None], note: str, shown: int | None = None) -> Outcome:
+def save(change: Callable[[Document], None], note: str, shown: int | None = None, source: str = "frame") -> Outcome:
     """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves.
 
     `shown`: the version that the change stands on; None: the one that the page sent back.
@@ -75,17 +79,13 @@ def save(change: Callable[[Document], None], note: str, shown: int | None = None
     keys = {key: pair for key, pair in found.keys.items() if pair[0] is not None}
     if found.settings == before and not keys:
         return Outcome(Said("nothing"))
-    options = {
-        "author": g.frame.user_id,
-        "source": "frame",
-        "note": note,
-        "expected_number": _shown() if shown is None else shown,
-    }
+    stands_on = _shown() if shown is None else shown
+    options = {"author": g.frame.user_id, "source": source, "note": note, "expected_number": stands_on}
     try:
         settings.save(g.portal, found.settings, keys, **options)
     except settings.Conflict as conflict:
         db.session.rollback()
-        return Outcome(_conflict(conflict.number))
+        return Outcome(_conflict(stands_on, conflict.number))
     db.session.commit()
     portals.lines_follow(g.portal.id)
     return Outcome(Said("saved"))
@@ -101,10 +101,17 @@ def _shown() -> int:
     return int(raw) if raw.isdecimal() else -1
 
 
-def _conflict(present: int) -> Said:
-    query = select(SettingsVersion).where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == present)
-    row = db.session.scalars(query).first()
+def version(number: int) -> SettingsVersion | None:
+    """One version of this portal."""
+    query = select(SettingsVersion).where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == number)
+    return db.session.scalars(query).first()
+
+
+def _conflict(shown: int, present: int) -> Said:
+    row, old = version(present), version(shown)
     if row is None:
         return Said("conflict", who="", note="")
     who = people.of([row.author]).name(row.author) or gettext("The command line")
-    return Said("conflict", who=who, at=row.created_at, note=row.note or gettext("settings"))
+    before = settings.of_version(old.id if old is not None else None)
+    differences = comparing.rows(before, settings.of_version(row.id)) if old is not None or shown == 0 else []
+    return Said("conflict", who=who, at=row.created_at, note=row.note or gettext("settings"), differences=differences)
