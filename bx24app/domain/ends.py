@@ -10,7 +10,7 @@ from bx24app.domain.commands import Finish, HideCard, Notify, ReadClient, ReadDe
 from bx24app.domain.view import SETTLE_SECONDS, End, View
 
 _TALK_SLACK = 2
-"""By how many seconds a summary and the legs may differ about the beginning of the talk."""
+"""By how many seconds a summary and the legs may differ about the beginning and the end of the talk."""
 
 
 def end_of(view: View) -> End:
@@ -89,6 +89,8 @@ def _consistent(view: View) -> bool:
         return not entry.talks
     if entry.direction == "internal":
         return bool(entry.legs)
+    if entry.legs and max(leg.last.at for leg in entry.legs) < entry.ended.ended_at - _TALK_SLACK:
+        return False  # the leg to which the client was handed has not been seen
     if not entry.talks or min(talk.start for talk in entry.talks) > entry.ended.talk_at + _TALK_SLACK:
         return False  # the leg of the first talk has not been seen
     named = _named(view)

@@ -207,7 +207,7 @@ def _direction(legs: tuple[Leg, ...], employee: Employee) -> Direction:
         return "in"
     if any(leg.first.callback_initiator or leg.is_callback_start for leg in legs):
         return "out"
-    first = next((leg for leg in legs if leg.first.taken_from is None), legs[0]).first
+    first = _telling(legs, employee)
     caller, callee = employee(first.caller), employee(first.callee)
     if first.place != "person":
         return "in"
@@ -225,6 +225,19 @@ def _but_the_guest(legs: tuple[Leg, ...], direction: Direction, employee: Employ
     if direction != "in" or taken is None or taken.extension is not None:
         return employee
     return lambda party: None if party == guest else employee(party)
+
+
+def _telling(legs: tuple[Leg, ...], employee: Employee) -> LegEvent:
+    """The step that says best who called whom: of a leg that was taken from no other; where none was seen yet, the first with the
+    client on it (two colleagues who consult would look like a call from one to the other)."""
+    for leg in legs:
+        if leg.first.taken_from is None:
+            return leg.first
+    steps = (step for leg in legs for step in leg.steps)
+    with_client = (
+        step for step in steps if step.place != "person" or bool(employee(step.caller)) != bool(employee(step.callee))
+    )
+    return next(with_client, legs[0].first)
 
 
 def _sides(step: LegEvent, direction: Direction, employee: Employee) -> tuple[Party | None, bool]:

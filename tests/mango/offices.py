@@ -133,6 +133,8 @@ class Outcome:
     """(kind, responsible) of every record with the client's number or bound to it, also of the one that was there."""
     todos: tuple[tuple[int, int], ...] = ()
     """(responsible, deadline)."""
+    responsible: int | None = None
+    """Who gets what the call makes; also where it makes nothing."""
     journal: dict[str, Any] = field(default_factory=dict)
 
 
@@ -182,7 +184,7 @@ def predict(scene: Scene, ways: Ways, known: Known | None) -> Outcome:
     )  # fmt: skip
     wants = own.missed and ways.missed == "activity" and not hidden
     todos = ((responsible, scene.now + TODO_SECONDS),) if wants else ()
-    return Outcome(own, further, tuple(sorted(records)), todos, journal)
+    return Outcome(own, further, tuple(sorted(records)), todos, responsible, journal)
 
 
 def journal_of(scene: Scene) -> dict[str, Any]:

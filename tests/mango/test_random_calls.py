@@ -8,9 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bx24app.domain.commands import Finish, SetActivityUser
+from bx24app.domain.routing import Policy
+from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
+from tests.domain.transcript import WORDS, Answers, Play
+from tests.mango.offices import document, predict
 from tests.mango.pbx_model import Scene
-from tests.mango.random_calls import incoming, outgoing
+from tests.mango.random_calls import Day, incoming, outgoing, single
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.mango.test_scenarios import obey
 
@@ -49,4 +53,35 @@ def test_any_call_in_any_order_ends_as_predicted(case: tuple[Scene, list[tuple[s
     assert [name for name, tape in tapes.items() if tape.part == 1] == ([expected["own"]] if expected["own"] else [])
     parts = sorted(tape.part or 0 for tape in tapes.values())
     assert parts == list(range(1, len(tapes) + 1))
+    obey(play, "random")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(single())
+def test_any_call_of_any_office_ends_as_predicted(day: Day) -> None:
+    [told], ways = day.calls, day.ways
+    expected = predict(told.scene, ways, told.known)
+    crm_mode = 2 if ways.simple_crm else 1
+    portal = Settings.model_validate(document(ways.section()))
+    policy = Policy(portal, portal.by_key[told.scene.office.key], WORDS, crm_mode=crm_mode)
+    known = {f"+{told.scene.number}": (told.known.kind, 5)} if told.known else {}
+    play = Play(policy, told.scene.entry, Answers(known, crm_mode=crm_mode))
+    for index, (name, content) in enumerate(told.arrivals):
+        for event in vpbx.parse(name, json.dumps(content)):
+            play.hear(event, index / 1000)
+    while play.tick():
+        pass
+    assert play.decision is not None
+    journal = play.decision.journal
+    if told.scene.direction:
+        assert {name: journal[name] for name in expected.journal} == expected.journal, "\n".join(play.lines)
+    if expected.own is None:
+        assert not len(play.ledger)
+        return
+    assert journal["responsible_id"] == expected.responsible, "\n".join(play.lines)
+    finishes = [e.command for e in play.ledger if isinstance(e.command, Finish)]
+    own = [(command.seconds, command.status) for command in finishes if command.part == 1]
+    assert own == [(expected.own.seconds, expected.own.code)], "\n".join(play.lines)
+    further = sorted((command.user_id, command.seconds) for command in finishes if command.part > 1)
+    assert further == sorted((row.user, row.seconds) for row in expected.further), "\n".join(play.lines)
     obey(play, "random")
