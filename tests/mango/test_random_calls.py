@@ -32,7 +32,7 @@ def deliveries(draw: st.DrawFn) -> tuple[Scene, list[tuple[str, str]]]:
 def _heard_in_time(arrivals: list[tuple[str, str]]) -> bool:
     """Was something of each recording heard before the call was whole? The call's own is chosen then, and stays."""
     first: dict[str, int] = {}
-    for index, (name, raw) in enumerate(arrivals):
+    for index, (_name, raw) in enumerate(arrivals):
         first.setdefault(json.loads(raw).get("recording_id", raw), index)
     whole = max(first[raw] for name, raw in arrivals if name in ("events/call", "events/summary"))
     return all(index < whole for index in first.values())
