@@ -12,6 +12,7 @@ from scripts import needs
 from tests.conftest import config_for
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.servers import POSTGRES_MISSING, postgres
+from tests.walk.offices import KRASNODAR, MOSCOW, SILENT, Broker, Party, blind, document
 from tests.walk.test_scenarios import lands, told
 from tests.world import World, world
 
@@ -43,6 +44,17 @@ def test_lands_in_the_portal(large: World, name: str) -> None:
 def test_weather_ends_the_same(large: World, order: str) -> None:
     scenario = Scenario(FIXTURES / "transfer_consultative")
     assert told(large, scenario, order)[1] == told(large, scenario, "as it is")[1]
+
+
+def test_a_client_goes_from_one_office_to_another(large: World) -> None:
+    broker = Broker(large)
+    broker.rule(document())
+    client, entry = broker.ring(
+        MOSCOW, parties={"101": Party(2.0)}, others=SILENT, signals=[blind(KRASNODAR.line)], talk=20.0
+    )
+    large.settle(60)
+    assert broker.responsible(client) == [13]
+    assert [broker.journal(name).continues for name in broker.rows(client)].count(entry) == 1
 
 
 def test_commits_are_durable_before_the_answer(large: World) -> None:
