@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.domain import handover, phone
@@ -14,15 +14,18 @@ from bx24app.domain.routing import Policy
 from bx24app.models import Call, Portal
 
 _SPAN = timedelta(seconds=handover.LONGEST_SECONDS)
+_GAP = timedelta(seconds=handover.GAP_SECONDS)
+MOST = 200
+"""Calls of one client that are looked at, the latest; enough for another company's exchange with one number for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What the other calls of the client say about one call. `calls`: their rows, to be decided again when this one changes."""
+    """What the other calls of the client say about one call. `others`: those that it may touch when it changes."""
 
     continues: handover.Continued | None = None
     handed_to: int | None = None
-    calls: frozenset[int] = frozenset()
+    others: tuple[handover.Stretch, ...] = ()
 
 
 def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Policy) -> Near:
@@ -31,13 +34,15 @@ def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Pol
     if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
         return Near()
     started = datetime.fromtimestamp(entry.started_at, UTC)
+    not_over = or_(Call.ended_at.is_(None), Call.ended_at >= started - _GAP)
+    before = and_(Call.started_at.between(started - _SPAN, started), Call.answered_at.is_not(None), not_over)
     query = select(Call).where(
         Call.portal_id == portal.id,
         Call.client_number == client,
-        Call.started_at.between(started - _SPAN, started + _SPAN),
-        Call.id != call.id,
+        Call.pbx_id != call.pbx_id,
+        or_(before, Call.started_at.between(started, started + _SPAN)),
     )
-    others = [stretch(row) for row in session.scalars(query)]
+    others = tuple(stretch(row) for row in session.scalars(query.order_by(Call.id.desc()).limit(MOST)))
     if not others:
         return Near()
     direction = "callback" if call.facts.get("form_callback") else entry.direction
@@ -45,7 +50,7 @@ def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Pol
     return Near(
         handover.continued(this, others),
         handover.handed_to(call.id, others),
-        frozenset(one.call for one in others),
+        others,
     )
 
 

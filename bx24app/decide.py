@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from bx24app import clicks, continuing, knowledge, settings
 from bx24app.domain import call as fold
+from bx24app.domain import handover
 from bx24app.domain.commands import from_json, to_json
 from bx24app.domain.events import Ended, Event, LegEvent, Recorded
 from bx24app.domain.ledger import Entry as LedgerEntry
@@ -296,8 +297,7 @@ def _fold(
     call.facts = facts_of(call, entry, policy, ledger)
     knowledge.keep(session, portal, call, decision, ledger)
     continuing.keep(call, near)
-    if continuing.stretch(call) != before:
-        wakes.near |= near.calls
+    wakes.near |= handover.touched(before, continuing.stretch(call), near.others)
     call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
     noticed = _noticed(told)
     wakes.recordings += keep_tapes(session, call, decision.tapes, ledger, recordings, noticed)

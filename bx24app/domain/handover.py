@@ -68,6 +68,19 @@ def continued(this: Stretch, others: Iterable[Stretch]) -> Continued | None:
     return Continued(last.call, last.entry_id, last.responsible) if last else None
 
 
+def touched(before: Stretch, now: Stretch, others: Iterable[Stretch]) -> frozenset[int]:
+    """The calls to be decided again since this one changed from `before` to `now`: what it continues or did, what continues it
+    or may. A number that calls all day, such as another company's exchange, touches only the calls that overlap."""
+    if before == now:
+        return frozenset()
+    linked = {before.continues, now.continues}
+    return frozenset(
+        one.call
+        for one in others
+        if one.call in linked or one.continues == now.call or (one.pbx != now.pbx and now.holds(one.started))
+    )
+
+
 def handed_to(call: int, others: Iterable[Stretch]) -> int | None:
     """Who talked with the client last in the entries that continue this one; None: nobody whom the mapping knows."""
     talks = [

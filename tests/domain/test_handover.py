@@ -8,7 +8,7 @@ import pytest
 
 from bx24app.domain import call as fold
 from bx24app.domain.commands import AddTodo, CreateRecord, Reassign, Register
-from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to
+from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to, touched
 from tests.domain.transcript import Answers, Play
 from tests.mango.scenarios import FIXTURES, Scenario
 
@@ -124,3 +124,18 @@ def test_what_it_made_goes_to_the_talker_of_the_next(mode: str, holder: int, kno
         assert given == ([("contact", 13)] if mode == "always" else [])
     else:
         assert given == ([("lead", 13)] if mode != "never" else [])
+
+
+def test_only_what_overlaps_is_decided_again() -> None:
+    now = replace(A, continues=9)
+    others = [
+        B,
+        Stretch(3, 2, "E3", "in", started=50 + 3600, answered=None, ended=None),
+        Stretch(4, 1, "E4", "in", started=50, answered=None, ended=None),
+        Stretch(5, 3, "E5", "in", started=5000, answered=5001, ended=None, continues=1),
+        Stretch(8, 2, "E8", "in", started=-100, answered=-90, ended=-20),
+        Stretch(9, 2, "E9", "in", started=-100, answered=-90, ended=-10),
+    ]
+    assert touched(A, A, others) == frozenset()
+    assert touched(replace(A, answered=None), A, others) == {2, 5}
+    assert touched(A, now, others) == touched(now, A, others) == {2, 5, 9}
