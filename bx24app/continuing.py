@@ -9,6 +9,8 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.domain import handover, phone
+from bx24app.domain.commands import CreateRecord, Register
+from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy
 from bx24app.models import Call, Portal
@@ -25,6 +27,7 @@ class Near:
 
     continues: handover.Continued | None = None
     handed_to: int | None = None
+    made_later: bool = False
     others: tuple[handover.Stretch, ...] = ()
 
 
@@ -46,10 +49,13 @@ def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Pol
     if not others:
         return Near()
     direction = "callback" if call.facts.get("form_callback") else entry.direction
-    this = handover.Stretch(call.id, call.pbx_id, call.entry_id, direction, entry.started_at, None, None)
+    this = handover.Stretch(
+        call.id, call.pbx_id, call.entry_id, direction, entry.started_at, entry.talk_at, entry.ended_at
+    )
     return Near(
         handover.continued(this, others),
         handover.handed_to(call.id, others),
+        handover.made_later(this, others),
         others,
     )
 
@@ -68,15 +74,26 @@ def stretch(call: Call) -> handover.Stretch:
         responsible=call.responsible_id,
         continues=call.facts.get("continues"),
         handed_to=call.facts.get("handed_to"),
+        makes=bool(call.facts.get("makes")),
     )
 
 
-def keep(call: Call, near: Near) -> None:
+def keep(call: Call, near: Near, ledger: Ledger) -> None:
     """Write it down: the journal names the entry, the facts name the row (entry ids may repeat over PBXs)."""
     call.continues = near.continues.entry_id if near.continues else None
-    facts = {name: value for name, value in call.facts.items() if name not in ("continues", "handed_to")}
+    facts = {name: value for name, value in call.facts.items() if name not in ("continues", "handed_to", "makes")}
     if near.continues is not None:
         facts["continues"] = near.continues.call
     if near.handed_to is not None:
         facts["handed_to"] = near.handed_to
+    if near.made_later or _makes(ledger):
+        facts["makes"] = True
     call.facts = facts
+
+
+def _makes(ledger: Ledger) -> bool:
+    return any(
+        isinstance(entry.command, CreateRecord) or (isinstance(entry.command, Register) and entry.command.create)
+        for entry in ledger
+        if entry.state != "dead"
+    )

@@ -296,7 +296,7 @@ def _fold(
     _write(call, decision, ledger, deliveries)
     call.facts = facts_of(call, entry, policy, ledger)
     knowledge.keep(session, portal, call, decision, ledger)
-    continuing.keep(call, near)
+    continuing.keep(call, near, ledger)
     wakes.near |= handover.touched(before, continuing.stretch(call), near.others)
     call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
     noticed = _noticed(told)

@@ -39,6 +39,7 @@ def known_of(
         parts={row.recording_id: row.part for row in recordings if row.part},
         continues=near.continues,
         handed_to=near.handed_to,
+        made_later=near.made_later,
         chosen=call.facts.get("chosen"),
         previous=_previous(session, portal, call, entry) if plans.asks_for_previous(parsed) else None,
         days=_days(session, portal) if _asks_for_days(parsed) else {},

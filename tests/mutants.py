@@ -149,16 +149,11 @@ MUTANTS = [
     ),
     Mutant(
         "another office's entry makes a record of its own",
-        "records.py",
-        "view.client is None or view.known.continues is not None",
-        "view.client is None",
+        "plans.py",
+        "view.known.continues is not None or view.known.made_later",
+        "view.known.made_later",
     ),
-    Mutant(
-        "a call missed by another office asks for a call back",
-        "records.py",
-        'end.outcome == "missed" and view.known.continues is None',
-        'end.outcome == "missed"',
-    ),
+    Mutant("a record that the second office made first is made again", "plans.py", " or view.known.made_later", ""),
     Mutant(
         "a client handed to another office stays with the first",
         "ends.py",

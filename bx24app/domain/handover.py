@@ -44,6 +44,8 @@ class Stretch:
     """Row of the call that it continues."""
     handed_to: int | None = None
     """The user to whom a further entry took the client."""
+    makes: bool = False
+    """Has it, or an entry that continues it, made a record of the CRM, or asked for one?"""
 
     def holds(self, moment: float) -> bool:
         """Is `moment` within the talk or shortly after it?"""
@@ -78,6 +80,14 @@ def touched(before: Stretch, now: Stretch, others: Iterable[Stretch]) -> frozens
         one.call
         for one in others
         if one.call in linked or one.continues == now.call or (one.pbx != now.pbx and now.holds(one.started))
+    )
+
+
+def made_later(this: Stretch, others: Iterable[Stretch]) -> bool:
+    """Has an entry that continues this one made the record already? (It was heard before this one; one record is enough.)"""
+    return any(
+        one.makes and (one.continues == this.call or (one.continues is None and continued(one, [this]) is not None))
+        for one in others
     )
 
 

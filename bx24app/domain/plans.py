@@ -76,7 +76,7 @@ def plan_of(view: View, end: End) -> Plan:
     if actions is None:  # no rule, and calls.* wait for the outcome
         return Plan(True, None, (), case)
     planned = plan(case, actions, view.policy)
-    if view.known.continues is not None:  # what it would make, the call that it continues has made
+    if view.known.continues is not None or view.known.made_later:  # the other call of the two has made the record
         planned = tuple(one for one in planned if isinstance(one.action, Tell))
     return Plan(True, rule, planned, case)
 

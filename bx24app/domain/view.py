@@ -60,6 +60,8 @@ class Known:
     """The entry of another PBX that this one continues."""
     handed_to: int | None = None
     """The user to whom an entry that continues this one took the client."""
+    made_later: bool = False
+    """Such an entry was heard first and has made the record."""
     chosen: str | None = None
     """The rule that an earlier fold chose for this call; empty: none matched; None: not decided yet."""
     previous: float | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from bx24app.domain import call as fold
 from bx24app.domain.commands import AddTodo, CreateRecord, Reassign, Register
-from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to, touched
+from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to, made_later, touched
 from tests.domain.transcript import Answers, Play
 from tests.mango.scenarios import FIXTURES, Scenario
 
@@ -139,3 +139,14 @@ def test_only_what_overlaps_is_decided_again() -> None:
     assert touched(A, A, others) == frozenset()
     assert touched(replace(A, answered=None), A, others) == {2, 5}
     assert touched(A, now, others) == touched(now, A, others) == {2, 5, 9}
+
+
+def test_the_record_of_an_entry_that_was_heard_first_is_enough() -> None:
+    """The second office was told first and has made the record: the first one makes none, whoever knows of whom by now."""
+    maker = replace(B, makes=True)
+    assert made_later(A, [replace(maker, continues=1)])
+    assert made_later(A, [maker]), "it will continue this one as soon as it is asked"
+    assert not made_later(A, [B])
+    assert not made_later(A, [replace(maker, continues=5)])
+    assert not made_later(A, [replace(maker, started=5000)])
+    assert not made(told(Scenario(FIXTURES / "incoming_answered_becomes_contact"), made_later=True))
