@@ -16,7 +16,7 @@ from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Record, Statistic
 from bx24app.sandbox.mango import Board, Notice, Party, Pbx, Plan, Signal, simulation
 from bx24app.sandbox.mango.calls import Call as Played
 from bx24app.sandbox.mango.ids import Ids
-from tests.world import World
+from tests.world import World, until
 
 SPEED = 100.0
 NEW = "104"
@@ -131,6 +131,17 @@ class Broker:
     def tell(self, heard: list[Heard]) -> None:
         """These notices, in this order, one after the other."""
         self.earth.sandbox.call(self._tell, heard)
+
+    def tell_slowly(self, heard: list[Heard]) -> None:
+        """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings.
+
+        Two offices that register the same unknown client in the same instant would be made a lead each by the portal itself.
+        """
+        for one in heard:
+            self.tell([one])
+            until(
+                lambda: not {"notifications", "deliveries"} & self.earth.pending().keys(), "the portal never answered"
+            )
 
     async def _tell(self, heard: list[Heard]) -> None:
         for key, notice in heard:

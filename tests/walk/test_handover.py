@@ -26,6 +26,8 @@ from tests.world import until
 FORMS = pytest.mark.parametrize("redirect", [False, True], ids=["the first entry stays", "the first entry ends"])
 """Two products give two entries; the first may go on as a branch to the other office's number, or end before the second begins."""
 
+AT_ONCE = ("as it is", "twice")
+"""Orders in which the first office rings first, as in life: they may come as fast as they can."""
 AWAY = {"parties": {"101": Party(2.0)}, "others": SILENT, "talk": 30.0}
 
 
@@ -75,14 +77,14 @@ def test_in_any_order_the_client_ends_with_the_same_person(
 ) -> None:
     broker.rule(document(transfer_responsible=mode))
     client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
-    broker.tell(orders(heard)[order])
+    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
     broker.earth.settle()
     assert broker.responsible(client) == [holder], "one record"
     later = next(name for name in broker.rows(client) if name.startswith("krasnodar:"))
     assert broker.journal(later).continues == entry
     client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     broker.earth.sandbox.call(broker.earth.add_client, "contact", client)
-    broker.tell(orders(heard)[order])
+    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
     broker.earth.settle()
     assert broker.responsible(client) == [known_holder], "a known client keeps theirs, but under `always`"
 
@@ -116,7 +118,7 @@ def test_nobody_takes_it_in_the_other_office(broker: Broker, order: str, missed:
     client, entry, heard = broker.hear(
         SIBERIA, to=["301"], parties={"301": Party(2.0)}, others=SILENT, signals=[away], talk=30.0
     )
-    broker.tell(orders(heard)[order])
+    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
     broker.earth.settle()
     rows = broker.rows(client)
     assert (rows[f"novosibirsk:{entry}"].user_id, rows[f"novosibirsk:{entry}"].failed_code) == (23, "200")
@@ -137,7 +139,7 @@ def test_through_three_offices_the_last_talker_has_the_client(broker: Broker, or
     heard += moved(further, second[0]["timestamp"] + 5 - begins)
     if order != "as it is":
         random.Random(order).shuffle(heard)
-    broker.tell(heard)
+    broker.tell_slowly(heard)
     broker.earth.settle(60)
     rows = {name.partition(":")[0]: row for name, row in broker.rows(client).items()}
     assert {key: row.user_id for key, row in rows.items()} == {"moscow": 11, "krasnodar": 13, "novosibirsk": 16}
