@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bx24app import cli_calls, cli_operations, cli_portals, cli_settings
+from bx24app import cli_calls, cli_operations, cli_portals, cli_rules, cli_settings
 from bx24app.cli_base import Wrong, configured, in_words
 from bx24app.config import Config
 
@@ -127,6 +127,7 @@ def upgrade() -> None:
 
 
 main.add_command(cli_settings.settings)
+main.add_command(cli_rules.rules)
 main.add_command(cli_portals.apps)
 main.add_command(cli_portals.portals)
 main.add_command(cli_operations.calls)

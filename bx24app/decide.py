@@ -221,11 +221,12 @@ def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
         dismissed=dismissed,
         quiet_seconds=runtime().config.quiet_seconds,
         timeman="timeman" in portal.scopes,
-        person=partial(_person, portal.id),
+        person=partial(person, portal.id),
     )
 
 
-def _person(portal_id: int, user_id: int) -> str:
+def person(portal_id: int, user_id: int) -> str:
+    """The user's name, as the portal told it last; else the id."""
     row = db.session.get(PortalUser, (portal_id, user_id))
     return row.name if row is not None and row.name else str(user_id)
 

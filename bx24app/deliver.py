@@ -313,8 +313,10 @@ def _settle(session: Session, portal: Portal, row: Delivery, command: AnyCommand
         said = {}
     if isinstance(said, Refused):
         row.state, row.done_at, row.code, row.reason = "dead", utcnow(), said.code, said.description
-        if said.code == USER_INACTIVE:
-            _dismissed(session, portal, getattr(command, "user_id", None))
+        if speech.names_user(command, said.description):
+            row.code = USER_INACTIVE
+        if row.code == USER_INACTIVE:
+            _dismissed(session, portal, getattr(command, "user_id", getattr(command, "responsible", None)))
         _log.warning("delivery refused", delivery=row.id, kind=row.kind, code=said.code, reason=said.description)
         return False
     if isinstance(said, Exception):

@@ -79,13 +79,13 @@ def _days(session: Session, portal: Portal) -> dict[int, str]:
 
 
 def _todos(session: Session, portal: Portal, call: Call, entry: Entry) -> tuple[OpenTodo, ...]:
-    """Open to-dos of earlier misses of this client. A call that began before the miss says nothing about it."""
+    """Open to-dos of earlier misses of this client. A call that was over before the miss says nothing about it."""
     client = phone.normal(entry.client)
     if client is None or entry.direction == "internal":
         return ()
     query = select(Todo).where(Todo.portal_id == portal.id, Todo.client_number == client, Todo.state == "open")
-    began = datetime.fromtimestamp(entry.started_at, UTC)
-    rows = [row for row in session.scalars(query.order_by(Todo.id)) if row.call_id != call.id and row.missed_at <= began]
+    over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
+    rows = [row for row in session.scalars(query.order_by(Todo.id)) if row.call_id != call.id and row.missed_at <= over]
     return tuple(
         OpenTodo(row.activity_id, Record(row.entity, row.entity_id or 0), row.title, int(row.deadline_at.timestamp()), row.misses)
         for row in rows

@@ -178,6 +178,10 @@ class World:
         """Until nothing is pending: no news, no open delivery, no recording that is due."""
         until(lambda: not self.pending(), lambda: f"never came to rest: {self.pending()}", seconds)
 
+    def settle_quietly(self) -> None:
+        """Until everything that is due now has left; a call may still be open."""
+        until(lambda: not {"notifications", "deliveries"} & self.pending().keys(), "deliveries never left", 90)
+
     def pending(self) -> dict[str, int]:
         with self.app.app_context():
             counts = {

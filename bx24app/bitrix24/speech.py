@@ -109,4 +109,13 @@ def forgiven(command: AnyCommand, description: str) -> bool:
     return isinstance(command, HideCard | ShowCard) and "not found" in text
 
 
-__all__ = ["facts", "forgiven", "path_of", "request"]
+_RESPONSIBLE = ("ответственн", "responsible", "assigned")
+
+
+def names_user(command: AnyCommand, description: str) -> bool:
+    """Does this refusal mean the user to whom a record or to-do was to go? Known by its wording alone: the portal gives no code."""
+    text = description.lower()
+    return isinstance(command, CreateRecord | AddTodo) and any(word in text for word in _RESPONSIBLE)
+
+
+__all__ = ["facts", "forgiven", "names_user", "path_of", "request"]

@@ -1,7 +1,8 @@
 """What a plan makes before finish: look-ups first, then the records. Each step is asked again at every fold, so it only adds what is missing.
 
 A record that the portal refuses is tried again with less, in this order: without further fields; also without stage and source; in the
-default pipeline. Then it is given up: the call itself is never lost for it.
+default pipeline; for the portal's default user. Then it is given up: the call itself is never lost for it. Where the portal says that the
+responsible is the trouble, somebody else gets it, and nothing is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bx24app.domain.plans import Plan
 from bx24app.domain.view import End, View
 
 CONTACT = "create-contact"
+MOST_ATTEMPTS = 8
+"""At one record: no portal is asked for ever."""
 
 
 def make(view: View, end: End, plan: Plan) -> bool:
@@ -181,9 +184,9 @@ def _made(view: View, plan: Plan, one: Planned) -> bool:
     if not one.ready:
         return False
     entity, category = _kind(view, action)
-    variants = _variants(action, one, category)
-    level = records.refusals(view, key)
-    if level >= len(variants):
+    variants = _variants(action, one, category, view.policy.settings.portal.default_user_id)
+    level, tried = records.refusals(view, key), len(records.attempts(view, key))
+    if level >= len(variants) or tried >= MOST_ATTEMPTS:
         return True  # given up; its refusals are on the call
     record = records.client_record(view)
     contact: int | Ref | None = record.id if record and record.entity == "contact" else None
@@ -191,12 +194,10 @@ def _made(view: View, plan: Plan, one: Planned) -> bool:
         if not _contact(view, one.user):
             return False
         contact = Ref(CONTACT, "id") if records.alive(view, CONTACT) else None
-    tried = len(records.attempts(view, key))
     view.ledger.add(
         CreateRecord(
             key=key if not tried else f"{key}~{tried + 1}",
             entity=entity,
-            responsible=one.user,
             title=one.text or _title(view, entity),
             origin=f"{view.external_id}/{key}",
             number=view.client if entity in ("lead", "contact") else None,
@@ -209,11 +210,12 @@ def _made(view: View, plan: Plan, one: Planned) -> bool:
     return True
 
 
-def _variants(action: Create, one: Planned, category: int | None) -> list[dict[str, Any]]:
+def _variants(action: Create, one: Planned, category: int | None, default_user: int) -> list[dict[str, Any]]:
     """The record as stated, then with less and less of what the portal may refuse."""
-    full = {"fields": one.fields, "stage_id": action.stage_id, "source": action.source_id or "CALL", "category_id": category}
+    full = {"responsible": one.user, "fields": one.fields, "stage_id": action.stage_id, "source": action.source_id or "CALL", "category_id": category}
     plain = {"fields": (), "stage_id": None, "source": "CALL"}
     steps = [full, {**full, "fields": ()}, {**full, **plain}, {**full, **plain, "category_id": 0 if category else category}]
+    steps.append({**steps[-1], "responsible": default_user})
     return [step for place, step in enumerate(steps) if step not in steps[:place]]
 
 

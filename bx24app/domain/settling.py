@@ -134,7 +134,7 @@ def _todos(view: View, end: End, plan: Plan) -> float | None:
     if end.answered:
         return _close(view)
     wanted = [one for one in plan.actions if isinstance(one.action, Todo)]
-    if not wanted or any(isinstance(e.command, AddTodo | RetitleTodo) for e in view.ledger):
+    if not wanted or any(isinstance(e.command, AddTodo | RetitleTodo) and not e.must_be_made_again for e in view.ledger):
         return None
     if end.outcome == "missed" and view.known.todos:
         return _count(view, plan, wanted)
@@ -188,14 +188,16 @@ def _count(view: View, plan: Plan, wanted: list[Planned]) -> float | None:
 
 def _add(view: View, plan: Plan, wanted: list[Planned]) -> None:
     place = _place(view, plan)
-    if place is None:
+    again = view.ledger.count(AddTodo) // len(wanted)
+    if place is None or again > 2:
         return
     for number, one in enumerate(wanted):
+        key = "todo" if number == 0 else f"todo-{one.place}"
         view.ledger.add(
             AddTodo(
-                key="todo" if number == 0 else f"todo-{one.place}",
+                key=key if not again else f"{key}~{again + 1}",
                 record=place,
-                responsible=one.user,
+                responsible=one.user if again < 2 else view.policy.settings.portal.default_user_id,
                 title=one.text or view.policy.words.title("todo", view.number),
                 deadline_at=one.deadline_at or view.entry.started_at,
             )

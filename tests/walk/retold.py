@@ -34,10 +34,10 @@ class Retold:
     notices: list[Notice]
 
 
-def retell(scenario: Scenario) -> Retold:
-    """The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
+def retell(scenario: Scenario, client: str | None = None) -> Retold:
+    """`client`: E.164, of one who has called before. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
     number = next(_numbers)
-    client = f"7916{number:07d}"
+    client = client.lstrip("+") if client else f"7916{number:07d}"
     moments = [int(m.group(3)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
     shift = int(time.time()) - max(moments)
 
