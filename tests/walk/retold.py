@@ -34,12 +34,12 @@ class Retold:
     notices: list[Notice]
 
 
-def retell(scenario: Scenario, client: str | None = None) -> Retold:
-    """`client`: E.164, of one who has called before. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
+def retell(scenario: Scenario, client: str | None = None, ago: int = 0) -> Retold:
+    """`client`: E.164, of one who has called before; `ago`: seconds since it ended. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
     number = next(_numbers)
     client = client.lstrip("+") if client else f"7916{number:07d}"
     moments = [int(m.group(3)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
-    shift = int(time.time()) - max(moments)
+    shift = int(time.time()) - ago - max(moments)
 
     def fresh(text: str) -> str:
         text = _ID.sub(lambda m: f'"{m.group(1)}":"{m.group(2)}n{number}"', text)

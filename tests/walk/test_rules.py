@@ -79,8 +79,8 @@ def office(earth: World, *rules: dict[str, Any], **calls: Any) -> str:
     return earth.connect(Settings.model_validate(document), {"moscow": (KEY, SALT)})["moscow"]
 
 
-def ring(earth: World, hook: str, scenario: Scenario, client: str | None = None) -> Told:
-    retold = retell(scenario, client)
+def ring(earth: World, hook: str, scenario: Scenario, client: str | None = None, ago: int = 0) -> Told:
+    retold = retell(scenario, client, ago)
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for notice in retold.notices:
         assert post(hook, notice) == 200
@@ -142,8 +142,8 @@ def test_a_missed_call_makes_deal_and_todo_for_the_next_manager(earth: World) ->
 
 def test_repeated_misses_fold_into_one_todo_and_an_answered_call_closes_it(earth: World) -> None:
     hook = office(earth, DEAL_AND_TODO, missed="activity")
-    first = ring(earth, hook, MISSED)
-    again = ring(earth, hook, MISSED, first.retold.client)
+    first = ring(earth, hook, MISSED, ago=300)
+    again = ring(earth, hook, MISSED, first.retold.client, ago=200)
     [deal] = first.records(DEAL)
     todos = [one for one in earth.portal.activities.values() if one.provider_id == "CRM_TODO" and one.subject.startswith("Call back")]
     mine = [one for one in todos if first.retold.client in one.subject]
