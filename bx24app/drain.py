@@ -129,6 +129,7 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
         session.flush()
         if claim and portal.state in ("active", "pending"):
             dials = clicks.claim(session, portal)
+            wakes.at += [errand.until for errand in dials]
             if level < 1:
                 dry = deliver.anything_due(session, portal)
             else:

@@ -33,6 +33,7 @@ def known_of(
         entry_id=call.entry_id,
         pick=call.facts.get("pick"),
         form_callback=bool(call.facts.get("form_callback")),
+        line=call.facts.get("line"),
         click_user=call.facts.get("click_user"),
         record=_asked_for(call),
         quiet=bool(call.facts.get("quiet")),

@@ -23,25 +23,42 @@ _SENTENCES = {
         "Не удалось позвонить на {number}: АТС не ответила",
         "The call to {number} did not succeed: the PBX did not answer",
     ),
+    "click_running": (
+        "Второй раз не набираем: звонок на {number} уже идёт",
+        "Not dialled a second time: the call to {number} is still going on",
+    ),
     "callback_nobody": (
-        "Обратный звонок не заказан: у линии {line} некому ответить",
-        "The callback was not ordered: nobody answers for the line {line}",
+        "Обратный звонок на {number} не заказан: у линии {line} некому ответить",
+        "The callback to {number} was not ordered: nobody answers for the line {line}",
     ),
-    "dismissed": (
-        "{name}: сотрудник уволен, но указан в настройках Mango Office ({places}). Его звонки получает ответственный по умолчанию. "
-        "Откройте приложение и назовите другого сотрудника",
-        "{name} was dismissed, but the settings of Mango Office name them ({places}). Their calls go to whoever answers for the rest. "
-        "Open the app and name somebody else",
+    "callback_bad_number": (
+        "Обратный звонок не заказан: номер {number} нельзя набрать",
+        "The callback was not ordered: the number {number} cannot be dialled",
     ),
-    "dismissed_over": (
-        "{name}: настройки Mango Office больше не указывают на уволенного сотрудника",
-        "{name}: the settings of Mango Office name no dismissed employee here any more",
+    "callback_no_key": (
+        "Обратный звонок на {number} не заказан: для АТС {pbx} не указаны ключ и подпись API",
+        "The callback to {number} was not ordered: the PBX {pbx} has no API key and salt",
     ),
-    "place_portal": ("звонки без ответственного", "calls that are nobody's"),
-    "place_pbx": ("АТС {pbx}", "PBX {pbx}"),
-    "place_line": ("{pbx}, линия {what}", "{pbx}, line {what}"),
-    "place_employee": ("{pbx}, внутренний номер {what}", "{pbx}, extension {what}"),
-    "place_rule": ("правило «{what}»", "rule “{what}”"),
+    "callback_refused": (
+        "Обратный звонок на {number} не заказан: {why}. Перезвоните клиенту",
+        "The callback to {number} was not ordered: {why}. Call the client back",
+    ),
+    "callback_silent": (
+        "Обратный звонок на {number} не состоялся: АТС не ответила. Перезвоните клиенту",
+        "The callback to {number} did not take place: the PBX did not answer. Call the client back",
+    ),
+    "mango_away": (
+        "Mango Office сейчас не принимает команды",
+        "Mango Office takes no commands at the moment",
+    ),
+    "mango_refuses_address": (
+        "Mango Office не принимает запросы с адреса приложения",
+        "Mango Office does not take requests from the app's address",
+    ),
+    "mango_too_late": (
+        "приложение получило команду слишком поздно",
+        "the app came to it too late",
+    ),
 }
 
 

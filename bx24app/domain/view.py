@@ -52,6 +52,8 @@ class Known:
     """Who clicked; told in words when the call fails."""
     record: Record | None = None
     """The CRM record that the portal named when it asked for a callback."""
+    line: str | None = None
+    """The line that the portal asked for, as the PBX names it; of a click or a form callback."""
     quiet: bool = False
     """No card: the call is told late (reconciliation, back-fill)."""
     parts: dict[str, int] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class View:
         and Mango names the line of an outgoing call only when it is answered, while register leaves at the ring."""
         if self.entry.line or self.entry.direction == "internal":
             return self.entry.line
+        if self.known.line:
+            return self.known.line
         guess = self.entry.direction == "out" or "events" in self.policy.pbx.dialects
         return self.policy.pbx.lines[0].number if guess and self.policy.pbx.lines else None
 

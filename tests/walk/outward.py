@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from bx24app import lines, queue
 from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
 from bx24app.models import Call, Delivery, db, utcnow
 from bx24app.sandbox.bitrix.state import Statistic
 from bx24app.sandbox.mango import Board, Plan
+from bx24app.sandbox.mango.plans import Party, Signal
 from bx24app.sandbox.mango.rest import RestFault
 from tests.world import World, until
 
@@ -55,6 +56,10 @@ def number() -> str:
     return f"+7917{next(_numbers):07d}"
 
 
+THINKS = Party(9_000.0)
+"""Does not pick up before the test lets them."""
+
+
 @dataclass
 class Offices:
     """Both PBXs, and the portal whose people click."""
@@ -94,6 +99,11 @@ class Offices:
         self.rest()
         assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == client[1:]]
         return self.rows(client)
+
+    def rest_of_news(self) -> None:
+        """Until everything that Mango said was thought about."""
+        self.earth.sandbox.call(self.earth.mango.settled)
+        until(lambda: "notifications" not in self.earth.pending(), lambda: str(self.earth.pending()))
 
     def rest(self) -> None:
         self.earth.sandbox.call(self.earth.mango.settled)
@@ -144,6 +154,19 @@ class Offices:
                 for row in db.session.query(Delivery).filter_by(call_id=call.id, kind="Dial"):
                     row.sent_at = row.sent_at - ago if row.sent_at else None
             db.session.commit()
+            queue.wake(self.earth.portal_row()["id"], force=True)
+
+    def ringing(self, client: str) -> None:
+        """Wait until telephones of our people ring for this call."""
+        until(lambda: self._live(client), lambda: f"nothing rings: {self.state(client)}")
+
+    def pick_up(self, client: str, extension: str) -> None:
+        """The employee answers."""
+        self.earth.sandbox.call(lambda: self._live(client)[0].signals.put_nowait(Signal("answer", to=extension)))
+
+    def _live(self, client: str) -> list[Any]:
+        running = [*self.moscow.calls.values(), *self.krasnodar.calls.values()]
+        return [call for call in running if call.plan.client == client[1:] and call.legs]
 
     @contextmanager
     def broken(self, path: str, kind: str, value: float = 0) -> Iterator[None]:
@@ -162,8 +185,6 @@ def offices(earth: World) -> Offices:
     boards = [earth.sandbox.call(_board, earth, key, hooks[key]) for key in ("moscow", "krasnodar")]
     wanted = {line.bitrix_number for pbx in DOCUMENT.pbxs for line in pbx.lines}
     with earth.app.app_context():
-        from bx24app import lines
-
         lines.follow(earth.portal_row()["id"])
         db.session.remove()
     until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "lines never came")
@@ -184,8 +205,3 @@ def _board(earth: World, key: str, hook: str) -> Board:
     if key == "moscow":
         board.pbx.add_group("500", "Sales", ["101", "102"])
     return board
-
-
-def body_of(row: Any) -> dict[str, Any]:
-    """The content of a stored notification."""
-    return dict(json.loads(row.body))

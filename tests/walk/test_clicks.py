@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bx24app.sandbox.mango.plans import ANSWERS, BUSY, NO_ANSWER, OFFLINE, REJECTS, Party, Plan
+from bx24app.sandbox.mango.plans import ANSWERS, BUSY, NO_ANSWER, OFFLINE, REJECTS, Party
 from tests.walk.outward import ANNA, BORIS, KRASNODAR, MOBILE, MOSCOW, NOBODY, VERA, Offices, number, offices
-from tests.world import World, until
+from tests.world import World
 
 
 @pytest.fixture
