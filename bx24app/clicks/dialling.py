@@ -105,6 +105,12 @@ def store(session: Session, outcome: DialOutcome) -> set[int]:
     return {outcome.errand.call}
 
 
+def lost(row: Delivery) -> None:
+    """No answer was stored, and it is never sent again."""
+    row.state, row.answer, row.done_at = "done", {"lost": True}, utcnow()
+    row.reason = "Mango's answer never came, or the worker ended before it"
+
+
 def recover(session: Session) -> set[int]:
     """Commands whose worker died between intent and answer: their answer is lost, and they are never sent again."""
     old = utcnow() - timedelta(seconds=LOST_SECONDS)
@@ -113,8 +119,7 @@ def recover(session: Session) -> set[int]:
     )
     portals = set()
     for row in rows:
-        row.state, row.answer, row.done_at = "done", {"lost": True}, utcnow()
-        row.reason = "the worker ended before Mango answered"
+        lost(row)
         call = session.get_one(Call, row.call_id)
         call.due_at = utcnow()
         portals.add(row.portal_id)

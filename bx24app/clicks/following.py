@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app.clicks.dialling import LOST_SECONDS, TOO_LATE
+from bx24app.clicks.dialling import LOST_SECONDS, TOO_LATE, lost
 from bx24app.domain.commands import AnyCommand, Finish, Notify, to_json
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.routing import Policy
@@ -54,6 +54,8 @@ def _judge(session: Session, portal: Portal, call: Call, dial: Delivery, result:
     if until is None:
         return
     if utcnow() >= until:
+        if dial.state == "sent":  # its worker has died, or waits for an answer that comes too late
+            lost(dial)
         _fail(session, call, policy, "304", say(portal.lang, f"{kind}_silent", number=number))
         return
     call.due_at = until

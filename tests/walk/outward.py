@@ -107,7 +107,7 @@ class Offices:
 
     def rest(self) -> None:
         self.earth.sandbox.call(self.earth.mango.settled)
-        self.earth.settle(60)
+        self.earth.settle(45)
 
     def call(self, client: str) -> dict[str, Any]:
         """Our newest call with this client, as the journal stores it."""

@@ -197,7 +197,8 @@ def test_the_alarm_of_a_dead_worker_is_set_before_it_dies(both: Offices, monkeyp
     with both.earth.app.app_context():
         sent = db.session.query(clicks.dialling.Delivery).order_by(clicks.dialling.Delivery.id.desc())
         row = sent.filter_by(kind="Dial").first()
-        assert row is not None and row.sent_at is not None
+        assert row is not None
+        assert row.sent_at is not None
         wanted = (row.sent_at + timedelta(seconds=clicks.dialling.LOST_SECONDS)).timestamp()
         db.session.rollback()
     assert [when for when in rung if abs(when - wanted) < 1]
@@ -226,6 +227,7 @@ def test_a_second_click_while_the_first_is_dialling(both: Offices) -> None:
     rows = both.finished(client, 2)
     assert [(row.call_id, row.failed_code) for row in rows] == [(second, "304"), (first, "200")]
     assert len(both.dialled(client)) == 1
+    both.plan()
     third = both.click(ANNA, client)  # and now the line is free again
     assert both.finished(client, 3)[2].call_id == third
     assert len(both.dialled(client)) == 2
