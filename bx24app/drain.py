@@ -18,13 +18,14 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, deliver, portals, queue
+from bx24app import clicks, deliver, parcels, portals, queue
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
-from bx24app.deliver import Outcome, Parcel
+from bx24app.deliver import Outcome
 from bx24app.logs import log
 from bx24app.models import Portal, db
+from bx24app.parcels import Parcel
 from bx24app.runtime import runtime
 
 _log = log(__name__)
@@ -112,7 +113,7 @@ class _Step:
 def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) -> _Step:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     level = portals.budget_of(portal_id).level() if claim else 0.0
-    parcels: list[Parcel] = []
+    ready: list[Parcel] = []
     dials: list[Errand] = []
     again: datetime | None = None
     dry = False
@@ -131,11 +132,11 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
             dials = clicks.claim(session, portal)
             wakes.at += [errand.until for errand in dials]
             if level < 1:
-                dry = deliver.anything_due(session, portal)
+                dry = parcels.anything_due(session, portal)
             else:
-                parcels, again = deliver.claim(session, portal, shared=level <= COMFORTABLE)
+                ready, again = parcels.claim(session, portal, shared=level <= COMFORTABLE)
     _ring(portal_id, wakes, again)
-    return _Step(parcels, dials, wakes.again, dry)
+    return _Step(ready, dials, wakes.again, dry)
 
 
 def _wait_for_budget(portal_id: int) -> bool:

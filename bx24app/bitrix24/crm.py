@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from bx24app.bitrix24.telephony import Request, call_id, iso
@@ -24,6 +25,9 @@ from bx24app.domain.commands import (
 
 ORIGINATOR = "bx24app"
 """originatorId of every record that we make: with originId it tells our own after a lost answer."""
+
+SAME_DEADLINE = 60
+"""Seconds: portals keep deadlines to the minute in places."""
 
 _TYPE_IDS = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
 
@@ -84,7 +88,7 @@ def look_for_record(command: CreateRecord) -> Request:
 
 def found_record(command: CreateRecord, result: dict[str, Any]) -> dict[str, Any] | None:
     origin = _origin(command)
-    for item in result.get("items") or []:
+    for item in result["items"]:
         if all(item.get(name) == value for name, value in origin.items()):
             return {"id": int(item["id"]), "found": True}
     return None
@@ -127,11 +131,18 @@ def retitle(command: RetitleTodo) -> Request:
 
 
 def comment(command: AddComment) -> Request:
-    entity = command.record.entity
-    kind = f"dynamic_{entity}" if is_process(entity) else entity
     return "crm.timeline.comment.add", {
-        "fields": {"ENTITY_ID": command.record.id, "ENTITY_TYPE": kind, "COMMENT": command.text}
+        "fields": {
+            "ENTITY_ID": command.record.id,
+            "ENTITY_TYPE": _comment_type(command),
+            "COMMENT": command.text,
+        }
     }
+
+
+def _comment_type(command: AddComment) -> str:
+    entity = command.record.entity
+    return f"dynamic_{entity}" if is_process(entity) else entity
 
 
 def open_items(command: ReadOpen) -> Request:
@@ -154,9 +165,7 @@ def _owner_field(command: ReadOpen) -> str:
 
 def opened(result: dict[str, Any]) -> dict[str, Any]:
     items = result.get("items") or []
-    return {
-        "open": [{"id": int(item["id"]), "responsible": int(item.get("assignedById") or 0)} for item in items]
-    }
+    return {"open": [{"id": int(item["id"]), "responsible": int(item.get("assignedById") or 0)} for item in items]}
 
 
 def day(command: ReadDay) -> Request:
@@ -173,6 +182,46 @@ def look_at_todo(command: ReadTodo) -> Request:
 
 def todo_told(result: dict[str, Any]) -> dict[str, Any]:
     return {"open": result.get("COMPLETED") != "Y"}
+
+
+def look_for_todo(command: AddTodo, record_id: int) -> Request:
+    """After a lost answer: the to-dos of this record with this title; `found_todo` compares their deadlines."""
+    return "crm.activity.list", {
+        "select": ["ID", "SUBJECT", "DEADLINE"],
+        "order": {"ID": "DESC"},
+        "filter": {
+            "OWNER_TYPE_ID": type_id(command.record.entity),
+            "OWNER_ID": record_id,
+            "SUBJECT": command.title,
+        },
+    }
+
+
+def found_todo(command: AddTodo, result: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Each call's to-do has a deadline of its own, so an older one of the same client is not taken for this one."""
+    for row in result:
+        deadline = datetime.fromisoformat(row["DEADLINE"]).timestamp() if row.get("DEADLINE") else 0.0
+        if row.get("SUBJECT") == command.title and abs(deadline - command.deadline_at) < SAME_DEADLINE:
+            return {"id": int(row["ID"]), "found": True}
+    return None
+
+
+def look_for_comment(command: AddComment, record_id: int) -> Request:
+    """After a lost answer: the newest comments of this record; `found_comment` compares them."""
+    return "crm.timeline.comment.list", {
+        "select": ["ID", "COMMENT", "CREATED"],
+        "order": {"ID": "DESC"},
+        "filter": {"ENTITY_ID": record_id, "ENTITY_TYPE": _comment_type(command)},
+    }
+
+
+def found_comment(command: AddComment, since: float, result: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The same words, not older than `since`: an earlier call may have left the same ones."""
+    for row in result:
+        made = datetime.fromisoformat(row["CREATED"]).timestamp()
+        if row["COMMENT"] == command.text and made >= since:
+            return {"id": int(row["ID"]), "found": True}
+    return None
 
 
 def close(command: CloseTodo) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bx24app.domain.commands import AnyCommand, Finish, HideCard, Register, ShowCard
+from bx24app.domain.commands import AnyCommand, Finish, HideCard, Ref, Register, ShowCard
 
 USER_INACTIVE = "USER_INACTIVE"
 """Code of a refusal because the named user is dismissed or unknown: the command is made again for somebody else."""
@@ -58,6 +58,13 @@ class Ledger:
         """`base`, or `base~2`, `base~3` … where the same command had to be made again."""
         made = self.count(kind, part)
         return base if made == 0 else f"{base}~{made + 1}"
+
+    def fact(self, ref: Ref) -> Any:
+        """What the command that `ref` names was answered, its newest repetition first; None: nothing (yet)."""
+        for entry in reversed(self._entries):
+            if entry.state == "done" and entry.command.key.partition("~")[0] == ref.key and ref.fact in entry.answer:
+                return entry.answer[ref.fact]
+        return None
 
     def register(self, part: int = 1) -> Entry | None:
         return self.last(Register, part)

@@ -1,0 +1,204 @@
+"""Which deliveries may leave now, and in which parcels: each call's own, or those of several calls in one batch. No HTTP.
+
+Order holds within a call: only the head of a call's waiting commands may leave, with as many behind it as one batch carries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.errors import Refused
+from bx24app.domain.commands import (
+    AddComment,
+    AddTodo,
+    AnyCommand,
+    Bind,
+    CreateRecord,
+    Finish,
+    HideCard,
+    Notify,
+    ReadClient,
+    ReadDeals,
+    Reassign,
+    Register,
+    SetActivityUser,
+    ShowCard,
+    from_json,
+)
+from bx24app.domain.ledger import Ledger
+from bx24app.lookups import LookUp, look_ups
+from bx24app.models import Delivery, Portal, utcnow
+
+CLOCKS_APART = timedelta(minutes=5)
+"""How far a portal's clock may go behind ours."""
+BATCH = 50
+"""Commands in one batch (Bitrix24's limit)."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One command in a parcel. `call` and `delivery` are row ids."""
+
+    delivery: int
+    call: int
+    command: AnyCommand
+    created: Any = None
+
+    @property
+    def slot(self) -> str:
+        """Its key in a batch: letters and digits only."""
+        return f"d{self.delivery}"
+
+
+@dataclass(slots=True)
+class Parcel:
+    """One REST request: a single command, a chain of one call (`shared` False), commands of several calls, or a look-up."""
+
+    items: list[Item]
+    values: dict[int, dict[tuple[str, str], Any]] = field(default_factory=dict)
+    """call id -> facts already known, (key, fact) -> value."""
+    shared: bool = False
+    lookup: LookUp | None = None
+    alone: bool = False
+    """Never in company: a look-up, or a command whose batch was refused as a whole."""
+
+    @property
+    def priority(self) -> Priority:
+        kinds = {type(item.command) for item in self.items}
+        if kinds & {Register, ShowCard, HideCard}:
+            return Priority.CARD
+        return Priority.FINISH if kinds & {Finish, CreateRecord} else Priority.RECORD
+
+
+def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel], datetime | None]:
+    """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.
+
+    Returns the parcels and when to look again for what is not due yet.
+    """
+    now = utcnow()
+    query = select(Delivery).where(
+        Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind != "Dial"
+    )
+    open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
+    due, again = _due(open_rows, now)
+    if not due:
+        return [], again
+    ledgers = _ledgers(session, [rows[0].call_id for rows in due])
+    parcels = [_parcel(rows, ledgers[rows[0].call_id], shared) for rows in due]
+    if shared:
+        parcels, left = _together(parcels)
+        again = now if left else again
+    taken = {item.delivery for parcel in parcels for item in parcel.items}
+    for row in open_rows:
+        if row.id in taken:
+            row.state, row.sent_at, row.attempts = "sent", now, row.attempts + 1
+    return parcels, again
+
+
+def _due(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:
+    """The open rows of each call whose head may leave, most urgent first; and when the next one becomes due."""
+    due: list[list[Delivery]] = []
+    again: datetime | None = None
+    for rows in _by_call(open_rows):
+        head = rows[0]
+        if any(row.state == "sent" for row in rows):
+            continue
+        if head.due_at is not None and head.due_at > now:
+            again = min(again or head.due_at, head.due_at)
+            continue
+        due.append(rows)
+    return sorted(due, key=_urgency), again
+
+
+def _together(parcels: list[Parcel]) -> tuple[list[Parcel], bool]:
+    """One request for as many calls as a batch takes; what must not have company goes alone. Returns it, and whether others are left."""
+    apart = [parcel for parcel in parcels if parcel.alone]
+    batch = Parcel([], shared=True)
+    for parcel in parcels:
+        if not parcel.alone and len(batch.items) + len(parcel.items) <= BATCH:
+            batch.items += parcel.items
+            batch.values.update(parcel.values)
+    chosen = [batch] if batch.items else apart[:1]
+    return chosen, sum(len(p.items) for p in chosen) < sum(len(p.items) for p in parcels)
+
+
+def anything_due(session: Session, portal: Portal) -> bool:
+    """Could something leave now, if the budget allowed it?"""
+    query = select(Delivery.id).where(
+        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind != "Dial"
+    )
+    due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
+    return session.scalars(due.limit(1)).first() is not None
+
+
+def _urgency(rows: list[Delivery]) -> tuple[bool, datetime]:
+    return rows[0].kind not in ("Register", "ShowCard", "HideCard"), rows[0].created_at
+
+
+def _by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    groups: dict[int, list[Delivery]] = defaultdict(list)
+    for row in rows:
+        groups[row.call_id].append(row)
+    yield from groups.values()
+
+
+def _ledgers(session: Session, calls: list[int]) -> dict[int, Ledger]:
+    from bx24app.decide import ledger_of
+
+    groups: dict[int, list[Delivery]] = defaultdict(list)
+    for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(calls)).order_by(Delivery.id)):
+        groups[row.call_id].append(row)
+    return {call: ledger_of(rows) for call, rows in groups.items()}
+
+
+def _parcel(rows: list[Delivery], ledger: Ledger, shared: bool) -> Parcel:
+    items = [_item(row) for row in rows]
+    uncertain = [item for item, row in zip(items, rows, strict=True) if row.uncertain]
+    since = min(row.created_at for row in rows) - CLOCKS_APART
+    lookup = look_ups([item.command for item in uncertain], ledger, since.timestamp()) if uncertain else None
+    if lookup is not None:
+        return Parcel([item for item in uncertain if item.command.key in lookup.keys], lookup=lookup, alone=True)
+    values = {rows[0].call_id: _values(ledger)}
+    if rows[0].code == Refused.__name__:  # its batch was refused: one by one, only what deserves it dies
+        return Parcel(items[:1], values, alone=True)
+    chain: list[Item] = []
+    for item in items[:BATCH]:
+        if chain and shared and not _may_follow(item.command, chain):
+            break
+        chain.append(item)
+    return Parcel(chain, values, shared)
+
+
+def _item(row: Delivery) -> Item:
+    """A notice gets a tag: the portal lets a repeat after a lost answer replace the first one of the same tag."""
+    command = from_json(row.kind, row.command)
+    if isinstance(command, Notify) and not command.tag:
+        command = dataclasses.replace(command, tag=f"bx24app:{row.id}")
+    return Item(row.id, row.call_id, command)
+
+
+def _may_follow(command: AnyCommand, chain: list[Item]) -> bool:
+    """In a shared batch nothing stops at an error: only what fails harmlessly behind a failed one may ride along."""
+    if any(isinstance(item.command, CreateRecord | AddTodo | AddComment) for item in chain):
+        return False
+    return isinstance(
+        command, ShowCard | HideCard | Finish | Reassign | Bind | ReadClient | ReadDeals | SetActivityUser
+    )
+
+
+def _values(ledger: Ledger) -> dict[tuple[str, str], Any]:
+    return {
+        (entry.command.key, fact): value
+        for entry in ledger
+        if entry.state == "done"
+        for fact, value in entry.answer.items()
+    }
