@@ -80,6 +80,14 @@ def tell_dismissed(portal_id: int) -> None:
         dismissals.tell(portal_id)
 
 
+def close_silent() -> None:
+    """Open calls whose end never came."""
+    from bx24app import sweeps
+
+    with _context():
+        sweeps.close_silent()
+
+
 def prune() -> None:
     """Old rows and purged portals go, in small steps."""
     from bx24app import sweeps

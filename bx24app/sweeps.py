@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from bx24app import clicks, deliver, portals, queue
+from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
 
@@ -68,6 +69,18 @@ def look_after_portals() -> None:
     portals.refresh_due()
     for portal_id in portals.looks_due():
         queue.later("look", portal_id)
+
+
+def close_silent() -> None:
+    """Open calls whose end never came are folded once more: after hours without a word they count as over."""
+    silent = select(Call.id, Call.portal_id).where(
+        Call.state == "open", Call.due_at.is_(None), Call.heard_at < utcnow() - timedelta(seconds=SILENT_SECONDS)
+    )
+    rows = db.session.execute(silent.limit(STEP)).all()
+    db.session.execute(update(Call).where(Call.id.in_([row.id for row in rows])).values(due_at=utcnow()))
+    db.session.commit()
+    for portal_id in {row.portal_id for row in rows}:
+        queue.wake(portal_id, force=True)
 
 
 def prune() -> None:

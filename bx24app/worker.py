@@ -85,6 +85,7 @@ PERIODIC: tuple[tuple[str, int, str], ...] = (
     ("sweep", 15, CALLS),
     ("look_after_portals", 60, BACKGROUND),
     ("count_figures", 60, BACKGROUND),
+    ("close_silent", 900, BACKGROUND),
     ("prune", 3600, BACKGROUND),
 )
 """(job of bx24app.jobs, seconds, queue): everything that happens without being told to."""

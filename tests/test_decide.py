@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from flask import Flask
 
-from bx24app import drain
-from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, db
+from bx24app import drain, sweeps
+from bx24app.domain.ends import SILENT_SECONDS
+from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, db, utcnow
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.test_inbox import post, signed
 
@@ -83,3 +86,23 @@ def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hoo
     drain.drain(portal_id)
     assert [call.user_id for call in db.session.query(Call).order_by(Call.id)] == [21, 22]
     assert db.session.query(LineCounter).one().picks == 2
+
+
+def test_a_call_whose_end_never_came_is_over_after_hours(app: Flask, portal_id: int, hook: str) -> None:
+    answered = [notice for notice in Scenario(FIXTURES / "incoming_answered_by_group").notices if "summary" not in notice.name]
+    for notice in answered[: len(answered) // 2]:
+        assert post(hook, notice.name, signed(notice.raw)) == 200
+    drain.drain(portal_id)
+    sweeps.close_silent()
+    drain.drain(portal_id)
+    call = db.session.query(Call).one()
+    assert (call.outcome, call.due_at, "finish" in keys()) == (None, None, False), "a long talk is no lost end"
+    call.heard_at = utcnow() - timedelta(seconds=SILENT_SECONDS + 60)
+    db.session.commit()
+    sweeps.close_silent()
+    drain.drain(portal_id)
+    assert (db.session.query(Call).one().outcome, keys()[-1]) == ("answered", "finish")
+
+
+def keys() -> list[str]:
+    return [row.key for row in db.session.query(Delivery).order_by(Delivery.id)]

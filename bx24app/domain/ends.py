@@ -13,6 +13,11 @@ _TALK_SLACK = 2
 """By how many seconds a summary and the legs may differ about the beginning and the end of the talk."""
 
 
+SILENT_SECONDS = 4 * 3600
+"""An open call of which nothing was heard for so long is over: its end was lost (the short dialect has no second source to ask). A
+sweep asks the fold then; no alarm is set for every call that rings."""
+
+
 def end_of(view: View) -> End:
     """What can be said of the end now; `user` and `responsible` are the best present knowledge while the call goes on."""
     entry, policy = view.entry, view.policy
@@ -77,7 +82,7 @@ def _complete(view: View) -> tuple[bool, float | None]:
     if entry.legs and entry.all_ended:
         until = clock.heard + view.policy.quiet_seconds
         return clock.now >= until, until
-    return False, None
+    return clock.now >= clock.heard + SILENT_SECONDS, None
 
 
 def _consistent(view: View) -> bool:

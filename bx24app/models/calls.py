@@ -69,6 +69,12 @@ class Call(Base):
             sqlite_where=text("due_at IS NOT NULL"),
         ),
         Index(
+            "ix_call_open",
+            "heard_at",
+            postgresql_where=text("state = 'open'"),
+            sqlite_where=text("state = 'open'"),
+        ),
+        Index(
             "ix_call_command",
             "portal_id",
             "command_id",
