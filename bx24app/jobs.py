@@ -88,6 +88,14 @@ def close_silent() -> None:
         sweeps.close_silent()
 
 
+def try_again(portal_id: int, user_id: int) -> None:
+    """Everything that the portal refused and every lost recording, once more: an administrator asked for it."""
+    from bx24app import replay
+
+    with _context():
+        replay.everything(portal_id, replay.By("frame", user_id))
+
+
 def prune() -> None:
     """Old rows and purged portals go, in small steps."""
     from bx24app import sweeps

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.models import Call, Delivery, Notification, Recording, db
@@ -33,6 +33,10 @@ def rows(portal_id: int, since: datetime | None = None) -> Iterator[dict[str, An
     query = select(Call).where(Call.portal_id == portal_id, Call.visible.is_(True))
     if since is not None:
         query = query.where(Call.started_at >= since)
+    return _all(query)
+
+
+def _all(query: Select[Call]) -> Iterator[dict[str, Any]]:
     query = query.order_by(Call.started_at, Call.id).limit(PAGE)
     page = query
     while True:
@@ -128,7 +132,15 @@ def _tape(tape: Recording) -> dict[str, Any]:
 
 def export(portal_id: int, since: datetime | None, form: str) -> Iterator[str]:
     """The rows as text, line by line: `jsonl`, or `csv` (lists as JSON within a cell) with a head."""
-    found = rows(portal_id, since)
+    return _text(rows(portal_id, since), form)
+
+
+def export_of(query: Select[Call], form: str) -> Iterator[str]:
+    """The same for the calls of a query without an order, oldest first."""
+    return _text(_all(query), form)
+
+
+def _text(found: Iterator[dict[str, Any]], form: str) -> Iterator[str]:
     if form == "csv":
         yield _line(COLUMNS)
         yield from (_line(_cell(name, row[name]) for name in COLUMNS) for row in found)

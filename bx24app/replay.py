@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import portals, queue
+from bx24app import portals, queue, recordings
 from bx24app.domain.ledger import USER_INACTIVE
 from bx24app.drain import locked
-from bx24app.models import Call, Delivery, Notification, Recording, utcnow
+from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
+from bx24app.models.journal import mark_lost
 
 STEP = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""
@@ -45,7 +46,18 @@ class Revived:
     left: int
 
 
-def entry(portal_id: int, entry_id: str) -> Heard:
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who asks for it, for the audit."""
+
+    source: str = "cli"
+    user_id: int | None = None
+
+
+OPERATOR = By()
+
+
+def entry(portal_id: int, entry_id: str, by: By = OPERATOR) -> Heard:
     """Run the stored notifications of one call again, those too that an older version could not read. Wakes the portal."""
     with locked(portal_id) as (session, _):
         # Of the portal itself nothing is run again: a click that is heard twice would dial twice.
@@ -55,18 +67,18 @@ def entry(portal_id: int, entry_id: str) -> Heard:
         known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
         calls = len(session.scalars(known).all())
         if notifications:
-            portals.audit(portal_id, None, "cli", "replayed", entry_id=entry_id, notifications=notifications)
+            portals.audit(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
     if notifications:
         queue.wake(portal_id, force=True)
     return Heard(calls, notifications)
 
 
-def dead(portal_id: int, call_id: int | None = None) -> Revived:
+def dead(portal_id: int, call_id: int | None = None, by: By = OPERATOR) -> Revived:
     """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all their tries. Wakes the portal."""
     revived, calls, last = 0, set[int](), 0
     while True:
         with locked(portal_id) as (session, _):
-            query = _revivable(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(STEP)
+            query = revivable(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(STEP)
             rows = list(session.scalars(query))
             if rows:
                 last = rows[-1].id
@@ -78,10 +90,31 @@ def dead(portal_id: int, call_id: int | None = None) -> Revived:
     with locked(portal_id) as (session, _):
         left = session.scalar(select(func.count()).select_from(_dead(portal_id, call_id).subquery())) or 0
         if revived:
-            portals.audit(portal_id, None, "cli", "replayed", deliveries=revived, calls=len(calls))
+            portals.audit(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
         queue.wake(portal_id, force=True)
     return Revived(revived, len(calls), left)
+
+
+def everything(portal_id: int, by: By = OPERATOR) -> None:
+    """All refused deliveries and all lost recordings of the portal once more."""
+    dead(portal_id, by=by)
+    lost = select(Recording.id).where(
+        Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
+    )
+    ids = list(db.session.scalars(lost))
+    db.session.rollback()
+    for recording_id in ids:
+        recordings.try_again(portal_id, recording_id)
+
+
+def hurry(portal_id: int, call_id: int | None = None) -> None:
+    """What waits for its next try is tried now, of the portal or of one of its calls. Wakes the portal."""
+    with locked(portal_id) as (session, _):
+        waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting", Delivery.due_at.is_not(None))
+        theirs = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
+        session.execute(update(Delivery).where(*theirs).values(due_at=None))
+    queue.wake(portal_id, force=True)
 
 
 def _dead(portal_id: int, call_id: int | None) -> Select[Delivery]:
@@ -89,7 +122,8 @@ def _dead(portal_id: int, call_id: int | None) -> Select[Delivery]:
     return query if call_id is None else query.where(Delivery.call_id == call_id)
 
 
-def _revivable(portal_id: int, call_id: int | None) -> Select[Delivery]:
+def revivable(portal_id: int, call_id: int | None = None) -> Select[Delivery]:
+    """Refused deliveries that may be tried again; without an order."""
     made_again = Delivery.kind.in_(_MADE_AGAIN) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
     return _dead(portal_id, call_id).where(Delivery.kind.not_in(_MOMENT), ~made_again)
 
@@ -115,3 +149,4 @@ def _revive(session: Session, rows: Iterable[Delivery]) -> None:
     # Recordings that were given up with the call that they belong to get their first try once it is finished.
     orphans = (Recording.call_id.in_(by_call), Recording.state == "lost", Recording.bitrix_call_id.is_(None))
     session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, tries=0))
+    mark_lost(session, Call.id.in_(by_call))

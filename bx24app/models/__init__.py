@@ -3,6 +3,7 @@
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
 from bx24app.models.figures import Figure, FigureMark
+from bx24app.models.journal import CallPerson
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -20,6 +21,7 @@ __all__ = [
     "Audit",
     "Base",
     "Call",
+    "CallPerson",
     "Delivery",
     "Dictionary",
     "Figure",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
@@ -29,6 +29,13 @@ class Notification(Base):
             sqlite_where=text("state = 'new'"),
         ),
         Index("ix_notification_received_at", "received_at"),
+        Index(
+            "ix_notification_rejected",
+            "portal_id",
+            "id",
+            postgresql_where=text("state = 'rejected'"),
+            sqlite_where=text("state = 'rejected'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -52,6 +59,10 @@ class Notification(Base):
     received_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
 
+PROBLEM = "problem IS NOT NULL OR lost OR state = 'dead'"
+"""What "only problems" shows: as it stands in the index, since SQLite takes an index for the very same words only."""
+
+
 class Call(Base):
     """The journal: one conversation. Columns are the result of the last fold; `facts` is what rules may read later without the portal."""
 
@@ -61,6 +72,17 @@ class Call(Base):
         Index("ix_call_portal_started", "portal_id", "started_at", "id"),
         Index("ix_call_portal_client", "portal_id", "client_number", "started_at"),
         Index("ix_call_updated_at", "updated_at"),
+        Index("ix_call_pbx_latest", "portal_id", "pbx_key", "started_at", "id"),
+        Index("ix_call_line_latest", "portal_id", "line_number", "started_at", "id"),
+        Index(
+            "ix_call_problem",
+            "portal_id",
+            "visible",
+            "started_at",
+            "id",
+            postgresql_where=text(PROBLEM),
+            sqlite_where=text(PROBLEM),
+        ),
         Index(
             "ix_call_due",
             "portal_id",
@@ -127,6 +149,8 @@ class Call(Base):
     """Extensions that rang or talked and are nobody's in the settings, comma list; None: there were none."""
     problem: Mapped[str | None]
     """One sentence for the journal where something went wrong."""
+    lost: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A recording of it is lost; kept by `models.journal`."""
     due_at: Mapped[datetime | None] = mapped_column(Moment)
     """When the fold wants to be asked again by itself (Tick); None: only a notification or an answer changes anything."""
     heard_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
@@ -200,6 +224,13 @@ class Recording(Base):
             "attached_at",
             postgresql_where=text("attached_at IS NOT NULL"),
             sqlite_where=text("attached_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_recording_lost",
+            "portal_id",
+            "id",
+            postgresql_where=text("state = 'lost'"),
+            sqlite_where=text("state = 'lost'"),
         ),
     )
 

@@ -30,6 +30,7 @@ from bx24app.web import (
     policy,
     rules,
     statistics,
+    stuck,
 )
 from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
 
@@ -43,6 +44,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (media.blueprint, "/media", open_to_all),  # proves its caller by a ticket
     (home.blueprint, "/frame", frame_session),
     (calls.blueprint, "/frame/calls", frame_session),
+    (stuck.blueprint, "/frame/stuck", frame_admin),
     (pbxs.blueprint, "/frame/pbxs", frame_admin),
     (lines.blueprint, "/frame/pbxs/<key>/lines", frame_admin),
     (employees.blueprint, "/frame/pbxs/<key>/employees", frame_admin),

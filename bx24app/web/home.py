@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from bx24app.domain.settings import Settings
 from bx24app.models import Pbx, db
-from bx24app.web import calls, counting, dismissed, pages, session
+from bx24app.web import calls_list, counting, dismissed, pages, session
 
 blueprint = Blueprint("home", __name__)
 
@@ -46,7 +46,7 @@ def first_paint(claim: str) -> Response:
 def content() -> str:
     """What a person sees first."""
     if not g.frame.is_admin:
-        return pages.render("home.html", "home", **calls.listing())
+        return pages.render("calls.html", "home", **calls_list.listing(), counts=None)
     settings = pages.current()
     query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.removed_at.is_(None))
     rows = {row.key: row for row in db.session.scalars(query)}

@@ -1,18 +1,21 @@
-"""Recordings for the frame's player: streamed anew from Mango through the app, with ranges; nothing is kept here."""
+"""What a browser fetches by itself, with a ticket: recordings for the player, streamed anew from Mango, and exports of the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, stream_with_context
+from sqlalchemy import Select
 from werkzeug.exceptions import NotFound
 
-from bx24app import recordings
+from bx24app import finding, recordings, settings
+from bx24app import journal as lines_of
+from bx24app.finding import Filter
 from bx24app.logs import log
 from bx24app.mango.errors import Later, MangoError, Missing
 from bx24app.mango.recording import RecordingDownload
-from bx24app.models import Call, Pbx, Portal, Recording, db
+from bx24app.models import Call, Pbx, Portal, Recording, db, utcnow
 from bx24app.web import errors, session
 
 blueprint = Blueprint("media", __name__)
@@ -46,6 +49,40 @@ def recording(recording_id: int) -> Response:
         _log.warning("recording cannot be played", recording=recording_id, error=str(error))
         return errors.page("later", 503)
     return _answer(found, stack)
+
+
+def whose(viewer: int | None) -> str:
+    """Part of an export's address: all calls of the portal, or only those of whoever asked for it."""
+    return "all" if viewer is None else "own"
+
+
+def journal_kind(form: str, whose: str, wanted: Filter) -> str:
+    """What a ticket for this export is of: the filter is signed with it."""
+    return f"journal {form} {whose} {sorted(wanted.asked().items())}"
+
+
+@blueprint.get("/calls/<any(all, own):whose>.<any(csv, jsonl):form>")
+def journal(whose: str, form: str) -> Response:
+    """The journal under a filter, oldest first, as `bx24app calls export` prints it; of CSV with the mark by which Excel knows UTF-8."""
+    wanted = Filter.read(request.args)
+    ticket = session.read_ticket(request.args.get("ticket", ""), journal_kind(form, whose, wanted), 0)
+    portal = db.session.get(Portal, ticket.portal_id)
+    if portal is None or portal.state == "removed":
+        raise NotFound
+    zone = settings.current(portal).portal.timezone
+    query = finding.narrowed(portal.id, wanted, zone, None if whose == "all" else ticket.user_id)
+    db.session.remove()  # no connection is held while the lines flow, but for each page of them
+    response = Response(
+        stream_with_context(_lines(query, form)), mimetype="text/csv" if form == "csv" else "application/x-ndjson"
+    )
+    response.headers["Content-Disposition"] = f'attachment; filename="calls-{utcnow():%Y-%m-%d}.{form}"'
+    return response
+
+
+def _lines(query: Select[Call], form: str) -> Iterator[str]:
+    if form == "csv":
+        yield "\ufeff"
+    yield from lines_of.export_of(query, form)
 
 
 def _answer(found: RecordingDownload, stack: ExitStack) -> Response:

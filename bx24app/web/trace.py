@@ -1,68 +1,60 @@
-"""The time line of a call in words: what came, what was decided, what was asked, what was answered."""
+"""The time line of a call in words: what came, what was decided, what was asked, what was answered, what became of its recordings."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext
 from sqlalchemy import or_, select
 
-from bx24app.models import Call, Delivery, Notification, db
+from bx24app import settings
+from bx24app.domain import rule_words, rules
+from bx24app.domain.rule_words import Names
+from bx24app.domain.settings import Settings
+from bx24app.mango import codes
+from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.web import trace_words as words
+from bx24app.web.language import language
+from bx24app.web.trace_words import came, told, why
 
-_CAME: dict[str, Any] = {
-    "events/call": lazy_gettext("The PBX: state of a leg"),
-    "events/summary": lazy_gettext("The PBX: summary of the call"),
-    "events/recording": lazy_gettext("The PBX: recording"),
-    "events/record/added": lazy_gettext("The PBX: recording is stored"),
-    "call_start": lazy_gettext("The PBX: call begins"),
-    "call_answer": lazy_gettext("The PBX: call is answered"),
-    "call_end": lazy_gettext("The PBX: call ends"),
-    "call_record": lazy_gettext("The PBX: recording"),
-    "call_transfer": lazy_gettext("The PBX: transfer"),
-    "ONEXTERNALCALLSTART": lazy_gettext("Bitrix24: an employee clicked on a number"),
-    "ONEXTERNALCALLBACKSTART": lazy_gettext("Bitrix24: a client ordered a callback"),
-}
-_STATES: dict[str, Any] = {
-    "Appeared": lazy_gettext("appeared"),
-    "Connected": lazy_gettext("connected"),
-    "Disconnected": lazy_gettext("ended"),
-    "OnHold": lazy_gettext("on hold"),
-    "Started": lazy_gettext("started"),
-    "Completed": lazy_gettext("completed"),
-}
-_TOLD: dict[str, Any] = {
-    "Register": lazy_gettext("Register the call"),
-    "ShowCard": lazy_gettext("Open the call card"),
-    "HideCard": lazy_gettext("Close the call card"),
-    "CreateRecord": lazy_gettext("Create a record in the CRM"),
-    "Finish": lazy_gettext("Finish the call"),
-    "Reassign": lazy_gettext("Change the responsible"),
-    "Bind": lazy_gettext("Bind the call to a record"),
-    "AddTodo": lazy_gettext("Create a to-do"),
-    "CloseTodo": lazy_gettext("Close a to-do"),
-    "SetActivityUser": lazy_gettext("Correct the employee of the call"),
-    "ReadClient": lazy_gettext("Read the client's records"),
-    "Notify": lazy_gettext("Notify an employee"),
-    "Dial": lazy_gettext("Order the call at Mango Office"),
-}
+__all__ = ["Step", "came", "ending", "steps", "told", "tried", "why"]
+TOGETHER = timedelta(milliseconds=250)
+"""Deliveries that were written down within this time come from one decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`state`: came, done, waiting, dead. `detail`: the answer's code and reason, or what the notification said."""
+    """`state`: came, decided, done, waiting, dead. `request`: the method with the few values that tell one from another like it.
+
+    `detail`: the answer, with its reason in words.
+    """
 
     at: datetime
     state: str
     words: str
+    request: str = ""
     detail: str = ""
 
 
-def steps(call: Call) -> list[Step]:
+def steps(call: Call, tapes: Iterable[Recording]) -> list[Step]:
     """Everything of one call in the order of time."""
-    return sorted([*_came(call), *_told(call)], key=lambda step: step.at)
+    rows = list(db.session.scalars(select(Delivery).where(Delivery.call_id == call.id).order_by(Delivery.id)))
+    found = [
+        *_came(call),
+        *_decided(rows),
+        *map(_answered, rows),
+        *(step for tape in tapes for step in _carried(call, tape)),
+    ]
+    return sorted(found, key=lambda step: step.at)
+
+
+def ending(call: Call) -> str:
+    """Why the call ended as it did, in the words of the PBX's code; empty where it was told none."""
+    return codes.words(call.reason, language()) if call.reason else ""
 
 
 def _came(call: Call) -> list[Step]:
@@ -74,37 +66,125 @@ def _came(call: Call) -> list[Step]:
         Notification.portal_id == call.portal_id, Notification.pbx_id.in_(senders), or_(*joined)
     )
     return [
-        Step(row.received_at, "came", str(_CAME.get(row.name, row.name)), row.reason or _said(row.body))
+        Step(
+            row.received_at,
+            "dead" if row.state == "rejected" else "came",
+            came(row),
+            detail=row.reason or words.said(row.body),
+        )
         for row in db.session.scalars(query.limit(500))
     ]
 
 
-def _said(body: str) -> str:
-    """What a notification tells in a word: the state, and whose leg it is."""
-    try:
-        held = json.loads(body)
-    except ValueError:
-        return ""
-    if not isinstance(held, dict):
-        return ""
-    state = held.get("call_state") or held.get("recording_state")
-    to = held.get("to")
-    who = (to.get("extension") or to.get("number")) if isinstance(to, dict) else held.get("extension")
-    parts = (str(_STATES.get(str(state), state)) if state else "", str(who) if who else "")
-    return ", ".join(part[:64] for part in parts if part)
+def _decided(rows: list[Delivery]) -> list[Step]:
+    """One step for all that was decided at once."""
+    groups: list[list[Delivery]] = []
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id)):
+        if groups and row.created_at - groups[-1][-1].created_at < TOGETHER:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return [
+        Step(group[-1].created_at, "decided", gettext("Decided"), detail="; ".join(dict.fromkeys(map(told, group))))
+        for group in groups
+    ]
 
 
-def _told(call: Call) -> list[Step]:
-    rows = db.session.scalars(select(Delivery).where(Delivery.call_id == call.id).order_by(Delivery.id))
-    return [_step(row) for row in rows]
-
-
-def _step(row: Delivery) -> Step:
-    words = str(_TOLD.get(row.kind, row.kind))
-    said = ": ".join(part for part in (row.code, row.reason) if part)
+def _answered(row: Delivery) -> Step:
+    at = row.done_at or row.sent_at or row.created_at
     if row.state == "done":
-        again = gettext("took %(number)s tries", number=row.attempts) if row.attempts > 1 else ""
-        return Step(row.done_at or row.created_at, "done", words, "; ".join(part for part in (said, again) if part))
+        return Step(at, "done", told(row), words.request(row), _join(words.answer(row), why(row), _effort(row)))
     if row.state == "dead":
-        return Step(row.done_at or row.sent_at or row.created_at, "dead", words, said or gettext("refused"))
-    return Step(row.created_at, "waiting", words, said or gettext("waits to be delivered"))
+        return Step(at, "dead", told(row), words.request(row), _join(why(row) or gettext("refused"), _effort(row)))
+    # What waits stands behind the decision that it comes from.
+    return Step(
+        row.created_at + TOGETHER,
+        "waiting",
+        told(row),
+        words.request(row),
+        _join(why(row) or gettext("waits to be delivered"), _effort(row)),
+    )
+
+
+def _effort(row: Delivery) -> str:
+    """How many tries it took and how long the answer took, where that says something."""
+    tries = gettext("took %(number)s tries", number=row.attempts) if row.attempts > 1 else ""
+    took = (row.done_at - row.sent_at).total_seconds() if row.done_at and row.sent_at else 0.0
+    return _join(tries, gettext("%(seconds)s s", seconds=f"{took:.2f}") if took > 0 else "")
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _carried(call: Call, tape: Recording) -> list[Step]:
+    found = []
+    if tape.noticed_at is not None:
+        found.append(Step(tape.noticed_at, "came", gettext("The recording can be fetched"), detail=tape.recording_id))
+    if tape.state == "attached" and tape.attached_at is not None:
+        lag = gettext("after %(time)s", time=f"{tape.lag_seconds:.1f} s") if tape.lag_seconds is not None else ""
+        found.append(Step(tape.attached_at, "done", gettext("Recording attached to the call"), words.ATTACH, lag))
+    elif tape.problem:
+        at = (tape.noticed_at or call.ended_at or call.started_at) + TOGETHER
+        state = "dead" if tape.state == "lost" else "waiting"
+        told_words = (
+            gettext("Recording not attached") if tape.state == "lost" else gettext("Recording waits for another try")
+        )
+        found.append(Step(at, state, told_words, words.ATTACH, words.recording(tape.problem)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule in words, and what was seen of the call. `ok` None: it was not known yet."""
+
+    words: str
+    seen: str
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One rule of the trace. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
+
+    rule: str
+    verdict: str
+    conditions: tuple[Condition, ...]
+
+
+def tried(call: Call) -> list[Tried]:
+    """Every rule of the settings that the call began with, held against what the fold had seen when it decided last."""
+    held = call.facts.get("seen")
+    if not held:
+        return []
+    names = _names(settings.of_version(call.settings_version_id))
+    try:
+        facts = rules.facts_from_json(held)
+    except TypeError:  # written by a version that kept other facts
+        return []
+    choice = rules.choose(settings.rules_of(call.settings_version_id), facts)
+    return [
+        Tried(trial.rule, trial.verdict, tuple(_condition(one, names) for one in trial.conditions))
+        for trial in choice.trace
+    ]
+
+
+def _names(document: Settings) -> Names:
+    lines = {line.number: line.name or line.number for pbx in document.pbxs for line in pbx.lines}
+    return Names(
+        line=lambda number: lines.get(number, number),
+        pbx=lambda key: document.by_key[key].name or key if key in document.by_key else key,
+    )
+
+
+def _condition(one: rules.Seen, names: Names) -> Condition:
+    said = rule_words.condition(one.condition, one.expected, names, language())
+    return Condition(said, _plain(one.seen), one.ok)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if isfinite(value) else "–"
+    return "–" if value is None else str(value)

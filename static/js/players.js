@@ -1,4 +1,4 @@
-// Recordings: a ticket is asked for at the click, since it is good for a minute only; a player that outlives it gets another one.
+// Recordings and downloads: a ticket is asked for at the click, since it is good for a minute only; a player that outlives it gets another one.
 import { post } from "./session.js";
 import { toast } from "./tell.js";
 
@@ -31,6 +31,23 @@ async function play(button) {
   button.replaceWith(audio);
   audio.focus();
 }
+
+// A download: its ticket is asked for at the click, too.
+async function download(button) {
+  const link = document.createElement("a");
+  link.href = (await post(button.dataset.download)).url;
+  link.download = "";
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-download]");
+  if (!button) return;
+  button.disabled = true;
+  download(button).catch(() => toast(say.sayFault, true)).finally(() => { button.disabled = false; });
+});
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-play]");

@@ -126,7 +126,7 @@ def test_an_employee_sees_only_their_own(site: Flask, client: FlaskClient, porta
     assert [f"call-{number}" in said for number in (mine, theirs, made)] == [True, False, True]
     assert client.get(f"/frame/calls/{mine}", headers=header).status_code == 200
     assert client.get(f"/frame/calls/{theirs}", headers=header).status_code == 404
-    assert client.get("/frame/calls/rejected", headers=header).status_code == 404
+    assert client.get("/frame/stuck/rejected", headers=header).status_code == 403
     assert client.post(f"/frame/calls/recordings/{recording}/ticket", headers=header).status_code == 404
 
 
@@ -164,11 +164,11 @@ def test_try_again_of_a_lost_recording(frame: Frame, call: int) -> None:
 
 
 def test_unreadable_notifications_stand_with_their_reason(frame: Frame, portal: int) -> None:
-    assert has(frame.get("/frame/calls/rejected"), "none-rejected")
+    assert has(frame.get("/frame/stuck/rejected"), "none-rejected")
     with frame.site.app_context():
         db.session.add(Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", dedup_key="x", body="<b>", state="rejected", reason="no entry_id"))  # fmt: skip
         db.session.commit()
-    assert "no entry_id" in frame.get("/frame/calls/rejected")
+    assert "no entry_id" in frame.get("/frame/stuck/rejected")
 
 
 class Tape:
