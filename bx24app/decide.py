@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
@@ -16,26 +16,20 @@ from bx24app import clicks, continuing, knowledge, settings
 from bx24app.domain import call as fold
 from bx24app.domain import handover
 from bx24app.domain.commands import from_json, to_json
-from bx24app.domain.events import Ended, Event, LegEvent, Recorded
+from bx24app.domain.events import Ended, Recorded
 from bx24app.domain.ledger import Entry as LedgerEntry
 from bx24app.domain.ledger import Ledger
 from bx24app.domain.legs import assemble
 from bx24app.domain.routing import Policy
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.facts import facts_of, words_for
+from bx24app.gathering import AT_ONCE, calls_of, meaning, news, notifications_of
 from bx24app.logs import log
-from bx24app.mango import short, statistics, vpbx
-from bx24app.mango.notice import Malformed
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, db, utcnow
-from bx24app.models import Pbx as PbxRow
 from bx24app.runtime import runtime
 from bx24app.tapes import keep_tapes
 
 _log = log(__name__)
-
-AT_ONCE = 500
-"""Notifications taken by one pass; the next pass takes the rest."""
-
 
 @dataclass(slots=True)
 class Wakes:
@@ -54,9 +48,9 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     The caller holds the portal's lock and commits.
     """
     wakes = Wakes()
-    news = _news(session, portal)
-    wakes.again = len(news) == AT_ONCE
-    calls = _calls_of(session, portal, news)
+    fresh = news(session, portal)
+    wakes.again = len(fresh) == AT_ONCE
+    calls = calls_of(session, portal, fresh)
     missing = set(touched) - calls.keys()
     due = select(Call).where(Call.portal_id == portal.id, Call.due_at <= utcnow()).limit(AT_ONCE)
     for row in session.scalars(due):
@@ -74,8 +68,8 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     soonest = session.scalar(select(func.min(Call.due_at)).where(Call.portal_id == portal.id, Call.due_at.is_not(None)))
     if soonest is not None:
         wakes.at.append(soonest)
-    if news:
-        ids = [row.id for row in news if row.state == "new"]
+    if fresh:
+        ids = [row.id for row in fresh if row.state == "new"]
         session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
     return wakes
 
@@ -84,97 +78,9 @@ def _of(portal: Portal, calls: set[int]) -> Select[Call]:
     return select(Call).where(Call.portal_id == portal.id, Call.id.in_(calls))
 
 
-def _news(session: Session, portal: Portal) -> Sequence[Notification]:
-    query = select(Notification).where(Notification.portal_id == portal.id, Notification.state == "new")
-    return session.scalars(query.order_by(Notification.id).limit(AT_ONCE)).all()
-
-
-def _calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
-    """The calls that these notifications belong to, made where there are none yet."""
-    found: dict[int, Call] = {}
-    pbxs = {row.id: row for row in session.scalars(select(PbxRow).where(PbxRow.portal_id == portal.id))} if news else {}
-    groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
-    for row in news:
-        groups[row.pbx_id, row.entry_id, row.command_id].append(row)
-    for (pbx_id, entry_id, command_id), rows in groups.items():
-        if pbx_id == 0:
-            made = clicks.begin(session, portal, rows)
-            found.update({call.id: call for call in made})
-            continue
-        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows)
-        if call is not None:
-            call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
-            found[call.id] = call
-    return found
-
-
-def _find(
-    session: Session,
-    portal: Portal,
-    pbx: PbxRow,
-    entry_id: str | None,
-    command_id: str | None,
-    rows: list[Notification],
-) -> Call | None:
-    by_command = select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx.id)
-    if command_id is not None:
-        call = session.scalars(by_command.where(Call.command_id == command_id)).first()
-        if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
-            call.entry_id = entry_id  # the short dialect named its entry only now
-        if call is not None or entry_id is None:
-            return call
-    call = session.scalars(select(Call).where(Call.pbx_id == pbx.id, Call.entry_id == entry_id)).first()
-    if call is not None:
-        return call
-    ours = {
-        event.command_id for row in rows for event in _told(row) if isinstance(event, LegEvent) and event.command_id
-    }
-    if ours:
-        clicked = session.scalars(by_command.where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
-        if clicked is not None:
-            clicked.entry_id = str(entry_id)
-            return clicked
-    call = Call(
-        portal_id=portal.id,
-        pbx_id=pbx.id,
-        pbx_key=pbx.key,
-        entry_id=str(entry_id),
-        command_id=command_id,
-        settings_version_id=portal.settings_version_id,
-        started_at=rows[0].received_at,
-        heard_at=rows[0].received_at,
-        users=[],
-        crm=[],
-        facts={},
-    )
-    session.add(call)
-    session.flush()
-    return call
-
-
-@lru_cache(maxsize=20_000)
-def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, ...]:
-    """Rows never change, so what they mean is worth remembering while the call lives."""
-    if dialect == "vpbx":
-        return tuple(vpbx.parse(name, body, received))
-    if dialect == "events":
-        return tuple(short.parse(name, body, received))
-    return tuple(statistics.parse(name, body, received))
-
-
-def _told(row: Notification) -> tuple[Event, ...]:
-    if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
-        return ()
-    try:
-        return _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
-    except Malformed as error:  # stored by an older version that took it
-        row.state, row.reason = "rejected", str(error)
-        return ()
-
-
 def _fold_all(session: Session, portal: Portal, calls: list[Call], wakes: Wakes) -> None:
     by_id = [call.id for call in calls]
-    told = _notifications(session, portal, calls)
+    told = notifications_of(session, portal, calls)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(by_id)).order_by(Delivery.id)):
         deliveries[delivery.call_id].append(delivery)
@@ -185,27 +91,6 @@ def _fold_all(session: Session, portal: Portal, calls: list[Call], wakes: Wakes)
     dismissed = frozenset(session.scalars(gone))
     for call in calls:
         _fold(session, portal, call, told[call.id], deliveries[call.id], recordings[call.id], dismissed, wakes)
-
-
-def _notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
-    """Every notification of these calls, by entry or by command, in one query a PBX."""
-    told: dict[int, list[Notification]] = defaultdict(list)
-    by_pbx: dict[int, list[Call]] = defaultdict(list)
-    for call in calls:
-        by_pbx[call.pbx_id].append(call)
-    for pbx_id, group in by_pbx.items():
-        entries = {call.entry_id: call.id for call in group}
-        commands = {call.command_id: call.id for call in group if call.command_id}
-        base = select(Notification).where(Notification.portal_id == portal.id, Notification.pbx_id == pbx_id)
-        rows = {row.id: row for row in session.scalars(base.where(Notification.entry_id.in_(entries)))}
-        if commands:
-            by_command = base.where(Notification.command_id.in_(commands))
-            rows.update({row.id: row for row in session.scalars(by_command)})
-        for row in sorted(rows.values(), key=lambda row: row.id):
-            owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
-            if owner is not None:
-                told[owner].append(row)
-    return told
 
 
 def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
@@ -268,7 +153,7 @@ def _fold(
     dismissed: frozenset[int],
     wakes: Wakes,
 ) -> None:
-    events = [event for row in told for event in _told(row)]
+    events = [event for row in told for event in meaning(row)]
     policy = policy_for(portal, call, dismissed)
     entry = assemble(events, policy.employee)
     ledger = ledger_of(_standing(session, deliveries))
@@ -305,7 +190,7 @@ def _fold(
 
 
 def _clock(call: Call, told: list[Notification]) -> fold.Clock:
-    heard_end = next((row for row in told if any(isinstance(event, Ended) for event in _told(row))), None)
+    heard_end = next((row for row in told if any(isinstance(event, Ended) for event in meaning(row))), None)
     return fold.Clock(
         now=utcnow().timestamp(),
         heard=call.heard_at.timestamp(),
@@ -317,7 +202,7 @@ def _noticed(told: list[Notification]) -> dict[str, datetime]:
     """recording_id -> when the notice came that made it fetchable."""
     noticed: dict[str, datetime] = {}
     for row in told:
-        for event in _told(row):
+        for event in meaning(row):
             if isinstance(event, Recorded) and (event.state == "added" or event.code == 1000):
                 noticed.setdefault(event.recording_id, row.received_at)
     return noticed

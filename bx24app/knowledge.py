@@ -82,8 +82,8 @@ def _days(session: Session, portal: Portal) -> dict[int, str]:
 def _todos(session: Session, portal: Portal, call: Call, entry: Entry) -> tuple[OpenTodo, ...]:
     """Open to-dos of earlier misses of this client. A call that was over before the miss says nothing about it."""
     client = phone.normal(entry.client)
-    if client is None or entry.direction == "internal":
-        return ()
+    if client is None or entry.direction == "internal" or not (entry.ended or entry.all_ended):
+        return ()  # to-dos matter when a call is over; while it goes on, its folds save the query
     query = select(Todo).where(Todo.portal_id == portal.id, Todo.client_number == client, Todo.state == "open")
     over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
     rows = [row for row in session.scalars(query.order_by(Todo.id)) if row.call_id != call.id and row.missed_at <= over]

@@ -1,0 +1,130 @@
+"""Notifications of a portal -> the calls that they belong to, and what each of them means."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bx24app import clicks
+from bx24app.domain.events import Event, LegEvent
+from bx24app.mango import short, statistics, vpbx
+from bx24app.mango.notice import Malformed
+from bx24app.models import Call, Notification, Portal
+from bx24app.models import Pbx as PbxRow
+
+AT_ONCE = 500
+"""Notifications taken by one pass; the next pass takes the rest."""
+
+
+def news(session: Session, portal: Portal) -> Sequence[Notification]:
+    """What was said since the last pass, oldest first."""
+    query = select(Notification).where(Notification.portal_id == portal.id, Notification.state == "new")
+    return session.scalars(query.order_by(Notification.id).limit(AT_ONCE)).all()
+
+
+def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
+    """The calls that these notifications belong to, made where there are none yet."""
+    found: dict[int, Call] = {}
+    pbxs = {row.id: row for row in session.scalars(select(PbxRow).where(PbxRow.portal_id == portal.id))} if news else {}
+    groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
+    for row in news:
+        groups[row.pbx_id, row.entry_id, row.command_id].append(row)
+    for (pbx_id, entry_id, command_id), rows in groups.items():
+        if pbx_id == 0:
+            made = clicks.begin(session, portal, rows)
+            found.update({call.id: call for call in made})
+            continue
+        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows)
+        if call is not None:
+            call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
+            found[call.id] = call
+    return found
+
+
+def _find(
+    session: Session,
+    portal: Portal,
+    pbx: PbxRow,
+    entry_id: str | None,
+    command_id: str | None,
+    rows: list[Notification],
+) -> Call | None:
+    by_command = select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx.id)
+    if command_id is not None:
+        call = session.scalars(by_command.where(Call.command_id == command_id)).first()
+        if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
+            call.entry_id = entry_id  # the short dialect named its entry only now
+        if call is not None or entry_id is None:
+            return call
+    call = session.scalars(select(Call).where(Call.pbx_id == pbx.id, Call.entry_id == entry_id)).first()
+    if call is not None:
+        return call
+    ours = {
+        event.command_id for row in rows for event in meaning(row) if isinstance(event, LegEvent) and event.command_id
+    }
+    if ours:
+        clicked = session.scalars(by_command.where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
+        if clicked is not None:
+            clicked.entry_id = str(entry_id)
+            return clicked
+    call = Call(
+        portal_id=portal.id,
+        pbx_id=pbx.id,
+        pbx_key=pbx.key,
+        entry_id=str(entry_id),
+        command_id=command_id,
+        settings_version_id=portal.settings_version_id,
+        started_at=rows[0].received_at,
+        heard_at=rows[0].received_at,
+        users=[],
+        crm=[],
+        facts={},
+    )
+    session.add(call)
+    session.flush()
+    return call
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, ...]:
+    """Rows never change, so what they mean is worth remembering while the call lives."""
+    if dialect == "vpbx":
+        return tuple(vpbx.parse(name, body, received))
+    if dialect == "events":
+        return tuple(short.parse(name, body, received))
+    return tuple(statistics.parse(name, body, received))
+
+
+def meaning(row: Notification) -> tuple[Event, ...]:
+    if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
+        return ()
+    try:
+        return _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
+    except Malformed as error:  # stored by an older version that took it
+        row.state, row.reason = "rejected", str(error)
+        return ()
+
+
+def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
+    """Every notification of these calls, by entry or by command, in one query a PBX."""
+    found: dict[int, list[Notification]] = defaultdict(list)
+    by_pbx: dict[int, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_pbx[call.pbx_id].append(call)
+    for pbx_id, group in by_pbx.items():
+        entries = {call.entry_id: call.id for call in group}
+        commands = {call.command_id: call.id for call in group if call.command_id}
+        base = select(Notification).where(Notification.portal_id == portal.id, Notification.pbx_id == pbx_id)
+        rows = {row.id: row for row in session.scalars(base.where(Notification.entry_id.in_(entries)))}
+        if commands:
+            by_command = base.where(Notification.command_id.in_(commands))
+            rows.update({row.id: row for row in session.scalars(by_command)})
+        for row in sorted(rows.values(), key=lambda row: row.id):
+            owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
+            if owner is not None:
+                found[owner].append(row)
+    return found
