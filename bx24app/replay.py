@@ -15,6 +15,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import portals, queue, recordings
+from bx24app.deliver import UNKNOWN_OUTCOME
 from bx24app.domain.ledger import USER_INACTIVE
 from bx24app.drain import locked
 from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
@@ -142,7 +143,7 @@ def _revive(session: Session, rows: Iterable[Delivery]) -> None:
             if row.code == UNRESOLVED:
                 session.delete(row)
                 continue
-            row.state, row.attempts, row.uncertain = "waiting", 0, row.code == UNREADABLE
+            row.state, row.attempts, row.uncertain = "waiting", 0, row.code in (UNREADABLE, UNKNOWN_OUTCOME)
             row.due_at = row.sent_at = row.done_at = row.code = row.reason = None
             if row.kind == "Register" and call.ended_at is not None:
                 row.command = {**row.command, "show": False}  # its card would open for a call that is over

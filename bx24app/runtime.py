@@ -9,8 +9,20 @@ import redis
 import requests
 from flask import current_app
 
+from bx24app.bitrix24.addresses import Addresses, GuardedAdapter
+from bx24app.bitrix24.errors import PortalError
 from bx24app.config import Config
 from bx24app.mango.wire import new_session
+
+
+class _Pinned(GuardedAdapter):
+    """Mango's files may redirect: here too a connection goes to the address that was checked, whatever the name says a moment later."""
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        try:
+            return super().send(*args, **options)
+        except PortalError as error:  # the wall's words, in the language of those who ask Mango
+            raise requests.exceptions.InvalidURL(str(error)) from None
 
 
 class Runtime:
@@ -44,6 +56,9 @@ class Runtime:
         with self._lock:
             if self._http is None:
                 session = new_session(64)
+                wall = Addresses(self.config.allow_loopback, self.config.private_portals)
+                for scheme in ("https://", "http://"):
+                    session.mount(scheme, _Pinned(wall, pool_connections=64, pool_maxsize=64))
                 if self.config.ca_bundle is not None:
                     session.verify = str(self.config.ca_bundle)
                 self._http = session

@@ -31,6 +31,8 @@ class Priority(IntEnum):
 
 MARGIN_SECONDS = 1.5
 """Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
+ALONE = 0.25
+"""Share of the store, and of each reserve, that a process has while it keeps the pace alone."""
 REDIS_PAUSE = 1.0
 """Seconds for which a Redis that did not answer is not asked again: a call must not wait for it twice."""
 
@@ -60,7 +62,10 @@ return '0'
 
 @dataclass
 class _Local:
-    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate and a quarter of the store."""
+    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate and a quarter of the store.
+
+    Reserves are a quarter too: else what has the lowest priority would never leave a store that is smaller than its reserve.
+    """
 
     filled: float = 0.0
     at: float = field(default_factory=time.monotonic)
@@ -113,7 +118,7 @@ class Budget:
     def _alone(self, cost: float, what: str) -> float:
         local = self._local
         with local.lock:
-            now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity / 4
+            now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity * ALONE
             local.filled = max(0.0, local.filled - rate * (now - local.at))
             local.at = now
             if what == "level":
@@ -121,7 +126,7 @@ class Budget:
             if what == "block":
                 local.filled = capacity + cost * rate
                 return 0.0
-            wait = (1 + cost - (capacity - local.filled)) / rate
+            wait = (1 + cost * ALONE - (capacity - local.filled)) / rate
             if wait > 0:
                 return wait
             local.filled += 1

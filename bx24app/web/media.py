@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, stream_with_context
 from sqlalchemy import Select
 from werkzeug.exceptions import NotFound
 
-from bx24app import finding, recordings, settings
+from bx24app import finding, settings, spool
 from bx24app import journal as lines_of
 from bx24app.finding import Filter
 from bx24app.logs import log
@@ -33,14 +33,12 @@ def recording(recording_id: int) -> Response:
     call = db.session.get_one(Call, tape.call_id)
     pbx = db.session.get(Pbx, call.pbx_id)
     keys = (pbx.api_key, pbx.api_salt) if pbx is not None else (None, None)
-    name, url = tape.recording_id, tape.url
+    source = spool.Source(tape.recording_id, tape.url, *keys)
     db.session.rollback()
     db.session.remove()  # no connection is held while the bytes flow
     stack = ExitStack()
     try:
-        found = stack.enter_context(
-            recordings.open_stream(name, url, *keys, byte_range=request.headers.get("Range"), play=True)
-        )
+        found = stack.enter_context(spool.open_stream(source, request.headers.get("Range"), play=True))
     except Missing:
         stack.close()
         raise NotFound from None

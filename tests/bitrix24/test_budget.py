@@ -114,6 +114,18 @@ def test_without_redis_a_process_keeps_the_pace_alone() -> None:
     gone.close()
 
 
+def test_without_redis_each_priority_still_leaves() -> None:
+    """The store is smaller then, so the reserves are too: background work goes on, a card still goes first."""
+    gone = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
+    budget = Budget(gone, "portal", rate=0.01)
+    left = []
+    for priority in (Priority.VIEW, Priority.BACKGROUND, Priority.RECORD, Priority.FINISH):
+        assert drained(budget, priority) >= 1, priority
+        left.append(budget.level())
+    assert left == sorted(left, reverse=True)
+    gone.close()
+
+
 def test_a_lost_redis_is_asked_again_but_not_by_every_request() -> None:
     """A server that hangs would otherwise cost each request its time-out."""
     asked = []

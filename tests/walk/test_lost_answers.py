@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bx24app.recordings import next_name
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.test_scenarios import told
 from tests.world import World
@@ -34,13 +35,22 @@ def test_a_finish_is_looked_up(earth: World, lookup: str) -> None:
     assert found == fair
 
 
-def test_an_upload_is_looked_up(earth: World) -> None:
-    """The portal has the file, or it has it without telling: a second one takes a name of its own and is refused nowhere."""
+@pytest.mark.parametrize("kind", ["close_after", "close_before", "http502_after"])
+def test_an_upload_is_looked_up(earth: World, kind: str) -> None:
+    """A second one is sent only where the portal has none, and then under a name of its own."""
     _, fair = told(earth, RECORD, "as it is")
-    earth.sandbox.call(earth.portal.switches.on, "close_after", times=1, method="upload")
+    earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="upload")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
+
+
+def test_a_file_name_is_never_used_twice() -> None:
+    """The portal may keep a lost upload's file without its call knowing of it: the same name would be refused for ever."""
+    names = ["20261123-101500-moscow-79160000001-0123456789abcdef.mp3"]
+    for _ in range(3):
+        names.append(next_name(names[-1]))
+    assert names[3].endswith("0123456789abcdef-4.mp3")
 
 
 def unused(earth: World) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import recordings
+from bx24app import spool
 from bx24app.mango.errors import Missing, Unreachable
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.web import session
@@ -196,16 +196,14 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     opened: list[Tape] = []
 
     @contextmanager
-    def open_stream(
-        name: str, url: str | None, key: str, salt: str, byte_range: str | None = None, play: bool = False
-    ) -> Iterator[Tape]:
-        assert (name, url, key, salt, play) == ("rec", None, "key", "salt", True)
+    def open_stream(source: spool.Source, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
+        assert (source, play) == (spool.Source("rec", None, "key", "salt"), True)
         tape = Tape(byte_range)
         opened.append(tape)
         yield tape
         tape.closed = True
 
-    monkeypatch.setattr(recordings, "open_stream", open_stream)
+    monkeypatch.setattr(spool, "open_stream", open_stream)
     return opened
 
 
@@ -239,7 +237,7 @@ def test_a_recording_that_cannot_be_had(
         raise error
         yield
 
-    monkeypatch.setattr(recordings, "open_stream", open_stream)
+    monkeypatch.setattr(spool, "open_stream", open_stream)
     assert frame._client.get(ticket(frame)).status_code == status
 
 

@@ -1,0 +1,117 @@
+"""A recording's bytes from Mango: as a stream for the player, as a file in the spool for the portal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bx24app import grants
+from bx24app.bitrix24 import errors as portal_errors
+from bx24app.mango import errors as mango_errors
+from bx24app.mango.client import Mango
+from bx24app.mango.recording import RecordingDownload
+from bx24app.runtime import runtime
+
+LARGEST = 512 * 1024 * 1024
+"""Bytes of one recording at the most: days of talk."""
+
+
+class NotNow(Exception):
+    """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan."""
+
+    def __init__(self, why: str, after: float | None = None, *, counts: bool = True) -> None:
+        super().__init__(why)
+        self.after, self.counts = after, counts
+
+
+class Hopeless(Exception):
+    """No further try can help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a recording comes from: by its id with the PBX's key, or by a direct link of the short dialect."""
+
+    recording_id: str
+    url: str | None
+    api_key: str | None
+    api_salt: str | None
+
+
+def path_of(row_id: int) -> Path:
+    """The file of a recording's row."""
+    return runtime().config.data_dir / "spool" / f"{row_id}.mp3"
+
+
+@contextmanager
+def open_stream(source: Source, byte_range: str | None = None, play: bool = False) -> Iterator[RecordingDownload]:
+    """A recording's bytes from Mango, for the spool and for our own player.
+
+    Raises:
+        bx24app.mango.errors.MangoError
+    """
+    config = runtime().config
+    mango = Mango(config.mango_api_url, source.api_key or "", source.api_salt or "", session=runtime().http)
+    if source.url:
+        download = mango.fetch_url(source.url, admit, byte_range=byte_range)
+    else:
+        download = mango.recording(source.recording_id, admit, byte_range=byte_range, play=play)
+    with download:
+        yield download
+
+
+def admit(url: str) -> None:
+    """Recordings come from BX24APP_RECORDING_HOSTS only, redirects included.
+
+    Raises:
+        bx24app.mango.errors.Refused, Later (no such host)
+    """
+    config = runtime().config
+    parts = urlsplit(url)
+    if (parts.hostname or "").lower() not in {host.lower() for host in config.recording_hosts}:
+        raise mango_errors.Refused(f"a recording is not fetched from {parts.hostname}: not in BX24APP_RECORDING_HOSTS")
+    try:
+        grants.addresses().admit(url)
+    except portal_errors.NeedsAdmin as error:
+        raise mango_errors.Refused(str(error)) from None
+    except portal_errors.Later as error:
+        raise mango_errors.Later(str(error)) from None
+
+
+def fetch(source: Source, spool: Path) -> None:
+    """The file in the spool; a file that is already there is whole.
+
+    Raises:
+        NotNow, Hopeless
+    """
+    if spool.exists():
+        return
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    partial = spool.with_suffix(".part")
+    try:
+        size = _download(source, partial)
+        if size == 0:
+            raise NotNow("Mango gave an empty file")
+        partial.rename(spool)
+    except mango_errors.Refused as error:
+        raise Hopeless(str(error)) from None
+    except mango_errors.MangoError as error:
+        raise NotNow(str(error), getattr(error, "retry_after", None)) from None
+    except OSError as error:
+        raise NotNow(f"the spool cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _download(source: Source, partial: Path) -> int:
+    size = 0
+    with open_stream(source) as download, partial.open("wb") as file:
+        for chunk in download.chunks(256 * 1024):
+            size += len(chunk)
+            if size > LARGEST:
+                raise Hopeless(f"the recording is larger than {LARGEST} bytes")
+            file.write(chunk)
+    return size
