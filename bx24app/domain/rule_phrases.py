@@ -15,6 +15,8 @@ class Phrases:
     either: str
     quote: str
     conditions: dict[str, tuple[str, dict[str, str]]]
+    alone: dict[str, dict[str, str]]
+    """Words of values outside of a sentence, where they differ."""
     create: dict[str, str]
     create_other: str
     create_parts: dict[str, str]
@@ -70,6 +72,7 @@ ENGLISH = Phrases(
             {"ring": "begun to ring", "answer": "been answered or ended", "end": "ended"},
         ),
     },
+    alone={},
     create={"lead": "create a lead", "deal": "create a deal", "contact": "create a contact"},
     create_other="create an item of {}",
     create_parts={
@@ -130,6 +133,10 @@ RUSSIAN = Phrases(
         "rang": ("поступал на {}", {}),
         "min_seconds": ("с разговором не короче {} с", {}),
         "moment": ("уже {}", {"ring": "поступил", "answer": "принят или завершён", "end": "завершён"}),
+    },
+    alone={
+        "client": {"new": "новый", "known": "известный"},
+        "client_has_open": {"deal": "сделка", "lead": "лид"},
     },
     create={"lead": "создать лид", "deal": "создать сделку", "contact": "создать контакт"},
     create_other="создать элемент {}",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from bx24app.domain.actions import Action, Comment, Create, Tell, Todo
 from bx24app.domain.dictionaries import Choice, Dictionaries
 from bx24app.domain.rule_phrases import ENGLISH, LANGUAGES, Phrases
 
@@ -50,50 +49,44 @@ def act(action: dict[str, Any], names: Names, language: str) -> str:
     return words.no_action
 
 
-class Filled(Protocol):
-    """An action of one call with its values filled in (`domain.case.Planned`)."""
+def filled(told: Mapping[str, Any], names: Names, language: str, when: Callable[[str], str]) -> str:
+    """An action of one call with its values filled in, in words.
 
-    @property
-    def action(self) -> Action: ...
-    @property
-    def user(self) -> int: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def fields(self) -> tuple[tuple[str, Any], ...]: ...
-    @property
-    def deadline_at(self) -> int | None: ...
-
-
-def filled(one: Filled, names: Names, language: str, when: Callable[[int], str]) -> str:
-    """An action of one call in words; `when` tells a moment (epoch seconds)."""
+    Args:
+        told: `action` and its values: `entity`, `category_id`, `stage_id`, `source_id`, `fields`, `user`, `text`, `deadline_at`.
+        when: tells a moment (ISO 8601).
+    """
     words = LANGUAGES.get(language, ENGLISH)
-    text = {"title": one.text} if one.text else {}
-    parts: dict[str, Any] = {}
-    match one.action:
-        case Create() as create:
-            held = {
-                key: getattr(create, key) for key in ("entity", "category_id", "stage_id", "source_id", "duplicate")
-            }
-            parts = {"create": held | text | {"fields": dict(one.fields), "responsible": one.user}}
-        case Todo():
-            due = words.until.format(when(one.deadline_at)) if one.deadline_at is not None else ""
-            return _titled(words, text.get("title"), due) + words.responsible.format(names.user(one.user))
-        case Comment():
-            parts = {"comment": {"text": one.text}}
-        case Tell():
-            parts = {"notify": {"user": one.user, "text": one.text}}
-        case _:
-            parts = {"nothing": {}}
-    return act(parts, names, language)
+    kind, text, user = str(told.get("action")), told.get("text"), told.get("user")
+    if kind == "todo":
+        due = words.until.format(when(told["deadline_at"])) if told.get("deadline_at") else ""
+        return _titled(words, text, due) + words.responsible.format(_who(user, words, names))
+    parts = {
+        "create": {**told, "title": text, "responsible": user},
+        "comment": {"text": text},
+        "notify": {"user": user, "text": text},
+    }
+    return act({kind: parts.get(kind, {})}, names, language)
 
 
-def _clause(key: str, value: Any, words: Phrases, names: Names) -> str:
-    frame, said = words.conditions.get(key, (key + " {}", {}))
-    values = value if isinstance(value, list | tuple) else [value]
+def value(key: str, held: Any, names: Names, language: str) -> str:
+    """What a condition expects, or what was seen of a call, in words; empty: nothing."""
+    words = LANGUAGES.get(language, ENGLISH)
+    return _value(key, held, words, names, words.alone.get(key))
+
+
+def _clause(key: str, held: Any, words: Phrases, names: Names) -> str:
+    frame, _ = words.conditions.get(key, (key + " {}", {}))
+    return frame.format(_value(key, held, words, names))
+
+
+def _value(key: str, held: Any, words: Phrases, names: Names, alone: dict[str, str] | None = None) -> str:
+    said = alone or words.conditions.get(key, ("", {}))[1]
+    values = held if isinstance(held, list | tuple | frozenset) else [held]
     named = {"pbx": names.pbx, "line": names.line}.get(key)
-    told = [words.quote.format(named(str(one))) if named else said.get(str(one), str(one)) for one in values]
-    return frame.format(words.either.join(told))
+    return words.either.join(
+        words.quote.format(named(str(one))) if named else said.get(str(one), str(one)) for one in values
+    )
 
 
 # --- actions ---------------------------------------------------------------------------------------------------------

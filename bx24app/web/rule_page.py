@@ -95,7 +95,12 @@ def _pipelines(entity: str, name: str, pipelines: tuple[Choice, ...] | None) -> 
 
 
 def _names(shown: list[Item], settings: Settings, offered: Dictionaries) -> Names:
-    known, lines = _people(shown), [line for pbx in settings.pbxs for line in pbx.lines]
+    return names_of(settings, offered, _people(shown))
+
+
+def names_of(settings: Settings, offered: Dictionaries, known: People) -> Names:
+    """How sentences call lines, PBXs, people and the portal's things."""
+    lines = [line for pbx in settings.pbxs for line in pbx.lines]
 
     def line(number: str) -> str:
         found = next(

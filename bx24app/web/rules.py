@@ -16,7 +16,7 @@ from bx24app.bitrix24.errors import PortalError
 from bx24app.domain import document, matrix
 from bx24app.domain.rule_table import ACTIONS
 from bx24app.models import db
-from bx24app.web import matrix_form, pages, rule_form, rule_page, saving
+from bx24app.web import matrix_form, pages, rule_form, rule_page, saving, trial_page
 from bx24app.web.rule_form import Item
 from bx24app.web.saving import Document, Outcome
 
@@ -94,6 +94,31 @@ def words() -> Response:
     """The sentence of an open rule, while it is typed."""
     item = rule_form.one(request.form, request.form.get("token", ""))
     return Response(rule_page.sentence(item))
+
+
+@blueprint.post("/try")
+def try_() -> Response:
+    """The draft against the last calls."""
+    return Response(
+        render_template(
+            "parts/rules_trial.html", trial=trial_page.last(rule_form.read(request.form)), last=trial_page.LAST
+        )
+    )
+
+
+@blueprint.post("/numbers")
+def numbers() -> Response:
+    """What saving the draft would change, in a sentence."""
+    return Response(trial_page.numbers(rule_form.read(request.form)))
+
+
+@blueprint.post("/why")
+def why() -> Response:
+    """The trace of one call under the draft."""
+    call = request.form.get("call", "")
+    if not call.isdecimal():
+        raise NotFound
+    return Response(render_template("parts/rules_why.html", **trial_page.why(rule_form.read(request.form), int(call))))
 
 
 def _change(item: Item, op: str, argument: str) -> None:

@@ -9,28 +9,24 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from bx24app import settings
-from bx24app.domain.settings import Employee, Hours, Line, Pbx, Responsible, Rule, Settings
+from bx24app.domain.settings import Rule, Settings
+from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
+from bx24app.sandbox.bitrix.state import CONTACT, DEAL, Activity, Record
 from scripts import needs
 from tests.browser.walking import Watch, no_wider_than_the_window
-from tests.conftest import config_for
+from tests.conftest import KEY, SALT, config_for
+from tests.mango.scenarios import FIXTURES, Scenario
 from tests.servers import CHROMIUM_MISSING
+from tests.walk.retold import Retold, absorb, post, retell
+from tests.walk.test_scenarios import connect
 from tests.world import World, until, world
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 
-MOSCOW = Line(
-    number="74951234567",
-    name="Moscow",
-    responsible=Responsible(users=(12, 8)),
-    working_hours=(Hours(days=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), from_="09:00", to="09:01"),),
-)
-PBX = Pbx(
-    key="moscow",
-    name="Moscow office",
-    lines=(MOSCOW, Line(number="74957654321", name="Service")),
-    employees=(Employee(extension="101", user_id=12), Employee(extension="102", user_id=8)),
-)
+MISSED = Scenario(FIXTURES / "incoming_missed_by_group")
+LINE = "74950000001"
+"""Moscow."""
 FIRST = Rule.model_validate(
     {"name": "Krasnodar", "when": {"number": "+7861"}, "do": [{"comment": {"text": "From afar"}}]}
 )
@@ -38,15 +34,27 @@ FIRST = Rule.model_validate(
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[World]:
-    """An installed portal with its pages, working app, one PBX whose Moscow line is closed but for a minute a day."""
+    """An installed portal with its pages, working app, one PBX whose Moscow line is closed but for a minute a week."""
     with world(tmp_path_factory.mktemp("rules"), valkey_url, config_for, pages=True, quiet_seconds=2) as made:
         made.portal.limits.rate = 0
+        made.portal.license = "ru_ent250"
         made.portal.lang = "en"
         made.work()
         made.install()
         until(lambda: _read(made), "the portal's dictionaries were never read")
+        connect(made, MISSED)
         yield made
         assert not made.portal.violations, made.portal.violations
+
+
+def document(*rules: Rule) -> Settings:
+    """Users 11 and 12 take turns on the Moscow line."""
+    data = MISSED.settings.model_dump(by_alias=True, mode="json")
+    line = data["pbxs"][0]["lines"][0]
+    line["responsible"] = {"users": [11, 12], "strategy": "round_robin"}
+    line["working_hours"] = [{"days": ["mon"], "from": "00:00", "to": "00:01", "holidays": []}]
+    data["rules"] = [rule.model_dump(mode="json") for rule in rules]
+    return Settings.model_validate(data)
 
 
 def _read(made: World) -> bool:
@@ -69,7 +77,7 @@ def rules_of(made: World) -> list[dict[str, Any]]:
 @pytest.fixture
 def page(office: World, browser: Browser) -> Iterator[Page]:
     """The rules page, with one rule saved; nothing may fail on the way."""
-    office.connect(Settings(pbxs=(PBX,), rules=(FIRST,)), {"moscow": ("key", "salt")})
+    office.connect(document(FIRST), {"moscow": (KEY, SALT)})
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     context.set_default_timeout(30_000)
     page = context.new_page()
@@ -77,12 +85,16 @@ def page(office: World, browser: Browser) -> Iterator[Page]:
     page.goto(f"{office.portal.url}/")
     page.get_by_role("link", name="Open", exact=True).click()
     app = frame_of(page)
+    expect(app.locator("html[data-ready]")).to_be_attached()
     app.get_by_test_id("tab-rules").click()
     expect(app.get_by_test_id("rules-list")).to_be_visible()
     yield page
     assert not watch.errors, watch.errors
     assert all(request.headers.get("x-frame-session") for request in watch.saves)
     context.close()
+
+
+expect.set_options(timeout=30_000)
 
 
 def frame_of(page: Page) -> FrameLocator:
@@ -124,7 +136,7 @@ def test_a_rule_is_built_moved_and_saved(office: World, page: Page) -> None:
 
 BUILT = {
     "name": "Missed in Moscow",
-    "when": {"direction": "in", "outcome": "missed", "hours": "off", "line": "74951234567"},
+    "when": {"direction": "in", "outcome": "missed", "hours": "off", "line": LINE},
     "do": [
         {"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:NEW", "responsible": "line"}},
         {
@@ -148,7 +160,7 @@ def build(page: Page, app: FrameLocator) -> None:
     expect(app.get_by_test_id("r1-name")).to_be_focused()
     page.keyboard.press("Control+A")
     page.keyboard.type("Missed in Moscow")
-    for pill in ("direction-in", "outcome-missed", "hours-off", "line-74951234567"):
+    for pill in ("direction-in", "outcome-missed", "hours-off", f"line-{LINE}"):
         app.get_by_test_id(f"r1-{pill}").focus()
         page.keyboard.press("Space")
         expect(app.get_by_test_id(f"r1-{pill}")).to_be_checked()
@@ -164,6 +176,72 @@ def build(page: Page, app: FrameLocator) -> None:
     app.get_by_test_id("r1-a1-responsible").select_option("line")
     app.get_by_test_id("r1-a1-title").fill("Call back {{ client.number }}")
     app.get_by_test_id("r1-a1-if_absent").check()
+
+
+def ring(office: World) -> Retold:
+    """A missed call of a client whom nobody knows, told by the PBX; until all of it is delivered."""
+    with office.app.app_context():
+        row = db.session.query(PbxRow).filter_by(portal_id=office.portal_row()["id"], key="moscow").one()
+        hook = f"{office.url}/mango/{row.hook_key}"
+        db.session.rollback()
+    retold = retell(MISSED)
+    office.sandbox.call(absorb, office.mango, retold.notices)
+    for notice in retold.notices:
+        assert post(hook, notice) == 200
+    office.settle(90)
+    return retold
+
+
+def made_by(office: World, retold: Retold) -> tuple[Record, Activity]:
+    """The deal of a call's client, and the to-do on it."""
+    portal = office.portal
+    contacts = {one.id for one in portal.crm.records[CONTACT].values() if retold.client in one.phones}
+    [deal] = [one for one in portal.crm.records[DEAL].values() if contacts & set(one.contact_ids)]
+    on_deal = [one for one in portal.activities.values() if (DEAL, deal.id) in one.bindings]
+    [todo] = [one for one in on_deal if one.provider_id == "CRM_TODO"]
+    return deal, todo
+
+
+def test_a_rule_is_tried_on_past_calls_saved_and_carried_out(office: World, page: Page) -> None:
+    before = ring(office)
+    app = frame_of(page)
+    build(page, app)
+    expect(app.get_by_test_id("numbers")).to_have_text("These rules would decide 1 of the last 1 calls otherwise.")
+    app.get_by_test_id("try").click()
+    expect(app.get_by_test_id("trial-numbers")).to_contain_text("1 of the last")
+    row = app.locator("tbody.different").first
+    expect(row).to_contain_text("otherwise")
+    expect(row).to_contain_text(
+        "create a deal in the pipeline “Пропущенные” at the stage “Новая”, responsible: Worker 11"
+    )
+    expect(row).to_contain_text(f"set a to-do “Call back {before.client}” due by")
+    row.get_by_role("button", name="Why").press("Enter")
+    tried = app.get_by_test_id("tried-1")
+    expect(tried).to_contain_text("Missed in Moscow decides")
+    expect(tried).to_contain_text("Time: outside working hours · seen: outside working hours")
+    expect(app.get_by_test_id("tried-0")).to_contain_text("does not fit")
+    no_wider_than_the_window(page)
+
+    app.get_by_test_id("save").click()
+    expect(app.get_by_test_id("saved")).to_be_visible()
+    calls = [ring(office), ring(office)]
+    managers = []
+    for retold in calls:
+        deal, todo = made_by(office, retold)
+        assert (deal.category_id, deal.stage_id) == (9, "C9:NEW")
+        assert todo.subject == f"Call back {retold.client}"
+        assert todo.responsible_id == deal.assigned_by_id
+        managers.append(deal.assigned_by_id)
+    assert sorted(managers) == [11, 12]
+
+    app.get_by_test_id("tab-calls").click()
+    app.locator("tr.link").first.click()
+    expect(app.locator(".facts")).to_contain_text("Missed in Moscow")
+    expect(app.get_by_test_id("crm-deal")).to_be_visible()
+    app.get_by_test_id("tab-rules").click()
+    expect(app.get_by_test_id("rule-r1").get_by_test_id("rule-used")).to_contain_text("2 calls in 7 days")
+    app.get_by_test_id("try").click()
+    expect(app.get_by_test_id("trial-numbers")).to_contain_text("1 of the last 3 calls")
 
 
 def drag(page: Page, app: FrameLocator, what: str, where: str) -> None:
@@ -187,12 +265,12 @@ def test_a_faulty_draft_says_where(office: World, page: Page) -> None:
     app.get_by_test_id("r1-a1-title").fill("{{ somebody.name }}")
     app.get_by_test_id("r1-a1-responsible").select_option("user")
     app.get_by_test_id("r1-a1-responsible-user-pick").click()
-    page.locator("dialog label").filter(has_text="Вера Линь").click()
+    page.locator("dialog label").filter(has_text="Worker 13").click()
     page.locator("dialog button").filter(has_text="Choose").click()
-    expect(app.get_by_test_id("r1-a1-responsible-user-users")).to_contain_text("Вера Линь")
-    statuses, vera = list(office.portal.statuses), office.portal.users[15]
+    expect(app.get_by_test_id("r1-a1-responsible-user-users")).to_contain_text("Worker 13")
+    statuses, gone = list(office.portal.statuses), office.portal.users[13]
     try:
-        vera.active = False
+        gone.active = False
         office.portal.statuses = [one for one in statuses if one.status_id != "C9:NEW"]
         with office.app.app_context():
             from bx24app import portals
@@ -201,7 +279,7 @@ def test_a_faulty_draft_says_where(office: World, page: Page) -> None:
         app.get_by_test_id("save").click()
         expect(app.get_by_test_id("wrong")).to_be_visible()
     finally:
-        office.portal.statuses, vera.active = statuses, True
+        office.portal.statuses, gone.active = statuses, True
     for field, words in (
         ("r1-name", "Another rule has this name. (rules[1].name)"),
         ("r1-a0-stage_id", "This pipeline has no such stage. Choose another one. (rules[1].do[0].create.stage_id)"),

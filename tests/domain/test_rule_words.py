@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain import actions, rule_words
+from bx24app.domain import rule_words
 from bx24app.domain.rule_phrases import LANGUAGES
 from bx24app.domain.rule_table import ACTIONS, CONDITIONS
 from bx24app.domain.rule_words import Names, sentence
@@ -84,41 +83,44 @@ def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, A
     assert part in ACTIONS[action]
 
 
-@dataclass(frozen=True)
-class Done:
-    """An action of a call, filled."""
+def test_values_by_themselves() -> None:
+    assert rule_words.value("client", "new", NAMES, "ru") == "новый"
+    assert rule_words.value("line", "74951234567", NAMES, "en") == "“Moscow”"
+    assert rule_words.value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
+    assert rule_words.value("min_seconds", 30, NAMES, "ru") == "30"
+    for words in LANGUAGES.values():
+        for key, said in words.alone.items():
+            assert set(said) == set(words.conditions[key][1])
 
-    action: actions.Action
-    user: int = 12
-    text: str = ""
-    fields: tuple[tuple[str, Any], ...] = ()
-    deadline_at: int | None = None
 
-
-FILLED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+FILLED: list[tuple[dict[str, Any], str, str]] = [
     (
-        {"create": {"entity": "deal", "category_id": 9, "title": "x {{ client.number }}", "responsible": "line"}},
-        {"text": "x +7495", "fields": (("UF_A", "1"),)},
+        {
+            "action": "create",
+            "entity": "deal",
+            "category_id": 9,
+            "text": "x +7495",
+            "fields": {"UF_A": "1"},
+            "user": 12,
+        },
         "create a deal in the pipeline “Missed” named “x +7495”, with the fields UF_A, responsible: Anna",
         "создать сделку в воронке «Missed» с названием «x +7495», заполнить поля UF_A, ответственный — Anna",
     ),
     (
-        {"todo": {"title": "x", "deadline_minutes": 5}},
-        {"text": "Call", "deadline_at": 60},
-        "set a to-do “Call” due by 60, responsible: Anna",
-        "поставить дело «Call» до 60, ответственный — Anna",
+        {"action": "todo", "text": "Call", "deadline_at": "noon", "user": 12},
+        "set a to-do “Call” due by noon, responsible: Anna",
+        "поставить дело «Call» до noon, ответственный — Anna",
     ),
-    ({"comment": {"text": "x"}}, {"text": "y"}, "write in the client's timeline “y”", "написать в ленте клиента «y»"),
-    ({"notify": {"user": "line", "text": "x"}}, {"text": "y"}, "tell Anna: “y”", "сообщить (Anna): «y»"),
-    ({"nothing": {}}, {}, "make nothing", "ничего не создавать"),
+    ({"action": "comment", "text": "y"}, "write in the client's timeline “y”", "написать в ленте клиента «y»"),
+    ({"action": "notify", "user": 12, "text": "y"}, "tell Anna: “y”", "сообщить (Anna): «y»"),
+    ({"action": "nothing"}, "make nothing", "ничего не создавать"),
 ]
 
 
-@pytest.mark.parametrize(("action", "values", "english", "russian"), FILLED)
-def test_filled_actions(action: dict[str, Any], values: dict[str, Any], english: str, russian: str) -> None:
-    done = Done(actions.of(action), **values)
-    assert rule_words.filled(done, NAMES, "en", str) == english
-    assert rule_words.filled(done, NAMES, "ru", str) == russian
+@pytest.mark.parametrize(("told", "english", "russian"), FILLED)
+def test_filled_actions(told: dict[str, Any], english: str, russian: str) -> None:
+    assert rule_words.filled(told, NAMES, "en", str) == english
+    assert rule_words.filled(told, NAMES, "ru", str) == russian
 
 
 JSON = st.recursive(
