@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from bx24app.domain import matrix
 from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.rule_table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
-from bx24app.models import Call, db, utcnow
+from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from tests.test_dictionaries import KNOWN
 from tests.web.pages import FakeMango, Frame, frame, has, mango, wrong
@@ -309,3 +310,106 @@ def test_what_is_no_form_breaks_nothing(ready: Frame) -> None:
     assert has(said, "wrong")
     assert rules_of(ready) == FULL
     ready.post(PAGE + "/rule", {"op": "open", "token": "nowhere"}, status=404)
+
+
+# --- the dry run -----------------------------------------------------------------------------------------------------
+
+
+def past(frame: Frame, *calls: dict[str, Any]) -> list[int]:
+    """Finished calls as the worker leaves them, with what it kept for the dry run; their ids, in this order."""
+    with frame.site.app_context():
+        portal = db.session.get_one(Portal, frame.portal)
+        pbx = db.session.query(PbxRow).filter_by(portal_id=frame.portal).one()
+        rows = []
+        for number, more in enumerate(calls):
+            client = more.pop("client", "new")
+            values: dict[str, Any] = {
+                "direction": "in", "outcome": "missed", "client_number": "+79161234567", "state": "finished",
+                "started_at": utcnow() - timedelta(minutes=90 - number), "settings_version_id": portal.settings_version_id,
+            }  # fmt: skip
+            values |= more
+            seen = {"moment": "end", "direction": "in", "outcome": values["outcome"], "pbx": "moscow", "client": client}
+            facts = {
+                "seen": seen | {"number": values["client_number"], "talk_seconds": 0},
+                "case": {"raw_line": "74951234567"},
+            }
+            row = Call(
+                portal_id=frame.portal, pbx_id=pbx.id, pbx_key="moscow", entry_id=f"t{number}", facts=facts, **values
+            )
+            db.session.add(row)
+            rows.append(row)
+        db.session.commit()
+        return [row.id for row in rows]
+
+
+@pytest.fixture
+def tried(ready: Frame) -> Frame:
+    """No rules are saved: missed calls made a lead."""
+    ready.save(Settings(pbxs=(PBX,)))
+    return ready
+
+
+def draft(frame: Frame, *rules: dict[str, Any]) -> dict[str, Any]:
+    sent = {f"r{index}-json": json.dumps(rule) for index, rule in enumerate(rules)}
+    return {"rule": [f"r{index}" for index in range(len(rules))], **sent}
+
+
+MISSED = {
+    "name": "Missed",
+    "when": {"outcome": "missed", "client": "new"},
+    "do": [{"create": {"entity": "deal", "category_id": 9, "title": "Missed {{ client.number }}", "responsible": 11}}],
+}
+
+
+def test_the_draft_beside_what_happened(tried: Frame) -> None:
+    first, second = past(tried, {}, {"outcome": "answered"})
+    said = tried.post(PAGE + "/try", draft(tried, MISSED))
+    assert "1 of the last 2 calls would be decided otherwise" in said
+    assert said.index(f'data-testid="trial-{second}"') < said.index(f'data-testid="trial-{first}"')
+    assert said.count('class="different"') == 1
+    assert "create a deal in the pipeline “Missed” named “Missed +79161234567”, responsible: Anna Smirnova" in said
+    assert tried.settings().rules == ()
+
+
+def test_the_numbers_before_saving(tried: Frame) -> None:
+    assert tried.post(PAGE + "/numbers", draft(tried, MISSED)) == ""
+    past(tried, {}, {"outcome": "answered"})
+    said = tried.post(PAGE + "/numbers", draft(tried, MISSED))
+    assert said == "These rules would decide 1 of the last 2 calls otherwise."
+    same = tried.post(PAGE + "/numbers", draft(tried))
+    assert same == "These rules would decide all of the last 2 calls as they were decided."
+    assert tried.post(PAGE + "/numbers", draft(tried, MISSED | {"do": []})) == ""
+
+
+def test_the_trace_of_a_call(tried: Frame) -> None:
+    [call] = past(tried, {})
+    known = {"name": "Known", "when": {"client": "known", "min_seconds": 5}, "do": [{"nothing": {}}]}
+    said = tried.post(PAGE + "/why", draft(tried, known, MISSED) | {"call": str(call)})
+    text = re.sub(r"<[^>]+>|\s+", " ", said)
+    text = re.sub(r"\s+", " ", text)
+    assert "1. Known does not fit" in text
+    assert "does not fit: Client: known · seen: new" in text
+    assert "2. Missed decides" in text
+    assert "fits: Outcome: missed · seen: missed" in text
+    assert "→ create a deal in the pipeline" in text
+    other = tried.post(PAGE + "/why", draft(tried, known) | {"call": str(call)})
+    assert "Everything else" in other
+
+
+def test_a_faulty_draft_is_not_tried(tried: Frame) -> None:
+    [call] = past(tried, {})
+    assert has(tried.post(PAGE + "/try", draft(tried, MISSED | {"do": []})), "trial-faulty")
+    tried.post(PAGE + "/why", draft(tried, MISSED | {"do": []}) | {"call": str(call)}, status=404)
+
+
+def test_calls_of_another_portal_are_not_shown(tried: Frame) -> None:
+    [call] = past(tried, {})
+    with tried.site.app_context():
+        other = Portal(member_id="o" * 32, domain="o", client_endpoint="o", server_endpoint="o", client_id="o")
+        db.session.add(other)
+        db.session.flush()
+        db.session.get_one(Call, call).portal_id = other.id
+        db.session.commit()
+    assert has(tried.post(PAGE + "/try", draft(tried, MISSED)), "trial-empty")
+    tried.post(PAGE + "/why", draft(tried, MISSED) | {"call": str(call)}, status=404)
+    tried.post(PAGE + "/why", draft(tried, MISSED) | {"call": "x"}, status=404)
