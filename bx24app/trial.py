@@ -23,7 +23,7 @@ from bx24app.domain.actions import Create
 from bx24app.domain.case import Case, Planned, by_default, plan
 from bx24app.domain.hours import is_open, weekday
 from bx24app.domain.routing import Policy
-from bx24app.domain.rules import NEVER, Facts, ParsedRule, Trial, choose
+from bx24app.domain.rules import NEVER, Choice, Facts, ParsedRule, Trial, choose
 from bx24app.domain.settings import Pbx, Settings
 from bx24app.facts import words_for
 from bx24app.models import Call, Portal
@@ -51,8 +51,13 @@ class Row:
     """By the settings with which the call was made."""
     would: Said
     """By the draft."""
-    trials: tuple[Trial, ...]
-    """Every rule of the draft with every condition, expected and seen."""
+    choice: Choice
+    """Of the draft."""
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every rule of the draft with every condition, expected and seen. Made when somebody looks: a thousand calls are a second."""
+        return self.choice.trace
 
     @property
     def differs(self) -> bool:
@@ -86,7 +91,7 @@ def _row(portal: Portal, draft: Settings, parsed: tuple[ParsedRule, ...], call: 
     really = _said(portal, own, call, _facts(own, call, None), really_chosen)
     facts = _facts(draft, call, previous)
     choice = choose(parsed, facts)
-    return Row(call, really, _said(portal, draft, call, facts, choice.rule), choice.trace)
+    return Row(call, really, _said(portal, draft, call, facts, choice.rule), choice)
 
 
 def _facts(document: Settings, call: Call, previous: float | None) -> Facts:

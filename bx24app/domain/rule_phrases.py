@@ -72,7 +72,7 @@ ENGLISH = Phrases(
             {"ring": "begun to ring", "answer": "been answered or ended", "end": "ended"},
         ),
     },
-    alone={},
+    alone={"direction": {"in": "incoming", "out": "outgoing"}},
     create={"lead": "create a lead", "deal": "create a deal", "contact": "create a contact"},
     create_other="create an item of {}",
     create_parts={

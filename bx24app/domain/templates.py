@@ -98,21 +98,23 @@ _UNREADABLE = (TemplateError, SyntaxError, RecursionError, MemoryError, ValueErr
 """What reading a text that is no template, or one built to hurt, may raise."""
 
 
-def faults(source: str) -> Iterator[str]:
+def faults(source: str) -> tuple[str, ...]:
     """What is wrong with a template, a sentence each."""
-    if len(source) > LONGEST:
-        yield f"is longer than {LONGEST} characters"
-        return
+    return _faults(source) if len(source) <= LONGEST else (f"is longer than {LONGEST} characters",)
+
+
+@lru_cache(maxsize=2048)
+def _faults(source: str) -> tuple[str, ...]:
+    """Remembered: a page tries a draft of hundreds of templates again and again."""
     if "{%" in source or "{#" in source:
-        yield "may hold expressions such as {{ client.number }}, but no blocks"
-        return
+        return ("may hold expressions such as {{ client.number }}, but no blocks",)
     try:
-        wrong = list(_forbidden(_ENVIRONMENT.parse(source)))
-        yield from wrong
+        wrong = tuple(_forbidden(_ENVIRONMENT.parse(source)))
         if not wrong:  # compiling folds constants, so only what is harmless gets so far
             _ENVIRONMENT.from_string(source)
     except _UNREADABLE as error:
-        yield f"cannot be read: {getattr(error, 'message', None) or type(error).__name__}"
+        return (f"cannot be read: {getattr(error, 'message', None) or type(error).__name__}",)
+    return wrong
 
 
 def _depth(node: nodes.Node) -> int:
