@@ -31,8 +31,8 @@ class Cell:
     """Pipeline of a deal."""
     responsible: int | str | None = None
     """As in rules; None: as the call's own records."""
-    deadline_minutes: int | None = None
-    """Of the to-do; None with a lead or deal: no to-do."""
+    deadline_minutes: int | str | None = None
+    """Of the to-do; None with a lead or deal: no to-do. A text is what somebody typed wrong: the rule that it becomes has a fault."""
     working: bool = False
     """Count working minutes."""
 

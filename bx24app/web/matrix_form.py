@@ -27,8 +27,7 @@ def _cell(form: Form, name: str) -> Cell | None:
     if make == "nothing":
         return Cell("nothing")
     category = form.get(f"{name}-category_id", "")
-    typed = rule_form.number(form.get(f"{name}-deadline_minutes", ""))
-    deadline = typed if isinstance(typed, int) and typed > 0 else None
+    deadline = rule_form.number(form.get(f"{name}-deadline_minutes", ""))
     if make == "todo" and deadline is None:
         deadline = DEADLINE
     return Cell(

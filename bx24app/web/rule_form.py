@@ -109,7 +109,7 @@ def _condition(form: Form, name: str, key: str) -> Any:
     if key in NUMBERS:
         return number(form.get(name, ""))
     if key in LISTS:
-        found = [text for text in re.split(r"[\s,;]+", form.get(name, "")) if text]
+        found = [text for part in re.split(r"[,;\n]", form.get(name, "")) if (text := part.strip())]
     else:
         found = [text for text in form.getlist(name) if text]
     return found[0] if len(found) == 1 else found

@@ -98,6 +98,18 @@ def _names(shown: list[Item], settings: Settings, offered: Dictionaries) -> Name
     return names_of(settings, offered, _people(shown))
 
 
+def drop_strange_stages(do: list[dict[str, Any]]) -> None:
+    """After another pipeline was chosen: a stage that it does not have goes, so that the first one holds."""
+    offered = dictionaries.of(portal_id())
+    for action in do:
+        parts = action.get("create")
+        if isinstance(parts, dict) and "stage_id" in parts:
+            category = parts.get("category_id")
+            stages = offered.stages(parts.get("entity", ""), category if isinstance(category, int) else None)
+            if stages is not None and str(parts["stage_id"]) not in {one.id for one in stages}:
+                del parts["stage_id"]
+
+
 def names_of(settings: Settings, offered: Dictionaries, known: People) -> Names:
     """How sentences call lines, PBXs, people and the portal's things."""
     lines = [line for pbx in settings.pbxs for line in pbx.lines]

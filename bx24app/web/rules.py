@@ -126,6 +126,8 @@ def _change(item: Item, op: str, argument: str) -> None:
     do: list[Document] = item.rule.setdefault("do", [])
     if op == "act" and argument in ACTIONS:
         do.append({argument: dict(rule_page.STARTS.get(argument, {}))})
+    if op == "target":
+        rule_page.drop_strange_stages(do)
     place, _, name = argument.partition(":")
     if not place.isdecimal() or int(place) >= len(do):
         return

@@ -51,9 +51,9 @@ def form(page: str) -> MultiDict[str, str]:
     return MultiDict(parser.found)
 
 
-def with_fields(page: str, **changes: Any) -> MultiDict[str, str]:
+def with_fields(page: str | MultiDict[str, str], **changes: Any) -> MultiDict[str, str]:
     """The page's form with fields changed; a list stands for several values, None takes a field away."""
-    found = form(page)
+    found = form(page) if isinstance(page, str) else MultiDict(page)
     for name, value in changes.items():
         key = name.replace("__", "-")
         if value is None:

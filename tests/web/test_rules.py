@@ -140,10 +140,26 @@ def test_actions_and_fields_come_and_go(ready: Frame) -> None:
 
 
 def test_another_pipeline_has_other_stages(ready: Frame) -> None:
-    page = with_fields(opened(ready, "r0"), op="open", token="r0", **{"r0-a0-target": "1038:12"})
+    page = with_fields(opened(ready, "r0"), op="target", token="r0", **{"r0-a0-target": "1038:12"})
     part = ready.post(PAGE + "/rule", page)
     assert "Begin" in part
-    assert "C9:NEW (not in Bitrix24)" in part
+    assert form(part)["r0-a0-stage_id"] == ""
+    contact = ready.post(PAGE + "/rule", with_fields(page, **{"r0-a0-target": "contact"}))
+    assert "r0-a0-stage_id" not in form(contact)
+
+
+def test_a_stage_that_is_gone_is_shown_by_its_id(ready: Frame) -> None:
+    page = with_fields(opened(ready, "r0"), op="open", token="r0", **{"r0-a0-stage_id": "C9:GONE"})
+    part = ready.post(PAGE + "/rule", page)
+    assert "C9:GONE (not in Bitrix24)" in part
+    assert form(part)["r0-a0-stage_id"] == "C9:GONE"
+
+
+def test_groups_may_have_spaces_in_their_names(ready: Frame) -> None:
+    page = with_fields(opened(ready, "r2"), **{"r2-rang": "Sales and service, 300", "r2-number": "+7 495"})
+    said = ready.post(PAGE, page)
+    assert wrong(said) == {"r2-number": "The beginning of a number, such as +7495. (rules[2].when.number)"}
+    assert form(said)["r2-rang"] == "Sales and service, 300"
 
 
 def test_the_sentence_follows_what_is_typed(ready: Frame) -> None:
@@ -275,6 +291,14 @@ def test_a_rule_changed_by_hand_is_left_alone(ready: Frame) -> None:
     assert "m-new-working-make" not in form(page)
     body = form(ready.post(PAGE + "/body", with_fields(page, preset="leads")))
     assert json.loads(body["r0-json"])["do"] == [{"comment": {"text": "mine"}}]
+
+
+def test_what_is_typed_wrong_into_the_matrix_stays_and_is_told(ready: Frame) -> None:
+    body = ready.post(PAGE + "/body", with_fields(ready.get(PAGE), preset="deals"))
+    body = ready.post(PAGE + "/body", with_fields(body, **{"m-new-off-deadline_minutes": "soon"}))
+    assert form(body)["m-new-off-deadline_minutes"] == "soon"
+    said = ready.post(PAGE, form(body))
+    assert list(wrong(said).values()) == ["A whole number above 0. (rules[4].do[1].todo.deadline_minutes)"]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
