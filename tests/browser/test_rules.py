@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from bx24app import settings
+from bx24app import dictionaries, portals, settings
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, Activity, Record
 from scripts import needs
-from tests.browser.walking import Watch, no_wider_than_the_window
+from tests.browser.walking import ROOT, Watch, no_wider_than_the_window
 from tests.conftest import KEY, SALT, config_for
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.servers import CHROMIUM_MISSING
@@ -43,8 +43,15 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
         made.install()
         until(lambda: _read(made), "the portal's dictionaries were never read")
         connect(made, MISSED)
+        look(made)
         yield made
         assert not made.portal.violations, made.portal.violations
+
+
+def look(made: World) -> None:
+    """The daily look, now."""
+    with made.app.app_context():
+        portals.look_by_id(made.portal_row()["id"])
 
 
 def document(*rules: Rule) -> Settings:
@@ -58,8 +65,6 @@ def document(*rules: Rule) -> Settings:
 
 
 def _read(made: World) -> bool:
-    from bx24app import dictionaries
-
     with made.app.app_context():
         found = dictionaries.of(made.portal_row()["id"]).known
         db.session.rollback()
@@ -272,10 +277,7 @@ def test_a_faulty_draft_says_where(office: World, page: Page) -> None:
     try:
         gone.active = False
         office.portal.statuses = [one for one in statuses if one.status_id != "C9:NEW"]
-        with office.app.app_context():
-            from bx24app import portals
-
-            portals.look_by_id(office.portal_row()["id"])
+        look(office)
         app.get_by_test_id("save").click()
         expect(app.get_by_test_id("wrong")).to_be_visible()
     finally:
@@ -315,3 +317,51 @@ def test_the_matrix_by_keyboard(office: World, page: Page) -> None:
     expect(app.get_by_test_id("rule-name")).to_have_count(4)
     app.get_by_test_id("discard").click()
     expect(app.get_by_test_id("rule-name")).to_have_count(5)
+
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_shows_all_of_it_to_everybody(
+    office: World, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    """At 375 pixels, in both colours: nothing scrolls sideways, and nothing that axe knows of shuts anybody out."""
+    office.connect(document(FIRST), {"moscow": (KEY, SALT)})
+    ring(office)
+    context = browser.new_context(viewport={"width": 375, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{office.portal.url}/")
+    page.get_by_role("link", name="Open", exact=True).click()
+    app = frame_of(page)
+    expect(app.locator("html[data-ready]")).to_be_attached()
+    app.get_by_test_id("tab-rules").click()
+    app.get_by_test_id("preset-deals").click()
+    expect(app.get_by_test_id("rule-name")).to_have_count(5)
+    for token in ("r0", "r1"):
+        app.get_by_test_id(f"rule-{token}").get_by_test_id("edit").click()
+        expect(app.get_by_test_id(f"{token}-name")).to_be_focused()
+    app.get_by_test_id("r0-add-notify").click()
+    app.get_by_test_id("r0-a1-user").select_option("user")
+    app.get_by_test_id("try").click()
+    expect(app.get_by_test_id("trial-faulty")).to_be_visible()
+    app.get_by_test_id("save").click()
+    expect(app.get_by_test_id("wrong")).to_be_visible()
+    check(page)
+    app.get_by_test_id("r0-a1-drop").click()
+    expect(app.get_by_test_id("r0-a1-user")).to_have_count(0)
+    app.get_by_test_id("try").click()
+    app.locator("[data-testid^=why-]").first.click()
+    expect(app.get_by_test_id("why")).to_be_visible()
+    check(page)
+    context.close()
+
+
+def check(page: Page) -> None:
+    no_wider_than_the_window(page)
+    frame = page.frames[1]
+    frame.evaluate(AXE.read_text(encoding="utf-8"))
+    found = frame.evaluate(
+        "axe.run(document).then((said) => said.violations.map((one) => [one.id, one.nodes[0].html]))"
+    )
+    assert found == []
