@@ -7,10 +7,10 @@ worker kept of each call. What no rule had asked about when the call was made (w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import select
@@ -79,19 +79,27 @@ def calls_of_entry(session: Session, portal_id: int, entry_id: str) -> Sequence[
 
 def try_rules(session: Session, portal: Portal, draft: Settings, calls: Iterable[Call]) -> list[Row]:
     """The draft against these calls, side by side with what really happened. Calls that never were decided about are left out."""
-    parsed = plans.rules_of(draft)
+    parsed = rules.parse_rules(draft)  # not `plans.rules_of`: a draft must not outlive its dry run in a cache
+    named = lru_cache(maxsize=None)(partial(person, portal.id))
     chosen = [call for call in calls if "seen" in (call.facts or {})]
     before = _previous(session, portal.id, chosen) if plans.asks_for_previous(parsed) else {}
-    return [_row(portal, draft, parsed, call, before.get(call.id)) for call in chosen]
+    return [_row(portal, named, draft, parsed, call, before.get(call.id)) for call in chosen]
 
 
-def _row(portal: Portal, draft: Settings, parsed: tuple[ParsedRule, ...], call: Call, previous: float | None) -> Row:
+def _row(
+    portal: Portal,
+    named: Callable[[int], str],
+    draft: Settings,
+    parsed: tuple[ParsedRule, ...],
+    call: Call,
+    previous: float | None,
+) -> Row:
     own = settings.of_version(call.settings_version_id)
     really_chosen = next((rule for rule in plans.rules_of(own) if rule.name == call.rule), None)
-    really = _said(portal, own, call, _facts(own, call, None), really_chosen)
+    really = _said(portal, named, own, call, _facts(own, call, None), really_chosen)
     facts = _facts(draft, call, previous)
     choice = choose(parsed, facts)
-    return Row(call, really, _said(portal, draft, call, facts, choice.rule), choice)
+    return Row(call, really, _said(portal, named, draft, call, facts, choice.rule), choice)
 
 
 def _facts(document: Settings, call: Call, previous: float | None) -> Facts:
@@ -129,10 +137,15 @@ def _pbx(document: Settings, call: Call) -> Pbx:
     return document.by_key.get(call.pbx_key) or Pbx.model_construct(key=call.pbx_key)
 
 
-def _said(portal: Portal, document: Settings, call: Call, facts: Facts, rule: ParsedRule | None) -> Said:
-    policy = Policy(
-        document, _pbx(document, call), words_for(portal.lang), crm_mode=portal.crm_mode, person=partial(person, portal.id)
-    )
+def _said(
+    portal: Portal,
+    named: Callable[[int], str],
+    document: Settings,
+    call: Call,
+    facts: Facts,
+    rule: ParsedRule | None,
+) -> Said:
+    policy = Policy(document, _pbx(document, call), words_for(portal.lang), crm_mode=portal.crm_mode, person=named)
     case = _case(call, facts, policy)
     actions = rule.actions if rule else by_default(facts, policy) or ()
     planned = plan(case, actions, policy)

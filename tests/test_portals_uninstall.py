@@ -10,7 +10,10 @@ import requests
 from bx24app import portals
 from bx24app.bitrix24.errors import Gone, NeedsAdmin
 from bx24app.models import (
+    Audit,
+    Base,
     Call,
+    Dictionary,
     Grant,
     Notification,
     Pbx,
@@ -72,7 +75,9 @@ def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     spooled.write_bytes(b"voice")
     w.sandbox.call(w.portal.uninstall, w.application, clean=True)
     until(lambda: row(portal_id).state == "removed" and row(portal_id).purge_at is None, "not purged")
-    for table in (Notification, Call, Recording, PortalUser, Pbx, SettingsVersion, Grant):
+    personal = {mapper.class_ for mapper in Base.registry.mappers if "portal_id" in mapper.columns} - {Audit}
+    assert {Notification, Call, Recording, PortalUser, Pbx, SettingsVersion, Grant, Dictionary} <= personal
+    for table in personal:
         assert rows(table, portal_id=portal_id) == [], table
     assert not spooled.exists()
     portal = row(portal_id)

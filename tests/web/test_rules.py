@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from datetime import timedelta
@@ -437,3 +438,15 @@ def test_calls_of_another_portal_are_not_shown(tried: Frame) -> None:
     assert has(tried.post(PAGE + "/try", draft(tried, MISSED)), "trial-empty")
     tried.post(PAGE + "/why", draft(tried, MISSED) | {"call": str(call)}, status=404)
     tried.post(PAGE + "/why", draft(tried, MISSED) | {"call": "x"}, status=404)
+
+
+def test_a_draft_is_not_kept_when_it_was_tried(tried: Frame) -> None:
+    """A page tries one with every change; a document may hold ten thousand employees."""
+    past(tried, {})
+    tried.post(PAGE + "/numbers", draft(tried, MISSED))
+    gc.collect()
+    before = sum(isinstance(one, Settings) for one in gc.get_objects())
+    for number in range(5):
+        tried.post(PAGE + "/numbers", draft(tried, MISSED | {"name": f"Draft {number}"}))
+    gc.collect()
+    assert sum(isinstance(one, Settings) for one in gc.get_objects()) <= before + 1
