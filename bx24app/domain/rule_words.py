@@ -40,6 +40,15 @@ def condition(key: str, value: Any, names: Names, language: str) -> str:
     return _clause(key, value, LANGUAGES.get(language, ENGLISH), names)
 
 
+def seen(key: str, value: Any, names: Names, language: str) -> Any:
+    """What a call showed of a condition, its words in place of those of the document; lists stay lists."""
+    if isinstance(value, list | tuple):
+        return [seen(key, one, names, language) for one in value]
+    _, said = LANGUAGES.get(language, ENGLISH).conditions.get(key, ("", {}))
+    named = {"pbx": names.pbx, "line": names.line}.get(key)
+    return named(str(value)) if named and value is not None else said.get(str(value), value)
+
+
 def act(action: dict[str, Any], names: Names, language: str) -> str:
     """One member of `do` in words."""
     words = LANGUAGES.get(language, ENGLISH)

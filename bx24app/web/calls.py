@@ -62,6 +62,7 @@ def one(call_id: int) -> Response:
         call=call,
         line=line_name(settings, call),
         pbx=settings.by_key.get(call.pbx_key),
+        several=len(settings.pbxs) > 1,
         before=_before_this(call),
         tapes=tapes,
         people=people.of(ids),

@@ -179,7 +179,7 @@ def _names(document: Settings) -> Names:
 
 def _condition(one: rules.Seen, names: Names) -> Condition:
     said = rule_words.condition(one.condition, one.expected, names, language())
-    return Condition(said, _plain(one.seen), one.ok)
+    return Condition(said, _plain(rule_words.seen(one.condition, one.seen, names, language())), one.ok)
 
 
 def _plain(value: Any) -> str:

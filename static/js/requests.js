@@ -14,8 +14,12 @@ function busy(change) {
 const quiet = (event) => event.detail.elt?.hasAttribute?.("data-quiet");
 
 document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, header()));
-document.addEventListener("htmx:beforeRequest", (event) => { if (!quiet(event)) busy(1); });
-document.addEventListener("htmx:afterRequest", (event) => { if (!quiet(event)) busy(-1); });
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (quiet(event)) return;
+  busy(1);
+  // Not htmx:afterRequest: of an element that has left the page meanwhile it reaches nobody, and the bar would stay for ever.
+  event.detail.xhr.addEventListener("loadend", () => busy(-1), { once: true });
+});
 document.addEventListener("htmx:sendError", (event) => { if (!quiet(event)) toast(say.sayGone, true); });
 
 document.addEventListener("htmx:responseError", async (event) => {

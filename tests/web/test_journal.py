@@ -378,5 +378,5 @@ def test_the_rules_of_the_call_are_shown_as_they_were_held_against_it(frame: Fra
     assert [verdict in part for verdict in ("does not fit", "matched", "a rule above decides")] == [True] * 3
     assert part.index("Second office") < part.index("Missed at night") < part.index("The rest")
     assert "Petersburg" in part
-    assert "the call: moscow" in part
+    assert "the call: Moscow" in part
     assert not has(frame.get(f"/frame/calls/{numbers[1]}"), "rules")
