@@ -122,7 +122,7 @@ def _carried(call: Call, tape: Recording) -> list[Step]:
     if tape.noticed_at is not None:
         found.append(Step(tape.noticed_at, "came", gettext("The recording can be fetched"), detail=tape.recording_id))
     if tape.state == "attached" and tape.attached_at is not None:
-        lag = gettext("after %(time)s", time=f"{tape.lag_seconds:.1f} s") if tape.lag_seconds is not None else ""
+        lag = gettext("after %(seconds)s s", seconds=f"{tape.lag_seconds:.1f}") if tape.lag_seconds is not None else ""
         found.append(Step(tape.attached_at, "done", gettext("Recording attached to the call"), words.ATTACH, lag))
     elif tape.problem:
         at = (tape.noticed_at or call.ended_at or call.started_at) + TOGETHER

@@ -68,6 +68,12 @@ _CODES: dict[str, Any] = {
     "QUERY_LIMIT_EXCEEDED": lazy_gettext("too many requests just now"),
     "OVERLOAD_LIMIT": lazy_gettext("Bitrix24 has stopped the application because of its load"),
 }
+_ENTITIES: dict[str, Any] = {
+    "lead": lazy_gettext("lead"),
+    "deal": lazy_gettext("deal"),
+    "contact": lazy_gettext("contact"),
+    "company": lazy_gettext("company"),
+}
 _ANSWERS: tuple[tuple[str, Any], ...] = (
     ("call_id", lazy_gettext("call")),
     ("id", lazy_gettext("record")),
@@ -109,13 +115,19 @@ def answer(row: Delivery) -> str:
     ]
     record = held.get("record")
     if isinstance(record, dict):
-        parts.append(gettext("client: %(entity)s %(id)s", entity=record.get("entity"), id=record.get("id")))
+        parts.append(gettext("client: %(entity)s %(id)s", entity=_entity(record), id=record.get("id")))
     parts += [
-        gettext("created: %(entity)s %(id)s", entity=one.get("entity"), id=one.get("id"))
+        gettext("created: %(entity)s %(id)s", entity=_entity(one), id=one.get("id"))
         for one in held.get("created") or ()
         if isinstance(one, dict)
     ]
     return ", ".join(str(part) for part in parts)
+
+
+def _entity(record: dict[str, Any]) -> str:
+    """The kind of a record; a smart process by its number."""
+    name = str(record.get("entity"))
+    return str(_ENTITIES.get(name, gettext("item of process %(entity)s", entity=name)))
 
 
 def recording(problem: str) -> str:
