@@ -59,6 +59,21 @@ _SENTENCES = {
         "приложение получило команду слишком поздно",
         "the app came to it too late",
     ),
+    "dismissed": (
+        "{name}: сотрудник уволен, но указан в настройках Mango Office ({places}). Его звонки получает ответственный по умолчанию. "
+        "Откройте приложение и назовите другого сотрудника",
+        "{name} was dismissed, but the settings of Mango Office name them ({places}). Their calls go to whoever answers for the rest. "
+        "Open the app and name somebody else",
+    ),
+    "dismissed_over": (
+        "{name}: настройки Mango Office больше не указывают на уволенного сотрудника",
+        "{name}: the settings of Mango Office name no dismissed employee here any more",
+    ),
+    "place_portal": ("звонки без ответственного", "calls that are nobody's"),
+    "place_pbx": ("АТС {pbx}", "PBX {pbx}"),
+    "place_line": ("{pbx}, линия {what}", "{pbx}, line {what}"),
+    "place_employee": ("{pbx}, внутренний номер {what}", "{pbx}, extension {what}"),
+    "place_rule": ("правило «{what}»", "rule “{what}”"),
 }
 
 
