@@ -22,14 +22,19 @@ from bx24app.domain.commands import (
     AddTodo,
     AnyCommand,
     Bind,
+    CloseTodo,
     CreateRecord,
     Finish,
     HideCard,
     Notify,
     ReadClient,
+    ReadDay,
     ReadDeals,
+    ReadOpen,
+    ReadTodo,
     Reassign,
     Register,
+    RetitleTodo,
     SetActivityUser,
     ShowCard,
     from_json,
@@ -76,7 +81,9 @@ class Parcel:
         kinds = {type(item.command) for item in self.items}
         if kinds & {Register, ShowCard, HideCard}:
             return Priority.CARD
-        return Priority.FINISH if kinds & {Finish, CreateRecord} else Priority.RECORD
+        # What is asked before a record is made delays its finish, so it is as urgent.
+        before = {Finish, CreateRecord, ReadClient, ReadOpen, ReadDay}
+        return Priority.FINISH if kinds & before else Priority.RECORD
 
 
 def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel], datetime | None]:
@@ -186,13 +193,16 @@ def _item(row: Delivery) -> Item:
     return Item(row.id, row.call_id, command)
 
 
+_RIDERS = (
+    ShowCard, HideCard, Finish, Reassign, Bind, SetActivityUser, RetitleTodo, CloseTodo, ReadClient, ReadDeals, ReadOpen, ReadDay, ReadTodo,
+)  # fmt: skip
+
+
 def _may_follow(command: AnyCommand, chain: list[Item]) -> bool:
     """In a shared batch nothing stops at an error: only what fails harmlessly behind a failed one may ride along."""
     if any(isinstance(item.command, CreateRecord | AddTodo | AddComment) for item in chain):
         return False
-    return isinstance(
-        command, ShowCard | HideCard | Finish | Reassign | Bind | ReadClient | ReadDeals | SetActivityUser
-    )
+    return isinstance(command, _RIDERS)
 
 
 def _values(ledger: Ledger) -> dict[tuple[str, str], Any]:
