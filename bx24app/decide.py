@@ -23,7 +23,7 @@ from bx24app.domain.legs import assemble
 from bx24app.domain.routing import Policy
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.facts import facts_of, words_for
-from bx24app.gathering import AT_ONCE, calls_of, meaning, news, notifications_of
+from bx24app.gathering import AT_ONCE, calls_of, events_of, meaning, news, notifications_of
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.runtime import runtime
@@ -153,7 +153,7 @@ def _fold(
     dismissed: frozenset[int],
     wakes: Wakes,
 ) -> None:
-    events = [event for row in told for event in meaning(row)]
+    events = events_of(told)
     policy = policy_for(portal, call, dismissed)
     entry = assemble(events, policy.employee)
     ledger = ledger_of(_standing(session, deliveries))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app import clicks
-from bx24app.domain.events import Event, LegEvent
+from bx24app.domain.events import Ended, Event, LegEvent, Recorded
 from bx24app.mango import short, statistics, vpbx
 from bx24app.mango.notice import Malformed
 from bx24app.models import Call, Notification, Portal
 from bx24app.models import Pbx as PbxRow
 
+STATISTICS = "statistics"
+"""Dialect of what was never notified (`lost`)."""
 AT_ONCE = 500
 """Notifications taken by one pass; the next pass takes the rest."""
 
@@ -128,3 +131,32 @@ def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dic
             if owner is not None:
                 found[owner].append(row)
     return found
+
+
+def events_of(told: Sequence[Notification]) -> list[Event]:
+    """All that was told of one call.
+
+    Legs of the older statistics have no ids, and the short dialect's one leg is none of Mango's: where legs were heard of already,
+    such statistics tell nothing but the end, and recordings where they have the same names.
+    """
+    heard = [event for row in told if row.dialect != STATISTICS for event in meaning(row)]
+    legs = any(isinstance(event, LegEvent) for event in heard)
+    short_told = any(row.dialect == "events" for row in told)
+    newer = any(row.name == statistics.CALLS for row in told)
+    events: list[Event] = heard
+    for row in told:
+        if row.dialect != STATISTICS or (row.name == statistics.LEGS and newer):
+            continue
+        said = meaning(row)
+        if legs and (short_told or row.name == statistics.LEGS):
+            said = tuple(_without_legs(said, short_told))
+        events = [*events, *said]
+    return events
+
+
+def _without_legs(events: Sequence[Event], short_told: bool) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Ended):
+            yield event
+        elif isinstance(event, Recorded) and not short_told:
+            yield replace(event, leg=None)

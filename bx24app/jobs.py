@@ -119,3 +119,19 @@ def lines(portal_id: int) -> None:
             outgoing.fetch(portal_id)
         except Later:
             queue.later("lines", portal_id, when=utcnow() + timedelta(minutes=1))
+
+
+def reconcile() -> None:
+    """Send off the PBXs whose statistics are to be compared."""
+    from bx24app import reconcile as use_case
+
+    with _context():
+        use_case.tick()
+
+
+def reconcile_step(order: dict[str, Any]) -> None:
+    """One request of one PBX's look for lost notifications."""
+    from bx24app import reconcile as use_case
+
+    with _context():
+        use_case.step(order)

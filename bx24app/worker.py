@@ -83,12 +83,20 @@ class PlainCronJob(CronJob):
 
 PERIODIC: tuple[tuple[str, int, str], ...] = (
     ("sweep", 15, CALLS),
+    ("reconcile", 15, BACKGROUND),
     ("look_after_portals", 60, BACKGROUND),
     ("count_figures", 60, BACKGROUND),
     ("close_silent", 900, BACKGROUND),
     ("prune", 3600, BACKGROUND),
 )
 """(job of bx24app.jobs, seconds, queue): everything that happens without being told to."""
+
+
+def periodic() -> list[tuple[str, int, str]]:
+    """The list for this configuration: lost calls are looked for as often as it says, or never."""
+    every = runtime().config.reconcile_seconds
+    known = [(job, min(seconds, every) if job == "reconcile" else seconds, queue) for job, seconds, queue in PERIODIC]
+    return [one for one in known if one[1]]
 
 
 def _connection() -> redis.Redis:
@@ -163,7 +171,7 @@ def run_cron(app: Any) -> None:
         threading.Thread(target=clock.run, args=(stopped,), name="alarm-clock", daemon=True).start()
         while not stopped.is_set():
             scheduler = CronScheduler(runtime().redis, logging_level="WARNING")
-            for job, seconds, queue in PERIODIC:
+            for job, seconds, queue in periodic():
                 scheduler.get_jobs().append(
                     PlainCronJob(
                         queue,

@@ -1,5 +1,6 @@
 """The tables. Two of them are the truth: `Notification` (inbox: what was said to us) and `Delivery` (outbox: what we say, and the answer)."""
 
+from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
 from bx24app.models.figures import Figure, FigureMark
@@ -19,6 +20,7 @@ from bx24app.models.portals import (
 
 __all__ = [
     "Audit",
+    "Backfill",
     "Base",
     "Call",
     "CallPerson",

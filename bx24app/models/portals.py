@@ -112,6 +112,20 @@ class Pbx(Base):
     """Notifications with a wrong key or signature since the last good one."""
     refused_since: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+    asked_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When its statistics were asked for last."""
+    ask_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When they are asked for next though nothing goes on."""
+    read_until: Mapped[datetime | None] = mapped_column(Moment)
+    """They were compared up to here."""
+    ask_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """In a row."""
+    ask_problem: Mapped[str | None]
+    """What Mango said to the last failure."""
+    lost_found: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Calls, ends and recordings of which no notification had come."""
+    lost_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When some were found last."""
 
     portal: Mapped[Portal] = relationship(back_populates="pbxs")
 

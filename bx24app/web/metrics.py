@@ -73,6 +73,12 @@ class _Tables(Collector):
         )
         refused.add_metric([], db.session.scalar(select(func.sum(Pbx.refused_count))) or 0)
         yield refused
+        lost = CounterMetricFamily("bx24app_lost_found", "Lost calls, ends and recordings found in Mango's statistics")
+        lost.add_metric([], db.session.scalar(select(func.sum(Pbx.lost_found))) or 0)
+        yield lost
+        silent = GaugeMetricFamily("bx24app_statistics_failing", "PBXs whose statistics could not be read last time")
+        silent.add_metric([], db.session.scalar(select(func.count()).where(Pbx.ask_failures > 0)) or 0)
+        yield silent
 
     @staticmethod
     def _states() -> Iterator[Metric]:

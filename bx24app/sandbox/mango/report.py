@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +128,19 @@ def _group(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[s
     return out
 
 
+def _number(call_id: str) -> int:
+    """The number inside an id; facts that were absorbed from elsewhere may have ids of another shape."""
+    try:
+        return int(decode(call_id).split(":")[3])
+    except (ValueError, IndexError):
+        return zlib.crc32(call_id.encode())
+
+
 def _leg(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
     sender, receiver = leg.sides["from"], leg.sides["to"]
     person = board.pbx.employee(str(receiver.get("extension", "")))
     parent = sender.get("taken_from_call_id")
-    numbers = [int(decode(one).split(":")[3]) for one in (parent, leg.call_id) if one]
+    numbers = [_number(one) for one in (parent, leg.call_id) if one]
     end = leg.end or leg.start
     outbound = "extension" in sender
     return {
