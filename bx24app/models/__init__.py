@@ -4,7 +4,7 @@ from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
 from bx24app.models.figures import Figure, FigureMark
-from bx24app.models.journal import CallPerson
+from bx24app.models.journal import CallPerson, CallRecord
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -24,6 +24,7 @@ __all__ = [
     "Base",
     "Call",
     "CallPerson",
+    "CallRecord",
     "Delivery",
     "Dictionary",
     "Figure",

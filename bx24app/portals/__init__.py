@@ -13,7 +13,17 @@ The life, in steps (each is a test): pending -> active -> removed, with paused a
 from bx24app.grants import addresses, budget_of, client_by_id
 from bx24app.portals.installing import EVENTS, keep_grant, set_up
 from bx24app.portals.looking import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
-from bx24app.portals.opening import DEAD_GRANT, Forged, Opening, UnknownClient, is_administrator, open_frame
+from bx24app.portals.opening import (
+    DEAD_GRANT,
+    Forged,
+    Opening,
+    UnknownClient,
+    Visit,
+    is_administrator,
+    open_frame,
+    open_place,
+)
+from bx24app.portals.reading import TYPES, readable
 from bx24app.portals.states import (
     audit,
     by_member,
@@ -30,9 +40,11 @@ from bx24app.portals.states import (
 __all__ = [
     "DEAD_GRANT",
     "EVENTS",
+    "TYPES",
     "Forged",
     "Opening",
     "UnknownClient",
+    "Visit",
     "addresses",
     "audit",
     "budget_of",
@@ -46,10 +58,12 @@ __all__ = [
     "look_by_id",
     "looks_due",
     "open_frame",
+    "open_place",
     "pause",
     "probe_due",
     "purge",
     "purge_due",
+    "readable",
     "refresh_due",
     "remove",
     "resume",

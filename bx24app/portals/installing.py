@@ -11,12 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bx24app import queue
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import Answer, Bitrix24
+from bx24app.bitrix24.client import BATCH, Answer, Bitrix24
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.grants import client_by_id
 from bx24app.logs import log
 from bx24app.models import Grant, Portal, db, utcnow
+from bx24app.portals import placing
 from bx24app.portals.states import audit, trouble
 from bx24app.runtime import runtime
 
@@ -92,15 +93,20 @@ def set_up(portal_id: int) -> None:
 
 
 def bind_and_read(client: Bitrix24, priority: Priority = Priority.CARD) -> dict[str, Answer | errors.PortalError]:
-    """What the portal is and which of our events it has: one request, and a second one where a binding is missing or strange.
+    """What the portal is and which of our events and places it has: one request, and a second one where a binding is missing or strange.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: also where events cannot be bound for want of a right or a scope.
     """
-    said = client.batch(
-        [("bound", "event.get", {}), ("mode", "crm.settings.mode.get", {}), ("app", "app.info", {})], priority=priority
+    questions = (
+        ("bound", "event.get"),
+        ("mode", "crm.settings.mode.get"),
+        ("app", "app.info"),
+        ("placed", "placement.get"),
     )
+    said = client.batch([(key, method, {}) for key, method in questions], priority=priority)
     changes = _changes(said["bound"], f"{runtime().config.public_url}/bitrix24/events")
+    changes += placing.commands(said.get("placed"), runtime().config.public_url, BATCH - len(changes))
     if changes:
         _done(client.batch(changes, priority=priority))
     return said
@@ -120,15 +126,17 @@ def _changes(bound: Answer | errors.PortalError, handler: str) -> list[tuple[str
     strange = sorted(pair for pair in pairs if pair[0] in EVENTS and pair[1] not in ("", handler))
     return changes + [
         (f"u{index}", "event.unbind", {"EVENT": event, "HANDLER": where})
-        for index, (event, where) in enumerate(strange[: 50 - len(changes)])
+        for index, (event, where) in enumerate(strange[: BATCH - len(changes)])
     ]
 
 
 def _done(said: dict[str, Answer | errors.PortalError]) -> None:
-    for met in said.values():
+    for key, met in said.items():
         if isinstance(met, errors.Refused):
             if "already bind" not in met.description.lower():  # "Handler already binded": somebody was quicker
-                _log.warning("event not bound", code=met.code, reason=met.description)
+                _log.warning("not bound", what=key, code=met.code, reason=met.description)
+        elif isinstance(met, errors.NeedsAdmin) and key[0] in "pq":
+            _log.warning("a tab cannot be placed", what=key, reason=str(met))  # calls go on without it
         elif isinstance(met, errors.PortalError):
             raise met
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,10 @@ from sqlalchemy import select
 from bx24app import queue
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.client import Bitrix24
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
-from bx24app.grants import addresses, budget_for, client_of_token, oauth, secret_of
+from bx24app.grants import addresses, budget_for, budget_of, client_of_token, oauth, secret_of
 from bx24app.logs import log
 from bx24app.models import Portal, db
 from bx24app.portals.installing import row_of, set_up, store
@@ -91,6 +92,38 @@ def open_frame(post: FramePost, *, install_page: bool) -> Opening:
         placement=post.placement,
         options=post.options,
         installing=install_page,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who opened one of our places in the portal's pages, verified. `token` is theirs, not ours: what it may not read, they may not see."""
+
+    portal_id: int
+    member_id: str
+    client_endpoint: str
+    user_id: int
+    lang: str
+    options: dict[str, Any]
+    token: str = field(repr=False)
+
+    def client(self) -> Bitrix24:
+        """REST with the viewer's own rights."""
+        return client_of_token(self.client_endpoint, self.token, budget_of(self.portal_id))
+
+
+def open_place(post: FramePost) -> Visit | None:
+    """Verify the opening of a place; None: the app is not installed there. Asks the auth server only, which has a budget of its own.
+
+    Raises:
+        Forged, UnknownClient, bx24app.bitrix24.errors.PortalError (the auth server cannot be asked)
+    """
+    info, _ = _verified(post)
+    portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
+    if portal is None or portal.state == "removed":
+        return None
+    return Visit(
+        portal.id, info.member_id, info.client_endpoint, info.user_id, post.lang, post.options, post.access_token
     )
 
 

@@ -27,12 +27,14 @@ from bx24app.web import (
     opening,
     pages,
     pbxs,
+    place_calls,
+    places,
     policy,
     rules,
     statistics,
     stuck,
 )
-from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all
+from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all, place_session
 
 TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (opening.blueprint, "", open_to_all),  # proves its caller by the portal's token
@@ -42,6 +44,8 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (health.blueprint, "", open_to_all),
     (assets.blueprint, "/assets", open_to_all),
     (media.blueprint, "/media", open_to_all),  # proves its caller by a ticket
+    (places.blueprint, "/place", open_to_all),  # proves its caller by the viewer's own token
+    (place_calls.blueprint, "/place/calls", place_session),
     (home.blueprint, "/frame", frame_session),
     (calls.blueprint, "/frame/calls", frame_session),
     (stuck.blueprint, "/frame/stuck", frame_admin),

@@ -40,6 +40,22 @@ def frame_session() -> None:
     headers.shown_by(portal.client_endpoint)
 
 
+def place_session() -> None:
+    """Only from inside a tab of ours in the portal; what may be seen there is in `g.place`.
+
+    Raises:
+        bx24app.web.session.NoSession
+    """
+    found = session.read_place(session.presented(request))
+    if request.method == "GET":
+        db.session.connection(execution_options={"read_only": True})
+    portal = db.session.get(Portal, found.portal_id)
+    if portal is None or portal.member_id != found.member_id or portal.state == "removed":
+        raise session.NoSession
+    g.place, g.portal, g.lang = found, portal, found.lang
+    headers.shown_by(portal.client_endpoint)
+
+
 def frame_admin() -> None:
     """Only from inside a portal's frame, and only administrators of the portal.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Response, g, jsonify, make_response, render_template, request
+from flask import Blueprint, Response, current_app, g, jsonify, make_response, render_template, request
 
 from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
@@ -12,7 +12,7 @@ from bx24app.bitrix24.inbound import FramePost, Unreadable
 from bx24app.logs import log
 from bx24app.models import Portal, db
 from bx24app.portals import Opening
-from bx24app.web import errors, events, headers, home, oauth, session
+from bx24app.web import errors, events, headers, home, oauth, pages, session
 from bx24app.web.session import FrameSession
 
 blueprint = Blueprint("opening", __name__)
@@ -25,7 +25,7 @@ _log = log(__name__)
 @blueprint.post("/")
 def open_app() -> Response:
     """The app's main page in the portal's frame."""
-    return _opened(install_page=False)
+    return opened()
 
 
 @blueprint.post("/install")
@@ -33,7 +33,7 @@ def install() -> Response:
     """The installation page; an application without a page gets its ONAPPINSTALL here."""
     if request.form.get("event"):
         return events.take()
-    return _opened(install_page=True)
+    return opened(install_page=True)
 
 
 @blueprint.get("/")
@@ -68,14 +68,15 @@ def renew() -> Response:
     return jsonify(session=session.issue(_session(opening)), seconds=session.SECONDS)
 
 
-def _opened(install_page: bool) -> Response:
+def opened(install_page: bool = False, first: str = "") -> Response:
+    """Verify an opening and show the app. `first`: endpoint of the page that an administrator sees first; empty: the overview."""
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
         post = FramePost.read(request.form, request.args)
         opening = portals.open_frame(post, install_page=install_page)
     except (Unreadable, portals.Forged) as error:
         _log.warning("opening refused", error=str(error))
-        _let_known_portal_show(request.args.get("DOMAIN", ""))
+        let_known_portal_show(request.args.get("DOMAIN", ""))
         return errors.page("session", 403)
     except portals.UnknownClient as error:
         _let_show(request.args.get("DOMAIN", ""))
@@ -90,16 +91,19 @@ def _opened(install_page: bool) -> Response:
     g.lang = opening.lang
     if opening.portal_id is None:
         return errors.page("not_installed", 403)
-    return _page(opening, install_page)
+    return _page(opening, install_page, first)
 
 
-def _page(opening: Opening, install_page: bool) -> Response:
+def _page(opening: Opening, install_page: bool, first: str) -> Response:
     assert opening.portal_id is not None  # noqa: S101 - the caller looked
     g.frame = _session(opening)
     g.portal = db.session.get_one(Portal, opening.portal_id)
     claim = session.issue(g.frame)
     if install_page and opening.is_admin:
         return make_response(render_template("install.html", claim=claim))
+    if first and opening.is_admin:
+        part = make_response(current_app.view_functions[first]())
+        return pages.shell(part.get_data(as_text=True), claim)
     return make_response(home.first_paint(claim))
 
 
@@ -108,7 +112,7 @@ def _session(opening: Opening) -> FrameSession:
     return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
 
 
-def _let_known_portal_show(domain: str) -> None:
+def let_known_portal_show(domain: str) -> None:
     """A refused opening proves nothing; but a portal that we know may at least show its people what went wrong."""
     portal = db.session.query(Portal).filter(Portal.domain == domain.lower(), Portal.state != "removed").first()
     if portal is not None:

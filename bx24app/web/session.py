@@ -49,6 +49,39 @@ class Ticket:
     object_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceSession:
+    """What the viewer of a tab may see: calls of `records` (entity, id), which the portal let them read, and calls with `number`.
+
+    `own`: of those with the number only their own; nothing proved that they may read the client.
+    """
+
+    portal_id: int
+    member_id: str
+    user_id: int
+    lang: str
+    records: tuple[tuple[str, int], ...] = ()
+    number: str = ""
+    own: bool = True
+
+
+def issue_place(session: PlaceSession) -> str:
+    """The claim as text for `HEADER`."""
+    records = [list(record) for record in session.records]
+    claim = [session.portal_id, session.member_id, session.user_id, session.lang, records, session.number, session.own]
+    return str(_signer("place").dumps(claim))
+
+
+def read_place(text: str) -> PlaceSession:
+    """The session of a tab's claim.
+
+    Raises:
+        NoSession: empty, not signed by us for this purpose, or too old.
+    """
+    portal_id, member_id, user_id, lang, records, number, own = _claim("place", text, SECONDS)
+    return PlaceSession(portal_id, member_id, user_id, lang, tuple((str(e), int(i)) for e, i in records), number, own)
+
+
 def issue(session: FrameSession) -> str:
     """The claim as text for `HEADER` or `FIELD`."""
     claim = [session.portal_id, session.member_id, session.user_id, session.is_admin, session.lang]

@@ -16,6 +16,7 @@ export function renew() {
 }
 
 async function fresh() {
+  if (!page.renew) throw new Error("a tab is opened anew, not renewed");
   const b24 = await frame();
   if (!b24) throw new Error("not inside a portal");
   const auth = await b24.auth.refreshAuth();
@@ -34,6 +35,7 @@ async function fresh() {
 
 let timer;
 function plan() {
+  if (!page.renew) return;
   clearTimeout(timer);
   timer = setTimeout(() => renew().catch(() => { timer = setTimeout(plan, 60000); }), seconds * 750);
 }

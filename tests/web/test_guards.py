@@ -10,14 +10,14 @@ from flask.testing import FlaskClient
 
 from bx24app.models import Portal, db
 from bx24app.web import TABLE, guards, session
-from bx24app.web.guards import frame_admin, frame_session, open_to_all
+from bx24app.web.guards import frame_admin, frame_session, open_to_all, place_session
 from tests.web.conftest import claim
 
 OPEN = {
     "opening.open_app", "opening.install", "opening.about", "opening.about_install", "opening.privacy", "opening.renew",
     "oauth.start", "oauth.callback", "events.take", "hooks.take", "hooks.look", "health.alive", "health.ready",
-    "health.scrape", "assets.show", "media.journal",
-    "media.recording", "static",
+    "health.scrape", "assets.show", "media.journal", "media.recording", "places.telephony", "places.call_card", "places.record",
+    "static",
 }  # fmt: skip
 """Routes that prove their caller by themselves, or have nothing to hide. A new one is written here on purpose."""
 PAGES = {
@@ -34,7 +34,7 @@ def test_every_route_has_exactly_one_guard(site: Flask) -> None:
     for rule in site.url_map.iter_rules():
         name = rule.endpoint.partition(".")[0] if "." in rule.endpoint else None
         guard = table[name] if name else open_to_all
-        assert guard in (open_to_all, frame_session, frame_admin)
+        assert guard in (open_to_all, frame_session, frame_admin, place_session)
         assert (guard is open_to_all) == (rule.endpoint in OPEN), rule.endpoint
         if rule.rule.startswith("/frame") and rule.rule != "/frame/renew":
             assert guard is not open_to_all

@@ -209,7 +209,7 @@ def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
 
 @action
 def rights(portal: Portal, given: dict[str, Any]) -> None:
-    """{user_id, crm?, statistics?, lines?, admin?}: rights of a user."""
+    """{user_id, crm?, others?, statistics?, lines?, admin?}: rights of a user; `others` false: reads only records of their own."""
     user = portal.users[int(given.pop("user_id"))]
     if "admin" in given:
         user.admin = bool(given.pop("admin"))

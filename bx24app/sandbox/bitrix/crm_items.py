@@ -81,7 +81,7 @@ def listing(hit: Hit, params: dict[str, Any]) -> Page:
     type_id = records.entity(hit, params.get("entityTypeId"))
     wanted = params.get("filter") or {}
     _known(type_id, wanted)
-    rows = [record.fields for record in hit.portal.crm.records[type_id].values()]
+    rows = [one.fields for one in hit.portal.crm.records[type_id].values() if records.readable(hit, one)]
     rows = [row for row in rows if filters.matches(row, wanted)] if wanted else rows
     rows = filters.sort(rows, params.get("order") or {"id": "ASC"})
     select = [str(name) for name in php.items(params.get("select"))]

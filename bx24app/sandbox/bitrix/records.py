@@ -38,12 +38,19 @@ def find(hit: Hit, type_id: int, number: Any) -> Record:
     """A record by id.
 
     Raises:
-        RestError: NOT_FOUND.
+        RestError: NOT_FOUND; ACCESS_DENIED, the user may not read it.
     """
     record = hit.portal.crm.get(type_id, php.integer(number))
     if record is None:
         raise RestError("NOT_FOUND", "Элемент не найден", 400)
+    if not readable(hit, record):
+        raise RestError("ACCESS_DENIED", "Доступ запрещен", 400)
     return record
+
+
+def readable(hit: Hit, record: Record) -> bool:
+    """May the user read it? Everybody reads everything but who was restricted to their own records (right `others`)."""
+    return hit.user.rights.get("others", True) or record.assigned_by_id == hit.user.id
 
 
 def stage_entity(type_id: int, category: int) -> str:

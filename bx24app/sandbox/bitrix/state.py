@@ -80,7 +80,7 @@ class User:
     departments: list[int] = field(default_factory=lambda: [1])
     work_position: str = ""
     rights: dict[str, bool] = field(default_factory=dict)
-    """Rights that differ from the usual: `crm`, `statistics`, `lines` -> allowed."""
+    """Rights that differ from the usual: `crm`, `others` (records of other people), `statistics`, `lines` -> allowed."""
 
     @property
     def full_name(self) -> str:

@@ -1,0 +1,125 @@
+"""Our places in the portal's own pages: a tab in the call card, tabs in CRM records, an item in the telephony menu.
+
+A viewer's rights are the portal's: the record is read with their own token, and what the portal refuses, the tab refuses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, g, make_response, render_template, request
+from sqlalchemy import select
+
+from bx24app import portals
+from bx24app.bitrix24 import errors as portal_errors
+from bx24app.bitrix24.inbound import FramePost, Unreadable
+from bx24app.domain import phone
+from bx24app.logs import log
+from bx24app.models import Call, Portal, db
+from bx24app.portals import Visit
+from bx24app.web import errors, headers, opening, place_calls, session
+from bx24app.web.session import PlaceSession
+
+blueprint = Blueprint("places", __name__)
+_log = log(__name__)
+
+
+@blueprint.post("/telephony")
+def telephony() -> Response:
+    """The item in the telephony menu: the app, at its statistics."""
+    return opening.opened(first="statistics.show")
+
+
+@blueprint.post("/call")
+def call_card() -> Response:
+    """The tab in the call card: who called when, what was decided, what was said."""
+    visit = _visit()
+    if isinstance(visit, Response):
+        return visit
+    entity = str(visit.options.get("CRM_ENTITY_TYPE") or "").lower()
+    number = _number(visit.portal_id, visit.options)
+    try:
+        records = _records(visit, entity, visit.options.get("CRM_ENTITY_ID"))
+    except portal_errors.PortalError as error:
+        return _later(error)
+    return _page(visit, records, number, own=not records, card=True)
+
+
+@blueprint.post("/<any(lead, deal, contact, company):entity>")
+def record(entity: str) -> Response:
+    """The tab in a record of the CRM: its calls."""
+    visit = _visit()
+    if isinstance(visit, Response):
+        return visit
+    try:
+        records = _records(visit, entity, visit.options.get("ID"))
+    except portal_errors.PortalError as error:
+        return _later(error)
+    if not records:
+        return errors.page("record", 403)
+    return _page(visit, records, "", own=True, card=False)
+
+
+def _visit() -> Visit | Response:
+    """Who looks, or the page that says why nothing is shown."""
+    g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
+    try:
+        visit = portals.open_place(FramePost.read(request.form, request.args))
+    except (Unreadable, portals.Forged, portals.UnknownClient) as error:
+        _log.warning("opening of a place refused", error=str(error))
+        opening.let_known_portal_show(request.args.get("DOMAIN", ""))
+        return errors.page("session", 403)
+    except portal_errors.PortalError as error:
+        opening.let_known_portal_show(request.args.get("DOMAIN", ""))
+        return _later(error)
+    if visit is None:
+        opening.let_known_portal_show(request.args.get("DOMAIN", ""))
+        return errors.page("not_installed", 403)
+    headers.shown_by(visit.client_endpoint)
+    g.lang = visit.lang
+    return visit
+
+
+def _records(visit: Visit, entity: str, number: Any) -> list[tuple[str, int]]:
+    text = str(number or "")
+    if entity not in portals.TYPES or not text.isdecimal() or not 0 < int(text) < 2**31:
+        return []
+    client = visit.client()
+    db.session.rollback()  # no transaction is held while the portal is asked
+    return portals.readable(client, entity, int(text))
+
+
+def _number(portal_id: int, options: dict[str, Any]) -> str:
+    """The client's number: of our own call where the portal names it, else as the card says."""
+    known = select(Call.client_number).where(
+        Call.portal_id == portal_id, Call.bitrix_call_id == str(options.get("CALL_ID") or "")
+    )
+    held = db.session.scalar(known.limit(1)) if options.get("CALL_ID") else None
+    return held or phone.normal(str(options.get("PHONE_NUMBER") or "")) or ""
+
+
+def _page(visit: Visit, records: list[tuple[str, int]], number: str, *, own: bool, card: bool) -> Response:
+    g.place = PlaceSession(visit.portal_id, visit.member_id, visit.user_id, visit.lang, tuple(records), number, own)
+    db.session.rollback()
+    db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
+    g.portal = db.session.get_one(Portal, visit.portal_id)
+    claim = session.issue_place(g.place)
+    facts = place_calls.listing()
+    return make_response(
+        render_template(
+            "place.html",
+            claim=claim,
+            seconds=session.SECONDS,
+            lang=visit.lang,
+            card=card,
+            number=number,
+            own=own,
+            **facts,
+        )
+    )
+
+
+def _later(error: portal_errors.PortalError) -> Response:
+    """The portal is busy with calls, or does not answer: a tab can wait."""
+    _log.info("a tab was not shown", error=str(error))
+    return errors.page("portal_silent", 503)
