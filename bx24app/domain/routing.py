@@ -43,16 +43,6 @@ class Policy:
     def calls(self) -> Calls:
         return self.settings.calls
 
-    @cached_property
-    def _mobiles(self) -> dict[str, str]:
-        """Normal form of a mobile -> extension."""
-        return {
-            normal: employee.extension
-            for employee in self.pbx.employees
-            for number in employee.numbers
-            if (normal := phone.normal(number))
-        }
-
     def employee(self, party: Party) -> Party | None:
         """The employee behind a party: by extension, by a mobile of the mapping, else by a device's ``sip:`` address."""
         if party.extension:
@@ -62,7 +52,7 @@ class Policy:
         normal = phone.normal(party.number)
         if normal is None:
             return Party(number=party.number) if party.number.lower().startswith("sip:") else None
-        extension = self._mobiles.get(normal)
+        extension = self.pbx.by_mobile.get(normal)
         return Party(extension=extension) if extension else None
 
     def mapping(self, extension: str | None) -> Employee | None:
@@ -100,16 +90,7 @@ class Policy:
         """The line of this PBX that a notification names, with or without plus, as number or as ``sip:`` address."""
         if not raw:
             return None
-        return self._lines.get(phone.digits(raw) or raw) or self._lines.get(raw)
-
-    @cached_property
-    def _lines(self) -> dict[str, Line]:
-        found: dict[str, Line] = {}
-        for line in self.pbx.lines:
-            found[line.number] = line
-            if phone.digits(line.number):
-                found.setdefault(phone.digits(line.number), line)
-        return found
+        return self.pbx.by_line.get(phone.digits(raw) or raw) or self.pbx.by_line.get(raw)
 
     def line_number(self, raw: str | None) -> str | None:
         """LINE_NUMBER: the line's; a line that the document does not name goes as the PBX names it (50 characters at most)."""

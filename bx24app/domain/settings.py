@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from bx24app.domain import phone
+
 Dialect = Literal["vpbx", "events"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 RecordingPolicy = Literal["upload", "never"]
@@ -108,6 +110,26 @@ class Pbx(Frozen):
     @cached_property
     def by_extension(self) -> dict[str, Employee]:
         return {employee.extension: employee for employee in self.employees}
+
+    @cached_property
+    def by_mobile(self) -> dict[str, str]:
+        """Normal form of a mobile -> extension. Here, since documents are shared by all calls and policies are made for each."""
+        return {
+            normal: employee.extension
+            for employee in self.employees
+            for number in employee.numbers
+            if (normal := phone.normal(number))
+        }
+
+    @cached_property
+    def by_line(self) -> dict[str, Line]:
+        """Lines as the PBX names them, and by their digits alone."""
+        found: dict[str, Line] = {}
+        for line in self.lines:
+            found[line.number] = line
+            if phone.digits(line.number):
+                found.setdefault(phone.digits(line.number), line)
+        return found
 
 
 class Rule(Frozen):
