@@ -7,4 +7,6 @@ import "./charts.js";
 import { fit } from "./frame.js";
 
 fit(document.getElementById("app"));
-document.documentElement.dataset.ready = "yes"; // for tests: from here on every control works
+// From here on every control works: htmx, whose script stands before this one, has seen the page. Until then the page takes no clicks,
+// since a link that is followed without htmx carries no session.
+document.addEventListener("DOMContentLoaded", () => { document.documentElement.dataset.ready = "yes"; });

@@ -195,6 +195,7 @@ def test_calls_of_an_extension_that_is_nobodys_are_counted_and_ready_to_be_match
     said = frame.get(EMPLOYEES + "?fresh=1")
     assert "2 extensions had calls in 7 days" in said
     assert has(said, "lost-103")
+    assert has(said, "find-103")
     assert has(said, "lost-777"), "an extension that no list names has a row of its own"
     assert not has(said, "lost-101"), "meanwhile it is somebody's"
     row = said[said.index('data-testid="row-777"') :]
@@ -206,7 +207,7 @@ def test_calls_of_an_extension_that_is_nobodys_are_counted_and_ready_to_be_match
 
 def state(said: str) -> str:
     """What the section says of the portal's default number."""
-    return said.partition('data-testid="outgoing" data-state="')[2].partition('"')[0]
+    return said.partition('data-testid="portal-outgoing" data-state="')[2].partition('"')[0]
 
 
 def test_the_portals_default_number_is_shown_as_it_was_read(earth: World, frame: Frame) -> None:
