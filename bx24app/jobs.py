@@ -80,6 +80,14 @@ def tell_dismissed(portal_id: int) -> None:
         dismissals.tell(portal_id)
 
 
+def watch() -> None:
+    """Administrators hear of troubles in Bitrix24 itself."""
+    from bx24app import watching
+
+    with _context():
+        watching.watch()
+
+
 def close_silent() -> None:
     """Open calls whose end never came."""
     from bx24app import sweeps

@@ -55,6 +55,22 @@ def reconcile(portal_id: int, kind: str, standing: Mapping[str, Trouble]) -> Non
     db.session.commit()
 
 
+def note(portal_id: int, key: str, trouble: Trouble) -> None:
+    """Tell one trouble where that is possible, and remember it either way: the portal's access may be the very thing that is broken. Commits."""
+    if db.session.get(Notice, (portal_id, key)) is not None:
+        db.session.rollback()
+        return
+    to = _administrators(portal_id)
+    db.session.rollback()
+    try:
+        _tell(portal_id, to, {key: trouble.words})
+    except errors.PortalError as error:
+        _log.info("administrators cannot be told", portal=portal_id, error=str(error))
+    if db.session.get(Notice, (portal_id, key)) is None:
+        db.session.add(Notice(portal_id=portal_id, key=key, over=trouble.over))
+    db.session.commit()
+
+
 def _administrators(portal_id: int) -> list[int]:
     portal, grant = db.session.get_one(Portal, portal_id), db.session.get(Grant, portal_id)
     version = db.session.get(SettingsVersion, portal.settings_version_id or 0)

@@ -69,6 +69,43 @@ _SENTENCES = {
         "{name}: настройки Mango Office больше не указывают на уволенного сотрудника",
         "{name}: the settings of Mango Office name no dismissed employee here any more",
     ),
+    "silent": (
+        "АТС {pbx} молчит в рабочее время: последнее уведомление Mango Office пришло {at}. Проверьте API-коннектор в личном кабинете Mango Office",
+        "The PBX {pbx} is silent in working hours: the last notification of Mango Office came {at}. Check the API connector in its account",
+    ),
+    "silent_over": ("АТС {pbx} снова на связи: уведомления приходят", "The PBX {pbx} is heard again: notifications arrive"),
+    "authorisation": (
+        "Mango Office: звонки ждут, Битрикс24 не пускает приложение. {why}",
+        "Mango Office: calls are waiting, Bitrix24 does not let the application in. {why}",
+    ),
+    "authorisation_over": (
+        "Mango Office: доступ к Битрикс24 восстановлен; звонки, ждавшие с {since}, доставляются",
+        "Mango Office: the access to Bitrix24 is back; calls that have waited since {since} are being delivered",
+    ),
+    "recordings_lost": (
+        "АТС {pbx}: записи разговоров не удалось получить ({count}). Их можно запросить ещё раз на странице «Звонки» приложения",
+        "PBX {pbx}: recordings of talks could not be fetched ({count}). They can be asked for once more on the page “Calls” of the app",
+    ),
+    "recordings_lost_over": (
+        "АТС {pbx}: записи разговоров снова приходят все",
+        "PBX {pbx}: all recordings of talks arrive again",
+    ),
+    "unmapped": (
+        "АТС {pbx}: внутреннему номеру {extension} не назначен сотрудник, его звонки получает ответственный по умолчанию",
+        "PBX {pbx}: nobody is matched with the extension {extension}; its calls go to whoever answers for the rest",
+    ),
+    "unmapped_over": (
+        "АТС {pbx}: внутреннему номеру {extension} назначен сотрудник",
+        "PBX {pbx}: the extension {extension} is settled",
+    ),
+    "unmapped_many": (
+        "АТС {pbx}: внутренним номерам ({count}: {some} …) не назначены сотрудники, их звонки получает ответственный по умолчанию",
+        "PBX {pbx}: nobody is matched with {count} extensions ({some} …); their calls go to whoever answers for the rest",
+    ),
+    "unmapped_many_over": (
+        "АТС {pbx}: почти всем внутренним номерам назначены сотрудники",
+        "PBX {pbx}: nearly all extensions are matched now",
+    ),
     "place_portal": ("звонки без ответственного", "calls that are nobody's"),
     "place_pbx": ("АТС {pbx}", "PBX {pbx}"),
     "place_line": ("{pbx}, линия {what}", "{pbx}, line {what}"),

@@ -86,6 +86,7 @@ PERIODIC: tuple[tuple[str, int, str], ...] = (
     ("reconcile", 15, BACKGROUND),
     ("look_after_portals", 60, BACKGROUND),
     ("count_figures", 60, BACKGROUND),
+    ("watch", 300, BACKGROUND),
     ("close_silent", 900, BACKGROUND),
     ("prune", 3600, BACKGROUND),
 )
