@@ -56,12 +56,8 @@ def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Kn
 
 
 def _register(view: View, end: End, plan: Plan) -> None:
-    """When the first person rings; a call that reaches nobody, at its end, without a card.
-
-    A colleague who rings for a consultation, told before anything else, says neither who the client is nor who called whom.
-    """
-    reached = any(ring.for_client for ring in view.entry.rings)
-    if view.ledger.register() is not None or not (reached or end.complete):
+    """When the first person rings; a call that reaches nobody, at its end, without a card."""
+    if view.ledger.register() is not None or not (view.reached or end.complete):
         return
     rung = [user for ring in view.entry.rings if (user := view.policy.user_of(ring.employee)) is not None]
     user = rung[0] if rung else view.policy.default_user

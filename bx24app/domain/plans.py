@@ -67,6 +67,8 @@ def plan_of(view: View, end: End) -> Plan:
     if view.known.chosen is not None:
         rule = next((one for one in rules if one.name == view.known.chosen), None)
         decided = True
+    elif not (view.reached or end.complete or view.ledger.register() is not None):
+        return Plan(False, None, (), case)  # too little is known: a choice is for good
     else:
         choice = choose(rules, case.facts)
         rule, decided = choice.rule, choice.decided

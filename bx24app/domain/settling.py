@@ -131,15 +131,14 @@ def _todos(view: View, end: End, plan: Plan) -> float | None:
     """To-dos of the plan. Repeated misses of one client fold into the open one; an answered call, either way, closes it."""
     if view.client is None or not view.known.tells:
         return None
-    if end.answered:
-        return _close(view)
+    again = _close(view) if end.answered else None
     wanted = [one for one in plan.actions if isinstance(one.action, Todo)]
     if not wanted or any(isinstance(e.command, AddTodo | RetitleTodo) and not e.must_be_made_again for e in view.ledger):
-        return None
+        return again
     if end.outcome == "missed" and view.known.todos:
         return _count(view, plan, wanted)
     _add(view, plan, wanted)
-    return None
+    return again
 
 
 def _close(view: View) -> float | None:

@@ -122,6 +122,12 @@ class View:
         return external_id(self.policy.pbx.key, self.known.entry_id)
 
     @property
+    def reached(self) -> bool:
+        """Did anybody ring for the client? A colleague who rings for a consultation, or a recording, told before anything else,
+        says neither who the client is nor who called whom."""
+        return any(ring.for_client for ring in self.entry.rings)
+
+    @property
     def silent(self) -> bool:
         """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
         if self.entry.direction == "internal":

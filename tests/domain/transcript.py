@@ -17,13 +17,17 @@ from bx24app.domain.commands import (
     CreateRecord,
     Finish,
     HideCard,
+    ReadClient,
+    ReadDay,
+    ReadOpen,
+    ReadTodo,
     Record,
     Ref,
     Register,
     ShowCard,
 )
 from bx24app.domain.events import Ended, Event
-from bx24app.domain.ledger import Entry, Ledger
+from bx24app.domain.ledger import USER_INACTIVE, Entry, Ledger
 from bx24app.domain.legs import assemble
 from bx24app.domain.routing import Policy, Words
 from bx24app.mango import codes
@@ -44,25 +48,79 @@ class Answers:
     made: int = 100
     inner: frozenset[str] = frozenset()
     """Numbers that are employees' inner numbers too: Bitrix24 turns the CRM off for those."""
+    client: dict[str, Any] = field(default_factory=dict)
+    """The client as searchCrmEntities tells them: name, owner, day (the owner's); `found`: (entity, id) that a web form made while it rang."""
+    open: dict[str, list[int]] = field(default_factory=dict)
+    """Kind of record -> open ones that the client has."""
+    days: dict[int, str] = field(default_factory=dict)
+    """User -> TIMEMAN_STATUS."""
+    done: frozenset[int] = frozenset()
+    """To-dos that somebody has done by hand."""
+    refuses: list[dict[str, Any]] = field(default_factory=list)
+    """What a record must not have, such as `{stage_id: GONE}`; `code`, else WRONG."""
+    bound: dict[str, Any] | None = None
+    """What finish binds the call to by its number."""
+
+    def refusal(self, command: AnyCommand) -> str | None:
+        """The code with which the portal refuses a record; None: it makes it."""
+        if not isinstance(command, CreateRecord):
+            return None
+        for wrong in self.refuses:
+            if all(self._has(command, name, value) for name, value in wrong.items() if name != "code"):
+                return str(wrong.get("code", "WRONG"))
+        return None
+
+    @staticmethod
+    def _has(command: CreateRecord, name: str, value: Any) -> bool:
+        return value in dict(command.fields) if name == "field" else getattr(command, name) == value
+
+    def _client(self, number: str) -> dict[str, Any]:
+        found = self.known.get(number) or self.client.get("found")
+        if found is None:
+            return {"records": []}
+        told = {"name": self.client.get("name", ""), "responsible": self.client.get("owner", 1), "day": self.client.get("day", "")}
+        return {"records": [{"entity": found[0], "id": found[1], **told}]}
 
     def answer(self, command: AnyCommand) -> dict[str, Any]:
-        if isinstance(command, Register):
-            if command.number in self.inner:
-                return {"call_id": f"call-{command.part}", "record": None, "created": []}
-            found = self.known.get(command.number)
-            record = {"entity": found[0], "id": found[1]} if found else None
-            created = []
-            if not found and command.create:
-                created = [
-                    {"entity": kind, "id": self._next()}
-                    for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])
-                ]
-            return {"call_id": f"call-{command.part}", "record": record, "created": created}
-        if isinstance(command, CreateRecord | AddTodo):
-            return {"id": self._next()}
-        if isinstance(command, Finish):
-            return {"activity_id": 900 + command.part}
+        match command:
+            case Register():
+                return self._register(command)
+            case CreateRecord(entity=entity):
+                number = self._next()
+                if entity in ("lead", "contact"):
+                    self.bound = self.bound or {"entity": entity, "id": number}
+                return {"id": number}
+            case AddTodo():
+                return {"id": self._next()}
+            case Finish(part=part):
+                return {"activity_id": 900 + part, "record": self.bound}
+            case _:
+                return self._read(command)
+
+    def _read(self, command: AnyCommand) -> dict[str, Any]:
+        match command:
+            case ReadClient(number=number):
+                return self._client(number)
+            case ReadOpen(entity=entity):
+                return {"open": [{"id": number, "responsible": 1} for number in self.open.get(entity, ())]}
+            case ReadDay(user_id=user):
+                return {"day": self.days.get(user, "OPENED")}
+            case ReadTodo(activity_id=number):
+                return {"open": number not in self.done}
         return {}
+
+    def _register(self, command: Register) -> dict[str, Any]:
+        if command.number in self.inner:
+            return {"call_id": f"call-{command.part}", "record": None, "created": []}
+        found = self.known.get(command.number)
+        record = {"entity": found[0], "id": found[1]} if found else None
+        created = []
+        if not found and command.create:
+            created = [
+                {"entity": kind, "id": self._next()} for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])
+            ]
+        self.bound = self.bound or record or next((one for one in created if one["entity"] != "deal"), None)
+        return {"call_id": f"call-{command.part}", "record": record, "created": created}
 
     def _next(self) -> int:
         self.made += 1
@@ -115,14 +173,28 @@ class Play:
                 continue
             parts = {tape.recording_id: tape.part for tape in self.decision.tapes if tape.part}
             self.known = dataclasses.replace(self.known, parts=parts)
+            plan = self.decision.plan
+            if plan is not None and plan.decided:  # remembered, as the program does
+                self.known = dataclasses.replace(self.known, chosen=plan.rule.name if plan.rule else "")
             if not self.decision.commands:
                 return
-            for command in self.decision.commands:
-                self.lines.append(f"command {tell(command)}")
-                entries = list(self.ledger)
-                entries.append(Entry(command, "done", self.answers.answer(command)))
-                self.ledger = Ledger(entries)
+            self._tell(self.decision.commands)
         raise AssertionError("the fold never comes to rest")
+
+    def _tell(self, commands: tuple[AnyCommand, ...]) -> None:
+        """The portal answers in their order; what stands behind a refused record does not leave."""
+        for command in commands:
+            self.lines.append(f"command {tell(command)}")
+            code = self.answers.refusal(command)
+            entry = Entry(command, "dead", {}, code) if code else Entry(command, "done", self.answers.answer(command))
+            self.ledger = Ledger([*self.ledger, entry])
+            if code is None:
+                continue
+            self.lines.append(f"refused {command.key} {code}")
+            if code == USER_INACTIVE and isinstance(command, CreateRecord):
+                gone = self.policy.dismissed | {command.responsible}
+                self.policy = dataclasses.replace(self.policy, dismissed=gone)
+            return
 
     def text(self) -> str:
         lines = list(self.lines)

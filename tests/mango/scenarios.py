@@ -15,8 +15,10 @@ from typing import Any
 
 import yaml
 
+from bx24app.domain.commands import Record
 from bx24app.domain.routing import Policy
 from bx24app.domain.settings import Settings
+from bx24app.domain.view import OpenTodo
 from bx24app.mango import short, statistics, vpbx
 from tests.domain.transcript import WORDS, Answers, Play
 from tests.mango import told_later
@@ -58,6 +60,12 @@ def parsed(notice: Notice) -> tuple[Any, ...]:
     return tuple(parse(notice.name, notice.raw, RECEIVED))
 
 
+def began_at(notices: list[Notice]) -> int:
+    """The earliest moment that notifications name."""
+    every = [int(event.at) for notice in notices for event in notice.events()]
+    return min((at for at in every if at != RECEIVED), default=RECEIVED)
+
+
 QUIET = Notice("", "quiet", "")
 """Nothing comes till nothing is due."""
 
@@ -72,8 +80,11 @@ class Scenario:
 
     @cached_property
     def settings(self) -> Settings:
-        own = self.folder / "settings.yaml"
-        document = yaml.safe_load((own if own.exists() else FIXTURES / "settings.yaml").read_text())
+        own, rules = self.folder / "settings.yaml", self.folder / "rules.yaml"
+        shared = FIXTURES / self.config.get("document", "settings.yaml")
+        document = yaml.safe_load((own if own.exists() else shared).read_text())
+        if rules.exists():
+            document["rules"] = yaml.safe_load(rules.read_text())
         for section, values in self.config.get("settings", {}).items():
             document[section] = {**document.get(section, {}), **values}
         return Settings.model_validate(document)
@@ -108,14 +119,42 @@ class Scenario:
 
     def policy(self) -> Policy:
         pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
-        return Policy(self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1))
+        return Policy(
+            self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1), timeman=self.config.get("timeman", False)
+        )
 
-    def play(self, notices: list[Notice] | None = None) -> Play:
+    def answers(self, client: str | None = None) -> Answers:
+        """The portal's side. `client`: the number that the client has instead, where the scenario is re-told."""
+        known = {client or number: tuple(record) for number, record in self.config.get("known", {}).items()}
+        return Answers(
+            known,
+            crm_mode=self.config.get("crm_mode", 1),
+            inner=frozenset(client or number for number in self.config.get("inner", ())),
+            client=self.config.get("client", {}),
+            open=self.config.get("open", {}),
+            days={int(user): day for user, day in self.config.get("days", {}).items()},
+            done=frozenset(self.config.get("done", ())),
+            refuses=self.config.get("refuses", []),
+        )
+
+    def past(self, began: int) -> dict[str, Any]:
+        """What is known of a call that began at `began`, besides its notifications: `Known`'s fields."""
+        ago, past = self.config.get("minutes_since_last"), {key: self.config[key] for key in ("makes", "tells") if key in self.config}
+        todos = tuple(
+            OpenTodo(one["activity_id"], Record(*one["record"]), one["title"], began + 60, one.get("misses", 1))
+            for one in self.config.get("todos", ())
+        )
+        return {
+            **past,
+            "form_callback": self.config.get("form_callback", False),
+            "todos": todos,
+            "previous": float("-inf") if ago is None else began - 60 * ago,
+        }
+
+    def play(self, notices: list[Notice] | None = None, client: str | None = None) -> Play:
         """The scenario told to the pure fold in a row (`QUIET`: with a pause), then time passes until nothing is due."""
-        known = {number: tuple(record) for number, record in self.config.get("known", {}).items()}
-        inner = frozenset(self.config.get("inner", ()))
-        answers = Answers(known, crm_mode=self.config.get("crm_mode", 1), inner=inner)
-        play = Play(self.policy(), self.entry_id, answers, form_callback=self.config.get("form_callback", False))
+        began = began_at(notices if client and notices else self.notices)
+        play = Play(self.policy(), self.entry_id, self.answers(client), **self.past(began))
         for second, notice in enumerate(self.notices if notices is None else notices):
             if notice == QUIET:
                 rest(play)
