@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bx24app import clicks, deliver, parcels, portals, queue
+from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
@@ -134,7 +135,9 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
             if level < 1:
                 dry = parcels.anything_due(session, portal)
             else:
-                ready, again = parcels.claim(session, portal, shared=level <= COMFORTABLE)
+                ready, again = parcels.claim(
+                    session, portal, shared=level <= COMFORTABLE, background=level > Priority.BACKGROUND + 1
+                )
     _ring(portal_id, wakes, again)
     return _Step(ready, dials, wakes.again, dry)
 

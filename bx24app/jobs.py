@@ -131,15 +131,25 @@ def lines(portal_id: int) -> None:
 
 def reconcile() -> None:
     """Send off the PBXs whose statistics are to be compared."""
+    from bx24app import backfill
     from bx24app import reconcile as use_case
 
     with _context():
         use_case.tick()
+        backfill.ring()
 
 
 def reconcile_step(order: dict[str, Any]) -> None:
     """One request of one PBX's look for lost notifications."""
     from bx24app import reconcile as use_case
+
+    with _context():
+        use_case.step(order)
+
+
+def backfill_step(order: dict[str, Any]) -> None:
+    """One request, or one stretch, of a back-fill."""
+    from bx24app import backfill as use_case
 
     with _context():
         use_case.step(order)

@@ -34,6 +34,8 @@ LATE = timedelta(hours=24)
 """A call that ended longer ago makes no to-do and no notice."""
 SAME_CALL = timedelta(seconds=60)
 """A call of the short dialect, or a click, that began so near to an entry of the same client is that entry."""
+How = tuple[bool, dict[str, bool]]
+"""(may calls older than a day make records, further facts of calls that are made)."""
 _ENDS = ("events/summary", "call_end")
 
 
@@ -106,12 +108,14 @@ def _told(name: str, body: str, events: Sequence[Event]) -> Told | None:
     )
 
 
-def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = True) -> Found:
+def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = True, background: bool = False) -> Found:
     """Keep what is missing and wake the portal.
 
     Args:
         records: may calls older than a day make CRM records? Younger ones always may.
+        background: they are told when nothing else needs the portal's budget.
     """
+    more = {"background": True} if background else {}
     found = Found()
     ordered = sorted(entries, key=lambda one: one.started_at)
     for some in (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE)):
@@ -119,14 +123,14 @@ def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = T
             pbx = session.get(Pbx, pbx_id)
             if portal is None or pbx is None or pbx.portal_id != portal.id:
                 return found
-            _keep(session, portal, pbx, some, records, found)
+            _keep(session, portal, pbx, some, (records, more), found)
     if found.total:
         _log.warning("lost notifications found", pbx=pbx_id, calls=found.calls, ends=found.ends, tapes=found.recordings)
         queue.wake(portal_id, force=True)
     return found
 
 
-def _keep(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[Told], records: bool, found: Found) -> None:
+def _keep(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[Told], how: How, found: Found) -> None:
     ids = [one.entry_id for one in entries]
     mine = (Call.portal_id == portal.id, Call.pbx_id == pbx.id)
     calls = {row.entry_id: row for row in session.scalars(select(Call).where(*mine, Call.entry_id.in_(ids)))}
@@ -140,9 +144,9 @@ def _keep(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[Told], r
     for one in entries:
         call = calls.get(one.entry_id)
         if call is None:
-            found.calls += _store(session, _made(session, portal, pbx, one, records), one)
+            found.calls += _store(session, _made(session, portal, pbx, one, how), one)
         elif call.entry_id not in ended:
-            _late(call, one, records)
+            _late(call, one, how[0])
             found.ends += _store(session, call, one)
         elif not _is_short(pbx) and one.tapes - tapes.get(call.id, set()):
             found.recordings += _store(session, call, one)
@@ -188,7 +192,7 @@ def _tapes(session: Session, calls: list[int]) -> dict[int, set[str]]:
     return found
 
 
-def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, records: bool) -> Call:
+def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, how: How) -> Call:
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
@@ -199,9 +203,9 @@ def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, records: bool) 
         started_at=one.started_at,
         users=[],
         crm=[],
-        facts={"quiet": True},
+        facts={"quiet": True, **how[1]},
     )
-    _late(call, one, records)
+    _late(call, one, how[0])
     session.add(call)
     session.flush()
     return call

@@ -41,10 +41,12 @@ from bx24app.domain.commands import (
 )
 from bx24app.domain.ledger import Ledger
 from bx24app.lookups import LookUp, look_ups
-from bx24app.models import Delivery, Portal, utcnow
+from bx24app.models import Call, Delivery, Portal, utcnow
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far a portal's clock may go behind ours."""
+PATIENT = timedelta(seconds=2)
+"""After so long what is told afterwards is looked at again, where the budget has no room for it."""
 BATCH = 50
 """Commands in one batch (Bitrix24's limit)."""
 
@@ -75,9 +77,13 @@ class Parcel:
     lookup: LookUp | None = None
     alone: bool = False
     """Never in company: a look-up, or a command whose batch was refused as a whole."""
+    background: bool = False
+    """Of calls that are told afterwards: leaves only what the rest of the portal's budget does not need."""
 
     @property
     def priority(self) -> Priority:
+        if self.background:
+            return Priority.BACKGROUND
         kinds = {type(item.command) for item in self.items}
         if kinds & {Register, ShowCard, HideCard}:
             return Priority.CARD
@@ -86,9 +92,12 @@ class Parcel:
         return Priority.FINISH if kinds & before else Priority.RECORD
 
 
-def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel], datetime | None]:
+def claim(
+    session: Session, portal: Portal, shared: bool, background: bool = True
+) -> tuple[list[Parcel], datetime | None]:
     """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.
 
+    What is told afterwards (back-fill) leaves as one parcel for all, and only where `background` says that the budget has room.
     Returns the parcels and when to look again for what is not due yet.
     """
     now = utcnow()
@@ -99,16 +108,34 @@ def claim(session: Session, portal: Portal, shared: bool) -> tuple[list[Parcel],
     due, again = _due(open_rows, now)
     if not due:
         return [], again
-    ledgers = _ledgers(session, [rows[0].call_id for rows in due])
-    parcels = [_parcel(rows, ledgers[rows[0].call_id], shared) for rows in due]
-    if shared:
-        parcels, left = _together(parcels)
-        again = now if left else again
+    patient = _told_afterwards(session, [rows[0].call_id for rows in due])
+    live = [rows for rows in due if rows[0].call_id not in patient]
+    parcels, left = _parcels(session, live, shared)
+    if patient:
+        later = [rows for rows in due if rows[0].call_id in patient]
+        more, rest = _parcels(session, later, shared=True) if background else ([], True)
+        for parcel in more:
+            parcel.background = True
+        parcels += more
+        again = min(again or now + PATIENT, now + PATIENT) if rest else again
+    again = now if left else again
     taken = {item.delivery for parcel in parcels for item in parcel.items}
     for row in open_rows:
         if row.id in taken:
             row.state, row.sent_at, row.attempts = "sent", now, row.attempts + 1
     return parcels, again
+
+
+def _parcels(session: Session, due: list[list[Delivery]], shared: bool) -> tuple[list[Parcel], bool]:
+    """One a call, or one for all; and whether others are left."""
+    ledgers = _ledgers(session, [rows[0].call_id for rows in due])
+    parcels = [_parcel(rows, ledgers[rows[0].call_id], shared) for rows in due]
+    return _together(parcels) if shared and parcels else (parcels, False)
+
+
+def _told_afterwards(session: Session, calls: list[int]) -> set[int]:
+    found = session.execute(select(Call.id, Call.facts).where(Call.id.in_(calls)))
+    return {number for number, facts in found if facts.get("background")}
 
 
 def _due(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:

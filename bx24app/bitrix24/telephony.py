@@ -119,6 +119,17 @@ def found_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | No
     return None
 
 
+def statistics_between(start: int, end: int) -> Request:
+    """Calls that began between two epochs, whatever app wrote them."""
+    return "voximplant.statistic.get", {"FILTER": {">=CALL_START_DATE": iso(start), "<=CALL_START_DATE": iso(end)}}
+
+
+def statistic(row: dict[str, Any]) -> tuple[str, bool, datetime]:
+    """(number, is it outgoing, beginning) of a row of the statistics."""
+    started = datetime.fromisoformat(str(row["CALL_START_DATE"]))
+    return str(row.get("PHONE_NUMBER") or ""), str(row.get("CALL_TYPE")) in ("1", "4"), started
+
+
 def search(command: ReadClient) -> Request:
     return "telephony.externalCall.searchCrmEntities", {"PHONE_NUMBER": command.number}
 
