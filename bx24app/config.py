@@ -44,6 +44,12 @@ class Config(BaseModel):
     private_portals: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     ca_bundle: Path | None = None
     trusted_proxies: int = Field(0, ge=0, le=10)
+    mango_addresses: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Networks (CIDR) from which notifications may come; none: from anywhere. Behind a proxy needs `trusted_proxies`."""
+    hook_rate: int = Field(500, ge=0)
+    """Requests a second that one hook address may get, over ten seconds; 0: any number."""
+    address_rate: int = Field(2000, ge=0)
+    """The same of one sender, whatever it knocks at."""
     recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)
     quiet_seconds: int = Field(120, ge=1)
@@ -119,7 +125,7 @@ class Config(BaseModel):
         return not Path(url.path[1:] or ".").resolve().is_relative_to(self.data_dir.resolve())
 
 
-_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "recording_retry"}
+_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "recording_retry"}
 _FLAGS = {"allow_loopback"}
 
 

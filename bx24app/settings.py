@@ -5,7 +5,6 @@ A version is never changed, so a process parses each at most once; calls pin the
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
+from bx24app import hook_keys
 from bx24app.domain import document, document_text, rules
 from bx24app.domain.dictionaries import Dictionaries
 from bx24app.domain.document import Change
@@ -158,7 +158,7 @@ def _follow(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None
     for position, pbx in enumerate(settings.pbxs):
         row = rows.pop(pbx.key, None)
         if row is None:
-            row = Pbx(portal_id=portal.id, key=pbx.key, hook_key=secrets.token_urlsafe(24), refused_count=0)
+            row = Pbx(portal_id=portal.id, key=pbx.key, hook_key=hook_keys.fresh(), refused_count=0)
             db.session.add(row)
         row.position, row.dialects, row.removed_at = position, ",".join(pbx.dialects), None
         api_key, api_salt = keys.get(pbx.key, (None, None))

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from bx24app import clicks, deliver, portals, queue
+from bx24app import clicks, deliver, hook_keys, portals, queue
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -97,4 +97,5 @@ def prune() -> None:
         db.session.commit()
         if len(ids) < STEP:
             break
+    hook_keys.end_overlaps()
     portals.purge_due()

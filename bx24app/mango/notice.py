@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 MAX_ID = 512
 """Mango promises ids of at most 128 bytes; four times that is still short enough for an index of any database."""
+
+MAX_DEPTH = 32
+"""Mango nests three levels; a parser must not be driven to its own limits."""
+
+_NESTING = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 
 _LATEST = 9_999_999_999
 _MILLISECONDS = 100_000_000_000
@@ -43,8 +49,10 @@ def read_object(raw: str) -> dict[str, Any]:
     """The JSON object in `raw`.
 
     Raises:
-        Malformed: not JSON, or JSON that is not an object.
+        Malformed: not JSON, or JSON that is not an object, or nested deeper than `MAX_DEPTH`.
     """
+    if too_deep(raw):
+        raise Malformed("The notification is nested too deep.")
     try:
         # parse_constant: NaN and Infinity are no JSON, and would poison every comparison behind this line.
         value = json.loads(raw, parse_constant=_no_constant)
@@ -53,6 +61,20 @@ def read_object(raw: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed(f"The notification is {_kind(value)}, not an object.")
     return value
+
+
+def too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
+    """Is this text nested deeper than `most`? Looks at brackets outside of strings, before anybody parses."""
+    depth = 0
+    for found in _NESTING.finditer(raw):
+        sign = found.group()
+        if sign in "[{":
+            depth += 1
+            if depth > most:
+                return True
+        elif sign in "]}":
+            depth -= 1
+    return False
 
 
 def dedup_key(name: str, content: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
@@ -17,14 +18,16 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.routing import PathConverter
 
-from bx24app import inbox
+from bx24app import flood, inbox
 from bx24app.logs import log
 from bx24app.models import db
+from bx24app.runtime import runtime
+from bx24app.sealed import Unreadable
 
 blueprint = Blueprint("hooks", __name__)
 RETRY_SECONDS = 10
 _FORM = "application/x-www-form-urlencoded"
-_WORDS = {200: "OK", 403: "Forbidden", 404: "Not found", 503: "Try again later"}
+_WORDS = {200: "OK", 403: "Forbidden", 404: "Not found", 429: "Too many requests", 503: "Try again later"}
 _log = log(__name__)
 
 
@@ -58,12 +61,15 @@ def take(path: str = "") -> Response:
     query = request.args.to_dict()
     key, suffix = address(path, query)
     query.pop("pbx", None)
+    kept_out = _kept_out(key)
+    if kept_out:
+        return _said(kept_out)
     kind = request.mimetype
     try:
         status = inbox.receive(key, suffix, kind, _form(kind, body), body, query)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, Unreadable) as error:  # Unreadable: the operator's keys are not those that sealed the salt
         db.session.rollback()
-        _log.error("notification not stored, the database does not answer", error=type(error).__name__)
+        _log.error("notification not stored, the database does not answer or cannot be read", error=type(error).__name__)
         status = 503
     return _said(status)
 
@@ -73,14 +79,39 @@ def take(path: str = "") -> Response:
 def look(path: str = "") -> Response:
     """Somebody pasted the hook address into a browser: say what it is for, and nothing else."""
     key, _ = address(path, request.args)
+    kept_out = _kept_out(key)
+    if kept_out:
+        return _said(kept_out)
     try:
         known = bool(key) and inbox.find_hook(key) is not None
-    except SQLAlchemyError:
+    except (SQLAlchemyError, Unreadable):
         return _said(503)
     if not known:
         raise NotFound
     text = gettext("This address is for Mango Office's notifications. Paste it into the API connector of your PBX.")
     return Response(text + "\n", mimetype="text/plain")
+
+
+def _kept_out(key: str) -> int | None:
+    """The status for whoever may not knock here at all, whatever they know: 403 from a network that is not Mango's, 429 a flood."""
+    sender = _sender()
+    networks = runtime().config.mango_addresses
+    if networks and not any(sender in network for network in networks):
+        _log.warning("notification from a network that is not in BX24APP_MANGO_ADDRESSES", address=str(sender))
+        return 403
+    if flood.too_many(key, str(sender)):
+        _log.warning("too many notifications", address=str(sender))
+        return 429
+    return None
+
+
+def _sender() -> IPv4Address | IPv6Address:
+    """Who connected, behind as many proxies as the configuration says. A mapped IPv4 address is that IPv4 address."""
+    try:
+        found = ip_address((request.remote_addr or "").partition("%")[0])
+    except ValueError:  # a unix socket, or a proxy that wrote nonsense: nobody of the allowed
+        return IPv6Address(0)
+    return (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found
 
 
 def _body() -> bytes:
@@ -115,6 +146,6 @@ def _form(kind: str, body: bytes) -> dict[str, str] | None:
 
 def _said(status: int) -> Response:
     response = Response(_WORDS.get(status, ""), status, mimetype="text/plain")
-    if status == 503:
+    if status in (429, 503):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
+from bx24app import hook_keys
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.mango.answers import Check
-from bx24app.models import Pbx, db
+from bx24app.models import Pbx, db, utcnow
 from bx24app.runtime import runtime
 from bx24app.sealed import masked
 from bx24app.web import counting, employees, mango_side, pages, pbx_form, people, saving
@@ -135,6 +137,22 @@ def remove(key: str) -> Response:
     return show()
 
 
+@blueprint.route("/<key>/address", methods=["GET", "POST"])
+def readdress(key: str) -> Response:
+    """Say what another hook address means; then, said once more, make it."""
+    pbx, row = _settings_of(key), _row(key)
+    if request.method == "GET":
+        return pages.show("pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_overlap(row))
+    hook_keys.rotate(g.portal.id, key, request.form.get("shown", ""), g.frame.user_id)
+    pages.look_again()
+    return _page(key)
+
+
+def _overlap(row: Pbx) -> datetime | None:
+    """Until when the address before works; None: there is none."""
+    return row.old_hook_until if row.old_hook_until is not None and row.old_hook_until > utcnow() else None
+
+
 def _form(form: Form, row: Pbx | None, outcome: Outcome | None = None, status: int = 200) -> Response:
     held = masked(row.api_key) if row is not None else ""
     return pages.show(
@@ -161,6 +179,7 @@ def _page(key: str, said: Said | None = None, connected: bool = False) -> Respon
         said=said,
         connected=connected,
         held=masked(row.api_key),
+        overlap=_overlap(row),
         address=f"{runtime().config.public_url}/mango/{row.hook_key}",
         other_address=f"{runtime().config.public_url}/mango?pbx={row.hook_key}",
         people=people.of([pbx.default_user_id, pages.current().portal.default_user_id]),
