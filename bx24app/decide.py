@@ -127,8 +127,8 @@ def ledger_of(rows: Iterable[Delivery]) -> Ledger:
 
 
 def _standing(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
-    """Without what never left behind a record that was refused: the fold tries that record again with less, before what follows it."""
-    refused = max((row.id for row in deliveries if row.kind == "CreateRecord" and row.state == "dead"), default=None)
+    """Without what never left behind a record or to-do that was refused: the fold tries that again, before what follows it."""
+    refused = max((row.id for row in deliveries if row.kind in ("CreateRecord", "AddTodo") and row.state == "dead"), default=None)
     done_at = next((row.done_at for row in deliveries if row.id == refused), None)
     if refused is None or done_at is None:
         return deliveries

@@ -104,7 +104,7 @@ def reassign(command: Reassign) -> Request:
 
 def bind(command: Bind) -> Request:
     return "crm.activity.binding.add", {
-        "activityId": Ref("finish", "activity_id"),
+        "activityId": Ref(command.todo, "id") if command.todo else Ref("finish", "activity_id"),
         "entityTypeId": type_id(command.record.entity),
         "entityId": command.record.id,
     }

@@ -117,9 +117,11 @@ class Reassign(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind(Command):
-    """crm.activity.binding.add of the call's activity; "already bound" is done."""
+    """crm.activity.binding.add of the call's activity, or of a to-do; "already bound" is done."""
 
     record: Record
+    todo: str | None = None
+    """Key of the to-do; None: the call's own activity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,8 @@ def _bind_all(view: View, plan: Plan) -> None:
 
 
 def _bind(view: View, record: Record) -> None:
-    if any(isinstance(e.command, Bind) and records.same(view, e.command.record, record) for e in view.ledger):
+    bound = [e.command for e in view.ledger if isinstance(e.command, Bind) and e.command.todo is None]
+    if any(records.same(view, one.record, record) for one in bound):
         return
     view.ledger.add(Bind(key=f"bind-{_name(record)}", record=record))
 
@@ -121,10 +122,15 @@ def _place(view: View, plan: Plan) -> Record | None:
         entry = records.alive(view, making.key_of(view, plan, one))
         if entry is not None and isinstance(entry.command, CreateRecord):
             return Record(entry.command.entity, Ref(records.base(entry.command.key), "id"))
+    return _clients(view) or next((record for record, _ in records.made(view)), None)
+
+
+def _clients(view: View) -> Record | None:
+    """The client's own record, the contact that was made for them included."""
     own = records.client_record(view)
     if own is None and records.alive(view, making.CONTACT) is not None:
         own = Record("contact", Ref(making.CONTACT, "id"))
-    return own or next((record for record, _ in records.made(view)), None)
+    return own
 
 
 def _todos(view: View, end: End, plan: Plan) -> float | None:
@@ -186,6 +192,7 @@ def _count(view: View, plan: Plan, wanted: list[Planned]) -> float | None:
 
 
 def _add(view: View, plan: Plan, wanted: list[Planned]) -> None:
+    """On the rule's record, and bound to the client's too: whoever opens either sees what is to be done."""
     place = _place(view, plan)
     again = view.ledger.count(AddTodo) // len(wanted)
     if place is None or again > 2:
@@ -201,6 +208,9 @@ def _add(view: View, plan: Plan, wanted: list[Planned]) -> None:
                 deadline_at=one.deadline_at or view.entry.started_at,
             )
         )
+        client = _clients(view)
+        if client is not None and not records.same(view, client, place):
+            view.ledger.add(Bind(key=f"bind-{key}~{again + 1}" if again else f"bind-{key}", record=client, todo=key))
 
 
 def _comments(view: View, plan: Plan) -> None:

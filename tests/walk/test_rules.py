@@ -131,6 +131,7 @@ def test_a_missed_call_makes_deal_and_todo_for_the_next_manager(earth: World) ->
         todo = next(one for one in on_deal if one.provider_id == "CRM_TODO")
         call = next(one for one in on_deal if one.provider_id != "CRM_TODO")
         assert (CONTACT, contact.id) in call.bindings
+        assert (CONTACT, contact.id) in todo.bindings, "whoever opens the client sees it too"
         assert todo.subject == f"Call back {told.retold.client}"
         assert todo.responsible_id == deal.assigned_by_id == contact.assigned_by_id
         managers.append(deal.assigned_by_id)
