@@ -17,7 +17,7 @@ from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Rec
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import CONTACT
 from scripts import needs
-from tests.browser.walking import Watch, no_wider_than_the_window, picture
+from tests.browser.walking import Watch, barrier_free, no_wider_than_the_window, picture
 from tests.conftest import config_for
 from tests.servers import CHROMIUM_MISSING
 from tests.world import World, until, world
@@ -69,7 +69,9 @@ def contact(made: World) -> int:
 def fill(portal_id: int, contact_id: int) -> None:
     """The latest call has everything; the third was refused; each tenth goes through the other PBX."""
     pbxs = {row.key: row.id for row in db.session.scalars(db.select(PbxRow))}
-    users = list(db.session.scalars(db.select(PortalUser.user_id).where(PortalUser.active).order_by(PortalUser.user_id)))
+    users = list(
+        db.session.scalars(db.select(PortalUser.user_id).where(PortalUser.active).order_by(PortalUser.user_id))
+    )
     version = db.session.get_one(Portal, portal_id).settings_version_id
     for number in range(130):
         at = utcnow() - timedelta(minutes=7 * number + 2)
@@ -102,7 +104,9 @@ def tell(call: Call, *, refused: bool) -> None:
     for state, seconds, why in legs:
         body = {"call_state": state, "to": {"extension": "101"}, **({"disconnect_reason": why} if why else {})}
         db.session.add(Notification(portal_id=call.portal_id, pbx_id=call.pbx_id, dialect="vpbx", name="events/call", entry_id=call.entry_id, dedup_key=f"{call.entry_id}{state}", body=json.dumps(body), state="handled", received_at=call.started_at + timedelta(seconds=seconds)))  # fmt: skip
-    register = commands.Register(key="register", user_id=1, number="+7", type=2, started_at=0, line=None, external_id="e")
+    register = commands.Register(
+        key="register", user_id=1, number="+7", type=2, started_at=0, line=None, external_id="e"
+    )
     finish = commands.Finish(key="finish", user_id=1, seconds=191, status="200")
     answers: dict[str, dict[str, Any]] = {
         "register": {"call_id": "externalCall.7b1f", "record": {"entity": "contact", "id": 12}},
@@ -148,6 +152,7 @@ def shot(page: Page, name: str) -> None:
             page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(150)  # the frame takes its content's height
             no_wider_than_the_window(page)
+            barrier_free(page)
             picture(page, f"{name}-{width}-{scheme}")
     page.set_viewport_size({"width": 1280, "height": 860})
     page.emulate_media(color_scheme="light")
@@ -204,7 +209,9 @@ def test_a_call_opens_into_its_time_line_and_back(office: World, page: Page) -> 
 def test_what_got_stuck_is_seen_and_tried_again(office: World, page: Page) -> None:
     app, lang = frame_of(page), office.portal.lang
     with office.app.app_context():
-        row = db.session.scalars(db.select(Delivery).where(Delivery.kind == "Finish").order_by(Delivery.id.desc())).first()
+        row = db.session.scalars(
+            db.select(Delivery).where(Delivery.kind == "Finish").order_by(Delivery.id.desc())
+        ).first()
         assert row is not None
         row.state, row.code, row.reason = "dead", "ACCESS_DENIED", "Недостаточно прав"
         db.session.get_one(Call, row.call_id).state = "dead"

@@ -38,6 +38,19 @@ def no_wider_than_the_window(page: Page) -> None:
         assert wide <= 0, (frame.url, wide)
 
 
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def barrier_free(page: Page) -> None:
+    """Nothing that axe knows of shuts anybody out of the app's page."""
+    frame = page.frames[1]
+    frame.evaluate(AXE.read_text(encoding="utf-8"))
+    found = frame.evaluate(
+        "axe.run(document).then((said) => said.violations.map((one) => [one.id, one.nodes[0].html]))"
+    )
+    assert found == []
+
+
 def picture(page: Page, name: str) -> None:
     """Kept where the operator asks for it, those of the README in docs/images."""
     if folder := os.environ.get("BX24APP_SCREENSHOTS"):
