@@ -33,6 +33,8 @@ class Period:
     since: date
     until: date
     grain: Grain
+    by: str = ""
+    """What the viewer chose for `grain`; empty: nothing, so that it fits the length."""
 
 
 @blueprint.get("")
@@ -77,7 +79,8 @@ def chosen(asked: Any, today: date) -> Period:
     days = (until - since).days + 1
     fitting: Grain = "day" if days <= 45 else "week" if days <= 200 else "month"
     by: dict[str, Grain] = {"day": "day", "week": "week", "month": "month"}
-    return Period(name, since, until, by.get(asked("by", ""), fitting))
+    wanted = asked("by", "")
+    return Period(name, since, until, by.get(wanted, fitting), wanted if wanted in by else "")
 
 
 def _date(text: str) -> date | None:
