@@ -45,6 +45,12 @@ class Outcome:
     """Of a look-up: command key -> facts of what has happened."""
 
     @property
+    def no_answer(self) -> bool:
+        """Did the portal itself not answer? Limits and times that it names are answers."""
+        error = self.error
+        return isinstance(error, Later) and not error.budget and error.after is None
+
+    @property
     def stop(self) -> NeedsAdmin | Gone | None:
         """What ends this portal's deliveries for now: met by the whole request, or by one command of a batch."""
         met = (self.error, *self.answers.values())

@@ -18,7 +18,7 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, deliver, parcels, portals, queue
+from bx24app import circuit, clicks, deliver, parcels, portals, queue
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
@@ -113,6 +113,8 @@ class _Step:
 
 def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) -> _Step:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
+    breaker = circuit.of_portal(portal_id)
+    state = _told(breaker, outcome) if claim else circuit.State()
     level = portals.budget_of(portal_id).level() if claim else 0.0
     ready: list[Parcel] = []
     dials: list[Errand] = []
@@ -132,14 +134,42 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
         if claim and portal.state in ("active", "pending"):
             dials = clicks.claim(session, portal)
             wakes.at += [errand.until for errand in dials]
-            if level < 1:
+            if state.pause > 0:
+                again = datetime.now(UTC) + timedelta(seconds=state.pause)
+            elif level < 1:
                 dry = parcels.anything_due(session, portal)
             else:
-                ready, again = parcels.claim(
-                    session, portal, shared=level <= COMFORTABLE, background=level > Priority.BACKGROUND + 1
-                )
+                ready, again = _claim(session, portal, level, breaker if state.tripped else None)
     _ring(portal_id, wakes, again)
     return _Step(ready, dials, wakes.again, dry)
+
+
+def _told(breaker: circuit.Circuit, outcome: Outcome | DialOutcome | None) -> circuit.State:
+    """Tell the circuit what became of the last request; returns how it stands now."""
+    if not isinstance(outcome, Outcome):
+        return breaker.state()
+    if outcome.no_answer:
+        breaker.failed()
+        return breaker.state()
+    state = breaker.state()
+    if state.failures:
+        breaker.worked()
+    return circuit.State()
+
+
+def _claim(
+    session: Session, portal: Portal, level: float, tripped: circuit.Circuit | None
+) -> tuple[list[Parcel], datetime | None]:
+    """What may leave by the portal's budget. To a portal that has not answered one parcel goes, and it alone tells what is next."""
+    if tripped is not None and not (parcels.anything_due(session, portal) and tripped.trial()):
+        return [], datetime.now(UTC) + timedelta(seconds=circuit.TRIAL_SECONDS)
+    return parcels.claim(
+        session,
+        portal,
+        shared=level <= COMFORTABLE,
+        background=level > Priority.BACKGROUND + 1,
+        most=None if tripped is None else 1,
+    )
 
 
 def _wait_for_budget(portal_id: int) -> bool:

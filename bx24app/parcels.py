@@ -93,12 +93,12 @@ class Parcel:
 
 
 def claim(
-    session: Session, portal: Portal, shared: bool, background: bool = True
+    session: Session, portal: Portal, shared: bool, background: bool = True, most: int | None = None
 ) -> tuple[list[Parcel], datetime | None]:
     """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.
 
     What is told afterwards (back-fill) leaves as one parcel for all, and only where `background` says that the budget has room.
-    Returns the parcels and when to look again for what is not due yet.
+    `most`: so many parcels. Returns the parcels and when to look again for what is not due yet.
     """
     now = utcnow()
     query = select(Delivery).where(
@@ -119,6 +119,7 @@ def claim(
         parcels += more
         again = min(again or now + PATIENT, now + PATIENT) if rest else again
     again = now if left else again
+    parcels = parcels[:most]
     taken = {item.delivery for parcel in parcels for item in parcel.items}
     for row in open_rows:
         if row.id in taken:

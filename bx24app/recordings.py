@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from bx24app import portals, queue, spool
+from bx24app import circuit, portals, queue, spool
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24
@@ -54,6 +54,9 @@ def carry(recording_id: int) -> None:
     if errand is None:
         return
     try:
+        pause = circuit.of_portal(errand.portal_id).state().pause
+        if pause > 0:
+            raise NotNow("the portal has not answered lately", pause, counts=False)
         client = portals.client_by_id(errand.portal_id)
         file_id = _already_there(client, errand) if errand.attempted else None
         if file_id is None:
@@ -99,7 +102,13 @@ def _take(recording_id: int) -> Errand | None:
     errand = Errand(
         id=row.id,
         portal_id=row.portal_id,
-        source=Source(row.recording_id, row.url, pbx.api_key if pbx else None, pbx.api_salt if pbx else None),
+        source=Source(
+            row.recording_id,
+            row.url,
+            pbx.api_key if pbx else None,
+            pbx.api_salt if pbx else None,
+            pbx.id if pbx else None,
+        ),
         bitrix_call_id=str(row.bitrix_call_id),
         attempted=row.attempted,
         file_name=row.file_name,

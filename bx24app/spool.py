@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bx24app import grants
+from bx24app import circuit, grants
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.mango import errors as mango_errors
 from bx24app.mango.client import Mango
@@ -39,6 +39,7 @@ class Source:
     url: str | None
     api_key: str | None
     api_salt: str | None
+    pbx_id: int | None = None
 
 
 def path_of(row_id: int) -> Path:
@@ -89,16 +90,24 @@ def fetch(source: Source, spool: Path) -> None:
     """
     if spool.exists():
         return
+    breaker = circuit.of_pbx(source.pbx_id) if source.pbx_id else None
+    state = breaker.state() if breaker else circuit.State()
+    if breaker and state.tripped and (state.pause > 0 or not breaker.trial()):
+        raise NotNow("Mango has not answered lately", max(state.pause, 5.0), counts=False)
     spool.parent.mkdir(parents=True, exist_ok=True)
     partial = spool.with_suffix(".part")
     try:
         size = _download(source, partial)
+        if breaker and state.failures:
+            breaker.worked()
         if size == 0:
             raise NotNow("Mango gave an empty file")
         partial.rename(spool)
     except mango_errors.Refused as error:
         raise Hopeless(str(error)) from None
     except mango_errors.MangoError as error:
+        if breaker and isinstance(error, mango_errors.Later):
+            breaker.failed()
         raise NotNow(str(error), getattr(error, "retry_after", None)) from None
     except OSError as error:
         raise NotNow(f"the spool cannot be written: {error.strerror}") from None

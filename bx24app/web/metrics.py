@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from bx24app import circuit
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.portal_events import REFUSED
 from bx24app.queue import QUEUES
@@ -98,14 +99,18 @@ class _Queues(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("bx24app_redis_up", "1 while Redis answers")
         jobs = GaugeMetricFamily("bx24app_queued_jobs", "Jobs that wait in a queue", labels=["queue"])
+        dead = GaugeMetricFamily("bx24app_open_circuits", "Portals and PBXs that do not answer", labels=["of"])
         refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
         try:
             refused.add_metric([], int(runtime().redis.get(REFUSED) or 0))
             for name in QUEUES:
                 jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
+            for kind, count in circuit.open_now().items():
+                dead.add_metric([kind], count)
             up.add_metric([], 1)
         except (redis.RedisError, RuntimeError):
             up.add_metric([], 0)
         yield up
+        yield dead
         yield jobs
         yield refused

@@ -1,0 +1,118 @@
+"""A circuit opens after several failures in a row, lets one try, and closes at the first answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+from flask import Flask
+
+from bx24app import circuit, spool
+from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
+from bx24app.circuit import LONGEST, TRIPS
+from bx24app.deliver import Outcome
+from bx24app.mango.errors import Unreachable
+from bx24app.parcels import Parcel
+from bx24app.runtime import runtime
+
+
+def passed(one: circuit.Circuit) -> None:
+    """Its time is over."""
+    runtime().redis.hset(f"circuit:{one.name}", "until", 0)
+
+
+def test_it_opens_tries_and_closes(app: Flask) -> None:
+    one = circuit.of_portal(1)
+    for _ in range(TRIPS - 1):
+        one.failed()
+    assert (one.state().tripped, one.state().pause) == (False, 0.0)
+    one.failed()
+    first = one.state().pause
+    assert one.state().tripped
+    assert 0 < first <= circuit.FIRST * 1.1
+    assert circuit.open_now() == {"portal": 1, "pbx": 0}
+    assert not one.trial(), "nobody tries before its time"
+    passed(one)
+    assert [one.trial() for _ in range(3)] == [True, False, False]
+    one.failed()
+    assert one.state().pause > first
+    passed(one)
+    assert one.trial()
+    one.worked()
+    assert one.state() == circuit.State()
+    assert circuit.open_now() == {"portal": 0, "pbx": 0}
+
+
+def test_requests_that_were_under_way_together_count_once(app: Flask) -> None:
+    one = circuit.of_pbx(1)
+    for _ in range(60):
+        one.failed()
+    assert one.state().failures == TRIPS
+    assert one.state().pause <= circuit.FIRST * 1.1
+
+
+def test_it_never_waits_for_ever(app: Flask) -> None:
+    one = circuit.of_portal(1)
+    for _ in range(20):
+        one.failed()
+        passed(one)
+        one.trial()
+    one.failed()
+    assert LONGEST <= one.state().pause <= LONGEST * 1.1
+
+
+def test_portals_do_not_share(app: Flask) -> None:
+    for _ in range(TRIPS):
+        circuit.of_portal(1).failed()
+    assert circuit.of_portal(2).state() == circuit.State()
+
+
+def test_without_redis_nothing_is_held_back(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime(), "_redis", redis.Redis(port=1, socket_connect_timeout=0.2))
+    one = circuit.of_portal(1)
+    one.failed()
+    one.worked()
+    assert (one.state(), one.trial()) == (circuit.State(), True)
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (None, False),
+        (NotSent("no connection"), True),
+        (AnswerLost("broke"), True),
+        (NotSent("its limit", 1.0, budget=True), False),
+        (NotSent("its own time", 60.0), False),
+        (NeedsAdmin("payment"), False),
+        (Gone("PORTAL_DELETED"), False),
+        (Refused("ERROR_CORE", "no"), False),
+    ],
+)
+def test_only_silence_counts(error: PortalError | None, counts: bool) -> None:
+    assert Outcome(Parcel([]), error=error).no_answer == counts
+
+
+def test_a_silent_mango_costs_no_try_of_a_recording(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[spool.Source] = []
+
+    @contextmanager
+    def open_stream(source: spool.Source) -> Iterator[None]:
+        asked.append(source)
+        raise Unreachable("no connection")
+        yield
+
+    monkeypatch.setattr(spool, "open_stream", open_stream)
+    source = spool.Source("rec", None, "key", "salt", 7)
+    counted = []
+    for _ in range(TRIPS + 3):
+        with pytest.raises(spool.NotNow) as met:
+            spool.fetch(source, spool.path_of(1))
+        counted.append(met.value.counts)
+    assert counted == [True] * TRIPS + [False] * 3
+    assert len(asked) == TRIPS
+    passed(circuit.of_pbx(7))
+    with pytest.raises(spool.NotNow):
+        spool.fetch(source, spool.path_of(1))
+    assert len(asked) == TRIPS + 1, "one tries"
