@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Integer, and_, cast, func, or_, select
 
 from bx24app.domain import figures
 from bx24app.domain.figures import Figures, Tally
@@ -23,9 +23,13 @@ def between(portal_id: int, since: date, until: date, today: date) -> Figures:
     Of lines and people, those with the most calls.
     """
     found = Figures()
-    for kind in ("hour", "wait", "lag", "back", "missed"):
-        for day, key, tally in _by_day(portal_id, kind, since, until):
-            found.take(kind, key, day, tally)
+    mine = (Figure.portal_id == portal_id, Figure.grain == "day", Figure.day.between(since, until))
+    for day, tally in _by((*mine, Figure.kind == "hour"), Figure.day):
+        found.take_day(day, tally)
+    for weekday, hour, tally in _by((*mine, Figure.kind == "hour"), _weekday(), Figure.key):
+        found.take_hour(int(weekday), int(hour), tally)
+    for kind, key, tally in _by((*mine, Figure.kind.in_(("wait", "lag", "back", "missed"))), Figure.kind, Figure.key):
+        found.take(kind, key, since, tally)
     for kind in ("line", "person"):
         for key, tally in _summed(portal_id, kind, since, until, today):
             found.take(kind, key, since, tally)
@@ -39,15 +43,18 @@ def counted_at(portal_id: int) -> datetime | None:
     return db.session.scalar(select(FigureMark.at).where(FigureMark.portal_id == ALL))
 
 
-def _by_day(portal_id: int, kind: str, since: date, until: date) -> Iterator[tuple[date, str, Tally]]:
-    mine = (Figure.portal_id == portal_id, Figure.grain == "day", Figure.kind == kind, Figure.day.between(since, until))
-    if kind != "hour":  # what is not shown by day need not be read by day
-        query = select(Figure.key, func.sum(Figure.calls)).where(*mine).group_by(Figure.key)
-        yield from ((since, key, Tally(calls=int(calls))) for key, calls in db.session.execute(query))
-        return
-    columns = [getattr(Figure, name) for name in MEASURES]
-    for day, key, *counts in db.session.execute(select(Figure.day, Figure.key, *columns).where(*mine)):
-        yield day, key, Tally(*counts)
+def _by(mine: tuple[ColumnElement[bool], ...], *keys: Any) -> Iterator[tuple[Any, ...]]:
+    """The keys, and the counts of everything that has them."""
+    sums: list[Any] = [func.sum(getattr(Figure, name)) for name in MEASURES]
+    for row in db.session.execute(select(*keys, *sums).where(*mine).group_by(*keys)):
+        yield *row[: len(keys)], Tally(*(int(number) for number in row[len(keys) :]))
+
+
+def _weekday() -> Any:
+    """Monday 0."""
+    if db.engine.dialect.name == "sqlite":
+        return (cast(func.strftime("%w", Figure.day), Integer) + 6) % 7
+    return cast(func.extract("isodow", Figure.day), Integer) - 1
 
 
 def _summed(portal_id: int, kind: str, since: date, until: date, today: date) -> Iterator[tuple[str, Tally]]:

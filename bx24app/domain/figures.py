@@ -104,9 +104,8 @@ class Figures:
     def take(self, kind: str, key: str, day: date, tally: Tally) -> None:
         """Count one cell as the tables keep it. `kind`: hour, line, person, and with their count in `calls`: wait, lag, back, missed."""
         if kind == "hour":
-            self.total.add(tally)
-            self.days.setdefault(day, Tally()).add(tally)
-            self.hours.setdefault((day.weekday(), int(key)), Tally()).add(tally)
+            self.take_day(day, tally)
+            self.take_hour(day.weekday(), int(key), tally)
         elif kind == "line":
             self.lines.setdefault(key, Tally()).add(tally)
         elif kind == "person":
@@ -115,6 +114,15 @@ class Figures:
             self.missed += tally.calls
         else:
             {"wait": self.waits, "lag": self.lags, "back": self.backs}[kind].add(int(key), tally.calls)
+
+    def take_day(self, day: date, tally: Tally) -> None:
+        """Count calls of a day; hours and weekdays are counted by themselves."""
+        self.total.add(tally)
+        self.days.setdefault(day, Tally()).add(tally)
+
+    def take_hour(self, weekday: int, hour: int, tally: Tally) -> None:
+        """Count calls of an hour of the day on a weekday (Monday 0)."""
+        self.hours.setdefault((weekday, hour), Tally()).add(tally)
 
     @property
     def back_share(self) -> float | None:
