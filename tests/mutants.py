@@ -25,6 +25,159 @@ class Mutant:
     new: str
 
 
+RULES = [
+    Mutant(
+        "a rule is chosen again at every fold",
+        "plans.py",
+        "if view.known.chosen is not None:",
+        "if False:",
+    ),
+    Mutant(
+        "a rule is chosen before anybody rang",
+        "plans.py",
+        "elif not (view.reached or",
+        "elif False and not (view.reached or",
+    ),
+    Mutant(
+        "a rule below is chosen while one above is open",
+        "rules.py",
+        "        if held is None:\n            return Choice(None, False,",
+        "        if False:\n            return Choice(None, False,",
+    ),
+    Mutant(
+        "the last rule that holds decides",
+        "rules.py",
+        "    for rule in rules:\n        held",
+        "    for rule in reversed(rules):\n        held",
+    ),
+    Mutant(
+        "what never was known holds at the end",
+        "rules.py",
+        'return False if facts.moment == "end" else None',
+        'return facts.moment == "end" or None',
+    ),
+    Mutant(
+        "an open record is no reason against another",
+        "making.py",
+        'if action.duplicate == "allow" or record is None',
+        "if True or record is None",
+    ),
+    Mutant(
+        "duplicate: allow is not allowed",
+        "making.py",
+        'if action.duplicate == "allow" or record is None',
+        "if record is None",
+    ),
+    Mutant(
+        "the client is not looked for before a record is made",
+        "making.py",
+        "        yield ReadClient(key=records.FOUND",
+        "        if False:\n            yield ReadClient(key=records.FOUND",
+    ),
+    Mutant(
+        "open records are not asked for before a choice",
+        "making.py",
+        "        _ask(view, _before_choosing(view))\n",
+        "",
+    ),
+    Mutant(
+        "records are made before their look-ups are answered",
+        "making.py",
+        "    if not _ask(view, _before_making(view, end, plan)):\n        return False\n",
+        "    _ask(view, _before_making(view, end, plan))\n",
+    ),
+    Mutant(
+        "finish leaves before the plan is decided",
+        "making.py",
+        "_before_choosing(view))\n        return False",
+        "_before_choosing(view))\n        return True",
+    ),
+    Mutant(
+        "a refused record is not tried again", "making.py", "    if level >= len(variants) or", "    if level >= 1 or"
+    ),
+    Mutant(
+        "a refused record is tried for ever the same",
+        "making.py",
+        "            **variants[level],\n",
+        "            **variants[0],\n",
+    ),
+    Mutant("what speaks of the end is made early", "making.py", "    if not one.ready:\n        return False\n", ""),
+    Mutant(
+        "a lead of simple CRM stays a lead",
+        "making.py",
+        'if action.entity == "lead" and view.policy.crm_mode == 2:',
+        "if False:",
+    ),
+    Mutant(
+        "calls.* make records of known clients",
+        "making.py",
+        "    if plan.rule is None and not _was_unknown(view):\n        return []\n",
+        "",
+    ),
+    Mutant("a deal hangs on nobody", "making.py", "            contact=contact,\n", "            contact=None,\n"),
+    Mutant(
+        "a to-do of a new client has no place",
+        "making.py",
+        "    if end.complete and not _has_place(view, plan):",
+        "    if False:",
+    ),
+    Mutant(
+        "late calls make records",
+        "making.py",
+        "view.client is None or not view.known.makes or",
+        "view.client is None or",
+    ),
+    Mutant("late calls send notices", "making.py", " and one.ready and view.known.tells:", " and one.ready:"),
+    Mutant(
+        "late calls make to-dos",
+        "settling.py",
+        "    if view.client is None or not view.known.tells:",
+        "    if view.client is None:",
+    ),
+    Mutant(
+        "a deal that is used is not bound",
+        "settling.py",
+        "        if used is not None and used != records",
+        "        if False and used != records",
+    ),
+    Mutant("misses do not fold", "settling.py", 'if end.outcome == "missed" and view.known.todos:', "if False:"),
+    Mutant("a to-do that was done by hand counts on", "settling.py", 'if said.get("open"):', "if True:"),
+    Mutant(
+        "an answered call closes no to-do",
+        "settling.py",
+        "again = _close(view) if end.answered else None",
+        "again = None",
+    ),
+    Mutant("comments are forgotten", "settling.py", "    _comments(view, plan)\n    _correct", "    _correct"),
+    Mutant("who is absent gets it", "case.py", 'if if_absent == "next":', "if False:"),
+    Mutant("the client's manager is nobody", "case.py", '"owner": case.owner,', '"owner": None,'),
+    Mutant(
+        "a transfer does not count for a rule",
+        "case.py",
+        "    if follow and case.transferred_to is not None and",
+        "    if False and",
+    ),
+    Mutant(
+        "the talker is not asked",
+        "case.py",
+        '"answered": case.talker if case.answered_at is not None else None,',
+        '"answered": None,',
+    ),
+    Mutant(
+        "dismissed users get records",
+        "case.py",
+        "if user is not None and user not in policy.dismissed]",
+        "if user is not None]",
+    ),
+    Mutant("working minutes are minutes", "case.py", "if case.line and action.working else ()", "if False else ()"),
+    Mutant(
+        "nothing matches, and calls.* make it all the same",
+        "plans.py",
+        "actions = rule.actions if rule else by_default",
+        "actions = rule.actions if rule and type(rule.actions[0]).__name__ != 'Nothing' else by_default",
+    ),
+]
+"""What rules could do wrong."""
 MUTANTS = [
     Mutant(
         "a call without a summary is finished at once",
@@ -121,32 +274,35 @@ MUTANTS = [
         'if self.entry.direction == "internal":\n            return True',
         "if False:\n            return True",
     ),
-    Mutant("a record is made twice", "records.py", "or not unknown(view) or any(", "or not unknown(view) or not any("),
+    Mutant("a record is made twice", "making.py", "    if records.alive(view, key) or in_use(", "    if in_use("),
     Mutant(
         "finish does not wait for the record",
-        "records.py",
-        "return not needs_client or unknown(view) is not None",
-        "return True",
+        "making.py",
+        "    if records.unknown(view) is None:\n        return False\n",
+        "    if records.unknown(view) is None:\n        return True\n",
     ),
     Mutant(
-        "the to-do is forgotten",
-        "records.py",
-        "    if _wants_todo(view, end):\n        _todo",
-        "    if False:\n        _todo",
+        "the to-do is forgotten", "settling.py", "    _add(view, plan, wanted)\n    return again", "    return again"
     ),
-    Mutant("a deal is not bound to the call", "records.py", 'if made.command.entity == "deal":', "if False:"),
+    Mutant(
+        "a deal is not bound to the call",
+        "settling.py",
+        'if bound or command.entity not in ("lead", "contact"):',
+        "if bound:",
+    ),
     Mutant(
         "records stay with the talker",
-        "records.py",
-        "_reassign(view, record, holder, end.responsible)",
-        "_reassign(view, record, holder, holder or 0)",
+        "settling.py",
+        "        _reassign(view, record, holder, wanted)\n",
+        "        _reassign(view, record, holder, holder)\n",
     ),
     Mutant(
         "an anonymous number is written into the CRM",
-        "records.py",
-        "    if view.client is None or view.known.continues",
-        "    if view.known.continues",
+        "making.py",
+        "not wanted or view.client is None or not",
+        "not wanted or not",
     ),
+    *RULES,
     Mutant(
         "another office's entry makes a record of its own",
         "plans.py",
@@ -198,13 +354,15 @@ def run(mutant: Mutant) -> tuple[Mutant, str]:
         return mutant, "caught" if done.returncode == 1 else f"SURVIVED (pytest ended with {done.returncode})"
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
+    """`words`: only mutants whose name holds one of them."""
+    asked = [one for one in MUTANTS if not words or any(word in one.name for word in words)]
     if run(UNBROKEN)[1] != "SURVIVED (pytest ended with 0)":
         print("the tests fail without any mutant")
         return 1
     with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(run, MUTANTS))
-    width = max(len(mutant.name) for mutant in MUTANTS)
+        results = list(pool.map(run, asked))
+    width = max(len(mutant.name) for mutant in asked)
     for mutant, verdict in results:
         print(f"{mutant.file:<11} {mutant.name:<{width}}  {verdict}")
     bad = [mutant for mutant, verdict in results if verdict != "caught"]
@@ -213,4 +371,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,8 @@ def make(view: View, end: End, plan: Plan) -> bool:
     if not plan.decided:
         _ask(view, _before_choosing(view))
         return False
+    if not _knows_client(view, plan):
+        return False
     _tell(view, plan)
     wanted = [one for one in plan.actions if isinstance(one.action, Create | Todo | Comment)]
     if not wanted or view.client is None or not view.known.makes or getattr(register.command, "create", False):
@@ -83,7 +85,7 @@ def _before_making(view: View, end: End, plan: Plan) -> Iterator[AnyCommand]:
     """What decides about the records: the client again (a web form may have made one since), their manager, what is open, who is there."""
     if plan.rule is None:
         return
-    roles = {getattr(one.action, "responsible", getattr(one.action, "user", None)) for one in plan.actions}
+    roles = _roles(plan)
     late = end.complete or end.answered
     untouched = not records.made(view) or view.ledger.by_key(records.FOUND) is not None
     fresh = records.facts(view.ledger.register()) or {}
@@ -92,6 +94,21 @@ def _before_making(view: View, end: End, plan: Plan) -> Iterator[AnyCommand]:
         yield ReadClient(key=records.FOUND, number=view.client)
     yield from _open(view, plan)
     yield from _days(view, plan)
+
+
+def _knows_client(view: View, plan: Plan) -> bool:
+    """Where the rule speaks of a known client, or means their manager: has the portal told who they are? Notices wait for it too."""
+    if view.client is None or plan.rule is None or not (_names_client(plan) or "owner" in _roles(plan)):
+        return True
+    said = records.facts(view.ledger.register())
+    if said is None or not said.get("record"):
+        return said is not None
+    return _ask(view, iter((ReadClient(key=records.FOUND, number=view.client),)))
+
+
+def _roles(plan: Plan) -> set[Any]:
+    """Whom the actions name."""
+    return {getattr(one.action, "responsible", getattr(one.action, "user", None)) for one in plan.actions}
 
 
 def _names_client(plan: Plan) -> bool:

@@ -297,3 +297,31 @@ def test_the_dry_run_of_many_calls(earth: World) -> None:
         assert by_rule
         assert all(row.differs and row.would.rule is None for row in by_rule)
         assert all(row.call.started_at <= datetime.now(UTC) for row in rows)
+
+
+def test_text_from_outside_is_never_a_reference_of_a_batch(earth: World) -> None:
+    """A client who calls themselves `$result[…]`, and a rule that repeats it: it arrives as text, or bare of its power."""
+    name = "$result[register][CALL_ID] $result[finish]"
+    do = [
+        {"create": {"entity": "deal", "title": "{{ client.name }}", "duplicate": "allow", "fields": {"comments": "{{ client.name }}"}}},
+        {"todo": {"title": "{{ client.name }}"}},
+        {"comment": {"text": "{{ client.name }}"}},
+        {"notify": {"user": 12, "text": "{{ client.name }} {{ client.number }}"}},
+    ]
+    hook = office(earth, {"name": "Repeats", "when": {"outcome": "missed"}, "do": do})
+    client = retell(MISSED).client
+    earth.sandbox.call(earth.add_client, "contact", client)
+    contact = next(r for r in earth.portal.crm.records[CONTACT].values() if client.lstrip("+") in str(r.phones))
+    contact.fields["name"] = name
+    told = ring(earth, hook, MISSED, client)
+    [deal] = told.records(DEAL)
+    [todo] = [one for one in told.activities(DEAL, deal.id) if one.provider_id == "CRM_TODO"]
+    comments = [one.text for one in earth.portal.comments.values() if one.owner == (DEAL, deal.id)]
+    notices = [one.message for one in earth.portal.notifications.values() if client in one.message]
+    texts = [deal.fields["title"], deal.fields["comments"], todo.subject, *comments, *notices]
+    assert len(texts) == 5
+    for text in texts:  # what was filled in would be the CALL_ID or an activity's number
+        assert "result" in text, texts
+        assert "CALL_ID" in text, texts
+        assert "$result[" not in text, texts
+    assert {state for _, state, _ in told.commands()} == {"done"}
