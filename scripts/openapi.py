@@ -1,0 +1,150 @@
+"""Writes docs/openapi.yaml: everything that answers HTTP, from the routes themselves and from what this file knows of their fields.
+
+Usage: python -m scripts.openapi   (tests/security/test_openapi.py says when it is due)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.fernet import Fernet
+from flask import Flask
+from werkzeug.routing import AnyConverter, IntegerConverter, Rule
+
+from bx24app import create_app
+from bx24app.config import load
+from bx24app.web import TABLE
+from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all, place_session
+
+PATH = Path(__file__).resolve().parents[1] / "docs" / "openapi.yaml"
+ABOUT = (
+    "Everything that answers HTTP. What Bitrix24 and PBXs call is open to all and proves its caller by itself; what stands below /frame and "
+    "/place/calls is asked by our own pages with the header X-Frame-Session and answers HTML."
+)
+SCHEMES = {
+    "frame": "A signed claim of portal, user and right, good for an hour; given with a page.",
+    "place": "The same for a tab: portal, user, and what the portal lets them read.",
+}
+SECURITY: dict[Guard, str] = {frame_session: "frame", frame_admin: "frame", place_session: "place"}
+STATUSES = {
+    200: "Done, or shown", 206: "A part of the file", 302: "To the portal's own page", 400: "Not understood",
+    401: "No session, ticket or proof, or its time is over", 403: "Not allowed", 404: "No such thing in this portal",
+    409: "Somebody else saved meanwhile", 413: "Too large", 422: "Faults, each at its field", 429: "Too many requests",
+    503: "Try again after Retry-After seconds",
+}  # fmt: skip
+_FILTER = "q pbx line direction outcome employee since until problems"
+_OPENING = "DOMAIN LANG APP_SID PROTOCOL"
+QUERIES = {
+    "opening.about": "code state domain", "opening.open_app": _OPENING, "opening.install": _OPENING, "places": _OPENING,
+    "oauth.start": "domain", "oauth.callback": "code state domain server_domain member_id", "hooks": "pbx event", "media.recording": "ticket",
+    "media.journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "place_calls": "below", "stuck": "below", "history": "before with",
+    "statistics": "since until pbx line", "opening.privacy": "lang",
+}  # fmt: skip
+"""Endpoint, or its blueprint -> parameters."""
+_FRAME = "AUTH_ID REFRESH_ID AUTH_EXPIRES member_id SERVER_ENDPOINT APPLICATION_TOKEN APPLICATION_SCOPE PLACEMENT PLACEMENT_OPTIONS event"
+_AUTH = "member_id application_token access_token refresh_token domain server_endpoint"
+_RULES = "version rule r0-json r0-open r0-name r0-do r0-direction r0-a0-kind r0-a0-target r0-a0-title token op preset call last"
+FORMS = {
+    "opening": _FRAME, "places": _FRAME, "events": " ".join(["event ts data[PHONE_NUMBER] data[CALL_ID]", *(f"auth[{one}]" for one in _AUTH.split())]),
+    "pbxs": "version name key dialects api_key api_salt default_user_id confirm shown",
+    "policy": "version answered missed outgoing transfer_responsible card hidden_number internal_calls attach min_seconds timezone default_user_id",
+    "rules": _RULES, "lines": "version confirm line-1-number line-1-used line-1-line_number line-1-users line-1-callback_to line-1-hours-0-from",
+    "employees": "version row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "hooks": "vpbx_api_key sign json",
+}  # fmt: skip
+"""The same for forms."""
+SHORT = "uuid start_time finish_time duration from to entry_id call_direction call_state line_number record_url event"
+MORE = {
+    "hooks": [403, 429, 503], "events": [400, 403, 503], "opening": [400, 403, 503], "places": [400, 403, 503], "media": [206, 401, 503],
+    "oauth": [302, 403, 404, 503], "health.ready": [503],
+}  # fmt: skip
+"""The same for statuses besides those of the guard."""
+
+
+def known_of(table: dict[str, Any], endpoint: str) -> Any:
+    """What a table says of an endpoint or of its blueprint."""
+    return table.get(endpoint) or table.get(endpoint.partition(".")[0]) or ""
+
+
+def path_of(rule: Rule) -> str:
+    """The address as OpenAPI writes it."""
+    return re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule.rule)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The whole description."""
+    guards = {blueprint.name: guard for blueprint, _, guard in TABLE}
+    paths: dict[str, Any] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda one: (path_of(one), one.endpoint)):
+        guard = guards.get(rule.endpoint.partition(".")[0], open_to_all)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            paths.setdefault(path_of(rule), {})[method.lower()] = _operation(app, rule, method, guard)
+    schemes = {name: {"type": "apiKey", "in": "header", "name": "X-Frame-Session", "description": words} for name, words in SCHEMES.items()}
+    info = {"title": "Mango Office for Bitrix24", "version": "1", "description": ABOUT}
+    return {"openapi": "3.0.3", "info": info, "paths": paths, "components": {"securitySchemes": schemes}}
+
+
+def _operation(app: Flask, rule: Rule, method: str, guard: Guard) -> dict[str, Any]:
+    words = (app.view_functions[rule.endpoint].__doc__ or "").strip().splitlines()[0] if "." in rule.endpoint else "A file below static/."
+    found: dict[str, Any] = {"operationId": f"{rule.endpoint}.{method.lower()}", "summary": words}
+    if guard is not open_to_all:
+        found["security"] = [{SECURITY[guard]: []}]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": _schema(rule, name)} for name in sorted(rule.arguments)]
+    asked = known_of(QUERIES, rule.endpoint).split()
+    parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in asked]
+    if parameters:
+        found["parameters"] = parameters
+    if method == "POST":
+        found["requestBody"] = {"content": _body(rule.endpoint)}
+    found["responses"] = {str(one): {"description": STATUSES[one]} for one in _statuses(rule, method, guard)}
+    return found
+
+
+def _schema(rule: Rule, name: str) -> dict[str, Any]:
+    converter = rule._converters[name]
+    if isinstance(converter, AnyConverter):
+        return {"type": "string", "enum": sorted(converter.items)}
+    return {"type": "integer", "minimum": 0} if isinstance(converter, IntegerConverter) else {"type": "string"}
+
+
+def _body(endpoint: str) -> dict[str, Any]:
+    def texts(names: str) -> dict[str, Any]:
+        properties = {name: {"type": "string"} for name in names.split()}
+        return {"schema": {"type": "object", "properties": properties, "additionalProperties": {"type": "string"}}}
+
+    found = {"application/x-www-form-urlencoded": texts(known_of(FORMS, endpoint))}
+    if endpoint == "hooks.take":
+        found["application/json"] = {"schema": {"type": "object", "properties": {name: {} for name in SHORT.split()}}}
+    return found
+
+
+def _statuses(rule: Rule, method: str, guard: Guard) -> list[int]:
+    found = {200, *(known_of(MORE, rule.endpoint) or ())}
+    found |= {401} if guard is not open_to_all else set()
+    found |= {403} if guard is frame_admin else set()
+    found |= {404} if rule.arguments else set()
+    found |= {413} if method == "POST" else set()
+    found |= {409, 422} if method == "POST" and guard is frame_admin else set()
+    return sorted(found)
+
+
+def text(app: Flask) -> str:
+    """The file's content."""
+    return yaml.safe_dump(document(app), sort_keys=False, allow_unicode=True, width=140)
+
+
+def main() -> int:
+    """Write the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys = {"secret_key": "-", "encryption_keys": (Fernet.generate_key().decode(),)}
+        app = create_app(load({"BX24APP_DATA_DIR": folder}, redis_url="redis://127.0.0.1:9/0", **keys))
+        PATH.write_text(text(app), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
