@@ -92,7 +92,7 @@ def read(text: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise DocumentError([Fault("", f"the document is longer than {LARGEST} characters")])
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - built on the safe constructor
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506 - built on the safe constructor
     except (yaml.YAMLError, ValueError, KeyError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark is not None else ""

@@ -74,7 +74,7 @@ def register(app: Flask) -> None:
     app.before_request(guards.check)
     app.after_request(headers.put)
     errors.register(app)
-    app.url_map.converters["rest"] = hooks.Rest
+    app.url_map.converters |= {"rest": hooks.Rest, "int": guards.Number}
     for blueprint, prefix, _ in TABLE:
         app.register_blueprint(blueprint, url_prefix=prefix or None)
 

@@ -9,11 +9,18 @@ from collections.abc import Callable
 
 from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter
 
 from bx24app.models import Portal, db
 from bx24app.web import headers, session
 
 Guard = Callable[[], None]
+
+
+class Number(IntegerConverter):
+    """An id in a path. What is longer than any database's ids is no address of ours."""
+
+    regex = r"[0-9]{1,18}"
 
 
 class NotAdministrator(Exception):

@@ -15,7 +15,7 @@ from bx24app.web.language import language
 
 def shell(content: str, claim: str) -> Response:
     """The page as the portal's frame loads it, around its first content."""
-    ready = Markup(content)  # noqa: S704 - our own rendering
+    ready = Markup(content)  # noqa: S704  # nosec B704 - our own rendering
     text = render_template("shell.html", content=ready, claim=claim, seconds=session.SECONDS, lang=g.frame.lang)
     return make_response(text)
 
