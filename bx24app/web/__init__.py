@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bx24app.runtime import Runtime
 from bx24app.web import (
     assets,
+    backfills,
     calls,
     employees,
     errors,
@@ -56,6 +57,7 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (rules.blueprint, "/frame/rules", frame_admin),
     (history.blueprint, "/frame/history", frame_admin),
     (statistics.blueprint, "/frame/statistics", frame_admin),
+    (backfills.blueprint, "/frame/backfill", frame_admin),
 )
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
 
