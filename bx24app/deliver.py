@@ -18,7 +18,7 @@ from bx24app.bitrix24 import speech
 from bx24app.bitrix24.client import Answer, Bitrix24
 from bx24app.bitrix24.client import Ref as BatchRef
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
-from bx24app.domain.commands import AnyCommand, Ref
+from bx24app.domain.commands import TO_MANGO, AnyCommand, Ref
 from bx24app.domain.ledger import USER_INACTIVE
 from bx24app.logs import log
 from bx24app.lookups import LookUp
@@ -236,9 +236,12 @@ def _dismissed(session: Session, portal: Portal, user_id: int | None) -> None:
 
 
 def recover(session: Session, older_than: timedelta) -> set[int]:
-    """Requests whose worker died: their answer is lost. Returns the portals to wake."""
+    """Requests whose worker died: their answer is lost. Returns the portals to wake. What went to Mango is not among them: it would be
+    carried out twice (`clicks.recover`)."""
     rows = session.scalars(
-        select(Delivery).where(Delivery.state == "sent", Delivery.sent_at < utcnow() - older_than)
+        select(Delivery).where(
+            Delivery.state == "sent", Delivery.sent_at < utcnow() - older_than, Delivery.kind.not_in(TO_MANGO)
+        )
     ).all()
     for row in rows:
         row.state, row.uncertain, row.sent_at, row.due_at = "waiting", True, None, None

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import Refused
 from bx24app.domain.commands import (
+    TO_MANGO,
     AddComment,
     AddTodo,
     AnyCommand,
@@ -102,7 +103,7 @@ def claim(
     """
     now = utcnow()
     query = select(Delivery).where(
-        Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind != "Dial"
+        Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind.not_in(TO_MANGO)
     )
     open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
     due, again = _due(open_rows, now)
@@ -169,7 +170,7 @@ def _together(parcels: list[Parcel]) -> tuple[list[Parcel], bool]:
 def anything_due(session: Session, portal: Portal) -> bool:
     """Could something leave now, if the budget allowed it?"""
     query = select(Delivery.id).where(
-        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind != "Dial"
+        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(TO_MANGO)
     )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
     return session.scalars(due.limit(1)).first() is not None

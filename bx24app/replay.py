@@ -23,7 +23,7 @@ from bx24app.models.journal import mark_lost
 
 STEP = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""
-_MOMENT = ("Dial", "ShowCard", "HideCard")
+_MOMENT = ("Dial", "Route", "ShowCard", "HideCard")
 _MADE_AGAIN = ("Register", "Finish")
 UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
 """Codes of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated; and of one that

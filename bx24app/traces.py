@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bx24app.bitrix24 import speech
-from bx24app.domain.commands import Dial, from_json
+from bx24app.domain.commands import AnyCommand, Dial, Route, from_json
 from bx24app.models import Call, Delivery, Notification, Recording
 
 _HEARD = ("call_state", "recording_state", "extension", "disconnect_reason", "transfer", "completion_code", "result")
@@ -59,10 +59,15 @@ def _heard(body: str) -> dict[str, Any]:
     return {name: found[name] for name in _HEARD if isinstance(found.get(name), (str, int)) and found[name] != ""}
 
 
+def to_mango(command: AnyCommand) -> str | None:
+    """The command of Mango's API that this one is; None: it goes to the portal."""
+    return {Dial: "commands/callback", Route: "commands/route"}.get(type(command))
+
+
 def _sent(row: Delivery) -> dict[str, Any]:
     """What we said. `code` and `reason`: of the answer; of one that waits, why it did not leave or was not carried out yet."""
     command = from_json(row.kind, row.command)
-    method = "commands/callback" if isinstance(command, Dial) else speech.request(command, str)[0]
+    method = to_mango(command) or speech.request(command, str)[0]
     return {
         "time": row.done_at or row.sent_at or row.created_at,
         "from": "app",

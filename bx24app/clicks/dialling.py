@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app.domain.commands import Dial, from_json
+from bx24app.domain.commands import TO_MANGO, Dial, Route, from_json
 from bx24app.logs import log
 from bx24app.mango import errors as mango
 from bx24app.mango.client import Mango
@@ -33,7 +33,7 @@ class Errand:
 
     delivery: int
     call: int
-    dial: Dial
+    dial: Dial | Route
     api_key: str
     api_salt: str
     until: datetime
@@ -48,20 +48,22 @@ class DialOutcome:
 def claim(session: Session, portal: Portal) -> list[Errand]:
     """Commands to Mango that have not been sent; marked `sent`, which is never undone: a second try would ring the client twice."""
     query = select(Delivery).where(
-        Delivery.portal_id == portal.id, Delivery.kind == "Dial", Delivery.state == "waiting"
+        Delivery.portal_id == portal.id, Delivery.kind.in_(TO_MANGO), Delivery.state == "waiting"
     )
     errands = []
     for row in session.scalars(query):
         call = session.get_one(Call, row.call_id)
         pbx = session.get(Pbx, call.pbx_id)
         now = utcnow()
-        until = call.due_at = now + timedelta(seconds=LOST_SECONDS)
+        until = now + timedelta(seconds=LOST_SECONDS)
+        command = from_json(row.kind, row.command)
+        if isinstance(command, Dial):  # a routed call shows by its legs what became of it
+            call.due_at = until
         lasts = CALLBACK_LASTS if call.facts.get("form_callback") else CLICK_LASTS
-        command = from_json("Dial", row.command)
         if call.started_at + lasts < now:
             row.state, row.code, row.reason, row.done_at = "dead", TOO_LATE, "asked for too long ago", now
             call.due_at = now
-        elif pbx is not None and isinstance(command, Dial):
+        elif pbx is not None and isinstance(command, Dial | Route):
             row.state, row.sent_at, row.attempts = "sent", now, 1
             errands.append(Errand(row.id, call.id, command, pbx.api_key or "", pbx.api_salt or "", until))
         else:
@@ -75,7 +77,9 @@ def dial(errand: Errand, api_url: str, http: Any) -> DialOutcome:
     command = errand.dial
     client = Mango(api_url, errand.api_key, errand.api_salt, session=http)
     try:
-        if command.group is not None:
+        if isinstance(command, Route):
+            client.route(command.command_id, command.leg, command.extension)
+        elif command.group is not None:
             client.callback_group(command.command_id, command.group, command.to_number, command.line or "")
         else:
             client.callback(
@@ -115,7 +119,7 @@ def recover(session: Session) -> set[int]:
     """Commands whose worker died between intent and answer: their answer is lost, and they are never sent again."""
     old = utcnow() - timedelta(seconds=LOST_SECONDS)
     rows = session.scalars(
-        select(Delivery).where(Delivery.kind == "Dial", Delivery.state == "sent", Delivery.sent_at < old)
+        select(Delivery).where(Delivery.kind.in_(TO_MANGO), Delivery.state == "sent", Delivery.sent_at < old)
     )
     portals = set()
     for row in rows:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bx24app.domain import cards, ends, making, plans, settling, tapes
+from bx24app.domain import cards, ends, making, owner, plans, settling, tapes
 from bx24app.domain.actions import Create
 from bx24app.domain.commands import AnyCommand, Register
 from bx24app.domain.ledger import Ledger
@@ -46,6 +46,7 @@ def decide(entry: Entry, policy: Policy, ledger: Ledger, clock: Clock, known: Kn
         return Decision((), end.due, True, (), _journal(view, end))
     before = len(ledger)
     _register(view, end, plan)
+    owner.follow(view, end)
     cards.follow(view, end)
     if making.make(view, end, plan):
         ends.finish(view, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bx24app.domain import owner
 from bx24app.domain.commands import HideCard, ShowCard
 from bx24app.domain.view import End, View
 
@@ -13,7 +14,9 @@ def wanted(view: View, end: End) -> list[int]:
         return []
     talking = [talk.employee for talk in view.entry.talks if talk.end is None]
     ringing = [ring.employee for ring in view.entry.rings if ring.active and ring.for_client] if mode == "ring" else []
-    users = (view.policy.user_of(employee) for employee in (talking or ringing))
+    users = [view.policy.user_of(employee) for employee in (talking or ringing)]
+    if ringing and not talking:
+        users.append(owner.card_user(view))
     return list(dict.fromkeys(user for user in users if user is not None))
 
 

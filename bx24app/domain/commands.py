@@ -230,6 +230,18 @@ class Dial(Command):
     """Caller id."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Command):
+    """commands/route to Mango: a waiting leg goes to an extension. Sent at most once."""
+
+    command_id: str
+    leg: str
+    extension: str
+
+
+TO_MANGO = ("Dial", "Route")
+"""Kinds that go to Mango: claimed by `bx24app.clicks`, sent at most once, never repeated."""
+
 AnyCommand = (
     Register
     | ShowCard
@@ -250,6 +262,7 @@ AnyCommand = (
     | ReadTodo
     | Notify
     | Dial
+    | Route
 )
 KINDS: dict[str, type[AnyCommand]] = {
     kind.__name__: kind
@@ -273,6 +286,7 @@ KINDS: dict[str, type[AnyCommand]] = {
         ReadTodo,
         Notify,
         Dial,
+        Route,
     )
 }
 

@@ -91,7 +91,7 @@ def facts_of(view: View, end: End, rules: tuple[ParsedRule, ...]) -> Facts:
     own = line.working_hours[0].timezone if line and line.working_hours else None
     raw = view.raw_line
     open_records = _open_records(view)
-    waits = view.client is not None and (_client(view) is None or (asks_for_open(rules) and open_records is None))
+    waits = view.client is not None and (client_of(view) is None or (asks_for_open(rules) and open_records is None))
     outcome = end.outcome or ("answered" if end.answered else None)
     return Facts(
         moment="end" if end.complete and not (waits and _will_answer(view)) else ("answer" if end.answered else "ring"),
@@ -100,7 +100,7 @@ def facts_of(view: View, end: End, rules: tuple[ParsedRule, ...]) -> Facts:
         pbx=policy.pbx.key,
         line=(phone.digits(line.number) or line.number) if line else (phone.digits(raw) or raw) if raw else None,
         number=view.client or "",
-        client=_client(view),
+        client=client_of(view),
         hours="working" if line is None or is_open(line.working_hours, at, here) else "off",
         weekday=weekday(at, own or here),
         talk_seconds=entry.talk_seconds if end.complete else None,
@@ -120,7 +120,8 @@ def asks_for_previous(rules: tuple[ParsedRule, ...]) -> bool:
     return any("repeat_within_minutes" in rule.when for rule in rules)
 
 
-def _client(view: View) -> Literal["new", "known"] | None:
+def client_of(view: View) -> Literal["new", "known"] | None:
+    """Has the client a record in the CRM? None: the portal has not said, or the caller is anonymous."""
     register = view.ledger.register()
     if register is None or register.state != "done" or view.client is None:
         return None
@@ -152,7 +153,7 @@ OPEN_KINDS = ("deal", "lead")
 
 def _open_records(view: View) -> frozenset[str] | None:
     """None as long as a look-up that was asked for has not been answered; refused ones count as nothing open."""
-    client = _client(view)
+    client = client_of(view)
     if client == "new":
         return frozenset()
     found = {kind: answered(view.ledger.by_key(f"open-{kind}")) for kind in OPEN_KINDS}

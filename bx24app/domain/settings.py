@@ -84,6 +84,12 @@ class Line(Frozen):
     callback_to: str | None = None
     recordings: RecordingPolicy | None = None
     """Over `calls.recordings.attach`; None: as there."""
+    owner_card: bool = False
+    """The client's own manager sees the card too, while others ring."""
+    route: Literal["owner"] | None = None
+    """`owner`: a client who waits in the menu or a queue is sent to their own manager."""
+    route_seconds: Annotated[int, Field(ge=1, le=600)] = 20
+    """So long after its beginning a call may still be sent there."""
 
     @property
     def bitrix_number(self) -> str:

@@ -35,6 +35,9 @@ def _line(form: MultiDict[str, str], name: str) -> Document:
         "working_hours": hours,
         "callback_to": said("callback_to") or None,
         "recordings": said("recordings") or None,
+        "owner_card": said("owner") == "card",
+        "route": "owner" if said("owner") == "route" else None,
+        "route_seconds": int(said("route_seconds")) if said("route_seconds").isdecimal() else 20,
     }
 
 

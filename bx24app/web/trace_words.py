@@ -8,11 +8,12 @@ from typing import Any
 from flask_babel import gettext, lazy_gettext
 
 from bx24app.bitrix24 import speech
-from bx24app.domain.commands import Dial, from_json
+from bx24app.domain.commands import from_json
 from bx24app.domain.ledger import USER_INACTIVE
 from bx24app.mango import codes
 from bx24app.models import Delivery, Notification
 from bx24app.replay import UNREADABLE, UNRESOLVED
+from bx24app.traces import to_mango
 from bx24app.web.language import language
 
 ATTACH = "telephony.externalCall.attachRecord"
@@ -58,6 +59,7 @@ _TOLD: dict[str, Any] = {
     "ReadTodo": lazy_gettext("Read whether a to-do is still open"),
     "Notify": lazy_gettext("Notify an employee"),
     "Dial": lazy_gettext("Order the call at Mango Office"),
+    "Route": lazy_gettext("Send the waiting client to their manager"),
 }
 _CODES: dict[str, Any] = {
     USER_INACTIVE: lazy_gettext("the employee is dismissed or unknown in Bitrix24; somebody else takes their place"),
@@ -102,7 +104,7 @@ def request(row: Delivery) -> str:
     """The method that carries a command out; empty where the command is of another version."""
     try:
         command = from_json(row.kind, row.command)
-        return "commands/callback" if isinstance(command, Dial) else speech.request(command, str)[0]
+        return to_mango(command) or speech.request(command, str)[0]
     except (KeyError, TypeError, ValueError):
         return ""
 

@@ -47,6 +47,7 @@ SAMPLES = [
     commands.ReadClient(key="read-client", record=Record("contact", 5), number="+7916"),
     commands.ReadDeals(key="read-deals", record=Record("contact", 5)),
     commands.Notify(key="notify", user_id=1, text="t"),
+    commands.Route(key="route", command_id="c", leg="l", extension="101"),
     commands.Dial(key="dial", command_id="c", to_number="+7916", extension="101"),
 ]
 

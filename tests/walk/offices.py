@@ -104,7 +104,7 @@ class Broker:
     def ring(self, office: Office, **plan: Any) -> tuple[str, str]:
         """A client calls and it goes as planned, to the end. Returns (the client's number in E.164, the entry)."""
         client = plan.pop("client", None) or str(next(_clients))
-        made = Plan(client=client, ivr=0, **{"speed": SPEED, "record_delay": 2.0, **plan})
+        made = Plan(client=client, **{"ivr": 0, "speed": SPEED, "record_delay": 2.0, **plan})
         call: Played = self.earth.sandbox.call(self._go, self.boards[office.key], made)
         return f"+{client}", call.entry_id
 
