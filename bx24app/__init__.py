@@ -53,6 +53,7 @@ def create_app(config: Any = None) -> Flask:
 
 
 def _engine_options(url: str) -> dict[str, Any]:
+    # An error of the database must not print what was to be stored: bodies, numbers, hook keys.
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": 20, "max_overflow": 80}
-    return {"pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}
+        return {"hide_parameters": True, "connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": 20, "max_overflow": 80}
+    return {"hide_parameters": True, "pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}

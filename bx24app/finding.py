@@ -93,7 +93,8 @@ class Place:
         at, _, number = text.rpartition(_SEPARATOR)
         try:
             found = datetime.fromisoformat(at.replace(" ", "+"))
-            return cls(found, int(number)) if found.tzinfo is not None else None
+            there = found.tzinfo is not None and 1 < found.year < 9999  # at the ends of time another zone has no such moment
+            return cls(found, int(number)) if there and len(number) < 19 else None
         except ValueError:
             return None
 

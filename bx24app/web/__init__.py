@@ -69,6 +69,7 @@ def register(app: Flask) -> None:
         count = runtime.config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     language.register(app, Path(str(app.static_folder)).parent / "translations")
+    app.jinja_env.finalize = language.printable
     app.jinja_env.globals.update(asset=assets.asset, trouble=pages.trouble)
     by_name: dict[str | None, Guard] = {blueprint.name: guard for blueprint, _, guard in TABLE}
     by_name[None] = open_to_all  # Flask's own `static`

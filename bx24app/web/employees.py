@@ -23,6 +23,7 @@ from bx24app.models import Call, db, utcnow
 from bx24app.web import dismissed, mango_side, pages, people, saving
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("employees", __name__)
 MOST = 200
@@ -113,7 +114,7 @@ def _posted(name: str) -> Row:
     return Row(
         extension=extension,
         seat=Seat(extension),
-        user_id=int(user) if user.isdecimal() else None,
+        user_id=whole(user),
         numbers=form.get(f"row-{name}-numbers", "").strip(),
     )
 

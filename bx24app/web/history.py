@@ -14,6 +14,7 @@ from bx24app.domain.settings import Settings
 from bx24app.models import SettingsVersion, db
 from bx24app.web import comparing, counting, pages, people, saving
 from bx24app.web.saving import Document, Outcome, Said
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("history", __name__)
 PAGE = 30
@@ -30,7 +31,8 @@ def one(number: int) -> Response:
     """What a version changed: against the one before, or against `with`."""
     row = _version(number)
     other = request.args.get("with", "")
-    base = int(other) if other.isdecimal() and int(other) <= _present() else number - 1
+    asked = whole(other)
+    base = asked if asked is not None and asked <= _present() else number - 1
     older, newer = sorted((base, number))
     old = saving.version(older)
     if old is None and older > 0:
@@ -104,8 +106,9 @@ def _list(said: Said | None = None) -> Response:
     before = request.args.get("before", "")
     rows = select(SettingsVersion).options(defer(SettingsVersion.document, raiseload=True))
     query = rows.where(SettingsVersion.portal_id == g.portal.id)
-    if before.isdecimal():
-        query = query.where(SettingsVersion.number < int(before))
+    below = whole(before)
+    if below is not None:
+        query = query.where(SettingsVersion.number < below)
     found = list(db.session.scalars(query.order_by(SettingsVersion.number.desc()).limit(PAGE + 1)))
     return pages.show(
         "history.html",

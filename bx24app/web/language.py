@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -11,6 +13,8 @@ from flask import Flask, g, has_request_context, request
 from flask_babel import Babel, format_date, format_decimal, format_time, get_locale, gettext, ngettext
 
 from bx24app.models import utcnow
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 RUSSIAN = ("ru", "by", "kz", "uz", "ua")
 """LANG values of portals whose people read Russian."""
@@ -88,6 +92,11 @@ def span(seconds: float | None) -> str:
     if hours < 24 and rest:
         return str(gettext("%(hours)d h %(minutes)d min", hours=hours, minutes=rest))
     return str(gettext("%(hours)s h", hours=count(hours)))
+
+
+def printable(value: Any) -> Any:
+    """What a page may print: a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and _SURROGATE.search(value) else value
 
 
 def count(number: int) -> str:

@@ -8,6 +8,7 @@ from werkzeug.datastructures import MultiDict
 
 from bx24app.domain.settings import Line
 from bx24app.web.saving import Document
+from bx24app.web.whole import whole
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LINE = re.compile(r"^line-(\w+)-number$")
@@ -24,7 +25,7 @@ def _line(form: MultiDict[str, str], name: str) -> Document:
     def said(field: str) -> str:
         return form.get(f"{name}-{field}", "").strip()
 
-    users = [int(user) for user in form.getlist(f"{name}-users") if user.isdecimal()]
+    users = [user for text in form.getlist(f"{name}-users") if (user := whole(text)) is not None]
     blocks = re.compile(rf"^{re.escape(name)}-hours-(\w+)-from$")
     hours = [_block(form, f"{name}-hours-{found.group(1)}") for field in form if (found := blocks.match(field))]
     return {

@@ -7,6 +7,7 @@ from typing import Any
 from bx24app.domain.matrix import DEADLINE, MAKES, PLACES, Cell, Matrix, Place
 from bx24app.web import rule_form
 from bx24app.web.rule_form import Form
+from bx24app.web.whole import whole
 
 
 def prefix(place: Place) -> str:
@@ -32,7 +33,7 @@ def _cell(form: Form, name: str) -> Cell | None:
         deadline = DEADLINE
     return Cell(
         make,
-        int(category) if make == "deal" and category.isdecimal() else None,
+        whole(category) if make == "deal" else None,
         rule_form.who(form, f"{name}-responsible"),
         deadline,
         f"{name}-working" in form and deadline is not None,

@@ -13,6 +13,7 @@ from bx24app.mango.answers import Check
 from bx24app.models import db
 from bx24app.web import mango_side
 from bx24app.web.saving import Document, Outcome, Said
+from bx24app.web.whole import whole
 
 DIALECTS = ("vpbx", "events")
 
@@ -39,7 +40,7 @@ def posted() -> Form:
         dialects=tuple(name for name in DIALECTS if name in request.form.getlist("dialects")),
         api_key=raw.get("api_key", "").strip(),
         api_salt=raw.get("api_salt", "").strip(),
-        default_user_id=int(default) if default.isdecimal() and int(default) else None,
+        default_user_id=whole(default) or None,
     )
 
 

@@ -19,6 +19,7 @@ from bx24app.models import Call, Portal, db
 from bx24app.portals import Visit
 from bx24app.web import errors, headers, opening, place_calls, session
 from bx24app.web.session import PlaceSession
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("places", __name__)
 _log = log(__name__)
@@ -81,12 +82,12 @@ def _visit() -> Visit | Response:
 
 
 def _records(visit: Visit, entity: str, number: Any) -> list[tuple[str, int]]:
-    text = str(number or "")
-    if entity not in portals.TYPES or not text.isdecimal() or not 0 < int(text) < 2**31:
+    record = whole(str(number or ""))
+    if entity not in portals.TYPES or record is None or not 0 < record < 2**31:
         return []
     client = visit.client()
     db.session.rollback()  # no transaction is held while the portal is asked
-    return portals.readable(client, entity, int(text))
+    return portals.readable(client, entity, record)
 
 
 def _number(portal_id: int, options: dict[str, Any]) -> str:

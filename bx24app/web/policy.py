@@ -14,6 +14,7 @@ from bx24app.domain import document
 from bx24app.models import db
 from bx24app.web import pages, people, saving
 from bx24app.web.saving import Document, Outcome
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("policy", __name__)
 CHOICES = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
@@ -71,8 +72,9 @@ def _apply(data: Document) -> None:
         data["calls"]["recordings"]["min_seconds"] = int(text) if text.isdecimal() and len(text) < 7 else text
     if "timezone" in form:
         data["portal"]["timezone"] = form["timezone"].strip()
-    if form.get("default_user_id", "").isdecimal():
-        data["portal"]["default_user_id"] = int(form["default_user_id"])
+    user_id = whole(form.get("default_user_id", ""))
+    if user_id is not None:
+        data["portal"]["default_user_id"] = user_id
 
 
 def _page(data: dict[str, Any], outcome: Outcome | None = None) -> Response:

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from bx24app.domain.rule_table import CONDITIONS
 from bx24app.web.saving import Document
+from bx24app.web.whole import whole
 
 Form = MultiDict[str, str]
 PILLS = ("direction", "outcome", "client", "hours", "pbx", "line", "weekday", "client_has_open")
@@ -148,8 +149,9 @@ def _action(form: Form, name: str) -> Document:
 def _target(value: str) -> Document:
     """`deal:9` -> a deal in pipeline 9; `deal`, `lead`: the default one, or none."""
     entity, _, category = value.partition(":")
-    found: Document = {"entity": int(entity) if entity.isdecimal() else entity}
-    return found | ({"category_id": int(category)} if category.isdecimal() else {})
+    kind, pipeline = whole(entity), whole(category)
+    found: Document = {"entity": entity if kind is None else kind}
+    return found | ({"category_id": pipeline} if pipeline is not None else {})
 
 
 def target(parts: Document) -> str:

@@ -19,6 +19,7 @@ from bx24app.models import db
 from bx24app.web import matrix_form, pages, rule_form, rule_page, saving, trial_page
 from bx24app.web.rule_form import Item
 from bx24app.web.saving import Document, Outcome
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("rules", __name__)
 
@@ -116,9 +117,10 @@ def numbers() -> Response:
 def why() -> Response:
     """The trace of one call under the draft."""
     call = request.form.get("call", "")
-    if not call.isdecimal():
+    call_id = whole(call)
+    if call_id is None:
         raise NotFound
-    return Response(render_template("parts/rules_why.html", **trial_page.why(rule_form.read(request.form), int(call))))
+    return Response(render_template("parts/rules_why.html", **trial_page.why(rule_form.read(request.form), call_id)))
 
 
 def _change(item: Item, op: str, argument: str) -> None:
@@ -129,12 +131,13 @@ def _change(item: Item, op: str, argument: str) -> None:
     if op == "target":
         rule_page.drop_strange_stages(do)
     place, _, name = argument.partition(":")
-    if not place.isdecimal() or int(place) >= len(do):
+    index = whole(place)
+    if index is None or index >= len(do):
         return
     if op == "drop":
-        del do[int(place)]
+        del do[index]
     if op in ("field", "unfield"):
-        parts = do[int(place)].get("create")
+        parts = do[index].get("create")
         if isinstance(parts, dict):
             fields = parts.setdefault("fields", {})
             fields.pop(name, None) if op == "unfield" else fields.setdefault("", "")

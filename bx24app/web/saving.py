@@ -19,6 +19,7 @@ from bx24app.domain import document
 from bx24app.models import SettingsVersion, db
 from bx24app.web import checking, comparing, people
 from bx24app.web.checking import Fault
+from bx24app.web.whole import whole
 
 Document = dict[str, Any]
 WRONG = 200
@@ -98,7 +99,8 @@ def present() -> Document:
 
 def _shown() -> int:
     raw = request.form.get("version", "")
-    return int(raw) if raw.isdecimal() else -1
+    found = whole(raw)
+    return -1 if found is None else found
 
 
 def version(number: int) -> SettingsVersion | None:

@@ -13,6 +13,7 @@ from sqlalchemy import Select, func, literal_column, select
 from bx24app import queue, replay
 from bx24app.models import Call, Delivery, Notification, Recording, db
 from bx24app.web import pages, trace
+from bx24app.web.whole import whole
 
 blueprint = Blueprint("stuck", __name__)
 PAGE = 50
@@ -101,7 +102,7 @@ def read_again(row_id: int) -> Response:
 def _page(kind: str, *, begun: bool = False) -> Response:
     pages.current()
     raw = request.args.get("below", "")
-    below = int(raw) if raw.isdecimal() and len(raw) < 19 else None
+    below = whole(raw)
     rows = _rows(kind, below)
     rest = rows[PAGE - 1].id if len(rows) > PAGE else None
     if below is not None:

@@ -15,6 +15,7 @@ from bx24app.models import Delivery, Notification
 from bx24app.replay import UNREADABLE, UNRESOLVED
 from bx24app.traces import to_mango
 from bx24app.web.language import language
+from bx24app.web.whole import whole
 
 ATTACH = "telephony.externalCall.attachRecord"
 _CAME: dict[str, Any] = {
@@ -158,6 +159,5 @@ def _who(held: dict[str, Any]) -> str:
 
 def _ended(held: dict[str, Any]) -> str:
     code = held.get("disconnect_reason") or (held.get("result") if "command_id" in held else None)
-    if not str(code or "").isdecimal() or int(str(code)) in (0, 1000):
-        return ""
-    return f"{codes.words(int(str(code)), language())} ({code})"
+    number = whole(str(code or ""))
+    return "" if number is None or number in (0, 1000) else f"{codes.words(number, language())} ({number})"
