@@ -43,7 +43,7 @@ def known_of(
         made_later=near.made_later,
         chosen=call.facts.get("chosen"),
         previous=_previous(session, portal, call, entry) if plans.asks_for_previous(parsed) else None,
-        days=_days(session, portal) if _asks_for_days(parsed) else {},
+        days=_days(session, portal, call) if _asks_for_days(parsed) else {},
         todos=_todos(session, portal, call, entry),
         makes=not call.facts.get("no_records"),
         tells=not call.facts.get("no_notices"),
@@ -73,10 +73,12 @@ def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:
     return any(getattr(action, "if_absent", "keep") == "next" for rule in parsed for action in rule.actions)
 
 
-def _days(session: Session, portal: Portal) -> dict[int, str]:
+def _days(session: Session, portal: Portal, call: Call) -> dict[int, str]:
+    """What was once said of a day holds for this call to its end: nobody gives back in the evening what they were given at noon."""
+    kept = {int(user): str(day) for user, day in (call.facts.get("case") or {}).get("days", {}).items()}
     fresh = utcnow() - timedelta(seconds=DAY_SECONDS)
     query = select(PortalUser.user_id, PortalUser.day).where(PortalUser.portal_id == portal.id, PortalUser.day_at > fresh)
-    return {user: day for user, day in session.execute(query) if day}
+    return {user: day for user, day in session.execute(query) if day} | kept
 
 
 def _todos(session: Session, portal: Portal, call: Call, entry: Entry) -> tuple[OpenTodo, ...]:
@@ -131,6 +133,7 @@ def _case(plan: plans.Plan) -> dict[str, Any]:
         "owner": case.owner,
         "client_name": case.client_name,
         "pick": case.pick,
+        "days": {str(user): day for user, day in case.days.items() if day},
         "misses": case.misses,
     }
 

@@ -26,11 +26,19 @@ from bx24app.domain.routing import Policy
 from bx24app.domain.rules import NEVER, Choice, Facts, ParsedRule, Trial, choose
 from bx24app.domain.settings import Pbx, Settings
 from bx24app.facts import words_for
-from bx24app.models import Call, Portal
+from bx24app.models import Call, Portal, PortalUser
 
 MOST = 1000
 """Calls of one dry run."""
 _CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The portal's employees: `of` names one by the id, `dismissed` get nothing."""
+
+    of: Callable[[int], str]
+    dismissed: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ def calls_of_entry(session: Session, portal_id: int, entry_id: str) -> Sequence[
 def try_rules(session: Session, portal: Portal, draft: Settings, calls: Iterable[Call]) -> list[Row]:
     """The draft against these calls, side by side with what really happened. Calls that never were decided about are left out."""
     parsed = rules.parse_rules(draft)  # not `plans.rules_of`: a draft must not outlive its dry run in a cache
-    named = lru_cache(maxsize=None)(partial(person, portal.id))
+    gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
+    named = People(lru_cache(maxsize=None)(partial(person, portal.id)), frozenset(session.scalars(gone)))
     chosen = [call for call in calls if "seen" in (call.facts or {})]
     before = _previous(session, portal.id, chosen) if plans.asks_for_previous(parsed) else {}
     return [_row(portal, named, draft, parsed, call, before.get(call.id)) for call in chosen]
@@ -88,7 +97,7 @@ def try_rules(session: Session, portal: Portal, draft: Settings, calls: Iterable
 
 def _row(
     portal: Portal,
-    named: Callable[[int], str],
+    named: People,
     draft: Settings,
     parsed: tuple[ParsedRule, ...],
     call: Call,
@@ -139,13 +148,15 @@ def _pbx(document: Settings, call: Call) -> Pbx:
 
 def _said(
     portal: Portal,
-    named: Callable[[int], str],
+    named: People,
     document: Settings,
     call: Call,
     facts: Facts,
     rule: ParsedRule | None,
 ) -> Said:
-    policy = Policy(document, _pbx(document, call), words_for(portal.lang), crm_mode=portal.crm_mode, person=named)
+    policy = Policy(
+        document, _pbx(document, call), words_for(portal.lang), crm_mode=portal.crm_mode, dismissed=named.dismissed, person=named.of
+    )
     case = _case(call, facts, policy)
     actions = rule.actions if rule else by_default(facts, policy) or ()
     planned = plan(case, actions, policy)
@@ -159,9 +170,11 @@ def _said(
 def _case(call: Call, facts: Facts, policy: Policy) -> Case:
     kept = call.facts["case"]
     line = policy.line(kept.get("raw_line"))
-    moved = kept.get("transferred_to") if policy.calls.transfer_responsible != "never" else None
+    never = policy.calls.transfer_responsible == "never"
+    moved = None if never else kept.get("transferred_to")
     line_user = policy.line_responsible(line, kept.get("pick"))
     talker = call.user_id or policy.default_user
+    first = call.users[0] if never and call.users else talker
     ended = call.ended_at or call.started_at
     return Case(
         facts=facts,
@@ -176,9 +189,10 @@ def _case(call: Call, facts: Facts, policy: Policy) -> Case:
         reason=policy.words.reason(call.reason) if call.reason and call.outcome != "answered" else "",
         extension=kept.get("extension") or "",
         talker=talker,
-        responsible=moved or line_user or talker,
+        responsible=moved or line_user or first,
         transferred_to=kept.get("transferred_to"),
         owner=kept.get("owner") or _owner(call),
+        days={int(user): str(day) for user, day in (kept.get("days") or {}).items()},
         pick=kept.get("pick"),
         misses=kept.get("misses") or 1,
     )

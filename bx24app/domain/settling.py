@@ -74,7 +74,10 @@ def _held(view: View, end: End, plan: Plan, finish: Entry) -> list[tuple[Record,
     held = [(record, finisher, end.responsible) for record in records.by_portal(view)]
     wanted = {making.key_of(view, plan, one): _whose(view, plan, one) for one in plan.records}
     for record, command in records.made(view):
-        held.append((record, command.responsible, wanted.get(records.base(command.key), _contacts(wanted, end, command))))
+        key = records.base(command.key)
+        if records.refusals(view, key) and command.responsible == view.policy.settings.portal.default_user_id:
+            continue  # nobody else could have it: whoever was refused is not given it after all
+        held.append((record, command.responsible, wanted.get(key, _contacts(wanted, end, command))))
     return held
 
 
