@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def asset(name: str) -> str:
 def show(version: str, name: str) -> Response:
     """One file. An old version's address gives the present file: a page of a moment ago must not break."""
     path = safe_join(str(current_app.static_folder), name)
-    if path is None or not Path(path).is_file():
+    if path is None or not os.path.isfile(path):  # a name too long for the disk is no file either
         raise NotFound
     kind = _TYPES.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
     packed = kind.startswith(_TEXT) and "gzip" in request.headers.get("Accept-Encoding", "")
