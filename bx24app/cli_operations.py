@@ -35,12 +35,13 @@ def export(member_id: str, since: datetime | None, form: str) -> None:
 
     Example: bx24app calls export --portal a223c6b3710f85df22e9377d6c4f7553 --since 2026-01-31 --format csv
     """
-    from bx24app import journal
+    from bx24app import journal, portals
     from bx24app.models import db
 
     with app_context():
         portal_id = portal_of(member_id).id
-        db.session.rollback()
+        portals.audit(portal_id, None, "cli", "journal exported", format=form)
+        db.session.commit()
         sys.stdout.writelines(journal.export(portal_id, since, form))
 
 

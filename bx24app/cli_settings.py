@@ -27,10 +27,15 @@ def export(member_id: str) -> None:
 
     Example: bx24app settings export --portal a223c6b3710f85df22e9377d6c4f7553 > portal.yaml
     """
+    from bx24app import portals
     from bx24app import settings as use_case
+    from bx24app.models import db
 
     with app_context() as app:
-        text = use_case.export(portal_of(member_id), app.extensions["bx24app"].config.public_url)
+        portal = portal_of(member_id)
+        portals.audit(portal.id, None, "cli", "settings exported")
+        text = use_case.export(portal, app.extensions["bx24app"].config.public_url)
+        db.session.commit()
     click.echo(text, nl=False)
 
 

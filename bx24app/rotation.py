@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, LargeBinary, Table, and_, select, type_coerce, update
 
 from bx24app import sealed
-from bx24app.models import Base, db
+from bx24app.models import Audit, Base, db
 from bx24app.sealed import Sealed, Unreadable
 
 TRIES = 5
@@ -34,6 +34,9 @@ def rotate() -> Rotated:
         for column in table.columns:
             if isinstance(column.type, Sealed):
                 _column(table, column, result)
+    facts = {"done": result.done, "unreadable": len(result.unreadable)}
+    db.session.add(Audit(portal_id=None, user_id=None, source="cli", what="secrets rotated", facts=facts))
+    db.session.commit()
     return result
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
+from bx24app.models.unchanging import keep
 from bx24app.sealed import Sealed
 
 
@@ -202,7 +203,7 @@ class LineCounter(Base):
 
 
 class Audit(Base):
-    """Append-only: who did what. `what` is a short verb, `facts` never holds a secret."""
+    """Append-only (`unchanging`): who did what. `what` is a short verb, `facts` never holds a secret or a telephone."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_portal_id_at", "portal_id", "at"),)
@@ -216,3 +217,6 @@ class Audit(Base):
     address: Mapped[str] = mapped_column(default="")
     what: Mapped[str]
     facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+
+
+keep(cast(Table, Audit.__table__))

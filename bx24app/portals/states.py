@@ -39,9 +39,9 @@ STEP = 1000
 """Rows that one step of a purge deletes, so that no lock is held for long."""
 
 
-def audit(portal_id: int, user_id: int | None, source: str, what: str, **facts: Any) -> None:
+def audit(portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any) -> None:
     """One line of the audit log. The caller commits."""
-    db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what=what, facts=facts))
+    db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, address=address, what=what, facts=facts))
 
 
 def by_member(member_id: str) -> Portal | None:

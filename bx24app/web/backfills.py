@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from flask import Blueprint, Response, g, make_response, render_template, request
 from flask_babel import gettext
@@ -48,7 +49,7 @@ def begin() -> Response:
         )
     except backfill.Unfit:
         return _page(settings, {"pbx": str(gettext("Statistics need a PBX with Mango's key and salt."))})
-    facts = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
+    facts: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
     portals.audit(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
     db.session.commit()
     pages.look_again()

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, jsonify, request, url_for
 from sqlalchemy import Select, func, select
 from werkzeug.exceptions import NotFound
 
-from bx24app import recordings, replay
+from bx24app import portals, recordings, replay
 from bx24app.models import Call, CallPerson, Delivery, Recording, db
 from bx24app.web import calls_list, media, pages, people, session, stuck, trace
 from bx24app.web.calls_list import line_name, listing
@@ -45,6 +45,9 @@ def export(form: str) -> Response:
     wanted, whose = calls_list.asked(), media.whose(calls_list.viewer())
     kind = media.journal_kind(form, whose, wanted)
     text = session.issue_ticket(Ticket(g.portal.id, g.frame.user_id, kind, 0))
+    address = request.remote_addr or ""
+    portals.audit(g.portal.id, g.frame.user_id, "frame", "journal exported", address=address, format=form, whose=whose)
+    db.session.commit()
     parts: dict[str, Any] = wanted.asked()
     return jsonify(url=url_for("media.journal", form=form, whose=whose, ticket=text, **parts))
 

@@ -99,6 +99,10 @@ def _page(opening: Opening, install_page: bool, first: str) -> Response:
     g.frame = _session(opening)
     g.portal = db.session.get_one(Portal, opening.portal_id)
     claim = session.issue(g.frame)
+    portals.audit(
+        g.portal.id, g.frame.user_id, "frame", "opened", address=request.remote_addr or "", administrator=opening.is_admin
+    )
+    db.session.commit()
     if install_page and opening.is_admin:
         return make_response(render_template("install.html", claim=claim))
     if first and opening.is_admin:

@@ -206,7 +206,7 @@ def test_nothing_that_is_written_holds_a_secret(
     assert "RuntimeError" in logs, "the error was logged, with its traceback"
     assert '"POST /mango/' in logs, "access lines were written"
     assert "drain" in written.texts["jobs"]
-    assert "moscow" in written.texts["database"]
+    assert {"installed", "opened"} <= set(written.texts["database"].split("\n")), "openings leave a line in the audit log"
 
 
 def _around(text: str, secret: str) -> str:

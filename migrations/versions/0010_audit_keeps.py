@@ -1,0 +1,18 @@
+"""The audit log only grows."""
+
+from alembic import op
+
+from bx24app.models import unchanging
+
+revision = "0010"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    for statement in unchanging.MAKE[op.get_bind().dialect.name]:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in unchanging.DROP[op.get_bind().dialect.name]:
+        op.execute(statement)

@@ -1,0 +1,103 @@
+"""The audit log: who did what, and that nobody takes a line back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, text, update
+from sqlalchemy.exc import DatabaseError
+
+from bx24app import create_app, rotation, tree
+from bx24app.models import Audit, Portal, db
+from bx24app.models.unchanging import WORDS
+from scripts import needs
+from tests import commands
+from tests.conftest import config_for
+from tests.servers import POSTGRES_MISSING, postgres
+from tests.web.conftest import claim, client, portal, site
+
+__all__ = ["client", "portal", "site"]
+POSTGRES = pytest.param(
+    "postgresql",
+    marks=[pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)],
+)
+
+
+@pytest.fixture(params=["models", "migrations", POSTGRES])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Iterator[Flask]:
+    """A database made from the models, or by the migrations, with one line in its log."""
+
+    def made(url: str) -> Flask:
+        (tmp_path / "var").mkdir(exist_ok=True)
+        app = create_app(config_for(tmp_path, valkey_url, database_url=url))
+        with app.app_context():
+            db.create_all() if request.param == "models" else tree.migrate(app)
+            db.session.add(Audit(portal_id=1, user_id=7, source="frame", what="settings saved", facts={}))
+            db.session.commit()
+        return app
+
+    if request.param == "postgresql":
+        with postgres(tmp_path) as url:
+            app = made(url)
+            yield app
+            with app.app_context():
+                db.engine.dispose()
+    else:
+        yield made("")
+
+
+@pytest.mark.parametrize(
+    "change", [update(Audit).values(what="nothing"), delete(Audit), text("DELETE FROM audit"), text("UPDATE audit SET user_id = 1")]
+)
+def test_no_line_is_changed_or_taken_back(kept: Flask, change: object) -> None:
+    with kept.app_context():
+        with pytest.raises(DatabaseError, match=WORDS):
+            db.session.execute(change)  # type: ignore[call-overload]
+        db.session.rollback()
+        assert [(row.what, row.user_id) for row in db.session.query(Audit)] == [("settings saved", 7)]
+
+
+def whats(site: Flask) -> list[tuple[str, str, int | None]]:
+    with site.app_context():
+        return [(row.what, row.source, row.user_id) for row in db.session.query(Audit).order_by(Audit.id)]
+
+
+def test_exports_rotations_and_registrations_leave_a_line(site: Flask, client: FlaskClient, portal: int) -> None:
+    assert client.post("/frame/calls/export/csv?q=79161234567", headers=claim(site, portal)).status_code == 200
+    environ = commands.environment_of(site.extensions["bx24app"].config)
+    for command in (
+        ("calls", "export", "--portal", "m" * 32),
+        ("settings", "export", "--portal", "m" * 32),
+        ("apps", "add", "local.2", "a secret of the registration"),
+        ("apps", "add", "local.2", "another secret of it"),
+        ("keys", "rotate"),
+    ):
+        assert commands.run(environ, *command).exit_code == 0, command
+    assert whats(site) == [
+        ("journal exported", "frame", 7),
+        ("journal exported", "cli", None),
+        ("settings exported", "cli", None),
+        ("registration added", "cli", None),
+        ("registration changed", "cli", None),
+        ("secrets rotated", "cli", None),
+    ]
+    with site.app_context():
+        held = " ".join(f"{row.facts} {row.address}" for row in db.session.query(Audit))
+    assert "secret of" not in held
+    assert "7916" not in held
+
+
+def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:
+    with site.app_context():
+        from bx24app import portals
+
+        portals.audit(portal, 7, "frame", "paused")
+        db.session.get_one(Portal, portal).state = "removed"
+        db.session.commit()
+        portals.purge(portal)
+        assert rotation.rotate().unreadable == []
+    assert whats(site)[0] == ("paused", "frame", 7)
