@@ -325,3 +325,20 @@ def test_text_from_outside_is_never_a_reference_of_a_batch(earth: World) -> None
         assert "CALL_ID" in text, texts
         assert "$result[" not in text, texts
     assert {state for _, state, _ in told.commands()} == {"done"}
+
+
+@pytest.mark.parametrize(("when", "requests"), [({"direction": "in"}, 1), ({"outcome": "missed", "client": "new"}, 2)], ids=["at the ring", "at the end"])
+def test_the_end_of_a_call_is_one_request_or_two(earth: World, when: dict[str, Any], requests: int) -> None:
+    """Finish and all that the rule makes ride in one batch; one look-up comes first where a form may have made the client meanwhile."""
+    do = [*DEAL_AND_TODO["do"], {"comment": {"text": "Missed"}}, {"notify": {"user": 12, "text": "{{ call.outcome }}"}}]  # type: ignore[misc]
+    hook = office(earth, {"name": "All", "when": when, "do": do})
+    retold = retell(MISSED)
+    for notice in retold.notices[:-1]:
+        assert post(hook, notice) == 200
+    earth.settle_quietly()
+    before = earth.portal.hits
+    assert post(hook, retold.notices[-1]) == 200
+    earth.settle(60)
+    assert earth.portal.hits - before == requests, Told(earth, retold).commands()
+    kinds = [kind for kind, _, _ in Told(earth, retold).commands()]
+    assert {"Finish", "CreateRecord", "AddTodo", "AddComment", "Notify", "Bind"} <= set(kinds)
