@@ -12,7 +12,7 @@ from bx24app import circuit, grants
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.mango import errors as mango_errors
 from bx24app.mango.client import Mango
-from bx24app.mango.recording import RecordingDownload
+from bx24app.mango.recording import RecordingDownload, sounds
 from bx24app.runtime import runtime
 
 LARGEST = 512 * 1024 * 1024
@@ -119,6 +119,8 @@ def _download(source: Source, partial: Path) -> int:
     size = 0
     with open_stream(source) as download, partial.open("wb") as file:
         for chunk in download.chunks(256 * 1024):
+            if size == 0 and not sounds(chunk):
+                raise NotNow("what came is no sound")
             size += len(chunk)
             if size > LARGEST:
                 raise Hopeless(f"the recording is larger than {LARGEST} bytes")

@@ -26,7 +26,18 @@ _MAX_WORDS: Final = 64 * 1024
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({202, 204, 403, 404, 410})
 _RANGE: Final = re.compile(r"bytes=\d*-\d*")
-_PAGES: Final = ("text/html", "application/json", "text/plain")
+_NO_SOUND: Final = re.compile(r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)")
+"""Content types of anything but sound; stores are known to send sound as `application/octet-stream` or under no type at all."""
+_OTHER_STARTS: Final = (b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b")
+
+
+def sounds(first: bytes) -> bool:
+    """May a file that begins so be sound? False for pages, documents, archives, pictures and programs, whatever type was claimed.
+
+    >>> sounds(b"ID3..."), sounds(b" <!doctype html>")
+    (True, False)
+    """
+    return not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_OTHER_STARTS) or first.startswith(b"#!AMR")
 
 
 class RecordingDownload:
@@ -135,7 +146,7 @@ def _get(wire: Wire, url: str, byte_range: str | None) -> requests.Response:
 def _opened(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
     status = response.status_code
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if status in (200, 206) and kind not in _PAGES:
+    if status in (200, 206) and not _NO_SOUND.fullmatch(kind):
         download = RecordingDownload(response, max_bytes)
         if download.size is not None and download.size > max_bytes:
             response.close()

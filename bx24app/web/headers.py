@@ -31,6 +31,10 @@ def policy(origin: str) -> str:
     )
 
 
+_NO_PAGE = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""Of what is no page: should a browser show it as one all the same, nothing in it runs."""
+
+
 def shown_by(client_endpoint: str) -> None:
     """Let this verified portal show the present answer in its frame."""
     g.frame_origin = origin_of(client_endpoint)
@@ -43,6 +47,6 @@ def put(response: Response) -> Response:
     headers["Referrer-Policy"] = "no-referrer"
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
-    if response.mimetype == "text/html":
-        headers["Content-Security-Policy"] = policy(g.get("frame_origin", ""))
+    page = response.mimetype == "text/html"
+    headers["Content-Security-Policy"] = policy(g.get("frame_origin", "")) if page else _NO_PAGE
     return response

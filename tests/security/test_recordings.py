@@ -1,0 +1,96 @@
+"""A recording's file: only from stated hosts, only from public addresses at every step, only sound."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+
+from bx24app import create_app, spool
+from bx24app.mango.errors import MangoError
+from bx24app.mango.recording import sounds
+from bx24app.runtime import runtime
+from tests.conftest import config_for
+
+
+@pytest.mark.parametrize("first", [b"ID3\x04", b"\xff\xfb\x90", b"RIFF\0\0\0\0WAVE", b"OggS", b"fLaC", b"#!AMR\n", b"\0\0\0\x20ftypM4A", b"\0" * 9, b""])
+def test_sound_is_taken(first: bytes) -> None:
+    assert sounds(first)
+
+
+@pytest.mark.parametrize("first", [b"<!doctype html>", b"\xef\xbb\xbf<html>", b"\r\n <svg", b'{"error": 1}', b"%PDF-1.7", b"PK\x03\x04", b"MZ\x90", b"#!/bin/sh", b"\x7fELF", b"\x89PNG"])  # fmt: skip
+def test_anything_else_is_not(first: bytes) -> None:
+    assert not sounds(first)
+
+
+class Download:
+    """A file as the store sends it."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    def __enter__(self) -> Download:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def chunks(self, size: int) -> Any:
+        return iter(self._chunks)
+
+
+def test_what_is_no_sound_is_not_kept_and_asked_for_again(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "open_stream", lambda *_: Download(b"<html>", b"sorry"))
+    with pytest.raises(spool.NotNow, match="no sound"):
+        spool.fetch(spool.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    assert list(tmp_path.glob("1.*")) == []
+    monkeypatch.setattr(spool, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
+    spool.fetch(spool.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    assert (tmp_path / "1.mp3").read_bytes() == b"ID3<html>"
+
+
+INWARD = (
+    "10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1",
+    "fc00::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "2002:0a00:0001::1", "2002:7f00:0001::", "2001:0:0:0:0:0:f5ff:fffe", "ff02::1", "::127.0.0.1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INWARD)
+def test_an_allowed_name_that_leads_inward_is_not_connected_to(
+    tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The name is one of BX24APP_RECORDING_HOSTS, but its address is inside: nothing is connected, by the very session that Mango uses."""
+
+
+
+
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        return [(family, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def connected(*_: Any, **__: Any) -> None:
+        raise AssertionError("connected")
+
+    site = create_app(config_for(tmp_path, valkey_url).model_copy(update={"allow_loopback": False}))
+    with site.app_context():
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket.socket, "connect", connected)
+        with pytest.raises(requests.exceptions.RequestException) as met:
+            runtime().http.get("https://files.mango-office.ru/x.mp3", timeout=5)
+    assert "not a public address" in str(met.value)
+    assert asked == ["files.mango-office.ru"], "asked once"
+
+
+def test_hosts_that_are_not_stated_are_refused(app: Flask) -> None:
+    for url in ("https://evil.example/x.mp3", "https://files.mango-office.ru.evil.example/", "https://files.mango-office.ru@evil.example/", "file:///etc/passwd", "ftp://files.mango-office.ru/"):
+        with pytest.raises(MangoError):
+            spool.admit(url)
