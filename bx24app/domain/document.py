@@ -153,6 +153,10 @@ def _rule(item: dict[str, Any]) -> dict[str, Any]:
     return rule
 
 
+FLAGS = (".owner_card",)
+"""The few places where true and false are values, not YAML's idea of a `yes` or `no` that was meant as a word."""
+
+
 def _unfit(value: Any, path: str) -> Iterator[Fault]:
     """What no place of a document may hold, and what pydantic would quietly take for something else."""
     if isinstance(value, dict):
@@ -162,7 +166,7 @@ def _unfit(value: Any, path: str) -> Iterator[Fault]:
         for index, item in enumerate(value):
             yield from _unfit(item, f"{path}[{index}]")
     elif isinstance(value, bool):
-        if not path.startswith("rules"):
+        if not path.startswith("rules") and not path.endswith(FLAGS):
             yield Fault(path, "must not be true or false")
     elif isinstance(value, str):
         if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value if not letter.isascii()):

@@ -10,7 +10,7 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from bx24app.domain import phone
 
@@ -84,7 +84,7 @@ class Line(Frozen):
     callback_to: str | None = None
     recordings: RecordingPolicy | None = None
     """Over `calls.recordings.attach`; None: as there."""
-    owner_card: bool = False
+    owner_card: StrictBool = False
     """The client's own manager sees the card too, while others ring."""
     route: Literal["owner"] | None = None
     """`owner`: a client who waits in the menu or a queue is sent to their own manager."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, g, make_response, request, url_for
+from flask import Blueprint, Response, abort, g, make_response, request, url_for
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
 
 from bx24app.domain.settings import Settings
 from bx24app.models import Pbx, db
-from bx24app.web import calls_list, counting, dismissed, pages, session
+from bx24app.web import calls_list, condition, counting, dismissed, pages, session
 
 blueprint = Blueprint("home", __name__)
 
@@ -38,6 +38,15 @@ def open_again() -> Response:
     return pages.shell(content(), session.presented(request))
 
 
+@blueprint.get("/ticks")
+def ticks() -> Response:
+    """How far the newest call has come; asked again by itself while something may still come."""
+    if not g.frame.is_admin:
+        abort(403)
+    pages.current()
+    return pages.show("parts/ticks.html", "home", ticks=condition.ticks())
+
+
 def first_paint(claim: str) -> Response:
     """The page that the portal's frame loads."""
     return pages.shell(content(), claim)
@@ -62,6 +71,9 @@ def content() -> str:
         steps=steps,
         done=done,
         dismissed=dismissed.shown(settings),
+        troubles=condition.warnings(rows),
+        figures=condition.figures() if rows else None,
+        ticks=condition.ticks() if rows else [],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bx24app.domain import document
 from bx24app.domain.commands import AnyCommand, ReadClient, Route, ShowCard
 from bx24app.domain.routing import Policy
 from bx24app.domain.settings import Settings
@@ -72,3 +73,13 @@ def test_the_manager_sees_the_card_while_others_ring() -> None:
     assert 13 in shown
     assert 13 not in {user for one in told({}) if isinstance(one, ShowCard) for user in one.users}
     assert [one.key for one in commands if isinstance(one, ReadClient)].count("find-owner") == 1
+
+
+def test_the_document_takes_it() -> None:
+    line = "{number: '74950000001', owner_card: true, route: owner, route_seconds: 30}"
+    text = f"pbxs: [{{key: moscow, dialects: [events], lines: [{line}]}}]"
+    [found] = document.parse(document.read(text), Settings()).settings.pbxs[0].lines
+    assert (found.owner_card, found.route, found.route_seconds) == (True, "owner", 30)
+    for wrong in ("owner_card: 1", "route: nobody", "route_seconds: 0"):
+        with pytest.raises(document.DocumentError, match=wrong.partition(":")[0]):
+            document.parse(document.read(text.replace("owner_card: true", wrong)), Settings())

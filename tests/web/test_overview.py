@@ -1,0 +1,114 @@
+"""The overview: what is wrong and what to do about it, figures, and the newest call step by step."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from bx24app.domain.settings import Line, Settings
+from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.models import Call, Delivery, Notification, Pbx, Recording, db, utcnow
+from tests.web.conftest import claim
+from tests.web.pages import Frame, frame
+
+__all__ = ["frame"]
+
+
+def connected(frame: Frame) -> None:
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", lines=(Line(number="74951234567"),)),)))
+
+
+def states(page: str) -> dict[str, str]:
+    return dict(re.findall(r'data-testid="tick-(\w+)" data-state="(\w+)"', page))
+
+
+def call(frame: Frame, number: int = 1, **columns: Any) -> int:
+    with frame.site.app_context():
+        pbx = db.session.query(Pbx).one()
+        row = Call(
+            portal_id=pbx.portal_id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id=f"entry{number}", started_at=utcnow() - timedelta(seconds=60 - number),
+            **{"state": "finished", "direction": "in", "outcome": "answered", "users": [7], "crm": [], **columns},
+        )  # fmt: skip
+        db.session.add(row)
+        db.session.commit()
+        return row.id
+
+
+def add(frame: Frame, *rows: Any) -> None:
+    with frame.site.app_context():
+        db.session.add_all(rows)
+        db.session.commit()
+
+
+def test_the_newest_call_lights_up_step_by_step(frame: Frame) -> None:
+    connected(frame)
+    assert states(frame.get("/frame")) == {}
+    assert "every 2s" in frame.get("/frame/ticks")
+    number = call(frame, state="open", outcome=None, users=[])
+    assert states(frame.get("/frame/ticks")) == {
+        "notification": "done", "signature": "done", "employee": "busy", "card": "busy", "activity": "busy", "recording": "busy",
+    }  # fmt: skip
+    portal_id = frame.portal
+    add(frame, Delivery(portal_id=portal_id, call_id=number, key="register", kind="Register", command={"show": True}, state="done"))
+    with frame.site.app_context():
+        row = db.session.get_one(Call, number)
+        row.state, row.outcome, row.users, row.activity_id = "finished", "answered", [7], 9
+        db.session.commit()
+    assert states(frame.get("/frame/ticks"))["recording"] == "busy"
+    add(frame, Recording(portal_id=portal_id, call_id=number, recording_id="r", state="attached", attached_at=utcnow(), lag_seconds=42))
+    page = frame.get("/frame/ticks")
+    assert set(states(page).values()) == {"done"}
+    assert "every 2s" not in page, "nothing more can come"
+    assert "42" in frame.get("/frame"), "how long recordings take"
+
+
+def test_a_call_without_employee_or_card_says_so(frame: Frame) -> None:
+    connected(frame)
+    call(frame, users=[], activity_id=9)
+    found = states(frame.get("/frame/ticks"))
+    assert (found["employee"], found["card"], found["activity"]) == ("failed", "failed", "done")
+
+
+def test_a_regenerated_key_is_told_after_five_minutes(frame: Frame) -> None:
+    connected(frame)
+    for ago, told in ((1, False), (6, True)):
+        with frame.site.app_context():
+            row = db.session.query(Pbx).one()
+            row.refused_count, row.refused_since = 3, utcnow() - timedelta(minutes=ago)
+            db.session.commit()
+        assert ('data-testid="trouble-key"' in frame.get("/frame")) is told
+
+
+def test_calls_without_a_summary_are_told(frame: Frame) -> None:
+    connected(frame)
+    for number in range(4):
+        call(frame, number)
+    assert 'data-testid="trouble-summary"' not in frame.get("/frame"), "four may be chance"
+    call(frame, 4)
+    assert 'data-testid="trouble-summary"' in frame.get("/frame")
+    with frame.site.app_context():
+        pbx = db.session.query(Pbx).one()
+        db.session.add(
+            Notification(portal_id=pbx.portal_id, pbx_id=pbx.id, dialect="vpbx", name="events/summary", entry_id="entry3", dedup_key="s", body="{}")
+        )
+        db.session.commit()
+    assert 'data-testid="trouble-summary"' not in frame.get("/frame")
+
+
+def test_what_mango_refuses_us_is_told(frame: Frame) -> None:
+    connected(frame)
+    with frame.site.app_context():
+        db.session.query(Pbx).one().ask_problem = "5201"
+        db.session.commit()
+    page = frame.get("/frame")
+    assert 'data-testid="trouble-mango"' in page
+    assert "5201" in page
+
+
+def test_employees_do_not_see_it(frame: Frame, client: FlaskClient) -> None:
+    connected(frame)
+    said = client.get("/frame/ticks", headers=claim(frame.site, frame.portal, admin=False))
+    assert said.status_code == 403
