@@ -57,8 +57,8 @@ class Filter:
             direction=asked.get("direction", "") if asked.get("direction") in DIRECTIONS else "",
             outcome=asked.get("outcome", "") if asked.get("outcome") in OUTCOMES else "",
             employee=int(employee) if re.fullmatch(r"\d{1,9}", employee) else None,
-            since=_day(asked.get("since", "")),
-            until=_day(asked.get("until", "")),
+            since=day(asked.get("since", "")),
+            until=day(asked.get("until", "")),
             problems=bool(asked.get("problems")),
         )
 
@@ -73,11 +73,13 @@ class Filter:
         return not self.asked()
 
 
-def _day(text: str) -> date | None:
+def day(text: str) -> date | None:
+    """The day of `2026-01-31`; None: none, or at the ends of time, where another zone has no such day."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         return None
+    return found if 1 < found.year < 9999 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from flask_babel import gettext
 from werkzeug.exceptions import NotFound
 
-from bx24app import backfill, portals
+from bx24app import backfill, finding, portals
 from bx24app.domain.hours import zone
 from bx24app.domain.settings import Settings
 from bx24app.models import db, utcnow
@@ -66,10 +66,7 @@ def stop(number: int) -> Response:
 
 
 def _day(name: str) -> date | None:
-    try:
-        return date.fromisoformat(request.form.get(name, ""))
-    except ValueError:
-        return None
+    return finding.day(request.form.get(name, ""))
 
 
 def _page(settings: Settings, faults: dict[str, str]) -> Response:
