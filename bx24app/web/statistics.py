@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, g, request
-from flask_babel import gettext
+from flask_babel import format_date, gettext
 
 from bx24app import figures, finding
 from bx24app.domain.figures import BANDS, Figures, Grain, Spread, Tally, series
