@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, g, request
 from flask_babel import format_date, gettext
 
-from bx24app import figures, finding
+from bx24app import figures
 from bx24app.domain.figures import BANDS, Figures, Grain, Spread, Tally, series
 from bx24app.domain.settings import Settings
 from bx24app.web import pages, people
@@ -67,7 +67,7 @@ def chosen(asked: Any, today: date) -> Period:
     name = asked("period", "")
     until = today
     if name == "own":
-        first, last = finding.day(asked("since", "")), finding.day(asked("until", ""))
+        first, last = _date(asked("since", "")), _date(asked("until", ""))
         if first and last:
             first, until = sorted((first, last))
             since = max(first, until - timedelta(days=LONGEST))
@@ -81,6 +81,13 @@ def chosen(asked: Any, today: date) -> Period:
     by: dict[str, Grain] = {"day": "day", "week": "week", "month": "month"}
     wanted = asked("by", "")
     return Period(name, since, until, by.get(wanted, fitting), wanted if wanted in by else "")
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _series(found: Figures, period: Period) -> list[tuple[date, Tally]]:
