@@ -26,13 +26,14 @@ def create_app(config: Any = None) -> Flask:
     from flask_migrate import Migrate
 
     from bx24app import config as configuration
-    from bx24app import logs, sealed, web
+    from bx24app import logs, sealed, tracing, web
     from bx24app.models import db
     from bx24app.models.base import make_durable
     from bx24app.runtime import Runtime
 
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
+    tracing.set_up(settings.otlp_endpoint)
     sealed.use_keys(settings.encryption_keys)
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config.update(

@@ -55,6 +55,8 @@ class Config(BaseModel):
     quiet_seconds: int = Field(120, ge=1)
     workers: int = Field(0, ge=0, le=64)
     worker_threads: int = Field(0, ge=0, le=256)
+    otlp_endpoint: str = ""
+    """Where OpenTelemetry traces go (OTLP over HTTP); none: nothing is traced. Needs the extra `otel`."""
     log_level: str = "INFO"
     log_format: str = "console"
 
@@ -84,6 +86,13 @@ class Config(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("give an address such as https://app.mango-office.ru/vpbx/")
         return value.rstrip("/") + "/"
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _otlp(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("give an address such as http://collector:4318/v1/traces")
+        return value
 
     @field_validator("encryption_keys")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, continuing, knowledge, settings
+from bx24app import clicks, continuing, knowledge, settings, tracing
 from bx24app.domain import call as fold
 from bx24app.domain import handover
 from bx24app.domain.commands import from_json, to_json
@@ -51,6 +51,7 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     fresh = news(session, portal)
     wakes.again = len(fresh) == AT_ONCE
     calls = calls_of(session, portal, fresh)
+    _say_taken(portal, fresh)
     missing = set(touched) - calls.keys()
     due = select(Call).where(Call.portal_id == portal.id, Call.due_at <= utcnow()).limit(AT_ONCE)
     for row in session.scalars(due):
@@ -74,6 +75,15 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     return wakes
 
 
+def _say_taken(portal: Portal, fresh: Iterable[Notification]) -> None:
+    """One line a notification: when it was stored, and how long it waited for a worker."""
+    now = utcnow()
+    for row in fresh:
+        waited = round((now - row.received_at).total_seconds() * 1e3)
+        facts = {"pbx": row.pbx_id, "name": row.name, "entry": row.entry_id, "waited_ms": waited}
+        _log.info("notification taken", portal=portal.id, notification=row.id, **facts)
+
+
 def _of(portal: Portal, calls: set[int]) -> Select[Call]:
     return select(Call).where(Call.portal_id == portal.id, Call.id.in_(calls))
 
@@ -90,7 +100,8 @@ def _fold_all(session: Session, portal: Portal, calls: list[Call], wakes: Wakes)
     gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
     dismissed = frozenset(session.scalars(gone))
     for call in calls:
-        _fold(session, portal, call, told[call.id], deliveries[call.id], recordings[call.id], dismissed, wakes)
+        with tracing.span("fold call", portal.id, call.entry_id):
+            _fold(session, portal, call, told[call.id], deliveries[call.id], recordings[call.id], dismissed, wakes)
 
 
 def policy_for(portal: Portal, call: Call, dismissed: frozenset[int]) -> Policy:
@@ -179,6 +190,9 @@ def _fold(
                 command=to_json(command),
             )
         )
+    if decision.commands:
+        kinds = [type(command).__name__ for command in decision.commands]
+        _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)
     _write(call, decision, ledger, deliveries)
     call.facts = facts_of(call, entry, policy, ledger)
     knowledge.keep(session, portal, call, decision, ledger)

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import redis
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from bx24app import circuit, clicks, deliver, parcels, portals, queue
+from bx24app import circuit, clicks, deliver, parcels, portals, queue, tracing
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
 from bx24app.deliver import Outcome
 from bx24app.logs import log
-from bx24app.models import Portal, db
+from bx24app.models import Call, Portal, db
 from bx24app.parcels import Parcel
 from bx24app.runtime import runtime
 
@@ -85,9 +85,9 @@ def drain(portal_id: int) -> None:
         if step.parcels:
             client = client or portals.client_by_id(portal_id)
             if len(step.parcels) == 1 and not running:
-                outcome = deliver.send(client, step.parcels[0])
+                outcome = _send(portal_id, client, step.parcels[0])
                 continue
-            running |= {_senders().submit(deliver.send, client, parcel) for parcel in step.parcels}
+            running |= {_senders().submit(_send, portal_id, client, parcel) for parcel in step.parcels}
         if running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             first, *rest = done
@@ -99,6 +99,23 @@ def drain(portal_id: int) -> None:
         if time.monotonic() - started > SECONDS:
             queue.wake(portal_id, force=True)
             return
+
+
+def _send(portal_id: int, client: Bitrix24, parcel: Parcel) -> Outcome:
+    """One request, with its line in the log and its span in the calls' traces."""
+    kinds = ["look-up"] if parcel.lookup is not None else [type(item.command).__name__ for item in parcel.items]
+    started = time.monotonic()
+    with tracing.shared("ask portal", portal_id, parcel.entries, **{"bx24app.commands": kinds}):
+        outcome = deliver.send(client, parcel)
+    facts = {"commands": kinds, "calls": len({item.call for item in parcel.items}), "met": _met(outcome)}
+    _log.info("portal asked", portal=portal_id, **facts, ms=round((time.monotonic() - started) * 1e3))
+    return outcome
+
+
+def _met(outcome: Outcome) -> str:
+    """In a word: `ok`, or the first error's name."""
+    errors = (outcome.error, *outcome.answers.values())
+    return next((type(one).__name__ for one in errors if isinstance(one, Exception)), "ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +157,8 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
                 dry = parcels.anything_due(session, portal)
             else:
                 ready, again = _claim(session, portal, level, breaker if state.tripped else None)
+                if tracing.on():
+                    _name_entries(session, ready)
     _ring(portal_id, wakes, again)
     return _Step(ready, dials, wakes.again, dry)
 
@@ -170,6 +189,14 @@ def _claim(
         background=level > Priority.BACKGROUND + 1,
         most=None if tripped is None else 1,
     )
+
+
+def _name_entries(session: Session, ready: list[Parcel]) -> None:
+    calls = {item.call for parcel in ready for item in parcel.items}
+    found = session.execute(select(Call.id, Call.entry_id).where(Call.id.in_(calls)))
+    entries: dict[int, str] = {row.id: row.entry_id for row in found}
+    for parcel in ready:
+        parcel.entries = [entries[call] for call in dict.fromkeys(item.call for item in parcel.items) if call in entries]
 
 
 def _wait_for_budget(portal_id: int) -> bool:

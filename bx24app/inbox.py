@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from bx24app import queue
+from bx24app import queue, tracing
 from bx24app.logs import log
 from bx24app.mango import short, vpbx
 from bx24app.mango.notice import Forged, Malformed
@@ -150,11 +150,12 @@ def _store(
         reason=reason,
         received_at=now,
     )
-    stored = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
-    if not hook.heard or hook.refused:
-        good = {"last_notification_at": now, "refused_count": 0, "refused_since": None}
-        db.session.execute(update(Pbx).where(Pbx.id == hook.pbx_id).values(**good))
-    db.session.commit()
+    with tracing.span("store notification", hook.portal_id, entry_id, **{"bx24app.name": name}):
+        stored = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
+        if not hook.heard or hook.refused:
+            good = {"last_notification_at": now, "refused_count": 0, "refused_since": None}
+            db.session.execute(update(Pbx).where(Pbx.id == hook.pbx_id).values(**good))
+        db.session.commit()
     if stored and reason is None:
         queue.wake(hook.portal_id)
     return 200

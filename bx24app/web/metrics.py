@@ -16,7 +16,7 @@ from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording,
 from bx24app.portal_events import REFUSED
 from bx24app.queue import QUEUES
 from bx24app.runtime import runtime
-from bx24app.web import health
+from bx24app.web import acks, delays, health
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -36,7 +36,7 @@ class _Tables(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("bx24app_database_up", "1 while the database answers")
         try:
-            found = [*self._pending(), *self._totals(), *self._states()]
+            found = [*self._pending(), *self._totals(), *self._states(), *delays.families(utcnow())]
             up.add_metric([], 1)
         except SQLAlchemyError:
             found = []
@@ -101,7 +101,9 @@ class _Queues(Collector):
         jobs = GaugeMetricFamily("bx24app_queued_jobs", "Jobs that wait in a queue", labels=["queue"])
         dead = GaugeMetricFamily("bx24app_open_circuits", "Portals and PBXs that do not answer", labels=["of"])
         refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
+        answered: list[Metric] = []
         try:
+            answered = [acks.family()]
             refused.add_metric([], int(runtime().redis.get(REFUSED) or 0))
             for name in QUEUES:
                 jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
@@ -114,3 +116,4 @@ class _Queues(Collector):
         yield dead
         yield jobs
         yield refused
+        yield from answered

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
-from bx24app.web import health
+from bx24app.web import acks, health
+from tests.web.conftest import HOOK
 
 
 def waiting(portal: int) -> None:
@@ -70,6 +72,60 @@ def test_not_ready_without_database(client: FlaskClient, monkeypatch: pytest.Mon
     assert scrape.status_code == 200
     assert "bx24app_database_up 0.0" in scrape.text
     assert client.get("/healthz").status_code == 200
+
+
+def test_what_people_wait_for_is_measured(site: Flask, client: FlaskClient, portal: int) -> None:
+    """Two cards after 0.2 s and 1 s, one of yesterday; a recording after 12 s."""
+    now = utcnow()
+    with site.app_context():
+        for entry, seconds, ago in (("fast", 0.2, 60), ("slow", 1.0, 60), ("old", 9.0, 86400)):
+            began = now - timedelta(seconds=ago)
+            call = Call(portal_id=portal, pbx_id=1, pbx_key="moscow", entry_id=entry, started_at=began)
+            common = {"portal_id": portal, "pbx_id": 1, "dialect": "vpbx", "name": "events/call", "body": "{}", "entry_id": entry}
+            db.session.add_all([call, Notification(**common, dedup_key=f"{entry} late", received_at=began + timedelta(seconds=5))])
+            db.session.add(Notification(**common, dedup_key=entry, received_at=began))
+            db.session.flush()
+            done = {"created_at": began + timedelta(seconds=0.1), "done_at": began + timedelta(seconds=seconds)}
+            row = {"portal_id": portal, "call_id": call.id, "command": {}, "state": "done"}
+            db.session.add(Delivery(**row, **done, key="register", kind="Register"))
+            db.session.add(Delivery(**row, created_at=began, done_at=now, key="finish", kind="Finish"))
+        tape = {"portal_id": portal, "call_id": call.id, "state": "attached", "attached_at": now}
+        db.session.add(Recording(**tape, recording_id="r", lag_seconds=12.0))
+        db.session.commit()
+    said = client.get("/metrics").text
+    for line in (
+        'bx24app_card_seconds{quantile="0.5"} 1.0', 'bx24app_card_seconds{quantile="0.95"} 1.0',
+        'bx24app_recording_seconds{quantile="0.95"} 12.0',
+    ):  # fmt: skip
+        assert line in said, said
+
+
+def test_answers_are_counted_over_all_processes(site: Flask, client: FlaskClient, portal: int) -> None:
+    def counted() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("bx24app_ack_seconds_count"))
+
+    before = counted()
+    for _ in range(3):
+        assert client.post(f"/mango/{HOOK}/ping").status_code == 200
+    assert counted() == before + 3
+    with site.app_context():  # another process
+        site.extensions["bx24app"].redis.hincrby(acks.KEY, "3", 2)
+    said = client.get("/metrics").text
+    assert 'bx24app_ack_seconds_bucket{le="+Inf"}' in said
+    assert counted() == before + 5
+
+
+def test_answers_are_kept_while_redis_is_down(site: Flask, client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down() -> None:
+        raise redis.ConnectionError
+
+    with site.app_context(), monkeypatch.context() as patched:
+        acks.add()
+        acks.note(0.001)
+        patched.setattr(site.extensions["bx24app"].redis, "pipeline", down)
+        acks.add()
+    assert 'bx24app_ack_seconds_bucket{le="0.0025"} 1.0' in client.get("/metrics").text
 
 
 def test_metrics_are_made_of_the_tables(site: Flask, client: FlaskClient, portal: int) -> None:

@@ -1,0 +1,133 @@
+"""EDGE: OpenTelemetry traces of one call over web, queue and REST.
+
+Off unless BX24APP_OTLP_ENDPOINT is set; then the extra `otel` must be installed. A call's trace id is made of its portal and entry, so
+every process of every machine agrees on it, and nothing has to travel through the queue. What belongs to no call is not traced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+from bx24app.config import ConfigError
+
+_endpoint = ""
+_tracer: tuple[int, Any] = (0, None)
+"""Process id and tracer: a fork makes its own, since the exporter's thread stays behind in the parent."""
+_chosen: ContextVar[int] = ContextVar("trace_id", default=0)
+_OFF: AbstractContextManager[None] = nullcontext()
+
+
+def set_up(endpoint: str) -> None:
+    """Trace to this OTLP/HTTP collector (`http://collector:4318/v1/traces`); empty: not at all.
+
+    Raises:
+        ConfigError: the extra `otel` is not installed.
+    """
+    global _endpoint
+    if endpoint:
+        try:
+            import opentelemetry.exporter.otlp.proto.http.trace_exporter
+            import opentelemetry.sdk.trace  # noqa: F401 - both are needed at the first span
+        except ImportError:
+            raise ConfigError(
+                f"BX24APP_OTLP_ENDPOINT is {endpoint!r}: OpenTelemetry is not installed; pip install '.[otel]', or leave the variable out"
+            ) from None
+    if endpoint != _endpoint:
+        shut_down()
+    _endpoint = endpoint
+
+
+def on() -> bool:
+    """Is anything traced? Ask before looking up what only a trace needs."""
+    return bool(_endpoint)
+
+
+def trace_id(portal_id: int, entry_id: str) -> int:
+    """128 bits that every process agrees on.
+
+    >>> trace_id(1, "a") == trace_id(1, "a") != trace_id(2, "a")
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(f"{portal_id}:{entry_id}".encode(errors="replace"), digest_size=16).digest()) or 1
+
+
+def span(name: str, portal_id: int, entry_id: str | None, **facts: Any) -> AbstractContextManager[None]:
+    """What happens inside is a span of this call's trace. Facts are numbers and words, never bodies, tokens or telephones."""
+    if not _endpoint or not entry_id:
+        return _OFF
+    return _span(name, portal_id, (entry_id,), facts)
+
+
+def shared(name: str, portal_id: int, entries: Iterable[str], **facts: Any) -> AbstractContextManager[None]:
+    """A span that several calls share, such as one batch: of the first one's trace, linked to the others'."""
+    named = tuple(entries) if _endpoint else ()
+    return _span(name, portal_id, named, facts) if named else _OFF
+
+
+def flush() -> None:
+    """Send what waits: before a process ends."""
+    pid, tracer = _tracer
+    if tracer is not None and pid == os.getpid():
+        tracer.provider.force_flush(2000)
+
+
+def shut_down() -> None:
+    """Send what waits and end the exporter's thread."""
+    global _tracer
+    pid, tracer = _tracer
+    if tracer is not None and pid == os.getpid():
+        tracer.provider.shutdown()
+    _tracer = (0, None)
+
+
+@contextmanager
+def _span(name: str, portal_id: int, entries: tuple[str, ...], facts: dict[str, Any]) -> Iterator[None]:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, SpanContext, TraceFlags
+
+    links = [
+        Link(SpanContext(other, other & 0xFFFFFFFFFFFFFFFF or 1, True, TraceFlags(TraceFlags.SAMPLED)))
+        for other in (trace_id(portal_id, entry) for entry in entries[1:])
+    ]
+    token = _chosen.set(trace_id(portal_id, entries[0]))
+    try:
+        with _of_this_process().start_as_current_span(
+            name, context=Context(), links=links, attributes={"bx24app.portal": portal_id} | facts
+        ):
+            yield
+    finally:
+        _chosen.reset(token)
+
+
+def _of_this_process() -> Any:
+    global _tracer
+    pid, tracer = _tracer
+    if pid != os.getpid():
+        tracer = _new_tracer()
+        _tracer = (os.getpid(), tracer)
+    return tracer
+
+
+def _new_tracer() -> Any:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+    class OfCalls(RandomIdGenerator):
+        """A root span takes the trace id of its call."""
+
+        def generate_trace_id(self) -> int:
+            return _chosen.get() or super().generate_trace_id()
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "bx24app"}), id_generator=OfCalls())
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint)))
+    tracer = provider.get_tracer("bx24app")
+    tracer.provider = provider  # type: ignore[attr-defined]  # to flush it
+    return tracer
