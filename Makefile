@@ -9,6 +9,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+# Tests mostly wait (for back-off times, browsers, other processes): three runners keep two cores busy. A file's tests stay together.
+JOBS ?= 3
 
 .PHONY: help setup demo test lint bench mutants fuzz chaos audit lock clean migrated
 
@@ -21,9 +23,9 @@ setup: .venv/.runtime static/vendor/.stamp migrated ## make .venv, the front-end
 demo: setup ## run the app beside a sandbox portal and a sandbox PBX; Ctrl-C stops all of it
 	@exec $(BIN)/bx24app demo $(ARGS)
 
-test: .venv/.dev node_modules/.dev static/vendor/.stamp ## run the whole test suite (ARGS="-k name" for a part)
+test: .venv/.dev node_modules/.dev static/vendor/.stamp ## run the whole test suite (ARGS="-k name" for a part, JOBS=0 for one after the other)
 	@$(BIN)/python scripts/needs.py
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: .venv/.dev ## check style, types and the arrows between modules
 	@$(BIN)/ruff check .

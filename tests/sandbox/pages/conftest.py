@@ -130,7 +130,7 @@ def world() -> Iterator[World]:
         assert not sandbox.portal.violations
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of the system."""
     program = needs.chromium()
