@@ -50,6 +50,17 @@ def keys() -> None:
     """The keys that secrets are sealed with."""
 
 
+@keys.command("new")
+def new() -> None:
+    """Print a new key for BX24APP_ENCRYPTION_KEYS.
+
+    Example: BX24APP_ENCRYPTION_KEYS=$(bx24app keys new)
+    """
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
+
+
 @keys.command("rotate")
 def rotate() -> None:
     """Re-encrypt all secrets with the first key of BX24APP_ENCRYPTION_KEYS; then the other keys can go.

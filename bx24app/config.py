@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,11 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bx24app import redis_link
+
 PREFIX = "BX24APP_"
 SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
+_PASSWORD = re.compile(r"(://[^/@]*:)[^@]*@")
 _RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800,28800"
 
 
@@ -67,6 +71,18 @@ class Config(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("give an address such as https://calls.example.ru")
         return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        if value:
+            try:
+                redis_link.connect(value)  # opens nothing yet
+            except ValueError:
+                raise ValueError(
+                    "give an address such as redis://host:6379/0, rediss://… or redis+sentinel://host1,host2/mymaster/0"
+                ) from None
+        return value
 
     @field_validator("oauth_servers")
     @classmethod
@@ -171,7 +187,7 @@ def _cut(name: str, raw: str) -> Any:
 def _one_line(error: ValidationError, environ: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]).upper()
-    held = "(hidden)" if name in SECRETS else repr(environ.get(PREFIX + name, ""))
+    held = "(hidden)" if name in SECRETS else repr(_PASSWORD.sub(r"\1***@", environ.get(PREFIX + name, "")))
     return f"{PREFIX}{name} is {held}: {first['msg'].removeprefix('Value error, ')}"
 
 

@@ -9,6 +9,7 @@ import redis
 import requests
 from flask import current_app
 
+from bx24app import redis_link
 from bx24app.bitrix24.addresses import Addresses, GuardedAdapter
 from bx24app.bitrix24.errors import PortalError
 from bx24app.config import Config
@@ -45,9 +46,8 @@ class Runtime:
                     raise RuntimeError(
                         "no Redis: set BX24APP_REDIS_URL, or start with `bx24app up`, which brings its own"
                     )
-                self._redis = redis.Redis.from_url(
-                    self.config.redis_url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=30
-                )
+                patience = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
+                self._redis = redis_link.connect(self.config.redis_url, self.config.ca_bundle, **patience)
             return self._redis
 
     @property

@@ -17,7 +17,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
-from bx24app import drain, jobs
+from bx24app import drain, jobs, redis_link
 from bx24app.logs import log
 from bx24app.queue import BACKGROUND, CALLS, JOB_SECONDS, QUEUES, RECORDINGS
 from bx24app.runtime import runtime
@@ -102,7 +102,8 @@ def periodic() -> list[tuple[str, int, str]]:
 
 def _connection() -> redis.Redis:
     """A client for blocking reads: no read time-out of our own."""
-    return redis.Redis.from_url(runtime().config.redis_url, socket_connect_timeout=5, health_check_interval=30)
+    config = runtime().config
+    return redis_link.connect(config.redis_url, config.ca_bundle, socket_connect_timeout=5, health_check_interval=30)
 
 
 def run_worker(app: Any, calls: int, recordings: int) -> None:

@@ -57,16 +57,33 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def valkey(tmp_path: Path) -> Iterator[str]:
-    """A Valkey server on a loopback port, as an installation would name in BX24APP_REDIS_URL; gives its URL."""
+def valkey(tmp_path: Path, **more: str) -> Iterator[str]:
+    """A Valkey server on a loopback port, as an installation would name in BX24APP_REDIS_URL; gives its URL. `more`: its options."""
     home, port = _home(tmp_path, "valkey", None), free_port()
-    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(home)}
+    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(home)} | more
     command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
     url = f"redis://127.0.0.1:{port}/0"
     try:
         with _server(command, None, home / "log", signal.SIGTERM) as server:
             _until(lambda: _redis_answers(url), server, home / "log")
             yield url
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def sentinel(tmp_path: Path, master: str, name: str = "mymaster") -> Iterator[int]:
+    """A sentinel that watches the Valkey server at this URL and alone decides; gives its port."""
+    home, port = _home(tmp_path, "sentinel", None), free_port()
+    host, _, of_master = master.removeprefix("redis://").partition("/")[0].partition(":")
+    lines = [f"port {port}", "bind 127.0.0.1", f"dir {home}", f"sentinel monitor {name} {host} {of_master} 1"]
+    lines += [f"sentinel down-after-milliseconds {name} 500", f"sentinel failover-timeout {name} 3000"]
+    (home / "sentinel.conf").write_text("\n".join(lines) + "\n")
+    command = [str(get_binary_path()), str(home / "sentinel.conf"), "--sentinel"]
+    try:
+        with _server(command, None, home / "log", signal.SIGTERM) as server:
+            _until(lambda: _redis_answers(f"redis://127.0.0.1:{port}"), server, home / "log")
+            yield port
     finally:
         shutil.rmtree(home)
 

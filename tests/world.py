@@ -72,16 +72,28 @@ class World:
             recording_hosts=("127.0.0.1",),
             **config,
         )
-        self.app: Flask = create_app(self.config)
+        self._port = port
+        self._start(self.config)
+
+    def _start(self, config: Config) -> None:
+        """The app with an empty Redis, serving; nobody works yet."""
+        self.config = config
+        self.app: Flask = create_app(config)
         with self.app.app_context():
             self.app.extensions["bx24app"].redis.flushall()
             tree.migrate(self.app)
-        self._server = make_server("127.0.0.1", port, self.app, threaded=True)
+        self._server = make_server("127.0.0.1", self._port, self.app, threaded=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._stopped = threading.Event()
         self._workers: list[ThreadWorker] = []
         self._threads: list[threading.Thread] = []
         jobs.use(self.app)
+
+    def move(self, config: Config) -> None:
+        """Another machine takes over: the app ends, Redis is empty, an app with this configuration serves and works in its place."""
+        self._stop()
+        self._start(config)
+        self.work()
 
     def work(self, calls: int = 4, recordings: int = 2) -> None:
         """Start the workers and the alarm clock."""
@@ -106,6 +118,10 @@ class World:
 
     def close(self) -> None:
         """End what this world started."""
+        self._stop()
+        self.sandbox.stop()
+
+    def _stop(self) -> None:
         self._stopped.set()
         for worker in self._workers:
             worker._stop_requested = True
@@ -116,7 +132,6 @@ class World:
         with self.app.app_context():
             db.session.remove()
             db.engine.dispose()
-        self.sandbox.stop()
 
     # --- what people do ----------------------------------------------------------------------------------------------
 

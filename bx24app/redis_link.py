@@ -1,0 +1,56 @@
+"""EDGE: a client for BX24APP_REDIS_URL: one server, with TLS (`rediss://`), or whichever server Sentinel names as the master."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.sentinel import Sentinel
+
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+PORT = 26379
+
+
+def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Redis:
+    """A pooled, thread-safe client; connects at first use.
+
+    `redis+sentinel://[user:password@]host[:port][,host…]/MASTER[/DB]` asks these sentinels where the master is, each time a connection is
+    opened; user and password are the master's. With `rediss+sentinel` the master speaks TLS. `ca_bundle`: the authority to trust, where
+    TLS is spoken, instead of the system's.
+
+    Raises:
+        ValueError: the URL cannot be understood.
+    """
+    scheme = url.partition("://")[0]
+    if scheme.startswith("rediss") and ca_bundle is not None:
+        options["ssl_ca_certs"] = str(ca_bundle)
+    if scheme not in SENTINEL:
+        return redis.Redis.from_url(url, **options)
+    user, password, hosts, master, number = _parts(url)
+    if scheme.startswith("rediss"):
+        options = {**options, "ssl": True}
+    waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
+    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3, **waits})  # type: ignore[no-untyped-call]
+    found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        master, db=number, username=user, password=password, **options
+    )
+    return found
+
+
+def _parts(url: str) -> tuple[str | None, str | None, list[tuple[str, int]], str, int]:
+    parts = urlsplit(url)
+    login, _, places = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    path = [piece for piece in parts.path.split("/") if piece]
+    if not places or not path:
+        raise ValueError("give an address such as redis+sentinel://host1:26379,host2:26379/mymaster/0")
+    hosts = []
+    for place in places.split(","):
+        host, _, port = place.partition(":")
+        hosts.append((host, int(port or PORT)))
+    return unquote(user) or None, unquote(password) or None, hosts, path[0], int(path[1]) if len(path) > 1 else 0
+
+
+__all__ = ["connect"]
