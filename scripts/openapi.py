@@ -41,7 +41,7 @@ _FILTER = "q pbx line direction outcome employee since until problems"
 _OPENING = "DOMAIN LANG APP_SID PROTOCOL"
 QUERIES = {
     "opening.about": "code state domain", "opening.open_app": _OPENING, "opening.install": _OPENING, "places": _OPENING,
-    "oauth.start": "domain", "oauth.callback": "code state domain server_domain member_id", "hooks": "pbx event", "media.recording": "ticket",
+    "oauth.start": "domain", "oauth.callback": "code state domain server_domain member_id", "hooks": "pbx event", "media.recording": "ticket", "media.employees": "ticket",
     "media.journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "place_calls": "below", "stuck": "below", "history": "before with",
     "statistics": "period since until by", "opening.privacy": "lang",
 }  # fmt: skip

@@ -16,7 +16,7 @@ from bx24app.logs import log
 from bx24app.mango.errors import Later, MangoError, Missing
 from bx24app.mango.recording import RecordingDownload
 from bx24app.models import Call, Pbx, Portal, Recording, db, utcnow
-from bx24app.web import errors, session
+from bx24app.web import errors, mapping_file, session
 
 blueprint = Blueprint("media", __name__)
 _log = log(__name__)
@@ -74,6 +74,19 @@ def journal(whose: str, form: str) -> Response:
         stream_with_context(_lines(query, form)), mimetype="text/csv" if form == "csv" else "application/x-ndjson"
     )
     response.headers["Content-Disposition"] = f'attachment; filename="calls-{utcnow():%Y-%m-%d}.{form}"'
+    return response
+
+
+@blueprint.get("/employees/<key>.csv")
+def employees(key: str) -> Response:
+    """The employee mapping of one PBX."""
+    ticket = session.read_ticket(request.args.get("ticket", ""), mapping_file.kind_of(key), 0)
+    portal = db.session.get(Portal, ticket.portal_id)
+    text = mapping_file.table(portal, key) if portal is not None and portal.state != "removed" else None
+    if text is None:
+        raise NotFound
+    response = Response("\ufeff" + text, mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="employees-{key}.csv"'
     return response
 
 
