@@ -20,7 +20,7 @@ from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.answers import MangoUser
 from bx24app.models import Call, db, utcnow
-from bx24app.web import dismissed, mango_side, pages, people, saving
+from bx24app.web import counting, dismissed, mango_side, pages, people, saving
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
 from bx24app.web.whole import whole
@@ -68,6 +68,9 @@ def save(key: str) -> Response:
     pbx = _settings_of(key)
     rows = [_posted(name) for name in _names()]
     wanted = {row.extension: row for row in rows if row.extension}
+    gone = [pbx.by_extension[name] for name, row in wanted.items() if row.user_id is None and name in pbx.by_extension]
+    if gone and request.form.get("confirm") != "yes":
+        return _page(key, None, wanted, gone=gone, status=saving.WRONG)
     outcome = saving.save(
         lambda data: _apply(data, key, wanted), gettext("Employees of %(name)s changed", name=pbx.name or key)
     )
@@ -132,7 +135,11 @@ def _apply(data: Document, key: str, rows: dict[str, Row]) -> None:
 
 
 def _page(
-    key: str, outcome: Outcome | None = None, changed: dict[str, Row] | None = None, status: int = 200
+    key: str,
+    outcome: Outcome | None = None,
+    changed: dict[str, Row] | None = None,
+    status: int = 200,
+    gone: list[Employee] | None = None,
 ) -> Response:
     row = mango_side.row(key)
     if row is None:
@@ -163,6 +170,9 @@ def _page(
         dismissed=dismissed.shown(pages.current(), key),
         q=request.values.get("q", ""),
         heard=heard,
+        gone=[one.extension for one in gone or ()],
+        changed=set(changed or ()) if gone or (outcome is not None and not outcome.good) else set(),
+        stopped=counting.calls_yesterday((), (), [one.user_id for one in gone]) if gone else 0,
         people=people.of(ids),
         version=saving.number(),
         said=outcome.said if outcome is not None else None,
@@ -175,12 +185,14 @@ def _sure(rows: list[Row]) -> int:
 
 def _over(shown: list[Row], changed: dict[str, Row], outcome: Outcome | None, key: str) -> list[Row]:
     """What was typed and not saved stays on the page, with its faults."""
-    if outcome is None or not changed:
+    if not changed:
         return shown
     for one in shown:
         typed = changed.get(one.extension)
         if typed is not None:
             one.user_id, one.numbers, one.suggestion = typed.user_id, typed.numbers, None
+    if outcome is None:
+        return shown
     data = saving.present()
     _apply(data, key, changed)
     for fault in outcome.faults:
