@@ -106,6 +106,11 @@ def accept_sure(key: str, shown: int | None = None) -> saving.Outcome:
     )
 
 
+def sure_of(pbx: PbxSettings, heard: Heard[MangoUser]) -> int:
+    """How many suggestions for this PBX are sure."""
+    return _sure(_rows(pbx, heard))
+
+
 def _names() -> list[str]:
     return [found.group(1) for field in request.form if (found := _ROW.match(field))]
 

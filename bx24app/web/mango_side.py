@@ -48,7 +48,17 @@ def users(pbx: Pbx, lang: str, *, fresh: bool = False) -> Heard[MangoUser]:
     def ask(mango: Mango) -> list[MangoUser]:
         return [user for user in mango.users() if user.extension]
 
-    return _heard("users", pbx, lang, fresh, ask, lambda row: MangoUser(**row | {"numbers": tuple(row["numbers"])}))
+    return _heard("users", pbx, lang, fresh, ask, _user)
+
+
+def users_held(pbx: Pbx) -> Heard[MangoUser] | None:
+    """The employees as they were told within the last minutes; None: they would have to be asked for."""
+    held = _held(f"mango:users:{pbx.id}")
+    return Heard(tuple(_user(one) for one in held)) if held is not None else None
+
+
+def _user(row: dict[str, Any]) -> MangoUser:
+    return MangoUser(**row | {"numbers": tuple(row["numbers"])})
 
 
 def row(key: str) -> Pbx | None:

@@ -191,7 +191,7 @@ def test_only_the_rows_that_are_sent_change(ready: Frame) -> None:
 
 
 def test_a_row_without_a_user_takes_its_mapping_away(ready: Frame) -> None:
-    ready.post(EMPLOYEES, row(0, "900", ""))
+    ready.post(EMPLOYEES, row(0, "900", "") | {"confirm": "yes"})
     assert [one.extension for one in ready.settings().pbxs[0].employees] == ["101"]
 
 
