@@ -16,7 +16,6 @@ from bx24app.domain.settings import Settings
 from bx24app.models import Pbx
 from bx24app.web import employees, mango_side
 
-
 MOST = 1000
 """Larger PBXs are matched on their own page: to compare so many people takes longer than an overview may."""
 
