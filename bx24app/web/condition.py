@@ -60,31 +60,32 @@ def _share(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def warnings(rows: dict[str, Pbx]) -> list[Trouble]:
-    """What is wrong now, the worst first."""
-    return sorted((one for row in rows.values() for one in _of(row)), key=lambda one: one.level != "bad")
+def warnings(rows: dict[str, Pbx], names: dict[str, str]) -> list[Trouble]:
+    """What is wrong now, the worst first. `names`: what PBXs are called, by key."""
+    found = (one for row in rows.values() for one in _of(row, names.get(row.key) or row.key))
+    return sorted(found, key=lambda one: one.level != "bad")
 
 
-def _of(row: Pbx) -> Iterator[Trouble]:
+def _of(row: Pbx, name: str) -> Iterator[Trouble]:
     here = url_for("pbxs.one", key=row.key)
     if row.refused_count and row.refused_since and row.refused_since < utcnow() - REGENERATED:
         yield Trouble(
             "key", "bad",
-            gettext("%(pbx)s: notifications come with a wrong signature", pbx=row.key),
+            gettext("%(pbx)s: notifications come with a wrong signature", pbx=name),
             gettext("Was a key regenerated in Mango Office? Enter the present ones; the calls since then are told afterwards."),
             here,
         )  # fmt: skip
     if row.ask_problem:
         yield Trouble(
             "mango", "warn",
-            gettext("%(pbx)s: Mango Office does not answer our questions: %(why)s", pbx=row.key, why=row.ask_problem),
+            gettext("%(pbx)s: Mango Office does not answer our questions: %(why)s", pbx=name, why=row.ask_problem),
             gettext("In the API connector, allow this server's address and switch on the management of the PBX."),
             here,
         )  # fmt: skip
     if "vpbx" in row.dialects and _no_summaries(row):
         yield Trouble(
             "summary", "warn",
-            gettext("%(pbx)s: the last calls came without a summary", pbx=row.key),
+            gettext("%(pbx)s: the last calls came without a summary", pbx=name),
             gettext("In the API connector's external system, switch off the filter of “events/summary”."),
             here,
         )  # fmt: skip

@@ -75,7 +75,7 @@ def content(said: saving.Said | None = None) -> str:
         version=saving.number(),
         said=said,
         dismissed=dismissed.shown(settings),
-        troubles=condition.warnings(rows),
+        troubles=condition.warnings(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
         figures=condition.figures() if rows else None,
         ticks=condition.ticks() if rows else [],
     )

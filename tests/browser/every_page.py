@@ -44,7 +44,7 @@ def _try(frame: Frame) -> None:
 
 
 def _file(frame: Frame) -> None:
-    table = "extension;name;mobiles\n101;Борис Котов;\n104;Вера Линь;+79160000104\n102;;\n106;Никто Никакой;\n"
+    table = "extension;name;mobiles\n101;Илья Дорохов;\n104;Софья Ильина;+79160000104\n102;;\n106;Никто Никакой;\n"
     frame.locator("[data-testid=file]").set_input_files({"name": "staff.csv", "mimeType": "text/csv", "buffer": table.encode()})
     frame.locator("[data-testid=preview-file]").click()
     frame.locator("[data-testid=preview]").wait_for()

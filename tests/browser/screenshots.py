@@ -17,7 +17,7 @@ from scripts import needs
 from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import OUTSIDE, STOPS
-from tests.browser.showroom import ANNA, Showroom, showroom
+from tests.browser.showroom import ALLA, Showroom, showroom
 from tests.browser.walking import ROOT
 from tests.servers import valkey
 
@@ -83,7 +83,7 @@ def others(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
             for endpoint, path in OUTSIDE.items():
                 page.goto(f"{room.earth.url}{path}")
                 album.take(page, endpoint.partition(".")[2], lang, look)
-        with every_page.visitor(room, browser, lang, user=ANNA) as (page, _):
+        with every_page.visitor(room, browser, lang, user=ALLA) as (page, _):
             page.emulate_media(color_scheme=look)  # type: ignore[arg-type]
             every_page.opened(page, room)
             album.take(page, "employee", lang, look)

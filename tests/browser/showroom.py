@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bx24app import figures_kept, settings
+from bx24app import figures_kept, portals, settings
 from bx24app.domain.settings import Calls, Employee, Hours, Line, Pbx, Responsible, Rule, Settings
 from bx24app.domain.settings import Portal as PortalPart
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
@@ -20,35 +20,35 @@ from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.retold import Retold, absorb, post, retell
 from tests.world import World, until, world
 
-ANNA, BORIS, MARIA, GLEB, VERA = 11, 12, 13, 21, 22
+ALLA, ILYA, NINA, ROMAN, SOFYA = 11, 12, 13, 21, 22
 PEOPLE = {
-    ANNA: ("Анна", "Орлова", "101"),
-    BORIS: ("Борис", "Котов", "102"),
-    MARIA: ("Мария", "Соколова", "103"),
-    GLEB: ("Глеб", "Южный", "201"),
-    VERA: ("Вера", "Линь", "202"),
+    ALLA: ("Алла", "Белова", "101"),
+    ILYA: ("Илья", "Дорохов", "102"),
+    NINA: ("Нина", "Ершова", "103"),
+    ROMAN: ("Роман", "Жуков", "201"),
+    SOFYA: ("Софья", "Ильина", "202"),
 }
 CLIENT = "+79161234567"
 WEEKDAYS = (Hours.model_validate({"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}),)
 DOCUMENT = Settings(
-    portal=PortalPart(default_user_id=MARIA, timezone="Europe/Moscow"),
+    portal=PortalPart(default_user_id=NINA, timezone="Europe/Moscow"),
     calls=Calls(answered="lead", missed="lead"),
     pbxs=(
         Pbx(
             key="moscow",
             name="Москва",
-            default_user_id=MARIA,
+            default_user_id=NINA,
             lines=(
-                Line(number="74950000001", name="Главная линия", responsible=Responsible(users=(ANNA, BORIS)), working_hours=WEEKDAYS),
-                Line(number="74950000002", name="Реклама", responsible=Responsible(users=(BORIS,))),
+                Line(number="74950000001", name="Главная линия", responsible=Responsible(users=(ALLA, ILYA)), working_hours=WEEKDAYS),
+                Line(number="74950000002", name="Реклама", responsible=Responsible(users=(ILYA,))),
             ),
-            employees=tuple(Employee(extension=PEOPLE[user][2], user_id=user) for user in (ANNA, BORIS, MARIA)),
+            employees=tuple(Employee(extension=PEOPLE[user][2], user_id=user) for user in (ALLA, ILYA, NINA)),
         ),
         Pbx(
             key="krasnodar",
             name="Краснодар",
-            lines=(Line(number="78612345678", name="Юг", responsible=Responsible(users=(GLEB,))),),
-            employees=(Employee(extension="201", user_id=GLEB, numbers=("+79180000201",)),),
+            lines=(Line(number="78612345678", name="Юг", responsible=Responsible(users=(ROMAN,))),),
+            employees=(Employee(extension="201", user_id=ROMAN, numbers=("+79180000201",)),),
         ),
     ),
     rules=(
@@ -91,7 +91,7 @@ class Showroom:
             moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
             for line, name in (("74950000001", "Главная"), ("74950000002", "Реклама")):
                 moscow.add_line(line, name=name)
-            for extension, name in (("101", "Анна Орлова"), ("102", "Борис Котов"), ("103", "Мария Соколова"), ("104", "Вера Линь"), ("105", "Склад")):
+            for extension, name in (("101", "Алла Белова"), ("102", "Илья Дорохов"), ("103", "Нина Ершова"), ("104", "Софья Ильина"), ("105", "Склад")):
                 moscow.add_employee(extension, name, email=f"{extension}@firma.example")
             self.earth.mango.add(api_key="k" * 32, api_salt="s" * 32, name="Краснодар").pbx.add_line("78612345678")
 
@@ -103,8 +103,9 @@ class Showroom:
             portal_id = self.earth.portal_row()["id"]
             for document, note in ((first, "АТС подключена"), (second, "Краснодар подключён"), (DOCUMENT, "Правила изменены")):
                 kept = {key: keys[key] for key in document.by_key}
-                settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, note=note)
+                settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
                 db.session.commit()
+            portals.lines_follow(portal_id)
             db.session.remove()
         self.hooks = self.earth.connect(DOCUMENT, keys)
         self.known["portal"] = portal_id
@@ -113,12 +114,12 @@ class Showroom:
         def made() -> None:
             crm = self.earth.portal.crm
             phone = [{"typeId": "PHONE", "value": CLIENT}]
-            named = {"name": "Пётр", "lastName": "Смирнов", "title": "Пётр Смирнов", "assignedById": ANNA}
+            named = {"name": "Пётр", "lastName": "Смирнов", "title": "Пётр Смирнов", "assignedById": ALLA}
             contact = crm.add(CONTACT, named, phone)
             self.known["contact"] = int(contact.id)
-            self.known["company"] = int(crm.add(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ANNA}, phone).id)
-            self.known["lead"] = int(crm.add(LEAD, {"title": "Заявка с сайта", "assignedById": BORIS}, phone).id)
-            deal = {"title": "Поставка окон", "contactIds": [contact.id], "assignedById": ANNA}
+            self.known["company"] = int(crm.add(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id)
+            self.known["lead"] = int(crm.add(LEAD, {"title": "Заявка с сайта", "assignedById": ILYA}, phone).id)
+            deal = {"title": "Поставка окон", "contactIds": [contact.id], "assignedById": ALLA}
             self.known["deal"] = int(crm.add(DEAL, deal, []).id)
 
         self.earth.sandbox.call(made)
@@ -154,7 +155,7 @@ class Showroom:
 def _call(number: int, known: dict[str, Any], pbxs: dict[str, PbxRow], version: int) -> Call:
     key = "krasnodar" if number % 5 == 4 else "moscow"
     outcome = ("answered", "answered", "missed", "answered", "answered", "failed", "answered")[number % 7]
-    user = (GLEB, VERA)[number % 2] if key == "krasnodar" else (ANNA, BORIS, MARIA)[number % 3]
+    user = (ROMAN, SOFYA)[number % 2] if key == "krasnodar" else (ALLA, ILYA, NINA)[number % 3]
     day = utcnow().replace(hour=6, minute=12, second=0, microsecond=0) - timedelta(days=number // 12 + 1)
     at = day + timedelta(minutes=47 * (number % 12) + number % 9)
     talked = outcome == "answered"
@@ -181,7 +182,7 @@ def _stuck(portal_id: int, pbx_id: int) -> None:
     call = db.session.scalars(db.select(Call).where(Call.entry_id == "earlier-3")).one()
     call.state, call.problem = "dead", "Недостаточно прав"
     at: datetime = call.ended_at or call.started_at
-    command = {"key": "finish", "user_id": ANNA, "seconds": 53, "status": "200"}
+    command = {"key": "finish", "user_id": ALLA, "seconds": 53, "status": "200"}
     db.session.add(Delivery(portal_id=portal_id, call_id=call.id, key="finish", kind="Finish", command=command, state="dead", attempts=1, created_at=at, sent_at=at, done_at=at, code="ACCESS_DENIED", reason="Недостаточно прав"))  # fmt: skip
     body = json.dumps({"seq": 1, "call_id": "MToxMDAx", "timestamp": 1})
     db.session.add(Notification(portal_id=portal_id, pbx_id=pbx_id, dialect="vpbx", name="events/call", entry_id="earlier-9", dedup_key="odd", body=body, state="rejected", reason="call_state: is missing"))  # fmt: skip

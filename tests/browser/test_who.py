@@ -1,0 +1,111 @@
+"""Who opens the application, in headless Chromium: an employee who is no administrator, somebody with a forged opening, somebody whose session has ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from bx24app.web import session
+from scripts import needs
+from tests.browser import every_page
+from tests.browser.every_page import STOPS
+from tests.browser.showroom import ALLA, Showroom, showroom
+from tests.servers import CHROMIUM_MISSING
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
+LANGS = pytest.mark.parametrize("lang", ["ru", "en"])
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Showroom]:
+    with showroom(tmp_path_factory.mktemp("who"), valkey_url) as made:
+        yield made
+
+
+@LANGS
+def test_an_employee_sees_their_own_calls_and_no_settings(room: Showroom, browser: Browser, lang: str) -> None:
+    with every_page.visitor(room, browser, lang, user=ALLA) as (page, watch):
+        frame = every_page.opened(page, room)
+        expect(frame.locator("nav .tabs li")).to_have_count(1)
+        rows = frame.locator("[data-testid=calls] tbody tr")
+        expect(rows.first).to_be_visible()
+        named = "Алла Белова"
+        frame.locator("[data-testid=calls] tbody tr a.row", has_text="+7 916 104-75-14").click()
+        expect(frame.locator("#page")).to_contain_text(named)
+        expect(frame.locator("[data-testid=again]")).to_have_count(0)
+        assert every_page.unfit(frame) == []
+        page.set_viewport_size({"width": 375, "height": 780})
+        assert every_page.sideways(page) == []
+        assert watch.errors == []
+        # What is not shown cannot be had either.
+        asked = "(path) => fetch(path, {headers: {'X-Frame-Session': window.claim}}).then((answer) => answer.status)"
+        claim = session_of(frame)
+        frame.evaluate("(claim) => { window.claim = claim; }", claim)
+        mine = {"home.show", "calls.show", "calls.one"}
+        closed = {stop.name: frame.evaluate(asked, stop.address(room.known)) for stop in STOPS if stop.endpoint not in mine}
+        assert set(closed.values()) == {403}, closed
+
+
+def session_of(frame: every_page.Frame) -> str:
+    """The session that the page's next request carries."""
+    with frame.page.expect_request(re.compile(r"/frame/calls/list|/frame/calls$|/frame$")) as caught:
+        frame.locator("nav .tabs a").first.click()
+    return str(caught.value.headers["x-frame-session"])
+
+
+@LANGS
+def test_a_forged_opening_is_shown_the_way_in(room: Showroom, browser: Browser, lang: str) -> None:
+    def forge(route: Route) -> None:
+        form = dict(parse_qsl(route.request.post_data or "", keep_blank_values=True))
+        route.continue_(post_data=urlencode(form | {"AUTH_ID": "f" * 70, "REFRESH_ID": "f" * 70}))
+
+    with every_page.visitor(room, browser, lang) as (page, _):
+        page.route(re.compile(re.escape(room.earth.url) + r"/(\?.*)?$"), lambda route: forge(route) if route.request.method == "POST" else route.continue_())
+        page.goto(f"{room.earth.portal.url}/")
+        page.get_by_role("link", name="Open", exact=True).click()
+        app = page.frame_locator("#app iframe")
+        expect(app.locator("h1")).to_have_text("Open this page from Bitrix24" if lang == "en" else "Откройте эту страницу из Битрикс24")
+        expect(app.locator("body")).to_contain_text("reload the page" if lang == "en" else "обновите страницу")
+        expect(app.locator("nav .tabs")).to_have_count(0)
+        page.unroute_all()
+        page.reload()
+        expect(app.locator("nav .tabs")).to_be_visible()
+
+
+def test_a_session_that_has_ended_is_renewed_by_itself(room: Showroom, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    old: set[str] = set()
+
+    def read(text: str) -> session.FrameSession:
+        old.add(text)
+        if len(old) == 1:  # the page's first session is too old; the one that it gets for it is not
+            raise session.NoSession(stale=True)
+        return still(text)
+
+    still = session.read
+    with every_page.visitor(room, browser, "en") as (page, _):
+        frame = every_page.opened(page, room)
+        monkeypatch.setattr(session, "read", read)
+        with page.expect_request(re.compile("/frame/renew")):
+            frame.locator("[data-testid=tab-history]").click()
+        expect(frame.locator("[data-testid=history]")).to_be_visible()
+        assert len(old) == 2
+
+
+@LANGS
+def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_was_typed(
+    room: Showroom, browser: Browser, lang: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with every_page.visitor(room, browser, lang) as (page, _):
+        frame = every_page.opened(page, room)
+        every_page.go(frame, next(stop for stop in STOPS if stop.name == "policy"), room.known)
+        frame.locator("#card").select_option("never")
+        page.route("**/frame/renew", lambda route: route.fulfill(status=401, body=""))
+        monkeypatch.setattr(session, "SECONDS", -1)
+        frame.locator("[data-testid=save]").click()
+        ended = frame.locator("[data-testid=session-ended]")
+        expect(ended).to_contain_text("Reload the page" if lang == "en" else "Обновите страницу")
+        expect(frame.locator("#card")).to_have_value("never")
