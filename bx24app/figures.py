@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, and_, cast, func, or_, select
 
 from bx24app.domain import figures
-from bx24app.domain.figures import Figures, Tally
+from bx24app.domain.figures import Figures, Tally, kind_of
+from bx24app.figures_cells import Mine
 from bx24app.figures_kept import ALL, MEASURES
 from bx24app.models import Figure, FigureMark, db
 
@@ -17,21 +18,25 @@ MOST = 50
 """Lines and people that a page shows: those with the most calls."""
 
 
-def between(portal_id: int, since: date, until: date, today: date) -> Figures:
-    """The figures of the days from `since` to `until`, both within. `today`: as the portal's clocks have it.
+def between(portal_id: int, since: date, until: date, today: date, pbx: str = "") -> Figures:
+    """The figures of the days from `since` to `until`, both within. `today`: as the portal's clocks have it; `pbx`: of the PBX with this key only.
 
     Of lines and people, those with the most calls.
     """
     found = Figures()
     mine = (Figure.portal_id == portal_id, Figure.grain == "day", Figure.day.between(since, until))
-    for day, tally in _by((*mine, Figure.kind == "hour"), Figure.day):
+    hours = (*mine, Figure.kind == kind_of("hour", pbx))
+    for day, tally in _by(hours, Figure.day):
         found.take_day(day, tally)
-    for weekday, hour, tally in _by((*mine, Figure.kind == "hour"), _weekday(), Figure.key):
+    for weekday, hour, tally in _by(hours, _weekday(), Figure.key):
         found.take_hour(int(weekday), int(hour), tally)
-    for kind, key, tally in _by((*mine, Figure.kind.in_(("wait", "lag", "back", "missed"))), Figure.kind, Figure.key):
-        found.take(kind, key, since, tally)
-    for kind in ("line", "person"):
-        for key, tally in _summed(portal_id, kind, since, until, today):
+    spreads = {kind_of(kind, pbx): kind for kind in ("wait", "lag", "back", "missed")}
+    for kind, key, tally in _by((*mine, Figure.kind.in_(spreads)), Figure.kind, Figure.key):
+        found.take(spreads[kind], key, since, tally)
+    of_pbx = (Figure.key.startswith(f"{pbx}:", autoescape=True),) if pbx else ()
+    lines, persons = (Figure.kind == "line", *of_pbx), (Figure.kind == kind_of("person", pbx),)
+    for kind, which in (("line", lines), ("person", persons)):
+        for key, tally in _summed((Figure.portal_id == portal_id, *which), since, until, today):
             found.take(kind, key, since, tally)
     return found
 
@@ -43,7 +48,7 @@ def counted_at(portal_id: int) -> datetime | None:
     return db.session.scalar(select(FigureMark.at).where(FigureMark.portal_id == ALL))
 
 
-def _by(mine: tuple[ColumnElement[bool], ...], *keys: Any) -> Iterator[tuple[Any, ...]]:
+def _by(mine: Mine, *keys: Any) -> Iterator[tuple[Any, ...]]:
     """The keys, and the counts of everything that has them."""
     sums: list[Any] = [func.sum(getattr(Figure, name)) for name in MEASURES]
     for row in db.session.execute(select(*keys, *sums).where(*mine).group_by(*keys)):
@@ -57,14 +62,14 @@ def _weekday() -> Any:
     return cast(func.extract("isodow", Figure.day), Integer) - 1
 
 
-def _summed(portal_id: int, kind: str, since: date, until: date, today: date) -> Iterator[tuple[str, Tally]]:
+def _summed(mine: Mine, since: date, until: date, today: date) -> Iterator[tuple[str, Tally]]:
     covered: list[ColumnElement[bool]] = []
     for grain, first, last in figures.cover(since, until, today):
         covered.append(and_(Figure.grain == grain, Figure.day.between(first, last)))
     sums: list[Any] = [func.sum(getattr(Figure, name)) for name in MEASURES]
     query = (
         select(Figure.key, *sums)
-        .where(Figure.portal_id == portal_id, Figure.kind == kind, or_(*covered))
+        .where(*mine, or_(*covered))
         .group_by(Figure.key)
         .order_by(func.sum(Figure.calls).desc(), Figure.key)
         .limit(MOST)

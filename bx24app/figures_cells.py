@@ -35,6 +35,8 @@ from bx24app.models import Call, Recording, db
 BACK_WITHIN = timedelta(hours=24)
 """A call to the client so long after a missed one counts as calling back."""
 Cell = tuple[str, str, date, Tally]
+Mine = tuple[ColumnElement[bool], ...]
+"""Which calls are counted."""
 
 
 def cells(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[Cell]:
@@ -47,11 +49,21 @@ def cells(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[Cell]:
         Call.visible.is_(True),
         Call.direction != "internal",
     )
-    yield from _hours(mine, figures.offsets(start, end, zone), day)
-    yield from _grouped("line", mine, Call.pbx_key, Call.line_number, day=day)
+    for (pbx, line), tally in _tallies(mine, Call.pbx_key, Call.line_number):
+        yield "line", f"{pbx}:{line or ''}", day, tally
+    for kind, pbx, key, tally in _parts(mine, figures.offsets(start, end, zone)):
+        yield kind, key, day, tally
+        yield figures.kind_of(kind, pbx), key, day, tally
+
+
+def _parts(mine: Mine, offsets: list[tuple[datetime, int]]) -> Iterator[tuple[str, str, str, Tally]]:
+    """(kind, PBX key, key, counts) of what is kept for the portal and for each of its PBXs."""
+    for (pbx, hour), tally in _tallies(mine, Call.pbx_key, local(Call.started_at, offsets) // 3600):
+        yield "hour", pbx, str(int(hour) % 24), tally
     person = func.coalesce(Call.user_id, Call.responsible_id)
-    yield from _grouped("person", (*mine, person.is_not(None)), person, day=day)
-    yield from _spreads(mine, day)
+    for (pbx, user_id), tally in _tallies((*mine, person.is_not(None)), Call.pbx_key, person):
+        yield "person", pbx, str(user_id), tally
+    yield from _spreads(mine)
 
 
 def local(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any]:
@@ -63,17 +75,7 @@ def local(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any
     return seconds
 
 
-def _hours(mine: tuple[ColumnElement[bool], ...], offsets: list[tuple[datetime, int]], day: date) -> Iterator[Cell]:
-    for (hour,), tally in _tallies(mine, local(Call.started_at, offsets) // 3600):
-        yield "hour", str(int(hour) % 24), day, tally
-
-
-def _grouped(kind: str, mine: tuple[ColumnElement[bool], ...], *by: Any, day: date) -> Iterator[Cell]:
-    for key, tally in _tallies(mine, *by):
-        yield kind, ":".join("" if part is None else str(part) for part in key), day, tally
-
-
-def _tallies(mine: tuple[ColumnElement[bool], ...], *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
+def _tallies(mine: Mine, *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
     """Counts by the given columns; one row comes for each of their direction and outcome, which are few."""
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
     wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
@@ -104,20 +106,21 @@ def _tallies(mine: tuple[ColumnElement[bool], ...], *by: Any) -> Iterator[tuple[
         )
 
 
-def _spreads(mine: tuple[ColumnElement[bool], ...], day: date) -> Iterator[Cell]:
+def _spreads(mine: Mine) -> Iterator[tuple[str, str, str, Tally]]:
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
     wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
-    yield from _banded("wait", select(wait.label("seconds")).where(*mine, waited), day)
-    lag = select(Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
-    yield from _banded("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)), day)
+    yield from _banded("wait", select(Call.pbx_key, wait.label("seconds")).where(*mine, waited))
+    lag: Select[Any] = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
+    yield from _banded("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
     missed = (*mine, Call.outcome == "missed", Call.client_number.is_not(None))
-    count = db.session.scalar(select(func.count()).where(*missed)) or 0
-    yield "missed", "", day, Tally(calls=count)
-    if count:
-        yield from _banded("back", _backs(missed), day)
+    counts = db.session.execute(select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)).all()
+    for pbx, count in counts:
+        yield "missed", pbx, "", Tally(calls=count)
+    if counts:
+        yield from _banded("back", _backs(missed))
 
 
-def _backs(missed: tuple[ColumnElement[bool], ...]) -> Select[Any]:
+def _backs(missed: Mine) -> Select[Any]:
     """Of each missed call, the seconds until the first call to its client; no row where there was none."""
     back = aliased(Call)
     first = (
@@ -132,16 +135,18 @@ def _backs(missed: tuple[ColumnElement[bool], ...]) -> Select[Any]:
         .correlate(Call)
         .scalar_subquery()
     )
-    found = select(_seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
-    return select((_seconds(found.c.back) - found.c.missed).label("seconds")).where(found.c.back.is_not(None))
+    found = select(Call.pbx_key, _seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
+    seconds = (_seconds(found.c.back) - found.c.missed).label("seconds")
+    return select(found.c.pbx_key, seconds).where(found.c.back.is_not(None))
 
 
-def _banded(kind: str, durations: Select[Any], day: date) -> Iterator[Cell]:
+def _banded(kind: str, durations: Select[Any]) -> Iterator[tuple[str, str, str, Tally]]:
     """Counted by whole seconds there and by bands here: thirty comparisons a row would be the dearest part of it."""
     rows = durations.subquery()
     seconds = cast(rows.c.seconds, Integer).label("whole")
-    for whole, count in db.session.execute(select(seconds, func.count()).select_from(rows).group_by(seconds)):
-        yield kind, str(bisect_left(BANDS, max(0, whole))), day, Tally(calls=count)
+    query = select(rows.c.pbx_key, seconds, func.count()).select_from(rows).group_by(rows.c.pbx_key, seconds)
+    for pbx, whole, count in db.session.execute(query):
+        yield kind, pbx, str(bisect_left(BANDS, max(0, whole))), Tally(calls=count)
 
 
 def _sqlite() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import redis
-from sqlalchemy import Select, delete, func, insert, literal, select, union
+from sqlalchemy import Select, delete, func, insert, literal, or_, select, union
 
 from bx24app import settings
 from bx24app.domain import figures
@@ -28,6 +28,7 @@ OVERLAP = timedelta(minutes=2)
 ALL = 0
 """Stands for all portals in `FigureMark`."""
 BY_MONTH = ("line", "person")
+"""Kinds that are kept by month too, of the portal and of each PBX: they have more rows a day than the others."""
 MEASURES = tuple(name for name in figures.Tally.__slots__)
 _LOCK_SECONDS = 600
 
@@ -130,12 +131,13 @@ def _months(portal_id: int, days: set[date], today: date) -> None:
         old = (Figure.portal_id == portal_id, Figure.grain == "month", Figure.day == first)
         db.session.execute(delete(Figure).where(*old))
         columns = [getattr(Figure, name) for name in MEASURES]
+        by_month = or_(*(Figure.kind.startswith(kind) for kind in BY_MONTH))
         summed = (
             select(
                 literal(portal_id), literal("month"), Figure.kind, literal(first, Figure.day.type), Figure.key,
                 *(func.sum(column) for column in columns),
             )
-            .where(Figure.portal_id == portal_id, Figure.grain == "day", Figure.kind.in_(BY_MONTH), Figure.day.between(first, last))
+            .where(Figure.portal_id == portal_id, Figure.grain == "day", by_month, Figure.day.between(first, last))
             .group_by(Figure.kind, Figure.key)
         )  # fmt: skip
         names = ["portal_id", "grain", "kind", "day", "key", *MEASURES]

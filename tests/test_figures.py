@@ -205,3 +205,21 @@ def _age_the_mark() -> None:
     db.session.execute(update(Call).values(updated_at=utcnow() - timedelta(hours=2)))
     db.session.execute(update(FigureMark).values(at=utcnow() - timedelta(hours=1)))
     db.session.commit()
+
+
+def test_each_pbx_by_itself_and_all_together(book: Book) -> None:
+    other = {"pbx_key": "tver", "line_number": "74820000001"}
+    book.call(MONDAY, "10:00", wait=5)
+    book.call(MONDAY, "10:30", wait=15, **other, user_id=12)
+    book.call(MONDAY, "11:00", outcome="missed", **other, client_number="+79160000009", responsible_id=12)
+    book.call(MONDAY, "11:20", way="out", **other, client_number="+79160000009")
+    book.tape(book.call(MONDAY, "12:00", **other), 7)
+    whole = found(book)
+    tver, moscow, none = (figures.between(book.portal_id, MONDAY, TODAY, TODAY, key) for key in ("tver", "moscow", "nobody"))
+    assert (whole.total.calls, tver.total.calls, moscow.total.calls, none.total.calls) == (5, 4, 1, 0)
+    assert {key: tally.calls for key, tally in tver.hours.items()} == {(0, 10): 1, (0, 11): 2, (0, 12): 1}
+    assert {day: tally.calls for day, tally in moscow.days.items()} == {MONDAY: 1}
+    assert set(tver.lines) == {"tver:74820000001"}
+    assert {key: (tally.calls, tally.missed) for key, tally in tver.people.items()} == {12: (2, 1), 11: (2, 0)}, "by month too"
+    assert [one.waits.count for one in (whole, tver, moscow)] == [3, 2, 1]
+    assert [(one.missed, one.backs.count, one.lags.count) for one in (whole, tver, moscow)] == [(1, 1, 1), (1, 1, 1), (0, 0, 0)]

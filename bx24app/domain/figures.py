@@ -130,6 +130,15 @@ class Figures:
         return self.backs.count / self.missed if self.missed else None
 
 
+def kind_of(kind: str, pbx: str) -> str:
+    """The kind under which the cells of one PBX (its key) are kept; of the whole portal where the key is empty.
+
+    >>> kind_of("hour", "moscow"), kind_of("hour", "")
+    ('hour@moscow', 'hour')
+    """
+    return f"{kind}@{pbx}" if pbx else kind
+
+
 def first_of(day: date, grain: Grain) -> date:
     """The first day of the day, the week (Monday) or the month that `day` lies in."""
     if grain == "week":

@@ -19,7 +19,7 @@ class Figure(Base):
     grain: Mapped[str] = mapped_column(primary_key=True)
     """day, month (only kinds line and person, of months that are over)."""
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """hour, line, person, wait, lag, back, missed."""
+    """hour, line, person, wait, lag, back, missed; all but line also of one PBX (`domain.figures.kind_of`)."""
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     """The day, or the first one of the month, as the portal's clocks have it."""
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -43,12 +43,17 @@ def show() -> Response:
     settings = pages.current()
     today = datetime.now(ZoneInfo(zone())).date()
     period = chosen(request.args.get, today)
-    found = figures.between(g.portal.id, period.since, period.until, today)
+    names = {pbx.key: pbx.name or pbx.key for pbx in settings.pbxs}
+    wanted = request.args.get("pbx", "")
+    pbx = wanted if wanted in names else ""
+    found = figures.between(g.portal.id, period.since, period.until, today, pbx)
     return pages.show(
         "statistics.html",
         "statistics",
         period=period,
         figures=found,
+        pbx=pbx,
+        pbxs=list(names.items()) if len(names) > 1 or pbx else [],
         counted_at=figures.counted_at(g.portal.id),
         today=today,
         rows=[(_label(day, period.grain), tally) for day, tally in _series(found, period)],

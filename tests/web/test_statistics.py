@@ -89,6 +89,22 @@ def test_own_dates(counted: Frame) -> None:
     assert has(said, "since")
 
 
+def test_of_one_pbx(counted: Frame) -> None:
+    assert not has(counted.get("/frame/statistics"), "pbx"), "nothing to choose from"
+    with counted.site.app_context():
+        call(counted, 9, pbx_key="tver", line_number="74820000001")
+        db.session.commit()
+        figures_kept.refresh()
+    document = counted.settings()
+    counted.save(document.model_copy(update={"pbxs": (*document.pbxs, Pbx(key="tver", name="Tver"))}))
+    assert tile(counted.get("/frame/statistics"), "calls") == "5"
+    said = counted.get("/frame/statistics?pbx=tver")
+    assert tile(said, "calls") == "1"
+    assert "Main line" not in said
+    assert re.search(r'<option value="tver" selected>', said)
+    assert tile(counted.get("/frame/statistics?pbx=nobody"), "calls") == "5"
+
+
 def test_without_calls_it_says_so(frame: Frame) -> None:
     assert has(frame.get("/frame/statistics"), "no-figures")
 
