@@ -110,7 +110,7 @@ def _spreads(mine: Mine) -> Iterator[tuple[str, str, str, Tally]]:
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
     wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
     yield from _banded("wait", select(Call.pbx_key, wait.label("seconds")).where(*mine, waited))
-    lag: Select[Any] = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
+    lag = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
     yield from _banded("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
     missed = (*mine, Call.outcome == "missed", Call.client_number.is_not(None))
     counts = db.session.execute(select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)).all()
@@ -140,7 +140,7 @@ def _backs(missed: Mine) -> Select[Any]:
     return select(found.c.pbx_key, seconds).where(found.c.back.is_not(None))
 
 
-def _banded(kind: str, durations: Select[Any]) -> Iterator[tuple[str, str, str, Tally]]:
+def _banded(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[tuple[str, str, str, Tally]]:
     """Counted by whole seconds there and by bands here: thirty comparisons a row would be the dearest part of it."""
     rows = durations.subquery()
     seconds = cast(rows.c.seconds, Integer).label("whole")
