@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, Response, abort, g, make_response, request
 from flask_babel import gettext
 from sqlalchemy import select
 
 from bx24app.domain import presets
 from bx24app.models import Pbx, db
-from bx24app.web import calls_list, checklist, condition, counting, dismissed, pages, saving, session
+from bx24app.web import (
+    calls_list,
+    checklist,
+    condition,
+    counting,
+    dismissed,
+    pages,
+    people,
+    saving,
+    session,
+    step_lines,
+)
 from bx24app.web.whole import whole
 
 blueprint = Blueprint("home", __name__)
@@ -39,6 +52,18 @@ def preset() -> Response:
     return make_response(content(outcome.said), outcome.status)
 
 
+@blueprint.post("/responsible")
+def responsible() -> Response:
+    """Who answers for lines that nobody answered for; administrators only."""
+    if not g.frame.is_admin:
+        abort(403)
+    typed = step_lines.posted()
+    outcome = saving.save(lambda data: step_lines.put(data, typed), gettext("Responsible people of lines chosen"))
+    pages.look_again()
+    outcome.said.words.extend(fault.words for fault in outcome.faults if fault.path)
+    return make_response(content(outcome.said, [] if outcome.good else typed), outcome.status)
+
+
 @blueprint.get("/ticks")
 def ticks() -> Response:
     """How far the newest call has come; asked again by itself while something may still come."""
@@ -53,7 +78,7 @@ def first_paint(claim: str) -> Response:
     return pages.shell(content(), claim)
 
 
-def content(said: saving.Said | None = None) -> str:
+def content(said: saving.Said | None = None, typed: Sequence[step_lines.Line] = ()) -> str:
     """What a person sees first."""
     if not g.frame.is_admin:
         return pages.render("calls.html", "home", **calls_list.listing(), counts=None)
@@ -63,6 +88,7 @@ def content(said: saving.Said | None = None) -> str:
     today = counting.calls_today()
     steps = checklist.steps(settings, rows, sum(today.values()))
     done = sum(step.done for step in steps)
+    lines = step_lines.shown(settings, list(typed))
     return pages.render(
         "home.html",
         "home",
@@ -72,6 +98,10 @@ def content(said: saving.Said | None = None) -> str:
         steps=steps,
         done=done,
         ready=checklist.ready(settings) if settings.pbxs else None,
+        open_lines=lines,
+        open_count=len(step_lines.unanswered(settings)),
+        typed=bool(typed),
+        people=people.of(user for line in lines for user in line.users),
         version=saving.number(),
         said=said,
         dismissed=dismissed.shown(settings),

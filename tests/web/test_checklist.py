@@ -100,3 +100,43 @@ def test_a_large_pbx_is_matched_on_its_own_page(frame: Frame, mango: FakeMango) 
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"employees": many}),)))
     frame.get("/frame/pbxs/moscow/employees")
     assert "1500 of 1503 extensions are matched." in frame.get("/frame")
+
+
+def test_lines_get_their_offices_people_in_the_step(frame: Frame) -> None:
+    lines = (*MOSCOW.lines, Line(number="74951234568", name="msk"), Line(number="74951234569"))
+    frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": lines}),), rules=(OWN,)))
+    said = frame.get("/frame")
+    assert "1 of 3 lines" in said
+    assert has(said, "open-74951234568")
+    assert not has(said, "open-74951234567"), "somebody answers for it"
+    form = {
+        "line-0-pbx": "moscow", "line-0-number": "74951234568", "line-0-name": "Advertising", "line-0-users": "12",
+        "line-1-pbx": "moscow", "line-1-number": "74951234569", "line-1-name": "",
+    }  # fmt: skip
+    said = frame.post("/frame/responsible", form)
+    assert has(said, "saved")
+    assert "2 of 3 lines" in said
+    found = {line.number: line for line in frame.settings().pbxs[0].lines}
+    assert (found["74951234568"].name, found["74951234568"].responsible.users) == ("Advertising", (12,))
+    assert found["74951234567"].responsible.users == (11,), "what the form does not show stays"
+    assert has(frame.post("/frame/responsible", {}), "nothing")
+    assert has(frame.post("/frame/responsible", {"line-0-pbx": "tver", "line-0-number": "1", "line-0-users": "12"}), "nothing")
+
+
+def test_people_chosen_for_lines_stay_after_a_conflict(frame: Frame, client: FlaskClient) -> None:
+    frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": (Line(number="74951234568"),)}),)))
+    form = {"line-0-pbx": "moscow", "line-0-number": "74951234568", "line-0-name": "Shop", "line-0-users": "12", "version": "1"}
+    said = frame.post("/frame/responsible", form, status=409)
+    assert has(said, "conflict")
+    assert 'name="line-0-users" value="12"' in said
+    assert 'value="Shop"' in said
+    headers = claim(frame.site, frame.portal, admin=False)
+    assert client.post("/frame/responsible", data=form, headers=headers).status_code == 403
+
+
+def test_many_lines_come_in_parts(frame: Frame) -> None:
+    many = tuple(Line(number=str(74951230000 + number)) for number in range(40))
+    frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": many}),)))
+    said = frame.get("/frame")
+    assert said.count('data-testid="open-7495') == 12
+    assert "28 more lines follow when these are done." in said
