@@ -43,7 +43,7 @@ QUERIES = {
     "opening.about": "code state domain", "opening.open_app": _OPENING, "opening.install": _OPENING, "places": _OPENING,
     "oauth.start": "domain", "oauth.callback": "code state domain server_domain member_id", "hooks": "pbx event", "media.recording": "ticket", "media.employees": "ticket",
     "media.journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "place_calls": "below", "stuck": "below", "history": "before with",
-    "statistics": "period since until by", "opening.privacy": "lang",
+    "statistics": "period since until by pbx", "opening.privacy": "lang",
 }  # fmt: skip
 """Endpoint, or its blueprint -> parameters."""
 _FRAME = "AUTH_ID REFRESH_ID AUTH_EXPIRES member_id SERVER_ENDPOINT APPLICATION_TOKEN APPLICATION_SCOPE PLACEMENT PLACEMENT_OPTIONS event"
@@ -54,13 +54,14 @@ FORMS = {
     "pbxs": "version name key dialects api_key api_salt default_user_id confirm shown",
     "policy": "version answered missed outgoing transfer_responsible card hidden_number internal_calls attach min_seconds timezone default_user_id",
     "rules": _RULES, "lines": "version confirm line-1-number line-1-used line-1-line_number line-1-users line-1-callback_to line-1-hours-0-from",
-    "backfills": "from to pbx records",
+    "backfills": "from to pbx records", "home.preset": "version preset category_id",
+    "home.responsible": "version line-0-pbx line-0-number line-0-name line-0-users",
     "employees": "version row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "hooks": "vpbx_api_key sign json",
 }  # fmt: skip
 """The same for forms."""
 SHORT = "uuid start_time finish_time duration from to entry_id call_direction call_state line_number record_url event"
 MORE = {
-    "hooks": [403, 429, 503], "events": [400, 403, 503], "opening": [400, 403, 503], "places": [400, 403, 503], "media": [206, 401, 503],
+    "hooks": [403, 429, 503], "events": [400, 403, 503], "opening": [400, 403, 503], "places": [400, 403, 503], "places.renew": [401, 403, 503], "media": [206, 401, 503],
     "oauth": [302, 403, 404, 503], "health.ready": [503],
 }  # fmt: skip
 """The same for statuses besides those of the guard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from bx24app.portals import installing
 from bx24app.portals.placing import PLACES
 from bx24app.runtime import runtime
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Placement
+from bx24app.web import session
 from tests.installations import installed, w
 from tests.world import CLIENT_ID, World, until
 
@@ -225,6 +227,31 @@ def test_recordings_of_the_tab_and_of_no_other_can_be_played(tabs: Tabs) -> None
     assert requests.get(f"{tabs.w.url}/frame/calls", headers=headers, timeout=20).status_code == 401, (
         "good for tabs only"
     )
+
+
+def renewed(tabs: Tabs, held: str, user_id: int, lead: int) -> requests.Response:
+    form = tabs.w.sandbox.call(tabs.w.portal.open_form, user_id, tabs.w.application, "CRM_LEAD_DETAIL_TAB", {"ID": str(lead)})
+    asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {"DOMAIN": tabs.w.portal.domain}
+    return requests.post(f"{tabs.w.url}/place/renew", data=asked, headers={"X-Frame-Session": held}, timeout=20)
+
+
+def test_a_tab_that_stays_open_gets_another_session(tabs: Tabs, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tabs.open(12, "CRM_LEAD_DETAIL_TAB", ID=str(tabs.lead))
+    claim = re.search(r'data-session="([^"]+)"', said.text)
+    assert claim
+    now = time.time()
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.SECONDS + 60)
+    calls = f"{tabs.w.url}/place/calls"
+    assert requests.get(calls, headers={"X-Frame-Session": claim[1]}, timeout=20).status_code == 401
+    fresh = renewed(tabs, claim[1], 12, tabs.lead).json()["session"]
+    assert tabs.shown(requests.get(calls, headers={"X-Frame-Session": fresh}, timeout=20)) == {tabs.of_lead}
+    assert renewed(tabs, claim[1], 13, tabs.lead).status_code == 401, "somebody else's tab"
+    assert renewed(tabs, "forged", 12, tabs.lead).status_code == 401
+    tabs.restrict(12)
+    tabs.w.portal.leads[tabs.lead].fields["assignedById"] = 13
+    assert renewed(tabs, claim[1], 12, tabs.lead).status_code == 403, "the record is no longer theirs to read"
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.TAB_SECONDS + 60)
+    assert renewed(tabs, claim[1], 12, tabs.lead).status_code == 401
 
 
 def test_long_histories_come_in_parts(tabs: Tabs) -> None:

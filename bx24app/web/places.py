@@ -5,9 +5,10 @@ A viewer's rights are the portal's: the record is read with their own token, and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, g, make_response, render_template, request
+from flask import Blueprint, Response, g, jsonify, make_response, render_template, request
 from sqlalchemy import select
 
 from bx24app import portals
@@ -59,6 +60,25 @@ def record(entity: str) -> Response:
     if not records:
         return errors.page("record", 403)
     return _page(visit, records, "", own=True, card=False)
+
+
+@blueprint.post("/renew")
+def renew() -> Response:
+    """A tab that stayed open for longer than its session: with a fresh token of the same viewer, who may still read the record, another one."""
+    held = session.read_place(session.presented(request), session.TAB_SECONDS)
+    try:
+        visit = portals.open_place(FramePost.read(request.form, request.args))
+        if visit is None or (visit.portal_id, visit.user_id) != (held.portal_id, held.user_id):
+            raise session.NoSession
+        records = _records(visit, *held.records[0]) if held.records else []
+    except (Unreadable, portals.Forged, portals.UnknownClient):
+        raise session.NoSession from None
+    except portal_errors.PortalError as error:
+        return _later(error)
+    if held.records and not records:
+        return errors.page("record", 403)
+    claim = session.issue_place(replace(held, records=tuple(records)))
+    return jsonify(session=claim, seconds=session.SECONDS)
 
 
 def _visit() -> Visit | Response:

@@ -17,6 +17,8 @@ from bx24app.runtime import runtime
 HEADER, FIELD = "X-Frame-Session", "frame_session"
 SECONDS = 3600
 """How long a frame session is good; the page renews it before by the SDK's `refreshAuth`."""
+TAB_SECONDS = 7 * 86400
+"""How long after its opening a tab may ask for another session, with a fresh token of its viewer."""
 TICKET_SECONDS = 60
 
 
@@ -72,13 +74,13 @@ def issue_place(session: PlaceSession) -> str:
     return str(_signer("place").dumps(claim))
 
 
-def read_place(text: str) -> PlaceSession:
-    """The session of a tab's claim.
+def read_place(text: str, seconds: int = 0) -> PlaceSession:
+    """The session of a tab's claim. `seconds`: how old it may be; 0: as old as any session.
 
     Raises:
         NoSession: empty, not signed by us for this purpose, or too old.
     """
-    portal_id, member_id, user_id, lang, records, number, own = _claim("place", text, SECONDS)
+    portal_id, member_id, user_id, lang, records, number, own = _claim("place", text, seconds or SECONDS)
     return PlaceSession(portal_id, member_id, user_id, lang, tuple((str(e), int(i)) for e, i in records), number, own)
 
 

@@ -16,7 +16,6 @@ export function renew() {
 }
 
 async function fresh() {
-  if (!page.renew) throw new Error("a tab is opened anew, not renewed");
   const b24 = await frame();
   if (!b24) throw new Error("not inside a portal");
   const auth = await b24.auth.refreshAuth();
@@ -27,7 +26,7 @@ async function fresh() {
     DOMAIN: new URL(auth.domain).host,
     LANG: page.lang,
   });
-  const answer = await fetch(page.renew, { method: "POST", body: form, credentials: "omit" });
+  const answer = await fetch(page.renew, { method: "POST", body: form, headers: header(), credentials: "omit" });
   if (!answer.ok) throw new Error(`renewal: ${answer.status}`);
   ({ session: claim, seconds } = await answer.json());
   plan();
@@ -35,7 +34,7 @@ async function fresh() {
 
 let timer;
 function plan() {
-  if (!page.renew) return;
+  if ("lazy" in page) return; // a tab in the background costs the portal nothing: it is renewed when it is used
   clearTimeout(timer);
   timer = setTimeout(() => renew().catch(() => { timer = setTimeout(plan, 60000); }), seconds * 750);
 }
