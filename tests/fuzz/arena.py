@@ -22,6 +22,8 @@ from tests.world import World, world
 
 SLOW_SECONDS = 5.0
 """Processor time of one request. Nothing that anybody sends takes a tenth of it; a regular expression gone wild takes minutes."""
+OUTLIERS = 10
+SHARES = (("half below", 0.5), ("99 % below", 0.99), ("99.9 % below", 0.999), ("longest", 1.0))
 HELD_BY_THE_PORTAL = "portal_silent"
 DOCUMENT = Settings.model_validate(
     {
@@ -55,7 +57,23 @@ class Shot:
 class Figures:
     shots: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
-    slowest: tuple[float, str] = (0.0, "")
+    spent: list[float] = field(default_factory=list)
+    """Processor seconds of each request: waiting for a core that others use is no fault of ours."""
+    outliers: list[tuple[float, str]] = field(default_factory=list)
+    """The longest ones, longest first: (seconds, request)."""
+
+    def count(self, status: int, spent: float, what: str) -> None:
+        self.shots += 1
+        self.statuses[status] += 1
+        self.spent.append(spent)
+        self.outliers = sorted([*self.outliers, (spent, what)], reverse=True)[:OUTLIERS]
+
+    def told(self) -> str:
+        """The share of requests below which times are, and the longest ones."""
+        ordered = sorted(self.spent) or [0.0]
+        shares = [(name, ordered[int(share * (len(ordered) - 1))]) for name, share in SHARES]
+        lines = ["Processor time of a request: " + ", ".join(f"{name} {1000 * spent:.1f} ms" for name, spent in shares)]
+        return "\n".join(lines + [f"  {1000 * spent:8.1f} ms  {what}" for spent, what in self.outliers])
 
 
 class Wrong(AssertionError):
@@ -97,9 +115,7 @@ class Arena:
         spent = time.thread_time()
         status, headers, body = self._answer(shot)
         spent = time.thread_time() - spent
-        self.figures.shots += 1
-        self.figures.statuses[status] += 1
-        self.figures.slowest = max(self.figures.slowest, (spent, f"{shot.method} {shot.path[:60]}"))
+        self.figures.count(status, spent, f"{status} {shot.method} {shot.path[:60]!a}, {len(shot.body)} bytes")
         why = self._fault(status, headers, body, spent)
         if why:
             raise Wrong(f"{why}\n{shot}\n{self.errors.said}")

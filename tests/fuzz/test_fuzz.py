@@ -19,6 +19,9 @@ def test_bad_inputs_break_nothing(tmp_path: Path, valkey_url: str) -> None:
         assert found.figures.shots > INPUTS * 0.9
         assert found.figures.statuses[200] > INPUTS // 5, "most shots must get past the first check"
         found.judge_what_is_stored()
+        assert len(found.figures.spent) == found.figures.shots
+        assert found.figures.outliers[0][0] == max(found.figures.spent), "the longest request is told first"
+        assert "99.9 % below" in found.figures.told()
 
 
 def test_the_judge_sees_what_is_wrong(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
