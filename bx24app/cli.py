@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bx24app import cli_backfill, cli_calls, cli_operations, cli_portals, cli_rules, cli_settings
+from bx24app import cli_backfill, cli_calls, cli_hooks, cli_operations, cli_portals, cli_rules, cli_settings
 from bx24app.cli_base import Wrong, configured, in_words
 from bx24app.config import Config
 
@@ -134,6 +134,7 @@ main.add_command(cli_operations.calls)
 main.add_command(cli_calls.replay)
 main.add_command(cli_calls.forget)
 main.add_command(cli_backfill.backfill)
+main.add_command(cli_hooks.hooks)
 main.add_command(cli_operations.keys)
 main.add_command(cli_operations.doctor)
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bx24app import redis_link
 
@@ -57,6 +57,14 @@ class Config(BaseModel):
     recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)
     quiet_seconds: int = Field(120, ge=1)
+    keep_notifications_days: int = Field(90, ge=7)
+    """How long a handled notification is kept."""
+    keep_calls_days: int = Field(1095, ge=0)
+    """How long a finished call stays in the journal, with all that was said and done about it; 0: for ever."""
+    keep_spool_days: int = Field(7, ge=2)
+    """How long a fetched recording may wait for its portal; it is fetched again where it is still wanted."""
+    keep_silent_days: int = Field(90, ge=0)
+    """A portal that has not let us in for so long counts as uninstalled; 0: never."""
     workers: int = Field(0, ge=0, le=64)
     worker_threads: int = Field(0, ge=0, le=256)
     otlp_endpoint: str = ""
@@ -125,6 +133,14 @@ class Config(BaseModel):
     def _retry(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or any(step < 0 for step in value):
             raise ValueError(f"give seconds separated by commas, such as {_RETRY}")
+        return value
+
+    @field_validator("keep_calls_days")
+    @classmethod
+    def _keep(cls, value: int, info: ValidationInfo) -> int:
+        # A notification that outlives its call would make the call a second time.
+        if value and value < info.data.get("keep_notifications_days", 0):
+            raise ValueError("give as many days as BX24APP_KEEP_NOTIFICATIONS_DAYS has, or more, or 0 for ever")
         return value
 
     @field_validator("log_level")

@@ -20,12 +20,14 @@ _TITLES = {
         "out": "{number} — исходящий звонок",
         "todo": "Перезвонить {number}",
         "click": "Не удалось дозвониться до {number}",
+        "callback": "Обратный звонок на {number}, заказанный в форме, не состоялся. Перезвоните клиенту",
     },
     "en": {
         "in": "{number} – incoming call",
         "out": "{number} – outgoing call",
         "todo": "Call back {number}",
         "click": "No connection with {number}",
+        "callback": "The callback to {number} that a form asked for reached nobody. Call the client back",
     },
 }
 

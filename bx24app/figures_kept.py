@@ -73,8 +73,8 @@ def _follow(portal_id: int, since: datetime) -> None:
     mark = db.session.get(FigureMark, portal_id)
     anew = mark is None or mark.zone != zone.key
     days = _changed(portal_id, None if anew else since, zone)
-    if anew:
-        db.session.execute(delete(Figure).where(Figure.portal_id == portal_id))
+    if anew and days:  # what is older than the oldest call that is kept cannot be counted again
+        db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.day >= min(days)))
     db.session.commit()
     for day in sorted(days):
         count(portal_id, day, zone)

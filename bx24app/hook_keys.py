@@ -19,19 +19,20 @@ def fresh() -> str:
     return secrets.token_urlsafe(_BYTES)
 
 
-def rotate(portal_id: int, key: str, shown: str, user_id: int) -> bool:
+def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: str = "frame") -> bool:
     """Give the PBX another hook key; the present one works for a day more. Commits.
 
     Args:
         shown: the hook key that whoever asks has seen. Where it is no longer the present one, somebody was quicker and nothing
             happens: a second press would otherwise end the address that Mango still uses.
+        user_id: who asked, at the portal; None: the command line.
     """
     values = {"hook_key": fresh(), "old_hook_key": Pbx.hook_key, "old_hook_until": utcnow() + OVERLAP}
     where = (Pbx.portal_id == portal_id, Pbx.key == key, Pbx.hook_key == shown, Pbx.removed_at.is_(None))
     done: bool = db.session.execute(update(Pbx).where(*where).values(**values)).rowcount == 1  # type: ignore[attr-defined]
     if done:
         facts = {"pbx": key}  # never the keys
-        db.session.add(Audit(portal_id=portal_id, user_id=user_id, source="frame", what="hook key rotated", facts=facts))
+        db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what="hook key rotated", facts=facts))
     db.session.commit()
     return done
 

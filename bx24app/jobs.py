@@ -105,11 +105,11 @@ def try_again(portal_id: int, user_id: int) -> None:
 
 
 def prune() -> None:
-    """Old rows and purged portals go, in small steps."""
-    from bx24app import sweeps
+    """Old rows, old files and portals that are gone go, in small steps."""
+    from bx24app import retention
 
     with _context():
-        sweeps.prune()
+        retention.prune()
 
 
 def lines(portal_id: int) -> None:

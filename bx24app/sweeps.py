@@ -1,4 +1,4 @@
-"""USE CASE: ring for everything that is due and whose wake-up was lost; look after portals; let old things go.
+"""USE CASE: ring for everything that is due and whose wake-up was lost; look after portals.
 
 The queue is only an alarm clock. A crash between commit and enqueue, a flushed Redis, a killed worker: all are found here, by a
 constant number of queries however many portals are installed.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
-from bx24app import clicks, deliver, hook_keys, portals, queue, recordings
+from bx24app import clicks, deliver, portals, queue, recordings
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -19,9 +19,8 @@ _log = log(__name__)
 
 SENT_FOR = timedelta(seconds=90)
 """A request whose answer is not stored after this long (its time-out is shorter) has died with its worker."""
-KEEP_NOTIFICATIONS = timedelta(days=90)
 STEP = 1000
-"""Rows that one step of pruning deletes, so that no lock is held for long."""
+"""Rows that one round takes."""
 
 
 def sweep() -> None:
@@ -81,21 +80,3 @@ def close_silent() -> None:
     db.session.commit()
     for portal_id in {row.portal_id for row in rows}:
         queue.wake(portal_id, force=True)
-
-
-def prune() -> None:
-    """Handled notifications past their keep go; portals whose time has come are purged."""
-    old = (
-        select(Notification.id)
-        .where(Notification.received_at < utcnow() - KEEP_NOTIFICATIONS, Notification.state != "new")
-        .limit(STEP)
-    )
-    while True:
-        ids = list(db.session.scalars(old))
-        if ids:
-            db.session.execute(delete(Notification).where(Notification.id.in_(ids)))
-        db.session.commit()
-        if len(ids) < STEP:
-            break
-    hook_keys.end_overlaps()
-    portals.purge_due()

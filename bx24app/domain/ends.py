@@ -153,13 +153,19 @@ def finish(view: View, end: End) -> None:
             number=view.number,
         )
     )
-    if view.known.click_user is not None and not end.answered:
-        failed = view.policy.words.title("click", view.number)
-        view.ledger.add(
-            Notify(key="notify-click", user_id=view.known.click_user, text=f"{failed}: {words}".rstrip(": "))
-        )
+    if not end.answered:
+        _tell_who_asked(view, end, words)
     client = records.client_record(view)
     if client is not None and view.client is not None:
         view.ledger.add(ReadClient(key="read-client", number=view.client, record=client))
         if client.entity in ("contact", "company"):
             view.ledger.add(ReadDeals(key="read-deals", record=client))
+
+
+def _tell_who_asked(view: View, end: End, words: str) -> None:
+    """A click that reached nobody is told to whoever clicked; a form callback, which nobody watched, to whoever answers for the line."""
+    told = {"click": view.known.click_user, "callback": end.responsible if view.known.form_callback and view.known.tells else None}
+    for kind, user in told.items():
+        if user is not None:
+            text = f"{view.policy.words.title(kind, view.number)}: {words}".rstrip(": ")
+            view.ledger.add(Notify(key=f"notify-{kind}", user_id=user, text=text))

@@ -58,6 +58,8 @@ class Portal(Base):
     """crm.settings.mode.get: 1 classic (leads), 2 simple (no leads)."""
     looked_at: Mapped[datetime | None] = mapped_column(Moment)
     """When licence, mode and users were last read (daily)."""
+    answered_at: Mapped[datetime | None] = mapped_column(Moment, default=utcnow)
+    """When the portal itself last let us in, or said why it does not."""
     lang: Mapped[str] = mapped_column(default="ru")
     settings_version_id: Mapped[int | None]
     installed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)

@@ -8,6 +8,7 @@ The life, in steps (each is a test): pending -> active -> removed, with paused a
 3. The page finishes the installation; ONAPPINSTALL, or the first opening after it, makes the portal active.
 4. What only an administrator can mend stops the deliveries (`trouble`); everything is kept, and resumes (`resume`).
 5. Uninstalling deletes the grant at once, personal data at once or after 30 days; who comes back finds settings and hooks again.
+   A portal that vanished without a word is treated so after BX24APP_KEEP_SILENT_DAYS (`remove_vanished`).
 """
 
 from bx24app.grants import addresses, budget_of, client_by_id
@@ -32,6 +33,7 @@ from bx24app.portals.states import (
     purge,
     purge_due,
     remove,
+    remove_vanished,
     resume,
     state_of,
     trouble,
@@ -66,6 +68,7 @@ __all__ = [
     "readable",
     "refresh_due",
     "remove",
+    "remove_vanished",
     "resume",
     "set_up",
     "state_of",

@@ -70,6 +70,7 @@ def keep_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_
     row.user_id, row.access_token, row.refresh_token = user_id, access, refresh
     row.expires_at, row.refreshed_at, row.generation = now + timedelta(seconds=expires_in), now, row.generation + 1
     db.session.add(row)
+    portal.answered_at = now
     if portal.state == "needs_admin":
         portal.state, portal.state_before = portal.state_before or "active", None
         portal.trouble = portal.trouble_at = portal.probe_at = None

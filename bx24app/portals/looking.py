@@ -47,7 +47,7 @@ def look_by_id(portal_id: int) -> None:
         return
     portal = db.session.get_one(Portal, portal_id)
     keep_read(portal, said)
-    portal.looked_at = utcnow()
+    portal.looked_at = portal.answered_at = utcnow()
     keep_users(portal_id, users)
     dictionaries.keep(portal_id, offered)
     db.session.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from bx24app import queue
 from bx24app.bitrix24 import errors
@@ -66,13 +66,15 @@ def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
     if isinstance(error, errors.Gone):
         if portal.state != "removed":
             _log.warning("portal gone", portal=portal_id, code=error.code)
-            remove(portal, clean=False)
+            remove(portal, clean=False, what="gone", source="system")
     elif portal.state in ("active", "pending", "needs_admin"):
         if portal.state != "needs_admin":
             portal.state_before, portal.state, portal.trouble_at = portal.state, "needs_admin", now
             audit(portal_id, None, "system", "needs an administrator", code=error.code)
             _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
         portal.trouble, portal.probe_at = error.code, now + PROBE_EVERY
+        if error.code != "authorise":  # that is the auth server's word; the others are the portal's own
+            portal.answered_at = now
     db.session.commit()
     db.session.remove()
 
@@ -83,6 +85,7 @@ def resume(portal_id: int) -> None:
     if portal.state == "needs_admin":
         portal.state, portal.state_before = portal.state_before or "active", None
         portal.trouble = portal.trouble_at = portal.probe_at = None
+        portal.answered_at = utcnow()
         audit(portal_id, None, "system", "resumed")
         _log.info("portal resumed", portal=portal_id)
     db.session.commit()
@@ -103,17 +106,38 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
     queue.wake(portal_id, force=True)
 
 
-def remove(portal: Portal, *, clean: bool) -> None:
+def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: str = "event") -> None:
     """Uninstalled: the grant goes at once, personal data at once (`clean`) or after 30 days. The caller commits."""
     now = utcnow()
     portal.state, portal.removed_at = "removed", now
     portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
     db.session.execute(delete(Grant).where(Grant.portal_id == portal.id))
     portal.purge_at = now if clean else now + KEEP_REMOVED
-    audit(portal.id, None, "event", "uninstalled", clean=clean)
+    audit(portal.id, None, source, what, clean=clean)
     db.session.flush()
     if clean:
         purge(portal.id)
+
+
+def remove_vanished() -> int:
+    """Portals that have not let us in for BX24APP_KEEP_SILENT_DAYS, and never said that they uninstalled, are removed as if they had; so many.
+
+    Their data is kept for 30 days more. An administrator who comes back finds settings and hooks again.
+    """
+    days = runtime().config.keep_silent_days
+    if not days:
+        return 0
+    old = utcnow() - timedelta(days=days)
+    # Whoever is paused, or has not finished the installation, is not looked at daily; the auth server's last good word counts for them.
+    refreshed = exists().where(Grant.portal_id == Portal.id, Grant.refreshed_at > old)
+    asked = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
+    silent = func.coalesce(Portal.answered_at, Portal.installed_at) < old
+    found = list(db.session.scalars(select(Portal).where(asked, silent).limit(100)))
+    for portal in found:
+        _log.warning("portal has vanished", portal=portal.id, answered_at=str(portal.answered_at))
+        remove(portal, clean=False, what="vanished", source="system")
+    db.session.commit()
+    return len(found)
 
 
 def purge(portal_id: int) -> None:

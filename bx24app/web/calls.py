@@ -96,7 +96,10 @@ def ticket(recording_id: int) -> Response:
     """Leave to fetch one recording for a minute: a browser's player sends no header."""
     tape = _recording(recording_id)
     text = session.issue_ticket(Ticket(g.portal.id, g.frame.user_id, "recording", tape.id))
-    return jsonify(url=url_for("media.recording", recording_id=tape.id, ticket=text))
+    url = url_for("media.recording", recording_id=tape.id, ticket=text)
+    portals.audit(g.portal.id, g.frame.user_id, "frame", "recording heard", address=request.remote_addr or "", recording=tape.id)
+    db.session.commit()
+    return jsonify(url=url)
 
 
 @blueprint.post("/recordings/<int:recording_id>/again")
@@ -104,7 +107,8 @@ def again(recording_id: int) -> Response:
     """Try to fetch and attach a recording once more."""
     tape = _recording(recording_id)
     portal_id, call_id = tape.portal_id, tape.call_id
-    db.session.rollback()
+    portals.audit(portal_id, g.frame.user_id, "frame", "replayed", recording=recording_id)
+    db.session.commit()
     recordings.try_again(portal_id, recording_id)
     pages.look_again()
     return stuck.show("recordings") if "list" in request.args and g.frame.is_admin else one(call_id)

@@ -11,7 +11,7 @@ from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
-from bx24app.models import Portal, db
+from bx24app.models import Portal, PortalUser, db
 from bx24app.web import headers, session
 
 Guard = Callable[[], None]
@@ -43,6 +43,7 @@ def frame_session() -> None:
     portal = db.session.get(Portal, found.portal_id)
     if portal is None or portal.member_id != found.member_id or portal.state == "removed":
         raise session.NoSession
+    _still_works_there(found.portal_id, found.user_id)
     g.frame, g.portal = found, portal
     headers.shown_by(portal.client_endpoint)
 
@@ -59,8 +60,20 @@ def place_session() -> None:
     portal = db.session.get(Portal, found.portal_id)
     if portal is None or portal.member_id != found.member_id or portal.state == "removed":
         raise session.NoSession
+    _still_works_there(found.portal_id, found.user_id)
     g.place, g.portal, g.lang = found, portal, found.lang
     headers.shown_by(portal.client_endpoint)
+
+
+def _still_works_there(portal_id: int, user_id: int) -> None:
+    """Whom the directory knows as dismissed has no session any more, however young it is.
+
+    Raises:
+        bx24app.web.session.NoSession
+    """
+    user = db.session.get(PortalUser, (portal_id, user_id))
+    if user is not None and not user.active:
+        raise session.NoSession
 
 
 def frame_admin() -> None:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, jsonify, make_response, render_templat
 from sqlalchemy import Select, and_, false, or_, select, union
 from werkzeug.exceptions import NotFound
 
+from bx24app import portals
 from bx24app.finding import Place
 from bx24app.models import Call, CallPerson, CallRecord, Recording, db
 from bx24app.web import calls_list, pages, people, rule_page, session
@@ -32,7 +33,10 @@ def ticket(recording_id: int) -> Response:
     if db.session.scalar(_allowed(select(Call.id)).where(Call.id == tape.call_id)) is None:
         raise NotFound
     text = session.issue_ticket(Ticket(g.portal.id, g.place.user_id, "recording", tape.id))
-    return jsonify(url=url_for("media.recording", recording_id=tape.id, ticket=text))
+    url = url_for("media.recording", recording_id=tape.id, ticket=text)
+    portals.audit(g.portal.id, g.place.user_id, "place", "recording heard", address=request.remote_addr or "", recording=tape.id)
+    db.session.commit()
+    return jsonify(url=url)
 
 
 def listing() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import create_app, flood, hook_keys, sweeps
+from bx24app import create_app, flood, hook_keys, retention
 from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.notice import MAX_DEPTH, Malformed, read_object, too_deep
@@ -83,7 +83,7 @@ def test_after_a_day_the_old_address_is_gone(site: Flask, client: FlaskClient, f
     assert status(client, HOOK) == 404
     assert not has(frame.get("/frame/pbxs/moscow"), "hook-overlap")
     with site.app_context():
-        sweeps.prune()
+        retention.prune()
     assert (pbx_of(site).old_hook_key, pbx_of(site).old_hook_until) == (None, None)
     assert status(client, pbx_of(site).hook_key) == 200
 

@@ -95,6 +95,10 @@ def test_the_client_does_not_answer(both: Offices, party: Party, code: str) -> N
     (row,) = both.finished(client)
     assert (row.type, row.user_id, row.failed_code, row.duration) == (4, ANNA, code, 0)
     assert row.failed_reason
+    until(lambda: both.told(ANNA, client), lambda: str(both.state(client)))
+    both.rest()
+    (said,) = both.told(ANNA, client)
+    assert row.failed_reason in said
 
 
 def test_nobody_of_the_group_picks_up(both: Offices) -> None:
@@ -104,6 +108,9 @@ def test_nobody_of_the_group_picks_up(both: Offices) -> None:
     (row,) = both.finished(client)
     assert (row.type, row.failed_code, row.duration) == (4, "304", 0)
     assert both.call(client)["outcome"] == "failed"
+    until(lambda: both.told(VERA, client), lambda: str(both.state(client)))
+    both.rest()
+    assert len(both.told(VERA, client)) == 1, "the line's responsible hears that the client waits"
 
 
 @pytest.mark.parametrize(
