@@ -39,6 +39,8 @@ WRONG = [
     ("RECORDING_RETRY", "1,-5", "give seconds"),
     ("LOG_LEVEL", "LOUD", "give DEBUG"),
     ("LOG_FORMAT", "xml", "give console or json"),
+    ("KEEP_NOTIFICATIONS_DAYS", "1", "greater than or equal to 7"),
+    ("KEEP_CALLS_DAYS", "60", "as BX24APP_KEEP_NOTIFICATIONS_DAYS has, or more"),
     ("ENCRYPTION_KEYS", "short", "give Fernet keys"),
 ]
 

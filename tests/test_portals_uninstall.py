@@ -107,3 +107,58 @@ def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
     assert portal.state == "removed"
     assert portal.purge_at is not None
     assert rows(Grant, portal_id=portal_id) == []
+
+
+LONG_AGO = timedelta(days=91)
+
+
+@pytest.mark.parametrize("state", ["active", "needs_admin", "pending", "paused"])
+def test_a_portal_that_has_been_silent_for_long_is_removed_as_if_it_had_said_so(w: World, state: str) -> None:
+    portal_id = installed(w)
+    hook = connect(w, portal_id)
+    change(portal_id, state=state, trouble="authorise" if state == "needs_admin" else None, answered_at=utcnow() - LONG_AGO)
+    if state in ("pending", "paused"):
+        assert portals.remove_vanished() == 0, "its grant was refreshed lately: the auth server knows it"
+        assert row(portal_id).state == state
+        db.session.query(Grant).update({"refreshed_at": utcnow() - LONG_AGO})
+        db.session.commit()
+    assert portals.remove_vanished() == 1
+    portal = row(portal_id)
+    assert portal.state == "removed"
+    assert portal.purge_at is not None
+    assert timedelta(days=29) < portal.purge_at - utcnow() <= timedelta(days=30)
+    assert rows(Grant, portal_id=portal_id) == []
+    assert [(one.source, one.what) for one in rows(Audit, what="vanished")] == [("system", "vanished")]
+    assert requests.post(f"{hook}/ping", timeout=20).status_code == 404
+    assert installed(w) == portal_id, "the administrator comes back within the 30 days"
+    assert (row(portal_id).state, row(portal_id).purge_at) == ("active", None)
+    assert connect(w, portal_id) == hook, "and finds settings and hooks as they were"
+    assert portals.remove_vanished() == 0
+
+
+def test_a_portal_that_says_anything_has_not_vanished(w: World) -> None:
+    portal_id = installed(w)
+    for sign in (
+        lambda: portals.look_by_id(portal_id),
+        lambda: portals.trouble(portal_id, NeedsAdmin("payment")),
+        lambda: portals.resume(portal_id),
+    ):
+        change(portal_id, answered_at=utcnow() - LONG_AGO)
+        sign()
+        assert portals.remove_vanished() == 0
+    change(portal_id, answered_at=utcnow() - LONG_AGO)
+    portals.trouble(portal_id, NeedsAdmin("authorise"))
+    assert portals.remove_vanished() == 1, "a dead grant is not the portal's own word"
+
+
+def test_nobody_is_removed_for_silence_where_that_is_off(w: World) -> None:
+    portal_id = installed(w)
+    change(portal_id, answered_at=utcnow() - timedelta(days=5000))
+    runtime = w.app.extensions["bx24app"]
+    config = runtime.config
+    runtime.config = config.model_copy(update={"keep_silent_days": 0})
+    try:
+        assert portals.remove_vanished() == 0
+    finally:
+        runtime.config = config
+    assert row(portal_id).state == "active"

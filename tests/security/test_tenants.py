@@ -193,6 +193,7 @@ TENANT_COMMANDS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("calls", "export"): ((), 0),
     ("replay",): (("--call", f"{MARK}-entry"), 2),
     ("backfill",): (("--from", "2026-01-01", "--to", "2026-01-02", "--pbx", "zanzibar", "--no-follow"), 2),
+    ("hooks", "rotate"): (("--pbx", "zanzibar"), 2),
     ("forget",): (("--number", "+79160000002"), 0),
 }
 """Commands that name a portal, what else they are given of the second one, and how they end: 2 refuses, 0 found nothing of it."""
