@@ -34,12 +34,15 @@ def backfill(member_id: str, start: datetime, end: datetime, pbx_key: str | None
     Example: bx24app backfill --portal a223c6b3710f85df22e9377d6c4f7553 --from 2026-11-01 --to 2026-11-08
     """
     from bx24app import backfill as use_case
+    from bx24app import portals
 
     start, end = (at if at.tzinfo else at.replace(tzinfo=UTC) for at in (start, end))
     with app_context():
         portal = portal_of(member_id)
         if portal.state == "removed":
             raise Wrong(f"the portal {member_id} has removed the app: nothing can be told to it")
+        period = {"start": start.isoformat(), "end": end.isoformat()}
+        portals.audit(portal.id, None, "cli", "backfill", **period, pbx=pbx_key, records=records)
         try:
             ids = use_case.begin(portal.id, start, end, pbx_key, records)
         except use_case.Unfit as error:

@@ -43,6 +43,7 @@ from bx24app.domain.commands import (
 from bx24app.domain.ledger import Ledger
 from bx24app.lookups import LookUp, look_ups
 from bx24app.models import Call, Delivery, Portal, utcnow
+from bx24app.same_client import in_turn
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far a portal's clock may go behind ours."""
@@ -109,6 +110,10 @@ def claim(
     )
     open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
     due, again = _due(open_rows, now)
+    if not shared:  # in one batch they stand one behind the other anyway
+        free = in_turn(due, open_rows, now)
+        if len(free) < len(due):
+            again, due = min(again or now + PATIENT, now + PATIENT), free
     if not due:
         return [], again
     patient = _told_afterwards(session, [rows[0].call_id for rows in due])

@@ -104,7 +104,9 @@ def everything(portal_id: int, by: By = OPERATOR) -> None:
         Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
     )
     ids = list(db.session.scalars(lost))
-    db.session.rollback()
+    if ids:
+        portals.audit(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
+    db.session.commit()
     for recording_id in ids:
         recordings.try_again(portal_id, recording_id)
 

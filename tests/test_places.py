@@ -13,7 +13,7 @@ import requests
 from sqlalchemy import update
 
 from bx24app import portals
-from bx24app.models import Call, Grant, Portal, Recording, db, utcnow
+from bx24app.models import Audit, Call, Grant, Portal, Recording, db, utcnow
 from bx24app.portals import installing
 from bx24app.portals.placing import PLACES
 from bx24app.runtime import runtime
@@ -217,6 +217,7 @@ def test_recordings_of_the_tab_and_of_no_other_can_be_played(tabs: Tabs) -> None
     assert play
     headers = {"X-Frame-Session": claim[1]}
     assert requests.post(tabs.w.url + play[1], headers=headers, timeout=20).json()["url"].startswith("/media/")
+    assert [(one.source, one.user_id) for one in db.session.query(Audit).filter_by(what="recording heard")] == [("place", 12)]
     other = db.session.query(Recording.id).filter_by(call_id=tabs.of_deal).scalar()
     db.session.rollback()
     assert (

@@ -13,7 +13,20 @@ from flask import Flask
 
 from bx24app import create_app, figures_kept, retention, tree
 from bx24app.domain.commands import Finish
-from bx24app.models import Call, CallPerson, CallRecord, Delivery, Figure, FigureMark, Notification, Portal, Recording, Todo, db, utcnow
+from bx24app.models import (
+    Call,
+    CallPerson,
+    CallRecord,
+    Delivery,
+    Figure,
+    FigureMark,
+    Notification,
+    Portal,
+    Recording,
+    Todo,
+    db,
+    utcnow,
+)
 from scripts import needs
 from tests.conftest import config_for, make_portal
 from tests.servers import POSTGRES_MISSING, postgres

@@ -12,6 +12,7 @@ from bx24app.bitrix24.inbound import FramePost, Unreadable
 from bx24app.logs import log
 from bx24app.models import Portal, db
 from bx24app.portals import Opening
+from bx24app.runtime import runtime
 from bx24app.web import errors, events, headers, home, oauth, pages, session
 from bx24app.web.session import FrameSession
 
@@ -53,7 +54,7 @@ def about_install() -> Response:
 @blueprint.get("/privacy")
 def privacy() -> Response:
     """What is kept of whom, how long, and how it goes."""
-    return make_response(render_template("privacy.html"))
+    return make_response(render_template("privacy.html", keep=runtime().config))
 
 
 @blueprint.post("/frame/renew")

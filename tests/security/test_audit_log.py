@@ -12,13 +12,15 @@ from sqlalchemy import delete, text, update
 from sqlalchemy.exc import DatabaseError
 
 from bx24app import create_app, rotation, tree
-from bx24app.models import Audit, Portal, db
+from bx24app.cli import main
+from bx24app.models import Audit, Call, Notification, Portal, db, utcnow
 from bx24app.models.unchanging import WORDS
 from scripts import needs
 from tests import commands
 from tests.conftest import config_for
+from tests.security.test_tenants import leaves
 from tests.servers import POSTGRES_MISSING, postgres
-from tests.web.conftest import claim, client, portal, site
+from tests.web.conftest import HOOK, claim, client, portal, site
 
 __all__ = ["client", "portal", "site"]
 POSTGRES = pytest.param(
@@ -89,6 +91,65 @@ def test_exports_rotations_and_registrations_leave_a_line(site: Flask, client: F
         held = " ".join(f"{row.facts} {row.address}" for row in db.session.query(Audit))
     assert "secret of" not in held
     assert "7916" not in held
+
+
+LINES: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
+    ("settings", "export"): (("--portal", "m" * 32), {"settings exported"}),
+    ("rules", "try"): (("--portal", "m" * 32, "--call", "E"), set()),  # only looks
+    ("apps", "add"): (("local.3", "secret"), {"registration added"}),
+    ("apps", "list"): ((), set()),
+    ("portals", "list"): ((), set()),
+    ("calls", "export"): (("--portal", "m" * 32), {"journal exported"}),
+    ("replay",): (("--portal", "m" * 32, "--call", "E"), {"replayed"}),
+    ("forget",): (("--portal", "m" * 32, "--number", "+79160000009"), {"forgot"}),
+    ("backfill",): (("--portal", "m" * 32, "--from", "2026-01-01", "--to", "2026-01-02", "--no-follow"), {"backfill"}),
+    ("hooks", "rotate"): (("--portal", "m" * 32, "--pbx", "moscow"), {"hook key rotated"}),
+    ("keys", "new"): ((), set()),  # touches no database
+    ("keys", "rotate"): ((), {"secrets rotated"}),
+    ("doctor",): ((), set()),  # only looks
+    ("settings", "import"): (("--portal", "m" * 32, "-"), {"settings saved"}),  # last, since it takes the PBX away
+    ("db", "upgrade"): ((), set()),  # the migrations' own table says when
+}
+"""Every command but those that run the app, what it is given, and the lines that it leaves. A new command is decided here."""
+RUNNING = {"up", "demo", "web", "worker", "cron"}
+
+
+def test_every_command_leaves_its_line(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bx24app.portals.fetch_users", lambda _: {1})
+    environ = commands.environment_of(site.extensions["bx24app"].config)
+    found = {path for path, _ in leaves(main) if path[0] not in RUNNING}
+    assert found == set(LINES), "say above what line a new command leaves"
+    with site.app_context():
+        base = {"portal_id": portal, "pbx_id": 1, "entry_id": "E"}
+        db.session.add(Call(**base, pbx_key="moscow", started_at=utcnow(), state="finished"))
+        db.session.add(Notification(**base, dialect="vpbx", name="events/call", dedup_key="d", body="{}", state="handled"))
+        db.session.commit()
+    for path, (more, lines) in LINES.items():
+        if path == ("db", "upgrade"):
+            continue  # the site's tables were made without migrations
+        before = len(whats(site))
+        said = commands.run(environ, *path, *more, text="version: 1\ncalls: {missed: nothing}\n" if "-" in more else None)
+        left = whats(site)[before:]
+        assert {what for what, _, _ in left} == lines, (path, said.output)
+        assert {source for _, source, _ in left} <= {"cli"}, path
+
+
+def test_a_hook_key_is_rotated_from_the_command_line(site: Flask, client: FlaskClient, portal: int) -> None:
+    environ = commands.environment_of(site.extensions["bx24app"].config)
+    arguments = ("hooks", "rotate", "--portal", "m" * 32, "--pbx", "moscow")
+    first = commands.run(environ, *arguments)
+    assert first.exit_code == 0, first.output
+    address = first.output.strip().rpartition("/mango/")[2]
+    assert address != HOOK
+    ping = {"vpbx_api_key": "key", "sign": "", "json": ""}
+    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address)] == [200, 200], "for 24 h both"
+    again = commands.run(environ, *arguments)
+    assert (again.exit_code, "would end at once" in again.output) == (2, True)
+    assert client.post(f"/mango/{HOOK}/ping", data=ping).status_code == 200
+    last = commands.run(environ, *arguments, "--end-old")
+    assert last.exit_code == 0
+    newest = last.output.strip().rpartition("/mango/")[2]
+    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address, newest)] == [404, 200, 200]
 
 
 def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:

@@ -133,10 +133,7 @@ class Broker:
         self.earth.sandbox.call(self._tell, heard)
 
     def tell_slowly(self, heard: list[Heard]) -> None:
-        """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings.
-
-        Two offices that register the same unknown client in the same instant would be made a lead each by the portal itself.
-        """
+        """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings."""
         for one in heard:
             self.tell([one])
             until(

@@ -20,6 +20,7 @@ from tests.walk.offices import (
     blind,
     document,
 )
+from tests.walk.test_handover import moved
 from tests.world import World, until
 
 
@@ -126,3 +127,25 @@ def followed(earth: World) -> bool:
         except NotSent:  # the other tests have used up what the portal allows
             return False
     return True
+
+
+@pytest.mark.parametrize("by_rule", [False, True], ids=["the portal makes the lead", "a rule makes it"])
+def test_two_offices_ring_for_one_unknown_client_in_the_same_instant(broker: Broker, by_rule: bool) -> None:
+    """The portal looks for the client and makes one in two steps: asked by both calls at once, it would make two."""
+    settings = document(missed="lead", answered="lead")
+    if by_rule:
+        rule = {"name": "All", "when": {"direction": "in"}, "do": [{"create": {"entity": "lead", "title": "New"}}]}
+        settings = Settings.model_validate({**settings.model_dump(mode="json", by_alias=True), "rules": [rule]})
+    broker.rule(settings)
+    broker.earth.portal.latencies.update({"telephony.externalcall.register": 0.4, "crm.item.add": 0.4})
+    try:
+        client, _, heard = broker.hear(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+        _, _, other = broker.hear(KRASNODAR, client=client[1:], parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+        begins = [min(h[1].body["timestamp"] for h in some if "timestamp" in h[1].body) for some in (heard, other)]
+        other = moved(other, begins[0] - begins[1])
+        broker.tell([h for step in zip(heard, other, strict=True) for h in step])
+        broker.earth.settle(60)
+    finally:
+        broker.earth.portal.latencies.clear()
+    assert len(broker.rows(client)) == 2, "two calls"
+    assert len(broker.records(client)) == 1, "of one client"

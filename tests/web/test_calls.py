@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from bx24app import spool
 from bx24app.mango.errors import Missing, Unreachable
-from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
+from bx24app.models import Audit, Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.web import session
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame, has, mango
@@ -219,6 +219,9 @@ def test_a_recording_is_streamed_with_ranges(frame: Frame, call: int, tapes: lis
     url = ticket(frame)
     said = frame._client.get(url)
     assert (said.status_code, said.data, said.mimetype) == (200, b"0123456789", "audio/mpeg")
+    with frame.site.app_context():
+        heard = db.session.query(Audit).filter_by(what="recording heard").one()
+        assert (heard.user_id, heard.source, heard.facts) == (7, "frame", {"recording": db.session.query(Recording.id).scalar()})
     assert said.headers["Accept-Ranges"] == "bytes"
     assert said.headers["Cache-Control"] == "no-store"
     part = frame._client.get(url, headers={"Range": "bytes=2-4"})

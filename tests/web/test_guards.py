@@ -8,7 +8,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 
-from bx24app.models import Portal, db
+from bx24app.models import Portal, PortalUser, db
 from bx24app.web import TABLE, guards, session
 from bx24app.web.guards import frame_admin, frame_session, open_to_all, place_session
 from tests.web.conftest import claim
@@ -106,6 +106,21 @@ def test_a_session_opens_only_its_own_portal(site: Flask, client: FlaskClient, p
         row.state, row.member_id = "active", "another"
         db.session.commit()
     assert client.get("/frame", headers=header).status_code == 401
+
+
+def test_a_dismissed_employee_has_no_session_any_more(site: Flask, client: FlaskClient, portal: int) -> None:
+    mine, another = claim(site, portal), claim(site, portal, user_id=8)
+    with site.app_context():
+        place = session.issue_place(session.PlaceSession(portal, "m" * 32, 7, "en"))
+        db.session.add(PortalUser(portal_id=portal, user_id=7, active=True))
+        db.session.commit()
+    tab = {session.HEADER: place}
+    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [200, 200]
+    with site.app_context():
+        db.session.get_one(PortalUser, (portal, 7)).active = False
+        db.session.commit()
+    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [401, 401]
+    assert client.get("/frame", headers=another).status_code == 200
 
 
 def test_a_ticket_is_no_session_and_a_session_no_ticket(site: Flask, client: FlaskClient, portal: int) -> None:

@@ -269,3 +269,16 @@ def test_a_silent_database_and_a_fault_say_nothing_inside(client: FlaskClient, m
         assert said.status_code == status
         for word in ("secret", "db.local", "Traceback"):
             assert word not in said.text
+
+
+@pytest.mark.parametrize(("lang", "says", "kept"), [("en", "for 90 days", "1095 days"), ("ru", "90 дней", "1095 дней")])
+def test_the_privacy_page_in_both_languages(site: Flask, client: FlaskClient, lang: str, says: str, kept: str) -> None:
+    said = client.get("/privacy", headers={"Accept-Language": lang}).text
+    assert says in said
+    assert kept in said
+    assert client.get(f"/privacy?lang={lang}").text == said
+    runtime = site.extensions["bx24app"]
+    runtime.config = runtime.config.model_copy(update={"keep_notifications_days": 31, "keep_calls_days": 0})
+    said = client.get(f"/privacy?lang={lang}").text
+    assert "31 d" in said or "31 день" in said
+    assert kept not in said

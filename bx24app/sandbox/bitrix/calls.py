@@ -63,7 +63,26 @@ def strip(phone: str) -> str:
 
 
 def register(portal: Portal, app: InstalledApp, order: Order) -> LiveCall:
-    """Registers a call, or finds the unfinished one that it duplicates.
+    """Registers a call, or finds the unfinished one that it duplicates; looks for the client, makes one, opens the card.
+
+    Raises:
+        RestError: a number without digits, a user that is not active.
+    """
+    call, fresh = look(portal, app, order)
+    make(portal, call, order, fresh)
+    return call
+
+
+def make(portal: Portal, call: LiveCall, order: Order, fresh: bool) -> None:
+    """The second half of a registration: the client's record, for whoever was unknown at the look; the card."""
+    if fresh and not call.internal and order.create:
+        touch.create(portal, call, order.source)
+    if order.show:
+        show(portal, call, [call.user_id], "register")
+
+
+def look(portal: Portal, app: InstalledApp, order: Order) -> tuple[LiveCall, bool]:
+    """The first half: the call, whether it is a new one, and whose number it is.
 
     Raises:
         RestError: a number without digits, a user that is not active.
@@ -80,12 +99,11 @@ def register(portal: Portal, app: InstalledApp, order: Order) -> LiveCall:
     init = {"CALL_ID": call_id, "CALL_TYPE": order.type, "CALLER_ID": phone, "REST_APP_ID": app.id}
     portal.courier.send("ONVOXIMPLANTCALLINIT", init, order.user_id)
     call = _duplicate(portal, app, order, phone, line)
-    if call is None:
-        call = _new(portal, app, order, phone, line, call_id)
-        portal.courier.send("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
-    if order.show:
-        show(portal, call, [call.user_id], "register")
-    return call
+    if call is not None:
+        return call, False
+    call = _new(portal, app, order, phone, line, call_id)
+    portal.courier.send("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
+    return call, True
 
 
 def _call_id(portal: Portal, order: Order) -> str:
@@ -145,8 +163,6 @@ def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str 
         else:
             found = search(portal, phone)
             call.primary, call.bindings = (found[0] if found else None), _with_deals(portal, found[:1])
-        if order.create:
-            touch.create(portal, call, order.source)
     portal.tell("call", call_id=call_id, state="registered")
     return call
 

@@ -24,7 +24,8 @@ def _user(hit: Hit, params: dict[str, Any]) -> int:
 
 
 @method("telephony.externalCall.register", "telephony")
-def register(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+async def register(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    """Looks for the client, then makes one: two at once for one unknown number make two."""
     user_id = _user(hit, params)
     kind = php.integer(params.get("TYPE"))
     if kind not in (1, 2, 3, 4, 5):
@@ -41,9 +42,11 @@ def register(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
         php.true(params["SHOW"]) if params.get("SHOW") is not None else True,
     )  # fmt: skip
     try:
-        call = calls.register(hit.portal, hit.app, order)
+        call, fresh = calls.look(hit.portal, hit.app, order)
     except RestError as error:
         raise hit.error(error.text) from error
+    await hit.work()
+    calls.make(hit.portal, call, order, fresh)
     return registered(call)
 
 
