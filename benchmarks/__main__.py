@@ -1,6 +1,6 @@
 """`make bench`: measures, each against a baseline in the same run; a table for people, JSON for machines.
 
-    python -m benchmarks [NAME …] [--quick] [--runs 3] [--json FILE]
+python -m benchmarks [NAME …] [--quick] [--runs 3] [--json FILE]
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import rules
+from benchmarks import pages, rules
 from benchmarks.measure import Figure, Measure, Report, median
 
-MEASURES: tuple[Measure, ...] = (*rules.MEASURES,)
+MEASURES: tuple[Measure, ...] = (*rules.MEASURES, *pages.MEASURES)
 
 
 def main() -> int:

@@ -56,7 +56,9 @@ class Report:
 
 def median(runs: list[list[Figure]]) -> list[Figure]:
     """The run whose `ours` is the median, figure by figure: a figure and its baseline stay together."""
-    return [sorted(same, key=lambda one: one.ratio or one.ours)[(len(same) - 1) // 2] for same in zip(*runs, strict=True)]
+    return [
+        sorted(same, key=lambda one: one.ratio or one.ours)[(len(same) - 1) // 2] for same in zip(*runs, strict=True)
+    ]
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:

@@ -24,7 +24,12 @@ def document() -> Settings:
     made: list[dict[str, Any]] = [
         {
             "name": f"Rule {index}",
-            "when": {"direction": "in", "outcome": ["missed", "failed"], "line": LINES[index % 99]["number"], "number": f"+7{index % 9}12"},
+            "when": {
+                "direction": "in",
+                "outcome": ["missed", "failed"],
+                "line": LINES[index % 99]["number"],
+                "number": f"+7{index % 9}12",
+            },
             "do": [{"create": {"entity": "deal", "title": "Missed {{ client.number }} on {{ line.name }}"}}],
         }
         for index in range(RULES - 1)
@@ -65,7 +70,12 @@ def _dry_run(quick: bool) -> list[Figure]:
         tree.migrate(app)
         with app.app_context():
             portal = Portal(
-                member_id="m" * 32, domain="bench.test", client_endpoint="", server_endpoint="", client_id="", state="active"
+                member_id="m" * 32,
+                domain="bench.test",
+                client_endpoint="",
+                server_endpoint="",
+                client_id="",
+                state="active",
             )
             db.session.add(portal)
             db.session.flush()
@@ -81,7 +91,9 @@ def _dry_run(quick: bool) -> list[Figure]:
                 db.session.rollback()
 
             took = best_of(1 if quick else 3, run)
-    return [Figure("dry run of 1,000 calls, 200 rules", took, "s", f"under {DRY_RUN_SECONDS:.0f} s", took < DRY_RUN_SECONDS)]
+    return [
+        Figure("dry run of 1,000 calls, 200 rules", took, "s", f"under {DRY_RUN_SECONDS:.0f} s", took < DRY_RUN_SECONDS)
+    ]
 
 
 def _call(portal_id: int, index: int) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -39,10 +40,15 @@ def migrate(app: Flask) -> None:
 
     with app.app_context():
         if db.engine.dialect.name == "postgresql":
-            with db.engine.connect() as connection:
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-                upgrade()
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                # Asked again and again, outside a transaction: an index that is made beside the writers waits for every statement
+                # that began before it, so one that waited for this lock would wait for ever.
+                while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+                    time.sleep(0.2)
+                try:
+                    upgrade()
+                finally:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         else:
             (app.extensions["bx24app"].config.data_dir).mkdir(parents=True, exist_ok=True)
             upgrade()

@@ -22,7 +22,7 @@ def online() -> None:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET lock_timeout = '10s'")
             connection.commit()
-        context.configure(connection=connection, **options)
+        context.configure(connection=connection, transaction_per_migration=True, **options)
         with context.begin_transaction():
             context.run_migrations()
 

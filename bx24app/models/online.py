@@ -1,0 +1,42 @@
+"""For migrations: indexes made and dropped while others write.
+
+PostgreSQL's CREATE INDEX stops every writer of its table until it is done, minutes on a large one; CONCURRENTLY lets them go on, and must
+run outside a transaction. SQLite has one writer anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def create_index(name: str, table: str, columns: Sequence[str], where: str | None = None) -> None:
+    """Make an index without locking writers. An unusable one of the same name, left by a run that was cut short, goes first."""
+    only = sa.text(where) if where is not None else None
+    if op.get_context().dialect.name != "postgresql":
+        op.create_index(name, table, list(columns), sqlite_where=only)
+        return
+    with _outside():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.create_index(name, table, list(columns), postgresql_where=only, postgresql_concurrently=True)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index without locking writers."""
+    if op.get_context().dialect.name != "postgresql":
+        op.drop_index(name, table)
+        return
+    with _outside():
+        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
+
+
+@contextmanager
+def _outside() -> Iterator[None]:
+    """Outside a transaction. It waits as long as the oldest transaction lasts: nobody waits for it, so its patience need not end."""
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        yield
+        op.execute("SET lock_timeout = '10s'")
