@@ -2,8 +2,8 @@
 
 from bx24app.models import online
 
-revision = "0011"
-down_revision = "0010"
+revision = "0013"
+down_revision = "0012"
 
 _MADE = (
     ("ix_notification_command", "notification", ("portal_id", "command_id"), "command_id IS NOT NULL"),
