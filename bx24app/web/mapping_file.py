@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import closing
 
 from flask import Blueprint, Response, g, jsonify, request, url_for
 from flask_babel import gettext
@@ -43,8 +44,10 @@ def out(key: str) -> Response:
 def preview(key: str) -> Response:
     """What the chosen file would change."""
     pbx = _pbx(key)
-    sent = request.files.get("file")
-    text = mapping_table.decoded(sent.read()) if sent is not None and sent.filename else request.form.get("text", "")
+    sent, text = request.files.get("file"), request.form.get("text", "")
+    if sent is not None and sent.filename:
+        with closing(sent):  # a large one lies in a file of its own
+            text = mapping_table.decoded(sent.read())
     return _page(pbx, _read(pbx, text), text)
 
 

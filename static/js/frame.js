@@ -8,12 +8,13 @@ export function frame() {
 }
 
 // The portal gives the frame the height of its content; measured on the content itself, so that it shrinks as well.
-export async function fit(content) {
+// `most`: what is longer scrolls within the frame, where what is around it must stay within the window (a call card).
+export async function fit(content, most = Infinity) {
   const b24 = await frame();
   if (!b24) return;
   let last = 0;
   const resize = () => {
-    const height = Math.max(360, Math.ceil(content.getBoundingClientRect().height));
+    const height = Math.min(most, Math.max(360, Math.ceil(content.getBoundingClientRect().height)));
     if (Math.abs(height - last) < 2) return;
     last = height;
     b24.parent.message.send("resizeWindow", { width: "100%", height, isSafely: true }).catch(() => {});

@@ -3,5 +3,5 @@ import "./requests.js";
 import "./players.js";
 import { fit } from "./frame.js";
 
-fit(document.getElementById("app"));
+fit(document.getElementById("app"), document.body.classList.contains("card-tab") ? 440 : undefined);
 document.documentElement.dataset.ready = "yes";
