@@ -92,6 +92,10 @@ def forget(member_id: str, number: str) -> None:
         (gone.notifications, "notification"),
     ):
         click.echo(f"{_count(count, what)} erased")
+    if gone.employees:
+        click.echo(f"{_count(gone.employees, 'entry')} of the directory emptied: what the portal still says comes back with the daily look")
+    if gone.in_settings:
+        click.echo("the present settings name this number (an employee's mobile, or a rule): take it out there, then run this again")
     if gone.kept:
         raise click.ClickException(
             f"{_count(gone.kept, 'call')} with this number still under way, and kept: run this again when that is over"

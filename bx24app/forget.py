@@ -1,4 +1,5 @@
-"""USE CASE: erase one person (152-FZ, GDPR): journal, outbox, inbox, recordings on their way. Backups, Bitrix24 and Mango are others' to erase.
+"""USE CASE: erase one person (152-FZ, GDPR): journal, outbox, inbox, recordings on their way, what else names them (`personal`).
+Backups, Bitrix24 and Mango are others' to erase; what the portal still says of its employees comes back with the daily look.
 
 A call that still goes on, or of which something is just leaving, is kept and counted: erased under the app's hands it would be told to
 the portal a second time. The inbox is searched before the portal's lock is taken, since that reads every body that could name the number.
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from bx24app import portals
+from bx24app import personal, portals
 from bx24app.domain import phone
 from bx24app.drain import locked
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -40,6 +41,10 @@ class Forgotten:
     files: int = 0
     notifications: int = 0
     kept: int = 0
+    employees: int = 0
+    """Entries of the portal's directory that had the telephone."""
+    in_settings: bool = False
+    """The present settings name the telephone (an employee's mobile, a rule); an administrator takes it out."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class _Found:
     notifications: set[int] = field(default_factory=set)
     fresh: set[tuple[int, str | None, str | None]] = field(default_factory=set)
     """Calls (PBX, entry, command) that were told and are not in the journal yet."""
+    beside: set[tuple[int, str]] = field(default_factory=set)
+    """Other calls (PBX, entry) of which a notification names the person: somebody was sent on to them, or they were asked in."""
 
 
 def forget(portal_id: int, number: str) -> Forgotten:
@@ -65,6 +72,9 @@ def forget(portal_id: int, number: str) -> Forgotten:
         named |= set(_naming(portal_id, number, session, above=seen))
         found = _find(session, portal, number, named)
         tapes = _erase(session, found, result)
+        personal.take_out_of_calls(session, portal, number, found.beside)
+        result.employees = personal.take_out_of_directory(session, portal, number)
+        result.in_settings = personal.take_out_of_settings(session, portal, number)
         portals.audit(portal_id, None, "cli", "forgot", calls=result.calls, notifications=result.notifications)
     result.files = sum(_unspool(tape) for tape in tapes)
     _shred()
@@ -130,6 +140,8 @@ def _find(session: Session, portal: Portal, number: str, named: set[int]) -> _Fo
                 found.fresh.add((row.pbx_id, row.entry_id, row.command_id))
             else:
                 found.notifications.add(row.id)
+                if row.entry_id is not None:
+                    found.beside.add((row.pbx_id, row.entry_id))
     found.notifications |= _told(session, portal.id, found.calls)
     return found
 

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import JSON, String
 
-from bx24app import create_app, drain, forget, tree
+from bx24app import create_app, drain, forget, settings, tree
+from bx24app.domain import phone
 from bx24app.domain.commands import Finish
-from bx24app.models import Audit, Base, Call, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.domain.settings import Employee, Settings
+from bx24app.models import (
+    Audit,
+    Base,
+    Call,
+    Delivery,
+    Notification,
+    Portal,
+    PortalUser,
+    Recording,
+    SettingsVersion,
+    Todo,
+    db,
+    utcnow,
+)
 from scripts import needs
 from tests import commands
-from tests.conftest import config_for, make_portal
+from tests.conftest import DOCUMENT, config_for, make_portal
 from tests.servers import POSTGRES_MISSING, postgres
 from tests.test_cli_calls import AT, call, sent, told
 from tests.test_decide import tell
@@ -208,3 +224,118 @@ def test_the_words_of_the_command(environ: dict[str, str]) -> None:
     ):
         ran = commands.run(environ, "forget", "--portal", portal_of, "--number", number)
         assert (ran.exit_code, words in ran.output) == (2, True), ran.output
+
+
+def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_person(both: Flask) -> None:
+    portal, theirs = make_portal(document=WITH_MOBILE), make_portal("b" * 32, document=WITH_MOBILE)
+    portal_id = portal.id
+    for one in (portal, theirs):
+        other = person(one, "other", OTHER, facts={"rang": ["101", NUMBER[1:]], "case": {"client_name": "Vera"}, "open": True})
+        told(other, "events/call", 10, body='{"to": {"number": "79160000001"}}')
+        sent(other, Finish(key="finish2", user_id=11, seconds=62, status="304", number=NUMBER, reason="8 916 000-00-01 is busy"), 2)
+        db.session.add(PortalUser(portal_id=one.id, user_id=11, name="Anna", email="anna@example.ru", phones=["8 (916) 000-00-01"]))
+        db.session.add(PortalUser(portal_id=one.id, user_id=12, name="Vera", phones=["+79160000002"]))
+    db.session.commit()
+    gone = forget.forget(portal_id, NUMBER)
+    assert (gone.calls, gone.employees, gone.in_settings) == (0, 1, True)
+    left_of = db.session.query(Call).filter_by(portal_id=portal_id).one()
+    assert left_of.facts == {"rang": ["101", "0" * 11], "case": {"client_name": "Vera"}, "open": True}
+    assert {(row.user_id, row.name, tuple(row.phones)) for row in db.session.query(PortalUser).filter_by(portal_id=portal_id)} == {
+        (11, "", ()),
+        (12, "Vera", ("+79160000002",)),
+    }
+    said = settings.current(db.session.get_one(Portal, portal_id))
+    settings.save(db.session.get_one(Portal, portal_id), DOCUMENT, {})
+    db.session.commit()
+    assert said.pbxs[0].employees[0].numbers
+    gone = forget.forget(portal_id, NUMBER)
+    assert (gone.employees, gone.in_settings) == (0, False)
+    for version in db.session.query(SettingsVersion).filter_by(portal_id=portal_id):
+        assert Settings.model_validate(version.document).pbxs[0].employees[0].extension == "101", "calls may go on under it"
+    db.session.rollback()
+    assert places_of(NUMBER, portal_id) == set()
+    assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(NUMBER, theirs.id)
+
+
+ANNA = Employee(extension="101", user_id=11, numbers=(NUMBER[1:],))
+WITH_MOBILE = Settings(pbxs=(DOCUMENT.pbxs[0].model_copy(update={"employees": (ANNA,)}),))
+KEEPS_NOBODY = {
+    "alembic_version": "the schema",
+    "registration": "the operator's applications",
+    "grant": "tokens of an administrator, by id",
+    "dictionary": "pipelines, stages, sources",
+    "line_counter": "our own lines",
+    "figure": "counts; keys are lines, ids of users, hours",
+    "figure_mark": "how far the counting is",
+    "backfill": "periods of a PBX",
+    "call_person": "ids of users",
+    "call_record": "ids of records",
+    "audit": "ids and counts: the log is append-only, so no name and no telephone may enter it",
+    "portal": "domain, licence, ids",
+    "pbx": "keys; what Mango said of its own refusals",
+    "notice": "an employee's name while the notice holds",
+}
+"""Tables in which no telephone of a person may stand, and why. Any other text column must be emptied by `forget`."""
+ERASED = {
+    "call": {"entry_id", "command_id", "client_number", "crm", "facts", "problem", "users", "continues", "rule", "unmapped", "bitrix_call_id"},
+    "delivery": {"key", "command", "answer", "code", "reason"},
+    "notification": {"entry_id", "command_id", "dedup_key", "body", "reason", "name"},
+    "recording": {"recording_id", "url", "file_name", "problem", "bitrix_call_id"},
+    "todo": {"client_number", "title", "key", "entity"},
+    "portal_user": {"name", "email", "inner_number", "phones"},
+    "settings_version": {"document"},
+}
+"""Columns that may name a person, by tables whose rows `forget` takes away or goes through."""
+WORDS_OF_OURS = {
+    "call": {"pbx_key", "state", "direction", "line_number", "outcome"},
+    "delivery": {"kind", "state"},
+    "notification": {"dialect", "state"},
+    "recording": {"state"},
+    "todo": {"state"},
+    "portal_user": {"day"},
+    "settings_version": {"source", "note"},
+}
+"""Columns of the same tables that hold words of the program or the portal's own lines."""
+
+
+def test_every_column_that_holds_text_is_decided_about() -> None:
+    for table in Base.metadata.sorted_tables:
+        if table.name in KEEPS_NOBODY:
+            continue
+        texts = {column.name for column in table.columns if isinstance(column.type, String | JSON)}
+        decided = ERASED[table.name] | WORDS_OF_OURS[table.name]
+        assert texts == decided, f"{table.name}: say of {texts ^ decided} whether `forget` empties it"
+
+
+def places_of(number: str, portal_id: int) -> set[str]:
+    """`table.column` of all that names the telephone in a portal's rows."""
+    found: set[str] = set()
+    for table in Base.metadata.sorted_tables:
+        if "portal_id" not in table.columns:
+            continue
+        for row in db.session.execute(table.select().where(table.c.portal_id == portal_id)).mappings():
+            for name, value in row.items():
+                if not isinstance(value, int | datetime | date) and number[2:] in phone.digits(json.dumps(value, default=str)):
+                    found.add(f"{table.name}.{name}")
+    db.session.rollback()
+    return found
+
+
+def test_a_person_is_in_no_table_any_more(both: Flask) -> None:
+    """Planted in every column that may name somebody: all of them are empty afterwards."""
+    portal = make_portal()
+    portal_id = portal.id
+    made = person(portal, f"e{NUMBER}", facts={"case": {"client_name": f"Vera {NUMBER}"}}, problem=f"no lead for {NUMBER}", continues=NUMBER)
+    made.crm = [{"entity": "lead", "id": 1, "title": NUMBER}]
+    tape = db.session.query(Recording).one()
+    tape.url, tape.problem = f"https://host/{NUMBER}.mp3", NUMBER
+    at = {"missed_at": utcnow(), "deadline_at": utcnow()}
+    db.session.add(Todo(portal_id=portal_id, client_number=NUMBER, call_id=made.id, key="todo", title=f"Call {NUMBER}", entity="lead", **at))
+    db.session.add(PortalUser(portal_id=portal_id, user_id=5, name=f"Vera {NUMBER}", inner_number=NUMBER, phones=[NUMBER]))
+    db.session.query(Delivery).update({"reason": NUMBER, "answer": {"phone": NUMBER}})
+    db.session.commit()
+    before = places_of(NUMBER, portal_id)
+    assert {"call.facts", "call.problem", "delivery.answer", "notification.body", "recording.url", "todo.title", "portal_user.phones"} <= before
+    assert before <= {f"{table}.{column}" for table, columns in ERASED.items() for column in columns}
+    forget.forget(portal_id, NUMBER)
+    assert places_of(NUMBER, portal_id) == set()
