@@ -228,7 +228,7 @@ def test_the_words_of_the_command(environ: dict[str, str]) -> None:
 
 def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_person(both: Flask) -> None:
     portal, theirs = make_portal(document=WITH_MOBILE), make_portal("b" * 32, document=WITH_MOBILE)
-    portal_id = portal.id
+    portal_id, their_id = portal.id, theirs.id
     for one in (portal, theirs):
         other = person(one, "other", OTHER, facts={"rang": ["101", NUMBER[1:]], "case": {"client_name": "Vera"}, "open": True})
         told(other, "events/call", 10, body='{"to": {"number": "79160000001"}}')
@@ -254,7 +254,7 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
         assert Settings.model_validate(version.document).pbxs[0].employees[0].extension == "101", "calls may go on under it"
     db.session.rollback()
     assert places_of(NUMBER, portal_id) == set()
-    assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(NUMBER, theirs.id)
+    assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(NUMBER, their_id)
 
 
 ANNA = Employee(extension="101", user_id=11, numbers=(NUMBER[1:],))
