@@ -33,7 +33,8 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`sure`: exactly one person fits, by something stronger than the name."""
+    """`sure`: exactly one person fits, by something stronger than the name. Extensions repeat between offices, so an equal one is sure only where
+    nothing speaks against it: another name at the PBX, a place of this person on another PBX."""
 
     user_id: int
     reason: Reason
@@ -43,9 +44,13 @@ class Suggestion:
 class Directory:
     """All people of a portal, ready to be looked up thousands of times."""
 
-    def __init__(self, people: Iterable[Person]) -> None:
+    def __init__(self, people: Iterable[Person], elsewhere: Iterable[int] = ()) -> None:
+        """`elsewhere`: users who have an extension on another PBX of the portal."""
+        self._elsewhere = frozenset(elsewhere)
+        self._names: dict[int, str] = {}
         self._by: dict[Reason, dict[str, set[int]]] = {"extension": {}, "email": {}, "mobile": {}, "name": {}}
         for person in people:
+            self._names[person.user_id] = _name(person.name)
             self._note("extension", person.inner.strip(), person.user_id)
             self._note("email", person.email.strip().lower(), person.user_id)
             self._note("name", _name(person.name), person.user_id)
@@ -67,8 +72,15 @@ class Directory:
         for reason, values in keys:
             found = {user for value in values if value for user in self._by[reason].get(value, ())}
             if len(found) == 1:
-                return Suggestion(found.pop(), reason, reason != "name")
+                [user] = found
+                return Suggestion(user, reason, self._sure(user, reason, seat))
         return None
+
+    def _sure(self, user: int, reason: Reason, seat: Seat) -> bool:
+        if reason != "extension":
+            return reason != "name"
+        here, there = set(_name(seat.name).split()), set(self._names[user].split())
+        return user not in self._elsewhere and (not here or not there or bool(here & there))
 
 
 def _digits(number: str) -> str:

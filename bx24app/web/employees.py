@@ -213,10 +213,12 @@ def _over(shown: list[Row], changed: dict[str, Row], outcome: Outcome | None, ke
 
 def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
     """Every extension of the document and of the PBX; those with most calls first, so that the important ones are on top."""
-    directory = Directory(
+    elsewhere = {one.user_id for other in pages.current().pbxs if other.key != pbx.key for one in other.employees}
+    found = (
         Person(one.user_id, one.name, one.email, one.inner_number, tuple(one.phones))
         for one in people.everybody().active
     )
+    directory = Directory(found, elsewhere)
     calls, lost = _calls(pbx.key), _unmapped(pbx.key)
     rows = {one.extension: _of_document(one, heard) for one in pbx.employees}
     for user in heard.rows:
