@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from bx24app import dictionaries
 from bx24app.bitrix24 import errors
@@ -123,7 +123,7 @@ def collisions(portal_id: int) -> list[Collision]:
         .correlate(user)
         .scalar_subquery()
     )
-    rows = select(user.user_id, number, calls).where(user.portal_id == portal_id, user.active, number != "")
-    found = [Collision(*row) for row in db.session.execute(rows.order_by(user.user_id))]
-    odd = [one for one in found if one.calls or sum(sign.isdigit() for sign in one.number) >= 5]
-    return sorted(odd, key=lambda one: (-one.calls, one.number))[:MOST]
+    inner = select(user.user_id, number, calls.label("calls")).where(user.portal_id == portal_id, user.active, number != "").subquery()
+    odd = select(inner).where(or_(inner.c.calls > 0, func.length(inner.c.inner_number) >= 5))
+    rows = db.session.execute(odd.order_by(inner.c.calls.desc(), inner.c.inner_number).limit(MOST))
+    return [Collision(*row) for row in rows]

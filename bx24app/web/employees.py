@@ -12,14 +12,14 @@ from datetime import timedelta
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 
 from bx24app.domain.matching import Directory, Person, Seat, Suggestion
 from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.answers import MangoUser
-from bx24app.models import Call, db, utcnow
+from bx24app.models import Call, CallPerson, db, utcnow
 from bx24app.web import counting, dismissed, mango_side, pages, people, saving
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
@@ -157,14 +157,15 @@ def _page(
     lost = [one for one in rows if one.lost and one.user_id is None]
     shown = [one for one in rows if not (unmapped and one.user_id) and one.matches(words)]
     shown = _over(shown, changed or {}, outcome, key)
-    ids = [one.user_id for one in shown] + [one.suggestion.user_id for one in shown if one.suggestion]
+    page = shown[:MOST]
+    ids = [one.user_id for one in page] + [one.suggestion.user_id for one in page if one.suggestion]
     return pages.show(
         "employees.html",
         "pbxs",
         status,
         pbx=pbx,
         row=mango_side.row(key),
-        rows=shown[:MOST],
+        rows=page,
         found=len(shown),
         most=MOST,
         total=len(rows),
@@ -213,12 +214,6 @@ def _over(shown: list[Row], changed: dict[str, Row], outcome: Outcome | None, ke
 
 def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
     """Every extension of the document and of the PBX; those with most calls first, so that the important ones are on top."""
-    elsewhere = {one.user_id for other in pages.current().pbxs if other.key != pbx.key for one in other.employees}
-    found = (
-        Person(one.user_id, one.name, one.email, one.inner_number, tuple(one.phones))
-        for one in people.everybody().active
-    )
-    directory = Directory(found, elsewhere)
     calls, lost = _calls(pbx.key), _unmapped(pbx.key)
     rows = {one.extension: _of_document(one, heard) for one in pbx.employees}
     for user in heard.rows:
@@ -229,11 +224,25 @@ def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
         row.seat, row.known = seat, True
     for extension in lost:  # it rang, so it is there, whatever the PBX's list says
         rows.setdefault(extension, Row(extension, Seat(extension)))
+    directory = _directory(pbx) if any(row.user_id is None for row in rows.values()) else None
     for row in rows.values():
         row.lost = lost.get(row.extension, 0)
         row.calls = calls.get(row.user_id, 0) if row.user_id else row.lost
-        row.suggestion = directory.suggest(row.seat) if row.user_id is None else None
+        row.suggestion = directory.suggest(row.seat) if directory is not None and row.user_id is None else None
     return sorted(rows.values(), key=lambda row: (-row.calls, len(row.extension), row.extension))
+
+
+def _directory(pbx: PbxSettings) -> Directory:
+    """Whom a seat of this PBX may belong to."""
+    elsewhere = {one.user_id for other in pages.current().pbxs if other.key != pbx.key for one in other.employees}
+    phones = people.phones()
+    return Directory(
+        (
+            Person(one.user_id, one.name, one.email or "", one.inner_number or "", phones.get(one.user_id, ()))
+            for one in people.everybody().active
+        ),
+        elsewhere,
+    )
 
 
 def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
@@ -241,11 +250,16 @@ def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
     return Row(one.extension, Seat(one.extension), one.user_id, ", ".join(one.numbers), known)
 
 
-def _calls(key: str) -> Counter[int]:
-    """User id -> calls of the last seven days on this PBX."""
+def _calls(key: str) -> dict[int, int]:
+    """User id -> calls of the last seven days on this PBX in which they talked, or for which they answer."""
     since = utcnow() - timedelta(days=7)
-    query = select(Call.users).where(Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
-    return Counter(user for users in db.session.scalars(query.limit(20_000)) for user in users or ())
+    query = (
+        select(CallPerson.user_id, func.count())
+        .join(Call, Call.id == CallPerson.call_id)
+        .where(Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
+        .group_by(CallPerson.user_id)
+    )
+    return {row.user_id: row[1] for row in db.session.execute(query)}
 
 
 def _unmapped(key: str) -> Counter[str]:

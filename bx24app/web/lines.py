@@ -23,6 +23,10 @@ from bx24app.web.saving import Document, Outcome
 blueprint = Blueprint("lines", __name__)
 
 
+MOST = 50
+"""Lines on the page at once; the search finds the others. What a page did not show stays as it is."""
+
+
 @dataclass
 class Row:
     """One line on the page: its part of the document, whether it is ticked, and whether Mango names it."""
@@ -31,6 +35,10 @@ class Row:
     used: bool
     known: bool = True
     faults: dict[str, str] = field(default_factory=dict)
+
+    def matches(self, words: str) -> bool:
+        """Does a search find this line?"""
+        return words in f"{self.line['name']} {self.line['number']} {phone.digits(self.line['number'])}".lower()
 
 
 @blueprint.get("")
@@ -102,7 +110,10 @@ def _page(
         raise NotFound
     heard = mango_side.lines(row, g.frame.lang, fresh="fresh" in request.args)
     pbx = _settings_of(key)
-    shown = rows if rows is not None else _rows(pbx, heard)
+    every = rows if rows is not None else _rows(pbx, heard)
+    words = request.values.get("q", "").strip().lower()
+    fitting = every if rows is not None else [one for one in every if one.matches(words)]
+    shown = fitting[:MOST]
     users = [user for one in shown for user in one.line["responsible"]["users"]]
     row = mango_side.row(key)
     return pages.show(
@@ -112,6 +123,10 @@ def _page(
         pbx=pbx,
         row=row,
         rows=shown,
+        q=request.values.get("q", ""),
+        found=len(fitting),
+        total=len(every) if rows is None else 0,
+        most=MOST,
         heard=heard,
         gone=gone or [],
         calls=counting.calls_yesterday((), [(key, number) for number in gone]) if gone else 0,
@@ -124,8 +139,9 @@ def _page(
 
 def _rows(pbx: PbxSettings, heard: Heard[MangoLine]) -> list[Row]:
     rows = [Row(line_form.as_document(line), used=True, known=False) for line in pbx.lines]
+    by_digits = {_digits(row.line["number"]): row for row in rows}
     for found in heard.rows:
-        row = next((one for one in rows if _same(one.line["number"], found.number)), None)
+        row = by_digits.get(_digits(found.number))
         if row is None:
             rows.append(Row(line_form.blank(found.number, found.name), used=False))
         else:
@@ -148,4 +164,8 @@ def _in(pbx: PbxSettings, number: str) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    return (phone.digits(one) or one) == (phone.digits(other) or other)
+    return _digits(one) == _digits(other)
+
+
+def _digits(number: str) -> str:
+    return phone.digits(number) or number

@@ -18,6 +18,8 @@ from bx24app.models import Pbx, db
 from bx24app.runtime import runtime
 
 KEEP_SECONDS = 600
+REMEMBERED = 16
+"""Lists that a process keeps as objects."""
 T = TypeVar("T", MangoLine, MangoUser)
 
 
@@ -53,8 +55,8 @@ def users(pbx: Pbx, lang: str, *, fresh: bool = False) -> Heard[MangoUser]:
 
 def users_held(pbx: Pbx) -> Heard[MangoUser] | None:
     """The employees as they were told within the last minutes; None: they would have to be asked for."""
-    held = _held(f"mango:users:{pbx.id}")
-    return Heard(tuple(_user(one) for one in held)) if held is not None else None
+    held = _held(f"mango:users:{pbx.id}", _user)
+    return Heard(held) if held is not None else None
 
 
 def _user(row: dict[str, Any]) -> MangoUser:
@@ -73,9 +75,9 @@ def _heard(
     if not pbx.api_key or not pbx.api_salt:
         return Heard(asked=False)
     name, api_key, api_salt = f"mango:{what}:{pbx.id}", pbx.api_key, pbx.api_salt
-    held = None if fresh else _held(name)
+    held = None if fresh else _held(name, made)
     if held is not None:
-        return Heard(tuple(made(one) for one in held))
+        return Heard(held)
     db.session.rollback()  # no transaction is held while Mango is asked
     try:
         found = ask(client(api_key, api_salt))
@@ -85,12 +87,21 @@ def _heard(
     return Heard(tuple(found))
 
 
-def _held(name: str) -> list[dict[str, Any]] | None:
+def _held(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
+    """What was told within the last minutes. Text that has not changed since the last time is not read again: it may name 10,000 people."""
     try:
         text = runtime().redis.get(name)
     except redis.RedisError:
         return None
-    return json.loads(text) if isinstance(text, bytes) else None
+    if not isinstance(text, bytes):
+        return None
+    cache: dict[str, tuple[bytes, tuple[T, ...]]] = runtime().cache.setdefault("mango_side", {})
+    known = cache.get(name)
+    if known is None or known[0] != text:
+        while len(cache) >= REMEMBERED:
+            cache.pop(next(iter(cache)), None)
+        known = cache[name] = (text, tuple(made(one) for one in json.loads(text)))
+    return known[1]
 
 
 def _keep(name: str, rows: list[dict[str, Any]]) -> None:

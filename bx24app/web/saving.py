@@ -13,6 +13,7 @@ from typing import Any
 from flask import g, request
 from flask_babel import gettext
 from sqlalchemy import select
+from sqlalchemy.orm import defer
 
 from bx24app import portals, settings
 from bx24app.domain import document
@@ -105,7 +106,8 @@ def _shown() -> int:
 
 def version(number: int) -> SettingsVersion | None:
     """One version of this portal."""
-    query = select(SettingsVersion).where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == number)
+    rows = select(SettingsVersion).options(defer(SettingsVersion.document))  # large; who needs it asks `settings.of_version`, which remembers
+    query = rows.where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == number)
     return db.session.scalars(query).first()
 
 

@@ -17,11 +17,13 @@ from scripts import needs
 from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import OUTSIDE, STOPS
-from tests.browser.showroom import ALLA, Showroom, showroom
+from tests.browser.showroom import ALLA, Showroom, beginning, showroom
 from tests.browser.walking import ROOT
 from tests.servers import valkey
 
-GUIDES = ("overview", "pbx-new", "pbx", "lines", "employees", "rules", "rules-tried", "calls", "call", "statistics", "history", "tab-contact")
+GUIDES = ("overview", "pbx-new", "pbx", "lines", "employees", "rules", "rules-tried", "calls", "call", "statistics", "history", "tab-contact", "checklist", "waiting", "suggestions", "call-card", "employees-preview")
+TALLEST = 1000
+"""Pixels of a picture in a guide; the rest of a long list says nothing more."""
 IMAGES = ROOT / "docs" / "images"
 
 
@@ -51,7 +53,7 @@ def _small(source: Path, target: Path) -> None:
     from PIL import Image
 
     with Image.open(source) as picture:
-        picture.convert("RGB").quantize(64).save(target, optimize=True)
+        picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST))).quantize(64).save(target, optimize=True)
 
 
 def administrator(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
@@ -89,6 +91,57 @@ def others(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
             album.take(page, "employee", lang, look)
 
 
+def first_minutes(room: Showroom, browser: Browser, album: Album) -> None:
+    """The checklist before anything is connected, empty pages, and a PBX that has said nothing yet."""
+    empty = ("overview", "calls", "pbxs", "rules", "statistics", "history")
+    for lang in ("ru", "en"):
+        with every_page.visitor(room, browser, lang) as (page, _):
+            frame = every_page.opened(page, room)
+            for stop in STOPS:
+                if stop.name in empty:
+                    frame.evaluate("(path) => htmx.ajax('GET', path, {target: '#app'})", stop.address({}))
+                    page.wait_for_timeout(600)
+                    both(page, album, f"empty-{stop.name}", lang)
+    room.connect_one()
+    for lang in ("ru", "en"):
+        with every_page.visitor(room, browser, lang) as (page, _):
+            frame = every_page.opened(page, room)
+            for path, name in (("/frame/pbxs/moscow", "waiting"), ("/frame/pbxs/moscow/employees", "suggestions"), ("/frame", "checklist")):
+                frame.evaluate("(path) => htmx.ajax('GET', path, {target: '#app'})", path)
+                page.wait_for_timeout(600)
+                both(page, album, name, lang)
+
+
+def both(page: Page, album: Album, name: str, lang: str) -> None:
+    for look in ("light", "dark"):
+        page.emulate_media(color_scheme=look)  # type: ignore[arg-type]
+        album.take(page, name, lang, look)
+    page.emulate_media(color_scheme="light")
+
+
+def card(room: Showroom, browser: Browser, album: Album) -> None:
+    """Our tab in the card of a call that is going on."""
+    room.ring()
+    for lang in ("ru", "en"):
+        with every_page.visitor(room, browser, lang, user=ALLA) as (page, _):
+            page.goto(f"{room.earth.portal.url}/crm/contact/details/{room.known['contact']}/")
+            page.locator("#cards .callcard nav button").nth(1).click()
+            app = page.frame_locator("#cards iframe")
+            app.locator("html[data-ready]").wait_for(state="attached")
+            both(page, album, "call-card", lang)
+
+
+def refused(room: Showroom, browser: Browser, album: Album) -> None:
+    """What somebody sees whom the portal does not vouch for."""
+    for lang in ("ru", "en"):
+        with every_page.visitor(room, browser, lang) as (page, _):
+            page.route(f"{room.earth.url}/**", lambda route: route.continue_(post_data="AUTH_ID=forged") if route.request.method == "POST" else route.continue_())
+            page.goto(f"{room.earth.portal.url}/")
+            page.get_by_role("link", name="Open", exact=True).click()
+            page.frame_locator("#app iframe").locator("h1").wait_for()
+            both(page, album, "refused", lang)
+
+
 def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "var" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +157,10 @@ def main() -> int:
         for lang in ("ru", "en"):
             administrator(room, browser, album, lang)
             others(room, browser, album, lang)
+        refused(room, browser, album)
+        card(room, browser, album)
+        with beginning(Path(place) / "beginning", url) as fresh:
+            first_minutes(fresh, browser, album)
         browser.close()
     album.index()
     print(f"{len(album.names)} pictures in {folder}; those of the guides in {IMAGES.relative_to(ROOT)}")

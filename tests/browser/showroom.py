@@ -110,6 +110,28 @@ class Showroom:
         self.hooks = self.earth.connect(DOCUMENT, keys)
         self.known["portal"] = portal_id
 
+    def connect_one(self) -> None:
+        """The first PBX, as the form leaves it: its lines without responsible people, nobody matched, nothing heard."""
+
+        def built() -> None:
+            moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
+            moscow.add_line("74950000001", name="Главная")
+            for user in (ALLA, ILYA, NINA):
+                name, last, extension = PEOPLE[user]
+                moscow.add_employee(extension, f"{name} {last}", email=f"{user}@firma.example")
+
+        self.earth.sandbox.call(built)
+        pbx = Pbx(key="moscow", name="Москва", lines=(Line(number="74950000001", name="Главная"),))
+        self.hooks = self.earth.connect(Settings(portal=PortalPart(default_user_id=1), pbxs=(pbx,)), {"moscow": (KEY, SALT)})
+
+    def ring(self) -> Retold:
+        """A known client's call that rings and is answered, and goes on: its card stands on the screen."""
+        told = retell(Scenario(FIXTURES / "incoming_answered_by_group"), CLIENT)
+        for notice in told.notices[:6]:
+            assert post(self.hooks["moscow"], notice) == 200
+        self.earth.settle_quietly()
+        return told
+
     def clients(self) -> None:
         def made() -> None:
             crm = self.earth.portal.crm
@@ -186,6 +208,19 @@ def _stuck(portal_id: int, pbx_id: int) -> None:
     db.session.add(Delivery(portal_id=portal_id, call_id=call.id, key="finish", kind="Finish", command=command, state="dead", attempts=1, created_at=at, sent_at=at, done_at=at, code="ACCESS_DENIED", reason="Недостаточно прав"))  # fmt: skip
     body = json.dumps({"seq": 1, "call_id": "MToxMDAx", "timestamp": 1})
     db.session.add(Notification(portal_id=portal_id, pbx_id=pbx_id, dialect="vpbx", name="events/call", entry_id="earlier-9", dedup_key="odd", body=body, state="rejected", reason="call_state: is missing"))  # fmt: skip
+
+
+@contextmanager
+def beginning(place: Path, redis_url: str) -> Iterator[Showroom]:
+    """The same portal in its first minutes: installed, nothing connected yet. `connect_one` connects a PBX that has said nothing."""
+    with world(place, redis_url, config_for, pages=True) as earth:
+        earth.portal.limits.rate = 0
+        made = Showroom(earth)
+        made.hire()
+        earth.work(calls=1, recordings=1)
+        earth.install()
+        until(lambda: _known_people(earth), "the portal's users were never read")
+        yield made
 
 
 @contextmanager

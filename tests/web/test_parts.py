@@ -247,3 +247,18 @@ def test_names_of_people_are_escaped(ready: Frame) -> None:
         db.session.commit()
     for path in (LINES, EMPLOYEES, "/frame"):
         assert "<script>alert" not in ready.get(path)
+
+
+def test_hundreds_of_lines_are_searched_and_what_is_not_shown_stays(frame: Frame, mango: FakeMango) -> None:
+    lines = tuple(Line(number=f"7495{number:07d}", name=f"Line {number}") for number in range(120))
+    frame.save(Settings(pbxs=(Pbx(key="moscow", name="Moscow", lines=lines),)))
+    said = frame.get(LINES)
+    assert said.count('data-testid="used-') == 50
+    assert "50 of 122 are shown" in said, "two more are Mango's own"
+    found = frame.get(f"{LINES}?q=Line 117")
+    assert found.count('data-testid="used-') == 1
+    form = {"line-0-number": "74950000117", "line-0-used": "1", "line-0-name": "Renamed", "q": "Line 117"}
+    assert has(frame.post(LINES, form), "saved")
+    kept = frame.settings().pbxs[0].lines
+    assert (len(kept), kept[117].name) == (120, "Renamed")
+    assert has(frame.get(f"{LINES}?q=nothing like it"), "nothing-found")
