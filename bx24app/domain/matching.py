@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,45 +41,46 @@ class Suggestion:
     sure: bool
 
 
+SEVERAL = 0
+"""Instead of a user: more than one fits."""
+
+
 class Directory:
-    """All people of a portal, ready to be looked up thousands of times."""
+    """All people of a portal, ready to be looked up thousands of times. What nobody looks for is not put in order: there may be 10,000 of them."""
 
     def __init__(self, people: Iterable[Person], elsewhere: Iterable[int] = ()) -> None:
         """`elsewhere`: users who have an extension on another PBX of the portal."""
+        self._people = {person.user_id: person for person in people}
         self._elsewhere = frozenset(elsewhere)
-        self._names: dict[int, str] = {}
-        self._by: dict[Reason, dict[str, set[int]]] = {"extension": {}, "email": {}, "mobile": {}, "name": {}}
-        for person in people:
-            self._names[person.user_id] = _name(person.name)
-            self._note("extension", person.inner.strip(), person.user_id)
-            self._note("email", person.email.strip().lower(), person.user_id)
-            self._note("name", _name(person.name), person.user_id)
-            for phone in person.phones:
-                self._note("mobile", _digits(phone), person.user_id)
-
-    def _note(self, reason: Reason, key: str, user_id: int) -> None:
-        if key:
-            self._by[reason].setdefault(key, set()).add(user_id)
+        self._by: dict[Reason, dict[str, int]] = {}
 
     def suggest(self, seat: Seat) -> Suggestion | None:
         """The one person who fits best; None where nobody fits, or several fit equally well."""
-        keys: tuple[tuple[Reason, list[str]], ...] = (
+        for reason, values in (
             ("email", [seat.email.strip().lower()]),
             ("mobile", [_digits(number) for number in seat.numbers]),
             ("extension", [seat.extension]),
             ("name", [_name(seat.name)]),
-        )
-        for reason, values in keys:
-            found = {user for value in values if value for user in self._by[reason].get(value, ())}
-            if len(found) == 1:
-                [user] = found
-                return Suggestion(user, reason, self._sure(user, reason, seat))
+        ):
+            found = {self._found(reason, value) for value in values if value} - {None}  # type: ignore[arg-type]
+            if len(found) == 1 and (user := found.pop()):
+                return Suggestion(user, reason, self._sure(user, reason, seat))  # type: ignore[arg-type]
         return None
+
+    def _found(self, reason: Reason, key: str) -> int | None:
+        if reason not in self._by:
+            index: dict[str, int] = {}
+            for person in self._people.values():
+                for held in _KEYS[reason](person):
+                    if held and index.setdefault(held, person.user_id) != person.user_id:
+                        index[held] = SEVERAL
+            self._by[reason] = index
+        return self._by[reason].get(key)
 
     def _sure(self, user: int, reason: Reason, seat: Seat) -> bool:
         if reason != "extension":
             return reason != "name"
-        here, there = set(_name(seat.name).split()), set(self._names[user].split())
+        here, there = set(_name(seat.name).split()), set(_name(self._people[user].name).split())
         return user not in self._elsewhere and (not here or not there or bool(here & there))
 
 
@@ -92,3 +93,11 @@ def _digits(number: str) -> str:
 def _name(name: str) -> str:
     """First name and surname in any order."""
     return " ".join(sorted(name.lower().replace("ё", "е").split()))
+
+
+_KEYS: dict[Reason, Callable[[Person], Iterable[str]]] = {
+    "extension": lambda person: (person.inner.strip(),),
+    "email": lambda person: (person.email.strip().lower(),),
+    "mobile": lambda person: map(_digits, person.phones),
+    "name": lambda person: (_name(person.name),),
+}

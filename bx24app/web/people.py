@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flask import g
 from flask_babel import gettext
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from bx24app.models import PortalUser, db
 
@@ -65,4 +65,5 @@ def everybody() -> People:
 def phones() -> dict[int, tuple[str, ...]]:
     """User id -> telephones of their profile, of all who have any."""
     query = select(PortalUser.user_id, PortalUser.phones).where(PortalUser.portal_id == g.portal.id, PortalUser.active)
+    query = query.where(cast(PortalUser.phones, Text) != "[]")
     return {user_id: tuple(found) for user_id, found in db.session.execute(query) if found}
