@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from flask import g
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext, ngettext
 from werkzeug.exceptions import NotFound
 
 from bx24app import dictionaries, settings, trial
@@ -18,7 +19,7 @@ from bx24app.domain.rules import NEVER, Seen
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
 from bx24app.trial import Row, Said
-from bx24app.web import language, pages, people, rule_page
+from bx24app.web import counting, language, pages, people, rule_page
 from bx24app.web.rule_form import Item
 
 LAST = 50
@@ -86,7 +87,30 @@ def last(shown: list[Item]) -> Trial:
 
 
 def numbers(shown: list[Item]) -> str:
-    """What saving would change, in one sentence; empty where the draft has faults, or there were no calls."""
+    """What saving would change, in sentences: which rules go, and what the draft would decide otherwise (where it has no faults)."""
+    said = [_going(shown), _deciding(shown)]
+    return " ".join(one for one in said if one)
+
+
+def _going(shown: list[Item]) -> str:
+    """Rules that saving takes away, with the calls that they decided in seven days. One that only got another name stays."""
+    held = {(str(item.rule.get("name")), _what(item.rule)) for item in shown}
+    names, whats = {name for name, _ in held}, {what for _, what in held}
+    present: list[dict[str, Any]] = document.dump(pages.current())["rules"]
+    gone = [str(rule["name"]) for rule in present if rule["name"] not in names and _what(rule) not in whats]
+    if not gone:
+        return ""
+    used = counting.calls_by_rule()
+    rules = ngettext("%(num)d rule will be removed", "%(num)d rules will be removed", len(gone))
+    calls = ngettext("%(num)d call in 7 days", "%(num)d calls in 7 days", sum(used.get(name, (0, 0))[0] for name in gone))
+    return str(gettext("%(rules)s, which decided %(calls)s.", rules=rules, calls=calls))
+
+
+def _what(rule: dict[str, Any]) -> str:
+    return json.dumps([rule.get("when"), rule.get("do")], sort_keys=True, default=str)
+
+
+def _deciding(shown: list[Item]) -> str:
     found = last(shown)
     count, different = len(found.rows), found.different
     if not count:

@@ -150,3 +150,37 @@ def test_the_tab_in_a_call_card_outlives_its_session(
         assert len(old) == 2
         assert [error for error in watch.errors if "401" not in error] == []
         room.earth.sandbox.call(calls.hide, portal, ringing.call_id, [1], "test")
+
+
+FORMS = {
+    "pbx-edit": "[name=name]",
+    "lines": "[name=line-0-name]",
+    "employees": "[name=row-0-numbers]",
+    "policy": "[name=min_seconds]",
+    "rules": "[data-testid=cell-new-working] select",
+}
+"""Page -> a field of its form."""
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_announces_what_is_not_saved(room: Showroom, browser: Browser, name: str) -> None:
+    put(room, MOSCOW)
+    with every_page.visitor(room, browser, "en") as (page, watch):
+        frame = every_page.opened(page, room)
+        every_page.go(frame, next(stop for stop in STOPS if stop.name == name), room.known)
+        field = frame.locator(FORMS[name]).first
+        announced = frame.locator("form[data-watch] .changed").first
+        expect(announced).to_be_hidden()
+        if name == "rules":
+            field.select_option("deal")
+        else:
+            field.fill("7")
+        expect(announced).to_be_visible()
+        frame.get_by_test_id("tab-history").click()
+        expect(frame.get_by_test_id("ask-yes")).to_be_visible()
+        frame.get_by_test_id("ask-no").click()
+        expect(announced).to_be_visible()
+        frame.get_by_test_id("tab-history").click()
+        frame.get_by_test_id("ask-yes").click()
+        expect(frame.get_by_test_id("history")).to_be_visible()
+        assert watch.errors == []

@@ -256,6 +256,11 @@ def test_a_rule_tells_how_many_calls_it_decided(ready: Frame) -> None:
     assert said.count('data-testid="rule-used"') == 1
     assert "2 calls in 7 days" in said
     assert "1 with a problem" in said
+    page = form(said)
+    page.setlist("rule", [token for token in page.getlist("rule") if token != "r2"])
+    assert ready.post(f"{PAGE}/numbers", page).startswith("1 rule will be removed, which decided 2 calls in 7 days.")
+    renamed = with_fields(opened(ready, "r2"), **{"r2-name": "Another name"})
+    assert "will be removed" not in ready.post(f"{PAGE}/numbers", renamed)
 
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
