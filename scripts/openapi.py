@@ -56,7 +56,7 @@ FORMS = {
     "rules": _RULES, "lines": "version confirm line-1-number line-1-used line-1-line_number line-1-users line-1-callback_to line-1-hours-0-from",
     "backfills": "from to pbx records", "home.preset": "version preset category_id",
     "home.responsible": "version line-0-pbx line-0-number line-0-name line-0-users",
-    "employees": "version row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "hooks": "vpbx_api_key sign json",
+    "employees": "version part row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "hooks": "vpbx_api_key sign json",
 }  # fmt: skip
 """The same for forms."""
 SHORT = "uuid start_time finish_time duration from to entry_id call_direction call_state line_number record_url event"

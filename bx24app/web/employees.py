@@ -27,7 +27,7 @@ from bx24app.web.whole import whole
 
 blueprint = Blueprint("employees", __name__)
 MOST = 200
-"""Rows on the page at once; the search finds the others."""
+"""Rows on the page at once."""
 _ROW = re.compile(r"^row-(\w+)-extension$")
 
 
@@ -157,7 +157,9 @@ def _page(
     lost = [one for one in rows if one.lost and one.user_id is None]
     shown = [one for one in rows if not (unmapped and one.user_id) and one.matches(words)]
     shown = _over(shown, changed or {}, outcome, key)
-    page = shown[:MOST]
+    last = max(1, -(-len(shown) // MOST))
+    part = max(1, min(last, whole(request.values.get("part", "")) or 1))
+    page = shown[(part - 1) * MOST : part * MOST]
     ids = [one.user_id for one in page] + [one.suggestion.user_id for one in page if one.suggestion]
     return pages.show(
         "employees.html",
@@ -168,6 +170,8 @@ def _page(
         rows=page,
         found=len(shown),
         most=MOST,
+        part=part,
+        last=last,
         total=len(rows),
         mapped=mapped,
         sure=sure,
