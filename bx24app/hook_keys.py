@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, or_, select
 
-from bx24app.models import Audit, Pbx, db, utcnow
+from bx24app.models import Audit, Pbx, db, digest, utcnow
 
 OVERLAP = timedelta(hours=24)
 _BYTES = 24
@@ -27,20 +27,46 @@ def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: st
             happens: a second press would otherwise end the address that Mango still uses.
         user_id: who asked, at the portal; None: the command line.
     """
-    values = {"hook_key": fresh(), "old_hook_key": Pbx.hook_key, "old_hook_until": utcnow() + OVERLAP}
-    where = (Pbx.portal_id == portal_id, Pbx.key == key, Pbx.hook_key == shown, Pbx.removed_at.is_(None))
-    done: bool = db.session.execute(update(Pbx).where(*where).values(**values)).rowcount == 1  # type: ignore[attr-defined]
-    if done:
+    mine = select(Pbx).where(Pbx.portal_id == portal_id, Pbx.key == key, Pbx.removed_at.is_(None))
+    row = db.session.scalars(mine.with_for_update().execution_options(populate_existing=True)).first()
+    done = row is not None and row.hook_key == shown
+    if row is not None and done:
+        row.old_hook_key, row.old_hook_until = shown, utcnow() + OVERLAP
+        row.hook_key = fresh()
         facts = {"pbx": key}  # never the keys
         db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what="hook key rotated", facts=facts))
     db.session.commit()
     return done
 
 
+def is_of(hook_key: str) -> ColumnElement[bool]:
+    """The condition of a PBX that this hook key leads to: its present one, or the one before within the overlap."""
+    found, now = digest(hook_key), utcnow()
+    # What versions before 0014 wrote, and may still write beside us. A digest, as stands there later, leads nowhere.
+    plain = or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None))
+    old = or_(Pbx.old_hook_hash == found, and_(Pbx.plain_old_hook_key == hook_key, plain))
+    return or_(Pbx.hook_hash == found, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == hook_key, plain))
+
+
+def hide() -> None:
+    """Hook keys that a version before 0014 wrote are sealed; a day later, when none of its processes runs any more, the plain ones go."""
+    now = utcnow()
+    for row in db.session.scalars(select(Pbx).where(or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None)))):
+        plain, old = row.plain_hook_key, row.plain_old_hook_key
+        row.plain_until = row.plain_until or now + OVERLAP
+        if plain not in (row.hook_sealed, row.old_hook_sealed):  # written beside us since
+            row.hook_key = plain
+        if old is not None and old != row.old_hook_sealed:
+            row.old_hook_key, row.plain_old_hook_key = old, old
+        if row.plain_until <= now:
+            row.plain_hook_key, row.plain_old_hook_key, row.plain_until = digest(row.hook_key), None, None
+    db.session.commit()
+
+
 def end_overlaps() -> int:
     """Old hook keys whose day is over go; so many. They were refused before this already."""
-    over = select(Pbx.id).where(Pbx.old_hook_key.is_not(None), Pbx.old_hook_until <= utcnow())
-    values = {"old_hook_key": None, "old_hook_until": None}
-    gone: int = db.session.execute(update(Pbx).where(Pbx.id.in_(over)).values(**values)).rowcount  # type: ignore[attr-defined]
+    over = db.session.scalars(select(Pbx).where(Pbx.old_hook_until <= utcnow())).all()
+    for row in over:
+        row.old_hook_key = row.old_hook_until = None
     db.session.commit()
-    return gone
+    return len(over)

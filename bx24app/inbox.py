@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from bx24app import queue, tracing
+from bx24app import hook_keys, queue, tracing
 from bx24app.logs import log
 from bx24app.mango import short, vpbx
 from bx24app.mango.notice import Forged, Malformed
@@ -52,10 +52,7 @@ def find_hook(hook_key: str) -> Hook | None:
     )
     query = select(*columns).join(Portal, Portal.id == Pbx.portal_id)
     query = query.where(Pbx.removed_at.is_(None), Portal.state != "removed")
-    row = db.session.execute(query.where(Pbx.hook_key == hook_key)).first()
-    if row is None:
-        old = query.where(Pbx.old_hook_key == hook_key, Pbx.old_hook_until > utcnow())
-        row = db.session.execute(old).first()
+    row = db.session.execute(query.where(hook_keys.is_of(hook_key))).first()
     if row is None:
         return None
     fresh = row[6] is not None and utcnow() - row[6] < timedelta(seconds=15)

@@ -34,6 +34,7 @@ def prune() -> None:
     if notifications or calls or files:
         _log.info("old things have gone", notifications=notifications, calls=calls, files=files)
     hook_keys.end_overlaps()
+    hook_keys.hide()
     portals.remove_vanished()
     portals.purge_due()
 

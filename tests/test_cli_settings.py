@@ -66,7 +66,7 @@ def test_import_and_export(office: Office) -> None:
     assert "the salt" not in result.output
     text = office.run("settings", "export", "--portal", office.member_id).output
     [pbx] = yaml.safe_load(text)["pbxs"]
-    hook = db.session.query(Pbx.hook_key).filter_by(portal_id=office.id).scalar()
+    hook = db.session.query(Pbx).filter_by(portal_id=office.id).one().hook_key
     db.session.rollback()
     assert (pbx["api_key"], pbx["api_salt"]) == (None, None)
     assert pbx["webhook_url"] == f"{office.world.url}/mango/{hook}"

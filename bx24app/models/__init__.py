@@ -16,6 +16,7 @@ from bx24app.models.portals import (
     PortalUser,
     Registration,
     SettingsVersion,
+    digest,
 )
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "SettingsVersion",
     "Todo",
     "db",
+    "digest",
     "utcnow",
 ]

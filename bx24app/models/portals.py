@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any, cast
 
@@ -11,6 +12,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
 from bx24app.models.unchanging import keep
 from bx24app.sealed import Sealed
+
+
+def digest(hook_key: str) -> str:
+    """By which a PBX is found from its hook key, whatever bytes somebody sends for one."""
+    return hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()
 
 
 class Registration(Base):
@@ -93,16 +99,28 @@ class Pbx(Base):
     """One Mango product of a portal. What it is called and how it is routed is in the settings document; here is what must not be there."""
 
     __tablename__ = "pbx"
-    __table_args__ = (UniqueConstraint("portal_id", "key"),)
+    __table_args__ = (
+        UniqueConstraint("portal_id", "key"),
+        Index("ix_pbx_hook_hash", "hook_hash", unique=True),
+        Index("ix_pbx_old_hook_hash", "old_hook_hash", unique=True),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))
     key: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
     """Place in the document; the first PBX answers for click-to-call without a line."""
-    hook_key: Mapped[str] = mapped_column(unique=True)
-    """Unguessable part of the hook address (128 bits or more)."""
-    old_hook_key: Mapped[str | None] = mapped_column(unique=True)
+    hook_sealed: Mapped[str | None] = mapped_column(Sealed)
+    """`hook_key`, for those who may see it."""
+    hook_hash: Mapped[str | None]
+    """By which it is found: nobody guesses what has 192 bits, so a plain digest hides it."""
+    old_hook_sealed: Mapped[str | None] = mapped_column(Sealed)
+    old_hook_hash: Mapped[str | None]
+    plain_hook_key: Mapped[str] = mapped_column("hook_key", unique=True)
+    """As versions before 0014 wrote it and read it; its digest once they are gone (`hook_keys.hide`)."""
+    plain_old_hook_key: Mapped[str | None] = mapped_column("old_hook_key", unique=True)
+    plain_until: Mapped[datetime | None] = mapped_column(Moment)
+    """So long a process of such a version may still run beside us; None: nobody needs the plain one."""
     old_hook_until: Mapped[datetime | None] = mapped_column(Moment)
     dialects: Mapped[str] = mapped_column(default="vpbx")
     """Comma list: vpbx, events."""
@@ -131,6 +149,26 @@ class Pbx(Base):
     """When some were found last."""
 
     portal: Mapped[Portal] = relationship(back_populates="pbxs")
+
+    @property
+    def hook_key(self) -> str:
+        """Unguessable part of the hook address (128 bits or more)."""
+        return self.hook_sealed or self.plain_hook_key
+
+    @hook_key.setter
+    def hook_key(self, key: str) -> None:
+        self.hook_sealed, self.hook_hash = key, digest(key)
+        if self.plain_until is None:
+            self.plain_hook_key = self.hook_hash
+
+    @property
+    def old_hook_key(self) -> str | None:
+        """The one before, good until `old_hook_until`."""
+        return self.old_hook_sealed or self.plain_old_hook_key
+
+    @old_hook_key.setter
+    def old_hook_key(self, key: str | None) -> None:
+        self.old_hook_sealed, self.old_hook_hash, self.plain_old_hook_key = key, key and digest(key), None
 
 
 class SettingsVersion(Base):

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text, update
 
 from bx24app import create_app, flood, hook_keys, retention
 from bx24app.domain.settings import Line, Settings
@@ -86,6 +87,81 @@ def test_after_a_day_the_old_address_is_gone(site: Flask, client: FlaskClient, f
         retention.prune()
     assert (pbx_of(site).old_hook_key, pbx_of(site).old_hook_until) == (None, None)
     assert status(client, pbx_of(site).hook_key) == 200
+
+
+def as_an_older_version_left_it(site: Flask, **more: object) -> None:
+    with site.app_context():
+        nothing = dict.fromkeys(("hook_sealed", "hook_hash", "old_hook_sealed", "old_hook_hash", "plain_until"))
+        db.session.execute(update(Pbx).values(plain_hook_key=HOOK, **nothing | more))
+        db.session.commit()
+
+
+def hide(site: Flask, after: timedelta = timedelta(0)) -> None:
+    with site.app_context():
+        row = db.session.query(Pbx).one()
+        if row.plain_until is not None:
+            row.plain_until -= after
+        db.session.commit()
+        hook_keys.hide()
+
+
+def on_disk(site: Flask) -> str:
+    with site.app_context():
+        rows = db.session.execute(text("SELECT * FROM pbx")).all()
+        db.session.rollback()
+        return str(rows)
+
+
+def test_a_stolen_database_gives_no_addresses(site: Flask, client: FlaskClient, portal: int) -> None:
+    with site.app_context():
+        row = db.session.query(Pbx).one()
+        row.old_hook_key, row.old_hook_until = "the-key-before-000000000000000001", utcnow() + timedelta(hours=1)
+        db.session.commit()
+        held = [str(row.hook_hash), str(row.old_hook_hash), row.plain_hook_key]
+    assert HOOK not in on_disk(site)
+    assert "the-key-before" not in on_disk(site)
+    assert [status(client, key) for key in (HOOK, "the-key-before-000000000000000001")] == [200, 200]
+    assert {status(client, key) for key in held} == {404}, "what stands there leads nowhere"
+
+
+def test_keys_of_older_versions_are_hidden_a_day_later(site: Flask, client: FlaskClient, portal: int) -> None:
+    old = "the-key-before-000000000000000001"
+    as_an_older_version_left_it(site, plain_old_hook_key=old, old_hook_until=utcnow() + timedelta(hours=40))
+    assert [status(client, key) for key in (HOOK, old)] == [200, 200], "before anything was done"
+    hide(site)
+    assert HOOK in on_disk(site), "an old process beside us still finds it"
+    assert [status(client, key) for key in (HOOK, old)] == [200, 200]
+    hide(site, timedelta(hours=25))
+    assert HOOK not in on_disk(site)
+    assert old not in on_disk(site)
+    assert [status(client, key) for key in (HOOK, old)] == [200, 200]
+    hide(site)
+    assert pbx_of(site).hook_key == HOOK
+    assert pbx_of(site).old_hook_key == old
+
+
+def test_what_an_old_process_writes_beside_us_is_taken_up(site: Flask, client: FlaskClient, portal: int) -> None:
+    as_an_older_version_left_it(site)
+    hide(site)
+    with site.app_context():  # it rotates as it did: the plain columns alone
+        db.session.execute(update(Pbx).values(plain_hook_key="fresh-of-the-old-process", plain_old_hook_key=HOOK, old_hook_until=utcnow() + timedelta(days=2)))
+        db.session.commit()
+    assert [status(client, key) for key in (HOOK, "fresh-of-the-old-process")] == [200, 200]
+    hide(site, timedelta(hours=25))
+    assert [status(client, key) for key in (HOOK, "fresh-of-the-old-process")] == [200, 200]
+    assert pbx_of(site).hook_key == "fresh-of-the-old-process"
+
+
+def test_our_own_rotation_while_an_old_process_runs(site: Flask, client: FlaskClient, portal: int) -> None:
+    as_an_older_version_left_it(site)
+    hide(site)
+    with site.app_context():
+        assert hook_keys.rotate(portal, "moscow", HOOK, 7)
+    fresh = pbx_of(site).hook_key
+    hide(site)
+    hide(site, timedelta(hours=25))
+    assert pbx_of(site).hook_key == fresh
+    assert [status(client, key) for key in (HOOK, fresh)] == [200, 200]
 
 
 @pytest.fixture
