@@ -50,9 +50,9 @@ class Config(BaseModel):
     trusted_proxies: int = Field(0, ge=0, le=10)
     mango_addresses: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     """Networks (CIDR) from which notifications may come; none: from anywhere. Behind a proxy needs `trusted_proxies`."""
-    hook_rate: int = Field(500, ge=0)
+    hook_rate: int = Field(1000, ge=0)
     """Requests a second that one hook address may get, over ten seconds; 0: any number."""
-    address_rate: int = Field(2000, ge=0)
+    address_rate: int = Field(5000, ge=0)
     """The same of one sender, whatever it knocks at."""
     recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)

@@ -112,3 +112,12 @@ def test_employees_do_not_see_it(frame: Frame, client: FlaskClient) -> None:
     connected(frame)
     said = client.get("/frame/ticks", headers=claim(frame.site, frame.portal, admin=False))
     assert said.status_code == 403
+
+
+def test_what_the_statistics_found_is_a_figure_here_and_a_metric(frame: Frame) -> None:
+    connected(frame)
+    with frame.site.app_context():
+        db.session.query(Pbx).update({"lost_found": 7})
+        db.session.commit()
+    assert re.search(r'data-testid="lost-moscow">7<', frame.get("/frame"))
+    assert "bx24app_lost_found_total 7.0" in frame._client.get("/metrics").text
