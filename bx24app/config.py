@@ -47,6 +47,8 @@ class Config(BaseModel):
     allow_loopback: bool = False
     private_portals: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     ca_bundle: Path | None = None
+    outgoing_addresses: tuple[str, ...] = ()
+    """Addresses from which this installation asks Mango, for administrators who must allow them there."""
     trusted_proxies: int = Field(0, ge=0, le=10)
     mango_addresses: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     """Networks (CIDR) from which notifications may come; none: from anywhere. Behind a proxy needs `trusted_proxies`."""
@@ -166,7 +168,7 @@ class Config(BaseModel):
         return not Path(url.path[1:] or ".").resolve().is_relative_to(self.data_dir.resolve())
 
 
-_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "recording_retry"}
+_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "outgoing_addresses", "recording_retry"}
 _FLAGS = {"allow_loopback"}
 
 

@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from bx24app.mango.codes import words
 
+ADDRESS_REFUSED = "Mango refuses this server's address, or has locked it out for two minutes after wrong requests."
+"""The message of `AddressRefused`; by it a stored problem is known again."""
+
 
 class MangoError(Exception):
     """Base. `code`: Mango's code, else the HTTP status, else 0."""

@@ -22,6 +22,7 @@ from urllib3.exceptions import SSLError as PoolSSLError
 
 from bx24app.mango import codes
 from bx24app.mango.errors import (
+    ADDRESS_REFUSED,
     AddressRefused,
     AnswerLost,
     Later,
@@ -162,9 +163,7 @@ def judge(answer: Answer, command: bool = False) -> None:
     """
     status = answer.status
     if status in (401, 403):
-        raise AddressRefused(
-            "Mango refuses this server's address, or has locked it out for two minutes after wrong requests.", status
-        )
+        raise AddressRefused(ADDRESS_REFUSED, status)
     if status in (429, 503):
         raise Later("Mango asks to slow down.", status, retry_after(answer.headers))
     if status >= 500:

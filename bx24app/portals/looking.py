@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from bx24app import dictionaries, outgoing, queue
+from bx24app import dictionaries, outgoing, queue, rivals
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.grants import client_by_id, refreshed
@@ -35,7 +35,7 @@ def look_by_id(portal_id: int) -> None:
     try:
         said = bind_and_read(client, Priority.BACKGROUND)
         users = list(client.list("user.get", _EMPLOYEES))
-        offered = dictionaries.ask(client) | outgoing.ask(client)
+        offered = dictionaries.ask(client) | outgoing.ask(client) | rivals.ask(client, portal_id)
     except (errors.NeedsAdmin, errors.Gone) as error:
         trouble(portal_id, error)
         return

@@ -1,35 +1,20 @@
-"""How a portal and its PBXs are, for the overview: figures, and what somebody has to mend, with what to do."""
+"""How a portal is, for the overview: figures, and the newest call step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from flask import g, url_for
+from flask import g
 from flask_babel import gettext
 from sqlalchemy import func, select
 
 from bx24app import portals
-from bx24app.models import Call, Delivery, Notification, Pbx, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Recording, db, utcnow
 
-REGENERATED = timedelta(minutes=5)
-"""Wrong signatures on a known address for so long are no accident: the key was made anew in Mango Office."""
-WITHOUT_SUMMARY = 5
-"""So many calls one after the other without a summary: a filter keeps it back."""
 WEEK = timedelta(days=7)
 _MOST = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something to mend: what it is, what to do, where. `level`: bad, warn."""
-
-    name: str
-    level: str
-    words: str
-    todo: str
-    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +43,6 @@ def figures() -> Figures:
 
 def _share(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
-
-
-def warnings(rows: dict[str, Pbx], names: dict[str, str]) -> list[Trouble]:
-    """What is wrong now, the worst first. `names`: what PBXs are called, by key."""
-    found = (one for row in rows.values() for one in _of(row, names.get(row.key) or row.key))
-    return sorted(found, key=lambda one: one.level != "bad")
-
-
-def _of(row: Pbx, name: str) -> Iterator[Trouble]:
-    here = url_for("pbxs.one", key=row.key)
-    if row.refused_count and row.refused_since and row.refused_since < utcnow() - REGENERATED:
-        yield Trouble(
-            "key", "bad",
-            gettext("%(pbx)s: notifications come with a wrong signature", pbx=name),
-            gettext("Was a key regenerated in Mango Office? Enter the present ones; the calls since then are told afterwards."),
-            here,
-        )  # fmt: skip
-    if row.ask_problem:
-        yield Trouble(
-            "mango", "warn",
-            gettext("%(pbx)s: Mango Office does not answer our questions: %(why)s", pbx=name, why=row.ask_problem),
-            gettext("In the API connector, allow this server's address and switch on the management of the PBX."),
-            here,
-        )  # fmt: skip
-    if "vpbx" in row.dialects and _no_summaries(row):
-        yield Trouble(
-            "summary", "warn",
-            gettext("%(pbx)s: the last calls came without a summary", pbx=name),
-            gettext("In the API connector's external system, switch off the filter of “events/summary”."),
-            here,
-        )  # fmt: skip
-
-
-def _no_summaries(row: Pbx) -> bool:
-    """Have the last finished calls all ended without a word of their summary?"""
-    last = select(Call.entry_id).where(
-        Call.portal_id == row.portal_id, Call.pbx_id == row.id, Call.state == "finished", Call.direction != "internal"
-    )
-    entries = db.session.scalars(last.order_by(Call.started_at.desc(), Call.id.desc()).limit(WITHOUT_SUMMARY)).all()
-    if len(entries) < WITHOUT_SUMMARY:
-        return False
-    told = select(Notification.id).where(
-        Notification.portal_id == row.portal_id,
-        Notification.pbx_id == row.id,
-        Notification.entry_id.in_(entries),
-        Notification.name.in_(("events/summary", "call_end")),
-    )
-    return db.session.scalars(told.limit(1)).first() is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from bx24app.web import (
     saving,
     session,
     step_lines,
+    troubles,
 )
 from bx24app.web.whole import whole
 
@@ -105,7 +106,7 @@ def content(said: saving.Said | None = None, typed: Sequence[step_lines.Line] = 
         version=saving.number(),
         said=said,
         dismissed=dismissed.shown(settings),
-        troubles=condition.warnings(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
+        troubles=troubles.found(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
         figures=condition.figures() if rows else None,
         ticks=condition.ticks() if rows else [],
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
-from bx24app import hook_keys
+from bx24app import backfill, hook_keys, portals
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.mango.answers import Check
@@ -94,6 +94,7 @@ def save(key: str) -> Response:
     if form.faults or met.state != "ok":
         return _form(form, _row(key), Outcome(pbx_form.wrong(met)), status=saving.WRONG)
     index = [pbx.key for pbx in pages.current().pbxs].index(key)
+    refused_since = row.refused_since if row.refused_count else None
     outcome = saving.save(
         lambda data: data["pbxs"][index].update(pbx_form.as_document(form)),
         gettext("PBX %(name)s changed", name=form.name),
@@ -101,7 +102,18 @@ def save(key: str) -> Response:
     if not outcome.good:
         pbx_form.place(form, outcome, index)
         return _form(form, _row(key), outcome, status=outcome.status)
+    if form.api_key and refused_since is not None:
+        _catch_up(key, refused_since)
     return _page(key, outcome.said)
+
+
+def _catch_up(key: str, since: datetime) -> None:
+    """The calls of the time in which notifications were refused are told afterwards, out of Mango's statistics."""
+    portal_id, user_id = g.portal.id, g.frame.user_id
+    ids = backfill.begin(portal_id, since - timedelta(minutes=5), utcnow(), key)
+    portals.audit(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
+    db.session.commit()
+    pages.look_again()
 
 
 @blueprint.get("/<key>/pulse")

@@ -6,11 +6,13 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 
 from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
-from bx24app.models import Call, Delivery, Notification, Pbx, Recording, db, utcnow
+from bx24app.mango.errors import ADDRESS_REFUSED, AddressRefused
+from bx24app.models import Call, Delivery, Dictionary, Notification, Pbx, Recording, db, utcnow
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame
 
@@ -106,6 +108,58 @@ def test_what_mango_refuses_us_is_told(frame: Frame) -> None:
     page = frame.get("/frame")
     assert 'data-testid="trouble-mango"' in page
     assert "5201" in page
+
+
+def test_a_refused_address_is_told_with_the_address_and_the_switches(frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected(frame)
+    with frame.site.app_context():
+        db.session.query(Pbx).one().ask_problem = str(AddressRefused(ADDRESS_REFUSED))
+        db.session.commit()
+    page = frame.get("/frame")
+    assert 'data-testid="trouble-address"' in page
+    assert "this server’s address" in page
+    runtime = frame.site.extensions["bx24app"]
+    known = runtime.config.model_copy(update={"outgoing_addresses": ("203.0.113.7", "203.0.113.8")})
+    monkeypatch.setattr(runtime, "config", known)
+    page = frame.get("/frame")
+    assert "allow the address 203.0.113.7, 203.0.113.8." in page
+    assert "“Services of the PBX” and “Statistics”" in page
+
+
+def test_events_of_version_one_are_told_after_three_transfers(frame: Frame) -> None:
+    connected(frame)
+
+    def told() -> bool:
+        return 'data-testid="trouble-version"' in frame.get("/frame")
+
+    for number in range(2):
+        call(frame, number, users=[7, 8])
+    call(frame, 5, users=[7])
+    assert not told(), "two may be chance"
+    call(frame, 6, users=[7, 9])
+    assert told()
+    with frame.site.app_context():
+        pbx = db.session.query(Pbx).one()
+        leg = {"portal_id": pbx.portal_id, "pbx_id": pbx.id, "dialect": "vpbx", "name": "events/call", "entry_id": "entry1"}
+        db.session.add(Notification(**leg, dedup_key="t", body='{"call_state":"Appeared","transfer":"blind"}'))
+        db.session.commit()
+    assert not told(), "a leg names the transfer: version 2"
+
+
+def test_another_application_on_the_same_lines_is_named(frame: Frame) -> None:
+    connected(frame)
+    add(frame, Dictionary(portal_id=frame.portal, content={"rivals": {"Other phones": 2}}))
+    page = frame.get("/frame")
+    assert "Other phones tells Bitrix24 the same calls" in page
+    assert "2 calls of a day stand there twice." in page
+
+
+def test_a_trouble_names_the_pbx_as_people_do(frame: Frame) -> None:
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", name="Head office"),)))
+    with frame.site.app_context():
+        db.session.query(Pbx).one().ask_problem = "5201"
+        db.session.commit()
+    assert "Head office: Mango Office does not answer" in frame.get("/frame")
 
 
 def test_employees_do_not_see_it(frame: Frame, client: FlaskClient) -> None:

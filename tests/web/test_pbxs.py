@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from bx24app.domain.settings import Pbx, Settings
+from bx24app.models import Backfill, SettingsVersion, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.models import SettingsVersion, db, utcnow
 from tests.web.pages import FakeMango, Frame, frame, has, mango, wrong
 
 __all__ = ["frame", "mango"]
@@ -148,6 +149,26 @@ def test_removing_tells_what_stops_and_asks_first(frame: Frame, mango: FakeMango
     assert frame.settings().pbxs == ()
     with frame.site.app_context():
         assert db.session.query(PbxRow.removed_at).filter_by(key="moscow-office").scalar() is not None
+
+
+def test_new_keys_fetch_the_calls_since_the_first_refusal(frame: Frame, mango: FakeMango) -> None:
+    frame.post("/frame/pbxs", NEW)
+    change = {"name": "Moscow office", "dialects": "vpbx", "api_key": "key", "api_salt": "salt"}
+    frame.post("/frame/pbxs/moscow-office", change)
+    with frame.site.app_context():
+        assert db.session.query(Backfill).count() == 0, "nothing was refused, so nothing is missing"
+        since = utcnow() - timedelta(hours=3)
+        db.session.query(PbxRow).filter_by(key="moscow-office").update({"refused_count": 9, "refused_since": since})
+        db.session.commit()
+    frame.post("/frame/pbxs/moscow-office", {"name": "Renamed", "dialects": "vpbx"})
+    with frame.site.app_context():
+        assert db.session.query(Backfill).count() == 0, "the keys are the old ones"
+    frame.post("/frame/pbxs/moscow-office", change)
+    with frame.site.app_context():
+        [row] = db.session.query(Backfill)
+        assert since - timedelta(minutes=6) < row.start <= since
+        assert row.end > since
+        assert not row.records
 
 
 def test_two_administrators_do_not_overwrite_each_other(frame: Frame, mango: FakeMango) -> None:
