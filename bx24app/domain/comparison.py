@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -107,12 +108,17 @@ def _things(
 def _moved(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """As few as explain the other order: those outside the longest run that kept its order."""
     place = {key: index for index, key in enumerate(old)}
-    best: list[list[str]] = []  # best[n]: a run of n+1 that ends lowest
+    ends: list[int] = []  # ends[n]: the lowest place at which a run of n+1 ends
+    last: list[str] = []  # the key that stands there
+    before: dict[str, str | None] = {}
     for key in new:
-        length = sum(1 for run in best if place[run[-1]] < place[key])
-        run = [*(best[length - 1] if length else []), key]
-        best[length : length + 1] = [run]
-    stayed = set(best[-1]) if best else set()
+        length = bisect_left(ends, place[key])
+        before[key] = last[length - 1] if length else None
+        ends[length : length + 1], last[length : length + 1] = [place[key]], [key]
+    stayed, step = set(), last[-1] if last else None
+    while step is not None:
+        stayed.add(step)
+        step = before[step]
     return [key for key in new if key not in stayed]
 
 

@@ -76,17 +76,17 @@ _DAYS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def rows(old: Settings, new: Settings) -> list[Row]:
-    """What `new` has otherwise than `old`."""
-    found = compare(old, new)
+def rows(old: Settings, new: Settings, compared: list[Difference] | None = None) -> list[Row]:
+    """What `new` has otherwise than `old`. `compared`: where that is known already."""
+    found = compare(old, new) if compared is None else compared
     said = _Words(people.of(_users(found)), old, new)
     return [said.row(one) for one in found]
 
 
-def stops(old: Settings, new: Settings) -> dict[str, list[Difference]]:
-    """What `new` no longer has, by kind: pbx, line, employee, rule."""
+def stops(found: Iterable[Difference]) -> dict[str, list[Difference]]:
+    """What the newer settings no longer have, by kind: pbx, line, employee, rule."""
     gone: dict[str, list[Difference]] = {}
-    for one in compare(old, new):
+    for one in found:
         if one.what == "removed":
             gone.setdefault(one.kind, []).append(one)
     return gone

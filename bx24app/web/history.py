@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound
 
 from bx24app import settings
 from bx24app.domain import document
+from bx24app.domain.comparison import Difference, compare
 from bx24app.domain.settings import Settings
 from bx24app.models import SettingsVersion, db
 from bx24app.web import comparing, counting, pages, people, saving
@@ -75,7 +76,8 @@ def back(number: int) -> Response:
 def _back(number: int, outcome: Outcome | None = None) -> Response:
     row, now = _version(number), pages.current()
     then = _settings(row)
-    gone = comparing.stops(now, then)
+    found = compare(now, then)
+    gone = comparing.stops(found)
     said = outcome.said if outcome is not None else None
     if outcome is not None and said is not None and said.kind == "wrong":
         said.words.extend(f"{fault.path}: {fault.words}" for fault in outcome.faults if fault.path)
@@ -84,18 +86,17 @@ def _back(number: int, outcome: Outcome | None = None) -> Response:
         "history",
         outcome.status if outcome is not None else 200,
         row=row,
-        rows=comparing.rows(now, then),
+        rows=comparing.rows(now, then, found),
         gone={kind: len(found) for kind, found in gone.items()},
-        calls=_calls(now, then) if gone else 0,
+        calls=_calls(gone) if gone else 0,
         version=_present(),
         said=said,
         people=people.of([row.author]),
     )
 
 
-def _calls(now: Settings, then: Settings) -> int:
+def _calls(gone: dict[str, list[Difference]]) -> int:
     """Calls of yesterday on what would go."""
-    gone = comparing.stops(now, then)
     pbxs = {one.name for one in gone.get("pbx", ())}
     lines = [(one.pbx, str((one.old or {}).get("number"))) for one in gone.get("line", ())]
     return counting.calls_yesterday(pbxs, lines)
