@@ -23,6 +23,7 @@ from bx24app.portals.opening import (
     is_administrator,
     open_frame,
     open_place,
+    take_over,
 )
 from bx24app.portals.reading import TYPES, readable
 from bx24app.portals.states import (
@@ -72,5 +73,6 @@ __all__ = [
     "resume",
     "set_up",
     "state_of",
+    "take_over",
     "trouble",
 ]

@@ -36,14 +36,14 @@ def row_of(member_id: str) -> Portal:
     return db.session.scalars(select(Portal).where(Portal.member_id == member_id).with_for_update()).one()
 
 
-def store(portal: Portal, post: FramePost, info: AppInfo, server: str) -> Portal:
-    """A verified administrator's opening becomes the installation. The caller commits."""
+def store(portal: Portal, post: FramePost, info: AppInfo, server: str, what: str = "installed") -> Portal:
+    """A verified administrator's opening becomes the installation. `what`: for the audit log. The caller commits."""
     told(portal, info, server, post.application_token, finished=info.installed)
     portal.lang = post.lang
     portal.scopes = post.scope or info.scope
     keep_grant(portal, info.user_id, post.access_token, post.refresh_token, post.expires_in)
-    audit(portal.id, info.user_id, "frame", "installed")
-    _log.info("installed", portal=portal.id, domain=info.domain)
+    audit(portal.id, info.user_id, "frame", what)
+    _log.info(what, portal=portal.id, domain=info.domain)
     return portal
 
 

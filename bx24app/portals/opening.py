@@ -95,6 +95,26 @@ def open_frame(post: FramePost, *, install_page: bool) -> Opening:
     )
 
 
+def take_over(post: FramePost) -> int:
+    """The background identity becomes whoever sends this: an administrator's own wish, since the one before has left or is about to. Returns the
+    portal's id.
+
+    Raises:
+        Forged: not proven, no administrator, not installed, or no refresh token. UnknownClient, bx24app.bitrix24.errors.PortalError
+    """
+    info, server = _verified(post)
+    admin = is_administrator(info, post.access_token)
+    portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
+    if not admin or portal is None or portal.state == "removed" or not post.refresh_token:
+        raise Forged("only an administrator of an installed portal takes over")
+    store(portal, post, info, server, what="took over")
+    portal_id = portal.id
+    db.session.commit()
+    set_up(portal_id)
+    queue.wake(portal_id, force=True)
+    return portal_id
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """Who opened one of our places in the portal's pages, verified. `token` is theirs, not ours: what it may not read, they may not see."""

@@ -11,7 +11,8 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 
 from bx24app import portals
-from bx24app.models import Call, Delivery, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Grant, Recording, db, utcnow
+from bx24app.web import people
 
 WEEK = timedelta(days=7)
 _MOST = 2000
@@ -43,6 +44,24 @@ def figures() -> Figures:
 
 def _share(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """On whose authorisation the application works. `left`: they were dismissed, so it may die any day; `mine`: it is the viewer's."""
+
+    name: str
+    left: bool
+    mine: bool
+
+
+def identity() -> Identity | None:
+    """Of the portal's background grant; None: there is none."""
+    grant = db.session.get(Grant, g.portal.id)
+    if grant is None:
+        return None
+    known = people.of([grant.user_id])
+    return Identity(known.name(grant.user_id), known.inactive(grant.user_id), grant.user_id == g.frame.user_id)
 
 
 @dataclass(frozen=True, slots=True)

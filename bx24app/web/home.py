@@ -108,5 +108,6 @@ def content(said: saving.Said | None = None, typed: Sequence[step_lines.Line] = 
         dismissed=dismissed.shown(settings),
         troubles=troubles.found(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
         figures=condition.figures() if rows else None,
+        identity=condition.identity(),
         ticks=condition.ticks() if rows else [],
     )

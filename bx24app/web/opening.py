@@ -69,6 +69,17 @@ def renew() -> Response:
     return jsonify(session=session.issue(_session(opening)), seconds=session.SECONDS)
 
 
+@blueprint.post("/frame/takeover")
+def take_over() -> tuple[Response, int]:
+    """Fresh tokens of the SDK's `refreshAuth`, and the wish to be the background identity; verified like an opening."""
+    try:
+        portals.take_over(FramePost.read(request.form, request.args))
+    except (Unreadable, portals.Forged, portals.UnknownClient) as error:
+        _log.warning("take-over refused", error=str(error))
+        raise session.NoSession from None
+    return jsonify(done=True), 200
+
+
 def opened(install_page: bool = False, first: str = "") -> Response:
     """Verify an opening and show the app. `first`: endpoint of the page that an administrator sees first; empty: the overview."""
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"

@@ -1,5 +1,6 @@
 // Forms: what is unsaved, employees by the portal's own picker, rows that come and go, addresses to copy.
 import { frame } from "./frame.js";
+import { proven } from "./session.js";
 import { toast } from "./tell.js";
 
 const say = document.body.dataset;
@@ -108,6 +109,11 @@ const clicks = {
     // The portal's frame forbids the clipboard's new interface (and the console would say so); the old one works on the selection.
     if (!document.execCommand("copy")) await navigator.clipboard.writeText(field.value);
     toast(say.sayCopied);
+  },
+  "[data-takeover]": async (button) => {
+    button.disabled = true;
+    await proven(button.dataset.takeover, (auth) => ({ REFRESH_ID: auth.refresh_token })).finally(() => { button.disabled = false; });
+    await htmx.ajax("GET", "/frame", { target: "#app" });
   },
   "[data-path]": async (link) => {
     const b24 = await frame();
