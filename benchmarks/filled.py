@@ -88,7 +88,11 @@ def server(place: Path) -> Iterator[Flask]:
             )
         )  # fmt: skip
         tree.migrate(made)
-        yield made
+        try:
+            yield made
+        finally:
+            with made.app_context():
+                db.engine.dispose()
 
 
 @contextmanager

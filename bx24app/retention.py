@@ -40,12 +40,15 @@ def prune() -> None:
 
 
 def _old_notifications(before: datetime) -> Select[Any]:
-    return select(Notification.id).where(Notification.received_at < before, Notification.state != "new")
+    """The oldest first: the order follows an index, where each step would else look for its rows from the table's beginning."""
+    old = select(Notification.id).where(Notification.received_at < before, Notification.state != "new")
+    return old.order_by(Notification.received_at)
 
 
 def _old_calls(before: datetime) -> Select[Any]:
     """What is open, or waits for a person, stays. Deliveries, recordings and to-dos go with their call; the statistics stay as counted."""
-    return select(Call.id).where(Call.started_at < before, Call.updated_at < before, Call.state == "finished")
+    old = select(Call.id).where(Call.started_at < before, Call.updated_at < before, Call.state == "finished")
+    return old.order_by(Call.updated_at)
 
 
 def _steps(table: type[Call] | type[Notification], old: Select[Any]) -> int:
