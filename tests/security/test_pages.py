@@ -113,3 +113,29 @@ def test_what_is_open_to_all_has_its_headers_too(site: Flask, client: FlaskClien
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], address
         assert "Set-Cookie" not in headers
 
+
+KEPT_BY_BROWSERS = {"assets.show", "static"}
+"""Files of our own, under names that change with their content: no data of anybody's."""
+
+
+def test_every_answer_of_every_route_has_its_headers(
+    site: Flask, client: FlaskClient, infested: dict[str, int]
+) -> None:
+    """Whatever it answers: with a session, without one, by every method of the map, to a form that holds nothing."""
+    values = {"key": "moscow", "number": 2, "path": "x", "filename": "x", "file": "x", "whose": "all", "form": "csv", "kind": "dead", "entity": "lead", **infested}
+    with site.app_context():
+        frame = headers_of(site, infested["portal"], frame_admin)
+        tab = headers_of(site, infested["portal"], place_session)
+    seen: set[str] = set()
+    for rule in site.url_map.iter_rules():
+        given = {name: values.get(name, "x") for name in rule.arguments}
+        address = site.url_map.bind("localhost").build(rule.endpoint, given)
+        for method in sorted((rule.methods or set()) | {"PUT"}):
+            for session in ({}, frame, tab):
+                said = client.open(address, method=method, headers=session)
+                if rule.endpoint not in KEPT_BY_BROWSERS:
+                    judge_headers(said.headers, f"{method} {address}")
+                assert "Set-Cookie" not in said.headers
+                assert said.status_code < 500 or said.headers.get("X-Error") == "portal_silent", f"{method} {address}: {said.status_code}"
+                seen.add(rule.endpoint)
+    assert len(seen) > 60
