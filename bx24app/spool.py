@@ -18,6 +18,9 @@ from bx24app.runtime import runtime
 LARGEST = 512 * 1024 * 1024
 """Bytes of one recording at the most: days of talk."""
 
+LONGEST_SECONDS = 600.0
+"""One download at the most: well within the time for which a worker has the recording to itself (`recordings.CLAIM`)."""
+
 
 class NotNow(Exception):
     """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan."""
@@ -118,7 +121,7 @@ def fetch(source: Source, spool: Path) -> None:
 def _download(source: Source, partial: Path) -> int:
     size = 0
     with open_stream(source) as download, partial.open("wb") as file:
-        for chunk in download.chunks(256 * 1024):
+        for chunk in download.chunks(256 * 1024, LONGEST_SECONDS):
             if size == 0 and not sounds(chunk):
                 raise NotNow("what came is no sound")
             size += len(chunk)

@@ -118,7 +118,8 @@ def failure(error: Exception, whom: str = "the portal") -> Later:
 
 def _bounded(response: requests.Response) -> bytes:
     parts, size, until = [], 0, time.monotonic() + OVERALL
-    for part in response.iter_content(65536):
+    # As it comes: a portal that sends a byte now and then would hold a worker up for hours.
+    while part := response.raw.read1(65536, decode_content=True):
         size += len(part)
         if size > LARGEST:
             raise AnswerLost(f"the answer is larger than {LARGEST} bytes")

@@ -16,10 +16,12 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bx24app.mango.errors import Later, Missing, NotReady, Refused
-from bx24app.mango.wire import Answer, Wire, bounded, judge, retry_after
+from bx24app.mango.wire import Answer, Wire, arriving, bounded, judge, retry_after
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Largest recording that is read: more than a day of Mango's MP3."""
+PLAYED_SECONDS: Final = 6 * 3600.0
+"""A listener may stop and go on; nobody listens longer to one file."""
 _CHUNK: Final = 64 * 1024
 _REDIRECTS: Final = 5
 _MAX_WORDS: Final = 64 * 1024
@@ -69,22 +71,27 @@ class RecordingDownload:
     def close(self) -> None:
         self._response.close()
 
-    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """The bytes.
+    def chunks(self, size: int = _CHUNK, seconds: float = PLAYED_SECONDS) -> Iterator[bytes]:
+        """The bytes, `size` at a time, at most `seconds` long.
 
         Raises:
-            Later: the connection broke off, or fewer bytes came than were promised.
+            Later: the connection broke off, fewer bytes came than were promised, or they came too slowly.
             Refused: more than `max_bytes`.
         """
-        read = 0
+        read, held = 0, bytearray()
         try:
-            for chunk in self._response.iter_content(size):
-                read += len(chunk)
+            for part in arriving(self._response, seconds):
+                read += len(part)
                 if read > self._max:
                     raise Refused(f"The recording is larger than {self._max} bytes.")
-                yield chunk
+                held += part
+                while len(held) >= size:
+                    yield bytes(held[:size])
+                    del held[:size]
         except (requests.RequestException, HTTPError, OSError) as error:
             raise Later(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
+        if held:
+            yield bytes(held)
         if self.size is not None and read != self.size:
             raise Later(f"The recording broke off after {read} of {self.size} bytes.")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.exceptions import SSLError as PoolSSLError
 
 from bx24app.mango import codes
@@ -243,15 +243,31 @@ def bounded(response: requests.Response, limit: int) -> bytes:
     Raises:
         requests.ConnectionError: more, or longer.
     """
-    parts, size, until = [], 0, time.monotonic() + _OVERALL
-    for part in response.iter_content(65536):
+    parts, size = [], 0
+    for part in arriving(response, _OVERALL):
         size += len(part)
         if size > limit:
             raise requests.ConnectionError("the answer is too large")
-        if time.monotonic() > until:
-            raise requests.ConnectionError("the answer takes too long")
         parts.append(part)
     return b"".join(parts)
+
+
+def arriving(response: requests.Response, seconds: float) -> Iterator[bytes]:
+    """The body piece by piece as it comes: whoever sends a byte now and then cannot hold us up longer than `seconds`.
+
+    Raises:
+        requests.ConnectionError: it broke off, or takes longer.
+    """
+    until = time.monotonic() + seconds
+    try:
+        while part := response.raw.read1(65536, decode_content=True):
+            if time.monotonic() > until:
+                raise requests.ConnectionError("the answer takes too long")
+            yield part
+    except (HTTPError, OSError) as error:
+        if isinstance(error, requests.RequestException):
+            raise
+        raise requests.ConnectionError(error) from None
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -29,15 +29,16 @@ from bx24app.mango.errors import (
 )
 from bx24app.mango.wire import new_session
 
-HANG, CLOSE, GREET = "hang", "close", "greet"
+HANG, CLOSE, GREET, DRIP = "hang", "close", "greet", "drip"
 
 
 class Scripted:
-    """Answers the n-th request with the n-th script: bytes, or `HANG`, or `CLOSE`; the last one again and again. `GREET`: speaks first."""
+    """Answers the n-th request with the n-th script: bytes, or `HANG`, or `CLOSE`; the last one again and again. `GREET`: speaks first. `DRIP`: a byte now and then."""
 
     def __init__(self) -> None:
         self.scripts: list[bytes | str] = []
         self.requests: list[bytes] = []
+        self.dripped = 0
         self._over = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
@@ -71,8 +72,19 @@ class Scripted:
             script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
             if script == HANG:
                 self._over.wait(10)
+            elif script == DRIP:
+                self._drip(connection)
             elif isinstance(script, bytes):
                 connection.sendall(script)
+
+    def _drip(self, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 500\r\n\r\n")
+        try:
+            while self.dripped < 500 and not self._over.wait(0.02):
+                connection.sendall(b" ")
+                self.dripped += 1
+        except OSError:
+            return  # whoever asked has gone
 
     @staticmethod
     def _read(connection: socket.socket) -> bytes:
@@ -227,6 +239,22 @@ def test_an_answer_without_end_is_cut(server: Scripted, mango: Mango, monkeypatc
     server.scripts = [answer(body=b" " * 5000)]
     with pytest.raises(Later):
         mango.users()
+
+
+def test_an_answer_that_drips_is_cut(server: Scripted, mango: Mango, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then is never a time-out of the socket: the whole has its time."""
+    monkeypatch.setattr(wire_module, "_OVERALL", 0.2)
+    server.scripts = [DRIP]
+    with pytest.raises(Later):
+        mango.users()
+    assert 0 < server.dripped < 400
+
+
+def test_a_file_that_drips_is_cut(server: Scripted, mango: Mango) -> None:
+    server.scripts = [DRIP]
+    with mango.fetch_url(server.url + "1.mp3", anywhere) as download, pytest.raises(Later, match="broke off after"):
+        b"".join(download.chunks(65536, 0.2))
+    assert 0 < server.dripped < 400
 
 
 def test_redirects_of_questions_are_not_followed(server: Scripted, mango: Mango) -> None:

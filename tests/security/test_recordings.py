@@ -39,7 +39,7 @@ class Download:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def chunks(self, size: int) -> Any:
+    def chunks(self, size: int, seconds: float) -> Any:
         return iter(self._chunks)
 
 
