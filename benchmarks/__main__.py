@@ -10,10 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import pages, rules
+from benchmarks import history, pages, rules
 from benchmarks.measure import Figure, Measure, Report, median
 
-MEASURES: tuple[Measure, ...] = (*rules.MEASURES, *pages.MEASURES)
+MEASURES: tuple[Measure, ...] = (*rules.MEASURES, *pages.MEASURES, *history.MEASURES)
 
 
 def main() -> int:
