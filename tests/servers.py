@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,32 +28,67 @@ CHROMIUM_MISSING = "no Chromium; to enable: sudo apt-get install -y --no-install
 _START_SECONDS = 60.0
 
 
-@contextmanager
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """A new PostgreSQL cluster with the database `bx24app`, on loopback; gives its SQLAlchemy URL (psycopg 3).
+class Postgres:
+    """A new PostgreSQL cluster with the database `bx24app`, on loopback. `url`: as SQLAlchemy (psycopg 3) takes it.
 
     fsync and synchronous_commit stay on, as in production. PostgreSQL refuses to run as root; then the user `nobody` runs it.
     """
-    programs = needs.postgres()
-    if programs is None:
-        raise RuntimeError(POSTGRES_MISSING)
-    owner = _unprivileged()
-    home = _home(tmp_path, "postgres", owner)
-    data, port = home / "data", free_port()
-    options = ["-U", "bx24app", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "--no-sync"]
-    _run_as(owner, [f"{programs}/initdb", "-D", str(data), *options])
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(home)}
-    command = [f"{programs}/postgres", "-D", str(data)]
-    command += [word for pair in settings.items() for word in ("-c", "=".join(pair))]
-    url = f"bx24app@127.0.0.1:{port}"
+
+    def __init__(self, tmp_path: Path) -> None:
+        programs = needs.postgres()
+        if programs is None:
+            raise RuntimeError(POSTGRES_MISSING)
+        self._owner = _unprivileged()
+        self._home = _home(tmp_path, "postgres", self._owner)
+        data, port = self._home / "data", free_port()
+        options = ["-U", "bx24app", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "--no-sync"]
+        _run_as(self._owner, [f"{programs}/initdb", "-D", str(data), *options])
+        settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(self._home)}
+        self._command = [f"{programs}/postgres", "-D", str(data)]
+        self._command += [word for pair in settings.items() for word in ("-c", "=".join(pair))]
+        self._plain = f"postgresql://bx24app@127.0.0.1:{port}"
+        self.url = f"postgresql+psycopg://bx24app@127.0.0.1:{port}/bx24app"
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        log = self._home / "log"
+        server = self._running.enter_context(_server(self._command, self._owner, log, signal.SIGINT))
+        _until(lambda: _postgres_answers(f"{self._plain}/postgres"), server, log)
+
+    def stop(self) -> None:
+        """The fast shutdown: every connection is cut."""
+        self._running.close()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def create(self) -> None:
+        with psycopg.connect(f"{self._plain}/postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bx24app")
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._home)
+
+
+@contextmanager
+def postgres_server(tmp_path: Path) -> Iterator[Postgres]:
+    """A server that can be restarted while it is used."""
+    made = Postgres(tmp_path)
     try:
-        with _server(command, owner, home / "log", signal.SIGINT) as server:
-            _until(lambda: _postgres_answers(f"postgresql://{url}/postgres"), server, home / "log")
-            with psycopg.connect(f"postgresql://{url}/postgres", autocommit=True) as connection:
-                connection.execute("CREATE DATABASE bx24app")
-            yield f"postgresql+psycopg://{url}/bx24app"
+        made.start()
+        made.create()
+        yield made
     finally:
-        shutil.rmtree(home)
+        made.remove()
+
+
+@contextmanager
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """A server for one test; gives its URL."""
+    with postgres_server(tmp_path) as made:
+        yield made.url
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from bx24app.web import acks
 
 blueprint = Blueprint("hooks", __name__)
 RETRY_SECONDS = 10
+PATIENCE, PAUSES = 6.0, (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 0.0)
+"""A database that is being restarted is waited for, in seconds: Mango repeats nothing, so whoever waits loses nothing."""
 _FORM = "application/x-www-form-urlencoded"
 _WORDS = {200: "OK", 403: "Forbidden", 404: "Not found", 429: "Too many requests", 503: "Try again later"}
 _log = log(__name__)
@@ -74,14 +76,23 @@ def _take(path: str) -> Response:
     kept_out = _kept_out(key)
     if kept_out:
         return _said(kept_out)
-    kind = request.mimetype
+    kind, started = request.mimetype, time.monotonic()
+    form = _form(kind, body)
+    for pause in PAUSES:
+        status = _stored(key, suffix, kind, form, body, query)
+        if status != 503 or time.monotonic() - started > PATIENCE:
+            break
+        time.sleep(pause)
+    return _said(status)
+
+
+def _stored(key: str, suffix: str, kind: str, form: dict[str, str] | None, body: bytes, query: dict[str, str]) -> int:
     try:
-        status = inbox.receive(key, suffix, kind, _form(kind, body), body, query)
+        return inbox.receive(key, suffix, kind, form, body, query)
     except (SQLAlchemyError, Unreadable) as error:  # Unreadable: the operator's keys are not those that sealed the salt
         db.session.rollback()
         _log.error("notification not stored, the database does not answer or cannot be read", error=type(error).__name__)
-        status = 503
-    return _said(status)
+        return 503
 
 
 @blueprint.get("", strict_slashes=False)

@@ -18,12 +18,13 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=200, help="calls in flight per fault")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long a fault acts")
     parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--step", type=int, default=1, help="every n-th point only")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[Row] = []
     print(f"{HEAD}\n|{' --- |' * 8}", flush=True)
-    with arena() as made:
+    with arena(asked.database) as made:
         for fault in FAULTS:
             if asked.only in fault.name:
                 rows.append(run(made, fault, asked.calls, asked.seconds))

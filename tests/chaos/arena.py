@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from bx24app.processes_child import die_with_parent
 from tests.chaos.haste import RETRY
 from tests.conftest import config_for
 from tests.mango.offices import OFFICES, USERS
-from tests.servers import free_port
+from tests.servers import Postgres, free_port, postgres_server
 from tests.walk.test_random_calls import KEYS
 from tests.world import World, until
 
@@ -64,12 +64,15 @@ class Valkey:
 class Arena:
     """`world`: the sandbox and the web part, in this process. Attributes: `valkey`, `trace` (points that an armed worker reached)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, postgres: Postgres | None) -> None:
+        self.postgres = postgres
+        """None: over SQLite."""
+        database = {"database_url": postgres.url} if postgres is not None else {}
         self.folder, self.trace = folder, folder / "trace.txt"
         self.valkey = Valkey(folder)
         self.valkey.start()
         self.world = World(
-            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY
+            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY, **database
         )
         self.log = (folder / "parts.log").open("ab")
         self._zygote = self._start()
@@ -177,11 +180,13 @@ def _word(value: Any) -> str:
 
 
 @contextmanager
-def arena() -> Iterator[Arena]:
+def arena(database: str = "postgresql") -> Iterator[Arena]:
+    """`database`: postgresql (Debian's packages), or sqlite."""
     root = logging.getLogger()
     level = root.level
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        made = Arena(Path(name))
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
+        postgres = stack.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
+        made = Arena(Path(name), postgres)
         root.setLevel(logging.ERROR)  # the web part's warnings of what is being done to it need not be read
         try:
             made.furnish()

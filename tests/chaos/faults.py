@@ -53,6 +53,15 @@ def valkey_flushed(arena: Arena, seconds: float) -> None:
         arena.valkey.flush()
 
 
+def postgres_restarted(arena: Arena, seconds: float) -> None:
+    """Every connection is cut, in the middle of whatever it carries; the web part, the workers and the scheduler live on."""
+    if arena.postgres is None:
+        raise RuntimeError("over SQLite there is no server to restart: run it with --database postgresql")
+    for _ in range(3):
+        time.sleep(seconds / 3)
+        arena.postgres.restart()
+
+
 def portal(kind: str, arena: Arena, seconds: float, method: str | None = None, times: int | None = None) -> None:
     switches = arena.world.portal.switches
     fault = arena.world.sandbox.call(switches.on, kind, method=method, times=times)
@@ -91,6 +100,7 @@ FAULTS = (
     Fault("worker killed at random moments", killed),
     Fault("Valkey killed, restarted empty, three times", valkey_restarted),
     Fault("Valkey flushed six times", valkey_flushed),
+    Fault("PostgreSQL restarted three times", postgres_restarted),
     _portal("503", "http503"),
     _portal("429", "too_many"),
     _portal("500", "http500"),
@@ -103,5 +113,6 @@ FAULTS = (
     Fault("portal: access tokens expire every three seconds", tokens_expire),
     Fault("Mango: 429", partial(mango, RestFault("http", 429))),
     Fault("Mango: 500", partial(mango, RestFault("http", 500))),
+    Fault("Mango: 3102 (wrong signature)", partial(mango, RestFault("code", 3102))),
     Fault("two schedulers at once", two_schedulers),
 )

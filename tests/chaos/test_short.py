@@ -6,14 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from scripts import needs
 from tests.chaos.arena import Arena, arena
 from tests.chaos.calls import day_of
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import _ready, points, run
 from tests.chaos.verdict import judge
+from tests.servers import POSTGRES_MISSING
 from tests.walk.test_random_calls import tell
 
-SHORT = ("worker killed", "Valkey killed", "closes after the effect")
+SHORT = ("worker killed", "Valkey killed", "PostgreSQL restarted", "closes after the effect")
+
+
+pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]
 
 
 @pytest.fixture(scope="module")

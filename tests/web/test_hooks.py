@@ -203,6 +203,22 @@ def test_a_body_without_a_length_is_cut_off_too(site: Flask, portal: int) -> Non
     assert run_wsgi_app(site, environ)[1].startswith("413")
 
 
+def test_a_database_that_is_being_restarted_is_waited_for(client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mango repeats nothing: whoever waits a moment loses nothing."""
+    tries: list[int] = []
+    still = inbox.receive
+
+    def twice(*said: Any) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("insert", {}, Exception("the server is starting up"))
+        return still(*said)
+
+    monkeypatch.setattr(inbox, "receive", twice)
+    assert client.post(f"/mango/{HOOK}/ping").status_code == 200
+    assert len(tries) == 3
+
+
 def test_a_silent_database_is_503_with_retry_after(
     client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
