@@ -137,13 +137,16 @@ def dies(before: bool) -> Callable[[Errand, str, Any], DialOutcome]:
 
 def die_at(both: Offices, monkeypatch: pytest.MonkeyPatch, client: str, before: bool) -> str:
     """Click; the drain that takes the command to Mango dies with it. Nobody else drains meanwhile."""
+    ours = drain.drain
+    both.rest()
     with monkeypatch.context() as patched:
         patched.setattr(queue, "wake", silence)
+        patched.setattr(drain, "drain", silence)  # an alarm of an earlier call may ring just now
         call_id = both.click(ANNA, client)
         until(lambda: stored(both, call_id), "the click never came")
         patched.setattr(clicks, "dial", dies(before))
         with both.earth.app.app_context(), pytest.raises(Killed):
-            drain.drain(both.earth.portal_row()["id"])
+            ours(both.earth.portal_row()["id"])
     assert both.dial(client) == ("sent", None)
     return call_id
 
