@@ -66,13 +66,10 @@ def _summed(mine: Mine, since: date, until: date, today: date) -> Iterator[tuple
     covered: list[ColumnElement[bool]] = []
     for grain, first, last in figures.cover(since, until, today):
         covered.append(and_(Figure.grain == grain, Figure.day.between(first, last)))
-    sums: list[Any] = [func.sum(getattr(Figure, name)) for name in MEASURES]
-    query = (
-        select(Figure.key, *sums)
-        .where(*mine, or_(*covered))
-        .group_by(Figure.key)
-        .order_by(func.sum(Figure.calls).desc(), Figure.key)
-        .limit(MOST)
-    )
-    for key, *counts in db.session.execute(query):
-        yield key, Tally(*(int(number) for number in counts))
+    # First who has the most calls, then all of theirs: of 10,000 people, one column of 180,000 rows is summed instead of seven.
+    total = func.sum(Figure.calls)
+    most = select(Figure.key).where(*mine, or_(*covered)).group_by(Figure.key).order_by(total.desc(), Figure.key).limit(MOST)
+    keys = list(db.session.scalars(most))
+    held: dict[str, Tally] = dict(_by((*mine, or_(*covered), Figure.key.in_(keys)), Figure.key))
+    for key in keys:
+        yield key, held[key]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Reason = Literal["extension", "email", "mobile", "name"]
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """An employee of the portal. `inner`: the internal number in their profile."""
 
     user_id: int
@@ -21,8 +20,7 @@ class Person:
     phones: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(NamedTuple):
     """An extension of the PBX with what the PBX knows of whoever sits there."""
 
     extension: str

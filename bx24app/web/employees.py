@@ -19,7 +19,7 @@ from bx24app.domain.matching import Directory, Person, Seat, Suggestion
 from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.answers import MangoUser
-from bx24app.models import Call, CallPerson, db, utcnow
+from bx24app.models import Call, db, utcnow
 from bx24app.web import counting, dismissed, mango_side, pages, people, saving
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
@@ -155,7 +155,7 @@ def _page(
     unmapped, words = "unmapped" in request.values, request.values.get("q", "").strip().lower()
     mapped, sure = sum(1 for one in rows if one.user_id), _sure(rows)
     lost = [one for one in rows if one.lost and one.user_id is None]
-    shown = [one for one in rows if not (unmapped and one.user_id) and one.matches(words)]
+    shown = [one for one in rows if not (unmapped and one.user_id) and (not words or one.matches(words))]
     shown = _over(shown, changed or {}, outcome, key)
     last = max(1, -(-len(shown) // MOST))
     part = max(1, min(last, whole(request.values.get("part", "")) or 1))
@@ -224,8 +224,11 @@ def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
         if user.extension is None:
             continue
         seat = Seat(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
-        row = rows.setdefault(user.extension, Row(user.extension, seat))
-        row.seat, row.known = seat, True
+        row = rows.get(user.extension)
+        if row is None:
+            rows[user.extension] = Row(user.extension, seat)
+        else:
+            row.seat, row.known = seat, True
     for extension in lost:  # it rang, so it is there, whatever the PBX's list says
         rows.setdefault(extension, Row(extension, Seat(extension)))
     directory = _directory(pbx) if any(row.user_id is None for row in rows.values()) else None
@@ -255,15 +258,11 @@ def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
 
 
 def _calls(key: str) -> dict[int, int]:
-    """User id -> calls of the last seven days on this PBX in which they talked, or for which they answer."""
+    """User id -> calls of the last seven days on this PBX in which they talked last, or, of missed ones, for which they answer."""
     since = utcnow() - timedelta(days=7)
-    query = (
-        select(CallPerson.user_id, func.count())
-        .join(Call, Call.id == CallPerson.call_id)
-        .where(Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
-        .group_by(CallPerson.user_id)
-    )
-    return {row.user_id: row[1] for row in db.session.execute(query)}
+    user = func.coalesce(Call.user_id, Call.responsible_id).label("user_id")
+    mine = (Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
+    return {row.user_id: row[1] for row in db.session.execute(select(user, func.count()).where(*mine).group_by(user))}
 
 
 def _unmapped(key: str) -> Counter[str]:
