@@ -8,10 +8,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bx24app import outgoing
+from bx24app.domain.settings import Employee
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from scripts import needs
-from tests.browser.test_journal import frame_of, office, page, shot
+from tests.browser.test_journal import DOCUMENT, frame_of, office, page, shot
 from tests.servers import CHROMIUM_MISSING
 from tests.world import World
 
@@ -19,14 +20,20 @@ __all__ = ["office", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 
 
+ANOTHER, OTHER = 8, 12
+
+
 def trouble(office: World) -> None:
-    """The first employee is dismissed, another one's inner number is a client's, two extensions are nobody's."""
+    """The employee of 101 is dismissed (the viewer has the extension no more), another one's inner number is a client's, two extensions are nobody's."""
     portal_id = office.portal_row()["id"]
+    moscow = DOCUMENT.pbxs[0].model_copy(update={"employees": (Employee(extension="101", user_id=ANOTHER),)})
+    office.connect(DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {})
     office.portal.outgoing_line = "reg77"
     with office.app.app_context():
         outgoing.fetch(portal_id)
         people = db.session.scalars(db.select(PortalUser).order_by(PortalUser.user_id)).all()
-        people[0].active, people[1].inner_number = False, "79161000000"
+        gone, other = (next(one for one in people if one.user_id == number) for number in (ANOTHER, OTHER))
+        gone.active, other.inner_number = False, "79161000000"
         pbx = db.session.scalars(db.select(PbxRow).where(PbxRow.key == "moscow")).one()
         if not db.session.query(Call).filter(Call.unmapped.is_not(None)).count():
             for number, names in enumerate(("103", "103,104")):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bx24app import portals
 from bx24app.models import Audit, Grant, PortalUser, db
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
@@ -23,6 +24,8 @@ def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[
     with beginning(tmp_path_factory.mktemp("takeover"), valkey_url) as made:
         made.earth.sandbox.call(made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True))
         made.connect_one()
+        with made.earth.app.app_context():
+            portals.fetch_users(made.earth.portal_row()["id"])
         yield made
 
 
@@ -54,8 +57,6 @@ def test_another_administrator_takes_over_with_one_click(room: Showroom, browser
         db.session.rollback()
     number = room.earth.portal_row()["id"]
     with room.earth.app.app_context():
-        from bx24app import portals
-
         said = portals.client_by_id(number).call("profile").result
     assert str(said["ID"]) == str(SECOND), "the portal is asked as the new one"
 

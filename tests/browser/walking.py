@@ -16,7 +16,7 @@ class Watch:
     def __init__(self, page: Page, app: str) -> None:
         self.errors: list[str] = []
         self.saves: list[Request] = []
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self._heard(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on(
             "response",
@@ -30,6 +30,19 @@ class Watch:
                 else None
             ),
         )
+
+
+    def _heard(self, text: str) -> None:
+        # A request that the next key press replaced was taken back by the page itself (hx-sync): htmx says so as an error.
+        if not self._takes_back(text):
+            self.errors.append(text)
+
+    def _takes_back(self, text: str) -> bool:
+        if text.startswith("htmx:sendAbort"):
+            if self.errors and self.errors[-1].startswith("htmx:afterRequest"):
+                self.errors.pop()
+            return True
+        return False
 
 
 def no_wider_than_the_window(page: Page) -> None:
