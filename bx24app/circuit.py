@@ -23,7 +23,9 @@ TRIAL_SECONDS = 45
 OPEN = "circuits"
 """Sorted set of the names of open circuits, for the metric."""
 FORGET = 3600
-"""Seconds after which a circuit of which nothing was heard is closed again."""
+"""Seconds after which failures that did not open it are forgotten."""
+KEEP = 86400
+"""Seconds for which an open one is kept though nobody tries: only an answer tells that it is over."""
 
 _ASK = """
 local held = redis.call('HMGET', KEYS[1], 'failures', 'until')
@@ -44,6 +46,8 @@ redis.call('HDEL', KEYS[1], 'trial')
 local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 if failures < tonumber(ARGV[1]) then return 0 end
+redis.call('HSETNX', KEYS[1], 'since', at)
+redis.call('EXPIRE', KEYS[1], ARGV[7])
 local pause = math.min(tonumber(ARGV[2]) * 2 ^ (failures - tonumber(ARGV[1])), tonumber(ARGV[3])) * tonumber(ARGV[5])
 redis.call('HSET', KEYS[1], 'until', at + pause)
 redis.call('ZADD', KEYS[2], at + tonumber(ARGV[4]), ARGV[6])
@@ -88,9 +92,21 @@ class Circuit:
         """No connection, no answer, or one that no application gave. Of requests that were under way together the first ones count."""
         jitter = uniform(1.0, 1.1)  # noqa: S311 - jitter, not a secret
         try:
-            runtime().redis.eval(_FAIL, 2, self._key, OPEN, TRIPS, FIRST, LONGEST, FORGET, jitter, self.name)
+            runtime().redis.eval(_FAIL, 2, self._key, OPEN, TRIPS, FIRST, LONGEST, FORGET, jitter, self.name, KEEP)
         except redis.RedisError:
             return
+
+    def open_for(self) -> float:
+        """Seconds since it opened; 0: it is closed.
+
+        Raises:
+            redis.RedisError: nobody knows.
+        """
+        since: Any = runtime().redis.hget(self._key, "since")
+        if since is None:
+            return 0.0
+        now: Any = runtime().redis.time()
+        return max(0.0, float(now[0]) - float(since))
 
     def worked(self) -> None:
         """It answers: closed."""

@@ -71,6 +71,13 @@ def note(portal_id: int, key: str, trouble: Trouble) -> None:
     db.session.commit()
 
 
+def remember(portal_id: int, key: str, trouble: Trouble) -> None:
+    """Of a trouble in which nobody can be told: only its end will be. Commits."""
+    if db.session.get(Notice, (portal_id, key)) is None:
+        db.session.add(Notice(portal_id=portal_id, key=key, over=trouble.over))
+    db.session.commit()
+
+
 def _administrators(portal_id: int) -> list[int]:
     portal, grant = db.session.get_one(Portal, portal_id), db.session.get(Grant, portal_id)
     version = db.session.get(SettingsVersion, portal.settings_version_id or 0)

@@ -29,6 +29,10 @@ _log = log(__name__)
 
 CLAIM = timedelta(minutes=20)
 """A try that is older than this has died with its worker."""
+DISK_FULL = "the portal's disk is full"
+"""The problem of a recording that waits for space; by it they are found."""
+DISK_SECONDS = 900.0
+"""Until such a one tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,8 @@ def _attach(client: Bitrix24, errand: Errand) -> int:
     except portal_errors.Refused as error:
         raise NotNow(f"the portal refused the recording: {error}") from None
     except portal_errors.NeedsAdmin as error:
+        if error.code == "disk":  # cards and calls need no disk: only recordings wait
+            raise NotNow(DISK_FULL, DISK_SECONDS, counts=False) from None
         portals.trouble(errand.portal_id, error)
         raise NotNow(str(error), 60, counts=False) from None
     except portal_errors.Gone as error:

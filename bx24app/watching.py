@@ -1,4 +1,5 @@
-"""USE CASE: troubles that administrators hear of in Bitrix24 itself: a PBX that fell silent, a dead authorisation, lost recordings, unmapped employees.
+"""USE CASE: troubles that administrators hear of in Bitrix24 itself: a PBX that fell silent, a dead authorisation, lost recordings, unmapped employees;
+and those of `alarms`.
 
 Each is told once, and once more when it is over (`notices`). Judged every few minutes from the tables; nothing here asks Mango or the portal
 but to tell.
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from bx24app import notices, settings
+from bx24app import alarms, notices, settings
 from bx24app.bitrix24 import errors, sentences
 from bx24app.domain.hours import is_open
 from bx24app.domain.settings import Pbx as PbxSettings
@@ -66,7 +67,11 @@ def look(portal_id: int) -> None:
         "lost": _lost(portal_id, document, lang, now),
         "unmapped": _unmapped(portal_id, document, lang, now),
     }
+    found |= alarms.standing(portal, document, now)
+    away = alarms.away(portal, document, now)
     db.session.rollback()  # no transaction is held while the portal is told
+    if away is not None:
+        notices.remember(portal_id, f"{alarms.AWAY}:portal", away)
     for kind, standing in found.items():
         notices.reconcile(portal_id, kind, standing)
 

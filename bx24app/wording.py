@@ -106,6 +106,32 @@ _SENTENCES = {
         "АТС {pbx}: почти всем внутренним номерам назначены сотрудники",
         "PBX {pbx}: nearly all extensions are matched now",
     ),
+    "portal_away": (
+        "Mango Office: Битрикс24 не отвечает с {since}; звонки ждут",
+        "Mango Office: Bitrix24 has not answered since {since}; calls are waiting",
+    ),
+    "portal_away_over": (
+        "Mango Office: Битрикс24 не отвечал приложению с {since}; теперь отвечает, ждавшие звонки доставляются",
+        "Mango Office: Bitrix24 had not answered the application since {since}; it does now, and the calls that waited are being delivered",
+    ),
+    "pbx_away": (
+        "АТС {pbx}: Mango Office не отвечает на запросы приложения. Записи разговоров ждут, потерянные звонки не ищутся",
+        "PBX {pbx}: Mango Office does not answer the application. Recordings wait, lost calls are not looked for",
+    ),
+    "pbx_away_over": ("АТС {pbx}: Mango Office снова отвечает", "PBX {pbx}: Mango Office answers again"),
+    "dead": (
+        "Mango Office: Битрикс24 отказался принять часть звонков ({count}). Причины и повтор – в приложении, страница «Звонки»",
+        "Mango Office: Bitrix24 refused a part of calls ({count}). The reasons and another try are in the app, page “Calls”",
+    ),
+    "dead_over": ("Mango Office: отказов Битрикс24 больше нет", "Mango Office: nothing that Bitrix24 refused is left"),
+    "disk": (
+        "Mango Office: {why} Звонки и карточки работают, записи ({count}) ждут",
+        "Mango Office: {why} Calls and cards go on, recordings ({count}) wait",
+    ),
+    "disk_over": (
+        "Mango Office: место на диске есть, записи разговоров снова сохраняются",
+        "Mango Office: there is space on the disk, recordings are stored again",
+    ),
     "place_portal": ("звонки без ответственного", "calls that are nobody's"),
     "place_pbx": ("АТС {pbx}", "PBX {pbx}"),
     "place_line": ("{pbx}, линия {what}", "{pbx}, line {what}"),

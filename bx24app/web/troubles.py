@@ -10,10 +10,11 @@ from flask import g, url_for
 from flask_babel import gettext, ngettext
 from sqlalchemy import ColumnElement, or_, select
 
-from bx24app import rivals
+from bx24app import alarms, rivals
 from bx24app.mango.errors import ADDRESS_REFUSED
 from bx24app.models import Call, Notification, Pbx, db, utcnow
 from bx24app.runtime import runtime
+from bx24app.web import pages
 
 REGENERATED = timedelta(minutes=5)
 """Wrong signatures on a known address for so long are no accident: the key was made anew in Mango Office."""
@@ -48,6 +49,22 @@ def _portal() -> Iterator[Trouble]:
             ngettext("%(num)d call of a day stands there twice.", "%(num)d calls of a day stand there twice.", count)
             + " " + gettext("Switch these lines off in that application, or remove it."),
             url_for("calls.show"),
+        )  # fmt: skip
+    waiting = alarms.without_space(g.portal.id)
+    if waiting:
+        yield Trouble(
+            "disk", "bad",
+            pages.trouble("disk"),
+            ngettext("%(num)d recording waits; calls and cards go on.", "%(num)d recordings wait; calls and cards go on.", waiting),
+            url_for("calls.show"),
+        )  # fmt: skip
+    dead = alarms.refused(g.portal.id, utcnow())
+    if dead:
+        yield Trouble(
+            "dead", "warn",
+            ngettext("Bitrix24 refused %(num)d delivery", "Bitrix24 refused %(num)d deliveries", dead),
+            gettext("The reasons stand there; mend them and try again, one by one or all at once."),
+            url_for("stuck.show", kind="dead"),
         )  # fmt: skip
 
 
