@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import redis
 from sqlalchemy import func, select
 
-from bx24app import circuit
+from bx24app import circuit, replay
 from bx24app.bitrix24.sentences import sentence
 from bx24app.domain.settings import Settings
 from bx24app.models import Delivery, Pbx, Portal, Recording, db
@@ -69,9 +69,9 @@ def _quiet(portal: Portal, document: Settings) -> dict[str, Trouble] | None:
 
 
 def refused(portal_id: int, now: datetime) -> int:
-    """Deliveries of the last days that the portal refused for good."""
-    dead = (Delivery.portal_id == portal_id, Delivery.state == "dead", Delivery.created_at > now - DEAD_FOR)
-    return db.session.scalar(select(func.count()).where(*dead)) or 0
+    """Deliveries of the last days that the portal refused for good and a person may try again."""
+    dead = replay.revivable(portal_id).where(Delivery.created_at > now - DEAD_FOR).subquery()
+    return db.session.scalar(select(func.count()).select_from(dead)) or 0
 
 
 def without_space(portal_id: int) -> int:

@@ -24,7 +24,8 @@ class Figures:
 
     delays: tuple[int, int] | None
     budget: int
-    unmapped: int
+    unmapped: dict[int, int]
+    """PBX row id -> calls of extensions that are nobody's."""
 
 
 def figures() -> Figures:
@@ -35,11 +36,11 @@ def figures() -> Figures:
     )
     found = sorted(float(lag) for lag in db.session.scalars(lags.order_by(Recording.attached_at.desc()).limit(_MOST)) if lag is not None)
     delays = (round(_share(found, 0.5)), round(_share(found, 0.95))) if found else None
-    unmapped = select(func.count()).where(
+    unmapped = select(Call.pbx_id, func.count()).where(
         Call.portal_id == g.portal.id, Call.unmapped.is_not(None), Call.started_at >= since
     )
-    count = db.session.scalar(unmapped) or 0
-    return Figures(delays, int(portals.budget_of(g.frame.portal_id).level()), count)
+    counts: dict[int, int] = {row[0]: row[1] for row in db.session.execute(unmapped.group_by(Call.pbx_id))}
+    return Figures(delays, int(portals.budget_of(g.frame.portal_id).level()), counts)
 
 
 def _share(values: list[float], share: float) -> float:

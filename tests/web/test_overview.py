@@ -13,6 +13,7 @@ from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.errors import ADDRESS_REFUSED, AddressRefused
 from bx24app.models import Call, Delivery, Dictionary, Notification, Pbx, Recording, db, utcnow
+from bx24app.recordings import DISK_FULL
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame
 
@@ -175,3 +176,43 @@ def test_what_the_statistics_found_is_a_figure_here_and_a_metric(frame: Frame) -
         db.session.commit()
     assert re.search(r'data-testid="lost-moscow">7<', frame.get("/frame"))
     assert "bx24app_lost_found_total 7.0" in frame._client.get("/metrics").text
+
+
+def figure(page: str, name: str) -> int:
+    return int(re.search(rf'data-testid="{name}"[^>]*>(\d+)<', page).group(1))  # type: ignore[union-attr]
+
+
+def test_wrong_signatures_and_strangers_are_figures_of_their_pbx(frame: Frame) -> None:
+    connected(frame)
+    call(frame, 1, unmapped="105")
+    call(frame, 2, unmapped="105,106")
+    call(frame, 3)
+    call(frame, 4 - 8 * 86400, unmapped="105")
+    with frame.site.app_context():
+        db.session.query(Pbx).one().refused_count = 4
+        db.session.commit()
+    page = frame.get("/frame")
+    assert (figure(page, "refused-moscow"), figure(page, "unmapped-moscow")) == (4, 2)
+
+
+def test_a_full_disk_and_refused_deliveries_are_told_until_they_are_mended(frame: Frame) -> None:
+    connected(frame)
+    number = call(frame)
+    assert "trouble-disk" not in frame.get("/frame")
+    add(
+        frame,
+        Recording(portal_id=frame.portal, call_id=number, recording_id="r", due_at=utcnow(), problem=DISK_FULL),
+        Delivery(portal_id=frame.portal, call_id=number, key="finish", kind="Finish", command={}, state="dead", code="ERROR_CORE"),
+        Delivery(portal_id=frame.portal, call_id=number, key="card", kind="ShowCard", command={}, state="dead", code="ERROR_CORE"),
+    )
+    page = frame.get("/frame")
+    assert 'data-testid="trouble-disk"' in page
+    assert "Free some space" in page
+    assert "Bitrix24 refused 1 delivery" in page, "a card whose moment is over is nobody's task"
+    with frame.site.app_context():
+        db.session.query(Recording).update({"problem": None})
+        db.session.query(Delivery).update({"state": "done"})
+        db.session.commit()
+    page = frame.get("/frame")
+    assert "trouble-disk" not in page
+    assert "trouble-dead" not in page
