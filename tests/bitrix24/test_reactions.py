@@ -57,6 +57,7 @@ CODES: list[tuple[str, int, type[PortalError], str]] = [
     ("ERROR_BATCH_LENGTH_EXCEEDED", 400, Refused, "ERROR_BATCH_LENGTH_EXCEEDED"),
     ("ERROR_BATCH_METHOD_NOT_ALLOWED", 405, Refused, "ERROR_BATCH_METHOD_NOT_ALLOWED"),
     ("ERROR_ARGUMENT", 400, Refused, "ERROR_ARGUMENT"),
+    ("INVALID_ARGUMENT", 400, Refused, "INVALID_ARGUMENT"),
     ("ERROR_CORE", 400, Refused, "ERROR_CORE"),
     ("ERROR_CORE", 500, AnswerLost, ""),
     ("", 400, Refused, "ERROR_CORE"),

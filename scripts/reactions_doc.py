@@ -1,0 +1,93 @@
+"""Writes docs/reactions.md from the tables that the program itself uses.
+
+Usage: python -m scripts.reactions_doc     (a test fails while the file says something else)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from bx24app.bitrix24.reactions import DISK_FULL, OAUTH, TABLE, TARIFF, Row
+from bx24app.bitrix24.sentences import SENTENCES
+from bx24app.mango import codes
+from bx24app.mango.code_table import CODES
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "reactions.md"
+
+KINDS: Final = {
+    "expired": "refresh the token once and repeat",
+    "not_sent": "repeat after a back-off with jitter; it was not executed",
+    "unsure": "repeat after a back-off with jitter, but look first: it may have been executed",
+    "denied": "ask `profile`: the tariff or the rights are missing, so tell the administrators and stop the drain",
+    "gone": "the installation is over: remove it, keep the data for 30 days",
+    "refused": "needs a person: the command goes to the dead list with its reason, the others go on",
+}
+MANGO: Final = {
+    "ok": "done",
+    "later": "repeat after a back-off with jitter; a command only where the code says that it was not begun",
+    "wrong_key": "needs a person: the overview and the PBX's page say that the key is wrong",
+    "wrong_signature": "needs a person: the overview and the PBX's page say that the salt is wrong",
+    "not_permitted": "needs a person: an option of the connector is off, the overview says so",
+    "no_money": "needs a person: the account is restricted, the overview says so",
+    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; else it is not there",
+    "refused": "needs a person: this request is dead, with its reason",
+}
+INTRODUCTION = """# What is done about each error
+
+Written by `python -m scripts.reactions_doc` from the tables that decide (`bx24app/bitrix24/reactions.py`, `bx24app/mango/codes.py`); a test compares.
+The tests of single rows are `tests/bitrix24/test_reactions.py` and `tests/mango/test_codes.py`.
+
+Four reactions: **repeat** (with a back-off and jitter, or at the time that the portal itself names, at most an hour away), **look, then repeat** where an
+answer was lost, **tell the administrators and stop the drain** (everything is kept, the portal is asked hourly, and it resumes by itself), and **the dead list**,
+which a person sees under Calls and tries again, singly or all at once.
+
+Besides, for every portal and every PBX: after three failures of the connection in a row a circuit opens, and one request tries it, at longer intervals up to five
+minutes. Administrators are told in Bitrix24, once, and once more when it is over, of an open circuit of ten minutes (of their own portal's only when it is over), of
+deliveries on the dead list, of a full disk, of a PBX that leaves three questions in a row unanswered, and of a dead authorisation.
+
+A full disk stops recordings alone: they try again every 15 minutes and are never given up for it.
+"""
+
+
+def of_row(row: Row) -> str:
+    """One row's reaction in words."""
+    if row.kind == "needs_admin":
+        return f"tell the administrators and stop the drain: “{SENTENCES[row.sentence][1]}”"
+    if row.after:
+        return f"repeat after {row.after:g} s with jitter, or at `operating_reset_at`; it was not executed"
+    return KINDS[row.kind]
+
+
+def _portal(table: dict[str, Row]) -> list[str]:
+    return ["| Code | Reaction |", "|---|---|", *(f"| `{code or 'none'}` | {of_row(row)} |" for code, row in table.items())]
+
+
+def _mango() -> list[str]:
+    rows = [f"| {code} | {pair[1]} | {MANGO[codes.reaction(code)]} | {codes.sip_status(code)} |" for code, pair in CODES.items()]
+    return ["| Code | Meaning | As an answer of the API | As the reason of an unanswered outgoing call |", "|---|---|---|---|", *rows]
+
+
+def written() -> str:
+    """The whole file."""
+    words = [
+        INTRODUCTION,
+        "## Bitrix24: the portal\n",
+        "The code is compared without regard to the case of letters and before the HTTP status. A code that is not here is the method's own: dead list below 500, look and repeat from 500 on.\n",
+        *_portal(TABLE),
+        "\nBy the description, where the code is dull (none, `ERROR_CORE`, `100`, `0`) or denies:\n",
+        "| Words | Reaction |",
+        "|---|---|",
+        *(f"| {text} | recordings wait: “{SENTENCES['disk'][1]}” |" for text in DISK_FULL),
+        *(f"| {text} | {of_row(Row('needs_admin', 'tariff'))} |" for text in TARIFF),
+        "\n## Bitrix24: the OAuth server, where it means something else\n",
+        *_portal(OAUTH),
+        "\n## Mango Office\n",
+        "A code that is not here has the meaning of its subclass, then of its class.\n",
+        *_mango(),
+    ]
+    return "\n".join(words) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(), encoding="utf-8")
