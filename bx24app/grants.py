@@ -187,10 +187,10 @@ def _refresh(portal_id: int, old: str) -> str:
         raise NeedsAdmin("registration", f"no client secret for {client_id}")
     try:
         pair = oauth().refresh(server, client_id, secret, refresh_token)
-    except NeedsAdmin:
+    except NeedsAdmin as error:
         token = _quicker(portal_id, generation)
         if token is None:
-            raise
+            raise NeedsAdmin(error.code, str(error), generation) from None
         return token
     keep_pair(portal_id, pair, generation)
     _log.info("grant refreshed", portal=portal_id)

@@ -52,6 +52,16 @@ def test_a_dead_authorisation_is_mended_and_deliveries_resume(w: World) -> None:
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
 
 
+def test_a_late_word_about_the_dead_grant_does_not_stop_the_new_one(w: World) -> None:
+    portal_id = installed(w)
+    w.sandbox.call(w.sandbox.oauth.forget, w.portal)
+    with pytest.raises(NeedsAdmin) as met:
+        portals.client_by_id(portal_id).call("profile")
+    assert walked(w).status_code == 200
+    portals.trouble(portal_id, met.value)
+    assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
+
+
 def test_only_an_administrator_may(w: World) -> None:
     portal_id = installed(w)
     before = grant(portal_id).refresh_token

@@ -47,11 +47,14 @@ class AnswerLost(Later):
 
 
 class NeedsAdmin(PortalError):
-    """Only an administrator can mend it. `code`: what, a key of `sentences`; the text tells what the other side said."""
+    """Only an administrator can mend it. `code`: what, a key of `sentences`; the text tells what the other side said.
 
-    def __init__(self, code: str, text: str = "") -> None:
+    `generation`: of the grant that was refused, where one was; a newer grant is not meant.
+    """
+
+    def __init__(self, code: str, text: str = "", generation: int | None = None) -> None:
         super().__init__(text or code)
-        self.code = code
+        self.code, self.generation = code, generation
 
 
 class Gone(PortalError):

@@ -62,7 +62,12 @@ def state_of(portal_id: int) -> str:
 def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
     """Stop delivering and keep everything: an administrator has to do something, or the portal is gone."""
     now = utcnow()
-    portal = db.session.get_one(Portal, portal_id)
+    portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
+    if _mended(portal_id, error):
+        db.session.commit()
+        db.session.remove()
+        queue.wake(portal_id, force=True)
+        return
     if isinstance(error, errors.Gone):
         if portal.state != "removed":
             _log.warning("portal gone", portal=portal_id, code=error.code)
@@ -77,6 +82,14 @@ def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
             portal.answered_at = now
     db.session.commit()
     db.session.remove()
+
+
+def _mended(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool:
+    """The word is about a grant that was replaced while it was on its way."""
+    if not isinstance(error, errors.NeedsAdmin) or error.generation is None:
+        return False
+    held = db.session.query(Grant.generation).filter_by(portal_id=portal_id).scalar()
+    return bool(held != error.generation)
 
 
 def resume(portal_id: int) -> None:

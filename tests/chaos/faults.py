@@ -10,6 +10,7 @@ from functools import partial
 
 from bx24app.sandbox.mango.rest import RestFault
 from tests.chaos.arena import Arena
+from tests.chaos.portal_life import domain_changed, grants_revoked
 
 Act = Callable[[Arena, float], None]
 """(arena, seconds that the trouble may last)."""
@@ -111,6 +112,8 @@ FAULTS = (
     _portal("closes after the effect", "close_after"),
     _portal("502 after the effect", "http502_after"),
     Fault("portal: access tokens expire every three seconds", tokens_expire),
+    Fault("portal: grants revoked, then authorised again", grants_revoked),
+    Fault("portal: domain changed twice", domain_changed),
     Fault("Mango: 429", partial(mango, RestFault("http", 429))),
     Fault("Mango: 500", partial(mango, RestFault("http", 500))),
     Fault("Mango: 3102 (wrong signature)", partial(mango, RestFault("code", 3102))),
