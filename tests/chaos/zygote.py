@@ -14,14 +14,19 @@ from pathlib import Path
 from bx24app import create_app, tree
 from bx24app.config import load
 from bx24app.processes_child import run_child
+from tests.chaos.clock import follow
 from tests.chaos.haste import hasten
 from tests.chaos.points import arm
+from tests.chaos.upgrading import learn
 
 CALLS, RECORDINGS = 4, 2
 
 
 def main() -> None:
     hasten()
+    follow()
+    if os.environ["CHAOS_CODE"] == "new":
+        learn()
     app = create_app(load())
     tree._preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are buried by the kernel, and then their pid is nobody's

@@ -1,0 +1,63 @@
+"""The clock was ahead and went back: nothing waits for the wrong time to come again; nothing that is being done is done twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import redis
+
+from bx24app import sweeps, turned_back
+from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
+from bx24app.runtime import runtime
+
+AHEAD = timedelta(hours=2)
+
+
+@pytest.fixture
+def planned(portal: Portal) -> tuple[int, int, int]:
+    """Ids of a recording, a waiting delivery and one that was sent, all by a clock two hours ahead."""
+    then = utcnow() + AHEAD
+    call = Call(
+        portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=then, heard_at=then,
+        due_at=then,
+    )  # fmt: skip
+    db.session.add(call)
+    db.session.flush()
+    of = {"portal_id": portal.id, "call_id": call.id}
+    tape = Recording(**of, recording_id="r", bitrix_call_id="x", due_at=then, claimed_at=then)
+    waits = Delivery(**of, key="a", kind="finish", command={}, due_at=then)
+    sent = Delivery(**of, key="b", kind="finish", command={}, state="sent", sent_at=then)
+    db.session.add_all([tape, waits, sent])
+    db.session.commit()
+    return tape.id, waits.id, sent.id
+
+
+def test_what_was_planned_by_the_wrong_time_is_due(planned: tuple[int, int, int]) -> None:
+    runtime().redis.set(turned_back.MARK, (utcnow() + AHEAD).timestamp())
+    sweeps.sweep()
+    db.session.expire_all()
+    tape, waits, sent = db.session.get_one(Recording, planned[0]), *(db.session.get_one(Delivery, one) for one in planned[1:])
+    now = utcnow()
+    assert tape.due_at is not None
+    assert waits.due_at is not None
+    assert max(tape.due_at, waits.due_at) <= now
+    assert db.session.query(Call).one().due_at <= now  # type: ignore[operator]
+    assert (sent.state, tape.claimed_at is None) == ("sent", False), "their workers may be alive: they have their time from now on"
+    assert max(sent.sent_at, tape.claimed_at) <= now  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("seconds", [None, -60, 0, turned_back.SLACK / 2])
+def test_nothing_moves_while_time_goes_on(planned: tuple[int, int, int], seconds: float | None) -> None:
+    if seconds is not None:
+        runtime().redis.set(turned_back.MARK, utcnow().timestamp() + seconds)
+    assert not turned_back.look()
+    assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
+
+
+def test_without_redis_nothing_is_compared(planned: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(runtime().redis, "get", refuse)
+    assert not turned_back.look()
