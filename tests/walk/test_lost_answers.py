@@ -35,6 +35,17 @@ def test_a_finish_is_looked_up(earth: World, lookup: str) -> None:
     assert found == fair
 
 
+@pytest.mark.parametrize("lookup", ["answered", "garbage_after", "http502_after"])
+def test_a_created_record_is_found_by_its_origin(earth: World, lookup: str) -> None:
+    _, fair = told(earth, RECORD, "as it is")
+    earth.sandbox.call(earth.portal.switches.on, "close_after", times=1, method="crm.item.add")
+    if lookup != "answered":
+        earth.sandbox.call(earth.portal.switches.on, lookup, times=1, method="crm.item.list")
+    _, found = told(earth, RECORD, "as it is")
+    assert unused(earth) == []
+    assert found == fair
+
+
 @pytest.mark.parametrize("kind", ["close_after", "close_before", "http502_after"])
 def test_an_upload_is_looked_up(earth: World, kind: str) -> None:
     """A second one is sent only where the portal has none, and then under a name of its own."""
