@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,17 +142,11 @@ def next_name(file_name: str) -> str:
     return f"{stem}-{int(number or 1) + 1}.mp3"
 
 
-def _attach(client: Bitrix24, errand: Errand) -> int:
-    """FILENAME -> uploadUrl -> multipart, streamed from the spool."""
+@contextmanager
+def _waiting(errand: Errand) -> Iterator[None]:
+    """What the portal's refusal means for this recording, whichever request met it. Its budget and its own state spend no try."""
     try:
-        where = client.call(
-            "telephony.externalCall.attachRecord",
-            {"CALL_ID": errand.bitrix_call_id, "FILENAME": errand.file_name},
-            Priority.RECORD,
-        ).result
-        _mark_attempted(errand)
-        said = client.upload(where["uploadUrl"], errand.file, errand.file_name, field=where.get("fieldName", "file"))
-        return int(said["FILE_ID"])
+        yield
     except portal_errors.Refused as error:
         raise NotNow(f"the portal refused the recording: {error}") from None
     except portal_errors.NeedsAdmin as error:
@@ -163,18 +159,30 @@ def _attach(client: Bitrix24, errand: Errand) -> int:
         raise NotNow(str(error), 3600, counts=False) from None
     except portal_errors.Later as error:
         raise NotNow(str(error), error.after, counts=not getattr(error, "budget", False)) from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotNow(f"the portal's answer to an attachment has an unknown shape: {error}") from None
+
+
+def _attach(client: Bitrix24, errand: Errand) -> int:
+    """FILENAME -> uploadUrl -> multipart, streamed from the spool."""
+    with _waiting(errand):
+        where = client.call(
+            "telephony.externalCall.attachRecord",
+            {"CALL_ID": errand.bitrix_call_id, "FILENAME": errand.file_name},
+            Priority.RECORD,
+        ).result
+        _mark_attempted(errand)
+        try:
+            said = client.upload(where["uploadUrl"], errand.file, errand.file_name, field=where.get("fieldName", "file"))
+            return int(said["FILE_ID"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotNow(f"the portal's answer to an attachment has an unknown shape: {error}") from None
 
 
 def _already_there(client: Bitrix24, errand: Errand) -> int | None:
     """After a lost upload: does the portal have the file?"""
-    try:
+    with _waiting(errand):
         rows = client.call(
             "voximplant.statistic.get", {"FILTER": {"CALL_ID": errand.bitrix_call_id}}, Priority.RECORD
         ).result
-    except (portal_errors.Later, portal_errors.Refused, portal_errors.NeedsAdmin, portal_errors.Gone) as error:
-        raise NotNow(str(error)) from None
     for row in rows or []:
         if str(row.get("CALL_ID")) == errand.bitrix_call_id and row.get("RECORD_FILE_ID"):
             return int(row["RECORD_FILE_ID"])
