@@ -10,10 +10,16 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import history, pages, rules
+from benchmarks import history, latency, memory, pages, rules
 from benchmarks.measure import Figure, Measure, Report, median
 
-MEASURES: tuple[Measure, ...] = (*rules.MEASURES, *pages.MEASURES, *history.MEASURES)
+MEASURES: tuple[Measure, ...] = (
+    *latency.MEASURES,
+    *memory.MEASURES,
+    *rules.MEASURES,
+    *pages.MEASURES,
+    *history.MEASURES,
+)
 
 
 def main() -> int:

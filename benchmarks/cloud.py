@@ -1,0 +1,127 @@
+"""The sandbox as a process of its own: portals, their OAuth server and a PBX that do not share an interpreter with what is measured."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bx24app.processes_child import die_with_parent
+from bx24app.sandbox.bitrix.apps import Form
+from bx24app.sandbox.mango import MangoCloud
+from bx24app.sandbox.server import Sandbox
+from tests.conftest import KEY, SALT
+from tests.mango.scenarios import Notice
+
+CLIENT_ID, CLIENT_SECRET = "local.bench.0001", "secret of the benchmark"
+EMPLOYEES = (9, 11, 12, 13, 21, 22)
+REGISTER = "telephony.externalcall.register"
+
+
+class _Served:
+    """What can be asked of the sandbox; runs in its process. A method's name is the question."""
+
+    def __init__(self, portals: int) -> None:
+        self.sandbox = Sandbox(portals=portals)
+        self.sandbox.start()
+        self.mango = MangoCloud()
+        self.mango.url = self.sandbox.add_site("mango", self.mango.api_app())
+        self.mango.files_url = self.sandbox.add_site("mango-files", self.mango.files_app())
+        self.sandbox.call(lambda: self.mango.add(api_key=KEY, api_salt=SALT, name="Moscow"))
+        for portal in self.sandbox.portals:
+            portal.limits.rate = 0
+            for number in set(EMPLOYEES) - portal.users.keys():
+                self.sandbox.call(portal.add_user, number, "Worker", str(number))
+
+    def addresses(self) -> dict[str, str]:
+        return {"oauth": self.sandbox.oauth.url, "mango": self.mango.api_url}
+
+    def member_id(self, number: int) -> str:
+        return self.sandbox.portals[number].member_id
+
+    def register(self, url: str) -> None:
+        """The application, whose pages are at `url`."""
+        self.application = self.sandbox.call(
+            self.sandbox.register_application, CLIENT_ID, CLIENT_SECRET, f"{url}/", f"{url}/install"
+        )
+
+    def open_form(self, number: int) -> Form:
+        form: Form = self.sandbox.call(self.sandbox.portals[number].open_form, 1, self.application)
+        return form
+
+    def finish_install(self, number: int) -> None:
+        self.sandbox.call(self.sandbox.portals[number].finish_install, self.application)
+
+    def absorb(self, notices: list[Notice]) -> None:
+        """The PBX learns of these calls, so that it has their recordings."""
+        board = self.mango.board(KEY)
+        for notice in notices:
+            self.sandbox.call(board.facts.absorb, notice.name, notice.content)
+
+    def requests(self, number: int, since: float) -> list[tuple[float, float, bool]]:
+        """The portal's answered requests from `since` on: (epoch seconds of arrival, seconds of the portal, does it register a call?)."""
+
+        def told() -> list[tuple[float, float, bool]]:
+            log = self.sandbox.portals[number].request_log
+            return [
+                (entry.at, entry.seconds, any(name.lower() == REGISTER for name in (entry.method, *(command[0] for command in entry.commands))))
+                for entry in log
+                if entry.at >= since and entry.status
+            ]
+
+        found: list[tuple[float, float, bool]] = self.sandbox.call(told)
+        return found
+
+    def landed(self, number: int) -> tuple[int, int]:
+        """(calls in the portal's statistics, calls with a recording)."""
+        rows = list(self.sandbox.portals[number].statistics.values())
+        return len(rows), sum(row.file_id is not None for row in rows)
+
+
+class Cloud:
+    """Asks the sandbox's process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Raises: whatever the question raised there."""
+        self._connection.send((what, args))
+        failed, said = self._connection.recv()
+        if failed:
+            raise said
+        return said
+
+
+def _serve(connection: Connection, portals: int, parent: int) -> None:
+    die_with_parent(parent)
+    served = _Served(portals)
+    connection.send("ready")
+    while (asked := connection.recv()) is not None:
+        try:
+            connection.send((False, getattr(served, asked[0])(*asked[1])))
+        except Exception as error:  # noqa: BLE001 - it is raised again where the question was asked
+            connection.send((True, error))
+    served.sandbox.stop()
+
+
+@contextmanager
+def cloud(portals: int = 1) -> Iterator[Cloud]:
+    """A sandbox with so many portals, without a limit of requests; gone afterwards."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, portals, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()
+        yield Cloud(ours)
+        ours.send(None)
+    finally:
+        process.join(10)
+        if process.is_alive():
+            process.kill()
+            process.join()

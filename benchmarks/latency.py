@@ -1,0 +1,64 @@
+"""From the notification of the first ringing person to `register` at the portal, on an idle system, without the portal's own time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from functools import partial
+
+import requests
+
+from benchmarks.measure import Figure, Measure
+from benchmarks.rig import Rig, call, post, rig, until
+
+CALLS = 200
+P50_MS, P95_MS = 30, 100
+RINGS = 3
+"""Index of the first person's notification in the first sequence; what is before it is the menu and the queue."""
+
+
+def once(made: Rig, session: requests.Session, number: int = 0) -> float:
+    """Milliseconds of one call, from the moment its notification leaves Mango."""
+    told = call()
+    for notice in told.notices[:RINGS]:
+        post(session, made.hooks[number], notice)
+    made.settle(60)
+    since = time.time()
+    post(session, made.hooks[number], told.notices[RINGS])
+    seen: list[tuple[float, float, bool]] = []
+
+    def registered() -> bool:
+        seen[:] = made.cloud.ask("requests", number, since)
+        return any(register for _, _, register in seen)
+
+    until(registered, "a call was never registered", 60)
+    return taken_off(seen, since) * 1000
+
+
+def taken_off(seen: list[tuple[float, float, bool]], since: float) -> float:
+    """Seconds from `since` to the arrival of the registering request, less what the portal spent on requests before it."""
+    at = min(arrived for arrived, _, register in seen if register)
+    return at - since - sum(seconds for arrived, seconds, _ in seen if arrived < at)
+
+
+def percentiles(found: list[float]) -> tuple[float, float]:
+    """(p50, p95)."""
+    cuts = statistics.quantiles(found, n=20, method="inclusive")
+    return statistics.median(found), cuts[18]
+
+
+def _run(quick: bool) -> list[Figure]:
+    with rig(RECORDING_RETRY="0") as made, requests.Session() as session:
+        take = partial(once, made, session)
+        for _ in range(5):  # warm: connections, caches, tokens
+            take()
+        found = [take() for _ in range(20 if quick else CALLS)]
+    p50, p95 = percentiles(found)
+    note = f"{len(found)} calls"
+    return [
+        Figure("ring to register, p50", p50, "ms", f"under {P50_MS} ms", p50 < P50_MS, note=note),
+        Figure("ring to register, p95", p95, "ms", f"under {P95_MS} ms", p95 < P95_MS, note=note),
+    ]
+
+
+MEASURES = (Measure("latency", "a ring's way to the portal, idle", _run),)

@@ -1,0 +1,140 @@
+"""An installation as an operator starts it (`bx24app up`), beside a sandbox in a process of its own, with installed portals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import requests
+from cryptography.fernet import Fernet
+from flask import Flask
+
+from benchmarks.cloud import CLIENT_ID, CLIENT_SECRET, Cloud, cloud
+from bx24app import create_app, settings
+from bx24app.config import load
+from bx24app.mango import vpbx
+from bx24app.models import Delivery, Notification, Portal, Recording, db
+from bx24app.models import Pbx as PbxRow
+from bx24app.processes_child import die_with_parent
+from tests.conftest import KEY, SALT
+from tests.mango.scenarios import FIXTURES, Notice, Scenario
+from tests.servers import free_port
+from tests.walk.retold import Retold, retell
+
+ROOT = Path(__file__).parent.parent
+FIRST = Scenario(FIXTURES / "incoming_answered_by_group")
+"""The first sequence of the reference: thirteen notifications."""
+
+
+class Rig:
+    """`pid`: the parent of all processes of the program. `hooks`: the notification address of each portal's PBX."""
+
+    def __init__(self, app: Flask, cloud: Cloud, url: str, pid: int) -> None:
+        self.app, self.cloud, self.url, self.pid = app, cloud, url, pid
+        self.hooks: list[str] = []
+
+    def install(self, number: int) -> None:
+        """As an administrator does, then the settings of the first sequence."""
+        form = self.cloud.ask("open_form", number)
+        requests.post(form.url, data=form.fields, timeout=30).raise_for_status()
+        self.cloud.ask("finish_install", number)
+        member = self.cloud.ask("member_id", number)
+        until(partial(self._active, member), f"portal {number} never became active")
+        with self.app.app_context():
+            portal = db.session.query(Portal).filter_by(member_id=member).one()
+            settings.save(portal, FIRST.settings, {"moscow": (KEY, SALT)})
+            db.session.commit()
+            key = db.session.query(PbxRow).filter_by(portal_id=portal.id).one().hook_key
+            db.session.remove()
+        self.hooks.append(f"{self.url}/mango/{key}")
+
+    def _active(self, member: str) -> bool:
+        with self.app.app_context():
+            found = db.session.query(Portal).filter_by(member_id=member, state="active").count()
+            db.session.remove()
+            return bool(found)
+
+    def pending(self) -> int:
+        """Notifications, deliveries and recordings that have not come to their end."""
+        with self.app.app_context():
+            count = db.session.query(Notification).filter_by(state="new").count()
+            count += db.session.query(Delivery).filter(Delivery.state.in_(("waiting", "sent"))).count()
+            count += db.session.query(Recording).filter(Recording.due_at.is_not(None)).count()
+            db.session.remove()
+            return count
+
+    def settle(self, seconds: float) -> None:
+        until(lambda: not self.pending(), "it never came to rest", seconds, 0.2)
+
+
+def call() -> Retold:
+    """The first sequence once more, with ids and a client of its own."""
+    return retell(FIRST)
+
+
+def post(session: requests.Session, hook: str, notice: Notice) -> None:
+    """One notification as Mango would post it; an answer other than 200 ends the benchmark."""
+    form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign(KEY, SALT, notice.raw)}
+    session.post(f"{hook}/{notice.name}", data=form, timeout=30).raise_for_status()
+
+
+def until(true: Callable[[], object], why: str, seconds: float = 60, every: float = 0.03) -> None:
+    """Raises: RuntimeError after so many seconds."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise RuntimeError(why)
+        time.sleep(every)
+
+
+@contextmanager
+def rig(portals: int = 1, **variables: str) -> Iterator[Rig]:
+    """`variables`: further BX24APP_ ones, without the prefix."""
+    with tempfile.TemporaryDirectory() as folder, cloud(portals) as sky:
+        port, places = free_port(), sky.ask("addresses")
+        url = f"http://127.0.0.1:{port}"
+        sky.ask("register", url)
+        own = {
+            "PUBLIC_URL": url, "DATA_DIR": f"{folder}/var", "ALLOW_LOOPBACK": "1", "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET,
+            "OAUTH_SERVERS": places["oauth"], "MANGO_API_URL": places["mango"], "RECORDING_HOSTS": "127.0.0.1", "HOOK_RATE": "0",
+            "ADDRESS_RATE": "0", "ENCRYPTION_KEYS": Fernet.generate_key().decode(), "SECRET_KEY": "benchmarks only", "LOG_LEVEL": "WARNING",
+        } | variables  # fmt: skip
+        environ = {f"BX24APP_{name}": value for name, value in own.items()}
+        with _up(environ, port, Path(folder) / "up.log") as pid:
+            app = create_app(load(environ, redis_url="redis://127.0.0.1:1/0"))
+            made = Rig(app, sky, url, pid)
+            for number in range(portals):
+                made.install(number)
+            yield made
+            with app.app_context():
+                db.engine.dispose()
+
+
+@contextmanager
+def _up(environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
+    command = [sys.executable, "-m", "bx24app.cli", "up", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )  # fmt: skip
+    try:
+        until(lambda: process.poll() is not None or b"bx24app ready on" in log.read_bytes(), "`up` never became ready")
+        if process.poll() is not None:
+            raise RuntimeError(f"`up` ended: {log.read_text(errors='replace')[-2000:]}")
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
