@@ -10,10 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import history, latency, memory, pages, rules
+from benchmarks import acknowledge, history, latency, memory, pages, rules
 from benchmarks.measure import Figure, Measure, Report, median
 
 MEASURES: tuple[Measure, ...] = (
+    *acknowledge.MEASURES,
     *latency.MEASURES,
     *memory.MEASURES,
     *rules.MEASURES,

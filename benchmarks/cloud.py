@@ -67,7 +67,13 @@ class _Served:
         def told() -> list[tuple[float, float, bool]]:
             log = self.sandbox.portals[number].request_log
             return [
-                (entry.at, entry.seconds, any(name.lower() == REGISTER for name in (entry.method, *(command[0] for command in entry.commands))))
+                (
+                    entry.at,
+                    entry.seconds,
+                    any(
+                        name.lower() == REGISTER for name in (entry.method, *(command[0] for command in entry.commands))
+                    ),
+                )
                 for entry in log
                 if entry.at >= since and entry.status
             ]

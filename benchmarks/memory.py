@@ -66,8 +66,9 @@ def _run(quick: bool) -> list[Figure]:
             raise RuntimeError(f"{landed} of {count} calls are in the portal")
         time.sleep(REST_SECONDS)
         after, words = of_all(made.pid)
-    note = f"{count} calls; {before:.0f} MB before them; MB each: {words}; {os.cpu_count()} cores"
-    return [Figure("memory of `bx24app up`, idle again", after, "MB", f"under {REACH_MB} MB", after < REACH_MB, note=note)]
+    note = f"{before:.0f} MB before them; MB each: {words}; {os.cpu_count()} cores"
+    name = f"memory of `bx24app up`, idle, after {count} calls"
+    return [Figure(name, after, "MB", f"under {REACH_MB} MB after {CALLS}", after < REACH_MB, note=note)]
 
 
 MEASURES = (Measure("memory", "all processes of `bx24app up` after 1,000 calls", _run),)

@@ -108,7 +108,7 @@ def rig(portals: int = 1, **variables: str) -> Iterator[Rig]:
             "ADDRESS_RATE": "0", "ENCRYPTION_KEYS": Fernet.generate_key().decode(), "SECRET_KEY": "benchmarks only", "LOG_LEVEL": "WARNING",
         } | variables  # fmt: skip
         environ = {f"BX24APP_{name}": value for name, value in own.items()}
-        with _up(environ, port, Path(folder) / "up.log") as pid:
+        with serving("up", environ, port, Path(folder) / "up.log") as pid:
             app = create_app(load(environ, redis_url="redis://127.0.0.1:1/0"))
             made = Rig(app, sky, url, pid)
             for number in range(portals):
@@ -119,17 +119,21 @@ def rig(portals: int = 1, **variables: str) -> Iterator[Rig]:
 
 
 @contextmanager
-def _up(environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
-    command = [sys.executable, "-m", "bx24app.cli", "up", "--port", str(port)]
+def serving(part: str, environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
+    """`bx24app up` or `bx24app web` from its readiness on; gives the parent's pid."""
+    command = [sys.executable, "-m", "bx24app.cli", part, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output,
             preexec_fn=partial(die_with_parent, os.getpid()),
         )  # fmt: skip
     try:
-        until(lambda: process.poll() is not None or b"bx24app ready on" in log.read_bytes(), "`up` never became ready")
+        until(
+            lambda: process.poll() is not None or b"bx24app ready on" in log.read_bytes(),
+            f"`{part}` never became ready",
+        )
         if process.poll() is not None:
-            raise RuntimeError(f"`up` ended: {log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"`{part}` ended: {log.read_text(errors='replace')[-2000:]}")
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from urllib.parse import quote
 
 PAYLOAD = '{"entry_id":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=","call_id":"MToxMDAwMTA6MzE6MTI=","timestamp":1705308600,"seq":1,"call_state":"Appeared",'
@@ -33,21 +35,21 @@ class Measured:
         return sorted(self.times)[min(len(self.times) - 1, int(share * len(self.times)))] * 1000
 
 
-def request(path: str) -> bytes:
+def request(path: str, body: bytes = BODY) -> bytes:
     """The bytes of one POST with keep-alive."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    return head.encode() + BODY
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
-def closed(port: int, path: str, connections: int, seconds: float) -> Measured:
-    """As fast as it goes: each connection sends the next request when it has the answer of the last."""
-    chooser, wire = selectors.DefaultSelector(), request(path)
+def closed(port: int, path: str, connections: int, seconds: float, wires: Iterator[bytes] | None = None) -> Measured:
+    """As fast as it goes: each connection sends the next request when it has the answer of the last. `wires`: requests."""
+    chooser, wires = selectors.DefaultSelector(), wires or repeat(request(path))
     started: dict[socket.socket, float] = {}
     for _ in range(connections):
         sock = _connect(port)
         chooser.register(sock, selectors.EVENT_READ)
         started[sock] = time.perf_counter()
-        sock.sendall(wire)
+        sock.sendall(next(wires))
     begin = time.perf_counter()
     measured = Measured(seconds)
     while (now := time.perf_counter()) < begin + seconds:
@@ -58,15 +60,15 @@ def closed(port: int, path: str, connections: int, seconds: float) -> Measured:
             now = time.perf_counter()
             measured.times.append(now - sent)
             started[again] = now
-            again.sendall(wire)
+            again.sendall(next(wires))
     for sock in started:
         sock.close()
     return measured
 
 
-def paced(port: int, path: str, rate: float, seconds: float) -> Measured:
+def paced(port: int, path: str, rate: float, seconds: float, wires: Iterator[bytes] | None = None) -> Measured:
     """At a fixed rate, whatever the answers do: a late answer delays nobody else's start (up to 32 connections)."""
-    chooser, wire = selectors.DefaultSelector(), request(path)
+    chooser, wires = selectors.DefaultSelector(), wires or repeat(request(path))
     free = [_connect(port) for _ in range(32)]
     busy: dict[socket.socket, float] = {}
     for sock in free:
@@ -78,7 +80,7 @@ def paced(port: int, path: str, rate: float, seconds: float) -> Measured:
         if sent < rate * seconds and free and time.perf_counter() >= due:
             sock = free.pop(0)
             busy[sock] = due
-            sock.sendall(wire)
+            sock.sendall(next(wires))
             sent += 1
             continue
         pause = 1.0 if sent >= rate * seconds or not free else max(0.0, due - time.perf_counter())
