@@ -83,10 +83,10 @@ def _carry(client: Bitrix24, parcel: Parcel, outcome: Outcome) -> None:
     requests = _requests(parcel, outcome)
     if len(requests) == 1 and not parcel.shared:
         item, method, params = requests[0]
-        outcome.answers[item.delivery] = client.call(method, params, parcel.priority).result
+        outcome.answers[item.delivery] = client.call(method, params, parcel.priority, leave_by=parcel.leave_by).result
     elif requests:
         commands = [(item.slot, method, params) for item, method, params in requests]
-        answers = client.batch(commands, halt=not parcel.shared, priority=parcel.priority)
+        answers = client.batch(commands, halt=not parcel.shared, priority=parcel.priority, leave_by=parcel.leave_by)
         for item, _, _ in requests:
             if item.slot in answers:
                 said = answers[item.slot]
@@ -95,7 +95,7 @@ def _carry(client: Bitrix24, parcel: Parcel, outcome: Outcome) -> None:
 
 def _look(client: Bitrix24, parcel: Parcel, lookup: LookUp, outcome: Outcome) -> None:
     """Only an answer that can be read says that something has not happened; a refusal says nothing."""
-    said = client.call(lookup.method, lookup.params, parcel.priority).result
+    said = client.call(lookup.method, lookup.params, parcel.priority, leave_by=parcel.leave_by).result
     try:
         outcome.found = lookup.read(said)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -133,21 +133,25 @@ def _requests(parcel: Parcel, outcome: Outcome) -> list[tuple[Item, str, dict[st
 
 def store(session: Session, portal: Portal, outcome: Outcome) -> set[int]:
     """Write what became of a parcel on its rows. Returns the calls to fold again."""
-    rows = {
+    held = {
         row.id: row
         for row in session.scalars(select(Delivery).where(Delivery.id.in_([i.delivery for i in outcome.parcel.items])))
     }
+    rows = {number: row for number, row in held.items() if row.state == "sent" and row.sent_at == outcome.parcel.claimed}
+    items = [item for item in outcome.parcel.items if item.delivery in rows]
+    given_up = [(item, held.get(item.delivery)) for item in outcome.parcel.items if item.delivery not in rows]
+    late = _late(session, portal, outcome, given_up)
     if outcome.error is not None:
         for row in rows.values():
             _wait(row, outcome.error)
             if outcome.parcel.lookup is not None and isinstance(outcome.error, Refused):
                 _unknown(row, outcome.error)
-        return {item.call for item in outcome.parcel.items if rows[item.delivery].state == "dead"}
+        return {item.call for item in items if rows[item.delivery].state == "dead"}
     if outcome.parcel.lookup is not None:
-        _looked(outcome, rows)
-        return {item.call for item in outcome.parcel.items}
+        _looked(outcome, items, rows)
+        return {item.call for item in items}
     failed: set[int] = set()
-    for item in outcome.parcel.items:
+    for item in items:
         row = rows[item.delivery]
         said = outcome.answers.get(item.delivery, _NOT_REACHED)
         if item.call in failed or said is _NOT_REACHED:
@@ -159,10 +163,25 @@ def store(session: Session, portal: Portal, outcome: Outcome) -> set[int]:
             continue
         if not _settle(session, portal, row, item.command, said):
             failed.add(item.call)
-    return {item.call for item in outcome.parcel.items}
+    return late | {item.call for item in items}
 
 
 _NOT_REACHED = object()
+
+
+def _late(session: Session, portal: Portal, outcome: Outcome, given_up: list[tuple[Item, Delivery | None]]) -> set[int]:
+    """Answers to requests that `recover` had given up. What was carried out is taken; all else is the matter of who holds the row now."""
+    done: set[int] = set()
+    for item, row in given_up:
+        said = outcome.answers.get(item.delivery, _NOT_REACHED)
+        open_ = row is not None and row.state in ("waiting", "sent") and outcome.parcel.lookup is None
+        taken = open_ and said is not _NOT_REACHED and not isinstance(said, Exception)
+        _log.warning("late answer", delivery=item.delivery, kind=type(item.command).__name__, taken=taken)
+        if row is not None and taken:
+            _settle(session, portal, row, item.command, said)
+            row.due_at = None
+            done.add(item.call)
+    return done
 
 
 def _settle(session: Session, portal: Portal, row: Delivery, command: AnyCommand, said: Any) -> bool:
@@ -205,9 +224,9 @@ def _wait(row: Delivery, error: Exception) -> None:
     row.due_at = utcnow() + timedelta(seconds=after)
 
 
-def _looked(outcome: Outcome, rows: dict[int, Delivery]) -> None:
+def _looked(outcome: Outcome, items: list[Item], rows: dict[int, Delivery]) -> None:
     """A look-up's answer: what was found is done; what was not has not happened and may leave again."""
-    for item in outcome.parcel.items:
+    for item in items:
         row = rows[item.delivery]
         row.attempts -= 1
         facts = outcome.found.get(item.command.key)

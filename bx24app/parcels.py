@@ -6,6 +6,7 @@ Order holds within a call: only the head of a call's waiting commands may leave,
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -49,6 +50,9 @@ CLOCKS_APART = timedelta(minutes=5)
 """How far a portal's clock may go behind ours."""
 PATIENT = timedelta(seconds=2)
 """After so long what is told afterwards is looked at again, where the budget has no room for it."""
+LEAVE_SECONDS = 20.0
+"""How long a claimed parcel may wait for a thread, a token or its budget. With the time that a portal takes to carry a request out (60 s)
+it stays below `sweeps.SENT_FOR`: what has been given up must not leave any more."""
 BATCH = 50
 """Commands in one batch (Bitrix24's limit)."""
 
@@ -83,6 +87,10 @@ class Parcel:
     """Of calls that are told afterwards: leaves only what the rest of the portal's budget does not need."""
     entries: list[str] = field(default_factory=list)
     """Entry ids of its calls, where traces are kept."""
+    claimed: datetime | None = None
+    """`Delivery.sent_at` of its rows: rows that say otherwise by now are not its own any more."""
+    leave_by: float | None = None
+    """Moment of the monotonic clock after which it must not leave: another worker may have taken its rows over."""
 
     @property
     def priority(self) -> Priority:
@@ -128,6 +136,8 @@ def claim(
         again = min(again or now + PATIENT, now + PATIENT) if rest else again
     again = now if left else again
     parcels = parcels[:most]
+    for parcel in parcels:
+        parcel.claimed, parcel.leave_by = now, time.monotonic() + LEAVE_SECONDS
     taken = {item.delivery for parcel in parcels for item in parcel.items}
     for row in open_rows:
         if row.id in taken:

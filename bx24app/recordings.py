@@ -48,6 +48,8 @@ class Errand:
     attempted: bool
     file_name: str
     noticed_at: datetime | None
+    claimed_at: datetime
+    """A row that says otherwise by now is in other hands: this try was given up."""
     entry_id: str = ""
 
     @property
@@ -122,6 +124,7 @@ def _take(recording_id: int) -> Errand | None:
         attempted=row.attempted,
         file_name=row.file_name,
         noticed_at=row.noticed_at,
+        claimed_at=now,
         entry_id=call.entry_id,
     )
     db.session.commit()
@@ -211,6 +214,8 @@ def _put_off(errand: Errand, why: str, after: float | None, *, counts: bool) -> 
     plan = runtime().config.recording_retry
     with locked(errand.portal_id) as (session, _):
         row = session.get_one(Recording, errand.id)
+        if row.claimed_at != errand.claimed_at:
+            return
         row.claimed_at, row.problem = None, why[:500]
         row.tries += 1 if counts else 0
         if row.tries >= len(plan):
@@ -228,6 +233,8 @@ def _put_off(errand: Errand, why: str, after: float | None, *, counts: bool) -> 
 def _give_up(errand: Errand, why: str) -> None:
     with locked(errand.portal_id) as (session, _):
         row = session.get_one(Recording, errand.id)
+        if row.claimed_at != errand.claimed_at:
+            return
         row.state, row.due_at, row.claimed_at, row.problem = "lost", None, None, why[:500]
     errand.file.unlink(missing_ok=True)
     _log.warning("recording lost", recording=errand.id, portal=errand.portal_id, why=why)

@@ -10,22 +10,23 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from bx24app import clicks, deliver, portals, queue, recordings, turned_back
+from bx24app import clicks, clock, deliver, portals, queue, recordings
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
 
 _log = log(__name__)
 
-SENT_FOR = timedelta(seconds=90)
-"""A request whose answer is not stored after this long (its time-out is shorter) has died with its worker."""
+SENT_FOR = timedelta(seconds=120)
+"""A request whose answer is not stored after this long has died with its worker: it left within `parcels.LEAVE_SECONDS`, and the cloud
+ends a request after 60 s. An answer that comes later still is taken, where nobody has asked again by then (`deliver`)."""
 STEP = 1000
 """Rows that one round takes."""
 
 
 def sweep() -> None:
     """Wake what is due. Running it twice at once is harmless."""
-    turned_back.look()
+    clock.look()
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
     wake: set[int] = deliver.recover(db.session(), SENT_FOR) | clicks.recover(db.session())

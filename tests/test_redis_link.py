@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -67,22 +67,43 @@ def behind_tls(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
+    opened: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def start(target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        threads.append(thread)
+        thread.start()
+
     def serve(port: int) -> None:
         while True:
             try:
                 raw, _ = listener.accept()
             except OSError:
                 return
+            opened.append(raw)
             with suppress(OSError):
                 peer = context.wrap_socket(raw, server_side=True)
+                opened.append(peer)
                 inner = socket.create_connection(("127.0.0.1", port))
-                for pair in ((peer, inner), (inner, peer)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
+                opened.append(inner)
+                start(pump, peer, inner)
+                start(pump, inner, peer)
 
     with valkey(tmp_path) as url:
-        threading.Thread(target=serve, args=(int(port_of(url)),), daemon=True).start()
+        start(serve, int(port_of(url)))
         yield f"rediss://localhost:{listener.getsockname()[1]}/0", certificate
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # closing alone does not wake who accepts
         listener.close()
+        threads[0].join(10)
+        for one in opened:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(10)
+        for one in opened:
+            one.close()
 
 
 def test_tls_is_spoken_and_the_authority_checked(behind_tls: tuple[str, Path]) -> None:

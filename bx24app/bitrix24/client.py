@@ -64,12 +64,16 @@ class Bitrix24:
         params: dict[str, Any] | None = None,
         priority: Priority = Priority.CARD,
         patience: float = 0.0,
+        leave_by: float | None = None,
     ) -> Answer:
-        """One method. Where the budget is used up it waits up to `patience` seconds, then raises `NotSent` with the seconds to wait."""
+        """One method. Where the budget is used up it waits up to `patience` seconds, then raises `NotSent` with the seconds to wait.
+
+        `leave_by`: moment of the monotonic clock after which it must not leave any more; then `NotSent` is raised.
+        """
         until = time.monotonic() + patience
         while True:
             try:
-                said = self._repeat(method, params or {}, priority)
+                said = self._repeat(method, params or {}, priority, leave_by)
             except Denied as denied:
                 raise self._reason(method, denied) from None
             except NotSent as error:
@@ -80,17 +84,21 @@ class Bitrix24:
                 return Answer(said.get("result"), said.get("next"), said.get("total"), said.get("time"))
 
     def batch(
-        self, commands: list[tuple[str, str, dict[str, Any]]], halt: bool = False, priority: Priority = Priority.CARD
+        self,
+        commands: list[tuple[str, str, dict[str, Any]]],
+        halt: bool = False,
+        priority: Priority = Priority.CARD,
+        leave_by: float | None = None,
     ) -> dict[str, Answer | errors.PortalError]:
         """Up to 50 (key, method, params) in one request, in their order. What is missing in the answer was not reached.
 
-        The whole batch raises like `call`; what a single command met is its value.
+        The whole batch raises like `call`, with the same `leave_by`; what a single command met is its value.
         """
         if len(commands) > BATCH:
             raise ValueError(f"a batch takes {BATCH} commands, not {len(commands)}")
         cmd = {key: encoding.command(key, method, params) for key, method, params in commands}
         try:
-            said = self._repeat("batch", {"halt": int(halt), "cmd": cmd}, priority).get("result")
+            said = self._repeat("batch", {"halt": int(halt), "cmd": cmd}, priority, leave_by).get("result")
         except Denied as denied:
             raise self._reason("batch", denied) from None
         if not isinstance(said, dict) or "result" not in said:
@@ -175,13 +183,17 @@ class Bitrix24:
             self.budget.penalty(met.after or 1.0)
         return met
 
-    def _repeat(self, method: str, params: dict[str, Any], priority: Priority) -> dict[str, Any]:
+    def _repeat(
+        self, method: str, params: dict[str, Any], priority: Priority, leave_by: float | None = None
+    ) -> dict[str, Any]:
         """Send; refresh the token once, follow a change of domain once."""
         token = _asked(self._grants.access)
         refreshed = moved = False
         while True:
             self._pay(priority)
             started = time.monotonic()
+            if leave_by is not None and started > leave_by:
+                raise NotSent("it waited too long for its turn to leave", 0.0)
             try:
                 reply = self._transport.post(self.endpoint + method, params, _JSON, token)
                 _log.debug(

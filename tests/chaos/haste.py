@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bx24app import circuit, deliver, recordings, spool, sweeps, worker
+from bx24app import circuit, deliver, parcels, recordings, spool, sweeps, worker
 from bx24app.bitrix24 import wire
 from bx24app.domain import ends
 
 WORDS = (
-    "Waits shortened: answer of the portal 4 s (75), request of a dead worker given up after 6 s (90), recording of a dead worker after 12 s "
+    "Waits shortened: answer of the portal 4 s (75), request of a dead worker given up after 12 s (120), recording of a dead worker after 20 s "
     "(1200), back-off at most 5 s (900), trial of a silent portal 3 s (45), full disk looked at again after 2 s (60), sweep every second (15)."
 )
 """Said under every table: seconds to recover are of these waits, not of an installation's."""
@@ -20,8 +20,9 @@ RETRY = (0, 2, 3, *(5,) * 20)
 def hasten() -> None:
     """For this process and its children."""
     wire.TIMEOUT, wire.OVERALL = (2.0, 3.0), 4.0  # type: ignore[misc]
-    sweeps.SENT_FOR = timedelta(seconds=6)
-    recordings.CLAIM = timedelta(seconds=12)
+    parcels.LEAVE_SECONDS = 4.0  # type: ignore[misc]
+    sweeps.SENT_FOR = timedelta(seconds=12)
+    recordings.CLAIM = timedelta(seconds=20)
     spool.UNWRITTEN_SECONDS = 2.0
     deliver.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit.TRIAL_SECONDS = 3

@@ -1,4 +1,4 @@
-"""The clock was ahead and went back: nothing waits for the wrong time to come again; nothing that is being done is done twice."""
+"""The clock jumped: nothing waits for the wrong time to come again; nothing that is being done is given up and done twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from bx24app import sweeps, turned_back
+from bx24app import clock, deliver, sweeps
 from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
 from bx24app.runtime import runtime
 
@@ -34,24 +34,29 @@ def planned(portal: Portal) -> tuple[int, int, int]:
 
 
 def test_what_was_planned_by_the_wrong_time_is_due(planned: tuple[int, int, int]) -> None:
-    runtime().redis.set(turned_back.MARK, (utcnow() + AHEAD).timestamp())
+    runtime().redis.set(clock.MARK, (utcnow() + AHEAD).timestamp())
     sweeps.sweep()
     db.session.expire_all()
-    tape, waits, sent = db.session.get_one(Recording, planned[0]), *(db.session.get_one(Delivery, one) for one in planned[1:])
+    tape, waits, sent = (
+        db.session.get_one(Recording, planned[0]),
+        *(db.session.get_one(Delivery, one) for one in planned[1:]),
+    )
     now = utcnow()
     assert tape.due_at is not None
     assert waits.due_at is not None
     assert max(tape.due_at, waits.due_at) <= now
     assert db.session.query(Call).one().due_at <= now  # type: ignore[operator]
-    assert (sent.state, tape.claimed_at is None) == ("sent", False), "their workers may be alive: they have their time from now on"
+    assert (sent.state, tape.claimed_at is None) == ("sent", False), (
+        "their workers may be alive: they have their time from now on"
+    )
     assert max(sent.sent_at, tape.claimed_at) <= now  # type: ignore[type-var]
 
 
-@pytest.mark.parametrize("seconds", [None, -60, 0, turned_back.SLACK / 2])
+@pytest.mark.parametrize("seconds", [None, -60, 0, clock.SLACK / 2])
 def test_nothing_moves_while_time_goes_on(planned: tuple[int, int, int], seconds: float | None) -> None:
     if seconds is not None:
-        runtime().redis.set(turned_back.MARK, utcnow().timestamp() + seconds)
-    assert not turned_back.look()
+        runtime().redis.set(clock.MARK, utcnow().timestamp() + seconds)
+    clock.look()
     assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
 
 
@@ -60,4 +65,25 @@ def test_without_redis_nothing_is_compared(planned: tuple[int, int, int], monkey
         raise redis.ConnectionError
 
     monkeypatch.setattr(runtime().redis, "get", refuse)
-    assert not turned_back.look()
+    clock.look()
+    assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("jumped", "state"), [(True, "sent"), (False, "waiting")])
+def test_a_jump_forward_gives_nobody_up(
+    planned: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch, jumped: bool, state: str
+) -> None:
+    clock.look()
+    sent = db.session.get_one(Delivery, planned[2])
+    sent.sent_at = utcnow() - timedelta(seconds=1)
+    db.session.commit()
+    if jumped:
+        real = utcnow()
+        monkeypatch.setattr(clock, "utcnow", lambda: real + AHEAD)
+        monkeypatch.setattr(deliver, "utcnow", lambda: real + AHEAD)
+    else:  # the same distance, gone by honestly
+        sent.sent_at = utcnow() - AHEAD
+        db.session.commit()
+    sweeps.sweep()
+    db.session.expire_all()
+    assert db.session.get_one(Delivery, planned[2]).state == state

@@ -1,0 +1,85 @@
+"""USE CASE: the clock jumped. What was planned by a wrong time must neither wait until it comes again, nor be given up too early."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import redis
+from sqlalchemy import update
+
+from bx24app.domain.commands import TO_MANGO
+from bx24app.logs import log
+from bx24app.models import Call, Delivery, Recording, db, utcnow
+from bx24app.runtime import runtime
+
+_log = log(__name__)
+
+MARK = "clock"
+"""In Redis: the newest moment at which a sweep looked, seconds since 1970; behind ``:`` and a machine's start, that minus the seconds since
+that start, which only a clock that is set changes."""
+SLACK = 30.0
+"""Seconds by which machines may differ, and a clock be corrected, without anybody noticing."""
+KEPT = 7 * 86400
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def look() -> None:
+    """Part of every sweep, before it gives anything up.
+
+    Where time ran backwards since the last one, everything that waits is due, and no claim lies ahead; where it jumped forward, nobody's
+    time to answer is over for that. A look too early does nothing but ask again; without Redis nothing is compared.
+    """
+    now = utcnow()
+    base = now.timestamp() - time.monotonic()
+    try:
+        client, mine = runtime().redis, f"{MARK}:{_boot()}"
+        newest, before = client.get(MARK), client.get(mine)
+        client.set(MARK, now.timestamp())
+        client.set(mine, base, ex=KEPT)
+    except redis.RedisError as error:
+        _log.warning("the clock is not compared", error=type(error).__name__)
+        return
+    if newest is not None and now.timestamp() < float(newest) - SLACK:
+        _log.warning("the clock went back", seconds=round(float(newest) - now.timestamp()))
+        _bring_near(now)
+    elif before is not None and base > float(before) + SLACK:
+        _log.warning("the clock went forward", seconds=round(base - float(before)))
+        _claims(now)
+
+
+def _boot() -> str:
+    """This start of this machine: the monotonic clock counts from it. All processes of the machine share it."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:  # no Linux: a process of its own compares only with itself
+        return f"process-{id(runtime())}"
+
+
+def _bring_near(now: datetime) -> None:
+    ahead = now + timedelta(seconds=SLACK)
+    for due in (
+        update(Call).where(Call.due_at > ahead),
+        update(Delivery).where(Delivery.state == "waiting", Delivery.due_at > ahead),
+        update(Recording).where(Recording.state == "waiting", Recording.due_at > ahead),
+    ):
+        db.session.execute(due.values(due_at=now))
+    _claims(now, only_ahead=True)
+
+
+def _claims(now: datetime, only_ahead: bool = False) -> None:
+    """Claims are moved to now, not taken away: their worker may be alive, and two would do the same.
+
+    A dial to Mango keeps its time: it is never repeated, and somebody waits for what is said of it.
+    """
+    ahead = now + timedelta(seconds=SLACK)
+    sent = update(Delivery).where(Delivery.state == "sent")
+    claimed = update(Recording).where(Recording.state == "waiting", Recording.claimed_at.is_not(None))
+    if only_ahead:
+        sent, claimed = sent.where(Delivery.sent_at > ahead), claimed.where(Recording.claimed_at > ahead)
+    else:
+        sent = sent.where(Delivery.kind.not_in(TO_MANGO))
+    db.session.execute(sent.values(sent_at=now))
+    db.session.execute(claimed.values(claimed_at=now))
+    db.session.commit()
