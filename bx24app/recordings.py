@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import uniform
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from bx24app import circuit, portals, queue, spool, tracing
 from bx24app.bitrix24 import errors as portal_errors
@@ -35,6 +36,8 @@ DISK_FULL = "the portal's disk is full"
 """The problem of a recording that waits for space; by it they are found."""
 DISK_SECONDS = 900.0
 """Until such a one tries again."""
+LONGEST_TURN = 30.0
+"""Seconds by which a wait for the portal's budget is spread at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ def carry(recording_id: int) -> None:
             with tracing.span("attach recording", errand.portal_id, errand.entry_id):
                 file_id = _attach(client, errand)
     except NotNow as error:
-        _put_off(errand, str(error), error.after, counts=error.counts)
+        after = _turn(errand, error.after or 0.5) if error.queued else error.after
+        _put_off(errand, str(error), after, counts=error.counts)
     except Hopeless as error:
         _give_up(errand, str(error))
     else:
@@ -161,7 +165,7 @@ def _waiting(errand: Errand) -> Iterator[None]:
         portals.trouble(errand.portal_id, error)
         raise NotNow(str(error), 3600, counts=False) from None
     except portal_errors.Later as error:
-        raise NotNow(str(error), error.after, counts=not getattr(error, "budget", False)) from None
+        raise NotNow(str(error), error.after, counts=not error.budget, queued=error.budget) from None
 
 
 def _attach(client: Bitrix24, errand: Errand) -> int:
@@ -208,6 +212,22 @@ def _attached(errand: Errand, file_id: int) -> None:
         row.lag_seconds = round((now - row.noticed_at).total_seconds(), 3) if row.noticed_at else None
     errand.file.unlink(missing_ok=True)
     _log.info("recording attached", recording=errand.id, portal=errand.portal_id)
+
+
+def _turn(errand: Errand, after: float) -> float:
+    """Seconds until this one asks for the portal's budget again: all that wait spread over the time that the budget needs for them,
+    or hundreds would ask at every drop of it."""
+    rate = portals.budget_of(errand.portal_id).rate or 1.0
+    soon = utcnow() + timedelta(minutes=1)
+    waiting = select(func.count()).where(
+        Recording.portal_id == errand.portal_id,
+        Recording.state == "waiting",
+        Recording.bitrix_call_id.is_not(None),
+        Recording.due_at <= soon,
+    )
+    others: int = db.session.scalar(waiting) or 0
+    db.session.remove()
+    return after + uniform(0, min(others / rate, LONGEST_TURN))  # noqa: S311 - jitter, not a secret
 
 
 def _put_off(errand: Errand, why: str, after: float | None, *, counts: bool) -> None:

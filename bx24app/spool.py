@@ -26,11 +26,12 @@ LONGEST_SECONDS = 600.0
 
 
 class NotNow(Exception):
-    """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan."""
+    """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan; `queued`: it was
+    the portal's budget, for which others wait too."""
 
-    def __init__(self, why: str, after: float | None = None, *, counts: bool = True) -> None:
+    def __init__(self, why: str, after: float | None = None, *, counts: bool = True, queued: bool = False) -> None:
         super().__init__(why)
-        self.after, self.counts = after, counts
+        self.after, self.counts, self.queued = after, counts, queued
 
 
 class Hopeless(Exception):
