@@ -18,8 +18,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+from urllib3.response import HTTPResponse
 
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
+from bx24app.bitrix24.watchdog import at_most
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -28,6 +30,10 @@ _SPECIAL: Final = tuple(
     ipaddress.ip_network(network) for network in ("192.0.0.0/24", "100.64.0.0/10", "192.88.99.0/24", "64:ff9b:1::/48")
 )
 """Special-purpose networks (IANA's registries) that not every Python counts as such."""
+
+
+HEAD_SECONDS = 75.0
+"""Until the last line of an answer's head is there. A cloud portal ends a request of its own after 60 s."""
 
 
 class NotAdmitted(NeedsAdmin):
@@ -119,6 +125,14 @@ def _embedded(ip: Address) -> list[Address]:
     return [ip]
 
 
+class _Bounded(HTTPConnection):
+    """A connection whose answers begin in time, or not at all."""
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        with at_most(HEAD_SECONDS, self.sock):
+            return super().getresponse()
+
+
 class GuardedAdapter(HTTPAdapter):
     """An HTTPAdapter whose connections go to addresses that the wall admitted; TLS still proves the host's name.
 
@@ -133,11 +147,11 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **options)
         addresses = self.addresses
 
-        class Plain(HTTPConnection):
+        class Plain(_Bounded, HTTPConnection):
             def _new_conn(self) -> socket.socket:
                 return _connect(self, addresses)
 
-        class Secure(HTTPSConnection):
+        class Secure(_Bounded, HTTPSConnection):
             def _new_conn(self) -> socket.socket:
                 return _connect(self, addresses)
 
