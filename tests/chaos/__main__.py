@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 
+from tests.chaos import uninstalling
 from tests.chaos.arena import arena
 from tests.chaos.faults import FAULTS
 from tests.chaos.haste import WORDS
@@ -30,6 +31,9 @@ def main() -> int:
             if asked.only in fault.name:
                 rows.append(run(made, fault, asked.calls, asked.seconds))
                 print(rows[-1], flush=True)
+        if asked.only in uninstalling.NAME:
+            rows.append(uninstalling.run(made, asked.calls, asked.seconds))
+            print(rows[-1], flush=True)
         if asked.only in "points between two side effects":
             rows.append(points(made, asked.step)[0])
             print(rows[-1], flush=True)

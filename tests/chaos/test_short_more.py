@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts import needs
+from tests.chaos import uninstalling
 from tests.chaos.arena import Arena, arena
 from tests.chaos.more import MORE
 from tests.chaos.run import run
@@ -28,4 +29,9 @@ def chaos() -> Iterator[Arena]:
 def test_nothing_is_lost_or_doubled(chaos: Arena, name: str) -> None:
     [fault] = [one for one in MORE if name in one.name]
     row = run(chaos, fault, 10, 2.0, patience=120)
+    assert row.good, "\n".join([str(row), *row.details])
+
+
+def test_the_application_goes_and_comes_back(chaos: Arena) -> None:
+    row = uninstalling.run(chaos, 10, 2.0, patience=120)
     assert row.good, "\n".join([str(row), *row.details])
