@@ -23,7 +23,7 @@ from bx24app.runtime import runtime
 
 _log = log(__name__)
 
-ADMIN_SECONDS = 600
+ADMIN_SECONDS = 300
 """How long the portal's word on somebody's rights is remembered."""
 PATIENCE = 5.0
 """Seconds that an opening waits for the portal's request budget: calls come first."""
@@ -188,7 +188,7 @@ def _host(domain: str) -> str:
 
 
 def is_administrator(info: AppInfo, access_token: str) -> bool:
-    """Does the portal itself call the user of this verified token an administrator? Remembered for ten minutes.
+    """Does the portal itself call the user of this verified token an administrator? Remembered for five minutes.
 
     Raises:
         Forged: the portal names another user than the auth server. bx24app.bitrix24.errors.PortalError

@@ -27,8 +27,10 @@ document.addEventListener("htmx:responseError", async (event) => {
   if (xhr.status === 401 && !requestConfig.headers["X-Again"]) {
     try {
       await renew();
-    } catch {
-      ended();
+    } catch (error) {
+      // A portal that is busy with calls says nothing against the viewer: the next try may do.
+      if (error.status >= 500) toast(say.sayFault, true);
+      else ended();
       return;
     }
     const again = { source: elt, target, values: requestConfig.formData ?? requestConfig.parameters, headers: { "X-Again": "1" } };

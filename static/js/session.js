@@ -34,7 +34,7 @@ export async function proven(url, more = () => ({})) {
     ...more(auth),
   });
   const answer = await fetch(url, { method: "POST", body: form, headers: header(), credentials: "omit" });
-  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  if (!answer.ok) throw Object.assign(new Error(`${url}: ${answer.status}`), { status: answer.status });
   return answer.json();
 }
 

@@ -116,3 +116,19 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         ended = frame.locator("[data-testid=session-ended]")
         expect(ended).to_contain_text("Reload the page" if lang == "en" else "Обновите страницу")
         expect(frame.locator("#card")).to_have_value("never")
+
+
+def test_a_portal_that_is_busy_does_not_end_the_session(
+    room: Showroom, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with every_page.visitor(room, browser, "en") as (page, _):
+        frame = every_page.opened(page, room)
+        every_page.go(frame, next(stop for stop in STOPS if stop.name == "policy"), room.known)
+        frame.locator("#card").select_option("never")
+        page.route("**/frame/renew", lambda route: route.fulfill(status=503, body=""))
+        with monkeypatch.context() as late:
+            late.setattr(session, "RIGHT_SECONDS", -1)
+            frame.locator("[data-testid=save]").click()
+            expect(frame.locator("#toasts")).to_contain_text("Try again")
+        expect(frame.locator("[data-testid=session-ended]")).to_have_count(0)
+        expect(frame.locator("#card")).to_have_value("never")
