@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from bx24app.domain.commands import TO_MANGO
 from bx24app.logs import log
-from bx24app.models import Call, Delivery, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
 from bx24app.runtime import runtime
 
 _log = log(__name__)
@@ -21,6 +21,9 @@ MARK = "clock"
 that start, which only a clock that is set changes."""
 SLACK = 30.0
 """Seconds by which machines may differ, and a clock be corrected, without anybody noticing."""
+LONGEST = 2 * 3600.0
+"""Nothing but the plan for recordings looks further ahead than this (an hour at the most): who planned it lived by a wrong clock, even where that was
+right again before a sweep could see it."""
 KEPT = 7 * 86400
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -32,6 +35,7 @@ def look() -> None:
     time to answer is over for that. A look too early does nothing but ask again; without Redis nothing is compared.
     """
     now = utcnow()
+    _bring_near(now, LONGEST + max(runtime().config.recording_retry))
     base = now.timestamp() - time.monotonic()
     try:
         client, mine = runtime().redis, f"{MARK}:{_boot()}"
@@ -43,7 +47,9 @@ def look() -> None:
         return
     if newest is not None and now.timestamp() < float(newest) - SLACK:
         _log.warning("the clock went back", seconds=round(float(newest) - now.timestamp()))
-        _bring_near(now)
+        _bring_near(now, SLACK)
+        _heard_by_now(now)
+        _claims(now, only_ahead=True)
     elif before is not None and base > float(before) + SLACK:
         _log.warning("the clock went forward", seconds=round(base - float(before)))
         _claims(now)
@@ -57,15 +63,24 @@ def _boot() -> str:
         return f"process-{id(runtime())}"
 
 
-def _bring_near(now: datetime) -> None:
-    ahead = now + timedelta(seconds=SLACK)
+def _bring_near(now: datetime, seconds: float) -> None:
+    """What is planned for later than so many seconds from now is due."""
+    ahead = now + timedelta(seconds=seconds)
     for due in (
         update(Call).where(Call.due_at > ahead),
         update(Delivery).where(Delivery.state == "waiting", Delivery.due_at > ahead),
         update(Recording).where(Recording.state == "waiting", Recording.due_at > ahead),
     ):
         db.session.execute(due.values(due_at=now))
-    _claims(now, only_ahead=True)
+    db.session.commit()
+
+
+def _heard_by_now(now: datetime) -> None:
+    """What is counted from the moment at which something was heard must not be counted from one that has yet to come."""
+    ahead = now + timedelta(seconds=SLACK)
+    db.session.execute(update(Call).where(Call.state == "open", Call.heard_at > ahead).values(heard_at=now))
+    db.session.execute(update(Notification).where(Notification.received_at > ahead).values(received_at=now))
+    db.session.commit()
 
 
 def _claims(now: datetime, only_ahead: bool = False) -> None:

@@ -69,6 +69,15 @@ def test_without_redis_nothing_is_compared(planned: tuple[int, int, int], monkey
     assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
 
 
+def test_what_is_planned_for_no_plans_time_is_due_though_no_sweep_saw_the_jump(planned: tuple[int, int, int]) -> None:
+    db.session.get_one(Recording, planned[0]).due_at = utcnow() + timedelta(seconds=clock.LONGEST + max(runtime().config.recording_retry) + 60)
+    db.session.commit()
+    clock.look()
+    db.session.expire_all()
+    assert db.session.get_one(Recording, planned[0]).due_at <= utcnow()  # type: ignore[operator]
+    assert db.session.get_one(Delivery, planned[1]).due_at > utcnow() + AHEAD / 2, "within what a plan may say"  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(("jumped", "state"), [(True, "sent"), (False, "waiting")])
 def test_a_jump_forward_gives_nobody_up(
     planned: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch, jumped: bool, state: str
