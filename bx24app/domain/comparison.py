@@ -47,12 +47,12 @@ def compare(old: Settings, new: Settings) -> list[Difference]:
     before, after = dump(old), dump(new)
     found = [*_one("portal", before["portal"], after["portal"]), *_one("calls", before["calls"], after["calls"])]
     found += _things("pbx", _pbxs(old, before), _pbxs(new, after), "key")
-    held = {pbx.key: pbx for pbx in old.pbxs}
-    for now in new.pbxs:
+    held = {pbx.key: (pbx, row) for pbx, row in zip(old.pbxs, before["pbxs"], strict=True)}
+    for now, row in zip(new.pbxs, after["pbxs"], strict=True):
         was = held.get(now.key)
         if was is not None:  # of a PBX that came or went the lines and employees are not told one by one
-            found += _things("line", _lines(was), _lines(now), "number", now.key)
-            found += _things("employee", _employees(was), _employees(now), "extension", now.key)
+            found += _things("line", _lines(*was), _lines(now, row), "number", now.key)
+            found += _things("employee", _employees(was[1]), _employees(row), "extension", now.key)
     was_rules, now_rules = ({rule["name"]: rule for rule in side["rules"]} for side in (before, after))
     return [*found, *_things("rule", was_rules, now_rules, "name")]
 
@@ -69,16 +69,16 @@ def _size(pbx: Pbx) -> dict[str, Any]:
     return {"_lines": len(pbx.lines), "_employees": len(pbx.employees)}
 
 
-def _lines(pbx: Pbx) -> dict[str, dict[str, Any]]:
-    return {_digits(line): line.model_dump(mode="json", by_alias=True) for line in pbx.lines}
+def _lines(pbx: Pbx, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {_digits(line): held for line, held in zip(pbx.lines, row["lines"], strict=True)}
 
 
 def _digits(line: Line) -> str:
     return phone.digits(line.number) or line.number
 
 
-def _employees(pbx: Pbx) -> dict[str, dict[str, Any]]:
-    return {employee.extension: employee.model_dump(mode="json", by_alias=True) for employee in pbx.employees}
+def _employees(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {held["extension"]: held for held in row["employees"]}
 
 
 def _one(kind: Kind, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:
@@ -97,6 +97,8 @@ def _things(
         if key not in old:
             yield Difference(kind, "added", str(now[name]), pbx, new=now)
             continue
+        if now == old[key]:
+            continue  # nearly all of 10,000 are
         fields = tuple(_fields(old[key], now))
         if fields:
             yield Difference(kind, "changed", str(now[name]), pbx, old[key], now, fields)
