@@ -6,54 +6,25 @@ Only rows that were changed are sent. A row without a user takes its mapping awa
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
-from datetime import timedelta
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
-from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 
-from bx24app.domain.matching import Directory, Person, Seat, Suggestion
+from bx24app.domain.matching import Seat
 from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.answers import MangoUser
-from bx24app.models import Call, db, utcnow
 from bx24app.web import counting, dismissed, mango_side, pages, people, saving
+from bx24app.web.employee_rows import Row, rows_of
 from bx24app.web.mango_side import Heard
 from bx24app.web.saving import Document, Outcome
 from bx24app.web.whole import whole
 
 blueprint = Blueprint("employees", __name__)
-MOST = 200
+MOST = 100
 """Rows on the page at once."""
 _ROW = re.compile(r"^row-(\w+)-extension$")
-
-
-@dataclass
-class Row:
-    """One extension: what the PBX knows of it, who it is in the portal, whom the directory suggests."""
-
-    extension: str
-    seat: Seat
-    user_id: int | None = None
-    numbers: str = ""
-    known: bool = True
-    suggestion: Suggestion | None = None
-    calls: int = 0
-    lost: int = 0
-    """Calls of seven days in which it rang or talked and was nobody's."""
-    fault: str = ""
-
-    @property
-    def mobile(self) -> str:
-        """A telephone that the PBX knows of this seat, as an example of what may stand here."""
-        return next((number for number in self.seat.numbers if number.lstrip("+").isdecimal() and len(number) > 6), "")
-
-    def matches(self, words: str) -> bool:
-        """Does a search find this row?"""
-        return words in " ".join((self.extension, self.seat.name, self.seat.email, self.numbers)).lower()
 
 
 @blueprint.get("")
@@ -94,7 +65,7 @@ def accept_sure(key: str, shown: int | None = None) -> saving.Outcome:
     heard = mango_side.users(row, g.frame.lang)
     sure = {
         found.extension: found
-        for found in _rows(pbx, heard)
+        for found in rows_of(pbx, heard)
         if found.user_id is None and found.suggestion is not None and found.suggestion.sure
     }
     for found in sure.values():
@@ -108,7 +79,7 @@ def accept_sure(key: str, shown: int | None = None) -> saving.Outcome:
 
 def sure_of(pbx: PbxSettings, heard: Heard[MangoUser]) -> int:
     """How many suggestions for this PBX are sure."""
-    return _sure(_rows(pbx, heard))
+    return _sure(rows_of(pbx, heard))
 
 
 def _names() -> list[str]:
@@ -151,7 +122,7 @@ def _page(
         raise NotFound
     heard = mango_side.users(row, g.frame.lang, fresh="fresh" in request.values)
     pbx = _settings_of(key)
-    rows = _rows(pbx, heard)
+    rows = rows_of(pbx, heard)
     unmapped, words = "unmapped" in request.values, request.values.get("q", "").strip().lower()
     mapped, sure = sum(1 for one in rows if one.user_id), _sure(rows)
     lost = [one for one in rows if one.lost and one.user_id is None]
@@ -214,66 +185,6 @@ def _over(shown: list[Row], changed: dict[str, Row], outcome: Outcome | None, ke
             if one.extension == there:
                 one.fault = fault.words
     return shown
-
-
-def _rows(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
-    """Every extension of the document and of the PBX; those with most calls first, so that the important ones are on top."""
-    calls, lost = _calls(pbx.key), _unmapped(pbx.key)
-    rows = {one.extension: _of_document(one, heard) for one in pbx.employees}
-    for user in heard.rows:
-        if user.extension is None:
-            continue
-        seat = Seat(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
-        row = rows.get(user.extension)
-        if row is None:
-            rows[user.extension] = Row(user.extension, seat)
-        else:
-            row.seat, row.known = seat, True
-    for extension in lost:  # it rang, so it is there, whatever the PBX's list says
-        rows.setdefault(extension, Row(extension, Seat(extension)))
-    directory = _directory(pbx) if any(row.user_id is None for row in rows.values()) else None
-    for row in rows.values():
-        row.lost = lost.get(row.extension, 0)
-        row.calls = calls.get(row.user_id, 0) if row.user_id else row.lost
-        row.suggestion = directory.suggest(row.seat) if directory is not None and row.user_id is None else None
-    return sorted(rows.values(), key=lambda row: (-row.calls, len(row.extension), row.extension))
-
-
-def _directory(pbx: PbxSettings) -> Directory:
-    """Whom a seat of this PBX may belong to."""
-    elsewhere = {one.user_id for other in pages.current().pbxs if other.key != pbx.key for one in other.employees}
-    phones = people.phones()
-    return Directory(
-        (
-            Person(one.user_id, one.name, one.email or "", one.inner_number or "", phones.get(one.user_id, ()))
-            for one in people.everybody().active
-        ),
-        elsewhere,
-    )
-
-
-def _of_document(one: Employee, heard: Heard[MangoUser]) -> Row:
-    known = not heard.asked or bool(heard.trouble) or not heard.rows  # nothing says that the extension is gone
-    return Row(one.extension, Seat(one.extension), one.user_id, ", ".join(one.numbers), known)
-
-
-def _calls(key: str) -> dict[int, int]:
-    """User id -> calls of the last seven days on this PBX in which they talked last, or, of missed ones, for which they answer."""
-    since = utcnow() - timedelta(days=7)
-    user = func.coalesce(Call.user_id, Call.responsible_id).label("user_id")
-    mine = (Call.portal_id == g.portal.id, Call.pbx_key == key, Call.started_at >= since)
-    return {row.user_id: row[1] for row in db.session.execute(select(user, func.count()).where(*mine).group_by(user))}
-
-
-def _unmapped(key: str) -> Counter[str]:
-    """Extension -> calls of the last seven days on this PBX in which it was nobody's. One query on an index of its own."""
-    query = select(Call.unmapped).where(
-        Call.portal_id == g.portal.id,
-        Call.unmapped.is_not(None),
-        Call.started_at >= utcnow() - timedelta(days=7),
-        Call.pbx_key == key,
-    )
-    return Counter(name for names in db.session.scalars(query.limit(20_000)) for name in (names or "").split(","))
 
 
 def _settings_of(key: str) -> PbxSettings:
