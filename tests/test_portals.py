@@ -67,7 +67,7 @@ def test_a_further_opening_never_replaces_the_grant(w: World) -> None:
     assert grant(portal_id).refresh_token == before
 
 
-def test_rights_are_asked_once_in_ten_minutes(w: World) -> None:
+def test_rights_are_asked_once_in_five_minutes(w: World) -> None:
     installed(w)
     w.portal.commands.clear()
     for _ in range(3):

@@ -2,7 +2,8 @@
 
 Usage: python -m tests.browser.screenshots [FOLDER]      (var/screenshots)
 
-Pictures that the guides show are named in `GUIDES`; they are written to docs/images/ too, with few colours, so that they stay small.
+Pictures that the guides show are named in `GUIDES`; they are written to docs/images/ too, with few colours, so that they stay small. Those of
+the catalogue's card are made by `tests.browser.listing`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scripts import needs
 from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import OUTSIDE, STOPS
+from tests.browser.listing import listing
 from tests.browser.showroom import ALLA, Showroom, beginning, showroom
 from tests.browser.walking import ROOT
 from tests.servers import valkey
@@ -158,6 +160,7 @@ def main() -> int:
             administrator(room, browser, album, lang)
             others(room, browser, album, lang)
         refused(room, browser, album)
+        listing(room, browser)
         card(room, browser, album)
         with beginning(Path(place) / "beginning", url) as fresh:
             first_minutes(fresh, browser, album)
