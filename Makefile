@@ -12,7 +12,7 @@ ARGS ?=
 # Tests mostly wait (for back-off times, browsers, other processes): three runners keep two cores busy. A file's tests stay together.
 JOBS ?= 3
 
-.PHONY: help setup demo test lint bench screenshots mutants fuzz chaos audit lock clean migrated
+.PHONY: help setup demo test lint bench screenshots mutants fuzz chaos wide audit lock clean migrated
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -46,6 +46,9 @@ fuzz: .venv/.dev static/vendor/.stamp ## 50,000 bad inputs against everything th
 
 chaos: .venv/.dev static/vendor/.stamp ## kill, flush, refuse and hang with 200 calls in flight; prints what was lost (ARGS="--calls N --only NAME")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+wide: .venv/.dev static/vendor/.stamp ## four hosts under load: two lose their power, all are restarted; prints whole calls a second (ARGS="--calls N")
+	@$(BIN)/python -m tests.wide $(ARGS)
 
 audit: .venv/.dev ## look for known holes: in our code (bandit), in Python packages and front-end packages (where an index answers)
 	@$(PIP) install -q bandit pip-audit

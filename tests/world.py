@@ -82,12 +82,16 @@ class World:
         with self.app.app_context():
             self.app.extensions["bx24app"].redis.flushall()
             tree.migrate(self.app)
-        self._server = make_server("127.0.0.1", self._port, self.app, threaded=True)
+        self._server = make_server("127.0.0.1", self._port, self._served(), threaded=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._stopped = threading.Event()
         self._workers: list[ThreadWorker] = []
         self._threads: list[threading.Thread] = []
         jobs.use(self.app)
+
+    def _served(self) -> Any:
+        """The WSGI application at the public address."""
+        return self.app
 
     def move(self, config: Config) -> None:
         """Another machine takes over: the app ends, Redis is empty, an app with this configuration serves and works in its place."""

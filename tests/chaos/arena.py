@@ -101,17 +101,10 @@ class Arena:
         raise RuntimeError(f"the parts did not load: {(self.folder / 'parts.log').read_text()[-2000:]}")
 
     def furnish(self) -> None:
-        """Three PBXs, their people, an installed portal."""
-        made = self.world
-        made.portal.limits.rate = 0
-        made.portal.license = "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
-        for office in OFFICES:
-            key, salt = KEYS[office.key]
-            made.sandbox.call(made.mango.add, api_key=key, api_salt=salt, name=office.key)
-        made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
+        """The parts, then three PBXs, their people, an installed portal."""
         self.start("worker")
         self.start("cron")
-        made.install()
+        furnish(self.world)
 
     def load(self, code: str) -> None:
         """This code can be started at once from now on."""
@@ -155,12 +148,7 @@ class Arena:
 
     def settle(self, seconds: float) -> bool:
         """Until nothing is pending; False where that never came."""
-        end = time.monotonic() + seconds
-        while self.world.pending():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.1)
-        return True
+        return settle(self.world, seconds)
 
     def close(self) -> None:
         self.kill_all()
@@ -173,6 +161,26 @@ class Arena:
         self.log.close()
         self.world.close()
         self.valkey.kill()
+
+
+def furnish(made: World) -> None:
+    """Three PBXs, their people, an installed portal. Somebody works already."""
+    made.portal.limits.rate = 0
+    made.portal.license = "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
+    for office in OFFICES:
+        key, salt = KEYS[office.key]
+        made.sandbox.call(made.mango.add, api_key=key, api_salt=salt, name=office.key)
+    made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
+    made.install()
+
+
+def settle(made: World, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while made.pending():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _environ(world: World) -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""What stands in front of several web hosts: takes turns, and asks the next one where one refuses or falls silent in the middle."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+PATIENCE_SECONDS = 30.0
+_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "date", "server"}
+"""Headers of one connection (RFC 9110, 7.6.1), and those that whoever sends on writes anew."""
+
+
+class Front:
+    """A WSGI application. `addresses`: host:port of each web host, also of those that are down now."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.turned_away = 0
+        """Requests that the first host asked did not answer."""
+        self._turns = itertools.count()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")
+        asked = (environ["REQUEST_METHOD"], path, _body(environ), _headers(environ))
+        first, count = next(self._turns), len(self.addresses)
+        for turn in range(count):
+            try:
+                status, headers, body = _ask(self.addresses[(first + turn) % count], *asked)
+            except (OSError, http.client.HTTPException):
+                # A notification too is asked again, though its effect may be there: the program knows one that comes twice,
+                # and Mango does not send one that was not answered again.
+                self.turned_away += turn == 0
+                continue
+            start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+            return [body]
+        start_response("502 Bad Gateway", [("Content-Type", "text/plain")])
+        return [b"no host answers\n"]
+
+
+def _ask(
+    address: str, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    host, _, port = address.partition(":")
+    peer = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
+    try:
+        peer.request(method, path, body, headers)
+        answer = peer.getresponse()
+        said = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
+        return answer.status, said, answer.read()
+    finally:
+        peer.close()
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    found: bytes = environ["wsgi.input"].read(length) if length else b""
+    return found
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    found = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    found = {name: value for name, value in found.items() if name.lower() not in _HOP}
+    if environ.get("CONTENT_TYPE"):
+        found["Content-Type"] = environ["CONTENT_TYPE"]
+    return found
