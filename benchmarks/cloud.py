@@ -81,6 +81,47 @@ class _Served:
         found: list[tuple[float, float, bool]] = self.sandbox.call(told)
         return found
 
+    def sized(self, size: int | None) -> None:
+        """Recordings told from now on have so many bytes; None: what their length would give."""
+        self.mango.board(KEY).facts.recording_size = size
+
+    def limit(self, number: int, rate: float, seconds: float, used: bool = False) -> None:
+        """A portal as strict as a real one: `rate` requests a second and 50 in store (`used`: not now), each command takes `seconds`."""
+        portal = self.sandbox.portals[number]
+
+        def change() -> None:
+            portal.limits.rate, portal.latency = rate, seconds
+            if used:
+                portal.limits.fill(portal.limits.threshold, portal.now())
+
+        self.sandbox.call(change)
+
+    def grant(self, number: int) -> tuple[str, str]:
+        """(REST address, access token) for a program that talks to a portal beside ours."""
+        portal = self.sandbox.portals[number]
+        token = self.sandbox.call(self.sandbox.oauth.issue, portal, CLIENT_ID, 1)
+        return f"{portal.base()}/rest/", token.access
+
+    def hits(self, number: int) -> tuple[int, int]:
+        """(requests so far, those that the limit refused)."""
+        portal = self.sandbox.portals[number]
+        return portal.hits, portal.limits.refused
+
+    def cards(self, number: int, since: float) -> dict[str, float]:
+        """When the first card of a client's call opened, by the digits of the number."""
+
+        def told() -> dict[str, float]:
+            portal = self.sandbox.portals[number]
+            found: dict[str, float] = {}
+            for step in portal.card_history:
+                call = portal.by_call.get(step.call_id) or portal.calls.get(step.call_id)
+                if step.action == "show" and step.at >= since and call is not None:
+                    found.setdefault(call.phone.lstrip("+"), step.at)
+            return found
+
+        found: dict[str, float] = self.sandbox.call(told)
+        return found
+
     def landed(self, number: int) -> tuple[int, int]:
         """(calls in the portal's statistics, calls with a recording)."""
         rows = list(self.sandbox.portals[number].statistics.values())
