@@ -10,13 +10,14 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, contact_centre, history, latency, memory, pages, rules
+from benchmarks import acknowledge, contact_centre, history, latency, memory, neighbours, pages, rules
 from benchmarks.measure import Figure, Measure, Report, median
 
 MEASURES: tuple[Measure, ...] = (
     *acknowledge.MEASURES,
     *latency.MEASURES,
     *contact_centre.MEASURES,
+    *neighbours.MEASURES,
     *memory.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,6 +13,7 @@ from typing import Any
 from bx24app.processes_child import die_with_parent
 from bx24app.sandbox.bitrix.apps import Form
 from bx24app.sandbox.mango import MangoCloud
+from bx24app.sandbox.mango.facts import Recording
 from bx24app.sandbox.server import Sandbox
 from tests.conftest import KEY, SALT
 from tests.mango.scenarios import Notice
@@ -84,6 +86,17 @@ class _Served:
     def sized(self, size: int | None) -> None:
         """Recordings told from now on have so many bytes; None: what their length would give."""
         self.mango.board(KEY).facts.recording_size = size
+
+    def stored(self, names: list[str], size: int) -> None:
+        """The PBX has recordings of these ids."""
+        at = int(time.time())
+
+        def put() -> None:
+            facts = self.mango.board(KEY).facts
+            for name in names:
+                facts.recordings[name] = Recording(name, name, "101", at - 60, at, stored=True, size=size)
+
+        self.sandbox.call(put)
 
     def limit(self, number: int, rate: float, seconds: float, used: bool = False) -> None:
         """A portal as strict as a real one: `rate` requests a second and 50 in store (`used`: not now), each command takes `seconds`."""

@@ -119,9 +119,24 @@ def _run(quick: bool) -> list[Figure]:
         naive = Naive(made, 0, RATE, RECORDING).calls_a_second(naive_seconds)
     p50, p95 = percentiles(seen.cards)
     return [
-        Figure("calls sustained on one portal", seen.rate, "/s", f"{TIMES} times", seen.rate >= TIMES * naive, naive, seen.note),
+        Figure(
+            "calls sustained on one portal",
+            seen.rate,
+            "/s",
+            f"{TIMES} times",
+            seen.rate >= TIMES * naive,
+            naive,
+            seen.note,
+        ),
         Figure("refused by the portal's limit", seen.refused, "requests", "none", seen.refused == 0),
-        Figure("ring to card under load, p95", p95, "s", f"{CARD_SECONDS:.0f} s", p95 <= CARD_SECONDS, note=f"p50 {p50:.2f} s"),
+        Figure(
+            "ring to card under load, p95",
+            p95,
+            "s",
+            f"{CARD_SECONDS:.0f} s",
+            p95 <= CARD_SECONDS,
+            note=f"p50 {p50:.2f} s",
+        ),
         Figure("requests a call under load", seen.hits, "requests", f"{HITS}", seen.hits <= HITS, float(STEPS)),
         Figure("requests of the first sequence, idle", large, "requests", "5", large <= 5, note="recording uploaded"),
         Figure("the same, small recording", small, "requests", "4", small <= 4),

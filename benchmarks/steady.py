@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import count
 
 import requests
 
@@ -19,6 +20,8 @@ STAGES = ((0.0, 0, 5), (3.0, 5, 9), (8.0, 9, 12), (10.0, 12, 13))
 """(seconds after the call came in, first notification, end): it rings, somebody answers, it ends, its recording is there."""
 LENGTH = STAGES[-1][0]
 SENDERS = 16
+Look = tuple[float, Callable[[], None]]
+"""What is done so many seconds after the beginning."""
 
 
 @dataclass
@@ -30,50 +33,42 @@ class Player:
     rang: dict[str, float] = field(default_factory=dict)
     """Digits of a client's number -> when the notification of the first ringing person left."""
     late: float = 0.0
-    """Seconds by which a stage left late at the most: the machine, not the program."""
+    """Seconds by which a stage left late at the most: the machine's fault, not the program's."""
 
-    def play(self, rate: float, seconds: float, looks: list[tuple[float, Callable[[], None]]]) -> None:
-        """So many calls a second for so many seconds; `looks`: what is done when, in seconds from the beginning, the last one ends it.
+    def play(self, rate: float, seconds: float, looks: Sequence[Look]) -> None:
+        """So many calls a second for so many seconds. Raises: what a post met."""
+        due: list[tuple[float, int, Callable[[], None]]] = []
+        order, sent, local = count(), list[Future[None]](), threading.local()
 
-        Raises: what a post met.
-        """
-        began, count = time.time(), 0
-        due: list[tuple[float, int, Callable[[], Future[None] | None]]] = []
-        local = threading.local()
-        futures: list[Future[None]] = []
+        def plan(at: float, what: Callable[[], None]) -> None:
+            heappush(due, (at, next(order), what))
+
         with ThreadPoolExecutor(SENDERS) as pool:
 
-            def stage(notices: list[Notice], client: str) -> Callable[[], Future[None]]:
-                return lambda: pool.submit(self._tell, local, notices, client)
+            def begin(at: float) -> None:
+                told = call()
+                self.made.cloud.ask("absorb", told.notices)
+                for after, first, end in STAGES:
+                    args = (local, told.client.lstrip("+"), told.notices, range(first, end))
+                    plan(at + after, lambda args=args: sent.append(pool.submit(self._tell, *args)))  # type: ignore[misc]
 
-            for at, look in looks:
-                count += 1
-                heappush(due, (at, count, look))  # type: ignore[arg-type]
-            for index in range(int(rate * seconds)):
-                count += 1
-                heappush(due, (index / rate, count, lambda: None))
+            for at, what in looks:
+                plan(at, what)
+            for number in range(int(rate * seconds)):
+                plan(number / rate, lambda at=number / rate: begin(at))  # type: ignore[misc]
+            began = time.time()
             while due:
-                at, number, what = heappop(due)
+                at, _, what = heappop(due)
                 wait = began + at - time.time()
-                if wait > 0:
-                    time.sleep(wait)
-                if number > len(looks) and number <= len(looks) + int(rate * seconds):
-                    told = call()
-                    self.made.cloud.ask("absorb", told.notices)
-                    for after, first, end in STAGES:
-                        count += 1
-                        heappush(due, (at + after, count, stage(told.notices[first:end], told.client.lstrip("+"))))
-                    continue
                 self.late = max(self.late, -wait)
-                made = what()
-                if made is not None:
-                    futures.append(made)
-        for future in futures:
+                time.sleep(max(0.0, wait))
+                what()
+        for future in sent:
             future.result()
 
-    def _tell(self, local: threading.local, notices: list[Notice], client: str) -> None:
+    def _tell(self, local: threading.local, client: str, notices: list[Notice], which: range) -> None:
         session = local.__dict__.setdefault("session", requests.Session())
-        for index, notice in enumerate(notices):
-            if index == RINGS and client not in self.rang:
+        for index in which:
+            if index == RINGS:
                 self.rang[client] = time.time()
-            post(session, self.made.hooks[self.number], notice)
+            post(session, self.made.hooks[self.number], notices[index])

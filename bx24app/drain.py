@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from bx24app import circuit, clicks, deliver, parcels, portals, queue, tracing
-from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.budget import Budget, Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
 from bx24app.decide import Wakes, decide
@@ -35,6 +35,8 @@ SECONDS = 120
 """A drain that is still busy after this long hands over to a fresh job, so that portals take turns."""
 COMFORTABLE = 12
 """While the portal's budget holds more requests than this, every call's commands leave alone and at once."""
+GATHER = 1.5
+"""Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for recordings."""
 
 stopping = threading.Event()
 """Set when the process ends: no new request leaves."""
@@ -94,7 +96,7 @@ def drain(portal_id: int) -> None:
             running |= set(rest)  # these are finished too: the next rounds take them at once
             outcome = first.result()
             continue
-        if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id))):
+        if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id, step.dry))):
             return
         if time.monotonic() - started > SECONDS:
             queue.wake(portal_id, force=True)
@@ -124,19 +126,20 @@ class _Step:
     dials: list[Errand]
     more: bool = False
     """There is more news than one pass takes."""
-    dry: bool = False
-    """Something could leave, but the portal's budget is used up."""
+    dry: float = 0.0
+    """Something could leave, but not before so many seconds: the portal's budget is used up, or company is waited for."""
 
 
 def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) -> _Step:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     breaker = circuit.of_portal(portal_id)
     state = _told(breaker, outcome) if claim else circuit.State()
-    level = portals.budget_of(portal_id).level() if claim else 0.0
+    budget = portals.budget_of(portal_id)
+    level = budget.level() if claim else 0.0
     ready: list[Parcel] = []
     dials: list[Errand] = []
     again: datetime | None = None
-    dry = False
+    dry = 0.0
     with locked(portal_id) as (session, portal):
         if portal is None:
             return _Step([], [])
@@ -153,14 +156,33 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
             wakes.at += [errand.until for errand in dials]
             if state.pause > 0:
                 again = datetime.now(UTC) + timedelta(seconds=state.pause)
-            elif level < 1:
-                dry = parcels.anything_due(session, portal)
+            elif (pause := _pause(session, portal, budget, level)) > 0:
+                dry = pause if parcels.anything_due(session, portal) else 0.0
             else:
                 ready, again = _claim(session, portal, level, breaker if state.tripped else None)
+                if ready and level <= COMFORTABLE:
+                    _gather(portal_id, budget.rate)
                 if tracing.on():
                     _name_entries(session, ready)
     _ring(portal_id, wakes, again)
     return _Step(ready, dials, wakes.again, dry)
+
+
+def _pause(session: Session, portal: Portal, budget: Budget, level: float) -> float:
+    """Seconds until something may leave. Where the budget is short calls wait for company, unless there is a batch of it already."""
+    if level < 1:
+        return max(0.05, (1 - level) / budget.rate)
+    if level > COMFORTABLE or parcels.anything_due(session, portal, parcels.BATCH):
+        return 0.0
+    try:
+        return max(0, runtime().redis.pttl(f"gather:{portal.id}")) / 1e3
+    except redis.RedisError:
+        return 0.0
+
+
+def _gather(portal_id: int, rate: float) -> None:
+    with suppress(redis.RedisError):  # then the next batch is smaller
+        runtime().redis.set(f"gather:{portal_id}", b"1", px=int(GATHER / rate * 1e3))
 
 
 def _told(breaker: circuit.Circuit, outcome: Outcome | DialOutcome | None) -> circuit.State:
@@ -196,18 +218,21 @@ def _name_entries(session: Session, ready: list[Parcel]) -> None:
     found = session.execute(select(Call.id, Call.entry_id).where(Call.id.in_(calls)))
     entries: dict[int, str] = {row.id: row.entry_id for row in found}
     for parcel in ready:
-        parcel.entries = [entries[call] for call in dict.fromkeys(item.call for item in parcel.items) if call in entries]
+        parcel.entries = [
+            entries[call] for call in dict.fromkeys(item.call for item in parcel.items) if call in entries
+        ]
 
 
-def _wait_for_budget(portal_id: int) -> bool:
+def _wait_for_budget(portal_id: int, seconds: float) -> bool:
     """One drain a portal waits for the next request that the budget allows; the others leave the work to it."""
+    seconds = min(seconds, 0.5)
     try:
-        if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=700):
+        if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=int(seconds * 1e3) + 200):
             return False
-        stopping.wait(0.5)
+        stopping.wait(seconds)
         runtime().redis.delete(f"pace:{portal_id}")
     except redis.RedisError:
-        stopping.wait(0.5)
+        stopping.wait(seconds)
     return not stopping.is_set()
 
 

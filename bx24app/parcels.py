@@ -184,13 +184,13 @@ def _together(parcels: list[Parcel]) -> tuple[list[Parcel], bool]:
     return chosen, sum(len(p.items) for p in chosen) < sum(len(p.items) for p in parcels)
 
 
-def anything_due(session: Session, portal: Portal) -> bool:
-    """Could something leave now, if the budget allowed it?"""
+def anything_due(session: Session, portal: Portal, count: int = 1) -> bool:
+    """Could something leave now, if the budget allowed it? `count`: so many commands."""
     query = select(Delivery.id).where(
         Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(TO_MANGO)
     )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
-    return session.scalars(due.limit(1)).first() is not None
+    return len(session.scalars(due.limit(count)).all()) == count
 
 
 def _urgency(rows: list[Delivery]) -> tuple[bool, datetime]:

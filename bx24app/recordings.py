@@ -1,25 +1,22 @@
 """USE CASE: one recording from Mango's cloud to its call in Bitrix24, streaming both ways, by the plan of BX24APP_RECORDING_RETRY.
 
-One try = ask Mango for the file, spool it, ask the portal where to upload it, upload it. The spool keeps a fetched file until it is
-attached, since Mango's link is one-shot. After a lost upload the portal is asked whether it has the file before it is sent again.
+One try = ask Mango for the file, spool it, attach it (`attaching`). The spool keeps a fetched file until it is attached, since Mango's
+link is one-shot. After a lost answer the portal is asked whether it has the file before it is sent again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from random import uniform
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
-from bx24app import circuit, portals, queue, spool, tracing
-from bx24app.bitrix24 import errors as portal_errors
-from bx24app.bitrix24.budget import Priority
+from bx24app import attaching, circuit, portals, queue, spool, tracing
+from bx24app.attaching import DISK_FULL, Errand
+from bx24app.bitrix24.budget import USED_UP
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.domain.call import external_id
 from bx24app.drain import locked
@@ -32,32 +29,8 @@ _log = log(__name__)
 
 CLAIM = timedelta(minutes=20)
 """A try that is older than this has died with its worker."""
-DISK_FULL = "the portal's disk is full"
-"""The problem of a recording that waits for space; by it they are found."""
-DISK_SECONDS = 900.0
-"""Until such a one tries again."""
-LONGEST_TURN = 30.0
-"""Seconds by which a wait for the portal's budget is spread at the most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """One try, detached from the database."""
-
-    id: int
-    portal_id: int
-    source: Source
-    bitrix_call_id: str
-    attempted: bool
-    file_name: str
-    noticed_at: datetime | None
-    claimed_at: datetime
-    """A row that says otherwise by now is in other hands: this try was given up."""
-    entry_id: str = ""
-
-    @property
-    def file(self) -> Path:
-        return spool.path_of(self.id)
+LONGEST_TURN = 120.0
+"""Seconds by which a wait for the portal's budget is spread at the most; whoever has a turn takes others along."""
 
 
 def carry(recording_id: int) -> None:
@@ -70,21 +43,94 @@ def carry(recording_id: int) -> None:
         if pause > 0:
             raise NotNow("the portal has not answered lately", pause, counts=False)
         client = portals.client_by_id(errand.portal_id)
-        file_id = _already_there(client, errand) if errand.attempted else None
+        file_id = attaching.already_there(client, errand) if errand.attempted else None
         if file_id is None:
             if errand.attempted:
                 errand = replace(errand, file_name=next_name(errand.file_name))
             with tracing.span("fetch recording", errand.portal_id, errand.entry_id):
                 spool.fetch(errand.source, errand.file)
+            if errand.small:
+                _together(client, errand)
+                return
             with tracing.span("attach recording", errand.portal_id, errand.entry_id):
-                file_id = _attach(client, errand)
+                file_id = attaching.upload(client, errand)
     except NotNow as error:
-        after = _turn(errand, error.after or 0.5) if error.queued else error.after
-        _put_off(errand, str(error), after, counts=error.counts)
+        _later(errand, error)
     except Hopeless as error:
         _give_up(errand, str(error))
     else:
         _attached(errand, file_id)
+
+
+def _together(client: Bitrix24, errand: Errand) -> None:
+    """This one, and what else was fetched here and waits for the portal's budget, in one request; whoever is left comes next.
+
+    Raises: NotNow
+    """
+    attaching.wait_for_turn(client)
+    company, left = _company(errand)
+    entries = [one.entry_id for one in company]
+    with tracing.shared("attach recording", errand.portal_id, entries, **{"bx24app.recordings": len(company)}):
+        said = attaching.together(client, company)
+    for one, met in said:
+        if isinstance(met, NotNow):
+            _later(one, met)
+        else:
+            _attached(one, met)
+    if left is not None:
+        queue.wake_recording(left)
+
+
+def _company(errand: Errand) -> tuple[list[Errand], int | None]:
+    """The errand with those whose files are here, claimed; and the next of those that found no room, due now."""
+    now, size = utcnow(), errand.file.stat().st_size
+    waiting = (
+        select(Recording.id)
+        .where(
+            Recording.portal_id == errand.portal_id,
+            Recording.due_at <= now + timedelta(seconds=LONGEST_TURN * 2),
+            *_idle(),
+        )
+        .order_by(Recording.due_at)
+    )
+    chosen: list[int] = []
+    left: int | None = None
+    for number in db.session.scalars(waiting.limit(attaching.FILES * 4)).all():
+        file = spool.path_of(number)
+        more = file.stat().st_size if file.exists() else attaching.SMALL + 1
+        if more > attaching.SMALL:
+            continue
+        if size + more > attaching.TOGETHER or len(chosen) + 1 >= attaching.FILES:
+            left = number
+            break
+        chosen.append(number)
+        size += more
+    claim = update(Recording).where(Recording.id.in_(chosen), *_idle())
+    taken = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
+    rows = db.session.scalars(select(Recording).where(Recording.id.in_(taken)).order_by(Recording.id)).all()
+    company = [errand, *(_errand(row, now) for row in rows)]
+    if left is not None:
+        db.session.execute(update(Recording).where(Recording.id == left, *_idle()).values(due_at=now))
+    db.session.commit()
+    db.session.remove()
+    return company, left
+
+
+def _idle() -> tuple[ColumnElement[bool], ...]:
+    """Of recordings that were fetched, and wait for nothing but the portal's budget."""
+    row = Recording
+    return (
+        row.state == "waiting",
+        row.claimed_at.is_(None),
+        row.problem == USED_UP,
+        row.tries == 0,
+        row.attempted.is_(False),
+    )
+
+
+def _later(errand: Errand, why: NotNow) -> None:
+    after = _turn(errand, why.after or 0.5) if why.queued else why.after
+    _put_off(errand, str(why), after, counts=why.counts)
 
 
 def _take(recording_id: int) -> Errand | None:
@@ -106,15 +152,22 @@ def _take(recording_id: int) -> Errand | None:
         db.session.rollback()
         return None
     row = db.session.get_one(Recording, recording_id)
-    call, portal_state = db.session.get_one(Call, row.call_id), portals.state_of(row.portal_id)
-    pbx = db.session.get(Pbx, call.pbx_id)
-    if portal_state not in ("active", "pending"):
+    if portals.state_of(row.portal_id) not in ("active", "pending"):
         row.claimed_at = None
         db.session.commit()
         db.session.remove()
         return None
+    errand = _errand(row, now)
+    db.session.commit()
+    db.session.remove()
+    return errand
+
+
+def _errand(row: Recording, now: datetime) -> Errand:
+    call = db.session.get_one(Call, row.call_id)
+    pbx = db.session.get(Pbx, call.pbx_id)
     row.file_name = row.file_name or _file_name(call, row)
-    errand = Errand(
+    return Errand(
         id=row.id,
         portal_id=row.portal_id,
         source=Source(
@@ -126,14 +179,12 @@ def _take(recording_id: int) -> Errand | None:
         ),
         bitrix_call_id=str(row.bitrix_call_id),
         attempted=row.attempted,
+        tries=row.tries,
         file_name=row.file_name,
         noticed_at=row.noticed_at,
         claimed_at=now,
         entry_id=call.entry_id,
     )
-    db.session.commit()
-    db.session.remove()
-    return errand
 
 
 def _file_name(call: Call, row: Recording) -> str:
@@ -147,60 +198,6 @@ def next_name(file_name: str) -> str:
     """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name without its call knowing of it."""
     stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?\.mp3", file_name).groups()  # type: ignore[union-attr]
     return f"{stem}-{int(number or 1) + 1}.mp3"
-
-
-@contextmanager
-def _waiting(errand: Errand) -> Iterator[None]:
-    """What the portal's refusal means for this recording, whichever request met it. Its budget and its own state spend no try."""
-    try:
-        yield
-    except portal_errors.Refused as error:
-        raise NotNow(f"the portal refused the recording: {error}") from None
-    except portal_errors.NeedsAdmin as error:
-        if error.code == "disk":  # cards and calls need no disk: only recordings wait
-            raise NotNow(DISK_FULL, DISK_SECONDS, counts=False) from None
-        portals.trouble(errand.portal_id, error)
-        raise NotNow(str(error), 60, counts=False) from None
-    except portal_errors.Gone as error:
-        portals.trouble(errand.portal_id, error)
-        raise NotNow(str(error), 3600, counts=False) from None
-    except portal_errors.Later as error:
-        raise NotNow(str(error), error.after, counts=not error.budget, queued=error.budget) from None
-
-
-def _attach(client: Bitrix24, errand: Errand) -> int:
-    """FILENAME -> uploadUrl -> multipart, streamed from the spool."""
-    with _waiting(errand):
-        where = client.call(
-            "telephony.externalCall.attachRecord",
-            {"CALL_ID": errand.bitrix_call_id, "FILENAME": errand.file_name},
-            Priority.RECORD,
-        ).result
-        _mark_attempted(errand)
-        try:
-            said = client.upload(where["uploadUrl"], errand.file, errand.file_name, field=where.get("fieldName", "file"))
-            return int(said["FILE_ID"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotNow(f"the portal's answer to an attachment has an unknown shape: {error}") from None
-
-
-def _already_there(client: Bitrix24, errand: Errand) -> int | None:
-    """After a lost upload: does the portal have the file?"""
-    with _waiting(errand):
-        rows = client.call(
-            "voximplant.statistic.get", {"FILTER": {"CALL_ID": errand.bitrix_call_id}}, Priority.RECORD
-        ).result
-    for row in rows or []:
-        if str(row.get("CALL_ID")) == errand.bitrix_call_id and row.get("RECORD_FILE_ID"):
-            return int(row["RECORD_FILE_ID"])
-    return None
-
-
-def _mark_attempted(errand: Errand) -> None:
-    known = {"attempted": True, "file_name": errand.file_name}
-    db.session.execute(update(Recording).where(Recording.id == errand.id).values(**known))
-    db.session.commit()
-    db.session.remove()
 
 
 def _attached(errand: Errand, file_id: int) -> None:
@@ -276,3 +273,6 @@ def try_again(portal_id: int, recording_id: int) -> bool:
         )
     queue.wake_recording(recording_id)
     return True
+
+
+__all__ = ["CLAIM", "DISK_FULL", "carry", "next_name", "try_again"]

@@ -31,6 +31,8 @@ class Priority(IntEnum):
 
 MARGIN_SECONDS = 1.5
 """Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
+USED_UP = "the portal's request budget is used up"
+"""The words for it, by which what waits for it is found."""
 ALONE = 0.25
 """Share of the store, and of each reserve, that a process has while it keeps the pace alone."""
 REDIS_PAUSE = 1.0
@@ -98,6 +100,12 @@ class Budget:
         if self.rate <= 0:
             return 1000.0
         return self._ask(0.0, "level")
+
+    def wait(self, priority: Priority) -> float:
+        """Seconds until `take` may give one; 0.0: now. Takes nothing."""
+        if self.rate <= 0:
+            return 0.0
+        return max(0.0, (1 + float(priority) - self.level()) / self.rate)
 
     def penalty(self, seconds: float) -> None:
         """The portal said that the limit was exceeded: nothing leaves for so long, and the bucket is taken for full."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bx24app.bitrix24 import encoding, errors, reactions
-from bx24app.bitrix24.budget import Budget, Priority
+from bx24app.bitrix24.budget import USED_UP, Budget, Priority
 from bx24app.bitrix24.encoding import Ref
 from bx24app.bitrix24.errors import AnswerLost, Denied, Moved, NeedsAdmin, NotSent, Refused, TokenExpired
 from bx24app.bitrix24.wire import Multipart, Reply, Transport
@@ -227,7 +227,7 @@ class Bitrix24:
     def _pay(self, priority: Priority) -> None:
         wait = self.budget.take(priority)
         if wait > 0:
-            raise NotSent("the portal's request budget is used up", wait, budget=True)
+            raise NotSent(USED_UP, wait, budget=True)
 
     def _judged(self, reply: Reply, method: str) -> dict[str, Any]:
         met = reactions.of_answer(reply.status, reply.body, method, reply.location)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bx24app.attaching import SMALL
 from bx24app.recordings import next_name
+from tests.conftest import KEY
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.test_scenarios import told
 from tests.world import World
@@ -49,11 +51,25 @@ def test_a_created_record_is_found_by_its_origin(earth: World, lookup: str) -> N
 @pytest.mark.parametrize("kind", ["close_after", "close_before", "http502_after"])
 def test_an_upload_is_looked_up(earth: World, kind: str) -> None:
     """A second one is sent only where the portal has none, and then under a name of its own."""
+    earth.mango.board(KEY).facts.recording_size = SMALL + 1000
     _, fair = told(earth, RECORD, "as it is")
     earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="upload")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
+
+
+@pytest.mark.parametrize("kind", ["close_after", "close_before", "http502_after"])
+def test_a_small_recording_is_looked_up(earth: World, kind: str) -> None:
+    """The same for one that left inside a request."""
+    _, fair = told(earth, RECORD, "as it is")
+    earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="telephony.externalcall.attachrecord")
+    _, found = told(earth, RECORD, "as it is")
+    assert unused(earth) == []
+    assert found == fair
+    assert sorted(file.via for file in earth.portal.files.values()) == (
+        ["base64", "base64"] if kind != "close_before" else ["base64", "upload"]
+    )
 
 
 def test_a_file_name_is_never_used_twice() -> None:
