@@ -201,3 +201,13 @@ def test_four_processes_never_overflow_the_portals_own_counter(valkey_url: str, 
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert portal.refused == 0
     assert portal.taken >= 35 + rate * (seconds - 2)
+
+
+def test_a_wait_is_told_without_taking_anything(client: redis.Redis) -> None:
+    budget = Budget(client, "portal")
+    assert budget.wait(Priority.RECORD) == 0.0
+    drained(budget, Priority.RECORD)
+    told, level = budget.wait(Priority.RECORD), budget.level()
+    assert 0 < told <= budget.take(Priority.RECORD) + 0.05
+    assert budget.level() == pytest.approx(level, abs=0.2)
+    assert Budget(client, "on-premise", rate=0).wait(Priority.VIEW) == 0.0

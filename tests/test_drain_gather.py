@@ -1,0 +1,94 @@
+"""Where the portal's budget is short, calls wait a moment for company; while it is comfortable, nobody waits."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+
+import pytest
+
+from bx24app import drain, parcels, portals
+from bx24app.bitrix24.budget import MARGIN_SECONDS, Budget
+from bx24app.domain.commands import Register, to_json
+from bx24app.models import Call, Delivery, Portal, db, utcnow
+from bx24app.runtime import runtime
+
+_numbers = count(1)
+
+
+def ring(portal_id: int) -> None:
+    """A call whose card is due."""
+    number = next(_numbers)
+    call = Call(portal_id=portal_id, pbx_id=1, pbx_key="moscow", entry_id=f"e{number}", started_at=utcnow())
+    db.session.add(call)
+    db.session.flush()
+    command = Register(
+        key="register", user_id=11, number=f"+7916{number:07d}", type=2, started_at=int(time.time()),
+        line="74950000001", external_id=f"moscow:e{number}",
+    )  # fmt: skip
+    db.session.add(
+        Delivery(portal_id=portal_id, call_id=call.id, key="register", kind="Register", command=to_json(command))
+    )
+    db.session.commit()
+    db.session.remove()
+
+
+def leave(budget: Budget, requests: float) -> None:
+    """So many requests are left in store."""
+    seconds, microseconds = runtime().redis.time()  # type: ignore[misc]
+    filled = budget.capacity - budget.rate * MARGIN_SECONDS - requests
+    runtime().redis.hset(f"budget:{budget.name}", mapping={"filled": filled, "at": seconds + microseconds / 1e6})
+
+
+@pytest.fixture
+def busy(portal: Portal) -> tuple[int, Budget]:
+    portal.state = "active"
+    db.session.commit()
+    number = portal.id
+    return number, portals.budget_of(number)
+
+
+def claimed(portal_id: int) -> tuple[list[int], float]:
+    """(calls in each parcel that may leave now, seconds until the next may)."""
+    step = drain._step(portal_id, None, claim=True)
+    return [len(parcel.items) for parcel in step.parcels], step.dry
+
+
+def test_a_comfortable_budget_waits_for_nobody(busy: tuple[int, Budget]) -> None:
+    number, _ = busy
+    for _ in range(2):
+        ring(number)
+        assert claimed(number) == ([1], 0.0)
+
+
+def test_a_short_budget_waits_for_company(busy: tuple[int, Budget]) -> None:
+    number, budget = busy
+    leave(budget, drain.COMFORTABLE - 3)
+    ring(number)
+    assert claimed(number) == ([1], 0.0), "who comes alone after a while leaves at once"
+    ring(number)
+    parcels_now, wait = claimed(number)
+    assert parcels_now == []
+    assert 0 < wait <= drain.GATHER / budget.rate
+    ring(number)
+    runtime().redis.delete(f"gather:{number}")  # the time is over
+    assert claimed(number) == ([2], 0.0)
+
+
+def test_a_whole_batch_waits_for_nobody(busy: tuple[int, Budget]) -> None:
+    number, budget = busy
+    leave(budget, drain.COMFORTABLE - 3)
+    ring(number)
+    assert claimed(number)[0] == [1]
+    for _ in range(parcels.BATCH):
+        ring(number)
+    assert claimed(number)[0] == [parcels.BATCH]
+
+
+def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, Budget]) -> None:
+    number, budget = busy
+    leave(budget, 0.0)
+    ring(number)
+    parcels_now, wait = claimed(number)
+    assert parcels_now == []
+    assert 0 < wait <= 1 / budget.rate
