@@ -7,6 +7,8 @@ was lost, goes as an upload the next time: a portal may take less in one request
 from __future__ import annotations
 
 import base64
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from bx24app import portals, spool
+from bx24app import drain, portals, spool
 from bx24app.bitrix24 import encoding
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import USED_UP, Priority
@@ -32,6 +34,9 @@ SMALL = 1_000_000
 """Bytes of a recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
 TOGETHER, FILES = 3_200_000, 12
 """Bytes, and recordings, of one request at the most: well within the 60 s that the cloud gives a request."""
+PATIENCE = 4.0
+"""Seconds."""
+_patient = threading.Semaphore()
 ATTACH = "telephony.externalCall.attachRecord"
 
 
@@ -62,8 +67,20 @@ class Errand:
 
 
 def wait_for_turn(client: Bitrix24) -> None:
-    """Raises NotNow while the portal's budget has nothing for recordings; takes nothing of it."""
+    """Returns when the portal's budget has something for recordings; takes nothing of it.
+
+    One thread of a process waits a little for that; the alarm clock counts in seconds, and would let half of a short budget pass.
+
+    Raises: NotNow
+    """
     wait = client.budget.wait(Priority.RECORD)
+    if 0 < wait <= PATIENCE and _patient.acquire(blocking=False):
+        try:
+            until = time.monotonic() + PATIENCE
+            while wait > 0 and time.monotonic() + wait <= until and not drain.stopping.wait(wait):
+                wait = client.budget.wait(Priority.RECORD)
+        finally:
+            _patient.release()
     if wait > 0:
         raise NotNow(USED_UP, wait, counts=False, queued=True)
 

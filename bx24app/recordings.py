@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import uniform
@@ -59,7 +60,7 @@ def carry(recording_id: int) -> None:
     except Hopeless as error:
         _give_up(errand, str(error))
     else:
-        _attached(errand, file_id)
+        _attached(errand.portal_id, [(errand, file_id)])
 
 
 def _together(client: Bitrix24, errand: Errand) -> None:
@@ -72,11 +73,10 @@ def _together(client: Bitrix24, errand: Errand) -> None:
     entries = [one.entry_id for one in company]
     with tracing.shared("attach recording", errand.portal_id, entries, **{"bx24app.recordings": len(company)}):
         said = attaching.together(client, company)
+    _attached(errand.portal_id, [(one, met) for one, met in said if isinstance(met, int)])
     for one, met in said:
         if isinstance(met, NotNow):
             _later(one, met)
-        else:
-            _attached(one, met)
     if left is not None:
         queue.wake_recording(left)
 
@@ -96,9 +96,8 @@ def _company(errand: Errand) -> tuple[list[Errand], int | None]:
     chosen: list[int] = []
     left: int | None = None
     for number in db.session.scalars(waiting.limit(attaching.FILES * 4)).all():
-        file = spool.path_of(number)
-        more = file.stat().st_size if file.exists() else attaching.SMALL + 1
-        if more > attaching.SMALL:
+        more = _size(number)
+        if more is None or more > attaching.SMALL:
             continue
         if size + more > attaching.TOGETHER or len(chosen) + 1 >= attaching.FILES:
             left = number
@@ -116,6 +115,14 @@ def _company(errand: Errand) -> tuple[list[Errand], int | None]:
     return company, left
 
 
+def _size(number: int) -> int | None:
+    """Bytes; None: its file is on another machine, or was attached and removed a moment ago."""
+    try:
+        return spool.path_of(number).stat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def _idle() -> tuple[ColumnElement[bool], ...]:
     """Of recordings that were fetched, and wait for nothing but the portal's budget."""
     row = Recording
@@ -129,8 +136,16 @@ def _idle() -> tuple[ColumnElement[bool], ...]:
 
 
 def _later(errand: Errand, why: NotNow) -> None:
-    after = _turn(errand, why.after or 0.5) if why.queued else why.after
-    _put_off(errand, str(why), after, counts=why.counts)
+    if not why.queued:
+        _put_off(errand, str(why), why.after, counts=why.counts)
+        return
+    # It only stands in line: nothing of its call is touched, so the portal's lock, for which its drains wait, is left to them.
+    due = utcnow() + timedelta(seconds=_turn(errand, why.after or 0.5))
+    line = update(Recording).where(Recording.id == errand.id, Recording.claimed_at == errand.claimed_at)
+    db.session.execute(line.values(claimed_at=None, problem=str(why), due_at=due))
+    db.session.commit()
+    db.session.remove()
+    queue.wake_recording(errand.id, due)
 
 
 def _take(recording_id: int) -> Errand | None:
@@ -200,15 +215,17 @@ def next_name(file_name: str) -> str:
     return f"{stem}-{int(number or 1) + 1}.mp3"
 
 
-def _attached(errand: Errand, file_id: int) -> None:
+def _attached(portal_id: int, done: Sequence[tuple[Errand, int]]) -> None:
     now = utcnow()
-    with locked(errand.portal_id) as (session, _):
-        row = session.get_one(Recording, errand.id)
-        row.state, row.file_id, row.attached_at, row.due_at, row.claimed_at = "attached", file_id, now, None, None
-        row.problem, row.attempted = None, False
-        row.lag_seconds = round((now - row.noticed_at).total_seconds(), 3) if row.noticed_at else None
-    errand.file.unlink(missing_ok=True)
-    _log.info("recording attached", recording=errand.id, portal=errand.portal_id)
+    with locked(portal_id) as (session, _):
+        for errand, file_id in done:
+            row = session.get_one(Recording, errand.id)
+            row.state, row.file_id, row.attached_at, row.due_at, row.claimed_at = "attached", file_id, now, None, None
+            row.problem, row.attempted = None, False
+            row.lag_seconds = round((now - row.noticed_at).total_seconds(), 3) if row.noticed_at else None
+    for errand, _file in done:
+        errand.file.unlink(missing_ok=True)
+        _log.info("recording attached", recording=errand.id, portal=portal_id)
 
 
 def _turn(errand: Errand, after: float) -> float:
