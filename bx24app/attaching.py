@@ -11,59 +11,27 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
 
-from bx24app import drain, portals, spool
+from bx24app import drain, portals
 from bx24app.bitrix24 import encoding
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import USED_UP, Priority
 from bx24app.bitrix24.client import Answer, Bitrix24
+from bx24app.errands import Errand
 from bx24app.models import Recording, db
-from bx24app.spool import NotNow, Source
+from bx24app.spool import NotNow
 
 DISK_FULL = "the portal's disk is full"
 """The problem of a recording that waits for space; by it they are found."""
 DISK_SECONDS = 900.0
 """Until such a one tries again."""
-SMALL = 1_000_000
-"""Bytes of a recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
-TOGETHER, FILES = 3_200_000, 12
-"""Bytes, and recordings, of one request at the most: well within the 60 s that the cloud gives a request."""
 PATIENCE = 4.0
 """Seconds."""
 _patient = threading.Semaphore()
 ATTACH = "telephony.externalCall.attachRecord"
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """One try, detached from the database."""
-
-    id: int
-    portal_id: int
-    source: Source
-    bitrix_call_id: str
-    attempted: bool
-    tries: int
-    file_name: str
-    noticed_at: datetime | None
-    claimed_at: datetime
-    """A row that says otherwise by now is in other hands: this try was given up."""
-    entry_id: str = ""
-
-    @property
-    def file(self) -> Path:
-        return spool.path_of(self.id)
-
-    @property
-    def small(self) -> bool:
-        """May it leave inside a request? Asked when its file is there."""
-        return not self.attempted and not self.tries and self.file.stat().st_size <= SMALL
 
 
 def wait_for_turn(client: Bitrix24) -> None:

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from bx24app import personal, portals
 from bx24app.domain import phone
 from bx24app.drain import locked
+from bx24app.errands import CLAIM
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
-from bx24app.recordings import CLAIM
 from bx24app.runtime import runtime
 
 STEP = 500

@@ -6,37 +6,32 @@ link is one-shot. After a lost answer the portal is asked whether it has the fil
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import uniform
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 
-from bx24app import attaching, circuit, portals, queue, spool, tracing
-from bx24app.attaching import DISK_FULL, Errand
-from bx24app.bitrix24.budget import USED_UP
+from bx24app import attaching, circuit, errands, portals, queue, spool, tracing
+from bx24app.attaching import DISK_FULL
 from bx24app.bitrix24.client import Bitrix24
-from bx24app.domain.call import external_id
 from bx24app.drain import locked
+from bx24app.errands import Errand, next_name
 from bx24app.logs import log
-from bx24app.models import Call, Pbx, Recording, db, utcnow
+from bx24app.models import Recording, db, utcnow
 from bx24app.runtime import runtime
-from bx24app.spool import Hopeless, NotNow, Source
+from bx24app.spool import Hopeless, NotNow
 
 _log = log(__name__)
 
-CLAIM = timedelta(minutes=20)
-"""A try that is older than this has died with its worker."""
 LONGEST_TURN = 120.0
 """Seconds by which a wait for the portal's budget is spread at the most; whoever has a turn takes others along."""
 
 
 def carry(recording_id: int) -> None:
     """One try for one recording (row id); does nothing where it is not due, already attached, or in other hands."""
-    errand = _take(recording_id)
+    errand = errands.take(recording_id)
     if errand is None:
         return
     try:
@@ -69,70 +64,21 @@ def _together(client: Bitrix24, errand: Errand) -> None:
     Raises: NotNow
     """
     attaching.wait_for_turn(client)
-    company, left = _company(errand)
+    company, left = errands.company_of(errand)
     entries = [one.entry_id for one in company]
     with tracing.shared("attach recording", errand.portal_id, entries, **{"bx24app.recordings": len(company)}):
-        said = attaching.together(client, company)
+        try:
+            said = attaching.together(client, company)
+        except BaseException:
+            db.session.rollback()
+            errands.release(company)
+            raise
     _attached(errand.portal_id, [(one, met) for one, met in said if isinstance(met, int)])
     for one, met in said:
         if isinstance(met, NotNow):
             _later(one, met)
     if left is not None:
         queue.wake_recording(left)
-
-
-def _company(errand: Errand) -> tuple[list[Errand], int | None]:
-    """The errand with those whose files are here, claimed; and the next of those that found no room, due now."""
-    now, size = utcnow(), errand.file.stat().st_size
-    waiting = (
-        select(Recording.id)
-        .where(
-            Recording.portal_id == errand.portal_id,
-            Recording.due_at <= now + timedelta(seconds=LONGEST_TURN * 2),
-            *_idle(),
-        )
-        .order_by(Recording.due_at)
-    )
-    chosen: list[int] = []
-    left: int | None = None
-    for number in db.session.scalars(waiting.limit(attaching.FILES * 4)).all():
-        more = _size(number)
-        if more is None or more > attaching.SMALL:
-            continue
-        if size + more > attaching.TOGETHER or len(chosen) + 1 >= attaching.FILES:
-            left = number
-            break
-        chosen.append(number)
-        size += more
-    claim = update(Recording).where(Recording.id.in_(chosen), *_idle())
-    taken = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
-    rows = db.session.scalars(select(Recording).where(Recording.id.in_(taken)).order_by(Recording.id)).all()
-    company = [errand, *(_errand(row, now) for row in rows)]
-    if left is not None:
-        db.session.execute(update(Recording).where(Recording.id == left, *_idle()).values(due_at=now))
-    db.session.commit()
-    db.session.remove()
-    return company, left
-
-
-def _size(number: int) -> int | None:
-    """Bytes; None: its file is on another machine, or was attached and removed a moment ago."""
-    try:
-        return spool.path_of(number).stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _idle() -> tuple[ColumnElement[bool], ...]:
-    """Of recordings that were fetched, and wait for nothing but the portal's budget."""
-    row = Recording
-    return (
-        row.state == "waiting",
-        row.claimed_at.is_(None),
-        row.problem == USED_UP,
-        row.tries == 0,
-        row.attempted.is_(False),
-    )
 
 
 def _later(errand: Errand, why: NotNow) -> None:
@@ -146,73 +92,6 @@ def _later(errand: Errand, why: NotNow) -> None:
     db.session.commit()
     db.session.remove()
     queue.wake_recording(errand.id, due)
-
-
-def _take(recording_id: int) -> Errand | None:
-    now = utcnow()
-    claim = (
-        update(Recording)
-        .where(
-            Recording.id == recording_id,
-            Recording.state == "waiting",
-            Recording.bitrix_call_id.is_not(None),
-            Recording.due_at <= now + timedelta(seconds=1),
-            (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - CLAIM),
-        )
-        .values(claimed_at=now)
-        .returning(Recording.call_id)
-    )
-    taken = db.session.execute(claim).scalar()
-    if taken is None:
-        db.session.rollback()
-        return None
-    row = db.session.get_one(Recording, recording_id)
-    if portals.state_of(row.portal_id) not in ("active", "pending"):
-        row.claimed_at = None
-        db.session.commit()
-        db.session.remove()
-        return None
-    errand = _errand(row, now)
-    db.session.commit()
-    db.session.remove()
-    return errand
-
-
-def _errand(row: Recording, now: datetime) -> Errand:
-    call = db.session.get_one(Call, row.call_id)
-    pbx = db.session.get(Pbx, call.pbx_id)
-    row.file_name = row.file_name or _file_name(call, row)
-    return Errand(
-        id=row.id,
-        portal_id=row.portal_id,
-        source=Source(
-            row.recording_id,
-            row.url,
-            pbx.api_key if pbx else None,
-            pbx.api_salt if pbx else None,
-            pbx.id if pbx else None,
-        ),
-        bitrix_call_id=str(row.bitrix_call_id),
-        attempted=row.attempted,
-        tries=row.tries,
-        file_name=row.file_name,
-        noticed_at=row.noticed_at,
-        claimed_at=now,
-        entry_id=call.entry_id,
-    )
-
-
-def _file_name(call: Call, row: Recording) -> str:
-    """Unique in the portal's month folder; lower case, since Bitrix24 compares the ending by letters."""
-    digest = hashlib.sha256(f"{external_id(call.pbx_key, call.entry_id)}/{row.recording_id}".encode()).hexdigest()[:16]
-    client = (call.client_number or "anonymous").lstrip("+")
-    return f"{call.started_at:%Y%m%d-%H%M%S}-{call.pbx_key}-{client}-{digest}.mp3"
-
-
-def next_name(file_name: str) -> str:
-    """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name without its call knowing of it."""
-    stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?\.mp3", file_name).groups()  # type: ignore[union-attr]
-    return f"{stem}-{int(number or 1) + 1}.mp3"
 
 
 def _attached(portal_id: int, done: Sequence[tuple[Errand, int]]) -> None:
@@ -292,4 +171,4 @@ def try_again(portal_id: int, recording_id: int) -> bool:
     return True
 
 
-__all__ = ["CLAIM", "DISK_FULL", "carry", "next_name", "try_again"]
+__all__ = ["DISK_FULL", "carry", "next_name", "try_again"]

@@ -22,7 +22,7 @@ UNWRITTEN_SECONDS = 60.0
 """Until a recording for which the disk had no space is asked for again."""
 
 LONGEST_SECONDS = 600.0
-"""One download at the most: well within the time for which a worker has the recording to itself (`recordings.CLAIM`)."""
+"""One download at the most: well within the time for which a worker has the recording to itself (`errands.CLAIM`)."""
 
 
 class NotNow(Exception):

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from bx24app import clicks, clock, deliver, portals, queue, recordings
+from bx24app import clicks, clock, deliver, errands, portals, queue
 from bx24app.domain.ends import SILENT_SECONDS
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
@@ -48,7 +48,7 @@ def sweep() -> None:
     late = select(Recording.id).where(
         Recording.due_at <= now - timedelta(seconds=5),
         Recording.state == "waiting",
-        (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - recordings.CLAIM),
+        (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - errands.CLAIM),
         Recording.portal_id.in_(working),
     )
     files = list(db.session.scalars(late.limit(STEP)))

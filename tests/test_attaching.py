@@ -10,11 +10,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from bx24app import attaching, portals, queue, recordings, spool
-from bx24app.attaching import FILES, SMALL, TOGETHER
 from bx24app.bitrix24 import encoding
 from bx24app.bitrix24.budget import USED_UP
 from bx24app.bitrix24.client import Answer
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
+from bx24app.errands import FILES, SMALL, TOGETHER
 from bx24app.models import Call, Portal, Recording, db, utcnow
 
 Make = Callable[..., int]

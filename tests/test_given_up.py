@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bx24app import deliver, parcels, recordings
+from bx24app import deliver, errands, parcels, recordings
 from bx24app.bitrix24.budget import Budget
 from bx24app.bitrix24.client import Bitrix24, Grants
 from bx24app.bitrix24.errors import AnswerLost, NotSent
@@ -117,7 +117,7 @@ def test_a_recording_in_other_hands_stays_there(portal: Portal, row: Delivery, e
     db.session.add(tape)
     db.session.commit()
     number = tape.id
-    first = recordings._take(number)
+    first = errands.take(number)
     assert first is not None
     db.session.get_one(Recording, number).claimed_at = newer = utcnow()
     db.session.commit()

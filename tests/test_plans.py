@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from flask import Flask
 from sqlalchemy import event, select
 
 from benchmarks import filled
-from bx24app import gathering, queue, reconcile, recordings, replay, retention, settings, sweeps, watching
+from bx24app import errands, gathering, queue, reconcile, replay, retention, settings, sweeps, watching
 from bx24app.drain import locked
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
 from bx24app.web import health
@@ -103,7 +105,8 @@ WORK: dict[str, Callable[[], object]] = {
     "watch": _watch,
     "reconcile": lambda: reconcile._due(utcnow(), sweeps.SENT_FOR),
     "window of the statistics": _window,
-    "take a recording": lambda: recordings._take(7),
+    "take a recording": lambda: errands.take(7),
+    "who leaves with a recording": lambda: errands.company_of(cast(Any, SimpleNamespace(portal_id=1, file=Path(__file__)))),
     "hurry": lambda: replay.hurry(1),
     "health": lambda: health.pending_now(utcnow()),
 }

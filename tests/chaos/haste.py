@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bx24app import circuit, deliver, parcels, recordings, spool, sweeps, worker
+from bx24app import circuit, deliver, errands, parcels, spool, sweeps, worker
 from bx24app.bitrix24 import wire
 from bx24app.domain import ends
 
@@ -22,7 +22,7 @@ def hasten() -> None:
     wire.TIMEOUT, wire.OVERALL = (2.0, 3.0), 4.0  # type: ignore[misc]
     parcels.LEAVE_SECONDS = 4.0  # type: ignore[misc]
     sweeps.SENT_FOR = timedelta(seconds=12)
-    recordings.CLAIM = timedelta(seconds=20)
+    errands.CLAIM = timedelta(seconds=20)
     spool.UNWRITTEN_SECONDS = 2.0
     deliver.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit.TRIAL_SECONDS = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.attaching import SMALL
+from bx24app.errands import SMALL
 from bx24app.recordings import next_name
 from tests.conftest import KEY
 from tests.mango.scenarios import FIXTURES, Scenario
