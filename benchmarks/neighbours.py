@@ -18,15 +18,15 @@ from benchmarks.contact_centre import COMMAND_SECONDS, RATE, RECORDING, installa
 from benchmarks.latency import RINGS, percentiles, taken_off
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, call, post, until
-from bx24app.models import Call, Notification, Recording, db, utcnow
+from bx24app.models import Call, Notification, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
 A, B = 0, 1
-FLOOD, RECORDINGS, SAMPLES = (5000, 650), (1000, 100), (100, 20)
+FLOOD, RECORDINGS, SAMPLES = (5000, 1300), (1000, 100), (100, 20)
 """Notifications, recordings, and calls of B at the most; whole and quick."""
-FEWEST = 10
+FEWEST = 3
 TIMES = 2.0
 CONNECTIONS = 8
 AT_ONCE = 25
@@ -70,12 +70,14 @@ class Neighbours:
 
     def unread(self, number: int) -> int:
         """Notifications of a portal that no drain has taken yet."""
-        key = self.made.hooks[number].rpartition("/")[2]
         with self.made.app.app_context():
-            pbx = db.session.query(PbxRow).filter_by(hook_key=key).one()
-            found = db.session.query(Notification).filter_by(portal_id=pbx.portal_id, state="new").count()
+            found = db.session.query(Notification).filter_by(portal_id=self._pbx(number).portal_id, state="new").count()
             db.session.remove()
             return found
+
+    def _pbx(self, number: int) -> PbxRow:
+        portal = db.session.query(Portal).filter_by(member_id=self.made.cloud.ask("member_id", number)).one()
+        return db.session.query(PbxRow).filter_by(portal_id=portal.id).one()
 
     @contextmanager
     def flood(self, count: int) -> Iterator[Callable[[], bool]]:
@@ -101,9 +103,9 @@ class Neighbours:
         ids = self._finished(count)
         names = [f"left{number}" for number in range(count)]
         self.made.cloud.ask("stored", names, RECORDING)
-        now, key = utcnow(), self.made.hooks[A].rpartition("/")[2]
+        now = utcnow()
         with self.made.app.app_context():
-            pbx = db.session.query(PbxRow).filter_by(hook_key=key).one()
+            pbx = self._pbx(A)
             for name, number in zip(names, ids, strict=True):
                 row = Call(
                     portal_id=pbx.portal_id,
