@@ -18,7 +18,7 @@ import redis
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from bx24app import circuit, clicks, deliver, parcels, portals, queue, tracing
+from bx24app import circuit, clicks, deliver, doors, parcels, portals, queue, tracing
 from bx24app.bitrix24.budget import Budget, Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
@@ -73,6 +73,8 @@ def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
 def drain(portal_id: int) -> None:
     """Do what is due for this portal. Returns when nothing is, or when others should have their turn."""
     queue.awake(portal_id)
+    if doors.of_portal(portal_id).somebody_waits:
+        return
     started = time.monotonic()
     running: set[Future[Outcome | DialOutcome]] = set()
     outcome: Outcome | DialOutcome | None = None
@@ -140,7 +142,7 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
     dials: list[Errand] = []
     again: datetime | None = None
     dry = 0.0
-    with locked(portal_id) as (session, portal):
+    with doors.of_portal(portal_id).passed(), locked(portal_id) as (session, portal):
         if portal is None:
             return _Step([], [])
         touched: set[int] = set()
