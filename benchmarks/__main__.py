@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, contact_centre, history, latency, memory, neighbours, pages, rules
+from benchmarks import acknowledge, contact_centre, history, latency, memory, neighbours, pages, rules, throughput
 from benchmarks.measure import Figure, Measure, Report, median
 
 MEASURES: tuple[Measure, ...] = (
@@ -19,6 +19,7 @@ MEASURES: tuple[Measure, ...] = (
     *contact_centre.MEASURES,
     *neighbours.MEASURES,
     *memory.MEASURES,
+    *throughput.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,
     *history.MEASURES,

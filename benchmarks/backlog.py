@@ -1,0 +1,111 @@
+"""Whole calls over many portals, accepted before the clock runs, by the program and by the baseline of `job_a_notice`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import redis
+import requests
+
+from benchmarks.job_a_notice import queue
+from benchmarks.memory import tree
+from benchmarks.rig import ROOT, Rig, call, post, until
+from bx24app.processes_child import die_with_parent
+from tests.servers import valkey
+
+PATIENCE = 1800.0
+"""Seconds after which a backlog counts as stuck."""
+
+
+@contextmanager
+def halted(pids: list[int]) -> Iterator[None]:
+    """These processes stand still meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def workers(made: Rig) -> list[int]:
+    """The worker processes of an installation."""
+    found = [pid for pid in tree(made.pid) if b"bx24app: worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    if not found:
+        raise RuntimeError("the installation has no process named worker")
+    return found
+
+
+def landed(made: Rig, portals: int) -> int:
+    return sum(made.cloud.ask("landed", number)[0] for number in range(portals))
+
+
+def program(made: Rig, portals: int, each: int) -> tuple[float, float]:
+    """(calls a second by the workers alone, calls a second with their acceptance before it); `each` calls of each portal."""
+    before, count = landed(made, portals), portals * each
+
+    def tell(number: int) -> None:
+        with requests.Session() as session:
+            calls = [call() for _ in range(each)]
+            for same in zip(*(one.notices for one in calls), strict=True):
+                for notice in same:
+                    post(session, made.hooks[number], notice)
+
+    with halted(workers(made)):
+        started = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(tell, range(portals)))
+        accepted = time.monotonic()
+    until(lambda: landed(made, portals) >= before + count, "the calls never came to the portals", PATIENCE)
+    ended = time.monotonic()
+    made.settle(PATIENCE)
+    return count / (ended - accepted), count / (ended - started)
+
+
+def baseline(made: Rig, kind: str, processes: int, count: int) -> float:
+    """Calls a second of `job_a_notice` with so many workers of a kind; the program stands still meanwhile."""
+    at = [made.cloud.ask("grant", number) for number in range(len(made.hooks))]
+    with TemporaryDirectory() as place, valkey(Path(place)) as url, halted(tree(made.pid)):
+        (Path(place) / "portals.json").write_text(json.dumps(at))
+        connection = redis.Redis.from_url(url)
+        command = [sys.executable, "-m", "benchmarks.job_a_notice", kind, url, place]
+        started = [
+            subprocess.Popen(command, cwd=ROOT, preexec_fn=partial(die_with_parent, os.getpid()))
+            for _ in range(processes)
+        ]
+        try:
+            until(lambda: int(connection.get("ready") or 0) >= processes, "the baseline's workers never began")  # type: ignore[arg-type]
+            _naive(made, connection, len(at), processes, [one.pid for one in started])  # warm
+            return _naive(made, connection, len(at), count, [one.pid for one in started])
+        finally:
+            for one in started:
+                one.terminate()
+                one.wait(20)
+
+
+def _naive(made: Rig, connection: redis.Redis, portals: int, count: int, pids: list[int]) -> float:
+    before = landed(made, portals)
+    calls = [call() for _ in range(count)]
+    with halted(pids):
+        for same in zip(*(one.notices for one in calls), strict=True):
+            for number, notice in enumerate(same):
+                queue(connection).enqueue(
+                    "benchmarks.job_a_notice.told", number % portals, notice.name, notice.raw, result_ttl=0
+                )
+        started = time.monotonic()
+    until(lambda: landed(made, portals) >= before + count, "the baseline's calls never came to the portals", PATIENCE)
+    rate = count / (time.monotonic() - started)
+    until(lambda: not len(queue(connection)), "the baseline's queue was never empty")
+    return rate

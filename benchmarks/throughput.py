@@ -1,0 +1,50 @@
+"""Whole calls a second over many portals, by quick portals and by slow ones; against one job a notification and one request a step."""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks.backlog import baseline, program
+from benchmarks.measure import Figure, Measure
+from benchmarks.rig import rig
+
+PORTALS, EACH = 50, 10
+OF_FORKS, OF_SIMPLE = 10, 4
+SLOW_PORTALS, SLOW_EACH, SLOW_SECONDS = 200, 2, 0.3
+OF_ONE = 20
+PROCESSES = 2 * (os.cpu_count() or 1)
+"""Workers of the baseline: while one waits for the portal another works."""
+
+
+def _quick_portals(quick: bool) -> list[Figure]:
+    portals, each, count = (8, 3, 6) if quick else (PORTALS, EACH, 100)
+    with rig(portals, RECORDING_RETRY="0") as made:
+        program(made, portals, 1)  # warm
+        ours, whole = program(made, portals, each)
+        forks = baseline(made, "fork", PROCESSES, count)
+        simple = baseline(made, "simple", PROCESSES, count * 2)
+    note = f"{portals * each} calls over {portals} portals; {whole:.3g}/s with their acceptance before it"
+    return [
+        Figure("whole calls, to RQ's worker", ours, "/s", f"at least {OF_FORKS} times", ours >= OF_FORKS * forks, forks, note),
+        Figure("whole calls, to SimpleWorker", ours, "/s", f"at least {OF_SIMPLE} times", ours >= OF_SIMPLE * simple, simple, note),
+    ]  # fmt: skip
+
+
+def _slow_portals(quick: bool) -> list[Figure]:
+    portals, each = (20, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
+    with rig(portals, RECORDING_RETRY="0", WORKERS="1", WORKER_THREADS=str(portals)) as made:
+        program(made, portals, 1)  # warm
+        for number in range(portals):
+            made.cloud.ask("limit", number, 0, SLOW_SECONDS)
+        ours, _ = program(made, portals, each)
+        one = baseline(made, "simple", 1, 4 if quick else 20)
+    note = f"{portals * each} calls over {portals} portals at once, one worker process, each command {SLOW_SECONDS} s"
+    return [
+        Figure("whole calls of slow portals, a worker process", ours, "/s", f"at least {OF_ONE} times", ours >= OF_ONE * one, one, note)
+    ]  # fmt: skip
+
+
+MEASURES = (
+    Measure("throughput", "whole calls a second, portals that answer at once", _quick_portals),
+    Measure("slow", "whole calls a second of a worker process, portals that answer in 300 ms", _slow_portals),
+)
