@@ -255,6 +255,31 @@ def test_a_tab_that_stays_open_gets_another_session(tabs: Tabs, monkeypatch: pyt
     assert renewed(tabs, claim[1], 12, tabs.lead).status_code == 401
 
 
+def test_a_call_card_follows_its_client(tabs: Tabs) -> None:
+    """As after `CallCard::EntityChanged`: what the same viewer may read of the new client, and no more than their own calls of one they may not."""
+
+    def follow(held: str, user_id: int, entity: str, number: object) -> requests.Response:
+        form = tabs.w.sandbox.call(tabs.w.portal.open_form, user_id, tabs.w.application, "CALL_CARD", {})
+        asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {"DOMAIN": tabs.w.portal.domain}
+        asked |= {"CRM_ENTITY_TYPE": entity, "CRM_ENTITY_ID": str(number)}
+        return requests.post(f"{tabs.w.url}/place/call/client", data=asked, headers={"X-Frame-Session": held}, timeout=20)
+
+    def shown(said: requests.Response) -> set[int]:
+        headers = {"X-Frame-Session": said.json()["session"]}
+        return tabs.shown(requests.get(f"{tabs.w.url}/place/calls/all", headers=headers, timeout=20))
+
+    found = re.search(r'data-session="([^"]+)"', tabs.open(12, "CALL_CARD", PHONE_NUMBER=NUMBER).text)
+    assert found
+    held = found[1]
+    assert shown(follow(held, 12, "CONTACT", tabs.contact)) == {tabs.of_contact, tabs.of_lead}, "the client's, and those with the number"
+    assert shown(follow(held, 12, "", "")) == {tabs.of_lead}, "nobody in the CRM: their own with this number"
+    assert follow(held, 13, "CONTACT", tabs.contact).status_code == 401, "somebody else's card"
+    assert follow("forged", 12, "CONTACT", tabs.contact).status_code == 401
+    tabs.restrict(12)
+    tabs.w.portal.contacts[tabs.contact].fields["assignedById"] = 13
+    assert shown(follow(held, 12, "CONTACT", tabs.contact)) == {tabs.of_lead}
+
+
 def test_long_histories_come_in_parts(tabs: Tabs) -> None:
     for number in range(25):
         tabs._call(f"more{number}", [("lead", tabs.lead)], user_id=12)

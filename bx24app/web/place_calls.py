@@ -24,6 +24,13 @@ def more() -> Response:
     return make_response(render_template("parts/place_rows.html", **listing()))
 
 
+@blueprint.get("/all")
+def show() -> Response:
+    """What the tab shows, from its first row on: for a call card whose client has become another one."""
+    place: PlaceSession = g.place
+    return make_response(render_template("parts/place_body.html", number=place.number, own=place.own, **listing()))
+
+
 @blueprint.post("/recordings/<int:recording_id>/ticket")
 def ticket(recording_id: int) -> Response:
     """Leave to fetch one recording for a minute."""

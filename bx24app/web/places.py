@@ -44,7 +44,8 @@ def call_card() -> Response:
         records = _records(visit, entity, visit.options.get("CRM_ENTITY_ID"))
     except portal_errors.PortalError as error:
         return _later(error)
-    return _page(visit, records, number, own=not records, card=True)
+    client = f"{visit.options.get('CRM_ENTITY_TYPE') or ''}:{visit.options.get('CRM_ENTITY_ID') or ''}"
+    return _page(visit, records, number, own=not records, card=True, client=client)
 
 
 @blueprint.post("/<any(lead, deal, contact, company):entity>")
@@ -67,18 +68,44 @@ def renew() -> Response:
     """A tab that stayed open for longer than its session: with a fresh token of the same viewer, who may still read the record, another one."""
     held = session.read_place(session.presented(request), session.TAB_SECONDS)
     try:
-        visit = portals.open_place(FramePost.read(request.form, request.args))
-        if visit is None or (visit.portal_id, visit.user_id) != (held.portal_id, held.user_id):
-            raise session.NoSession
+        visit = _same_viewer(held)
         records = _records(visit, *held.records[0]) if held.records else []
-    except (Unreadable, portals.Forged, portals.UnknownClient):
-        raise session.NoSession from None
     except portal_errors.PortalError as error:
         return _later(error)
     if held.records and not records:
         return errors.page("record", 403)
-    claim = session.issue_place(replace(held, records=tuple(records)))
-    return jsonify(session=claim, seconds=session.SECONDS)
+    return _claimed(replace(held, records=tuple(records)))
+
+
+@blueprint.post("/call/client")
+def follow() -> Response:
+    """The call card has another client now (`CallCard::EntityChanged`): a session for the new record, where the same viewer may read it."""
+    held = session.read_place(session.presented(request), session.TAB_SECONDS)
+    entity = request.form.get("CRM_ENTITY_TYPE", "").lower()
+    try:
+        records = _records(_same_viewer(held), entity, request.form.get("CRM_ENTITY_ID"))
+    except portal_errors.PortalError as error:
+        return _later(error)
+    return _claimed(replace(held, records=tuple(records), own=not records))
+
+
+def _same_viewer(held: PlaceSession) -> Visit:
+    """Whose fresh token this is: the one who opened the tab.
+
+    Raises:
+        session.NoSession: somebody else, or nobody. PortalError
+    """
+    try:
+        visit = portals.open_place(FramePost.read(request.form, request.args))
+    except (Unreadable, portals.Forged, portals.UnknownClient):
+        raise session.NoSession from None
+    if visit is None or (visit.portal_id, visit.user_id) != (held.portal_id, held.user_id):
+        raise session.NoSession
+    return visit
+
+
+def _claimed(place: PlaceSession) -> Response:
+    return jsonify(session=session.issue_place(place), seconds=session.SECONDS)
 
 
 def _visit() -> Visit | Response:
@@ -119,7 +146,7 @@ def _number(portal_id: int, options: dict[str, Any]) -> str:
     return held or phone.normal(str(options.get("PHONE_NUMBER") or "")) or ""
 
 
-def _page(visit: Visit, records: list[tuple[str, int]], number: str, *, own: bool, card: bool) -> Response:
+def _page(visit: Visit, records: list[tuple[str, int]], number: str, *, own: bool, card: bool, client: str = "") -> Response:
     g.place = PlaceSession(visit.portal_id, visit.member_id, visit.user_id, visit.lang, tuple(records), number, own)
     db.session.rollback()
     db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
@@ -133,6 +160,7 @@ def _page(visit: Visit, records: list[tuple[str, int]], number: str, *, own: boo
             seconds=session.SECONDS,
             lang=visit.lang,
             card=card,
+            client=client,
             number=number,
             own=own,
             **facts,

@@ -20,6 +20,11 @@ async function fresh() {
   plan();
 }
 
+// Another session for another purpose of this page, proven in the same way.
+export async function become(url, more) {
+  ({ session: claim, seconds } = await proven(url, () => more));
+}
+
 // A request that the portal's own fresh token proves.
 export async function proven(url, more = () => ({})) {
   const b24 = await frame();

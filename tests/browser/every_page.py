@@ -81,7 +81,7 @@ STOPS = (
 PARTS = {
     "assets.show", "backfills.progress", "calls.more", "calls.rows", "health.alive", "health.ready", "health.scrape",
     "home.ticks", "hooks.look", "media.employees", "media.journal", "media.recording", "oauth.callback", "oauth.start",
-    "pbxs.pulse", "place_calls.more", "static",
+    "pbxs.pulse", "place_calls.more", "place_calls.show", "static",
 }  # fmt: skip
 """GET addresses that are no page of their own: parts of one, files, machines."""
 OUTSIDE = {"opening.about": "/", "opening.about_install": "/install", "opening.privacy": "/privacy"}

@@ -13,7 +13,8 @@ from bx24app import figures_kept, settings
 from bx24app.domain.settings import Calls, Employee, Line, Pbx, Settings
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.sandbox.bitrix.state import CONTACT
+from bx24app.sandbox.bitrix import calls
+from bx24app.sandbox.bitrix.state import CONTACT, LiveCall
 from scripts import needs
 from tests.browser.walking import ROOT, Watch, no_wider_than_the_window, picture
 from tests.conftest import config_for
@@ -85,13 +86,13 @@ def fill(portal_id: int, contact: int) -> None:
 def page(office: World, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The portal as its administrator sees it. Nothing fails on the way."""
     office.portal.lang = request.param
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
     context.set_default_timeout(30_000)
     page = context.new_page()
     watch = Watch(page, office.url)
     yield page
     assert not watch.errors, watch.errors
-    assert all(request.headers.get("x-frame-session") for request in watch.saves)
+    assert watch.without_session() == []
     context.close()
 
 
@@ -215,3 +216,34 @@ def test_unsaved_changes_are_announced(office: World, page: Page) -> None:
     app.get_by_test_id("tab-history").click()
     app.get_by_test_id("ask-yes").click()
     expect(app.get_by_test_id("history")).to_be_visible()
+
+
+def test_a_call_card_follows_its_client(office: World, page: Page) -> None:
+    """Who calls becomes known while the card is open: its tab shows that client's calls, without being opened again."""
+    portal, lang = office.portal, office.portal.lang
+    call = LiveCall(f"externalCall.card-{lang}", 1, 1, "+79169999999", 2, portal.now(), portal.now())
+    page.goto(f"{portal.url}/")
+
+    def rings() -> None:
+        portal.calls[call.call_id] = call
+        calls.show(portal, call, [1], "telephony.externalCall.show")
+
+    def is_known() -> None:
+        call.primary = (CONTACT, next(iter(portal.contacts)))
+        portal.tell("call", call_id=call.call_id, state="registered")
+
+    def ends() -> None:
+        calls.hide(portal, call.call_id, [1], "telephony.externalCall.hide")
+        del portal.calls[call.call_id]
+
+    office.sandbox.call(rings)
+    card = page.locator(f"#cards .callcard[data-call='{call.call_id}']")
+    card.locator("nav button").nth(1).click()
+    app = page.frame_locator("#cards iframe")
+    expect(app.locator("html[data-ready]")).to_be_attached()
+    expect(app.get_by_test_id("no-calls")).to_be_visible()
+    office.sandbox.call(is_known)
+    rows = app.get_by_test_id("place-calls").locator("tbody tr[data-testid^=call-]")
+    expect(rows.first).to_be_visible()
+    picture(page, f"call-card-followed-{lang}")
+    office.sandbox.call(ends)

@@ -52,6 +52,8 @@ def test_nothing_is_wrong_on_any_page(room: Showroom, browser: Browser, lang: st
                 faults[stop.name] = found
         assert faults == {}
         assert watch.errors == []
+        assert watch.saves, "no page of the walk saves or tries anything"
+        assert watch.without_session() == []
 
 
 @pytest.mark.parametrize("lang", ["ru", "en"])

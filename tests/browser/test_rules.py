@@ -95,7 +95,7 @@ def page(office: World, browser: Browser) -> Iterator[Page]:
     expect(app.get_by_test_id("rules-list")).to_be_visible()
     yield page
     assert not watch.errors, watch.errors
-    assert all(request.headers.get("x-frame-session") for request in watch.saves)
+    assert watch.without_session() == []
     context.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from playwright.sync_api import FrameLocator, Page, Request, expect
@@ -16,12 +17,15 @@ class Watch:
     def __init__(self, page: Page, app: str) -> None:
         self.errors: list[str] = []
         self.saves: list[Request] = []
+        self.sessions: set[str] = set()
+        """Minted for this frame, at its opening or its renewals."""
         page.on("console", lambda message: self._heard(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on(
             "response",
             lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
         )
+        page.on("requestfinished", lambda request: self._minted(request) if request.url.startswith(app) else None)
         page.on(
             "request",
             lambda request: (
@@ -31,6 +35,19 @@ class Watch:
             ),
         )
 
+    def _minted(self, request: Request) -> None:
+        """The shell of a page carries its first session; `renew` answers with the next one."""
+        answer = request.response() if request.method == "POST" else None
+        if answer is None or answer.status != 200:
+            return
+        if request.url.endswith("/frame/renew"):
+            self.sessions.add(answer.json()["session"])
+        elif found := re.search(r'data-session="([^"]+)"', answer.text() if request.is_navigation_request() else ""):
+            self.sessions.add(found.group(1))
+
+    def without_session(self) -> list[str]:
+        """Saves that carried no session minted for this frame."""
+        return [one.url for one in self.saves if one.headers.get("x-frame-session") not in self.sessions]
 
     def _heard(self, text: str) -> None:
         # A request that the next key press replaced was taken back by the page itself (hx-sync): htmx says so as an error.

@@ -10,7 +10,7 @@ from tests.fuzz.arena import Arena, Shot, Wrong, arena
 from tests.fuzz.run import run
 from tests.fuzz.shots import operations
 
-INPUTS = 600
+INPUTS = 1000
 
 
 def test_bad_inputs_break_nothing(tmp_path: Path, valkey_url: str) -> None:

@@ -16,7 +16,7 @@ from tests.web.conftest import claim
 OPEN = {
     "opening.open_app", "opening.install", "opening.about", "opening.about_install", "opening.privacy", "opening.renew", "opening.take_over",
     "oauth.start", "oauth.callback", "events.take", "hooks.take", "hooks.look", "health.alive", "health.ready",
-    "health.scrape", "assets.show", "media.employees", "media.journal", "media.recording", "places.telephony", "places.call_card", "places.record", "places.renew",
+    "health.scrape", "assets.show", "media.employees", "media.journal", "media.recording", "places.telephony", "places.call_card", "places.record", "places.renew", "places.follow",
     "static",
 }  # fmt: skip
 """Routes that prove their caller by themselves, or have nothing to hide. A new one is written here on purpose."""

@@ -36,6 +36,7 @@ class CallCard {
       make('div', { class: 'row' }, make('span', { class: 'soft' }, 'Client'), card.client ? make('a', { href: card.client.url }, card.client.title) : 'not in the CRM'),
       make('div', { class: 'row' }, make('span', { class: 'soft' }, 'Line'), card.line || '–'));
     if (!before) this.layTabs(card);
+    for (const frame of this.frames) frame.what.options = card.options;
     if (before && before.client?.url !== card.client?.url) for (const frame of this.frames) frame.fire('CallCard::EntityChanged', card.options);
   }
 
