@@ -42,8 +42,8 @@ def create_app(config: Any = None) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings.database_url),
         MAX_CONTENT_LENGTH=4 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=4 * 1024 * 1024,  # the rules page sends its whole draft
-        SESSION_COOKIE_NAME="unused",
     )
+    app.session_interface = web.NoCookies()
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select
 
-from bx24app.models import Audit, Pbx, db, digest, utcnow
+from bx24app.models import Audit, Moment, Pbx, db, digest, utcnow
 
 OVERLAP = timedelta(hours=24)
 _BYTES = 24
@@ -39,13 +40,19 @@ def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: st
     return done
 
 
-def is_of(hook_key: str) -> ColumnElement[bool]:
-    """The condition of a PBX that this hook key leads to: its present one, or the one before within the overlap."""
-    found, now = digest(hook_key), utcnow()
+def is_of() -> ColumnElement[bool]:
+    """The condition of a PBX that a hook key leads to, its present one or the one before within the overlap; `asked` fills it."""
+    found, now = bindparam("hook_hash", type_=String), bindparam("now", type_=Moment)
+    key = bindparam("hook_key", type_=String)
     # What versions before 0014 wrote, and may still write beside us. A digest, as stands there later, leads nowhere.
     plain = or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None))
-    old = or_(Pbx.old_hook_hash == found, and_(Pbx.plain_old_hook_key == hook_key, plain))
-    return or_(Pbx.hook_hash == found, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == hook_key, plain))
+    old = or_(Pbx.old_hook_hash == found, and_(Pbx.plain_old_hook_key == key, plain))
+    return or_(Pbx.hook_hash == found, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == key, plain))
+
+
+def asked(hook_key: str) -> dict[str, Any]:
+    """The values of `is_of` for this hook key."""
+    return {"hook_hash": digest(hook_key), "hook_key": hook_key, "now": utcnow()}
 
 
 def hide() -> None:

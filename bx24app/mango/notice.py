@@ -65,6 +65,8 @@ def read_object(raw: str) -> dict[str, Any]:
 
 def too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
     """Is this text nested deeper than `most`? Looks at brackets outside of strings, before anybody parses."""
+    if raw.count("{") + raw.count("[") <= most:
+        return False  # there are not even so many brackets
     depth = 0
     for found in _NESTING.finditer(raw):
         sign = found.group()

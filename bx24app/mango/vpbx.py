@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from bx24app.domain.events import (
     NOBODY,
@@ -29,7 +29,7 @@ from bx24app.domain.events import (
 from bx24app.mango.notice import Forged, Identity, Malformed, dedup_key, read_object, shaped
 from bx24app.mango.shapes import Joined, Leg, RecordAdded, RecordingState, Result, Side, Summary
 
-__all__ = ["IGNORED", "USED", "Forged", "Identity", "Malformed", "identify", "is_used", "parse", "sign", "verify"]
+__all__ = ["IGNORED", "USED", "Forged", "Identity", "Malformed", "identify", "is_used", "parse", "sign", "take_in", "verify"]
 
 USED: Final = frozenset(
     {
@@ -147,7 +147,22 @@ def identify(name: str, raw_json: str) -> Identity:
     Raises:
         Malformed: not a JSON object, or without the id that joins it to anything.
     """
+    return _identify(name, read_object(raw_json))
+
+
+def take_in(name: str, raw_json: str, received_at: int) -> Identity:
+    """`identify` of a used notification that `parse` can read too: both in one reading.
+
+    Raises:
+        Malformed
+    """
     content = read_object(raw_json)
+    found = _identify(name, content)
+    _events(name, content, received_at)
+    return found
+
+
+def _identify(name: str, content: dict[str, Any]) -> Identity:
     if name.startswith("result/"):
         joined = shaped(Result, content)
         return Identity(name, None, joined.command_id, dedup_key(name, content))
@@ -164,14 +179,19 @@ def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
     Raises:
         Malformed: wrong shape; names the path of the field.
     """
+    if name not in USED:
+        return []
+    return _events(name, read_object(raw_json), received_at)
+
+
+def _events(name: str, content: dict[str, Any], received_at: int) -> list[Event]:
     if name.startswith("result/"):
-        return _result(name, raw_json, received_at) if name in USED else []
-    reader = _READERS.get(name)
-    return [reader(raw_json, received_at)] if reader else []
+        return _result(name, content, received_at)
+    return [_READERS[name](content, received_at)]
 
 
-def _leg(raw_json: str, received_at: int) -> Event:
-    leg = shaped(Leg, read_object(raw_json))
+def _leg(content: dict[str, Any], received_at: int) -> Event:
+    leg = shaped(Leg, content)
     state = leg.call_state.lower()
     if state not in _NO_SEQ:
         raise Malformed(f"call_state is {leg.call_state[:40]!r}, wanted Appeared, Connected, OnHold or Disconnected.")
@@ -229,8 +249,8 @@ def _place(leg: Leg) -> Place:
     return "queue" if leg.to.acd_group else "person"
 
 
-def _summary(raw_json: str, received_at: int) -> Event:
-    said = shaped(Summary, read_object(raw_json))
+def _summary(content: dict[str, Any], received_at: int) -> Event:
+    said = shaped(Summary, content)
     ended = _at(said.end_time, received_at)
     return Ended(
         at=ended,
@@ -256,8 +276,8 @@ def _direction(said: Summary) -> Direction:
     return _DIRECTIONS[said.call_direction]
 
 
-def _recording(raw_json: str, received_at: int) -> Event:
-    said = shaped(RecordingState, read_object(raw_json))
+def _recording(content: dict[str, Any], received_at: int) -> Event:
+    said = shaped(RecordingState, content)
     state = _RECORDING.get(said.recording_state.lower())
     if state is None:
         raise Malformed(f"recording_state is {said.recording_state[:40]!r}, wanted Started, Continued or Completed.")
@@ -273,20 +293,20 @@ def _recording(raw_json: str, received_at: int) -> Event:
     )
 
 
-def _added(raw_json: str, received_at: int) -> Event:
-    said = shaped(RecordAdded, read_object(raw_json))
+def _added(content: dict[str, Any], received_at: int) -> Event:
+    said = shaped(RecordAdded, content)
     return Recorded(at=_at(said.timestamp, received_at), recording_id=said.recording_id, state="added")
 
 
-def _result(name: str, raw_json: str, received_at: int) -> list[Event]:
-    said = shaped(Result, read_object(raw_json))
+def _result(name: str, content: dict[str, Any], received_at: int) -> list[Event]:
+    said = shaped(Result, content)
     if said.result is None:
         raise Malformed("result is missing.")
     at = said.timestamp if said.timestamp is not None else received_at
     return [CommandResult(at=at, command_id=said.command_id, name=name.removeprefix("result/"), code=said.result)]
 
 
-_READERS: Final[dict[str, Callable[[str, int], Event]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any], int], Event]]] = {
     "events/call": _leg,
     "events/summary": _summary,
     "events/recording": _recording,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Request
+from flask.sessions import SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bx24app.runtime import Runtime
@@ -64,6 +65,13 @@ TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
 """(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
 
 
+class NoCookies(SessionInterface):
+    """No cookie is ever read or set: Flask's own sessions are off."""
+
+    def open_session(self, app: Flask, request: Request) -> None:
+        return None
+
+
 def register(app: Flask) -> None:
     """Join the web edge to the app."""
     runtime: Runtime = app.extensions["bx24app"]
@@ -84,4 +92,4 @@ def register(app: Flask) -> None:
         app.register_blueprint(blueprint, url_prefix=prefix or None)
 
 
-__all__ = ["TABLE", "frame_admin", "frame_session", "register"]
+__all__ = ["TABLE", "NoCookies", "frame_admin", "frame_session", "register"]

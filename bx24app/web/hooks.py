@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl
@@ -128,8 +129,13 @@ def _kept_out(key: str) -> int | None:
 
 def _sender() -> IPv4Address | IPv6Address:
     """Who connected, behind as many proxies as the configuration says. A mapped IPv4 address is that IPv4 address."""
+    return _address(request.remote_addr or "")
+
+
+@lru_cache(maxsize=1024)
+def _address(said: str) -> IPv4Address | IPv6Address:
     try:
-        found = ip_address((request.remote_addr or "").partition("%")[0])
+        found = ip_address(said.partition("%")[0])
     except ValueError:  # a unix socket, or a proxy that wrote nonsense: nobody of the allowed
         return IPv6Address(0)
     return (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found

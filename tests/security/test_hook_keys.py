@@ -224,11 +224,32 @@ def test_the_largest_honest_pbx_is_no_flood(site: Flask, monkeypatch: pytest.Mon
         assert flood.too_many(HOOK, "81.88.80.9")
 
 
+def test_two_processes_share_one_bound(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes leave for some requests at a time: never more than the bound, and what one leaves unused is little."""
+    monkeypatch.setattr(flood.time, "time", lambda: 1_800_000_000.0)
+    bound = site.extensions["bx24app"].config.hook_rate * flood.WINDOW
+    config = site.extensions["bx24app"].config
+    mine, other = (create_app(config) for _ in range(2))
+    passed = 0
+    for app, most in ((mine, 150), (other, 50), (mine, 20 * bound)):
+        with app.app_context():
+            for _ in range(most):
+                if flood.too_many(HOOK, "81.88.80.9"):
+                    break
+                passed += 1
+    with other.app_context():
+        while not flood.too_many(HOOK, "81.88.80.9"):
+            passed += 1
+    assert passed == bound
+
+
 def test_the_local_count_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     local = flood.Local()
     for number in range(3 * flood._MOST_NAMES):
         local.count((str(number),), 1)
+        local.grant(str(number), 1, 5)
     assert len(local._counts) <= flood._MOST_NAMES + 1
+    assert len(local._left) <= flood._MOST_NAMES + 1
 
 
 @pytest.mark.parametrize("shape", ["[" * 80_000, '{"a":' * 15_000, "[" * 33 + "]" * 33, '{"a":' * 33 + "1" + "}" * 33])
