@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.continuing import Near
 from bx24app.domain import call as fold
-from bx24app.domain import phone, plans, rules
+from bx24app.domain import handover, phone, plans, rules
 from bx24app.domain.commands import AddTodo, CloseTodo, ReadDay, ReadTodo, Record, Ref, RetitleTodo
 from bx24app.domain.ledger import Entry as LedgerEntry
 from bx24app.domain.ledger import Ledger
@@ -20,6 +20,9 @@ from bx24app.domain.routing import Policy
 from bx24app.domain.view import OpenTodo
 from bx24app.models import Call, Portal, PortalUser, Recording, Todo, utcnow
 
+JUST = timedelta(minutes=2)
+"""A call that ended so shortly before may still be making its record."""
+LONGEST = timedelta(seconds=handover.LONGEST_SECONDS)
 DAY_SECONDS = 60
 """How long the portal's word holds on whose working day is open."""
 
@@ -45,6 +48,7 @@ def known_of(
         previous=_previous(session, portal, call, entry) if plans.asks_for_previous(parsed) else None,
         days=_days(session, portal, call) if _asks_for_days(parsed) else {},
         todos=_todos(session, portal, call, entry),
+        crowded=_crowded(session, portal, call, entry),
         makes=not call.facts.get("no_records"),
         tells=not call.facts.get("no_notices"),
     )
@@ -67,6 +71,23 @@ def _previous(session: Session, portal: Portal, call: Call, entry: Entry) -> flo
     )
     found = session.scalar(query)
     return found.timestamp() if found is not None else float("-inf")
+
+
+def _crowded(session: Session, portal: Portal, call: Call, entry: Entry) -> bool:
+    """Was another call of this client under way, or just over, while this one went on?"""
+    client = phone.normal(entry.client)
+    if client is None or entry.direction == "internal" or not (entry.talk_at or entry.ended or entry.all_ended):
+        return False  # before that, only what register itself makes is made
+    began = datetime.fromtimestamp(entry.started_at, UTC)
+    over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
+    query = select(Call.id).where(
+        Call.portal_id == portal.id,
+        Call.client_number == client,
+        Call.id != call.id,
+        Call.started_at.between(began - LONGEST, over + JUST),
+        or_(Call.ended_at.is_(None), Call.ended_at >= began - JUST),
+    )
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:

@@ -118,10 +118,9 @@ def claim(
     )
     open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
     due, again = _due(open_rows, now)
-    if not shared:  # in one batch they stand one behind the other anyway
-        free = in_turn(due, open_rows, now)
-        if len(free) < len(due):
-            again, due = min(again or now + PATIENT, now + PATIENT), free
+    free = in_turn(due, open_rows, now, shared=shared)
+    if len(free) < len(due):
+        again, due = min(again or now + PATIENT, now + PATIENT), free
     if not due:
         return [], again
     patient = _told_afterwards(session, [rows[0].call_id for rows in due])

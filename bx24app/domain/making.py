@@ -84,16 +84,22 @@ def _before_choosing(view: View) -> Iterator[AnyCommand]:
 def _before_making(view: View, end: End, plan: Plan) -> Iterator[AnyCommand]:
     """What decides about the records: the client again (a web form may have made one since), their manager, what is open, who is there."""
     if plan.rule is None:
+        if view.known.crowded and view.client is not None and plan.records and _untouched(view) and _registered_unknown(view):
+            yield ReadClient(key=records.FOUND, number=view.client)
         return
     roles = _roles(plan)
     late = end.complete or end.answered
-    untouched = not records.made(view) or view.ledger.by_key(records.FOUND) is not None
     fresh = records.facts(view.ledger.register()) or {}
     known = bool(fresh.get("record"))
-    if view.client is not None and untouched and ((late and not known) or (known and ("owner" in roles or _names_client(plan)))):
+    if view.client is not None and _untouched(view) and ((late and not known) or (known and ("owner" in roles or _names_client(plan)))):
         yield ReadClient(key=records.FOUND, number=view.client)
     yield from _open(view, plan)
     yield from _days(view, plan)
+
+
+def _untouched(view: View) -> bool:
+    """Has it made nothing of its own that a look-up would find?"""
+    return not records.made(view) or view.ledger.by_key(records.FOUND) is not None
 
 
 def _knows_client(view: View, plan: Plan) -> bool:
@@ -157,8 +163,13 @@ def _creates(view: View, plan: Plan) -> list[Planned]:
     return list(plan.records)
 
 
-def _was_unknown(view: View) -> bool:
+def _registered_unknown(view: View) -> bool:
     return not (records.facts(view.ledger.register()) or {}).get("record")
+
+
+def _was_unknown(view: View) -> bool:
+    """Did neither register nor the look-up before anything was made know the client?"""
+    return _registered_unknown(view) and not (plans.answered(view.ledger.by_key(records.FOUND)) or {}).get("records")
 
 
 def _kind(view: View, action: Create) -> tuple[str, int | None]:

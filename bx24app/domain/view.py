@@ -72,6 +72,8 @@ class Known:
     """User -> TIMEMAN_STATUS, told less than a minute ago."""
     todos: tuple[OpenTodo, ...] = ()
     """To-dos of this client's earlier misses that nobody has done yet, as far as we know."""
+    crowded: bool = False
+    """Did another call of the client go on beside this one, or just before? It may have made the client known meanwhile."""
     makes: bool = True
     """False: told so late that it makes no records (back-fill)."""
     tells: bool = True

@@ -160,8 +160,9 @@ def main() -> int:
             administrator(room, browser, album, lang)
             others(room, browser, album, lang)
         refused(room, browser, album)
-        listing(room, browser)
         card(room, browser, album)
+        with showroom(Path(place) / "listing", url) as own:
+            listing(own, browser)
         with beginning(Path(place) / "beginning", url) as fresh:
             first_minutes(fresh, browser, album)
         browser.close()
