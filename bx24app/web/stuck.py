@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, literal_column, select
 
 from bx24app import queue, replay
 from bx24app.models import Call, Delivery, Notification, Recording, db
-from bx24app.web import pages, trace
+from bx24app.web import pages, trace, trace_words
 from bx24app.web.whole import whole
 
 blueprint = Blueprint("stuck", __name__)
@@ -139,7 +139,7 @@ def _recording(row: Recording, calls: dict[int, Call]) -> Row:
 def _notification(row: Notification, calls: dict[int, Call]) -> Row:
     del calls
     return Row(
-        row.id, row.received_at, trace.came(row), row.reason or "", body=_readable(row.body), entry_id=row.entry_id
+        row.id, row.received_at, trace.came(row), trace_words.unread(row.reason), body=_readable(row.body), entry_id=row.entry_id
     )
 
 

@@ -70,7 +70,7 @@ def _came(call: Call) -> list[Step]:
             row.received_at,
             "dead" if row.state == "rejected" else "came",
             came(row),
-            detail=row.reason or words.said(row.body),
+            detail=words.unread(row.reason) or words.said(row.body),
         )
         for row in db.session.scalars(query.limit(500))
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from flask_babel import gettext, lazy_gettext
@@ -17,6 +18,7 @@ from bx24app.traces import to_mango
 from bx24app.web.language import language
 from bx24app.web.whole import whole
 
+_MISSING = re.compile(r"([\w.\[\]]+):? is missing\.?")
 ATTACH = "telephony.externalCall.attachRecord"
 _CAME: dict[str, Any] = {
     "events/call": lazy_gettext("The PBX: state of a leg"),
@@ -99,6 +101,16 @@ def why(row: Delivery) -> str:
     known = str(_CODES[row.code]) if row.code in _CODES else ""
     said = ": ".join(part for part in (row.code, row.reason) if part)
     return f"{known} ({said})" if known and said else known or said
+
+
+def unread(reason: str | None) -> str:
+    """Why a notification could not be understood. The parser's own words name fields of Mango's documentation, so they stay behind ours."""
+    if not reason:
+        return ""
+    missing = _MISSING.fullmatch(reason)
+    if missing:
+        return str(gettext("The field “%(field)s” is missing.", field=missing[1]))
+    return str(gettext("It is not as Mango Office documents it (%(reason)s)", reason=reason.rstrip(".")))
 
 
 def request(row: Delivery) -> str:

@@ -11,10 +11,12 @@ fit(document.getElementById("app"));
 // since a link that is followed without htmx carries no session.
 document.addEventListener("DOMContentLoaded", () => { document.documentElement.dataset.ready = "yes"; });
 
-// On a narrow screen the pages stand in one row that scrolls: the present one is brought into view.
+// On a narrow screen tabs stand in one row that scrolls: the present one is brought into view.
 function bringNear() {
-  const row = document.querySelector(".top .tabs"), here = row?.querySelector("[aria-current]");
-  if (here) row.scrollLeft = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+  for (const here of document.querySelectorAll(".tabs [aria-current]")) {
+    const row = here.closest(".tabs");
+    row.scrollLeft += here.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - here.offsetWidth) / 2;
+  }
 }
 document.addEventListener("htmx:afterSettle", bringNear);
 bringNear();
