@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bx24app.domain import faults
 from bx24app.domain.changes import NAMED, Change, difference, dump, losses
 from bx24app.domain.dictionaries import Dictionaries
-from bx24app.domain.document_checks import Pair, between, users
+from bx24app.domain.document_checks import Pair, between, mobiles, users
 from bx24app.domain.document_text import read
 from bx24app.domain.faults import DocumentError, Fault, path_of
 from bx24app.domain.settings import Settings
@@ -75,9 +75,8 @@ def parse(
         shaped = all(_keeps_names(item["loc"]) for item in error.errors())
         settings = _mended(merged)
     told = {fault.path for fault in wrong}
-    wrong += [
-        fault for fault in between(settings, pairs, keyed, known_users, set(plain), offered) if fault.path not in told
-    ]
+    lying = [*between(settings, pairs, keyed, known_users, set(plain), offered), *mobiles(settings, base)]
+    wrong += [fault for fault in lying if fault.path not in told]
     if not allow_delete and shaped:
         wrong += [Fault(path, "would be deleted; say --allow-delete") for path in losses(base, settings)]
     if wrong:

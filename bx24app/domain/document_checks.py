@@ -108,6 +108,18 @@ def _unkeyed(settings: Settings, pairs: list[Pair], keyed: frozenset[str]) -> It
             yield Fault(f"pbxs[{p}].dialects", "must name vpbx, events, or both")
 
 
+def mobiles(settings: Settings, held: Settings) -> Iterator[Fault]:
+    """Mobiles that are no telephones. What an employee already has in `held` stays as it is: a document from before this rule can still be saved."""
+    present = {
+        (pbx.key, employee.extension, number) for pbx in held.pbxs for employee in pbx.employees for number in employee.numbers
+    }
+    for p, pbx in enumerate(settings.pbxs):
+        for e, employee in enumerate(pbx.employees):
+            for n, number in enumerate(employee.numbers):
+                if phone.normal(number) is None and (pbx.key, employee.extension, number) not in present:
+                    yield Fault(f"pbxs[{p}].employees[{e}].numbers[{n}]", f"is not a telephone such as +79160000101, but {number!r}")
+
+
 def users(settings: Settings) -> Iterator[tuple[str, int]]:
     """(path, user id) of everybody whom the document names."""
     yield "portal.default_user_id", settings.portal.default_user_id

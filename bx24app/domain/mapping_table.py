@@ -155,9 +155,15 @@ def _fault(line: int, extension: str, seen: set[str]) -> Fault | None:
     return Fault(line, "twice", extension) if extension in seen else None
 
 
-def _numbers(text: str) -> tuple[str, ...]:
-    """By commas, or by blanks before a plus: blanks within a number are its own."""
-    return tuple(filter(None, (piece.strip() for piece in re.split(r"[,;\n]|\s(?=\+)", text))))
+def numbers_of(text: str) -> tuple[str, ...]:
+    """Telephones in a text: by commas, by blanks before a plus, or by blanks between whole telephones; other blanks are a number's own."""
+    pieces = filter(None, (piece.strip() for piece in re.split(r"[,;\n]|\s(?=\+)", text)))
+    return tuple(number for piece in pieces for number in _whole(piece))
+
+
+def _whole(piece: str) -> list[str]:
+    words = piece.split()
+    return words if all(phone.normal(word) for word in words) else [piece]
 
 
 def _change(line: int, row: dict[str, str], before: Employee | None, find: Finder) -> Change | Fault | None:
@@ -169,7 +175,7 @@ def _change(line: int, row: dict[str, str], before: Employee | None, find: Finde
     if isinstance(found, str):
         return Fault(line, found, next(value for value in who if value))
     kept = before.numbers if before is not None else ()
-    numbers = _numbers(row["mobiles"]) if "mobiles" in row else kept
+    numbers = numbers_of(row["mobiles"]) if "mobiles" in row else kept
     for number in numbers:
         if phone.normal(number) is None:
             return Fault(line, "mobile", number[:40])

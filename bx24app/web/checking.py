@@ -55,6 +55,7 @@ _WORDS: tuple[tuple[str, Any], ...] = (
     (r"must be a time such as", lazy_gettext("A time such as 09:00.")),
     (r"the working time ends when it begins", lazy_gettext("The working time ends when it begins.")),
     (r"must name vpbx, events", lazy_gettext("Choose at least one.")),
+    (r"is not a telephone", lazy_gettext("A telephone such as +79160000101; several are parted by commas.")),
     (r"is not a time zone", lazy_gettext("There is no such time zone.")),
     (r"is missing|must not be empty|must be a text", lazy_gettext("Fill this in.")),
     (r"is longer than (?P<most>\d+)", lazy_gettext("At most %(most)s characters.")),
@@ -82,7 +83,7 @@ def check(data: dict[str, Any]) -> Parsed | tuple[Fault, ...]:
     offered = _offered(data["rules"]) if fresh_rules else None
     parsed, faults = None, []
     try:
-        parsed = document.parse(data, keyed=keyed, offered=offered)
+        parsed = document.parse(data, settings.current(g.portal), keyed=keyed, offered=offered)
     except DocumentError as error:
         faults = [Fault(fault.path, words(fault.message)) for fault in error.faults]
     named = dict(document.users(parsed.settings) if parsed is not None else ()) | _in_rules(data["rules"])

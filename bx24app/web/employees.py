@@ -11,6 +11,7 @@ from flask import Blueprint, Response, g, request
 from flask_babel import gettext
 from werkzeug.exceptions import NotFound
 
+from bx24app.domain.mapping_table import numbers_of
 from bx24app.domain.matching import Seat
 from bx24app.domain.settings import Employee
 from bx24app.domain.settings import Pbx as PbxSettings
@@ -105,7 +106,7 @@ def _apply(data: Document, key: str, rows: dict[str, Row]) -> None:
         if row.user_id is None:
             held.pop(extension, None)
             continue
-        numbers = [number for number in re.split(r"[\s,;]+", row.numbers) if number]
+        numbers = list(numbers_of(row.numbers))
         held.setdefault(extension, {"extension": extension}).update({"user_id": row.user_id, "numbers": numbers})
     pbx["employees"] = list(held.values())
 

@@ -155,7 +155,7 @@ def _draft(shown: list[Item]) -> Settings | None:
     """The saved document with the draft's rules; None where it has faults."""
     data = document.dump(pages.current()) | {"rules": [item.rule for item in shown]}
     try:
-        return document.parse(data, keyed=settings.keyed(g.portal)).settings
+        return document.parse(data, settings.current(g.portal), keyed=settings.keyed(g.portal)).settings
     except DocumentError:
         return None
 

@@ -26,14 +26,16 @@ document.addEventListener("htmx:responseError", async (event) => {
   const { xhr, requestConfig, elt, target } = event.detail;
   if (xhr.status === 401 && !requestConfig.headers["X-Again"]) {
     try {
-      await renew();
+      // A poll of the page may have renewed it while this request was under way.
+      if (requestConfig.headers["X-Frame-Session"] === header()["X-Frame-Session"]) await renew();
     } catch (error) {
       // A portal that is busy with calls says nothing against the viewer: the next try may do.
       if (error.status >= 500) toast(say.sayFault, true);
       else ended();
       return;
     }
-    const again = { source: elt, target, values: requestConfig.formData ?? requestConfig.parameters, headers: { "X-Again": "1" } };
+    // htmx asks nothing for an element that has left the page: a part that drew itself anew must not swallow a press within it.
+    const again = { source: elt.isConnected ? elt : target, target, values: requestConfig.formData ?? requestConfig.parameters, headers: { "X-Again": "1" } };
     htmx.ajax(requestConfig.verb.toUpperCase(), requestConfig.path, again);
     return;
   }

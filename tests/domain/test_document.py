@@ -304,3 +304,17 @@ def test_the_documented_names_are_the_known_ones() -> None:
     }
     assert tabled == {name: set(attributes) for name, attributes in templates.NAMES.items()}
     assert set(re.findall(r"`(\w+)`", DOCS.partition("Filters:")[2].partition(". ")[0])) == templates.FILTERS
+
+
+def test_a_mobile_that_is_no_telephone_is_refused_at_its_field_and_an_old_one_may_stay() -> None:
+    with pytest.raises(DocumentError) as raised:
+        parse(read(GOOD.replace('["79160000101"]', '["79160000101", "Anna\'s"]')))
+    assert [fault.path for fault in raised.value.faults] == ["pbxs[0].employees[0].numbers[1]"]
+    assert "telephone" in raised.value.faults[0].message
+    held = good().model_dump(mode="json", by_alias=True)
+    held["pbxs"][0]["employees"][0]["numbers"] = ["Anna's"]
+    old = Settings.model_validate(held)  # stored before mobiles were looked at
+    assert parse(read("calls: {card: never}"), old).settings.pbxs[0].employees[0].numbers == ("Anna's",)
+    assert parse(document.dump(old), old, keyed=frozenset({"moscow"})).settings.pbxs == old.pbxs
+    with pytest.raises(DocumentError):
+        parse(read(GOOD.replace('["79160000101"]', '["Ann"]')), old)

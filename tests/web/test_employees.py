@@ -71,6 +71,15 @@ def test_a_row_that_is_wrong_has_its_fault_beside_it_and_nothing_is_saved(frame:
     assert mapped(frame) == {"101": 11, "102": 12}
 
 
+def test_a_mobile_that_is_no_telephone_is_said_beside_its_row(frame: Frame) -> None:
+    said = frame.post(PAGE, row("102", "11") | {"row-0-numbers": "8 (916) 000-00-01, Anna's"})
+    there = said[said.index('id="row-102"') :]
+    assert "A telephone such as" in there[: there.index("</tr>")]
+    frame.post(PAGE, row("102", "11") | {"row-0-numbers": "8 (916) 000-00-01 +79160000002, 79160000003 79160000004"})
+    (one,) = [one for one in frame.settings().pbxs[0].employees if one.extension == "102"]
+    assert one.numbers == ("8 (916) 000-00-01", "+79160000002", "79160000003", "79160000004")
+
+
 def test_after_a_conflict_the_typed_rows_are_sent_again(frame: Frame) -> None:
     version = frame.number()
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"name": "Other"}),)))
