@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, contact_centre, history, latency, memory, neighbours, pages, rules, throughput
+from benchmarks import acknowledge, contact_centre, cost, history, latency, memory, neighbours, pages, rules, throughput
 from benchmarks.measure import Figure, Measure, Report, median
 
 MEASURES: tuple[Measure, ...] = (
@@ -20,6 +20,7 @@ MEASURES: tuple[Measure, ...] = (
     *neighbours.MEASURES,
     *memory.MEASURES,
     *throughput.MEASURES,
+    *cost.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,
     *history.MEASURES,

@@ -96,12 +96,14 @@ def until(true: Callable[[], object], why: str, seconds: float = 60, every: floa
 
 
 @contextmanager
-def rig(portals: int = 1, **variables: str) -> Iterator[Rig]:
-    """`variables`: further BX24APP_ ones, without the prefix."""
+def rig(portals: int = 1, license: str = "", **variables: str) -> Iterator[Rig]:
+    """`license`: of every portal, where it is not an ordinary one; `variables`: further BX24APP_ ones, without the prefix."""
     with tempfile.TemporaryDirectory() as folder, cloud(portals) as sky:
         port, places = free_port(), sky.ask("addresses")
         url = f"http://127.0.0.1:{port}"
         sky.ask("register", url)
+        if license:
+            sky.ask("license", license)
         own = {
             "PUBLIC_URL": url, "DATA_DIR": f"{folder}/var", "ALLOW_LOOPBACK": "1", "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET,
             "OAUTH_SERVERS": places["oauth"], "MANGO_API_URL": places["mango"], "RECORDING_HOSTS": "127.0.0.1", "HOOK_RATE": "0",

@@ -62,6 +62,10 @@ class Host:
             log.seek(self._said)
             return log.read()
 
+    def told(self) -> list[str]:
+        """The lines of its log, over all its lives."""
+        return self._log.read_text(errors="replace").splitlines()
+
     def kill(self) -> None:
         """The power is cut: SIGKILL to everything that runs there, the supervisor first, so that nothing is started again."""
         if self._process is not None:

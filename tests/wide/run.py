@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from tests.wide.hosts import Wide
 from tests.wide.load import Load
 
 HEAD = "| while | seconds | whole calls | a second |\n| --- | ---: | ---: | ---: |"
+
+_NAME = re.compile(r"\w+:day\d+n\d+")
+_SIGNS = ("AnswerLost", "late answer", "worker ended", "worker ready")
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,21 @@ def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, pat
     wrong = in_journal(wide.world, day, predicted)
     row.wrong["else"] += len(wrong)
     row.details += wrong
+    row.details += [line for name in dict.fromkeys(_NAME.findall("\n".join(row.details))) for line in _story(wide, name)]
     told.left = {host.name: host.files() for host in wide.hosts}
     return told
+
+
+def _story(wide: Wide, name: str) -> list[str]:
+    """What the portal was asked about a call that went wrong, and what each host logged of it."""
+    asked = [
+        f"portal {entry.at:.3f} {entry.seconds:.3f} s, {entry.status} {entry.error} {entry.method} {entry.params} {entry.commands}"
+        for entry in wide.world.portal.request_log
+        if f"'{name}" in f"{entry.params} {entry.commands}"
+    ]
+    entry_id = f"entry={name.partition(':')[2]} "
+    found = [f"{host.name} {line}" for host in wide.hosts for line in host.told() if entry_id in line or any(word in line for word in _SIGNS)]
+    return [f"{name}:", *asked, *found]
 
 
 def _phases(wide: Wide, load: Load, told: Told, each: int) -> None:

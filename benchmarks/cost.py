@@ -1,0 +1,150 @@
+"""What one whole call costs, part by part: CPU, requests to the portal, rows and bytes of PostgreSQL, commands of Valkey. `benchmarks.scale` counts on it.
+
+CPU seconds are those that the kernel charged (/proc), so a busy machine changes them less than it changes times; what an idle installation
+needs in the same time is taken off.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+
+from benchmarks.measure import Figure, Measure
+from benchmarks.memory import pss, tell, tree
+from benchmarks.rig import FIRST, Rig, rig
+from tests.servers import postgres, valkey
+
+CALLS = 400
+IDLE_SECONDS = 30.0
+"""Two rounds of the sweep, which comes every 15 s."""
+PARTS = ("web", "worker", "cron", "PostgreSQL", "Valkey")
+_TICKS: int = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Counters at one moment. `cpu`: part -> seconds since its start."""
+
+    at: float
+    cpu: dict[str, float]
+    commits: int
+    rows: int
+    wal: int
+    held: int
+    commands: int
+
+
+class Meter:
+    """`database`, `redis_url`: of the installation whose processes descend from `pid`."""
+
+    def __init__(self, pid: int, database: str, redis_url: str) -> None:
+        self._pid, self._database = pid, database.replace("+psycopg", "")
+        self._redis = redis.Redis.from_url(redis_url)
+        self._valkey = int(self._redis.info("server")["process_id"])
+        with psycopg.connect(self._database) as connection:
+            row = connection.execute("SELECT pg_backend_pid()").fetchone()
+            assert row is not None
+            self._postgres = _parent(row[0])
+
+    def look(self) -> Look:
+        cpu: dict[str, float] = defaultdict(float, {"PostgreSQL": _cpu(self._postgres, dead=True), "Valkey": _cpu(self._valkey)})
+        cpu["PostgreSQL"] += sum(_cpu(one) for one in tree(self._postgres)[1:])
+        for one in tree(self._pid)[1:]:
+            cpu[_title(one)] += _cpu(one)
+        commits, rows, wal, held = self._counters()
+        commands = int(self._redis.info("stats")["total_commands_processed"])
+        return Look(time.monotonic(), dict(cpu), commits, rows, wal, held, commands)
+
+    def pss(self) -> dict[str, float]:
+        """Part -> MB of its one process."""
+        return {_title(one): pss(one) for one in tree(self._pid)}
+
+    def _counters(self) -> tuple[int, int, int, int]:
+        """(commits, rows written, bytes of WAL, bytes of tables and indexes) since the server's start."""
+        time.sleep(1.5)  # a backend tells its counters at most once a second
+        ask = """SELECT xact_commit, tup_inserted + tup_updated + tup_deleted,
+            pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_database_size(datname)
+            FROM pg_stat_database WHERE datname = current_database()"""
+        with psycopg.connect(self._database) as connection:
+            row = connection.execute(ask).fetchone()
+            assert row is not None
+            return row[0], row[1], row[2], row[3]
+
+
+def _title(pid: int) -> str:
+    """`web` of `bx24app: web`; `parent` where the process says no part."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    return words.removeprefix("bx24app: ") if words.startswith("bx24app: ") else "parent"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on (proc(5)); the second may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _cpu(pid: int, dead: bool = False) -> float:
+    """Seconds, user and system; with those of its dead children if asked."""
+    found = _stat(pid)
+    ticks = sum(int(one) for one in found[11 : 15 if dead else 13])
+    return float(ticks / _TICKS)
+
+
+def _run(quick: bool) -> list[Figure]:
+    count = CALLS // 4 if quick else CALLS
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database, link = stack.enter_context(postgres(folder)), stack.enter_context(valkey(folder))
+        made = stack.enter_context(rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0"))
+        tell(made, count // 10)  # warm
+        meter = Meter(made.pid, database, link)
+        first = meter.look()
+        time.sleep(IDLE_SECONDS)
+        idle, hits = meter.look(), _hits(made)
+        tell(made, count)
+        busy = meter.look()
+        return _figures(first, idle, busy, meter.pss(), count, (_hits(made) - hits) / count)
+
+
+def _hits(made: Rig) -> int:
+    return len(made.cloud.ask("requests", 0, 0.0))
+
+
+def _figures(
+    first: Look, idle: Look, busy: Look, memory: dict[str, float], count: int, hits: float
+) -> list[Figure]:
+    seconds = busy.at - idle.at
+    rest, note = seconds / (idle.at - first.at), f"{count} calls of {len(FIRST.notices)} notifications"
+
+    def taken(name: str) -> float:
+        before, between, after = (getattr(one, name) for one in (first, idle, busy))
+        return max(0.0, (after - between) - (between - before) * rest) / count
+
+    figures = []
+    for part in PARTS:
+        at_rest = (idle.cpu[part] - first.cpu[part]) / (idle.at - first.at)
+        spent = max(0.0, (busy.cpu[part] - idle.cpu[part]) - at_rest * seconds) / count
+        figures.append(Figure(f"CPU a call, {part}", spent * 1e3, "ms", "-", True, note=note))
+        figures.append(Figure(f"CPU at rest, {part}", at_rest * 1e3, "ms/s", "-", True))
+    for name, words, unit in (
+        ("commits", "commits a call", ""), ("rows", "rows written a call", ""), ("wal", "WAL a call", "bytes"),
+        ("held", "tables and indexes a call", "bytes"), ("commands", "Valkey commands a call", ""),
+    ):  # fmt: skip
+        figures.append(Figure(words, taken(name), unit, "-", True, note=note))
+    figures.append(Figure("portal requests a call", hits, "", "-", True, note=f"four calls at once, no budget, {note}"))
+    figures += [Figure(f"PSS, {part}", size, "MB", "-", True) for part, size in sorted(memory.items())]
+    return figures
+
+
+MEASURES = (Measure("cost", "CPU, rows, bytes and commands of one whole call, part by part", _run),)
