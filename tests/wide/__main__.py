@@ -6,8 +6,8 @@ import argparse
 import sys
 import warnings
 
-from tests.chaos.haste import WORDS
 from tests.chaos.verdict import HEAD as VERDICT
+from tests.wide.host import WORDS
 from tests.wide.hosts import wide
 from tests.wide.run import HEAD, run
 
