@@ -196,7 +196,7 @@ def tables() -> dict[str, str]:
         f"| CPU of the web part, {NOTIFICATIONS} acknowledgements | {of.web:.0f} ms |", f"| CPU of the worker | {of.worker:.0f} ms |",
         f"| CPU of PostgreSQL | {of.postgres:.0f} ms |", f"| CPU of Valkey | {of.valkey:.1f} ms |", f"| commits | {of.commits:.0f} |",
         f"| rows written | {of.rows:.0f} |", f"| WAL | {of.wal / 1e3:.0f} KB |", f"| tables and indexes | {of.held / 1e3:.1f} KB |",
-        f"| Valkey commands | {of.commands:.0f} |", f"| requests to the portal, idle | {of.hits:.1f} |",
+        f"| Valkey commands | {of.commands:.0f} |", f"| requests to the portal, none saved | {of.hits:.1f} |",
         f"| PSS of a web process | {of.web_mb:.0f} MB |", f"| PSS of a worker process | {of.worker_mb:.0f} MB |",
         "", f"Measured by `python -m benchmarks cost`: {of.source}.",
     ]  # fmt: skip
