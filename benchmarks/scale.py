@@ -28,8 +28,6 @@ CORES, GIGABYTES = 8, 32
 """Of a machine for web and workers."""
 DATABASE_CORES, COMMITS, CONNECTIONS, WAL_LIMIT = 32, 10_000, 500, 200e6
 """A large PostgreSQL primary: commits a second with group commit on NVMe, connections of processes, bytes of WAL a second. Assumed, not measured."""
-VALKEY = 80_000
-"""Commands a second of one Valkey, which has one thread for them. Assumed, not measured."""
 OF_PROCESS = {"web": 16, "worker": 24}
 """Threads of a process that hold a connection at the peak (`bx24app.processes_web.web_part`, `bx24app.tree.sized`)."""
 PORTAL_SECONDS = 0.3
@@ -151,7 +149,7 @@ def limits(of: Costs) -> list[tuple[str, float, str]]:
         (f"PostgreSQL of {DATABASE_CORES} cores, CPU", BUSY * 1e3 * DATABASE_CORES / of.postgres, "a cell more"),
         (f"PostgreSQL, {COMMITS:,} commits a second", BUSY * COMMITS / of.commits, "`synchronous_commit` stays on: a cell more"),
         ("PostgreSQL, 200 MB of WAL a second", BUSY * WAL_LIMIT / of.wal, "a disk of its own for WAL, then a cell more"),
-        (f"one Valkey, {VALKEY:,} commands a second", BUSY * VALKEY / of.commands, "a cell more"),
+        ("one Valkey, the thread that does its commands", BUSY * 1e3 / of.valkey, "fewer commands a call (not tried), then a cell more"),
     ]
     return sorted(found, key=lambda one: one[1])
 
@@ -182,7 +180,7 @@ def _first(size: Size, cells: int, connections: float, of: Costs) -> str:
     if size.calls / size.portals > BUDGET / of.hits:
         return "the portal's budget"
     if cells > 1:
-        return "the primary: sharding"
+        return "Valkey, then PostgreSQL: cells"
     if connections > CONNECTIONS:
         return "connections: a pooler"
     return "a web process" if size.calls > BUSY * 1e3 / of.web else "nothing"
