@@ -47,7 +47,7 @@ def test_dearer_calls_need_more_and_nothing_shrinks_with_size() -> None:
     for smaller, larger in itertools.pairwise(plans):
         for part in ("cells", "web", "worker", "machines", "terabytes"):
             assert getattr(smaller, part) <= getattr(larger, part), (smaller, larger, part)
-    dear = scale.plan(scale.SIZES[-1], dataclasses.replace(of, worker=of.worker * 2, postgres=of.postgres * 2, commits=of.commits * 2))
+    dear = scale.plan(scale.SIZES[-1], dataclasses.replace(of, worker=of.worker * 2, valkey=of.valkey * 2))
     assert dear.worker > plans[-1].worker
     assert dear.cells > plans[-1].cells
     assert plans[0].machines == 1
