@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import clicks, continuing, knowledge, settings, tracing
@@ -26,10 +26,19 @@ from bx24app.facts import facts_of, words_for
 from bx24app.gathering import AT_ONCE, calls_of, events_of, meaning, news, notifications_of
 from bx24app.logs import log
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, PortalUser, Recording, db, utcnow
+from bx24app.parcels import Folded
 from bx24app.runtime import runtime
 from bx24app.tapes import keep_tapes
 
 _log = log(__name__)
+
+# Made once: building a statement costs more than SQLite needs to answer it.
+_DUE = select(Call).where(Call.portal_id == bindparam("portal"), Call.due_at <= bindparam("now")).limit(AT_ONCE)
+_SOONEST = select(func.min(Call.due_at)).where(Call.portal_id == bindparam("portal"), Call.due_at.is_not(None))
+_DELIVERIES = select(Delivery).where(Delivery.call_id.in_(bindparam("calls", expanding=True))).order_by(Delivery.id)
+_RECORDINGS = select(Recording).where(Recording.call_id.in_(bindparam("calls", expanding=True))).order_by(Recording.id)
+_GONE = select(PortalUser.user_id).where(PortalUser.portal_id == bindparam("portal"), PortalUser.active.is_(False))
+
 
 @dataclass(slots=True)
 class Wakes:
@@ -38,6 +47,8 @@ class Wakes:
     at: list[datetime] = field(default_factory=list)
     recordings: list[tuple[int, datetime]] = field(default_factory=list)
     again: bool = False
+    folded: Folded = field(default_factory=dict)
+    """What was folded, as it stands in the session: claiming need not read it again."""
     near: set[int] = field(default_factory=set)
     """Calls of the same client to be folded again, since what they are decided by has changed."""
 
@@ -53,8 +64,7 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
     calls = calls_of(session, portal, fresh)
     _say_taken(portal, fresh)
     missing = set(touched) - calls.keys()
-    due = select(Call).where(Call.portal_id == portal.id, Call.due_at <= utcnow()).limit(AT_ONCE)
-    for row in session.scalars(due):
+    for row in session.scalars(_DUE, {"portal": portal.id, "now": utcnow()}):
         calls.setdefault(row.id, row)
     if missing - calls.keys():
         for row in session.scalars(_of(portal, missing)):
@@ -66,7 +76,7 @@ def decide(session: Session, portal: Portal, touched: Iterable[int] = ()) -> Wak
         calls = {row.id: row for row in session.scalars(_of(portal, changed))} if changed else {}
     session.flush()
     # Asked of the table, not remembered: an alarm that rings early must set the next one.
-    soonest = session.scalar(select(func.min(Call.due_at)).where(Call.portal_id == portal.id, Call.due_at.is_not(None)))
+    soonest = session.scalar(_SOONEST, {"portal": portal.id})
     if soonest is not None:
         wakes.at.append(soonest)
     if fresh:
@@ -92,13 +102,12 @@ def _fold_all(session: Session, portal: Portal, calls: list[Call], wakes: Wakes)
     by_id = [call.id for call in calls]
     told = notifications_of(session, portal, calls)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)
-    for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(by_id)).order_by(Delivery.id)):
+    for delivery in session.scalars(_DELIVERIES, {"calls": by_id}):
         deliveries[delivery.call_id].append(delivery)
     recordings: dict[int, list[Recording]] = defaultdict(list)
-    for recording in session.scalars(select(Recording).where(Recording.call_id.in_(by_id)).order_by(Recording.id)):
+    for recording in session.scalars(_RECORDINGS, {"calls": by_id}):
         recordings[recording.call_id].append(recording)
-    gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
-    dismissed = frozenset(session.scalars(gone))
+    dismissed = frozenset(session.scalars(_GONE, {"portal": portal.id}))
     for call in calls:
         with tracing.span("fold call", portal.id, call.entry_id):
             _fold(session, portal, call, told[call.id], deliveries[call.id], recordings[call.id], dismissed, wakes)
@@ -167,7 +176,9 @@ def _fold(
     events = events_of(told)
     policy = policy_for(portal, call, dismissed)
     entry = assemble(events, policy.employee)
-    ledger = ledger_of(_standing(session, deliveries))
+    standing = _standing(session, deliveries)
+    ledger = ledger_of(standing)
+    wakes.folded.pop(call.id, None)
     if entry is None:
         clicks.follow(session, portal, call, told, ledger, policy)
         return
@@ -180,16 +191,14 @@ def _fold(
         if not decision.wants_pick:
             break
         call.facts = {**call.facts, "pick": _pick(session, portal, call, policy.line_number(entry.line) or "")}
-    for command in decision.commands:
-        session.add(
-            Delivery(
-                portal_id=portal.id,
-                call_id=call.id,
-                key=command.key,
-                kind=type(command).__name__,
-                command=to_json(command),
-            )
+    made = [
+        Delivery(
+            portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command)
         )
+        for command in decision.commands
+    ]
+    session.add_all(made)
+    wakes.folded[call.id] = (call, [*standing, *made])
     if decision.commands:
         kinds = [type(command).__name__ for command in decision.commands]
         _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)

@@ -161,7 +161,7 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
             elif (pause := _pause(session, portal, budget, level)) > 0:
                 dry = pause if parcels.anything_due(session, portal) else 0.0
             else:
-                ready, again = _claim(session, portal, level, breaker if state.tripped else None)
+                ready, again = _claim(session, portal, level, breaker if state.tripped else None, wakes.folded)
                 if ready and level <= COMFORTABLE:
                     _gather(portal_id, budget.rate)
                 if tracing.on():
@@ -201,7 +201,7 @@ def _told(breaker: circuit.Circuit, outcome: Outcome | DialOutcome | None) -> ci
 
 
 def _claim(
-    session: Session, portal: Portal, level: float, tripped: circuit.Circuit | None
+    session: Session, portal: Portal, level: float, tripped: circuit.Circuit | None, folded: parcels.Folded
 ) -> tuple[list[Parcel], datetime | None]:
     """What may leave by the portal's budget. To a portal that has not answered one parcel goes, and it alone tells what is next."""
     if tripped is not None and not (parcels.anything_due(session, portal) and tripped.trial()):
@@ -212,6 +212,7 @@ def _claim(
         shared=level <= COMFORTABLE,
         background=level > Priority.BACKGROUND + 1,
         most=None if tripped is None else 1,
+        folded=folded,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app import clicks
@@ -22,17 +22,25 @@ STATISTICS = "statistics"
 AT_ONCE = 500
 """Notifications taken by one pass; the next pass takes the rest."""
 
+# Made once: building a statement costs more than SQLite needs to answer it.
+_NEWS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
+_NEWS = _NEWS.order_by(Notification.id).limit(AT_ONCE)
+_PBXS = select(PbxRow).where(PbxRow.portal_id == bindparam("portal"))
+_CALL = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id == bindparam("entry"))
+_TOLD = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
+_BY_ENTRY = _TOLD.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
+_BY_COMMAND = _TOLD.where(Notification.command_id.in_(bindparam("names", expanding=True)))
+
 
 def news(session: Session, portal: Portal) -> Sequence[Notification]:
     """What was said since the last pass, oldest first."""
-    query = select(Notification).where(Notification.portal_id == portal.id, Notification.state == "new")
-    return session.scalars(query.order_by(Notification.id).limit(AT_ONCE)).all()
+    return session.scalars(_NEWS, {"portal": portal.id}).all()
 
 
 def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
     """The calls that these notifications belong to, made where there are none yet."""
     found: dict[int, Call] = {}
-    pbxs = {row.id: row for row in session.scalars(select(PbxRow).where(PbxRow.portal_id == portal.id))} if news else {}
+    pbxs = {row.id: row for row in session.scalars(_PBXS, {"portal": portal.id})} if news else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
     for row in news:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
@@ -56,21 +64,20 @@ def _find(
     command_id: str | None,
     rows: list[Notification],
 ) -> Call | None:
-    by_command = select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx.id)
     if command_id is not None:
-        call = session.scalars(by_command.where(Call.command_id == command_id)).first()
+        call = session.scalars(_of(pbx).where(Call.command_id == command_id)).first()
         if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
             call.entry_id = entry_id  # the short dialect named its entry only now
         if call is not None or entry_id is None:
             return call
-    call = session.scalars(select(Call).where(Call.pbx_id == pbx.id, Call.entry_id == entry_id)).first()
+    call = session.scalars(_CALL, {"pbx": pbx.id, "entry": entry_id}).first()
     if call is not None:
         return call
     ours = {
         event.command_id for row in rows for event in meaning(row) if isinstance(event, LegEvent) and event.command_id
     }
     if ours:
-        clicked = session.scalars(by_command.where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
+        clicked = session.scalars(_of(pbx).where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
         if clicked is not None:
             clicked.entry_id = str(entry_id)
             return clicked
@@ -90,6 +97,10 @@ def _find(
     session.add(call)
     session.flush()
     return call
+
+
+def _of(pbx: PbxRow) -> Select[Call]:
+    return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
 
 
 @lru_cache(maxsize=20_000)
@@ -121,11 +132,10 @@ def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dic
     for pbx_id, group in by_pbx.items():
         entries = {call.entry_id: call.id for call in group}
         commands = {call.command_id: call.id for call in group if call.command_id}
-        base = select(Notification).where(Notification.portal_id == portal.id, Notification.pbx_id == pbx_id)
-        rows = {row.id: row for row in session.scalars(base.where(Notification.entry_id.in_(entries)))}
+        one = {"portal": portal.id, "pbx": pbx_id}
+        rows = {row.id: row for row in session.scalars(_BY_ENTRY, {**one, "names": list(entries)})}
         if commands:
-            by_command = base.where(Notification.command_id.in_(commands))
-            rows.update({row.id: row for row in session.scalars(by_command)})
+            rows.update({row.id: row for row in session.scalars(_BY_COMMAND, {**one, "names": list(commands)})})
         for row in sorted(rows.values(), key=lambda row: row.id):
             owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
             if owner is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24.budget import Priority
@@ -55,6 +55,14 @@ LEAVE_SECONDS = 20.0
 it stays below `sweeps.SENT_FOR`: what has been given up must not leave any more."""
 BATCH = 50
 """Commands in one batch (Bitrix24's limit)."""
+
+Folded = dict[int, tuple[Call, list[Delivery]]]
+"""Calls of the present transaction with all their deliveries in order, by row id."""
+
+_OPEN = select(Delivery).where(
+    Delivery.portal_id == bindparam("portal"), Delivery.state.in_(("waiting", "sent")), Delivery.kind.not_in(TO_MANGO)
+)
+_OPEN = _OPEN.order_by(Delivery.call_id, Delivery.id)
 
 
 @dataclass(slots=True)
@@ -105,30 +113,28 @@ class Parcel:
 
 
 def claim(
-    session: Session, portal: Portal, shared: bool, background: bool = True, most: int | None = None
+    session: Session, portal: Portal, shared: bool, background: bool = True, most: int | None = None, folded: Folded | None = None
 ) -> tuple[list[Parcel], datetime | None]:
     """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.
 
     What is told afterwards (back-fill) leaves as one parcel for all, and only where `background` says that the budget has room.
-    `most`: so many parcels. Returns the parcels and when to look again for what is not due yet.
+    `most`: so many parcels; `folded`: what need not be read again. Returns the parcels and when to look again for what is not due yet.
     """
     now = utcnow()
-    query = select(Delivery).where(
-        Delivery.portal_id == portal.id, Delivery.state.in_(("waiting", "sent")), Delivery.kind.not_in(TO_MANGO)
-    )
-    open_rows = session.scalars(query.order_by(Delivery.call_id, Delivery.id)).all()
+    folded = folded or {}
+    open_rows = session.scalars(_OPEN, {"portal": portal.id}).all()
     due, again = _due(open_rows, now)
     free = in_turn(due, open_rows, now, shared=shared)
     if len(free) < len(due):
         again, due = min(again or now + PATIENT, now + PATIENT), free
     if not due:
         return [], again
-    patient = _told_afterwards(session, [rows[0].call_id for rows in due])
+    patient = _told_afterwards(session, [rows[0].call_id for rows in due], folded)
     live = [rows for rows in due if rows[0].call_id not in patient]
-    parcels, left = _parcels(session, live, shared)
+    parcels, left = _parcels(session, live, shared, folded)
     if patient:
         later = [rows for rows in due if rows[0].call_id in patient]
-        more, rest = _parcels(session, later, shared=True) if background else ([], True)
+        more, rest = _parcels(session, later, True, folded) if background else ([], True)
         for parcel in more:
             parcel.background = True
         parcels += more
@@ -144,16 +150,19 @@ def claim(
     return parcels, again
 
 
-def _parcels(session: Session, due: list[list[Delivery]], shared: bool) -> tuple[list[Parcel], bool]:
+def _parcels(session: Session, due: list[list[Delivery]], shared: bool, folded: Folded) -> tuple[list[Parcel], bool]:
     """One a call, or one for all; and whether others are left."""
-    ledgers = _ledgers(session, [rows[0].call_id for rows in due])
+    ledgers = _ledgers(session, [rows[0].call_id for rows in due], folded)
     parcels = [_parcel(rows, ledgers[rows[0].call_id], shared) for rows in due]
     return _together(parcels) if shared and parcels else (parcels, False)
 
 
-def _told_afterwards(session: Session, calls: list[int]) -> set[int]:
-    found = session.execute(select(Call.id, Call.facts).where(Call.id.in_(calls)))
-    return {number for number, facts in found if facts.get("background")}
+def _told_afterwards(session: Session, calls: list[int], folded: Folded) -> set[int]:
+    found = {number: folded[number][0].facts for number in calls if number in folded}
+    if len(found) < len(calls):
+        left = [number for number in calls if number not in found]
+        found |= {row.id: row.facts for row in session.execute(select(Call.id, Call.facts).where(Call.id.in_(left)))}
+    return {number for number, facts in found.items() if facts.get("background")}
 
 
 def _due(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:
@@ -203,12 +212,14 @@ def _by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
     yield from groups.values()
 
 
-def _ledgers(session: Session, calls: list[int]) -> dict[int, Ledger]:
+def _ledgers(session: Session, calls: list[int], folded: Folded) -> dict[int, Ledger]:
     from bx24app.decide import ledger_of
 
-    groups: dict[int, list[Delivery]] = defaultdict(list)
-    for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(calls)).order_by(Delivery.id)):
-        groups[row.call_id].append(row)
+    groups: dict[int, list[Delivery]] = defaultdict(list, {call: folded[call][1] for call in calls if call in folded})
+    left = [call for call in calls if call not in groups]
+    if left:
+        for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(left)).order_by(Delivery.id)):
+            groups[row.call_id].append(row)
     return {call: ledger_of(rows) for call, rows in groups.items()}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app.domain.commands import TO_MANGO, Dial, Route, from_json
@@ -25,6 +25,11 @@ CALLBACK_LASTS = timedelta(hours=1)
 """A client who asked for a callback longer ago is called by people, not by surprise."""
 TOO_LATE = "TOO_LATE"
 """Code of a command that was never sent, since its time had passed."""
+
+_UNSENT = select(Delivery).where(
+    Delivery.portal_id == bindparam("portal"), Delivery.kind.in_(TO_MANGO), Delivery.state == "waiting"
+)
+"""Made once: building a statement costs more than SQLite needs to answer it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,8 @@ class DialOutcome:
 
 def claim(session: Session, portal: Portal) -> list[Errand]:
     """Commands to Mango that have not been sent; marked `sent`, which is never undone: a second try would ring the client twice."""
-    query = select(Delivery).where(
-        Delivery.portal_id == portal.id, Delivery.kind.in_(TO_MANGO), Delivery.state == "waiting"
-    )
     errands = []
-    for row in session.scalars(query):
+    for row in session.scalars(_UNSENT, {"portal": portal.id}):
         call = session.get_one(Call, row.call_id)
         pbx = session.get(Pbx, call.pbx_id)
         now = utcnow()
