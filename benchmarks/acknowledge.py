@@ -31,6 +31,8 @@ from tests.servers import free_port, postgres, valkey
 
 CONNECTIONS, RATE = 16, 200
 REACH, P99_MS = 0.75, 25
+TURNS = 5
+"""The turn with the median ratio counts."""
 THREADS = "granian worker 1x16"
 """The baseline's server: ours, with as many threads as `bx24app web` has."""
 
@@ -49,12 +51,32 @@ def _said(count: int) -> Iterator[bytes]:
         yield urlencode({"vpbx_api_key": KEY, "sign": vpbx.sign(KEY, SALT, raw), "json": raw}).encode()
 
 
-def _load(port: int, path: str, seconds: float) -> tuple[load.Measured, load.Measured]:
-    """(as fast as it goes, at 200 a second); the requests are made before the clock runs."""
-    most = int(seconds * 5000) + 500
-    wires = iter([load.request(path, body) for body in _said(most + int(seconds * RATE) + RATE)])
-    load.closed(port, path, CONNECTIONS, min(1.0, seconds / 3), wires)  # warm
-    return load.closed(port, path, CONNECTIONS, seconds, wires), load.paced(port, path, RATE, seconds, wires)
+Where = tuple[int, str, Iterator[bytes]]
+"""Port, path, requests."""
+
+
+def _requests(port: int, path: str, seconds: float) -> Where:
+    """More than are needed, made before the clock runs; then the server is warmed up."""
+    wires = iter([load.request(path, body) for body in _said(int(seconds * 6000) + 2 * RATE)])
+    load.closed(port, path, CONNECTIONS, min(1.0, seconds / 3), wires)
+    return port, path, wires
+
+
+def _closed(where: Where, seconds: float) -> load.Measured:
+    port, path, wires = where
+    return load.closed(port, path, CONNECTIONS, seconds, wires)
+
+
+def _paced(where: Where, seconds: float) -> load.Measured:
+    port, path, wires = where
+    return load.paced(port, path, RATE, seconds, wires)
+
+
+def _by_turns(base: Where, ours: Where, seconds: float) -> tuple[list[load.Measured], list[load.Measured]]:
+    """Both as fast as they go, in short turns, so that whatever else the machine does meets both."""
+    turns = [(_closed(base, seconds / TURNS), _closed(ours, seconds / TURNS)) for _ in range(TURNS)]
+    turns.sort(key=lambda turn: turn[1].rate / turn[0].rate)
+    return [turn[0] for turn in turns], [turn[1] for turn in turns]
 
 
 @contextmanager
@@ -63,8 +85,8 @@ def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
     port, stored = free_port(), list[int]()
     with valkey(folder) as redis_url:
         environ = {
-            "BX24APP_DATA_DIR": str(folder), "BX24APP_DATABASE_URL": database, "BX24APP_REDIS_URL": redis_url, "BX24APP_HOOK_RATE": "0",
-            "BX24APP_ADDRESS_RATE": "0", "BX24APP_LOG_LEVEL": "WARNING", "BX24APP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "BX24APP_DATA_DIR": str(folder), "BX24APP_DATABASE_URL": database, "BX24APP_REDIS_URL": redis_url, "BX24APP_HOOK_RATE": "100000",
+            "BX24APP_ADDRESS_RATE": "100000", "BX24APP_LOG_LEVEL": "WARNING", "BX24APP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
             "BX24APP_SECRET_KEY": "benchmarks only", "BX24APP_ALLOW_LOOPBACK": "1",
         }  # fmt: skip
         app = create_app(configured(environ))
@@ -108,22 +130,23 @@ def _over(name: str, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
         database = stack.enter_context(postgres(folder)) if name == "PostgreSQL" else ""
-        with _baseline(folder, database) as (port, path):
-            base, base_paced = _load(port, path, seconds)
-        with _ours(folder, database) as (port, path, stored):
-            ours, paced = _load(port, path, seconds)
-    answered = len(ours.times) + len(paced.times)
+        with _baseline(folder, database) as (base_port, base_path), _ours(folder, database) as (port, path, stored):
+            base, ours = _requests(base_port, base_path, seconds), _requests(port, path, seconds)
+            bases, turns = _by_turns(base, ours, seconds)
+            base_paced, paced = _paced(base, seconds), _paced(ours, seconds)
+    answered = sum(len(turn.times) for turn in turns) + len(paced.times)
+    rate, base_rate = turns[TURNS // 2].rate, bases[TURNS // 2].rate
     if stored[0] < answered:
         raise RuntimeError(f"{answered} were answered, {stored[0]} are stored")
     p99, base_p99 = paced.quantile(0.99), base_paced.quantile(0.99)
     return [
         Figure(
             f"acknowledged, {name}",
-            ours.rate,
+            rate,
             "/s",
             f"at least {REACH} of it",
-            ours.rate >= REACH * base.rate,
-            base.rate,
+            rate >= REACH * base_rate,
+            base_rate,
         ),
         Figure(f"acknowledged at {RATE}/s, p99, {name}", p99, "ms", f"under {P99_MS} ms", p99 < P99_MS, base_p99),
     ]

@@ -127,7 +127,7 @@ def text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"is {_kind(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
     said = str(value).strip()
-    if "\0" in said or any("\ud800" <= char <= "\udfff" for char in said):
+    if "\0" in said or (not said.isascii() and any("\ud800" <= char <= "\udfff" for char in said)):
         raise ValueError("holds characters that no database can keep")
     return said or None
 
