@@ -7,19 +7,23 @@ import { become } from "./session.js";
 fit(document.getElementById("app"), document.body.classList.contains("card-tab") ? 440 : undefined);
 // A call card that learns who calls, or is given another client, shows their calls.
 const page = document.body.dataset;
-let client = page.client;
+let client = page.client, last = Promise.resolve();
 
-async function follow(card) {
-  if (!card || !("CRM_ENTITY_ID" in card)) return;
-  const now = `${card.CRM_ENTITY_TYPE ?? ""}:${card.CRM_ENTITY_ID || ""}`;
+// One after the other: of two quick changes the later one is shown.
+function follow(card) {
+  if (card && "CRM_ENTITY_ID" in card) last = last.then(() => turn(card.CRM_ENTITY_TYPE ?? "", card.CRM_ENTITY_ID || ""));
+}
+
+async function turn(type, id) {
+  const now = `${type}:${id}`;
   if (now === client) return;
-  client = now;
   try {
-    await become(page.follow, { CRM_ENTITY_TYPE: card.CRM_ENTITY_TYPE ?? "", CRM_ENTITY_ID: card.CRM_ENTITY_ID || "" });
+    await become(page.follow, { CRM_ENTITY_TYPE: type, CRM_ENTITY_ID: id });
   } catch {
-    return; // the tab keeps what it showed
+    return; // the tab keeps what it showed, and the next change is tried again
   }
-  window.htmx.ajax("GET", page.calls, { target: "#app", swap: "innerHTML" });
+  client = now;
+  await window.htmx.ajax("GET", page.calls, { target: "#app", swap: "innerHTML" });
 }
 
 async function watch() {
