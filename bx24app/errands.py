@@ -21,7 +21,7 @@ CLAIM = timedelta(minutes=20)
 """A try that is older than this has died with its worker."""
 SMALL = 1_000_000
 """Bytes of a recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
-TOGETHER, FILES = 3_200_000, 12
+TOGETHER, FILES = 2_500_000, 12
 """Bytes, and recordings, of one request at the most: well within the 60 s that the cloud gives a request."""
 AHEAD = timedelta(minutes=4)
 """Who waits for the budget is due within this time (`recordings.LONGEST_TURN`)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -26,6 +28,8 @@ from bx24app.runtime import runtime
 _log = log(__name__)
 
 
+_M_MMAP_THRESHOLD, LARGE = -3, 256 * 1024
+"""glibc's name for it (malloc.h), and bytes."""
 SWITCH_SECONDS = 0.0005
 """For how long a thread computes while another one wants to. By Python's own 5 ms a card whose drain asks the database thirty times would wait
 150 ms beside a flooded portal that is being folded."""
@@ -119,6 +123,7 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
     """
     jobs.use(app)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _give_memory_back()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -130,6 +135,13 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
         _log.info("worker ready", threads=calls, recording_threads=recordings)
         stopped.wait()
         _end(workers)
+
+
+def _give_memory_back() -> None:
+    """What is as large as a recording comes from the system and goes back to it. By itself glibc keeps ever larger pieces in each thread's own
+    heap: 96 batches of recordings in four threads left 23 MB behind, with this 3 MB. Other C libraries have no such switch."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
 
 
 def _start(
