@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, cast, func, or_, select
+from sqlalchemy import Integer, cast, func, select, union_all
 
 from bx24app.domain import figures
 from bx24app.domain.figures import Figures, Tally, kind_of
@@ -63,21 +63,18 @@ def _weekday() -> Any:
 
 
 def _summed(mine: Mine, since: date, until: date, today: date) -> Iterator[tuple[str, Tally]]:
-    covered: list[ColumnElement[bool]] = []
-    for grain, first, last in figures.cover(since, until, today):
-        covered.append(and_(Figure.grain == grain, Figure.day.between(first, last)))
-    # First who has the most calls, then all of theirs: of 10,000 people, one column of 180,000 rows is summed instead of seven.
-    total = func.sum(Figure.calls)
-    most = (
-        select(Figure.key)
-        .where(*mine, or_(*covered))
-        .group_by(Figure.key)
-        .order_by(total.desc(), Figure.key)
-        .limit(MOST)
-    )
+    ranges = figures.cover(since, until, today)
+    # First who has the most calls, then all of theirs: of 10,000 people, one column of 180,000 rows is summed instead of seven. Range by
+    # range, since only so each is read from an index alone.
+    parts = [
+        select(Figure.key, Figure.calls).where(*mine, Figure.grain == grain, Figure.day.between(first, last))
+        for grain, first, last in ranges
+    ]
+    rows = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
+    most = select(rows.c.key).group_by(rows.c.key).order_by(func.sum(rows.c.calls).desc(), rows.c.key).limit(MOST)
     keys = list(db.session.scalars(most))
     held: dict[str, Tally] = {key: Tally() for key in keys}
-    for grain, first, last in figures.cover(since, until, today):
+    for grain, first, last in ranges:
         # By every day and key that may be there: so each row is found by the primary key. Given as ranges, the whole table would be read.
         for key, tally in _by(
             (*mine, Figure.grain == grain, Figure.day.in_(_days(grain, first, last)), Figure.key.in_(keys)), Figure.key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Date
+from sqlalchemy import BigInteger, Date, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bx24app.models.base import Base, Moment
@@ -14,6 +14,8 @@ class Figure(Base):
     """One count of one day or month. What `key` is depends on `kind` (see `domain.figures.Figures.take`)."""
 
     __tablename__ = "figure"
+    # The primary key and one count more: the busiest people of a year are found without reading a row.
+    __table_args__ = (Index("ix_figure_calls", "portal_id", "grain", "kind", "day", "key", "calls"),)
 
     portal_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     grain: Mapped[str] = mapped_column(primary_key=True)
