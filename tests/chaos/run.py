@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from bx24app.models import Call, Delivery, db
 from tests.chaos.arena import Arena
 from tests.chaos.calls import day_of
 from tests.chaos.faults import Fault
@@ -48,9 +49,25 @@ def _finish(arena: Arena, row: Row, of_day: tuple[Day, list[Outcome], dict[str, 
         row.wrong["else"] += 1
         row.details.append(f"{row.fault}: never came to rest: {arena.world.pending()}")
     arena.world.sandbox.call(judge, arena.world, row, day, predicted, before)
+    row.details = [f"{detail}\n{_told(arena, detail)}" if ":day" in detail else detail for detail in row.details]
     wrong = in_journal(arena.world, day, predicted)
     row.wrong["else"] += len(wrong)
     row.details += [f"{row.fault}: {one}" for one in wrong]
+
+
+def _told(arena: Arena, detail: str) -> str:
+    """What the program said to the portal of a call that went wrong: one line a command."""
+    entry = detail.split(":day", 1)[1].split()[0]
+    with arena.world.app.app_context():
+        call = db.session.query(Call).filter(Call.entry_id == f"day{entry}").first()
+        rows = db.session.query(Delivery).filter_by(call_id=call.id).order_by(Delivery.id).all() if call is not None else []
+        said = [
+            f"  {row.id} {row.kind} {row.state} user {row.command.get('user_id')} {row.attempts} tries, sent {row.sent_at}, done {row.done_at}"
+            f" {row.code or ''} {row.reason or ''} {row.answer}"
+            for row in rows
+        ]
+        db.session.rollback()
+    return "\n".join(said)
 
 
 def points(arena: Arena, step: int = 1, patience: float = 90) -> tuple[Row, int]:
