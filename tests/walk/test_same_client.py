@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from bx24app.domain import records
 from bx24app.domain.settings import Settings
 from tests.walk.offices import MOSCOW, SILENT, Broker, Heard, Party, document
 from tests.walk.test_handover import moved
@@ -66,7 +67,7 @@ def test_calls_apart_ask_nothing_more(broker: Broker) -> None:
     client, _ = broker.ring(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
     broker.earth.settle(60)
     one_record(broker, client, 1)
-    assert "ReadClient" not in kinds(broker, client)
+    assert records.FOUND not in asked(broker, client)
 
 
 def told(broker: Broker) -> None:
@@ -85,11 +86,12 @@ def one_record(broker: Broker, client: str, calls: int) -> None:
     assert len(broker.records(client)) == 1, broker.records(client)
 
 
-def kinds(broker: Broker, client: str) -> list[str]:
+def asked(broker: Broker, client: str) -> list[str]:
+    """Keys of all that the portal was told and asked of this client's calls."""
     from bx24app.models import Call, Delivery, db
 
     with broker.earth.app.app_context():
-        query = db.select(Delivery.kind).join(Call, Call.id == Delivery.call_id).where(Call.client_number == client)
+        query = db.select(Delivery.key).join(Call, Call.id == Delivery.call_id).where(Call.client_number == client)
         found = list(db.session.scalars(query))
         db.session.rollback()
         return found

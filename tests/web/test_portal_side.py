@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from rq import Queue
 
 from bx24app import dismissals, portals
 from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Rule, Settings
 from bx24app.domain.settings import Portal as PortalPart
 from bx24app.models import Call, Notice, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
+from bx24app.runtime import runtime
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.model import Pbx as Product
 from tests.conftest import config_for
@@ -82,10 +84,18 @@ def employ(earth: World, user: int, active: bool) -> None:
 
 
 def look(earth: World, portal: int) -> None:
-    """The daily look, and what it tells."""
+    """The daily look, and what it tells; not beside the workers' own, which may have read the users before the test changed them."""
+    idle(earth)
     with earth.app.app_context():
         portals.look_by_id(portal)
         dismissals.tell(portal)
+
+
+def idle(earth: World) -> None:
+    """Until no background job waits or runs."""
+    with earth.app.app_context():
+        queue = Queue("background", connection=runtime().redis)
+        until(lambda: not len(queue) and not queue.started_job_registry.count, "the workers never rest")
 
 
 def notices(earth: World, user: int) -> list[str]:
