@@ -237,8 +237,16 @@ def _parcel(rows: list[Delivery], ledger: Ledger, shared: bool) -> Parcel:
     for item in items[:BATCH]:
         if chain and shared and not _may_follow(item.command, chain):
             break
+        if isinstance(item.command, Finish) and any(_makes_records(one.command) for one in chain):
+            break
         chain.append(item)
     return Parcel(chain, values, shared)
+
+
+def _makes_records(command: AnyCommand) -> bool:
+    """Does the portal make the client's record by itself, and say so in this answer alone? Lost together with its finish, nobody would know
+    afterwards which record that was, and it would stay with whoever finished."""
+    return isinstance(command, Register) and command.create
 
 
 def _item(row: Delivery) -> Item:
