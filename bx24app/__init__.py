@@ -58,6 +58,8 @@ def _engine_options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"hide_parameters": True, "connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": 20, "max_overflow": 80}
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}
-    if "options=" not in url:  # compiling a query costs more than any of ours takes (measured: 50 ms of 130)
-        options["connect_args"] = {"options": "-c jit=off"}
+    if "options=" not in url:
+        # Compiling a query costs more than any of ours takes (measured: 50 ms of 130), and so does starting helpers for one (25 of 80),
+        # which would take the cores away from other portals' requests besides.
+        options["connect_args"] = {"options": "-c jit=off -c max_parallel_workers_per_gather=0"}
     return options
