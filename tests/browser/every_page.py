@@ -113,7 +113,8 @@ def go(frame: Frame, stop: Stop, known: Known) -> None:
     """As a link of the page would."""
     frame.evaluate("(path) => htmx.ajax('GET', path, {target: '#app'})", stop.address(known))
     frame.locator(stop.waits).first.wait_for()
-    frame.wait_for_function("!document.body.classList.contains('busy') && !document.querySelector('.htmx-request')")
+    # Not wait_for_function: its second look is an eval, which the page's policy forbids.
+    frame.locator("html:not(:has(body.busy, .htmx-request))").wait_for(state="attached")
     if stop.endpoint == "statistics.show":
         frame.locator("html[data-drawn]").wait_for(state="attached")
     if stop.act is not None:
