@@ -213,7 +213,7 @@ class World:
             return {name: count for name, count in counts.items() if count}
 
 
-def until(true: Callable[[], Any], why: str | Callable[[], str], seconds: float = 30) -> None:
+def until(true: Callable[[], Any], why: str | Callable[[], str], seconds: float = 90) -> None:
     """Wait for a condition, with a generous bound."""
     end = time.monotonic() + seconds
     while not true():
