@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from scripts import needs
 POSTGRES_MISSING = "no PostgreSQL server; to enable: sudo apt-get install -y --no-install-recommends postgresql"
 CHROMIUM_MISSING = "no Chromium; to enable: sudo apt-get install -y --no-install-recommends chromium"
 _START_SECONDS = 60.0
+_PORTS = (20_000, 32_000)
 
 
 class Postgres:
@@ -124,11 +126,15 @@ def sentinel(tmp_path: Path, master: str, name: str = "mymaster") -> Iterator[in
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on now, below those that the system gives to outgoing connections: one of them could take it meanwhile."""
+    for port in random.sample(range(*_PORTS), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no free port between {_PORTS[0]} and {_PORTS[1]}")
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

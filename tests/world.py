@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,8 +45,9 @@ class World:
         **config: Any,
     ) -> None:
         """`pages`: the sandbox portals have their pages too, for browsers."""
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        # Ours from the first moment to the last: werkzeug ends the process where somebody else was quicker.
+        self._listening = socket.create_server(("127.0.0.1", free_port()), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.sandbox = Sandbox(portals=portals)
         if pages:
             self.sandbox.extend.append(lambda portal, app: PortalPages(portal, Neighbours()).add(app))
@@ -72,7 +74,6 @@ class World:
             recording_hosts=("127.0.0.1",),
             **config,
         )
-        self._port = port
         self._start(self.config)
 
     def _start(self, config: Config) -> None:
@@ -82,7 +83,7 @@ class World:
         with self.app.app_context():
             self.app.extensions["bx24app"].redis.flushall()
             tree.migrate(self.app)
-        self._server = make_server("127.0.0.1", self._port, self._served(), threaded=True)
+        self._server = make_server("127.0.0.1", 0, self._served(), threaded=True, fd=self._listening.fileno())
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._stopped = threading.Event()
         self._workers: list[ThreadWorker] = []
@@ -123,6 +124,7 @@ class World:
     def close(self) -> None:
         """End what this world started."""
         self._stop()
+        self._listening.close()
         self.sandbox.stop()
 
     def _stop(self) -> None:
