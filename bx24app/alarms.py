@@ -17,14 +17,11 @@ from bx24app.domain.settings import Settings
 from bx24app.models import Delivery, Pbx, Portal, Recording, db
 from bx24app.notices import Trouble
 from bx24app.recordings import DISK_FULL
+from bx24app.suspects import ASKED_IN_VAIN, DEAD_FOR
 from bx24app.wording import say
 
 AFTER = timedelta(minutes=10)
 """A circuit that is open for so long is no hiccup."""
-UNANSWERED = 3
-"""So many questions in a row that Mango did not answer: of a PBX without recordings on their way no circuit tells."""
-DEAD_FOR = timedelta(days=3)
-"""A refused delivery stands for so long; whoever has not tried it again by then does not want it."""
 AWAY = "away"
 
 
@@ -59,7 +56,7 @@ def _quiet(portal: Portal, document: Settings) -> dict[str, Trouble] | None:
     for row in db.session.scalars(query):
         pbx = document.by_key.get(row.key)
         try:
-            stands = row.ask_failures >= UNANSWERED or circuit.of_pbx(row.id).open_for() >= AFTER.total_seconds()
+            stands = row.ask_failures >= ASKED_IN_VAIN or circuit.of_pbx(row.id).open_for() >= AFTER.total_seconds()
         except redis.RedisError:
             return None
         if stands and pbx is not None:

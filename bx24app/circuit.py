@@ -136,4 +136,13 @@ def open_now() -> dict[str, int]:
     return found
 
 
-__all__ = ["Circuit", "State", "of_pbx", "of_portal", "open_now"]
+def names() -> list[str]:
+    """Of all circuits that were open within a day and have not closed. Raises redis.RedisError."""
+    client = runtime().redis
+    seconds, _ = client.time()
+    client.zremrangebyscore(OPEN, "-inf", seconds - KEEP)
+    found: Any = client.zrange(OPEN, 0, -1)
+    return [name.decode() for name in found]
+
+
+__all__ = ["Circuit", "State", "names", "of_pbx", "of_portal", "open_now"]

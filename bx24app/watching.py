@@ -1,8 +1,8 @@
 """USE CASE: troubles that administrators hear of in Bitrix24 itself: a PBX that fell silent, a dead authorisation, lost recordings, unmapped employees;
 and those of `alarms`.
 
-Each is told once, and once more when it is over (`notices`). Judged every few minutes from the tables; nothing here asks Mango or the portal
-but to tell.
+Each is told once, and once more when it is over (`notices`). Judged every few minutes from the tables, of those portals alone of which there
+may be something to tell (`suspects`); nothing here asks Mango or the portal but to tell.
 """
 
 from __future__ import annotations
@@ -21,27 +21,21 @@ from bx24app.domain.settings import Settings
 from bx24app.logs import log
 from bx24app.models import Call, Notice, Pbx, Portal, Recording, db, utcnow
 from bx24app.notices import Trouble
+from bx24app.suspects import LOST_FOR, SILENCE, UNMAPPED_FOR, WEEKS, suspects
 from bx24app.wording import say
 
 _log = log(__name__)
 
-SILENCE = timedelta(hours=1)
-"""A PBX that said nothing for so long, though it is working time, has fallen silent, if such an hour usually brings calls."""
-USUAL_CALLS, USUAL_WEEKS, WEEKS = 3, 2, 3
+USUAL_CALLS, USUAL_WEEKS = 3, 2
 """An hour usually brings calls: at least so many in at least so many of the last weeks, at the same time of the week."""
-LOST_FOR = timedelta(days=3)
-"""A lost recording stands for so long after its call; then it is over, if no other was lost."""
-UNMAPPED_FOR = timedelta(days=7)
 FEW = 3
 """Unmapped extensions of a PBX that are told one by one; more of them are told as one."""
 Standing = dict[str, Trouble]
 
 
 def watch() -> None:
-    """All portals, one after the other; one that cannot be told now is told by the next run."""
-    query = select(Portal.id).where(Portal.state.in_(("active", "needs_admin"))).order_by(Portal.id)
-    for portal_id in list(db.session.scalars(query)):
-        db.session.rollback()
+    """One portal after the other; one that cannot be told now is told by the next run."""
+    for portal_id in suspects(utcnow()):
         try:
             look(portal_id)
         except errors.PortalError as error:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from bx24app import alarms, circuit
+from bx24app import circuit, suspects
 from bx24app.models import Delivery, Notice, Pbx, Recording, db, utcnow
 from bx24app.recordings import DISK_FULL
 from bx24app.runtime import runtime
@@ -64,7 +64,7 @@ def test_a_mango_that_does_not_answer(watched: Watched) -> None:
 
 
 def test_a_mango_that_does_not_answer_questions(watched: Watched) -> None:
-    for failures, told in ((alarms.UNANSWERED - 1, 0), (alarms.UNANSWERED, 1), (0, 1)):
+    for failures, told in ((suspects.ASKED_IN_VAIN - 1, 0), (suspects.ASKED_IN_VAIN, 1), (0, 1)):
         db.session.execute(update(Pbx).values(ask_failures=failures))
         db.session.commit()
         assert len(watched.look()) == told
@@ -106,7 +106,7 @@ def test_refused_deliveries_alarm_until_none_is_left(watched: Watched) -> None:
     db.session.execute(update(Delivery).where(Delivery.key == "finish").values(state="done"))
     db.session.commit()
     assert watched.look() == []
-    db.session.execute(update(Delivery).values(created_at=utcnow() - alarms.DEAD_FOR))
+    db.session.execute(update(Delivery).values(created_at=utcnow() - suspects.DEAD_FOR))
     db.session.commit()
     (words,) = watched.look()
     assert "больше нет" in words

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import event, select
 
 from benchmarks import filled
-from bx24app import errands, gathering, queue, reconcile, replay, retention, settings, sweeps, watching
+from bx24app import errands, gathering, queue, reconcile, replay, retention, settings, suspects, sweeps, watching
 from bx24app.drain import locked
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
 from bx24app.web import health
@@ -103,6 +103,7 @@ WORK: dict[str, Callable[[], object]] = {
     "gather": _gather,
     "a portal's call": _portal_call,
     "watch": _watch,
+    "of whom there is something to tell": lambda: suspects.suspects(utcnow()),
     "reconcile": lambda: reconcile._due(utcnow(), sweeps.SENT_FOR),
     "window of the statistics": _window,
     "take a recording": lambda: errands.take(7),

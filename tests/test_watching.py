@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from bx24app import notices, portals, settings, watching
 from bx24app.bitrix24 import errors
@@ -84,6 +84,39 @@ def watched(w: World) -> Iterator[Watched]:
 def test_all_is_well(watched: Watched) -> None:
     watched.usually()
     assert watched.look() == []
+
+
+def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
+    """The first look is about suspects alone: as many queries for forty further portals as for one."""
+    watched.usually()
+    assert watched.look() == []
+    one = queries(watching.watch)
+    portal = db.session.get_one(Portal, watched.id)
+    for number in range(40):
+        values = {column.name: getattr(portal, column.key) for column in Portal.__table__.columns if column.name != "id"}
+        more = Portal(**values | {"member_id": f"{number:032d}"})
+        db.session.add(more)
+        db.session.flush()
+        heard = utcnow() - timedelta(hours=2)
+        known = {"hook_key": f"h{number}", "last_notification_at": heard, "api_key": "k", "api_salt": "s"}
+        db.session.add(PbxRow(portal_id=more.id, key="moscow", **known))
+    db.session.commit()
+    assert queries(watching.watch) == one
+
+
+def queries(work: Callable[[], object]) -> int:
+    """How many statements a piece of work sends."""
+    said: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", hear)
+    try:
+        work()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", hear)
+    return len(said)
 
 
 def test_a_silent_pbx(watched: Watched) -> None:

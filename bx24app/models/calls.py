@@ -74,6 +74,7 @@ class Call(Base):
         partial("ix_call_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
         partial("ix_call_bitrix_call", "portal_id", "bitrix_call_id", where="bitrix_call_id IS NOT NULL"),
         partial("ix_call_unmapped", "portal_id", "started_at", where="unmapped IS NOT NULL"),
+        partial("ix_call_unmapped_lately", "started_at", "portal_id", where="unmapped IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
