@@ -31,6 +31,8 @@ OVERALL: Final = 75.0
 """Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
 LARGEST: Final = 32 * 1024 * 1024
 """Bytes of an answer at the most."""
+_PIECE: Final = 256 * 1024
+"""Bytes of a file that are read and sent at once."""
 
 
 class BodyToken(WebApplicationClient):
@@ -152,7 +154,7 @@ class Multipart:
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
-        size = 256 * 1024 if size is None or size < 0 else max(size, 64 * 1024)
+        size = max(size or 0, _PIECE)
         while self._at < len(self._parts):
             part = self._parts[self._at]
             if isinstance(part, bytes):

@@ -72,7 +72,7 @@ class RecordingDownload:
         self._response.close()
 
     def chunks(self, size: int = _CHUNK, seconds: float = PLAYED_SECONDS) -> Iterator[bytes]:
-        """The bytes, `size` at a time, at most `seconds` long.
+        """The bytes, at least `size` at a time but for the last, at most `seconds` long.
 
         Raises:
             Later: the connection broke off, fewer bytes came than were promised, or they came too slowly.
@@ -84,10 +84,13 @@ class RecordingDownload:
                 read += len(part)
                 if read > self._max:
                     raise Refused(f"The recording is larger than {self._max} bytes.")
+                if not held and len(part) >= size:
+                    yield part
+                    continue
                 held += part
-                while len(held) >= size:
-                    yield bytes(held[:size])
-                    del held[:size]
+                if len(held) >= size:
+                    yield bytes(held)
+                    held.clear()
         except (requests.RequestException, HTTPError, OSError) as error:
             raise Later(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
         if held:
