@@ -10,7 +10,20 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, contact_centre, cost, history, latency, memory, neighbours, pages, rules, throughput
+from benchmarks import (
+    acknowledge,
+    contact_centre,
+    cost,
+    history,
+    large,
+    latency,
+    many,
+    memory,
+    neighbours,
+    pages,
+    rules,
+    throughput,
+)
 from benchmarks.measure import Figure, Measure, Report, median
 
 MEASURES: tuple[Measure, ...] = (
@@ -18,6 +31,8 @@ MEASURES: tuple[Measure, ...] = (
     *latency.MEASURES,
     *contact_centre.MEASURES,
     *neighbours.MEASURES,
+    *large.MEASURES,
+    *many.MEASURES,
     *memory.MEASURES,
     *throughput.MEASURES,
     *cost.MEASURES,

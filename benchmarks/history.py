@@ -1,28 +1,47 @@
-"""What a long history costs: notifications acknowledged and the journal's first page, with a full year against empty tables.
+"""What a long history costs: notifications acknowledged, whole calls, the journal's first page, with a full year against the same tables before it.
 
 python -m benchmarks history [--quick]
+
+One installation over PostgreSQL, one portal. The tables are filled between the two looks, under the running program.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from time import perf_counter
 
-from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, text
 
-from benchmarks.filled import filled, portal, server
+from benchmarks.backlog import program, resting
+from benchmarks.filled import fill
+from benchmarks.left import pbx_of
 from benchmarks.measure import Figure, Measure, best_of
+from benchmarks.rig import Rig, rig
 from bx24app import finding, gathering, inbox
 from bx24app.mango import vpbx
-from bx24app.models import Notification, Pbx, Portal, db, utcnow
+from bx24app.models import FigureMark, Notification, Portal, db, utcnow
+from tests.conftest import KEY, SALT
+from tests.servers import postgres, valkey
 
 CALLS, EACH = 1_000_000, 10
 """A million calls, ten million notifications."""
+BEFORE = 60
+"""Calls that fill the journal's first page before the year comes."""
 REACH = 1.2
+FORM = "application/x-www-form-urlencoded"
 _numbers = iter(range(10**9))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Milliseconds of: a notification acknowledged, the calls of a hundred of them gathered, the journal's first page, a whole call."""
+
+    acknowledged: float
+    gathered: float
+    page: float
+    call: float
 
 
 def _said() -> dict[str, str]:
@@ -31,88 +50,88 @@ def _said() -> dict[str, str]:
     at = int(utcnow().timestamp())
     body = {
         "entry_id": f"bench{number}", "call_id": f"leg{number}", "timestamp": at, "seq": 1, "call_state": "Appeared", "location": "abonent",
-        "from": {"number": f"7916{number:07d}"}, "to": {"extension": "1001", "number": "sip:u@bench.test", "line_number": "74950000001"},
+        "from": {"number": f"7916{number:07d}"}, "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
     }  # fmt: skip
     raw = json.dumps(body)
-    return {"vpbx_api_key": "k" * 32, "sign": vpbx.sign("k" * 32, "s" * 32, raw), "json": raw}
+    return {"vpbx_api_key": KEY, "sign": vpbx.sign(KEY, SALT, raw), "json": raw}
 
 
 def _acknowledge(hook: str, count: int) -> float:
     """Milliseconds from the form to the 200, one after the other; the median of `count`."""
-    forms = [_said() for _ in range(count)]
-    turn = iter(forms)
+    turn = iter([_said() for _ in range(count)])
 
     def one() -> None:
-        assert inbox.receive(hook, "events/call", "application/x-www-form-urlencoded", next(turn), b"", {}) == 200
+        if (said := inbox.receive(hook, "events/call", FORM, next(turn), b"", {})) != 200:
+            raise RuntimeError(f"answered with {said}")
 
     return best_of(count, one) * 1000
 
 
-def _gathered(portal_id: int) -> float:
-    """Milliseconds to find the calls of what just came, and all that was said of them."""
+def _gather(portal_id: int) -> None:
+    """Find the calls of what just came, and all that was said of them."""
     row = db.session.get_one(Portal, portal_id)
-    began = perf_counter()
     news = gathering.news(db.session(), row)
     calls = gathering.calls_of(db.session(), row, news)
     db.session.flush()
     gathering.notifications_of(db.session(), row, list(calls.values()))
-    taken = (perf_counter() - began) * 1000
     db.session.rollback()
-    return taken
 
 
 def _page(portal_id: int) -> None:
-    found = finding.find(db.session(), portal_id, finding.Filter(), "Europe/Moscow")
-    assert found.calls
+    if not finding.find(db.session(), portal_id, finding.Filter(), "Europe/Moscow").calls:
+        raise RuntimeError("the journal is empty")
     db.session.rollback()
 
 
-def measure(app: Flask, portal_id: int, hook: str, quick: bool) -> tuple[float, float, float]:
-    """(a notification acknowledged, calls gathered, first page of the journal), each in milliseconds. The app is thrown away afterwards."""
-    with app.app_context():
+def _look(made: Rig, calls: int) -> Seen:
+    rate, _ = program(made, 1, calls)
+    with resting(made), made.app.app_context():
+        pbx = pbx_of(made, 0)
+        portal_id, hook = pbx.portal_id, pbx.hook_key
+        db.session.rollback()
         _acknowledge(hook, 100)  # warm: connections, prepared statements
-        acknowledged = _acknowledge(hook, 100 if quick else 400)
+        acknowledged = _acknowledge(hook, 100 if calls < BEFORE else 400)
+        _gather(portal_id)
+        gathered = best_of(5, lambda: _gather(portal_id)) * 1000
+        page = best_of(20, lambda: _page(portal_id)) * 1000
+        db.session.execute(delete(Notification).where(Notification.state == "new"))
+        db.session.commit()
         db.session.remove()
-        _gathered(portal_id)
-        gathered = best_of(5, lambda: _gathered(portal_id)) * 1000
-        page = best_of(20, lambda: _page(portal_id)) * 1000 if _has_calls(portal_id) else 0.0
+    return Seen(acknowledged, gathered, page, 1000 / rate)
+
+
+def _fill(made: Rig, calls: int, each: int) -> int:
+    """Notifications that are in the tables afterwards."""
+    with resting(made), made.app.app_context():
+        portal_id = pbx_of(made, 0).portal_id
+        # The statistics of the year are not counted meanwhile: `benchmarks.pages` counts them.
+        db.session.merge(FigureMark(portal_id=0, at=utcnow(), zone=""))
+        db.session.commit()
+        fill(portal_id, calls, each, waiting=0)
+        count = db.session.scalar(select(func.count()).select_from(Notification)) or 0
+        db.session.execute(text("CHECKPOINT"))
         db.session.remove()
-    return acknowledged, gathered, page
-
-
-def _has_calls(portal_id: int) -> bool:
-    return bool(finding.find(db.session(), portal_id, finding.Filter(), "Europe/Moscow").calls)
-
-
-def hook_of(app: Flask) -> str:
-    """The hook address's key, told anew since only its digest is kept."""
-    with app.app_context():
-        return str(db.session.scalars(select(Pbx)).one().hook_key)
+    return count
 
 
 def _run(quick: bool) -> list[Figure]:
     calls, each = (20_000, 3) if quick else (CALLS, EACH)
-    with tempfile.TemporaryDirectory() as place, server(Path(place)) as app:
-        with app.app_context():
-            empty_portal = portal(quick)
-        empty = measure(app, empty_portal, hook_of(app), quick)
-    with filled(200, 3, quick) as (app, small_portal):
-        small = measure(app, small_portal, hook_of(app), quick)
-    with filled(calls, each, quick) as (app, portal_id):
-        full = measure(app, portal_id, hook_of(app), quick)
-        with app.app_context():
-            rows = db.session.scalar(select(func.count()).select_from(Notification))
-            db.session.remove()
-    note = f"{rows} notifications, {calls} calls"
-    pairs = (
-        ("a notification acknowledged", full[0], empty[0]),
-        ("calls gathered", full[1], empty[1]),
-        ("journal, first page", full[2], small[2]),  # of an empty one there is no page: two hundred calls fill it
-    )
+    told = BEFORE // 2 if quick else BEFORE * 2
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres(Path(folder)) as database,
+        valkey(Path(folder)) as link,
+        rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, RECORDING_RETRY="0") as made,
+    ):
+        program(made, 1, BEFORE)  # warm, and the journal's first page
+        before = _look(made, told)
+        rows = _fill(made, calls, each)
+        after = _look(made, told)
+    names = ("a notification acknowledged", "calls gathered", "journal, first page", "a whole call")
     return [
-        Figure(f"history: {name}", ours, "ms", f"within {REACH}", ours <= REACH * base, base, note)
-        for name, ours, base in pairs
-    ]
+        Figure(f"history: {name}", ours, "ms", f"within {REACH}", ours <= REACH * base, base, f"{rows} notifications, {calls} calls")
+        for name, ours, base in zip(names, astuple(after), astuple(before), strict=True)
+    ]  # fmt: skip
 
 
-MEASURES = (Measure("history", "a year behind it against empty tables", _run),)
+MEASURES = (Measure("history", "a year behind it against the same tables before it", _run),)

@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import redis
 import requests
 
 from benchmarks.contact_centre import COMMAND_SECONDS, RATE, RECORDING, installation
 from benchmarks.latency import RINGS, percentiles, taken_off
+from benchmarks.left import leave, pbx_of
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, call, post, until
-from bx24app.models import Call, Notification, Portal, Recording, db, utcnow
-from bx24app.models import Pbx as PbxRow
+from bx24app.models import Notification, Recording, db
 from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
@@ -29,9 +28,6 @@ FLOOD, RECORDINGS, SAMPLES = (5000, 1300), (1000, 100), (100, 20)
 FEWEST = 3
 TIMES = 2.0
 CONNECTIONS = 8
-AT_ONCE = 25
-"""Calls that one batch makes in the portal."""
-TELEPHONY = "telephony.externalCall."
 
 
 @dataclass
@@ -71,13 +67,9 @@ class Neighbours:
     def unread(self, number: int) -> int:
         """Notifications of a portal that no drain has taken yet."""
         with self.made.app.app_context():
-            found = db.session.query(Notification).filter_by(portal_id=self._pbx(number).portal_id, state="new").count()
+            found = db.session.query(Notification).filter_by(portal_id=pbx_of(self.made, number).portal_id, state="new").count()
             db.session.remove()
             return found
-
-    def _pbx(self, number: int) -> PbxRow:
-        portal = db.session.query(Portal).filter_by(member_id=self.made.cloud.ask("member_id", number)).one()
-        return db.session.query(PbxRow).filter_by(portal_id=portal.id).one()
 
     @contextmanager
     def flood(self, count: int) -> Iterator[Callable[[], bool]]:
@@ -97,55 +89,6 @@ class Neighbours:
             found = db.session.query(Recording).filter_by(state="waiting").count()
             db.session.remove()
             return found
-
-    def leave(self, count: int) -> None:
-        """So many finished calls of A, whose recordings are due now; the next sweep rings for them."""
-        ids = self._finished(count)
-        names = [f"left{number}" for number in range(count)]
-        self.made.cloud.ask("stored", names, RECORDING)
-        now = utcnow()
-        with self.made.app.app_context():
-            pbx = self._pbx(A)
-            for name, number in zip(names, ids, strict=True):
-                row = Call(
-                    portal_id=pbx.portal_id,
-                    pbx_id=pbx.id,
-                    pbx_key=pbx.key,
-                    entry_id=name,
-                    started_at=now,
-                    state="finished",
-                )
-                db.session.add(row)
-                db.session.flush()
-                db.session.add(
-                    Recording(
-                        portal_id=pbx.portal_id, call_id=row.id, recording_id=name, part=1, bitrix_call_id=number, due_at=now, noticed_at=now
-                    )
-                )  # fmt: skip
-            db.session.commit()
-            db.session.remove()
-
-    def _finished(self, count: int) -> list[str]:
-        """Told to the portal directly, as another program would."""
-        base, token = self.made.cloud.ask("grant", A)
-        found: list[str] = []
-        with requests.Session() as session:
-            for first in range(0, count, AT_ONCE):
-                cmd = {}
-                for number in range(first, min(first + AT_ONCE, count)):
-                    phone = {"USER_ID": 11, "PHONE_NUMBER": f"+7936{number:07d}", "TYPE": 2, "SHOW": 0}
-                    done = {
-                        "CALL_ID": f"$result[r{number}][CALL_ID]",
-                        "USER_ID": 11,
-                        "DURATION": 60,
-                        "STATUS_CODE": 200,
-                    }
-                    cmd[f"r{number}"] = f"{TELEPHONY}register?{urlencode(phone)}"
-                    cmd[f"f{number}"] = f"{TELEPHONY}finish?{urlencode(done)}"
-                answer = session.post(f"{base}batch", json={"cmd": cmd, "auth": token}, timeout=60)
-                answer.raise_for_status()
-                found += [one["CALL_ID"] for key, one in answer.json()["result"]["result"].items() if key[0] == "r"]
-        return found
 
 
 def _flood(hook: str, count: int, parent: int) -> None:
@@ -168,7 +111,7 @@ def _run(quick: bool) -> list[Figure]:
         both = Neighbours(made, client)
         both.sample(5)  # warm: connections, caches, tokens
         idle = both.sample(most)
-        both.leave(recordings)
+        leave(made, A, recordings, RECORDING)
         made.cloud.ask("limit", A, RATE, COMMAND_SECONDS)
         until(lambda: both.waiting() < recordings, "no recording was ever attached", 120, 0.2)
         tapes = both.sample(most, lambda: bool(both.waiting()))

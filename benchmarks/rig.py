@@ -111,7 +111,7 @@ def rig(portals: int = 1, license: str = "", **variables: str) -> Iterator[Rig]:
         } | variables  # fmt: skip
         environ = {f"BX24APP_{name}": value for name, value in own.items()}
         with serving("up", environ, port, Path(folder) / "up.log") as pid:
-            app = create_app(load(environ, redis_url="redis://127.0.0.1:1/0"))
+            app = create_app(load(environ, redis_url=own.get("REDIS_URL", "redis://127.0.0.1:1/0")))
             made = Rig(app, sky, url, pid)
             for number in range(portals):
                 made.install(number)
