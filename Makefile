@@ -12,7 +12,7 @@ ARGS ?=
 # Tests mostly wait (for back-off times, browsers, other processes): three runners keep two cores busy. A file's tests stay together.
 JOBS ?= 3
 
-.PHONY: help setup demo test lint bench screenshots mutants fuzz chaos wide audit lock clean migrated
+.PHONY: help setup demo test lint bench bench-quick screenshots mutants fuzz chaos wide audit lock clean migrated
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -34,6 +34,9 @@ lint: .venv/.dev ## check style, types and the arrows between modules
 
 bench: .venv/.dev static/vendor/.stamp ## measure, each figure against a baseline in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: .venv/.dev static/vendor/.stamp ## the same table roughly, in three minutes; kept under benchmarks/results
+	@$(BIN)/python -m benchmarks --quick --keep $(ARGS)
 
 screenshots: .venv/.dev node_modules/.dev static/vendor/.stamp ## a picture of every page in both languages, light, dark and narrow, to var/screenshots
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)

@@ -156,4 +156,4 @@ def _run(quick: bool) -> list[Figure]:
     return [figure for name in ("SQLite", "PostgreSQL") for figure in _over(name, quick)]
 
 
-MEASURES = (Measure("acknowledge", "notifications a second against one INSERT and COMMIT", _run),)
+MEASURES = (Measure("acknowledge", "notifications a second against one INSERT and COMMIT", _run, 1),)

@@ -145,4 +145,4 @@ def _run(quick: bool) -> list[Figure]:
     ]
 
 
-MEASURES = (Measure("contact-centre", "calls sustained on one portal of the ordinary tariff", _run),)
+MEASURES = (Measure("contact-centre", "calls sustained on one portal of the ordinary tariff", _run, 3),)

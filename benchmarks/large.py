@@ -122,4 +122,4 @@ def _run(quick: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
-MEASURES = (Measure("large", "recordings of 200 MB", _run),)
+MEASURES = (Measure("large", "recordings of 200 MB", _run, 6),)

@@ -64,4 +64,4 @@ def _run(quick: bool) -> list[Figure]:
     ]
 
 
-MEASURES = (Measure("latency", "a ring's way to the portal, idle", _run),)
+MEASURES = (Measure("latency", "a ring's way to the portal, idle", _run, 4),)

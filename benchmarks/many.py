@@ -181,4 +181,4 @@ def _run(quick: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
-MEASURES = (Measure("many", "ten thousand installed portals", _run),)
+MEASURES = (Measure("many", "ten thousand installed portals", _run, 7),)

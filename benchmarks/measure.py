@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections.abc import Callable
@@ -29,29 +30,51 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`run(quick)` gives the figures of one run, always under the same names and in the same order."""
+    """`run(quick)` gives the figures of one run, always under the same names and in the same order. `row`: its number in the table of what must
+    be reached (docs/performance.md); 0: it is measured besides."""
 
     name: str
     about: str
     run: Callable[[bool], list[Figure]]
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A measure's figures, the median of `runs`. `load`: of the machine, when it began."""
+
+    measure: Measure
+    figures: list[Figure]
+    runs: int
+    load: float
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass(slots=True)
 class Report:
-    """The median of several runs, with the machine and the date."""
+    """What was measured, with the machine and the date."""
 
-    figures: list[Figure]
-    runs: int
+    ran: list[Ran]
     quick: bool
-    machine: str = field(default_factory=platform.node)
+    machine: str = field(default_factory=lambda: f"{platform.node()} ({os.cpu_count()} cores)")
     system: str = field(default_factory=platform.platform)
     python: str = field(default_factory=platform.python_version)
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One a figure, with all that is known of it."""
+        where = {"machine": self.machine, "system": self.system, "python": self.python, "quick": self.quick}
+        return [
+            {"row": one.measure.row, "measure": one.measure.name, **asdict(figure), "ratio": figure.ratio}
+            | {"at": one.at, "runs": one.runs, "load": round(one.load, 2)} | where
+            for one in self.ran
+            for figure in one.figures
+        ]  # fmt: skip
+
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        head = {name: getattr(self, name) for name in ("machine", "system", "python", "at", "runs", "quick")}
-        return {**head, "figures": [{**asdict(one), "ratio": one.ratio} for one in self.figures]}
+        head = {name: getattr(self, name) for name in ("machine", "system", "python", "at", "quick")}
+        return {**head, "runs": max((one.runs for one in self.ran), default=0), "figures": self.rows()}
 
 
 def median(runs: list[list[Figure]]) -> list[Figure]:

@@ -140,4 +140,4 @@ def _figures(name: str, found: list[float], idle: list[float], note: str) -> lis
     ]  # fmt: skip
 
 
-MEASURES = (Measure("neighbours", "a ring's way to a portal beside a busy one", _run),)
+MEASURES = (Measure("neighbours", "a ring's way to a portal beside a busy one", _run, 5),)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "scale.md"
+RESULT, DOCUMENT = ROOT / "benchmarks" / "results" / "cost.json", ROOT / "docs" / "scale.md"
 
 BUSY = 0.6
 """Share of a core, or of a server, that may be used at the peak: the rest is for bursts, and for the host that has just died."""
@@ -97,21 +97,14 @@ class Plan:
 
 
 def costs() -> Costs:
-    """From the newest result that holds them.
+    """Of a call, as they were measured last.
 
     Raises:
-        FileNotFoundError: none does; `python -m benchmarks cost --json benchmarks/results/cost.json` makes one.
+        FileNotFoundError: they were not; `python -m benchmarks cost --json benchmarks/results/cost.json` does it.
     """
-    found = sorted(
-        ((json.loads(path.read_text()), path.name) for path in RESULTS.glob("*.json")),
-        key=lambda one: one[0].get("at", ""),
-        reverse=True,
-    )
-    for report, name in found:
-        held = {one["name"]: one["ours"] for one in report.get("figures", ())}
-        if "CPU a call, worker" in held:
-            return _costs(held, f"`benchmarks/results/{name}`, {report['at'][:10]}, median of {report['runs']}")
-    raise FileNotFoundError(f"no result in {RESULTS} holds costs: python -m benchmarks cost --json benchmarks/results/cost.json")
+    report = json.loads(RESULT.read_text(encoding="utf-8"))
+    held = {one["name"]: one["ours"] for one in report["figures"]}
+    return _costs(held, f"`benchmarks/results/{RESULT.name}`, {report['at'][:10]}, median of {report['runs']}")
 
 
 def _costs(held: dict[str, Any], source: str) -> Costs:

@@ -45,6 +45,6 @@ def _slow_portals(quick: bool) -> list[Figure]:
 
 
 MEASURES = (
-    Measure("throughput", "whole calls a second, portals that answer at once", _quick_portals),
-    Measure("slow", "whole calls a second of a worker process, portals that answer in 300 ms", _slow_portals),
+    Measure("throughput", "whole calls a second, portals that answer at once", _quick_portals, 2),
+    Measure("slow", "whole calls a second of a worker process, portals that answer in 300 ms", _slow_portals, 8),
 )
