@@ -58,6 +58,8 @@ class Config(BaseModel):
     """The same of one sender, whatever it knocks at."""
     recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)
+    onpremise_rate: float = Field(0.0, ge=0, le=1000, allow_inf_nan=False)
+    """Requests a second that an on-premise portal may be asked; 0: as many as there are. The cloud's portals have their tariff's."""
     quiet_seconds: int = Field(120, ge=1)
     keep_notifications_days: int = Field(90, ge=7)
     """How long a handled notification is kept."""

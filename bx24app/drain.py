@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import redis
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from bx24app import circuit, clicks, deliver, doors, parcels, portals, queue, tracing
 from bx24app.bitrix24.budget import Budget, Priority
@@ -37,6 +37,9 @@ COMFORTABLE = 12
 """While the portal's budget holds more requests than this, every call's commands leave alone and at once."""
 GATHER = 1.5
 """Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for recordings."""
+
+_UNOPENED = (defer(Portal.application_token),)
+"""Nobody needs it here, and opening what is sealed takes its time."""
 
 stopping = threading.Event()
 """Set when the process ends: no new request leaves."""
@@ -61,7 +64,7 @@ def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
         if db.engine.dialect.name == "postgresql":
             # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
             session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
-        yield session, session.get(Portal, portal_id)
+        yield session, session.get(Portal, portal_id, options=_UNOPENED)
         session.commit()
     except BaseException:
         session.rollback()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
@@ -25,11 +26,19 @@ AT_ONCE = 500
 # Made once: building a statement costs more than SQLite needs to answer it.
 _NEWS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
 _NEWS = _NEWS.order_by(Notification.id).limit(AT_ONCE)
-_PBXS = select(PbxRow).where(PbxRow.portal_id == bindparam("portal"))
+_PBXS = select(PbxRow.id, PbxRow.key, PbxRow.portal_id).where(PbxRow.portal_id == bindparam("portal"))
 _CALL = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id == bindparam("entry"))
 _TOLD = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
 _BY_ENTRY = _TOLD.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
 _BY_COMMAND = _TOLD.where(Notification.command_id.in_(bindparam("names", expanding=True)))
+
+
+class Named(NamedTuple):
+    """A PBX without its secrets: opening them would cost more than the rest of the row."""
+
+    id: int
+    key: str
+    portal_id: int
 
 
 def news(session: Session, portal: Portal) -> Sequence[Notification]:
@@ -40,7 +49,7 @@ def news(session: Session, portal: Portal) -> Sequence[Notification]:
 def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
     """The calls that these notifications belong to, made where there are none yet."""
     found: dict[int, Call] = {}
-    pbxs = {row.id: row for row in session.scalars(_PBXS, {"portal": portal.id})} if news else {}
+    pbxs = {row.id: Named(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if news else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
     for row in news:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
@@ -59,7 +68,7 @@ def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> 
 def _find(
     session: Session,
     portal: Portal,
-    pbx: PbxRow,
+    pbx: Named,
     entry_id: str | None,
     command_id: str | None,
     rows: list[Notification],
@@ -99,7 +108,7 @@ def _find(
     return call
 
 
-def _of(pbx: PbxRow) -> Select[Call]:
+def _of(pbx: Named) -> Select[Call]:
     return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
 
 

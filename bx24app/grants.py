@@ -15,7 +15,7 @@ import redis
 import requests
 from flask import Flask, current_app
 from requests.adapters import HTTPAdapter
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import DBAPIError
 
 from bx24app.bitrix24.addresses import Addresses, GuardedAdapter, NotAdmitted
@@ -23,14 +23,18 @@ from bx24app.bitrix24.budget import Budget
 from bx24app.bitrix24.client import Bitrix24, Grants, Transport
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.oauth import OAuthServers, Pair
+from bx24app.bitrix24.operating import Operating
 from bx24app.logs import log
 from bx24app.models import Audit, Grant, Portal, Registration, db, utcnow
 from bx24app.runtime import runtime
 
 _log = log(__name__)
 
+_ENDPOINT = select(Portal.client_endpoint).where(Portal.id == bindparam("portal"))
 REFRESH_SECONDS = 60
 """How long a refresh may hold its lock: longer than its two requests can take."""
+STORE_SECONDS = 25.0
+"""A portal's store holds so many seconds' worth of its requests: the cloud's ordinary tariff has 2 a second and 50."""
 LICENCE_SECONDS = 600
 """How long a process remembers a portal's licence."""
 
@@ -104,7 +108,8 @@ def budget_of(portal_id: int) -> Budget:
 def budget_for(member_id: str, licence: str = "") -> Budget:
     """The budget of a portal that may not be installed yet: Bitrix24 counts by portal, whoever asks from here."""
     if licence == "selfhosted":
-        return Budget(runtime().redis, member_id, rate=0)
+        rate = runtime().config.onpremise_rate
+        return Budget(runtime().redis, member_id, rate, rate * STORE_SECONDS)
     large = "ent" in licence.lower()
     return Budget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
@@ -114,8 +119,7 @@ def client_by_id(portal_id: int) -> Bitrix24:
 
     A portal without a grant shows at the first call, as `NeedsAdmin`.
     """
-    portal = db.session.get_one(Portal, portal_id)
-    endpoint = portal.client_endpoint
+    endpoint = db.session.execute(_ENDPOINT, {"portal": portal_id}).scalar_one()
     db.session.rollback()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = budget_of(portal_id)
@@ -132,7 +136,8 @@ def client_by_id(portal_id: int) -> Bitrix24:
         with app.app_context():
             return follow(portal_id, location)
 
-    return Bitrix24(endpoint, Grants(access, refresh, moved), budget, transport())
+    operating: Operating = runtime().cache.setdefault(f"operating:{portal_id}", Operating())
+    return Bitrix24(endpoint, Grants(access, refresh, moved), budget, transport(), operating)
 
 
 def client_of_token(endpoint: str, token: str, budget: Budget) -> Bitrix24:

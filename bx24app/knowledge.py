@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.continuing import Near
@@ -25,6 +25,20 @@ JUST = timedelta(minutes=2)
 LONGEST = timedelta(seconds=handover.LONGEST_SECONDS)
 DAY_SECONDS = 60
 """How long the portal's word holds on whose working day is open."""
+
+# Made once: building a statement costs more than SQLite needs to answer it.
+_OTHERS = select(Call.id).where(
+    Call.portal_id == bindparam("portal"),
+    Call.client_number == bindparam("client"),
+    Call.id != bindparam("call"),
+    Call.started_at.between(bindparam("first"), bindparam("last")),
+    or_(Call.ended_at.is_(None), Call.ended_at >= bindparam("since")),
+)
+_OTHERS = _OTHERS.limit(1)
+_MISSES = select(Todo).where(
+    Todo.portal_id == bindparam("portal"), Todo.client_number == bindparam("client"), Todo.state == "open"
+)
+_MISSES = _MISSES.order_by(Todo.id)
 
 
 def known_of(
@@ -80,14 +94,8 @@ def _crowded(session: Session, portal: Portal, call: Call, entry: Entry) -> bool
         return False  # before that, only what register itself makes is made
     began = datetime.fromtimestamp(entry.started_at, UTC)
     over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    query = select(Call.id).where(
-        Call.portal_id == portal.id,
-        Call.client_number == client,
-        Call.id != call.id,
-        Call.started_at.between(began - LONGEST, over + JUST),
-        or_(Call.ended_at.is_(None), Call.ended_at >= began - JUST),
-    )
-    return session.scalars(query.limit(1)).first() is not None
+    span = {"first": began - LONGEST, "last": over + JUST, "since": began - JUST}
+    return session.scalar(_OTHERS, {"portal": portal.id, "client": client, "call": call.id, **span}) is not None
 
 
 def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:
@@ -107,9 +115,9 @@ def _todos(session: Session, portal: Portal, call: Call, entry: Entry) -> tuple[
     client = phone.normal(entry.client)
     if client is None or entry.direction == "internal" or not (entry.ended or entry.all_ended):
         return ()  # to-dos matter when a call is over; while it goes on, its folds save the query
-    query = select(Todo).where(Todo.portal_id == portal.id, Todo.client_number == client, Todo.state == "open")
     over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    rows = [row for row in session.scalars(query.order_by(Todo.id)) if row.call_id != call.id and row.missed_at <= over]
+    told = session.scalars(_MISSES, {"portal": portal.id, "client": client})
+    rows = [row for row in told if row.call_id != call.id and row.missed_at <= over]
     return tuple(
         OpenTodo(row.activity_id, Record(row.entity, row.entity_id or 0), row.title, int(row.deadline_at.timestamp()), row.misses)
         for row in rows

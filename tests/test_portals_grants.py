@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from bx24app import grants, portals
+from bx24app import create_app, grants, portals
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent
 from bx24app.models import Grant, db, utcnow
+from tests.conftest import config_for
 from tests.installations import grant, installed, row, w
 from tests.world import World
 
@@ -269,3 +271,12 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
     left = [one for found in at_once(w, 6, burst) for one in found]
     assert 30 <= sum(left) < len(left)
     assert w.portal.limits.refused == 0
+
+
+@pytest.mark.parametrize(("rate", "budget"), [(0.0, (0.0, 0.0)), (4.0, (4.0, 100.0))])
+def test_an_on_premise_portal_has_the_operators_limit(tmp_path: Path, valkey_url: str, rate: float, budget: tuple[float, float]) -> None:
+    app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=rate))
+    with app.app_context():
+        of = grants.budget_for("member", "selfhosted")
+        assert (of.rate, of.capacity) == budget
+        assert grants.budget_for("member", "ru_basic").rate == 2.0

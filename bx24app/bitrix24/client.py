@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from bx24app.bitrix24 import encoding, errors, reactions
 from bx24app.bitrix24.budget import USED_UP, Budget, Priority
 from bx24app.bitrix24.encoding import Ref
 from bx24app.bitrix24.errors import AnswerLost, Denied, Moved, NeedsAdmin, NotSent, Refused, TokenExpired
+from bx24app.bitrix24.operating import Operating
 from bx24app.bitrix24.wire import Multipart, Reply, Transport
 from bx24app.logs import log
 
@@ -54,9 +55,11 @@ class Bitrix24:
     Every method raises `Later` (`NotSent`, `AnswerLost`), `NeedsAdmin`, `Gone` or `Refused`, and nothing else of `errors`.
     """
 
-    def __init__(self, endpoint: str, grants: Grants, budget: Budget, transport: Transport) -> None:
+    def __init__(
+        self, endpoint: str, grants: Grants, budget: Budget, transport: Transport, operating: Operating | None = None
+    ) -> None:
         self.endpoint, self.budget = endpoint.rstrip("/") + "/", budget
-        self._grants, self._transport = grants, transport
+        self._grants, self._transport, self._operating = grants, transport, operating or Operating()
 
     def call(
         self,
@@ -73,6 +76,7 @@ class Bitrix24:
         until = time.monotonic() + patience
         while True:
             try:
+                self._slow_down([method], priority)
                 said = self._repeat(method, params or {}, priority, leave_by)
             except Denied as denied:
                 raise self._reason(method, denied) from None
@@ -81,6 +85,7 @@ class Bitrix24:
                     raise
                 time.sleep(error.after or 1.0)
             else:
+                self._operating.heard(method, said.get("time"), time.time())
                 return Answer(said.get("result"), said.get("next"), said.get("total"), said.get("time"))
 
     def batch(
@@ -97,6 +102,8 @@ class Bitrix24:
         if len(commands) > BATCH:
             raise ValueError(f"a batch takes {BATCH} commands, not {len(commands)}")
         cmd = {key: encoding.command(key, method, params) for key, method, params in commands}
+        methods = {key: method for key, method, _ in commands}
+        self._slow_down(methods.values(), priority)
         try:
             said = self._repeat("batch", {"halt": int(halt), "cmd": cmd}, priority, leave_by).get("result")
         except Denied as denied:
@@ -110,7 +117,8 @@ class Bitrix24:
             key: Answer(value, maps["result_next"].get(key), maps["result_total"].get(key))
             for key, value in maps["result"].items()
         }
-        methods = {key: method for key, method, _ in commands}
+        for key, told in _mapping(said.get("result_time"), cmd).items():
+            self._operating.heard(methods.get(key, ""), told, time.time())
         for key, error in maps["result_error"].items():
             found[key] = self._single(error, methods.get(key, ""))
         return found
@@ -223,6 +231,11 @@ class Bitrix24:
             if len(rows) < BATCH or newest <= last:
                 return
             last = newest
+
+    def _slow_down(self, methods: Iterable[str], priority: Priority) -> None:
+        wait = self._operating.wait(methods, priority, time.time())
+        if wait > 0:
+            raise NotSent("the portal's working time for this method is nearly used up", wait, budget=True)
 
     def _pay(self, priority: Priority) -> None:
         wait = self.budget.take(priority)
