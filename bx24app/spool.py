@@ -21,6 +21,9 @@ LARGEST = 512 * 1024 * 1024
 UNWRITTEN_SECONDS = 60.0
 """Until a recording for which the disk had no space is asked for again."""
 
+BUSY, BUSY_SECONDS = 429, 10.0
+"""Status by which Mango asks to slow down, and until when, where it does not say."""
+
 LONGEST_SECONDS = 600.0
 """One download at the most: well within the time for which a worker has the recording to itself (`errands.CLAIM`)."""
 
@@ -103,24 +106,27 @@ def fetch(source: Source, spool: Path) -> None:
         raise NotNow("Mango has not answered lately", max(state.pause, 5.0), counts=False)
     spool.parent.mkdir(parents=True, exist_ok=True)
     partial = spool.with_suffix(".part")
+    answered = True
     try:
-        size = _download(source, partial)
-        if breaker and state.failures:
-            breaker.worked()
-        if size == 0:
+        if _download(source, partial) == 0:
             raise NotNow("Mango gave an empty file")
         partial.rename(spool)
     except mango_errors.Refused as error:
         raise Hopeless(str(error)) from None
     except mango_errors.MangoError as error:
-        if breaker and isinstance(error, mango_errors.Later):
-            breaker.failed()
-        raise NotNow(str(error), getattr(error, "retry_after", None)) from None
+        answered = not isinstance(error, mango_errors.Later) or error.code == BUSY
+        # That others ask Mango too says nothing of this recording: no try of the plan is spent.
+        after = getattr(error, "retry_after", None) or (BUSY_SECONDS if error.code == BUSY else None)
+        raise NotNow(str(error), after, counts=error.code != BUSY) from None
     except OSError as error:
         # Our own disk says nothing of the recording: no try of the plan is spent, however long somebody takes to make space.
         raise NotNow(f"the spool cannot be written: {error.strerror}", UNWRITTEN_SECONDS, counts=False) from None
     finally:
         partial.unlink(missing_ok=True)
+        if breaker and not answered:
+            breaker.failed()
+        elif breaker and state.failures:  # "there is no such recording" is an answer too
+            breaker.worked()
 
 
 def _download(source: Source, partial: Path) -> int:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from bx24app import spool
+from bx24app import circuit, spool
+from bx24app.mango import errors
+from bx24app.runtime import runtime
 from tests.security.test_recordings import Download
 
 
@@ -34,3 +36,39 @@ def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.glob("1.*")) == []
     spool.fetch(source, file)
     assert file.read_bytes() == b"ID3sound"
+
+
+@pytest.mark.parametrize(
+    ("met", "counts", "after"),
+    [
+        (errors.NotReady("no file yet", 3320), True, None),
+        (errors.Missing("no such recording", 404), True, None),
+        (errors.NotPermitted("an option is off", 5201), True, None),
+        (errors.Later("Mango asks to slow down", 429), False, spool.BUSY_SECONDS),
+        (errors.Later("Mango asks to slow down", 429, 7.0), False, 7.0),
+    ],
+)
+def test_an_answer_closes_the_circuit_whatever_it_says(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: errors.MangoError, counts: bool, after: float | None
+) -> None:
+    """Or one recording after the other would wait for a trial of 45 s, though Mango is there."""
+    source, one = spool.Source("r", None, "key", "salt", 7), circuit.of_pbx(7)
+    for _ in range(circuit.TRIPS):
+        one.failed()
+    runtime().redis.hset("circuit:pbx:7", "until", 0)
+
+    def says(error: Exception) -> None:
+        def ask(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(spool, "open_stream", ask)
+
+    says(met)
+    with pytest.raises(spool.NotNow) as refused:
+        spool.fetch(source, tmp_path / "1.mp3")
+    assert (refused.value.counts, refused.value.after) == (counts, after)
+    assert one.state() == circuit.State()
+    says(errors.Later("Mango did not answer"))
+    with pytest.raises(spool.NotNow):
+        spool.fetch(source, tmp_path / "1.mp3")
+    assert one.state().failures == 1
