@@ -114,7 +114,7 @@ def baseline(made: Rig, kind: str, processes: int, count: int) -> float:
             for _ in range(processes)
         ]
         try:
-            until(lambda: int(connection.get("ready") or 0) >= processes, "the baseline's workers never began")  # type: ignore[arg-type]
+            until(lambda: int(connection.get("ready") or 0) >= processes, "the baseline's workers never began", PATIENCE)  # type: ignore[arg-type]
             _naive(made, connection, len(at), processes, [one.pid for one in started])  # warm
             return _naive(made, connection, len(at), count, [one.pid for one in started])
         finally:

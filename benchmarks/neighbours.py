@@ -23,7 +23,7 @@ from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
 A, B = 0, 1
-FLOOD, RECORDINGS, SAMPLES = (5000, 1300), (1000, 100), (100, 20)
+FLOOD, RECORDINGS, SAMPLES = (5000, 650), (1000, 40), (100, 10)
 """Notifications, recordings, and calls of B at the most; whole and quick."""
 FEWEST = 3
 TIMES = 2.0
