@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +27,8 @@ LONGEST = 2 * 3600.0
 """Nothing but the plan for recordings looks further ahead than this (an hour at the most): who planned it lived by a wrong clock, even where that was
 right again before a sweep could see it."""
 KEPT = 7 * 86400
+HOLD = 180.0
+"""Seconds for which a leap is taken off again: longer than a call waits for what is late."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -53,6 +57,37 @@ def look() -> None:
     elif before is not None and base > float(before) + SLACK:
         _log.warning("the clock went forward", seconds=round(base - float(before)))
         _claims(now)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a process knows of its clock: that minus the seconds that the machine counts by itself, and its last leap."""
+
+    base: float | None = None
+    leap: float = 0.0
+    at: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_seen = _Seen()
+
+
+def leap() -> float:
+    """Seconds by which this machine's clock has gone forward just now; 0.0: it goes on as it should.
+
+    Who waits for the late rest of a call takes them off: by the new time the wait would be over, and the call be told half.
+    """
+    counted = time.monotonic()
+    base = utcnow().timestamp() - counted
+    with _seen.lock:
+        moved = 0.0 if _seen.base is None else base - _seen.base
+        if abs(moved) > SLACK:
+            _seen.leap, _seen.at = max(0.0, _seen.leap + moved), counted
+        elif counted - _seen.at > HOLD:
+            _seen.leap = 0.0
+        if _seen.base is None or abs(moved) > SLACK:
+            _seen.base = base
+        return _seen.leap
 
 
 def _boot() -> str:

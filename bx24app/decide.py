@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import clicks, continuing, knowledge, settings, tracing
+from bx24app import clicks, clock, continuing, knowledge, settings, tracing
 from bx24app.domain import call as fold
 from bx24app.domain import handover
 from bx24app.domain.commands import from_json, to_json
@@ -182,12 +182,12 @@ def _fold(
     if entry is None:
         clicks.follow(session, portal, call, told, ledger, policy)
         return
-    clock = _clock(call, told)
+    at = _clock(call, told)
     before = continuing.stretch(call)
     near = continuing.look(session, portal, call, entry, policy)
     while True:
         known = knowledge.known_of(session, portal, call, entry, policy, recordings, near)
-        decision = fold.decide(entry, policy, ledger, clock, known)
+        decision = fold.decide(entry, policy, ledger, at, known)
         if not decision.wants_pick:
             break
         call.facts = {**call.facts, "pick": _pick(session, portal, call, policy.line_number(entry.line) or "")}
@@ -215,7 +215,7 @@ def _fold(
 def _clock(call: Call, told: list[Notification]) -> fold.Clock:
     heard_end = next((row for row in told if any(isinstance(event, Ended) for event in meaning(row))), None)
     return fold.Clock(
-        now=utcnow().timestamp(),
+        now=utcnow().timestamp() - clock.leap(),
         heard=call.heard_at.timestamp(),
         heard_end=heard_end.received_at.timestamp() if heard_end else None,
     )

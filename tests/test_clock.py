@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
 
-from bx24app import clock, deliver, sweeps
+from bx24app import clock, decide, deliver, sweeps
 from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
 from bx24app.runtime import runtime
 
@@ -96,3 +96,33 @@ def test_a_jump_forward_gives_nobody_up(
     sweeps.sweep()
     db.session.expire_all()
     assert db.session.get_one(Delivery, planned[2]).state == state
+
+
+def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the new time every wait for the late rest of a call would be over at once."""
+    wall, counted = 1_000_000.0, 50.0
+
+    def pass_by(seconds: float, leaps: float = 0.0) -> float:
+        nonlocal wall, counted
+        wall, counted = wall + seconds + leaps, counted + seconds
+        return clock.leap()
+
+    monkeypatch.setattr(clock, "_seen", clock._Seen())
+    monkeypatch.setattr(clock, "utcnow", lambda: datetime.fromtimestamp(wall, UTC))
+    monkeypatch.setattr(clock.time, "monotonic", lambda: counted)
+    assert pass_by(1) == 0.0
+    assert pass_by(10, leaps=clock.SLACK / 2) == 0.0, "a correction"
+    assert pass_by(1, leaps=7200) == pytest.approx(7200 + clock.SLACK / 2)
+    assert pass_by(clock.HOLD / 2) == pytest.approx(7200 + clock.SLACK / 2)
+    assert pass_by(1, leaps=-7800) == 0.0, "it was set back, and further"
+    assert pass_by(1, leaps=3600) == pytest.approx(3600)
+    assert pass_by(clock.HOLD + 1) == 0.0, "nothing is taken off for ever: the new time may be the right one"
+
+
+def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
+    monkeypatch.setattr(clock, "_seen", clock._Seen())
+    assert decide._clock(call, []).now - call.heard_at.timestamp() < 5
+    monkeypatch.setattr(decide, "utcnow", lambda: utcnow() + AHEAD)
+    monkeypatch.setattr(clock, "utcnow", lambda: utcnow() + AHEAD)
+    assert decide._clock(call, []).now - call.heard_at.timestamp() < 5
