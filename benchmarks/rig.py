@@ -20,6 +20,7 @@ from flask import Flask
 from benchmarks.cloud import CLIENT_ID, CLIENT_SECRET, Cloud, cloud
 from bx24app import create_app, settings
 from bx24app.config import load
+from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
 from bx24app.models import Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
@@ -37,8 +38,8 @@ FIRST = Scenario(FIXTURES / "incoming_answered_by_group")
 class Rig:
     """`pid`: the parent of all processes of the program. `hooks`: the notification address of each portal's PBX."""
 
-    def __init__(self, app: Flask, cloud: Cloud, url: str, pid: int) -> None:
-        self.app, self.cloud, self.url, self.pid = app, cloud, url, pid
+    def __init__(self, app: Flask, cloud: Cloud, url: str, pid: int, document: Settings) -> None:
+        self.app, self.cloud, self.url, self.pid, self._document = app, cloud, url, pid, document
         self.hooks: list[str] = []
 
     def install(self, number: int) -> None:
@@ -50,7 +51,7 @@ class Rig:
         until(partial(self._active, member), f"portal {number} never became active")
         with self.app.app_context():
             portal = db.session.query(Portal).filter_by(member_id=member).one()
-            settings.save(portal, FIRST.settings, {"moscow": (KEY, SALT)})
+            settings.save(portal, self._document, {"moscow": (KEY, SALT)})
             db.session.commit()
             key = db.session.query(PbxRow).filter_by(portal_id=portal.id).one().hook_key
             db.session.remove()
@@ -95,9 +96,17 @@ def until(true: Callable[[], object], why: str, seconds: float = 60, every: floa
         time.sleep(every)
 
 
+def _document(recordings: bool) -> Settings:
+    """The settings of the first sequence."""
+    made = FIRST.settings
+    attach = made.calls.recordings.model_copy(update={"attach": "upload" if recordings else "never"})
+    return made.model_copy(update={"calls": made.calls.model_copy(update={"recordings": attach})})
+
+
 @contextmanager
-def rig(portals: int = 1, license: str = "", **variables: str) -> Iterator[Rig]:
-    """`license`: of every portal, where it is not an ordinary one; `variables`: further BX24APP_ ones, without the prefix."""
+def rig(portals: int = 1, license: str = "", recordings: bool = True, **variables: str) -> Iterator[Rig]:
+    """`license`: of every portal, where it is not an ordinary one; `recordings`: whether the settings want them;
+    `variables`: further BX24APP_ ones, without the prefix."""
     with tempfile.TemporaryDirectory() as folder, cloud(portals) as sky:
         port, places = free_port(), sky.ask("addresses")
         url = f"http://127.0.0.1:{port}"
@@ -112,7 +121,7 @@ def rig(portals: int = 1, license: str = "", **variables: str) -> Iterator[Rig]:
         environ = {f"BX24APP_{name}": value for name, value in own.items()}
         with serving("up", environ, port, Path(folder) / "up.log") as pid:
             app = create_app(load(environ, redis_url=own.get("REDIS_URL", "redis://127.0.0.1:1/0")))
-            made = Rig(app, sky, url, pid)
+            made = Rig(app, sky, url, pid, _document(recordings))
             for number in range(portals):
                 made.install(number)
             yield made

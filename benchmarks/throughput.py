@@ -18,7 +18,7 @@ PROCESSES = 2 * (os.cpu_count() or 1)
 
 def _quick_portals(quick: bool) -> list[Figure]:
     portals, each, count = (8, 3, 6) if quick else (PORTALS, EACH, 100)
-    with rig(portals, RECORDING_RETRY="0") as made:
+    with rig(portals, recordings=False) as made:
         program(made, portals, 1)  # warm
         ours, whole = program(made, portals, each)
         forks = baseline(made, "fork", PROCESSES, count)
@@ -32,7 +32,7 @@ def _quick_portals(quick: bool) -> list[Figure]:
 
 def _slow_portals(quick: bool) -> list[Figure]:
     portals, each = (20, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
-    with rig(portals, RECORDING_RETRY="0", WORKERS="1", WORKER_THREADS=str(portals)) as made:
+    with rig(portals, recordings=False, WORKERS="1", WORKER_THREADS=str(portals)) as made:
         program(made, portals, 1)  # warm
         for number in range(portals):
             made.cloud.ask("limit", number, 0, SLOW_SECONDS)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from random import uniform
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24 import speech
@@ -31,6 +31,10 @@ UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
 """Code of a delivery that died because nobody can tell whether it was carried out."""
 BACKOFF = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900)
 """Seconds before the next try; a tenth of jitter is added, the portal's own reset time obeyed where it gives one."""
+
+
+_ROWS = select(Delivery).where(Delivery.id.in_(bindparam("ids", expanding=True)))
+"""Made once: building a statement costs more than SQLite needs to answer it."""
 
 
 @dataclass(slots=True)
@@ -131,12 +135,14 @@ def _requests(parcel: Parcel, outcome: Outcome) -> list[tuple[Item, str, dict[st
     return made
 
 
-def store(session: Session, portal: Portal, outcome: Outcome) -> set[int]:
-    """Write what became of a parcel on its rows. Returns the calls to fold again."""
-    held = {
-        row.id: row
-        for row in session.scalars(select(Delivery).where(Delivery.id.in_([i.delivery for i in outcome.parcel.items])))
-    }
+def store(session: Session, portal: Portal, *outcomes: Outcome) -> set[int]:
+    """Write what became of parcels on their rows. Returns the calls to fold again."""
+    ids = [item.delivery for outcome in outcomes for item in outcome.parcel.items]
+    held = {row.id: row for row in session.scalars(_ROWS, {"ids": ids})}
+    return set().union(*(_store(session, portal, outcome, held) for outcome in outcomes))
+
+
+def _store(session: Session, portal: Portal, outcome: Outcome, held: dict[int, Delivery]) -> set[int]:
     rows = {number: row for number, row in held.items() if row.state == "sent" and row.sent_at == outcome.parcel.claimed}
     items = [item for item in outcome.parcel.items if item.delivery in rows]
     given_up = [(item, held.get(item.delivery)) for item in outcome.parcel.items if item.delivery not in rows]

@@ -1,4 +1,5 @@
-"""One door a portal in each process: through it one drain after the other decides. Who finds somebody waiting at it need not wait too."""
+"""One door a portal in each process: through it one drain after the other decides. Who finds somebody waiting at it need not wait too.
+Behind the doors stand a few desks for all portals."""
 
 from __future__ import annotations
 
@@ -34,6 +35,22 @@ class Door:
         finally:
             self._mutex.release()
 
+
+class Desks:
+    """How many drains of a process fold at the same time. They would share one interpreter, and where many threads compute at once a good part
+    of its time goes by changing from one to the next; on SQLite they would poll for its one writer's lock besides."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        with self._free:
+            yield
+
+
+DESKS = {"sqlite": Desks(1), "postgresql": Desks(3)}
+"""By dialect: a server's answer is waited for without the interpreter, so more than one keep it busy."""
 
 _doors: defaultdict[int, Door] = defaultdict(Door)
 _lock = threading.Lock()

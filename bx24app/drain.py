@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from bx24app import circuit, clicks, deliver, doors, parcels, portals, queue, tr
 from bx24app.bitrix24.budget import Budget, Priority
 from bx24app.bitrix24.client import Bitrix24
 from bx24app.clicks import DialOutcome, Errand
-from bx24app.decide import Wakes, decide
+from bx24app.decide import decide
 from bx24app.deliver import Outcome
 from bx24app.logs import log
 from bx24app.models import Call, Portal, db
@@ -80,32 +80,36 @@ def drain(portal_id: int) -> None:
         return
     started = time.monotonic()
     running: set[Future[Outcome | DialOutcome]] = set()
-    outcome: Outcome | DialOutcome | None = None
+    outcomes: list[Outcome | DialOutcome] = []
     client: Bitrix24 | None = None
     while True:
-        if isinstance(outcome, Outcome) and outcome.stop is not None:
-            portals.trouble(portal_id, outcome.stop)
-        step = _step(portal_id, outcome, claim=not stopping.is_set())
-        outcome = None
+        _say_stops(portal_id, outcomes)
+        step = _step(portal_id, outcomes, claim=not stopping.is_set())
+        outcomes = []
         for errand in step.dials:
             running.add(_senders().submit(clicks.dial, errand, runtime().config.mango_api_url, runtime().http))
         if step.parcels:
             client = client or portals.client_by_id(portal_id)
             if len(step.parcels) == 1 and not running:
-                outcome = _send(portal_id, client, step.parcels[0])
+                outcomes = [_send(portal_id, client, step.parcels[0])]
                 continue
             running |= {_senders().submit(_send, portal_id, client, parcel) for parcel in step.parcels}
         if running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            first, *rest = done
-            running |= set(rest)  # these are finished too: the next rounds take them at once
-            outcome = first.result()
+            outcomes = [one.result() for one in done]  # all that came meanwhile share a transaction
             continue
         if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id, step.dry))):
             return
         if time.monotonic() - started > SECONDS:
             queue.wake(portal_id, force=True)
             return
+
+
+def _say_stops(portal_id: int, outcomes: Iterable[Outcome | DialOutcome]) -> None:
+    """Where the portal will not be asked for now, its state says so before the next step."""
+    for outcome in outcomes:
+        if isinstance(outcome, Outcome) and outcome.stop is not None:
+            portals.trouble(portal_id, outcome.stop)
 
 
 def _send(portal_id: int, client: Bitrix24, parcel: Parcel) -> Outcome:
@@ -135,27 +139,28 @@ class _Step:
     """Something could leave, but not before so many seconds: the portal's budget is used up, or company is waited for."""
 
 
-def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) -> _Step:
+def _step(portal_id: int, outcomes: Sequence[Outcome | DialOutcome], claim: bool) -> _Step:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     breaker = circuit.of_portal(portal_id)
-    state = _told(breaker, outcome) if claim else circuit.State()
+    state = _told(breaker, outcomes) if claim else circuit.State()
     budget = portals.budget_of(portal_id)
     level = budget.level() if claim else 0.0
     ready: list[Parcel] = []
     dials: list[Errand] = []
     again: datetime | None = None
     dry = 0.0
-    with doors.of_portal(portal_id).passed(), locked(portal_id) as (session, portal):
+    desk = doors.DESKS[db.engine.dialect.name]
+    with doors.of_portal(portal_id).passed(), desk.taken(), locked(portal_id) as (session, portal):
         if portal is None:
             return _Step([], [])
         touched: set[int] = set()
-        if isinstance(outcome, DialOutcome):
-            touched = clicks.store(session, outcome)
-        elif outcome is not None:
-            touched = deliver.store(session, portal, outcome)
+        for dialled in (one for one in outcomes if isinstance(one, DialOutcome)):
+            touched |= clicks.store(session, dialled)
+        if answered := [one for one in outcomes if isinstance(one, Outcome)]:
+            touched |= deliver.store(session, portal, *answered)
         session.flush()
         wakes = decide(session, portal, touched)
-        session.flush()
+        recordings = [(row.id, row.due_at) for row in wakes.tapes if row.due_at is not None]
         if claim and portal.state in ("active", "pending"):
             dials = clicks.claim(session, portal)
             wakes.at += [errand.until for errand in dials]
@@ -169,7 +174,7 @@ def _step(portal_id: int, outcome: Outcome | DialOutcome | None, claim: bool) ->
                     _gather(portal_id, budget.rate)
                 if tracing.on():
                     _name_entries(session, ready)
-    _ring(portal_id, wakes, again)
+    _ring(portal_id, wakes.at, recordings, again)
     return _Step(ready, dials, wakes.again, dry)
 
 
@@ -190,12 +195,12 @@ def _gather(portal_id: int, rate: float) -> None:
         runtime().redis.set(f"gather:{portal_id}", b"1", px=int(GATHER / rate * 1e3))
 
 
-def _told(breaker: circuit.Circuit, outcome: Outcome | DialOutcome | None) -> circuit.State:
-    """Tell the circuit what became of the last request; returns how it stands now."""
-    if not isinstance(outcome, Outcome):
-        return breaker.state()
-    if outcome.no_answer:
-        breaker.failed()
+def _told(breaker: circuit.Circuit, outcomes: Iterable[Outcome | DialOutcome]) -> circuit.State:
+    """Tell the circuit what became of the last requests; returns how it stands now. One answer closes it, whatever the others met."""
+    silent = [one.no_answer for one in outcomes if isinstance(one, Outcome)]
+    if all(silent):
+        for _ in silent:
+            breaker.failed()
         return breaker.state()
     state = breaker.state()
     if state.failures:
@@ -242,12 +247,12 @@ def _wait_for_budget(portal_id: int, seconds: float) -> bool:
     return not stopping.is_set()
 
 
-def _ring(portal_id: int, wakes: Wakes, again: datetime | None) -> None:
-    """After the commit: alarms for what becomes due by itself, jobs for recordings."""
-    times = [*wakes.at, *([again] if again else [])]
+def _ring(portal_id: int, times: list[datetime], recordings: list[tuple[int, datetime]], again: datetime | None) -> None:
+    """After the commit: alarms for what becomes due by itself, jobs for recordings (row id, when)."""
+    times = [*times, *([again] if again else [])]
     if times:
         queue.wake_at(portal_id, max(min(times), datetime.now(UTC) + timedelta(milliseconds=50)))
-    for recording, when in wakes.recordings:
+    for recording, when in recordings:
         queue.wake_recording(recording, when)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -27,7 +27,7 @@ AT_ONCE = 500
 _NEWS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
 _NEWS = _NEWS.order_by(Notification.id).limit(AT_ONCE)
 _PBXS = select(PbxRow.id, PbxRow.key, PbxRow.portal_id).where(PbxRow.portal_id == bindparam("portal"))
-_CALL = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id == bindparam("entry"))
+_CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
 _TOLD = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
 _BY_ENTRY = _TOLD.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
 _BY_COMMAND = _TOLD.where(Notification.command_id.in_(bindparam("names", expanding=True)))
@@ -48,20 +48,38 @@ def news(session: Session, portal: Portal) -> Sequence[Notification]:
 
 def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
     """The calls that these notifications belong to, made where there are none yet."""
-    found: dict[int, Call] = {}
     pbxs = {row.id: Named(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if news else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
     for row in news:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
+    known = _known(session, groups)
+    calls: list[Call] = []
     for (pbx_id, entry_id, command_id), rows in groups.items():
         if pbx_id == 0:
-            made = clicks.begin(session, portal, rows)
-            found.update({call.id: call for call in made})
+            calls += clicks.begin(session, portal, rows)
             continue
-        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows)
+        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows, known)
         if call is not None:
             call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
-            found[call.id] = call
+            calls.append(call)
+    session.flush()  # new ones get their ids, all in one statement
+    return {call.id: call for call in calls}
+
+
+Known = dict[tuple[int, str], Call]
+"""Calls by PBX and entry."""
+
+
+def _known(session: Session, groups: Iterable[tuple[int, str | None, str | None]]) -> Known:
+    """The calls that were there before, in one query a PBX."""
+    entries: dict[int, set[str]] = defaultdict(set)
+    for pbx_id, entry_id, _ in groups:
+        if pbx_id and entry_id is not None:
+            entries[pbx_id].add(entry_id)
+    found: Known = {}
+    for pbx_id, names in entries.items():
+        for call in session.scalars(_CALLS, {"pbx": pbx_id, "entries": sorted(names)}):
+            found[pbx_id, call.entry_id] = call
     return found
 
 
@@ -72,14 +90,17 @@ def _find(
     entry_id: str | None,
     command_id: str | None,
     rows: list[Notification],
+    known: Known,
 ) -> Call | None:
     if command_id is not None:
         call = session.scalars(_of(pbx).where(Call.command_id == command_id)).first()
         if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
             call.entry_id = entry_id  # the short dialect named its entry only now
+            known[pbx.id, entry_id] = call
         if call is not None or entry_id is None:
             return call
-    call = session.scalars(_CALL, {"pbx": pbx.id, "entry": entry_id}).first()
+    entry_id = str(entry_id)
+    call = known.get((pbx.id, entry_id))
     if call is not None:
         return call
     ours = {
@@ -88,13 +109,14 @@ def _find(
     if ours:
         clicked = session.scalars(_of(pbx).where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
         if clicked is not None:
-            clicked.entry_id = str(entry_id)
+            clicked.entry_id = entry_id
+            known[pbx.id, entry_id] = clicked
             return clicked
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
         pbx_key=pbx.key,
-        entry_id=str(entry_id),
+        entry_id=entry_id,
         command_id=command_id,
         settings_version_id=portal.settings_version_id,
         started_at=rows[0].received_at,
@@ -104,7 +126,7 @@ def _find(
         facts={},
     )
     session.add(call)
-    session.flush()
+    known[pbx.id, entry_id] = call
     return call
 
 

@@ -7,6 +7,7 @@ committed before anybody uses it.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,8 @@ REFRESH_SECONDS = 60
 """How long a refresh may hold its lock: longer than its two requests can take."""
 STORE_SECONDS = 25.0
 """A portal's store holds so many seconds' worth of its requests: the cloud's ordinary tariff has 2 a second and 50."""
+TOKEN_SECONDS = 5.0
+"""How long a client goes on with an access token before it reads it again; a refresh begins 20 s before the token's end."""
 LICENCE_SECONDS = 600
 """How long a process remembers a portal's licence."""
 
@@ -114,6 +117,15 @@ def budget_for(member_id: str, licence: str = "") -> Budget:
     return Budget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
 
+@dataclass(slots=True)
+class _Held:
+    """A token that was read lately. Should it be renewed or taken away meanwhile, the portal says so, and it is read anew."""
+
+    token: str
+    until: float
+    """Of the monotonic clock."""
+
+
 def client_by_id(portal_id: int) -> Bitrix24:
     """REST on the portal's background grant. Usable in any thread; holds no database connection during HTTP.
 
@@ -124,11 +136,16 @@ def client_by_id(portal_id: int) -> Bitrix24:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = budget_of(portal_id)
 
+    held = _Held("", 0.0)
+
     def access() -> str:
-        with app.app_context():
-            return _token(portal_id)
+        if time.monotonic() > held.until:
+            with app.app_context():
+                held.token, held.until = _token(portal_id), time.monotonic() + TOKEN_SECONDS
+        return held.token
 
     def refresh(old: str) -> str:
+        held.until = 0.0
         with app.app_context():
             return refreshed(portal_id, old)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bx24app.continuing import Near
 from bx24app.domain import call as fold
-from bx24app.domain import handover, phone, plans, rules
+from bx24app.domain import phone, plans, rules
 from bx24app.domain.commands import AddTodo, CloseTodo, ReadDay, ReadTodo, Record, Ref, RetitleTodo
 from bx24app.domain.ledger import Entry as LedgerEntry
 from bx24app.domain.ledger import Ledger
@@ -19,30 +19,14 @@ from bx24app.domain.legs import Entry
 from bx24app.domain.routing import Policy
 from bx24app.domain.view import OpenTodo
 from bx24app.models import Call, Portal, PortalUser, Recording, Todo, utcnow
+from bx24app.past import Past
 
-JUST = timedelta(minutes=2)
-"""A call that ended so shortly before may still be making its record."""
-LONGEST = timedelta(seconds=handover.LONGEST_SECONDS)
 DAY_SECONDS = 60
 """How long the portal's word holds on whose working day is open."""
 
-# Made once: building a statement costs more than SQLite needs to answer it.
-_OTHERS = select(Call.id).where(
-    Call.portal_id == bindparam("portal"),
-    Call.client_number == bindparam("client"),
-    Call.id != bindparam("call"),
-    Call.started_at.between(bindparam("first"), bindparam("last")),
-    or_(Call.ended_at.is_(None), Call.ended_at >= bindparam("since")),
-)
-_OTHERS = _OTHERS.limit(1)
-_MISSES = select(Todo).where(
-    Todo.portal_id == bindparam("portal"), Todo.client_number == bindparam("client"), Todo.state == "open"
-)
-_MISSES = _MISSES.order_by(Todo.id)
-
 
 def known_of(
-    session: Session, portal: Portal, call: Call, entry: Entry, policy: Policy, recordings: Iterable[Recording], near: Near
+    session: Session, portal: Portal, call: Call, entry: Entry, policy: Policy, recordings: Iterable[Recording], near: Near, past: Past
 ) -> fold.Known:
     """The rest of what decides about a call; queries only what the settings or the client's past make necessary."""
     parsed = plans.rules_of(policy.settings)
@@ -61,8 +45,8 @@ def known_of(
         chosen=call.facts.get("chosen"),
         previous=_previous(session, portal, call, entry) if plans.asks_for_previous(parsed) else None,
         days=_days(session, portal, call) if _asks_for_days(parsed) else {},
-        todos=_todos(session, portal, call, entry),
-        crowded=_crowded(session, portal, call, entry),
+        todos=_todos(call, entry, past),
+        crowded=_crowded(call, entry, past),
         makes=not call.facts.get("no_records"),
         tells=not call.facts.get("no_notices"),
     )
@@ -87,15 +71,14 @@ def _previous(session: Session, portal: Portal, call: Call, entry: Entry) -> flo
     return found.timestamp() if found is not None else float("-inf")
 
 
-def _crowded(session: Session, portal: Portal, call: Call, entry: Entry) -> bool:
+def _crowded(call: Call, entry: Entry, past: Past) -> bool:
     """Was another call of this client under way, or just over, while this one went on?"""
     client = phone.normal(entry.client)
     if client is None or entry.direction == "internal" or not (entry.talk_at or entry.ended or entry.all_ended):
         return False  # before that, only what register itself makes is made
     began = datetime.fromtimestamp(entry.started_at, UTC)
     over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    span = {"first": began - LONGEST, "last": over + JUST, "since": began - JUST}
-    return session.scalar(_OTHERS, {"portal": portal.id, "client": client, "call": call.id, **span}) is not None
+    return past.crowded(client, call.id, began, over)
 
 
 def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:
@@ -106,18 +89,18 @@ def _days(session: Session, portal: Portal, call: Call) -> dict[int, str]:
     """What was once said of a day holds for this call to its end: nobody gives back in the evening what they were given at noon."""
     kept = {int(user): str(day) for user, day in (call.facts.get("case") or {}).get("days", {}).items()}
     fresh = utcnow() - timedelta(seconds=DAY_SECONDS)
+    session.flush()  # another call of this pass may just have learned of a day
     query = select(PortalUser.user_id, PortalUser.day).where(PortalUser.portal_id == portal.id, PortalUser.day_at > fresh)
     return {user: day for user, day in session.execute(query) if day} | kept
 
 
-def _todos(session: Session, portal: Portal, call: Call, entry: Entry) -> tuple[OpenTodo, ...]:
+def _todos(call: Call, entry: Entry, past: Past) -> tuple[OpenTodo, ...]:
     """Open to-dos of earlier misses of this client. A call that was over before the miss says nothing about it."""
     client = phone.normal(entry.client)
     if client is None or entry.direction == "internal" or not (entry.ended or entry.all_ended):
         return ()  # to-dos matter when a call is over; while it goes on, its folds save the query
     over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    told = session.scalars(_MISSES, {"portal": portal.id, "client": client})
-    rows = [row for row in told if row.call_id != call.id and row.missed_at <= over]
+    rows = [row for row in past.todos(client) if row.call_id != call.id and row.missed_at <= over]
     return tuple(
         OpenTodo(row.activity_id, Record(row.entity, row.entity_id or 0), row.title, int(row.deadline_at.timestamp()), row.misses)
         for row in rows
@@ -200,6 +183,7 @@ def _keep_todo(session: Session, call: Call, entry: LedgerEntry, ledger: Ledger)
 
 
 def _by_activity(session: Session, portal: Portal, number: int) -> Iterable[Todo]:
+    session.flush()  # this very fold may just have learned the number
     return session.scalars(select(Todo).where(Todo.portal_id == portal.id, Todo.activity_id == number)).all()
 
 

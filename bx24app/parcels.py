@@ -213,7 +213,7 @@ def _by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
 
 
 def _ledgers(session: Session, calls: list[int], folded: Folded) -> dict[int, Ledger]:
-    from bx24app.decide import ledger_of
+    from bx24app.folding import ledger_of
 
     groups: dict[int, list[Delivery]] = defaultdict(list, {call: folded[call][1] for call in calls if call in folded})
     left = [call for call in calls if call not in groups]

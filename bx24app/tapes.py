@@ -20,10 +20,10 @@ def keep_tapes(
     ledger: Ledger,
     rows: list[Recording],
     noticed: dict[str, datetime],
-) -> list[tuple[int, datetime]]:
-    """Write the fold's recordings down. Returns (row id, when) of those whose first try is due."""
+) -> list[Recording]:
+    """Write the fold's recordings down. Returns those whose first try is due, at their `due_at`; new ones have no id before the caller's flush."""
     known = {row.recording_id: row for row in rows}
-    due: list[tuple[int, datetime]] = []
+    due: list[Recording] = []
     for tape in tapes:
         row = known.get(tape.recording_id)
         if row is None:
@@ -42,11 +42,11 @@ def keep_tapes(
             continue
         if row.state == "none":
             row.state = "waiting"
-        _first_try(session, row, tape, ledger, due)
+        _first_try(row, tape, ledger, due)
     return due
 
 
-def _first_try(session: Session, row: Recording, tape: Tape, ledger: Ledger, due: list[tuple[int, datetime]]) -> None:
+def _first_try(row: Recording, tape: Tape, ledger: Ledger, due: list[Recording]) -> None:
     """Bitrix24 takes a recording only after finish, so the plan begins when both the file and the finished call are there."""
     if row.part is None or row.bitrix_call_id is not None or not tape.fetchable or row.state != "waiting":
         return
@@ -60,5 +60,4 @@ def _first_try(session: Session, row: Recording, tape: Tape, ledger: Ledger, due
         return
     row.bitrix_call_id = register.answer.get("call_id")
     row.due_at = utcnow() + timedelta(seconds=runtime().config.recording_retry[0])
-    session.flush()
-    due.append((row.id, row.due_at))
+    due.append(row)

@@ -50,7 +50,7 @@ def busy(portal: Portal) -> tuple[int, Budget]:
 
 def claimed(portal_id: int) -> tuple[list[int], float]:
     """(calls in each parcel that may leave now, seconds until the next may)."""
-    step = drain._step(portal_id, None, claim=True)
+    step = drain._step(portal_id, [], claim=True)
     return [len(parcel.items) for parcel in step.parcels], step.dry
 
 

@@ -6,11 +6,12 @@ Both follow from columns of `Call` and `Recording`; whoever changes those by a s
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, ForeignKey, Index, delete, event, exists, insert, inspect, update
-from sqlalchemy.orm import Mapped, Mapper, mapped_column
+from sqlalchemy.orm import Mapped, Mapper, Session, UOWTransaction, mapped_column, object_session
 
 from bx24app.models.base import Base, BigId, Moment
 from bx24app.models.calls import Call, Recording
@@ -42,52 +43,87 @@ class CallRecord(Base):
     call_id: Mapped[int] = mapped_column(BigId, ForeignKey("call.id", ondelete="CASCADE"), primary_key=True)
 
 
+@dataclass(slots=True)
+class _Changed:
+    """What one flush has found: written at its end, since a statement for many calls costs little more than for one."""
+
+    persons: dict[int, Call] = field(default_factory=dict)
+    records: dict[int, Call] = field(default_factory=dict)
+    stale_persons: set[int] = field(default_factory=set)
+    stale_records: set[int] = field(default_factory=set)
+    tapes: set[int] = field(default_factory=set)
+    """Calls by row id. `stale_`: those that may have had rows before."""
+
+
+def _changed(row: Call | Recording) -> _Changed:
+    session: Any = object_session(row)  # mapper events come from a session's flush, so there is one
+    found: _Changed = session.info.setdefault("journal", _Changed())
+    return found
+
+
 @event.listens_for(Call, "after_insert")
 def _inserted(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
-    del mapper
-    _keep(connection, call)
-    _belong(connection, call)
+    del mapper, connection
+    changed = _changed(call)
+    changed.persons[call.id] = changed.records[call.id] = call
 
 
 @event.listens_for(Call, "after_update")
 def _updated(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
-    del mapper
+    del mapper, connection
     held: Any = inspect(call).attrs
+    changed = _changed(call)
     if any(held[name].history.has_changes() for name in ("user_id", "users", "responsible_id", "started_at")):
-        connection.execute(delete(CallPerson).where(CallPerson.call_id == call.id))
-        _keep(connection, call)
+        changed.persons[call.id] = call
+        changed.stale_persons.add(call.id)
     if held["crm"].history.has_changes():
-        connection.execute(delete(CallRecord).where(CallRecord.call_id == call.id))
-        _belong(connection, call)
-
-
-def _belong(connection: Connection, call: Call) -> None:
-    """The tabs of these records show the call."""
-    records = sorted({(str(one["entity"]), int(one["id"])) for one in call.crm or ()})
-    rows = [
-        {"portal_id": call.portal_id, "entity": entity, "record_id": number, "call_id": call.id}
-        for entity, number in records
-    ]
-    if rows:
-        connection.execute(insert(CallRecord), rows)
-
-
-def _keep(connection: Connection, call: Call) -> None:
-    users = {user for user in (call.user_id, call.responsible_id, *(call.users or ())) if user}
-    rows = [
-        {"call_id": call.id, "user_id": user, "portal_id": call.portal_id, "started_at": call.started_at}
-        for user in sorted(users)
-    ]
-    if rows:
-        connection.execute(insert(CallPerson), rows)
+        changed.records[call.id] = call
+        changed.stale_records.add(call.id)
 
 
 @event.listens_for(Recording, "after_insert")
 @event.listens_for(Recording, "after_update")
 def _tape(mapper: Mapper[Recording], connection: Connection, tape: Recording) -> None:
-    del mapper
-    if inspect(tape).attrs.state.history.has_changes():
-        mark_lost(connection, Call.id == tape.call_id)
+    del mapper, connection
+    history = inspect(tape).attrs.state.history
+    if history.has_changes() and (tape.state == "lost" or "lost" in (history.deleted or ("lost",))):
+        _changed(tape).tapes.add(tape.call_id)
+
+
+@event.listens_for(Session, "after_flush")
+def _write(session: Session, context: UOWTransaction) -> None:
+    del context
+    changed: _Changed | None = session.info.pop("journal", None)
+    if changed is None:
+        return
+    connection = session.connection()
+    if changed.stale_persons:
+        connection.execute(delete(CallPerson).where(CallPerson.call_id.in_(changed.stale_persons)))
+    if changed.stale_records:
+        connection.execute(delete(CallRecord).where(CallRecord.call_id.in_(changed.stale_records)))
+    if persons := [row for call in changed.persons.values() for row in _persons(call)]:
+        connection.execute(insert(CallPerson), persons)
+    if records := [row for call in changed.records.values() for row in _records(call)]:
+        connection.execute(insert(CallRecord), records)
+    if changed.tapes:
+        mark_lost(connection, Call.id.in_(changed.tapes))
+
+
+def _records(call: Call) -> list[dict[str, Any]]:
+    """The tabs of these records show the call."""
+    records = sorted({(str(one["entity"]), int(one["id"])) for one in call.crm or ()})
+    return [
+        {"portal_id": call.portal_id, "entity": entity, "record_id": number, "call_id": call.id}
+        for entity, number in records
+    ]
+
+
+def _persons(call: Call) -> list[dict[str, Any]]:
+    users = {user for user in (call.user_id, call.responsible_id, *(call.users or ())) if user}
+    return [
+        {"call_id": call.id, "user_id": user, "portal_id": call.portal_id, "started_at": call.started_at}
+        for user in sorted(users)
+    ]
 
 
 def mark_lost(connection: Any, *calls: Any) -> None:
