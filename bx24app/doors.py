@@ -3,10 +3,14 @@ Behind the doors stand a few desks for all portals."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 
 class Door:
@@ -36,21 +40,36 @@ class Door:
             self._mutex.release()
 
 
-class Desks:
-    """How many drains of a process fold at the same time. They would share one interpreter, and where many threads compute at once a good part
-    of its time goes by changing from one to the next; on SQLite they would poll for its one writer's lock besides."""
-
-    def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(count)
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        with self._free:
-            yield
-
-
-DESKS = {"sqlite": Desks(1), "postgresql": Desks(3)}
+_FREE = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
 """By dialect: a server's answer is waited for without the interpreter, so more than one keep it busy."""
+
+
+@contextmanager
+def desk(dialect: str, folder: Path) -> Iterator[None]:
+    """A place to fold at; there are few. The threads of a process share one interpreter, and where many compute at once a good part of its time
+    goes by changing from one to the next.
+
+    SQLite has one writer, and who waits for it looks again every few milliseconds: the drains of all processes stand in one line for it
+    instead, by a lock on a file of the data directory (`folder`).
+    """
+    with _FREE[dialect]:
+        held = _file(os.getpid(), folder / "desk.lock") if dialect == "sqlite" else None
+        if held is None:
+            yield
+            return
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+
+@cache
+def _file(pid: int, path: Path) -> int:
+    """Opened once a process: a forked one would share its parent's lock."""
+    del pid
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
 
 _doors: defaultdict[int, Door] = defaultdict(Door)
 _lock = threading.Lock()

@@ -149,8 +149,8 @@ def _step(portal_id: int, outcomes: Sequence[Outcome | DialOutcome], claim: bool
     dials: list[Errand] = []
     again: datetime | None = None
     dry = 0.0
-    desk = doors.DESKS[db.engine.dialect.name]
-    with doors.of_portal(portal_id).passed(), desk.taken(), locked(portal_id) as (session, portal):
+    desk = doors.desk(db.engine.dialect.name, runtime().config.data_dir)
+    with doors.of_portal(portal_id).passed(), desk, locked(portal_id) as (session, portal):
         if portal is None:
             return _Step([], [])
         touched: set[int] = set()

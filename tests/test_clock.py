@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from bx24app import clock, decide, deliver, sweeps
+from bx24app import clock, deliver, folding, sweeps
 from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
 from bx24app.runtime import runtime
 
@@ -122,7 +122,7 @@ def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.Mon
 def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
     monkeypatch.setattr(clock, "_seen", clock._Seen())
-    assert decide._clock(call, []).now - call.heard_at.timestamp() < 5
-    monkeypatch.setattr(decide, "utcnow", lambda: utcnow() + AHEAD)
+    assert folding._clock(call, []).now - call.heard_at.timestamp() < 5
+    monkeypatch.setattr(folding, "utcnow", lambda: utcnow() + AHEAD)
     monkeypatch.setattr(clock, "utcnow", lambda: utcnow() + AHEAD)
-    assert decide._clock(call, []).now - call.heard_at.timestamp() < 5
+    assert folding._clock(call, []).now - call.heard_at.timestamp() < 5
