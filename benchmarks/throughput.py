@@ -18,12 +18,12 @@ PROCESSES = 2 * (os.cpu_count() or 1)
 
 def _quick_portals(quick: bool) -> list[Figure]:
     portals, each, count = (8, 3, 6) if quick else (PORTALS, EACH, 100)
-    with rig(portals, recordings=False) as made:
+    with rig(portals, recordings=False, WORKERS=str(os.cpu_count() or 1)) as made:
         program(made, portals, 1)  # warm
         ours, whole = program(made, portals, each)
         forks = baseline(made, "fork", PROCESSES, count)
         simple = baseline(made, "simple", PROCESSES, count * 2)
-    note = f"{portals * each} calls over {portals} portals; {whole:.3g}/s with their acceptance before it"
+    note = f"{portals * each} calls over {portals} portals, a worker process a core; {whole:.3g}/s with their acceptance before it"
     return [
         Figure("whole calls, to RQ's worker", ours, "/s", f"at least {OF_FORKS} times", ours >= OF_FORKS * forks, forks, note),
         Figure("whole calls, to SimpleWorker", ours, "/s", f"at least {OF_SIMPLE} times", ours >= OF_SIMPLE * simple, simple, note),

@@ -23,10 +23,8 @@ def create_app(config: Any = None) -> Flask:
     Raises:
         bx24app.config.ConfigError: a variable cannot be used.
     """
-    from flask_migrate import Migrate
-
     from bx24app import config as configuration
-    from bx24app import logs, sealed, tracing, web
+    from bx24app import logs, migrating, sealed, tracing, web
     from bx24app.models import db
     from bx24app.models.base import make_durable
     from bx24app.runtime import Runtime
@@ -47,7 +45,7 @@ def create_app(config: Any = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)
-    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    app.extensions["migrate"] = migrating.Later(app, ROOT / "migrations")
     app.extensions["bx24app"] = Runtime(settings)
     web.register(app)
     return app

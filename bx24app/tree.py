@@ -10,7 +10,7 @@ from functools import partial
 
 from flask import Flask
 
-from bx24app import create_app, embedded
+from bx24app import create_app, embedded, migrating
 from bx24app.config import Config
 from bx24app.models import db
 from bx24app.processes import Part, run_up
@@ -83,7 +83,7 @@ def up(
     app = create_app(config)
     _preload()
     listener = listen(host, port)
-    migrate(app)
+    migrating.apart(partial(migrate, app))
     workers, calls, recordings = sized(config)
     parts = [embedded.part(config.data_dir)] if owns_redis else []
     parts += more or []

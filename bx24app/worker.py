@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from typing import Any
 
 import redis
@@ -20,7 +18,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
-from bx24app import drain, jobs, redis_link
+from bx24app import drain, heaps, jobs, redis_link
 from bx24app.logs import log
 from bx24app.queue import BACKGROUND, CALLS, JOB_SECONDS, QUEUES, RECORDINGS
 from bx24app.runtime import runtime
@@ -28,13 +26,12 @@ from bx24app.runtime import runtime
 _log = log(__name__)
 
 
-_M_MMAP_THRESHOLD, LARGE = -3, 256 * 1024
-"""glibc's name for it (malloc.h), and bytes."""
-_M_ARENA_MAX, HEAPS = -8, 2
-"""glibc's name for it, and how many heaps all threads share: each of its own would keep what its busiest moment took."""
 SWITCH_SECONDS = 0.0005
 """For how long a thread computes while another one wants to. By Python's own 5 ms a card whose drain asks the database thirty times would wait
 150 ms beside a flooded portal that is being folded."""
+
+
+REST_SECONDS = 2.0
 
 
 class ThreadWorker(SimpleWorker):
@@ -54,6 +51,7 @@ class ThreadWorker(SimpleWorker):
             super().execute_job(job, queue)
         finally:
             self.busy = False
+            self.done += 1
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Between two waits for a job: the place where a worker without signals can be told to stop."""
@@ -62,6 +60,8 @@ class ThreadWorker(SimpleWorker):
         super().heartbeat(timeout, pipeline)
 
     busy = False
+    done = 0
+    """Jobs."""
 
 
 class AlarmClock(RQScheduler):
@@ -125,7 +125,7 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
     """
     jobs.use(app)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _give_memory_back()
+    heaps.share()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -135,16 +135,18 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
             _start(workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", _connection(), stopped)
         _log.info("worker ready", threads=calls, recording_threads=recordings)
-        stopped.wait()
+        _watch_over(workers, stopped)
         _end(workers)
 
 
-def _give_memory_back() -> None:
-    """What is as large as a recording comes from the system and goes back to it. By itself glibc keeps ever larger pieces in each thread's own
-    heap: 96 batches of recordings in four threads left 23 MB behind, with this 3 MB. Other C libraries have no such switch."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
+def _watch_over(workers: list[ThreadWorker], stopped: threading.Event) -> None:
+    """Until `stopped`: when the work is done for now, what it needed goes back to the system."""
+    given_back = 0
+    while not stopped.wait(REST_SECONDS):
+        done = sum(worker.done for worker in list(workers))
+        if done != given_back and not any(worker.busy for worker in list(workers)):
+            heaps.give_back()
+            given_back = done
 
 
 def _start(
