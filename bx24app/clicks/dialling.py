@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,9 @@ _log = log(__name__)
 
 LOST_SECONDS = 20
 """How long a command without an answer may still show itself by a result or a leg (contract, section 7)."""
+PATIENCE_SECONDS = 5.0
+"""How long Mango's own request to slow down is obeyed: whoever clicked waits at the telephone."""
+_SLOW_DOWN = (429, 503)
 CLICK_LASTS = timedelta(minutes=2)
 """Whoever clicked longer ago is no longer waiting at the telephone."""
 CALLBACK_LASTS = timedelta(hours=1)
@@ -75,25 +79,36 @@ def claim(session: Session, portal: Portal) -> list[Errand]:
 
 
 def dial(errand: Errand, api_url: str, http: Any) -> DialOutcome:
-    """Give the command to Mango. Never touches the database."""
-    command = errand.dial
+    """Give the command to Mango. Never touches the database. Where Mango asks to slow down it has carried nothing out, and is asked again."""
     client = Mango(api_url, errand.api_key, errand.api_salt, session=http)
-    try:
-        if isinstance(command, Route):
-            client.route(command.command_id, command.leg, command.extension)
-        elif command.group is not None:
-            client.callback_group(command.command_id, command.group, command.to_number, command.line or "")
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            _command(client, errand.dial)
+        except mango.Later as error:
+            pause = max(0.5, error.retry_after or 1.0)
+            if error.code not in _SLOW_DOWN or time.monotonic() + pause > until:
+                return DialOutcome(errand, error)
+            time.sleep(pause)
+        except mango.MangoError as error:
+            return DialOutcome(errand, error)
         else:
-            client.callback(
-                command.command_id,
-                command.extension or "",
-                command.to_number,
-                line_number=command.line,
-                from_number=command.from_number,
-            )
-    except mango.MangoError as error:
-        return DialOutcome(errand, error)
-    return DialOutcome(errand, None)
+            return DialOutcome(errand, None)
+
+
+def _command(client: Mango, command: Dial | Route) -> None:
+    if isinstance(command, Route):
+        client.route(command.command_id, command.leg, command.extension)
+    elif command.group is not None:
+        client.callback_group(command.command_id, command.group, command.to_number, command.line or "")
+    else:
+        client.callback(
+            command.command_id,
+            command.extension or "",
+            command.to_number,
+            line_number=command.line,
+            from_number=command.from_number,
+        )
 
 
 def store(session: Session, outcome: DialOutcome) -> set[int]:

@@ -169,13 +169,13 @@ class Offices:
         return [call for call in running if call.plan.client == client[1:] and call.legs]
 
     @contextmanager
-    def broken(self, path: str, kind: str, value: float = 0) -> Iterator[None]:
-        """Mango's answers to this path are broken."""
-        self.earth.mango.rest_faults[path] = RestFault(kind, value)
+    def broken(self, path: str, kind: str, value: float = 0, times: int = -1) -> Iterator[None]:
+        """Mango's answers to this path are broken (`times`: so often; -1: all the while)."""
+        self.earth.mango.rest_faults[path] = RestFault(kind, value, times)
         try:
             yield
         finally:
-            del self.earth.mango.rest_faults[path]
+            self.earth.mango.rest_faults.pop(path, None)
 
 
 def offices(earth: World) -> Offices:

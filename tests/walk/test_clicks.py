@@ -109,6 +109,16 @@ def test_turned_away_before_a_code(both: Offices, status: int) -> None:
     assert str(status) not in words  # words, not a code
 
 
+def test_asked_to_slow_down_it_dials_a_little_later(both: Offices) -> None:
+    client = number()
+    both.plan(parties={"101": ANSWERS, client[1:]: ANSWERS}, others=ANSWERS)
+    with both.broken("commands/callback", "http", 429, times=2):
+        call_id = both.click(ANNA, client)
+        (row,) = both.finished(client)
+    assert (row.call_id, row.failed_code) == (call_id, "200")
+    assert len(both.dialled(client)) == 1  # what was turned away is not a command
+
+
 def test_refused_by_a_result_after_it_was_accepted(both: Offices, monkeypatch: pytest.MonkeyPatch) -> None:
     client = number()
     monkeypatch.setattr("bx24app.sandbox.mango.commands.simulation.callback", refusing(2110))
