@@ -9,7 +9,7 @@ import pytest
 import redis
 from flask import Flask
 
-from bx24app import circuit, spool
+from bx24app import circuit, drain, spool
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
 from bx24app.circuit import LONGEST, TRIPS
 from bx24app.deliver import Outcome
@@ -61,6 +61,15 @@ def test_it_never_waits_for_ever(app: Flask) -> None:
         one.trial()
     one.failed()
     assert LONGEST <= one.state().pause <= LONGEST * 1.1
+
+
+def test_of_requests_that_came_back_together_one_answer_is_enough(app: Flask) -> None:
+    one = circuit.of_portal(1)
+    silent, answered = Outcome(Parcel([]), error=AnswerLost("nothing came")), Outcome(Parcel([]))
+    assert drain._told(one, [silent, silent]).failures == 2
+    assert drain._told(one, []).failures == 2, "nothing came back: nothing is known anew"
+    assert drain._told(one, [silent, answered, silent]) == circuit.State()
+    assert one.state().failures == 0
 
 
 def test_portals_do_not_share(app: Flask) -> None:

@@ -1,9 +1,11 @@
-"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed."""
+"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed; folds stand in line behind the doors."""
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,38 @@ def test_a_drain_behind_a_waiting_one_ends_at_once(monkeypatch: pytest.MonkeyPat
     drain.drain(7)
     drain.drain(8)
     assert steps == [7, 8]
+
+
+def taken_elsewhere(folder: Path) -> bool:
+    """Does another process find SQLite's desk taken? A lock of an opening of its own is another's to the kernel."""
+    with (folder / "desk.lock").open("ab") as other:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_on_sqlite_the_drains_of_all_processes_stand_in_one_line(tmp_path: Path) -> None:
+    with doors.desk("sqlite", tmp_path):
+        assert taken_elsewhere(tmp_path)
+    assert not taken_elsewhere(tmp_path)
+    with pytest.raises(ValueError, match="x"), doors.desk("sqlite", tmp_path):
+        raise ValueError("x")
+    assert not taken_elsewhere(tmp_path)
+
+
+def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def second() -> None:
+        with doors.desk("sqlite", tmp_path):
+            seen.append("second")
+
+    thread = threading.Thread(target=second, daemon=True)
+    with doors.desk("sqlite", tmp_path):
+        thread.start()
+        thread.join(0.2)
+        seen.append("first")
+    thread.join(10)
+    assert seen == ["first", "second"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from flask import Flask
 from flask_migrate import downgrade
 from sqlalchemy import inspect
 
-from bx24app import create_app, tree
+from bx24app import create_app, migrating, tree
 from bx24app.config import load
 from bx24app.models import Base, db
 from scripts import needs
@@ -98,3 +101,24 @@ def test_names_say_the_order() -> None:
         assert f'revision = "{revision}"' in text
         assert f"down_revision = {repr(previous).replace(chr(39), chr(34))}" in text
         previous = revision
+
+
+def _fail(how: str) -> None:
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise SystemExit(3) if how == "ended" else ValueError(how)
+
+
+@pytest.mark.parametrize(("how", "met"), [("wrong", ValueError), ("ended", SystemExit), ("killed", RuntimeError)])
+def test_what_a_migration_in_its_own_process_meets_is_heard_here(how: str, met: type[BaseException]) -> None:
+    with pytest.raises(met):
+        migrating.apart(partial(_fail, how))
+
+
+def test_in_a_process_of_its_own_it_leaves_its_tables_and_nothing_else(tmp_path: Path) -> None:
+    app = _app(tmp_path, "")
+    migrating.apart(partial(tree.migrate, app))
+    with app.app_context():
+        assert "notification" in inspect(db.engine).get_table_names()
+        db.engine.dispose()
+    assert isinstance(app.extensions["migrate"], migrating.Later), "Flask-Migrate, and with it Alembic, was not needed here"
