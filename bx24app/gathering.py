@@ -147,11 +147,14 @@ def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, .
 def meaning(row: Notification) -> tuple[Event, ...]:
     if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
         return ()
+    if row.meant is not None:
+        return row.meant
     try:
-        return _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
+        row.meant = _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
     except Malformed as error:  # stored by an older version that took it
         row.state, row.reason = "rejected", str(error)
         return ()
+    return row.meant
 
 
 def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:

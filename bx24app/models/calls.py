@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
+
+if TYPE_CHECKING:
+    from bx24app.domain.events import Event
 
 
 def partial(name: str, *columns: str, where: str) -> Index:
@@ -31,6 +34,9 @@ class Notification(Base):
         partial("ix_notification_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
         partial("ix_notification_rejected", "portal_id", "id", where="state = 'rejected'"),
     )
+
+    meant = cast("tuple[Event, ...] | None", None)
+    """Not a column: what it means, as soon as somebody has asked (`gathering.meaning`)."""
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     portal_id: Mapped[int]
