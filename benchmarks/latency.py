@@ -53,9 +53,9 @@ def percentiles(found: list[float]) -> tuple[float, float]:
 def _run(quick: bool) -> list[Figure]:
     with rig(RECORDING_RETRY="0") as made, requests.Session() as session:
         take = partial(once, made, session)
-        for _ in range(5):  # warm: connections, caches, tokens
+        for _ in range(3 if quick else 5):  # warm: connections, caches, tokens
             take()
-        found = [take() for _ in range(20 if quick else CALLS)]
+        found = [take() for _ in range(8 if quick else CALLS)]
     p50, p95 = percentiles(found)
     note = f"{len(found)} calls"
     return [

@@ -23,7 +23,7 @@ from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
 A, B = 0, 1
-FLOOD, RECORDINGS, SAMPLES = (5000, 650), (1000, 40), (100, 10)
+FLOOD, RECORDINGS, SAMPLES = (5000, 450), (1000, 25), (100, 7)
 """Notifications, recordings, and calls of B at the most; whole and quick."""
 FEWEST = 3
 TIMES = 2.0

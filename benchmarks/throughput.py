@@ -31,13 +31,13 @@ def _quick_portals(quick: bool) -> list[Figure]:
 
 
 def _slow_portals(quick: bool) -> list[Figure]:
-    portals, each = (20, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
+    portals, each = (10, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
     with rig(portals, recordings=False, WORKERS="1", WORKER_THREADS=str(portals)) as made:
         program(made, portals, 1)  # warm
         for number in range(portals):
             made.cloud.ask("limit", number, 0, SLOW_SECONDS)
         ours, _ = program(made, portals, each)
-        one = baseline(made, "simple", 1, 4 if quick else 20)
+        one = baseline(made, "simple", 1, 2 if quick else 20)
     note = f"{portals * each} calls over {portals} portals at once, one worker process, each command {SLOW_SECONDS} s"
     return [
         Figure("whole calls of slow portals, a worker process", ours, "/s", f"at least {OF_ONE} times", ours >= OF_ONE * one, one, note)
