@@ -155,8 +155,7 @@ def _step(portal_id: int, outcomes: Sequence[Outcome | DialOutcome], claim: bool
     dials: list[Errand] = []
     again: datetime | None = None
     dry = 0.0
-    desk = doors.desk(db.engine.dialect.name, runtime().config.data_dir)
-    with doors.of_portal(portal_id).passed(), desk, locked(portal_id) as (session, portal):
+    with doors.of_portal(portal_id).passed(), _at_desk(portal_id) as (session, portal):
         if portal is None:
             return _Step([], [])
         touched: set[int] = set()
@@ -182,6 +181,20 @@ def _step(portal_id: int, outcomes: Sequence[Outcome | DialOutcome], claim: bool
                     _name_entries(session, ready)
     _ring(portal_id, wakes.at, recordings, again)
     return _Step(ready, dials, wakes.again, dry)
+
+
+@contextmanager
+def _at_desk(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
+    """`locked`, at a desk. On PostgreSQL the portal's lock is waited for without one: its holder may be a machine that has frozen, and three
+    such portals would keep all others from theirs. SQLite's lock is every portal's anyway."""
+    dialect = db.engine.dialect.name
+    desk = doors.desk(dialect, runtime().config.data_dir)
+    if dialect == "sqlite":
+        with desk, locked(portal_id) as both:
+            yield both
+    else:
+        with locked(portal_id) as both, desk:
+            yield both
 
 
 def _pause(session: Session, portal: Portal, budget: Budget, level: float) -> float:

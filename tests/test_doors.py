@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from bx24app import doors, drain
+from bx24app import create_app, doors, drain, tree
 from bx24app.doors import Door
+from bx24app.models import db
+from scripts import needs
+from tests.conftest import config_for
+from tests.servers import POSTGRES_MISSING, postgres
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -100,3 +105,33 @@ def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
         seen.append("first")
     thread.join(10)
     assert seen == ["first", "second"]
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)
+def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path) -> None:
+    with postgres(tmp_path) as url:
+        app = create_app(config_for(tmp_path, "redis://127.0.0.1:1", database_url=url))
+        tree.migrate(app)
+        entered = threading.Event()
+
+        def fold() -> None:
+            with app.app_context(), drain._at_desk(1):
+                entered.set()
+
+        with app.app_context():
+            with db.engine.connect() as frozen:  # another machine's, in the middle of a transaction
+                frozen.execute(text("SELECT pg_advisory_xact_lock(2852, 1)"))
+                thread = threading.Thread(target=fold, daemon=True)
+                thread.start()
+                assert not entered.wait(0.5)
+                free = doors._FREE["postgresql"]
+                taken = [free.acquire(blocking=False) for _ in range(3)]
+                for one in taken:
+                    if one:
+                        free.release()
+                assert taken == [True, True, True]
+                frozen.rollback()
+            assert entered.wait(10)
+            thread.join(10)
+            db.engine.dispose()
