@@ -126,7 +126,7 @@ def _baseline(folder: Path, database: str) -> Iterator[tuple[int, str]]:
 
 
 def _over(name: str, quick: bool) -> list[Figure]:
-    seconds = 1.0 if quick else 20.0
+    seconds = 0.6 if quick else 20.0
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
         database = stack.enter_context(postgres(folder)) if name == "PostgreSQL" else ""

@@ -27,7 +27,7 @@ RECORDING, LARGE = 300_000, 4_000_000
 """Bytes; the large one is uploaded by itself."""
 OFFERED = 3.2
 """Calls a second that are told."""
-SECONDS, QUICK_SECONDS = (600.0, 60.0), (8.0, 6.0)
+SECONDS, QUICK_SECONDS = (600.0, 60.0), (6.0, 4.0)
 """Ours, and the naive flow's, whose rate does not change with time."""
 TIMES, CARD_SECONDS, HITS = 9, 2.0, 0.66
 SECOND_PHONE = (4, 7)
@@ -111,7 +111,7 @@ def _run(quick: bool) -> list[Figure]:
     seconds, naive_seconds = QUICK_SECONDS if quick else SECONDS
     with installation() as (made, client):
         made.cloud.ask("limit", 0, RATE, 0.0)
-        for _ in range(2):  # warm: connections, caches, tokens
+        for _ in range(1 if quick else 2):  # warm: connections, caches, tokens
             idle(made, RECORDING)
         single = idle(made, RECORDING, SECOND_PHONE)
         small, large = idle(made, RECORDING), idle(made, LARGE)

@@ -116,14 +116,14 @@ def _fill(made: Rig, calls: int, each: int) -> int:
 
 def _run(quick: bool) -> list[Figure]:
     calls, each = (4_000, 3) if quick else (CALLS, EACH)
-    told = BEFORE // 4 if quick else BEFORE * 2
+    told = BEFORE // 6 if quick else BEFORE * 2
     with (
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
         valkey(Path(folder)) as link,
         rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, RECORDING_RETRY="0") as made,
     ):
-        program(made, 1, BEFORE // 3 if quick else BEFORE)  # warm, and the journal's first page
+        program(made, 1, BEFORE // 6 if quick else BEFORE)  # warm, and the journal's first page
         before = _look(made, told)
         rows = _fill(made, calls, each)
         after = _look(made, told)

@@ -55,7 +55,7 @@ def _run(quick: bool) -> list[Figure]:
         take = partial(once, made, session)
         for _ in range(3 if quick else 5):  # warm: connections, caches, tokens
             take()
-        found = [take() for _ in range(8 if quick else CALLS)]
+        found = [take() for _ in range(6 if quick else CALLS)]
     p50, p95 = percentiles(found)
     note = f"{len(found)} calls"
     return [

@@ -57,7 +57,7 @@ def tell(made: Rig, count: int) -> None:
 
 
 def _run(quick: bool) -> list[Figure]:
-    count = CALLS // 20 if quick else CALLS
+    count = CALLS // 40 if quick else CALLS
     with rig(RECORDING_RETRY="0") as made:
         before, _ = of_all(made.pid)
         tell(made, count)

@@ -23,7 +23,7 @@ from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
 A, B = 0, 1
-FLOOD, RECORDINGS, SAMPLES = (5000, 450), (1000, 25), (100, 7)
+FLOOD, RECORDINGS, SAMPLES = (5000, 350), (1000, 20), (100, 5)
 """Notifications, recordings, and calls of B at the most; whole and quick."""
 FEWEST = 3
 TIMES = 2.0

@@ -31,7 +31,7 @@ def _quick_portals(quick: bool) -> list[Figure]:
 
 
 def _slow_portals(quick: bool) -> list[Figure]:
-    portals, each = (10, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
+    portals, each = (6, 2) if quick else (SLOW_PORTALS, SLOW_EACH)
     with rig(portals, recordings=False, WORKERS="1", WORKER_THREADS=str(portals)) as made:
         program(made, portals, 1)  # warm
         for number in range(portals):
