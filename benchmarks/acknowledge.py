@@ -19,13 +19,14 @@ from cryptography.fernet import Fernet
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import ROOT, serving, until
 from benchmarks.servers import load
-from bx24app import create_app, tree
+from bx24app import create_app
+from bx24app.cli import up
 from bx24app.config import load as configured
+from bx24app.infra.processes.child_process import die_with_parent
+from bx24app.infra.processes.web_server import answers
 from bx24app.mango import vpbx
 from bx24app.models import Notification, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.processes_child import die_with_parent
-from bx24app.processes_web import answers
 from tests.conftest import KEY, SALT, make_portal
 from tests.servers import free_port, postgres, valkey
 
@@ -90,7 +91,7 @@ def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
             "BX24APP_SECRET_KEY": "benchmarks only", "BX24APP_ALLOW_LOOPBACK": "1",
         }  # fmt: skip
         app = create_app(configured(environ))
-        tree.migrate(app)
+        up.migrate(app)
         with app.app_context():
             make_portal()
             path = f"/mango/{db.session.query(PbxRow).one().hook_key}/events/call"

@@ -22,8 +22,8 @@ import requests
 from benchmarks.job_a_notice import queue
 from benchmarks.memory import tree
 from benchmarks.rig import ROOT, Rig, call, post, until
+from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.models import db
-from bx24app.processes_child import die_with_parent
 from tests.servers import valkey
 
 PATIENCE = 1800.0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bx24app.processes_child import die_with_parent
+from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.sandbox.bitrix.apps import Form
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.facts import Recording

@@ -17,7 +17,9 @@ from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import Connection, text
 
-from bx24app import create_app, figures_kept, settings, tree
+from bx24app import create_app, settings
+from bx24app.calls.statistics import aggregation
+from bx24app.cli import up
 from bx24app.config import load
 from bx24app.domain.settings import Settings
 from bx24app.models import Portal, db
@@ -87,7 +89,7 @@ def server(place: Path) -> Iterator[Flask]:
                 database_url=url, redis_url=redis_url, secret_key="benchmark", encryption_keys=(Fernet.generate_key().decode(),),
             )
         )  # fmt: skip
-        tree.migrate(made)
+        up.migrate(made)
         try:
             yield made
         finally:
@@ -102,7 +104,7 @@ def filled(calls: int, notifications: int, quick: bool) -> Iterator[tuple[Flask,
         with app.app_context():
             portal_id = portal(quick)
             fill(portal_id, calls, notifications)
-            figures_kept.refresh()
+            aggregation.refresh()
             db.session.remove()
         yield app, portal_id
 
@@ -140,7 +142,7 @@ def _document(employees: int, lines: int) -> Settings:
 
 def say_of_mango(employees: int, lines: int) -> None:
     """What Mango would have said within the last minutes, so that no page asks it."""
-    from bx24app.runtime import runtime
+    from bx24app.infra.runtime import runtime
 
     users = [
         {

@@ -19,7 +19,9 @@ from benchmarks.filled import fill
 from benchmarks.left import pbx_of
 from benchmarks.measure import Figure, Measure, best_of
 from benchmarks.rig import Rig, rig
-from bx24app import finding, gathering, inbox
+from bx24app.calls.fold import grouping
+from bx24app.calls.inbox import receiver
+from bx24app.calls.journal import search
 from bx24app.mango import vpbx
 from bx24app.models import FigureMark, Notification, Portal, db, utcnow
 from tests.conftest import KEY, SALT
@@ -61,7 +63,7 @@ def _acknowledge(hook: str, count: int) -> float:
     turn = iter([_said() for _ in range(count)])
 
     def one() -> None:
-        if (said := inbox.receive(hook, "events/call", FORM, next(turn), b"", {})) != 200:
+        if (said := receiver.receive(hook, "events/call", FORM, next(turn), b"", {})) != 200:
             raise RuntimeError(f"answered with {said}")
 
     return best_of(count, one) * 1000
@@ -70,15 +72,15 @@ def _acknowledge(hook: str, count: int) -> float:
 def _gather(portal_id: int) -> None:
     """Find the calls of what just came, and all that was said of them."""
     row = db.session.get_one(Portal, portal_id)
-    news = gathering.news(db.session(), row)
-    calls = gathering.calls_of(db.session(), row, news)
+    news = grouping.news(db.session(), row)
+    calls = grouping.calls_of(db.session(), row, news)
     db.session.flush()
-    gathering.notifications_of(db.session(), row, list(calls.values()))
+    grouping.notifications_of(db.session(), row, list(calls.values()))
     db.session.rollback()
 
 
 def _page(portal_id: int) -> None:
-    if not finding.find(db.session(), portal_id, finding.Filter(), "Europe/Moscow").calls:
+    if not search.find(db.session(), portal_id, search.Filter(), "Europe/Moscow").calls:
         raise RuntimeError("the journal is empty")
     db.session.rollback()
 

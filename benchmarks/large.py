@@ -18,9 +18,9 @@ from benchmarks.backlog import workers
 from benchmarks.left import finished, leave
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, rig, until
+from bx24app.infra.queue import wake_recording
 from bx24app.mango import vpbx
 from bx24app.models import Recording, db
-from bx24app.queue import wake_recording
 from tests.conftest import KEY, SALT
 from tests.servers import valkey
 

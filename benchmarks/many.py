@@ -20,11 +20,13 @@ from sqlalchemy import Table, event, func, select, text, update
 from benchmarks.filled import server
 from benchmarks.large import peak
 from benchmarks.measure import Figure, Measure
-from bx24app import drain, figures_kept, jobs, settings
+from bx24app import jobs, settings
+from bx24app.calls import drain
+from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Settings
+from bx24app.infra.runtime import runtime
+from bx24app.infra.worker import PERIODIC
 from bx24app.models import Call, Grant, Pbx, Portal, SettingsVersion, db, utcnow
-from bx24app.runtime import runtime
-from bx24app.worker import PERIODIC
 
 FEW, MANY, QUICK = 10, 10_000, 1_000
 ACTIVE = 10
@@ -126,7 +128,7 @@ def cost(app: Flask, count: int) -> Cost:
     jobs.use(app)
     with app.app_context():
         install(count)
-        figures_kept.refresh()
+        aggregation.refresh()
         db.session.remove()
         runtime().redis.flushall()
         work: dict[str, Callable[[], None]] = {name: getattr(jobs, name) for name, _, _ in PERIODIC}

@@ -18,8 +18,8 @@ from benchmarks.latency import RINGS, percentiles, taken_off
 from benchmarks.left import leave, pbx_of
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, call, post, until
+from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.models import Notification, Recording, db
-from bx24app.processes_child import die_with_parent
 from tests.mango.scenarios import Notice
 
 A, B = 0, 1

@@ -25,8 +25,8 @@ from benchmarks import paint
 from benchmarks.filled import PBX, filled
 from benchmarks.measure import Figure, Measure
 from bx24app.models import Call, CallPerson, Portal, db, utcnow
-from bx24app.web import session
-from bx24app.web.session import FrameSession, PlaceSession
+from bx24app.web.base import session
+from bx24app.web.base.session import FrameSession, PlaceSession
 
 REACH_MS, REACH_KB = 200.0, 150.0
 CALLS, EACH = 1_000_000, 3

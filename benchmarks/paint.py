@@ -12,8 +12,8 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from bx24app.models import Portal, db
-from bx24app.web import session
-from bx24app.web.session import FrameSession
+from bx24app.web.base import session
+from bx24app.web.base.session import FrameSession
 from scripts import needs
 
 TIMES = 5

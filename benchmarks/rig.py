@@ -21,10 +21,10 @@ from benchmarks.cloud import CLIENT_ID, CLIENT_SECRET, Cloud, cloud
 from bx24app import create_app, settings
 from bx24app.config import load
 from bx24app.domain.settings import Settings
+from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.mango import vpbx
 from bx24app.models import Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
-from bx24app.processes_child import die_with_parent
 from tests.conftest import KEY, SALT
 from tests.mango.scenarios import FIXTURES, Notice, Scenario
 from tests.servers import free_port
@@ -132,7 +132,7 @@ def rig(portals: int = 1, license: str = "", recordings: bool = True, **variable
 @contextmanager
 def serving(part: str, environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
     """`bx24app up` or `bx24app web` from its readiness on; gives the parent's pid."""
-    command = [sys.executable, "-m", "bx24app.cli", part, "--port", str(port)]
+    command = [sys.executable, "-m", "bx24app.cli.main", part, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output,

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from benchmarks.measure import Figure, Measure, best_of
-from bx24app import create_app, tree, trial
+from bx24app import create_app
+from bx24app.calls import dry_run
+from bx24app.cli import up
 from bx24app.config import load
-from bx24app.domain import plans
+from bx24app.domain.calls import plan
 from bx24app.domain.rules import Facts, choose
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Portal, db, utcnow
@@ -56,7 +58,7 @@ def facts() -> Facts:
 
 
 def _choosing(quick: bool) -> list[Figure]:
-    rules, seen, times = plans.rules_of(document()), facts(), 100 if quick else 1000
+    rules, seen, times = plan.rules_of(document()), facts(), 100 if quick else 1000
     chosen = choose(rules, seen)
     assert chosen.rule is not None
     assert chosen.rule.name == "The last"
@@ -67,7 +69,7 @@ def _choosing(quick: bool) -> list[Figure]:
 def _dry_run(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as place:
         app = create_app(load({"BX24APP_DATA_DIR": place, "BX24APP_REDIS_URL": "redis://127.0.0.1:1"}))
-        tree.migrate(app)
+        up.migrate(app)
         with app.app_context():
             portal = Portal(
                 member_id="m" * 32,
@@ -84,8 +86,8 @@ def _dry_run(quick: bool) -> list[Figure]:
             draft = document()
 
             def run() -> None:
-                calls = trial.last_calls(db.session(), portal.id, CALLS)
-                rows = trial.try_rules(db.session(), portal, draft, calls)
+                calls = dry_run.last_calls(db.session(), portal.id, CALLS)
+                rows = dry_run.try_rules(db.session(), portal, draft, calls)
                 assert len(rows) == CALLS
                 assert all(row.would.rule == "The last" for row in rows)
                 db.session.rollback()

@@ -29,7 +29,7 @@ CORES, GIGABYTES = 8, 32
 DATABASE_CORES, COMMITS, CONNECTIONS, WAL_LIMIT = 32, 10_000, 500, 200e6
 """A large PostgreSQL primary: commits a second with group commit on NVMe, connections of processes, bytes of WAL a second. Assumed, not measured."""
 OF_PROCESS = {"web": 16, "worker": 24}
-"""Threads of a process that hold a connection at the peak (`bx24app.processes_web.web_part`, `bx24app.tree.sized`)."""
+"""Threads of a process that hold a connection at the peak (`bx24app.infra.processes.web_server.web_part`, `bx24app.cli.up.sized`)."""
 PORTAL_SECONDS = 0.3
 """One request of a slow portal; it holds a thread, not a process."""
 BUDGET, OF_LOADED_CALL = 2.0, 0.66

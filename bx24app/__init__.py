@@ -24,15 +24,16 @@ def create_app(config: Any = None) -> Flask:
         bx24app.config.ConfigError: a variable cannot be used.
     """
     from bx24app import config as configuration
-    from bx24app import logs, migrating, sealed, tracing, web
+    from bx24app import web
+    from bx24app.infra import encryption, logs, migrate, tracing
+    from bx24app.infra.runtime import Runtime
     from bx24app.models import db
     from bx24app.models.base import make_durable
-    from bx24app.runtime import Runtime
 
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
     tracing.set_up(settings.otlp_endpoint)
-    sealed.use_keys(settings.encryption_keys)
+    encryption.use_keys(settings.encryption_keys)
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -45,7 +46,7 @@ def create_app(config: Any = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)
-    app.extensions["migrate"] = migrating.Later(app, ROOT / "migrations")
+    app.extensions["migrate"] = migrate.Later(app, ROOT / "migrations")
     app.extensions["bx24app"] = Runtime(settings)
     web.register(app)
     return app

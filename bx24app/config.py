@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from bx24app import redis_link
+from bx24app.infra import redis_client
 
 PREFIX = "BX24APP_"
 SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
@@ -89,7 +89,7 @@ class Config(BaseModel):
     def _redis(cls, value: str) -> str:
         if value:
             try:
-                redis_link.connect(value)  # opens nothing yet
+                redis_client.connect(value)  # opens nothing yet
             except ValueError:
                 raise ValueError(
                     "give an address such as redis://host:6379/0, rediss://… or redis+sentinel://host1,host2/mymaster/0"

@@ -26,7 +26,7 @@ def _context() -> Any:
 
 def drain(portal_id: int) -> None:
     """Everything that is due for one portal."""
-    from bx24app import drain as use_case
+    from bx24app.calls import drain as use_case
 
     with _context():
         use_case.drain(portal_id)
@@ -34,15 +34,15 @@ def drain(portal_id: int) -> None:
 
 def carry_recording(recording_id: int) -> None:
     """Fetch one recording and attach it."""
-    from bx24app import recordings
+    from bx24app.calls.recordings import transfer
 
     with _context():
-        recordings.carry(recording_id)
+        transfer.carry(recording_id)
 
 
 def sweep() -> None:
     """Ring for everything that is due and whose wake-up was lost."""
-    from bx24app import sweeps
+    from bx24app.calls import sweep as sweeps
 
     with _context():
         sweeps.sweep()
@@ -50,7 +50,7 @@ def sweep() -> None:
 
 def look_after_portals() -> None:
     """Grants kept fresh, portals in trouble asked again, daily looks."""
-    from bx24app import sweeps
+    from bx24app.calls import sweep as sweeps
 
     with _context():
         sweeps.look_after_portals()
@@ -58,10 +58,10 @@ def look_after_portals() -> None:
 
 def count_figures() -> None:
     """The statistics follow the calls that changed."""
-    from bx24app import figures_kept
+    from bx24app.calls.statistics import aggregation
 
     with _context():
-        figures_kept.refresh()
+        aggregation.refresh()
 
 
 def look(portal_id: int) -> None:
@@ -74,23 +74,23 @@ def look(portal_id: int) -> None:
 
 def tell_dismissed(portal_id: int) -> None:
     """Administrators hear of dismissed employees whom the settings name."""
-    from bx24app import dismissals
+    from bx24app.operations.alerts import dismissed_employees
 
     with _context():
-        dismissals.tell(portal_id)
+        dismissed_employees.tell(portal_id)
 
 
 def watch() -> None:
     """Administrators hear of troubles in Bitrix24 itself."""
-    from bx24app import watching
+    from bx24app.operations.alerts import monitor
 
     with _context():
-        watching.watch()
+        monitor.watch()
 
 
 def close_silent() -> None:
     """Open calls whose end never came."""
-    from bx24app import sweeps
+    from bx24app.calls import sweep as sweeps
 
     with _context():
         sweeps.close_silent()
@@ -98,7 +98,7 @@ def close_silent() -> None:
 
 def try_again(portal_id: int, user_id: int) -> None:
     """Everything that the portal refused and every lost recording, once more: an administrator asked for it."""
-    from bx24app import replay
+    from bx24app.calls import replay
 
     with _context():
         replay.everything(portal_id, replay.By("frame", user_id))
@@ -106,7 +106,7 @@ def try_again(portal_id: int, user_id: int) -> None:
 
 def prune() -> None:
     """Old rows, old files and portals that are gone go, in small steps."""
-    from bx24app import retention
+    from bx24app.operations import retention
 
     with _context():
         retention.prune()
@@ -116,23 +116,24 @@ def lines(portal_id: int) -> None:
     """The portal's external lines follow the settings; where the portal cannot be asked now, a little later."""
     from datetime import timedelta
 
-    from bx24app import lines as use_case
-    from bx24app import outgoing, queue
     from bx24app.bitrix24.errors import Later
+    from bx24app.infra import queue
     from bx24app.models import utcnow
+    from bx24app.portals import external_lines as use_case
+    from bx24app.portals import outgoing_line
 
     with _context():
         try:
             use_case.follow(portal_id)
-            outgoing.fetch(portal_id)
+            outgoing_line.fetch(portal_id)
         except Later:
             queue.later("lines", portal_id, when=utcnow() + timedelta(minutes=1))
 
 
 def reconcile() -> None:
     """Send off the PBXs whose statistics are to be compared."""
-    from bx24app import backfill
-    from bx24app import reconcile as use_case
+    from bx24app.calls.reconciliation import backfill
+    from bx24app.calls.reconciliation import schedule as use_case
 
     with _context():
         use_case.tick()
@@ -141,7 +142,7 @@ def reconcile() -> None:
 
 def reconcile_step(order: dict[str, Any]) -> None:
     """One request of one PBX's look for lost notifications."""
-    from bx24app import reconcile as use_case
+    from bx24app.calls.reconciliation import schedule as use_case
 
     with _context():
         use_case.step(order)
@@ -149,7 +150,7 @@ def reconcile_step(order: dict[str, Any]) -> None:
 
 def backfill_step(order: dict[str, Any]) -> None:
     """One request, or one stretch, of a back-fill."""
-    from bx24app import backfill as use_case
+    from bx24app.calls.reconciliation import backfill as use_case
 
     with _context():
         use_case.step(order)

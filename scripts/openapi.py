@@ -19,7 +19,7 @@ from werkzeug.routing import AnyConverter, IntegerConverter, Rule
 from bx24app import create_app
 from bx24app.config import load
 from bx24app.web import TABLE
-from bx24app.web.guards import Guard, frame_admin, frame_session, open_to_all, place_session
+from bx24app.web.base.guards import Guard, frame_admin, frame_session, open_to_all, place_session
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "openapi.yaml"
 ABOUT = (

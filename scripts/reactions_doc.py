@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bx24app.bitrix24.reactions import DISK_FULL, OAUTH, TABLE, TARIFF, Row
-from bx24app.bitrix24.sentences import SENTENCES
+from bx24app.bitrix24.admin_messages import SENTENCES
+from bx24app.bitrix24.error_table import DISK_FULL, OAUTH, TABLE, TARIFF, Row
 from bx24app.mango import codes
 from bx24app.mango.code_table import CODES
 
@@ -35,7 +35,7 @@ MANGO: Final = {
 }
 INTRODUCTION = """# What is done about each error
 
-Written by `python -m scripts.reactions_doc` from the tables that decide (`bx24app/bitrix24/reactions.py`, `bx24app/mango/codes.py`); a test compares.
+Written by `python -m scripts.reactions_doc` from the tables that decide (`bx24app/bitrix24/error_table.py`, `bx24app/mango/codes.py`); a test compares.
 The tests of single rows are `tests/bitrix24/test_reactions.py` and `tests/mango/test_codes.py`.
 
 Four reactions: **repeat** (with a back-off and jitter, or at the time that the portal itself names, at most an hour away), **look, then repeat** where an

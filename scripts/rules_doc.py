@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bx24app.domain.rule_table import ACTIONS, CONDITIONS
-from bx24app.domain.rule_words import Names, condition
-from bx24app.domain.templates import FILTERS, NAMES
+from bx24app.domain.rules.sentences import Names, condition
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS
+from bx24app.domain.rules.templates import FILTERS, NAMES
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
 EXAMPLES: dict[str, Any] = {

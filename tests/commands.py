@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from bx24app.cli import main
+from bx24app.cli.main import main
 from bx24app.config import Config
 
 

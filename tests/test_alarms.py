@@ -9,10 +9,11 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from bx24app import circuit, suspects
+from bx24app.calls.recordings.transfer import DISK_FULL
+from bx24app.infra import circuit_breaker
+from bx24app.infra.runtime import runtime
 from bx24app.models import Delivery, Notice, Pbx, Recording, db, utcnow
-from bx24app.recordings import DISK_FULL
-from bx24app.runtime import runtime
+from bx24app.operations.alerts import candidates
 from tests.installations import rows, w
 from tests.test_watching import Watched
 from tests.world import World
@@ -26,16 +27,16 @@ def watched(w: World) -> Iterator[Watched]:
     assert w.portal.violations == []
 
 
-def opens(one: circuit.Circuit, minutes: float) -> None:
+def opens(one: circuit_breaker.Circuit, minutes: float) -> None:
     """It opened so long ago."""
-    for _ in range(circuit.TRIPS):
+    for _ in range(circuit_breaker.TRIPS):
         one.failed()
     seconds, _ = runtime().redis.time()
     runtime().redis.hset(f"circuit:{one.name}", "since", seconds - minutes * 60)
 
 
 def test_a_portal_that_did_not_answer_hears_of_it_when_it_does(watched: Watched) -> None:
-    one = circuit.of_portal(watched.id)
+    one = circuit_breaker.of_portal(watched.id)
     opens(one, 9)
     assert watched.look() == []
     assert rows(Notice) == []
@@ -52,7 +53,7 @@ def test_a_portal_that_did_not_answer_hears_of_it_when_it_does(watched: Watched)
 
 
 def test_a_mango_that_does_not_answer(watched: Watched) -> None:
-    one = circuit.of_pbx(1)
+    one = circuit_breaker.of_pbx(1)
     opens(one, 9)
     assert watched.look() == []
     opens(one, 11)
@@ -64,27 +65,27 @@ def test_a_mango_that_does_not_answer(watched: Watched) -> None:
 
 
 def test_a_mango_that_does_not_answer_questions(watched: Watched) -> None:
-    for failures, told in ((suspects.ASKED_IN_VAIN - 1, 0), (suspects.ASKED_IN_VAIN, 1), (0, 1)):
+    for failures, told in ((candidates.ASKED_IN_VAIN - 1, 0), (candidates.ASKED_IN_VAIN, 1), (0, 1)):
         db.session.execute(update(Pbx).values(ask_failures=failures))
         db.session.commit()
         assert len(watched.look()) == told
 
 
 def test_where_nobody_knows_nothing_is_said_to_be_over(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    opens(circuit.of_pbx(1), 11)
+    opens(circuit_breaker.of_pbx(1), 11)
     assert len(watched.look()) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(circuit.Circuit, "open_for", _unknown)
+        patch.setattr(circuit_breaker.Circuit, "open_for", _unknown)
         assert watched.look() == []
     assert len(rows(Notice)) == 1
 
 
-def _unknown(_: circuit.Circuit) -> float:
+def _unknown(_: circuit_breaker.Circuit) -> float:
     raise redis.ConnectionError
 
 
 def test_a_circuit_remembers_when_it_opened(watched: Watched) -> None:
-    one = circuit.of_portal(watched.id)
+    one = circuit_breaker.of_portal(watched.id)
     one.failed()
     assert one.open_for() == 0.0
     opens(one, 5)
@@ -106,7 +107,7 @@ def test_refused_deliveries_alarm_until_none_is_left(watched: Watched) -> None:
     db.session.execute(update(Delivery).where(Delivery.key == "finish").values(state="done"))
     db.session.commit()
     assert watched.look() == []
-    db.session.execute(update(Delivery).values(created_at=utcnow() - suspects.DEAD_FOR))
+    db.session.execute(update(Delivery).values(created_at=utcnow() - candidates.DEAD_FOR))
     db.session.commit()
     (words,) = watched.look()
     assert "больше нет" in words

@@ -9,12 +9,14 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bx24app import attaching, portals, queue, recordings, spool
-from bx24app.bitrix24 import encoding
+from bx24app import portals
+from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import USED_UP
 from bx24app.bitrix24.client import Answer
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
-from bx24app.errands import FILES, SMALL, TOGETHER
+from bx24app.calls.recordings import attachment, download, transfer
+from bx24app.calls.recordings.attempts import FILES, SMALL, TOGETHER
+from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
 
 Make = Callable[..., int]
@@ -48,9 +50,9 @@ class Client:
             raise self.met
 
     def call(self, method: str, params: dict[str, Any], *_: object) -> Answer:
-        if method == attaching.ATTACH and "FILE_CONTENT" not in params:
+        if method == attachment.ATTACH and "FILE_CONTENT" not in params:
             return Answer({"uploadUrl": "https://portal.example/upload"})
-        if method != attaching.ATTACH:
+        if method != attachment.ATTACH:
             return Answer([])
         self._leaves([params["FILENAME"]])
         return Answer({"FILE_ID": 7})
@@ -94,8 +96,8 @@ def make(portal: Portal) -> Make:
         row.problem = USED_UP if waits else None
         db.session.add(row)
         db.session.commit()
-        spool.path_of(row.id).parent.mkdir(parents=True, exist_ok=True)
-        spool.path_of(row.id).write_bytes(b"ID3" + bytes(size - 3))
+        download.path_of(row.id).parent.mkdir(parents=True, exist_ok=True)
+        download.path_of(row.id).write_bytes(b"ID3" + bytes(size - 3))
         return row.id
 
     return recording
@@ -108,28 +110,28 @@ def states(*numbers: int) -> list[tuple[str, bool, int]]:
 
 def test_those_that_wait_leave_with_the_one_that_has_its_turn(make: Make, client: Client) -> None:
     waiting, elsewhere, first = make("a"), make("b", claimed_at=utcnow()), make("c", waits=False)
-    recordings.carry(first)
+    transfer.carry(first)
     assert len(client.asked) == 1
     assert len(client.asked[0]) == 2
     assert client.seen == [{True}], "the intent is on disk before the request leaves"
     assert states(waiting, first, elsewhere) == [("attached", False, 0), ("attached", False, 0), ("waiting", False, 0)]
-    assert not spool.path_of(waiting).exists()
+    assert not download.path_of(waiting).exists()
 
 
 def test_a_request_takes_so_many_and_so_much(make: Make, client: Client, rung: list[int]) -> None:
     numbers = [make(str(index)) for index in range(FILES + 1)]
-    recordings.carry(numbers[0])
+    transfer.carry(numbers[0])
     assert [len(files) for files in client.asked] == [FILES]
     assert rung == [numbers[-1]], "whoever found no room comes next"
     large = [make(f"large{index}", SMALL) for index in range(TOGETHER // SMALL + 1)]
-    recordings.carry(large[0])
+    transfer.carry(large[0])
     assert len(client.asked[-1]) <= TOGETHER // SMALL + 1
 
 
 def test_a_short_budget_is_waited_for_without_a_try(make: Make, client: Client, rung: list[int]) -> None:
     number = make("a", waits=False)
     client.short = 2.0
-    recordings.carry(number)
+    transfer.carry(number)
     assert (client.asked, rung) == ([], [number])
     assert states(number) == [("waiting", False, 0)]
     assert db.session.get_one(Recording, number).problem == USED_UP
@@ -150,14 +152,14 @@ def test_what_a_whole_request_met(
 ) -> None:
     one, other = make("a"), make("b")
     client.met = met
-    recordings.carry(one)
+    transfer.carry(one)
     assert states(one, other) == [("waiting", attempted, tries)] * 2
 
 
 def test_what_one_of_them_met_is_its_own(make: Make, client: Client, rung: list[int]) -> None:
     one, other = make("a"), make("b")
     client.each = {"b": Refused("", "only audio files are accepted")}
-    recordings.carry(one)
+    transfer.carry(one)
     assert states(one, other) == [("attached", False, 0), ("waiting", True, 1)]
 
 
@@ -165,14 +167,14 @@ def test_what_one_of_them_met_is_its_own(make: Make, client: Client, rung: list[
 def test_an_upload(make: Make, client: Client, why: str) -> None:
     more: dict[str, Any] = {"tried": {"tries": 1}, "lost": {"attempted": True, "file_name": "a.mp3"}}.get(why, {})
     number, small = make("a", SMALL + 1 if why == "large" else 1000, **more), make("b")
-    recordings.carry(number)
+    transfer.carry(number)
     assert (client.uploads, client.asked) == (1, [])
     assert states(number, small) == [("attached", False, more.get("tries", 0)), ("waiting", False, 0)]
 
 
 def test_a_file_in_a_query_is_the_same_file() -> None:
     content = bytes(range(256)) * 3
-    text = encoding.command("k", "m", {"FILENAME": "a+b", "FILE_CONTENT": encoding.base64_of(content)})
+    text = batch_encoding.command("k", "m", {"FILENAME": "a+b", "FILE_CONTENT": batch_encoding.base64_of(content)})
     found = parse_qs(text.partition("?")[2])
     assert base64.b64decode(found["FILE_CONTENT"][0]) == content
     assert found["FILENAME"] == ["a+b"]

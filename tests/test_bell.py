@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from bx24app import bell, queue
+from bx24app.infra import queue, wakeups
 
 
 def test_a_lone_one_is_said_before_it_returns(app: Flask) -> None:
-    bell.ring(7)
+    wakeups.ring(7)
     assert app.extensions["bx24app"].redis.get("wake:7")
 
 
@@ -26,7 +26,7 @@ def test_those_who_come_meanwhile_share_the_next_round(monkeypatch: pytest.Monke
         assert go_on.wait(30)
 
     monkeypatch.setattr(queue, "wake", wake)
-    made = bell.Bell()
+    made = wakeups.Bell()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(made.ring, 1)
         assert begun.wait(30)
@@ -54,7 +54,7 @@ def test_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
             return clock[0]
 
     monkeypatch.setattr(queue, "wake", lambda portal_id: served.__setitem__(portal_id, tick()))
-    made = bell.Bell()
+    made = wakeups.Bell()
 
     def work(number: int) -> None:
         for _ in range(200):

@@ -11,7 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from bx24app import create_app
-from bx24app.cli import main
+from bx24app.cli.main import main
 from bx24app.config import load
 from bx24app.models import Portal, Registration, db
 from tests.commands import environment, run

@@ -16,11 +16,13 @@ from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import text
 
-from bx24app import doctor, sealed, settings
+from bx24app import settings
 from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.infra import encryption
 from bx24app.models import Grant, Portal, Registration, db
 from bx24app.models import Pbx as PbxRow
+from bx24app.operations import doctor
 from tests import commands
 from tests.conftest import KEY, SALT
 from tests.installations import change, installed, w
@@ -34,7 +36,7 @@ def old(app: Flask) -> Iterator[str]:
     """The key that everything is sealed with; the process has it again afterwards."""
     keys = app.extensions["bx24app"].config.encryption_keys
     yield keys[0]
-    sealed.use_keys(keys)
+    encryption.use_keys(keys)
 
 
 def raw(column: str, table: str) -> list[bytes]:
@@ -139,7 +141,7 @@ def test_secrets_that_cannot_be_read(w: World) -> None:
     environ = connected(w)
     environ["BX24APP_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
     exit_code, found = checked(environ)
-    sealed.use_keys(w.config.encryption_keys)
+    encryption.use_keys(w.config.encryption_keys)
     assert exit_code == 1
     assert "BX24APP_ENCRYPTION_KEYS" in found["pbxs"]
 
@@ -157,7 +159,7 @@ def test_the_demo_serves_a_new_world_each_time(tmp_path: Path) -> None:
     left.touch()
     ports = ["--port", "0", "--portal-port", "0", "--pbx-port", "0", "--oauth-port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bx24app.cli", "demo", *ports],
+        [sys.executable, "-m", "bx24app.cli.main", "demo", *ports],
         cwd=Path(__file__).parent.parent,
         env={
             **os.environ,

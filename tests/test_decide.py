@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from flask import Flask
 
-from bx24app import drain, sweeps
-from bx24app.domain.ends import SILENT_SECONDS
+from bx24app.calls import drain, sweep
+from bx24app.domain.calls.outcome import SILENT_SECONDS
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, db, utcnow
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.test_inbox import post, signed
@@ -93,13 +93,13 @@ def test_a_call_whose_end_never_came_is_over_after_hours(app: Flask, portal_id: 
     for notice in answered[: len(answered) // 2]:
         assert post(hook, notice.name, signed(notice.raw)) == 200
     drain.drain(portal_id)
-    sweeps.close_silent()
+    sweep.close_silent()
     drain.drain(portal_id)
     call = db.session.query(Call).one()
     assert (call.outcome, call.due_at, "finish" in keys()) == (None, None, False), "a long talk is no lost end"
     call.heard_at = utcnow() - timedelta(seconds=SILENT_SECONDS + 60)
     db.session.commit()
-    sweeps.close_silent()
+    sweep.close_silent()
     drain.drain(portal_id)
     assert (db.session.query(Call).one().outcome, keys()[-1]) == ("answered", "finish")
 

@@ -15,10 +15,10 @@ import yaml
 from click.testing import CliRunner
 from flask import Flask
 
-from bx24app.cli import main
+from bx24app.cli.main import main
 from bx24app.config import PREFIX, Config
 from bx24app.models import db
-from bx24app.web import metrics
+from bx24app.web.monitoring import metrics
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"

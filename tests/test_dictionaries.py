@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app import dictionaries, portals
-from bx24app.domain import dictionaries as domain
-from bx24app.domain.dictionaries import Dictionaries
+from bx24app import portals
+from bx24app.domain import crm_dictionaries as domain
+from bx24app.domain.crm_dictionaries import Dictionaries
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import db
+from bx24app.portals import crm_dictionaries
 from bx24app.sandbox.bitrix.state import SpaType
 from tests.installations import installed, w
 from tests.test_cli_settings import Office, office
@@ -69,13 +70,13 @@ def test_what_was_never_told_is_no_fault() -> None:
 def test_the_daily_look_reads_them_and_an_import_asks_anew(w: World) -> None:
     portal_id = installed(w)
     portals.look_by_id(portal_id)
-    found = dictionaries.of(portal_id)
+    found = crm_dictionaries.of(portal_id)
     assert [one.name for one in found.pipelines("deal") or ()] == ["Общая", "Пропущенные"]
     assert next(one.id for one in found.stages("deal", 9) or ()) == "C9:NEW"
     assert found.default_pipeline(1038) == 12
     assert [one.name for one in found.types or ()] == ["Заявки"]
     assert "CALL" in {one.id for one in found.sources or ()}
-    assert dictionaries.read_at(portal_id) is not None
+    assert crm_dictionaries.read_at(portal_id) is not None
     db.session.rollback()
     assert w.portal.violations == []
 
@@ -83,17 +84,17 @@ def test_the_daily_look_reads_them_and_an_import_asks_anew(w: World) -> None:
 def test_more_smart_processes_than_one_page(w: World) -> None:
     portal_id = installed(w)
     w.portal.types = [SpaType(number, 1100 + number, f"Process {number}") for number in range(1, 61)]
-    found = dictionaries.fetch(portal_id)
+    found = crm_dictionaries.fetch(portal_id)
     assert len(found.types or ()) == 60
     db.session.rollback()
 
 
 def test_what_is_not_told_stays(w: World) -> None:
     portal_id = installed(w)
-    before = dictionaries.fetch(portal_id)
+    before = crm_dictionaries.fetch(portal_id)
     db.session.rollback()
     w.portal.statuses, w.portal.categories = [], []
-    after = dictionaries.fetch(portal_id)
+    after = crm_dictionaries.fetch(portal_id)
     assert after.sources == before.sources
     assert after.pipelines("deal") == before.pipelines("deal")
     db.session.rollback()

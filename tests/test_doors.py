@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bx24app import create_app, doors, drain, tree
-from bx24app.doors import Door
+from bx24app import create_app
+from bx24app.calls import concurrency, drain
+from bx24app.calls.concurrency import Door
+from bx24app.cli import up
 from bx24app.models import db
 from scripts import needs
 from tests.conftest import config_for
@@ -66,7 +68,7 @@ def test_a_drain_behind_a_waiting_one_ends_at_once(monkeypatch: pytest.MonkeyPat
     nothing = drain._Step([], [])
     monkeypatch.setattr(drain, "_step", lambda portal_id, *_, **__: steps.append(portal_id) or nothing)  # type: ignore[func-returns-value]
     drain.drain(7)
-    monkeypatch.setattr(doors.of_portal(7), "_waiting", 1)
+    monkeypatch.setattr(concurrency.of_portal(7), "_waiting", 1)
     drain.drain(7)
     drain.drain(8)
     assert steps == [7, 8]
@@ -83,10 +85,10 @@ def taken_elsewhere(folder: Path) -> bool:
 
 
 def test_on_sqlite_the_drains_of_all_processes_stand_in_one_line(tmp_path: Path) -> None:
-    with doors.desk("sqlite", tmp_path):
+    with concurrency.desk("sqlite", tmp_path):
         assert taken_elsewhere(tmp_path)
     assert not taken_elsewhere(tmp_path)
-    with pytest.raises(ValueError, match="x"), doors.desk("sqlite", tmp_path):
+    with pytest.raises(ValueError, match="x"), concurrency.desk("sqlite", tmp_path):
         raise ValueError("x")
     assert not taken_elsewhere(tmp_path)
 
@@ -95,11 +97,11 @@ def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def second() -> None:
-        with doors.desk("sqlite", tmp_path):
+        with concurrency.desk("sqlite", tmp_path):
             seen.append("second")
 
     thread = threading.Thread(target=second, daemon=True)
-    with doors.desk("sqlite", tmp_path):
+    with concurrency.desk("sqlite", tmp_path):
         thread.start()
         thread.join(0.2)
         seen.append("first")
@@ -112,7 +114,7 @@ def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
 def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path) -> None:
     with postgres(tmp_path) as url:
         app = create_app(config_for(tmp_path, "redis://127.0.0.1:1", database_url=url))
-        tree.migrate(app)
+        up.migrate(app)
         entered = threading.Event()
 
         def fold() -> None:
@@ -125,7 +127,7 @@ def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path
                 thread = threading.Thread(target=fold, daemon=True)
                 thread.start()
                 assert not entered.wait(0.5)
-                free = doors._FREE["postgresql"]
+                free = concurrency._FREE["postgresql"]
                 taken = [free.acquire(blocking=False) for _ in range(3)]
                 for one in taken:
                     if one:

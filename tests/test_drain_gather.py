@@ -7,11 +7,13 @@ from itertools import count
 
 import pytest
 
-from bx24app import drain, parcels, portals
+from bx24app import portals
 from bx24app.bitrix24.budget import MARGIN_SECONDS, Budget
-from bx24app.domain.commands import Register, to_json
+from bx24app.calls import drain
+from bx24app.calls.outbox import batches
+from bx24app.domain.calls.commands import Register, to_json
+from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Portal, db, utcnow
-from bx24app.runtime import runtime
 
 _numbers = count(1)
 
@@ -80,9 +82,9 @@ def test_a_whole_batch_waits_for_nobody(busy: tuple[int, Budget]) -> None:
     leave(budget, drain.COMFORTABLE - 3)
     ring(number)
     assert claimed(number)[0] == [1]
-    for _ in range(parcels.BATCH):
+    for _ in range(batches.BATCH):
         ring(number)
-    assert claimed(number)[0] == [parcels.BATCH]
+    assert claimed(number)[0] == [batches.BATCH]
 
 
 def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, Budget]) -> None:

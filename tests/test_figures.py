@@ -12,7 +12,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from bx24app import create_app, figures, figures_kept, portals, settings
+from bx24app import create_app, portals, settings
+from bx24app.calls.statistics import aggregation
+from bx24app.calls.statistics import report as figures
 from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, utcnow
 from scripts import needs
 from tests.conftest import DOCUMENT, config_for, make_portal
@@ -86,7 +88,7 @@ def book(app: Flask) -> Book:
 
 
 def found(book: Book, since: date = MONDAY, until: date = TODAY) -> figures.Figures:
-    figures_kept.refresh()
+    aggregation.refresh()
     return figures.between(book.portal_id, since, until, TODAY)
 
 

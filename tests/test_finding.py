@@ -14,8 +14,9 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from bx24app import finding, tree
-from bx24app.finding import Filter
+from bx24app.calls.journal import search
+from bx24app.calls.journal.search import Filter
+from bx24app.cli import up
 from bx24app.models import Call, CallPerson, Recording, db
 from tests.servers import postgres
 from tests.test_migrations import POSTGRES, _app
@@ -35,7 +36,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 
 
 def filled(made: Flask) -> Iterator[Flask]:
-    tree.migrate(made)
+    up.migrate(made)
     with made.app_context():
         for number in range(100):
             call = Call(**values(number))
@@ -94,8 +95,8 @@ PARTS: tuple[dict[str, str], ...] = (
 
 
 def test_every_filter_leaves_what_a_plain_look_leaves(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "PAGE", 7)
-    monkeypatch.setattr(finding, "WINDOW", 10)
+    monkeypatch.setattr(search, "PAGE", 7)
+    monkeypatch.setattr(search, "WINDOW", 10)
     calls = sorted(db.session.query(Call), key=lambda call: (call.started_at, call.id), reverse=True)
     lost = {row.call_id for row in db.session.query(Recording).filter_by(state="lost")}
     db.session.expunge_all()
@@ -105,7 +106,7 @@ def test_every_filter_leaves_what_a_plain_look_leaves(app: Flask, monkeypatch: p
         expected = [call.id for call in calls if fits(call, wanted, viewer, lost)]
         assert walked(wanted, viewer) == expected, (wanted, viewer)
         with Session(db.engine) as session:
-            exported = {call.id for call in session.scalars(finding.narrowed(1, wanted, ZONE, viewer))}
+            exported = {call.id for call in session.scalars(search.narrowed(1, wanted, ZONE, viewer))}
         assert exported == set(expected), (wanted, viewer)
 
 
@@ -115,8 +116,8 @@ def walked(wanted: Filter, viewer: int | None) -> list[int]:
     below = None
     for _ in range(60):
         with Session(db.engine) as session:
-            found = finding.find(session, 1, wanted, ZONE, viewer, below)
-            assert len(found.calls) <= finding.PAGE
+            found = search.find(session, 1, wanted, ZONE, viewer, below)
+            assert len(found.calls) <= search.PAGE
             seen += [call.id for call in found.calls]
         below = found.below
         if below is None:
@@ -157,7 +158,7 @@ def explained(asked: dict[str, str], index: str, told: list[Any]) -> list[str]:
                 connection.exec_driver_sql(f"SET LOCAL enable_{what} = off")
             if index != "ix_call_portal_started":  # to so few rows each index is as good; rolled back with the session
                 connection.exec_driver_sql("DROP INDEX ix_call_portal_started")
-        finding.find(session, 1, Filter.read(asked), ZONE)
+        search.find(session, 1, Filter.read(asked), ZONE)
         return [
             " | ".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, values))
             for statement, values in list(told)

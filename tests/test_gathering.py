@@ -7,8 +7,8 @@ import json
 import pytest
 from flask import Flask
 
-from bx24app.domain.events import Ended, LegEvent, Recorded
-from bx24app.gathering import events_of
+from bx24app.calls.fold.grouping import events_of
+from bx24app.domain.calls.events import Ended, LegEvent, Recorded
 from bx24app.mango import statistics
 from bx24app.models import Notification, utcnow
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from bx24app import deliver, errands, parcels, recordings
 from bx24app.bitrix24.budget import Budget
 from bx24app.bitrix24.client import Bitrix24, Grants
 from bx24app.bitrix24.errors import AnswerLost, NotSent
-from bx24app.bitrix24.wire import Reply
-from bx24app.deliver import Outcome
-from bx24app.domain.commands import AddComment, Record, to_json
+from bx24app.bitrix24.transport import Reply
+from bx24app.calls.outbox import batches, sender
+from bx24app.calls.outbox.batches import Parcel
+from bx24app.calls.outbox.sender import Outcome
+from bx24app.calls.recordings import attempts, transfer
+from bx24app.domain.calls.commands import AddComment, Record, to_json
+from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
-from bx24app.parcels import Parcel
-from bx24app.runtime import runtime
 
 COMMAND = AddComment(key="comment/1", record=Record("lead", 7), text="Missed")
 
@@ -47,13 +48,13 @@ def row(portal: Portal) -> Delivery:
 
 
 def claimed(portal: Portal) -> Parcel:
-    (parcel,), _ = parcels.claim(db.session(), portal, shared=False)
+    (parcel,), _ = batches.claim(db.session(), portal, shared=False)
     db.session.commit()
     return parcel
 
 
 def given_up() -> None:
-    deliver.recover(db.session(), timedelta(seconds=-1))
+    sender.recover(db.session(), timedelta(seconds=-1))
     db.session.commit()
 
 
@@ -67,10 +68,10 @@ def test_a_parcel_that_waited_too_long_does_not_leave(portal: Portal, row: Deliv
     parcel, wire = claimed(portal), Wire()
     if late:
         parcel.leave_by = time.monotonic() - 0.001
-    outcome = deliver.send(client_over(wire, portal), parcel)
+    outcome = sender.send(client_over(wire, portal), parcel)
     assert wire.sent == leaves
     assert isinstance(outcome.error, NotSent) == late
-    deliver.store(db.session(), portal, outcome)
+    sender.store(db.session(), portal, outcome)
     assert (row.state, row.uncertain) == (("waiting", False) if late else ("done", False))
 
 
@@ -81,7 +82,7 @@ def test_what_was_not_sent_leaves_the_row_to_its_new_worker(portal: Portal, row:
     second = claimed(portal)
     assert second.claimed != first.claimed
     for error in (NotSent("too late", 0.0), AnswerLost("timed out")):
-        deliver.store(db.session(), portal, Outcome(first, error=error))
+        sender.store(db.session(), portal, Outcome(first, error=error))
         assert (row.state, row.sent_at) == ("sent", second.claimed), "two would be on their way"
 
 
@@ -89,17 +90,17 @@ def test_a_late_success_is_taken_and_not_repeated(portal: Portal, row: Delivery)
     first = claimed(portal)
     given_up()
     assert (row.state, row.uncertain) == ("waiting", True)
-    touched = deliver.store(db.session(), portal, Outcome(first, {row.id: 5}))
+    touched = sender.store(db.session(), portal, Outcome(first, {row.id: 5}))
     assert (touched, row.state, row.uncertain) == ({row.call_id}, "done", False)
-    assert parcels.claim(db.session(), portal, shared=False)[0] == []
+    assert batches.claim(db.session(), portal, shared=False)[0] == []
 
 
 def test_a_look_up_under_way_does_not_undo_a_late_success(portal: Portal, row: Delivery) -> None:
     first = claimed(portal)
     given_up()
     second = claimed(portal)
-    deliver.store(db.session(), portal, Outcome(first, {row.id: 5}))
-    deliver.store(db.session(), portal, Outcome(second, found={}))
+    sender.store(db.session(), portal, Outcome(first, {row.id: 5}))
+    sender.store(db.session(), portal, Outcome(second, found={}))
     assert row.state == "done"
 
 
@@ -107,7 +108,7 @@ def test_a_row_that_is_gone_is_no_crash(portal: Portal, row: Delivery) -> None:
     parcel = claimed(portal)
     db.session.delete(row)
     db.session.commit()
-    assert deliver.store(db.session(), portal, Outcome(parcel, {parcel.items[0].delivery: 5})) == set()
+    assert sender.store(db.session(), portal, Outcome(parcel, {parcel.items[0].delivery: 5})) == set()
 
 
 @pytest.mark.parametrize("ends", ["put off", "given up"])
@@ -117,13 +118,13 @@ def test_a_recording_in_other_hands_stays_there(portal: Portal, row: Delivery, e
     db.session.add(tape)
     db.session.commit()
     number = tape.id
-    first = errands.take(number)
+    first = attempts.take(number)
     assert first is not None
     db.session.get_one(Recording, number).claimed_at = newer = utcnow()
     db.session.commit()
     if ends == "put off":
-        recordings._put_off(first, "timed out", None, counts=True)
+        transfer._put_off(first, "timed out", None, counts=True)
     else:
-        recordings._give_up(first, "no such file")
+        transfer._give_up(first, "no such file")
     held = db.session.get_one(Recording, number)
     assert (held.state, held.claimed_at, held.tries) == ("waiting", newer, 0)

@@ -11,8 +11,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from bx24app import inbox, queue, settings
+from bx24app import settings
+from bx24app.calls.inbox import receiver
 from bx24app.domain.settings import Pbx, Settings
+from bx24app.infra import queue
 from bx24app.mango import vpbx
 from bx24app.models import Notification, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -31,12 +33,12 @@ def signed(raw: str, key: str = KEY, salt: str = SALT) -> dict[str, str]:
 
 
 def post(hook: str, suffix: str = "events/call", form: dict[str, str] | None = None) -> int:
-    return inbox.receive(hook, suffix, FORM, signed(RING) if form is None else form, b"", {})
+    return receiver.receive(hook, suffix, FORM, signed(RING) if form is None else form, b"", {})
 
 
 def short(hook: str, suffix: str, content: Any, query: dict[str, str] | None = None) -> int:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return inbox.receive(hook, suffix, "application/json", None, body, query or {})
+    return receiver.receive(hook, suffix, "application/json", None, body, query or {})
 
 
 def stored() -> list[Notification]:

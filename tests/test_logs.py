@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bx24app import logs
+from bx24app.infra import logs
 from bx24app.models import db
 
 SECRET = "s3cretS3cretS3cret0123456789"

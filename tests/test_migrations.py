@@ -17,8 +17,10 @@ from flask import Flask
 from flask_migrate import downgrade
 from sqlalchemy import inspect
 
-from bx24app import create_app, migrating, tree
+from bx24app import create_app
+from bx24app.cli import up
 from bx24app.config import load
+from bx24app.infra import migrate
 from bx24app.models import Base, db
 from scripts import needs
 from tests.servers import POSTGRES_MISSING, postgres
@@ -53,8 +55,8 @@ def _app(tmp_path: Path, url: str) -> Flask:
 
 
 def test_from_nothing_to_the_models_and_back(app: Flask) -> None:
-    tree.migrate(app)
-    tree.migrate(app)  # again: nothing to do
+    up.migrate(app)
+    up.migrate(app)  # again: nothing to do
     with app.app_context():
         with db.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
@@ -72,7 +74,7 @@ def test_from_nothing_to_the_models_and_back(app: Flask) -> None:
 
 def test_partial_indexes_are_partial(app: Flask) -> None:
     """`compare_metadata` does not look at an index's condition; without it the sweep would read whole tables."""
-    tree.migrate(app)
+    up.migrate(app)
     with app.app_context():
         with db.engine.connect() as connection:
             column, table = (
@@ -112,13 +114,13 @@ def _fail(how: str) -> None:
 @pytest.mark.parametrize(("how", "met"), [("wrong", ValueError), ("ended", SystemExit), ("killed", RuntimeError)])
 def test_what_a_migration_in_its_own_process_meets_is_heard_here(how: str, met: type[BaseException]) -> None:
     with pytest.raises(met):
-        migrating.apart(partial(_fail, how))
+        migrate.apart(partial(_fail, how))
 
 
 def test_in_a_process_of_its_own_it_leaves_its_tables_and_nothing_else(tmp_path: Path) -> None:
     app = _app(tmp_path, "")
-    migrating.apart(partial(tree.migrate, app))
+    migrate.apart(partial(up.migrate, app))
     with app.app_context():
         assert "notification" in inspect(db.engine).get_table_names()
         db.engine.dispose()
-    assert isinstance(app.extensions["migrate"], migrating.Later), "Flask-Migrate, and with it Alembic, was not needed here"
+    assert isinstance(app.extensions["migrate"], migrate.Later), "Flask-Migrate, and with it Alembic, was not needed here"

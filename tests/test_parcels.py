@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app import parcels
-from bx24app.domain.commands import Finish, HideCard, Reassign, Record, Register, to_json
+from bx24app.calls.outbox import batches
+from bx24app.domain.calls.commands import Finish, HideCard, Reassign, Record, Register, to_json
 from bx24app.models import Call, Delivery, Portal, db, utcnow
 
 
@@ -46,6 +46,6 @@ def test_a_register_that_makes_a_record_is_answered_before_the_finish_leaves(
             )
         )
     db.session.commit()
-    (parcel,), _ = parcels.claim(db.session(), portal, shared=shared)
+    (parcel,), _ = batches.claim(db.session(), portal, shared=shared)
     together = [type(item.command).__name__ for item in parcel.items]
     assert together == (["Register", "HideCard"] if create else ["Register", "HideCard", "Finish", "Reassign"])

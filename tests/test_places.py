@@ -13,12 +13,12 @@ import requests
 from sqlalchemy import update
 
 from bx24app import portals
+from bx24app.infra.runtime import runtime
 from bx24app.models import Audit, Call, Grant, Portal, Recording, db, utcnow
-from bx24app.portals import installing
-from bx24app.portals.placing import PLACES
-from bx24app.runtime import runtime
+from bx24app.portals import install
+from bx24app.portals.placements import PLACES
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Placement
-from bx24app.web import session
+from bx24app.web.base import session
 from tests.installations import installed, w
 from tests.world import CLIENT_ID, World, until
 
@@ -63,8 +63,8 @@ def test_an_address_that_is_no_longer_ours_goes(w: World) -> None:
 def test_somebody_was_quicker(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """placement.get of a moment ago: every bind meets "already binded", which is no failure."""
     portal_id = installed(w)
-    everything = installing.placing.commands(portals_answer([]), w.url, 50)
-    monkeypatch.setattr(installing.placing, "commands", lambda *_: everything)
+    everything = install.placements.commands(portals_answer([]), w.url, 50)
+    monkeypatch.setattr(install.placements, "commands", lambda *_: everything)
     portals.set_up(portal_id)
     assert len(w.portal.placements) == len(PLACES)
     assert portals.state_of(portal_id) == "active"

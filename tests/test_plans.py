@@ -12,10 +12,17 @@ from flask import Flask
 from sqlalchemy import event, select
 
 from benchmarks import filled
-from bx24app import errands, gathering, queue, reconcile, replay, retention, settings, suspects, sweeps, watching
-from bx24app.drain import locked
+from bx24app import settings
+from bx24app.calls import replay, sweep
+from bx24app.calls.drain import locked
+from bx24app.calls.fold import grouping
+from bx24app.calls.reconciliation import schedule
+from bx24app.calls.recordings import attempts
+from bx24app.infra import queue
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
-from bx24app.web import health
+from bx24app.operations import retention
+from bx24app.operations.alerts import candidates, monitor
+from bx24app.web.monitoring import health
 from scripts import needs
 from tests.servers import POSTGRES_MISSING
 
@@ -69,12 +76,12 @@ def _gather() -> None:
         last = session.scalars(select(Call).order_by(Call.id.desc()).limit(1)).one()
         last.command_id = "bx24app-known"
         session.flush()
-        gathering.news(session, portal)
+        grouping.news(session, portal)
         row = Notification(
             portal_id=1, pbx_id=1, dialect="vpbx", name="result/callback", command_id="bx24app-known", dedup_key="one", body="{}", received_at=utcnow()
         )  # fmt: skip
-        gathering.calls_of(session, portal, [row])
-        gathering.notifications_of(session, portal, [last])
+        grouping.calls_of(session, portal, [row])
+        grouping.notifications_of(session, portal, [last])
         session.rollback()
 
 
@@ -86,28 +93,28 @@ def _portal_call() -> None:
 def _watch() -> None:
     portal, now = db.session.get_one(Portal, 1), utcnow()
     document = settings.current(portal)
-    watching._lost(1, document, "en", now)
-    watching._unmapped(1, document, "en", now)
-    watching._usually_busy(1, filled.PBX, now)
+    monitor._lost(1, document, "en", now)
+    monitor._unmapped(1, document, "en", now)
+    monitor._usually_busy(1, filled.PBX, now)
 
 
 def _window() -> None:
     pbx = db.session.scalars(select(Pbx)).one()
-    reconcile._window(pbx.id, utcnow(), sweeps.SENT_FOR)
+    schedule._window(pbx.id, utcnow(), sweep.SENT_FOR)
 
 
 WORK: dict[str, Callable[[], object]] = {
-    "sweep": sweeps.sweep,
-    "close silent calls": sweeps.close_silent,
+    "sweep": sweep.sweep,
+    "close silent calls": sweep.close_silent,
     "prune": retention.prune,
     "gather": _gather,
     "a portal's call": _portal_call,
     "watch": _watch,
-    "of whom there is something to tell": lambda: suspects.suspects(utcnow()),
-    "reconcile": lambda: reconcile._due(utcnow(), sweeps.SENT_FOR),
+    "of whom there is something to tell": lambda: candidates.suspects(utcnow()),
+    "reconcile": lambda: schedule._due(utcnow(), sweep.SENT_FOR),
     "window of the statistics": _window,
-    "take a recording": lambda: errands.take(7),
-    "who leaves with a recording": lambda: errands.company_of(cast(Any, SimpleNamespace(portal_id=1, file=Path(__file__)))),
+    "take a recording": lambda: attempts.take(7),
+    "who leaves with a recording": lambda: attempts.company_of(cast(Any, SimpleNamespace(portal_id=1, file=Path(__file__)))),
     "hurry": lambda: replay.hurry(1),
     "health": lambda: health.pending_now(utcnow()),
 }

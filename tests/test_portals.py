@@ -9,12 +9,7 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24.inbound import FramePost
-from bx24app.models import (
-    Portal,
-    PortalUser,
-    Registration,
-    db,
-)
+from bx24app.models import Portal, PortalUser, Registration, db
 from bx24app.portals import UnknownClient
 from tests.installations import grant, installed, opened, post_of, row, rows, token_of, w
 from tests.world import CLIENT_ID, World, until

@@ -8,10 +8,7 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin, PortalError
-from bx24app.models import (
-    Notification,
-    Portal,
-)
+from bx24app.models import Notification, Portal
 from bx24app.portals import Forged
 from tests.installations import event, grant, installed, opened, post_of, row, rows, token_of, w
 from tests.world import CLIENT_ID, World, until

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from bx24app import create_app, grants, portals
+from bx24app import create_app, portals
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent
 from bx24app.models import Grant, db, utcnow
+from bx24app.portals import clients
 from tests.conftest import config_for
 from tests.installations import grant, installed, row, w
 from tests.world import World
@@ -82,7 +83,7 @@ def test_without_a_lock_the_slower_one_takes_the_quicker_ones_pair(w: World) -> 
     portal_id = installed(w)
     old = grant(portal_id).access_token
     w.sandbox.oauth.latency = 0.2
-    found = at_once(w, 2, lambda: grants._refresh(portal_id, old))
+    found = at_once(w, 2, lambda: clients._refresh(portal_id, old))
     assert found == [grant(portal_id).access_token] * 2
     assert found[0] != old
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
@@ -135,7 +136,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
     def broken(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("disk full"))
 
-    monkeypatch.setattr(grants, "keep_pair", broken)
+    monkeypatch.setattr(clients, "keep_pair", broken)
     with pytest.raises(OperationalError):
         portals.client_by_id(portal_id).call("profile")
     used = {entry.error for entry in list(w.portal.request_log)[hits:]}
@@ -145,7 +146,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
 def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
     w.sandbox.oauth.expire()
-    monkeypatch.setattr(grants.time, "sleep", lambda _: None)
+    monkeypatch.setattr(clients.time, "sleep", lambda _: None)
     real, failures = db.session.execute, iter([True, True])
 
     def flaky(statement: Any, *args: Any, **options: Any) -> Any:
@@ -161,7 +162,7 @@ def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("switch", "kind"), [("invalid_grant", NeedsAdmin), ("wrong_client", NeedsAdmin), ("not_installed", Gone)])
 def test_a_dead_refresh_token(w: World, switch: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
-    monkeypatch.setattr(grants.time, "sleep", lambda _: None)
+    monkeypatch.setattr(clients.time, "sleep", lambda _: None)
     w.sandbox.oauth.expire()
     w.sandbox.oauth.switches.on(switch, method="token")
     with pytest.raises(kind):
@@ -277,6 +278,6 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
 def test_an_on_premise_portal_has_the_operators_limit(tmp_path: Path, valkey_url: str, rate: float, budget: tuple[float, float]) -> None:
     app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=rate))
     with app.app_context():
-        of = grants.budget_for("member", "selfhosted")
+        of = clients.budget_for("member", "selfhosted")
         assert (of.rate, of.capacity) == budget
-        assert grants.budget_for("member", "ru_basic").rate == 2.0
+        assert clients.budget_for("member", "ru_basic").rate == 2.0

@@ -8,10 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from bx24app import portals, reauthorise
+from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.models import Portal, db
-from bx24app.reauthorise import NotProven
+from bx24app.portals import reauthorise
+from bx24app.portals.reauthorise import NotProven
 from tests.installations import grant, installed, row, w
 from tests.world import World
 

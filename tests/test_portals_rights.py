@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from bx24app.bitrix24.inbound import FramePost
-from bx24app.portals.opening import ADMIN_SECONDS
-from bx24app.runtime import runtime
-from bx24app.web import session
+from bx24app.infra.runtime import runtime
+from bx24app.portals.frame_auth import ADMIN_SECONDS
+from bx24app.web.base import session
 from tests.installations import installed, post_of, w
 from tests.world import World
 

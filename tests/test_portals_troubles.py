@@ -8,10 +8,7 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent, PortalError
-from bx24app.models import (
-    Audit,
-    utcnow,
-)
+from bx24app.models import Audit, utcnow
 from tests.installations import change, grant, installed, opened, row, rows, w
 from tests.world import World
 

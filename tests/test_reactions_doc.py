@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bx24app.bitrix24.reactions import OAUTH, TABLE
-from bx24app.bitrix24.sentences import SENTENCES
+from bx24app.bitrix24.admin_messages import SENTENCES
+from bx24app.bitrix24.error_table import OAUTH, TABLE
 from bx24app.mango.code_table import CODES
 from scripts import reactions_doc
 from tests.bitrix24.test_reactions import AUTH_SERVER

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bx24app import portals, recordings
+from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError
+from bx24app.calls.recordings import transfer
 from bx24app.models import Call, Portal, Recording, db, utcnow
 
 
@@ -46,7 +47,7 @@ def attempted(portal: Portal) -> int:
 )
 def test_who_spends_a_try(attempted: int, monkeypatch: pytest.MonkeyPatch, error: PortalError, tries: int) -> None:
     monkeypatch.setattr(portals, "client_by_id", lambda _: Client(error))
-    recordings.carry(attempted)
+    transfer.carry(attempted)
     row = db.session.get_one(Recording, attempted)
     assert (row.state, row.tries, row.claimed_at) == ("waiting", tries, None)
     assert row.due_at is not None

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from bx24app import config, redis_link
+from bx24app import config
+from bx24app.infra import redis_client
 from tests.conftest import config_for
 from tests.servers import sentinel, valkey
 from tests.world import until
@@ -32,7 +33,7 @@ def test_the_master_that_sentinel_names_is_used_also_after_a_failover(tmp_path: 
         direct, watcher = redis.Redis.from_url(second), redis.Redis(port=port)
         until(lambda: direct.info("replication")["master_link_status"] == "up", "the replica never followed")
         until(lambda: watcher.sentinel_slaves("mymaster"), "the sentinel never heard of the replica")
-        client = redis_link.connect(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/mymaster/3", socket_timeout=2)
+        client = redis_client.connect(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/mymaster/3", socket_timeout=2)
         client.set("said", "before")
         until(lambda: redis.Redis.from_url(second[:-1] + "3").get("said") == b"before", "never replicated")
         with suppress(redis.ConnectionError):
@@ -108,15 +109,15 @@ def behind_tls(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def test_tls_is_spoken_and_the_authority_checked(behind_tls: tuple[str, Path]) -> None:
     url, certificate = behind_tls
-    trusting = redis_link.connect(url, certificate)
+    trusting = redis_client.connect(url, certificate)
     assert trusting.ping()
     trusting.close()
     with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
-        redis_link.connect(url).ping()
+        redis_client.connect(url).ping()
 
 
 def test_what_sentinel_needs_is_read_from_the_address() -> None:
-    client = redis_link.connect("redis+sentinel://us%40er:pa%2Fss@one,two:7000/main")
+    client = redis_client.connect("redis+sentinel://us%40er:pa%2Fss@one,two:7000/main")
     held = client.connection_pool.connection_kwargs
     assert (held["db"], held["username"], held["password"]) == (0, "us@er", "pa/ss")
     hosts = [one.connection_pool.connection_kwargs for one in client.connection_pool.sentinel_manager.sentinels]
@@ -138,13 +139,14 @@ def test_a_wrong_address_does_not_print_its_password(tmp_path: Path) -> None:
 
 def test_a_worker_in_a_world_of_sentinels(tmp_path: Path) -> None:
     """The app's own clients take such an address: the queue is filled and read through it."""
-    from bx24app import create_app, queue
+    from bx24app import create_app
+    from bx24app.infra import queue
 
     with valkey(tmp_path / "a") as first, sentinel(tmp_path / "c", first) as port:
         app = create_app(config_for(tmp_path, f"redis+sentinel://127.0.0.1:{port}/mymaster/0"))
         with app.app_context():
             queue.wake(7)
-            from bx24app.worker import _connection
+            from bx24app.infra.worker import _connection
 
             deadline = time.monotonic() + 10
             while not _connection().llen("rq:queue:calls") and time.monotonic() < deadline:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from bx24app import drain, replay
-from bx24app.domain.commands import Dial, Finish, Notify, Register, ShowCard, to_json
+from bx24app.calls import drain, replay
+from bx24app.domain.calls.commands import Dial, Finish, Notify, Register, ShowCard, to_json
 from bx24app.models import Audit, Call, Delivery, Notification, Portal, Recording, db, utcnow
 from tests import commands
 from tests.conftest import make_portal

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from bx24app import create_app, figures_kept, retention, tree
-from bx24app.domain.commands import Finish
+from bx24app import create_app
+from bx24app.calls.statistics import aggregation
+from bx24app.cli import up
+from bx24app.domain.calls.commands import Finish
 from bx24app.models import (
     Call,
     CallPerson,
@@ -27,6 +29,7 @@ from bx24app.models import (
     db,
     utcnow,
 )
+from bx24app.operations import retention
 from scripts import needs
 from tests.conftest import config_for, make_portal
 from tests.servers import POSTGRES_MISSING, postgres
@@ -46,7 +49,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 
     def made(url: str) -> Iterator[Portal]:
         app: Flask = create_app(config_for(tmp_path, valkey_url, **DAYS, **({"database_url": url} if url else {})))
-        tree.migrate(app)
+        up.migrate(app)
         with app.app_context():
             yield make_portal()
             db.session.remove()
@@ -111,14 +114,14 @@ def test_statistics_of_calls_that_are_gone_stay(kept: Portal) -> None:
     portal_id = kept.id
     whole(kept, "old", 300)
     whole(kept, "young", 5)
-    figures_kept.refresh()
+    aggregation.refresh()
     before = {(row.kind, row.day, row.key): row.calls for row in db.session.query(Figure).filter_by(grain="day")}
     retention.prune()
     assert left(portal_id)["calls"] == {"young"}
     db.session.query(FigureMark).filter_by(portal_id=portal_id).update({"zone": "Asia/Omsk"})  # the zone was changed: all is counted anew
     db.session.query(Call).update({"updated_at": utcnow()})
     db.session.commit()
-    figures_kept.refresh()
+    aggregation.refresh()
     after = {(row.kind, row.day, row.key): row.calls for row in db.session.query(Figure).filter_by(grain="day")}
     assert after == before
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bx24app.domain import document, rules
-from bx24app.domain.rule_table import ACTIONS, CONDITIONS
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
 from scripts import rules_doc
 

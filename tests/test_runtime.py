@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from bx24app.infra.runtime import Runtime
 from bx24app.mango import errors
 from bx24app.mango.client import Mango
-from bx24app.runtime import Runtime
 from tests.conftest import config_for
 from tests.servers import free_port
 

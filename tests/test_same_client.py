@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bx24app.domain.records import FOUND
+from bx24app.calls.outbox.client_order import LONGEST, in_turn
+from bx24app.domain.calls.record_queries import FOUND
 from bx24app.models import Delivery
-from bx24app.same_client import LONGEST, in_turn
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CLIENT, ANOTHER = "+79160000001", "+79160000002"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
-from bx24app import sealed
+from bx24app.infra import encryption
 
 
 def test_rotation() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    sealed.use_keys([old])
-    token = sealed.seal("salt")
-    sealed.use_keys([new, old])
-    assert sealed.unseal(token) == "salt"
-    sealed.use_keys([new])
-    with pytest.raises(sealed.Unreadable):
-        sealed.unseal(token)
+    encryption.use_keys([old])
+    token = encryption.seal("salt")
+    encryption.use_keys([new, old])
+    assert encryption.unseal(token) == "salt"
+    encryption.use_keys([new])
+    with pytest.raises(encryption.Unreadable):
+        encryption.unseal(token)
 
 
 def test_masked() -> None:
-    assert sealed.masked("0123456789abcdef") == "••••cdef"
-    assert sealed.masked("short") == "••••"
-    assert sealed.masked(None) == ""
+    assert encryption.masked("0123456789abcdef") == "••••cdef"
+    assert encryption.masked("short") == "••••"
+    assert encryption.masked(None) == ""

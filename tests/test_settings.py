@@ -10,7 +10,8 @@ import yaml
 from cryptography.fernet import Fernet
 from flask import Flask
 
-from bx24app import create_app, settings, tree
+from bx24app import create_app, settings
+from bx24app.cli import up
 from bx24app.config import load
 from bx24app.domain.document import DocumentError
 from bx24app.domain.settings import Calls, Line, Pbx, Rule, Settings
@@ -46,7 +47,7 @@ def test_each_version_is_parsed_once(portal: Portal) -> None:
 
 
 def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_KEPT", 100)
+    monkeypatch.setattr(settings.versions, "_KEPT", 100)
     first = portal.settings_version_id
     held = settings.current(portal)
     others = [settings.save(portal, TWO).id for _ in range(2)]
@@ -203,7 +204,7 @@ def _race(tmp_path: Path, url: str) -> None:
             encryption_keys=(Fernet.generate_key().decode(),),
         )
     )
-    tree.migrate(app)
+    up.migrate(app)
     with app.app_context():
         portal_id = make_portal().id
         db.session.commit()

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from bx24app import circuit, spool
+from bx24app.calls.recordings import download
+from bx24app.infra import circuit_breaker
+from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
-from bx24app.runtime import runtime
 from tests.security.test_recordings import Download
 
 
@@ -28,13 +29,13 @@ def full_disk() -> Iterator[None]:
 
 
 def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, file = spool.Source("r", None, "key", "salt"), tmp_path / "1.mp3"
-    monkeypatch.setattr(spool, "open_stream", lambda *_: Download(b"ID3", b"sound"))
-    with full_disk(), pytest.raises(spool.NotNow, match="spool cannot be written") as refused:
-        spool.fetch(source, file)
-    assert (refused.value.counts, refused.value.after) == (False, spool.UNWRITTEN_SECONDS)
+    source, file = download.Source("r", None, "key", "salt"), tmp_path / "1.mp3"
+    monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"sound"))
+    with full_disk(), pytest.raises(download.NotNow, match="spool cannot be written") as refused:
+        download.fetch(source, file)
+    assert (refused.value.counts, refused.value.after) == (False, download.UNWRITTEN_SECONDS)
     assert list(tmp_path.glob("1.*")) == []
-    spool.fetch(source, file)
+    download.fetch(source, file)
     assert file.read_bytes() == b"ID3sound"
 
 
@@ -44,7 +45,7 @@ def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pyte
         (errors.NotReady("no file yet", 3320), True, None),
         (errors.Missing("no such recording", 404), True, None),
         (errors.NotPermitted("an option is off", 5201), True, None),
-        (errors.Later("Mango asks to slow down", 429), False, spool.BUSY_SECONDS),
+        (errors.Later("Mango asks to slow down", 429), False, download.BUSY_SECONDS),
         (errors.Later("Mango asks to slow down", 429, 7.0), False, 7.0),
     ],
 )
@@ -52,8 +53,8 @@ def test_an_answer_closes_the_circuit_whatever_it_says(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: errors.MangoError, counts: bool, after: float | None
 ) -> None:
     """Or one recording after the other would wait for a trial of 45 s, though Mango is there."""
-    source, one = spool.Source("r", None, "key", "salt", 7), circuit.of_pbx(7)
-    for _ in range(circuit.TRIPS):
+    source, one = download.Source("r", None, "key", "salt", 7), circuit_breaker.of_pbx(7)
+    for _ in range(circuit_breaker.TRIPS):
         one.failed()
     runtime().redis.hset("circuit:pbx:7", "until", 0)
 
@@ -61,14 +62,14 @@ def test_an_answer_closes_the_circuit_whatever_it_says(
         def ask(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(spool, "open_stream", ask)
+        monkeypatch.setattr(download, "open_stream", ask)
 
     says(met)
-    with pytest.raises(spool.NotNow) as refused:
-        spool.fetch(source, tmp_path / "1.mp3")
+    with pytest.raises(download.NotNow) as refused:
+        download.fetch(source, tmp_path / "1.mp3")
     assert (refused.value.counts, refused.value.after) == (counts, after)
-    assert one.state() == circuit.State()
+    assert one.state() == circuit_breaker.State()
     says(errors.Later("Mango did not answer"))
-    with pytest.raises(spool.NotNow):
-        spool.fetch(source, tmp_path / "1.mp3")
+    with pytest.raises(download.NotNow):
+        download.fetch(source, tmp_path / "1.mp3")
     assert one.state().failures == 1

@@ -13,10 +13,12 @@ import pytest
 from flask import Flask, current_app
 from sqlalchemy import select, text, update
 
-from bx24app import create_app, hook_keys, inbox, settings, storing
+from bx24app import create_app, settings
+from bx24app.calls.inbox import receiver, writer
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.models import Notification, Pbx, Portal, db, utcnow
+from bx24app.settings import hook_keys
 from scripts import needs
 from tests.conftest import DOCUMENT, KEY, SALT, config_for, make_portal
 from tests.servers import POSTGRES_MISSING, Postgres, postgres_server
@@ -63,7 +65,7 @@ def hook(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, server
 def post(key: str, seq: int, salt: str = SALT) -> int:
     """One more notification of the same leg."""
     raw = json.dumps(json.loads(RING) | {"seq": seq})
-    return inbox.receive(key, "events/call", FORM, signed(raw, salt=salt), b"", {})
+    return receiver.receive(key, "events/call", FORM, signed(raw, salt=salt), b"", {})
 
 
 def stored() -> int:
@@ -80,12 +82,12 @@ def behind_its_back(**values: object) -> None:
 
 def test_a_hook_is_remembered_and_asked_for_again_later(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    look = inbox.find_hook
-    monkeypatch.setattr(inbox, "find_hook", lambda key: asked.append(key) or look(key))
+    look = receiver.find_hook
+    monkeypatch.setattr(receiver, "find_hook", lambda key: asked.append(key) or look(key))
     assert [post(hook, seq) for seq in (2, 3)] == [200, 200]
     assert asked == []
-    now = inbox.time.monotonic()
-    monkeypatch.setattr(inbox.time, "monotonic", lambda: now + inbox.HEARD_SECONDS)
+    now = receiver.time.monotonic()
+    monkeypatch.setattr(receiver.time, "monotonic", lambda: now + receiver.HEARD_SECONDS)
     assert [post(hook, seq) for seq in (4, 5)] == [200, 200]
     assert asked == [hook]
     assert stored() == 5
@@ -187,10 +189,10 @@ def app_of(hook: str) -> Flask:
 
 def test_one_that_cannot_be_stored_takes_no_other_with_it(hook: str) -> None:
     row = db.session.query(Notification).one()
-    values = {name: getattr(row, name) for name in storing._COLUMNS}
+    values = {name: getattr(row, name) for name in writer._COLUMNS}
     db.session.rollback()
-    desk = storing._desk()
-    batch = [storing._Waiting(desk._values(values | {"dedup_key": name, "name": name}, None)) for name in ("a", "\ud800", "b")]
+    desk = writer._desk()
+    batch = [writer._Waiting(desk._values(values | {"dedup_key": name, "name": name}, None)) for name in ("a", "\ud800", "b")]
     desk._try(batch)
     assert [one.done for one in batch] == [True] * 3
     assert [one.new for one in batch] == [True, False, True]

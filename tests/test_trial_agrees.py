@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from bx24app import create_app, drain, settings, trial
-from bx24app.decide import decide
-from bx24app.domain.commands import from_json
-from bx24app.domain.ledger import USER_INACTIVE
+from bx24app import create_app, settings
+from bx24app.calls import drain, dry_run
+from bx24app.calls.fold.portal_fold import decide
+from bx24app.domain.calls.commands import from_json
+from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -216,7 +217,7 @@ def test_what_left_is_what_the_dry_run_says(house: Flask, scenario: Scenario, la
     calls = db.session.query(Call).filter_by(portal_id=number).all()
     assert calls
     for call in calls:
-        rows = trial.try_rules(db.session(), portal, settings.current(portal), [call])
+        rows = dry_run.try_rules(db.session(), portal, settings.current(portal), [call])
         made = left(call)
         if not rows:
             assert made == []

@@ -36,7 +36,7 @@ class Up:
 @contextmanager
 def up(environ: dict[str, str], *arguments: str) -> Iterator[Up]:
     """Start it, wait for its readiness line, end it whatever happens."""
-    command = [sys.executable, "-m", "bx24app.cli", "up", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "bx24app.cli.main", "up", "--port", "0", *arguments]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -129,7 +129,7 @@ def test_sigterm_ends_it_with_0(environ: dict[str, str]) -> None:
 def test_a_wrong_variable_is_one_line_and_exit_2(environ: dict[str, str]) -> None:
     environ["BX24APP_QUIET_SECONDS"] = "soon"
     done = subprocess.run(
-        [sys.executable, "-m", "bx24app.cli", "up"],
+        [sys.executable, "-m", "bx24app.cli.main", "up"],
         cwd=ROOT,
         env={**os.environ, **environ},
         capture_output=True,
@@ -144,7 +144,7 @@ def test_a_wrong_variable_is_one_line_and_exit_2(environ: dict[str, str]) -> Non
 
 def test_web_alone_needs_redis(environ: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bx24app.cli", "web"],
+        [sys.executable, "-m", "bx24app.cli.main", "web"],
         cwd=ROOT,
         env={**os.environ, **environ},
         capture_output=True,

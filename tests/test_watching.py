@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from bx24app import notices, portals, settings, watching
+from bx24app import portals, settings
 from bx24app.bitrix24 import errors
 from bx24app.domain.settings import Employee, Hours, Line, Pbx, Settings
 from bx24app.models import Call, Notice, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
+from bx24app.operations.alerts import monitor, notices
 from tests.installations import change, installed, w
 from tests.world import World
 
@@ -64,9 +65,9 @@ class Watched:
     def look(self) -> list[str]:
         """What is told by the next two looks: nothing twice."""
         before = self.told()
-        watching.watch()
+        monitor.watch()
         found = self.told()
-        watching.watch()
+        monitor.watch()
         assert self.told() == found, "told once"
         return [words for number, words in found.items() if number not in before]
 
@@ -90,7 +91,7 @@ def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
     """The first look is about suspects alone: as many queries for forty further portals as for one."""
     watched.usually()
     assert watched.look() == []
-    one = queries(watching.watch)
+    one = queries(monitor.watch)
     portal = db.session.get_one(Portal, watched.id)
     for number in range(40):
         values = {column.name: getattr(portal, column.key) for column in Portal.__table__.columns if column.name != "id"}
@@ -101,7 +102,7 @@ def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
         known = {"hook_key": f"h{number}", "last_notification_at": heard, "api_key": "k", "api_salt": "s"}
         db.session.add(PbxRow(portal_id=more.id, key="moscow", **known))
     db.session.commit()
-    assert queries(watching.watch) == one
+    assert queries(monitor.watch) == one
 
 
 def queries(work: Callable[[], object]) -> int:

@@ -16,17 +16,18 @@ from flask import Flask
 from rq.serializers import JSONSerializer
 from werkzeug.serving import make_server
 
-from bx24app import create_app, jobs, settings, tree
+from bx24app import create_app, jobs, settings
+from bx24app.cli import up
 from bx24app.config import Config
 from bx24app.domain.settings import Settings
+from bx24app.infra.queue import BACKGROUND, CALLS, RECORDINGS
+from bx24app.infra.worker import AlarmClock, ThreadWorker
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
-from bx24app.queue import BACKGROUND, CALLS, RECORDINGS
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.pages.portal import Neighbours, PortalPages
 from bx24app.sandbox.server import Sandbox
-from bx24app.worker import AlarmClock, ThreadWorker
 from tests.servers import free_port
 
 CLIENT_ID, CLIENT_SECRET = "local.world.0001", "secret of the world"
@@ -82,7 +83,7 @@ class World:
         self.app: Flask = create_app(config)
         with self.app.app_context():
             self.app.extensions["bx24app"].redis.flushall()
-            tree.migrate(self.app)
+            up.migrate(self.app)
         self._server = make_server("127.0.0.1", 0, self._served(), threaded=True, fd=self._listening.fileno())
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._stopped = threading.Event()

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import redis
 
-from bx24app.logs import log
+from bx24app.infra.logs import log
 
 _log = log(__name__)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bx24app.bitrix24 import encoding, errors, reactions
+from bx24app.bitrix24 import batch_encoding, error_table, errors
+from bx24app.bitrix24.batch_encoding import Ref
 from bx24app.bitrix24.budget import USED_UP, Budget, Priority
-from bx24app.bitrix24.encoding import Ref
 from bx24app.bitrix24.errors import AnswerLost, Denied, Moved, NeedsAdmin, NotSent, Refused, TokenExpired
-from bx24app.bitrix24.operating import Operating
-from bx24app.bitrix24.wire import Multipart, Reply, Transport
-from bx24app.logs import log
+from bx24app.bitrix24.method_load import Operating
+from bx24app.bitrix24.transport import Multipart, Reply, Transport
+from bx24app.infra.logs import log
 
 _log = log(__name__)
 
@@ -101,7 +101,7 @@ class Bitrix24:
         """
         if len(commands) > BATCH:
             raise ValueError(f"a batch takes {BATCH} commands, not {len(commands)}")
-        cmd = {key: encoding.command(key, method, params) for key, method, params in commands}
+        cmd = {key: batch_encoding.command(key, method, params) for key, method, params in commands}
         methods = {key: method for key, method, _ in commands}
         self._slow_down(methods.values(), priority)
         try:
@@ -182,7 +182,7 @@ class Bitrix24:
 
     def _single(self, error: Any, method: str) -> errors.PortalError:
         """What one command of a batch met; REST as such works, or there would be no batch."""
-        met = reactions.of_error(error if isinstance(error, dict) else {"error": str(error)}, method=method)
+        met = error_table.of_error(error if isinstance(error, dict) else {"error": str(error)}, method=method)
         if isinstance(met, TokenExpired):
             return NotSent("the token expired in the middle of a batch", 0.0)
         if isinstance(met, Denied):
@@ -243,7 +243,7 @@ class Bitrix24:
             raise NotSent(USED_UP, wait, budget=True)
 
     def _judged(self, reply: Reply, method: str) -> dict[str, Any]:
-        met = reactions.of_answer(reply.status, reply.body, method, reply.location)
+        met = error_table.of_answer(reply.status, reply.body, method, reply.location)
         if met is None:
             said: dict[str, Any] = reply.body
             return said
@@ -264,7 +264,7 @@ def _asked(question: Callable[[], str]) -> str:
 
 def _lacking(method: str, denied: Denied) -> errors.PortalError:
     """The grant works, but not for this method: an administrator's matter where we cannot do without it, else this command's end."""
-    if reactions.is_required(method):
+    if error_table.is_required(method):
         return NeedsAdmin("rights", f"{method}: {denied}")
     return Refused(denied.code, denied.description)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bx24app.bitrix24.telephony import Request, call_id, iso
-from bx24app.domain.commands import (
+from bx24app.domain.calls.commands import (
     AddComment,
     AddTodo,
     Bind,

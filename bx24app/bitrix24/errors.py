@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from bx24app.domain.ledger import USER_INACTIVE
+from bx24app.domain.calls.ledger import USER_INACTIVE
 
 CALL_UNKNOWN = "CALL_UNKNOWN"
 """Code of a refusal because the portal knows no such unfinished call."""

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from bx24app.bitrix24 import errors, reactions
+from bx24app.bitrix24 import error_table, errors
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.bitrix24.wire import failure
+from bx24app.bitrix24.transport import failure
 
 TIMEOUT = (3.05, 15.0)
 LARGEST = 1024 * 1024
@@ -152,7 +152,7 @@ class OAuthServers:
             said = json.loads(content)
         except (ValueError, RecursionError):
             raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
-        met = reactions.of_answer(status, said, oauth=True)
+        met = error_table.of_answer(status, said, oauth=True)
         if met is None:
             answer: dict[str, Any] = said
             return answer

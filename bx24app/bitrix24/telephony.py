@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from bx24app.domain.commands import Finish, HideCard, ReadClient, Record, Ref, Register, ShowCard
+from bx24app.domain.calls.commands import Finish, HideCard, ReadClient, Record, Ref, Register, ShowCard
 
 Request = tuple[str, dict[str, Any]]
 

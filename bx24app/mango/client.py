@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import requests
 
-from bx24app.mango.answers import (
+from bx24app.mango.api_types import (
     Check,
     MangoBalance,
     MangoGroup,
@@ -31,10 +31,10 @@ from bx24app.mango.errors import (
     WrongKey,
     WrongSignature,
 )
+from bx24app.mango.events_schema import MOSCOW
 from bx24app.mango.recording import MAX_BYTES, RecordingDownload, by_id, by_url
-from bx24app.mango.short_shapes import MOSCOW
 from bx24app.mango.statistics import CSV_FIELDS
-from bx24app.mango.wire import Timeout, Wire, judge
+from bx24app.mango.transport import Timeout, Wire, judge
 
 LIMITS: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
 """Page sizes that `calls_request` accepts."""

@@ -16,7 +16,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bx24app.mango.errors import Later, Missing, NotReady, Refused
-from bx24app.mango.wire import Answer, Wire, arriving, bounded, judge, retry_after
+from bx24app.mango.transport import Answer, Wire, arriving, bounded, judge, retry_after
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Largest recording that is read: more than a day of Mango's MP3."""

@@ -6,11 +6,11 @@ the notifications by their time; the end lies behind all. A leg's id is the `cal
 
 from __future__ import annotations
 
-from bx24app.domain.events import Event
-from bx24app.mango import stat_calls, stat_legs
-from bx24app.mango.notice import Identity, Malformed, dedup_key, read_object
-from bx24app.mango.stat_calls import entry_to_events
-from bx24app.mango.stat_legs import CSV_FIELDS, csv_to_entries, rows_to_events
+from bx24app.domain.calls.events import Event
+from bx24app.mango import statistics_calls, statistics_legs
+from bx24app.mango.notification import Identity, Malformed, dedup_key, read_object
+from bx24app.mango.statistics_calls import entry_to_events
+from bx24app.mango.statistics_legs import CSV_FIELDS, csv_to_entries, rows_to_events
 
 __all__ = ["CALLS", "CSV_FIELDS", "LEGS", "csv_to_entries", "entry_to_events", "identify", "parse", "rows_to_events"]
 
@@ -27,7 +27,7 @@ def identify(name: str, raw_json: str) -> Identity:
         Malformed: not a JSON object, or without entry id.
     """
     content = read_object(raw_json)
-    shape = stat_calls.shaped_entry(content) if name == CALLS else stat_legs.shaped_rows(content)[0]
+    shape = statistics_calls.shaped_entry(content) if name == CALLS else statistics_legs.shaped_rows(content)[0]
     return Identity(name, shape.entry_id, None, dedup_key(name, content))
 
 
@@ -42,5 +42,5 @@ def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
     if name == CALLS:
         return entry_to_events(content)
     if name == LEGS:
-        return stat_legs.events_of(stat_legs.shaped_rows(content))
+        return statistics_legs.events_of(statistics_legs.shaped_rows(content))
     raise Malformed(f"{name[:40]!r} is no kind of statistics.")

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypedDict
 
-from bx24app.domain.events import (
+from bx24app.domain.calls.events import (
     NOBODY,
     Answered,
     CommandResult,
@@ -26,8 +26,8 @@ from bx24app.domain.events import (
     Ringing,
     TransferKind,
 )
-from bx24app.mango.notice import Forged, Identity, Malformed, dedup_key, read_object, shaped
-from bx24app.mango.shapes import Joined, Leg, RecordAdded, RecordingState, Result, Side, Summary
+from bx24app.mango.notification import Forged, Identity, Malformed, dedup_key, read_object, shaped
+from bx24app.mango.vpbx_schema import Joined, Leg, RecordAdded, RecordingState, Result, Side, Summary
 
 __all__ = ["IGNORED", "USED", "Forged", "Identity", "Malformed", "identify", "is_used", "parse", "sign", "take_in", "verify"]
 

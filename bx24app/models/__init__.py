@@ -2,9 +2,8 @@
 
 from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
+from bx24app.models.call_index import CallPerson, CallRecord
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
-from bx24app.models.figures import Figure, FigureMark
-from bx24app.models.journal import CallPerson, CallRecord
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -18,6 +17,7 @@ from bx24app.models.portals import (
     SettingsVersion,
     digest,
 )
+from bx24app.models.statistics import Figure, FigureMark
 
 __all__ = [
     "Audit",

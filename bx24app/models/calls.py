@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
 
 if TYPE_CHECKING:
-    from bx24app.domain.events import Event
+    from bx24app.domain.calls.events import Event
 
 
 def partial(name: str, *columns: str, where: str) -> Index:

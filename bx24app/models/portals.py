@@ -9,9 +9,9 @@ from typing import Any, cast
 from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from bx24app.infra.encryption import Sealed
+from bx24app.models.append_only import keep
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
-from bx24app.models.unchanging import keep
-from bx24app.sealed import Sealed
 
 
 def digest(hook_key: str) -> str:

@@ -11,10 +11,8 @@ The life, in steps (each is a test): pending -> active -> removed, with paused a
    A portal that vanished without a word is treated so after BX24APP_KEEP_SILENT_DAYS (`remove_vanished`).
 """
 
-from bx24app.grants import addresses, budget_of, client_by_id
-from bx24app.portals.installing import EVENTS, keep_grant, set_up
-from bx24app.portals.looking import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
-from bx24app.portals.opening import (
+from bx24app.portals.clients import addresses, budget_of, client_by_id
+from bx24app.portals.frame_auth import (
     DEAD_GRANT,
     Forged,
     Opening,
@@ -25,8 +23,8 @@ from bx24app.portals.opening import (
     open_place,
     take_over,
 )
-from bx24app.portals.reading import TYPES, readable
-from bx24app.portals.states import (
+from bx24app.portals.install import EVENTS, keep_grant, set_up
+from bx24app.portals.lifecycle import (
     audit,
     by_member,
     lines_follow,
@@ -39,6 +37,8 @@ from bx24app.portals.states import (
     state_of,
     trouble,
 )
+from bx24app.portals.record_access import TYPES, readable
+from bx24app.portals.sync import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
 
 __all__ = [
     "DEAD_GRANT",

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, g, request
 from flask_babel import format_date, gettext
 
-from bx24app import figures
-from bx24app.domain.figures import BANDS, Figures, Grain, Spread, Tally, series
+from bx24app.calls.statistics import report as figures
 from bx24app.domain.settings import Settings
-from bx24app.web import pages, people
-from bx24app.web.language import zone
+from bx24app.domain.statistics import BANDS, Figures, Grain, Spread, Tally, series
+from bx24app.web.base import directory, rendering
+from bx24app.web.base.i18n import zone
 
 blueprint = Blueprint("statistics", __name__)
 PERIODS = {"7": 7, "30": 30, "90": 90, "365": 365}
@@ -40,14 +40,14 @@ class Period:
 @blueprint.get("")
 def show() -> Response:
     """The figures of a period."""
-    settings = pages.current()
+    settings = rendering.current()
     today = datetime.now(ZoneInfo(zone())).date()
     period = chosen(request.args.get, today)
     names = {pbx.key: pbx.name or pbx.key for pbx in settings.pbxs}
     wanted = request.args.get("pbx", "")
     pbx = wanted if wanted in names else ""
     found = figures.between(g.portal.id, period.since, period.until, today, pbx)
-    return pages.show(
+    return rendering.show(
         "statistics.html",
         "statistics",
         period=period,
@@ -62,7 +62,7 @@ def show() -> Response:
         lines=[(_line(settings, key), tally) for key, tally in _ranked(found.lines)],
         persons=_ranked(found.people),
         waits=_bars(found.waits),
-        people=people.of(found.people),
+        people=directory.of(found.people),
         most=figures.MOST,
     )
 

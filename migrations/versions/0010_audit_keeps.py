@@ -2,17 +2,17 @@
 
 from alembic import op
 
-from bx24app.models import unchanging
+from bx24app.models import append_only
 
 revision = "0010"
 down_revision = "0009"
 
 
 def upgrade() -> None:
-    for statement in unchanging.MAKE[op.get_bind().dialect.name]:
+    for statement in append_only.MAKE[op.get_bind().dialect.name]:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in unchanging.DROP[op.get_bind().dialect.name]:
+    for statement in append_only.DROP[op.get_bind().dialect.name]:
         op.execute(statement)

@@ -1,6 +1,6 @@
 """What is looked up by the id of a command or of a portal's call is found without reading the table; made while others write."""
 
-from bx24app.models import online
+from bx24app.models import online_indexes
 
 revision = "0013"
 down_revision = "0012"
@@ -13,9 +13,9 @@ _MADE = (
 
 def upgrade() -> None:
     for name, table, columns, where in _MADE:
-        online.create_index(name, table, columns, where)
+        online_indexes.create_index(name, table, columns, where)
 
 
 def downgrade() -> None:
     for name, table, _, _ in _MADE:
-        online.drop_index(name, table)
+        online_indexes.drop_index(name, table)

@@ -1,14 +1,14 @@
 """Who has the most calls of a year is read from an index alone; made while others write."""
 
-from bx24app.models import online
+from bx24app.models import online_indexes
 
 revision = "0015"
 down_revision = "0014"
 
 
 def upgrade() -> None:
-    online.create_index("ix_figure_calls", "figure", ("portal_id", "grain", "kind", "day", "key", "calls"))
+    online_indexes.create_index("ix_figure_calls", "figure", ("portal_id", "grain", "kind", "day", "key", "calls"))
 
 
 def downgrade() -> None:
-    online.drop_index("ix_figure_calls", "figure")
+    online_indexes.drop_index("ix_figure_calls", "figure")

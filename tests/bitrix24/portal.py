@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bx24app.bitrix24.addresses import Addresses, GuardedAdapter
 from bx24app.bitrix24.budget import Budget, Priority
 from bx24app.bitrix24.client import Bitrix24, Grants, Transport
+from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
 from tests.bitrix24.scripted import Scripted, scripted
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from bx24app.bitrix24.addresses import Addresses, GuardedAdapter, NotAdmitted
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
+from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter, NotAdmitted
 from tests.bitrix24.scripted import scripted
 
 INWARD = [
@@ -77,7 +77,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
             raise socket.gaierror(-2, "Name or service not known")
         return [(socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
 
-    monkeypatch.setattr("bx24app.bitrix24.addresses.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("bx24app.bitrix24.ssrf_guard.socket.getaddrinfo", getaddrinfo)
     return asked
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bx24app.bitrix24 import wire
+from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import AnswerLost, NotSent
 from tests.bitrix24.portal import Rig, result, rig
@@ -107,18 +107,18 @@ def test_an_answer_that_cannot_be_read_is_a_lost_answer(portal: Rig, says: Says)
 
 
 def test_a_portal_that_hangs_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "TIMEOUT", (3.0, 0.2))
+    monkeypatch.setattr(transport, "TIMEOUT", (3.0, 0.2))
     portal.server.says(Says(hang=True))
     with pytest.raises(AnswerLost):
         portal.client.call("telephony.externalCall.finish")
 
 
 def test_an_answer_without_end_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "LARGEST", 100_000)
+    monkeypatch.setattr(transport, "LARGEST", 100_000)
     portal.server.says(Says(200, b" " * 300_000))
     with pytest.raises(AnswerLost, match="larger"):
         portal.client.call("user.get")
-    monkeypatch.setattr(wire, "OVERALL", -1.0)
+    monkeypatch.setattr(transport, "OVERALL", -1.0)
     with pytest.raises(AnswerLost, match="too long"):
         portal.client.call("user.get")
 

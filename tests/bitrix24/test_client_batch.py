@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from bx24app.bitrix24 import encoding
+from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Answer, Ref
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, Refused
@@ -98,7 +98,7 @@ def test_bounds_of_a_batch(portal: Rig) -> None:
 
 def sent(params: dict[str, Any]) -> dict[str, str]:
     """What PHP reads from a command of a batch."""
-    _, _, query = encoding.command("a", "m", params).partition("?")
+    _, _, query = batch_encoding.command("a", "m", params).partition("?")
     return dict(parse_qsl(query, keep_blank_values=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bx24app.bitrix24 import wire
+from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
 from tests.bitrix24.portal import Rig, rig
@@ -44,7 +44,7 @@ def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recordi
 
 def test_an_upload_is_read_in_pieces(recording: Path) -> None:
     with recording.open("rb") as stream:
-        body = wire.Multipart(stream, recording.stat().st_size, "x.mp3", "file")
+        body = transport.Multipart(stream, recording.stat().st_size, "x.mp3", "file")
         pieces = list(iter(lambda: body.read(65536), b""))
     assert sum(map(len, pieces)) == len(body)
     assert len(pieces) > 3

@@ -10,7 +10,7 @@ import pytest
 
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import NotSent
-from bx24app.bitrix24.operating import Operating
+from bx24app.bitrix24.method_load import Operating
 from tests.bitrix24.portal import Rig, result, rig
 
 NOW = 1_000_000.0

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bx24app.bitrix24 import addresses, watchdog
-from bx24app.bitrix24.addresses import Addresses, GuardedAdapter
+from bx24app.bitrix24 import read_deadline, ssrf_guard
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.bitrix24.wire import Transport
+from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
+from bx24app.bitrix24.transport import Transport
 
 
 class Dripping:
@@ -64,8 +64,8 @@ def server() -> Iterator[Dripping]:
 
 @pytest.fixture
 def transport(monkeypatch: pytest.MonkeyPatch) -> Transport:
-    monkeypatch.setattr(addresses, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(ssrf_guard, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(read_deadline, "LOOK_SECONDS", 0.05)
     return Transport(GuardedAdapter(Addresses(loopback=True)), plain_http=True)
 
 
@@ -73,13 +73,13 @@ def test_a_head_that_drips_is_cut(server: Dripping, transport: Transport) -> Non
     with pytest.raises(AnswerLost):
         transport.post(server.url, {}, {}, "token")
     assert 0 < server.seen < 2000
-    assert watchdog._watched == {}
+    assert read_deadline._watched == {}
 
 
 def test_an_answer_in_time_is_let_alone(server: Dripping, transport: Transport) -> None:
     server.proper = True
     assert transport.post(server.url, {}, {}, "token").body == {}
-    assert watchdog._watched == {}
+    assert read_deadline._watched == {}
 
 
 def test_a_forked_worker_has_a_watchdog_of_its_own(server: Dripping, transport: Transport) -> None:

@@ -33,7 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     arguments = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
     environ = {**os.environ, "BX24APP_DATA_DIR": str(tmp_path_factory.mktemp("demo"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "bx24app.cli", "demo", *arguments],
+        [sys.executable, "-m", "bx24app.cli.main", "demo", *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

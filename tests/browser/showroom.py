@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bx24app import figures_kept, portals, settings
+from bx24app import portals, settings
+from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Calls, Employee, Hours, Line, Pbx, Responsible, Rule, Settings
 from bx24app.domain.settings import Portal as PortalPart
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
@@ -168,7 +169,7 @@ class Showroom:
             _tapes(self.known["portal"])
             _stuck(self.known["portal"], pbxs["moscow"].id)
             db.session.commit()
-            figures_kept.refresh()
+            aggregation.refresh()
             newest = db.session.scalars(db.select(Call).where(Call.rule.is_not(None), Call.facts != {}).order_by(Call.id)).first()
             self.known["call"] = newest.id if newest is not None else db.session.scalars(db.select(Call.id)).first()
             db.session.remove()
@@ -242,7 +243,7 @@ def showroom(place: Path, redis_url: str) -> Iterator[Showroom]:
         until(lambda: not earth.pending(), "a recording never came", 60)
         with earth.app.app_context():
             made.known["call"] = db.session.scalars(db.select(Call.id).where(Call.entry_id == told.entry_id)).one()
-            figures_kept.refresh()
+            aggregation.refresh()
             db.session.remove()
         yield made
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Frame, FrameLocator, Page, expect
 
-from bx24app import figures_kept, settings
+from bx24app import settings
+from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Calls, Employee, Line, Pbx, Settings
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -54,7 +55,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
                 settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author)
                 db.session.commit()
             fill(portal_id, contact)
-            figures_kept.refresh()
+            aggregation.refresh()
             db.session.remove()
         yield made
 

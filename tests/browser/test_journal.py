@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from bx24app.domain import commands
+from bx24app.domain.calls import commands
 from bx24app.domain.settings import Employee, Line, Pbx, Rule, Settings
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from bx24app import outgoing
 from bx24app.domain.settings import Employee
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
+from bx24app.portals import outgoing_line
 from scripts import needs
 from tests.browser.test_journal import DOCUMENT, frame_of, office, page, shot
 from tests.servers import CHROMIUM_MISSING
@@ -30,7 +30,7 @@ def trouble(office: World) -> None:
     office.connect(DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {})
     office.portal.outgoing_line = "reg77"
     with office.app.app_context():
-        outgoing.fetch(portal_id)
+        outgoing_line.fetch(portal_id)
         people = db.session.scalars(db.select(PortalUser).order_by(PortalUser.user_id)).all()
         gone, other = (next(one for one in people if one.user_id == number) for number in (ANOTHER, OTHER))
         gone.active, other.inner_number = False, "79161000000"

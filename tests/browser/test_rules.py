@@ -8,10 +8,11 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from bx24app import dictionaries, portals, settings
+from bx24app import portals, settings
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
+from bx24app.portals import crm_dictionaries
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, Activity, Record
 from scripts import needs
 from tests.browser.walking import ROOT, Watch, no_wider_than_the_window
@@ -66,7 +67,7 @@ def document(*rules: Rule) -> Settings:
 
 def _read(made: World) -> bool:
     with made.app.app_context():
-        found = dictionaries.of(made.portal_row()["id"]).known
+        found = crm_dictionaries.of(made.portal_row()["id"]).known
         db.session.rollback()
         return found
 

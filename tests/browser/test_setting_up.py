@@ -12,8 +12,8 @@ from bx24app import settings
 from bx24app.domain.settings import Pbx, Responsible, Settings
 from bx24app.models import Portal, db
 from bx24app.sandbox.bitrix import calls
-from bx24app.web import session
-from bx24app.web.session import PlaceSession
+from bx24app.web.base import session
+from bx24app.web.base.session import PlaceSession
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS

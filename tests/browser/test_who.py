@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from bx24app.web import session
+from bx24app.web.base import session
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS

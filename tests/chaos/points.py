@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from bx24app import queue
-from bx24app.bitrix24.wire import Transport
-from bx24app.mango.wire import Wire
+from bx24app.bitrix24.transport import Transport
+from bx24app.infra import queue
+from bx24app.mango.transport import Wire
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
 

@@ -57,7 +57,7 @@ def learn() -> None:
 
 @contextmanager
 def upgraded(arena: Arena) -> Iterator[None]:
-    """The database is migrated as an operator would (`bx24app.tree.migrate`); afterwards it is as before.
+    """The database is migrated as an operator would (`bx24app.cli.up.migrate`); afterwards it is as before.
 
     Raises:
         RuntimeError: the new code wrote nothing, so that nothing was tried.
@@ -65,7 +65,7 @@ def upgraded(arena: Arena) -> Iterator[None]:
     from flask_migrate import downgrade
     from sqlalchemy import text
 
-    from bx24app import tree
+    from bx24app.cli import up
     from bx24app.models import db
 
     app, copy = arena.world.app, arena.folder / "migrations"
@@ -75,7 +75,7 @@ def upgraded(arena: Arena) -> Iterator[None]:
     known = app.extensions["migrate"].migrate
     usual, known.directory = known.directory, str(copy)
     try:
-        tree.migrate(app)
+        up.migrate(app)
         yield
         with app.app_context():
             wrote = db.session.scalar(text("SELECT count(*) FROM delivery WHERE chaos = 'new code'"))

@@ -11,9 +11,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bx24app import create_app, tree
+from bx24app import create_app
+from bx24app.cli import up
 from bx24app.config import load
-from bx24app.processes_child import run_child
+from bx24app.infra.processes.child_process import run_child
 from tests.chaos.clock import follow
 from tests.chaos.haste import hasten
 from tests.chaos.points import arm
@@ -28,12 +29,12 @@ def main() -> None:
     if os.environ["CHAOS_CODE"] == "new":
         learn()
     app = create_app(load())
-    tree._preload()
+    up._preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are buried by the kernel, and then their pid is nobody's
     print("ready", flush=True)
     while line := sys.stdin.readline():
         name, kill_at = line.split()
-        target = partial(tree._cron, app) if name == "cron" else partial(tree._worker, app, CALLS, RECORDINGS)
+        target = partial(up._cron, app) if name == "cron" else partial(up._worker, app, CALLS, RECORDINGS)
         parent, pid = os.getpid(), os.fork()
         if pid == 0:
             os.dup2(2, 1)

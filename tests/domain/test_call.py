@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bx24app.domain.call import external_id
-from bx24app.domain.commands import Finish, Register, SetActivityUser
-from bx24app.domain.events import Party
-from bx24app.domain.ledger import USER_INACTIVE, Entry, Ledger
-from bx24app.domain.routing import Policy
+from bx24app.domain.calls.commands import Finish, Register, SetActivityUser
+from bx24app.domain.calls.decision import external_id
+from bx24app.domain.calls.events import Party
+from bx24app.domain.calls.ledger import USER_INACTIVE, Entry, Ledger
+from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
 from tests.domain.transcript import WORDS, Answers, Play
 from tests.mango.scenarios import FIXTURES, Scenario

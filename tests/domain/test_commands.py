@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bx24app.domain import commands
-from bx24app.domain.commands import Record, Ref
+from bx24app.domain.calls import commands
+from bx24app.domain.calls.commands import Record, Ref
 
 SAMPLES = [
     commands.Register(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain import comparison
-from bx24app.domain.comparison import Field, compare
+from bx24app.domain.document import comparison
+from bx24app.domain.document.comparison import Field, compare
 from bx24app.domain.settings import Calls, Employee, Line, Pbx, Portal, Recordings, Responsible, Rule, Settings
 
 LINES = (Line(number="74951234567", name="One"), Line(number="74951234568"))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bx24app.domain import document, document_text, templates
-from bx24app.domain.document import DocumentError, parse, read
+from bx24app.domain import document
+from bx24app.domain.document import DocumentError, parse, read, yaml_text
+from bx24app.domain.rules import templates
 from bx24app.domain.settings import Settings
 
 GOOD = """
@@ -243,7 +244,7 @@ def test_a_misspelt_name_is_no_loss() -> None:
 
 
 def test_depth_and_size_are_bounded() -> None:
-    for text in ("[" * 100 + "]" * 100, "a: " + "{b: " * 60 + "1" + "}" * 60, "a: " + "x" * document_text.LARGEST):
+    for text in ("[" * 100 + "]" * 100, "a: " + "{b: " * 60 + "1" + "}" * 60, "a: " + "x" * yaml_text.LARGEST):
         with pytest.raises(DocumentError):
             read(text)
     with pytest.raises(DocumentError, match="tags are not allowed"):
@@ -264,7 +265,7 @@ rules: [{name: one, do: [{nothing: {}}]}, {name: two, do: [{nothing: {}}]}]
 
 
 def test_what_is_exported_is_imported_the_same() -> None:
-    text = document_text.write(document.dump(good()), {"moscow": "https://x.ru/mango/h"})
+    text = yaml_text.write(document.dump(good()), {"moscow": "https://x.ru/mango/h"})
     assert parse(read(text), keyed=frozenset({"moscow"})).settings == good()
     data = yaml.safe_load(text)
     assert list(data) == ["version", "portal", "calls", "pbxs", "rules"]

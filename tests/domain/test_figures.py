@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain import figures
-from bx24app.domain.figures import BANDS, Figures, Spread, Tally
+from bx24app.domain import statistics
+from bx24app.domain.statistics import BANDS, Figures, Spread, Tally
 
 DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
 
@@ -19,17 +19,17 @@ DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
 def test_a_period_is_covered_once(since: date, length: int, ahead: int) -> None:
     until, today = since + timedelta(days=length), since + timedelta(days=ahead)
     found: list[date] = []
-    for grain, first, last in figures.cover(since, until, today):
+    for grain, first, last in statistics.cover(since, until, today):
         if grain == "day":
-            found += figures.each_day(first, last)
+            found += statistics.each_day(first, last)
             continue
         month = first
         while month <= last:
             assert month.day == 1
-            assert figures.month_end(month) < today, "a month that is not over is not kept"
-            found += figures.each_day(month, figures.month_end(month))
-            month = figures.month_end(month) + timedelta(days=1)
-    assert sorted(found) == list(figures.each_day(since, until))
+            assert statistics.month_end(month) < today, "a month that is not over is not kept"
+            found += statistics.each_day(month, statistics.month_end(month))
+            month = statistics.month_end(month) + timedelta(days=1)
+    assert sorted(found) == list(statistics.each_day(since, until))
 
 
 @given(st.lists(st.integers(0, 86400), min_size=1), st.floats(0.05, 1))
@@ -54,10 +54,10 @@ def test_no_durations_have_no_percentile_and_too_long_ones_the_last_end() -> Non
 @pytest.mark.parametrize(
     ("grain", "first"), [("day", date(2026, 3, 11)), ("week", date(2026, 3, 9)), ("month", date(2026, 3, 1))]
 )
-def test_days_are_put_together(grain: figures.Grain, first: date) -> None:
-    assert figures.first_of(date(2026, 3, 11), grain) == first
+def test_days_are_put_together(grain: statistics.Grain, first: date) -> None:
+    assert statistics.first_of(date(2026, 3, 11), grain) == first
     days = {date(2026, 3, 11): Tally(calls=2), date(2026, 3, 12): Tally(calls=3), date(2025, 1, 1): Tally(calls=99)}
-    rows = figures.series(days, date(2026, 3, 10), date(2026, 3, 31), grain)
+    rows = statistics.series(days, date(2026, 3, 10), date(2026, 3, 31), grain)
     assert sum(tally.calls for _, tally in rows) == 5
     assert len(rows) == {"day": 22, "week": 4, "month": 1}[grain]
 
@@ -65,10 +65,10 @@ def test_days_are_put_together(grain: figures.Grain, first: date) -> None:
 def test_clocks_that_change_within_the_period() -> None:
     zone = ZoneInfo("Europe/Berlin")
     since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
-    found = figures.offsets(since, until, zone)
+    found = statistics.offsets(since, until, zone)
     assert [offset for _, offset in found] == [3600, 7200, 3600]
     assert [at for at, _ in found[1:]] == [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)]
-    assert len(figures.offsets(since, until, ZoneInfo("Europe/Moscow"))) == 1
+    assert len(statistics.offsets(since, until, ZoneInfo("Europe/Moscow"))) == 1
 
 
 def test_cells_add_up() -> None:

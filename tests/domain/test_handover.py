@@ -6,9 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bx24app.domain import call as fold
-from bx24app.domain.commands import AddTodo, CreateRecord, Reassign, Register
-from bx24app.domain.handover import LONGEST_SECONDS, Continued, Stretch, continued, handed_to, made_later, touched
+from bx24app.domain.calls import decision as fold
+from bx24app.domain.calls.commands import AddTodo, CreateRecord, Reassign, Register
+from bx24app.domain.calls.linked_calls import (
+    LONGEST_SECONDS,
+    Continued,
+    Stretch,
+    continued,
+    handed_to,
+    made_later,
+    touched,
+)
 from tests.domain.transcript import Answers, Play
 from tests.mango.scenarios import FIXTURES, Scenario
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.hours import DAYS, after_working, is_open, weekday
 from bx24app.domain.settings import Hours
+from bx24app.domain.working_hours import DAYS, after_working, is_open, weekday
 
 MOSCOW = "Europe/Moscow"
 WEEK = (Hours(days=("mon", "tue", "wed", "thu", "fri"), **{"from": "09:00", "to": "18:00"}),)

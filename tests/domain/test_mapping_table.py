@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.domain import mapping_table
-from bx24app.domain.mapping_table import Change, Fault
+from bx24app.domain.employees import csv_table
+from bx24app.domain.employees.csv_table import Change, Fault
 from bx24app.domain.settings import Employee
 
 PRESENT = {
@@ -25,8 +25,8 @@ def find(user_id: str, email: str, name: str) -> int | str:
     return PEOPLE.get(user_id or email or name, "unknown")
 
 
-def read(text: str) -> mapping_table.Reading:
-    return mapping_table.read(text, PRESENT, find)
+def read(text: str) -> csv_table.Reading:
+    return csv_table.read(text, PRESENT, find)
 
 
 def test_what_is_added_changed_taken_away_and_left() -> None:
@@ -38,7 +38,7 @@ def test_what_is_added_changed_taken_away_and_left() -> None:
         Change("removed", "103", None, (), PRESENT["103"]),
         Change("added", "104", 12, ("+79160000104", "89160000105")),
     )
-    assert mapping_table.applied(PRESENT.values(), found.changes) == [
+    assert csv_table.applied(PRESENT.values(), found.changes) == [
         {"extension": "101", "user_id": 11, "numbers": ["+79160000101"], "recordings": None},
         {"extension": "102", "user_id": 14, "numbers": [], "recordings": None},
         {"extension": "104", "user_id": 12, "numbers": ["+79160000104", "89160000105"]},
@@ -47,7 +47,7 @@ def test_what_is_added_changed_taken_away_and_left() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "extension;user_id\n", "extension,email\r\n,\r\n"])
 def test_an_empty_file_changes_nothing(text: str) -> None:
-    assert read(text) == mapping_table.Reading((), 0, ())
+    assert read(text) == csv_table.Reading((), 0, ())
 
 
 def test_a_column_that_is_not_there_changes_nothing() -> None:
@@ -72,20 +72,20 @@ def test_what_cannot_be_taken_is_told_by_its_line(text: str, fault: Fault) -> No
 
 
 def test_too_long_a_file_is_not_taken_in_part() -> None:
-    found = read("extension;user_id\n" + "".join(f"{n};11\n" for n in range(mapping_table.MOST_ROWS)))
+    found = read("extension;user_id\n" + "".join(f"{n};11\n" for n in range(csv_table.MOST_ROWS)))
     assert (found.changes, found.faults[0].code) == ((), "long")
 
 
 def test_what_goes_out_comes_in_unchanged() -> None:
     rows = [(one.extension, str(one.user_id), "=cmd|x@example.ru", "+Name", ", ".join(one.numbers)) for one in PRESENT.values()]
-    text = mapping_table.write(rows)
+    text = csv_table.write(rows)
     assert ";=cmd" not in text, "a spreadsheet must not compute it"
     assert ";'+Name" in text
-    found = mapping_table.read(text, PRESENT, lambda user_id, email, name: int(user_id))
+    found = csv_table.read(text, PRESENT, lambda user_id, email, name: int(user_id))
     assert (found.changes, found.same, found.faults) == ((), 3, ())
 
 
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "cp1251"])
 def test_each_coding_that_spreadsheets_write(coding: str) -> None:
-    text = mapping_table.decoded("внутренний номер;фио\n102;Olga\n".encode(coding))
+    text = csv_table.decoded("внутренний номер;фио\n102;Olga\n".encode(coding))
     assert [change.user_id for change in read(text).changes] == [14]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.domain.matching import Directory, Person, Seat, Suggestion
+from bx24app.domain.employees.matching import Directory, Person, Seat, Suggestion
 
 PEOPLE = (
     Person(1, "Анна Орлова", "anna@firma.example", "101", ("+7 (916) 000-00-01",)),

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain import matrix, rules
-from bx24app.domain.matrix import NAMES, PLACES, PRESETS, Cell, Matrix
+from bx24app.domain import rules
+from bx24app.domain.rules import missed_matrix
+from bx24app.domain.rules.missed_matrix import NAMES, PLACES, PRESETS, Cell, Matrix
 from bx24app.domain.settings import Settings
 
 WHO = st.sampled_from([None, 12, "line", "owner", "answered"])
@@ -28,50 +29,50 @@ OTHER: dict[str, Any] = {"name": "Mine", "when": {"outcome": "missed"}, "do": [{
 
 @given(MATRICES)
 def test_there_and_back(found: Matrix) -> None:
-    made = matrix.to_rules(found)
-    assert matrix.from_rules(made) == found
-    assert matrix.to_rules(matrix.from_rules(made)) == made
+    made = missed_matrix.to_rules(found)
+    assert missed_matrix.from_rules(made) == found
+    assert missed_matrix.to_rules(missed_matrix.from_rules(made)) == made
     assert list(rules.faults(Settings.model_validate({"rules": made}))) == []
 
 
 @given(MATRICES, MATRICES)
 def test_one_matrix_after_another_leaves_no_trace_and_no_other_rule_moves(first: Matrix, second: Matrix) -> None:
-    once = matrix.put([OTHER], first)
-    twice = matrix.put(once, second)
-    assert matrix.from_rules(twice) == second
+    once = missed_matrix.put([OTHER], first)
+    twice = missed_matrix.put(once, second)
+    assert missed_matrix.from_rules(twice) == second
     assert [rule for rule in twice if rule["name"] not in NAMES] == [OTHER]
     assert sorted(rule["name"] for rule in twice) == sorted(
-        [OTHER["name"], *(matrix.name_of(place) for place in second.cells)]
+        [OTHER["name"], *(missed_matrix.name_of(place) for place in second.cells)]
     )
 
 
 def test_the_rules_stay_where_they_stand() -> None:
-    made = matrix.to_rules(PRESETS["leads"])
+    made = missed_matrix.to_rules(PRESETS["leads"])
     mixed = [made[2], OTHER, made[0]]
-    names = [rule["name"] for rule in matrix.put(mixed, PRESETS["log"])]
+    names = [rule["name"] for rule in missed_matrix.put(mixed, PRESETS["log"])]
     assert names[:3] == [rule["name"] for rule in mixed]
     assert len(names) == 5
 
 
 def test_a_rule_changed_by_hand_is_not_taken_for_a_cell_and_not_overwritten() -> None:
-    made = matrix.to_rules(PRESETS["log"])
+    made = missed_matrix.to_rules(PRESETS["log"])
     made[0] = made[0] | {"do": [{"comment": {"text": "x"}}]}
     place = NAMES[made[0]["name"]]
-    assert matrix.by_hand(made) == {place}
-    assert place not in matrix.from_rules(made).cells
-    assert matrix.put(made, PRESETS["leads"])[0] == made[0]
+    assert missed_matrix.by_hand(made) == {place}
+    assert place not in missed_matrix.from_rules(made).cells
+    assert missed_matrix.put(made, PRESETS["leads"])[0] == made[0]
     wider = [made[1] | {"when": made[1]["when"] | {"line": "7495"}}]
-    assert matrix.from_rules(wider).cells == {}
-    assert matrix.by_hand(wider) == {NAMES[made[1]["name"]]}
+    assert missed_matrix.from_rules(wider).cells == {}
+    assert missed_matrix.by_hand(wider) == {NAMES[made[1]["name"]]}
 
 
 def test_what_is_no_rule_at_all() -> None:
-    broken: list[dict[str, Any]] = [{}, {"name": matrix.name_of(PLACES[0]), "do": [{"todo": 3}, 5]}]
-    assert matrix.from_rules(broken).cells == {}
-    assert matrix.put(broken, Matrix()) == broken
+    broken: list[dict[str, Any]] = [{}, {"name": missed_matrix.name_of(PLACES[0]), "do": [{"todo": 3}, 5]}]
+    assert missed_matrix.from_rules(broken).cells == {}
+    assert missed_matrix.put(broken, Matrix()) == broken
 
 
 def test_presets_are_good_rules() -> None:
     for preset in PRESETS.values():
-        assert list(rules.faults(Settings.model_validate({"rules": matrix.to_rules(preset)}))) == []
-        assert matrix.from_rules(matrix.to_rules(preset)) == preset
+        assert list(rules.faults(Settings.model_validate({"rules": missed_matrix.to_rules(preset)}))) == []
+        assert missed_matrix.from_rules(missed_matrix.to_rules(preset)) == preset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bx24app.domain.naming import Naming, namings
+from bx24app.domain.document.user_references import Naming, namings
 from bx24app.domain.settings import Employee, Line, Pbx, Portal, Responsible, Rule, Settings
 
 DOCUMENT = Settings(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bx24app.domain import document
-from bx24app.domain.commands import AnyCommand, ReadClient, Route, ShowCard
-from bx24app.domain.routing import Policy
+from bx24app.domain.calls.commands import AnyCommand, ReadClient, Route, ShowCard
+from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Settings
 from tests.domain.transcript import WORDS, Answers, Play
 from tests.mango.scenarios import FIXTURES, Scenario

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bx24app.domain import document, presets
+from bx24app.domain import document
+from bx24app.domain.rules import presets
 from bx24app.domain.settings import Rule, Settings
 
 NAME = "Deal for new clients"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain import rule_words
-from bx24app.domain.rule_phrases import LANGUAGES
-from bx24app.domain.rule_table import ACTIONS, CONDITIONS
-from bx24app.domain.rule_words import Names, sentence
+from bx24app.domain.rules import sentences
+from bx24app.domain.rules.phrases import LANGUAGES
+from bx24app.domain.rules.sentences import Names, sentence
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from tests.test_dictionaries import KNOWN
 
 NAMES = Names(
@@ -59,9 +59,9 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
     for key, (frame, said) in words.conditions.items():
         assert "{}" in frame
         for value, word in said.items():
-            assert rule_words.condition(key, value, NAMES, language) == frame.format(word)
+            assert sentences.condition(key, value, NAMES, language) == frame.format(word)
     for action in ACTIONS:
-        assert rule_words.act({action: {}}, NAMES, language) != action
+        assert sentences.act({action: {}}, NAMES, language) != action
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -78,16 +78,16 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
 def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, Any]) -> None:
     action, part, given_value = value
     bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}
-    told = rule_words.act({action: bare | {part: given_value}}, NAMES, language)
-    assert told != rule_words.act({action: bare}, NAMES, language)
+    told = sentences.act({action: bare | {part: given_value}}, NAMES, language)
+    assert told != sentences.act({action: bare}, NAMES, language)
     assert part in ACTIONS[action]
 
 
 def test_values_by_themselves() -> None:
-    assert rule_words.value("client", "new", NAMES, "ru") == "новый"
-    assert rule_words.value("line", "74951234567", NAMES, "en") == "“Moscow”"
-    assert rule_words.value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
-    assert rule_words.value("min_seconds", 30, NAMES, "ru") == "30"
+    assert sentences.value("client", "new", NAMES, "ru") == "новый"
+    assert sentences.value("line", "74951234567", NAMES, "en") == "“Moscow”"
+    assert sentences.value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
+    assert sentences.value("min_seconds", 30, NAMES, "ru") == "30"
     for words in LANGUAGES.values():
         for key, said in words.alone.items():
             assert set(said) == set(words.conditions[key][1])
@@ -119,8 +119,8 @@ FILLED: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("told", "english", "russian"), FILLED)
 def test_filled_actions(told: dict[str, Any], english: str, russian: str) -> None:
-    assert rule_words.filled(told, NAMES, "en", str) == english
-    assert rule_words.filled(told, NAMES, "ru", str) == russian
+    assert sentences.filled(told, NAMES, "en", str) == english
+    assert sentences.filled(told, NAMES, "ru", str) == russian
 
 
 JSON = st.recursive(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bx24app.domain import rules, templates
+from bx24app.domain import rules
+from bx24app.domain.rules import templates
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bx24app.domain import actions, rules
-from bx24app.domain.rules import Facts, choose, parse_rules
+from bx24app.domain import rules
+from bx24app.domain.rules import Facts, actions, choose, parse_rules
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
 
 MISSED = Facts(

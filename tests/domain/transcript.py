@@ -10,8 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from bx24app.domain import call
-from bx24app.domain.commands import (
+from bx24app.domain.calls import decision
+from bx24app.domain.calls.commands import (
     AddTodo,
     AnyCommand,
     CreateRecord,
@@ -26,10 +26,10 @@ from bx24app.domain.commands import (
     Register,
     ShowCard,
 )
-from bx24app.domain.events import Ended, Event
-from bx24app.domain.ledger import USER_INACTIVE, Entry, Ledger
-from bx24app.domain.legs import assemble
-from bx24app.domain.routing import Policy, Words
+from bx24app.domain.calls.entry import assemble
+from bx24app.domain.calls.events import Ended, Event
+from bx24app.domain.calls.ledger import USER_INACTIVE, Entry, Ledger
+from bx24app.domain.calls.policy import Policy, Words
 from bx24app.mango import codes
 
 WORDS = Words(
@@ -132,11 +132,11 @@ class Play:
 
     def __init__(self, policy: Policy, entry_id: str, answers: Answers | None = None, **known: Any) -> None:
         self.policy, self.answers, self.ledger = policy, answers or Answers(), Ledger()
-        self.known = call.Known(entry_id=entry_id, **known)
+        self.known = decision.Known(entry_id=entry_id, **known)
         self.events: list[Event] = []
         self.now, self.heard, self.heard_end = 0.0, 0.0, None
         self.lines: list[str] = []
-        self.decision: call.Decision | None = None
+        self.decision: decision.Decision | None = None
 
     def hear(self, event: Event, at: float) -> None:
         """One notification arrives at `at` (our clock)."""
@@ -165,9 +165,9 @@ class Play:
             entry = assemble(self.events, self.policy.employee)
             if entry is None:
                 return
-            clock = call.Clock(self.now, self.heard, self.heard_end)
+            clock = decision.Clock(self.now, self.heard, self.heard_end)
             before = Ledger(list(self.ledger))
-            self.decision = call.decide(entry, self.policy, before, clock, self.known)
+            self.decision = decision.decide(entry, self.policy, before, clock, self.known)
             if self.decision.wants_pick:
                 self.known = dataclasses.replace(self.known, pick=0)
                 continue

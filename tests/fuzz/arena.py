@@ -13,10 +13,11 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from bx24app import drain, settings
+from bx24app import settings
+from bx24app.calls import drain
 from bx24app.domain.settings import Settings
 from bx24app.models import Base, Notification, Portal, db
-from bx24app.web import session
+from bx24app.web.base import session
 from tests.conftest import KEY, SALT, config_for
 from tests.world import World, world
 

@@ -29,7 +29,7 @@ def test_the_judge_sees_what_is_wrong(tmp_path: Path, valkey_url: str, monkeypat
         raise ZeroDivisionError
 
     with arena(tmp_path, valkey_url) as found:
-        monkeypatch.setattr("bx24app.portal_events.receive", broken)
+        monkeypatch.setattr("bx24app.portals.portal_events.receive", broken)
         with pytest.raises(Wrong, match="status 500"):
             found.fire(Shot("POST", "/bitrix24/events", "", b"event=ONAPPUPDATE", "application/x-www-form-urlencoded"))
         monkeypatch.setattr(Arena, "_answer", lambda *_: (200, {}, b"Traceback (most recent call last):"))

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from bx24app.domain.commands import Record
-from bx24app.domain.routing import Policy
+from bx24app.domain.calls.call_view import OpenTodo
+from bx24app.domain.calls.commands import Record
+from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Settings
-from bx24app.domain.view import OpenTodo
-from bx24app.mango import short, statistics, vpbx
+from bx24app.mango import events_dialect, statistics, vpbx
 from tests.domain.transcript import WORDS, Answers, Play
 from tests.mango import told_later
 
@@ -56,7 +56,7 @@ def parsed(notice: Notice) -> tuple[Any, ...]:
     """Once a notice: every weather tells the same ones again."""
     if notice.name == statistics.CALLS:
         return tuple(statistics.parse(notice.name, notice.raw))
-    parse = short.parse if notice.dialect == "events" else vpbx.parse
+    parse = events_dialect.parse if notice.dialect == "events" else vpbx.parse
     return tuple(parse(notice.name, notice.raw, RECEIVED))
 
 

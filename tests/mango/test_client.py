@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from bx24app.domain.events import Event, Party
-from bx24app.domain.legs import Entry, assemble
+from bx24app.domain.calls.entry import Entry, assemble
+from bx24app.domain.calls.events import Event, Party
 from bx24app.mango import statistics, vpbx
 from bx24app.mango.client import Mango
 from bx24app.mango.errors import (
@@ -24,7 +24,7 @@ from bx24app.mango.errors import (
     WrongKey,
     WrongSignature,
 )
-from bx24app.mango.wire import new_session
+from bx24app.mango.transport import new_session
 from bx24app.sandbox.mango import Board, MangoCloud, RestFault
 from tests.mango.cloud import served
 from tests.mango.sequences import SEQUENCES, compact

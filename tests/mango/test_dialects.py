@@ -7,9 +7,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bx24app.domain.events import Event, Party
-from bx24app.domain.legs import Entry, assemble
-from bx24app.mango import short, vpbx
+from bx24app.domain.calls.entry import Entry, assemble
+from bx24app.domain.calls.events import Event, Party
+from bx24app.mango import events_dialect, vpbx
 from bx24app.sandbox.mango import Board
 from tests.mango.cloud import Served, served
 from tests.mango.sequences import SEQUENCES, compact
@@ -59,9 +59,9 @@ def unsigned(running: Served) -> list[list[Event]]:
     for post in running.posts:
         assert post.content_type == "application/json"
         raw = post.body.decode()
-        name = short.name_of(post.path, raw, {})
+        name = events_dialect.name_of(post.path, raw, {})
         assert name is not None
-        groups.append(short.parse(name, raw, 1776060000))
+        groups.append(events_dialect.parse(name, raw, 1776060000))
     return groups
 
 

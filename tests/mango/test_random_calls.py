@@ -7,8 +7,8 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.commands import Finish, SetActivityUser
-from bx24app.domain.routing import Policy
+from bx24app.domain.calls.commands import Finish, SetActivityUser
+from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
 from tests.domain.transcript import WORDS, Answers, Play

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bx24app.domain import rules
-from bx24app.domain.actions import Todo
-from bx24app.domain.commands import (
+from bx24app.domain.calls.commands import (
     AddComment,
     AddTodo,
     Bind,
@@ -29,7 +28,8 @@ from bx24app.domain.commands import (
     SetActivityUser,
     ShowCard,
 )
-from bx24app.domain.legs import assemble
+from bx24app.domain.calls.entry import assemble
+from bx24app.domain.rules.actions import Todo
 from tests.domain.transcript import Play, tell
 from tests.mango.scenarios import QUIET, Notice, Scenario, all_scenarios
 

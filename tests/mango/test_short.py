@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bx24app.domain import phone
-from bx24app.domain.events import Ended, Event, Party, Recorded, Transferred
-from bx24app.domain.legs import Entry, assemble
-from bx24app.mango import short
-from bx24app.mango.notice import Malformed
+from bx24app.domain.calls.entry import Entry, assemble
+from bx24app.domain.calls.events import Ended, Event, Party, Recorded, Transferred
+from bx24app.mango import events_dialect
+from bx24app.mango.notification import Malformed
 
 T = 1705308600
 BODY: dict[str, Any] = {
@@ -37,22 +37,22 @@ def body(**changes: Any) -> str:
 
 
 def start(**changes: Any) -> list[Event]:
-    return short.parse("call_start", body(**{"finish_time": "", "duration": None, "call_state": None} | changes))
+    return events_dialect.parse("call_start", body(**{"finish_time": "", "duration": None, "call_state": None} | changes))
 
 
 def answer(**changes: Any) -> list[Event]:
-    return short.parse("call_answer", body(**{"start_time": T + 20, "finish_time": "", "duration": None} | changes))
+    return events_dialect.parse("call_answer", body(**{"start_time": T + 20, "finish_time": "", "duration": None} | changes))
 
 
 def transfer(old: str | None, new: str, at: int, **changes: Any) -> list[Event]:
     sides = {"from": {"extension": old}, "to": {"extension": new}}
-    return short.parse(
+    return events_dialect.parse(
         "call_transfer", body(**{"start_time": at, "finish_time": None, "duration": None} | sides | changes)
     )
 
 
 def end(**changes: Any) -> list[Event]:
-    return short.parse("call_end", body(**{"finish_time": T + 205} | changes))
+    return events_dialect.parse("call_end", body(**{"finish_time": T + 205} | changes))
 
 
 def employee(party: Party) -> Party | None:
@@ -91,21 +91,21 @@ def talkers(entry: Entry) -> list[str | None]:
     ],
 )
 def test_name(tail: str, content: str, query: dict[str, str], name: str | None) -> None:
-    assert short.name_of(tail, content, query) == name
+    assert events_dialect.name_of(tail, content, query) == name
 
 
 # Identity.
 
 
 def test_identity() -> None:
-    found = short.identify("call_end", body())
+    found = events_dialect.identify("call_end", body())
     assert (found.name, found.entry_id, found.alias) == ("call_end", "100200", "unique-call-id")
-    alone = short.identify("call_end", body(entry_id=None))
+    alone = events_dialect.identify("call_end", body(entry_id=None))
     assert (alone.entry_id, alone.alias) == ("unique-call-id", None)
-    assert found.dedup_key == short.identify("call_end", body(duration="185")).dedup_key
-    keys = {short.identify(name, body()).dedup_key for name in short.USED}
+    assert found.dedup_key == events_dialect.identify("call_end", body(duration="185")).dedup_key
+    keys = {events_dialect.identify(name, body()).dedup_key for name in events_dialect.USED}
     assert len(keys) == 5
-    assert found.dedup_key != short.identify("call_end", body(uuid="other")).dedup_key
+    assert found.dedup_key != events_dialect.identify("call_end", body(uuid="other")).dedup_key
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_identity() -> None:
     ],
 )
 def test_wrong_shape_names_the_field(changes: dict[str, Any], because: str) -> None:
-    for read in (short.identify, short.parse):
+    for read in (events_dialect.identify, events_dialect.parse):
         with pytest.raises(Malformed) as caught:
             read("call_record", body(**changes))
         assert because in str(caught.value)
@@ -186,7 +186,7 @@ def test_a_direction_that_is_not_said(sides: dict[str, Any], direction: str) -> 
 
 
 def test_the_printed_example_alone() -> None:
-    entry = told(short.parse("call_end", body()))
+    entry = told(events_dialect.parse("call_end", body()))
     assert (entry.direction, entry.client, entry.line) == ("in", "+74951234567", None)
     assert (entry.talk_at, entry.ended_at, entry.talk_seconds, talkers(entry)) == (T, T + 185, 185, ["101"])
     assert entry.all_ended
@@ -338,7 +338,7 @@ def test_transfer_to_nobody() -> None:
 
 @pytest.mark.parametrize("field", ["record_url", "url", "link"])
 def test_recording(field: str) -> None:
-    [found] = short.parse("call_record", body(**{field: "https://files.example.ru/1.mp3?token=abc"}), T + 400)
+    [found] = events_dialect.parse("call_record", body(**{field: "https://files.example.ru/1.mp3?token=abc"}), T + 400)
     assert isinstance(found, Recorded)
     assert (found.state, found.url, found.at, found.extension) == (
         "added",
@@ -347,13 +347,13 @@ def test_recording(field: str) -> None:
         "101",
     )
     assert "token" not in repr(found)
-    [again] = short.parse("call_record", body(**{field: "https://files.example.ru/1.mp3?token=abc"}), T + 900)
+    [again] = events_dialect.parse("call_record", body(**{field: "https://files.example.ru/1.mp3?token=abc"}), T + 900)
     assert isinstance(again, Recorded)
     assert again.recording_id == found.recording_id
 
 
 def test_recording_with_an_id() -> None:
-    [found] = short.parse("call_record", body(recording_id="rec-7", record_url="https://x.ru/1"))
+    [found] = events_dialect.parse("call_record", body(recording_id="rec-7", record_url="https://x.ru/1"))
     assert isinstance(found, Recorded)
     assert found.recording_id == "rec-7"
     assert found.at == T + 185
@@ -361,29 +361,29 @@ def test_recording_with_an_id() -> None:
 
 def test_recording_of_nothing() -> None:
     with pytest.raises(Malformed, match="record_url is missing"):
-        short.parse("call_record", body())
+        events_dialect.parse("call_record", body())
 
 
 # Odd ends.
 
 
 def test_times_that_are_missing() -> None:
-    [ended] = [e for e in short.parse("call_end", body(finish_time=None)) if isinstance(e, Ended)]
+    [ended] = [e for e in events_dialect.parse("call_end", body(finish_time=None)) if isinstance(e, Ended)]
     assert (ended.ended_at, ended.talk_at) == (T + 185, T)
     bare = body(start_time=None, finish_time=None)
     with pytest.raises(Malformed, match="start_time is missing"):
-        short.parse("call_start", bare)
-    [event] = short.parse("call_start", bare, T)
+        events_dialect.parse("call_start", bare)
+    [event] = events_dialect.parse("call_start", bare, T)
     assert event.at == T
 
 
 def test_a_talk_that_began_before_its_call_is_believed() -> None:
-    [ended] = [e for e in short.parse("call_end", body(duration=500)) if isinstance(e, Ended)]
+    [ended] = [e for e in events_dialect.parse("call_end", body(duration=500)) if isinstance(e, Ended)]
     assert ended.started_at == ended.talk_at == T - 315
 
 
 def test_no_duration() -> None:
-    [ended] = [e for e in short.parse("call_end", body(duration=None)) if isinstance(e, Ended)]
+    [ended] = [e for e in events_dialect.parse("call_end", body(duration=None)) if isinstance(e, Ended)]
     assert ended.talk_at == T
 
 
@@ -402,12 +402,12 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 FIELDS = (*BODY, "event", "timestamp", "answer_time", "line_number", "record_url", "recording_id", "disconnect_reason")
-NAMES = st.sampled_from(sorted(short.USED))
+NAMES = st.sampled_from(sorted(events_dialect.USED))
 
 
 def survives(name: str, text: str) -> None:
-    short.name_of("", text, {})
-    for read in (short.identify, short.parse):
+    events_dialect.name_of("", text, {})
+    for read in (events_dialect.identify, events_dialect.parse):
         with contextlib.suppress(Malformed):
             read(name, text)
 

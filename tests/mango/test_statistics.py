@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.events import Event, Party, Recorded
-from bx24app.domain.legs import Entry, assemble
+from bx24app.domain.calls.entry import Entry, assemble
+from bx24app.domain.calls.events import Event, Party, Recorded
 from bx24app.mango import statistics, vpbx
-from bx24app.mango.notice import Malformed
+from bx24app.mango.notification import Malformed
 from tests.mango.sequences import compact, sequence
 
 S1 = {"entry_id": "MjY0NTgxMDAwMDE=", "caller_number": "79160000001", "called_number": "74950000001"}

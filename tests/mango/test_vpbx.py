@@ -10,17 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.events import (
-    NOBODY,
-    Answered,
-    CommandResult,
-    Ended,
-    Held,
-    LegEnded,
-    Party,
-    Recorded,
-    Ringing,
-)
+from bx24app.domain.calls.events import NOBODY, Answered, CommandResult, Ended, Held, LegEnded, Party, Recorded, Ringing
 from bx24app.mango import vpbx
 from bx24app.mango.vpbx import Forged, Malformed
 from tests.mango.sequences import SEQUENCES, compact, sequence

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from bx24app.mango import wire as wire_module
+from bx24app.mango import transport as wire_module
 from bx24app.mango.client import Mango
 from bx24app.mango.errors import (
     AddressRefused,
@@ -27,7 +27,7 @@ from bx24app.mango.errors import (
     Unreachable,
     WrongKey,
 )
-from bx24app.mango.wire import new_session
+from bx24app.mango.transport import new_session
 
 HANG, CLOSE, GREET, DRIP = "hang", "close", "greet", "drip"
 

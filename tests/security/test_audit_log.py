@@ -11,10 +11,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, text, update
 from sqlalchemy.exc import DatabaseError
 
-from bx24app import create_app, rotation, tree
-from bx24app.cli import main
+from bx24app import create_app
+from bx24app.cli import up
+from bx24app.cli.main import main
 from bx24app.models import Audit, Call, Notification, Portal, db, utcnow
-from bx24app.models.unchanging import WORDS
+from bx24app.models.append_only import WORDS
+from bx24app.operations import key_rotation
 from scripts import needs
 from tests import commands
 from tests.conftest import config_for
@@ -37,7 +39,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
         (tmp_path / "var").mkdir(exist_ok=True)
         app = create_app(config_for(tmp_path, valkey_url, database_url=url))
         with app.app_context():
-            db.create_all() if request.param == "models" else tree.migrate(app)
+            db.create_all() if request.param == "models" else up.migrate(app)
             db.session.add(Audit(portal_id=1, user_id=7, source="frame", what="settings saved", facts={}))
             db.session.commit()
         return app
@@ -160,5 +162,5 @@ def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:
         db.session.get_one(Portal, portal).state = "removed"
         db.session.commit()
         portals.purge(portal)
-        assert rotation.rotate().unreadable == []
+        assert key_rotation.rotate().unreadable == []
     assert whats(site)[0] == ("paused", "frame", 7)

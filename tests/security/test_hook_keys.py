@@ -13,11 +13,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
-from bx24app import create_app, flood, hook_keys, retention
+from bx24app import create_app
 from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
-from bx24app.mango.notice import MAX_DEPTH, Malformed, read_object, too_deep
+from bx24app.infra import rate_limit
+from bx24app.mango.notification import MAX_DEPTH, Malformed, read_object, too_deep
 from bx24app.models import Audit, Notification, Pbx, Portal, db, utcnow
+from bx24app.operations import retention
+from bx24app.settings import hook_keys
 from tests.servers import free_port
 from tests.web.conftest import HOOK, client, portal, site
 from tests.web.pages import Frame, frame, has
@@ -198,7 +201,7 @@ def test_a_flood_is_429_by_hook_and_by_address(
     url = valkey_url if redis == "up" else f"redis://127.0.0.1:{free_port()}/0"
     more = {"redis_url": url, "hook_rate": 1, "address_rate": 2, "trusted_proxies": 1}
     made = create_app(site.extensions["bx24app"].config.model_copy(update=more))
-    monkeypatch.setattr(flood.time, "time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_000.0)
     client = made.test_client()
     first = [status(client, HOOK, headers=by("81.88.80.9")) for _ in range(12)]
     assert first == [200] * 10 + [429] * 2
@@ -208,7 +211,7 @@ def test_a_flood_is_429_by_hook_and_by_address(
     rest = [status(client, f"guess-{number}", headers=by("81.88.80.9")) for number in range(9)]
     assert rest == [404] * 8 + [429], "one address guesses at many hooks"
     assert status(client, "other", headers=by("81.88.80.11")) == 404
-    monkeypatch.setattr(flood.time, "time", lambda: 1_800_000_010.0)
+    monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_010.0)
     assert status(client, HOOK, headers=by("81.88.80.9")) == 200, "the next window"
     with made.app_context():
         keys = b" ".join(made.extensions["bx24app"].redis.keys("*")) if redis == "up" else b""
@@ -218,38 +221,38 @@ def test_a_flood_is_429_by_hook_and_by_address(
 
 def test_the_largest_honest_pbx_is_no_flood(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 a second all the time, and the notifications of a pause of ten seconds at once."""
-    monkeypatch.setattr(flood.time, "time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_000.0)
     with site.app_context():
-        assert not any(flood.too_many(HOOK, "81.88.80.9") for _ in range(10_000))
-        assert flood.too_many(HOOK, "81.88.80.9")
+        assert not any(rate_limit.too_many(HOOK, "81.88.80.9") for _ in range(10_000))
+        assert rate_limit.too_many(HOOK, "81.88.80.9")
 
 
 def test_two_processes_share_one_bound(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes leave for some requests at a time: never more than the bound, and what one leaves unused is little."""
-    monkeypatch.setattr(flood.time, "time", lambda: 1_800_000_000.0)
-    bound = site.extensions["bx24app"].config.hook_rate * flood.WINDOW
+    monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_000.0)
+    bound = site.extensions["bx24app"].config.hook_rate * rate_limit.WINDOW
     config = site.extensions["bx24app"].config
     mine, other = (create_app(config) for _ in range(2))
     passed = 0
     for app, most in ((mine, 150), (other, 50), (mine, 20 * bound)):
         with app.app_context():
             for _ in range(most):
-                if flood.too_many(HOOK, "81.88.80.9"):
+                if rate_limit.too_many(HOOK, "81.88.80.9"):
                     break
                 passed += 1
     with other.app_context():
-        while not flood.too_many(HOOK, "81.88.80.9"):
+        while not rate_limit.too_many(HOOK, "81.88.80.9"):
             passed += 1
     assert passed == bound
 
 
 def test_the_local_count_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    local = flood.Local()
-    for number in range(3 * flood._MOST_NAMES):
+    local = rate_limit.Local()
+    for number in range(3 * rate_limit._MOST_NAMES):
         local.count((str(number),), 1)
         local.grant(str(number), 1, 5)
-    assert len(local._counts) <= flood._MOST_NAMES + 1
-    assert len(local._left) <= flood._MOST_NAMES + 1
+    assert len(local._counts) <= rate_limit._MOST_NAMES + 1
+    assert len(local._left) <= rate_limit._MOST_NAMES + 1
 
 
 @pytest.mark.parametrize("shape", ["[" * 80_000, '{"a":' * 15_000, "[" * 33 + "]" * 33, '{"a":' * 33 + "1" + "}" * 33])
@@ -260,7 +263,7 @@ def test_deep_nesting_is_refused_before_it_is_parsed(
         raise AssertionError("parsed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("bx24app.mango.notice.json.loads", parse)
+        patched.setattr("bx24app.mango.notification.json.loads", parse)
         with pytest.raises(Malformed, match="nested too deep"):
             read_object(shape)
     form = {"vpbx_api_key": "key", "sign": hashlib.sha256(f"key{shape}salt".encode()).hexdigest(), "json": shape}

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app.web.whole import whole
+from bx24app.web.base.parsing import whole
 from tests.web.conftest import claim, client, portal, site
 
 __all__ = ["client", "portal", "site"]

@@ -8,7 +8,7 @@ import yaml
 from flask import Flask
 
 from bx24app.web import TABLE
-from bx24app.web.guards import open_to_all
+from bx24app.web.base.guards import open_to_all
 from scripts import openapi
 from tests.web.conftest import site
 

@@ -9,21 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bx24app import settings
-from bx24app.domain.commands import Notify, to_json
+from bx24app.domain.calls.commands import Notify, to_json
 from bx24app.domain.settings import Settings
-from bx24app.models import (
-    Base,
-    Call,
-    Delivery,
-    Notification,
-    Pbx,
-    Portal,
-    PortalUser,
-    Recording,
-    db,
-    utcnow,
-)
-from bx24app.web.guards import frame_admin, frame_session, place_session
+from bx24app.models import Base, Call, Delivery, Notification, Pbx, Portal, PortalUser, Recording, db, utcnow
+from bx24app.web.base.guards import frame_admin, frame_session, place_session
 from tests.security.test_tenants import guarded, headers_of
 from tests.web.conftest import client, site
 

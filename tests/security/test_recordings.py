@@ -10,10 +10,11 @@ import pytest
 import requests
 from flask import Flask
 
-from bx24app import create_app, spool
+from bx24app import create_app
+from bx24app.calls.recordings import download
+from bx24app.infra.runtime import runtime
 from bx24app.mango.errors import MangoError
 from bx24app.mango.recording import sounds
-from bx24app.runtime import runtime
 from tests.conftest import config_for
 
 
@@ -46,12 +47,12 @@ class Download:
 def test_what_is_no_sound_is_not_kept_and_asked_for_again(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "open_stream", lambda *_: Download(b"<html>", b"sorry"))
-    with pytest.raises(spool.NotNow, match="no sound"):
-        spool.fetch(spool.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"<html>", b"sorry"))
+    with pytest.raises(download.NotNow, match="no sound"):
+        download.fetch(download.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert list(tmp_path.glob("1.*")) == []
-    monkeypatch.setattr(spool, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
-    spool.fetch(spool.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
+    download.fetch(download.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert (tmp_path / "1.mp3").read_bytes() == b"ID3<html>"
 
 
@@ -93,4 +94,4 @@ def test_an_allowed_name_that_leads_inward_is_not_connected_to(
 def test_hosts_that_are_not_stated_are_refused(app: Flask) -> None:
     for url in ("https://evil.example/x.mp3", "https://files.mango-office.ru.evil.example/", "https://files.mango-office.ru@evil.example/", "file:///etc/passwd", "ftp://files.mango-office.ru/"):
         with pytest.raises(MangoError):
-            spool.admit(url)
+            download.admit(url)

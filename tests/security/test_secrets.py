@@ -17,11 +17,12 @@ from rq import Queue
 from rq.job import Job
 from sqlalchemy import LargeBinary, select, type_coerce
 
-from bx24app import forget
 from bx24app.domain.settings import Settings
+from bx24app.infra.encryption import Sealed
 from bx24app.models import Base, Grant, Portal, Recording, db
-from bx24app.sealed import Sealed
-from bx24app.web import policy, session
+from bx24app.operations import erasure
+from bx24app.web.base import session
+from bx24app.web.settings import policy
 from tests.conftest import KEY, SALT, config_for
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.retold import absorb, post, retell
@@ -172,7 +173,7 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
         written.add("error pages", requests.get(made.url + page, timeout=20).text)
     written.add("database", database_dump(made))
     with made.app.app_context():
-        forget.forget(made.portal_row()["id"], f"+{phones[0]}")
+        erasure.forget(made.portal_row()["id"], f"+{phones[0]}")
         db.session.commit()
     return secrets, phones
 

@@ -17,12 +17,13 @@ from sqlalchemy import inspect
 from werkzeug.routing import Rule
 
 from bx24app import settings
-from bx24app.cli import main
-from bx24app.domain.commands import Notify, to_json
+from bx24app.cli.main import main
+from bx24app.domain.calls.commands import Notify, to_json
 from bx24app.models import Base, Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.web import TABLE, session
-from bx24app.web.guards import Guard, frame_admin, frame_session, place_session
+from bx24app.web import TABLE
+from bx24app.web.base import session
+from bx24app.web.base.guards import Guard, frame_admin, frame_session, place_session
 from tests import commands
 from tests.conftest import DOCUMENT
 from tests.web.conftest import client, site

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask, Response, request
 
-from bx24app.processes_child import run_child
-from bx24app.processes_web import ListenError, address_of, answers, listen, web_target
+from bx24app.infra.processes.child_process import run_child
+from bx24app.infra.processes.web_server import ListenError, address_of, answers, listen, web_target
 from tests.setup.test_processes import children, lines, lives, ready, tree, until
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import redis
 
-from bx24app import embedded
-from bx24app.processes import Part, run_up
-from bx24app.processes_web import address_of, listen, web_part
+from bx24app.infra import embedded_redis
+from bx24app.infra.processes.supervisor import Part, run_up
+from bx24app.infra.processes.web_server import address_of, listen, web_part
 
 
 def steady(folder: Path, name: str, seconds: float = 0.0) -> None:
@@ -54,7 +54,7 @@ def parent(folder: Path, name: str) -> None:
 def last_word(folder: Path, data_dir: Path) -> None:
     """Needs Valkey until its very end."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    client = redis.Redis.from_url(embedded.url(data_dir))
+    client = redis.Redis.from_url(embedded_redis.url(data_dir))
     note(folder, "worker", f"start {client.ping()}")
     try:
         time.sleep(600)
@@ -97,7 +97,7 @@ def whole(folder: Path) -> list[Part]:
     note(folder, "address", address_of(listener))
     data = folder / "data"
     return [
-        embedded.part(data),
+        embedded_redis.part(data),
         Part("worker", partial(last_word, folder, data)),
         web_part(lambda: application, listener),
     ]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from bx24app import lines, queue
 from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
+from bx24app.infra import queue
 from bx24app.models import Call, Delivery, db, utcnow
+from bx24app.portals import external_lines
 from bx24app.sandbox.bitrix.state import Statistic
 from bx24app.sandbox.mango import Board, Plan
 from bx24app.sandbox.mango.plans import Party, Signal
@@ -185,7 +186,7 @@ def offices(earth: World) -> Offices:
     boards = [earth.sandbox.call(_board, earth, key, hooks[key]) for key in ("moscow", "krasnodar")]
     wanted = {line.bitrix_number for pbx in DOCUMENT.pbxs for line in pbx.lines}
     with earth.app.app_context():
-        lines.follow(earth.portal_row()["id"])
+        external_lines.follow(earth.portal_row()["id"])
         db.session.remove()
     until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "lines never came")
     return Offices(earth, *boards)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bx24app import backfill
+from bx24app.calls.reconciliation import backfill
 from bx24app.models import Backfill, Call, Delivery, Notification, Recording, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
 from tests.conftest import config_for

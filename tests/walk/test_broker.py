@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app import lines
 from bx24app.bitrix24.errors import NotSent
 from bx24app.domain.settings import Settings
+from bx24app.portals import external_lines
 from bx24app.sandbox.bitrix.state import Statistic
 from tests.walk.offices import (
     KRASNODAR,
@@ -123,7 +123,7 @@ def test_lines_are_in_the_portal_by_name(broker: Broker) -> None:
 def followed(earth: World) -> bool:
     with earth.app.app_context():
         try:
-            lines.follow(earth.portal_row()["id"])
+            external_lines.follow(earth.portal_row()["id"])
         except NotSent:  # the other tests have used up what the portal allows
             return False
     return True

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bx24app import clicks, drain, queue, sweeps
-from bx24app.clicks import DialOutcome, Errand
+from bx24app.calls import click_to_call, drain, sweep
+from bx24app.calls.click_to_call import DialOutcome, Errand
+from bx24app.infra import queue
 from bx24app.models import Notification, Portal, db
 from bx24app.sandbox.mango import simulation
 from tests.walk.outward import ANNA, BORIS, MOSCOW, THINKS, Offices, number, offices
@@ -125,7 +126,7 @@ class Killed(BaseException):
 
 
 def dies(before: bool) -> Callable[[Errand, str, Any], DialOutcome]:
-    real = clicks.dial
+    real = click_to_call.dial
 
     def dial(errand: Errand, api_url: str, http: Any) -> DialOutcome:
         if not before:
@@ -144,7 +145,7 @@ def die_at(both: Offices, monkeypatch: pytest.MonkeyPatch, client: str, before: 
         patched.setattr(drain, "drain", silence)  # an alarm of an earlier call may ring just now
         call_id = both.click(ANNA, client)
         until(lambda: stored(both, call_id), "the click never came")
-        patched.setattr(clicks, "dial", dies(before))
+        patched.setattr(click_to_call, "dial", dies(before))
         with both.earth.app.app_context(), pytest.raises(Killed):
             ours(both.earth.portal_row()["id"])
     assert both.dial(client) == ("sent", None)
@@ -163,7 +164,7 @@ def test_killed_before_it_left(both: Offices, monkeypatch: pytest.MonkeyPatch) -
     call_id = die_at(both, monkeypatch, client, before=True)
     failed_after_twenty_seconds(both, client, call_id)
     with both.earth.app.app_context():
-        sweeps.sweep()
+        sweep.sweep()
         drain.drain(both.earth.portal_row()["id"])
     assert both.dial(client) == ("done", {"lost": True})
     assert both.dialled(client) == []
@@ -180,7 +181,7 @@ def test_killed_after_it_left_and_the_leg_shows(both: Offices, monkeypatch: pyte
     assert both.rows(client)[0].failed_code == "200"
     both.later(client, 25)
     with both.earth.app.app_context():
-        sweeps.sweep()
+        sweep.sweep()
     goes_on(both, client, call_id)
 
 
@@ -198,11 +199,11 @@ def test_the_alarm_of_a_dead_worker_is_set_before_it_dies(both: Offices, monkeyp
     monkeypatch.setattr(queue, "wake_at", lambda _portal, when: rung.append(when.timestamp()))
     die_at(both, monkeypatch, client, before=True)
     with both.earth.app.app_context():
-        sent = db.session.query(clicks.dialling.Delivery).order_by(clicks.dialling.Delivery.id.desc())
+        sent = db.session.query(click_to_call.dialling.Delivery).order_by(click_to_call.dialling.Delivery.id.desc())
         row = sent.filter_by(kind="Dial").first()
         assert row is not None
         assert row.sent_at is not None
-        wanted = (row.sent_at + timedelta(seconds=clicks.dialling.LOST_SECONDS)).timestamp()
+        wanted = (row.sent_at + timedelta(seconds=click_to_call.dialling.LOST_SECONDS)).timestamp()
         db.session.rollback()
     assert [when for when in rung if abs(when - wanted) < 1]
     monkeypatch.undo()

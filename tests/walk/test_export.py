@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bx24app.journal import COLUMNS
+from bx24app.calls.journal.export import COLUMNS
 from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TYPE_NAMES, Statistic
 from bx24app.sandbox.mango import tape
 from bx24app.sandbox.mango.plans import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from bx24app import circuit
+from bx24app.infra import circuit_breaker
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.retold import absorb, in_portal, post, retell
 from tests.walk.test_scenarios import connect, lands, told
@@ -56,4 +56,4 @@ def test_a_dead_portal_costs_nothing(earth: World) -> None:
 
 def tripped(earth: World) -> bool:
     with earth.app.app_context():
-        return circuit.of_portal(int(earth.portal_row()["id"])).state().tripped
+        return circuit_breaker.of_portal(int(earth.portal_row()["id"])).state().tripped

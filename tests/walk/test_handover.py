@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bx24app import replay
+from bx24app.calls import replay
 from bx24app.sandbox.bitrix.state import DEAL
 from tests.walk.offices import (
     KRASNODAR,

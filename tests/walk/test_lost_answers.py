@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.errands import SMALL
-from bx24app.recordings import next_name
+from bx24app.calls.recordings.attempts import SMALL
+from bx24app.calls.recordings.transfer import next_name
 from tests.conftest import KEY
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.test_scenarios import told

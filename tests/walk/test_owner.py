@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bx24app import clicks, deliver
+from bx24app.calls import click_to_call
+from bx24app.calls.outbox import sender
 from bx24app.domain.settings import Settings
 from bx24app.models import Delivery, db, utcnow
 from bx24app.sandbox.mango import Party
@@ -81,10 +82,10 @@ def test_what_went_to_mango_never_waits_again(broker: Broker, kind: str) -> None
         row = Delivery(portal_id=call.portal_id, call_id=call.id, key="x", kind=kind, command={}, state="sent", sent_at=long_ago)
         db.session.add(row)
         db.session.commit()
-        deliver.recover(db.session(), timedelta(seconds=90))
+        sender.recover(db.session(), timedelta(seconds=90))
         db.session.commit()
         assert row.state == "sent"
-        clicks.recover(db.session())
+        click_to_call.recover(db.session())
         db.session.commit()
         assert (row.state, (row.answer or {}).get("lost")) == ("done", True)
         db.session.delete(row)

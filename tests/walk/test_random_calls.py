@@ -13,8 +13,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, Phase, given, settings
 
-from bx24app import journal
-from bx24app.domain import ends
+from bx24app.calls.journal import export
+from bx24app.domain.calls import outcome as ends
 from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
 from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TODO_PROVIDER, TYPE_NAMES, Activity, Record, Statistic
@@ -221,7 +221,7 @@ def _recording(three: World, told: Told, row: Statistic, activity: Activity | No
 def in_journal(three: World, day: Day, predicted: list[Outcome]) -> list[str]:
     """Where our own journal says something else than the model."""
     with three.app.app_context():
-        rows = {(row["pbx"], row["entry_id"]): row for row in journal.rows(three.portal_row()["id"])}
+        rows = {(row["pbx"], row["entry_id"]): row for row in export.rows(three.portal_row()["id"])}
     wrong = []
     for told, outcome in zip(day.calls, predicted, strict=True):
         row = rows.get((told.scene.office.key, told.scene.entry))

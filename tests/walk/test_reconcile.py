@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from bx24app import reconcile
+from bx24app.calls.reconciliation import schedule
 from bx24app.models import Call, Pbx, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
 from tests.conftest import config_for
@@ -54,7 +54,7 @@ def look(earth: World, hourly: bool = True) -> int:
         if hourly:
             db.session.query(Pbx).update({"ask_at": utcnow() - timedelta(seconds=1)})
             db.session.commit()
-        return reconcile.tick()
+        return schedule.tick()
 
 
 def held(earth: World) -> dict[str, Any]:
@@ -174,10 +174,10 @@ def test_two_schedulers_send_a_pbx_off_once(earth: World) -> None:
     with earth.app.app_context():
         db.session.query(Pbx).update({"ask_at": utcnow() - timedelta(seconds=1)})
         db.session.commit()
-        due = reconcile._due(utcnow(), timedelta(seconds=1))
+        due = schedule._due(utcnow(), timedelta(seconds=1))
         db.session.rollback()
         [(pbx_id, asked_at, *_)] = due
-        assert [reconcile._claim(pbx_id, asked_at, utcnow()) for _ in range(2)] == [True, False]
+        assert [schedule._claim(pbx_id, asked_at, utcnow()) for _ in range(2)] == [True, False]
 
 
 def test_a_quiet_pbx_costs_one_request_an_hour(earth: World) -> None:
@@ -188,17 +188,17 @@ def test_a_quiet_pbx_costs_one_request_an_hour(earth: World) -> None:
         db.session.query(Pbx).update({**values, "asked_at": quiet, "ask_at": utcnow() - timedelta(seconds=1)})
         db.session.query(Call).filter(Call.state == "open").update({"state": "finished"})
         db.session.commit()
-        assert reconcile.tick() == 1
-        assert reconcile.tick() == 0
+        assert schedule.tick() == 1
+        assert schedule.tick() == 0
         row = db.session.query(Pbx).one()
         assert row.ask_at is not None
         assert utcnow() < row.ask_at <= utcnow() + timedelta(hours=1)
-        assert reconcile.next_hour(row.id, utcnow()) == row.ask_at
+        assert schedule.next_hour(row.id, utcnow()) == row.ask_at
 
 
 def test_hours_are_spread(earth: World) -> None:
     now = utcnow()
-    turns = [reconcile.next_hour(pbx, now) for pbx in range(600)]
+    turns = [schedule.next_hour(pbx, now) for pbx in range(600)]
     minutes = {int((turn - now).total_seconds() // 60) for turn in turns}
     assert all(now < turn <= now + timedelta(hours=1) for turn in turns)
     assert len(minutes) >= 55

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app import forget, journal
+from bx24app.calls.journal import export
 from bx24app.models import Call, Recording, db
+from bx24app.operations import erasure
 from bx24app.sandbox.bitrix import faults
 from tests import commands
 from tests.mango.scenarios import FIXTURES, Scenario
@@ -67,13 +68,13 @@ def test_a_click_is_in_the_trace_of_its_call_and_goes_with_its_person(earth: Wor
         call = db.session.query(Call).filter_by(client_number=number).one()
         portal_id, call_id = call.portal_id, call.id
         db.session.rollback()
-        row = journal.one(portal_id, call_id)
+        row = export.one(portal_id, call_id)
         assert row is not None
         assert [(step["from"], step["request"]) for step in row["trace"]][::2] == [
             ("portal", "ONEXTERNALCALLSTART"),
             ("app", "telephony.externalCall.finish"),
         ]
-        gone = forget.forget(portal_id, number)
+        gone = erasure.forget(portal_id, number)
         assert (gone.calls, gone.notifications, gone.kept) == (1, 1, 0)
 
 

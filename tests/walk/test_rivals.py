@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bx24app import portals, rivals
+from bx24app import portals
 from bx24app.models import db
+from bx24app.portals import other_apps
 from tests.mango.scenarios import all_scenarios
 from tests.walk.test_scenarios import told
 from tests.world import World
@@ -17,7 +18,7 @@ def look(earth: World) -> dict[str, int]:
     number = earth.portal_row()["id"]
     with earth.app.app_context():
         portals.look_by_id(number)
-        found = rivals.of(number)
+        found = other_apps.of(number)
         db.session.rollback()
         return found
 

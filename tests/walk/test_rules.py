@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bx24app import trial
+from bx24app.calls import dry_run
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Delivery, Portal, PortalUser, db
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Activity, Record
@@ -57,13 +57,13 @@ class Told:
     def activities(self, type_id: int, number: int) -> list[Activity]:
         return [one for one in self.world.portal.activities.values() if (type_id, number) in one.bindings]
 
-    def row(self) -> trial.Row:
+    def row(self) -> dry_run.Row:
         """The dry run of this call with the settings that it was made by; it must say what the worker did."""
         number = self.call.id
         with self.world.app.app_context():
             call = db.session.get_one(Call, number)
             portal = db.session.get_one(Portal, call.portal_id)
-            [row] = trial.try_rules(db.session(), portal, trial.settings.current(portal), [call])
+            [row] = dry_run.try_rules(db.session(), portal, dry_run.settings.current(portal), [call])
             return row
 
 
@@ -289,9 +289,9 @@ def test_the_dry_run_of_many_calls(earth: World) -> None:
     office(earth, DEAL_AND_TODO)
     with earth.app.app_context():
         portal = db.session.query(Portal).one()
-        calls = trial.last_calls(db.session(), portal.id, 50)
-        draft = trial.settings.current(portal).model_copy(update={"rules": ()})
-        rows = trial.try_rules(db.session(), portal, draft, calls)
+        calls = dry_run.last_calls(db.session(), portal.id, 50)
+        draft = dry_run.settings.current(portal).model_copy(update={"rules": ()})
+        rows = dry_run.try_rules(db.session(), portal, draft, calls)
         assert len(rows) == len(calls) > 5
         by_rule = [row for row in rows if row.really.rule == "Missed off hours"]
         assert by_rule

@@ -11,12 +11,14 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from bx24app import portals, queue, watching
-from bx24app.bitrix24.sentences import sentence
+from bx24app import portals
+from bx24app.bitrix24.admin_messages import sentence
+from bx24app.calls.recordings.transfer import DISK_FULL
+from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.operations.alerts import monitor
 from bx24app.portals import DEAD_GRANT
-from bx24app.recordings import DISK_FULL
-from bx24app.web.session import HEADER
+from bx24app.web.base.session import HEADER
 from tests.mango.scenarios import FIXTURES, Scenario
 from tests.walk.retold import Retold, absorb, in_portal, post, retell
 from tests.walk.test_scenarios import connect, told
@@ -70,8 +72,8 @@ def notices(earth: World) -> list[str]:
     """What the next looks tell: nothing twice."""
     before = set(earth.sandbox.call(list, earth.portal.notifications))
     with earth.app.app_context():
-        watching.watch()
-        watching.watch()
+        monitor.watch()
+        monitor.watch()
         db.session.remove()
     held = earth.sandbox.call(dict, earth.portal.notifications)
     return [one.message for number, one in held.items() if number not in before]

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bx24app import config, tracing
+from bx24app import config
+from bx24app.infra import tracing
 from tests.conftest import config_for
 from tests.mango.scenarios import all_scenarios
 from tests.walk.retold import in_portal

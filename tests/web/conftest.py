@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from bx24app import create_app
 from bx24app.models import Pbx, Portal, db
-from bx24app.web import session
-from bx24app.web.session import FrameSession
+from bx24app.web.base import session
+from bx24app.web.base.session import FrameSession
 from tests.conftest import config_for
 
 HOOK = "hook-key-of-the-moscow-pbx-000001"

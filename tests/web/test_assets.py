@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app.web import assets
+from bx24app.web.base import assets
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = (

@@ -11,10 +11,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import spool
+from bx24app.calls.recordings import download
 from bx24app.mango.errors import Missing, Unreachable
 from bx24app.models import Audit, Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
-from bx24app.web import session
+from bx24app.web.base import session
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame, has, mango
 
@@ -196,14 +196,14 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     opened: list[Tape] = []
 
     @contextmanager
-    def open_stream(source: spool.Source, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
-        assert (source, play) == (spool.Source("rec", None, "key", "salt"), True)
+    def open_stream(source: download.Source, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
+        assert (source, play) == (download.Source("rec", None, "key", "salt"), True)
         tape = Tape(byte_range)
         opened.append(tape)
         yield tape
         tape.closed = True
 
-    monkeypatch.setattr(spool, "open_stream", open_stream)
+    monkeypatch.setattr(download, "open_stream", open_stream)
     return opened
 
 
@@ -240,7 +240,7 @@ def test_a_recording_that_cannot_be_had(
         raise error
         yield
 
-    monkeypatch.setattr(spool, "open_stream", open_stream)
+    monkeypatch.setattr(download, "open_stream", open_stream)
     assert frame._client.get(ticket(frame)).status_code == status
 
 

@@ -9,8 +9,9 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 
 from bx24app.models import Portal, PortalUser, db
-from bx24app.web import TABLE, guards, session
-from bx24app.web.guards import frame_admin, frame_session, open_to_all, place_session
+from bx24app.web import TABLE
+from bx24app.web.base import guards, session
+from bx24app.web.base.guards import frame_admin, frame_session, open_to_all, place_session
 from tests.web.conftest import claim
 
 OPEN = {

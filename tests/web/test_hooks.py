@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import create_environ, run_wsgi_app
 
-from bx24app import inbox
+from bx24app.calls.inbox import receiver
 from bx24app.models import Notification, Pbx, db
-from bx24app.web.hooks import address
+from bx24app.web.webhooks.mango_hooks import address
 from tests.web.conftest import HOOK
 
 CALL = {
@@ -177,7 +177,7 @@ def test_not_json_or_a_wrong_shape_is_200_and_stored_as_rejected(
 
 
 def test_larger_than_256_kib_is_413(site: Flask, client: FlaskClient, portal: int) -> None:
-    body = b"json=" + b"x" * (inbox.LIMIT_BYTES - 5)
+    body = b"json=" + b"x" * (receiver.LIMIT_BYTES - 5)
     kind = "application/x-www-form-urlencoded"
     assert client.post(f"/mango/{HOOK}/events/call", data=body, content_type=kind).status_code == 403
     assert client.post(f"/mango/{HOOK}/events/call", data=body + b"x", content_type=kind).status_code == 413
@@ -194,7 +194,7 @@ def test_a_body_without_a_length_is_cut_off_too(site: Flask, portal: int) -> Non
 
         def readinto(self, place: Any) -> int:
             self.taken += len(place)
-            assert self.taken < 4 * inbox.LIMIT_BYTES
+            assert self.taken < 4 * receiver.LIMIT_BYTES
             return len(place)
 
     environ = create_environ(f"/mango/{HOOK}/events/call", method="POST", content_type="application/json")
@@ -206,7 +206,7 @@ def test_a_body_without_a_length_is_cut_off_too(site: Flask, portal: int) -> Non
 def test_a_database_that_is_being_restarted_is_waited_for(client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mango repeats nothing: whoever waits a moment loses nothing."""
     tries: list[int] = []
-    still = inbox.receive
+    still = receiver.receive
 
     def twice(*said: Any) -> int:
         tries.append(1)
@@ -214,7 +214,7 @@ def test_a_database_that_is_being_restarted_is_waited_for(client: FlaskClient, p
             raise OperationalError("insert", {}, Exception("the server is starting up"))
         return still(*said)
 
-    monkeypatch.setattr(inbox, "receive", twice)
+    monkeypatch.setattr(receiver, "receive", twice)
     assert client.post(f"/mango/{HOOK}/ping").status_code == 200
     assert len(tries) == 3
 
@@ -225,7 +225,7 @@ def test_a_silent_database_is_503_with_retry_after(
     def dead(*_: Any) -> None:
         raise OperationalError("select", {}, Exception("no connection"))
 
-    monkeypatch.setattr(inbox, "find_hook", dead)
+    monkeypatch.setattr(receiver, "find_hook", dead)
     for said in (client.post(f"/mango/{HOOK}/events/call", data=signed(CALL)), client.get(f"/mango/{HOOK}")):
         assert said.status_code == 503
         assert int(said.headers["Retry-After"]) > 0

@@ -15,12 +15,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
-from bx24app import finding, queue, replay
-from bx24app.domain import commands
+from bx24app.calls import replay
+from bx24app.calls.journal import search
+from bx24app.calls.journal.search import Filter, Place
+from bx24app.domain.calls import commands
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
-from bx24app.finding import Filter, Place
+from bx24app.infra import queue
 from bx24app.models import Audit, Call, CallPerson, Delivery, Notification, Portal, Recording, db, utcnow
-from bx24app.web import session, trace_words
+from bx24app.web.base import session
+from bx24app.web.calls import timeline_texts
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame, has
 from tests.web.test_calls import add_call
@@ -85,7 +88,7 @@ def test_days_are_days_of_the_portal(frame: Frame, portal: int) -> None:
 def test_a_sparse_filter_looks_at_a_window_and_goes_on_from_there(
     frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "WINDOW", 40)
+    monkeypatch.setattr(search, "WINDOW", 40)
     with frame.site.app_context():
         for number in range(1, 131):
             add_call(portal, number, direction="out" if number in (39, 125) else "in")
@@ -133,7 +136,7 @@ def test_each_filter_follows_its_index_and_sorts_nothing(frame: Frame, portal: i
     with frame.site.app_context():
         event.listen(db.engine, "before_cursor_execute", lambda *said: told.append(said[2:4]))
         for at in (None, place):
-            finding.find(db.session(), portal, wanted, "Europe/Moscow", None, at)
+            search.find(db.session(), portal, wanted, "Europe/Moscow", None, at)
         plans = []
         for statement, values in told:
             if statement.startswith("SELECT"):
@@ -356,7 +359,7 @@ def _command(kind: str) -> commands.AnyCommand:
 
 def test_every_command_has_words() -> None:
     kinds = {one.__name__ for one in commands.Command.__subclasses__()}
-    assert kinds - set(trace_words._TOLD) == set()
+    assert kinds - set(timeline_texts._TOLD) == set()
 
 
 def test_the_rules_of_the_call_are_shown_as_they_were_held_against_it(frame: Frame, portal: int) -> None:

@@ -12,12 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
-from bx24app import portal_events, portals, reauthorise
+from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Portal, db
-from bx24app.portals import Opening
-from bx24app.web import session
+from bx24app.portals import Opening, portal_events, reauthorise
+from bx24app.web.base import session
 
 POST = {"AUTH_ID": "token", "REFRESH_ID": "refresh", "member_id": "m" * 32}
 QUERY = "?DOMAIN=portal.example.ru&PROTOCOL=1&LANG=en&APP_SID=s"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.domain.settings import Line, Settings
 from bx24app.domain.settings import Pbx as PbxSettings
 from bx24app.mango.errors import ADDRESS_REFUSED, AddressRefused
 from bx24app.models import Call, Delivery, Dictionary, Notification, Pbx, Recording, db, utcnow
-from bx24app.recordings import DISK_FULL
 from tests.web.conftest import claim
 from tests.web.pages import Frame, frame
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from rq import Queue
 
-from bx24app import dismissals, portals
+from bx24app import portals
 from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Rule, Settings
 from bx24app.domain.settings import Portal as PortalPart
+from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Notice, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.runtime import runtime
+from bx24app.operations.alerts import dismissed_employees
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.model import Pbx as Product
 from tests.conftest import config_for
@@ -88,7 +89,7 @@ def look(earth: World, portal: int) -> None:
     idle(earth)
     with earth.app.app_context():
         portals.look_by_id(portal)
-        dismissals.tell(portal)
+        dismissed_employees.tell(portal)
 
 
 def idle(earth: World) -> None:
@@ -156,10 +157,10 @@ def test_a_notice_that_the_portal_did_not_take_is_told_by_the_next_look(earth: W
         earth.sandbox.call(earth.portal.switches.off)
         portals.look_by_id(frame.portal)
         earth.sandbox.call(lambda: earth.portal.switches.on("http503"))
-        dismissals.tell(frame.portal)
+        dismissed_employees.tell(frame.portal)
         assert notices(earth, OLGA) == []
         earth.sandbox.call(earth.portal.switches.off)
-        dismissals.tell(frame.portal)
+        dismissed_employees.tell(frame.portal)
     [told] = notices(earth, OLGA)
     assert "Worker 203" in told
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from bx24app import dictionaries, portals
+from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.domain import matrix
-from bx24app.domain.dictionaries import Dictionaries
-from bx24app.domain.rule_table import ACTIONS, CONDITIONS
+from bx24app.domain.crm_dictionaries import Dictionaries
+from bx24app.domain.rules import missed_matrix
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import Line, Pbx, Rule, Settings
 from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow
+from bx24app.portals import crm_dictionaries
 from tests.test_dictionaries import KNOWN
 from tests.web.pages import FakeMango, Frame, frame, has, mango, wrong
 from tests.web.rules_form import form, with_fields
@@ -62,7 +63,7 @@ def ready(frame: Frame, mango: FakeMango) -> Frame:
     """The rules above are saved, and the portal's dictionaries are known."""
     frame.save(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in FULL)))
     with frame.site.app_context():
-        dictionaries.keep(frame.portal, KNOWN.stored)
+        crm_dictionaries.keep(frame.portal, KNOWN.stored)
         db.session.commit()
     return frame
 
@@ -170,7 +171,7 @@ def test_the_sentence_follows_what_is_typed(ready: Frame) -> None:
 
 def test_a_faulty_draft_tells_every_fault_at_its_field(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {11, 12})
-    monkeypatch.setattr(dictionaries, "fetch", lambda portal_id: KNOWN)
+    monkeypatch.setattr(crm_dictionaries, "fetch", lambda portal_id: KNOWN)
     draft = [
         FULL[0] | {"do": [{"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:GONE", "source_id": "X"}}]},
         {"name": "Everything", "when": {"line": "5", "min_seconds": "many"}, "do": []},
@@ -204,7 +205,7 @@ def test_a_stage_that_was_added_just_now_is_asked_for(ready: Frame, monkeypatch:
         asked.append(portal_id)
         return Dictionaries(fresh)
 
-    monkeypatch.setattr(dictionaries, "fetch", fetch)
+    monkeypatch.setattr(crm_dictionaries, "fetch", fetch)
     page = opened(ready, "r0")
     said = ready.post(PAGE, with_fields(page, **{"r0-a0-stage_id": "C9:LATE"}))
     assert has(said, "saved"), wrong(said)
@@ -274,7 +275,7 @@ def test_a_preset_makes_rules_and_the_matrix_shows_them(ready: Frame) -> None:
     assert len(sent.getlist("rule")) == 7
     saved = ready.post(PAGE, sent)
     assert has(saved, "saved"), wrong(saved)
-    assert rules_of(ready)[3:] == matrix.to_rules(matrix.PRESETS["deals"])
+    assert rules_of(ready)[3:] == missed_matrix.to_rules(missed_matrix.PRESETS["deals"])
     assert "Missed call: known client, outside working hours" in saved
 
 
@@ -290,7 +291,7 @@ def test_a_cell_changes_its_rule_alone(ready: Frame) -> None:
 
 
 def test_a_rule_changed_by_hand_is_left_alone(ready: Frame) -> None:
-    made = matrix.to_rules(matrix.PRESETS["log"])
+    made = missed_matrix.to_rules(missed_matrix.PRESETS["log"])
     made[0] = made[0] | {"do": [{"comment": {"text": "mine"}}]}
     ready.save(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in made)))
     page = ready.get(PAGE)
@@ -314,11 +315,11 @@ def test_names_are_read_again_and_the_draft_stays(ready: Frame, monkeypatch: pyt
     def fetch(portal_id: int) -> Dictionaries:
         fresh = json.loads(json.dumps(KNOWN.stored))
         fresh["types"][0]["name"] = "Renamed"
-        dictionaries.keep(portal_id, fresh)
+        crm_dictionaries.keep(portal_id, fresh)
         db.session.commit()
-        return dictionaries.of(portal_id)
+        return crm_dictionaries.of(portal_id)
 
-    monkeypatch.setattr(dictionaries, "fetch", fetch)
+    monkeypatch.setattr(crm_dictionaries, "fetch", fetch)
     said = ready.post(PAGE + "/names", with_fields(ready.get(PAGE), rule=["r1"]))
     assert "create an item of “Renamed”" in said
     assert form(said).getlist("rule") == ["r1"]
@@ -328,7 +329,7 @@ def test_a_portal_that_does_not_answer(ready: Frame, monkeypatch: pytest.MonkeyP
     def silent(portal_id: int) -> Dictionaries:
         raise AnswerLost("no answer")
 
-    monkeypatch.setattr(dictionaries, "fetch", silent)
+    monkeypatch.setattr(crm_dictionaries, "fetch", silent)
     said = ready.post(PAGE + "/names", form(ready.get(PAGE)))
     assert has(said, "names-trouble")
     assert "Requests" in said

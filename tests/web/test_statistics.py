@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import figures_kept
-from bx24app.domain.figures import Tally
+from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Line, Pbx, Settings
+from bx24app.domain.statistics import Tally
 from bx24app.models import Call, Recording, db, utcnow
 from bx24app.web import statistics
 from tests.web.conftest import claim
@@ -50,7 +50,7 @@ def counted(frame: Frame) -> Frame:
         call(frame, 3, outcome="missed", user_id=None, responsible_id=12)
         call(frame, 4, days=60)
         db.session.commit()
-        figures_kept.refresh()
+        aggregation.refresh()
     return frame
 
 
@@ -94,7 +94,7 @@ def test_of_one_pbx(counted: Frame) -> None:
     with counted.site.app_context():
         call(counted, 9, pbx_key="tver", line_number="74820000001")
         db.session.commit()
-        figures_kept.refresh()
+        aggregation.refresh()
     document = counted.settings()
     counted.save(document.model_copy(update={"pbxs": (*document.pbxs, Pbx(key="tver", name="Tver"))}))
     assert tile(counted.get("/frame/statistics"), "calls") == "5"

@@ -13,8 +13,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 
-from bx24app.domain.matching import Directory, Person, Seat
-from bx24app.web import checking, language
+from bx24app.domain.employees.matching import Directory, Person, Seat
+from bx24app.web.base import i18n
+from bx24app.web.settings import validation
 
 ROOT = Path(__file__).resolve().parents[2]
 RUSSIAN = ROOT / "translations" / "ru" / "LC_MESSAGES"
@@ -62,25 +63,25 @@ def test_the_compiled_catalogue_is_fresh() -> None:
     ("lang", "spoken"), [("ru", "ru"), ("RU", "ru"), ("kz", "ru"), ("by", "ru"), ("en", "en"), ("de", "en"), ("", "en")]
 )
 def test_which_language_a_portal_reads(lang: str, spoken: str) -> None:
-    assert language.spoken(lang) == spoken
+    assert i18n.spoken(lang) == spoken
 
 
 @pytest.mark.parametrize(
     ("number", "shown"), [("+74951234567", "+7 495 123-45-67"), ("74951234567", "+7 495 123-45-67"), ("101", "101"), ("sip:a@b", "sip:a@b"), (None, "")]
 )  # fmt: skip
 def test_numbers_are_readable(number: str | None, shown: str) -> None:
-    assert language.telephone(number) == shown
+    assert i18n.telephone(number) == shown
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (65, "1:05"), (3723.9, "1:02:03"), (None, "")])
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert language.duration(seconds) == shown
+    assert i18n.duration(seconds) == shown
 
 
 def test_faults_of_the_document_speak_the_language_of_the_page(site: Flask) -> None:
     with site.test_request_context("/?LANG=ru"):
-        assert checking.words("is longer than 50 characters, not 'x'") == "Не больше 50 символов."
-        assert checking.words("something new") == "something new"
+        assert validation.words("is longer than 50 characters, not 'x'") == "Не больше 50 символов."
+        assert validation.words("something new") == "something new"
 
 
 PEOPLE = Directory(

@@ -9,11 +9,15 @@ import sys
 from datetime import timedelta
 from functools import partial
 
-from bx24app import create_app, parcels, recordings, sweeps, tree
-from bx24app.bitrix24 import wire
+from bx24app import create_app
+from bx24app.bitrix24 import transport
+from bx24app.calls import sweep
+from bx24app.calls.outbox import batches
+from bx24app.calls.recordings import transfer
+from bx24app.cli import up
 from bx24app.config import load
-from bx24app.processes import Part, run_up
-from bx24app.processes_web import listen, web_part
+from bx24app.infra.processes.supervisor import Part, run_up
+from bx24app.infra.processes.web_server import listen, web_part
 from tests.chaos.haste import hasten
 
 CALLS, RECORDINGS = 4, 2
@@ -27,24 +31,24 @@ def hasten_a_little() -> None:
     """As in `make chaos`, but whoever waits for the sandbox waits longer than it ever needs, as life's 75 s are longer than the cloud's 60: with
     four hosts and the sandbox on two cores an answer may take seconds, and what a portal does after we gave it up cannot be found by asking before."""
     hasten()
-    wire.TIMEOUT, wire.OVERALL = (5.0, 15.0), 20.0  # type: ignore[misc]
-    parcels.LEAVE_SECONDS = 5.0  # type: ignore[misc]
-    sweeps.SENT_FOR = timedelta(seconds=30)
-    recordings.CLAIM = timedelta(seconds=45)
+    transport.TIMEOUT, transport.OVERALL = (5.0, 15.0), 20.0  # type: ignore[misc]
+    batches.LEAVE_SECONDS = 5.0  # type: ignore[misc]
+    sweep.SENT_FOR = timedelta(seconds=30)
+    transfer.CLAIM = timedelta(seconds=45)
 
 
 def main(words: list[str]) -> int:
     hasten_a_little()
     config = load()
     app = create_app(config)
-    tree._preload()
+    up._preload()
     parts: list[Part] = []
     if "web" in words:
-        parts.append(web_part(partial(tree._forked, app), listen("127.0.0.1", int(words[-1]))))
+        parts.append(web_part(partial(up._forked, app), listen("127.0.0.1", int(words[-1]))))
     if "work" in words:
-        parts.append(Part("worker", partial(tree._worker, app, CALLS, RECORDINGS)))
+        parts.append(Part("worker", partial(up._worker, app, CALLS, RECORDINGS)))
     if "cron" in words:
-        parts.append(Part("cron", partial(tree._cron, app)))
+        parts.append(Part("cron", partial(up._cron, app)))
     return run_up(parts, lambda: print("ready", flush=True))
 
 

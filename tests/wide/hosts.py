@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from bx24app.processes_child import die_with_parent
+from bx24app.infra.processes.child_process import die_with_parent
 from tests.chaos.arena import ROOT, Valkey, _environ, furnish, settle
 from tests.chaos.haste import RETRY
 from tests.conftest import config_for

@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.bitrix import apps, clicks, timeline
 from bx24app.sandbox.bitrix.events import Courier
-from bx24app.sandbox.bitrix.state import (
-    COMPANY,
-    CONTACT,
-    DEAL,
-    LEAD,
-    Application,
-    InstalledApp,
-    Record,
-    User,
-)
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, Application, InstalledApp, Record, User
 from bx24app.sandbox.clock import Clock
 
 if TYPE_CHECKING:

@@ -1,0 +1,120 @@
+"""What became of a command of which the PBX has shown no leg yet: it goes on, or it has failed and people are told in words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bx24app.calls.click_to_call.dial import LOST_SECONDS, TOO_LATE, lost
+from bx24app.domain.calls.commands import AnyCommand, Finish, Notify, to_json
+from bx24app.domain.calls.ledger import Ledger
+from bx24app.domain.calls.policy import Policy
+from bx24app.infra.messages import say
+from bx24app.mango import codes
+from bx24app.models import Call, Delivery, Notification, Portal, utcnow
+
+SILENT_SECONDS = 120
+"""How long an accepted command may stay without any leg."""
+
+
+def follow(
+    session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy
+) -> None:
+    """Ask again whenever something is heard or due; sets `call.due_at`. Once a leg is there, the fold decides instead."""
+    call.due_at = None
+    finish = ledger.finish()
+    if finish is not None:
+        call.state = {"done": "finished", "dead": "dead"}.get(finish.state, "open")
+        call.activity_id = finish.answer.get("activity_id")
+        return
+    if call.outcome is not None or call.state == "dead":
+        return
+    cannot = call.facts.get("cannot")
+    if cannot is not None:
+        _fail(session, call, policy, str(cannot["status"]), str(cannot["words"]))
+        return
+    dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
+    if dial is not None:
+        _judge(session, portal, call, dial, _result(told), policy)
+
+
+def _judge(session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy) -> None:
+    kind = "callback" if call.facts.get("form_callback") else "click"
+    number = call.client_number or ""
+    if dial.state == "dead" or result not in (None, codes.SUCCESS):
+        code = result or (int(dial.code) if dial.code and dial.code.isdecimal() else 0)
+        words = say(portal.lang, f"{kind}_refused", number=number, why=_why(dial, code, portal.lang))
+        call.reason = code if code >= codes.SUCCESS else None
+        _fail(session, call, policy, codes.sip_status(code), words)
+        return
+    until = _until(dial, result)
+    if until is None:
+        return
+    if utcnow() >= until:
+        if dial.state == "sent":  # its worker has died, or waits for an answer that comes too late
+            lost(dial)
+        _fail(session, call, policy, "304", say(portal.lang, f"{kind}_silent", number=number))
+        return
+    call.due_at = until
+
+
+def _until(dial: Delivery, result: int | None) -> datetime | None:
+    """When silence means failure; None: the command has not left yet. Without an answer, or a result, it is short."""
+    if dial.sent_at is None:
+        return None
+    answered = dial.state == "done" and not (dial.answer or {}).get("lost")
+    return dial.sent_at + timedelta(seconds=SILENT_SECONDS if answered or result is not None else LOST_SECONDS)
+
+
+def _why(dial: Delivery, code: int, lang: str) -> str:
+    """Mango's code in words; without one, what kept the command from leaving."""
+    if code >= codes.SUCCESS:
+        return codes.words(code, "ru" if lang in ("ru", "", "by", "kz") else "en")
+    if dial.code == TOO_LATE:
+        return say(lang, "mango_too_late")
+    return say(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")
+
+
+def _result(told: list[Notification]) -> int | None:
+    """The code of `result/callback` or `result/callback_group`: a refusal, where there is one; None: none has come."""
+    found = []
+    for row in told:
+        if row.name.startswith("result/callback"):
+            try:
+                found.append(int(json.loads(row.body).get("result")))
+            except (TypeError, ValueError, AttributeError):
+                continue  # the journal shows it as it came; it decides nothing
+    return next((code for code in found if code != codes.SUCCESS), found[0] if found else None)
+
+
+def _fail(session: Session, call: Call, policy: Policy, status: str, words: str) -> None:
+    """Over at once. A click is finished and its user told; of a form callback, which has no call in the portal, the responsible is told."""
+    user = call.facts.get("click_user")
+    call.outcome, call.ended_at, call.problem, call.due_at = "failed", utcnow(), words, None
+    commands: list[AnyCommand] = []
+    if user is not None:
+        number = call.client_number or ""
+        commands += [
+            Finish(key="finish", user_id=user, seconds=0, status=status, reason=words, number=number),
+            Notify(key="notify-click", user_id=user, text=words),
+        ]
+    else:
+        call.state = "finished"
+        line = policy.line(call.facts.get("line"))
+        told = policy.line_responsible(line, None) or policy.default_user
+        commands.append(Notify(key="notify-callback", user_id=told, text=words))
+    have = set(session.scalars(select(Delivery.key).where(Delivery.call_id == call.id)))
+    for command in commands:
+        if command.key not in have:
+            session.add(
+                Delivery(
+                    portal_id=call.portal_id,
+                    call_id=call.id,
+                    key=command.key,
+                    kind=type(command).__name__,
+                    command=to_json(command),
+                )
+            )

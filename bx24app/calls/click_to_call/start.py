@@ -1,0 +1,179 @@
+"""The portal's own event becomes a call with one command to Mango, or with the words why nothing is dialled."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bx24app import settings
+from bx24app.calls.click_to_call import origin
+from bx24app.calls.click_to_call.origin import Place
+from bx24app.calls.click_to_call.portal_event import Asked, read
+from bx24app.domain.calls.commands import AnyCommand, Dial, Register, to_json
+from bx24app.infra.messages import say
+from bx24app.models import Call, Delivery, Notification, Pbx, Portal, utcnow
+
+PREFIX = "bx24-"
+"""Of our command ids."""
+RUNNING = timedelta(minutes=30)
+"""A call that is still open, but of which nothing was heard for so long, has lost its end and hinders nobody."""
+
+
+def begin(session: Session, portal: Portal, rows: list[Notification]) -> list[Call]:
+    """Calls for the portal's own events. An event that cannot be read is rejected; a repeated one makes nothing new."""
+    made = []
+    for row in rows:
+        starter = {"ONEXTERNALCALLSTART": _click, "ONEXTERNALCALLBACKSTART": _callback}.get(row.name)
+        if starter is None:
+            continue
+        try:
+            asked = read(json.loads(row.body))
+        except ValueError as error:
+            row.state, row.reason = "rejected", str(error)
+            continue
+        call = starter(session, portal, row, asked)
+        if call is not None:
+            made.append(call)
+    return made
+
+
+def _click(session: Session, portal: Portal, row: Notification, asked: Asked) -> Call | None:
+    known = select(Call.id).where(Call.portal_id == portal.id, Call.bitrix_call_id == asked.call_id)
+    if not asked.call_id or not asked.user_id:
+        row.state, row.reason = "rejected", "a click without CALL_ID or USER_ID"
+        return None
+    if session.scalars(known).first() is not None:
+        return None
+    place = origin.of_click(settings.of_version(portal.settings_version_id), asked.line, asked.user_id)
+    pbx = _row(session, portal, place)
+    running = [call for call in _running(session, portal, asked) if call.facts.get("click_user") == asked.user_id]
+    call = _call(session, portal, row, pbx, asked)
+    call.bitrix_call_id, call.user_id = asked.call_id, asked.user_id
+    call.facts = {"click_user": asked.user_id, "line": place.caller_id if place else None}
+    _registered(session, call, asked)
+    if running:
+        _cannot(call, "304", say(portal.lang, "click_running", number=asked.raw))
+    elif asked.number is None:
+        _cannot(call, "404", say(portal.lang, "click_bad_number", number=asked.raw))
+    elif place is None or place.employee is None or pbx is None:
+        _cannot(call, "404", say(portal.lang, "click_no_extension"))
+    elif not pbx.api_key or not pbx.api_salt:
+        _cannot(call, "404", say(portal.lang, "click_no_key", pbx=place.pbx.name or place.pbx.key))
+    else:
+        mobiles = place.employee.numbers if asked.mobile else ()
+        _dial(session, call, place, asked.number, place.employee.extension, next(iter(mobiles), None))
+    return call
+
+
+def _callback(session: Session, portal: Portal, row: Notification, asked: Asked) -> Call | None:
+    running = [call for call in _running(session, portal, asked) if call.facts.get("form_callback")]
+    if running:
+        row.state, row.reason = "rejected", "this number is being called back already"
+        return None
+    place = origin.of_callback(settings.of_version(portal.settings_version_id), asked.line)
+    pbx = _row(session, portal, place)
+    call = _call(session, portal, row, pbx, asked)
+    call.direction = "callback"
+    call.line_number = place.line.bitrix_number if place and place.line else None
+    call.facts = {"form_callback": True, "record": asked.record, "line": place.caller_id if place else None}
+    first = origin.first_rung(place) if place else None
+    if asked.number is None:
+        _cannot(call, "404", say(portal.lang, "callback_bad_number", number=asked.raw))
+    elif place is None or pbx is None or first is None:
+        _cannot(call, "404", say(portal.lang, "callback_nobody", number=asked.number, line=asked.line or "—"))
+    elif not pbx.api_key or not pbx.api_salt:
+        name = place.pbx.name or place.pbx.key
+        _cannot(call, "404", say(portal.lang, "callback_no_key", number=asked.number, pbx=name))
+    else:
+        _dial(session, call, place, asked.number, first)
+    return call
+
+
+def _running(session: Session, portal: Portal, asked: Asked) -> list[Call]:
+    """Calls to this number that have not ended yet: the client's telephone rings, or the client is talking."""
+    if asked.number is None:
+        return []
+    mine = (Call.portal_id == portal.id, Call.client_number == asked.number, Call.direction != "in")
+    going_on = (Call.state == "open", Call.ended_at.is_(None), Call.heard_at > utcnow() - RUNNING)
+    return list(session.scalars(select(Call).where(*mine, *going_on)))
+
+
+def _row(session: Session, portal: Portal, place: Place | None) -> Pbx | None:
+    if place is None:
+        return None
+    return session.scalars(select(Pbx).where(Pbx.portal_id == portal.id, Pbx.key == place.pbx.key)).first()
+
+
+def _call(session: Session, portal: Portal, row: Notification, pbx: Pbx | None, asked: Asked) -> Call:
+    command_id = PREFIX + secrets.token_hex(12)
+    row.command_id = command_id  # joins the event to its call, for the journal
+    call = Call(
+        portal_id=portal.id,
+        pbx_id=pbx.id if pbx else 0,
+        pbx_key=pbx.key if pbx else "",
+        entry_id=f"click:{command_id}",
+        command_id=command_id,
+        settings_version_id=portal.settings_version_id,
+        direction="out",
+        client_number=asked.number,
+        started_at=row.received_at,
+        heard_at=row.received_at,
+        users=[],
+        crm=[],
+    )
+    session.add(call)
+    session.flush()
+    return call
+
+
+def _registered(session: Session, call: Call, asked: Asked) -> None:
+    """The portal registered the click by itself: in the ledger as done, so that it is never registered again."""
+    register = Register(
+        key="register",
+        user_id=asked.user_id,
+        number=asked.number or asked.raw,
+        type=1,
+        started_at=int(call.started_at.timestamp()),
+        line=asked.line or None,
+        external_id="",
+        show=True,
+    )
+    row = _delivery(call, register)
+    answer: dict[str, Any] = {"call_id": asked.call_id, "record": asked.record, "created": asked.created}
+    row.state, row.answer, row.done_at = "done", answer, utcnow()
+    session.add(row)
+    session.flush()
+
+
+def _cannot(call: Call, status: str, words: str) -> None:
+    """Nothing is dialled; `following` finishes the call and tells people."""
+    call.facts = {**call.facts, "cannot": {"status": status, "words": words}}
+
+
+def _dial(session: Session, call: Call, place: Place, to: str, first: str, mobile: str | None = None) -> None:
+    known = first in place.pbx.by_extension
+    dial = Dial(
+        key="dial",
+        command_id=str(call.command_id),
+        to_number=to,
+        extension=first if known else None,
+        group=None if known else first,
+        from_number=mobile,
+        line=place.caller_id,
+    )
+    session.add(_delivery(call, dial))
+
+
+def _delivery(call: Call, command: AnyCommand) -> Delivery:
+    return Delivery(
+        portal_id=call.portal_id,
+        call_id=call.id,
+        key=command.key,
+        kind=type(command).__name__,
+        command=to_json(command),
+    )

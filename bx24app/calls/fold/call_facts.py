@@ -1,0 +1,90 @@
+"""What a call stores for rules and pages: the facts that may be read later without asking the portal, and words in the portal's language."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from bx24app.domain.calls.commands import CreateRecord, ReadClient, ReadDeals, Register
+from bx24app.domain.calls.entry import Entry
+from bx24app.domain.calls.ledger import Ledger
+from bx24app.domain.calls.policy import Policy, Words
+from bx24app.domain.working_hours import is_open
+from bx24app.mango import codes
+from bx24app.models import Call
+
+_TITLES = {
+    "ru": {
+        "in": "{number} — входящий звонок",
+        "out": "{number} — исходящий звонок",
+        "todo": "Перезвонить {number}",
+        "click": "Не удалось дозвониться до {number}",
+        "callback": "Обратный звонок на {number}, заказанный в форме, не состоялся. Перезвоните клиенту",
+    },
+    "en": {
+        "in": "{number} – incoming call",
+        "out": "{number} – outgoing call",
+        "todo": "Call back {number}",
+        "click": "No connection with {number}",
+        "callback": "The callback to {number} that a form asked for reached nobody. Call the client back",
+    },
+}
+
+
+@lru_cache(maxsize=8)
+def words_for(lang: str) -> Words:
+    """The sentences of the edges in one language; anything but Russian reads English."""
+    lang = "ru" if lang in ("ru", "by", "kz", "ua", "la") or not lang else "en"
+    titles = _TITLES[lang]
+    return Words(
+        reason=lambda code: codes.words(code, lang),
+        failed_status=codes.sip_status,
+        title=lambda what, number: titles[what].format(number=number),
+    )
+
+
+def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[str, Any]:
+    """The facts of a call after a fold; also sets `call.crm` and `call.unmapped`."""
+    facts = dict(call.facts)
+    register = ledger.register()
+    if register is not None and register.state == "done" and isinstance(register.command, Register):
+        record = register.answer.get("record")
+        facts["client"] = "known" if record else "new"
+        facts["record"] = record
+    read = next((e for e in ledger if isinstance(e.command, ReadClient) and e.state == "done"), None)
+    if read is not None:
+        facts["records"] = read.answer.get("records", [])
+    deals = next((e for e in ledger if isinstance(e.command, ReadDeals) and e.state == "done"), None)
+    if deals is not None:
+        facts["deals"] = deals.answer.get("deals", [])
+    rang = [ring.employee.extension or ring.employee.number for ring in entry.rings]
+    facts["rang"] = list(dict.fromkeys(name for name in rang if name))
+    facts["groups"] = list(dict.fromkeys(s.group for leg in entry.legs for s in leg.steps if s.group))
+    line = policy.line(entry.line)
+    if line is not None:
+        at = datetime.fromtimestamp(entry.started_at, UTC)
+        facts["open"] = is_open(line.working_hours, at, policy.settings.portal.timezone)
+    strangers = {
+        r.employee.extension for r in entry.rings if r.employee.extension and policy.user_of(r.employee) is None
+    }
+    facts["unmapped"] = sorted(name for name in strangers if name)
+    call.unmapped = ",".join(facts["unmapped"]) or None
+    call.crm = _crm(ledger)
+    return facts
+
+
+def _crm(ledger: Ledger) -> list[dict[str, Any]]:
+    """Section 8: the records of the call, each with whether this call made it."""
+    found: dict[tuple[str, int], bool] = {}
+    for entry in ledger:
+        if entry.state != "done" or entry.command.part != 1:
+            continue
+        for made in entry.answer.get("created", []):
+            found[made["entity"], made["id"]] = True
+        if isinstance(entry.command, CreateRecord) and entry.answer.get("id"):
+            found[entry.command.entity, int(entry.answer["id"])] = True
+        record = entry.answer.get("record")
+        if record:
+            found.setdefault((record["entity"], record["id"]), False)
+    return [{"entity": entity, "id": number, "created": made} for (entity, number), made in found.items()]

@@ -1,0 +1,235 @@
+"""What a PBX's statistics tell and its notifications did not: compared by entry, the missing kept as notifications of dialect `statistics`.
+
+Whatever is kept goes through the same fold as everything else, so that nothing is doubled: a call that is known gets its end or its
+recordings, one that is not is made here, to be told without a card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from bx24app.calls.drain import locked
+from bx24app.calls.fold.grouping import STATISTICS
+from bx24app.domain import phone
+from bx24app.domain.calls.events import Direction, Ended, Event, Recorded
+from bx24app.infra import queue
+from bx24app.infra.logs import log
+from bx24app.mango import statistics
+from bx24app.mango.notification import Malformed
+from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
+
+_log = log(__name__)
+
+AT_ONCE = 100
+"""Entries that one transaction compares, so that the portal's lock is not held for long."""
+LATE = timedelta(hours=24)
+"""A call that ended longer ago makes no to-do and no notice."""
+SAME_CALL = timedelta(seconds=60)
+"""A call of the short dialect, or a click, that began so near to an entry of the same client is that entry."""
+How = tuple[bool, dict[str, bool]]
+"""(may calls older than a day make records, further facts of calls that are made)."""
+_ENDS = ("events/summary", "call_end")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One finished entry of the statistics. `client`: E.164, None: anonymous or internal."""
+
+    entry_id: str
+    name: str
+    body: str
+    direction: Direction
+    client: str | None
+    started_at: datetime
+    ended_at: datetime
+    tapes: frozenset[str]
+
+
+@dataclass(slots=True)
+class Found:
+    """How much was missing: whole calls, ends of calls, recordings of calls that were known with their end."""
+
+    calls: int = 0
+    ends: int = 0
+    recordings: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.calls + self.ends + self.recordings
+
+
+def read_calls(entries: Iterable[Mapping[str, Any]]) -> list[Told]:
+    """Entries of the newer pair. One that cannot be read is logged and left out; one that goes on is left for later."""
+    return _read(statistics.CALLS, entries)
+
+
+def read_rows(text: str) -> list[Told]:
+    """The older pair's CSV. Raises Malformed where it is none."""
+    entries = statistics.csv_to_entries(text)
+    return _read(statistics.LEGS, ({"entry_id": entry, "rows": rows} for entry, rows in entries.items()))
+
+
+def _read(name: str, contents: Iterable[Mapping[str, Any]]) -> list[Told]:
+    found: list[Told] = []
+    for content in contents:
+        body = json.dumps(content, ensure_ascii=False, sort_keys=True)
+        try:
+            told = _told(name, body, statistics.parse(name, body))
+        except Malformed as error:
+            _log.warning("entry of the statistics cannot be read", reason=str(error))
+            continue
+        if told is not None:
+            found.append(told)
+    return found
+
+
+def _told(name: str, body: str, events: Sequence[Event]) -> Told | None:
+    end = next((event for event in events if isinstance(event, Ended)), None)
+    if end is None:
+        return None
+    client = {"in": end.caller.number, "out": end.callee.number}.get(end.direction)
+    return Told(
+        entry_id=statistics.identify(name, body).entry_id or "",
+        name=name,
+        body=body,
+        direction=end.direction,
+        client=phone.normal(client),
+        started_at=datetime.fromtimestamp(end.started_at, UTC),
+        ended_at=datetime.fromtimestamp(end.ended_at, UTC),
+        tapes=frozenset(event.recording_id for event in events if isinstance(event, Recorded)),
+    )
+
+
+def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = True, background: bool = False) -> Found:
+    """Keep what is missing and wake the portal.
+
+    Args:
+        records: may calls older than a day make CRM records? Younger ones always may.
+        background: they are told when nothing else needs the portal's budget.
+    """
+    more = {"background": True} if background else {}
+    found = Found()
+    ordered = sorted(entries, key=lambda one: one.started_at)
+    for some in (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE)):
+        with locked(portal_id) as (session, portal):
+            pbx = session.get(Pbx, pbx_id)
+            if portal is None or pbx is None or pbx.portal_id != portal.id:
+                return found
+            _keep(session, portal, pbx, some, (records, more), found)
+    if found.total:
+        _log.warning("lost notifications found", pbx=pbx_id, calls=found.calls, ends=found.ends, tapes=found.recordings)
+        queue.wake(portal_id, force=True)
+    return found
+
+
+def _keep(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[Told], how: How, found: Found) -> None:
+    ids = [one.entry_id for one in entries]
+    mine = (Call.portal_id == portal.id, Call.pbx_id == pbx.id)
+    calls = {row.entry_id: row for row in session.scalars(select(Call).where(*mine, Call.entry_id.in_(ids)))}
+    for one in entries:
+        if one.entry_id not in calls:
+            known = _under_another_name(session, mine, one)
+            if known is not None:
+                calls[one.entry_id] = known
+    ended = _ended(session, portal.id, pbx.id, [call.entry_id for call in calls.values()])
+    tapes = _tapes(session, [call.id for call in calls.values()])
+    for one in entries:
+        call = calls.get(one.entry_id)
+        if call is None:
+            found.calls += _store(session, _made(session, portal, pbx, one, how), one)
+        elif call.entry_id not in ended:
+            _late(call, one, how[0])
+            found.ends += _store(session, call, one)
+        elif not _is_short(pbx) and one.tapes - tapes.get(call.id, set()):
+            found.recordings += _store(session, call, one)
+
+
+def _is_short(pbx: Pbx) -> bool:
+    """Does it notify in the short dialect, whose recordings have other names than those of the statistics?"""
+    return "events" in pbx.dialects.split(",")
+
+
+def _under_another_name(session: Session, mine: tuple[ColumnElement[bool], ...], one: Told) -> Call | None:
+    """A click of which no leg was heard, or a call of the short dialect that never named its entry: the same client at the same time."""
+    if one.client is None:
+        return None
+    near = Call.started_at.between(one.started_at - SAME_CALL, one.started_at + SAME_CALL)
+    query = select(Call).where(*mine, Call.client_number == one.client, near)
+    for call in session.scalars(query.order_by(Call.id)):
+        clicked = call.entry_id.startswith("click:") and one.direction == "out"
+        if clicked:
+            call.entry_id = one.entry_id
+        if clicked or ((call.command_id or "").startswith("uuid:") and call.direction == one.direction):
+            return call
+    return None
+
+
+def _ended(session: Session, portal_id: int, pbx_id: int, entries: list[str]) -> set[str]:
+    """Those of which an end was heard, from whomever."""
+    query = select(Notification.entry_id).where(
+        Notification.portal_id == portal_id,
+        Notification.pbx_id == pbx_id,
+        Notification.entry_id.in_(entries),
+        Notification.state != "rejected",
+        Notification.name.in_((*_ENDS, statistics.CALLS, statistics.LEGS)),
+    )
+    return {entry for entry in session.scalars(query) if entry}
+
+
+def _tapes(session: Session, calls: list[int]) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    query = select(Recording.call_id, Recording.recording_id).where(Recording.call_id.in_(calls))
+    for call_id, recording_id in session.execute(query):
+        found.setdefault(call_id, set()).add(recording_id)
+    return found
+
+
+def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, how: How) -> Call:
+    call = Call(
+        portal_id=portal.id,
+        pbx_id=pbx.id,
+        pbx_key=pbx.key,
+        entry_id=one.entry_id,
+        settings_version_id=portal.settings_version_id,
+        direction=one.direction,
+        started_at=one.started_at,
+        users=[],
+        crm=[],
+        facts={"quiet": True, **how[1]},
+    )
+    _late(call, one, how[0])
+    session.add(call)
+    session.flush()
+    return call
+
+
+def _late(call: Call, one: Told, records: bool) -> None:
+    if utcnow() - one.ended_at > LATE:
+        call.facts = {**call.facts, "no_notices": True, "no_records": not records}
+
+
+def _store(session: Session, call: Call, one: Told) -> int:
+    """1 where it is new; an entry that was kept before, word for word, changes nothing."""
+    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(Notification).values(
+        portal_id=call.portal_id,
+        pbx_id=call.pbx_id,
+        dialect=STATISTICS,
+        name=one.name,
+        entry_id=call.entry_id,
+        command_id=None,
+        dedup_key=statistics.identify(one.name, one.body).dedup_key,
+        body=one.body.replace("\\u0000", "\ufffd"),
+        state="new",
+        received_at=utcnow(),
+    )
+    stored: int = session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
+    return stored

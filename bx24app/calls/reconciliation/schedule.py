@@ -1,0 +1,162 @@
+"""USE CASE: lost notifications. Mango promises no retry, so its statistics are asked for what has not been heard of.
+
+A busy PBX (heard of within the hour, or with a call open) is looked at every BX24APP_RECONCILE_SECONDS, an idle one hourly in its
+working hours. The hour's minute follows from the PBX's id, and all requests pass one limiter, so that a thousand PBXs do not ask at
+once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import UTC, datetime, timedelta
+from random import uniform
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, update
+
+from bx24app import settings
+from bx24app.calls.reconciliation import missing_calls, statistics_requests
+from bx24app.calls.reconciliation.statistics_requests import LONGEST, Answer, Order, Waiting
+from bx24app.domain.settings import Settings
+from bx24app.domain.working_hours import is_open
+from bx24app.infra.logs import log
+from bx24app.infra.runtime import runtime
+from bx24app.mango import errors
+from bx24app.models import Call, Pbx, Portal, db, utcnow
+
+_log = log(__name__)
+
+JOB = "reconcile_step"
+HOUR = timedelta(hours=1)
+OVERLAP, LONG_OVERLAP = timedelta(hours=1), timedelta(hours=8)
+"""Statistics list a call by its beginning: so far back before the last look; the hourly look goes further, for very long calls."""
+GRACE_SECONDS = 60
+"""What ended so recently may still be on its way to us."""
+DISPATCH = 100
+"""PBXs that one tick sends off."""
+
+
+def period() -> timedelta | None:
+    """BX24APP_RECONCILE_SECONDS; None: never."""
+    seconds = runtime().config.reconcile_seconds
+    return timedelta(seconds=seconds) if seconds else None
+
+
+def tick() -> int:
+    """Send off the PBXs whose turn it is. Two of them at once are harmless. Returns how many."""
+    every, now, sent = period(), utcnow(), 0
+    if every is None:
+        return 0
+    due = _due(now, every)
+    db.session.rollback()
+    for pbx_id, asked_at, hourly, busy, version in due:
+        if not busy and not _at_work(version, now):
+            _claim(pbx_id, asked_at, now, asks=False)
+        elif _claim(pbx_id, asked_at, now):
+            order = Order(pbx_id, *_window(pbx_id, now, LONG_OVERLAP if hourly else OVERLAP))
+            statistics_requests.later(JOB, order, sent / statistics_requests.RATE)
+            sent += 1
+    return sent
+
+
+def _due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bool, bool, int | None]]:
+    """(PBX, when it was asked last, is the hour over, is it busy, settings version); one query however many PBXs there are."""
+    lately = now - HOUR
+    open_calls = select(Call.pbx_id).where(Call.state == "open", Call.heard_at > now - timedelta(days=1))
+    busy = or_(
+        func.coalesce(Pbx.last_notification_at, Pbx.created_at) > lately,
+        func.coalesce(Pbx.lost_at, Pbx.created_at) > lately,
+        Pbx.id.in_(open_calls),
+    )
+    hourly = Pbx.ask_at <= now
+    soon = and_(Pbx.ask_failures == 0, func.coalesce(Pbx.asked_at, Pbx.created_at) <= now - every, busy)
+    query = (
+        select(Pbx.id, Pbx.asked_at, func.coalesce(hourly, False), busy, Portal.settings_version_id)
+        .join(Portal, Portal.id == Pbx.portal_id)
+        .where(Pbx.removed_at.is_(None), Pbx.api_key.is_not(None), Portal.state.in_(("active", "pending")))
+        .where(or_(hourly, soon, and_(Pbx.ask_at.is_(None), Pbx.created_at <= lately)))
+        .order_by(func.coalesce(Pbx.asked_at, Pbx.created_at))
+        .limit(DISPATCH)
+    )
+    return [(row[0], row[1], bool(row[2]), bool(row[3]), row[4]) for row in db.session.execute(query)]
+
+
+def _at_work(version: int | None, now: datetime) -> bool:
+    """Is a line of the portal open now? Off hours a quiet PBX is left alone; the next look goes back to the last one."""
+    document: Settings = settings.of_version(version)
+    lines = [line for pbx in document.pbxs for line in pbx.lines]
+    return not lines or any(is_open(line.working_hours, now, document.portal.timezone) for line in lines)
+
+
+def _claim(pbx_id: int, asked_at: datetime | None, now: datetime, asks: bool = True) -> bool:
+    """Only one of two schedulers gets it."""
+    values = {"ask_at": next_hour(pbx_id, now)} | ({"asked_at": now} if asks else {})
+    mine = Pbx.asked_at.is_(None) if asked_at is None else Pbx.asked_at == asked_at
+    done = db.session.execute(update(Pbx).where(Pbx.id == pbx_id, mine).values(**values))
+    db.session.commit()
+    taken: int = done.rowcount  # type: ignore[attr-defined]
+    return taken == 1
+
+
+def next_hour(pbx_id: int, now: datetime) -> datetime:
+    """The PBX's own minute of the next hour."""
+    offset = zlib.crc32(f"pbx:{pbx_id}".encode()) % 3600
+    turns = (now.timestamp() - offset) // 3600 + 1
+    return datetime.fromtimestamp(turns * 3600 + offset, UTC)
+
+
+def _window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int, int]:
+    """From the last good look, and from the beginning of the oldest call that is still open, to now; nothing from before the PBX came."""
+    row = db.session.get_one(Pbx, pbx_id)
+    oldest = select(func.min(Call.started_at)).where(Call.pbx_id == pbx_id, Call.state == "open")
+    begun = db.session.scalar(oldest) or now
+    start = max(min((row.read_until or now) - overlap, begun - timedelta(minutes=1)), now - LONGEST)
+    start = max(start, row.created_at - timedelta(minutes=5), now - LONGEST)
+    if row.read_until is None:
+        start = max(row.created_at - timedelta(minutes=5), now - LONGEST)
+    db.session.rollback()
+    return int(start.timestamp()), int(now.timestamp()) + 1
+
+
+def step(raw: dict[str, Any]) -> None:
+    """One request for an order: place it, or ask for its result and compare."""
+    order = Order(**raw)
+    try:
+        answer = statistics_requests.advance(order)
+    except errors.MangoError as error:
+        _failed(order, error)
+        return
+    if isinstance(answer, Waiting):
+        statistics_requests.later(JOB, answer.order, answer.seconds)
+    elif answer is not None:
+        _compare(order, answer)
+
+
+def _compare(order: Order, answer: Answer) -> None:
+    now = utcnow()
+    grace = timedelta(seconds=min(GRACE_SECONDS, (period() or HOUR).total_seconds()))
+    over = [one for one in answer.told if one.ended_at < now - grace]
+    found = missing_calls.keep(answer.portal_id, order.pbx_id, over)
+    values: dict[str, Any] = {"lost_found": Pbx.lost_found + found.total} | ({"lost_at": now} if found.total else {})
+    if answer.next is not None:
+        statistics_requests.later(JOB, answer.next, 0)
+    else:
+        values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0, "ask_problem": None}
+    db.session.execute(update(Pbx).where(Pbx.id == order.pbx_id).values(**values))
+    db.session.commit()
+
+
+def _failed(order: Order, error: errors.MangoError) -> None:
+    """Mango's own time, or a back-off that doubles up to an hour; where an administrator must act, hourly, since two wrong requests
+    within two minutes lock our address out."""
+    row = db.session.get(Pbx, order.pbx_id)
+    if row is None:
+        return
+    row.ask_failures += 1
+    row.ask_problem = str(error)[:300]
+    passing = isinstance(error, errors.Later)
+    seconds = min(60.0 * 2 ** (row.ask_failures - 1), 3600.0) if passing else 3600.0
+    named = error.retry_after if isinstance(error, errors.Later) else None
+    row.ask_at = utcnow() + timedelta(seconds=max(named or 0, seconds) * uniform(1.0, 1.1))  # noqa: S311 - jitter
+    _log.warning("statistics not read", pbx=order.pbx_id, failures=row.ask_failures, why=str(error))
+    db.session.commit()

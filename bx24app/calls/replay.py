@@ -1,0 +1,157 @@
+"""USE CASE: run again what went wrong: the stored notifications of a call, or the deliveries that the portal refused.
+
+Notifications are folded anew: what the portal was already told is in the ledger and is not told again. A dead delivery was refused, so
+it was not carried out; it waits again, in its old place within its call. One that never left, since what it builds on was refused, is
+taken out of the ledger instead: the fold decides about it anew, with all that belongs before it. Three kinds stay dead: what Mango was
+asked to dial (it would ring people now), the card of a call (it belongs to the moment), and what was made again for somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from bx24app import portals
+from bx24app.calls.drain import locked
+from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
+from bx24app.calls.recordings import transfer
+from bx24app.domain.calls.ledger import USER_INACTIVE
+from bx24app.infra import queue
+from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
+from bx24app.models.call_index import mark_lost
+
+STEP = 500
+"""Rows that one transaction revives, so that the portal's lock is not held for long."""
+_MOMENT = ("Dial", "Route", "ShowCard", "HideCard")
+_MADE_AGAIN = ("Register", "Finish")
+UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
+"""Codes of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated; and of one that
+never left, since an earlier command gave no answer to build on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """`calls`: calls of this entry that are known already; `notifications`: how many are run again."""
+
+    calls: int
+    notifications: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """`deliveries` of `calls` wait again; `left` stay dead, as they must not be repeated."""
+
+    deliveries: int
+    calls: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who asks for it, for the audit."""
+
+    source: str = "cli"
+    user_id: int | None = None
+
+
+OPERATOR = By()
+
+
+def entry(portal_id: int, entry_id: str, by: By = OPERATOR) -> Heard:
+    """Run the stored notifications of one call again, those too that an older version could not read. Wakes the portal."""
+    with locked(portal_id) as (session, _):
+        # Of the portal itself nothing is run again: a click that is heard twice would dial twice.
+        theirs = (Notification.portal_id == portal_id, Notification.entry_id == entry_id, Notification.pbx_id != 0)
+        again = update(Notification).where(*theirs).values(state="new", reason=None).returning(Notification.id)
+        notifications = len(session.scalars(again).all())
+        known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
+        calls = len(session.scalars(known).all())
+        if notifications:
+            portals.audit(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
+    if notifications:
+        queue.wake(portal_id, force=True)
+    return Heard(calls, notifications)
+
+
+def dead(portal_id: int, call_id: int | None = None, by: By = OPERATOR) -> Revived:
+    """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all their tries. Wakes the portal."""
+    revived, calls, last = 0, set[int](), 0
+    while True:
+        with locked(portal_id) as (session, _):
+            query = revivable(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(STEP)
+            rows = list(session.scalars(query))
+            if rows:
+                last = rows[-1].id
+                touched = {row.call_id for row in rows}
+                _revive(session, rows)
+                revived, calls = revived + len(rows), calls | touched
+        if len(rows) < STEP:
+            break
+    with locked(portal_id) as (session, _):
+        left = session.scalar(select(func.count()).select_from(_dead(portal_id, call_id).subquery())) or 0
+        if revived:
+            portals.audit(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
+    if revived:
+        queue.wake(portal_id, force=True)
+    return Revived(revived, len(calls), left)
+
+
+def everything(portal_id: int, by: By = OPERATOR) -> None:
+    """All refused deliveries and all lost recordings of the portal once more."""
+    dead(portal_id, by=by)
+    lost = select(Recording.id).where(
+        Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
+    )
+    ids = list(db.session.scalars(lost))
+    if ids:
+        portals.audit(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
+    db.session.commit()
+    for recording_id in ids:
+        transfer.try_again(portal_id, recording_id)
+
+
+def hurry(portal_id: int, call_id: int | None = None) -> None:
+    """What waits for its next try is tried now, of the portal or of one of its calls. Wakes the portal."""
+    with locked(portal_id) as (session, _):
+        waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting", Delivery.due_at.is_not(None))
+        theirs = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
+        session.execute(update(Delivery).where(*theirs).values(due_at=None))
+    queue.wake(portal_id, force=True)
+
+
+def _dead(portal_id: int, call_id: int | None) -> Select[Delivery]:
+    query = select(Delivery).where(Delivery.portal_id == portal_id, Delivery.state == "dead")
+    return query if call_id is None else query.where(Delivery.call_id == call_id)
+
+
+def revivable(portal_id: int, call_id: int | None = None) -> Select[Delivery]:
+    """Refused deliveries that may be tried again; without an order."""
+    made_again = Delivery.kind.in_(_MADE_AGAIN) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
+    return _dead(portal_id, call_id).where(Delivery.kind.not_in(_MOMENT), ~made_again)
+
+
+def _revive(session: Session, rows: Iterable[Delivery]) -> None:
+    by_call: dict[int, list[Delivery]] = {}
+    for row in rows:
+        by_call.setdefault(row.call_id, []).append(row)
+    for call in session.scalars(select(Call).where(Call.id.in_(by_call))):
+        if call.problem in {row.reason for row in by_call[call.id]}:
+            call.problem = None
+        if call.state == "dead":
+            call.state = "open"
+        call.due_at = utcnow()
+        for row in by_call[call.id]:
+            if row.code == UNRESOLVED:
+                session.delete(row)
+                continue
+            row.state, row.attempts, row.uncertain = "waiting", 0, row.code in (UNREADABLE, UNKNOWN_OUTCOME)
+            row.due_at = row.sent_at = row.done_at = row.code = row.reason = None
+            if row.kind == "Register" and call.ended_at is not None:
+                row.command = {**row.command, "show": False}  # its card would open for a call that is over
+    # Recordings that were given up with the call that they belong to get their first try once it is finished.
+    orphans = (Recording.call_id.in_(by_call), Recording.state == "lost", Recording.bitrix_call_id.is_(None))
+    session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, tries=0))
+    mark_lost(session, Call.id.in_(by_call))

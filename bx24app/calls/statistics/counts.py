@@ -1,0 +1,170 @@
+"""Calls counted by the database, as the cells that `domain.figures.Figures.take` adds up. Days and hours are those of the portal's time zone.
+
+Internal calls are left out: what is asked for is how clients were served.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Interval,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import aliased
+
+from bx24app.domain import statistics
+from bx24app.domain.statistics import BANDS, Tally
+from bx24app.models import Call, Recording, db
+
+BACK_WITHIN = timedelta(hours=24)
+"""A call to the client so long after a missed one counts as calling back."""
+Cell = tuple[str, str, date, Tally]
+Mine = tuple[ColumnElement[bool], ...]
+"""Which calls are counted."""
+
+
+def cells(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[Cell]:
+    """One day of the portal, from the calls themselves."""
+    start, end = statistics.midnight(day, zone), statistics.midnight(day + timedelta(days=1), zone)
+    mine = (
+        Call.portal_id == portal_id,
+        Call.started_at >= start,
+        Call.started_at < end,
+        Call.visible.is_(True),
+        Call.direction != "internal",
+    )
+    for (pbx, line), tally in _tallies(mine, Call.pbx_key, Call.line_number):
+        yield "line", f"{pbx}:{line or ''}", day, tally
+    for kind, pbx, key, tally in _parts(mine, statistics.offsets(start, end, zone)):
+        yield kind, key, day, tally
+        yield statistics.kind_of(kind, pbx), key, day, tally
+
+
+def _parts(mine: Mine, offsets: list[tuple[datetime, int]]) -> Iterator[tuple[str, str, str, Tally]]:
+    """(kind, PBX key, key, counts) of what is kept for the portal and for each of its PBXs."""
+    for (pbx, hour), tally in _tallies(mine, Call.pbx_key, local(Call.started_at, offsets) // 3600):
+        yield "hour", pbx, str(int(hour) % 24), tally
+    person = func.coalesce(Call.user_id, Call.responsible_id)
+    for (pbx, user_id), tally in _tallies((*mine, person.is_not(None)), Call.pbx_key, person):
+        yield "person", pbx, str(user_id), tally
+    yield from _spreads(mine)
+
+
+def local(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any]:
+    """Seconds since 1970 as the portal's clocks show them. `offsets`: as of `domain.figures.offsets`."""
+    shift: Any = offsets[0][1]
+    if len(offsets) > 1:
+        shift = case(*((column >= at, offset) for at, offset in reversed(offsets[1:])), else_=offsets[0][1])
+    seconds: ColumnElement[Any] = _seconds(column) + shift
+    return seconds
+
+
+def _tallies(mine: Mine, *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
+    """Counts by the given columns; one row comes for each of their direction and outcome, which are few."""
+    waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
+    wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
+    names = [column.label(f"key{index}") for index, column in enumerate(by)]
+    query = select(
+        *names,
+        Call.direction,
+        Call.outcome,
+        func.count(),
+        func.sum(Call.talk_seconds),
+        func.count(case((waited, 1))),
+        func.sum(case((waited, wait), else_=0)),
+    ).where(*mine)
+    for *key, direction, outcome, calls, talk, count, seconds in db.session.execute(
+        query.group_by(*names, Call.direction, Call.outcome)
+    ):
+        yield (
+            tuple(key),
+            Tally(
+                calls=calls,
+                incoming=calls if direction == "in" and outcome else 0,
+                answered=calls if outcome == "answered" else 0,
+                missed=calls if outcome == "missed" else 0,
+                talk=int(talk or 0),
+                waited=count,
+                wait=max(0, int(seconds or 0)),
+            ),
+        )
+
+
+def _spreads(mine: Mine) -> Iterator[tuple[str, str, str, Tally]]:
+    waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
+    wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
+    yield from _banded("wait", select(Call.pbx_key, wait.label("seconds")).where(*mine, waited))
+    lag = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
+    yield from _banded("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
+    missed = (*mine, Call.outcome == "missed", Call.client_number.is_not(None))
+    counts = db.session.execute(select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)).all()
+    for pbx, count in counts:
+        yield "missed", pbx, "", Tally(calls=count)
+    if counts:
+        yield from _banded("back", _backs(missed))
+
+
+def _backs(missed: Mine) -> Select[Any]:
+    """Of each missed call, the seconds until the first call to its client; no row where there was none."""
+    back = aliased(Call)
+    first = (
+        select(func.min(back.started_at))
+        .where(
+            back.portal_id == Call.portal_id,
+            back.client_number == Call.client_number,
+            or_(back.direction == "out", back.direction == "callback"),
+            back.started_at > Call.started_at,
+            back.started_at <= _later(BACK_WITHIN),
+        )
+        .correlate(Call)
+        .scalar_subquery()
+    )
+    found = select(Call.pbx_key, _seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
+    seconds = (_seconds(found.c.back) - found.c.missed).label("seconds")
+    return select(found.c.pbx_key, seconds).where(found.c.back.is_not(None))
+
+
+def _banded(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[tuple[str, str, str, Tally]]:
+    """Counted by whole seconds there and by bands here: thirty comparisons a row would be the dearest part of it."""
+    rows = durations.subquery()
+    seconds = cast(rows.c.seconds, Integer).label("whole")
+    query = select(rows.c.pbx_key, seconds, func.count()).select_from(rows).group_by(rows.c.pbx_key, seconds)
+    for pbx, whole, count in db.session.execute(query):
+        yield kind, pbx, str(bisect_left(BANDS, max(0, whole))), Tally(calls=count)
+
+
+def _sqlite() -> bool:
+    return db.engine.dialect.name == "sqlite"
+
+
+def _seconds(column: Any) -> ColumnElement[Any]:
+    """Whole seconds since 1970 of a moment's column."""
+    if _sqlite():
+        return cast(func.strftime("%s", column), BigInteger)
+    return cast(func.floor(func.date_part("epoch", column)), BigInteger)
+
+
+def _later(span: timedelta) -> ColumnElement[Any]:
+    """So long after the call's beginning, to compare with a moment's column."""
+    if _sqlite():
+        later = func.strftime(
+            "%Y-%m-%d %H:%M:%S", Call.started_at, f"+{int(span.total_seconds())} seconds", type_=String
+        )
+        return later + ".999999"
+    return Call.started_at + literal(span, Interval())

@@ -1,0 +1,96 @@
+"""What all commands share: wrong input ends with 2 and one line, an app in its context, failures of the surroundings in words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bx24app import config as configuration
+from bx24app.config import Config, ConfigError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from bx24app.models import Portal
+
+
+class Wrong(click.ClickException):
+    """Wrong input: exit 2."""
+
+    exit_code = 2
+
+
+def configured(**overrides: Any) -> Config:
+    """The configuration; a wrong variable is one line and exit 2."""
+    try:
+        return configuration.load(**overrides)
+    except ConfigError as error:
+        raise Wrong(str(error)) from None
+
+
+def _command_errors() -> tuple[type[Exception], ...]:
+    """Alembic's, where it has been loaded: a tree of processes does without it."""
+    module = sys.modules.get("alembic.util")
+    return (module.CommandError,) if module else ()
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Failures of the surroundings (database, Valkey, address, keys) as one line; nothing prints a traceback for them."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError
+
+    from bx24app.infra.embedded_redis import EmbeddedError
+    from bx24app.infra.encryption import Unreadable
+    from bx24app.infra.processes.web_server import ListenError
+
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        text = (str(error.orig).strip().splitlines() or [type(error).__name__])[0]
+        if any(sign in text for sign in ("no such table", "no such column", "does not exist")):
+            raise click.ClickException(f"the database is not migrated ({text}): run `bx24app db upgrade`") from None
+        raise click.ClickException(f"the database does not answer: {text}") from None
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise Wrong(
+            f"BX24APP_DATABASE_URL cannot be used: {error}; give one such as postgresql://user@host/name"
+        ) from None
+    except _command_errors() as error:
+        raise click.ClickException(f"the database belongs to another version of the app: {error}") from None
+    except Unreadable as error:
+        raise click.ClickException(f"{error}: give the key that they were sealed with as well") from None
+    except (ListenError, EmbeddedError) as error:
+        raise click.ClickException(str(error)) from None
+    except ConfigError as error:
+        raise Wrong(str(error)) from None
+
+
+@contextmanager
+def app_context() -> Iterator[Flask]:
+    """An app in its context, for a command that reads or writes the database. Redis need not run."""
+    from bx24app import create_app
+    from bx24app.cli import up
+    from bx24app.models import db
+
+    config = up.with_redis(configured())
+    with in_words():
+        app = create_app(config)
+        with app.app_context():
+            try:
+                yield app
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+
+
+def portal_of(member_id: str) -> Portal:
+    """The portal that a command names; removed ones too."""
+    from bx24app.portals import by_member
+
+    portal = by_member(member_id)
+    if portal is None:
+        raise Wrong(f"no portal with the member_id {member_id}: see `bx24app portals list`")
+    return portal

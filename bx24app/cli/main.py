@@ -1,0 +1,144 @@
+"""The commands of the contract, each a thin call of a use case. Wrong input ends with 2 and says why; nothing prints a traceback.
+
+Use cases are imported by the command that needs them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from bx24app.cli import backfill, hooks, journal, portals, replay, rules, settings
+from bx24app.cli.base import Wrong, configured, in_words
+from bx24app.config import Config
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Mango Office for Bitrix24: calls of Mango Office cloud PBXs in Bitrix24 portals."""
+
+
+def _listening(command: Callable[..., None]) -> Callable[..., None]:
+    host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+    port = click.option(
+        "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    )
+    return host(port(command))
+
+
+def _end(run: Callable[[], int]) -> None:
+    with in_words():
+        sys.exit(run())
+
+
+def _shared(name: str) -> Config:
+    """The configuration of a part that runs beside others."""
+    config = configured()
+    if not config.redis_url:
+        needed = f"`bx24app {name}` needs it, the embedded Valkey belongs to `bx24app up`"
+        raise Wrong(f"BX24APP_REDIS_URL is not set: {needed}")
+    return config
+
+
+@main.command()
+@_listening
+def up(host: str, port: int) -> None:
+    """Migrate, then web, workers and periodic jobs in one process tree.
+
+    Example: bx24app up --host 0.0.0.0 --port 8000
+    """
+    from bx24app.cli import up as tree
+
+    config = configured()
+    _end(lambda: tree.up(config, host, port))
+
+
+@main.command()
+@_listening
+@click.option("--portal-port", default=8001, show_default=True, help="Port of the sandbox portal.")
+@click.option("--pbx-port", default=8002, show_default=True, help="Port of the sandbox PBX.")
+@click.option("--oauth-port", default=8003, show_default=True, help="Port of the sandbox's OAuth server.")
+def demo(host: str, port: int, **ports: Any) -> None:
+    """The whole app beside a sandbox portal and a sandbox PBX; each start is a new world.
+
+    Example: bx24app demo
+    """
+    from bx24app.cli import demo as use_case
+
+    _end(lambda: use_case.run(host, port, (ports["portal_port"], ports["pbx_port"], ports["oauth_port"])))
+
+
+@main.command()
+@_listening
+def web(host: str, port: int) -> None:
+    """Only the web part, for more than one machine.
+
+    Example: BX24APP_REDIS_URL=redis://cache/0 bx24app web --port 8000
+    """
+    from bx24app.cli import up as tree
+
+    config = _shared("web")
+    _end(lambda: tree.web(config, host, port))
+
+
+@main.command()
+def worker() -> None:
+    """Only the workers.
+
+    Example: BX24APP_REDIS_URL=redis://cache/0 bx24app worker
+    """
+    from bx24app.cli import up as tree
+
+    config = _shared("worker")
+    _end(lambda: tree.worker(config))
+
+
+@main.command()
+def cron() -> None:
+    """Only the periodic jobs; two of them are safe.
+
+    Example: BX24APP_REDIS_URL=redis://cache/0 bx24app cron
+    """
+    from bx24app.cli import up as tree
+
+    config = _shared("cron")
+    _end(lambda: tree.cron(config))
+
+
+@main.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Run the migrations that are missing; safe while the app runs.
+
+    Example: bx24app db upgrade
+    """
+    from bx24app import create_app
+    from bx24app.cli import up as tree
+
+    config = configured()
+    with in_words():
+        tree.migrate(create_app(config))
+
+
+main.add_command(settings.settings)
+main.add_command(rules.rules)
+main.add_command(portals.apps)
+main.add_command(portals.portals)
+main.add_command(journal.calls)
+main.add_command(replay.replay)
+main.add_command(replay.forget)
+main.add_command(backfill.backfill)
+main.add_command(hooks.hooks)
+main.add_command(journal.keys)
+main.add_command(journal.doctor)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""`bx24app apps`, `bx24app portals`: registrations and installations."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from bx24app.cli.base import Wrong, app_context
+
+
+@click.group()
+def apps() -> None:
+    """Registrations: each portal's local application has a pair of its own."""
+
+
+@apps.command("add")
+@click.argument("client_id")
+@click.argument("client_secret")
+@click.option("--name", default="", help="What to call it.")
+def add(client_id: str, client_secret: str, name: str) -> None:
+    """Make a further registration known, or change the secret of one.
+
+    Example: bx24app apps add local.0123456789abcd.12345678 SECRET --name "Our portal"
+    """
+    from bx24app.models import Audit, Registration, db
+
+    client_id, client_secret = client_id.strip(), client_secret.strip()
+    if not client_id or not client_secret:
+        raise Wrong("CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24")
+    with app_context():
+        row = db.session.get(Registration, client_id)
+        known = row is not None
+        if row is None:
+            row = Registration(client_id=client_id)
+            db.session.add(row)
+        row.client_secret, row.name = client_secret, name or row.name or ""
+        what = "registration changed" if known else "registration added"
+        db.session.add(Audit(portal_id=None, user_id=None, source="cli", what=what, facts={"client_id": client_id}))
+        db.session.commit()
+    click.echo(f"{client_id} {'changed' if known else 'added'}")
+
+
+@apps.command("list")
+def list_apps() -> None:
+    """The registrations, without their secrets.
+
+    Example: bx24app apps list
+    """
+    from bx24app.models import Registration, db
+
+    with app_context() as app:
+        config = app.extensions["bx24app"].config
+        if config.client_id:
+            click.echo(f"{config.client_id}\tfrom BX24APP_CLIENT_ID")
+        columns = (Registration.client_id, Registration.name)
+        for client_id, name in db.session.query(*columns).order_by(Registration.created_at):
+            click.echo(f"{client_id}\t{name}")
+
+
+@click.group()
+def portals() -> None:
+    """Installed portals."""
+
+
+@portals.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
+def list_portals(as_json: bool) -> None:
+    """Every portal with its state: pending, active, paused, needs_admin, removed.
+
+    Example: bx24app portals list --json
+    """
+    from bx24app.models import Portal, db
+
+    with app_context():
+        columns = (Portal.member_id, Portal.domain, Portal.state)
+        rows = [
+            {"member_id": member_id, "domain": domain, "state": state}
+            for member_id, domain, state in db.session.query(*columns).order_by(Portal.id)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        for row in rows:
+            click.echo("\t".join(row.values()))

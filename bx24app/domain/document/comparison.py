@@ -1,0 +1,135 @@
+"""Two settings side by side, thing by thing, for people: what came, what went, what is different in what stayed.
+
+`changes.difference` says the same leaf by leaf, for the command line.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bx24app.domain import phone
+from bx24app.domain.document.diff import dump
+from bx24app.domain.settings import Line, Pbx, Settings
+
+Kind = Literal["portal", "calls", "pbx", "line", "employee", "rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value that is another one now. `name`: its path within the thing."""
+
+    name: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing. `old` and `new`: the whole of it as plain data; None: it was not, or is no longer, there.
+
+    `what`: added, removed, changed (see `fields`), moved (only its place among its like).
+    """
+
+    kind: Kind
+    what: Literal["added", "removed", "changed", "moved"]
+    name: str = ""
+    pbx: str = ""
+    old: dict[str, Any] | None = None
+    new: dict[str, Any] | None = None
+    fields: tuple[Field, ...] = ()
+
+
+def compare(old: Settings, new: Settings) -> list[Difference]:
+    """What `new` has otherwise than `old`, in the document's order."""
+    before, after = dump(old), dump(new)
+    found = [*_one("portal", before["portal"], after["portal"]), *_one("calls", before["calls"], after["calls"])]
+    found += _things("pbx", _pbxs(old, before), _pbxs(new, after), "key")
+    held = {pbx.key: (pbx, row) for pbx, row in zip(old.pbxs, before["pbxs"], strict=True)}
+    for now, row in zip(new.pbxs, after["pbxs"], strict=True):
+        was = held.get(now.key)
+        if was is not None:  # of a PBX that came or went the lines and employees are not told one by one
+            found += _things("line", _lines(*was), _lines(now, row), "number", now.key)
+            found += _things("employee", _employees(was[1]), _employees(row), "extension", now.key)
+    was_rules, now_rules = ({rule["name"]: rule for rule in side["rules"]} for side in (before, after))
+    return [*found, *_things("rule", was_rules, now_rules, "name")]
+
+
+def _pbxs(settings: Settings, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    rows = zip(settings.pbxs, data["pbxs"], strict=True)
+    return {
+        pbx.key: {k: v for k, v in row.items() if k not in ("lines", "employees")} | _size(pbx) for pbx, row in rows
+    }
+
+
+def _size(pbx: Pbx) -> dict[str, Any]:
+    """How much goes or comes with a PBX; of one that stays this is no difference (see `_fields`)."""
+    return {"_lines": len(pbx.lines), "_employees": len(pbx.employees)}
+
+
+def _lines(pbx: Pbx, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {_digits(line): held for line, held in zip(pbx.lines, row["lines"], strict=True)}
+
+
+def _digits(line: Line) -> str:
+    return phone.digits(line.number) or line.number
+
+
+def _employees(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {held["extension"]: held for held in row["employees"]}
+
+
+def _one(kind: Kind, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:
+    fields = tuple(_fields(old, new))
+    if fields:
+        yield Difference(kind, "changed", old=old, new=new, fields=fields)
+
+
+def _things(
+    kind: Kind, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], name: str, pbx: str = ""
+) -> Iterator[Difference]:
+    for key, was in old.items():
+        if key not in new:
+            yield Difference(kind, "removed", str(was[name]), pbx, old=was)
+    for key, now in new.items():
+        if key not in old:
+            yield Difference(kind, "added", str(now[name]), pbx, new=now)
+            continue
+        if now == old[key]:
+            continue  # nearly all of 10,000 are
+        fields = tuple(_fields(old[key], now))
+        if fields:
+            yield Difference(kind, "changed", str(now[name]), pbx, old[key], now, fields)
+    kept = [[key for key in side if key in old and key in new] for side in (old, new)]
+    for key in _moved(*kept):
+        yield Difference(kind, "moved", str(new[key][name]), pbx, old[key], new[key])
+
+
+def _moved(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """As few as explain the other order: those outside the longest run that kept its order."""
+    place = {key: index for index, key in enumerate(old)}
+    ends: list[int] = []  # ends[n]: the lowest place at which a run of n+1 ends
+    last: list[str] = []  # the key that stands there
+    before: dict[str, str | None] = {}
+    for key in new:
+        length = bisect_left(ends, place[key])
+        before[key] = last[length - 1] if length else None
+        ends[length : length + 1], last[length : length + 1] = [place[key]], [key]
+    stayed, step = set(), last[-1] if last else None
+    while step is not None:
+        stayed.add(step)
+        step = before[step]
+    return [key for key in new if key not in stayed]
+
+
+def _fields(old: dict[str, Any], new: dict[str, Any], path: str = "") -> Iterator[Field]:
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name), new.get(name)
+        if was == now or name.startswith("_"):
+            continue
+        if isinstance(was, dict) and isinstance(now, dict) and name in ("recordings", "responsible"):
+            yield from _fields(was, now, f"{path}{name}.")
+        else:
+            yield Field(path + name, was, now)

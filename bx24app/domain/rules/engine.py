@@ -1,0 +1,280 @@
+"""Rules: checked at saving, parsed, chosen. The worker and the dry run call the same `choose`.
+
+A call is asked about more than once: at the ring, at the answer, at its end. What is not known yet (the outcome while it rings) is neither true nor
+false; a rule above whose turn depends on it keeps the rules below from being chosen too early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from bx24app.domain.rules import actions
+from bx24app.domain.rules.actions import Action
+from bx24app.domain.rules.checks import is_int
+from bx24app.domain.rules.table import ACTIONS, ANYTHING, CONDITIONS
+from bx24app.domain.settings import Day, Rule, Settings
+
+__all__ = [
+    "ACTIONS",
+    "CONDITIONS",
+    "Choice",
+    "Facts",
+    "ParsedRule",
+    "Seen",
+    "Trial",
+    "choose",
+    "faults",
+    "parse_rules",
+    "users",
+]
+
+NEVER = float("inf")
+"""`Facts.minutes_since_last` of a client who has not called before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a call at a moment. None: not known yet; at the end, None fulfils no condition."""
+
+    moment: Literal["ring", "answer", "end"]
+    direction: Literal["in", "out"] | None = None
+    outcome: Literal["answered", "missed", "failed"] | None = None
+    pbx: str | None = None
+    line: str | None = None
+    """Digits of the line as the PBX names it."""
+    number: str | None = None
+    """The client's, E.164; empty: anonymous."""
+    client: Literal["new", "known"] | None = None
+    hours: Literal["working", "off"] | None = None
+    weekday: Day | None = None
+    talk_seconds: int | None = None
+    """Not before the end."""
+    rang: frozenset[str] = frozenset()
+    """Extensions and groups; grows until the end."""
+    open_records: frozenset[str] | None = None
+    """Of deal and lead, those of which the client has an open one."""
+    minutes_since_last: float | None = None
+    """Since the same client's previous call; `NEVER`: none."""
+
+
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """As plain data, for the call's row; what is not known is left out."""
+    held = {name: getattr(facts, name) for name in facts.__slots__}
+    held["rang"] = sorted(facts.rang)
+    held["open_records"] = sorted(facts.open_records) if facts.open_records is not None else None
+    if facts.minutes_since_last == NEVER:
+        held["minutes_since_last"] = "never"
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def facts_from_json(held: dict[str, Any]) -> Facts:
+    """The facts back from the call's row."""
+    values = dict(held)
+    values["rang"] = frozenset(values.get("rang") or ())
+    if values.get("open_records") is not None:
+        values["open_records"] = frozenset(values["open_records"])
+    if values.get("minutes_since_last") == "never":
+        values["minutes_since_last"] = NEVER
+    return Facts(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRule:
+    """One rule, ready to be tried on many calls."""
+
+    name: str
+    actions: tuple[Action, ...]
+    plain: tuple[tuple[str, frozenset[Any]], ...]
+    """(fact, values of which it must be one): cheap, tried first."""
+    others: tuple[tuple[str, Any], ...]
+    """(key of the table, what is expected)."""
+    when: dict[str, Any] = field(default_factory=dict, hash=False)
+    """As it was written: for the trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One condition of a trace. `ok` None: not known yet."""
+
+    condition: str
+    expected: Any
+    seen: Any
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rule of a trace with all its conditions. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
+
+    rule: str
+    verdict: Literal["matched", "passed", "undecided", "behind"]
+    conditions: tuple[Seen, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`rule`: the one that matches; None: no rule, or, while not `decided`, none yet."""
+
+    rule: ParsedRule | None
+    decided: bool
+    rules: tuple[ParsedRule, ...] = field(repr=False)
+    facts: Facts = field(repr=False)
+
+    @cached_property
+    def trace(self) -> tuple[Trial, ...]:
+        """Every rule with every condition: what was expected and what was seen. Made when somebody looks."""
+        found: list[Trial] = []
+        closed = False
+        for rule in self.rules:
+            seen = tuple(_seen(key, value, rule, self.facts) for key, value in rule.when.items())
+            verdict: Literal["matched", "passed", "undecided", "behind"]
+            if any(one.ok is False for one in seen):
+                verdict = "passed"
+            elif closed:
+                verdict = "behind"
+            else:
+                closed = True
+                verdict = "undecided" if any(one.ok is None for one in seen) else "matched"
+            found.append(Trial(rule.name, verdict, seen))
+        return tuple(found)
+
+
+def choose(rules: tuple[ParsedRule, ...], facts: Facts) -> Choice:
+    """The first rule from the top whose conditions all hold."""
+    for rule in rules:
+        held = _holds(rule, facts)
+        if held:
+            return Choice(rule, True, rules, facts)
+        if held is None:
+            return Choice(None, False, rules, facts)
+    return Choice(None, True, rules, facts)
+
+
+def _holds(rule: ParsedRule, facts: Facts) -> bool | None:
+    """All conditions; False as soon as one cannot hold any more, else None as long as one is open. Quick: tried for each call on every rule."""
+    unknown = False
+    for fact, values in rule.plain:
+        seen = getattr(facts, fact)
+        if seen is None:
+            unknown = True
+        elif seen not in values:
+            return False
+    for key, expected in rule.others:
+        held = _held(key, expected, facts)
+        if held is None:
+            unknown = True
+        elif not held:
+            return False
+    if not unknown:
+        return True
+    return False if facts.moment == "end" else None
+
+
+def _held(key: str, expected: Any, facts: Facts) -> bool | None:
+    condition = CONDITIONS[key]
+    seen = getattr(facts, condition.fact)
+    if seen is None or condition.holds is None:
+        return None
+    return condition.holds(expected, seen)
+
+
+def _seen(key: str, value: Any, rule: ParsedRule, facts: Facts) -> Seen:
+    """One condition by itself, as `_holds` judges it."""
+    if ANYTHING.get(key) in _listed(key, value):
+        return Seen(key, value, getattr(facts, CONDITIONS[key].fact), True)
+    fact = CONDITIONS[key].fact
+    alone = ParsedRule(
+        "", (), tuple(one for one in rule.plain if one[0] == fact), tuple(one for one in rule.others if one[0] == key)
+    )
+    seen = getattr(facts, fact)
+    return Seen(key, value, sorted(seen) if isinstance(seen, frozenset) else seen, _holds(alone, facts))
+
+
+def _listed(key: str, value: Any) -> list[Any]:
+    return value if isinstance(value, list) and CONDITIONS[key].many else [value]
+
+
+# --- the document's rules --------------------------------------------------------------------------------------------
+
+
+def parse_rules(settings: Settings) -> tuple[ParsedRule, ...]:
+    """The rules of a document that has been checked, in their order."""
+    return tuple(_parsed(rule, settings) for rule in settings.rules)
+
+
+def _parsed(rule: Rule, settings: Settings) -> ParsedRule:
+    plain: list[tuple[str, frozenset[Any]]] = []
+    others: list[tuple[str, Any]] = []
+    for key, value in rule.when.items():
+        condition = CONDITIONS[key]
+        values = _listed(key, value)
+        if ANYTHING.get(key) in values:
+            continue
+        wanted = [condition.prepare(item, settings) for item in values]
+        if condition.holds is None:
+            plain.append((condition.fact, frozenset(wanted)))
+        else:
+            others.append((key, frozenset(wanted) if condition.many else wanted[0]))
+    return ParsedRule(
+        rule.name, tuple(actions.of(one) for one in rule.do), tuple(plain), tuple(others), dict(rule.when)
+    )
+
+
+def faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rules of a document: (full path, sentence)."""
+    for index, rule in enumerate(settings.rules):
+        for key, value in rule.when.items():
+            for message in _condition(key, value, settings):
+                yield f"rules[{index}].when.{key}", message
+        if not rule.do:
+            yield f"rules[{index}].do", "must name at least one action"
+        elif len(rule.do) > 1 and any("nothing" in action for action in rule.do):
+            yield f"rules[{index}].do", "`nothing` must stand alone"
+        for place, action in enumerate(rule.do):
+            yield from _action(f"rules[{index}].do[{place}]", action, settings)
+
+
+def _condition(key: str, value: Any, settings: Settings) -> Iterator[str]:
+    condition = CONDITIONS.get(key)
+    if condition is None:
+        yield f"is not a known condition; known are {', '.join(CONDITIONS)}"
+    elif value == []:
+        yield "must not be an empty list"
+    else:
+        yield from filter(None, (condition.check(item, settings) for item in _listed(key, value)))
+
+
+def _action(path: str, action: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
+    if len(action) != 1:
+        yield path, "must be one action, such as `todo: {…}`"
+        return
+    [(name, parts)] = action.items()
+    table = ACTIONS.get(name)
+    if table is None:
+        yield f"{path}.{name}", f"is not a known action; known are {', '.join(ACTIONS)}"
+    elif not isinstance(parts, dict | None):
+        yield f"{path}.{name}", "must be a mapping"
+    else:
+        parts = parts or {}
+        for key, value in parts.items():
+            known = f"is not known here; known are {', '.join(table) or 'none'}"
+            wrong = table[key].check(value, settings) if key in table else known
+            if wrong:
+                yield f"{path}.{name}.{key}", wrong
+        for key in table:
+            if table[key].required and key not in parts:
+                yield f"{path}.{name}.{key}", "is missing"
+
+
+def users(settings: Settings) -> Iterator[tuple[str, int]]:
+    """(path, user id) of everybody whom the rules name."""
+    for index, rule in enumerate(settings.rules):
+        for place, action in enumerate(rule.do):
+            for name, parts in action.items():
+                for key in ("responsible", "user"):
+                    value = parts.get(key) if isinstance(parts, dict) else None
+                    if is_int(value):
+                        yield f"rules[{index}].do[{place}].{name}.{key}", value

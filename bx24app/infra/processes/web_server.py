@@ -1,0 +1,137 @@
+"""The web part: granian's WSGI worker inside a process that the supervisor forked, on a socket that the supervisor holds.
+
+Granian's own main process is left out (docs/decisions/0001-wsgi-server.md): the supervisor does its work, one process is saved, and
+since the listening socket outlives a web process, connections that arrive while one is started again wait instead of being refused.
+This uses granian's inner interface, so its version is pinned, and tests/setup/test_web.py holds what is relied upon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import structlog
+from granian.constants import HTTPModes
+from granian.http import HTTP1Settings
+
+from bx24app.infra.processes.supervisor import Part
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+# Not imported by name: the type stubs that granian ships describe another version of these than the one it runs.
+_granian: Any = import_module("granian._granian")
+_futures: Any = import_module("granian._futures")
+_wsgi: Any = import_module("granian.wsgi")
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 1024
+OPEN_REQUESTS_SECONDS = 8.0
+"""How long a request may still run after SIGTERM."""
+
+
+class ListenError(Exception):
+    """The address cannot be listened on. The message is one line for the operator."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Close it when it is given up, not before the parts have ended.
+
+    Raises:
+        ListenError: the port is in use, needs rights, or the host is not an address of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a predecessor's closed connections linger
+        # Inherited by what is accepted: an answer sent in two pieces must not wait for the peer's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}; give another --host or --port") from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """`http://H:P`, with the port that was really taken."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def web_part(load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16) -> Part:
+    """The web part of `up`. `load` gives the application, in the forked process: what must not cross a fork is made new there."""
+    return Part(
+        "web", partial(web_target, load, listener, threads), count=count, ready=partial(answers, address_of(listener))
+    )
+
+
+def answers(address: str) -> bool:
+    """Does the web part answer a request on its health page, whatever it says, within a second?"""
+    parts = urlsplit(address)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname or "", parts.hostname)  # noqa: S104  # nosec B104 - to connect to, not to listen on
+    try:
+        with socket.create_connection((host, parts.port), timeout=1) as peer:
+            peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + parts.netloc.encode() + b"\r\nConnection: close\r\n\r\n")
+            return peer.recv(9).startswith(b"HTTP/1.1 ")
+    except OSError:
+        return False
+
+
+def web_target(
+    load: Callable[[], WSGIApplication],
+    listener: socket.socket,
+    threads: int = 16,
+    grace: float = OPEN_REQUESTS_SECONDS,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then lets open requests end for `grace` seconds; runs in the main thread of a process of its own."""
+    logging.getLogger("_granian").setLevel(logging.WARNING)
+    stop, ended = _granian.WorkerSignal(), threading.Event()
+    stop.add_cb(ended.set)
+
+    def stopping(number: int, frame: object) -> None:
+        stop.set()
+        late = threading.Timer(grace, _drop_open_requests)
+        late.daemon = True
+        late.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stopping)
+    loop = asyncio.new_event_loop()  # granian wants one for its scheduler; a WSGI worker never runs it
+    # Granian closes what it is given, so it gets a descriptor of its own.
+    holder = _granian.SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
+    application = _wsgi._callback_wrapper(load(), {"url_path_prefix": None})
+    worker = _granian.WSGIWorker(
+        1, (None, holder), None,
+        1,  # threads of the network runtime, which runs no Python
+        threads + 8,  # upper bound of the runtime's own blocking threads
+        threads, 30,  # threads that run the application; idle ones end after seconds
+        BACKLOG,  # connections held at a time, idle ones included
+        HTTPModes.http1, HTTP1Settings(), None, None,
+        False, None, None, None, "tls1.3", None, [], False,  # no TLS: a proxy's work
+        (None, None),
+    )  # fmt: skip
+    worker.serve_mtr(_futures._new_cbscheduler(loop, application, impl_asyncio=True), loop, stop)
+    ended.wait()
+    loop.close()
+
+
+def _drop_open_requests() -> None:
+    log.warning("requests still open when the web part had to end; their answers are lost")
+    os._exit(0)

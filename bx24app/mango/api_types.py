@@ -1,0 +1,121 @@
+"""What Mango answers about a PBX, as types. Shapes are lenient: numbers come as texts and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+from bx24app.mango.notification import text
+
+
+@dataclass(frozen=True, slots=True)
+class MangoUser:
+    """An employee of the PBX. `user_id` is stable, `extension` may change hands; None: has no short number."""
+
+    extension: str | None
+    name: str
+    email: str | None
+    mobile: str | None
+    user_id: str | None
+    numbers: tuple[str, ...]
+    """Devices in the order in which they ring: telephones as digits, ``sip:`` addresses."""
+    department: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MangoGroup:
+    group_id: str | None
+    name: str
+    extension: str | None
+    operators: tuple[str, ...]
+    """Extensions of its operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class MangoLine:
+    """A number on which clients call. `region` may be ``sip`` or ``toll-free``."""
+
+    number: str
+    name: str
+    line_id: str | None
+    region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MangoBalance:
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Outcome of trying a key and salt. `lines` only with ``ok``; `detail`: a sentence in English for the log."""
+
+    state: Literal["ok", "wrong_key", "wrong_salt", "address_refused", "unreachable", "busy", "refused"]
+    lines: tuple[MangoLine, ...] = ()
+    detail: str = ""
+
+
+def as_user(raw: Mapping[str, Any]) -> MangoUser:
+    general, telephony = _inner(raw, "general"), _inner(raw, "telephony")
+    devices = telephony.get("numbers")
+    found = [device for device in devices if isinstance(device, dict)] if isinstance(devices, list) else []
+    found.sort(key=_order)
+    numbers = (_said(device, "number_normalized") or _said(device, "number") for device in found)
+    return MangoUser(
+        extension=_said(telephony, "extension"),
+        name=_said(general, "name") or "",
+        email=_said(general, "email"),
+        mobile=_said(general, "mobile"),
+        user_id=_said(general, "user_id"),
+        numbers=tuple(number for number in numbers if number),
+        department=_said(general, "department"),
+    )
+
+
+def as_group(raw: Mapping[str, Any]) -> MangoGroup:
+    operators = raw.get("operators")
+    found = [part for part in operators if isinstance(part, dict)] if isinstance(operators, list) else []
+    return MangoGroup(
+        group_id=_said(raw, "id") or _said(raw, "group_id"),
+        name=_said(raw, "name") or "",
+        extension=_said(raw, "extension"),
+        operators=tuple(extension for part in found if (extension := _said(part, "extension"))),
+    )
+
+
+def as_line(raw: Mapping[str, Any]) -> MangoLine | None:
+    """None where the line has no number."""
+    number = _said(raw, "number")
+    if number is None:
+        return None
+    name = _said(raw, "name") or _said(raw, "comment") or ""
+    return MangoLine(number, name, _said(raw, "line_id"), _said(raw, "region"))
+
+
+def as_balance(raw: Mapping[str, Any]) -> MangoBalance:
+    """A balance that cannot be read counts as 0."""
+    try:
+        amount = Decimal(_said(raw, "balance") or "0")
+    except InvalidOperation:
+        amount = Decimal(0)
+    return MangoBalance(amount, _said(raw, "currency") or "RUB")
+
+
+def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _order(device: Mapping[str, Any]) -> int:
+    order = str(device.get("order", ""))
+    return int(order) if order.isdecimal() else 0
+
+
+def _said(raw: Mapping[str, Any], name: str) -> str | None:
+    try:
+        return text(raw.get(name))
+    except ValueError:
+        return None  # one odd field of one employee must not hide all others

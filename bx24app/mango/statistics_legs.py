@@ -1,0 +1,175 @@
+"""The older pair, `stats/request` and `stats/result`: CSV, one row a leg, without ids of legs (section 5.1 of the reference)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from bx24app.domain.calls.events import Answered, Direction, Ended, Event, LegEnded, Party, Place, Recorded, Ringing
+from bx24app.mango.notification import Malformed, shaped
+from bx24app.mango.statistics_calls import ANSWER, END, RING
+from bx24app.mango.statistics_schema import StatRow
+from bx24app.mango.vpbx import LegFields
+
+CSV_FIELDS: Final = (
+    "records",
+    "start",
+    "finish",
+    "answer",
+    "from_extension",
+    "from_number",
+    "to_extension",
+    "to_number",
+    "disconnect_reason",
+    "line_number",
+    "location",
+    "create",
+    "entry_id",
+)
+"""Columns that we order, in this order."""
+
+_PLACES: Final[dict[str, Place]] = {"ivr": "ivr", "queue": "queue", "abonent": "person"}
+
+
+def csv_to_entries(text: str, fields: Sequence[str] = CSV_FIELDS) -> dict[str, list[dict[str, str]]]:
+    """Rows by entry id, in the order of the file. No header, no quotes; commas occur only inside the brackets of `records`.
+
+    Raises:
+        Malformed: a row has another number of columns, or no entry id; names the row.
+    """
+    entries: dict[str, list[dict[str, str]]] = {}
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        if not line.strip():
+            continue
+        cells = line.split(";")
+        if len(cells) != len(fields):
+            raise Malformed(f"row {number} has {len(cells)} columns, wanted {len(fields)}.")
+        row = {name: cell.strip() for name, cell in zip(fields, cells, strict=True)}
+        if not row.get("entry_id"):
+            raise Malformed(f"row {number} has no entry_id.")
+        entries.setdefault(row["entry_id"], []).append(row)
+    return entries
+
+
+def rows_to_events(rows: Sequence[Mapping[str, str]]) -> list[Event]:
+    """Legs, recordings and the end of one entry, from all its rows.
+
+    Raises:
+        Malformed: wrong shape, no row at all, or rows of several entries.
+    """
+    return events_of(shaped_rows({"rows": list(rows)}))
+
+
+def shaped_rows(content: Mapping[str, Any]) -> list[StatRow]:
+    """Sorted, so that legs get the same ids whatever the order of the rows. Raises Malformed."""
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise Malformed("rows is missing.")
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise Malformed("rows holds something that is not an object.")
+    found = [shaped(StatRow, dict(row)) for row in rows]
+    if len({row.entry_id for row in found}) > 1:
+        raise Malformed("rows belong to several entries.")
+    return sorted(found, key=lambda row: (row.start or 0, row.to_extension or "", row.to_number or "", row.finish or 0))
+
+
+def events_of(rows: list[StatRow]) -> list[Event]:
+    events: list[Event] = []
+    recorded: dict[str, Recorded] = {}
+    dialled = _dialled(rows)
+    for index, row in enumerate(rows):
+        name = f"{row.entry_id}/{index}"
+        events += _leg(name, row, _is_half(row, dialled))
+        for recording_id in (row.records or "").strip("[] ").split(","):
+            if recording_id.strip():
+                key = recording_id.strip()
+                recorded.setdefault(key, _recorded(key, name, row))
+    return [*events, *recorded.values(), _ended(rows)]
+
+
+def _leg(name: str, row: StatRow, callback: bool) -> list[Event]:
+    start = row.start or row.create
+    if not start or not row.finish:
+        raise Malformed(f"rows.{'finish' if start else 'start'} is missing.")
+    place = _PLACES.get((row.location or "").lower().partition(".")[0], "person")
+    fields: LegFields = {
+        "leg": name,
+        "place": place,
+        "caller": Party(row.from_extension, row.from_number),
+        "callee": Party(row.to_extension, row.to_number),
+        "line": row.line_number,
+        "group": row.to_extension if place == "queue" else None,
+        "taken_from": None,
+        "command_id": None,
+        "callback_initiator": "API" if callback else None,
+        "transfer": None,
+    }
+    steps: list[Event] = [Ringing(at=start, seq=RING, **fields)]
+    if row.answer:
+        steps.append(Answered(at=row.answer, seq=ANSWER, **fields))
+    return [*steps, LegEnded(at=row.finish, seq=END, reason=row.disconnect_reason or 0, **fields)]
+
+
+def _recorded(recording_id: str, leg: str, row: StatRow) -> Recorded:
+    extension = row.to_extension or row.from_extension
+    at = row.finish or row.start or 0
+    return Recorded(
+        at=at, recording_id=recording_id, state="completed", leg=leg, extension=extension, code=1000, seq=END
+    )
+
+
+def _is_person(row: StatRow) -> bool:
+    return _PLACES.get((row.location or "").lower().partition(".")[0], "person") == "person"
+
+
+def _dialled(rows: list[StatRow]) -> str | None:
+    """The client's number of a callback, else None.
+
+    Its first row looks like a call of the client to the employee. It is known by the row that then dials that client, or, where
+    it came to none, by lacking a line, which every call from outside has.
+    """
+    first = rows[0]
+    if first.from_extension or not first.to_extension or not all(_is_person(row) for row in rows):
+        return None
+    outward = any(row.from_extension and not row.to_extension and row.to_number == first.from_number for row in rows)
+    return first.from_number if outward or not any(row.line_number for row in rows) else None
+
+
+def _is_half(row: StatRow, dialled: str | None) -> bool:
+    """Is this the employee's half of a callback?"""
+    return dialled is not None and row.from_number == dialled and row.to_extension is not None
+
+
+def _direction(rows: list[StatRow]) -> Direction:
+    if _dialled(rows):
+        return "out"
+    first = rows[0]
+    if not first.from_extension or not all(_is_person(row) for row in rows):
+        return "in"
+    return "internal" if first.to_extension else "out"
+
+
+def _ended(rows: list[StatRow]) -> Ended:
+    direction, dialled = _direction(rows), _dialled(rows)
+    people = [row for row in rows if _is_person(row)]
+    talked = [row for row in people if row.answer and not _is_half(row, dialled)]
+    first = min(talked, key=lambda row: row.answer or 0) if talked else (people or rows)[0]
+    ended = max(row.finish or 0 for row in rows)
+    last = max(rows, key=lambda row: (row.finish or 0, _is_person(row)))
+    caller = Party(first.from_extension if direction != "in" else None, rows[0].from_number)
+    callee = Party(first.to_extension, first.to_number) if people else Party()
+    if dialled:
+        caller, callee = Party(rows[0].to_extension), Party(None, dialled)
+    return Ended(
+        at=ended,
+        direction=direction,
+        caller=caller,
+        callee=callee,
+        line=next((row.line_number for row in rows if row.line_number), None),
+        started_at=min(row.create or row.start or ended for row in rows),
+        forwarded_at=None,
+        talk_at=first.answer if talked else None,
+        ended_at=ended,
+        reason=last.disconnect_reason or 0,
+        source="statistics",
+    )

@@ -1,0 +1,232 @@
+"""USE CASE: is everything that the app needs in order? One finding after the other, each ok or with what to do.
+
+Each check stands by itself: what one finds wrong does not keep the others from looking. Nothing is changed, but that a worn-out grant is refreshed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import redis
+import requests
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from bx24app import portals
+from bx24app.bitrix24.errors import PortalError
+from bx24app.infra import embedded_redis
+from bx24app.infra.encryption import Unreadable
+from bx24app.infra.runtime import runtime
+from bx24app.mango.client import Mango
+from bx24app.models import Pbx, Portal, Registration, db, utcnow
+
+CLOCK_SECONDS = 60
+"""How far the clock may be off: a rotating token is judged by it, and a call's times are shown by it."""
+TIMEOUT = (3.05, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. `about` names the thing; `words` say how it is, or what to do."""
+
+    about: str
+    good: bool
+    words: str
+
+    def __str__(self) -> str:
+        return f"{'ok   ' if self.good else 'WRONG'} {self.about}: {self.words}"
+
+
+def look() -> Iterator[Finding]:
+    """All checks, in the order in which an operator mends."""
+    database = list(_database())
+    yield from database
+    yield _redis()
+    yield from _public()
+    yield _clock()
+    if all(finding.good for finding in database):
+        for check in (_registrations, _portals, _pbxs):
+            yield from _careful(check)
+
+
+def _careful(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """A check of stored things: each of them may be sealed with a key that is gone."""
+    name = check.__name__.lstrip("_")
+    try:
+        yield from check()
+    except Unreadable as error:
+        yield Finding(name, False, f"{error}: give the key they were sealed with as well, then `bx24app keys rotate`")
+    except SQLAlchemyError as error:
+        yield Finding(name, False, f"the database does not answer: {_first_line(error)}")
+    finally:
+        db.session.rollback()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def _database() -> Iterator[Finding]:
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from flask import current_app
+
+    name = db.engine.url.render_as_string(hide_password=True)
+    try:
+        with db.engine.connect().execution_options(read_only=True) as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        yield Finding("database", False, f"{name} does not answer: {_first_line(error)}; see BX24APP_DATABASE_URL")
+        return
+    config = current_app.extensions["migrate"].migrate.get_config()
+    head = ScriptDirectory.from_config(config).get_current_head()
+    if present != head:
+        yield Finding(
+            "database", False, f"{name} is at migration {present or 'none'}, not {head}: run `bx24app db upgrade`"
+        )
+    else:
+        yield Finding("database", True, f"{name}, at migration {head}")
+
+
+def _redis() -> Finding:
+    config = runtime().config
+    ours = config.redis_url == embedded_redis.url(config.data_dir)
+    shown = "the embedded Valkey" if ours else _without_password(config.redis_url)
+    try:
+        runtime().redis.ping()
+    except redis.RedisError as error:
+        todo = "it runs as long as `bx24app up` does" if ours else f"{_first_line(error)}; see BX24APP_REDIS_URL"
+        return Finding("redis", False, f"{shown} does not answer: {todo}")
+    return Finding("redis", True, shown)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _public() -> Iterator[Finding]:
+    config = runtime().config
+    url = config.public_url
+    if urlsplit(url).scheme != "https" and not config.allow_loopback:
+        words = f"{url} is not https: Bitrix24 and Mango reach the app by https only; set BX24APP_PUBLIC_URL"
+        yield Finding("public address", False, words)
+    try:
+        answer = _http().get(f"{url}/healthz", timeout=TIMEOUT, allow_redirects=False)
+    except requests.RequestException as error:
+        words = f"{url} cannot be reached from here ({type(error).__name__}): is `bx24app up` running, does the proxy lead to it?"
+        yield Finding("public address", False, words)
+        return
+    if answer.status_code == 200 and answer.text.strip() == "ok":
+        yield Finding("public address", True, f"{url} leads to this app")
+    else:
+        words = f"{url}/healthz answers {answer.status_code}, and not as this app does: see BX24APP_PUBLIC_URL and the proxy"
+        yield Finding("public address", False, words)
+
+
+def _http() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    if runtime().config.ca_bundle is not None:
+        session.verify = str(runtime().config.ca_bundle)
+    return session
+
+
+def _clock() -> Finding:
+    """Against the authorisation server's: tokens are judged there."""
+    server = runtime().config.oauth_servers[0]
+    try:
+        answer = _http().head(server, timeout=TIMEOUT, allow_redirects=False)
+        theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+    except requests.RequestException as error:
+        words = f"{server} cannot be reached ({type(error).__name__}): without it no token can be refreshed; see the firewall"
+        return Finding("clock", False, words)
+    except ValueError:
+        return Finding("clock", True, f"{server} answers, but does not say what time it is")
+    off = round((utcnow() - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds())
+    if abs(off) > CLOCK_SECONDS:
+        return Finding(
+            "clock", False, f"{off:+d} s against {server}: let an NTP client set it (timedatectl set-ntp true)"
+        )
+    return Finding("clock", True, f"{off:+d} s against {server}")
+
+
+def _registrations() -> Iterator[Finding]:
+    config = runtime().config
+    count = len(db.session.scalars(select(Registration)).all()) + bool(config.client_id)
+    if config.client_id and not config.client_secret:
+        yield Finding("applications", False, "BX24APP_CLIENT_ID is set without BX24APP_CLIENT_SECRET")
+    elif count:
+        yield Finding("applications", True, f"{count} known")
+    else:
+        yield Finding("applications", False, "none known: set BX24APP_CLIENT_ID and _SECRET, or `bx24app apps add`")
+
+
+def _portals() -> Iterator[Finding]:
+    rows = db.session.execute(
+        select(Portal.id, Portal.domain, Portal.state, Portal.trouble, Portal.trouble_at)
+        .where(Portal.state != "removed")
+        .order_by(Portal.id)
+    ).all()
+    db.session.rollback()
+    if not rows:
+        yield Finding("portals", True, "none is installed yet")
+    for portal_id, domain, state, trouble, since in rows:
+        try:
+            portals.client_by_id(portal_id).probe()
+        except (PortalError, redis.RedisError) as error:
+            yield Finding(
+                f"portal {domain}", False, f"{state}; its token was not accepted: {error or type(error).__name__}"
+            )
+        else:
+            if state == "needs_admin":
+                words = f"needs an administrator since {_when(since)} ({trouble}); it answers now, deliveries resume within the hour"
+                yield Finding(f"portal {domain}", False, words)
+            else:
+                yield Finding(f"portal {domain}", True, f"{state}, its token is accepted")
+
+
+def _when(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if at is not None else "some time"
+
+
+_VERDICTS = {
+    "ok": "key and salt are accepted",
+    "wrong_key": "Mango does not know the API key: copy it from the account's VPBX API page",
+    "wrong_salt": "Mango knows the key, but the salt is another one: copy it from the account's VPBX API page",
+    "address_refused": "Mango refuses this server's address: allow it in the connector's settings, or wait two minutes",
+    "unreachable": "Mango cannot be reached: see BX24APP_MANGO_API_URL and the firewall",
+    "busy": "Mango is busy; ask again in a minute",
+    "refused": "Mango refuses the request",
+}
+
+
+def _pbxs() -> Iterator[Finding]:
+    config = runtime().config
+    rows = db.session.execute(
+        select(Portal.domain, Pbx.key, Pbx.api_key, Pbx.api_salt, Pbx.dialects, Pbx.refused_count, Pbx.refused_since)
+        .join(Portal, Portal.id == Pbx.portal_id)
+        .where(Pbx.removed_at.is_(None), Portal.state != "removed")
+        .order_by(Pbx.portal_id, Pbx.position)
+    ).all()
+    db.session.rollback()
+    bundle = str(config.ca_bundle) if config.ca_bundle else None
+    for row in rows:
+        about = f"pbx {row.key} of {row.domain}"
+        if not row.api_key or not row.api_salt:
+            signed = "vpbx" in row.dialects.split(",")
+            words = "has no API key: enter key and salt" if signed else "takes unsigned events, needs no key"
+            yield Finding(about, not signed, words)
+            continue
+        found = Mango(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http, ca_bundle=bundle).check()
+        detail = f" ({found.detail})" if found.detail else ""
+        yield Finding(about, found.state == "ok", _VERDICTS[found.state] + detail)
+        if row.refused_count:
+            words = (
+                f"{row.refused_count} notifications with a wrong key or signature since {_when(row.refused_since)}: "
+            )
+            yield Finding(about, False, words + "was the key made anew in Mango's account?")

@@ -1,0 +1,144 @@
+"""USE CASE: the portal's CRM dictionaries: asked daily and by a button, kept on a row, read without a request.
+
+What the portal does not tell (a right is missing, an answer is empty) stays as it was told last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from bx24app.bitrix24 import errors
+from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.client import BATCH, Answer, Bitrix24
+from bx24app.domain.crm_dictionaries import DEAL, Dictionaries
+from bx24app.infra.logs import log
+from bx24app.models import Dictionary, db, utcnow
+from bx24app.portals.clients import client_by_id
+
+_log = log(__name__)
+_Said = dict[str, Answer | errors.PortalError]
+
+
+def of(portal_id: int) -> Dictionaries:
+    """As told last; empty where the portal was never asked."""
+    row = db.session.get(Dictionary, portal_id)
+    return Dictionaries(row.content) if row is not None else Dictionaries()
+
+
+def read_at(portal_id: int) -> datetime | None:
+    """When the portal was asked last."""
+    row = db.session.get(Dictionary, portal_id)
+    return row.read_at if row is not None else None
+
+
+def fetch(portal_id: int) -> Dictionaries:
+    """Ask the portal now, keep what it says. Commits.
+
+    Raises:
+        bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
+    """
+    found = ask(client_by_id(portal_id), Priority.CARD)
+    keep(portal_id, found)
+    db.session.commit()
+    return of(portal_id)
+
+
+def ask(client: Bitrix24, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
+    """What the portal tells, in the shape that is kept; two requests, more only for hundreds of smart processes.
+
+    Raises:
+        bx24app.bitrix24.errors.PortalError
+    """
+    said = client.batch(
+        [
+            ("statuses", "crm.status.list", {"order": {"SORT": "ASC"}}),
+            ("types", "crm.type.list", {}),
+            ("deals", "crm.category.list", {"entityTypeId": DEAL}),
+        ],
+        priority=priority,
+    )
+    found: dict[str, Any] = {}
+    statuses = _statuses(_rows(said, "statuses", ""))
+    if statuses:
+        found["statuses"] = statuses
+    deals = _pipelines(_rows(said, "deals", "categories"))
+    pipelines = {str(DEAL): deals} if deals else {}
+    types = _types(client, said, priority)
+    if types is not None:
+        found["types"] = [{"id": number, "name": name} for number, name in types]
+        pipelines |= _of_types(client, [number for number, _ in types], priority)
+    if pipelines:
+        found["pipelines"] = pipelines
+    return found
+
+
+def _types(client: Bitrix24, said: _Said, priority: Priority) -> list[tuple[int, str]] | None:
+    """(entity type id, name) of every smart process; None: not told."""
+    first = said.get("types")
+    rows = _rows(said, "types", "types")
+    if rows is None or not isinstance(first, Answer):
+        return None
+    if first.next is not None:
+        rows = list(client.list("crm.type.list", {}, priority))
+    return [
+        (int(row["entityTypeId"]), str(row.get("title") or row["entityTypeId"]))
+        for row in rows
+        if isinstance(row, dict) and str(row.get("entityTypeId", "")).isdecimal()
+    ]
+
+
+def _of_types(client: Bitrix24, numbers: list[int], priority: Priority) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    for start in range(0, len(numbers), BATCH):
+        part = numbers[start : start + BATCH]
+        said = client.batch(
+            [(f"t{number}", "crm.category.list", {"entityTypeId": number}) for number in part], priority=priority
+        )
+        for number in part:
+            rows = _pipelines(_rows(said, f"t{number}", "categories"))
+            if rows:
+                found[str(number)] = rows
+    return found
+
+
+def _rows(said: _Said, key: str, name: str) -> list[Any] | None:
+    """The rows of one command; None where the portal refused it (a CRM without this part, a missing right)."""
+    answer = said.get(key)
+    if not isinstance(answer, Answer):
+        _log.info("dictionary not told", part=key, reason=str(answer))
+        return None
+    rows = answer.result.get(name) if name and isinstance(answer.result, dict) else answer.result
+    return rows if isinstance(rows, list) else None
+
+
+def _pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
+    return [
+        {"id": int(row["id"]), "name": str(row.get("name") or row["id"]), "default": row.get("isDefault") == "Y"}
+        for row in rows or []
+        if isinstance(row, dict) and str(row.get("id", "")).isdecimal()
+    ]
+
+
+def _statuses(rows: list[Any] | None) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for entity, status, name in _told(rows or []):
+        if entity == "SOURCE" or entity == "STATUS" or "_STAGE" in entity:
+            found.setdefault(entity, []).append({"id": status, "name": name})
+    return found
+
+
+def _told(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
+    for row in rows:
+        if isinstance(row, dict) and row.get("ENTITY_ID") and row.get("STATUS_ID"):
+            yield str(row["ENTITY_ID"]), str(row["STATUS_ID"]), str(row.get("NAME") or row["STATUS_ID"])
+
+
+def keep(portal_id: int, found: dict[str, Any]) -> None:
+    """Write down what `ask` found; parts that were not told stay. The caller commits."""
+    row = db.session.get(Dictionary, portal_id)
+    if row is None:
+        row = Dictionary(portal_id=portal_id, content={})
+        db.session.add(row)
+    row.content, row.read_at = {**row.content, **found}, utcnow()

@@ -1,0 +1,191 @@
+"""The time line of a call in words: what came, what was decided, what was asked, what was answered, what became of its recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from flask_babel import gettext
+from sqlalchemy import or_, select
+
+from bx24app import settings
+from bx24app.domain import rules
+from bx24app.domain.rules import sentences
+from bx24app.domain.rules.sentences import Names
+from bx24app.domain.settings import Settings
+from bx24app.mango import codes
+from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.web.base.i18n import language
+from bx24app.web.calls import timeline_texts as words
+from bx24app.web.calls.timeline_texts import came, told, why
+
+__all__ = ["Step", "came", "ending", "steps", "told", "tried", "why"]
+TOGETHER = timedelta(milliseconds=250)
+"""Deliveries that were written down within this time come from one decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`state`: came, decided, done, waiting, dead. `request`: the method with the few values that tell one from another like it.
+
+    `detail`: the answer, with its reason in words.
+    """
+
+    at: datetime
+    state: str
+    words: str
+    request: str = ""
+    detail: str = ""
+
+
+def steps(call: Call, tapes: Iterable[Recording]) -> list[Step]:
+    """Everything of one call in the order of time."""
+    rows = list(db.session.scalars(select(Delivery).where(Delivery.call_id == call.id).order_by(Delivery.id)))
+    found = [
+        *_came(call),
+        *_decided(rows),
+        *map(_answered, rows),
+        *(step for tape in tapes for step in _carried(call, tape)),
+    ]
+    return sorted(found, key=lambda step: step.at)
+
+
+def ending(call: Call) -> str:
+    """Why the call ended as it did, in the words of the PBX's code; empty where it was told none."""
+    return codes.words(call.reason, language()) if call.reason else ""
+
+
+def _came(call: Call) -> list[Step]:
+    joined = [Notification.entry_id == call.entry_id]
+    if call.command_id:
+        joined.append(Notification.command_id == call.command_id)
+    senders = (call.pbx_id, 0) if call.command_id else (call.pbx_id,)
+    query = select(Notification).where(
+        Notification.portal_id == call.portal_id, Notification.pbx_id.in_(senders), or_(*joined)
+    )
+    return [
+        Step(
+            row.received_at,
+            "dead" if row.state == "rejected" else "came",
+            came(row),
+            detail=words.unread(row.reason) or words.said(row.body),
+        )
+        for row in db.session.scalars(query.limit(500))
+    ]
+
+
+def _decided(rows: list[Delivery]) -> list[Step]:
+    """One step for all that was decided at once."""
+    groups: list[list[Delivery]] = []
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id)):
+        if groups and row.created_at - groups[-1][-1].created_at < TOGETHER:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return [
+        Step(group[-1].created_at, "decided", gettext("Decided"), detail="; ".join(dict.fromkeys(map(told, group))))
+        for group in groups
+    ]
+
+
+def _answered(row: Delivery) -> Step:
+    at = row.done_at or row.sent_at or row.created_at
+    if row.state == "done":
+        return Step(at, "done", told(row), words.request(row), _join(words.answer(row), why(row), _effort(row)))
+    if row.state == "dead":
+        return Step(at, "dead", told(row), words.request(row), _join(why(row) or gettext("refused"), _effort(row)))
+    # What waits stands behind the decision that it comes from.
+    return Step(
+        row.created_at + TOGETHER,
+        "waiting",
+        told(row),
+        words.request(row),
+        _join(why(row) or gettext("waits to be delivered"), _effort(row)),
+    )
+
+
+def _effort(row: Delivery) -> str:
+    """How many tries it took and how long the answer took, where that says something."""
+    tries = gettext("took %(number)s tries", number=row.attempts) if row.attempts > 1 else ""
+    took = (row.done_at - row.sent_at).total_seconds() if row.done_at and row.sent_at else 0.0
+    return _join(tries, gettext("%(seconds)s s", seconds=f"{took:.2f}") if took > 0 else "")
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _carried(call: Call, tape: Recording) -> list[Step]:
+    found = []
+    if tape.noticed_at is not None:
+        found.append(Step(tape.noticed_at, "came", gettext("The recording can be fetched"), detail=tape.recording_id))
+    if tape.state == "attached" and tape.attached_at is not None:
+        lag = gettext("after %(seconds)s s", seconds=f"{tape.lag_seconds:.1f}") if tape.lag_seconds is not None else ""
+        found.append(Step(tape.attached_at, "done", gettext("Recording attached to the call"), words.ATTACH, lag))
+    elif tape.problem:
+        at = (tape.noticed_at or call.ended_at or call.started_at) + TOGETHER
+        state = "dead" if tape.state == "lost" else "waiting"
+        told_words = (
+            gettext("Recording not attached") if tape.state == "lost" else gettext("Recording waits for another try")
+        )
+        found.append(Step(at, state, told_words, words.ATTACH, words.recording(tape.problem)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule in words, and what was seen of the call. `ok` None: it was not known yet."""
+
+    words: str
+    seen: str
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One rule of the trace. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
+
+    rule: str
+    verdict: str
+    conditions: tuple[Condition, ...]
+
+
+def tried(call: Call) -> list[Tried]:
+    """Every rule of the settings that the call began with, held against what the fold had seen when it decided last."""
+    held = call.facts.get("seen")
+    if not held:
+        return []
+    names = _names(settings.of_version(call.settings_version_id))
+    try:
+        facts = rules.facts_from_json(held)
+    except TypeError:  # written by a version that kept other facts
+        return []
+    choice = rules.choose(settings.rules_of(call.settings_version_id), facts)
+    return [
+        Tried(trial.rule, trial.verdict, tuple(_condition(one, names) for one in trial.conditions))
+        for trial in choice.trace
+    ]
+
+
+def _names(document: Settings) -> Names:
+    lines = {line.number: line.name or line.number for pbx in document.pbxs for line in pbx.lines}
+    return Names(
+        line=lambda number: lines.get(number, number),
+        pbx=lambda key: document.by_key[key].name or key if key in document.by_key else key,
+    )
+
+
+def _condition(one: rules.Seen, names: Names) -> Condition:
+    said = sentences.condition(one.condition, one.expected, names, language())
+    return Condition(said, _plain(sentences.seen(one.condition, one.seen, names, language())), one.ok)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if isfinite(value) else "–"
+    return "–" if value is None else str(value)

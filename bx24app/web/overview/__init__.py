@@ -1,0 +1,1 @@
+"""bx24app/web/overview"""

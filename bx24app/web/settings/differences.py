@@ -1,0 +1,184 @@
+"""Differences of two settings in the words of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import g
+from flask_babel import gettext, lazy_gettext, ngettext
+
+from bx24app.domain.document.comparison import Difference, Field, compare
+from bx24app.domain.rules import sentences
+from bx24app.domain.rules.sentences import Names
+from bx24app.domain.settings import Settings
+from bx24app.portals import crm_dictionaries
+from bx24app.web.base import directory
+from bx24app.web.base.directory import People
+from bx24app.web.base.i18n import language, telephone
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One difference: of what thing, what became of it, and the values (name, before, after) in words."""
+
+    what: str
+    thing: str
+    values: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+_FIELDS: dict[str, Any] = {
+    "default_user_id": lazy_gettext("Answers for the rest"),
+    "timezone": lazy_gettext("Time zone"),
+    "answered": lazy_gettext("New clients who are answered"),
+    "missed": lazy_gettext("New clients whom nobody answers"),
+    "outgoing": lazy_gettext("New clients whom we call"),
+    "transfer_responsible": lazy_gettext("After a transfer the responsible changes"),
+    "card": lazy_gettext("The call card opens"),
+    "hidden_number": lazy_gettext("Callers who hide their number"),
+    "internal_calls": lazy_gettext("Calls between colleagues"),
+    "recordings.attach": lazy_gettext("Recordings of talks"),
+    "recordings.min_seconds": lazy_gettext("Only talks of at least so many seconds"),
+    "name": lazy_gettext("Name"),
+    "dialects": lazy_gettext("Notifications"),
+    "number": lazy_gettext("Number"),
+    "line_number": lazy_gettext("Number in Bitrix24"),
+    "responsible.users": lazy_gettext("Responsible"),
+    "responsible.strategy": lazy_gettext("Order of the responsible"),
+    "working_hours": lazy_gettext("Working hours"),
+    "callback_to": lazy_gettext("Callbacks go to"),
+    "owner_card": lazy_gettext("The client’s own manager sees the call card too"),
+    "route": lazy_gettext("The client’s own manager"),
+    "route_seconds": lazy_gettext("Sent to the manager within, seconds"),
+    "recordings": lazy_gettext("Recordings of talks"),
+    "user_id": lazy_gettext("Employee"),
+    "numbers": lazy_gettext("Mobiles"),
+}
+_VALUES: dict[str, dict[str, Any]] = {
+    "answered": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
+    "missed": {"lead": lazy_gettext("lead"), "activity": lazy_gettext("contact and to-do"), "nothing": lazy_gettext("only the call")},
+    "outgoing": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
+    "transfer_responsible": {
+        "created": lazy_gettext("for what the call created"), "always": lazy_gettext("for existing records too"), "never": lazy_gettext("never"),
+    },
+    "card": {"ring": lazy_gettext("when the phone rings"), "answer": lazy_gettext("when it is answered"), "never": lazy_gettext("never")},
+    "hidden_number": {"placeholder": lazy_gettext("show as an unknown number"), "skip": lazy_gettext("leave out")},
+    "internal_calls": {"skip": lazy_gettext("leave out"), "log": lazy_gettext("only in the journal here")},
+    "recordings": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
+    "recordings.attach": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
+    "responsible.strategy": {"round_robin": lazy_gettext("one after another"), "first": lazy_gettext("always the first")},
+}  # fmt: skip
+_USERS = ("default_user_id", "responsible.users", "user_id")
+_DAYS: dict[str, Any] = {
+    "mon": lazy_gettext("Mon"), "tue": lazy_gettext("Tue"), "wed": lazy_gettext("Wed"), "thu": lazy_gettext("Thu"),
+    "fri": lazy_gettext("Fri"), "sat": lazy_gettext("Sat"), "sun": lazy_gettext("Sun"),
+}  # fmt: skip
+
+
+def rows(old: Settings, new: Settings, compared: list[Difference] | None = None) -> list[Row]:
+    """What `new` has otherwise than `old`. `compared`: where that is known already."""
+    found = compare(old, new) if compared is None else compared
+    said = _Words(directory.of(_users(found)), old, new)
+    return [said.row(one) for one in found]
+
+
+def stops(found: Iterable[Difference]) -> dict[str, list[Difference]]:
+    """What the newer settings no longer have, by kind: pbx, line, employee, rule."""
+    gone: dict[str, list[Difference]] = {}
+    for one in found:
+        if one.what == "removed":
+            gone.setdefault(one.kind, []).append(one)
+    return gone
+
+
+def _users(found: Iterable[Difference]) -> set[int]:
+    ids: set[int] = set()
+    for one in found:
+        for data in (one.old or {}, one.new or {}):
+            listed = [
+                data.get("default_user_id"),
+                data.get("user_id"),
+                *(data.get("responsible") or {}).get("users", ()),
+            ]
+            ids |= {user for user in listed if isinstance(user, int)}
+            acts = [parts for act in data.get("do") or () for parts in act.values() if isinstance(parts, dict)]
+            ids |= {parts[key] for parts in acts for key in ("responsible", "user") if type(parts.get(key)) is int}
+    return ids
+
+
+class _Words:
+    def __init__(self, known: People, old: Settings, new: Settings) -> None:
+        self._people = known
+        self._pbxs = {pbx.key: pbx.name or pbx.key for side in (old, new) for pbx in side.pbxs}
+        self._lines = {line.number: line.name for side in (old, new) for pbx in side.pbxs for line in pbx.lines}
+        self._names = Names(user=known.name, line=lambda number: self._lines.get(number) or number, pbx=self._pbx)
+        if any(side.rules for side in (old, new)):
+            offered = crm_dictionaries.of(g.portal.id)
+            self._names = Names(user=known.name, line=self._names.line, pbx=self._pbx, offered=offered)
+
+    def _pbx(self, key: str) -> str:
+        return self._pbxs.get(key, key)
+
+    def row(self, one: Difference) -> Row:
+        if one.kind == "rule":
+            return Row(one.what, self._thing(one), self._rule(one))
+        if one.what == "changed":
+            return Row(one.what, self._thing(one), [self._field(found) for found in one.fields])
+        return Row(one.what, self._thing(one), self._whole(one) if one.what == "added" else [])
+
+    def _thing(self, one: Difference) -> str:
+        pbx = self._pbx(one.pbx)
+        data = one.new or one.old or {}
+        if one.kind == "line":
+            name = str(data.get("name") or "")
+            said = f"{name} ({telephone(one.name)})" if name else telephone(one.name)
+            return str(gettext("Line %(name)s", name=said)) + (f" · {pbx}" if len(self._pbxs) > 1 else "")
+        if one.kind == "employee":
+            return str(gettext("Extension %(name)s", name=one.name)) + (f" · {pbx}" if len(self._pbxs) > 1 else "")
+        if one.kind == "pbx":
+            return str(gettext("PBX %(name)s", name=data.get("name") or one.name))
+        if one.kind == "rule":
+            from bx24app.web.rules import rule_presentation  # the rules page saves, and a save that fails compares
+
+            return str(gettext("Rule “%(name)s”", name=rule_presentation.label(one.name)))
+        return str(gettext("The portal") if one.kind == "portal" else gettext("Handling of calls"))
+
+    def _rule(self, one: Difference) -> list[tuple[str, str, str]]:
+        if one.what == "moved":
+            return []
+        old, new = ((sentences.sentence(side, self._names, language()) if side else "") for side in (one.old, one.new))
+        return [("", old, new)]
+
+    def _whole(self, one: Difference) -> list[tuple[str, str, str]]:
+        data = one.new or {}
+        if one.kind == "pbx":
+            lines = ngettext("%(num)d line", "%(num)d lines", data["_lines"])
+            employees = ngettext("%(num)d employee", "%(num)d employees", data["_employees"])
+            return [("", "", f"{lines}, {employees}")]
+        if one.kind == "employee":
+            return [self._field(Field("user_id", None, data["user_id"]))]
+        users = data["responsible"]["users"]
+        return [self._field(Field("responsible.users", None, users))] if users else []
+
+    def _field(self, found: Field) -> tuple[str, str, str]:
+        name = str(_FIELDS.get(found.name, found.name))
+        return name, self._value(found.name, found.old), self._value(found.name, found.new)
+
+    def _value(self, name: str, value: Any) -> str:
+        if value in (None, "", [], ()):
+            return ""
+        if name in _USERS:
+            return ", ".join(self._people.name(user) for user in (value if isinstance(value, list) else [value]))
+        if name == "working_hours":
+            return "; ".join(_hours(block) for block in value)
+        if name in _VALUES and str(value) in _VALUES[name]:
+            return str(_VALUES[name][str(value)])
+        return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+
+
+def _hours(block: dict[str, Any]) -> str:
+    days = ", ".join(str(_DAYS.get(day, day)) for day in block["days"])
+    rest = f" ({block['timezone']})" if block.get("timezone") else ""
+    off = str(gettext(", closed on %(days)s", days=", ".join(block["holidays"]))) if block.get("holidays") else ""
+    return f"{days} {block['from']}–{block['to']}{rest}{off}"

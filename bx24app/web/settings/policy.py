@@ -1,0 +1,97 @@
+"""How calls are handled where no rule matches: `portal` and `calls` of the settings document."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from flask import Blueprint, Response, g, request
+from flask_babel import gettext
+
+from bx24app.bitrix24.errors import NeedsAdmin, PortalError
+from bx24app.domain import document
+from bx24app.models import db
+from bx24app.portals import outgoing_line
+from bx24app.web.base import directory, rendering
+from bx24app.web.base.parsing import whole
+from bx24app.web.settings import saving
+from bx24app.web.settings.saving import Document, Outcome
+
+blueprint = Blueprint("policy", __name__)
+CHOICES = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
+"""Keys of `calls` that hold one of a few words."""
+
+
+@blueprint.get("")
+def show() -> Response:
+    """The page."""
+    return _page(document.dump(rendering.current()))
+
+
+@blueprint.post("")
+def save() -> Response:
+    """Save what the form sends; what it does not send stays."""
+    typed = document.dump(rendering.current())
+    _apply(typed)
+    outcome = saving.save(_apply, gettext("Handling of calls changed"))
+    return _page(document.dump(rendering.current()) if outcome.good else typed, outcome)
+
+
+@blueprint.post("/outgoing")
+def outgoing_again() -> Response:
+    """Ask the portal anew where its outgoing calls leave through; only that section, so that unsaved changes of the form stay."""
+    portal_id, untold = g.portal.id, ""
+    db.session.rollback()  # no transaction is held while the portal is asked
+    try:
+        outgoing_line.fetch(portal_id)
+    except PortalError as error:
+        untold = rendering.trouble(error.code) if isinstance(error, NeedsAdmin) else str(error)
+    rendering.look_again()
+    return rendering.show("parts/outgoing.html", "policy", **_portal_side() | {"untold": untold})
+
+
+def _portal_side() -> dict[str, Any]:
+    """What is chosen in the portal itself, as it was told last."""
+    found = outgoing_line.collisions(g.portal.id)
+    return {
+        "outgoing": outgoing_line.of(g.portal.id, rendering.current()),
+        "collisions": found,
+        "named": directory.of(one.user_id for one in found),
+        "untold": "",
+    }
+
+
+def _apply(data: Document) -> None:
+    form = request.form
+    for name in CHOICES:
+        if name in form:
+            data["calls"][name] = form[name]
+    if "attach" in form:
+        data["calls"]["recordings"]["attach"] = form["attach"]
+    if "min_seconds" in form:
+        text = form["min_seconds"].strip() or "0"
+        data["calls"]["recordings"]["min_seconds"] = int(text) if text.isdecimal() and len(text) < 7 else text
+    if "timezone" in form:
+        data["portal"]["timezone"] = form["timezone"].strip()
+    user_id = whole(form.get("default_user_id", ""))
+    if user_id is not None:
+        data["portal"]["default_user_id"] = user_id
+
+
+def _page(data: dict[str, Any], outcome: Outcome | None = None) -> Response:
+    faults = {fault.path.rpartition(".")[2]: fault.words for fault in outcome.faults} if outcome is not None else {}
+    return rendering.show(
+        "policy.html",
+        "policy",
+        outcome.status if outcome is not None else 200,
+        calls=data["calls"],
+        default=data["portal"]["default_user_id"],
+        timezone=data["portal"]["timezone"],
+        zones=sorted(available_timezones()),
+        leads=g.portal.crm_mode != 2,
+        people=directory.of([data["portal"]["default_user_id"]]),
+        faults=faults,
+        version=saving.number(),
+        said=outcome.said if outcome is not None else None,
+        **_portal_side(),
+    )

@@ -1,0 +1,27 @@
+"""`/bitrix24/events`: what Bitrix24 tells. Stored before its 200, since nothing is repeated."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from bx24app.bitrix24.inbound import EventPost, Unreadable
+from bx24app.infra.logs import log
+from bx24app.portals import portal_events
+
+blueprint = Blueprint("events", __name__)
+_log = log(__name__)
+
+
+@blueprint.post("/bitrix24/events")
+def take() -> Response:
+    """One event: 200 when stored or not ours, 403 without proof, 503 without database."""
+    try:
+        post = EventPost.read(request.form.items(multi=True))
+    except Unreadable as error:
+        _log.warning("event unreadable", error=str(error))
+        return Response("Bad request", 400, mimetype="text/plain")
+    status = portal_events.receive(post)
+    response = Response("OK" if status == 200 else "", status, mimetype="text/plain")
+    if status == 503:
+        response.headers["Retry-After"] = "10"
+    return response
