@@ -9,12 +9,11 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-
-from bx24app.infra import redis_client
+from redis.connection import parse_url
 
 PREFIX = "BX24APP_"
 SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
@@ -24,6 +23,24 @@ _RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800,28800"
 
 class ConfigError(Exception):
     """A variable cannot be used. The message is one line: the variable, what it held (masked), what would do."""
+
+
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+PORT = 26379
+
+
+def sentinel_parts(url: str) -> tuple[str | None, str | None, list[tuple[str, int]], str, int]:
+    parts = urlsplit(url)
+    login, _, places = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    path = [piece for piece in parts.path.split("/") if piece]
+    if not places or not path:
+        raise ValueError("give an address such as redis+sentinel://host1:26379,host2:26379/mymaster/0")
+    hosts = []
+    for place in places.split(","):
+        host, _, port = place.partition(":")
+        hosts.append((host, int(port or PORT)))
+    return unquote(user) or None, unquote(password) or None, hosts, path[0], int(path[1]) if len(path) > 1 else 0
 
 
 class Config(BaseModel):
@@ -89,7 +106,7 @@ class Config(BaseModel):
     def _redis(cls, value: str) -> str:
         if value:
             try:
-                redis_client.connect(value)  # opens nothing yet
+                sentinel_parts(value) if value.partition("://")[0] in SENTINEL else parse_url(value)  # type: ignore[no-untyped-call]
             except ValueError:
                 raise ValueError(
                     "give an address such as redis://host:6379/0, rediss://… or redis+sentinel://host1,host2/mymaster/0"

@@ -16,11 +16,8 @@ def use(app: Flask) -> None:
 
 
 def _context() -> Any:
-    global _app
-    if _app is None:  # under `rq worker`, started by hand
-        from bx24app import create_app
-
-        _app = create_app()
+    if _app is None:
+        raise RuntimeError("no app: run the worker by `bx24app worker`, or call jobs.use first")
     return _app.app_context()
 
 

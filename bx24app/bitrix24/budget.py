@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import redis
+import structlog
 
-from bx24app.infra.logs import log
-
-_log = log(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Priority(IntEnum):

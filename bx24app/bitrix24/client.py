@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
+
 from bx24app.bitrix24 import batch_encoding, error_table, errors
 from bx24app.bitrix24.batch_encoding import Ref
 from bx24app.bitrix24.budget import USED_UP, Budget, Priority
 from bx24app.bitrix24.errors import AnswerLost, Denied, Moved, NeedsAdmin, NotSent, Refused, TokenExpired
 from bx24app.bitrix24.method_load import Operating
 from bx24app.bitrix24.transport import Multipart, Reply, Transport
-from bx24app.infra.logs import log
 
-_log = log(__name__)
+_log = structlog.get_logger(__name__)
 
 BATCH: Final = 50
 """Commands in one batch (official page "batch")."""

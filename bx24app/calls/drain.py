@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import redis
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from bx24app import portals
 from bx24app.bitrix24.budget import Budget, Priority
@@ -26,11 +26,14 @@ from bx24app.calls.click_to_call import DialOutcome, Errand
 from bx24app.calls.fold.portal_fold import decide
 from bx24app.calls.outbox import batches, sender
 from bx24app.calls.outbox.batches import Parcel
+from bx24app.calls.outbox.ledger import Folded
 from bx24app.calls.outbox.sender import Outcome
 from bx24app.infra import circuit_breaker, queue, tracing
 from bx24app.infra.logs import log
 from bx24app.infra.runtime import runtime
+from bx24app.infra.shutdown import stopping
 from bx24app.models import Call, Portal, db
+from bx24app.models.locking import locked
 
 _log = log(__name__)
 
@@ -44,12 +47,6 @@ GATHER = 1.5
 LINGER_SECONDS = 0.005
 """So long the first of several answers waits for the others."""
 
-_UNOPENED = (defer(Portal.application_token),)
-"""Nobody needs it here, and opening what is sealed takes its time."""
-
-stopping = threading.Event()
-"""Set when the process ends: no new request leaves."""
-
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
 
@@ -60,23 +57,6 @@ def _senders() -> ThreadPoolExecutor:
         if _pool is None:
             _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="send")
         return _pool
-
-
-@contextmanager
-def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
-    """One transaction in which nobody else decides for this portal; committed at its end."""
-    session = db.session()
-    try:
-        if db.engine.dialect.name == "postgresql":
-            # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
-            session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
-        yield session, session.get(Portal, portal_id, options=_UNOPENED)
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        db.session.remove()
 
 
 def drain(portal_id: int) -> None:
@@ -231,7 +211,7 @@ def _told(breaker: circuit_breaker.Circuit, outcomes: Iterable[Outcome | DialOut
 
 
 def _claim(
-    session: Session, portal: Portal, level: float, tripped: circuit_breaker.Circuit | None, folded: batches.Folded
+    session: Session, portal: Portal, level: float, tripped: circuit_breaker.Circuit | None, folded: Folded
 ) -> tuple[list[Parcel], datetime | None]:
     """What may leave by the portal's budget. To a portal that has not answered one parcel goes, and it alone tells what is next."""
     if tripped is not None and not (batches.anything_due(session, portal) and tripped.trial()):
@@ -278,4 +258,4 @@ def _ring(portal_id: int, times: list[datetime], recordings: list[tuple[int, dat
         queue.wake_recording(recording, when)
 
 
-__all__ = ["drain", "locked", "stopping"]
+__all__ = ["drain"]

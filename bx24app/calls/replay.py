@@ -15,13 +15,13 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import portals
-from bx24app.calls.drain import locked
 from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
 from bx24app.calls.recordings import transfer
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.infra import queue
 from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
 from bx24app.models.call_index import mark_lost
+from bx24app.models.locking import locked
 
 STEP = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""

@@ -11,7 +11,6 @@ from typing import Any
 from flask import Flask
 
 from bx24app.infra.processes.child_process import die_with_parent
-from bx24app.models import db
 
 
 class Later:
@@ -23,7 +22,7 @@ class Later:
     def __getattr__(self, name: str) -> Any:
         from flask_migrate import Migrate
 
-        Migrate(self._app, db, directory=str(self._directory), render_as_batch=True)
+        Migrate(self._app, self._app.extensions["sqlalchemy"], directory=str(self._directory), render_as_batch=True)
         return getattr(self._app.extensions["migrate"], name)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.sentinel import Sentinel
 
-SENTINEL = ("redis+sentinel", "rediss+sentinel")
-PORT = 26379
+from bx24app.config import SENTINEL, sentinel_parts
 
 
 def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Redis:
@@ -28,7 +26,7 @@ def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Re
         options["ssl_ca_certs"] = str(ca_bundle)
     if scheme not in SENTINEL:
         return redis.Redis.from_url(url, **options)
-    user, password, hosts, master, number = _parts(url)
+    user, password, hosts, master, number = sentinel_parts(url)
     if scheme.startswith("rediss"):
         options = {**options, "ssl": True}
     waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
@@ -38,19 +36,6 @@ def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Re
     )
     return found
 
-
-def _parts(url: str) -> tuple[str | None, str | None, list[tuple[str, int]], str, int]:
-    parts = urlsplit(url)
-    login, _, places = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    path = [piece for piece in parts.path.split("/") if piece]
-    if not places or not path:
-        raise ValueError("give an address such as redis+sentinel://host1:26379,host2:26379/mymaster/0")
-    hosts = []
-    for place in places.split(","):
-        host, _, port = place.partition(":")
-        hosts.append((host, int(port or PORT)))
-    return unquote(user) or None, unquote(password) or None, hosts, path[0], int(path[1]) if len(path) > 1 else 0
 
 
 __all__ = ["connect"]

@@ -18,12 +18,11 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
-from bx24app import jobs
-from bx24app.calls import drain
 from bx24app.infra import memory, redis_client
 from bx24app.infra.logs import log
 from bx24app.infra.queue import BACKGROUND, CALLS, JOB_SECONDS, QUEUES, RECORDINGS
 from bx24app.infra.runtime import runtime
+from bx24app.infra.shutdown import stopping
 
 _log = log(__name__)
 
@@ -125,7 +124,6 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
 
     Files have threads of their own, so that a thousand waiting recordings never delay a card.
     """
-    jobs.use(app)
     sys.setswitchinterval(SWITCH_SECONDS)
     memory.share()
     stopped = threading.Event()
@@ -177,7 +175,7 @@ def _start(
 
 def _end(workers: list[ThreadWorker]) -> None:
     """Finish the work in hand within 8 s; what is then still open counts as answer lost, and the next start looks before it repeats."""
-    drain.stopping.set()
+    stopping.set()
     until = time.monotonic() + 8
     while time.monotonic() < until and any(worker.busy for worker in list(workers)):
         time.sleep(0.02)

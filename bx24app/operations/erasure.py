@@ -17,11 +17,11 @@ from sqlalchemy import and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from bx24app import portals
-from bx24app.calls.drain import locked
 from bx24app.calls.recordings.attempts import CLAIM
 from bx24app.domain import phone
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.models.locking import locked
 from bx24app.operations import redaction
 
 STEP = 500

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
-from bx24app.web.monitoring import ack_latency, health
+from bx24app.web.monitoring import ack_latency, health, metrics
 from tests.web.conftest import HOOK
 
 
@@ -63,7 +63,8 @@ def test_not_ready_without_database(client: FlaskClient, monkeypatch: pytest.Mon
     def dead(now: object) -> None:
         raise OperationalError("select", {}, Exception("host db.local"))
 
-    monkeypatch.setattr(health, "pending_now", dead)
+    for module in (health, metrics):
+        monkeypatch.setattr(module, "pending_now", dead)
     said = client.get("/readyz")
     assert (said.status_code, said.get_json()["database"]) == (503, "down")
     assert set(said.get_json()) == {"status", "database", "redis", "pending", "oldest_pending_seconds"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,14 +15,13 @@ from bx24app.calls.fold.call_facts import facts_of
 from bx24app.calls.fold.client_history import Past
 from bx24app.calls.fold.grouping import meaning
 from bx24app.calls.fold.recording_rows import keep_tapes
-from bx24app.calls.outbox.batches import Folded
+from bx24app.calls.outbox.ledger import Folded, ledger_of
 from bx24app.domain import phone
 from bx24app.domain.calls import decision as fold
 from bx24app.domain.calls import linked_calls
-from bx24app.domain.calls.commands import from_json, to_json
+from bx24app.domain.calls.commands import to_json
 from bx24app.domain.calls.entry import Entry
 from bx24app.domain.calls.events import Ended, Recorded
-from bx24app.domain.calls.ledger import Entry as LedgerEntry
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.infra.logs import log
@@ -53,16 +51,6 @@ class Held:
     told: list[Notification]
     deliveries: list[Delivery]
     recordings: list[Recording]
-
-
-def ledger_of(rows: Iterable[Delivery]) -> Ledger:
-    """The outbox of one call as the fold sees it."""
-    return Ledger(
-        [
-            LedgerEntry(from_json(row.kind, row.command), row.state, row.answer or {}, row.code)  # type: ignore[arg-type]
-            for row in rows
-        ]
-    )
 
 
 def _standing(session: Session, deliveries: list[Delivery]) -> list[Delivery]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import Refused
 from bx24app.calls.outbox.client_order import in_turn
+from bx24app.calls.outbox.ledger import Folded, ledger_of
 from bx24app.calls.outbox.verification import LookUp, look_ups
 from bx24app.domain.calls.commands import (
     TO_MANGO,
@@ -55,9 +56,6 @@ LEAVE_SECONDS = 20.0
 it stays below `sweeps.SENT_FOR`: what has been given up must not leave any more."""
 BATCH = 50
 """Commands in one batch (Bitrix24's limit)."""
-
-Folded = dict[int, tuple[Call, list[Delivery]]]
-"""Calls of the present transaction with all their deliveries in order, by row id."""
 
 _OPEN = select(Delivery).where(
     Delivery.portal_id == bindparam("portal"), Delivery.state.in_(("waiting", "sent")), Delivery.kind.not_in(TO_MANGO)
@@ -213,8 +211,6 @@ def _by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
 
 
 def _ledgers(session: Session, calls: list[int], folded: Folded) -> dict[int, Ledger]:
-    from bx24app.calls.fold.call_fold import ledger_of
-
     groups: dict[int, list[Delivery]] = defaultdict(list, {call: folded[call][1] for call in calls if call in folded})
     left = [call for call in calls if call not in groups]
     if left:

@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from bx24app.calls.drain import locked
 from bx24app.calls.fold.grouping import STATISTICS
 from bx24app.domain import phone
 from bx24app.domain.calls.events import Direction, Ended, Event, Recorded
@@ -25,6 +24,7 @@ from bx24app.infra.logs import log
 from bx24app.mango import statistics
 from bx24app.mango.notification import Malformed
 from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
+from bx24app.models.locking import locked
 
 _log = log(__name__)
 

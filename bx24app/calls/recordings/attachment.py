@@ -20,9 +20,9 @@ from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import USED_UP, Priority
 from bx24app.bitrix24.client import Answer, Bitrix24
-from bx24app.calls import drain
 from bx24app.calls.recordings.attempts import Errand
 from bx24app.calls.recordings.download import NotNow
+from bx24app.infra.shutdown import stopping
 from bx24app.models import Recording, db
 
 DISK_FULL = "the portal's disk is full"
@@ -46,7 +46,7 @@ def wait_for_turn(client: Bitrix24) -> None:
     if 0 < wait <= PATIENCE and _patient.acquire(blocking=False):
         try:
             until = time.monotonic() + PATIENCE
-            while wait > 0 and time.monotonic() + wait <= until and not drain.stopping.wait(wait):
+            while wait > 0 and time.monotonic() + wait <= until and not stopping.wait(wait):
                 wait = client.budget.wait(Priority.RECORD)
         finally:
             _patient.release()

@@ -15,7 +15,6 @@ from sqlalchemy import func, select, update
 
 from bx24app import portals
 from bx24app.bitrix24.client import Bitrix24
-from bx24app.calls.drain import locked
 from bx24app.calls.recordings import attachment, attempts, download
 from bx24app.calls.recordings.attachment import DISK_FULL
 from bx24app.calls.recordings.attempts import Errand, next_name
@@ -24,6 +23,7 @@ from bx24app.infra import circuit_breaker, queue, tracing
 from bx24app.infra.logs import log
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db, utcnow
+from bx24app.models.locking import locked
 
 _log = log(__name__)
 

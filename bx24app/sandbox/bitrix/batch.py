@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bx24app.sandbox.bitrix import faults, php
+from bx24app.sandbox.bitrix.dispatch import times
 from bx24app.sandbox.bitrix.registry import METHODS, Hit, Page, RestError, brief
 from bx24app.sandbox.bitrix.state import LogEntry
 from bx24app.sandbox.bitrix.switches import REFUSE
@@ -82,9 +83,7 @@ async def _one(
 
 
 def _times(hit: Hit, started: float, begun: float) -> dict[str, Any]:
-    from bx24app.sandbox.bitrix import rest
-
-    return rest.times(hit, started, begun, hit.method)
+    return times(hit, started, begun, hit.method)
 
 
 def _allowed(hit: Hit, number: int) -> None:

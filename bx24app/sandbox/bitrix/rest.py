@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from bx24app.sandbox.bitrix import batch, faults, params, php, uploads
-from bx24app.sandbox.bitrix.oauth import Token
+from bx24app.sandbox.bitrix import batch, faults, php, uploads
+from bx24app.sandbox.bitrix.dispatch import CORS, Asked, authorise, command, times
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.registry import METHODS, Hit, Method, Page, RestError, brief
 from bx24app.sandbox.bitrix.state import LogEntry
-from bx24app.sandbox.bitrix.switches import AFTER, BEFORE, REFUSE
+from bx24app.sandbox.bitrix.switches import AFTER, BEFORE
 
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "origin, content-type, accept",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Max-Age": "604800",
-}
-"""What a portal answers browsers (S: rest_util.php): no Authorization header."""
 _dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
-
-
-@dataclass
-class Asked:
-    """A request, read."""
-
-    method: str
-    params: dict[str, Any]
-    value: str
-    in_url: bool
-    """The token came as a parameter, not in a header."""
 
 
 def routes(portal: Portal, known: dict[str, Method], app: web.Application) -> None:
@@ -132,38 +112,6 @@ async def _answer(
     return web.Response(text=_dumps(body), status=status, content_type="application/json", headers=CORS)
 
 
-def authorise(portal: Portal, asked: Asked, *, secure: bool) -> Hit:
-    """Whose token this is, and whether the portal lets it in.
-
-    Raises:
-        RestError: any of the authorisation errors (401, 403).
-    """
-    if portal.deleted:
-        raise RestError("PORTAL_DELETED", "Portal was deleted", 403)
-    names = [asked.method]
-    token = portal.oauth.access.get(asked.value)
-    fault = portal.switches.take(REFUSE, names) if portal.switches.faults else None
-    if fault:
-        if fault.kind == "expired_token" and token:
-            token.expires = 0.0
-        raise faults.refusal(fault, portal.now())
-    if token is None or token.portal is not portal or token.client_id not in portal.apps:
-        # Nothing that looks like a token, or one of a removed application: NO_AUTH_FOUND; else unknown.
-        gone = not asked.value or asked.value in portal.oauth.removed
-        raise RestError("NO_AUTH_FOUND" if gone else "invalid_token", "Wrong authorization data", 401)
-    check_expiry(portal, token)
-    user = portal.users.get(token.user_id)
-    if user is None or not user.active:
-        raise RestError("INVALID_CREDENTIALS", "Invalid request credentials", 401)
-    return Hit(portal, asked.method, asked.params, user, portal.apps[token.client_id], token, asked.in_url, secure)
-
-
-def check_expiry(portal: Portal, token: Token) -> None:
-    """Raises RestError expired_token."""
-    if token.expires < portal.now():
-        raise RestError("expired_token", "The access token provided has expired.", 401)
-
-
 async def _run(hit: Hit, entry: LogEntry, started: float) -> dict[str, Any]:
     begun = time.perf_counter()
     if hit.method == "batch":
@@ -186,51 +134,3 @@ def envelope(page: Any) -> dict[str, Any]:
     if page.total is not None:
         body["total"] = page.total
     return body
-
-
-async def command(hit: Hit) -> Any:
-    """Runs one command, of a request or of a batch.
-
-    Raises:
-        RestError: what the portal would answer.
-    """
-    portal = hit.portal
-    found = METHODS.get(hit.method)
-    params.check(portal, hit.method, hit.params)
-    if found is None:
-        raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)
-    portal.commands[found.name] += 1
-    _scope(hit, found)
-    app_id, begun = hit.app.id, portal.now()
-    portal.limits.check(app_id, hit.method, begun)
-    hit.busy_until = portal.latencies.get(hit.method, portal.latency)
-    result = found.handler(hit, hit.params)
-    if inspect.isawaitable(result):
-        result = await result
-    await hit.work()
-    portal.limits.spent(app_id, hit.method, portal.now() - begun, portal.now())
-    return result
-
-
-def _scope(hit: Hit, found: Method) -> None:
-    if found.scope and not any(scope in hit.app.scopes for scope in found.scope.split("|")):
-        raise RestError(*faults.REFUSALS["scope_removed"])
-
-
-def times(hit: Hit, started: float, begun: float, method: str | None = None) -> dict[str, Any]:
-    """The `time` block. `operating` is that of the method within the last ten minutes (a batch itself has none)."""
-    now, spent = hit.portal.now(), time.perf_counter() - begun
-    stamp = hit.portal.clock.iso(started)
-    block: dict[str, Any] = {
-        "start": started,
-        "finish": now,
-        "duration": spent,
-        "processing": spent,
-        "date_start": stamp,
-        "date_finish": stamp if int(now) == int(started) else hit.portal.clock.iso(now),
-    }
-    if method:
-        used, reset = hit.portal.limits.work(hit.app.id, method, now)
-        block["operating_reset_at"] = reset
-        block["operating"] = used
-    return block

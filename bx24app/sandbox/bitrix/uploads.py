@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
 
-from bx24app.sandbox.bitrix import php, recordings
+from bx24app.sandbox.bitrix import drive, php
+from bx24app.sandbox.bitrix.dispatch import CORS, Asked, authorise
 from bx24app.sandbox.bitrix.registry import Hit, RestError
 from bx24app.sandbox.bitrix.state import DriveFile, LogEntry
 from bx24app.sandbox.bitrix.switches import AFTER, BEFORE
@@ -41,7 +42,7 @@ def address(hit: Hit, call_id: str) -> dict[str, str]:
 
 async def receive(portal: Portal, request: web.Request) -> web.StreamResponse:
     """Takes the file. The answer has no `time`."""
-    from bx24app.sandbox.bitrix import faults, rest
+    from bx24app.sandbox.bitrix import faults
 
     given = php.parse(request.query_string)
     header = request.headers.get("Authorization", "")
@@ -55,8 +56,8 @@ async def receive(portal: Portal, request: web.Request) -> web.StreamResponse:
         return await faults.spoil(request, fault)
     try:
         portal.limits.take(request.remote or "", portal.now())
-        asked = rest.Asked("upload", {}, access, True)
-        hit = rest.authorise(portal, asked, secure=request.secure)
+        asked = Asked("upload", {}, access, True)
+        hit = authorise(portal, asked, secure=request.secure)
         entry.app, entry.user_id = hit.token.client_id, hit.user.id
         call_id = _call(portal, str(given.get("token") or ""), access)
         hit.busy_until = portal.latencies.get("upload", portal.latency)
@@ -69,7 +70,7 @@ async def receive(portal: Portal, request: web.Request) -> web.StreamResponse:
     fault = portal.switches.take(AFTER, ["upload"])
     if fault:
         return await faults.spoil(request, fault)
-    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=rest.CORS)
+    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=CORS)
 
 
 def _call(portal: Portal, token: str, access: str) -> str:
@@ -90,11 +91,11 @@ async def _take(portal: Portal, request: web.Request, call_id: str) -> DriveFile
         raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
     async for part in await request.multipart():
         if isinstance(part, BodyPartReader) and part.name == FIELD and part.filename:
-            if recordings.extension(part.filename) not in ("wav", "mp3"):
-                raise RestError("ERROR_CORE", recordings.EXTENSION)
-            row = recordings.finished(portal, call_id)
+            if drive.extension(part.filename) not in ("wav", "mp3"):
+                raise RestError("ERROR_CORE", drive.EXTENSION)
+            row = drive.finished(portal, call_id)
             content, size, digest = await _content(part, portal.keep_bytes)
-            return recordings.keep(portal, row, part.filename, content, size, digest, "upload")
+            return drive.keep(portal, row, part.filename, content, size, digest, "upload")
     raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
 
 

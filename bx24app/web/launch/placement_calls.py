@@ -11,10 +11,9 @@ from werkzeug.exceptions import NotFound
 from bx24app import portals
 from bx24app.calls.journal.search import Place
 from bx24app.models import Call, CallPerson, CallRecord, Recording, db
-from bx24app.web.base import directory, rendering, session
+from bx24app.web.base import directory, rendering, rule_labels, session
 from bx24app.web.base.session import PlaceSession, Ticket
 from bx24app.web.calls import listing as calls_list
-from bx24app.web.rules import rule_presentation
 
 blueprint = Blueprint("place_calls", __name__)
 PAGE = 20
@@ -65,7 +64,7 @@ def listing() -> dict[str, Any]:
         "rows": shown,
         "tapes": tapes,
         "lines": {row.id: calls_list.line_name(settings, row) for row in shown},
-        "rule_label": rule_presentation.label,
+        "rule_label": rule_labels.label,
         "people": directory.of(row.user_id or row.responsible_id for row in shown),
         "next": str(Place(shown[-1].started_at, shown[-1].id)) if rest else "",
     }

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 import redis
 from flask import Blueprint, Response, jsonify
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.infra.runtime import runtime
-from bx24app.models import Delivery, Notification, Recording, db, utcnow
+from bx24app.models import db, utcnow
 from bx24app.web.monitoring import metrics
+from bx24app.web.monitoring.backlog import pending_now
 
 blueprint = Blueprint("health", __name__)
-OPEN = ("waiting", "sent")
 
 
 @blueprint.get("/healthz")
@@ -51,23 +47,3 @@ def redis_answers() -> bool:
         return bool(runtime().redis.ping())
     except (redis.RedisError, RuntimeError):
         return False
-
-
-def pending_now(now: datetime) -> tuple[dict[str, Any], float]:
-    """What waits: counts, and the age of the oldest in seconds. Each query runs on a partial index."""
-    db.session.connection(execution_options={"read_only": True})
-    due = (Recording.due_at <= now, Recording.state == "waiting")
-    counts = {
-        "notifications": select(func.count(), func.min(Notification.received_at)).where(Notification.state == "new"),
-        "deliveries": select(func.count(), func.min(Delivery.created_at)).where(Delivery.state.in_(OPEN)),
-        "recordings": select(func.count(), func.min(Recording.due_at)).where(*due),
-    }
-    pending: dict[str, Any] = {}
-    oldest = 0.0
-    for name, query in counts.items():
-        count, since = db.session.execute(query).one()
-        pending[name] = count
-        if since is not None:
-            oldest = max(oldest, (now - since).total_seconds())
-    db.session.rollback()
-    return pending, round(oldest, 1)

@@ -16,7 +16,8 @@ from bx24app.infra.queue import QUEUES
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.portals.portal_events import REFUSED
-from bx24app.web.monitoring import ack_latency, delay_metrics, health
+from bx24app.web.monitoring import ack_latency, delay_metrics
+from bx24app.web.monitoring.backlog import pending_now
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -48,7 +49,7 @@ class _Tables(Collector):
 
     @staticmethod
     def _pending() -> Iterator[Metric]:
-        pending, oldest = health.pending_now(utcnow())
+        pending, oldest = pending_now(utcnow())
         waiting = GaugeMetricFamily("bx24app_pending", "Work that waits now", labels=["what"])
         for name, count in pending.items():
             waiting.add_metric([name], count)

@@ -21,7 +21,7 @@ from bx24app.domain.rules.sentences import Names
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
 from bx24app.portals import crm_dictionaries
-from bx24app.web.base import call_counts, directory, i18n, rendering
+from bx24app.web.base import call_counts, directory, i18n, rendering, rule_labels
 from bx24app.web.rules import rule_presentation
 from bx24app.web.rules.rule_form import Item
 
@@ -141,7 +141,7 @@ def why(shown: list[Item], call_id: int) -> dict[str, Any]:
     names = _names(rows, draft)
     trials = [
         {
-            "label": rule_presentation.label(one.rule),
+            "label": rule_labels.label(one.rule),
             "verdict": one.verdict,
             "conditions": [_looked(seen, names) for seen in one.conditions],
         }
@@ -177,9 +177,9 @@ def _names(rows: list[Row], draft: Settings) -> Names:
 def _tried(row: Row, names: Names) -> Tried:
     return Tried(
         call=row.call,
-        really_rule=rule_presentation.label(row.really.rule or ""),
+        really_rule=rule_labels.label(row.really.rule or ""),
         really=_sentences(row.really, names),
-        rule=rule_presentation.label(row.would.rule or ""),
+        rule=rule_labels.label(row.would.rule or ""),
         would=_sentences(row.would, names),
         different=row.differs,
     )

@@ -14,7 +14,7 @@ from bx24app.domain.rules import missed_matrix, sentences
 from bx24app.domain.rules.sentences import Names
 from bx24app.domain.settings import Settings
 from bx24app.portals import crm_dictionaries
-from bx24app.web.base import call_counts, directory, rendering
+from bx24app.web.base import call_counts, directory, rendering, rule_labels
 from bx24app.web.base.directory import People
 from bx24app.web.base.i18n import language
 from bx24app.web.rules import matrix_form, rule_form
@@ -45,7 +45,7 @@ def facts(shown: list[Item]) -> dict[str, Any]:
     names = _names(shown, settings, offered)
     for item in shown:
         item.words = sentences.sentence(item.rule, names, language())
-        item.label = label(str(item.rule.get("name") or ""))
+        item.label = rule_labels.label(str(item.rule.get("name") or ""))
     rules = [item.rule for item in shown]
     read_at: datetime | None = crm_dictionaries.read_at(portal_id())
     return {
@@ -66,20 +66,6 @@ def facts(shown: list[Item]) -> dict[str, Any]:
         "same_line": _same_line,
         "used": call_counts.calls_by_rule(),
     }
-
-
-def label(name: str) -> str:
-    """What a page calls a rule; those of the matrix have a name in the page's language."""
-    place = missed_matrix.NAMES.get(name)
-    if place is None:
-        return name
-    words: dict[missed_matrix.Place, str] = {
-        ("new", "working"): gettext("Missed call: new client, working hours"),
-        ("new", "off"): gettext("Missed call: new client, outside working hours"),
-        ("known", "working"): gettext("Missed call: known client, working hours"),
-        ("known", "off"): gettext("Missed call: known client, outside working hours"),
-    }
-    return words[place]
 
 
 def targets(offered: Dictionaries) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from bx24app.domain.rules import sentences
 from bx24app.domain.rules.sentences import Names
 from bx24app.domain.settings import Settings
 from bx24app.portals import crm_dictionaries
-from bx24app.web.base import directory
+from bx24app.web.base import directory, rule_labels
 from bx24app.web.base.directory import People
 from bx24app.web.base.i18n import language, telephone
 
@@ -139,9 +139,7 @@ class _Words:
         if one.kind == "pbx":
             return str(gettext("PBX %(name)s", name=data.get("name") or one.name))
         if one.kind == "rule":
-            from bx24app.web.rules import rule_presentation  # the rules page saves, and a save that fails compares
-
-            return str(gettext("Rule “%(name)s”", name=rule_presentation.label(one.name)))
+            return str(gettext("Rule “%(name)s”", name=rule_labels.label(one.name)))
         return str(gettext("The portal") if one.kind == "portal" else gettext("Handling of calls"))
 
     def _rule(self, one: Difference) -> list[tuple[str, str, str]]:

@@ -1,0 +1,23 @@
+"""The outbox of a call as the fold sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bx24app.domain.calls.commands import from_json
+from bx24app.domain.calls.ledger import Entry as LedgerEntry
+from bx24app.domain.calls.ledger import Ledger
+from bx24app.models import Call, Delivery
+
+Folded = dict[int, tuple[Call, list[Delivery]]]
+"""Calls of the present transaction with all their deliveries in order, by row id."""
+
+
+def ledger_of(rows: Iterable[Delivery]) -> Ledger:
+    """The outbox of one call as the fold sees it."""
+    return Ledger(
+        [
+            LedgerEntry(from_json(row.kind, row.command), row.state, row.answer or {}, row.code)  # type: ignore[arg-type]
+            for row in rows
+        ]
+    )

@@ -1,0 +1,8 @@
+"""Whether this process is about to end."""
+
+from __future__ import annotations
+
+import threading
+
+stopping = threading.Event()
+"""Set when the process ends: no new request leaves."""

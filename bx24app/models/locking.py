@@ -1,0 +1,32 @@
+"""The portal's lock: one transaction at a time decides for a portal, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session, defer
+
+from bx24app.models import Portal, db
+
+_UNOPENED = (defer(Portal.application_token),)
+"""Nobody needs it here, and opening what is sealed takes its time."""
+
+
+
+@contextmanager
+def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
+    """One transaction in which nobody else decides for this portal; committed at its end."""
+    session = db.session()
+    try:
+        if db.engine.dialect.name == "postgresql":
+            # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
+            session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
+        yield session, session.get(Portal, portal_id, options=_UNOPENED)
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        db.session.remove()

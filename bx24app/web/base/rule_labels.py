@@ -1,0 +1,21 @@
+"""What a page calls a rule."""
+
+from __future__ import annotations
+
+from flask_babel import gettext
+
+from bx24app.domain.rules import missed_matrix
+
+
+def label(name: str) -> str:
+    """What a page calls a rule; those of the matrix have a name in the page's language."""
+    place = missed_matrix.NAMES.get(name)
+    if place is None:
+        return name
+    words: dict[missed_matrix.Place, str] = {
+        ("new", "working"): gettext("Missed call: new client, working hours"),
+        ("new", "off"): gettext("Missed call: new client, outside working hours"),
+        ("known", "working"): gettext("Missed call: known client, working hours"),
+        ("known", "off"): gettext("Missed call: known client, outside working hours"),
+    }
+    return words[place]
