@@ -42,16 +42,16 @@ screenshots: .venv/.dev node_modules/.dev static/vendor/.stamp ## a picture of e
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 mutants: .venv/.dev ## break the fold in a dozen ways; each must fail a test
-	@$(BIN)/python -m tests.mutants $(ARGS)
+	@$(BIN)/python -m tests.stress.mutants $(ARGS)
 
 fuzz: .venv/.dev static/vendor/.stamp ## 50,000 bad inputs against everything that answers HTTP (ARGS="--inputs N --seed S")
-	@$(BIN)/python -m tests.fuzz $(ARGS)
+	@$(BIN)/python -m tests.stress.fuzz $(ARGS)
 
 chaos: .venv/.dev static/vendor/.stamp ## kill, flush, refuse and hang with 200 calls in flight; prints what was lost (ARGS="--calls N --only NAME")
-	@$(BIN)/python -m tests.chaos $(ARGS)
+	@$(BIN)/python -m tests.stress.chaos $(ARGS)
 
 wide: .venv/.dev static/vendor/.stamp ## four hosts under load: two lose their power, all are restarted; prints whole calls a second (ARGS="--calls N")
-	@$(BIN)/python -m tests.wide $(ARGS)
+	@$(BIN)/python -m tests.stress.multi_host $(ARGS)
 
 audit: .venv/.dev ## look for known holes: in our code (bandit), in Python packages and front-end packages (where an index answers)
 	@$(PIP) install -q bandit pip-audit

@@ -1,4 +1,4 @@
-"""Was the whole suite run? Reads what tests/outcome.py wrote.
+"""Was the whole suite run? Reads what tests/support/outcome.py wrote.
 
 Exit 1, with a line for each reason, when a test was skipped, xfailed, xpassed or deselected, or when fewer passed than .ci/passed says.
 After adding tests, raise that number: it is what keeps tests from getting lost.

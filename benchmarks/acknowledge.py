@@ -28,7 +28,7 @@ from bx24app.mango import vpbx
 from bx24app.models import Notification, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from tests.conftest import KEY, SALT, make_portal
-from tests.servers import free_port, postgres, valkey
+from tests.support.servers import free_port, postgres, valkey
 
 CONNECTIONS, RATE = 16, 200
 REACH, P99_MS = 0.75, 25

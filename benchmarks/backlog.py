@@ -24,7 +24,7 @@ from benchmarks.memory import tree
 from benchmarks.rig import ROOT, Rig, call, post, until
 from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.models import db
-from tests.servers import valkey
+from tests.support.servers import valkey
 
 PATIENCE = 1800.0
 """Seconds after which a backlog counts as stuck."""

@@ -16,7 +16,7 @@ from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.facts import Recording
 from bx24app.sandbox.server import Sandbox
 from tests.conftest import KEY, SALT
-from tests.mango.scenarios import Notice
+from tests.support.scenarios import Notice
 
 CLIENT_ID, CLIENT_SECRET = "local.bench.0001", "secret of the benchmark"
 EMPLOYEES = (9, 11, 12, 13, 21, 22)

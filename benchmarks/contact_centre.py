@@ -19,7 +19,7 @@ from benchmarks.naive import STEPS, Naive
 from benchmarks.rig import Rig, call, post, rig
 from benchmarks.steady import LENGTH, Player
 from bx24app.bitrix24.budget import MARGIN_SECONDS
-from tests.servers import postgres, valkey
+from tests.support.servers import postgres, valkey
 
 RATE, STORE, COMMAND_SECONDS = 2.0, 50, 0.1
 """The ordinary tariff (requests a second, and in store); what each command costs the portal."""

@@ -22,7 +22,7 @@ import requests
 from benchmarks.measure import Figure, Measure
 from benchmarks.memory import pss, tree
 from benchmarks.rig import FIRST, Rig, call, post, rig
-from tests.servers import postgres, valkey
+from tests.support.servers import postgres, valkey
 
 CALLS = 400
 IDLE_SECONDS = 30.0

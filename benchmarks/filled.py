@@ -23,7 +23,7 @@ from bx24app.cli import up
 from bx24app.config import load
 from bx24app.domain.settings import Settings
 from bx24app.models import Portal, db
-from tests.servers import postgres, valkey
+from tests.support.servers import postgres, valkey
 
 EMPLOYEES, LINES, DAYS = 10_000, 500, 365
 PBX = "moscow"

@@ -25,7 +25,7 @@ from bx24app.calls.journal import search
 from bx24app.mango import vpbx
 from bx24app.models import FigureMark, Notification, Portal, db, utcnow
 from tests.conftest import KEY, SALT
-from tests.servers import postgres, valkey
+from tests.support.servers import postgres, valkey
 
 CALLS, EACH = 1_000_000, 10
 """A million calls, ten million notifications."""

@@ -22,7 +22,7 @@ from bx24app.infra.queue import wake_recording
 from bx24app.mango import vpbx
 from bx24app.models import Recording, db
 from tests.conftest import KEY, SALT
-from tests.servers import valkey
+from tests.support.servers import valkey
 
 SIZE = 200_000_000
 SHARE = 0.8

@@ -20,7 +20,7 @@ from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, call, post, until
 from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.models import Notification, Recording, db
-from tests.mango.scenarios import Notice
+from tests.support.scenarios import Notice
 
 A, B = 0, 1
 FLOOD, RECORDINGS, SAMPLES = (5000, 350), (1000, 20), (100, 5)

@@ -26,9 +26,9 @@ from bx24app.mango import vpbx
 from bx24app.models import Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from tests.conftest import KEY, SALT
-from tests.mango.scenarios import FIXTURES, Notice, Scenario
-from tests.servers import free_port
-from tests.walk.retold import Retold, retell
+from tests.support.replayed_scenario import Retold, retell
+from tests.support.scenarios import FIXTURES, Notice, Scenario
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 FIRST = Scenario(FIXTURES / "incoming_answered_by_group")
@@ -132,7 +132,7 @@ def rig(portals: int = 1, license: str = "", recordings: bool = True, **variable
 @contextmanager
 def serving(part: str, environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
     """`bx24app up` or `bx24app web` from its readiness on; gives the parent's pid."""
-    command = [sys.executable, "-m", "bx24app.cli.main", part, "--port", str(port)]
+    command = [sys.executable, "-m", "bx24app.cli", part, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environ}, stdout=output, stderr=output,

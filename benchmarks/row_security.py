@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.servers import postgres
+from tests.support.servers import postgres
 
 ROUNDS, EACH, PORTALS = 6, 1500, 50
 _MAKE = """

@@ -36,7 +36,7 @@ MANGO: Final = {
 INTRODUCTION = """# What is done about each error
 
 Written by `python -m scripts.reactions_doc` from the tables that decide (`bx24app/bitrix24/error_table.py`, `bx24app/mango/codes.py`); a test compares.
-The tests of single rows are `tests/bitrix24/test_reactions.py` and `tests/mango/test_codes.py`.
+The tests of single rows are `tests/bitrix24/test_error_table.py` and `tests/mango/test_codes.py`.
 
 Four reactions: **repeat** (with a back-off and jitter, or at the time that the portal itself names, at most an hour away), **look, then repeat** where an
 answer was lost, **tell the administrators and stop the drain** (everything is kept, the portal is asked hourly, and it resumes by itself), and **the dead list**,

@@ -14,7 +14,7 @@ from bx24app.config import Config, load
 from bx24app.domain.settings import Employee, Line, Pbx, Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
-from tests.servers import valkey
+from tests.support.servers import valkey
 
 KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba9876543210"
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from bx24app.bitrix24.budget import MARGIN_SECONDS, Budget, Priority
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import AnswerLost, NotSent
-from tests.bitrix24.portal import Rig, result, rig
-from tests.bitrix24.scripted import Says, refused
+from tests.support.scripted_client import Rig, result, rig
+from tests.support.scripted_server import Says, refused
 
 
 @pytest.fixture

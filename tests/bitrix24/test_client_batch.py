@@ -13,8 +13,8 @@ from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Answer, Ref
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, Refused
-from tests.bitrix24.portal import Rig, result, rig
-from tests.bitrix24.scripted import Asked, Says, refused, told
+from tests.support.scripted_client import Rig, result, rig
+from tests.support.scripted_server import Asked, Says, refused, told
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
-from tests.bitrix24.portal import Rig, result, rig
-from tests.bitrix24.scripted import Says, refused
+from tests.support.scripted_client import Rig, result, rig
+from tests.support.scripted_server import Says, refused
 
 
 @pytest.fixture

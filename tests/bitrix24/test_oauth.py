@@ -11,7 +11,7 @@ import requests
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
 from bx24app.bitrix24.oauth import OAuthServers, Pair
-from tests.bitrix24.scripted import Says, Scripted, refused, scripted
+from tests.support.scripted_server import Says, Scripted, refused, scripted
 
 TOKENS = {
     "access_token": "new-access",

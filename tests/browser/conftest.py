@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts import needs
-from tests.browser.walking import ROOT
-from tests.servers import free_port
+from tests.support.browser_walk import ROOT
+from tests.support.servers import free_port
 
 FLAGS = [
     "--no-sandbox",
@@ -33,7 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     arguments = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
     environ = {**os.environ, "BX24APP_DATA_DIR": str(tmp_path_factory.mktemp("demo"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "bx24app.cli.main", "demo", *arguments],
+        [sys.executable, "-m", "bx24app.cli", "demo", *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

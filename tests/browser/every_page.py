@@ -10,8 +10,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Frame, Page, expect
 
-from tests.browser.showroom import Showroom
-from tests.browser.walking import AXE, Watch
+from tests.support.browser_walk import AXE, Watch
+from tests.support.demo_data import Showroom
 
 Known = dict[str, Any]
 

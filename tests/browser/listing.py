@@ -18,9 +18,9 @@ from scripts import needs
 from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import STOPS
-from tests.browser.showroom import ALLA, Showroom, showroom
-from tests.browser.walking import ROOT
-from tests.servers import valkey
+from tests.support.browser_walk import ROOT
+from tests.support.demo_data import ALLA, Showroom, showroom
+from tests.support.servers import valkey
 
 FOLDER = ROOT / "docs" / "marketplace"
 SIZE = (1280, 720)

@@ -19,9 +19,9 @@ from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import OUTSIDE, STOPS
 from tests.browser.listing import listing
-from tests.browser.showroom import ALLA, Showroom, beginning, showroom
-from tests.browser.walking import ROOT
-from tests.servers import valkey
+from tests.support.browser_walk import ROOT
+from tests.support.demo_data import ALLA, Showroom, beginning, showroom
+from tests.support.servers import valkey
 
 GUIDES = ("calls", "call", "checklist", "lines", "pbx-new", "rules-tried", "statistics", "suggestions", "waiting")
 TALLEST = 1000

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from scripts import needs
-from tests.browser.walking import Watch, connect, no_wider_than_the_window, picture
-from tests.servers import CHROMIUM_MISSING
+from tests.support.browser_walk import Watch, connect, no_wider_than_the_window, picture
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
 from scripts import needs
-from tests.browser.walking import Watch, connect, picture
-from tests.servers import CHROMIUM_MISSING
+from tests.support.browser_walk import Watch, connect, picture
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 

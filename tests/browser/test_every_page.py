@@ -12,8 +12,8 @@ from playwright.sync_api import Browser
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import OUTSIDE, PARTS, STOPS
-from tests.browser.showroom import Showroom, showroom
-from tests.servers import CHROMIUM_MISSING
+from tests.support.demo_data import Showroom, showroom
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 MOST_BYTES = 150 * 1024

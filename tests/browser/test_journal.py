@@ -17,10 +17,10 @@ from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Rec
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import CONTACT
 from scripts import needs
-from tests.browser.walking import Watch, barrier_free, no_wider_than_the_window, picture
 from tests.conftest import config_for
-from tests.servers import CHROMIUM_MISSING
-from tests.world import World, until, world
+from tests.support.browser_walk import Watch, barrier_free, no_wider_than_the_window, picture
+from tests.support.servers import CHROMIUM_MISSING
+from tests.support.stack import World, until, world
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 

@@ -13,8 +13,8 @@ from bx24app.models import Pbx as PbxRow
 from bx24app.portals import outgoing_line
 from scripts import needs
 from tests.browser.test_journal import DOCUMENT, frame_of, office, page, shot
-from tests.servers import CHROMIUM_MISSING
-from tests.world import World
+from tests.support.servers import CHROMIUM_MISSING
+from tests.support.stack import World
 
 __all__ = ["office", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]

@@ -15,13 +15,13 @@ from bx24app.models import Portal, db
 from bx24app.portals import crm_dictionaries
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, Activity, Record
 from scripts import needs
-from tests.browser.walking import ROOT, Watch, no_wider_than_the_window
 from tests.conftest import KEY, SALT, config_for
-from tests.mango.scenarios import FIXTURES, Scenario
-from tests.servers import CHROMIUM_MISSING
-from tests.walk.retold import Retold, absorb, post, retell
-from tests.walk.test_scenarios import connect
-from tests.world import World, until, world
+from tests.end_to_end.test_scenarios import connect
+from tests.support.browser_walk import ROOT, Watch, no_wider_than_the_window
+from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.scenarios import FIXTURES, Scenario
+from tests.support.servers import CHROMIUM_MISSING
+from tests.support.stack import World, until, world
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 

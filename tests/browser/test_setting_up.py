@@ -17,9 +17,9 @@ from bx24app.web.base.session import PlaceSession
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS
-from tests.browser.showroom import ALLA, CLIENT, DOCUMENT, ILYA, Showroom, showroom
-from tests.browser.walking import picture
-from tests.servers import CHROMIUM_MISSING
+from tests.support.browser_walk import picture
+from tests.support.demo_data import ALLA, CLIENT, DOCUMENT, ILYA, Showroom, showroom
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 LANGS = pytest.mark.parametrize("lang", ["ru", "en"])

@@ -12,8 +12,8 @@ from bx24app.models import Audit, Grant, PortalUser, db
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
 from tests.browser import every_page
-from tests.browser.showroom import ALLA, Showroom, beginning
-from tests.servers import CHROMIUM_MISSING
+from tests.support.demo_data import ALLA, Showroom, beginning
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 SECOND = 99

@@ -14,8 +14,8 @@ from bx24app.web.base import session
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS
-from tests.browser.showroom import ALLA, Showroom, showroom
-from tests.servers import CHROMIUM_MISSING
+from tests.support.demo_data import ALLA, Showroom, showroom
+from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 LANGS = pytest.mark.parametrize("lang", ["ru", "en"])

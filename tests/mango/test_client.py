@@ -26,8 +26,8 @@ from bx24app.mango.errors import (
 )
 from bx24app.mango.transport import new_session
 from bx24app.sandbox.mango import Board, MangoCloud, RestFault
-from tests.mango.cloud import served
-from tests.mango.sequences import SEQUENCES, compact
+from tests.support.mango_cloud import served
+from tests.support.sequences import SEQUENCES, compact
 
 CODES = [title.split()[0] for title in SEQUENCES]
 

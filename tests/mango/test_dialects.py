@@ -11,8 +11,8 @@ from bx24app.domain.calls.entry import Entry, assemble
 from bx24app.domain.calls.events import Event, Party
 from bx24app.mango import events_dialect, vpbx
 from bx24app.sandbox.mango import Board
-from tests.mango.cloud import Served, served
-from tests.mango.sequences import SEQUENCES, compact
+from tests.support.mango_cloud import Served, served
+from tests.support.sequences import SEQUENCES, compact
 
 CODES = [title.split()[0] for title in SEQUENCES]
 

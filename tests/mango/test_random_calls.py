@@ -11,12 +11,12 @@ from bx24app.domain.calls.commands import Finish, SetActivityUser
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
-from tests.domain.transcript import WORDS, Answers, Play
-from tests.mango.offices import document, predict
-from tests.mango.pbx_model import Scene
-from tests.mango.random_calls import Day, incoming, outgoing, single
-from tests.mango.scenarios import FIXTURES, Scenario
 from tests.mango.test_scenarios import obey
+from tests.support.offices import document, predict
+from tests.support.pbx_model import Scene
+from tests.support.random_calls import Day, incoming, outgoing, single
+from tests.support.scenarios import FIXTURES, Scenario
+from tests.support.transcript import WORDS, Answers, Play
 
 
 @st.composite

@@ -30,8 +30,8 @@ from bx24app.domain.calls.commands import (
 )
 from bx24app.domain.calls.entry import assemble
 from bx24app.domain.rules.actions import Todo
-from tests.domain.transcript import Play, tell
-from tests.mango.scenarios import QUIET, Notice, Scenario, all_scenarios
+from tests.support.scenarios import QUIET, Notice, Scenario, all_scenarios
+from tests.support.transcript import Play, tell
 
 SCENARIOS = all_scenarios()
 each = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.folder.name)

@@ -14,7 +14,7 @@ from bx24app.domain.calls.entry import Entry, assemble
 from bx24app.domain.calls.events import Event, Party, Recorded
 from bx24app.mango import statistics, vpbx
 from bx24app.mango.notification import Malformed
-from tests.mango.sequences import compact, sequence
+from tests.support.sequences import compact, sequence
 
 S1 = {"entry_id": "MjY0NTgxMDAwMDE=", "caller_number": "79160000001", "called_number": "74950000001"}
 TALK, LOSER, GROUP = "MToxMDAwMDAwMTo1MDY6NTIyOTA1MDAz", "MToxMDAwMDAwMTo1MDY6NTIyOTA1MDA0", "group-leg"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bx24app.domain.calls.events import NOBODY, Answered, CommandResult, Ended, Held, LegEnded, Party, Recorded, Ringing
 from bx24app.mango import vpbx
 from bx24app.mango.vpbx import Forged, Malformed
-from tests.mango.sequences import SEQUENCES, compact, sequence
+from tests.support.sequences import SEQUENCES, compact, sequence
 
 KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba9876543210"
 LEG: dict[str, Any] = {

@@ -18,10 +18,10 @@ from bx24app.models import Audit, Call, Notification, Portal, db, utcnow
 from bx24app.models.append_only import WORDS
 from bx24app.operations import key_rotation
 from scripts import needs
-from tests import commands
 from tests.conftest import config_for
 from tests.security.test_tenants import leaves
-from tests.servers import POSTGRES_MISSING, postgres
+from tests.support import commands
+from tests.support.servers import POSTGRES_MISSING, postgres
 from tests.web.conftest import HOOK, claim, client, portal, site
 
 __all__ = ["client", "portal", "site"]

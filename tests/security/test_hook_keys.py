@@ -21,10 +21,10 @@ from bx24app.mango.notification import MAX_DEPTH, Malformed, read_object, too_de
 from bx24app.models import Audit, Notification, Pbx, Portal, db, utcnow
 from bx24app.operations import retention
 from bx24app.settings import hook_keys
-from tests.servers import free_port
+from tests.support.frame_pages import Frame, frame, has
+from tests.support.servers import free_port
 from tests.web.conftest import HOOK, client, portal, site
-from tests.web.pages import Frame, frame, has
-from tests.web.test_hooks import CALL, signed
+from tests.web.webhooks.test_mango_hooks import CALL, signed
 
 __all__ = ["client", "frame", "portal", "site"]
 DOCUMENT = Settings(pbxs=(PbxSettings(key="moscow", lines=(Line(number="74950000001"),)),))

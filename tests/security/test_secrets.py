@@ -24,9 +24,9 @@ from bx24app.operations import erasure
 from bx24app.web.base import session
 from bx24app.web.settings import policy
 from tests.conftest import KEY, SALT, config_for
-from tests.mango.scenarios import FIXTURES, Scenario
-from tests.walk.retold import absorb, post, retell
-from tests.world import CLIENT_SECRET, World, until, world
+from tests.support.replayed_scenario import absorb, post, retell
+from tests.support.scenarios import FIXTURES, Scenario
+from tests.support.stack import CLIENT_SECRET, World, until, world
 
 DOCUMENT = Settings.model_validate(
     {

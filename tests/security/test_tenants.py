@@ -24,8 +24,8 @@ from bx24app.models import Pbx as PbxRow
 from bx24app.web import TABLE
 from bx24app.web.base import session
 from bx24app.web.base.guards import Guard, frame_admin, frame_session, place_session
-from tests import commands
 from tests.conftest import DOCUMENT
+from tests.support import commands
 from tests.web.conftest import client, site
 
 __all__ = ["client", "site"]

@@ -11,7 +11,7 @@ import redis
 import sqlalchemy as sa
 
 from scripts import needs
-from tests import servers
+from tests.support import servers
 
 
 @pytest.mark.postgres

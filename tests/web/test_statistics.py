@@ -14,8 +14,8 @@ from bx24app.domain.settings import Line, Pbx, Settings
 from bx24app.domain.statistics import Tally
 from bx24app.models import Call, Recording, db, utcnow
 from bx24app.web import statistics
+from tests.support.frame_pages import Frame, frame, has
 from tests.web.conftest import claim
-from tests.web.pages import Frame, frame, has
 
 __all__ = ["frame"]
 TODAY = date(2026, 11, 23)

@@ -68,7 +68,7 @@ def _together(client: Bitrix24, errand: Errand) -> None:
     attachment.wait_for_turn(client)
     company, left = attempts.company_of(errand)
     entries = [one.entry_id for one in company]
-    with tracing.shared("attach recording", errand.portal_id, entries, **{"bx24app.calls.recordings.transfer": len(company)}):
+    with tracing.shared("attach recording", errand.portal_id, entries, **{"bx24app.recordings": len(company)}):
         try:
             said = attachment.together(client, company)
         except BaseException:

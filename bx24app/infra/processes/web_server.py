@@ -2,7 +2,7 @@
 
 Granian's own main process is left out (docs/decisions/0001-wsgi-server.md): the supervisor does its work, one process is saved, and
 since the listening socket outlives a web process, connections that arrive while one is started again wait instead of being refused.
-This uses granian's inner interface, so its version is pinned, and tests/setup/test_web.py holds what is relied upon.
+This uses granian's inner interface, so its version is pinned, and tests/infra/processes/test_web_server.py holds what is relied upon.
 """
 
 from __future__ import annotations

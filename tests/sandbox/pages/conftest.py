@@ -17,7 +17,7 @@ from bx24app.sandbox.bitrix.state import Application, EventBinding, Placement
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.server import Sandbox
 from scripts import needs
-from tests.servers import CHROMIUM_MISSING
+from tests.support.servers import CHROMIUM_MISSING
 
 VENDOR = Path(__file__).resolve().parents[3] / "static" / "vendor" / "b24jssdk.min.js"
 PAGE = """<!doctype html><meta charset="utf-8"><title>app</title><p id="where">{where}</p>

@@ -1,0 +1,136 @@
+"""No way into the network that we run in."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+import requests
+
+from bx24app.bitrix24.errors import NeedsAdmin, NotSent
+from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter, NotAdmitted
+from tests.support.scripted_server import scripted
+
+INWARD = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "100.64.0.1",
+    "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.0.8",
+    "::1", "::", "fe80::1", "fe80::1%2", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::a00:1",
+    "64:ff9b::7f00:1", "2001:0:7f00:1::",
+]  # fmt: skip
+OUTWARD = ["5.255.255.77", "185.178.208.10", "8.8.8.8", "2a02:6b8::2:242", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+
+
+@pytest.mark.parametrize("address", INWARD)
+def test_inward_addresses_are_refused(address: str) -> None:
+    assert not Addresses().is_admitted(address)
+
+
+@pytest.mark.parametrize("address", OUTWARD)
+def test_public_addresses_are_admitted(address: str) -> None:
+    assert Addresses().is_admitted(address)
+
+
+def test_only_what_the_operator_names_is_admitted_besides() -> None:
+    private = Addresses(private=[ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00::/8")])
+    assert private.is_admitted("10.20.3.4")
+    assert private.is_admitted("::ffff:10.20.3.4")
+    assert private.is_admitted("fd00::7")
+    assert not private.is_admitted("10.21.0.1")
+    assert not private.is_admitted("127.0.0.1")
+    loopback = Addresses(loopback=True)
+    assert loopback.is_admitted("127.0.0.1")
+    assert loopback.is_admitted("::1")
+    assert not loopback.is_admitted("192.168.0.1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://portal.example/rest/", "ftp://portal.example/", "https:///rest/", "https://user@portal.example/", "https://u:p@portal.example/",
+        "https://portal.example:22/", "https://portal.example:99999/", "https://portal.example:x/", "https://[::1/", "javascript:alert(1)",
+        "//portal.example/", "portal.example", "", "https://portal.example\\@10.0.0.1/", "https://portal.example /", "https://portal.example\n/",
+        "https://@portal.example/",
+    ],
+)  # fmt: skip
+def test_only_plain_https_addresses_have_the_right_form(url: str) -> None:
+    with pytest.raises(NotAdmitted):
+        Addresses().check_form(url)
+
+
+@pytest.mark.parametrize("url", ["https://portal.example/rest/", "https://portal.example:8443/", "https://xn--80ak6aa92e.com/"])
+def test_portals_addresses_have_the_right_form(url: str) -> None:
+    Addresses().check_form(url)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Let names resolve to these addresses, one list a question; what was asked is in the list that is given back."""
+    asked: list[str] = []
+    left = list(answers)
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if not found:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr("bx24app.bitrix24.ssrf_guard.socket.getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.mark.parametrize("answer", [["10.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"]])
+def test_a_name_that_leads_inward_is_refused(monkeypatch: pytest.MonkeyPatch, answer: list[str]) -> None:
+    resolving(monkeypatch, answer)
+    with pytest.raises(NotAdmitted) as refused:
+        Addresses().admit("https://portal.example/rest/")
+    assert isinstance(refused.value, NeedsAdmin)
+    assert refused.value.code == "address"
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1"])
+def test_other_spellings_of_loopback_are_loopback(host: str) -> None:
+    with pytest.raises((NotAdmitted, NotSent)):
+        Addresses().admit(f"https://{host}/")
+
+
+def test_a_name_that_nobody_knows_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, [])
+    with pytest.raises(NotSent):
+        Addresses().admit("https://portal.example/")
+
+
+def session_behind(addresses: Addresses) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", GuardedAdapter(addresses))
+    session.mount("https://", GuardedAdapter(addresses))
+    return session
+
+
+def test_a_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: the name is asked once a connection; there is no second answer to use."""
+    with scripted() as server:
+        server.says({"result": True})
+        port = server.url.rsplit(":", 1)[1].rstrip("/")
+        asked = resolving(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
+        session = session_behind(Addresses(loopback=True))
+        assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
+        assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
+        assert asked == ["portal.example"]
+        assert server.asked[0].headers["Host"] == f"portal.example:{port}"
+        session.close()
+
+
+def test_a_connection_inward_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted() as server:
+        server.says({"result": True})
+        port = server.url.rsplit(":", 1)[1].rstrip("/")
+        resolving(monkeypatch, ["127.0.0.1"])
+        session = session_behind(Addresses())
+        with pytest.raises(NotAdmitted):
+            session.post(f"http://portal.example:{port}/", timeout=5)
+        assert server.asked == []
+        session.close()

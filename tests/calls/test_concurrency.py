@@ -1,0 +1,139 @@
+"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed; folds stand in line behind the doors."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bx24app import create_app
+from bx24app.calls import concurrency, drain
+from bx24app.calls.concurrency import Door
+from bx24app.cli import up
+from bx24app.models import db
+from scripts import needs
+from tests.conftest import config_for
+from tests.support.servers import POSTGRES_MISSING, postgres
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = threading.Event()
+    for _ in range(1000):
+        if true():
+            return
+        end.wait(0.01)
+    raise AssertionError("it never happened")
+
+
+def test_one_waits_and_the_others_hear_of_it() -> None:
+    door, inside, go = Door(), threading.Event(), threading.Event()
+    assert not door.somebody_waits
+
+    def first() -> None:
+        with door.passed():
+            inside.set()
+            go.wait(10)
+
+    def second() -> None:
+        with door.passed():
+            pass
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (first, second)]
+    threads[0].start()
+    assert inside.wait(10)
+    assert not door.somebody_waits, "who is inside may have read already"
+    threads[1].start()
+    until(lambda: door.somebody_waits)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert not door.somebody_waits
+
+
+def test_a_failure_leaves_the_door_open() -> None:
+    door = Door()
+    with pytest.raises(ValueError, match="x"), door.passed():
+        raise ValueError("x")
+    with door.passed():
+        assert not door.somebody_waits
+
+
+@pytest.mark.usefixtures("app")
+def test_a_drain_behind_a_waiting_one_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    nothing = drain._Step([], [])
+    monkeypatch.setattr(drain, "_step", lambda portal_id, *_, **__: steps.append(portal_id) or nothing)  # type: ignore[func-returns-value]
+    drain.drain(7)
+    monkeypatch.setattr(concurrency.of_portal(7), "_waiting", 1)
+    drain.drain(7)
+    drain.drain(8)
+    assert steps == [7, 8]
+
+
+def taken_elsewhere(folder: Path) -> bool:
+    """Does another process find SQLite's desk taken? A lock of an opening of its own is another's to the kernel."""
+    with (folder / "desk.lock").open("ab") as other:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_on_sqlite_the_drains_of_all_processes_stand_in_one_line(tmp_path: Path) -> None:
+    with concurrency.desk("sqlite", tmp_path):
+        assert taken_elsewhere(tmp_path)
+    assert not taken_elsewhere(tmp_path)
+    with pytest.raises(ValueError, match="x"), concurrency.desk("sqlite", tmp_path):
+        raise ValueError("x")
+    assert not taken_elsewhere(tmp_path)
+
+
+def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def second() -> None:
+        with concurrency.desk("sqlite", tmp_path):
+            seen.append("second")
+
+    thread = threading.Thread(target=second, daemon=True)
+    with concurrency.desk("sqlite", tmp_path):
+        thread.start()
+        thread.join(0.2)
+        seen.append("first")
+    thread.join(10)
+    assert seen == ["first", "second"]
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)
+def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path) -> None:
+    with postgres(tmp_path) as url:
+        app = create_app(config_for(tmp_path, "redis://127.0.0.1:1", database_url=url))
+        up.migrate(app)
+        entered = threading.Event()
+
+        def fold() -> None:
+            with app.app_context(), drain._at_desk(1):
+                entered.set()
+
+        with app.app_context():
+            with db.engine.connect() as frozen:  # another machine's, in the middle of a transaction
+                frozen.execute(text("SELECT pg_advisory_xact_lock(2852, 1)"))
+                thread = threading.Thread(target=fold, daemon=True)
+                thread.start()
+                assert not entered.wait(0.5)
+                free = concurrency._FREE["postgresql"]
+                taken = [free.acquire(blocking=False) for _ in range(3)]
+                for one in taken:
+                    if one:
+                        free.release()
+                assert taken == [True, True, True]
+                frozen.rollback()
+            assert entered.wait(10)
+            thread.join(10)
+            db.engine.dispose()

@@ -1,0 +1,138 @@
+"""Rules read back in words: every condition and action has its words, and nothing that a draft holds breaks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bx24app.domain.rules import sentences
+from bx24app.domain.rules.phrases import LANGUAGES
+from bx24app.domain.rules.sentences import Names, sentence
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS
+from tests.portals.test_crm_dictionaries import KNOWN
+
+NAMES = Names(
+    user=lambda number: {12: "Anna"}.get(number, f"#{number}"),
+    line={"74951234567": "Moscow"}.get,  # type: ignore[arg-type]
+    pbx={"moscow": "Moscow office"}.get,  # type: ignore[arg-type]
+    offered=KNOWN,
+)
+RULE = {
+    "when": {"direction": "in", "outcome": "missed", "line": "74951234567", "hours": "off"},
+    "do": [
+        {"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:NEW", "responsible": 12}},
+        {"todo": {"deadline_minutes": 15, "working": True, "responsible": "line", "if_absent": "next"}},
+    ],
+}
+
+
+def test_english() -> None:
+    assert sentence(RULE, NAMES, "en") == (
+        "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the "
+        "pipeline “Missed” at the stage “New”, responsible: Anna; set a to-do due in 15 min of working time, "
+        "responsible: whoever answers for the line, and the next one if their working day is closed."
+    )
+
+
+def test_russian() -> None:
+    assert sentence(RULE, NAMES, "ru") == (
+        "Если звонок входящий, пропущен, на линии «Moscow», в нерабочее время: создать сделку в воронке «Missed» на "
+        "стадии «New», ответственный — Anna; поставить дело на 15 мин рабочего времени, ответственный — "
+        "тот, кто отвечает за линию, а если его рабочий день закрыт — следующий."
+    )
+    assert sentence({"when": {}, "do": [{"nothing": {}}]}, NAMES, "ru") == "Для любого звонка: ничего не создавать."
+
+
+def test_lists_are_joined_and_smart_processes_named() -> None:
+    rule = {"when": {"weekday": ["sat", "sun"]}, "do": [{"create": {"entity": "1038"}}]}
+    said = sentence(rule, NAMES, "en")
+    assert said == "If a call falls on a Saturday or Sunday: create an item of “Requests”."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_condition_and_every_action_has_words(language: str) -> None:
+    words = LANGUAGES[language]
+    assert set(words.conditions) == set(CONDITIONS)
+    for key, (frame, said) in words.conditions.items():
+        assert "{}" in frame
+        for value, word in said.items():
+            assert sentences.condition(key, value, NAMES, language) == frame.format(word)
+    for action in ACTIONS:
+        assert sentences.act({action: {}}, NAMES, language) != action
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        ("create", "category_id", 9), ("create", "stage_id", "NEW"), ("create", "title", "T"), ("create", "source_id", "CALL"),
+        ("create", "responsible", 12), ("create", "fields", {"UF_X": "1"}), ("create", "duplicate", "allow"),
+        ("create", "if_absent", "next"), ("todo", "deadline_minutes", 99), ("todo", "working", True), ("todo", "title", "T"),
+        ("todo", "responsible", "owner"), ("todo", "if_absent", "next"), ("comment", "text", "T"), ("notify", "user", 12),
+        ("notify", "text", "T"), ("create", "entity", "lead"),
+    ],
+)  # fmt: skip
+def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, Any]) -> None:
+    action, part, given_value = value
+    bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}
+    told = sentences.act({action: bare | {part: given_value}}, NAMES, language)
+    assert told != sentences.act({action: bare}, NAMES, language)
+    assert part in ACTIONS[action]
+
+
+def test_values_by_themselves() -> None:
+    assert sentences.value("client", "new", NAMES, "ru") == "новый"
+    assert sentences.value("line", "74951234567", NAMES, "en") == "“Moscow”"
+    assert sentences.value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
+    assert sentences.value("min_seconds", 30, NAMES, "ru") == "30"
+    for words in LANGUAGES.values():
+        for key, said in words.alone.items():
+            assert set(said) == set(words.conditions[key][1])
+
+
+FILLED: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {
+            "action": "create",
+            "entity": "deal",
+            "category_id": 9,
+            "text": "x +7495",
+            "fields": {"UF_A": "1"},
+            "user": 12,
+        },
+        "create a deal in the pipeline “Missed” named “x +7495”, with the fields UF_A, responsible: Anna",
+        "создать сделку в воронке «Missed» с названием «x +7495», заполнить поля UF_A, ответственный — Anna",
+    ),
+    (
+        {"action": "todo", "text": "Call", "deadline_at": "noon", "user": 12},
+        "set a to-do “Call” due by noon, responsible: Anna",
+        "поставить дело «Call» до noon, ответственный — Anna",
+    ),
+    ({"action": "comment", "text": "y"}, "write in the client's timeline “y”", "написать в ленте клиента «y»"),
+    ({"action": "notify", "user": 12, "text": "y"}, "tell Anna: “y”", "сообщить (Anna): «y»"),
+    ({"action": "nothing"}, "make nothing", "ничего не создавать"),
+]
+
+
+@pytest.mark.parametrize(("told", "english", "russian"), FILLED)
+def test_filled_actions(told: dict[str, Any], english: str, russian: str) -> None:
+    assert sentences.filled(told, NAMES, "en", str) == english
+    assert sentences.filled(told, NAMES, "ru", str) == russian
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", *CONDITIONS, *ACTIONS]), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON, st.dictionaries(st.sampled_from([part for parts in ACTIONS.values() for part in parts]), JSON))
+def test_no_draft_breaks_them(when: Any, do: Any, parts: dict[str, Any]) -> None:
+    for language in LANGUAGES:
+        assert sentence({"when": when, "do": do}, Names(offered=KNOWN), language)
+        for action in ACTIONS:
+            assert sentence({"do": [{action: parts}]}, Names(offered=KNOWN), language)

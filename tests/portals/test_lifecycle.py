@@ -1,0 +1,157 @@
+"""What only an administrator can mend; a domain that changes; the daily look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bx24app import portals
+from bx24app.bitrix24.errors import NeedsAdmin, NotSent, PortalError
+from bx24app.models import Audit, utcnow
+from tests.support.installations import change, grant, installed, opened, row, rows, w
+from tests.support.stack import World
+
+__all__ = ["w"]
+
+
+@pytest.mark.parametrize(
+    ("switch", "trouble"),
+    [
+        ("payment_required", "payment"),
+        ("wrong_license", "tariff"),
+        ("no_rest", "tariff"),
+        ("overload", "overload"),
+        ("scope_removed", "scope"),
+    ],
+)
+def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trouble: str) -> None:
+    portal_id = installed(w)
+    w.portal.switches.on(switch)
+    with pytest.raises(NeedsAdmin) as met:
+        portals.client_by_id(portal_id).call("telephony.externalCall.show", {"CALL_ID": "x"})
+    portals.trouble(portal_id, met.value)
+    assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", trouble)
+    assert grant(portal_id) is not None
+    make_due(portal_id)
+    portals.probe_due()
+    assert row(portal_id).state == "needs_admin"
+    w.portal.switches.off()
+    make_due(portal_id)
+    portals.probe_due()
+    assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
+
+
+def make_due(portal_id: int) -> None:
+    change(portal_id, probe_at=utcnow() - timedelta(seconds=1))
+
+
+def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> None:
+    portal_id = installed(w)
+    portals.trouble(portal_id, NeedsAdmin("payment"))
+    w.portal.switches.on("http502")
+    make_due(portal_id)
+    portals.probe_due()
+    portal = row(portal_id)
+    assert (portal.state, portal.trouble) == ("needs_admin", "payment")
+    assert portal.probe_at is not None
+
+
+def test_rights_taken_away(w: World) -> None:
+    portal_id = installed(w)
+    w.portal.switches.on("right_removed", method="telephony.*")
+    client = portals.client_by_id(portal_id)
+    with pytest.raises(NeedsAdmin) as met:
+        client.call("telephony.externalCall.show", {"CALL_ID": "x"})
+    assert met.value.code == "rights"
+    said = client.batch([("a", "telephony.externalCall.show", {"CALL_ID": "x"}), ("b", "crm.settings.mode.get", {})])
+    assert isinstance(said["a"], NeedsAdmin)
+    assert not isinstance(said["b"], PortalError)
+
+
+def test_a_dead_grant_is_mended_by_an_administrators_opening(w: World) -> None:
+    portal_id = installed(w)
+    w.portal.add_user(2, "Second", admin=True)
+    w.sandbox.call(w.portal.dismiss, 1)
+    with pytest.raises(NeedsAdmin) as met:
+        portals.client_by_id(portal_id).call("profile")
+    assert met.value.code in ("authorise", "rights")
+    portals.trouble(portal_id, met.value)
+    opened(w, user_id=12)
+    assert row(portal_id).state == "needs_admin"
+    opened(w, user_id=2)
+    assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
+    assert grant(portal_id).user_id == 2
+    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "2"
+
+
+def test_pause_keeps_the_trouble_that_was_there(w: World) -> None:
+    portal_id = installed(w)
+    portals.pause(portal_id, 1, paused=True)
+    assert row(portal_id).state == "paused"
+    portals.trouble(portal_id, NeedsAdmin("payment"))
+    assert row(portal_id).state == "paused"
+    portals.pause(portal_id, 1, paused=False)
+    assert row(portal_id).state == "active"
+    portals.trouble(portal_id, NeedsAdmin("payment"))
+    portals.pause(portal_id, 1, paused=True)
+    portals.pause(portal_id, 1, paused=False)
+    assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", "payment")
+    portals.resume(portal_id)
+    assert row(portal_id).state == "active"
+    assert [one.what for one in rows(Audit, user_id=1, source="frame")].count("paused") == 2
+
+
+def test_a_changed_domain_is_followed_verified_and_stored(w: World) -> None:
+    portal_id = installed(w)
+    client = portals.client_by_id(portal_id)
+    old = w.portal.domain
+    new = w.sandbox.move_portal(w.portal)
+    assert new != old
+    assert client.call("profile").result["ID"] == "1"
+    assert (row(portal_id).domain, row(portal_id).client_endpoint) == (new, f"http://{new}/rest/")
+    assert opened(w).portal_id == portal_id
+
+
+def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World) -> None:
+    portal_id = installed(w)
+    w.sandbox.call(w.sandbox.portals[1].install, w.application)
+    elsewhere = w.sandbox.portals[1]
+    for address in (f"{elsewhere.url}/rest/profile", "http://169.254.169.254/", "http://evil.example.invalid/", "/login/"):
+        with pytest.raises(NotSent):
+            portals.client_by_id(portal_id)._grants.moved(address)
+    assert row(portal_id).domain == w.portal.domain
+    assert not any(entry.params for entry in elsewhere.request_log)
+
+
+def test_each_daily_look_is_due_once(w: World) -> None:
+    portal_id = installed(w)
+    change(portal_id, looked_at=None)
+    assert portals.looks_due() == [portal_id]
+    assert portals.looks_due() == []
+
+
+def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
+    portal_id = installed(w)
+    w.portal.switches.on("http502")
+    portals.look_by_id(portal_id)
+    looked = row(portal_id).looked_at
+    assert looked is not None
+    assert timedelta(hours=22) < utcnow() - looked < timedelta(hours=24)
+    assert row(portal_id).state == "active"
+
+
+def test_one_budget_for_openings_and_calls(w: World) -> None:
+    portal_id = installed(w)
+    before = portals.budget_of(portal_id).level()
+    w.app.extensions["bx24app"].redis.delete(f"admin:{w.portal.member_id}:12")
+    opened(w, user_id=12)
+    assert portals.budget_of(portal_id).level() < before + 2
+
+
+def test_a_directory_is_fetched_at_once(w: World) -> None:
+    portal_id = installed(w)
+    assert portals.fetch_users(portal_id) == {1, 8, 12, 15}
+    w.portal.switches.on("html")
+    with pytest.raises(PortalError):
+        portals.fetch_users(portal_id)

@@ -1,0 +1,47 @@
+"""`make chaos`: every fault with calls in flight, on real processes. Prints a Markdown table; ends with 1 where something is not 0 that should be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+
+from tests.stress.chaos import uninstalling
+from tests.stress.chaos.faults import FAULTS
+from tests.stress.chaos.more import MORE
+from tests.stress.chaos.processes import arena
+from tests.stress.chaos.run import points, run
+from tests.stress.chaos.short_waits import WORDS
+from tests.stress.chaos.verdict import HEAD, Row
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=200, help="calls in flight per fault")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long a fault acts")
+    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--step", type=int, default=1, help="every n-th point only")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows: list[Row] = []
+    print(f"{HEAD}\n|{' --- |' * 8}", flush=True)
+    with arena(asked.database) as made:
+        for fault in (*FAULTS, *MORE):
+            if asked.only in fault.name:
+                rows.append(run(made, fault, asked.calls, asked.seconds))
+                print(rows[-1], flush=True)
+        if asked.only in uninstalling.NAME:
+            rows.append(uninstalling.run(made, asked.calls, asked.seconds))
+            print(rows[-1], flush=True)
+        if asked.only in "points between two side effects":
+            rows.append(points(made, asked.step)[0])
+            print(rows[-1], flush=True)
+    print(f"\n{WORDS}")
+    for row in rows:
+        print("\n".join(row.details), file=sys.stderr)
+    return 0 if rows and all(row.good for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

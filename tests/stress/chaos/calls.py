@@ -1,0 +1,33 @@
+"""Calls in great number, drawn from the model of the PBX: the same shapes in every run, with fresh ids."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.support.offices import Ways
+from tests.support.random_calls import Day, Told, days
+
+SOME = 10
+WAYS = Ways(answered="lead", missed="activity", outgoing="contact", transfer_responsible="created")
+
+
+def day_of(count: int) -> Day:
+    """So many calls of all three PBXs, in random order of their notifications, some of them twice."""
+    found: list[Told] = []
+
+    @settings(
+        max_examples=-(-count // SOME) + 2,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(days(SOME, SOME))
+    def collect(day: Day) -> None:
+        found.extend(day.calls)
+
+    collect()
+    if len(found) < count:
+        raise RuntimeError(f"only {len(found)} calls were drawn")
+    return Day(WAYS, found[-count:])

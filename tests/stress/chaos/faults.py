@@ -1,0 +1,124 @@
+"""The faults: each acts while calls are told, and returns when it is over."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bx24app.sandbox.mango.rest import RestFault
+from tests.stress.chaos.portal_life import domain_changed, grants_revoked
+from tests.stress.chaos.processes import Arena
+
+Act = Callable[[Arena, float], None]
+"""(arena, seconds that the trouble may last)."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`before`: what must be ready when the first call is told."""
+
+    name: str
+    act: Act
+    before: Callable[[Arena], None] | None = None
+
+
+def nothing(_arena: Arena, _seconds: float) -> None:
+    """The control: the same calls in fair weather."""
+
+
+def killed(arena: Arena, seconds: float) -> None:
+    """The worker, at random moments, again and again."""
+    # The same moments in every run.
+    moments, end = random.Random(24), time.monotonic() + seconds
+    worker = arena.parts[0]
+    while time.monotonic() < end:
+        time.sleep(moments.uniform(0.1, 1.5))
+        arena.kill(worker)
+        worker = arena.start("worker")
+    arena.kill_all()
+    arena.start("worker")
+    arena.start("cron")
+
+
+def valkey_restarted(arena: Arena, seconds: float) -> None:
+    for _ in range(3):
+        time.sleep(seconds / 6)
+        arena.valkey.kill()
+        time.sleep(seconds / 6)
+        arena.valkey.start()
+
+
+def valkey_flushed(arena: Arena, seconds: float) -> None:
+    for _ in range(6):
+        time.sleep(seconds / 6)
+        arena.valkey.flush()
+
+
+def postgres_restarted(arena: Arena, seconds: float) -> None:
+    """Every connection is cut, in the middle of whatever it carries; the web part, the workers and the scheduler live on."""
+    if arena.postgres is None:
+        raise RuntimeError("over SQLite there is no server to restart: run it with --database postgresql")
+    for _ in range(3):
+        time.sleep(seconds / 3)
+        arena.postgres.restart()
+
+
+def portal(kind: str, arena: Arena, seconds: float, method: str | None = None, times: int | None = None) -> None:
+    switches = arena.world.portal.switches
+    fault = arena.world.sandbox.call(switches.on, kind, method=method, times=times)
+    time.sleep(seconds)
+    arena.world.sandbox.call(switches.off)
+    if not fault.hits:
+        raise RuntimeError(f"no request met {kind}: nothing was tried")
+
+
+def tokens_expire(arena: Arena, seconds: float) -> None:
+    """At the OAuth server, whatever is under way. Not more often: a token that is refused when it is fresh is another fault."""
+    sandbox = arena.world.sandbox
+    for _ in range(max(1, int(seconds / 3))):
+        time.sleep(3)
+        sandbox.call(sandbox.oauth.expire, arena.world.portal)
+
+
+def mango(fault: RestFault, arena: Arena, seconds: float) -> None:
+    arena.world.mango.rest_faults = {"*": fault}
+    time.sleep(seconds)
+    arena.world.mango.rest_faults = {}
+
+
+def two_schedulers(arena: Arena, seconds: float) -> None:
+    second = arena.start("cron")
+    time.sleep(seconds)
+    arena.kill(second)
+
+
+def _portal(name: str, kind: str) -> Fault:
+    return Fault(f"portal: {name}", partial(portal, kind))
+
+
+FAULTS = (
+    Fault("none (control)", nothing),
+    Fault("worker killed at random moments", killed),
+    Fault("Valkey killed, restarted empty, three times", valkey_restarted),
+    Fault("Valkey flushed six times", valkey_flushed),
+    Fault("PostgreSQL restarted three times", postgres_restarted),
+    _portal("503", "http503"),
+    _portal("429", "too_many"),
+    _portal("500", "http500"),
+    _portal("HTML instead of JSON", "html"),
+    _portal("hangs before the effect", "hang"),
+    _portal("hangs after the effect", "hang_after"),
+    _portal("closes before the effect", "close_before"),
+    _portal("closes after the effect", "close_after"),
+    _portal("502 after the effect", "http502_after"),
+    Fault("portal: access tokens expire every three seconds", tokens_expire),
+    Fault("portal: grants revoked, then authorised again", grants_revoked),
+    Fault("portal: domain changed twice", domain_changed),
+    Fault("Mango: 429", partial(mango, RestFault("http", 429))),
+    Fault("Mango: 500", partial(mango, RestFault("http", 500))),
+    Fault("Mango: 3102 (wrong signature)", partial(mango, RestFault("code", 3102))),
+    Fault("two schedulers at once", two_schedulers),
+)

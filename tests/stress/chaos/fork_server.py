@@ -1,0 +1,48 @@
+"""One process with the program loaded. For every line `worker KILL_AT` or `cron 0` on its input it forks a part and says its pid.
+
+So a part that was killed is back at once, as under the supervisor, but without the supervisor's own patience.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from bx24app import create_app
+from bx24app.cli import up
+from bx24app.config import load
+from bx24app.infra.processes.child_process import run_child
+from tests.stress.chaos.clock import follow
+from tests.stress.chaos.points import arm
+from tests.stress.chaos.short_waits import hasten
+from tests.stress.chaos.upgrading import learn
+
+CALLS, RECORDINGS = 4, 2
+
+
+def main() -> None:
+    hasten()
+    follow()
+    if os.environ["CHAOS_CODE"] == "new":
+        learn()
+    app = create_app(load())
+    up._preload()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are buried by the kernel, and then their pid is nobody's
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        name, kill_at = line.split()
+        target = partial(up._cron, app) if name == "cron" else partial(up._worker, app, CALLS, RECORDINGS)
+        parent, pid = os.getpid(), os.fork()
+        if pid == 0:
+            os.dup2(2, 1)
+            if int(kill_at):
+                arm(int(kill_at), Path(os.environ["CHAOS_TRACE"]))
+            run_child(name, target, parent)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The faults of Mango's recordings and of our own machines, as `faults.FAULTS` has the others."""
+
+from __future__ import annotations
+
+from tests.stress.chaos import machine_faults, mango_faults
+from tests.stress.chaos.faults import Fault
+
+MORE = (
+    Fault("Mango: recordings come late", mango_faults.late),
+    Fault("Mango: a recording's one-shot link is used up", mango_faults.gone),
+    Fault("Mango: recordings break off", mango_faults.broken_off),
+    Fault("disk full for the spool, then free", machine_faults.disk_full),
+    Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
+    Fault("rolling upgrade with a migration, old and new code side by side", machine_faults.rolling_upgrade, machine_faults.load_new),
+)

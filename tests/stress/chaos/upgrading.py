@@ -1,0 +1,88 @@
+"""A release that does not exist yet: an additive migration, written into a copy of `migrations`, and code that knows its columns.
+
+So a rolling upgrade needs no history of the repository: the old code is this one, the new code is this one with a column more in the tables
+of calls, which it reads with every row and fills in with every new one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.script import ScriptDirectory
+
+if TYPE_CHECKING:
+    from tests.stress.chaos.processes import Arena
+
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+TABLES = ("call", "notification", "delivery", "recording")
+REVISION = "next"
+_TEXT = '''"""What the next release may bring: a column with a default, an index beside the writers."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "{revision}", "{head}"
+
+
+def upgrade() -> None:
+    # One table a transaction: who locks several at once meets the sweep, which reads them in an order of its own, and one of both is ended.
+    with op.get_context().autocommit_block():
+        for table in {tables}:
+            op.add_column(table, sa.Column("chaos", sa.String(), nullable=False, server_default="old code"))
+        op.create_index("ix_call_chaos", "call", ["chaos"], postgresql_concurrently=True)
+
+
+def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_call_chaos", table_name="call")
+        for table in {tables}:
+            op.drop_column(table, "chaos")
+'''
+
+
+def learn() -> None:
+    """This process becomes the new code. Before the first query."""
+    from sqlalchemy import String
+    from sqlalchemy.orm import mapped_column
+
+    from bx24app.models import Call, Delivery, Notification, Recording
+
+    for kind in (Call, Delivery, Notification, Recording):
+        kind.chaos = mapped_column("chaos", String, default="new code")  # type: ignore[attr-defined]
+
+
+@contextmanager
+def upgraded(arena: Arena) -> Iterator[None]:
+    """The database is migrated as an operator would (`bx24app.cli.up.migrate`); afterwards it is as before.
+
+    Raises:
+        RuntimeError: the new code wrote nothing, so that nothing was tried.
+    """
+    from flask_migrate import downgrade
+    from sqlalchemy import text
+
+    from bx24app.cli import up
+    from bx24app.models import db
+
+    app, copy = arena.world.app, arena.folder / "migrations"
+    shutil.copytree(MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    head = ScriptDirectory(str(copy)).get_current_head()
+    (copy / "versions" / "9999_next.py").write_text(_TEXT.format(revision=REVISION, head=head, tables=TABLES))
+    known = app.extensions["migrate"].migrate
+    usual, known.directory = known.directory, str(copy)
+    try:
+        up.migrate(app)
+        yield
+        with app.app_context():
+            wrote = db.session.scalar(text("SELECT count(*) FROM delivery WHERE chaos = 'new code'"))
+            db.session.remove()
+            downgrade(revision=head)
+    finally:
+        known.directory = usual
+        shutil.rmtree(copy)
+    if not wrote:
+        raise RuntimeError("the new code wrote nothing: nothing was tried")

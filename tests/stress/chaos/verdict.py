@@ -1,0 +1,94 @@
+"""What the portal holds of the calls of a day, against what the model says: lost, doubled, wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.end_to_end.test_random_calls import _by_phone, _found, _plain, growth
+from tests.support.offices import Outcome
+from tests.support.random_calls import Day, Told
+from tests.support.stack import World
+
+USER, RECORDING, ACTIVITY = 0, 6, 7
+"""Places in a row of `_plain`."""
+HEAD = "| fault | calls | lost | doubled | wrong user | wrong recording | otherwise wrong | seconds to recover |"
+SIGNS = ("lost", "doubled", "user", "recording", "else")
+
+
+@dataclass
+class Row:
+    """One fault. Counts are of calls; what grew too much without a call of the day counts too."""
+
+    fault: str
+    calls: int
+    wrong: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    details: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not sum(self.wrong.values())
+
+    def __str__(self) -> str:
+        cells = [self.fault, self.calls, *(self.wrong[sign] for sign in SIGNS), f"{self.seconds:.0f}"]
+        return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def judge(world: World, row: Row, day: Day, predicted: list[Outcome], before: dict[str, int]) -> None:
+    """Runs in the sandbox's loop; counts into `row`."""
+    owned = _by_phone(world)
+    for told, outcome in zip(day.calls, predicted, strict=True):
+        wanted = {
+            "own": [_plain(outcome.own)] if outcome.own else [],
+            "further": sorted(_plain(one) for one in outcome.further),
+            "records": sorted(outcome.records),
+            "todos": sorted(outcome.todos),
+        }
+        signs, found = _compare(world, told, wanted, owned.get(told.scene.number or "", []))
+        row.wrong.update(signs)
+        if signs:
+            name = f"{told.scene.office.key}:{told.scene.entry}"
+            row.details.append(f"{row.fault}: {name} {sorted(signs)}\n  wanted {wanted}\n  found  {found}")
+    _grown(world, row, growth(day.calls, predicted), before)
+
+
+def _compare(world: World, told: Told, wanted: dict[str, Any], records: list[Any]) -> tuple[set[str], Any]:
+    try:
+        found = _found(world, told, records)
+    except AssertionError as error:  # what belongs together does not
+        return {"else"}, f"{error}"
+    signs: set[str] = set()
+    for name, right in wanted.items():
+        signs |= {"lost"} if len(found[name]) < len(right) else set()
+        signs |= {"doubled"} if len(found[name]) > len(right) else set()
+    if signs or found == wanted:
+        return signs, found
+    rows = [[*some["own"], *some["further"]] for some in (wanted, found)]
+    if _column(rows[0], RECORDING) != _column(rows[1], RECORDING):
+        signs.add("recording")
+    if _column(rows[0], ACTIVITY) != _column(rows[1], ACTIVITY):
+        signs.add("lost")
+    if _column(rows[0], USER) != _column(rows[1], USER) or any(
+        wanted[name] != found[name] for name in ("records", "todos")
+    ):
+        signs.add("user")
+    return signs or {"else"}, found
+
+
+def _column(rows: list[tuple[str, ...]], place: int) -> list[str]:
+    return sorted(row[place] for row in rows)
+
+
+def _grown(world: World, row: Row, wanted: dict[str, int], before: dict[str, int]) -> None:
+    """Rows that no call of the day explains. Files are judged with the rows that carry them: a lost upload may leave one behind."""
+    from tests.end_to_end.test_random_calls import sizes
+
+    now = sizes(world)
+    for name in ("calls", "records", "activities"):
+        more = now[name] - before[name] - wanted[name]
+        if more:
+            row.details.append(f"{row.fault}: {name} grew by {more} too many")
+            sign = "doubled" if more > 0 else "lost"
+            row.wrong[sign] = max(row.wrong[sign], abs(more))

@@ -1,0 +1,191 @@
+"""An installed portal with a PBX, to be shot at; and the judge: no 500, no traceback, no slow request, no stored garbage."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from bx24app import settings
+from bx24app.calls import drain
+from bx24app.domain.settings import Settings
+from bx24app.models import Base, Notification, Portal, db
+from bx24app.web.base import session
+from tests.conftest import KEY, SALT, config_for
+from tests.support.stack import World, world
+
+SLOW_SECONDS = 5.0
+"""Processor time of one request. Nothing that anybody sends takes a tenth of it; a regular expression gone wild takes minutes."""
+OUTLIERS = 10
+SHARES = (("half below", 0.5), ("99 % below", 0.99), ("99.9 % below", 0.999), ("longest", 1.0))
+HELD_BY_THE_PORTAL = "portal_silent"
+DOCUMENT = Settings.model_validate(
+    {
+        "pbxs": [
+            {
+                "key": "moscow",
+                "dialects": ["vpbx", "events"],
+                "lines": [{"number": "74950000001"}],
+                "employees": [{"extension": "101", "user_id": 1}],
+            }
+        ]
+    }
+)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One request. `path` is raw: percent-encoded as a client would send it."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+    kind: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    session: str = ""
+    """`frame`, `place` or nothing: which claim it carries."""
+
+
+@dataclass
+class Figures:
+    shots: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    spent: list[float] = field(default_factory=list)
+    """Processor seconds of each request: waiting for a core that others use is no fault of ours."""
+    outliers: list[tuple[float, str]] = field(default_factory=list)
+    """The longest ones, longest first: (seconds, request)."""
+
+    def count(self, status: int, spent: float, what: str) -> None:
+        self.shots += 1
+        self.statuses[status] += 1
+        self.spent.append(spent)
+        self.outliers = sorted([*self.outliers, (spent, what)], reverse=True)[:OUTLIERS]
+
+    def told(self) -> str:
+        """The share of requests below which times are, and the longest ones."""
+        ordered = sorted(self.spent) or [0.0]
+        shares = [(name, ordered[int(share * (len(ordered) - 1))]) for name, share in SHARES]
+        lines = ["Processor time of a request: " + ", ".join(f"{name} {1000 * spent:.1f} ms" for name, spent in shares)]
+        return "\n".join(lines + [f"  {1000 * spent:8.1f} ms  {what}" for spent, what in self.outliers])
+
+
+class Wrong(AssertionError):
+    """The app answered as it never may."""
+
+
+class _Errors(logging.Handler):
+    """What the app logs as an error while it answers."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(self.format(record))
+
+
+class Arena:
+    def __init__(self, made: World) -> None:
+        self.world, self.app, self.figures, self.errors = made, made.app, Figures(), _Errors()
+        made.portal.limits.rate = 0
+        made.install()
+        self.hook = made.connect(DOCUMENT, {"moscow": (KEY, SALT)})["moscow"].removeprefix(made.url)
+        self.portal_id = made.portal_row()["id"]
+        with self.app.app_context():
+            member_id = db.session.get_one(Portal, self.portal_id).member_id
+            db.session.rollback()
+            frame = session.FrameSession(self.portal_id, member_id, 1, True, "en")
+            place = session.PlaceSession(self.portal_id, member_id, 1, "en", (("lead", 1),), "+79160000001", False)
+            self.claims = {"frame": session.issue(frame), "place": session.issue_place(place)}
+
+    def fire(self, shot: Shot) -> int:
+        """Send it and judge the answer.
+
+        Raises:
+            Wrong
+        """
+        self.errors.said.clear()
+        spent = time.thread_time()
+        status, headers, body = self._answer(shot)
+        spent = time.thread_time() - spent
+        self.figures.count(status, spent, f"{status} {shot.method} {shot.path[:60]!a}, {len(shot.body)} bytes")
+        why = self._fault(status, headers, body, spent)
+        if why:
+            raise Wrong(f"{why}\n{shot}\n{self.errors.said}")
+        return status
+
+    def _answer(self, shot: Shot) -> tuple[int, dict[str, str], bytes]:
+        builder = EnvironBuilder(method=shot.method, input_stream=None, data=shot.body, content_type=shot.kind or None)
+        for name, value in shot.headers:
+            builder.headers.add(name, value)
+        if shot.session:
+            builder.headers[session.HEADER] = self.claims[shot.session]
+        environ = builder.get_environ()
+        builder.close()
+        # As a server gives it: the path unquoted to bytes and read as latin-1, the query as it came.
+        environ["PATH_INFO"] = unquote_to_bytes(shot.path.encode("utf-8", "surrogatepass")).decode("latin-1")
+        environ["QUERY_STRING"] = shot.query.encode("utf-8", "surrogatepass").decode("latin-1")
+        pieces, status, headers = run_wsgi_app(self.app.wsgi_app, environ, buffered=True)
+        found = b"".join(pieces)
+        return int(status.split()[0]), {name.lower(): value for name, value in headers}, found
+
+    def _fault(self, status: int, headers: dict[str, str], body: bytes, spent: float) -> str:
+        if status >= 500 and not (status == 503 and headers.get("x-error") == HELD_BY_THE_PORTAL):
+            return f"status {status}"
+        if b"Traceback (most recent call last)" in body:
+            return "a traceback in the answer"
+        if self.errors.said:
+            return "an error in the log"
+        if headers.get("x-content-type-options") != "nosniff" or "referrer-policy" not in headers:
+            return "headers are missing"
+        if headers.get("content-type", "").startswith("text/html") and "content-security-policy" not in headers:
+            return "a page without a policy"
+        return "slow" if spent > SLOW_SECONDS else ""
+
+    def judge_what_is_stored(self) -> None:
+        """Notifications are taken up or rejected with a reason, settings can be read, texts are texts, a drain goes through."""
+        with self.app.app_context():
+            assert db.session.query(Portal).count() == 1, "a portal out of nothing"
+            for row in db.session.query(Notification):
+                assert row.state == "new" or row.reason, (row.state, row.name)
+            portal = db.session.get_one(Portal, self.portal_id)
+            assert portal.state == "active"
+            portal.state = "paused"  # decide everything, tell nobody
+            db.session.commit()
+            settings.current(portal)
+            settings.export(portal, self.world.url)
+            drain.drain(self.portal_id)
+            assert not db.session.query(Notification).filter_by(state="new").count(), "left unread by the drain"
+            for table in Base.metadata.sorted_tables:
+                for found in db.session.execute(table.select()):
+                    for value in found:
+                        if isinstance(value, str):
+                            value.encode()  # no lone surrogate
+                            assert "\0" not in value, table
+            db.session.rollback()
+        assert not self.errors.said, self.errors.said
+
+
+@contextmanager
+def arena(folder: Path, redis_url: str) -> Iterator[Arena]:
+    """A world of its own; nobody works in it."""
+    with world(folder, redis_url, config_for, hook_rate=0, address_rate=0) as made:
+        found = Arena(made)
+        root = logging.getLogger()
+        level = root.level
+        root.addHandler(found.errors)
+        root.setLevel(logging.ERROR)  # refusals are what is wanted here; they need not be read
+        try:
+            yield found
+        finally:
+            root.removeHandler(found.errors)
+            root.setLevel(level)
+

@@ -1,0 +1,32 @@
+"""`make wide`: the whole on four hosts, under load. Prints whole calls a second as a Markdown table; ends with 1 where something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+
+from tests.stress.chaos.verdict import HEAD as VERDICT
+from tests.stress.multi_host.host import WORDS
+from tests.stress.multi_host.hosts import wide
+from tests.stress.multi_host.run import HEAD, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.multi_host", description=__doc__)
+    parser.add_argument("--calls", type=int, default=60, help="whole calls waited for in each phase")
+    parser.add_argument("--at-once", type=int, default=16, help="calls that are under way at a time")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with wide() as made:
+        told = run(made, asked.calls * 20 + 600, asked.calls, asked.at_once)
+    print(HEAD, *told.phases, "", sep="\n")
+    print(", ".join(f"{name} was away {seconds:.1f} s" for name, seconds in told.away.items()))
+    print(f"requests that the proxy had to ask of the other host: {told.turned_away}\n")
+    print(f"{VERDICT}\n|{' --- |' * 8}\n{told.row}\n\n{WORDS}")
+    print("\n".join(told.row.details), file=sys.stderr)
+    return 0 if told.row.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

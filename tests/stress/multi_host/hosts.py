@@ -1,0 +1,162 @@
+"""Four hosts beside a sandbox: two for the web part, two with a worker and a scheduler each. They share PostgreSQL and Valkey alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from bx24app.infra.processes.child_process import die_with_parent
+from tests.conftest import config_for
+from tests.stress.chaos.processes import ROOT, Valkey, _environ, furnish, settle
+from tests.stress.chaos.short_waits import RETRY
+from tests.stress.multi_host.front import Front
+from tests.support.servers import free_port, postgres_server
+from tests.support.stack import World, until
+
+
+class WideWorld(World):
+    """The sandbox, and what it takes for the app: the proxy in front of the web hosts."""
+
+    def _served(self) -> Front:
+        self.front = Front()
+        return self.front
+
+
+class Host:
+    """`words`: what runs there. Every start finds an empty data directory, as a machine that was never used would."""
+
+    def __init__(self, name: str, words: list[str], folder: Path, environ: dict[str, str]) -> None:
+        self.name, self._words, self._data, self._log = name, words, folder / name, folder / f"{name}.log"
+        self._environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT), "BX24APP_DATA_DIR": str(self._data)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = 0
+
+    def start(self) -> None:
+        """Returns at once; `wait` knows when it is ready."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._data.mkdir()
+        with self._log.open("ab") as log:
+            self._said = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.stress.multi_host.host", *self._words], cwd=ROOT, env=self._environ, stdout=log, stderr=log,
+                start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()),
+            )  # fmt: skip
+
+    def wait(self) -> None:
+        """Until its parts say that they are ready."""
+        wanted = {b"ready\n"} if "web" in self._words else {b"ready\n", b"worker ready"}
+        until(lambda: all(word in self._new() for word in wanted), lambda: f"{self.name}: {self._new()[-3000:]!r}", 90)
+
+    def _new(self) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(self._said)
+            return log.read()
+
+    def told(self) -> list[str]:
+        """The lines of its log, over all its lives."""
+        return self._log.read_text(errors="replace").splitlines()
+
+    def kill(self) -> None:
+        """The power is cut: SIGKILL to everything that runs there, the supervisor first, so that nothing is started again."""
+        if self._process is not None:
+            groups = [self._process.pid, *children(self._process.pid)]
+            for group in groups:  # a part leads a group of its own within the host's session
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+            self._process.wait(20)
+            until(lambda: not any(Path(f"/proc/{one}").exists() for one in groups), f"{self.name} lives", 20)
+            self._process = None
+
+    def stop(self) -> int:
+        """As `systemctl stop`: SIGTERM to the supervisor; its exit code."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        self._process.terminate()
+        code = self._process.wait(60)
+        self._process = None
+        return code
+
+    def files(self) -> list[str]:
+        """What lies in its data directory."""
+        return sorted(str(path.relative_to(self._data)) for path in self._data.rglob("*") if path.is_file())
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
+
+
+class Wide:
+    """`web`, `work`: the hosts; `world`: the sandbox and the proxy; what `tests.stress.chaos.run` asks of an arena is here too."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.valkey = Valkey(folder)
+        self.valkey.start()
+        self.world = WideWorld(
+            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY,
+            database_url=database_url,
+        )  # fmt: skip
+        ports, environ = (free_port(), free_port()), {**_environ(self.world), "BX24APP_LOG_LEVEL": "INFO"}
+        self.front = self.world.front
+        self.front.addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.web = [Host(f"web-{at}", ["web", str(port)], folder, environ) for at, port in enumerate(ports, 1)]
+        self.work = [Host(f"work-{at}", ["work", "cron"], folder, environ) for at in (1, 2)]
+
+    @property
+    def hosts(self) -> list[Host]:
+        return [*self.web, *self.work]
+
+    def furnish(self) -> None:
+        for host in self.hosts:
+            host.start()
+        for host in self.hosts:
+            host.wait()
+        furnish(self.world)
+
+    def settle(self, seconds: float) -> bool:
+        """Until nothing is pending; False where that never came."""
+        return settle(self.world, seconds)
+
+    def rolling_restart(self) -> dict[str, float]:
+        """One host after another: SIGTERM, wait for its end, start, wait until it is ready. Host -> seconds it was away."""
+        away: dict[str, float] = {}
+        for host in self.hosts:
+            since = time.monotonic()
+            code = host.stop()
+            if code:
+                raise RuntimeError(f"{host.name} ended with {code}")
+            host.start()
+            host.wait()
+            away[host.name] = time.monotonic() - since
+        return away
+
+    def close(self) -> None:
+        for host in self.hosts:
+            host.kill()
+        self.world.close()
+        self.valkey.kill()
+
+
+@contextmanager
+def wide() -> Iterator[Wide]:
+    """All of it, with an installed portal and three PBXs."""
+    root = logging.getLogger()
+    level = root.level
+    with tempfile.TemporaryDirectory(prefix="wide-") as name, ExitStack() as stack:
+        made = Wide(Path(name), stack.enter_context(postgres_server(Path(name))).url)
+        root.setLevel(logging.ERROR)
+        try:
+            made.furnish()
+            yield made
+        finally:
+            made.close()
+            root.setLevel(level)

@@ -1,0 +1,111 @@
+"""Calls without end, so many at once: the next begins when one is whole in the portal, as far as the portal hears of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from tests.end_to_end.test_random_calls import tell
+from tests.support.offices import Outcome
+from tests.support.random_calls import Day, Told
+from tests.support.stack import World
+
+
+class Load:
+    """`told`: the places in the day of the calls that were begun, `whole`: when each that is in the portal was first seen there."""
+
+    def __init__(
+        self, world: World, day: Day, predicted: list[Outcome], hooks: dict[str, str], at_once: int, apart: float = 0.0
+    ) -> None:
+        """`apart`: seconds between the beginnings of two calls at the least."""
+        self._world, self._day, self._predicted, self._hooks = world, day, predicted, hooks
+        self._apart, self._next = apart, 0.0
+        self.told: list[int] = []
+        self.whole: list[float] = []
+        self._open: dict[int, threading.Event] = {}
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._pool = ThreadPoolExecutor(at_once + 1)
+        self._running: list[Future[None]] = [self._pool.submit(self._tell_on) for _ in range(at_once)]
+        self._running.append(self._pool.submit(self._watch))
+
+    @property
+    def exhausted(self) -> bool:
+        """Has every call of the day been told?"""
+        return len(self.told) == len(self._day.calls)
+
+    def wait(self, count: int, seconds: float = 120) -> None:
+        """Until so many more calls are whole, or the day is at its end.
+
+        Raises:
+            RuntimeError: nothing moves.
+        """
+        wanted, end = len(self.whole) + count, time.monotonic() + seconds
+        while len(self.whole) < wanted and not self.exhausted:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{wanted - len(self.whole)} of {count} calls not whole in {seconds:.0f} s: {self._stuck()}")
+            self.look()
+            time.sleep(0.05)
+
+    def end(self) -> tuple[Day, list[Outcome]]:
+        """No further call begins; those begun are told to their end. What was told, and what must come of it."""
+        self._ended.set()
+        for event in self._open.copy().values():
+            event.set()
+        for one in self._running:
+            one.result()
+        self._pool.shutdown()
+        return Day(self._day.ways, [self._day.calls[at] for at in self.told]), [self._predicted[at] for at in self.told]
+
+    def _stuck(self) -> str:
+        return f"pending {self._world.pending()}, waited for {[self._day.calls[at].scene.entry for at in self._open]}"
+
+    def look(self) -> None:
+        """Raises: what one that tells met."""
+        for one in self._running:
+            if one.done():
+                one.result()
+
+    def _begin(self) -> tuple[int, threading.Event] | None:
+        while not self._ended.is_set():
+            with self._lock:
+                if self.exhausted:
+                    return None
+                if (now := time.monotonic()) >= self._next:
+                    self._next, at, event = now + self._apart, len(self.told), threading.Event()
+                    self.told.append(at)
+                    self._open[at] = event
+                    return at, event
+            time.sleep(0.02)
+        return None
+
+    def _tell_on(self) -> None:
+        while (begun := self._begin()) is not None:
+            at, event = begun
+            told = self._day.calls[at]
+            tell(self._hooks[told.scene.office.key], told)
+            if self._predicted[at].own is None:
+                self._open.pop(at, None)  # the portal hears nothing of it
+                continue
+            while not event.wait(0.5) and not self._ended.is_set():
+                pass
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            waiting = list(self._open)
+            for at in self._world.sandbox.call(self._arrived, waiting):
+                self.whole.append(time.monotonic())
+                if event := self._open.pop(at, None):
+                    event.set()
+
+    def _arrived(self, waiting: list[int]) -> list[int]:
+        """Runs in the sandbox's loop."""
+        held = self._world.portal.by_external
+        return [at for at in waiting if _whole(held, self._day.calls[at], self._predicted[at])]
+
+
+def _whole(held: dict[str, list[Any]], told: Told, outcome: Outcome) -> bool:
+    """The call's first row is there (it comes with the call's end), and its recording where it has one."""
+    found = held.get(f"{told.scene.office.key}:{told.scene.entry}")
+    return outcome.own is not None and bool(found) and bool(found[0].file_id) == bool(outcome.own.recording)

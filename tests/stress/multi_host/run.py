@@ -1,0 +1,101 @@
+"""Under load: a host of workers loses its power, a host of the web part too, then every host is restarted; at the end all must be as the model says."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.end_to_end.test_random_calls import in_journal
+from tests.stress.chaos.calls import day_of
+from tests.stress.chaos.run import _ready
+from tests.stress.chaos.verdict import Row, judge
+from tests.stress.multi_host.hosts import Wide
+from tests.stress.multi_host.load import Load
+
+HEAD = "| while | seconds | whole calls | a second |\n| --- | ---: | ---: | ---: |"
+
+_NAME = re.compile(r"\w+:day\d+n\d+")
+_SIGNS = ("AnswerLost", "late answer", "worker ended", "worker ready")
+
+
+@dataclass(frozen=True)
+class Phase:
+    name: str
+    seconds: float
+    whole: int
+
+    def __str__(self) -> str:
+        return f"| {self.name} | {self.seconds:.1f} | {self.whole} | {self.whole / self.seconds:.2f} |"
+
+
+@dataclass
+class Told:
+    """`row`: against the model; `phases`: in their order; `turned_away`: requests that the proxy had to ask of another host."""
+
+    row: Row
+    phases: list[Phase] = field(default_factory=list)
+    away: dict[str, float] = field(default_factory=dict)
+    turned_away: int = 0
+    left: dict[str, list[str]] = field(default_factory=dict)
+    """Host -> files in its data directory at the end."""
+
+
+def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, patience: float = 180) -> Told:
+    """`drawn`: calls to draw from; `each`: whole calls to wait for in each phase that has no end of its own."""
+    day = day_of(drawn)
+    row, hooks, before, predicted = _ready(wide, "wide", day)
+    told, load = Told(row), Load(wide.world, day, predicted, hooks, at_once, apart)
+    try:
+        _phases(wide, load, told, each)
+    finally:
+        day, predicted = load.end()
+    told.turned_away, row.calls, over = wide.front.turned_away, len(day.calls), time.monotonic()
+    if not wide.settle(patience):
+        row.wrong["else"] += 1
+        row.details.append(f"never came to rest: {wide.world.pending()}")
+    row.seconds = time.monotonic() - over
+    wide.world.sandbox.call(judge, wide.world, row, day, predicted, before)
+    wrong = in_journal(wide.world, day, predicted)
+    row.wrong["else"] += len(wrong)
+    row.details += wrong
+    row.details += [line for name in dict.fromkeys(_NAME.findall("\n".join(row.details))) for line in _story(wide, name)]
+    told.left = {host.name: host.files() for host in wide.hosts}
+    return told
+
+
+def _story(wide: Wide, name: str) -> list[str]:
+    """What the portal was asked about a call that went wrong, and what each host logged of it."""
+    asked = [
+        f"portal {entry.at:.3f} {entry.seconds:.3f} s, {entry.status} {entry.error} {entry.method} {entry.params} {entry.commands}"
+        for entry in wide.world.portal.request_log
+        if f"'{name}" in f"{entry.params} {entry.commands}"
+    ]
+    entry_id = f"entry={name.partition(':')[2]} "
+    found = [f"{host.name} {line}" for host in wide.hosts for line in host.told() if entry_id in line or any(word in line for word in _SIGNS)]
+    return [f"{name}:", *asked, *found]
+
+
+def _phases(wide: Wide, load: Load, told: Told, each: int) -> None:
+    def during(name: str, act: Callable[[], object]) -> None:
+        # In this thread: a host is killed when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+        since, before = time.monotonic(), len(load.whole)
+        act()
+        load.look()
+        told.phases.append(Phase(name, time.monotonic() - since, len(load.whole) - before))
+
+    def until_whole(name: str) -> None:
+        during(name, lambda: load.wait(each))
+
+    if each > 10:
+        load.wait(each // 2)  # warm: connections, caches
+    until_whole("before")
+    for host in (wide.work[0], wide.web[0]):
+        host.kill()
+        until_whole(f"{host.name} killed")
+        host.start()
+        during(f"{host.name} starting again", host.wait)
+        until_whole(f"{host.name} back")
+    during("rolling restart of all four", lambda: told.away.update(wide.rolling_restart()))
+    until_whole("after")

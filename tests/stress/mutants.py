@@ -1,0 +1,374 @@
+"""`make mutants`: break the fold on purpose, one way at a time; every break must fail the tests of the domain.
+
+Each mutant is one replacement in one file of a copy of the package. A mutant that survives, or that no longer applies, ends with 1.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ["tests/mango/test_scenarios.py", "tests/domain/calls/test_decision.py", "tests/domain/calls/test_linked_calls.py"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+RULES = [
+    Mutant(
+        "a rule is chosen again at every fold",
+        "calls/plan.py",
+        "if view.known.chosen is not None:",
+        "if False:",
+    ),
+    Mutant(
+        "a rule is chosen before anybody rang",
+        "calls/plan.py",
+        "elif not (view.reached or",
+        "elif False and not (view.reached or",
+    ),
+    Mutant(
+        "a rule below is chosen while one above is open",
+        "rules/engine.py",
+        "        if held is None:\n            return Choice(None, False,",
+        "        if False:\n            return Choice(None, False,",
+    ),
+    Mutant(
+        "the last rule that holds decides",
+        "rules/engine.py",
+        "    for rule in rules:\n        held",
+        "    for rule in reversed(rules):\n        held",
+    ),
+    Mutant(
+        "what never was known holds at the end",
+        "rules/engine.py",
+        'return False if facts.moment == "end" else None',
+        'return facts.moment == "end" or None',
+    ),
+    Mutant(
+        "an open record is no reason against another",
+        "calls/crm_records.py",
+        'if action.duplicate == "allow" or record is None',
+        "if True or record is None",
+    ),
+    Mutant(
+        "duplicate: allow is not allowed",
+        "calls/crm_records.py",
+        'if action.duplicate == "allow" or record is None',
+        "if record is None",
+    ),
+    Mutant(
+        "the client is not looked for before a record is made",
+        "calls/crm_records.py",
+        "        yield ReadClient(key=records.FOUND",
+        "        if False:\n            yield ReadClient(key=records.FOUND",
+    ),
+    Mutant(
+        "open records are not asked for before a choice",
+        "calls/crm_records.py",
+        "        _ask(view, _before_choosing(view))\n",
+        "",
+    ),
+    Mutant(
+        "records are made before their look-ups are answered",
+        "calls/crm_records.py",
+        "    if not _ask(view, _before_making(view, end, plan)):\n        return False\n",
+        "    _ask(view, _before_making(view, end, plan))\n",
+    ),
+    Mutant(
+        "finish leaves before the plan is decided",
+        "calls/crm_records.py",
+        "_before_choosing(view))\n        return False",
+        "_before_choosing(view))\n        return True",
+    ),
+    Mutant(
+        "a refused record is not tried again", "making.py", "    if level >= len(variants) or", "    if level >= 1 or"
+    ),
+    Mutant(
+        "a refused record is tried for ever the same",
+        "calls/crm_records.py",
+        "            **variants[level],\n",
+        "            **variants[0],\n",
+    ),
+    Mutant("what speaks of the end is made early", "making.py", "    if not one.ready:\n        return False\n", ""),
+    Mutant(
+        "a lead of simple CRM stays a lead",
+        "calls/crm_records.py",
+        'if action.entity == "lead" and view.policy.crm_mode == 2:',
+        "if False:",
+    ),
+    Mutant(
+        "calls.* make records of known clients",
+        "calls/crm_records.py",
+        "    if plan.rule is None and not _was_unknown(view):\n        return []\n",
+        "",
+    ),
+    Mutant("a deal hangs on nobody", "making.py", "            contact=contact,\n", "            contact=None,\n"),
+    Mutant(
+        "a to-do of a new client has no place",
+        "calls/crm_records.py",
+        "    if end.complete and not _has_place(view, plan):",
+        "    if False:",
+    ),
+    Mutant(
+        "late calls make records",
+        "calls/crm_records.py",
+        "view.client is None or not view.known.makes or",
+        "view.client is None or",
+    ),
+    Mutant("late calls send notices", "making.py", " and one.ready and view.known.tells:", " and one.ready:"),
+    Mutant(
+        "late calls make to-dos",
+        "calls/after_finish.py",
+        "    if view.client is None or not view.known.tells:",
+        "    if view.client is None:",
+    ),
+    Mutant(
+        "a deal that is used is not bound",
+        "calls/after_finish.py",
+        "        if used is not None and used != records",
+        "        if False and used != records",
+    ),
+    Mutant("misses do not fold", "settling.py", 'if end.outcome == "missed" and view.known.todos:', "if False:"),
+    Mutant("a to-do that was done by hand counts on", "settling.py", 'if said.get("open"):', "if True:"),
+    Mutant(
+        "an answered call closes no to-do",
+        "calls/after_finish.py",
+        "again = _close(view) if end.answered else None",
+        "again = None",
+    ),
+    Mutant("comments are forgotten", "settling.py", "    _comments(view, plan)\n    _correct", "    _correct"),
+    Mutant("who is absent gets it", "case.py", 'if if_absent == "next":', "if False:"),
+    Mutant("the client's manager is nobody", "case.py", '"owner": case.owner,', '"owner": None,'),
+    Mutant(
+        "a transfer does not count for a rule",
+        "calls/rule_case.py",
+        "    if follow and case.transferred_to is not None and",
+        "    if False and",
+    ),
+    Mutant(
+        "the talker is not asked",
+        "calls/rule_case.py",
+        '"answered": case.talker if case.answered_at is not None else None,',
+        '"answered": None,',
+    ),
+    Mutant(
+        "dismissed users get records",
+        "calls/rule_case.py",
+        "if user is not None and user not in policy.dismissed]",
+        "if user is not None]",
+    ),
+    Mutant("working minutes are minutes", "case.py", "if case.line and action.working else ()", "if False else ()"),
+    Mutant(
+        "nothing matches, and calls.* make it all the same",
+        "calls/plan.py",
+        "actions = rule.actions if rule else by_default",
+        "actions = rule.actions if rule and type(rule.actions[0]).__name__ != 'Nothing' else by_default",
+    ),
+]
+"""What rules could do wrong."""
+MUTANTS = [
+    Mutant(
+        "a call without a summary is finished at once",
+        "calls/outcome.py",
+        "clock.heard + view.policy.quiet_seconds",
+        "clock.heard",
+    ),
+    Mutant(
+        "a step that is still missing is not waited for", "ends.py", " or any(leg.has_gap for leg in entry.legs)", ""
+    ),
+    Mutant(
+        "an unmapped extension loses its call",
+        "calls/outcome.py",
+        "user = (talkers[-1] if talkers else named_talker(view)) or policy.default_user",
+        "user = talkers[-1]",
+    ),
+    Mutant("cards are never hidden", "cards.py", "    if gone:\n", "    if False:\n"),
+    Mutant("the card is shown to nobody else", "cards.py", "    if new:\n", "    if False:\n"),
+    Mutant(
+        "the card stays with those who ring while one talks", "cards.py", "(talking or ringing)", "(talking + ringing)"
+    ),
+    Mutant(
+        "finish is sent again",
+        "calls/outcome.py",
+        "if not end.complete or view.ledger.finish() is not None or",
+        "if not end.complete or",
+    ),
+    Mutant(
+        "finish leaves on the first summary, open legs or not",
+        "calls/outcome.py",
+        "        if _consistent(view):\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "missed is said of an answered call",
+        "calls/outcome.py",
+        'outcome = "answered" if answered else',
+        'outcome = "answered" if False else',
+    ),
+    Mutant("one unanswered leg makes the call missed", "legs.py", "return self.ended.talk_at or None", "return None"),
+    Mutant("a missed call is 603", "ends.py", 'status = "304" if', 'status = "603" if'),
+    Mutant(
+        "the first talker is the talker", "ends.py", "user = (talkers[-1] if talkers", "user = (talkers[0] if talkers"
+    ),
+    Mutant(
+        "a transfer gives the client to nobody",
+        "calls/outcome.py",
+        "if transferred_to is not None and mode",
+        "if False and mode",
+    ),
+    Mutant("the line's responsible is not asked", "ends.py", "elif line_user is not None:", "elif False:"),
+    Mutant(
+        "talk is counted from the first ring",
+        "calls/entry.py",
+        "self.ended.ended_at - self.talk_at)",
+        "self.ended.ended_at - self.started_at)",
+    ),
+    Mutant(
+        "a consultation counts as a talk with the client",
+        "calls/entry.py",
+        "if who is not None and with_client:",
+        "if who is not None:",
+    ),
+    Mutant(
+        "the callback's first leg counts as a talk",
+        "calls/entry.py",
+        'if leg.is_callback_start and direction != "internal":',
+        "if False:",
+    ),
+    Mutant(
+        "steps of a leg are taken as they came",
+        "calls/entry.py",
+        "        steps = _ordered(steps)\n",
+        "",
+    ),
+    Mutant(
+        "what the statistics tell stands before what was heard",
+        "calls/entry.py",
+        "        ordered.insert(next(later, len(ordered)), step)\n",
+        "        ordered.insert(0, step)\n",
+    ),
+    Mutant(
+        "a caller from a sip: address is one of ours",
+        "calls/entry.py",
+        "    employee = _but_the_guest(legs, direction, employee)\n",
+        "",
+    ),
+    Mutant("every recording replaces the one before", "tapes.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
+    Mutant("the first recording is the call's own", "tapes.py", "return named[-1] if named", "return kept[0] if named"),
+    Mutant("a recording too short is waited for", "recorded.py", "return not self.added and (", "return False and ("),
+    Mutant(
+        "an internal call goes to the CRM",
+        "calls/call_view.py",
+        'if self.entry.direction == "internal":\n            return True',
+        "if False:\n            return True",
+    ),
+    Mutant("a record is made twice", "making.py", "    if records.alive(view, key) or in_use(", "    if in_use("),
+    Mutant(
+        "finish does not wait for the record",
+        "calls/crm_records.py",
+        "    if records.unknown(view) is None:\n        return False\n",
+        "    if records.unknown(view) is None:\n        return True\n",
+    ),
+    Mutant(
+        "the to-do is forgotten", "settling.py", "    _add(view, plan, wanted)\n    return again", "    return again"
+    ),
+    Mutant(
+        "a deal is not bound to the call",
+        "calls/after_finish.py",
+        'if bound or command.entity not in ("lead", "contact"):',
+        "if bound:",
+    ),
+    Mutant(
+        "records stay with the talker",
+        "calls/after_finish.py",
+        "        _reassign(view, record, holder, wanted)\n",
+        "        _reassign(view, record, holder, holder)\n",
+    ),
+    Mutant(
+        "an anonymous number is written into the CRM",
+        "calls/crm_records.py",
+        "not wanted or view.client is None or not",
+        "not wanted or not",
+    ),
+    *RULES,
+    Mutant(
+        "another office's entry makes a record of its own",
+        "calls/plan.py",
+        "view.known.continues is not None or view.known.made_later",
+        "view.known.made_later",
+    ),
+    Mutant("a record that the second office made first is made again", "plans.py", " or view.known.made_later", ""),
+    Mutant(
+        "a client handed to another office stays with the first",
+        "calls/outcome.py",
+        "view.known.handed_to if view.known.handed_to is not None else _handed_over(view)",
+        "_handed_over(view)",
+    ),
+    Mutant("one PBX continues itself", "handover.py", "if one.pbx != this.pbx\n        and", "if"),
+    Mutant("a talk is continued for ever", "handover.py", "moment <= self.ended + GAP_SECONDS", "True"),
+    Mutant("of three offices the first is continued", "handover.py", "last = max(before", "last = min(before"),
+    Mutant(
+        "the card stays while somebody without a user talks",
+        "calls/cards.py",
+        "if not now and not _talks_elsewhere(view, end):",
+        "if not now:",
+    ),
+    Mutant("a first talk that was not seen is not waited for", "ends.py", "_TALK_SLACK = 2\n", "_TALK_SLACK = 2**40\n"),
+]
+
+
+UNBROKEN = Mutant("unbroken", "call.py", "def decide(", "def decide(")
+"""Must pass: else every mutant would look caught."""
+
+
+def run(mutant: Mutant) -> tuple[Mutant, str]:
+    """caught, SURVIVED, or `does not apply`."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        ignore = shutil.ignore_patterns("__pycache__", "sandbox")
+        shutil.copytree(ROOT / "bx24app", copy / "bx24app", ignore=ignore)
+        shutil.copytree(ROOT / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "scripts", copy / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        file = copy / "bx24app" / "domain" / mutant.file
+        source = file.read_text()
+        if source.count(mutant.old) != 1:
+            return mutant, "does not apply"
+        file.write_text(source.replace(mutant.old, mutant.new))
+        tests = [test for test in TESTS if (copy / test).exists()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
+        # 1: a test failed. Anything else (an import that breaks, no test found) proves nothing.
+        return mutant, "caught" if done.returncode == 1 else f"SURVIVED (pytest ended with {done.returncode})"
+
+
+def main(words: list[str]) -> int:
+    """`words`: only mutants whose name holds one of them."""
+    asked = [one for one in MUTANTS if not words or any(word in one.name for word in words)]
+    if run(UNBROKEN)[1] != "SURVIVED (pytest ended with 0)":
+        print("the tests fail without any mutant")
+        return 1
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(run, asked))
+    width = max(len(mutant.name) for mutant in asked)
+    for mutant, verdict in results:
+        print(f"{mutant.file:<11} {mutant.name:<{width}}  {verdict}")
+    bad = [mutant for mutant, verdict in results if verdict != "caught"]
+    print(f"{len(results) - len(bad)} of {len(results)} mutants caught")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""The insurance broker: three offices in three cities, three PBXs on one portal, one group of operators who answer for all.
+
+Everything that may repeat over PBXs does: extensions, groups, the ids of entries, legs and recordings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+from bx24app.domain.settings import Settings
+from bx24app.models import Call, db
+from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Record, Statistic
+from bx24app.sandbox.mango import Board, Notice, Party, Pbx, Plan, Signal, simulation
+from bx24app.sandbox.mango.calls import Call as Played
+from bx24app.sandbox.mango.ids import Ids
+from tests.support.stack import World, until
+
+SPEED = 100.0
+NEW = "104"
+"""An employee whom the mapping does not know yet."""
+SILENT = Party(None, 20.0)
+Heard = tuple[str, Notice]
+"""A notice, and the key of the PBX that tells it."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """One city. `staff`: extension -> user; `manager` answers for the line's clients."""
+
+    key: str
+    name: str
+    line: str
+    line_number: str
+    manager: int
+    default: int
+    staff: dict[str, int] = field(default_factory=dict)
+
+
+MOSCOW = Office("moscow", "Москва", "74951234567", "MSK", 21, 41, {"101": 11, "102": 12})
+KRASNODAR = Office("krasnodar", "Краснодар", "78612345678", "KRD", 22, 42, {"101": 13, "102": 14, "201": 22})
+SIBERIA = Office("novosibirsk", "Новосибирск", "73832345678", "NSK", 23, 43, {"101": 15, "102": 16, "301": 23})
+OFFICES = (MOSCOW, KRASNODAR, SIBERIA)
+_clients = itertools.count(79_161_000_000)
+
+
+def document(responsible: bool = True, **calls: Any) -> Settings:
+    """The broker's settings; without `responsible` the lines name nobody, so the talker has the client."""
+    return Settings.model_validate(
+        {
+            "calls": calls,
+            "pbxs": [
+                {
+                    "key": office.key,
+                    "name": office.name,
+                    "default_user_id": office.default,
+                    "lines": [
+                        {
+                            "number": office.line,
+                            "line_number": office.line_number,
+                            "name": f"{office.name}, офис",
+                            "responsible": {"users": [office.manager] if responsible else []},
+                        }
+                    ],
+                    "employees": [{"extension": e, "user_id": user} for e, user in office.staff.items()],
+                }
+                for office in OFFICES
+            ],
+        }
+    )
+
+
+class Broker:
+    """The three PBXs at work, and what the portal holds of their calls."""
+
+    def __init__(self, earth: World) -> None:
+        self.earth = earth
+        self.boards: dict[str, Board] = {}
+        earth.sandbox.call(earth.add_users, [11, 12, 13, 14, 15, 16, 21, 22, 23, 41, 42, 43])
+        for office in OFFICES:
+            self.boards[office.key] = earth.sandbox.call(self._open, office)
+
+    def _open(self, office: Office) -> Board:
+        pbx = Pbx(name=office.name, client_id=10_000_001, product_id=400_000_001)
+        board = self.earth.mango.add(pbx)
+        board.ids = Ids(26_000_000_001)  # every product counts from the same number
+        pbx.add_line(office.line, office.name, leads_to="300")
+        for extension in [*office.staff, NEW]:
+            pbx.add_employee(extension, f"{office.name} {extension}")
+        pbx.add_group("300", "Operators", ["101", "102"])
+        return board
+
+    def rule(self, settings: Settings) -> None:
+        """The portal takes these settings; every PBX knows where to knock."""
+        keys = {office.key: (self.pbx(office).api_key, self.pbx(office).api_salt) for office in OFFICES}
+        for key, hook in self.earth.connect(settings, keys).items():
+            self.boards[key].pbx.hook_url = hook
+
+    def pbx(self, office: Office) -> Pbx:
+        return self.boards[office.key].pbx
+
+    def ring(self, office: Office, **plan: Any) -> tuple[str, str]:
+        """A client calls and it goes as planned, to the end. Returns (the client's number in E.164, the entry)."""
+        client = plan.pop("client", None) or str(next(_clients))
+        made = Plan(client=client, **{"ivr": 0, "speed": SPEED, "record_delay": 2.0, **plan})
+        call: Played = self.earth.sandbox.call(self._go, self.boards[office.key], made)
+        return f"+{client}", call.entry_id
+
+    async def _go(self, board: Board, plan: Plan) -> Played:
+        call = simulation.incoming(board, plan)
+        while any(one.tasks for one in self.boards.values()):
+            await asyncio.sleep(0.01)
+        for one in self.boards.values():
+            await one.sender.settled()
+        return call
+
+    def hear(self, office: Office, **plan: Any) -> tuple[str, str, list[Heard]]:
+        """As `ring`, but nothing is told to the app: returns what the PBXs would have told, by time, for `tell`."""
+        heard: list[Heard] = []
+        for key, board in self.boards.items():
+            board.sender.submit = lambda notice, key=key: heard.append((key, notice))  # type: ignore[method-assign,misc]
+        try:
+            client, entry = self.ring(office, **plan)
+        finally:
+            for board in self.boards.values():
+                del board.sender.submit  # type: ignore[method-assign]
+        return client, entry, sorted(heard, key=lambda one: one[1].at)
+
+    def tell(self, heard: list[Heard]) -> None:
+        """These notices, in this order, one after the other."""
+        self.earth.sandbox.call(self._tell, heard)
+
+    def tell_slowly(self, heard: list[Heard]) -> None:
+        """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings."""
+        for one in heard:
+            self.tell([one])
+            until(
+                lambda: not {"notifications", "deliveries"} & self.earth.pending().keys(), "the portal never answered"
+            )
+
+    async def _tell(self, heard: list[Heard]) -> None:
+        for key, notice in heard:
+            await self.boards[key].sender._post(notice)
+
+    # --- what the portal holds ---------------------------------------------------------------------------------------
+
+    def rows(self, client: str) -> dict[str, Statistic]:
+        """EXTERNAL_CALL_ID -> the portal's row, of one client."""
+        found = [row for row in self.earth.portal.statistics.values() if row.phone.lstrip("+") == client[1:]]
+        return {row.external_id or "": row for row in sorted(found, key=lambda row: row.id)}
+
+    def journal(self, external_id: str) -> Call:
+        """Our row of a call, by `<pbx key>:<entry>`."""
+        key, _, entry = external_id.partition(":")
+        with self.earth.app.app_context():
+            call = db.session.query(Call).filter_by(pbx_key=key, entry_id=entry).one()
+            db.session.expunge_all()
+            db.session.rollback()
+            return call
+
+    def records(self, client: str) -> list[Record]:
+        """Everything of the CRM that has this telephone, and their deals."""
+        everything = [one for table in self.earth.portal.crm.records.values() for one in table.values()]
+        return [one for one in everything if any(client[1:] == phone.lstrip("+") for phone in one.phones)]
+
+    def responsible(self, client: str) -> list[int]:
+        """Whose the client's records are; one entry a record."""
+        return [one.assigned_by_id for one in self.records(client)]
+
+    def todos(self, client: str) -> list[int]:
+        """Whose to-dos stand at the client's records."""
+        keys = {one.key for one in self.records(client)}
+        found = [one for one in self.earth.portal.activities.values() if keys & set(one.bindings)]
+        return [one.responsible_id for one in found if one.provider_id == TODO_PROVIDER]
+
+    def tape(self, office: Office, entry_id: str, extension: str) -> int:
+        """Length of the file that this PBX keeps of an employee's talk."""
+        facts = self.boards[office.key].facts.entries[entry_id]
+        return next(tape.bytes for tape in facts.recordings.values() if tape.extension == extension)
+
+    def file_size(self, row: Statistic) -> int | None:
+        """Bytes of the file at a portal call; None: it has none."""
+        return self.earth.portal.files[row.file_id].size if row.file_id is not None else None
+
+
+def blind(to: str, **how: Any) -> Signal:
+    """After eight seconds of talk the client is sent to an extension, or to another office's line."""
+    return Signal("blind", after=8.0, to=to, **how)
+
+
+__all__ = [
+    "KRASNODAR",
+    "MOSCOW",
+    "NEW",
+    "OFFICES",
+    "SIBERIA",
+    "SILENT",
+    "Broker",
+    "Heard",
+    "Office",
+    "Party",
+    "blind",
+    "document",
+]

@@ -1,0 +1,101 @@
+"""What every walk through the demo does: watch for what must not happen, connect a PBX, keep a picture."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from playwright.sync_api import FrameLocator, Page, Request, expect
+
+ROOT = Path(__file__).parents[2]
+
+
+class Watch:
+    """What must not happen on the way: console errors, failed requests, saves without a session of this frame."""
+
+    def __init__(self, page: Page, app: str) -> None:
+        self.errors: list[str] = []
+        self.saves: list[Request] = []
+        self.sessions: set[str] = set()
+        """Minted for this frame, at its opening or its renewals."""
+        page.on("console", lambda message: self._heard(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "response",
+            lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
+        page.on("requestfinished", lambda request: self._minted(request) if request.url.startswith(app) else None)
+        page.on(
+            "request",
+            lambda request: (
+                self.saves.append(request)
+                if request.method == "POST" and request.url.startswith(f"{app}/frame/")
+                else None
+            ),
+        )
+
+    def _minted(self, request: Request) -> None:
+        """The shell of a page carries its first session; `renew` answers with the next one."""
+        answer = request.response() if request.method == "POST" else None
+        if answer is None or answer.status != 200:
+            return
+        if request.url.endswith("/frame/renew"):
+            self.sessions.add(answer.json()["session"])
+        elif found := re.search(r'data-session="([^"]+)"', answer.text() if request.is_navigation_request() else ""):
+            self.sessions.add(found.group(1))
+
+    def without_session(self) -> list[str]:
+        """Saves that carried no session minted for this frame."""
+        return [one.url for one in self.saves if one.headers.get("x-frame-session") not in self.sessions]
+
+    def _heard(self, text: str) -> None:
+        # A request that the next key press replaced was taken back by the page itself (hx-sync): htmx says so as an error.
+        if not self._takes_back(text):
+            self.errors.append(text)
+
+    def _takes_back(self, text: str) -> bool:
+        if text.startswith("htmx:sendAbort"):
+            if self.errors and self.errors[-1].startswith("htmx:afterRequest"):
+                self.errors.pop()
+            return True
+        return False
+
+
+def no_wider_than_the_window(page: Page) -> None:
+    for frame in page.frames:
+        wide = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, (frame.url, wide)
+
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def barrier_free(page: Page) -> None:
+    """Nothing that axe knows of shuts anybody out of the app's page."""
+    frame = page.frames[1]
+    frame.evaluate(AXE.read_text(encoding="utf-8"))
+    found = frame.evaluate(
+        "axe.run(document).then((said) => said.violations.map((one) => [one.id, one.nodes[0].html]))"
+    )
+    assert found == []
+
+
+def picture(page: Page, name: str) -> None:
+    """Kept where the operator asks for it, those of the README in docs/images."""
+    if folder := os.environ.get("BX24APP_SCREENSHOTS"):
+        page.screenshot(path=ROOT / folder / f"{name}.png")
+
+
+def connect(app: FrameLocator, key: str, salt: str, name: str = "Москва") -> str:
+    """Add the PBX by keyboard; returns the hook address that the page shows."""
+    app.get_by_test_id("step-pbx").or_(app.get_by_test_id("tab-pbxs")).first.click()
+    app.get_by_test_id("add-pbx").first.click()
+    app.locator("[name=name]").fill(name)
+    app.locator("[name=api_key]").fill(key)
+    app.locator("[name=api_salt]").fill(salt)
+    app.locator("[name=api_salt]").press("Enter")
+    expect(app.get_by_test_id("connected")).to_be_visible()
+    expect(app.get_by_test_id("pulse")).to_have_attribute("data-state", "waiting")
+    field = app.get_by_test_id("hook-address")
+    return field.input_value() if field.evaluate("e => 'value' in e") else field.inner_text().strip()

@@ -1,0 +1,208 @@
+"""Two offices on one portal whose PBXs carry out what the portal asks for: clicks and callbacks of forms, seen from both ends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
+from bx24app.infra import queue
+from bx24app.models import Call, Delivery, db, utcnow
+from bx24app.portals import external_lines
+from bx24app.sandbox.bitrix.state import Statistic
+from bx24app.sandbox.mango import Board, Plan
+from bx24app.sandbox.mango.plans import Party, Signal
+from bx24app.sandbox.mango.rest import RestFault
+from tests.support.stack import World, until
+
+MOSCOW, KRASNODAR = "74950000001", "78610000001"
+MOBILE = "79031112233"
+ANNA, BORIS, VERA, NOBODY = 11, 12, 13, 22
+KEYS = {"moscow": ("m" * 32, "s" * 32), "krasnodar": ("k" * 32, "t" * 32)}
+_numbers = itertools.count(1)
+
+DOCUMENT = Settings(
+    pbxs=(
+        Pbx(
+            key="moscow",
+            name="Moscow office",
+            dialects=("vpbx",),
+            default_user_id=9,
+            lines=(
+                Line(number=MOSCOW, name="Moscow", callback_to="500", responsible=Responsible(users=(VERA,))),
+                Line(number="74950000002", name="Moscow, shop", callback_to="101"),
+            ),
+            employees=(
+                Employee(extension="101", user_id=ANNA, numbers=(MOBILE,)),
+                Employee(extension="102", user_id=BORIS),
+            ),
+        ),
+        Pbx(
+            key="krasnodar",
+            name="Krasnodar office",
+            dialects=("vpbx",),
+            lines=(Line(number=KRASNODAR, name="Krasnodar"),),
+            employees=(Employee(extension="201", user_id=VERA), Employee(extension="202", user_id=BORIS)),
+        ),
+    )
+)
+
+
+def number() -> str:
+    """A client of whom nobody has heard yet."""
+    return f"+7917{next(_numbers):07d}"
+
+
+THINKS = Party(9_000.0)
+"""Does not pick up before the test lets them."""
+
+
+@dataclass
+class Offices:
+    """Both PBXs, and the portal whose people click."""
+
+    earth: World
+    moscow: Board
+    krasnodar: Board
+
+    def plan(self, **how: Any) -> None:
+        """How the next calls go."""
+        for board in (self.moscow, self.krasnodar):
+            board.plan = Plan(**{"speed": float("inf"), "talk": 7.0} | how)
+
+    def click(self, user: int, client: str, **how: Any) -> str:
+        """Returns the portal's CALL_ID."""
+        return str(self.earth.sandbox.call(lambda: self.earth.portal.click_to_call(user, client, **how)))
+
+    def form(self, client: str, **how: Any) -> None:
+        self.earth.sandbox.call(lambda: self.earth.portal.form_callback(client, **how))
+
+    def dialled(self, client: str) -> list[dict[str, Any]]:
+        """The commands that Mango accepted for this client."""
+        return [body for _, body in self.earth.mango.commands if client[1:] in (body.get("to_number"), body.get("to"))]
+
+    def rows(self, client: str) -> list[Statistic]:
+        """Finished calls of the portal with this client."""
+        return [row for row in list(self.earth.portal.statistics.values()) if row.phone.lstrip("+") == client[1:]]
+
+    def told(self, user: int, client: str) -> list[str]:
+        """What this user was told of this client."""
+        notes = list(self.earth.portal.notifications.values())
+        return [note.message for note in notes if note.user_id == user and client in note.message]
+
+    def finished(self, client: str, calls: int = 1) -> list[Statistic]:
+        """Wait for so many finished calls, and for rest."""
+        until(lambda: len(self.rows(client)) >= calls, lambda: f"not finished: {self.state(client)}", 60)
+        self.rest()
+        assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == client[1:]]
+        return self.rows(client)
+
+    def rest_of_news(self) -> None:
+        """Until everything that Mango said was thought about."""
+        self.earth.sandbox.call(self.earth.mango.settled)
+        until(lambda: "notifications" not in self.earth.pending(), lambda: str(self.earth.pending()))
+
+    def rest(self) -> None:
+        self.earth.sandbox.call(self.earth.mango.settled)
+        self.earth.settle(45)
+
+    def call(self, client: str) -> dict[str, Any]:
+        """Our newest call with this client, as the journal stores it."""
+        return self.calls(client)[-1]
+
+    def calls(self, client: str) -> list[dict[str, Any]]:
+        with self.earth.app.app_context():
+            rows = db.session.query(Call).filter_by(client_number=client).order_by(Call.id).all()
+            names = ("id", "state", "outcome", "direction", "pbx_key", "entry_id", "user_id", "problem", "command_id")
+            found = [{name: getattr(row, name) for name in names} for row in rows]
+            db.session.rollback()
+            return found
+
+    def state(self, client: str) -> list[dict[str, Any]]:
+        """For a test that fails: the calls of this client and what is on its way."""
+        with self.earth.app.app_context():
+            found = []
+            for call in self.calls(client):
+                rows = db.session.query(Delivery).filter_by(call_id=call["id"]).all()
+                found.append({**call, "deliveries": [(row.key, row.state, row.code, row.reason) for row in rows]})
+            db.session.rollback()
+            return found
+
+    def dial(self, client: str) -> tuple[str, dict[str, Any] | None]:
+        """(state, answer) of the command to Mango; ("", None) where there is none."""
+        with self.earth.app.app_context():
+            row = (
+                db.session.query(Delivery)
+                .join(Call, Call.id == Delivery.call_id)
+                .filter(Call.client_number == client, Delivery.kind == "Dial")
+                .one_or_none()
+            )
+            found = (row.state, row.answer) if row else ("", None)
+            db.session.rollback()
+            return found
+
+    def later(self, client: str, seconds: float) -> None:
+        """Let so much time pass for the call with this client."""
+        ago = timedelta(seconds=seconds)
+        with self.earth.app.app_context():
+            for call in db.session.query(Call).filter_by(client_number=client):
+                call.due_at = utcnow()
+                call.started_at -= ago
+                for row in db.session.query(Delivery).filter_by(call_id=call.id, kind="Dial"):
+                    row.sent_at = row.sent_at - ago if row.sent_at else None
+            db.session.commit()
+            queue.wake(self.earth.portal_row()["id"], force=True)
+
+    def ringing(self, client: str) -> None:
+        """Wait until telephones of our people ring for this call."""
+        until(lambda: self._live(client), lambda: f"nothing rings: {self.state(client)}")
+
+    def pick_up(self, client: str, extension: str) -> None:
+        """The employee answers."""
+        self.earth.sandbox.call(lambda: self._live(client)[0].signals.put_nowait(Signal("answer", to=extension)))
+
+    def _live(self, client: str) -> list[Any]:
+        running = [*self.moscow.calls.values(), *self.krasnodar.calls.values()]
+        return [call for call in running if call.plan.client == client[1:] and call.legs]
+
+    @contextmanager
+    def broken(self, path: str, kind: str, value: float = 0, times: int = -1) -> Iterator[None]:
+        """Mango's answers to this path are broken (`times`: so often; -1: all the while)."""
+        self.earth.mango.rest_faults[path] = RestFault(kind, value, times)
+        try:
+            yield
+        finally:
+            self.earth.mango.rest_faults.pop(path, None)
+
+
+def offices(earth: World) -> Offices:
+    """Connect both offices and wait until the portal knows their lines."""
+    earth.sandbox.call(earth.add_users, sorted({9, ANNA, BORIS, VERA, NOBODY} - set(earth.portal.users)))
+    hooks = earth.connect(DOCUMENT, KEYS)
+    boards = [earth.sandbox.call(_board, earth, key, hooks[key]) for key in ("moscow", "krasnodar")]
+    wanted = {line.bitrix_number for pbx in DOCUMENT.pbxs for line in pbx.lines}
+    with earth.app.app_context():
+        external_lines.follow(earth.portal_row()["id"])
+        db.session.remove()
+    until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "lines never came")
+    return Offices(earth, *boards)
+
+
+def _board(earth: World, key: str, hook: str) -> Board:
+    api_key, salt = KEYS[key]
+    if api_key in earth.mango.boards:
+        return earth.mango.boards[api_key]
+    board = earth.mango.add(name=key, api_key=api_key, api_salt=salt, hook_url=hook)
+    document = next(pbx for pbx in DOCUMENT.pbxs if pbx.key == key)
+    for line in document.lines:
+        board.pbx.add_line(line.number, line.name)
+    for one in document.employees:
+        mobile = one.numbers[0] if one.numbers else ""
+        board.pbx.add_employee(one.extension, f"Worker {one.extension}", mobile=mobile, recorded=False)
+    if key == "moscow":
+        board.pbx.add_group("500", "Sales", ["101", "102"])
+    return board

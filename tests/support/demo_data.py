@@ -1,0 +1,255 @@
+"""A portal as it looks after two weeks of work: two PBXs, employees, rules, calls of every kind. For pictures, and for the walk over all pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bx24app import portals, settings
+from bx24app.calls.statistics import aggregation
+from bx24app.domain.settings import Calls, Employee, Hours, Line, Pbx, Responsible, Rule, Settings
+from bx24app.domain.settings import Portal as PortalPart
+from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
+from bx24app.models import Pbx as PbxRow
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, User
+from tests.conftest import KEY, SALT, config_for
+from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.scenarios import FIXTURES, Scenario
+from tests.support.stack import World, until, world
+
+ALLA, ILYA, NINA, ROMAN, SOFYA = 11, 12, 13, 21, 22
+PEOPLE = {
+    ALLA: ("Алла", "Белова", "101"),
+    ILYA: ("Илья", "Дорохов", "102"),
+    NINA: ("Нина", "Ершова", "103"),
+    ROMAN: ("Роман", "Жуков", "201"),
+    SOFYA: ("Софья", "Ильина", "202"),
+}
+CLIENT = "+79161234567"
+WEEKDAYS = (Hours.model_validate({"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}),)
+DOCUMENT = Settings(
+    portal=PortalPart(default_user_id=NINA, timezone="Europe/Moscow"),
+    calls=Calls(answered="lead", missed="lead"),
+    pbxs=(
+        Pbx(
+            key="moscow",
+            name="Москва",
+            default_user_id=NINA,
+            lines=(
+                Line(number="74950000001", name="Главная линия", responsible=Responsible(users=(ALLA, ILYA)), working_hours=WEEKDAYS),
+                Line(number="74950000002", name="Реклама", responsible=Responsible(users=(ILYA,))),
+            ),
+            employees=tuple(Employee(extension=PEOPLE[user][2], user_id=user) for user in (ALLA, ILYA, NINA)),
+        ),
+        Pbx(
+            key="krasnodar",
+            name="Краснодар",
+            lines=(Line(number="78612345678", name="Юг", responsible=Responsible(users=(ROMAN,))),),
+            employees=(Employee(extension="201", user_id=ROMAN, numbers=("+79180000201",)),),
+        ),
+    ),
+    rules=(
+        Rule(
+            name="Реклама: сделка",
+            when={"line": "74950000002", "direction": "in", "client": "new"},
+            do=({"create": {"entity": "deal", "title": "Реклама: {{ client.number }}", "responsible": "line"}},),
+        ),
+        Rule(
+            name="Пропущенный вечером",
+            when={"outcome": "missed", "hours": "off"},
+            do=({"todo": {"deadline_minutes": 60, "working": True, "responsible": "owner"}},),
+        ),
+        Rule(name="Известный клиент", when={"client": "known", "direction": "in"}, do=({"comment": {"text": "Звонил {{ client.name }}"}},)),
+    ),
+)
+NAMES = ("Смирнов", "Иванова", "Кузнецов", "Попова", "Волков", "Зайцева")
+
+
+class Showroom:
+    """The world with everything in it. `known`: where things of it are, by name: call, contact, deal, portal."""
+
+    def __init__(self, earth: World) -> None:
+        self.earth = earth
+        self.known: dict[str, Any] = {}
+        self.hooks: dict[str, str] = {}
+
+    def hire(self) -> None:
+        def hired() -> None:
+            for number, (name, last, extension) in PEOPLE.items():
+                email = f"{number}@firma.example"
+                self.earth.portal.users[number] = User(number, name, last, email, uf_phone_inner=extension)
+
+        self.earth.sandbox.call(hired)
+
+    def connect(self) -> None:
+        """Both PBXs at Mango and in the settings, in three versions, so that there is a history."""
+
+        def built() -> None:
+            moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
+            for line, name in (("74950000001", "Главная"), ("74950000002", "Реклама")):
+                moscow.add_line(line, name=name)
+            for extension, name in (("101", "Алла Белова"), ("102", "Илья Дорохов"), ("103", "Нина Ершова"), ("104", "Софья Ильина"), ("105", "Склад")):
+                moscow.add_employee(extension, name, email=f"{extension}@firma.example")
+            self.earth.mango.add(api_key="k" * 32, api_salt="s" * 32, name="Краснодар").pbx.add_line("78612345678")
+
+        self.earth.sandbox.call(built)
+        keys = {"moscow": (KEY, SALT), "krasnodar": ("k" * 32, "s" * 32)}
+        first = DOCUMENT.model_copy(update={"rules": DOCUMENT.rules[:1], "pbxs": DOCUMENT.pbxs[:1]})
+        second = DOCUMENT.model_copy(update={"rules": DOCUMENT.rules[:2]})
+        with self.earth.app.app_context():
+            portal_id = self.earth.portal_row()["id"]
+            for document, note in ((first, "АТС подключена"), (second, "Краснодар подключён"), (DOCUMENT, "Правила изменены")):
+                kept = {key: keys[key] for key in document.by_key}
+                settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
+                db.session.commit()
+            portals.lines_follow(portal_id)
+            db.session.remove()
+        self.hooks = self.earth.connect(DOCUMENT, keys)
+        self.known["portal"] = portal_id
+
+    def connect_one(self) -> None:
+        """The first PBX, as the form leaves it: its lines without responsible people, nobody matched, nothing heard."""
+
+        def built() -> None:
+            moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
+            moscow.add_line("74950000001", name="Главная")
+            for user in (ALLA, ILYA, NINA):
+                name, last, extension = PEOPLE[user]
+                moscow.add_employee(extension, f"{name} {last}", email=f"{user}@firma.example")
+
+        self.earth.sandbox.call(built)
+        pbx = Pbx(key="moscow", name="Москва", lines=(Line(number="74950000001", name="Главная"),))
+        self.hooks = self.earth.connect(Settings(portal=PortalPart(default_user_id=1), pbxs=(pbx,)), {"moscow": (KEY, SALT)})
+
+    def ring(self) -> Retold:
+        """A known client's call that rings and is answered, and goes on: its card stands on the screen."""
+        told = retell(Scenario(FIXTURES / "incoming_answered_by_group"), CLIENT)
+        for notice in told.notices[:6]:
+            assert post(self.hooks["moscow"], notice) == 200
+        self.earth.settle_quietly()
+        return told
+
+    def clients(self) -> None:
+        def made() -> None:
+            crm = self.earth.portal.crm
+            phone = [{"typeId": "PHONE", "value": CLIENT}]
+            named = {"name": "Пётр", "lastName": "Смирнов", "title": "Пётр Смирнов", "assignedById": ALLA}
+            contact = crm.add(CONTACT, named, phone)
+            self.known["contact"] = int(contact.id)
+            self.known["company"] = int(crm.add(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id)
+            self.known["lead"] = int(crm.add(LEAD, {"title": "Заявка с сайта", "assignedById": ILYA}, phone).id)
+            deal = {"title": "Поставка окон", "contactIds": [contact.id], "assignedById": ALLA}
+            self.known["deal"] = int(crm.add(DEAL, deal, []).id)
+
+        self.earth.sandbox.call(made)
+
+    def talk(self, name: str, client: str | None = None, ago: int = 0) -> Retold:
+        """A call as it really comes, through the whole program."""
+        told = retell(Scenario(FIXTURES / name), client, ago)
+        self.earth.sandbox.call(absorb, self.earth.mango, told.notices)
+        for notice in told.notices:
+            assert post(self.hooks["moscow"], notice) == 200
+        self.earth.settle(90)
+        return told
+
+    def remember(self) -> None:
+        """The calls of the weeks before, as they lie in the tables."""
+        with self.earth.app.app_context():
+            pbxs = {row.key: row for row in db.session.scalars(db.select(PbxRow))}
+            for row in pbxs.values():
+                row.last_notification_at = utcnow() - timedelta(minutes=2)
+            version = db.session.get_one(Portal, self.known["portal"]).settings_version_id
+            for number in range(150):
+                db.session.add(_call(number, self.known, pbxs, version or 0))
+            db.session.flush()
+            _tapes(self.known["portal"])
+            _stuck(self.known["portal"], pbxs["moscow"].id)
+            db.session.commit()
+            aggregation.refresh()
+            newest = db.session.scalars(db.select(Call).where(Call.rule.is_not(None), Call.facts != {}).order_by(Call.id)).first()
+            self.known["call"] = newest.id if newest is not None else db.session.scalars(db.select(Call.id)).first()
+            db.session.remove()
+
+
+def _call(number: int, known: dict[str, Any], pbxs: dict[str, PbxRow], version: int) -> Call:
+    key = "krasnodar" if number % 5 == 4 else "moscow"
+    outcome = ("answered", "answered", "missed", "answered", "answered", "failed", "answered")[number % 7]
+    user = (ROMAN, SOFYA)[number % 2] if key == "krasnodar" else (ALLA, ILYA, NINA)[number % 3]
+    day = utcnow().replace(hour=6, minute=12, second=0, microsecond=0) - timedelta(days=number // 12 + 1)
+    at = day + timedelta(minutes=47 * (number % 12) + number % 9)
+    talked = outcome == "answered"
+    crm = {"entity": "lead", "id": known["lead"], "created": number % 3 == 0}
+    return Call(
+        portal_id=known["portal"], pbx_id=pbxs[key].id, pbx_key=key, entry_id=f"earlier-{number}", state="finished",
+        direction="out" if outcome == "failed" or number % 6 == 1 else "in", line_number=f"7495000000{number % 2 + 1}" if key == "moscow" else "78612345678",
+        client_number=CLIENT if number % 11 == 0 else f"+7916{1000000 + number * 7919:07d}", started_at=at,
+        answered_at=at + timedelta(seconds=4 + number % 20) if talked else None, ended_at=at + timedelta(seconds=60 + number), talk_seconds=50 + number if talked else 0,
+        outcome=outcome, reason=1110 if talked else 1121, user_id=user if talked else None, users=[user], responsible_id=user, settings_version_id=version,
+        crm=[crm] if number % 2 == 0 else [], unmapped="105" if number % 25 == 3 else None,
+    )  # fmt: skip
+
+
+def _tapes(portal_id: int) -> None:
+    for call in db.session.scalars(db.select(Call).where(Call.entry_id.startswith("earlier-"), Call.outcome == "answered")):
+        lost = call.entry_id == "earlier-8"
+        done = {"state": "lost", "problem": "Mango Office хранит эту запись не в облаке"} if lost else {"state": "attached", "attached_at": call.ended_at, "lag_seconds": 9.0 + call.talk_seconds % 30}
+        db.session.add(Recording(portal_id=portal_id, call_id=call.id, recording_id=f"tape-{call.id}", part=1, user_id=call.user_id, seconds=call.talk_seconds, bitrix_call_id="x", noticed_at=call.ended_at, **done))  # fmt: skip
+
+
+def _stuck(portal_id: int, pbx_id: int) -> None:
+    """One refused command, one notification that nobody can read."""
+    call = db.session.scalars(db.select(Call).where(Call.entry_id == "earlier-3")).one()
+    call.state, call.problem = "dead", "Недостаточно прав"
+    at: datetime = call.ended_at or call.started_at
+    command = {"key": "finish", "user_id": ALLA, "seconds": 53, "status": "200"}
+    db.session.add(Delivery(portal_id=portal_id, call_id=call.id, key="finish", kind="Finish", command=command, state="dead", attempts=1, created_at=at, sent_at=at, done_at=at, code="ACCESS_DENIED", reason="Недостаточно прав"))  # fmt: skip
+    body = json.dumps({"seq": 1, "call_id": "MToxMDAx", "timestamp": 1})
+    db.session.add(Notification(portal_id=portal_id, pbx_id=pbx_id, dialect="vpbx", name="events/call", entry_id="earlier-9", dedup_key="odd", body=body, state="rejected", reason="call_state: is missing"))  # fmt: skip
+
+
+@contextmanager
+def beginning(place: Path, redis_url: str) -> Iterator[Showroom]:
+    """The same portal in its first minutes: installed, nothing connected yet. `connect_one` connects a PBX that has said nothing."""
+    with world(place, redis_url, config_for, pages=True) as earth:
+        earth.portal.limits.rate = 0
+        made = Showroom(earth)
+        made.hire()
+        earth.work(calls=1, recordings=1)
+        earth.install()
+        until(lambda: _known_people(earth), "the portal's users were never read")
+        yield made
+
+
+@contextmanager
+def showroom(place: Path, redis_url: str) -> Iterator[Showroom]:
+    """The world, filled; the app works, so that a call that comes lands."""
+    with world(place, redis_url, config_for, pages=True, quiet_seconds=2) as earth:
+        earth.portal.limits.rate = 0
+        made = Showroom(earth)
+        made.hire()
+        earth.work(calls=2, recordings=1)
+        earth.install()
+        until(lambda: _known_people(earth), "the portal's users were never read")
+        made.clients()
+        made.connect()
+        made.remember()
+        made.talk("incoming_answered_by_group", CLIENT, ago=900)
+        made.talk("incoming_missed_as_activity", ago=400)
+        told = made.talk("transfer_blind_by_api", ago=60)
+        until(lambda: not earth.pending(), "a recording never came", 60)
+        with earth.app.app_context():
+            made.known["call"] = db.session.scalars(db.select(Call.id).where(Call.entry_id == told.entry_id)).one()
+            aggregation.refresh()
+            db.session.remove()
+        yield made
+
+
+def _known_people(earth: World) -> bool:
+    with earth.app.app_context():
+        found = set(db.session.scalars(db.select(PortalUser.user_id)))
+        db.session.remove()
+        return PEOPLE.keys() <= found

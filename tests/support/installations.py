@@ -1,0 +1,90 @@
+"""Installations over real HTTP, for tests: our app served on a port, the sandbox as portal and as OAuth server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import requests
+from sqlalchemy import select, update
+
+from bx24app import portals
+from bx24app.bitrix24.inbound import FramePost
+from bx24app.models import Base, Grant, Portal, db
+from bx24app.portals import Opening
+from bx24app.sandbox.bitrix.state import Application
+from tests.conftest import config_for
+from tests.support.stack import CLIENT_ID, World, until, world
+
+
+@pytest.fixture
+def w(tmp_path: Path, valkey_url: str) -> Iterator[World]:
+    """Nothing installed yet; inside the app's context."""
+    with world(tmp_path, valkey_url, config_for, portals=2) as made, made.app.app_context():
+        yield made
+
+
+def post_of(w: World, user_id: int = 1, number: int = 0, app: Application | None = None, **forged: str) -> FramePost:
+    """What the portal posts into the frame of this user, with fields forged."""
+    form = w.sandbox.call(w.sandbox.portals[number].open_form, user_id, app or w.application)
+    query = dict(parse_qsl(urlsplit(form.url).query))
+    changed = {name: forged.pop(name, value) for name, value in query.items()}
+    return FramePost.read({**form.fields, **forged}, changed)
+
+
+def opened(w: World, user_id: int = 1, number: int = 0, install_page: bool = False, **forged: str) -> Opening:
+    return portals.open_frame(post_of(w, user_id, number, **forged), install_page=install_page)
+
+
+def installed(w: World, user_id: int = 1, number: int = 0) -> int:
+    """Opened on the installation page and finished there. Gives our portal id."""
+    opening = opened(w, user_id, number, install_page=True)
+    assert opening.portal_id is not None
+    w.sandbox.call(w.sandbox.portals[number].finish_install, w.application)
+    until(lambda: row(opening.portal_id).state == "active", "never active")
+    w.sandbox.call(w.sandbox.portals[number].settled)
+    return opening.portal_id
+
+
+def row(portal_id: int | None) -> Portal:
+    """The portal as the database has it now. No transaction stays open: on SQLite it would keep the app from writing."""
+    assert portal_id is not None
+    found = db.session.get_one(Portal, portal_id, populate_existing=True)
+    db.session.expunge(found)
+    db.session.rollback()
+    return found
+
+
+def grant(portal_id: int) -> Grant:
+    found = db.session.get_one(Grant, portal_id, populate_existing=True)
+    db.session.expunge(found)
+    db.session.rollback()
+    return found
+
+
+def change(portal_id: int, **values: Any) -> None:
+    db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))
+    db.session.commit()
+
+
+def rows(table: type[Base], **wanted: Any) -> list[Any]:
+    found = list(db.session.scalars(select(table).filter_by(**wanted)))
+    db.session.expunge_all()
+    db.session.rollback()
+    return found
+
+
+def event(w: World, name: str, *, number: int = 0, data: dict[str, Any] | None = None, **auth: str) -> int:
+    """An event posted by hand; gives the status."""
+    portal = w.sandbox.portals[number]
+    fields = {"event": name, "ts": "1773236988", "auth[member_id]": portal.member_id}
+    fields |= {f"data[{key}]": str(value) for key, value in (data or {}).items()}
+    fields |= {f"auth[{key}]": value for key, value in auth.items()}
+    return requests.post(f"{w.url}/bitrix24/events", data=fields, timeout=20).status_code
+
+
+def token_of(w: World, number: int = 0) -> str:
+    return str(w.sandbox.portals[number].apps[CLIENT_ID].application_token)

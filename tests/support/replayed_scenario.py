@@ -1,0 +1,118 @@
+"""A scenario's payloads as a new call: fresh ids and a client of its own, told to the app over HTTP in any order."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from bx24app.mango import vpbx
+from bx24app.sandbox.mango import MangoCloud
+from tests.conftest import KEY, SALT
+from tests.support.scenarios import Notice, Scenario
+from tests.support.stack import World
+
+_numbers = itertools.count(10_000)
+_ID = re.compile(r'"(entry_id|call_id|recording_id|taken_from_call_id|uuid)":"([^"]+)"')
+
+
+_MOMENT = re.compile(
+    r'"(timestamp|create_time|forward_time|talk_time|end_time|start_time|finish_time|answer_time)":("?)(1\d{9})'
+)
+
+
+@dataclass(frozen=True)
+class Retold:
+    entry_id: str
+    client: str
+    """E.164."""
+    notices: list[Notice]
+
+
+def retell(scenario: Scenario, client: str | None = None, ago: int = 0) -> Retold:
+    """`client`: E.164, of one who has called before; `ago`: seconds since it ended. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
+    number = next(_numbers)
+    client = client.lstrip("+") if client else f"7916{number:07d}"
+    moments = [int(m.group(3)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
+    shift = int(time.time()) - ago - max(moments)
+
+    def fresh(text: str) -> str:
+        text = _ID.sub(lambda m: f'"{m.group(1)}":"{m.group(2)}n{number}"', text)
+        text = _MOMENT.sub(lambda m: f'"{m.group(1)}":{m.group(2)}{int(m.group(3)) + shift}', text)
+        text = text.replace("89160000001", f"8{client[1:]}")
+        return text.replace("79160000001", client).replace("+74951234567", f"+{client}")
+
+    notices = [Notice(n.file, n.name, fresh(n.raw)) for n in scenario.notices]
+    entry = next(
+        n.content.get("entry_id") or n.content["uuid"]
+        for n in notices
+        if "entry_id" in n.content or "uuid" in n.content
+    )
+    return Retold(entry, f"+{client}", notices)
+
+
+def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
+    """Let the sandbox's PBX know the facts, so that it has the recordings."""
+    board = cloud.board(KEY)
+    for notice in notices:
+        if notice.dialect == "vpbx":
+            board.facts.absorb(notice.name, notice.content)
+
+
+def post(hook: str, notice: Notice) -> int:
+    """One notification as Mango would post it."""
+    if notice.dialect == "events":
+        return requests.post(f"{hook}/{notice.name}", json=notice.content, timeout=20).status_code
+    form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign(KEY, SALT, notice.raw)}
+    return requests.post(f"{hook}/{notice.name}", data=form, timeout=20).status_code
+
+
+def in_portal(earth: World, retold: Retold) -> dict[str, Any]:
+    """Everything that the portal holds of this call and its client, without ids and clock times."""
+    return earth.sandbox.call(_in_portal, earth, retold)
+
+
+def _in_portal(earth: World, retold: Retold) -> dict[str, Any]:
+    portal = earth.portal
+    digits = retold.client[1:]
+    rows = [
+        row for row in portal.statistics.values() if (row.external_id or "").startswith(f"moscow:{retold.entry_id}")
+    ]
+    everything = [record for table in portal.crm.records.values() for record in table.values()]
+    records = [record for record in everything if any(digits in re.sub(r"\D", "", phone) for phone in record.phones)]
+    keys = {record.key for record in records}
+    deals = [d for d in everything if d.type_id == 2 and any((3, c) in keys for c in d.contact_ids)]
+    keys |= {deal.key for deal in deals}
+    activities = [a for a in portal.activities.values() if keys & set(a.bindings)]
+    return {
+        "calls": sorted(
+            (
+                (row.external_id or "").removeprefix(f"moscow:{retold.entry_id}"),
+                row.user_id,
+                row.type,
+                row.duration,
+                row.failed_code,
+                row.portal_number,
+                row.missed,
+                row.file_id is not None,
+            )
+            for row in rows
+        ),
+        "records": sorted((record.type_id, record.assigned_by_id) for record in [*records, *deals]),
+        "activities": sorted(
+            (a.provider_id, a.responsible_id, a.missed, a.completed, len(a.files)) for a in activities
+        ),
+        "open": [call.call_id for call in portal.calls.values() if call.phone.lstrip("+") == digits],
+        "cards": [
+            card for cards in portal.cards.values() for card in cards.values() if card.phone.lstrip("+") == digits
+        ],
+    }
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str)

@@ -1,0 +1,179 @@
+"""Reads a scenario folder: payload files (what the wire carried), scenario.toml (the portal's side), expected.txt (the transcript).
+
+A call is the unit of a scenario; a new folder is a new test, without code. The number of a payload file is its order of arrival;
+its name carries the notification's path (`01_events-call__appeared_ivr.json` came to `events/call`).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bx24app.domain.calls.call_view import OpenTodo
+from bx24app.domain.calls.commands import Record
+from bx24app.domain.calls.policy import Policy
+from bx24app.domain.settings import Settings
+from bx24app.mango import events_dialect, statistics, vpbx
+from tests.support import scenario_statistics
+from tests.support.transcript import WORDS, Answers, Play
+
+FIXTURES = Path(__file__).parents[1] / "mango" / "fixtures"
+RECEIVED = 1_705_309_000
+"""When a notification without a time of its own is said to have come."""
+NAMES = {"events-record-added": "events/record/added"}
+SHORT = {"call_start", "call_answer", "call_end", "call_record", "call_transfer"}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One notification of a scenario."""
+
+    file: str
+    name: str
+    raw: str
+
+    @property
+    def dialect(self) -> str:
+        return "events" if self.name in SHORT else "vpbx"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.raw)
+        return content
+
+    def events(self) -> tuple[Any, ...]:
+        return parsed(self)
+
+
+@cache
+def parsed(notice: Notice) -> tuple[Any, ...]:
+    """Once a notice: every weather tells the same ones again."""
+    if notice.name == statistics.CALLS:
+        return tuple(statistics.parse(notice.name, notice.raw))
+    parse = events_dialect.parse if notice.dialect == "events" else vpbx.parse
+    return tuple(parse(notice.name, notice.raw, RECEIVED))
+
+
+def began_at(notices: list[Notice]) -> int:
+    """The earliest moment that notifications name."""
+    every = [int(event.at) for notice in notices for event in notice.events()]
+    return min((at for at in every if at != RECEIVED), default=RECEIVED)
+
+
+QUIET = Notice("", "quiet", "")
+"""Nothing comes till nothing is due."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return tomllib.loads((self.folder / "scenario.toml").read_text())
+
+    @cached_property
+    def settings(self) -> Settings:
+        own, rules = self.folder / "settings.yaml", self.folder / "rules.yaml"
+        shared = FIXTURES / self.config.get("document", "settings.yaml")
+        document = yaml.safe_load((own if own.exists() else shared).read_text())
+        if rules.exists():
+            document["rules"] = yaml.safe_load(rules.read_text())
+        for section, values in self.config.get("settings", {}).items():
+            document[section] = {**document.get(section, {}), **values}
+        return Settings.model_validate(document)
+
+    @cached_property
+    def notices(self) -> list[Notice]:
+        source = self.folder / self.config.get("payloads", ".")
+        files = sorted(source.glob("[0-9][0-9]_*.json"))
+        return [Notice(file.name, self._name(file), file.read_text().rstrip("\n")) for file in files]
+
+    @staticmethod
+    def _name(file: Path) -> str:
+        plain = file.stem.partition("_")[2].partition("__")[0]
+        return NAMES.get(plain, plain if plain in SHORT else plain.replace("-", "/"))
+
+    @property
+    def entry_id(self) -> str:
+        return next(
+            n.content.get("entry_id") or n.content["uuid"]
+            for n in self.notices
+            if "command_id" not in n.content or "entry_id" in n.content
+        )
+
+    @property
+    def expected(self) -> str:
+        return (self.folder / "expected.txt").read_text()
+
+    def statistics(self) -> Notice:
+        """What Mango tells minutes later, when it is asked."""
+        raw = scenario_statistics.entry([(notice.name, notice.content) for notice in self.notices])
+        return Notice("statistics", statistics.CALLS, raw)
+
+    def policy(self) -> Policy:
+        pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
+        return Policy(
+            self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1), timeman=self.config.get("timeman", False)
+        )
+
+    def answers(self, client: str | None = None) -> Answers:
+        """The portal's side. `client`: the number that the client has instead, where the scenario is re-told."""
+        known = {client or number: tuple(record) for number, record in self.config.get("known", {}).items()}
+        return Answers(
+            known,
+            crm_mode=self.config.get("crm_mode", 1),
+            inner=frozenset(client or number for number in self.config.get("inner", ())),
+            client=self.config.get("client", {}),
+            open=self.config.get("open", {}),
+            days={int(user): day for user, day in self.config.get("days", {}).items()},
+            done=frozenset(self.config.get("done", ())),
+            refuses=self.config.get("refuses", []),
+        )
+
+    def past(self, began: int) -> dict[str, Any]:
+        """What is known of a call that began at `began`, besides its notifications: `Known`'s fields."""
+        ago, past = self.config.get("minutes_since_last"), {key: self.config[key] for key in ("makes", "tells") if key in self.config}
+        todos = tuple(
+            OpenTodo(one["activity_id"], Record(*one["record"]), one["title"], began + 60, one.get("misses", 1))
+            for one in self.config.get("todos", ())
+        )
+        return {
+            **past,
+            "form_callback": self.config.get("form_callback", False),
+            "todos": todos,
+            "previous": float("-inf") if ago is None else began - 60 * ago,
+        }
+
+    def play(self, notices: list[Notice] | None = None, client: str | None = None) -> Play:
+        """The scenario told to the pure fold in a row (`QUIET`: with a pause), then time passes until nothing is due."""
+        began = began_at(notices if client and notices else self.notices)
+        play = Play(self.policy(), self.entry_id, self.answers(client), **self.past(began))
+        for second, notice in enumerate(self.notices if notices is None else notices):
+            if notice == QUIET:
+                rest(play)
+            elif notice.name == statistics.CALLS:
+                play.hear_all(list(notice.events()), float(second) / 100)
+            else:
+                for event in notice.events():
+                    play.hear(event, float(second) / 100)
+        rest(play)
+        return play
+
+
+def rest(play: Play) -> None:
+    """Time passes until the fold waits for nothing."""
+    for _ in range(5):
+        if not play.tick():
+            return
+    raise AssertionError("the fold never stops waiting")
+
+
+def all_scenarios() -> list[Scenario]:
+    return [Scenario(file.parent) for file in sorted(FIXTURES.glob("*/scenario.toml"))]

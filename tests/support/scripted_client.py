@@ -1,0 +1,79 @@
+"""A client of one scripted portal, without anything of the app around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bx24app.bitrix24.budget import Budget, Priority
+from bx24app.bitrix24.client import Bitrix24, Grants, Transport
+from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
+from tests.support.scripted_server import Scripted, scripted
+
+
+class Purse:
+    """A budget that gives what it is told: 0.0 without a limit."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.taken: list[Priority] = []
+        self.penalties: list[float] = []
+
+    def take(self, priority: Priority = Priority.CARD) -> float:
+        wait = self.waits.pop(0) if self.waits else 0.0
+        if not wait:
+            self.taken.append(priority)
+        return wait
+
+    def level(self) -> float:
+        return 100.0
+
+    def penalty(self, seconds: float) -> None:
+        self.penalties.append(seconds)
+
+
+@dataclass
+class Rig:
+    """`tokens`: the one in use is the last; a refresh appends the next."""
+
+    server: Scripted
+    client: Bitrix24
+    purse: Purse
+    tokens: list[str] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)
+    dead: Exception | None = None
+    """What a refresh meets."""
+
+
+@contextmanager
+def rig() -> Iterator[Rig]:
+    """A client whose portal says what the test scripts."""
+    with scripted() as server:
+        purse = Purse()
+        made: Rig
+
+        def access() -> str:
+            return made.tokens[-1]
+
+        def refresh(old: str) -> str:
+            if made.dead is not None:
+                raise made.dead
+            assert old == made.tokens[-1]
+            made.tokens.append(f"fresh-{len(made.tokens)}")
+            return made.tokens[-1]
+
+        def moved(location: str) -> str:
+            made.moves.append(location)
+            return server.url + "moved/"
+
+        transport = Transport(GuardedAdapter(Addresses(loopback=True)), plain_http=True)
+        made = Rig(server, Bitrix24(server.url + "rest/", Grants(access, refresh, moved), cast(Budget, purse), transport), purse, ["first"])
+        yield made
+        transport.session().close()
+
+
+def result(value: Any, **more: Any) -> dict[str, Any]:
+    """The envelope of a success."""
+    return {"result": value, "time": {"start": 1, "finish": 2, "duration": 1.0, "processing": 0.9}, **more}

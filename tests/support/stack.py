@@ -1,0 +1,233 @@
+"""A whole world over real HTTP: sandbox portal and PBX, our app served on a port, worker threads, the alarm clock. For one test."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+from flask import Flask
+from rq.serializers import JSONSerializer
+from werkzeug.serving import make_server
+
+from bx24app import create_app, jobs, settings
+from bx24app.cli import up
+from bx24app.config import Config
+from bx24app.domain.settings import Settings
+from bx24app.infra.queue import BACKGROUND, CALLS, RECORDINGS
+from bx24app.infra.worker import AlarmClock, ThreadWorker
+from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
+from bx24app.models import Pbx as PbxRow
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
+from bx24app.sandbox.mango import MangoCloud
+from bx24app.sandbox.pages.portal import Neighbours, PortalPages
+from bx24app.sandbox.server import Sandbox
+from tests.support.servers import free_port
+
+CLIENT_ID, CLIENT_SECRET = "local.world.0001", "secret of the world"
+
+
+class World:
+    """Everything that a call passes through. Attributes: `sandbox`, `portal` (the sandbox's), `mango`, `app`, `url`."""
+
+    def __init__(
+        self,
+        tmp_path: Path,
+        redis_url: str,
+        make_config: Callable[..., Config],
+        portals: int = 1,
+        pages: bool = False,
+        **config: Any,
+    ) -> None:
+        """`pages`: the sandbox portals have their pages too, for browsers."""
+        # Ours from the first moment to the last: werkzeug ends the process where somebody else was quicker.
+        self._listening = socket.create_server(("127.0.0.1", free_port()), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.sandbox = Sandbox(portals=portals)
+        if pages:
+            self.sandbox.extend.append(lambda portal, app: PortalPages(portal, Neighbours()).add(app))
+        self.sandbox.start()
+        self.portal = self.sandbox.portal
+        self.mango = MangoCloud()
+        self.mango.url = self.sandbox.add_site("mango", self.mango.api_app())
+        self.mango.files_url = self.sandbox.add_site("mango-files", self.mango.files_app())
+        self.application = self.sandbox.call(
+            self.sandbox.oauth.register_application,
+            CLIENT_ID,
+            CLIENT_SECRET,
+            f"{self.url}/",
+            f"{self.url}/install",
+        )
+        self.config = make_config(
+            tmp_path,
+            redis_url,
+            public_url=self.url,
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET,
+            oauth_servers=(self.sandbox.oauth.url,),
+            mango_api_url=self.mango.api_url,
+            recording_hosts=("127.0.0.1",),
+            **config,
+        )
+        self._start(self.config)
+
+    def _start(self, config: Config) -> None:
+        """The app with an empty Redis, serving; nobody works yet."""
+        self.config = config
+        self.app: Flask = create_app(config)
+        with self.app.app_context():
+            self.app.extensions["bx24app"].redis.flushall()
+            up.migrate(self.app)
+        self._server = make_server("127.0.0.1", 0, self._served(), threaded=True, fd=self._listening.fileno())
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._stopped = threading.Event()
+        self._workers: list[ThreadWorker] = []
+        self._threads: list[threading.Thread] = []
+        jobs.use(self.app)
+
+    def _served(self) -> Any:
+        """The WSGI application at the public address."""
+        return self.app
+
+    def move(self, config: Config) -> None:
+        """Another machine takes over: the app ends, Redis is empty, an app with this configuration serves and works in its place."""
+        self._stop()
+        self._start(config)
+        self.work()
+
+    def work(self, calls: int = 4, recordings: int = 2) -> None:
+        """Start the workers and the alarm clock."""
+        for index in range(calls + recordings):
+            names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
+            self._thread(self._run_worker, names, f"world-{id(self)}-{index}")
+        clock = AlarmClock(redis.Redis.from_url(self.config.redis_url))
+        self._thread(clock.run, self._stopped)
+
+    def _thread(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _run_worker(self, names: list[str], name: str) -> None:
+        with self.app.app_context():
+            connection = redis.Redis.from_url(self.config.redis_url)
+            worker = ThreadWorker(names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16)
+            worker.log_job_description = False
+            self._workers.append(worker)
+            worker.work(logging_level="ERROR")
+
+    def close(self) -> None:
+        """End what this world started."""
+        self._stop()
+        self._listening.close()
+        self.sandbox.stop()
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        for worker in self._workers:
+            worker._stop_requested = True
+        for thread in self._threads:
+            thread.join(5)
+        self._server.shutdown()
+        self._server.server_close()
+        with self.app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    def open(self, user_id: int = 1, placement: str = "DEFAULT", number: int = 0) -> requests.Response:
+        """A person opens the app in the portal's frame; the form is posted as their browser would."""
+        portal = self.sandbox.portals[number]
+        form = self.sandbox.call(portal.open_form, user_id, self.application, placement)
+        return requests.post(form.url, data=form.fields, timeout=20)
+
+    def install(self, user_id: int = 1, number: int = 0) -> None:
+        """Open the installation page and finish it as the page's script does."""
+        answer = self.open(user_id, number=number)
+        assert answer.status_code == 200, answer.text
+        self.sandbox.call(self.sandbox.portals[number].finish_install, self.application)
+        until(lambda: self.portal_row(number)["state"] == "active", "the portal never became active")
+
+    def portal_row(self, number: int = 0) -> dict[str, Any]:
+        """Our row of a sandbox portal."""
+        member_id = self.sandbox.portals[number].member_id
+        with self.app.app_context():
+            row = db.session.query(Portal).filter_by(member_id=member_id).one_or_none()
+            return (
+                {"id": row.id, "state": row.state, "trouble": row.trouble}
+                if row
+                else {"id": 0, "state": "", "trouble": None}
+            )
+
+    def connect(self, document: Settings, keys: dict[str, tuple[str, str]], number: int = 0) -> dict[str, str]:
+        """Save settings as the frame would. Returns PBX key -> hook address."""
+        with self.app.app_context():
+            portal = db.session.get_one(Portal, self.portal_row(number)["id"])
+            settings.save(portal, document, keys)
+            db.session.commit()
+            rows = db.session.query(PbxRow).filter_by(portal_id=portal.id)
+            return {row.key: f"{self.url}/mango/{row.hook_key}" for row in rows}
+
+    def add_users(self, ids: list[int]) -> None:
+        """Employees with these ids; runs in the sandbox's loop."""
+        for number in ids:
+            self.portal.users[number] = User(
+                id=number, name="Worker", last_name=str(number), email=f"u{number}@portal.test"
+            )
+
+    def add_client(self, entity: str, phone: str, owner: int = 1) -> None:
+        """A record of the CRM with this phone, `owner`'s; runs in the sandbox's loop."""
+        type_id = {"lead": LEAD, "contact": CONTACT, "company": COMPANY}[entity]
+        fields = {"title": "Known", "name": "Known", "assignedById": owner, "stageId": "NEW"}
+        self.portal.crm.add(type_id, fields, [{"typeId": "PHONE", "value": phone}])
+
+    def set_crm_mode(self, mode: int) -> None:
+        """What the daily look would find."""
+        with self.app.app_context():
+            db.session.get_one(Portal, self.portal_row()["id"]).crm_mode = mode
+            db.session.commit()
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def settle(self, seconds: float = 30) -> None:
+        """Until nothing is pending: no news, no open delivery, no recording that is due."""
+        until(lambda: not self.pending(), lambda: f"never came to rest: {self.pending()}", seconds)
+
+    def settle_quietly(self) -> None:
+        """Until everything that is due now has left; a call may still be open."""
+        until(lambda: not {"notifications", "deliveries"} & self.pending().keys(), "deliveries never left", 90)
+
+    def pending(self) -> dict[str, int]:
+        with self.app.app_context():
+            counts = {
+                "notifications": db.session.query(Notification).filter_by(state="new").count(),
+                "deliveries": db.session.query(Delivery).filter(Delivery.state.in_(("waiting", "sent"))).count(),
+                "recordings": db.session.query(Recording).filter(Recording.due_at.is_not(None)).count(),
+                "calls": db.session.query(Call).filter_by(state="open").count(),
+            }
+            db.session.rollback()
+            return {name: count for name, count in counts.items() if count}
+
+
+def until(true: Callable[[], Any], why: str | Callable[[], str], seconds: float = 90) -> None:
+    """Wait for a condition, with a generous bound."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, why() if callable(why) else why
+        time.sleep(0.03)
+
+
+@contextmanager
+def world(tmp_path: Path, redis_url: str, make_config: Callable[..., Config], **how: Any) -> Iterator[World]:
+    made = World(tmp_path, redis_url, make_config, **how)
+    try:
+        yield made
+    finally:
+        made.close()
