@@ -23,7 +23,7 @@ from bx24app import create_app
 from bx24app.cli import up
 from bx24app.config import load as configured
 from bx24app.infra.processes.child_process import die_with_parent
-from bx24app.infra.processes.web_server import answers
+from bx24app.infra.processes.web_server import is_answering
 from bx24app.mango import vpbx
 from bx24app.models import Notification, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -49,7 +49,7 @@ def _said(count: int) -> Iterator[bytes]:
                 "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
             }
         )  # fmt: skip
-        yield urlencode({"vpbx_api_key": KEY, "sign": vpbx.sign(KEY, SALT, raw), "json": raw}).encode()
+        yield urlencode({"vpbx_api_key": KEY, "sign": vpbx.sign_text(KEY, SALT, raw), "json": raw}).encode()
 
 
 Where = tuple[int, str, Iterator[bytes]]
@@ -91,7 +91,7 @@ def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
             "BX24APP_SECRET_KEY": "benchmarks only", "BX24APP_ALLOW_LOOPBACK": "1",
         }  # fmt: skip
         app = create_app(configured(environ))
-        up.migrate(app)
+        up.migrate_database(app)
         with app.app_context():
             make_portal()
             path = f"/mango/{db.session.query(PbxRow).one().hook_key}/events/call"
@@ -117,7 +117,7 @@ def _baseline(folder: Path, database: str) -> Iterator[tuple[int, str]]:
     command = [sys.executable, "-m", "benchmarks.servers.serve", THREADS, str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environ, preexec_fn=partial(die_with_parent, os.getpid()))
     try:
-        until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}"), "the baseline never served")
+        until(lambda: process.poll() is not None or is_answering(f"http://127.0.0.1:{port}"), "the baseline never served")
         if process.poll() is not None:
             raise RuntimeError(f"the baseline ended with {process.returncode}")
         yield port, "/store"

@@ -89,7 +89,7 @@ def server(place: Path) -> Iterator[Flask]:
                 database_url=url, redis_url=redis_url, secret_key="benchmark", encryption_keys=(Fernet.generate_key().decode(),),
             )
         )  # fmt: skip
-        up.migrate(made)
+        up.migrate_database(made)
         try:
             yield made
         finally:
@@ -104,7 +104,7 @@ def filled(calls: int, notifications: int, quick: bool) -> Iterator[tuple[Flask,
         with app.app_context():
             portal_id = portal(quick)
             fill(portal_id, calls, notifications)
-            aggregation.refresh()
+            aggregation.refresh_counts()
             db.session.remove()
         yield app, portal_id
 

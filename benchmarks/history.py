@@ -55,7 +55,7 @@ def _said() -> dict[str, str]:
         "from": {"number": f"7916{number:07d}"}, "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
     }  # fmt: skip
     raw = json.dumps(body)
-    return {"vpbx_api_key": KEY, "sign": vpbx.sign(KEY, SALT, raw), "json": raw}
+    return {"vpbx_api_key": KEY, "sign": vpbx.sign_text(KEY, SALT, raw), "json": raw}
 
 
 def _acknowledge(hook: str, count: int) -> float:
@@ -72,15 +72,15 @@ def _acknowledge(hook: str, count: int) -> float:
 def _gather(portal_id: int) -> None:
     """Find the calls of what just came, and all that was said of them."""
     row = db.session.get_one(Portal, portal_id)
-    news = grouping.news(db.session(), row)
-    calls = grouping.calls_of(db.session(), row, news)
+    news = grouping.load_new_notifications(db.session(), row)
+    calls = grouping.find_or_create_calls(db.session(), row, news)
     db.session.flush()
-    grouping.notifications_of(db.session(), row, list(calls.values()))
+    grouping.load_notifications(db.session(), row, list(calls.values()))
     db.session.rollback()
 
 
 def _page(portal_id: int) -> None:
-    if not search.find(db.session(), portal_id, search.Filter(), "Europe/Moscow").calls:
+    if not search.find_calls(db.session(), portal_id, search.CallFilter(), "Europe/Moscow").calls:
         raise RuntimeError("the journal is empty")
     db.session.rollback()
 

@@ -68,7 +68,7 @@ def by_curl(made: Rig, size: int, place: Path) -> float:
     made.cloud.ask("stored", [f"left{call}"], size)
     base, token = made.cloud.ask("grant", 0)
     raw = json.dumps({"recording_id": f"left{call}", "action": "download"})
-    fields = {"vpbx_api_key": KEY, "sign": vpbx.sign(KEY, SALT, raw), "json": raw}
+    fields = {"vpbx_api_key": KEY, "sign": vpbx.sign_text(KEY, SALT, raw), "json": raw}
     ask = [word for name, value in fields.items() for word in ("--data-urlencode", f"{name}={value}")]
     file = place / "recording.mp3"
     mango = made.cloud.ask("addresses")["mango"]

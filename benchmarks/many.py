@@ -25,7 +25,7 @@ from bx24app.calls import drain
 from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
-from bx24app.infra.worker import PERIODIC
+from bx24app.infra.worker import PERIODIC_JOBS
 from bx24app.models import Call, Grant, Pbx, Portal, SettingsVersion, db, utcnow
 
 FEW, MANY, QUICK = 10, 10_000, 1_000
@@ -125,17 +125,17 @@ def counted(work: Callable[[], object]) -> tuple[int, float]:
 
 def cost(app: Flask, count: int) -> Cost:
     """Of an installation with so many portals."""
-    jobs.use(app)
+    jobs.use_app(app)
     with app.app_context():
         install(count)
-        aggregation.refresh()
+        aggregation.refresh_counts()
         db.session.remove()
         runtime().redis.flushall()
-        work: dict[str, Callable[[], None]] = {name: getattr(jobs, name) for name, _, _ in PERIODIC}
+        work: dict[str, Callable[[], None]] = {name: getattr(jobs, name) for name, _, _ in PERIODIC_JOBS}
         for one in work.values():  # warm: connections, statements
             one()
         queries, minute = 0, 0.0
-        for name, seconds, _ in PERIODIC:
+        for name, seconds, _ in PERIODIC_JOBS:
             asked, taken = counted(work[name])
             queries, minute = queries + asked, minute + taken * 60 / seconds
         runtime().redis.flushall()

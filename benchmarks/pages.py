@@ -26,7 +26,7 @@ from benchmarks.filled import PBX, filled
 from benchmarks.measure import Figure, Measure
 from bx24app.models import Call, CallPerson, Portal, db, utcnow
 from bx24app.web.base import session
-from bx24app.web.base.session import FrameSession, PlaceSession
+from bx24app.web.base.session import FrameSession, PlacementSession
 
 REACH_MS, REACH_KB = 200.0, 150.0
 CALLS, EACH = 1_000_000, 3
@@ -116,7 +116,7 @@ def pages(app: Flask, portal_id: int) -> list[Asked]:
 def _tabs(portal: Portal, number: str, contact: int) -> list[tuple[str, dict[str, str]]]:
     def header(records: tuple[tuple[str, int], ...], said: str, own: bool) -> dict[str, str]:
         return {
-            session.HEADER: session.issue_place(PlaceSession(portal.id, portal.member_id, 1, "en", records, said, own))
+            session.HEADER: session.issue_placement(PlacementSession(portal.id, portal.member_id, 1, "en", records, said, own))
         }
 
     return [

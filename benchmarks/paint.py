@@ -55,7 +55,7 @@ def _shell(app: Flask, portal_id: int, address: str) -> str:
         g.frame, g.lang = frame, "en"
         from markupsafe import Markup
 
-        whole = {"claim": claim, "seconds": session.SECONDS, "lang": "en"}
+        whole = {"claim": claim, "seconds": session.SESSION_SECONDS, "lang": "en"}
         return render_template("shell.html", content=Markup(content), **whole)  # noqa: S704 - the app's own page
 
 

@@ -12,7 +12,7 @@ from bx24app.calls import dry_run
 from bx24app.cli import up
 from bx24app.config import load
 from bx24app.domain.calls import plan
-from bx24app.domain.rules import Facts, choose
+from bx24app.domain.rules import RuleFacts, choose_rule
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Portal, db, utcnow
 
@@ -50,26 +50,26 @@ def document() -> Settings:
     return Settings.model_validate({"pbxs": [pbx], "rules": made})
 
 
-def facts() -> Facts:
-    return Facts(
+def facts() -> RuleFacts:
+    return RuleFacts(
         moment="end", direction="in", outcome="missed", pbx="moscow", line=LINES[99]["number"], number="+79160000001", client="new",
         hours="off", weekday="mon", talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(),
     )  # fmt: skip
 
 
 def _choosing(quick: bool) -> list[Figure]:
-    rules, seen, times = plan.rules_of(document()), facts(), 100 if quick else 1000
-    chosen = choose(rules, seen)
+    rules, seen, times = plan.get_parsed_rules(document()), facts(), 100 if quick else 1000
+    chosen = choose_rule(rules, seen)
     assert chosen.rule is not None
     assert chosen.rule.name == "The last"
-    took = best_of(times, lambda: choose(rules, seen)) * 1000
+    took = best_of(times, lambda: choose_rule(rules, seen)) * 1000
     return [Figure("choose one of 200 rules", took, "ms", f"under {CHOOSE_MS} ms", took < CHOOSE_MS)]
 
 
 def _dry_run(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as place:
         app = create_app(load({"BX24APP_DATA_DIR": place, "BX24APP_REDIS_URL": "redis://127.0.0.1:1"}))
-        up.migrate(app)
+        up.migrate_database(app)
         with app.app_context():
             portal = Portal(
                 member_id="m" * 32,
@@ -86,10 +86,10 @@ def _dry_run(quick: bool) -> list[Figure]:
             draft = document()
 
             def run() -> None:
-                calls = dry_run.last_calls(db.session(), portal.id, CALLS)
-                rows = dry_run.try_rules(db.session(), portal, draft, calls)
+                calls = dry_run.load_last_calls(db.session(), portal.id, CALLS)
+                rows = dry_run.compare_rules(db.session(), portal, draft, calls)
                 assert len(rows) == CALLS
-                assert all(row.would.rule == "The last" for row in rows)
+                assert all(row.draft.rule == "The last" for row in rows)
                 db.session.rollback()
 
             took = best_of(1 if quick else 3, run)

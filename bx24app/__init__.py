@@ -46,9 +46,9 @@ def create_app(config: Any = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)
-    app.extensions["migrate"] = migrate.Later(app, ROOT / "migrations")
+    app.extensions["migrate"] = migrate.LazyMigrate(app, ROOT / "migrations")
     app.extensions["bx24app"] = Runtime(settings)
-    web.register(app)
+    web.init_app(app)
     return app
 
 

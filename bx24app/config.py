@@ -17,16 +17,16 @@ from redis.connection import parse_url
 
 PREFIX = "BX24APP_"
 SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
-_PASSWORD = re.compile(r"(://[^/@]*:)[^@]*@")
-_RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800,28800"
+_URL_PASSWORD = re.compile(r"(://[^/@]*:)[^@]*@")
+_DEFAULT_RECORDING_RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800,28800"
 
 
 class ConfigError(Exception):
     """A variable cannot be used. The message is one line: the variable, what it held (masked), what would do."""
 
 
-SENTINEL = ("redis+sentinel", "rediss+sentinel")
-PORT = 26379
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+SENTINEL_PORT = 26379
 
 
 def sentinel_parts(url: str) -> tuple[str | None, str | None, list[tuple[str, int]], str, int]:
@@ -39,7 +39,7 @@ def sentinel_parts(url: str) -> tuple[str | None, str | None, list[tuple[str, in
     hosts = []
     for place in places.split(","):
         host, _, port = place.partition(":")
-        hosts.append((host, int(port or PORT)))
+        hosts.append((host, int(port or SENTINEL_PORT)))
     return unquote(user) or None, unquote(password) or None, hosts, path[0], int(path[1]) if len(path) > 1 else 0
 
 
@@ -73,7 +73,7 @@ class Config(BaseModel):
     """Requests a second that one hook address may get, over ten seconds; 0: any number."""
     address_rate: int = Field(5000, ge=0)
     """The same of one sender, whatever it knocks at."""
-    recording_retry: tuple[int, ...] = tuple(int(step) for step in _RETRY.split(","))
+    recording_retry: tuple[int, ...] = tuple(int(step) for step in _DEFAULT_RECORDING_RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)
     onpremise_rate: float = Field(0.0, ge=0, le=1000, allow_inf_nan=False)
     """Requests a second that an on-premise portal may be asked; 0: as many as there are. The cloud's portals have their tariff's."""
@@ -95,7 +95,7 @@ class Config(BaseModel):
 
     @field_validator("public_url")
     @classmethod
-    def _public_url(cls, value: str) -> str:
+    def _check_public_url(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("give an address such as https://calls.example.ru")
@@ -103,10 +103,10 @@ class Config(BaseModel):
 
     @field_validator("redis_url")
     @classmethod
-    def _redis(cls, value: str) -> str:
+    def _check_redis_url(cls, value: str) -> str:
         if value:
             try:
-                sentinel_parts(value) if value.partition("://")[0] in SENTINEL else parse_url(value)  # type: ignore[no-untyped-call]
+                sentinel_parts(value) if value.partition("://")[0] in SENTINEL_SCHEMES else parse_url(value)  # type: ignore[no-untyped-call]
             except ValueError:
                 raise ValueError(
                     "give an address such as redis://host:6379/0, rediss://… or redis+sentinel://host1,host2/mymaster/0"
@@ -115,7 +115,7 @@ class Config(BaseModel):
 
     @field_validator("oauth_servers")
     @classmethod
-    def _servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_oauth_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("give at least one server such as https://oauth.bitrix.info")
         for server in value:
@@ -126,7 +126,7 @@ class Config(BaseModel):
 
     @field_validator("mango_api_url")
     @classmethod
-    def _mango(cls, value: str) -> str:
+    def _check_mango_url(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("give an address such as https://app.mango-office.ru/vpbx/")
@@ -134,14 +134,14 @@ class Config(BaseModel):
 
     @field_validator("otlp_endpoint")
     @classmethod
-    def _otlp(cls, value: str) -> str:
+    def _check_otlp_endpoint(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("give an address such as http://collector:4318/v1/traces")
         return value
 
     @field_validator("encryption_keys")
     @classmethod
-    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_encryption_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for key in value:
             try:
                 Fernet(key)
@@ -151,14 +151,14 @@ class Config(BaseModel):
 
     @field_validator("recording_retry")
     @classmethod
-    def _retry(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_recording_retry(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or any(step < 0 for step in value):
-            raise ValueError(f"give seconds separated by commas, such as {_RETRY}")
+            raise ValueError(f"give seconds separated by commas, such as {_DEFAULT_RECORDING_RETRY}")
         return value
 
     @field_validator("keep_calls_days")
     @classmethod
-    def _keep(cls, value: int, info: ValidationInfo) -> int:
+    def _check_keep_calls(cls, value: int, info: ValidationInfo) -> int:
         # A notification that outlives its call would make the call a second time.
         if value and value < info.data.get("keep_notifications_days", 0):
             raise ValueError("give as many days as BX24APP_KEEP_NOTIFICATIONS_DAYS has, or more, or 0 for ever")
@@ -166,20 +166,20 @@ class Config(BaseModel):
 
     @field_validator("log_level")
     @classmethod
-    def _level(cls, value: str) -> str:
+    def _check_log_level(cls, value: str) -> str:
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
             raise ValueError("give DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return value.upper()
 
     @field_validator("log_format")
     @classmethod
-    def _format(cls, value: str) -> str:
+    def _check_log_format(cls, value: str) -> str:
         if value not in {"console", "json"}:
             raise ValueError("give console or json")
         return value
 
     @property
-    def outside_database(self) -> bool:
+    def has_external_database(self) -> bool:
         """Does the database lie outside the data directory, so that other machines may share it?"""
         url = urlsplit(self.database_url)
         if not url.scheme.startswith("sqlite"):
@@ -187,8 +187,8 @@ class Config(BaseModel):
         return not Path(url.path[1:] or ".").resolve().is_relative_to(self.data_dir.resolve())
 
 
-_LISTS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "outgoing_addresses", "recording_retry"}
-_FLAGS = {"allow_loopback"}
+_LIST_FIELDS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "outgoing_addresses", "recording_retry"}
+_FLAG_FIELDS = {"allow_loopback"}
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -202,36 +202,36 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
     for name in Config.model_fields:
         raw = environ.get(PREFIX + name.upper(), "").strip()
         if raw:
-            values[name] = _cut(name, raw)
+            values[name] = _parse_value(name, raw)
     values.update(overrides)
     if "log_format" not in values and "INVOCATION_ID" in environ:
         values["log_format"] = "json"  # systemd sets INVOCATION_ID: a process manager collects the lines
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, environ)) from None
-    return _completed(config)
+        raise ConfigError(_describe_error(error, environ)) from None
+    return _fill_defaults(config)
 
 
-def _cut(name: str, raw: str) -> Any:
-    if name in _LISTS:
+def _parse_value(name: str, raw: str) -> Any:
+    if name in _LIST_FIELDS:
         return tuple(part.strip() for part in raw.split(",") if part.strip())
-    if name in _FLAGS and raw not in {"0", "1"}:
+    if name in _FLAG_FIELDS and raw not in {"0", "1"}:
         raise ConfigError(f"{PREFIX}{name.upper()} is {raw!r}: give 0 or 1")
     return raw
 
 
-def _one_line(error: ValidationError, environ: Mapping[str, str]) -> str:
+def _describe_error(error: ValidationError, environ: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]).upper()
-    held = "(hidden)" if name in SECRETS else repr(_PASSWORD.sub(r"\1***@", environ.get(PREFIX + name, "")))
+    held = "(hidden)" if name in SECRETS else repr(_URL_PASSWORD.sub(r"\1***@", environ.get(PREFIX + name, "")))
     return f"{PREFIX}{name} is {held}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _completed(config: Config) -> Config:
+def _fill_defaults(config: Config) -> Config:
     data = config.data_dir.resolve()
     update: dict[str, Any] = {"data_dir": data}
-    if config.outside_database:
+    if config.has_external_database:
         for name, wanted in (
             ("secret_key", "SECRET_KEY"),
             ("encryption_keys", "ENCRYPTION_KEYS"),
@@ -247,15 +247,15 @@ def _completed(config: Config) -> Config:
     elif config.database_url.startswith(("postgres://", "postgresql://")):
         update["database_url"] = "postgresql+psycopg://" + config.database_url.partition("://")[2]
     if not config.secret_key:
-        update["secret_key"] = _generated(data, "secret_key", lambda: secrets.token_urlsafe(48))
+        update["secret_key"] = _load_or_generate(data, "secret_key", lambda: secrets.token_urlsafe(48))
     if not config.encryption_keys:
         update["encryption_keys"] = tuple(
-            _generated(data, "encryption_keys", lambda: Fernet.generate_key().decode()).split(",")
+            _load_or_generate(data, "encryption_keys", lambda: Fernet.generate_key().decode()).split(",")
         )
     return config.model_copy(update=update)
 
 
-def _generated(data: Path, name: str, make: Any) -> str:
+def _load_or_generate(data: Path, name: str, make: Any) -> str:
     """The key kept in the data directory, made on the first start. `O_EXCL` decides a race of two first starts."""
     path = data / "keys" / name
     try:

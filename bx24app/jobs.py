@@ -9,13 +9,13 @@ from flask import Flask
 _app: Flask | None = None
 
 
-def use(app: Flask) -> None:
+def use_app(app: Flask) -> None:
     """Set the app of this worker process."""
     global _app
     _app = app
 
 
-def _context() -> Any:
+def _app_context() -> Any:
     if _app is None:
         raise RuntimeError("no app: run the worker by `bx24app worker`, or call jobs.use first")
     return _app.app_context()
@@ -25,7 +25,7 @@ def drain(portal_id: int) -> None:
     """Everything that is due for one portal."""
     from bx24app.calls import drain as use_case
 
-    with _context():
+    with _app_context():
         use_case.drain(portal_id)
 
 
@@ -33,15 +33,15 @@ def carry_recording(recording_id: int) -> None:
     """Fetch one recording and attach it."""
     from bx24app.calls.recordings import transfer
 
-    with _context():
-        transfer.carry(recording_id)
+    with _app_context():
+        transfer.transfer_recording(recording_id)
 
 
 def sweep() -> None:
     """Ring for everything that is due and whose wake-up was lost."""
     from bx24app.calls import sweep as sweeps
 
-    with _context():
+    with _app_context():
         sweeps.sweep()
 
 
@@ -49,63 +49,63 @@ def look_after_portals() -> None:
     """Grants kept fresh, portals in trouble asked again, daily looks."""
     from bx24app.calls import sweep as sweeps
 
-    with _context():
-        sweeps.look_after_portals()
+    with _app_context():
+        sweeps.maintain_portals()
 
 
 def count_figures() -> None:
     """The statistics follow the calls that changed."""
     from bx24app.calls.statistics import aggregation
 
-    with _context():
-        aggregation.refresh()
+    with _app_context():
+        aggregation.refresh_counts()
 
 
 def look(portal_id: int) -> None:
     """The daily look at one portal: licence, CRM mode, users."""
     from bx24app import portals
 
-    with _context():
-        portals.look_by_id(portal_id)
+    with _app_context():
+        portals.sync_portal(portal_id)
 
 
 def tell_dismissed(portal_id: int) -> None:
     """Administrators hear of dismissed employees whom the settings name."""
     from bx24app.operations.alerts import dismissed_employees
 
-    with _context():
-        dismissed_employees.tell(portal_id)
+    with _app_context():
+        dismissed_employees.notify_administrators(portal_id)
 
 
 def watch() -> None:
     """Administrators hear of troubles in Bitrix24 itself."""
     from bx24app.operations.alerts import monitor
 
-    with _context():
-        monitor.watch()
+    with _app_context():
+        monitor.check_all()
 
 
 def close_silent() -> None:
     """Open calls whose end never came."""
     from bx24app.calls import sweep as sweeps
 
-    with _context():
-        sweeps.close_silent()
+    with _app_context():
+        sweeps.close_silent_calls()
 
 
 def try_again(portal_id: int, user_id: int) -> None:
     """Everything that the portal refused and every lost recording, once more: an administrator asked for it."""
     from bx24app.calls import replay
 
-    with _context():
-        replay.everything(portal_id, replay.By("frame", user_id))
+    with _app_context():
+        replay.retry_everything(portal_id, replay.Actor("frame", user_id))
 
 
 def prune() -> None:
     """Old rows, old files and portals that are gone go, in small steps."""
     from bx24app.operations import retention
 
-    with _context():
+    with _app_context():
         retention.prune()
 
 
@@ -119,12 +119,12 @@ def lines(portal_id: int) -> None:
     from bx24app.portals import external_lines as use_case
     from bx24app.portals import outgoing_line
 
-    with _context():
+    with _app_context():
         try:
-            use_case.follow(portal_id)
+            use_case.sync_lines(portal_id)
             outgoing_line.fetch(portal_id)
         except Later:
-            queue.later("lines", portal_id, when=utcnow() + timedelta(minutes=1))
+            queue.enqueue_background("lines", portal_id, when=utcnow() + timedelta(minutes=1))
 
 
 def reconcile() -> None:
@@ -132,22 +132,22 @@ def reconcile() -> None:
     from bx24app.calls.reconciliation import backfill
     from bx24app.calls.reconciliation import schedule as use_case
 
-    with _context():
-        use_case.tick()
-        backfill.ring()
+    with _app_context():
+        use_case.queue_due_pbxs()
+        backfill.requeue_lost()
 
 
 def reconcile_step(order: dict[str, Any]) -> None:
     """One request of one PBX's look for lost notifications."""
     from bx24app.calls.reconciliation import schedule as use_case
 
-    with _context():
-        use_case.step(order)
+    with _app_context():
+        use_case.run_step(order)
 
 
 def backfill_step(order: dict[str, Any]) -> None:
     """One request, or one stretch, of a back-fill."""
     from bx24app.calls.reconciliation import backfill as use_case
 
-    with _context():
-        use_case.step(order)
+    with _app_context():
+        use_case.run_step(order)

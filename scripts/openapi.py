@@ -18,8 +18,14 @@ from werkzeug.routing import AnyConverter, IntegerConverter, Rule
 
 from bx24app import create_app
 from bx24app.config import load
-from bx24app.web import TABLE
-from bx24app.web.base.guards import Guard, frame_admin, frame_session, open_to_all, place_session
+from bx24app.web import ROUTE_TABLE
+from bx24app.web.base.guards import (
+    Guard,
+    open_to_all,
+    require_frame_admin,
+    require_frame_session,
+    require_placement_session,
+)
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "openapi.yaml"
 ABOUT = (
@@ -30,7 +36,7 @@ SCHEMES = {
     "frame": "A signed claim of portal, user and right, good for an hour; given with a page.",
     "place": "The same for a tab: portal, user, and what the portal lets them read.",
 }
-SECURITY: dict[Guard, str] = {frame_session: "frame", frame_admin: "frame", place_session: "place"}
+SECURITY: dict[Guard, str] = {require_frame_session: "frame", require_frame_admin: "frame", require_placement_session: "place"}
 STATUSES = {
     200: "Done, or shown", 206: "A part of the file", 302: "To the portal's own page", 400: "Not understood",
     401: "No session, ticket or proof, or its time is over", 403: "Not allowed", 404: "No such thing in this portal",
@@ -40,29 +46,29 @@ STATUSES = {
 _FILTER = "q pbx line direction outcome employee since until problems"
 _OPENING = "DOMAIN LANG APP_SID PROTOCOL"
 QUERIES = {
-    "opening.about": "code state domain", "opening.open_app": _OPENING, "opening.install": _OPENING, "places": _OPENING,
-    "oauth.start": "domain", "oauth.callback": "code state domain server_domain member_id", "hooks": "pbx event", "media.recording": "ticket", "media.employees": "ticket",
-    "media.journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "place_calls": "below", "stuck": "below", "history": "before with",
-    "statistics": "period since until by pbx", "opening.privacy": "lang",
+    "app_frame.show_about": "code state domain", "app_frame.open_app": _OPENING, "app_frame.open_install": _OPENING, "placements": _OPENING,
+    "oauth.start_authorisation": "domain", "oauth.callback": "code state domain server_domain member_id", "mango_hooks": "pbx event", "downloads.stream_recording": "ticket", "downloads.download_employees": "ticket",
+    "downloads.download_journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "placement_calls": "below", "undelivered": "below", "history": "before with",
+    "statistics": "period since until by pbx", "app_frame.show_privacy": "lang",
 }  # fmt: skip
 """Endpoint, or its blueprint -> parameters."""
 _FRAME = "AUTH_ID REFRESH_ID AUTH_EXPIRES member_id SERVER_ENDPOINT APPLICATION_TOKEN APPLICATION_SCOPE PLACEMENT PLACEMENT_OPTIONS event"
 _AUTH = "member_id application_token access_token refresh_token domain server_endpoint"
 _RULES = "version rule r0-json r0-open r0-name r0-do r0-direction r0-a0-kind r0-a0-target r0-a0-title token op preset call last"
 FORMS = {
-    "opening": _FRAME, "places": _FRAME, "events": " ".join(["event ts data[PHONE_NUMBER] data[CALL_ID]", *(f"auth[{one}]" for one in _AUTH.split())]),
+    "app_frame": _FRAME, "placements": _FRAME, "bitrix24_events": " ".join(["event ts data[PHONE_NUMBER] data[CALL_ID]", *(f"auth[{one}]" for one in _AUTH.split())]),
     "pbxs": "version name key dialects api_key api_salt default_user_id confirm shown",
     "policy": "version answered missed outgoing transfer_responsible card hidden_number internal_calls attach min_seconds timezone default_user_id",
     "rules": _RULES, "lines": "version confirm line-1-number line-1-used line-1-line_number line-1-users line-1-callback_to line-1-hours-0-from",
-    "backfills": "from to pbx records", "home.preset": "version preset category_id",
-    "home.responsible": "version line-0-pbx line-0-number line-0-name line-0-users",
-    "employees": "version part row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "hooks": "vpbx_api_key sign json",
+    "backfills": "from to pbx records", "home.choose_preset": "version preset category_id",
+    "home.save_responsible": "version line-0-pbx line-0-number line-0-name line-0-users",
+    "employees": "version part row-1-extension row-1-user row-1-numbers row-1-recordings", "history": "version confirm", "mango_hooks": "vpbx_api_key sign json",
 }  # fmt: skip
 """The same for forms."""
 SHORT = "uuid start_time finish_time duration from to entry_id call_direction call_state line_number record_url event"
 MORE = {
-    "hooks": [403, 429, 503], "events": [400, 403, 503], "opening": [400, 403, 503], "places": [400, 403, 503], "places.renew": [401, 403, 503], "media": [206, 401, 503],
-    "oauth": [302, 403, 404, 503], "health.ready": [503],
+    "mango_hooks": [403, 429, 503], "bitrix24_events": [400, 403, 503], "app_frame": [400, 403, 503], "placements": [400, 403, 503], "placements.renew_session": [401, 403, 503], "downloads": [206, 401, 503],
+    "oauth": [302, 403, 404, 503], "health.check_ready": [503],
 }  # fmt: skip
 """The same for statuses besides those of the guard."""
 
@@ -79,7 +85,7 @@ def path_of(rule: Rule) -> str:
 
 def document(app: Flask) -> dict[str, Any]:
     """The whole description."""
-    guards = {blueprint.name: guard for blueprint, _, guard in TABLE}
+    guards = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     paths: dict[str, Any] = {}
     for rule in sorted(app.url_map.iter_rules(), key=lambda one: (path_of(one), one.endpoint)):
         guard = guards.get(rule.endpoint.partition(".")[0], open_to_all)
@@ -119,7 +125,7 @@ def _body(endpoint: str) -> dict[str, Any]:
         return {"schema": {"type": "object", "properties": properties, "additionalProperties": {"type": "string"}}}
 
     found = {"application/x-www-form-urlencoded": texts(known_of(FORMS, endpoint))}
-    if endpoint == "hooks.take":
+    if endpoint == "mango_hooks.receive_notification":
         found["application/json"] = {"schema": {"type": "object", "properties": {name: {} for name in SHORT.split()}}}
     return found
 
@@ -127,10 +133,10 @@ def _body(endpoint: str) -> dict[str, Any]:
 def _statuses(rule: Rule, method: str, guard: Guard) -> list[int]:
     found = {200, *(known_of(MORE, rule.endpoint) or ())}
     found |= {401} if guard is not open_to_all else set()
-    found |= {403} if guard is frame_admin else set()
+    found |= {403} if guard is require_frame_admin else set()
     found |= {404} if rule.arguments else set()
     found |= {413} if method == "POST" else set()
-    found |= {409, 422} if method == "POST" and guard is frame_admin else set()
+    found |= {409, 422} if method == "POST" and guard is require_frame_admin else set()
     return sorted(found)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bx24app.bitrix24.admin_messages import SENTENCES
-from bx24app.bitrix24.error_table import DISK_FULL, OAUTH, TABLE, TARIFF, Row
+from bx24app.bitrix24.admin_messages import MESSAGES
+from bx24app.bitrix24.error_table import DISK_FULL_PHRASES, OAUTH_ERRORS, PORTAL_ERRORS, TARIFF_PHRASES, ErrorRule
 from bx24app.mango import codes
 from bx24app.mango.code_table import CODES
 
@@ -50,21 +50,21 @@ A full disk stops recordings alone: they try again every 15 minutes and are neve
 """
 
 
-def of_row(row: Row) -> str:
+def of_row(row: ErrorRule) -> str:
     """One row's reaction in words."""
     if row.kind == "needs_admin":
-        return f"tell the administrators and stop the drain: “{SENTENCES[row.sentence][1]}”"
-    if row.after:
-        return f"repeat after {row.after:g} s with jitter, or at `operating_reset_at`; it was not executed"
+        return f"tell the administrators and stop the drain: “{MESSAGES[row.message_key][1]}”"
+    if row.retry_after:
+        return f"repeat after {row.retry_after:g} s with jitter, or at `operating_reset_at`; it was not executed"
     return KINDS[row.kind]
 
 
-def _portal(table: dict[str, Row]) -> list[str]:
+def _portal(table: dict[str, ErrorRule]) -> list[str]:
     return ["| Code | Reaction |", "|---|---|", *(f"| `{code or 'none'}` | {of_row(row)} |" for code, row in table.items())]
 
 
 def _mango() -> list[str]:
-    rows = [f"| {code} | {pair[1]} | {MANGO[codes.reaction(code)]} | {codes.sip_status(code)} |" for code, pair in CODES.items()]
+    rows = [f"| {code} | {pair[1]} | {MANGO[codes.reaction_to(code)]} | {codes.sip_status(code)} |" for code, pair in CODES.items()]
     return ["| Code | Meaning | As an answer of the API | As the reason of an unanswered outgoing call |", "|---|---|---|---|", *rows]
 
 
@@ -74,14 +74,14 @@ def written() -> str:
         INTRODUCTION,
         "## Bitrix24: the portal\n",
         "The code is compared without regard to the case of letters and before the HTTP status. A code that is not here is the method's own: dead list below 500, look and repeat from 500 on.\n",
-        *_portal(TABLE),
+        *_portal(PORTAL_ERRORS),
         "\nBy the description, where the code is dull (none, `ERROR_CORE`, `100`, `0`) or denies:\n",
         "| Words | Reaction |",
         "|---|---|",
-        *(f"| {text} | recordings wait: “{SENTENCES['disk'][1]}” |" for text in DISK_FULL),
-        *(f"| {text} | {of_row(Row('needs_admin', 'tariff'))} |" for text in TARIFF),
+        *(f"| {text} | recordings wait: “{MESSAGES['disk'][1]}” |" for text in DISK_FULL_PHRASES),
+        *(f"| {text} | {of_row(ErrorRule('needs_admin', 'tariff'))} |" for text in TARIFF_PHRASES),
         "\n## Bitrix24: the OAuth server, where it means something else\n",
-        *_portal(OAUTH),
+        *_portal(OAUTH_ERRORS),
         "\n## Mango Office\n",
         "A code that is not here has the meaning of its subclass, then of its class.\n",
         *_mango(),

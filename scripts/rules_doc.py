@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bx24app.domain.rules.sentences import Names, condition
+from bx24app.domain.rules.sentences import DisplayNames, describe_condition
 from bx24app.domain.rules.table import ACTIONS, CONDITIONS
-from bx24app.domain.rules.templates import FILTERS, NAMES
+from bx24app.domain.rules.templates import FILTERS, TEMPLATE_NAMES
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
 EXAMPLES: dict[str, Any] = {
@@ -38,10 +38,10 @@ def conditions() -> str:
     rows = ["| Key | Value | Several | Holds when | Example | Read back |", "|---|---|---|---|---|---|"]
     for key, one in CONDITIONS.items():
         example = EXAMPLES[key]
-        several = "yes" if one.many else "no"
-        words = condition(key, example, Names(), "en")
+        several = "yes" if one.accepts_list else "no"
+        words = describe_condition(key, example, DisplayNames(), "en")
         rows.append(
-            f"| `{key}` | {_values(one)} | {several} | {one.means} | `{key}: {_yaml(example)}` | a call {words} |"
+            f"| `{key}` | {_values(one)} | {several} | {one.description} | `{key}: {_yaml(example)}` | a call {words} |"
         )
     return "\n".join(rows)
 
@@ -53,14 +53,14 @@ def actions() -> str:
         if not parts:
             rows.append(f"| `{name}` | – | `{{}}` | – | nothing is made, and no further rule is tried |")
         for key, part in parts.items():
-            rows.append(f"| `{name}` | `{key}` | {_values(part)} | {'yes' if part.required else 'no'} | {part.means} |")
+            rows.append(f"| `{name}` | `{key}` | {_values(part)} | {'yes' if part.is_required else 'no'} | {part.description} |")
     return "\n".join(rows)
 
 
 def names() -> str:
     """What a template may speak of."""
     rows = ["| Name | Says |", "|---|---|"]
-    rows += [f"| `{name}` | {', '.join(f'`{name}.{part}`' for part in sorted(NAMES[name]))} |" for name in NAMES]
+    rows += [f"| `{name}` | {', '.join(f'`{name}.{part}`' for part in sorted(TEMPLATE_NAMES[name]))} |" for name in TEMPLATE_NAMES]
     return "\n".join(rows) + f"\n\nFilters: {', '.join(f'`{name}`' for name in sorted(FILTERS))}."
 
 

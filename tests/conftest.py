@@ -11,7 +11,7 @@ from flask import Flask
 
 from bx24app import create_app, settings
 from bx24app.config import Config, load
-from bx24app.domain.settings import Employee, Line, Pbx, Settings
+from bx24app.domain.settings import EmployeeSettings, LineSettings, PbxSettings, Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
 from tests.support.servers import valkey
@@ -53,16 +53,16 @@ def app(tmp_path: Path, valkey_url: str) -> Iterator[Flask]:
 
 DOCUMENT = Settings(
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="moscow",
             name="Moscow office",
             dialects=("vpbx",),
             default_user_id=9,
-            lines=(Line(number="74950000001", name="Moscow"),),
+            lines=(LineSettings(number="74950000001", name="Moscow"),),
             employees=(
-                Employee(extension="101", user_id=11),
-                Employee(extension="102", user_id=12),
-                Employee(extension="103", user_id=13),
+                EmployeeSettings(extension="101", user_id=11),
+                EmployeeSettings(extension="102", user_id=12),
+                EmployeeSettings(extension="103", user_id=13),
             ),
         ),
     )

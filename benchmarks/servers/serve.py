@@ -51,11 +51,11 @@ def granian(port: int, workers: int, threads: int) -> None:
 
 def ours(port: int, count: int, threads: int) -> None:
     """Granian's WSGI worker alone, in processes that bx24app's own supervisor forks."""
-    from bx24app.infra.processes.supervisor import run_up
-    from bx24app.infra.processes.web_server import listen, web_part
+    from bx24app.infra.processes.supervisor import run_process_tree
+    from bx24app.infra.processes.web_server import make_web_spec, open_listener
 
     app = create_app()
-    sys.exit(run_up([web_part(lambda: app, listen("127.0.0.1", port), count=count, threads=threads)]))
+    sys.exit(run_process_tree([make_web_spec(lambda: app, open_listener("127.0.0.1", port), count=count, threads=threads)]))
 
 
 KINDS = {

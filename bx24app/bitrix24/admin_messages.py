@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SENTENCES: Final[dict[str, tuple[str, str]]] = {
+MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "authorise": (
         "Портал больше не принимает авторизацию приложения. Откройте приложение заново под администратором портала.",
         "The portal no longer accepts the app's authorisation. Open the app again as an administrator of the portal.",
@@ -52,11 +52,11 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 """Key -> (Russian, English)."""
 
-_RUSSIAN = frozenset({"", "ru", "by", "kz", "ua", "uz"})
+_RUSSIAN_LANGUAGES = frozenset({"", "ru", "by", "kz", "ua", "uz"})
 """Languages of portals (Bitrix24's codes) whose administrators read Russian; none: the default."""
 
 
-def sentence(key: str | None, lang: str) -> str:
+def admin_message(key: str | None, lang: str) -> str:
     """The sentence of a trouble in a portal's language; an unknown key reads as the need to authorise again."""
-    russian, english = SENTENCES.get(key or "", SENTENCES["authorise"])
-    return russian if lang.lower() in _RUSSIAN else english
+    russian, english = MESSAGES.get(key or "", MESSAGES["authorise"])
+    return russian if lang.lower() in _RUSSIAN_LANGUAGES else english

@@ -11,64 +11,64 @@ from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class BatchRef:
     """``$result[key][path]`` inside a batch; `path` may hold brackets (``item][id``). Text from outside never becomes one."""
 
     key: str
     path: str
 
 
-class Quoted(str):
+class QuotedText(str):
     """Text that stands in a query as it is."""
 
     __slots__ = ()
 
 
-def base64_of(content: bytes) -> Quoted:
+def quote_base64(content: bytes) -> QuotedText:
     """A file for a query. Megabytes: quoting them letter by letter would take longer than the rest of the request."""
     text = base64.b64encode(content).decode()
-    return Quoted(text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"))
+    return QuotedText(text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"))
 
 
-_REFERENCE: Final = re.compile(r"\$(?=\w*\[)")
-_KEY: Final = re.compile(r"[A-Za-z0-9_]+")
+_REFERENCE_START: Final = re.compile(r"\$(?=\w*\[)")
+_BATCH_KEY: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
-def command(key: str, method: str, params: dict[str, Any]) -> str:
+def encode_command(key: str, method: str, params: dict[str, Any]) -> str:
     """``method?query`` with PHP's brackets. None and empty lists are left out, since a query cannot say them.
 
     Raises:
         ValueError: `key` could not be named by a reference.
     """
-    if not _KEY.fullmatch(key):
+    if not _BATCH_KEY.fullmatch(key):
         raise ValueError(f"a batch key is made of letters, digits and underscores: {key!r}")
-    return f"{method}?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in _flat(params))
+    return f"{method}?" + "&".join(f"{_quote_text(name)}={_quote_text(value)}" for name, value in _flatten_params(params))
 
 
-def neutral(text: str) -> str:
+def escape_references(text: str) -> str:
     """Bitrix24 replaces ``$result[`` (``$next[``, ``$error[`` …) in any parsed value, whoever wrote it: a full-width dollar
     reads the same and means nothing to it (server's source; only inside a batch)."""
-    return _REFERENCE.sub("\uff04", text)
+    return _REFERENCE_START.sub("\uff04", text)
 
 
-def _quoted(text: str) -> str:
-    if isinstance(text, Quoted):
+def _quote_text(text: str) -> str:
+    if isinstance(text, QuotedText):
         return text
     return quote(text, safe="", errors="replace")  # a lone surrogate of somebody's JSON must not end a drain
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten_params(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _flat(item, f"{prefix}[{key}]" if prefix else str(key))
+            yield from _flatten_params(item, f"{prefix}[{key}]" if prefix else str(key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _flat(item, f"{prefix}[{index}]")
-    elif isinstance(value, Ref):
+            yield from _flatten_params(item, f"{prefix}[{index}]")
+    elif isinstance(value, BatchRef):
         yield prefix, f"$result[{value.key}][{value.path}]"
     elif isinstance(value, bool):
         yield prefix, str(int(value))
-    elif isinstance(value, Quoted):
+    elif isinstance(value, QuotedText):
         yield prefix, value
     elif value is not None:
-        yield prefix, neutral(str(value))
+        yield prefix, escape_references(str(value))

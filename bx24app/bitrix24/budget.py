@@ -30,14 +30,14 @@ class Priority(IntEnum):
 
 MARGIN_SECONDS = 1.5
 """Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
-USED_UP = "the portal's request budget is used up"
+BUDGET_USED_UP = "the portal's request budget is used up"
 """The words for it, by which what waits for it is found."""
-ALONE = 0.25
+LOCAL_SHARE = 0.25
 """Share of the store, and of each reserve, that a process has while it keeps the pace alone."""
 REDIS_PAUSE = 1.0
 """Seconds for which a Redis that did not answer is not asked again: a call must not wait for it twice."""
 
-_TAKE = """
+_BUCKET_SCRIPT = """
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
 local held = redis.call('HMGET', KEYS[1], 'filled', 'at', 'blocked')
 local rate, capacity, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -62,20 +62,20 @@ return '0'
 
 
 @dataclass
-class _Local:
+class _LocalBucket:
     """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate and a quarter of the store.
 
     Reserves are a quarter too: else what has the lowest priority would never leave a store that is smaller than its reserve.
     """
 
-    filled: float = 0.0
-    at: float = field(default_factory=time.monotonic)
+    fill_level: float = 0.0
+    updated_at: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    until: float = 0.0
+    redis_retry_at: float = 0.0
     """Redis is not asked before."""
 
 
-class Budget:
+class RequestBudget:
     """The bucket of one portal.
 
     Args:
@@ -86,55 +86,55 @@ class Budget:
 
     def __init__(self, client: redis.Redis, name: str, rate: float = 2.0, capacity: float = 50.0) -> None:
         self.name, self.rate, self.capacity = name, rate, capacity
-        self._redis, self._script, self._local = client, client.register_script(_TAKE), _Local()
+        self._redis, self._script, self._local_bucket = client, client.register_script(_BUCKET_SCRIPT), _LocalBucket()
 
-    def take(self, priority: Priority = Priority.CARD) -> float:
+    def acquire(self, priority: Priority = Priority.CARD) -> float:
         """Take one request. Returns 0.0 when it may leave now, else the seconds to wait (then nothing was taken)."""
         if self.rate <= 0:
             return 0.0
-        return self._ask(float(priority), "take")
+        return self._run_command(float(priority), "take")
 
-    def level(self) -> float:
+    def available_requests(self) -> float:
         """How many requests could leave at once now."""
         if self.rate <= 0:
             return 1000.0
-        return self._ask(0.0, "level")
+        return self._run_command(0.0, "level")
 
-    def wait(self, priority: Priority) -> float:
+    def seconds_until_free(self, priority: Priority) -> float:
         """Seconds until `take` may give one; 0.0: now. Takes nothing."""
         if self.rate <= 0:
             return 0.0
-        return max(0.0, (1 + float(priority) - self.level()) / self.rate)
+        return max(0.0, (1 + float(priority) - self.available_requests()) / self.rate)
 
-    def penalty(self, seconds: float) -> None:
+    def block_for(self, seconds: float) -> None:
         """The portal said that the limit was exceeded: nothing leaves for so long, and the bucket is taken for full."""
         if self.rate > 0:
-            self._ask(seconds, "block")
+            self._run_command(seconds, "block")
 
-    def _ask(self, cost: float, what: str) -> float:
-        if time.monotonic() >= self._local.until:
+    def _run_command(self, cost: float, what: str) -> float:
+        if time.monotonic() >= self._local_bucket.redis_retry_at:
             try:
                 safe = self.capacity - self.rate * MARGIN_SECONDS
                 said: bytes = self._script(keys=[f"budget:{self.name}"], args=[self.rate, safe, cost, what])
                 return float(said)
             except redis.RedisError as error:
-                self._local.until = time.monotonic() + REDIS_PAUSE
+                self._local_bucket.redis_retry_at = time.monotonic() + REDIS_PAUSE
                 _log.warning("budget kept by this process alone", error=type(error).__name__)
-        return self._alone(cost, what)
+        return self._run_locally(cost, what)
 
-    def _alone(self, cost: float, what: str) -> float:
-        local = self._local
+    def _run_locally(self, cost: float, what: str) -> float:
+        local = self._local_bucket
         with local.lock:
-            now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity * ALONE
-            local.filled = max(0.0, local.filled - rate * (now - local.at))
-            local.at = now
+            now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity * LOCAL_SHARE
+            local.fill_level = max(0.0, local.fill_level - rate * (now - local.updated_at))
+            local.updated_at = now
             if what == "level":
-                return max(0.0, capacity - local.filled)
+                return max(0.0, capacity - local.fill_level)
             if what == "block":
-                local.filled = capacity + cost * rate
+                local.fill_level = capacity + cost * rate
                 return 0.0
-            wait = (1 + cost * ALONE - (capacity - local.filled)) / rate
+            wait = (1 + cost * LOCAL_SHARE - (capacity - local.fill_level)) / rate
             if wait > 0:
                 return wait
-            local.filled += 1
+            local.fill_level += 1
             return 0.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bx24app.bitrix24 import crm, telephony
-from bx24app.bitrix24.telephony import Request
+from bx24app.bitrix24.telephony import RestRequest
 from bx24app.domain.calls.commands import (
     AddComment,
     AddTodo,
@@ -30,39 +30,39 @@ from bx24app.domain.calls.commands import (
     ShowCard,
 )
 
-_REQUESTS: dict[type, Callable[[Any], Request]] = {
-    Register: telephony.register,
-    ShowCard: telephony.cards,
-    HideCard: telephony.cards,
-    Finish: telephony.finish,
-    ReadClient: telephony.search,
-    ReadDeals: crm.open_deals,
-    CreateRecord: crm.create,
-    Reassign: crm.reassign,
-    Bind: crm.bind,
-    AddTodo: crm.todo,
-    RetitleTodo: crm.retitle,
-    AddComment: crm.comment,
-    ReadOpen: crm.open_items,
-    ReadDay: crm.day,
-    ReadTodo: crm.look_at_todo,
-    CloseTodo: crm.close,
-    SetActivityUser: crm.set_user,
-    Notify: crm.notify,
+_REQUEST_BUILDERS: dict[type, Callable[[Any], RestRequest]] = {
+    Register: telephony.build_register,
+    ShowCard: telephony.build_card,
+    HideCard: telephony.build_card,
+    Finish: telephony.build_finish,
+    ReadClient: telephony.build_read_client,
+    ReadDeals: crm.build_read_deals,
+    CreateRecord: crm.build_create_record,
+    Reassign: crm.build_reassign,
+    Bind: crm.build_bind,
+    AddTodo: crm.build_add_todo,
+    RetitleTodo: crm.build_retitle_todo,
+    AddComment: crm.build_add_comment,
+    ReadOpen: crm.build_read_open,
+    ReadDay: crm.build_read_day,
+    ReadTodo: crm.build_read_todo,
+    CloseTodo: crm.build_close_todo,
+    SetActivityUser: crm.build_set_user,
+    Notify: crm.build_notify,
 }
-_FACTS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    Register: telephony.registered,
-    Finish: telephony.finished,
-    ReadClient: telephony.searched,
-    ReadDeals: crm.deals,
-    CreateRecord: crm.created,
+_ANSWER_PARSERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Register: telephony.parse_register,
+    Finish: telephony.parse_finish,
+    ReadClient: telephony.parse_clients,
+    ReadDeals: crm.parse_deals,
+    CreateRecord: crm.parse_created_record,
     AddTodo: lambda result: {"id": int(result["id"])},
     AddComment: lambda result: {"id": int(result)},
-    ReadOpen: crm.opened,
-    ReadDay: crm.day_told,
-    ReadTodo: crm.todo_told,
+    ReadOpen: crm.parse_open_items,
+    ReadDay: crm.parse_day,
+    ReadTodo: crm.parse_todo,
 }
-_PATHS: dict[tuple[type, str], str] = {
+_FACT_PATHS: dict[tuple[type, str], str] = {
     (Register, "call_id"): "CALL_ID",
     (Finish, "activity_id"): "CRM_ACTIVITY_ID",
     (CreateRecord, "id"): "item][id",
@@ -71,35 +71,35 @@ _PATHS: dict[tuple[type, str], str] = {
 """Fact -> path inside the raw answer, for references that Bitrix24 itself fills in within a batch."""
 
 
-def request(command: AnyCommand, resolve: Callable[[Ref], Any]) -> Request:
+def build_request(command: AnyCommand, resolve: Callable[[Ref], Any]) -> RestRequest:
     """(method, params) of a command; every `Ref` is handed to `resolve`, which gives its value or a reference for a batch."""
-    method, params = _REQUESTS[type(command)](command)
-    filled: dict[str, Any] = _filled(params, resolve)
+    method, params = _REQUEST_BUILDERS[type(command)](command)
+    filled: dict[str, Any] = _resolve_refs(params, resolve)
     return method, filled
 
 
-def path_of(command: AnyCommand, fact: str) -> str:
+def fact_path(command: AnyCommand, fact: str) -> str:
     """Where a fact stands in the raw answer to `command`, for ``$result[key][…]``."""
-    return _PATHS[type(command), fact]
+    return _FACT_PATHS[type(command), fact]
 
 
-def _filled(value: Any, resolve: Callable[[Ref], Any]) -> Any:
+def _resolve_refs(value: Any, resolve: Callable[[Ref], Any]) -> Any:
     if isinstance(value, Ref):
         return resolve(value)
     if isinstance(value, dict):
-        return {key: _filled(item, resolve) for key, item in value.items()}
+        return {key: _resolve_refs(item, resolve) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(item, resolve) for item in value]
+        return [_resolve_refs(item, resolve) for item in value]
     return value
 
 
-def facts(command: AnyCommand, result: Any) -> dict[str, Any]:
+def parse_answer(command: AnyCommand, result: Any) -> dict[str, Any]:
     """What the portal's answer means; raises KeyError, TypeError or ValueError where it is not of the documented shape."""
-    reader = _FACTS.get(type(command))
+    reader = _ANSWER_PARSERS.get(type(command))
     return reader(result) if reader else {}
 
 
-def forgiven(command: AnyCommand, description: str) -> bool:
+def is_harmless_refusal(command: AnyCommand, description: str) -> bool:
     """Is this refusal as good as done? Binding what is bound; hiding the card of a call that is over; closing a to-do that is gone."""
     text = description.lower()
     if isinstance(command, Bind):
@@ -109,13 +109,13 @@ def forgiven(command: AnyCommand, description: str) -> bool:
     return isinstance(command, HideCard | ShowCard) and "not found" in text
 
 
-_RESPONSIBLE = ("ответственн", "responsible", "assigned")
+_RESPONSIBLE_WORDS = ("ответственн", "responsible", "assigned")
 
 
-def names_user(command: AnyCommand, description: str) -> bool:
+def is_about_user(command: AnyCommand, description: str) -> bool:
     """Does this refusal mean the user to whom a record or to-do was to go? Known by its wording alone: the portal gives no code."""
     text = description.lower()
-    return isinstance(command, CreateRecord | AddTodo) and any(word in text for word in _RESPONSIBLE)
+    return isinstance(command, CreateRecord | AddTodo) and any(word in text for word in _RESPONSIBLE_WORDS)
 
 
-__all__ = ["facts", "forgiven", "names_user", "path_of", "request"]
+__all__ = ["build_request", "fact_path", "is_about_user", "is_harmless_refusal", "parse_answer"]

@@ -12,180 +12,180 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from bx24app.bitrix24.errors import (
+    CALL_NOT_FINISHED,
     CALL_UNKNOWN,
-    NOT_FINISHED,
     USER_INACTIVE,
+    AccessDenied,
     AnswerLost,
-    Denied,
     Gone,
-    Moved,
     NeedsAdmin,
     NotSent,
     PortalError,
+    PortalMoved,
     Refused,
     TokenExpired,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrorRule:
     """What a code means: `kind` is the reaction, `sentence` (of needs_admin) what to mend, `after` (of not_sent) seconds to wait."""
 
     kind: Literal["expired", "not_sent", "unsure", "needs_admin", "denied", "gone", "refused"]
-    sentence: str = ""
-    after: float | None = None
+    message_key: str = ""
+    retry_after: float | None = None
 
 
-TABLE: Final[dict[str, Row]] = {
+PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     # the token
-    "expired_token": Row("expired"),
-    "invalid_token": Row("expired"),
-    "no_auth_found": Row("expired"),
+    "expired_token": ErrorRule("expired"),
+    "invalid_token": ErrorRule("expired"),
+    "no_auth_found": ErrorRule("expired"),
     # limits: turned away before execution
-    "query_limit_exceeded": Row("not_sent", after=1.0),
-    "operation_time_limit": Row("not_sent", after=60.0),
-    "connection_error": Row("not_sent"),
+    "query_limit_exceeded": ErrorRule("not_sent", retry_after=1.0),
+    "operation_time_limit": ErrorRule("not_sent", retry_after=60.0),
+    "connection_error": ErrorRule("not_sent"),
     # the portal broke off: nobody knows how far it came
-    "internal_server_error": Row("unsure"),
-    "error_unexpected_answer": Row("unsure"),
+    "internal_server_error": ErrorRule("unsure"),
+    "error_unexpected_answer": ErrorRule("unsure"),
     # an administrator's matter
-    "authorization_error": Row("needs_admin", "authorise"),
-    "invalid_grant": Row("needs_admin", "authorise"),
-    "invalid_client": Row("needs_admin", "registration"),
-    "wrong_client": Row("needs_admin", "registration"),
-    "wrong_auth_type": Row("needs_admin", "registration"),
-    "payment_required": Row("needs_admin", "payment"),
-    "wrong_license": Row("needs_admin", "tariff"),
-    "overload_limit": Row("needs_admin", "overload"),
-    "insufficient_scope": Row("needs_admin", "scope"),
-    "invalid_scope": Row("needs_admin", "scope"),
-    "user_access_error": Row("needs_admin", "access"),
-    "method_confirm_waiting": Row("needs_admin", "confirm"),
-    "method_confirm_denied": Row("needs_admin", "confirm"),
+    "authorization_error": ErrorRule("needs_admin", "authorise"),
+    "invalid_grant": ErrorRule("needs_admin", "authorise"),
+    "invalid_client": ErrorRule("needs_admin", "registration"),
+    "wrong_client": ErrorRule("needs_admin", "registration"),
+    "wrong_auth_type": ErrorRule("needs_admin", "registration"),
+    "payment_required": ErrorRule("needs_admin", "payment"),
+    "wrong_license": ErrorRule("needs_admin", "tariff"),
+    "overload_limit": ErrorRule("needs_admin", "overload"),
+    "insufficient_scope": ErrorRule("needs_admin", "scope"),
+    "invalid_scope": ErrorRule("needs_admin", "scope"),
+    "user_access_error": ErrorRule("needs_admin", "access"),
+    "method_confirm_waiting": ErrorRule("needs_admin", "confirm"),
+    "method_confirm_denied": ErrorRule("needs_admin", "confirm"),
     # rights or tariff: `profile` tells
-    "access_denied": Row("denied"),
-    "invalid_credentials": Row("denied"),
-    "allowed_only_intranet_user": Row("denied"),
-    "error_method_not_found": Row("denied"),
+    "access_denied": ErrorRule("denied"),
+    "invalid_credentials": ErrorRule("denied"),
+    "allowed_only_intranet_user": ErrorRule("denied"),
+    "error_method_not_found": ErrorRule("denied"),
     # no longer there
-    "portal_deleted": Row("gone"),
-    "application_not_found": Row("gone"),
-    "not_installed": Row("gone"),
+    "portal_deleted": ErrorRule("gone"),
+    "application_not_found": ErrorRule("gone"),
+    "not_installed": ErrorRule("gone"),
     # this command, as it is
-    "invalid_request": Row("refused"),
-    "error_batch_length_exceeded": Row("refused"),
-    "error_batch_method_not_allowed": Row("refused"),
-    "error_argument": Row("refused"),
-    "invalid_argument": Row("refused"),
-    "wrong_encoding": Row("refused"),
-    "error_core": Row("refused"),
-    "not_found": Row("refused"),
-    "100": Row("refused"),
-    "0": Row("refused"),
-    "": Row("refused"),
+    "invalid_request": ErrorRule("refused"),
+    "error_batch_length_exceeded": ErrorRule("refused"),
+    "error_batch_method_not_allowed": ErrorRule("refused"),
+    "error_argument": ErrorRule("refused"),
+    "invalid_argument": ErrorRule("refused"),
+    "wrong_encoding": ErrorRule("refused"),
+    "error_core": ErrorRule("refused"),
+    "not_found": ErrorRule("refused"),
+    "100": ErrorRule("refused"),
+    "0": ErrorRule("refused"),
+    "": ErrorRule("refused"),
 }
 """Code in lower case -> what it means. A code that is not here is the method's own: refused (below 500), unsure (from 500 on)."""
 
-OAUTH: Final[dict[str, Row]] = {
-    "invalid_request": Row("needs_admin", "authorise"),
-    "no_auth_found": Row("needs_admin", "authorise"),
-    "expired_token": Row("needs_admin", "authorise"),
-    "invalid_token": Row("needs_admin", "authorise"),
-    "error_oauth": Row("not_sent"),
-    "authorization_error": Row("not_sent"),
-    "internal_server_error": Row("not_sent"),
+OAUTH_ERRORS: Final[dict[str, ErrorRule]] = {
+    "invalid_request": ErrorRule("needs_admin", "authorise"),
+    "no_auth_found": ErrorRule("needs_admin", "authorise"),
+    "expired_token": ErrorRule("needs_admin", "authorise"),
+    "invalid_token": ErrorRule("needs_admin", "authorise"),
+    "error_oauth": ErrorRule("not_sent"),
+    "authorization_error": ErrorRule("not_sent"),
+    "internal_server_error": ErrorRule("not_sent"),
 }
 """What the OAuth server means otherwise. It changes nothing but tokens, and a lost refresh is repeated with the old one."""
 
-DESCRIPTIONS: Final[tuple[tuple[str, str], ...]] = (
+DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
     ("user is not found or is not active", USER_INACTIVE),
     ("user_id or user_phone_inner should be set", USER_INACTIVE),
-    ("not finished yet", NOT_FINISHED),
+    ("not finished yet", CALL_NOT_FINISHED),
     ("call is not found", CALL_UNKNOWN),
 )
 """Parts of descriptions under `""`, ERROR_CORE, 100 and 0, where the code tells nothing -> code of the refusal."""
 
-DISK_FULL: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
-TARIFF: Final = ("commercial plan", "by subscription", "subscription")
-_DULL: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
-_REQUIRED: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
+DISK_FULL_PHRASES: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
+TARIFF_PHRASES: Final = ("commercial plan", "by subscription", "subscription")
+_UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
+_REQUIRED_METHODS: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
 """Methods without which the app is of no use: want of their rights is an administrator's matter, of any other one command's."""
 
 
-def of_answer(
+def classify_answer(
     status: int, body: Any, method: str = "", location: str | None = None, *, oauth: bool = False
 ) -> PortalError | None:
     """The error of an HTTP answer; None: it is a success. `body`: parsed JSON, or None where it was not JSON."""
     if isinstance(body, dict) and "error" in body:
-        return of_error(body, status, method, oauth=oauth)
+        return classify_error(body, status, method, oauth=oauth)
     if location and status in (301, 302, 303, 307, 308):
-        return Moved(location)
+        return PortalMoved(location)
     if status < 300 and isinstance(body, dict) and (oauth or "result" in body):
         return None
-    return _by_status(status)
+    return _classify_status(status)
 
 
-def of_error(body: dict[str, Any], status: int = 400, method: str = "", *, oauth: bool = False) -> PortalError:
+def classify_error(body: dict[str, Any], status: int = 400, method: str = "", *, oauth: bool = False) -> PortalError:
     """The error of one `{"error", "error_description"}` object: of an answer, or of a command in a batch."""
     said = body.get("error")
     code = "" if said is None else str(said)
     text = str(body.get("error_description") or body.get("error_message") or "")[:500]
     plain = code.strip().lower()
-    row = (OAUTH.get(plain) if oauth else None) or TABLE.get(plain)
+    row = (OAUTH_ERRORS.get(plain) if oauth else None) or PORTAL_ERRORS.get(plain)
     if row is None:
-        row = Row("unsure" if status >= 500 else "refused")
-    if plain in _DULL:
-        told = _by_description(code, text)
+        row = ErrorRule("unsure" if status >= 500 else "refused")
+    if plain in _UNINFORMATIVE_CODES:
+        told = _classify_description(code, text)
         if told is not None:
             return told
         if status >= 500:
-            row = Row("unsure")
-    return _made(row, code, text, body, method)
+            row = ErrorRule("unsure")
+    return _make_error(row, code, text, body, method)
 
 
-def _made(row: Row, code: str, text: str, body: dict[str, Any], method: str) -> PortalError:
+def _make_error(row: ErrorRule, code: str, text: str, body: dict[str, Any], method: str) -> PortalError:
     match row.kind:
         case "expired":
             return TokenExpired(code)
         case "not_sent":
             limited = code.lower() == "query_limit_exceeded"
-            return NotSent(f"{code}: {text}", _reset_after(body, row.after), budget=limited)
+            return NotSent(f"{code}: {text}", _seconds_until_reset(body, row.retry_after), is_rate_limited=limited)
         case "unsure":
             return AnswerLost(f"{code}: {text}")
         case "needs_admin":
-            return NeedsAdmin(row.sentence, f"{code}: {text}")
+            return NeedsAdmin(row.message_key, f"{code}: {text}")
         case "denied":
-            return _denied(code, text, method)
+            return _make_denial(code, text, method)
         case "gone":
             return Gone(code, text)
         case "refused":
             return Refused(code or "ERROR_CORE", text)
 
 
-def _denied(code: str, text: str, method: str) -> PortalError:
-    if any(words in text.lower() for words in TARIFF):
+def _make_denial(code: str, text: str, method: str) -> PortalError:
+    if any(words in text.lower() for words in TARIFF_PHRASES):
         return NeedsAdmin("tariff", f"{code}: {text}")
     if code.lower() == "error_method_not_found":  # said also where the scope or the module is missing
-        return NeedsAdmin("scope", f"{code}: {text}") if is_required(method) else Refused(code, text)
-    return Denied(code, text)
+        return NeedsAdmin("scope", f"{code}: {text}") if is_required_method(method) else Refused(code, text)
+    return AccessDenied(code, text)
 
 
-def is_required(method: str) -> bool:
+def is_required_method(method: str) -> bool:
     """Is the app of no use without this method?"""
-    return method.lower().startswith(_REQUIRED)
+    return method.lower().startswith(_REQUIRED_METHODS)
 
 
-def _by_description(code: str, text: str) -> PortalError | None:
+def _classify_description(code: str, text: str) -> PortalError | None:
     lower = text.lower()
-    for words, refusal in DESCRIPTIONS:
+    for words, refusal in DESCRIPTION_CODES:
         if words in lower:
             return Refused(refusal, text)
-    if any(words in lower for words in DISK_FULL):
+    if any(words in lower for words in DISK_FULL_PHRASES):
         return NeedsAdmin("disk", f"{code or 'ERROR_CORE'}: {text}")
     return None
 
 
-def _reset_after(body: dict[str, Any], otherwise: float | None) -> float | None:
+def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float | None:
     """Seconds until the portal takes this again: its own `operating_reset_at` where it says one, at most an hour."""
     times = body.get("time")
     reset = body.get("operating_reset_at") or (times.get("operating_reset_at") if isinstance(times, dict) else None)
@@ -198,7 +198,7 @@ def _reset_after(body: dict[str, Any], otherwise: float | None) -> float | None:
     return min(max(1.0, seconds), 3600.0)
 
 
-def _by_status(status: int) -> PortalError:
+def _classify_status(status: int) -> PortalError:
     """An answer that is no JSON: a proxy, a firewall, a maintenance page. What is below 500 did not reach the method."""
     if status == 413:
         return Refused("HTTP_413", "the portal's server does not take a request of this size")

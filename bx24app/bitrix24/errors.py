@@ -22,7 +22,7 @@ from bx24app.domain.calls.ledger import USER_INACTIVE
 
 CALL_UNKNOWN = "CALL_UNKNOWN"
 """Code of a refusal because the portal knows no such unfinished call."""
-NOT_FINISHED = "CALL_NOT_FINISHED"
+CALL_NOT_FINISHED = "CALL_NOT_FINISHED"
 """Code of a refusal because a recording came before finish."""
 
 
@@ -31,11 +31,11 @@ class PortalError(Exception):
 
 
 class Later(PortalError):
-    """Try again. `after`: seconds that the portal itself names, None: by the caller's back-off. `budget`: it was the request limit."""
+    """Try again. `retry_after`: seconds that the portal itself names; None leaves it to the caller's back-off. `is_rate_limited`: the request limit was the reason."""
 
-    def __init__(self, text: str, after: float | None = None, *, budget: bool = False) -> None:
+    def __init__(self, text: str, retry_after: float | None = None, *, is_rate_limited: bool = False) -> None:
         super().__init__(text)
-        self.after, self.budget = after, budget
+        self.retry_after, self.is_rate_limited = retry_after, is_rate_limited
 
 
 class NotSent(Later):
@@ -77,7 +77,7 @@ class TokenExpired(PortalError):
     """The access token is not good (any more): refresh once and repeat. Never leaves this package."""
 
 
-class Denied(PortalError):
+class AccessDenied(PortalError):
     """Turned away for want of rights, or for a tariff without REST: `profile` tells which. Never leaves this package."""
 
     def __init__(self, code: str, description: str) -> None:
@@ -85,7 +85,7 @@ class Denied(PortalError):
         self.code, self.description = code, description
 
 
-class Moved(PortalError):
+class PortalMoved(PortalError):
     """The portal answers with a redirect: its domain changed. Never leaves this package."""
 
     def __init__(self, location: str) -> None:
@@ -93,18 +93,4 @@ class Moved(PortalError):
         self.location = location
 
 
-__all__ = [
-    "CALL_UNKNOWN",
-    "NOT_FINISHED",
-    "USER_INACTIVE",
-    "AnswerLost",
-    "Denied",
-    "Gone",
-    "Later",
-    "Moved",
-    "NeedsAdmin",
-    "NotSent",
-    "PortalError",
-    "Refused",
-    "TokenExpired",
-]
+__all__ = ["CALL_NOT_FINISHED", "CALL_UNKNOWN", "USER_INACTIVE", "AccessDenied", "AnswerLost", "Gone", "Later", "NeedsAdmin", "NotSent", "PortalError", "PortalMoved", "Refused", "TokenExpired"]

@@ -9,28 +9,28 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-_KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
-_PIECE = re.compile(r"\[([^\[\]]*)\]")
-M = TypeVar("M", bound=BaseModel)
-MOST_FIELDS, DEEPEST, LONGEST_KEY = 2000, 8, 500
+_BRACKET_KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
+_KEY_PART = re.compile(r"\[([^\[\]]*)\]")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+MAX_FIELDS, MAX_DEPTH, MAX_KEY_LENGTH = 2000, 8, 500
 """Of what is more, deeper, or longer, nothing is read."""
 
 
-class Unreadable(Exception):
+class MalformedPost(Exception):
     """The post has not the shape of Bitrix24's; the text names the field."""
 
 
-def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def parse_bracket_keys(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """PHP's bracket keys as nested dicts: ``auth[domain]=x`` -> ``{"auth": {"domain": "x"}}``."""
     tree: dict[str, Any] = {}
     for count, (key, value) in enumerate(pairs):
-        if count >= MOST_FIELDS:
+        if count >= MAX_FIELDS:
             break
-        found = _KEY.match(key) if len(key) <= LONGEST_KEY else None
+        found = _BRACKET_KEY.match(key) if len(key) <= MAX_KEY_LENGTH else None
         if found is None:
             continue
-        path = [found.group(1), *_PIECE.findall(found.group(2))]
-        if len(path) > DEEPEST:
+        path = [found.group(1), *_KEY_PART.findall(found.group(2))]
+        if len(path) > MAX_DEPTH:
             continue
         place = tree
         for piece in path[:-1]:
@@ -42,7 +42,7 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return tree
 
 
-def _seconds(value: Any) -> int:
+def _parse_lifetime(value: Any) -> int:
     """How long a token is good: an hour where nothing sensible is said."""
     try:
         seconds = int(value)
@@ -51,14 +51,14 @@ def _seconds(value: Any) -> int:
     return seconds if 0 < seconds <= 86400 else 3600
 
 
-def _word(value: Any) -> str:
+def _printable_text(value: Any) -> str:
     """Text without control characters; anything but text says nothing."""
     return "".join(letter for letter in value if letter.isprintable()) if isinstance(value, str) else ""
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds)]
-Word = Annotated[str, BeforeValidator(_word)]
-Token = Annotated[str, BeforeValidator(_word), Field(max_length=1024, repr=False)]
+TokenLifetime = Annotated[int, BeforeValidator(_parse_lifetime)]
+PrintableText = Annotated[str, BeforeValidator(_printable_text)]
+Token = Annotated[str, BeforeValidator(_printable_text), Field(max_length=1024, repr=False)]
 
 
 class FramePost(BaseModel):
@@ -68,26 +68,26 @@ class FramePost(BaseModel):
 
     access_token: Token = Field(min_length=1)
     refresh_token: Token = ""
-    expires_in: Seconds = 3600
+    expires_in: TokenLifetime = 3600
     member_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    domain: Word = Field("", max_length=255)
+    domain: PrintableText = Field("", max_length=255)
     lang: str = Field("ru", pattern=r"^[a-z]{2,5}$")
-    app_sid: Word = Field("", max_length=64)
-    server_endpoint: Word = Field("", max_length=255)
+    app_sid: PrintableText = Field("", max_length=64)
+    server_endpoint: PrintableText = Field("", max_length=255)
     application_token: Token = ""
-    scope: Word = Field("", max_length=1024)
-    placement: Word = Field("DEFAULT", max_length=64)
+    scope: PrintableText = Field("", max_length=1024)
+    placement: PrintableText = Field("DEFAULT", max_length=64)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("lang", mode="before")
     @classmethod
-    def _lang(cls, value: Any) -> str:
+    def _parse_lang(cls, value: Any) -> str:
         found = re.match(r"[A-Za-z]{2,5}", str(value))
         return found.group().lower() if found else "ru"
 
     @field_validator("options", mode="before")
     @classmethod
-    def _options(cls, value: Any) -> Any:
+    def _parse_options(cls, value: Any) -> Any:
         """A JSON *string* in the post; a list stands for an empty map."""
         if isinstance(value, str):
             try:
@@ -97,7 +97,7 @@ class FramePost(BaseModel):
         return value if isinstance(value, dict) else {}
 
     @classmethod
-    def read(cls, form: Mapping[str, str], query: Mapping[str, str]) -> FramePost:
+    def from_form(cls, form: Mapping[str, str], query: Mapping[str, str]) -> FramePost:
         """From a form and its query.
 
         Raises:
@@ -117,7 +117,7 @@ class FramePost(BaseModel):
             "placement": form.get("PLACEMENT") or "DEFAULT",
             "options": form.get("PLACEMENT_OPTIONS", ""),
         }
-        return _read(cls, raw)
+        return _validate_post(cls, raw)
 
 
 class EventAuth(BaseModel):
@@ -127,12 +127,12 @@ class EventAuth(BaseModel):
 
     access_token: Token = ""
     refresh_token: Token = ""
-    expires_in: Seconds = 3600
-    member_id: Word = Field("", max_length=255)
-    domain: Word = Field("", max_length=255)
-    server_endpoint: Word = Field("", max_length=255)
+    expires_in: TokenLifetime = 3600
+    member_id: PrintableText = Field("", max_length=255)
+    domain: PrintableText = Field("", max_length=255)
+    server_endpoint: PrintableText = Field("", max_length=255)
     application_token: Token = ""
-    scope: Word = Field("", max_length=1024)
+    scope: PrintableText = Field("", max_length=1024)
 
 
 class EventPost(BaseModel):
@@ -140,34 +140,34 @@ class EventPost(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event: Word = Field("", max_length=64)
+    event: PrintableText = Field("", max_length=64)
     data: dict[str, Any] = Field(default_factory=dict)
     auth: EventAuth = Field(default_factory=lambda: EventAuth.model_validate({}))
-    ts: Word = Field("", max_length=32)
+    ts: PrintableText = Field("", max_length=32)
 
     @field_validator("event")
     @classmethod
-    def _upper(cls, value: str) -> str:
+    def _uppercase_event(cls, value: str) -> str:
         return value.upper()
 
     @field_validator("data", "auth", mode="before")
     @classmethod
-    def _map(cls, value: Any) -> Any:
+    def _require_map(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {}
 
     @classmethod
-    def read(cls, pairs: Iterable[tuple[str, str]]) -> EventPost:
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> EventPost:
         """From the pairs of a form.
 
         Raises:
             Unreadable
         """
-        return _read(cls, nested(pairs))
+        return _validate_post(cls, parse_bracket_keys(pairs))
 
 
-def _read(model: type[M], raw: dict[str, Any]) -> M:
+def _validate_post(model: type[ModelT], raw: dict[str, Any]) -> ModelT:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Unreadable(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        raise MalformedPost(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None

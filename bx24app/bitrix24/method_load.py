@@ -17,59 +17,59 @@ from typing import Any
 
 from bx24app.bitrix24.budget import Priority
 
-LIMIT = 480.0
+OPERATING_LIMIT = 480.0
 """Seconds of one method within ten minutes."""
-FROM, UP_TO = 0.5, 0.95
+SLOWDOWN_START, SLOWDOWN_CEILING = 0.5, 0.95
 """Shares of the limit: where slowing down begins, and how far it lets the sum go."""
-FINISH_FROM = 0.9
+FINISH_SLOWDOWN_START = 0.9
 """Share of the limit from which the end of a call waits too."""
-WINDOW = 600.0
-_PLACES = 256
+OPERATING_WINDOW = 600.0
+_MAX_METHODS = 256
 """Methods that are remembered at the most; we know some fifty."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Method:
-    spent: float
-    free_at: float
+class _MethodLoad:
+    operating_seconds: float
+    next_request_at: float
 
 
-class Operating:
+class PortalMethodLoad:
     """Of one portal. Threads may share it; times are epoch seconds, as the portal's are."""
 
     def __init__(self) -> None:
-        self._methods: dict[str, _Method] = {}
+        self._methods: dict[str, _MethodLoad] = {}
         self._lock = threading.Lock()
 
-    def heard(self, method: str, told: Any, now: float) -> None:
+    def record_time(self, method: str, told: Any, now: float) -> None:
         """Take in the `time` block of an answer; one without the sum (on-premise) says nothing."""
         if not isinstance(told, Mapping):
             return
-        spent, reset = _number(told.get("operating")), _number(told.get("operating_reset_at"))
+        spent, reset = _parse_number(told.get("operating")), _parse_number(told.get("operating_reset_at"))
         if spent is None:
             return
         with self._lock:
-            if spent < LIMIT * FROM or len(self._methods) >= _PLACES:
+            if spent < OPERATING_LIMIT * SLOWDOWN_START or len(self._methods) >= _MAX_METHODS:
                 self._methods.pop(method.lower(), None)
                 return
-            window = min(max(1.0, (reset or now + WINDOW) - now), WINDOW)
-            cost = max(_number(told.get("processing")) or _number(told.get("duration")) or 0.0, 0.1)
-            left = LIMIT * UP_TO - spent
+            window = min(max(1.0, (reset or now + OPERATING_WINDOW) - now), OPERATING_WINDOW)
+            cost = max(_parse_number(told.get("processing")) or _parse_number(told.get("duration")) or 0.0, 0.1)
+            left = OPERATING_LIMIT * SLOWDOWN_CEILING - spent
             pause = window if left <= cost else min(window, window * cost / left)
-            self._methods[method.lower()] = _Method(spent, now + pause)
+            self._methods[method.lower()] = _MethodLoad(spent, now + pause)
 
-    def wait(self, methods: Iterable[str], priority: Priority, now: float) -> float:
+    def seconds_until_free(self, methods: Iterable[str], priority: Priority, now: float) -> float:
         """Seconds until a request with these methods should leave; 0.0: now."""
         if priority is Priority.CARD or not self._methods:
             return 0.0
         with self._lock:
             held = [self._methods[name] for name in {one.lower() for one in methods} if name in self._methods]
         if priority is Priority.FINISH:
-            held = [one for one in held if one.spent >= LIMIT * FINISH_FROM]
-        return max([0.0, *(one.free_at - now for one in held)])
+            held = [one for one in held if one.operating_seconds >= OPERATING_LIMIT * FINISH_SLOWDOWN_START]
+        return max([0.0, *(one.next_request_at - now for one in held)])
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):

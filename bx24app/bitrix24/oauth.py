@@ -17,10 +17,10 @@ from urllib3.exceptions import HTTPError
 
 from bx24app.bitrix24 import error_table, errors
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.bitrix24.transport import failure
+from bx24app.bitrix24.transport import classify_failure
 
 TIMEOUT = (3.05, 15.0)
-LARGEST = 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 """Bytes of an answer that are read."""
 
 
@@ -34,12 +34,12 @@ class AppInfo:
     domain: str
     client_endpoint: str
     scope: str
-    installed: bool
+    is_installed: bool
     status: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TokenPair:
     """Access and refresh token with what belongs to them. `expires_in` seconds from now."""
 
     access_token: str
@@ -62,7 +62,7 @@ class OAuthServers:
         self.servers = tuple(server.rstrip("/") for server in servers)
         self._session = session
 
-    def named(self, endpoint: str | None) -> str | None:
+    def find_server(self, endpoint: str | None) -> str | None:
         """The server of the allow-list whose host `endpoint` names; None: it names none of them."""
         try:
             wanted = urlsplit(endpoint or "").netloc.lower()
@@ -70,14 +70,14 @@ class OAuthServers:
             return None
         return next((server for server in self.servers if urlsplit(server).netloc.lower() == wanted), None)
 
-    def app_info(self, access_token: str, server: str) -> AppInfo:
+    def fetch_app_info(self, access_token: str, server: str) -> AppInfo:
         """Whose token is this? Everything that a browser claims is checked against this answer.
 
         Raises:
             Later: the server cannot be asked now. NeedsAdmin (``authorise``), Refused: it does not know the token.
             NeedsAdmin (other codes), Gone: it knows it, but the application is unpaid, or no longer installed.
         """
-        said = self._ask("GET", server, "/rest/app.info", {"auth": access_token})
+        said = self._send_request("GET", server, "/rest/app.info", {"auth": access_token})
         result = said.get("result") or {}
         install = result.get("install") or {}
         try:
@@ -88,13 +88,13 @@ class OAuthServers:
                 domain=str(install["domain"]),
                 client_endpoint=str(install["client_endpoint"]),
                 scope=str(result.get("scope") or install.get("scope") or ""),
-                installed=bool(install.get("installed")),
+                is_installed=bool(install.get("installed")),
                 status=str(install.get("status") or ""),
             )
         except (KeyError, TypeError, ValueError):
             raise errors.Refused("invalid_token", "the auth server does not say whose token this is") from None
 
-    def exchange(self, server: str, client_id: str, client_secret: str, code: str) -> Pair:
+    def exchange_code(self, server: str, client_id: str, client_secret: str, code: str) -> TokenPair:
         """A code of the authorisation page (good for 30 s, once) for a pair."""
         fields = {
             "grant_type": "authorization_code",
@@ -102,9 +102,9 @@ class OAuthServers:
             "client_secret": client_secret,
             "code": code,
         }
-        return self._pair(server, fields)
+        return self._request_pair(server, fields)
 
-    def refresh(self, server: str, client_id: str, client_secret: str, refresh_token: str) -> Pair:
+    def refresh_pair(self, server: str, client_id: str, client_secret: str, refresh_token: str) -> TokenPair:
         """A fresh pair; the old refresh token is dead from now on. A lost answer is asked for once more with the old token.
 
         Raises:
@@ -117,16 +117,16 @@ class OAuthServers:
             "refresh_token": refresh_token,
         }
         try:
-            return self._pair(server, fields)
+            return self._request_pair(server, fields)
         except AnswerLost:
-            return self._pair(server, fields)
+            return self._request_pair(server, fields)
 
-    def _pair(self, server: str, fields: dict[str, str]) -> Pair:
-        said = self._ask("POST", server, "/oauth/token/", fields)
+    def _request_pair(self, server: str, fields: dict[str, str]) -> TokenPair:
+        said = self._send_request("POST", server, "/oauth/token/", fields)
         try:
-            return Pair(
-                access_token=_token(said["access_token"]),
-                refresh_token=_token(said["refresh_token"]),
+            return TokenPair(
+                access_token=_require_token(said["access_token"]),
+                refresh_token=_require_token(said["refresh_token"]),
                 expires_in=int(said.get("expires_in") or 3600),
                 member_id=str(said.get("member_id") or ""),
                 client_endpoint=str(said.get("client_endpoint") or ""),
@@ -137,7 +137,7 @@ class OAuthServers:
         except (KeyError, TypeError, ValueError):
             raise AnswerLost("the auth server's answer has an unknown shape") from None
 
-    def _ask(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
+    def _send_request(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
         if server not in self.servers:
             raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
         place: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
@@ -145,21 +145,21 @@ class OAuthServers:
             with self._session.request(
                 verb, server + path, timeout=TIMEOUT, allow_redirects=False, stream=True, **place
             ) as response:
-                status, content = response.status_code, response.raw.read(LARGEST, decode_content=True)
+                status, content = response.status_code, response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise failure(error, "the auth server") from None
+            raise classify_failure(error, "the auth server") from None
         try:
             said = json.loads(content)
         except (ValueError, RecursionError):
             raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
-        met = error_table.of_answer(status, said, oauth=True)
+        met = error_table.classify_answer(status, said, oauth=True)
         if met is None:
             answer: dict[str, Any] = said
             return answer
-        raise AnswerLost("the auth server answers with a redirect") if isinstance(met, errors.Moved) else met
+        raise AnswerLost("the auth server answers with a redirect") if isinstance(met, errors.PortalMoved) else met
 
 
-def _token(value: Any) -> str:
+def _require_token(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a token is missing")
     return value

@@ -12,16 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
-_watched: dict[int, tuple[float, socket.socket]] = {}
+_deadlines: dict[int, tuple[float, socket.socket]] = {}
 _lock = threading.Lock()
-_wanted = threading.Event()
+_wakeup = threading.Event()
 _thread: threading.Thread | None = None
 
 
 @contextmanager
-def at_most(seconds: float, sock: socket.socket | None) -> Iterator[None]:
+def enforce_deadline(seconds: float, sock: socket.socket | None) -> Iterator[None]:
     """Inside, whoever waits for `sock` meets its end once `seconds` are over, however slowly bytes come.
 
     Raises:
@@ -30,48 +30,48 @@ def at_most(seconds: float, sock: socket.socket | None) -> Iterator[None]:
     if sock is None:
         yield
         return
-    _start()
+    _start_watchdog()
     number = id(sock)
-    _watched[number] = (time.monotonic() + seconds, sock)
-    _wanted.set()
+    _deadlines[number] = (time.monotonic() + seconds, sock)
+    _wakeup.set()
     cut = False
     try:
         yield
     finally:
-        cut = _watched.pop(number, None) is None
+        cut = _deadlines.pop(number, None) is None
     if cut:  # what was read until then looks like an answer with few headers
         raise TimeoutError("the answer takes too long to begin")
 
 
-def _start() -> None:
+def _start_watchdog() -> None:
     global _thread
     if _thread is None:
         with _lock:
             if _thread is None:
-                _thread = threading.Thread(target=_look, name="watchdog", daemon=True)
+                _thread = threading.Thread(target=_close_overdue, name="watchdog", daemon=True)
                 _thread.start()
 
 
-def _look() -> None:
+def _close_overdue() -> None:
     while True:
-        _wanted.wait()
-        _wanted.clear()
-        while _watched:
+        _wakeup.wait()
+        _wakeup.clear()
+        while _deadlines:
             now = time.monotonic()
-            for number, (until, sock) in list(_watched.items()):
+            for number, (until, sock) in list(_deadlines.items()):
                 if now > until:
-                    _watched.pop(number, None)
+                    _deadlines.pop(number, None)
                     with suppress(OSError):  # its owner has closed it meanwhile
                         # Of the plain socket: the TLS one would forget its session under the feet of who reads.
                         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
 
-def _forked() -> None:
+def _reset_after_fork() -> None:
     """Threads do not survive a fork, and what they watched is the parent's."""
-    global _thread, _lock, _wanted
-    _watched.clear()
-    _thread, _lock, _wanted = None, threading.Lock(), threading.Event()
+    global _thread, _lock, _wakeup
+    _deadlines.clear()
+    _thread, _lock, _wakeup = None, threading.Lock(), threading.Event()
 
 
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(after_in_child=_reset_after_fork)

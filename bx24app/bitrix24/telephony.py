@@ -11,27 +11,27 @@ from typing import Any
 
 from bx24app.domain.calls.commands import Finish, HideCard, ReadClient, Record, Ref, Register, ShowCard
 
-Request = tuple[str, dict[str, Any]]
+RestRequest = tuple[str, dict[str, Any]]
 
-_TYPES = {"lead": "LEAD", "contact": "CONTACT", "company": "COMPANY", "deal": "DEAL"}
+_ENTITY_TYPES = {"lead": "LEAD", "contact": "CONTACT", "company": "COMPANY", "deal": "DEAL"}
 
 
-def iso(at: int) -> str:
+def to_iso(at: int) -> str:
     """Epoch seconds as ISO 8601 with an offset: a naive time would be read in the portal server's zone."""
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def call_id(part: int) -> Ref:
+def call_id_ref(part: int) -> Ref:
     """The CALL_ID that register of this part was given."""
     return Ref("register" if part == 1 else f"register-{part}", "call_id")
 
 
-def register(command: Register) -> Request:
+def build_register(command: Register) -> RestRequest:
     params: dict[str, Any] = {
         "USER_ID": command.user_id,
         "PHONE_NUMBER": command.number,
         "TYPE": command.type,
-        "CALL_START_DATE": iso(command.started_at),
+        "CALL_START_DATE": to_iso(command.started_at),
         "CRM_CREATE": int(command.create),
         "SHOW": int(command.show),
         "EXTERNAL_CALL_ID": command.external_id,
@@ -41,12 +41,12 @@ def register(command: Register) -> Request:
     if command.line:
         params["LINE_NUMBER"] = command.line
     if command.record is not None and command.record.entity in ("lead", "contact", "company"):
-        params["CRM_ENTITY_TYPE"] = _TYPES[command.record.entity]
+        params["CRM_ENTITY_TYPE"] = _ENTITY_TYPES[command.record.entity]
         params["CRM_ENTITY_ID"] = command.record.id
     return "telephony.externalCall.register", params
 
 
-def registered(result: dict[str, Any]) -> dict[str, Any]:
+def parse_register(result: dict[str, Any]) -> dict[str, Any]:
     """`record`: the client's own, known before this call; `created`: what CRM_CREATE made."""
     created = [
         {"entity": str(item["ENTITY_TYPE"]).lower(), "id": int(item["ENTITY_ID"])}
@@ -54,7 +54,7 @@ def registered(result: dict[str, Any]) -> dict[str, Any]:
     ]
     if not created and result.get("CRM_CREATED_LEAD"):
         created = [{"entity": "lead", "id": int(result["CRM_CREATED_LEAD"])}]
-    record = _record(result)
+    record = _parse_record(result)
     facts: dict[str, Any] = {
         "call_id": str(result["CALL_ID"]),
         "record": None if record in created else record,
@@ -65,19 +65,19 @@ def registered(result: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _record(result: dict[str, Any]) -> dict[str, Any] | None:
+def _parse_record(result: dict[str, Any]) -> dict[str, Any] | None:
     kind, number = str(result.get("CRM_ENTITY_TYPE") or "").lower(), result.get("CRM_ENTITY_ID")
     return {"entity": kind, "id": int(number)} if kind and number else None
 
 
-def cards(command: ShowCard | HideCard) -> Request:
+def build_card(command: ShowCard | HideCard) -> RestRequest:
     verb = "show" if isinstance(command, ShowCard) else "hide"
-    return f"telephony.externalCall.{verb}", {"CALL_ID": call_id(command.part), "USER_ID": list(command.users)}
+    return f"telephony.externalCall.{verb}", {"CALL_ID": call_id_ref(command.part), "USER_ID": list(command.users)}
 
 
-def finish(command: Finish) -> Request:
+def build_finish(command: Finish) -> RestRequest:
     params: dict[str, Any] = {
-        "CALL_ID": call_id(command.part),
+        "CALL_ID": call_id_ref(command.part),
         "USER_ID": command.user_id,
         "DURATION": command.seconds,
         "STATUS_CODE": command.status,
@@ -88,53 +88,53 @@ def finish(command: Finish) -> Request:
     return "telephony.externalCall.finish", params
 
 
-def finished(result: dict[str, Any]) -> dict[str, Any]:
+def parse_finish(result: dict[str, Any]) -> dict[str, Any]:
     """`activity_id` None: nothing in the CRM to hang it on (`problem` says so)."""
     errors = result.get("ERRORS") or {}
     facts: dict[str, Any] = {
         "activity_id": int(result["CRM_ACTIVITY_ID"]) if result.get("CRM_ACTIVITY_ID") else None,
-        "record": _record(result),
+        "record": _parse_record(result),
     }
     if isinstance(errors, dict) and errors.get("ACTIVITY_CREATION"):
         facts["problem"] = str(errors["ACTIVITY_CREATION"])
     return facts
 
 
-def look_for_finish(call: str) -> Request:
+def build_finish_query(call: str) -> RestRequest:
     """After a lost answer: is the call in the statistics already?"""
     return "voximplant.statistic.get", {"FILTER": {"CALL_ID": call}}
 
 
-def look_for_external(external_id: str) -> Request:
+def build_external_query(external_id: str) -> RestRequest:
     """The same where the answer that named the call was lost as well."""
     return "voximplant.statistic.get", {"FILTER": {"EXTERNAL_CALL_ID": external_id}}
 
 
-def found_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | None:
+def match_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The row of this call, compared: an unknown filter key would be ignored and give everybody's calls."""
     for row in result:
         if str(row.get("CALL_ID")) == call:
             activity = row.get("CRM_ACTIVITY_ID")
-            return {"activity_id": int(activity) if activity else None, "record": _record(row), "found": True}
+            return {"activity_id": int(activity) if activity else None, "record": _parse_record(row), "found": True}
     return None
 
 
-def statistics_between(start: int, end: int) -> Request:
+def build_statistics_query(start: int, end: int) -> RestRequest:
     """Calls that began between two epochs, whatever app wrote them."""
-    return "voximplant.statistic.get", {"FILTER": {">=CALL_START_DATE": iso(start), "<=CALL_START_DATE": iso(end)}}
+    return "voximplant.statistic.get", {"FILTER": {">=CALL_START_DATE": to_iso(start), "<=CALL_START_DATE": to_iso(end)}}
 
 
-def statistic(row: dict[str, Any]) -> tuple[str, bool, datetime]:
+def parse_statistic(row: dict[str, Any]) -> tuple[str, bool, datetime]:
     """(number, is it outgoing, beginning) of a row of the statistics."""
     started = datetime.fromisoformat(str(row["CALL_START_DATE"]))
     return str(row.get("PHONE_NUMBER") or ""), str(row.get("CALL_TYPE")) in ("1", "4"), started
 
 
-def search(command: ReadClient) -> Request:
+def build_read_client(command: ReadClient) -> RestRequest:
     return "telephony.externalCall.searchCrmEntities", {"PHONE_NUMBER": command.number}
 
 
-def searched(result: list[dict[str, Any]]) -> dict[str, Any]:
+def parse_clients(result: list[dict[str, Any]]) -> dict[str, Any]:
     """Records of the number with the users who answer for them, and whether their working day is open."""
     return {
         "records": [
@@ -151,4 +151,4 @@ def searched(result: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-__all__ = ["Record", "Request", "call_id", "cards", "finish", "iso", "register", "search"]
+__all__ = ["Record", "RestRequest", "build_card", "build_finish", "build_read_client", "build_register", "call_id_ref", "to_iso"]

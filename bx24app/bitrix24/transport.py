@@ -27,26 +27,26 @@ from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 
 TIMEOUT: Final = (3.05, 65.0)
 """Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""
-OVERALL: Final = 75.0
+TOTAL_TIMEOUT: Final = 75.0
 """Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
-LARGEST: Final = 32 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Bytes of an answer at the most."""
-_PIECE: Final = 256 * 1024
+_CHUNK_SIZE: Final = 256 * 1024
 """Bytes of a file that are read and sent at once."""
 
 
-class BodyToken(WebApplicationClient):
+class BodyTokenClient(WebApplicationClient):
     """Puts the access token into the JSON body as ``auth``. Anything but a dict (an upload) passes as it is."""
 
     def add_token(  # type: ignore[no-untyped-def]
         self, uri, http_method="GET", body=None, headers=None, token_placement=None, **kwargs
     ):
         if isinstance(body, dict):
-            body = as_json({**body, "auth": self.access_token})
+            body = encode_json({**body, "auth": self.access_token})
         return uri, headers, body
 
 
-def as_json(content: dict[str, Any]) -> bytes:
+def encode_json(content: dict[str, Any]) -> bytes:
     """PHP takes a body with a lone surrogate for no JSON at all, and then answers NO_AUTH_FOUND: such a letter becomes "?"."""
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -64,43 +64,43 @@ class Transport:
     ) -> None:
         self._adapter = adapter or HTTPAdapter(pool_connections=256, pool_maxsize=64)
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
-        self._local = threading.local()
+        self._thread_local = threading.local()
         if plain_http:
             os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # oauthlib has no other switch; `Addresses` is the wall
         for library in ("requests_oauthlib", "oauthlib", "urllib3"):
             logging.getLogger(library).setLevel(logging.INFO)  # at DEBUG they write tokens and upload addresses down
 
-    def session(self, token: str = "") -> OAuth2Session:
+    def get_session(self, token: str = "") -> OAuth2Session:
         """This thread's session, with the token of the next request, so that no portal ever sees another's."""
-        session: OAuth2Session | None = getattr(self._local, "session", None)
+        session: OAuth2Session | None = getattr(self._thread_local, "session", None)
         if session is None:
-            session = OAuth2Session(client=BodyToken("-"))
+            session = OAuth2Session(client=BodyTokenClient("-"))
             session.mount("https://", self._adapter)
             session.mount("http://", self._adapter)
             session.trust_env = False
             session.verify = self._verify
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            self._local.session = session
+            self._thread_local.session = session
         session.token = {"access_token": token, "token_type": "Bearer"} if token else {}
         return session
 
-    def post(self, url: str, body: Any, headers: dict[str, str], token: str = "") -> Reply:
+    def post(self, url: str, body: Any, headers: dict[str, str], token: str = "") -> PortalResponse:
         """Send and read the answer whole.
 
         Raises:
             NotSent: no connection was made. AnswerLost: it broke, took too long, or was too large.
         """
         try:
-            with self.session(token).post(
+            with self.get_session(token).post(
                 url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
             ) as response:
-                return Reply(response.status_code, _parsed(_bounded(response)), response.headers.get("Location"))
+                return PortalResponse(response.status_code, _parse_json(_read_bounded(response)), response.headers.get("Location"))
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise failure(error) from None
+            raise classify_failure(error) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class PortalResponse:
     """`body`: parsed JSON; None where it was none."""
 
     status: int
@@ -108,7 +108,7 @@ class Reply:
     location: str | None
 
 
-def failure(error: Exception, whom: str = "the portal") -> Later:
+def classify_failure(error: Exception, whom: str = "the portal") -> Later:
     """`NotSent` where the connection was never made, else `AnswerLost`. The error's own text may hold a token: only its name is kept."""
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
@@ -118,58 +118,58 @@ def failure(error: Exception, whom: str = "the portal") -> Later:
     return AnswerLost(f"the connection to {whom} broke ({type(error).__name__})")
 
 
-def _bounded(response: requests.Response) -> bytes:
-    parts, size, until = [], 0, time.monotonic() + OVERALL
+def _read_bounded(response: requests.Response) -> bytes:
+    parts, size, until = [], 0, time.monotonic() + TOTAL_TIMEOUT
     # As it comes: a portal that sends a byte now and then would hold a worker up for hours.
     while part := response.raw.read1(65536, decode_content=True):
         size += len(part)
-        if size > LARGEST:
-            raise AnswerLost(f"the answer is larger than {LARGEST} bytes")
+        if size > MAX_ANSWER_BYTES:
+            raise AnswerLost(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > until:
             raise AnswerLost("the answer takes too long")
         parts.append(part)
     return b"".join(parts)
 
 
-def _parsed(content: bytes) -> Any:
+def _parse_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
 
 
-class Multipart:
+class MultipartBody:
     """A multipart body with one file, read as it is sent: nothing is held in memory."""
 
     def __init__(self, stream: BinaryIO, size: int, filename: str, field: str) -> None:
         boundary = f"bx24app{secrets.token_hex(16)}"
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{_word(field)}"; filename="{_word(filename)}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_header_text(field)}"; filename="{_header_text(filename)}"\r\n'
             "Content-Type: audio/mpeg\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._parts: list[bytes | BinaryIO] = [head, stream, tail]
         self._length = len(head) + size + len(tail)
-        self._at = 0
+        self._part_index = 0
 
     def read(self, size: int = -1) -> bytes:
-        size = max(size or 0, _PIECE)
-        while self._at < len(self._parts):
-            part = self._parts[self._at]
+        size = max(size or 0, _CHUNK_SIZE)
+        while self._part_index < len(self._parts):
+            part = self._parts[self._part_index]
             if isinstance(part, bytes):
-                self._at += 1
+                self._part_index += 1
                 return part
             chunk: bytes = part.read(size)
             if chunk:
                 return chunk
-            self._at += 1
+            self._part_index += 1
         return b""
 
     def __len__(self) -> int:
         return self._length
 
 
-def _word(text: str) -> str:
+def _header_text(text: str) -> str:
     """A quoted string of a header: no quotes, no line breaks."""
     return "".join(letter for letter in text if letter.isprintable() and letter not in '"\\')

@@ -13,47 +13,47 @@ from functools import cache
 from pathlib import Path
 
 
-class Door:
+class PortalGate:
     """Without it a flooded portal's drains would wait for the database's lock in every thread of the worker, each with a connection."""
 
     def __init__(self) -> None:
-        self._mutex, self._count = threading.Lock(), threading.Lock()
-        self._waiting = 0
+        self._mutex, self._count_lock = threading.Lock(), threading.Lock()
+        self._waiter_count = 0
 
     @property
-    def somebody_waits(self) -> bool:
+    def has_waiter(self) -> bool:
         """Is there one who has not begun to read? Then it will see everything that was committed before this question."""
-        return self._waiting > 0
+        return self._waiter_count > 0
 
     @contextmanager
-    def passed(self) -> Iterator[None]:
-        with self._count:
-            self._waiting += 1
+    def enter(self) -> Iterator[None]:
+        with self._count_lock:
+            self._waiter_count += 1
         try:
             self._mutex.acquire()
         finally:
-            with self._count:
-                self._waiting -= 1
+            with self._count_lock:
+                self._waiter_count -= 1
         try:
             yield
         finally:
             self._mutex.release()
 
 
-_FREE = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
+_FOLD_SLOTS = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
 """By dialect: a server's answer is waited for without the interpreter, so more than one keep it busy."""
 
 
 @contextmanager
-def desk(dialect: str, folder: Path) -> Iterator[None]:
+def fold_slot(dialect: str, folder: Path) -> Iterator[None]:
     """A place to fold at; there are few. The threads of a process share one interpreter, and where many compute at once a good part of its time
     goes by changing from one to the next.
 
     SQLite has one writer, and who waits for it looks again every few milliseconds: the drains of all processes stand in one line for it
     instead, by a lock on a file of the data directory (`folder`).
     """
-    with _FREE[dialect]:
-        held = _file(os.getpid(), folder / "desk.lock") if dialect == "sqlite" else None
+    with _FOLD_SLOTS[dialect]:
+        held = _open_lock_file(os.getpid(), folder / "desk.lock") if dialect == "sqlite" else None
         if held is None:
             yield
             return
@@ -65,17 +65,17 @@ def desk(dialect: str, folder: Path) -> Iterator[None]:
 
 
 @cache
-def _file(pid: int, path: Path) -> int:
+def _open_lock_file(pid: int, path: Path) -> int:
     """Opened once a process: a forked one would share its parent's lock."""
     del pid
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
-_doors: defaultdict[int, Door] = defaultdict(Door)
-_lock = threading.Lock()
+_gates: defaultdict[int, PortalGate] = defaultdict(PortalGate)
+_gates_lock = threading.Lock()
 
 
-def of_portal(portal_id: int) -> Door:
+def portal_gate(portal_id: int) -> PortalGate:
     """Kept for the process's life: a hundred bytes a portal."""
-    with _lock:
-        return _doors[portal_id]
+    with _gates_lock:
+        return _gates[portal_id]

@@ -19,29 +19,29 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app import portals
-from bx24app.bitrix24.budget import Budget, Priority
-from bx24app.bitrix24.client import Bitrix24
+from bx24app.bitrix24.budget import Priority, RequestBudget
+from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.calls import click_to_call, concurrency
-from bx24app.calls.click_to_call import DialOutcome, Errand
-from bx24app.calls.fold.portal_fold import decide
+from bx24app.calls.click_to_call import DialOrder, DialOutcome
+from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.calls.outbox import batches, sender
-from bx24app.calls.outbox.batches import Parcel
-from bx24app.calls.outbox.ledger import Folded
-from bx24app.calls.outbox.sender import Outcome
+from bx24app.calls.outbox.batches import Batch
+from bx24app.calls.outbox.ledger import FoldedCalls
+from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, queue, tracing
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.infra.shutdown import stopping
+from bx24app.infra.shutdown import stop_event
 from bx24app.models import Call, Portal, db
-from bx24app.models.locking import locked
+from bx24app.models.locking import portal_lock
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-SECONDS = 120
+MAX_DRAIN_SECONDS = 120
 """A drain that is still busy after this long hands over to a fresh job, so that portals take turns."""
-COMFORTABLE = 12
+AMPLE_BUDGET = 12
 """While the portal's budget holds more requests than this, every call's commands leave alone and at once."""
-GATHER = 1.5
+BATCH_SPACING = 1.5
 """Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for recordings."""
 
 LINGER_SECONDS = 0.005
@@ -51,7 +51,7 @@ _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
 
 
-def _senders() -> ThreadPoolExecutor:
+def _sender_pool() -> ThreadPoolExecutor:
     global _pool
     with _pool_lock:
         if _pool is None:
@@ -61,25 +61,25 @@ def _senders() -> ThreadPoolExecutor:
 
 def drain(portal_id: int) -> None:
     """Do what is due for this portal. Returns when nothing is, or when others should have their turn."""
-    queue.awake(portal_id)
-    if concurrency.of_portal(portal_id).somebody_waits:
+    queue.clear_wake(portal_id)
+    if concurrency.portal_gate(portal_id).has_waiter:
         return
     started = time.monotonic()
-    running: set[Future[Outcome | DialOutcome]] = set()
-    outcomes: list[Outcome | DialOutcome] = []
-    client: Bitrix24 | None = None
+    running: set[Future[BatchOutcome | DialOutcome]] = set()
+    outcomes: list[BatchOutcome | DialOutcome] = []
+    client: Bitrix24Client | None = None
     while True:
-        _say_stops(portal_id, outcomes)
-        step = _step(portal_id, outcomes, claim=not stopping.is_set())
+        _record_portal_stops(portal_id, outcomes)
+        step = _run_step(portal_id, outcomes, claim=not stop_event.is_set())
         outcomes = []
-        for errand in step.dials:
-            running.add(_senders().submit(click_to_call.dial, errand, runtime().config.mango_api_url, runtime().http))
-        if step.parcels:
+        for errand in step.dial_orders:
+            running.add(_sender_pool().submit(click_to_call.send_dial_order, errand, runtime().config.mango_api_url, runtime().http_session))
+        if step.claimed_batches:
             client = client or portals.client_by_id(portal_id)
-            if len(step.parcels) == 1 and not running:
-                outcomes = [_send(portal_id, client, step.parcels[0])]
+            if len(step.claimed_batches) == 1 and not running:
+                outcomes = [_send_batch(portal_id, client, step.claimed_batches[0])]
                 continue
-            running |= {_senders().submit(_send, portal_id, client, parcel) for parcel in step.parcels}
+            running |= {_sender_pool().submit(_send_batch, portal_id, client, parcel) for parcel in step.claimed_batches}
         if running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             if running:  # all that come together share a transaction
@@ -87,104 +87,104 @@ def drain(portal_id: int) -> None:
                 done |= more
             outcomes = [one.result() for one in done]
             continue
-        if stopping.is_set() or not (step.more or (step.dry and _wait_for_budget(portal_id, step.dry))):
+        if stop_event.is_set() or not (step.has_more or (step.wait_seconds and _wait_for_budget(portal_id, step.wait_seconds))):
             return
-        if time.monotonic() - started > SECONDS:
-            queue.wake(portal_id, force=True)
+        if time.monotonic() - started > MAX_DRAIN_SECONDS:
+            queue.wake_portal(portal_id, force=True)
             return
 
 
-def _say_stops(portal_id: int, outcomes: Iterable[Outcome | DialOutcome]) -> None:
+def _record_portal_stops(portal_id: int, outcomes: Iterable[BatchOutcome | DialOutcome]) -> None:
     """Where the portal will not be asked for now, its state says so before the next step."""
     for outcome in outcomes:
-        if isinstance(outcome, Outcome) and outcome.stop is not None:
-            portals.trouble(portal_id, outcome.stop)
+        if isinstance(outcome, BatchOutcome) and outcome.blocking_error is not None:
+            portals.mark_needs_admin(portal_id, outcome.blocking_error)
 
 
-def _send(portal_id: int, client: Bitrix24, parcel: Parcel) -> Outcome:
+def _send_batch(portal_id: int, client: Bitrix24Client, parcel: Batch) -> BatchOutcome:
     """One request, with its line in the log and its span in the calls' traces."""
-    kinds = ["look-up"] if parcel.lookup is not None else [type(item.command).__name__ for item in parcel.items]
+    kinds = ["look-up"] if parcel.verification is not None else [type(item.command).__name__ for item in parcel.items]
     started = time.monotonic()
-    with tracing.shared("ask portal", portal_id, parcel.entries, **{"bx24app.commands": kinds}):
+    with tracing.shared_span("ask portal", portal_id, parcel.entry_ids, **{"bx24app.commands": kinds}):
         outcome = sender.send(client, parcel)
-    facts = {"commands": kinds, "calls": len({item.call for item in parcel.items}), "met": _met(outcome)}
+    facts = {"commands": kinds, "calls": len({item.call_id for item in parcel.items}), "met": _result_name(outcome)}
     _log.info("portal asked", portal=portal_id, **facts, ms=round((time.monotonic() - started) * 1e3))
     return outcome
 
 
-def _met(outcome: Outcome) -> str:
+def _result_name(outcome: BatchOutcome) -> str:
     """In a word: `ok`, or the first error's name."""
     errors = (outcome.error, *outcome.answers.values())
     return next((type(one).__name__ for one in errors if isinstance(one, Exception)), "ok")
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    parcels: list[Parcel]
-    dials: list[Errand]
-    more: bool = False
+class _DrainStep:
+    claimed_batches: list[Batch]
+    dial_orders: list[DialOrder]
+    has_more: bool = False
     """There is more news than one pass takes."""
-    dry: float = 0.0
+    wait_seconds: float = 0.0
     """Something could leave, but not before so many seconds: the portal's budget is used up, or company is waited for."""
 
 
-def _step(portal_id: int, outcomes: Sequence[Outcome | DialOutcome], claim: bool) -> _Step:
+def _run_step(portal_id: int, outcomes: Sequence[BatchOutcome | DialOutcome], claim: bool) -> _DrainStep:
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     breaker = circuit_breaker.of_portal(portal_id)
-    state = _told(breaker, outcomes) if claim else circuit_breaker.State()
-    budget = portals.budget_of(portal_id)
-    level = budget.level() if claim else 0.0
-    ready: list[Parcel] = []
-    dials: list[Errand] = []
+    state = _update_circuit(breaker, outcomes) if claim else circuit_breaker.CircuitState()
+    budget = portals.portal_budget(portal_id)
+    level = budget.available_requests() if claim else 0.0
+    ready: list[Batch] = []
+    dials: list[DialOrder] = []
     again: datetime | None = None
     dry = 0.0
-    with concurrency.of_portal(portal_id).passed(), _at_desk(portal_id) as (session, portal):
+    with concurrency.portal_gate(portal_id).enter(), _lock_for_fold(portal_id) as (session, portal):
         if portal is None:
-            return _Step([], [])
+            return _DrainStep([], [])
         touched: set[int] = set()
         for dialled in (one for one in outcomes if isinstance(one, DialOutcome)):
-            touched |= click_to_call.store(session, dialled)
-        if answered := [one for one in outcomes if isinstance(one, Outcome)]:
-            touched |= sender.store(session, portal, *answered)
+            touched |= click_to_call.store_dial_outcome(session, dialled)
+        if answered := [one for one in outcomes if isinstance(one, BatchOutcome)]:
+            touched |= sender.store_outcomes(session, portal, *answered)
         session.flush()
-        wakes = decide(session, portal, touched)
-        recordings = [(row.id, row.due_at) for row in wakes.tapes if row.due_at is not None]
+        wakes = fold_portal(session, portal, touched)
+        recordings = [(row.id, row.due_at) for row in wakes.recordings if row.due_at is not None]
         if claim and portal.state in ("active", "pending"):
-            dials = click_to_call.claim(session, portal)
-            wakes.at += [errand.until for errand in dials]
+            dials = click_to_call.claim_dial_orders(session, portal)
+            wakes.wake_times += [errand.answer_due_at for errand in dials]
             if state.pause > 0:
                 again = datetime.now(UTC) + timedelta(seconds=state.pause)
-            elif (pause := _pause(session, portal, budget, level)) > 0:
-                dry = pause if batches.anything_due(session, portal) else 0.0
+            elif (pause := _seconds_until_send(session, portal, budget, level)) > 0:
+                dry = pause if batches.has_due(session, portal) else 0.0
             else:
-                ready, again = _claim(session, portal, level, breaker if state.tripped else None, wakes.folded)
-                if ready and level <= COMFORTABLE:
-                    _gather(portal_id, budget.rate)
-                if tracing.on():
-                    _name_entries(session, ready)
-    _ring(portal_id, wakes.at, recordings, again)
-    return _Step(ready, dials, wakes.again, dry)
+                ready, again = _claim_batches(session, portal, level, breaker if state.is_tripped else None, wakes.folded_calls)
+                if ready and level <= AMPLE_BUDGET:
+                    _delay_next_batch(portal_id, budget.rate)
+                if tracing.is_enabled():
+                    _add_entry_ids(session, ready)
+    _schedule_wakeups(portal_id, wakes.wake_times, recordings, again)
+    return _DrainStep(ready, dials, wakes.has_more, dry)
 
 
 @contextmanager
-def _at_desk(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
+def _lock_for_fold(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
     """`locked`, at a desk. On PostgreSQL the portal's lock is waited for without one: its holder may be a machine that has frozen, and three
     such portals would keep all others from theirs. SQLite's lock is every portal's anyway."""
     dialect = db.engine.dialect.name
-    desk = concurrency.desk(dialect, runtime().config.data_dir)
+    desk = concurrency.fold_slot(dialect, runtime().config.data_dir)
     if dialect == "sqlite":
-        with desk, locked(portal_id) as both:
+        with desk, portal_lock(portal_id) as both:
             yield both
     else:
-        with locked(portal_id) as both, desk:
+        with portal_lock(portal_id) as both, desk:
             yield both
 
 
-def _pause(session: Session, portal: Portal, budget: Budget, level: float) -> float:
+def _seconds_until_send(session: Session, portal: Portal, budget: RequestBudget, level: float) -> float:
     """Seconds until something may leave. Where the budget is short calls wait for company, unless there is a batch of it already."""
     if level < 1:
         return max(0.05, (1 - level) / budget.rate)
-    if level > COMFORTABLE or batches.anything_due(session, portal, batches.BATCH):
+    if level > AMPLE_BUDGET or batches.has_due(session, portal, batches.MAX_BATCH_COMMANDS):
         return 0.0
     try:
         return max(0, runtime().redis.pttl(f"gather:{portal.id}")) / 1e3
@@ -192,47 +192,47 @@ def _pause(session: Session, portal: Portal, budget: Budget, level: float) -> fl
         return 0.0
 
 
-def _gather(portal_id: int, rate: float) -> None:
+def _delay_next_batch(portal_id: int, rate: float) -> None:
     with suppress(redis.RedisError):  # then the next batch is smaller
-        runtime().redis.set(f"gather:{portal_id}", b"1", px=int(GATHER / rate * 1e3))
+        runtime().redis.set(f"gather:{portal_id}", b"1", px=int(BATCH_SPACING / rate * 1e3))
 
 
-def _told(breaker: circuit_breaker.Circuit, outcomes: Iterable[Outcome | DialOutcome]) -> circuit_breaker.State:
+def _update_circuit(breaker: circuit_breaker.CircuitBreaker, outcomes: Iterable[BatchOutcome | DialOutcome]) -> circuit_breaker.CircuitState:
     """Tell the circuit what became of the last requests; returns how it stands now. One answer closes it, whatever the others met."""
-    silent = [one.no_answer for one in outcomes if isinstance(one, Outcome)]
+    silent = [one.is_unanswered for one in outcomes if isinstance(one, BatchOutcome)]
     if all(silent):
         for _ in silent:
-            breaker.failed()
-        return breaker.state()
-    state = breaker.state()
+            breaker.record_failure()
+        return breaker.read_state()
+    state = breaker.read_state()
     if state.failures:
-        breaker.worked()
-    return circuit_breaker.State()
+        breaker.record_success()
+    return circuit_breaker.CircuitState()
 
 
-def _claim(
-    session: Session, portal: Portal, level: float, tripped: circuit_breaker.Circuit | None, folded: Folded
-) -> tuple[list[Parcel], datetime | None]:
+def _claim_batches(
+    session: Session, portal: Portal, level: float, tripped: circuit_breaker.CircuitBreaker | None, folded: FoldedCalls
+) -> tuple[list[Batch], datetime | None]:
     """What may leave by the portal's budget. To a portal that has not answered one parcel goes, and it alone tells what is next."""
-    if tripped is not None and not (batches.anything_due(session, portal) and tripped.trial()):
+    if tripped is not None and not (batches.has_due(session, portal) and tripped.acquire_trial()):
         return [], datetime.now(UTC) + timedelta(seconds=circuit_breaker.TRIAL_SECONDS)
     return batches.claim(
         session,
         portal,
-        shared=level <= COMFORTABLE,
+        shared=level <= AMPLE_BUDGET,
         background=level > Priority.BACKGROUND + 1,
         most=None if tripped is None else 1,
         folded=folded,
     )
 
 
-def _name_entries(session: Session, ready: list[Parcel]) -> None:
-    calls = {item.call for parcel in ready for item in parcel.items}
+def _add_entry_ids(session: Session, ready: list[Batch]) -> None:
+    calls = {item.call_id for parcel in ready for item in parcel.items}
     found = session.execute(select(Call.id, Call.entry_id).where(Call.id.in_(calls)))
     entries: dict[int, str] = {row.id: row.entry_id for row in found}
     for parcel in ready:
-        parcel.entries = [
-            entries[call] for call in dict.fromkeys(item.call for item in parcel.items) if call in entries
+        parcel.entry_ids = [
+            entries[call] for call in dict.fromkeys(item.call_id for item in parcel.items) if call in entries
         ]
 
 
@@ -242,14 +242,14 @@ def _wait_for_budget(portal_id: int, seconds: float) -> bool:
     try:
         if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=int(seconds * 1e3) + 200):
             return False
-        stopping.wait(seconds)
+        stop_event.wait(seconds)
         runtime().redis.delete(f"pace:{portal_id}")
     except redis.RedisError:
-        stopping.wait(seconds)
-    return not stopping.is_set()
+        stop_event.wait(seconds)
+    return not stop_event.is_set()
 
 
-def _ring(portal_id: int, times: list[datetime], recordings: list[tuple[int, datetime]], again: datetime | None) -> None:
+def _schedule_wakeups(portal_id: int, times: list[datetime], recordings: list[tuple[int, datetime]], again: datetime | None) -> None:
     """After the commit: alarms for what becomes due by itself, jobs for recordings (row id, when)."""
     times = [*times, *([again] if again else [])]
     if times:

@@ -21,19 +21,19 @@ from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.infra import queue
 from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
 from bx24app.models.call_index import mark_lost
-from bx24app.models.locking import locked
+from bx24app.models.locking import portal_lock
 
-STEP = 500
+ROWS_PER_TRANSACTION = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""
-_MOMENT = ("Dial", "Route", "ShowCard", "HideCard")
-_MADE_AGAIN = ("Register", "Finish")
+_TRANSIENT_KINDS = ("Dial", "Route", "ShowCard", "HideCard")
+_REISSUED_KINDS = ("Register", "Finish")
 UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
 """Codes of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated; and of one that
 never left, since an earlier command gave no answer to build on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReplayResult:
     """`calls`: calls of this entry that are known already; `notifications`: how many are run again."""
 
     calls: int
@@ -41,28 +41,28 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Revived:
+class RetryResult:
     """`deliveries` of `calls` wait again; `left` stay dead, as they must not be repeated."""
 
     deliveries: int
     calls: int
-    left: int
+    still_dead: int
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class Actor:
     """Who asks for it, for the audit."""
 
     source: str = "cli"
     user_id: int | None = None
 
 
-OPERATOR = By()
+OPERATOR = Actor()
 
 
-def entry(portal_id: int, entry_id: str, by: By = OPERATOR) -> Heard:
+def replay_entry(portal_id: int, entry_id: str, by: Actor = OPERATOR) -> ReplayResult:
     """Run the stored notifications of one call again, those too that an older version could not read. Wakes the portal."""
-    with locked(portal_id) as (session, _):
+    with portal_lock(portal_id) as (session, _):
         # Of the portal itself nothing is run again: a click that is heard twice would dial twice.
         theirs = (Notification.portal_id == portal_id, Notification.entry_id == entry_id, Notification.pbx_id != 0)
         again = update(Notification).where(*theirs).values(state="new", reason=None).returning(Notification.id)
@@ -70,70 +70,70 @@ def entry(portal_id: int, entry_id: str, by: By = OPERATOR) -> Heard:
         known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
         calls = len(session.scalars(known).all())
         if notifications:
-            portals.audit(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
+            portals.record_audit(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
     if notifications:
-        queue.wake(portal_id, force=True)
-    return Heard(calls, notifications)
+        queue.wake_portal(portal_id, force=True)
+    return ReplayResult(calls, notifications)
 
 
-def dead(portal_id: int, call_id: int | None = None, by: By = OPERATOR) -> Revived:
+def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR) -> RetryResult:
     """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all their tries. Wakes the portal."""
     revived, calls, last = 0, set[int](), 0
     while True:
-        with locked(portal_id) as (session, _):
-            query = revivable(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(STEP)
+        with portal_lock(portal_id) as (session, _):
+            query = retryable_deliveries(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(ROWS_PER_TRANSACTION)
             rows = list(session.scalars(query))
             if rows:
                 last = rows[-1].id
                 touched = {row.call_id for row in rows}
-                _revive(session, rows)
+                _reset_deliveries(session, rows)
                 revived, calls = revived + len(rows), calls | touched
-        if len(rows) < STEP:
+        if len(rows) < ROWS_PER_TRANSACTION:
             break
-    with locked(portal_id) as (session, _):
-        left = session.scalar(select(func.count()).select_from(_dead(portal_id, call_id).subquery())) or 0
+    with portal_lock(portal_id) as (session, _):
+        left = session.scalar(select(func.count()).select_from(_dead_deliveries(portal_id, call_id).subquery())) or 0
         if revived:
-            portals.audit(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
+            portals.record_audit(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
-        queue.wake(portal_id, force=True)
-    return Revived(revived, len(calls), left)
+        queue.wake_portal(portal_id, force=True)
+    return RetryResult(revived, len(calls), left)
 
 
-def everything(portal_id: int, by: By = OPERATOR) -> None:
+def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
     """All refused deliveries and all lost recordings of the portal once more."""
-    dead(portal_id, by=by)
+    retry_dead(portal_id, by=by)
     lost = select(Recording.id).where(
         Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
     )
     ids = list(db.session.scalars(lost))
     if ids:
-        portals.audit(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
+        portals.record_audit(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
     db.session.commit()
     for recording_id in ids:
         transfer.try_again(portal_id, recording_id)
 
 
-def hurry(portal_id: int, call_id: int | None = None) -> None:
+def retry_now(portal_id: int, call_id: int | None = None) -> None:
     """What waits for its next try is tried now, of the portal or of one of its calls. Wakes the portal."""
-    with locked(portal_id) as (session, _):
+    with portal_lock(portal_id) as (session, _):
         waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting", Delivery.due_at.is_not(None))
         theirs = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
         session.execute(update(Delivery).where(*theirs).values(due_at=None))
-    queue.wake(portal_id, force=True)
+    queue.wake_portal(portal_id, force=True)
 
 
-def _dead(portal_id: int, call_id: int | None) -> Select[Delivery]:
+def _dead_deliveries(portal_id: int, call_id: int | None) -> Select[Delivery]:
     query = select(Delivery).where(Delivery.portal_id == portal_id, Delivery.state == "dead")
     return query if call_id is None else query.where(Delivery.call_id == call_id)
 
 
-def revivable(portal_id: int, call_id: int | None = None) -> Select[Delivery]:
+def retryable_deliveries(portal_id: int, call_id: int | None = None) -> Select[Delivery]:
     """Refused deliveries that may be tried again; without an order."""
-    made_again = Delivery.kind.in_(_MADE_AGAIN) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
-    return _dead(portal_id, call_id).where(Delivery.kind.not_in(_MOMENT), ~made_again)
+    made_again = Delivery.kind.in_(_REISSUED_KINDS) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
+    return _dead_deliveries(portal_id, call_id).where(Delivery.kind.not_in(_TRANSIENT_KINDS), ~made_again)
 
 
-def _revive(session: Session, rows: Iterable[Delivery]) -> None:
+def _reset_deliveries(session: Session, rows: Iterable[Delivery]) -> None:
     by_call: dict[int, list[Delivery]] = {}
     for row in rows:
         by_call.setdefault(row.call_id, []).append(row)

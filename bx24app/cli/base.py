@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from bx24app.models import Portal
 
 
-class Wrong(click.ClickException):
+class InputError(click.ClickException):
     """Wrong input: exit 2."""
 
     exit_code = 2
 
 
-def configured(**overrides: Any) -> Config:
+def load_config(**overrides: Any) -> Config:
     """The configuration; a wrong variable is one line and exit 2."""
     try:
         return configuration.load(**overrides)
     except ConfigError as error:
-        raise Wrong(str(error)) from None
+        raise InputError(str(error)) from None
 
 
 def _command_errors() -> tuple[type[Exception], ...]:
@@ -39,12 +39,12 @@ def _command_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Failures of the surroundings (database, Valkey, address, keys) as one line; nothing prints a traceback for them."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError
 
-    from bx24app.infra.embedded_redis import EmbeddedError
-    from bx24app.infra.encryption import Unreadable
+    from bx24app.infra.embedded_redis import EmbeddedRedisError
+    from bx24app.infra.encryption import UndecryptableSecret
     from bx24app.infra.processes.web_server import ListenError
 
     try:
@@ -55,17 +55,17 @@ def in_words() -> Iterator[None]:
             raise click.ClickException(f"the database is not migrated ({text}): run `bx24app db upgrade`") from None
         raise click.ClickException(f"the database does not answer: {text}") from None
     except (ArgumentError, NoSuchModuleError) as error:
-        raise Wrong(
+        raise InputError(
             f"BX24APP_DATABASE_URL cannot be used: {error}; give one such as postgresql://user@host/name"
         ) from None
     except _command_errors() as error:
         raise click.ClickException(f"the database belongs to another version of the app: {error}") from None
-    except Unreadable as error:
+    except UndecryptableSecret as error:
         raise click.ClickException(f"{error}: give the key that they were sealed with as well") from None
-    except (ListenError, EmbeddedError) as error:
+    except (ListenError, EmbeddedRedisError) as error:
         raise click.ClickException(str(error)) from None
     except ConfigError as error:
-        raise Wrong(str(error)) from None
+        raise InputError(str(error)) from None
 
 
 @contextmanager
@@ -75,8 +75,8 @@ def app_context() -> Iterator[Flask]:
     from bx24app.cli import up
     from bx24app.models import db
 
-    config = up.with_redis(configured())
-    with in_words():
+    config = up.with_redis(load_config())
+    with report_errors():
         app = create_app(config)
         with app.app_context():
             try:
@@ -86,11 +86,11 @@ def app_context() -> Iterator[Flask]:
                 db.engine.dispose()
 
 
-def portal_of(member_id: str) -> Portal:
+def get_portal(member_id: str) -> Portal:
     """The portal that a command names; removed ones too."""
-    from bx24app.portals import by_member
+    from bx24app.portals import find_by_member
 
-    portal = by_member(member_id)
+    portal = find_by_member(member_id)
     if portal is None:
-        raise Wrong(f"no portal with the member_id {member_id}: see `bx24app portals list`")
+        raise InputError(f"no portal with the member_id {member_id}: see `bx24app portals list`")
     return portal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bx24app.cli.base import Wrong, app_context, portal_of
+from bx24app.cli.base import InputError, app_context, get_portal
 
 
 @click.group()
@@ -16,7 +16,7 @@ def hooks() -> None:
 @click.option("--portal", "member_id", required=True, help="The portal's member_id.")
 @click.option("--pbx", "key", required=True, help="The PBX's key in the settings.")
 @click.option("--end-old", is_flag=True, help="Though an earlier address still works: it ends at once.")
-def rotate(member_id: str, key: str, end_old: bool) -> None:
+def rotate_hook(member_id: str, key: str, end_old: bool) -> None:
     """Give a PBX another address, and print it. The present one works for 24 hours more: paste the new one in Mango Office by then.
 
     Example: bx24app hooks rotate --portal a223c6b3710f85df22e9377d6c4f7553 --pbx moscow
@@ -25,19 +25,19 @@ def rotate(member_id: str, key: str, end_old: bool) -> None:
     from bx24app.settings import hook_keys
 
     with app_context() as app:
-        portal_id = portal_of(member_id).id
+        portal_id = get_portal(member_id).id
         mine = db.session.query(Pbx).filter_by(portal_id=portal_id, key=key)
         row = mine.filter(Pbx.removed_at.is_(None)).one_or_none()
         if row is None:
-            raise Wrong(f"no PBX {key} in this portal: `bx24app settings export` names them")
+            raise InputError(f"no PBX {key} in this portal: `bx24app settings export` names them")
         shown, until = row.hook_key, row.old_hook_until
         db.session.rollback()
         if until is not None and until > utcnow() and not end_old:
-            raise Wrong(
+            raise InputError(
                 f"an earlier address of {key} works until {until:%Y-%m-%d %H:%M} UTC and would end at once: "
                 "wait, or give --end-old where Mango Office knows the present one already"
             )
         if not hook_keys.rotate(portal_id, key, shown, None, "cli"):
-            raise Wrong(f"somebody else has just changed the address of {key}")
+            raise InputError(f"somebody else has just changed the address of {key}")
         address = f"{app.extensions['bx24app'].config.public_url}/mango/{mine.one().hook_key}"
     click.echo(address)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import click
 
-from bx24app.cli.base import app_context, portal_of
+from bx24app.cli.base import app_context, get_portal
 
 
-def _moment(context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+def _parse_moment(context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
     """An ISO 8601 date or moment as an aware one; without an offset it is UTC."""
     if value is None:
         return None
@@ -28,9 +28,9 @@ def calls() -> None:
 
 @calls.command("export")
 @click.option("--portal", "member_id", required=True, help="The portal's member_id.")
-@click.option("--since", callback=_moment, metavar="ISO", help="Only calls that began then or later.")
+@click.option("--since", callback=_parse_moment, metavar="ISO", help="Only calls that began then or later.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-def export(member_id: str, since: datetime | None, form: str) -> None:
+def export_calls(member_id: str, since: datetime | None, form: str) -> None:
     """Write one row a call to standard output, oldest first.
 
     Example: bx24app calls export --portal a223c6b3710f85df22e9377d6c4f7553 --since 2026-01-31 --format csv
@@ -40,10 +40,10 @@ def export(member_id: str, since: datetime | None, form: str) -> None:
     from bx24app.models import db
 
     with app_context():
-        portal_id = portal_of(member_id).id
-        portals.audit(portal_id, None, "cli", "journal exported", format=form)
+        portal_id = get_portal(member_id).id
+        portals.record_audit(portal_id, None, "cli", "journal exported", format=form)
         db.session.commit()
-        sys.stdout.writelines(journal.export(portal_id, since, form))
+        sys.stdout.writelines(journal.export_portal(portal_id, since, form))
 
 
 @click.group()
@@ -52,7 +52,7 @@ def keys() -> None:
 
 
 @keys.command("new")
-def new() -> None:
+def generate_key() -> None:
     """Print a new key for BX24APP_ENCRYPTION_KEYS.
 
     Example: BX24APP_ENCRYPTION_KEYS=$(bx24app keys new)
@@ -63,7 +63,7 @@ def new() -> None:
 
 
 @keys.command("rotate")
-def rotate() -> None:
+def rotate_keys() -> None:
     """Re-encrypt all secrets with the first key of BX24APP_ENCRYPTION_KEYS; then the other keys can go.
 
     Example: BX24APP_ENCRYPTION_KEYS=new,old bx24app keys rotate
@@ -71,10 +71,10 @@ def rotate() -> None:
     from bx24app.operations import key_rotation
 
     with app_context():
-        result = key_rotation.rotate()
-    click.echo(f"{result.done} secrets are sealed with the first key")
-    if result.unreadable:
-        lines = "\n".join(f"  {line}" for line in result.unreadable)
+        result = key_rotation.rotate_secrets()
+    click.echo(f"{result.rotated_count} secrets are sealed with the first key")
+    if result.undecryptable:
+        lines = "\n".join(f"  {line}" for line in result.undecryptable)
         raise click.ClickException(
             f"no key fits these; give the one they were sealed with, or enter them anew:\n{lines}"
         )
@@ -90,7 +90,7 @@ def doctor() -> None:
 
     good = True
     with app_context():
-        for finding in use_case.look():
+        for finding in use_case.run_checks():
             click.echo(str(finding))
-            good = good and finding.good
+            good = good and finding.is_ok
     sys.exit(0 if good else 1)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bx24app.cli import backfill, hooks, journal, portals, replay, rules, settings
-from bx24app.cli.base import Wrong, configured, in_words
+from bx24app.cli.base import InputError, load_config, report_errors
 from bx24app.config import Config
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     """Mango Office for Bitrix24: calls of Mango Office cloud PBXs in Bitrix24 portals."""
 
 
-def _listening(command: Callable[..., None]) -> Callable[..., None]:
+def _listen_options(command: Callable[..., None]) -> Callable[..., None]:
     host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
     port = click.option(
         "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
@@ -29,22 +29,22 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
     return host(port(command))
 
 
-def _end(run: Callable[[], int]) -> None:
-    with in_words():
+def _exit_with(run: Callable[[], int]) -> None:
+    with report_errors():
         sys.exit(run())
 
 
-def _shared(name: str) -> Config:
+def _load_shared_config(name: str) -> Config:
     """The configuration of a part that runs beside others."""
-    config = configured()
+    config = load_config()
     if not config.redis_url:
         needed = f"`bx24app {name}` needs it, the embedded Valkey belongs to `bx24app up`"
-        raise Wrong(f"BX24APP_REDIS_URL is not set: {needed}")
+        raise InputError(f"BX24APP_REDIS_URL is not set: {needed}")
     return config
 
 
 @main.command()
-@_listening
+@_listen_options
 def up(host: str, port: int) -> None:
     """Migrate, then web, workers and periodic jobs in one process tree.
 
@@ -52,12 +52,12 @@ def up(host: str, port: int) -> None:
     """
     from bx24app.cli import up as tree
 
-    config = configured()
-    _end(lambda: tree.up(config, host, port))
+    config = load_config()
+    _exit_with(lambda: tree.run_all(config, host, port))
 
 
 @main.command()
-@_listening
+@_listen_options
 @click.option("--portal-port", default=8001, show_default=True, help="Port of the sandbox portal.")
 @click.option("--pbx-port", default=8002, show_default=True, help="Port of the sandbox PBX.")
 @click.option("--oauth-port", default=8003, show_default=True, help="Port of the sandbox's OAuth server.")
@@ -68,11 +68,11 @@ def demo(host: str, port: int, **ports: Any) -> None:
     """
     from bx24app.cli import demo as use_case
 
-    _end(lambda: use_case.run(host, port, (ports["portal_port"], ports["pbx_port"], ports["oauth_port"])))
+    _exit_with(lambda: use_case.run_demo(host, port, (ports["portal_port"], ports["pbx_port"], ports["oauth_port"])))
 
 
 @main.command()
-@_listening
+@_listen_options
 def web(host: str, port: int) -> None:
     """Only the web part, for more than one machine.
 
@@ -80,8 +80,8 @@ def web(host: str, port: int) -> None:
     """
     from bx24app.cli import up as tree
 
-    config = _shared("web")
-    _end(lambda: tree.web(config, host, port))
+    config = _load_shared_config("web")
+    _exit_with(lambda: tree.run_web_only(config, host, port))
 
 
 @main.command()
@@ -92,8 +92,8 @@ def worker() -> None:
     """
     from bx24app.cli import up as tree
 
-    config = _shared("worker")
-    _end(lambda: tree.worker(config))
+    config = _load_shared_config("worker")
+    _exit_with(lambda: tree.run_workers_only(config))
 
 
 @main.command()
@@ -104,8 +104,8 @@ def cron() -> None:
     """
     from bx24app.cli import up as tree
 
-    config = _shared("cron")
-    _end(lambda: tree.cron(config))
+    config = _load_shared_config("cron")
+    _exit_with(lambda: tree.run_cron_only(config))
 
 
 @main.group()
@@ -122,9 +122,9 @@ def upgrade() -> None:
     from bx24app import create_app
     from bx24app.cli import up as tree
 
-    config = configured()
-    with in_words():
-        tree.migrate(create_app(config))
+    config = load_config()
+    with report_errors():
+        tree.migrate_database(create_app(config))
 
 
 main.add_command(settings.settings)
@@ -132,9 +132,9 @@ main.add_command(rules.rules)
 main.add_command(portals.apps)
 main.add_command(portals.portals)
 main.add_command(journal.calls)
-main.add_command(replay.replay)
-main.add_command(replay.forget)
-main.add_command(backfill.backfill)
+main.add_command(replay.replay_calls)
+main.add_command(replay.forget_person)
+main.add_command(backfill.backfill_calls)
 main.add_command(hooks.hooks)
 main.add_command(journal.keys)
 main.add_command(journal.doctor)

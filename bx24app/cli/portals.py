@@ -6,7 +6,7 @@ import json
 
 import click
 
-from bx24app.cli.base import Wrong, app_context
+from bx24app.cli.base import InputError, app_context
 
 
 @click.group()
@@ -18,7 +18,7 @@ def apps() -> None:
 @click.argument("client_id")
 @click.argument("client_secret")
 @click.option("--name", default="", help="What to call it.")
-def add(client_id: str, client_secret: str, name: str) -> None:
+def add_app(client_id: str, client_secret: str, name: str) -> None:
     """Make a further registration known, or change the secret of one.
 
     Example: bx24app apps add local.0123456789abcd.12345678 SECRET --name "Our portal"
@@ -27,7 +27,7 @@ def add(client_id: str, client_secret: str, name: str) -> None:
 
     client_id, client_secret = client_id.strip(), client_secret.strip()
     if not client_id or not client_secret:
-        raise Wrong("CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24")
+        raise InputError("CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24")
     with app_context():
         row = db.session.get(Registration, client_id)
         known = row is not None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bx24app.cli.base import Wrong, app_context, portal_of
+from bx24app.cli.base import InputError, app_context, get_portal
 
 if TYPE_CHECKING:
-    from bx24app.calls.dry_run import Row, Said
+    from bx24app.calls.dry_run import DryRunRow, RuleResult
     from bx24app.domain.settings import Settings
     from bx24app.models import Portal
 
@@ -30,7 +30,7 @@ def rules() -> None:
 @click.option("--last", type=click.IntRange(1, 1000), default=50, show_default=True, help="So many calls, newest first.")
 @click.option("--call", "entry_id", help="One call, by its entry_id: with the trace of every condition.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a call.")
-def try_(member_id: str, file: Path | None, last: int, entry_id: str | None, as_json: bool) -> None:
+def try_rules(member_id: str, file: Path | None, last: int, entry_id: str | None, as_json: bool) -> None:
     """Try rules on past calls: what would be made, beside what was. Nothing is sent to the portal.
 
     Example: bx24app rules try --portal a223c6b3710f85df22e9377d6c4f7553 --file draft.yaml --last 50
@@ -39,19 +39,19 @@ def try_(member_id: str, file: Path | None, last: int, entry_id: str | None, as_
     from bx24app.models import db
 
     with app_context():
-        portal = portal_of(member_id)
-        draft = _draft(portal, file)
+        portal = get_portal(member_id)
+        draft = _load_draft(portal, file)
         session = db.session()
-        calls = dry_run.calls_of_entry(session, portal.id, entry_id) if entry_id else dry_run.last_calls(session, portal.id, last)
+        calls = dry_run.load_entry_calls(session, portal.id, entry_id) if entry_id else dry_run.load_last_calls(session, portal.id, last)
         if entry_id and not calls:
-            raise Wrong(f"this portal has no call {entry_id}")
-        rows = dry_run.try_rules(session, portal, draft, calls)
-        lines = list(_json(rows) if as_json else _told(rows, traced=entry_id is not None))
+            raise InputError(f"this portal has no call {entry_id}")
+        rows = dry_run.compare_rules(session, portal, draft, calls)
+        lines = list(_json_lines(rows) if as_json else _text_lines(rows, traced=entry_id is not None))
     for line in lines:
         click.echo(line)
 
 
-def _draft(portal: Portal, file: Path | None) -> Settings:
+def _load_draft(portal: Portal, file: Path | None) -> Settings:
     from bx24app import settings
     from bx24app.domain import document
 
@@ -59,28 +59,28 @@ def _draft(portal: Portal, file: Path | None) -> Settings:
     if file is None:
         return current
     try:
-        data = document.read(file.read_text("utf-8-sig"))
-        return document.parse(data, current, keyed=settings.keyed(portal), allow_delete=True).settings
+        data = document.load_yaml(file.read_text("utf-8-sig"))
+        return document.parse(data, current, keyed=settings.pbxs_with_keys(portal), allow_delete=True).settings
     except UnicodeDecodeError as error:
-        raise Wrong(f"{file} is not UTF-8: byte {error.start} is no letter") from None
+        raise InputError(f"{file} is not UTF-8: byte {error.start} is no letter") from None
     except document.DocumentError as error:
-        raise Wrong("the draft has faults:\n" + "\n".join(f"  {fault}" for fault in error.faults)) from None
+        raise InputError("the draft has faults:\n" + "\n".join(f"  {fault}" for fault in error.faults)) from None
 
 
-def _json(rows: list[Row]) -> Iterator[str]:
+def _json_lines(rows: list[DryRunRow]) -> Iterator[str]:
     for row in rows:
-        yield json.dumps(plain(row), ensure_ascii=False, default=str)
+        yield json.dumps(row_as_plain(row), ensure_ascii=False, default=str)
 
 
-def plain(row: Row) -> dict[str, Any]:
+def row_as_plain(row: DryRunRow) -> dict[str, Any]:
     """A row as plain data."""
     trials = [
         {
             "rule": one.rule,
             "verdict": one.verdict,
-            "conditions": [{"condition": c.condition, "expected": c.expected, "seen": c.seen, "ok": c.ok} for c in one.conditions],
+            "conditions": [{"condition": c.condition, "expected": c.expected, "seen": c.actual, "ok": c.is_fulfilled} for c in one.conditions],
         }
-        for one in row.trials
+        for one in row.rule_trace
     ]
     return {
         "entry_id": row.call.entry_id,
@@ -89,30 +89,30 @@ def plain(row: Row) -> dict[str, Any]:
         "started_at": row.call.started_at.isoformat(),
         "outcome": row.call.outcome,
         "differs": row.differs,
-        "really": {"rule": row.really.rule, "actions": row.really.actions, "crm": row.call.crm, "problem": row.call.problem},
-        "would": {"rule": row.would.rule, "actions": row.would.actions},
+        "really": {"rule": row.actual.rule, "actions": row.actual.actions, "crm": row.call.crm, "problem": row.call.problem},
+        "would": {"rule": row.draft.rule, "actions": row.draft.actions},
         "trace": trials,
     }
 
 
-def _told(rows: list[Row], traced: bool) -> Iterator[str]:
+def _text_lines(rows: list[DryRunRow], traced: bool) -> Iterator[str]:
     for row in rows:
         call = row.call
         mark = "*" if row.differs else " "
         when = call.started_at.strftime("%Y-%m-%d %H:%M")
         yield f"{mark} {when}  {call.direction:8} {call.outcome or '-':8} {call.client_number or 'anonymous':16} {call.entry_id}"
-        yield f"    really: {_words(row.really)}"
-        yield f"    would:  {_words(row.would)}"
-        for one in row.trials if traced else ():
+        yield f"    really: {_describe_result(row.actual)}"
+        yield f"    would:  {_describe_result(row.draft)}"
+        for one in row.rule_trace if traced else ():
             yield f"    {one.verdict:9} {one.rule}"
             for seen in one.conditions:
-                verdict = {True: "yes", False: "no", None: "not known"}[seen.ok]
-                yield f"              {seen.condition}: expected {seen.expected}, seen {seen.seen}: {verdict}"
+                verdict = {True: "yes", False: "no", None: "not known"}[seen.is_fulfilled]
+                yield f"              {seen.condition}: expected {seen.expected}, seen {seen.actual}: {verdict}"
     other = sum(row.differs for row in rows)
     yield f"{len(rows)} calls tried, {other} would be decided otherwise"
 
 
-def _words(said: Said) -> str:
+def _describe_result(said: RuleResult) -> str:
     actions = "; ".join(
         " ".join(f"{value}" if name == "action" else f"{name}={value}" for name, value in action.items()) for action in said.actions
     )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bx24app.cli.base import Wrong, app_context, portal_of
+from bx24app.cli.base import InputError, app_context, get_portal
 
 if TYPE_CHECKING:
-    from bx24app.domain.crm_dictionaries import Dictionaries
-    from bx24app.domain.document import Change
+    from bx24app.domain.crm_dictionaries import CrmDictionaries
+    from bx24app.domain.document import LeafChange
 
 
 @click.group()
@@ -22,7 +22,7 @@ def settings() -> None:
 
 @settings.command("export")
 @click.option("--portal", "member_id", required=True, help="The portal's member_id.")
-def export(member_id: str) -> None:
+def export_settings(member_id: str) -> None:
     """Write the document as YAML to standard output; secrets as null, each PBX with its webhook_url.
 
     Example: bx24app settings export --portal a223c6b3710f85df22e9377d6c4f7553 > portal.yaml
@@ -32,9 +32,9 @@ def export(member_id: str) -> None:
     from bx24app.models import db
 
     with app_context() as app:
-        portal = portal_of(member_id)
-        portals.audit(portal.id, None, "cli", "settings exported")
-        text = use_case.export(portal, app.extensions["bx24app"].config.public_url)
+        portal = get_portal(member_id)
+        portals.record_audit(portal.id, None, "cli", "settings exported")
+        text = use_case.export_yaml(portal, app.extensions["bx24app"].config.public_url)
         db.session.commit()
     click.echo(text, nl=False)
 
@@ -43,33 +43,33 @@ def export(member_id: str) -> None:
 @click.option("--portal", "member_id", required=True, help="The portal's member_id.")
 @click.option("--allow-delete", is_flag=True, help="Let a section lose a PBX, line, employee or rule.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-def import_(member_id: str, allow_delete: bool, file: Path) -> None:
+def import_settings(member_id: str, allow_delete: bool, file: Path) -> None:
     """Check all of a document, users at the portal too, then apply it; any error: exit 2, nothing changed.
 
     FILE is - for standard input.
 
     Example: bx24app settings import --portal a223c6b3710f85df22e9377d6c4f7553 portal.yaml
     """
-    text = _text(file)
+    text = _read_text(file)
     with app_context():
-        changes = _imported(member_id, text, allow_delete)
+        changes = _import_text(member_id, text, allow_delete)
     for change in changes:
         click.echo(str(change))
     count = len(changes)
     click.echo(f"{count} change{'' if count == 1 else 's'}" if changes else "nothing to change")
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
-        raise Wrong(f"{file} cannot be read: {error.strerror}") from None
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise Wrong(f"{file} is not UTF-8: byte {error.start} is no letter") from None
+        raise InputError(f"{file} is not UTF-8: byte {error.start} is no letter") from None
 
 
-def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
+def _import_text(member_id: str, text: str, allow_delete: bool) -> list[LeafChange]:
     from bx24app import portals
     from bx24app import settings as use_case
     from bx24app.bitrix24.errors import PortalError
@@ -77,44 +77,44 @@ def _imported(member_id: str, text: str, allow_delete: bool) -> list[Change]:
     from bx24app.models import db
     from bx24app.portals import crm_dictionaries
 
-    portal_id = portal_of(member_id).id
+    portal_id = get_portal(member_id).id
     db.session.rollback()
     users: set[int] | None = None
-    offered: Dictionaries | None = None
+    offered: CrmDictionaries | None = None
     trouble: list[str] = []
     try:
         users = portals.fetch_users(portal_id)
-        offered = crm_dictionaries.fetch(portal_id) if _names_any(text) else None
+        offered = crm_dictionaries.fetch(portal_id) if _has_dictionary_names(text) else None
     except PortalError as error:
         db.session.rollback()
         trouble = [f"the portal cannot be asked for its users and pipelines: {error or type(error).__name__}"]
     try:
-        changes = use_case.import_(
-            portal_of(member_id), text, allow_delete=allow_delete, known_users=users, offered=offered
+        changes = use_case.import_yaml(
+            get_portal(member_id), text, allow_delete=allow_delete, known_users=users, offered=offered
         )
     except DocumentError as error:
         db.session.rollback()
         trouble += [str(fault) for fault in error.faults]
     if trouble:
         db.session.rollback()
-        raise Wrong("nothing was imported:\n" + "\n".join(f"  {line}" for line in trouble))
+        raise InputError("nothing was imported:\n" + "\n".join(f"  {line}" for line in trouble))
     db.session.commit()
-    _follow(portal_id)
+    _update_external_lines(portal_id)
     return changes
 
 
-def _names_any(text: str) -> bool:
+def _has_dictionary_names(text: str) -> bool:
     """Does the document name pipelines, stages or sources? A text that is no document names none, and is told as such later."""
     from bx24app.domain import document
-    from bx24app.domain.crm_dictionaries import names_any
+    from bx24app.domain.crm_dictionaries import needs_dictionaries
 
     try:
-        return names_any(document.read(text).get("rules"))
+        return needs_dictionaries(document.load_yaml(text).get("rules"))
     except document.DocumentError:
         return False
 
 
-def _follow(portal_id: int) -> None:
+def _update_external_lines(portal_id: int) -> None:
     """The portal's external lines: by a worker, or at once where there is no queue to tell one by."""
     import redis
 
@@ -126,9 +126,9 @@ def _follow(portal_id: int) -> None:
 
     try:
         runtime().redis.ping()
-        portals.lines_follow(portal_id)
+        portals.queue_line_sync(portal_id)
     except redis.RedisError:
         try:  # without Redis a process has a small budget of its own, too small for background work
-            external_lines.follow(portal_id, Priority.CARD)
+            external_lines.sync_lines(portal_id, Priority.CARD)
         except PortalError as error:
             click.echo(f"the portal's external lines could not be changed yet: {error}", err=True)

@@ -14,8 +14,8 @@ from bx24app import create_app, jobs
 from bx24app.config import Config
 from bx24app.infra import embedded_redis
 from bx24app.infra import migrate as migrating
-from bx24app.infra.processes.supervisor import Part, run_up
-from bx24app.infra.processes.web_server import address_of, listen, web_part
+from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
+from bx24app.infra.processes.web_server import address_of, make_web_spec, open_listener
 from bx24app.models import db
 
 MIGRATION_LOCK = 2853
@@ -24,10 +24,10 @@ MIGRATION_LOCK = 2853
 
 def with_redis(config: Config) -> Config:
     """The configuration with the embedded Valkey's address where none is given."""
-    return config if config.redis_url else config.model_copy(update={"redis_url": embedded_redis.url(config.data_dir)})
+    return config if config.redis_url else config.model_copy(update={"redis_url": embedded_redis.socket_url(config.data_dir)})
 
 
-def sized(config: Config) -> tuple[int, int, int]:
+def size_workers(config: Config) -> tuple[int, int, int]:
     """(worker processes, threads for portals, threads for recordings) of this machine."""
     cores = os.cpu_count() or 1
     workers = config.workers or max(1, cores // 2)
@@ -35,7 +35,7 @@ def sized(config: Config) -> tuple[int, int, int]:
     return workers, threads, max(2, threads // 6)
 
 
-def migrate(app: Flask) -> None:
+def migrate_database(app: Flask) -> None:
     """Bring the database to the newest migration."""
     from flask_migrate import upgrade
     from sqlalchemy import text
@@ -57,82 +57,82 @@ def migrate(app: Flask) -> None:
         db.engine.dispose()
 
 
-def _forked(app: Flask) -> Flask:
+def _drop_parent_connections(app: Flask) -> Flask:
     """In a child: connections of the parent are not ours."""
     with app.app_context():
         db.engine.dispose(close=False)
     return app
 
 
-def _worker(app: Flask, calls: int, recordings: int) -> None:
+def _worker_target(app: Flask, calls: int, recordings: int) -> None:
     from bx24app.infra.worker import run_worker
 
-    jobs.use(app)
-    run_worker(_forked(app), calls, recordings)
+    jobs.use_app(app)
+    run_worker(_drop_parent_connections(app), calls, recordings)
 
 
-def _cron(app: Flask) -> None:
+def _cron_target(app: Flask) -> None:
     from bx24app.infra.worker import run_cron
 
-    run_cron(_forked(app))
+    run_cron(_drop_parent_connections(app))
 
 
-def up(
-    config: Config, host: str, port: int, more: list[Part] | None = None, ready: Callable[[str], None] | None = None
+def run_all(
+    config: Config, host: str, port: int, more: list[ProcessSpec] | None = None, ready: Callable[[str], None] | None = None
 ) -> int:
     """Everything in one process tree; returns the exit code."""
     owns_redis = not config.redis_url
     config = with_redis(config)
     app = create_app(config)
-    _preload()
-    listener = listen(host, port)
-    migrating.apart(partial(migrate, app))
-    workers, calls, recordings = sized(config)
-    parts = [embedded_redis.part(config.data_dir)] if owns_redis else []
+    _preload_modules()
+    listener = open_listener(host, port)
+    migrating.in_subprocess(partial(migrate_database, app))
+    workers, calls, recordings = size_workers(config)
+    parts = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
     parts += more or []
     parts += [
-        web_part(partial(_forked, app), listener),
-        Part("worker", partial(_worker, app, calls, recordings), count=workers),
-        Part("cron", partial(_cron, app)),
+        make_web_spec(partial(_drop_parent_connections, app), listener),
+        ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers),
+        ProcessSpec("cron", partial(_cron_target, app)),
     ]
     address = address_of(listener)
 
-    def said() -> None:
+    def report_ready() -> None:
         print(f"bx24app ready on {address}", flush=True)
         if ready is not None:
             ready(address)
 
-    return run_up(parts, said)
+    return run_process_tree(parts, report_ready)
 
 
-def alone(config: Config, part: Callable[[Flask], Part]) -> int:
+def run_single(config: Config, part: Callable[[Flask], ProcessSpec]) -> int:
     """One part by itself, for more than one machine."""
     app = create_app(config)
-    _preload()
-    return run_up([part(app)])
+    _preload_modules()
+    return run_process_tree([part(app)])
 
 
-def web(config: Config, host: str, port: int) -> int:
-    listener = listen(host, port)
+def run_web_only(config: Config, host: str, port: int) -> int:
+    listener = open_listener(host, port)
 
-    def part(app: Flask) -> Part:
-        return web_part(partial(_forked, app), listener)
+    def make_spec(app: Flask) -> ProcessSpec:
+        return make_web_spec(partial(_drop_parent_connections, app), listener)
 
     app = create_app(config)
-    _preload()
-    return run_up([part(app)], lambda: print(f"bx24app ready on {address_of(listener)}", flush=True))
+    _preload_modules()
+    return run_process_tree([make_spec(app)], lambda: print(f"bx24app ready on {address_of(listener)}", flush=True))
 
 
-def worker(config: Config) -> int:
-    workers, calls, recordings = sized(config)
-    return alone(config, lambda app: Part("worker", partial(_worker, app, calls, recordings), count=workers))
+def run_workers_only(config: Config) -> int:
+    workers, calls, recordings = size_workers(config)
+    return run_single(config, lambda app: ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers))
 
 
-def cron(config: Config) -> int:
-    return alone(config, lambda app: Part("cron", partial(_cron, app)))
+def run_cron_only(config: Config) -> int:
+    return run_single(config, lambda app: ProcessSpec("cron", partial(_cron_target, app)))
 
 
-def _preload() -> None:
+def _preload_modules() -> None:
     """Load what the parts need before the fork, so that they share its memory."""
     from sqlalchemy.orm import configure_mappers
 

@@ -14,133 +14,133 @@ from bx24app.domain.settings import Settings
 
 DEAL, INVOICE = 2, 31
 """Entity type ids; smart processes have theirs from 128 on."""
-NAMED = ("category_id", "stage_id", "source_id")
+DICTIONARY_KEYS = ("category_id", "stage_id", "source_id")
 """Parts of `create` that name something of the portal's dictionaries."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DictionaryItem:
     """One thing to choose: its id as rules hold it, and its name."""
 
     id: str
     name: str
-    default: bool = False
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
-class Dictionaries:
+class CrmDictionaries:
     """`stored`: as kept and as `read` gives it.
 
     `types`: [{id, name}] of smart processes; `pipelines`: {entity type id: [{id, name, default}]};
     `statuses`: {ENTITY_ID: [{id, name}]}, sources and stages. Each in the portal's order.
     """
 
-    stored: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def known(self) -> bool:
+    def has_content(self) -> bool:
         """Has the portal told anything yet?"""
-        return bool(self.stored)
+        return bool(self.content)
 
     @cached_property
-    def types(self) -> tuple[Choice, ...] | None:
+    def smart_processes(self) -> tuple[DictionaryItem, ...] | None:
         """Smart processes by entity type id."""
-        return _choices(self.stored.get("types"))
+        return _parse_items(self.content.get("types"))
 
     @cached_property
-    def sources(self) -> tuple[Choice, ...] | None:
-        return self._statuses("SOURCE")
+    def sources(self) -> tuple[DictionaryItem, ...] | None:
+        return self._statuses_of("SOURCE")
 
-    def pipelines(self, entity: str | int) -> tuple[Choice, ...] | None:
+    def pipelines_of(self, entity: str | int) -> tuple[DictionaryItem, ...] | None:
         """Pipelines of a deal or smart process; empty for a lead or contact."""
-        number = type_id(entity)
+        number = entity_type_id(entity)
         if number is None:
             return ()
-        return _choices((self.stored.get("pipelines") or {}).get(str(number)))
+        return _parse_items((self.content.get("pipelines") or {}).get(str(number)))
 
-    def stages(self, entity: str | int, category: int | None) -> tuple[Choice, ...] | None:
+    def stages_of(self, entity: str | int, category: int | None) -> tuple[DictionaryItem, ...] | None:
         """Stages of a pipeline (None: the default one), or of leads; empty for a contact."""
         if entity == "contact":
             return ()
         if entity == "lead":
-            return self._statuses("STATUS")
-        number = type_id(entity)
+            return self._statuses_of("STATUS")
+        number = entity_type_id(entity)
         place = self.default_pipeline(entity) if category is None else category
         if number is None or place is None:
             return None
-        return self._statuses(_status_entity(number, place))
+        return self._statuses_of(_stage_entity_id(number, place))
 
     def default_pipeline(self, entity: str | int) -> int | None:
         """Where a record goes whose rule names no pipeline."""
-        found = self.pipelines(entity) or ()
-        chosen = next((one for one in found if one.default), None)
-        return int(chosen.id) if chosen is not None else (0 if type_id(entity) == DEAL else None)
+        found = self.pipelines_of(entity) or ()
+        chosen = next((one for one in found if one.is_default), None)
+        return int(chosen.id) if chosen is not None else (0 if entity_type_id(entity) == DEAL else None)
 
-    def _statuses(self, entity_id: str) -> tuple[Choice, ...] | None:
-        return _choices((self.stored.get("statuses") or {}).get(entity_id))
+    def _statuses_of(self, entity_id: str) -> tuple[DictionaryItem, ...] | None:
+        return _parse_items((self.content.get("statuses") or {}).get(entity_id))
 
 
-def type_id(entity: str | int) -> int | None:
+def entity_type_id(entity: str | int) -> int | None:
     """Entity type id of what has pipelines: a deal or a smart process."""
     if entity == "deal":
         return DEAL
     return int(entity) if str(entity).isdecimal() else None
 
 
-def _status_entity(number: int, category: int) -> str:
+def _stage_entity_id(number: int, category: int) -> str:
     """ENTITY_ID of a pipeline's stages in `crm.status.list`."""
     if number == DEAL:
         return f"DEAL_STAGE_{category}" if category else "DEAL_STAGE"
     return f"SMART_INVOICE_STAGE_{category}" if number == INVOICE else f"DYNAMIC_{number}_STAGE_{category}"
 
 
-def _choices(rows: Any) -> tuple[Choice, ...] | None:
+def _parse_items(rows: Any) -> tuple[DictionaryItem, ...] | None:
     if rows is None:
         return None
-    return tuple(Choice(str(row["id"]), str(row["name"]), bool(row.get("default"))) for row in rows)
+    return tuple(DictionaryItem(str(row["id"]), str(row["name"]), bool(row.get("default"))) for row in rows)
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
-def faults(settings: Settings, known: Dictionaries) -> Iterator[tuple[str, str]]:
+def find_faults(settings: Settings, known: CrmDictionaries) -> Iterator[tuple[str, str]]:
     """What rules name and the portal does not have: (full path, sentence)."""
     for index, rule in enumerate(settings.rules):
         for place, action in enumerate(rule.do):
             parts = action.get("create")
             if isinstance(parts, dict):
-                for key, message in _wrong(parts, known):
+                for key, message in _create_faults(parts, known):
                     yield f"rules[{index}].do[{place}].create.{key}", message
 
 
-def _wrong(parts: dict[str, Any], known: Dictionaries) -> Iterator[tuple[str, str]]:
+def _create_faults(parts: dict[str, Any], known: CrmDictionaries) -> Iterator[tuple[str, str]]:
     entity, category = parts.get("entity"), parts.get("category_id")
     if isinstance(entity, str | int) and not isinstance(entity, bool):
-        number = type_id(entity)
-        if number not in (None, DEAL, INVOICE) and _lacks(known.types, number):
+        number = entity_type_id(entity)
+        if number not in (None, DEAL, INVOICE) and _is_missing(known.smart_processes, number):
             yield "entity", f"the portal has no smart process {number}"
             return
-        if category is not None and _lacks(known.pipelines(entity) or None, category):
+        if category is not None and _is_missing(known.pipelines_of(entity) or None, category):
             yield "category_id", f"the portal has no pipeline {category} of this kind"
         elif category is None or isinstance(category, int):
             stage = parts.get("stage_id")
-            if stage is not None and _lacks(known.stages(entity, category) or None, stage):
+            if stage is not None and _is_missing(known.stages_of(entity, category) or None, stage):
                 yield "stage_id", f"the pipeline has no stage {stage}"
     source = parts.get("source_id")
-    if source is not None and _lacks(known.sources, source):
+    if source is not None and _is_missing(known.sources, source):
         yield "source_id", f"the portal has no source {source}"
 
 
-def _lacks(offered: tuple[Choice, ...] | None, wanted: Any) -> bool:
+def _is_missing(offered: tuple[DictionaryItem, ...] | None, wanted: Any) -> bool:
     return offered is not None and str(wanted) not in {one.id for one in offered}
 
 
-def names_any(rules: Any) -> bool:
+def needs_dictionaries(rules: Any) -> bool:
     """Does a document's `rules`, as read, name anything that only the portal's dictionaries know?"""
     for rule in rules if isinstance(rules, list) else ():
         do = rule.get("do") if isinstance(rule, dict) else None
         for action in do if isinstance(do, list) else [do]:
             parts = action.get("create") if isinstance(action, dict) else None
-            if isinstance(parts, dict) and (set(NAMED) & set(parts) or str(parts.get("entity")).isdecimal()):
+            if isinstance(parts, dict) and (set(DICTIONARY_KEYS) & set(parts) or str(parts.get("entity")).isdecimal()):
                 return True
     return False

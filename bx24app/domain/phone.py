@@ -14,12 +14,12 @@ import phonenumbers
 PLACEHOLDER = "00000000000"
 """Sent as PHONE_NUMBER for an anonymous caller; never written to a CRM record (Bitrix24 refuses a number without digits)."""
 
-_SHORT = 6
+_MAX_INNER_DIGITS = 6
 """Up to so many digits a number is an inner one of the PBX (extension, group), not a telephone in the world."""
 
 
 @lru_cache(maxsize=65536)
-def normal(raw: str | None, region: str = "RU") -> str | None:
+def normalise(raw: str | None, region: str = "RU") -> str | None:
     """The E.164 form of `raw`, or None where it names no telephone (anonymous, ``sip:`` address, inner number).
 
     >>> normal("8 (916) 000-00-01")
@@ -33,12 +33,12 @@ def normal(raw: str | None, region: str = "RU") -> str | None:
         if not re.fullmatch(r"\+?\d{10,15}", text):
             return None
     digits = re.sub(r"\D", "", text)
-    if len(digits) <= _SHORT or not digits.strip("0"):
+    if len(digits) <= _MAX_INNER_DIGITS or not digits.strip("0"):
         return None
-    return _world(text, digits, region)
+    return _to_e164(text, digits, region)
 
 
-def _world(text: str, digits: str, region: str) -> str:
+def _to_e164(text: str, digits: str, region: str) -> str:
     if text.startswith("+") or (digits.startswith("00") and len(digits) > 11):
         candidates = ["+" + digits.removeprefix("00")]
     elif len(digits) == 10 and region == "RU":
@@ -58,18 +58,18 @@ def _world(text: str, digits: str, region: str) -> str:
     return candidates[0]
 
 
-def digits(raw: str | None) -> str:
+def digits_only(raw: str | None) -> str:
     """Only the digits: for comparing lines, which a PBX may name with or without plus."""
     return re.sub(r"\D", "", raw or "")
 
 
-def same(left: str | None, right: str | None) -> bool:
+def is_same_number(left: str | None, right: str | None) -> bool:
     """Do both name the same telephone?"""
-    one, two = normal(left), normal(right)
+    one, two = normalise(left), normalise(right)
     return one is not None and one == two
 
 
-def masked(raw: str | None) -> str:
+def mask_number(raw: str | None) -> str:
     """For logs: the middle hidden, ``+7916***0001``."""
     if not raw:
         return "-"

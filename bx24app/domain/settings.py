@@ -18,30 +18,30 @@ Dialect = Literal["vpbx", "events"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 RecordingPolicy = Literal["upload", "never"]
 UserId = Annotated[int, Field(gt=0)]
-Number = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+PhoneNumber = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 PbxKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,20}$")]
-Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """Base of all parts: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Portal(Frozen):
+class PortalSettings(FrozenModel):
     default_user_id: UserId = 1
     """Answers for a call that maps to nobody."""
     timezone: str = "Europe/Moscow"
 
 
-class Recordings(Frozen):
+class RecordingSettings(FrozenModel):
     attach: RecordingPolicy = "upload"
     min_seconds: Annotated[int, Field(ge=0)] = 0
     """A talk shorter than this gets no recording attached."""
 
 
-class Calls(Frozen):
+class CallSettings(FrozenModel):
     """What a call makes where no rule matches, and how cards, transfers and recordings behave."""
 
     answered: Literal["lead", "contact", "nothing"] = "lead"
@@ -51,35 +51,35 @@ class Calls(Frozen):
     card: Literal["ring", "answer", "never"] = "ring"
     hidden_number: Literal["placeholder", "skip"] = "placeholder"
     internal_calls: Literal["skip", "log"] = "skip"
-    recordings: Recordings = Recordings()
+    recordings: RecordingSettings = RecordingSettings()
 
 
-class Responsible(Frozen):
+class LineResponsible(FrozenModel):
     """Who answers for a line's clients: `first` takes the first of `users`, `round_robin` one after another."""
 
     users: tuple[UserId, ...] = ()
     strategy: Literal["round_robin", "first"] = "round_robin"
 
 
-class Hours(Frozen):
+class HoursBlock(FrozenModel):
     """One block of working hours. `to` is exclusive; a block may end at 24:00 and may cross midnight (`to` < `from`)."""
 
     days: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri")
-    from_: Clock = Field("09:00", alias="from")
-    to: Clock = "18:00"
+    from_: ClockTime = Field("09:00", alias="from")
+    to: ClockTime = "18:00"
     timezone: str | None = None
     """IANA name; None: the portal's."""
     holidays: tuple[date, ...] = ()
 
 
-class Line(Frozen):
-    number: Number
+class LineSettings(FrozenModel):
+    number: PhoneNumber
     """As the PBX names it."""
     line_number: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)] | None = None
     """LINE_NUMBER in Bitrix24; None: `number`."""
     name: str = ""
-    responsible: Responsible = Responsible()
-    working_hours: tuple[Hours, ...] = ()
+    responsible: LineResponsible = LineResponsible()
+    working_hours: tuple[HoursBlock, ...] = ()
     """Empty: always open."""
     callback_to: str | None = None
     recordings: RecordingPolicy | None = None
@@ -97,24 +97,24 @@ class Line(Frozen):
         return self.line_number or self.number
 
 
-class Employee(Frozen):
+class EmployeeSettings(FrozenModel):
     extension: Annotated[str, StringConstraints(min_length=1, max_length=32, strip_whitespace=True)]
     user_id: UserId
-    numbers: tuple[Number, ...] = ()
+    numbers: tuple[PhoneNumber, ...] = ()
     """Mobiles of the same person: a leg to or from one of them is this employee's."""
     recordings: RecordingPolicy | None = None
 
 
-class Pbx(Frozen):
+class PbxSettings(FrozenModel):
     key: PbxKey
     name: str = ""
     dialects: tuple[Dialect, ...] = ("vpbx",)
     default_user_id: UserId | None = None
-    lines: tuple[Line, ...] = ()
-    employees: tuple[Employee, ...] = ()
+    lines: tuple[LineSettings, ...] = ()
+    employees: tuple[EmployeeSettings, ...] = ()
 
     @cached_property
-    def by_extension(self) -> dict[str, Employee]:
+    def by_extension(self) -> dict[str, EmployeeSettings]:
         return {employee.extension: employee for employee in self.employees}
 
     @cached_property
@@ -124,21 +124,21 @@ class Pbx(Frozen):
             normal: employee.extension
             for employee in self.employees
             for number in employee.numbers
-            if (normal := phone.normal(number))
+            if (normal := phone.normalise(number))
         }
 
     @cached_property
-    def by_line(self) -> dict[str, Line]:
+    def by_line(self) -> dict[str, LineSettings]:
         """Lines as the PBX names them, and by their digits alone."""
-        found: dict[str, Line] = {}
+        found: dict[str, LineSettings] = {}
         for line in self.lines:
             found[line.number] = line
-            if phone.digits(line.number):
-                found.setdefault(phone.digits(line.number), line)
+            if phone.digits_only(line.number):
+                found.setdefault(phone.digits_only(line.number), line)
         return found
 
 
-class Rule(Frozen):
+class Rule(FrozenModel):
     """One rule; `when` and `do` are checked and carried out by `bx24app.domain.rules`."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -146,15 +146,15 @@ class Rule(Frozen):
     do: tuple[dict[str, Any], ...] = ()
 
 
-class Settings(Frozen):
+class Settings(FrozenModel):
     """One portal's whole document."""
 
     version: Literal[1] = 1
-    portal: Portal = Portal()
-    calls: Calls = Calls()
-    pbxs: tuple[Pbx, ...] = ()
+    portal: PortalSettings = PortalSettings()
+    calls: CallSettings = CallSettings()
+    pbxs: tuple[PbxSettings, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     @cached_property
-    def by_key(self) -> dict[str, Pbx]:
+    def by_key(self) -> dict[str, PbxSettings]:
         return {pbx.key: pbx for pbx in self.pbxs}

@@ -9,36 +9,36 @@ from typing import Any
 
 import structlog
 
-_SECRET = re.compile(
+_SECRET_PARAMETER = re.compile(
     r"(?i)\b(auth|access_token|refresh_token|client_secret|sign|vpbx_api_key|token|code|pbx|ticket|upload|state|auth_id|refresh_id)=[^&\s\"']+"
 )
-_HELD = re.compile(
+_SECRET_FIELD = re.compile(
     r"(?i)\b(access_token|refresh_token|client_secret|application_token|auth_id|refresh_id|vpbx_api_key|api_key|api_salt|hook_key|authorization|"
     r"x-frame-session|frame_session|secret_key|encryption_keys)([\"']?\s*[:=]\s*[\"']?)((?:bearer\s+)?[^\s\"',&}]+)"
 )
 """The same as a mapping or a header prints it: `'access_token': 'x'`, `Authorization: Bearer x`."""
-_NUMBER = re.compile(r"(?<![\dA-Za-z])(\+\d{3}|%2B\d{3}|[78]\d{2})\d{5,10}(\d{2})(?!\d)")
+_PHONE_NUMBER = re.compile(r"(?<![\dA-Za-z])(\+\d{3}|%2B\d{3}|[78]\d{2})\d{5,10}(\d{2})(?!\d)")
 """Telephones: with a plus, or the eleven digits of a Russian one."""
-_HOOK = re.compile(r"(/mango/)[A-Za-z0-9_-]{16,}")
+_HOOK_KEY = re.compile(r"(/mango/)[A-Za-z0-9_-]{16,}")
 
 
-def scrub(text: str) -> str:
+def scrub_text(text: str) -> str:
     """The text without values of secret parameters, hook keys and whole telephones: last wall for what libraries log."""
-    text = _HOOK.sub(r"\1***", _SECRET.sub(r"\1=***", text))
-    return _NUMBER.sub(_masked, _HELD.sub(r"\1\2***", text))
+    text = _HOOK_KEY.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1=***", text))
+    return _PHONE_NUMBER.sub(_mask_number, _SECRET_FIELD.sub(r"\1\2***", text))
 
 
-def _masked(found: re.Match[str]) -> str:
+def _mask_number(found: re.Match[str]) -> str:
     whole = found.group()
     if whole[0] in "78" and len(whole) != 11:
         return whole  # a time or an id
     return f"{found.group(1)}***{found.group(2)}"
 
 
-def _scrubbed(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
+def _scrub_event(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = scrub(value)
+            event[key] = scrub_text(value)
     return event
 
 
@@ -50,7 +50,7 @@ def set_up(level: str, style: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _scrubbed,
+        _scrub_event,
     ]
     render: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -77,6 +77,6 @@ def set_up(level: str, style: str) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
-def log(name: str) -> Any:
+def get_logger(name: str) -> Any:
     """A bound logger."""
     return structlog.get_logger(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SENTENCES = {
+_MESSAGES = {
     "click_bad_number": (
         "Номер {number} нельзя набрать",
         "The number {number} cannot be dialled",
@@ -140,7 +140,7 @@ _SENTENCES = {
 }
 
 
-def say(lang: str, key: str, **values: str) -> str:
+def message(lang: str, key: str, **values: str) -> str:
     """The sentence `key` in Russian (`lang` ru and empty) or English."""
-    russian, english = _SENTENCES[key]
+    russian, english = _MESSAGES[key]
     return (russian if lang in ("ru", "", "by", "kz") else english).format(**values)

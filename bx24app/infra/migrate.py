@@ -13,7 +13,7 @@ from flask import Flask
 from bx24app.infra.processes.child_process import die_with_parent
 
 
-class Later:
+class LazyMigrate:
     """Stands where Flask-Migrate looks for itself in an application, and puts it there when it is first asked for something."""
 
     def __init__(self, app: Flask, directory: Path) -> None:
@@ -26,7 +26,7 @@ class Later:
         return getattr(self._app.extensions["migrate"], name)
 
 
-def apart(migrate: partial[None]) -> None:
+def in_subprocess(migrate: partial[None]) -> None:
     """Run it in a forked process, so that this one stays as small as it was.
 
     Raises:
@@ -34,7 +34,7 @@ def apart(migrate: partial[None]) -> None:
     """
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_run, args=(migrate, theirs, os.getpid()), daemon=True)
+    process = fork.Process(target=_run_migration, args=(migrate, theirs, os.getpid()), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -46,7 +46,7 @@ def apart(migrate: partial[None]) -> None:
         raise met
 
 
-def _run(migrate: partial[None], told: Any, parent: int) -> None:
+def _run_migration(migrate: partial[None], told: Any, parent: int) -> None:
     die_with_parent(parent)
     met = None
     try:

@@ -16,52 +16,52 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 
 CALLS, RECORDINGS, BACKGROUND = "calls", "recordings", "background"
 QUEUES = (CALLS, RECORDINGS, BACKGROUND)
-FLAG_SECONDS = 30
+WAKE_FLAG_SECONDS = 30
 """A wake-up flag whose job was lost (Redis restarted between both) stands in nobody's way for longer than this."""
-JOB_SECONDS = 900
+JOB_TIMEOUT_SECONDS = 900
 """Death penalty of a job; use cases bound themselves far below it."""
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
-def _queue(name: str) -> Queue:
+def _open_queue(name: str) -> Queue:
     return Queue(name, connection=runtime().redis, serializer=JSONSerializer)
 
 
-def _put(queue: str, job: str, *args: Any, at: datetime | None = None) -> bool:
+def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = None) -> bool:
     """Queue a job by the name of its function; False where Redis does not answer (the sweep will ring instead).
 
     Each job has an id of its own: RQ deletes a finished job by its id, and would take one of the same name, queued meanwhile, with it.
     """
-    options: dict[str, Any] = {"result_ttl": 0, "failure_ttl": 86400, "job_timeout": JOB_SECONDS}
+    options: dict[str, Any] = {"result_ttl": 0, "failure_ttl": 86400, "job_timeout": JOB_TIMEOUT_SECONDS}
     try:
         if at is not None:
-            _queue(queue).enqueue_at(at, job, *args, **options)
+            _open_queue(queue).enqueue_at(at, job, *args, **options)
         else:
-            _queue(queue).enqueue(job, *args, **options)
+            _open_queue(queue).enqueue(job, *args, **options)
     except redis.RedisError as error:
         _log.warning("wake-up not queued, the sweep will ring", job=job, error=type(error).__name__)
         return False
     return True
 
 
-def wake(portal_id: int, *, force: bool = False) -> None:
+def wake_portal(portal_id: int, *, force: bool = False) -> None:
     """Let a worker look at this portal at once. Call it after the commit. Never raises for Redis' sake."""
     try:
-        fresh = runtime().redis.set(f"wake:{portal_id}", b"1", nx=not force, ex=FLAG_SECONDS)
+        fresh = runtime().redis.set(f"wake:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
     except redis.RedisError as error:
         _log.warning("wake-up not queued, the sweep will ring", job="drain", error=type(error).__name__)
         return
     if fresh:
-        _put(CALLS, "bx24app.jobs.drain", portal_id)
+        _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id)
 
 
-def awake(portal_id: int) -> None:
+def clear_wake(portal_id: int) -> None:
     """A drain begins: whatever is said from now on needs a wake-up of its own."""
     try:
         runtime().redis.delete(f"wake:{portal_id}")
@@ -72,7 +72,7 @@ def awake(portal_id: int) -> None:
 def wake_at(portal_id: int, when: datetime) -> None:
     """Let a worker look at this portal at `when`; an earlier time that is already set stays."""
     if when <= datetime.now(UTC):
-        wake(portal_id)
+        wake_portal(portal_id)
         return
     # RQ counts in whole seconds: rounded down, the alarm would ring before anything is due.
     stamp, key = float(math.ceil(when.timestamp())), f"alarm:{portal_id}"
@@ -85,7 +85,7 @@ def wake_at(portal_id: int, when: datetime) -> None:
     except redis.RedisError as error:
         _log.warning("alarm not set, the sweep will ring", error=type(error).__name__)
         return
-    _put(CALLS, "bx24app.jobs.drain", portal_id, at=datetime.fromtimestamp(stamp, UTC))
+    _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id, at=datetime.fromtimestamp(stamp, UTC))
 
 
 def wake_recording(recording_id: int, when: datetime | None = None) -> None:
@@ -93,9 +93,9 @@ def wake_recording(recording_id: int, when: datetime | None = None) -> None:
     later = None
     if when is not None and when > datetime.now(UTC):
         later = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
-    _put(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later)
+    _enqueue_by_name(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later)
 
 
-def later(job: str, *args: Any, when: datetime | None = None) -> None:
+def enqueue_background(job: str, *args: Any, when: datetime | None = None) -> None:
     """Queue any other deferred piece of work (`bx24app.jobs.<job>`)."""
-    _put(BACKGROUND, f"bx24app.jobs.{job}", *args, at=when)
+    _enqueue_by_name(BACKGROUND, f"bx24app.jobs.{job}", *args, at=when)

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from redis.sentinel import Sentinel
 
-from bx24app.config import SENTINEL, sentinel_parts
+from bx24app.config import SENTINEL_SCHEMES, sentinel_parts
 
 
 def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Redis:
@@ -24,7 +24,7 @@ def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Re
     scheme = url.partition("://")[0]
     if scheme.startswith("rediss") and ca_bundle is not None:
         options["ssl_ca_certs"] = str(ca_bundle)
-    if scheme not in SENTINEL:
+    if scheme not in SENTINEL_SCHEMES:
         return redis.Redis.from_url(url, **options)
     user, password, hosts, master, number = sentinel_parts(url)
     if scheme.startswith("rediss"):

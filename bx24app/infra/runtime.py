@@ -10,13 +10,13 @@ import requests
 from flask import current_app
 
 from bx24app.bitrix24.errors import PortalError
-from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
+from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.config import Config
 from bx24app.infra import redis_client
 from bx24app.mango.transport import new_session
 
 
-class _Pinned(GuardedAdapter):
+class _PinnedAdapter(GuardedAdapter):
     """Mango's files may redirect: here too a connection goes to the address that was checked, whatever the name says a moment later."""
 
     def send(self, *args: Any, **options: Any) -> requests.Response:
@@ -51,14 +51,14 @@ class Runtime:
             return self._redis
 
     @property
-    def http(self) -> requests.Session:
+    def http_session(self) -> requests.Session:
         """One pooled session for Mango; cookies are never kept."""
         with self._lock:
             if self._http is None:
                 session = new_session(64)
-                wall = Addresses(self.config.allow_loopback, self.config.private_portals)
+                wall = AddressPolicy(self.config.allow_loopback, self.config.private_portals)
                 for scheme in ("https://", "http://"):
-                    session.mount(scheme, _Pinned(wall, pool_connections=64, pool_maxsize=64))
+                    session.mount(scheme, _PinnedAdapter(wall, pool_connections=64, pool_maxsize=64))
                 if self.config.ca_bundle is not None:
                     session.verify = str(self.config.ca_bundle)
                 self._http = session

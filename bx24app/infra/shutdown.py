@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import threading
 
-stopping = threading.Event()
+stop_event = threading.Event()
 """Set when the process ends: no new request leaves."""

@@ -18,8 +18,8 @@ from bx24app.config import ConfigError
 _endpoint = ""
 _tracer: tuple[int, Any] = (0, None)
 """Process id and tracer: a fork makes its own, since the exporter's thread stays behind in the parent."""
-_chosen: ContextVar[int] = ContextVar("trace_id", default=0)
-_OFF: AbstractContextManager[None] = nullcontext()
+_current_trace_id: ContextVar[int] = ContextVar("trace_id", default=0)
+_NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 
 def set_up(endpoint: str) -> None:
@@ -42,7 +42,7 @@ def set_up(endpoint: str) -> None:
     _endpoint = endpoint
 
 
-def on() -> bool:
+def is_enabled() -> bool:
     """Is anything traced? Ask before looking up what only a trace needs."""
     return bool(_endpoint)
 
@@ -56,20 +56,20 @@ def trace_id(portal_id: int, entry_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{portal_id}:{entry_id}".encode(errors="replace"), digest_size=16).digest()) or 1
 
 
-def span(name: str, portal_id: int, entry_id: str | None, **facts: Any) -> AbstractContextManager[None]:
+def call_span(name: str, portal_id: int, entry_id: str | None, **facts: Any) -> AbstractContextManager[None]:
     """What happens inside is a span of this call's trace. Facts are numbers and words, never bodies, tokens or telephones."""
     if not _endpoint or not entry_id:
-        return _OFF
-    return _span(name, portal_id, (entry_id,), facts)
+        return _NO_SPAN
+    return _start_span(name, portal_id, (entry_id,), facts)
 
 
-def shared(name: str, portal_id: int, entries: Iterable[str], **facts: Any) -> AbstractContextManager[None]:
+def shared_span(name: str, portal_id: int, entries: Iterable[str], **facts: Any) -> AbstractContextManager[None]:
     """A span that several calls share, such as one batch: of the first one's trace, linked to the others'."""
     named = tuple(entries) if _endpoint else ()
-    return _span(name, portal_id, named, facts) if named else _OFF
+    return _start_span(name, portal_id, named, facts) if named else _NO_SPAN
 
 
-def flush() -> None:
+def flush_spans() -> None:
     """Send what waits: before a process ends."""
     pid, tracer = _tracer
     if tracer is not None and pid == os.getpid():
@@ -86,7 +86,7 @@ def shut_down() -> None:
 
 
 @contextmanager
-def _span(name: str, portal_id: int, entries: tuple[str, ...], facts: dict[str, Any]) -> Iterator[None]:
+def _start_span(name: str, portal_id: int, entries: tuple[str, ...], facts: dict[str, Any]) -> Iterator[None]:
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, SpanContext, TraceFlags
 
@@ -94,17 +94,17 @@ def _span(name: str, portal_id: int, entries: tuple[str, ...], facts: dict[str, 
         Link(SpanContext(other, other & 0xFFFFFFFFFFFFFFFF or 1, True, TraceFlags(TraceFlags.SAMPLED)))
         for other in (trace_id(portal_id, entry) for entry in entries[1:])
     ]
-    token = _chosen.set(trace_id(portal_id, entries[0]))
+    token = _current_trace_id.set(trace_id(portal_id, entries[0]))
     try:
-        with _of_this_process().start_as_current_span(
+        with _process_tracer().start_as_current_span(
             name, context=Context(), links=links, attributes={"bx24app.portal": portal_id} | facts
         ):
             yield
     finally:
-        _chosen.reset(token)
+        _current_trace_id.reset(token)
 
 
-def _of_this_process() -> Any:
+def _process_tracer() -> Any:
     global _tracer
     pid, tracer = _tracer
     if pid != os.getpid():
@@ -120,13 +120,13 @@ def _new_tracer() -> Any:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-    class OfCalls(RandomIdGenerator):
+    class CallTraceIdGenerator(RandomIdGenerator):
         """A root span takes the trace id of its call."""
 
         def generate_trace_id(self) -> int:
-            return _chosen.get() or super().generate_trace_id()
+            return _current_trace_id.get() or super().generate_trace_id()
 
-    provider = TracerProvider(resource=Resource.create({"service.name": "bx24app"}), id_generator=OfCalls())
+    provider = TracerProvider(resource=Resource.create({"service.name": "bx24app"}), id_generator=CallTraceIdGenerator())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint)))
     tracer = provider.get_tracer("bx24app")
     tracer.provider = provider  # type: ignore[attr-defined]  # to flush it

@@ -11,40 +11,40 @@ import time
 from bx24app.infra import queue
 from bx24app.infra.runtime import runtime
 
-PAUSE = 0.01
+PAUSE_SECONDS = 0.01
 """Seconds that the next round waits for company, once rounds are shared at all: a lone notification wakes at once."""
 
 
-class Bell:
+class WakeupBatcher:
     """Who says wake-ups, and for which portals."""
 
     def __init__(self) -> None:
-        self._lock, self._turn = threading.Lock(), threading.Lock()
-        self._next: set[int] | None = None
+        self._lock, self._round_lock = threading.Lock(), threading.Lock()
+        self._next_round: set[int] | None = None
         """What the next round says; None: nobody stands for one."""
-        self._shared = self._busy = False
+        self._is_shared = self._should_pause = False
 
-    def ring(self, portal_id: int) -> None:
+    def wake(self, portal_id: int) -> None:
         with self._lock:
-            if self._next is not None:
-                self._next.add(portal_id)
-                self._shared = True
+            if self._next_round is not None:
+                self._next_round.add(portal_id)
+                self._is_shared = True
                 return
-            self._next = {portal_id}
-        with self._turn:
-            if self._busy:
-                time.sleep(PAUSE)
+            self._next_round = {portal_id}
+        with self._round_lock:
+            if self._should_pause:
+                time.sleep(PAUSE_SECONDS)
             with self._lock:
-                portals, self._next = self._next, None
-                self._busy, self._shared = self._shared, False
+                portals, self._next_round = self._next_round, None
+                self._should_pause, self._is_shared = self._is_shared, False
             for one in portals:
-                queue.wake(one)
+                queue.wake_portal(one)
 
 
-def ring(portal_id: int) -> None:
+def wake(portal_id: int) -> None:
     """Let a worker look at this portal, within milliseconds. Call it after the commit. Never raises for Redis' sake.
 
     A process that dies before somebody else said it takes it with it, as one does that dies after its commit; the sweep rings.
     """
-    bell: Bell = runtime().cache.get("bell") or runtime().cache.setdefault("bell", Bell())
-    bell.ring(portal_id)
+    bell: WakeupBatcher = runtime().cache.get("bell") or runtime().cache.setdefault("bell", WakeupBatcher())
+    bell.wake(portal_id)

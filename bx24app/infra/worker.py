@@ -19,12 +19,12 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
 from bx24app.infra import memory, redis_client
-from bx24app.infra.logs import log
-from bx24app.infra.queue import BACKGROUND, CALLS, JOB_SECONDS, QUEUES, RECORDINGS
+from bx24app.infra.logs import get_logger
+from bx24app.infra.queue import BACKGROUND, CALLS, JOB_TIMEOUT_SECONDS, QUEUES, RECORDINGS
 from bx24app.infra.runtime import runtime
-from bx24app.infra.shutdown import stopping
+from bx24app.infra.shutdown import stop_event
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
 SWITCH_SECONDS = 0.0005
@@ -32,7 +32,7 @@ SWITCH_SECONDS = 0.0005
 150 ms beside a flooded portal that is being folded."""
 
 
-REST_SECONDS = 2.0
+IDLE_CHECK_SECONDS = 2.0
 
 
 class ThreadWorker(SimpleWorker):
@@ -47,25 +47,25 @@ class ThreadWorker(SimpleWorker):
         """The process keeps its own title."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        self.busy = True
+        self.is_busy = True
         try:
             super().execute_job(job, queue)
         finally:
-            self.busy = False
-            self.done += 1
+            self.is_busy = False
+            self.jobs_done += 1
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Between two waits for a job: the place where a worker without signals can be told to stop."""
-        if self._stop_requested and not self.busy:
+        if self._stop_requested and not self.is_busy:
             raise StopRequested
         super().heartbeat(timeout, pipeline)
 
-    busy = False
-    done = 0
+    is_busy = False
+    jobs_done = 0
     """Jobs."""
 
 
-class AlarmClock(RQScheduler):
+class JobScheduler(RQScheduler):
     """Moves scheduled jobs into their queue when their time has come. Two of them are harmless: a job may run twice."""
 
     def __init__(self, connection: redis.Redis) -> None:
@@ -76,7 +76,7 @@ class AlarmClock(RQScheduler):
     def should_reacquire_locks(self) -> bool:
         return False
 
-    def run(self, stopped: threading.Event) -> None:
+    def run_until(self, stopped: threading.Event) -> None:
         """Until `stopped`, twice a second."""
         while not stopped.wait(0.5):
             try:
@@ -86,7 +86,7 @@ class AlarmClock(RQScheduler):
                 stopped.wait(2)
 
 
-class PlainCronJob(CronJob):
+class JsonCronJob(CronJob):
     """RQ's own periodic job, but queued as JSON: workers here read nothing pickled."""
 
     def enqueue(self, connection: redis.Redis) -> Job:
@@ -94,7 +94,7 @@ class PlainCronJob(CronJob):
         return queue.enqueue(self.func_name, **self.job_options)
 
 
-PERIODIC: tuple[tuple[str, int, str], ...] = (
+PERIODIC_JOBS: tuple[tuple[str, int, str], ...] = (
     ("sweep", 15, CALLS),
     ("reconcile", 15, BACKGROUND),
     ("look_after_portals", 60, BACKGROUND),
@@ -106,14 +106,14 @@ PERIODIC: tuple[tuple[str, int, str], ...] = (
 """(job of bx24app.jobs, seconds, queue): everything that happens without being told to."""
 
 
-def periodic() -> list[tuple[str, int, str]]:
+def list_periodic_jobs() -> list[tuple[str, int, str]]:
     """The list for this configuration: lost calls are looked for as often as it says, or never."""
     every = runtime().config.reconcile_seconds
-    known = [(job, min(seconds, every) if job == "reconcile" else seconds, queue) for job, seconds, queue in PERIODIC]
+    known = [(job, min(seconds, every) if job == "reconcile" else seconds, queue) for job, seconds, queue in PERIODIC_JOBS]
     return [one for one in known if one[1]]
 
 
-def _connection() -> redis.Redis:
+def _open_connection() -> redis.Redis:
     """A client for blocking reads: no read time-out of our own."""
     config = runtime().config
     return redis_client.connect(config.redis_url, config.ca_bundle, socket_connect_timeout=5, health_check_interval=30)
@@ -125,7 +125,7 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
     Files have threads of their own, so that a thousand waiting recordings never delay a card.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    memory.share()
+    memory.limit_arenas()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -133,26 +133,26 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
     with app.app_context():
         for index in range(calls + recordings):
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
-            _start(workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", _connection(), stopped)
+            _start_worker(workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", _open_connection(), stopped)
         _log.info("worker ready", threads=calls, recording_threads=recordings)
-        _watch_over(workers, stopped)
-        _end(workers)
+        _trim_when_idle(workers, stopped)
+        _stop_workers(workers)
 
 
-def _watch_over(workers: list[ThreadWorker], stopped: threading.Event) -> None:
+def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> None:
     """Until `stopped`: when the work is done for now, what it needed goes back to the system."""
     given_back = 0
-    while not stopped.wait(REST_SECONDS):
-        done = sum(worker.done for worker in list(workers))
-        if done != given_back and not any(worker.busy for worker in list(workers)):
-            memory.give_back()
+    while not stopped.wait(IDLE_CHECK_SECONDS):
+        done = sum(worker.jobs_done for worker in list(workers))
+        if done != given_back and not any(worker.is_busy for worker in list(workers)):
+            memory.trim()
             given_back = done
 
 
-def _start(
+def _start_worker(
     workers: list[ThreadWorker], names: list[str], name: str, connection: redis.Redis, stopped: threading.Event
 ) -> None:
-    def work() -> None:
+    def work_loop() -> None:
         while not stopped.is_set():
             try:
                 worker = ThreadWorker(
@@ -170,16 +170,16 @@ def _start(
                 _log.warning("worker waits for Redis", error=type(error).__name__)
             stopped.wait(1)
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    threading.Thread(target=work_loop, name=name, daemon=True).start()
 
 
-def _end(workers: list[ThreadWorker]) -> None:
+def _stop_workers(workers: list[ThreadWorker]) -> None:
     """Finish the work in hand within 8 s; what is then still open counts as answer lost, and the next start looks before it repeats."""
-    stopping.set()
+    stop_event.set()
     until = time.monotonic() + 8
-    while time.monotonic() < until and any(worker.busy for worker in list(workers)):
+    while time.monotonic() < until and any(worker.is_busy for worker in list(workers)):
         time.sleep(0.02)
-    left = sum(worker.busy for worker in list(workers))
+    left = sum(worker.is_busy for worker in list(workers))
     for worker in list(workers):
         try:
             worker.register_death()  # type: ignore[no-untyped-call]
@@ -193,17 +193,17 @@ def run_cron(app: Any) -> None:
     """The periodic list and the alarm clock, until SIGTERM. Two of them are safe."""
     with app.app_context():
         stopped = threading.Event()
-        clock = AlarmClock(_connection())
-        threading.Thread(target=clock.run, args=(stopped,), name="alarm-clock", daemon=True).start()
+        clock = JobScheduler(_open_connection())
+        threading.Thread(target=clock.run_until, args=(stopped,), name="alarm-clock", daemon=True).start()
         while not stopped.is_set():
             scheduler = CronScheduler(runtime().redis, logging_level="WARNING")
-            for job, seconds, queue in periodic():
+            for job, seconds, queue in list_periodic_jobs():
                 scheduler.get_jobs().append(
-                    PlainCronJob(
+                    JsonCronJob(
                         queue,
                         func_name=f"bx24app.jobs.{job}",
                         interval=seconds,
-                        job_timeout=min(JOB_SECONDS, seconds * 4),
+                        job_timeout=min(JOB_TIMEOUT_SECONDS, seconds * 4),
                         result_ttl=0,
                         ttl=seconds,
                         failure_ttl=3600,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from bx24app.mango.notification import text
+from bx24app.mango.notification import parse_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MangoBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CredentialCheck:
     """Outcome of trying a key and salt. `lines` only with ``ok``; `detail`: a sentence in English for the log."""
 
     state: Literal["ok", "wrong_key", "wrong_salt", "address_refused", "unreachable", "busy", "refused"]
@@ -58,64 +58,64 @@ class Check:
     detail: str = ""
 
 
-def as_user(raw: Mapping[str, Any]) -> MangoUser:
-    general, telephony = _inner(raw, "general"), _inner(raw, "telephony")
+def parse_user(raw: Mapping[str, Any]) -> MangoUser:
+    general, telephony = _inner_object(raw, "general"), _inner_object(raw, "telephony")
     devices = telephony.get("numbers")
     found = [device for device in devices if isinstance(device, dict)] if isinstance(devices, list) else []
-    found.sort(key=_order)
-    numbers = (_said(device, "number_normalized") or _said(device, "number") for device in found)
+    found.sort(key=_ring_order)
+    numbers = (_text_field(device, "number_normalized") or _text_field(device, "number") for device in found)
     return MangoUser(
-        extension=_said(telephony, "extension"),
-        name=_said(general, "name") or "",
-        email=_said(general, "email"),
-        mobile=_said(general, "mobile"),
-        user_id=_said(general, "user_id"),
+        extension=_text_field(telephony, "extension"),
+        name=_text_field(general, "name") or "",
+        email=_text_field(general, "email"),
+        mobile=_text_field(general, "mobile"),
+        user_id=_text_field(general, "user_id"),
         numbers=tuple(number for number in numbers if number),
-        department=_said(general, "department"),
+        department=_text_field(general, "department"),
     )
 
 
-def as_group(raw: Mapping[str, Any]) -> MangoGroup:
+def parse_group(raw: Mapping[str, Any]) -> MangoGroup:
     operators = raw.get("operators")
     found = [part for part in operators if isinstance(part, dict)] if isinstance(operators, list) else []
     return MangoGroup(
-        group_id=_said(raw, "id") or _said(raw, "group_id"),
-        name=_said(raw, "name") or "",
-        extension=_said(raw, "extension"),
-        operators=tuple(extension for part in found if (extension := _said(part, "extension"))),
+        group_id=_text_field(raw, "id") or _text_field(raw, "group_id"),
+        name=_text_field(raw, "name") or "",
+        extension=_text_field(raw, "extension"),
+        operators=tuple(extension for part in found if (extension := _text_field(part, "extension"))),
     )
 
 
-def as_line(raw: Mapping[str, Any]) -> MangoLine | None:
+def parse_line(raw: Mapping[str, Any]) -> MangoLine | None:
     """None where the line has no number."""
-    number = _said(raw, "number")
+    number = _text_field(raw, "number")
     if number is None:
         return None
-    name = _said(raw, "name") or _said(raw, "comment") or ""
-    return MangoLine(number, name, _said(raw, "line_id"), _said(raw, "region"))
+    name = _text_field(raw, "name") or _text_field(raw, "comment") or ""
+    return MangoLine(number, name, _text_field(raw, "line_id"), _text_field(raw, "region"))
 
 
-def as_balance(raw: Mapping[str, Any]) -> MangoBalance:
+def parse_balance(raw: Mapping[str, Any]) -> MangoBalance:
     """A balance that cannot be read counts as 0."""
     try:
-        amount = Decimal(_said(raw, "balance") or "0")
+        amount = Decimal(_text_field(raw, "balance") or "0")
     except InvalidOperation:
         amount = Decimal(0)
-    return MangoBalance(amount, _said(raw, "currency") or "RUB")
+    return MangoBalance(amount, _text_field(raw, "currency") or "RUB")
 
 
-def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _inner_object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = raw.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _order(device: Mapping[str, Any]) -> int:
+def _ring_order(device: Mapping[str, Any]) -> int:
     order = str(device.get("order", ""))
     return int(order) if order.isdecimal() else 0
 
 
-def _said(raw: Mapping[str, Any], name: str) -> str | None:
+def _text_field(raw: Mapping[str, Any], name: str) -> str | None:
     try:
-        return text(raw.get(name))
+        return parse_text(raw.get(name))
     except ValueError:
         return None  # one odd field of one employee must not hide all others

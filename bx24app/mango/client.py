@@ -10,43 +10,43 @@ from typing import Any, Final
 import requests
 
 from bx24app.mango.api_types import (
-    Check,
+    CredentialCheck,
     MangoBalance,
     MangoGroup,
     MangoLine,
     MangoUser,
-    as_balance,
-    as_group,
-    as_line,
-    as_user,
+    parse_balance,
+    parse_group,
+    parse_line,
+    parse_user,
 )
 from bx24app.mango.errors import (
     AddressRefused,
-    Later,
     MangoError,
-    Missing,
     NotPermitted,
-    Refused,
+    RequestRefused,
+    ResourceNotFound,
+    TemporaryFailure,
     Unreachable,
     WrongKey,
     WrongSignature,
 )
 from bx24app.mango.events_schema import MOSCOW
-from bx24app.mango.recording import MAX_BYTES, RecordingDownload, by_id, by_url
+from bx24app.mango.recording import MAX_BYTES, RecordingDownload, open_by_id, open_by_url
 from bx24app.mango.statistics import CSV_FIELDS
-from bx24app.mango.transport import Timeout, Wire, judge
+from bx24app.mango.transport import SignedTransport, Timeout, raise_for_error
 
-LIMITS: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
+PAGE_SIZES: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
 """Page sizes that `calls_request` accepts."""
-WINDOW: Final = 30 * 86400
+MAX_WINDOW: Final = 30 * 86400
 """Seconds; a window of statistics must be shorter."""
 
 _USER_FIELDS: Final = ("general.user_id", "general.mobile", "groups")
-_DONE: Final = "complete"
-_RUNNING: Final = frozenset({"request", "work"})
+_COMPLETE_STATUS: Final = "complete"
+_RUNNING_STATUSES: Final = frozenset({"request", "work"})
 
 
-class Mango:
+class MangoClient:
     """One PBX (its key and salt) of Mango. Threads may share it; give all PBXs one `session` to share connections.
 
     Every method raises a child of `MangoError`; see `bx24app.mango.errors` for what each asks of the caller.
@@ -61,15 +61,15 @@ class Mango:
         timeout: Timeout = (5.0, 20.0),
         ca_bundle: str | None = None,
     ) -> None:
-        self._wire = Wire(api_url, api_key, api_salt, session, timeout, ca_bundle)
+        self._transport = SignedTransport(api_url, api_key, api_salt, session, timeout, ca_bundle)
 
     def __repr__(self) -> str:
-        return f"<Mango {self._wire.api_url}>"
+        return f"<Mango {self._transport.api_url}>"
 
     # Commands. Each is sent at most once: `AnswerLost` must never be followed by the same command. Accepted means only that;
     # the outcome comes as `result/*` and as legs that carry the command id.
 
-    def callback(
+    def start_callback(
         self,
         command_id: str,
         extension: str,
@@ -78,73 +78,73 @@ class Mango:
         from_number: str | None = None,
     ) -> None:
         """Ring the employee, then dial `to_number`. `from_number`: another device of the employee (a mobile, say)."""
-        caller = {"extension": extension} | ({"number": _dialled(from_number)} if from_number else {})
-        fields: dict[str, Any] = {"command_id": command_id, "from": caller, "to_number": _dialled(to_number)}
+        caller = {"extension": extension} | ({"number": _dial_format(from_number)} if from_number else {})
+        fields: dict[str, Any] = {"command_id": command_id, "from": caller, "to_number": _dial_format(to_number)}
         if line_number:
-            fields["line_number"] = _dialled(line_number)
-        self._wire.ask("commands/callback", fields, command=True)
+            fields["line_number"] = _dial_format(line_number)
+        self._transport.request_object("commands/callback", fields, command=True)
 
-    def callback_group(self, command_id: str, from_number: str, to_number: str, line_number: str) -> None:
+    def start_group_callback(self, command_id: str, from_number: str, to_number: str, line_number: str) -> None:
         """Ring `from_number` first, then `to_number`; one of them is a group's short number."""
         fields = {
             "command_id": command_id,
-            "from": _dialled(from_number),
-            "to": _dialled(to_number),
-            "line_number": _dialled(line_number),
+            "from": _dial_format(from_number),
+            "to": _dial_format(to_number),
+            "line_number": _dial_format(line_number),
         }
-        self._wire.ask("commands/callback_group", fields, command=True)
+        self._transport.request_object("commands/callback_group", fields, command=True)
 
-    def hangup(self, command_id: str, call_id: str) -> None:
+    def hang_up(self, command_id: str, call_id: str) -> None:
         """End the leg `call_id`."""
-        self._wire.ask("commands/call/hangup", {"command_id": command_id, "call_id": call_id}, command=True)
+        self._transport.request_object("commands/call/hangup", {"command_id": command_id, "call_id": call_id}, command=True)
 
-    def route(self, command_id: str, call_id: str, to_number: str) -> None:
+    def route_leg(self, command_id: str, call_id: str, to_number: str) -> None:
         """Send a leg that waits (IVR, queue, ringing) to `to_number`."""
-        fields = {"command_id": command_id, "call_id": call_id, "to_number": _dialled(to_number)}
-        self._wire.ask("commands/route", fields, command=True)
+        fields = {"command_id": command_id, "call_id": call_id, "to_number": _dial_format(to_number)}
+        self._transport.request_object("commands/route", fields, command=True)
 
     # What the PBX consists of.
 
-    def users(self) -> list[MangoUser]:
+    def fetch_users(self) -> list[MangoUser]:
         """All employees, those without an extension too."""
-        return [as_user(user) for user in self._list("config/users/request", "users", {"ext_fields": _USER_FIELDS})]
+        return [parse_user(user) for user in self._fetch_list("config/users/request", "users", {"ext_fields": _USER_FIELDS})]
 
-    def groups(self) -> list[MangoGroup]:
-        return [as_group(group) for group in self._list("groups", "groups", {"show_users": 1})]
+    def fetch_groups(self) -> list[MangoGroup]:
+        return [parse_group(group) for group in self._fetch_list("groups", "groups", {"show_users": 1})]
 
-    def lines(self) -> list[MangoLine]:
-        return [line for raw in self._list("incominglines", "lines", {}) if (line := as_line(raw)) is not None]
+    def fetch_lines(self) -> list[MangoLine]:
+        return [line for raw in self._fetch_list("incominglines", "lines", {}) if (line := parse_line(raw)) is not None]
 
-    def balance(self) -> MangoBalance:
-        return as_balance(self._wire.ask("account/balance", {}))
+    def fetch_balance(self) -> MangoBalance:
+        return parse_balance(self._transport.request_object("account/balance", {}))
 
-    def check(self) -> Check:
+    def check_credentials(self) -> CredentialCheck:
         """Do key and salt fit? Asks for the lines, which come with the answer. Never raises for what Mango says.
 
         Ask once per attempt of a person: two wrong requests within two minutes lock the address out.
         """
         try:
-            return Check("ok", tuple(self.lines()))
+            return CredentialCheck("ok", tuple(self.fetch_lines()))
         except NotPermitted as error:
-            return Check("ok", (), str(error))  # signature and key were accepted before the option was looked at
+            return CredentialCheck("ok", (), str(error))  # signature and key were accepted before the option was looked at
         except MangoError as error:
-            return Check(_verdict(error), (), str(error))
+            return CredentialCheck(_credential_state(error), (), str(error))
 
     # Statistics.
 
-    def calls_request(self, start: int, end: int, limit: int = 500, offset: int = 0) -> str:
+    def request_calls(self, start: int, end: int, limit: int = 500, offset: int = 0) -> str:
         """Order the entries that began between two epochs; returns the key for `calls_result`.
 
         Raises:
             ValueError: a window of 30 days or more, or a page size that Mango does not know.
         """
         _check_window(start, end)
-        if limit not in LIMITS:
-            raise ValueError(f"limit is {limit}, wanted one of {', '.join(map(str, LIMITS))}")
-        fields = {"start_date": _wall(start), "end_date": _wall(end), "limit": limit, "offset": offset}
-        return self._key(self._wire.ask("stats/calls/request", fields))
+        if limit not in PAGE_SIZES:
+            raise ValueError(f"limit is {limit}, wanted one of {', '.join(map(str, PAGE_SIZES))}")
+        fields = {"start_date": _moscow_time(start), "end_date": _moscow_time(end), "limit": limit, "offset": offset}
+        return self._require_key(self._transport.request_object("stats/calls/request", fields))
 
-    def calls_result(self, key: str) -> list[dict[str, Any]] | None:
+    def fetch_calls(self, key: str) -> list[dict[str, Any]] | None:
         """The entries; None: not ready, ask again after 5 s.
 
         `work` may already hold a part of the data: only `complete` is an answer.
@@ -153,41 +153,41 @@ class Mango:
             Missing: the key is unknown or expired; order anew.
             Refused: Mango gave the job up.
         """
-        answer = self._wire.post("stats/calls/result", {"key": key})
-        judge(answer)
-        content = answer.json()
+        answer = self._transport.post("stats/calls/result", {"key": key})
+        raise_for_error(answer)
+        content = answer.parse_json()
         if answer.status == 204 or not isinstance(content, dict):
             return None
-        status = str(content.get("status", _DONE)).lower()
-        if status in _RUNNING:
+        status = str(content.get("status", _COMPLETE_STATUS)).lower()
+        if status in _RUNNING_STATUSES:
             return None
         if status == "not-found":
-            raise Missing("Mango has no such order of statistics any more.")
-        if status != _DONE:
-            raise Refused(f"Mango gave the statistics up: {status[:40]}.")
-        return [entry for day in _dicts(content.get("data")) for entry in _dicts(day.get("list"))]
+            raise ResourceNotFound("Mango has no such order of statistics any more.")
+        if status != _COMPLETE_STATUS:
+            raise RequestRefused(f"Mango gave the statistics up: {status[:40]}.")
+        return [entry for day in _only_dicts(content.get("data")) for entry in _only_dicts(day.get("list"))]
 
-    def legs_request(self, start: int, end: int, fields: Sequence[str] = CSV_FIELDS) -> str:
+    def request_legs(self, start: int, end: int, fields: Sequence[str] = CSV_FIELDS) -> str:
         """The older pair: order the legs between two epochs as CSV; returns the key for `legs_result`."""
         _check_window(start, end)
         order = {"date_from": str(start), "date_to": str(end), "fields": ",".join(fields)}
-        return self._key(self._wire.ask("stats/request", order))
+        return self._require_key(self._transport.request_object("stats/request", order))
 
-    def legs_result(self, key: str) -> str | None:
+    def fetch_legs(self, key: str) -> str | None:
         """The CSV (see `statistics.csv_to_entries`); None: not ready, ask again after 5 s.
 
         Raises:
             Missing: the key is unknown or expired.
         """
-        answer = self._wire.post("stats/result", {"key": key})
+        answer = self._transport.post("stats/result", {"key": key})
         if answer.status == 200 and not answer.content.lstrip().startswith(b"{"):
             return answer.content.decode("utf-8", "replace")
-        judge(answer)
+        raise_for_error(answer)
         return None
 
     # Recordings.
 
-    def recording(
+    def open_recording(
         self,
         recording_id: str,
         admit: Callable[[str], None],
@@ -203,9 +203,9 @@ class Mango:
         Raises:
             Missing, NotReady: no recording, or not yet.
         """
-        return by_id(self._wire, recording_id, admit, byte_range, play, max_bytes)
+        return open_by_id(self._transport, recording_id, admit, byte_range, play, max_bytes)
 
-    def fetch_url(
+    def open_url(
         self,
         url: str,
         admit: Callable[[str], None],
@@ -213,38 +213,38 @@ class Mango:
         max_bytes: int = MAX_BYTES,
     ) -> RecordingDownload:
         """The same for a direct link of the short dialect. Redirects are followed by hand, each address through `admit`."""
-        return by_url(self._wire, url, admit, byte_range, max_bytes)
+        return open_by_url(self._transport, url, admit, byte_range, max_bytes)
 
-    def _list(self, path: str, name: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
-        return _dicts(self._wire.ask(path, fields).get(name))
+    def _fetch_list(self, path: str, name: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        return _only_dicts(self._transport.request_object(path, fields).get(name))
 
     @staticmethod
-    def _key(content: dict[str, Any]) -> str:
+    def _require_key(content: dict[str, Any]) -> str:
         key = content.get("key")
         if not isinstance(key, str) or not key:
-            raise Later("Mango took the order of statistics but gave no key.")
+            raise TemporaryFailure("Mango took the order of statistics but gave no key.")
         return key
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def _only_dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
-def _dialled(number: str) -> str:
+def _dial_format(number: str) -> str:
     """As Mango wants a number: digits without plus; extensions and ``sip:`` names as they are."""
     return re.sub(r"\D", "", number) if re.fullmatch(r"[+\d\s()\-.]+", number) else number
 
 
-def _wall(epoch: int) -> str:
+def _moscow_time(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, MOSCOW).strftime("%d.%m.%Y %H:%M:%S")
 
 
 def _check_window(start: int, end: int) -> None:
-    if not 0 < end - start < WINDOW:
+    if not 0 < end - start < MAX_WINDOW:
         raise ValueError("a window of statistics must be longer than nothing and shorter than 30 days")
 
 
-def _verdict(error: MangoError) -> Any:
+def _credential_state(error: MangoError) -> Any:
     match error:
         case WrongKey():
             return "wrong_key"
@@ -254,6 +254,6 @@ def _verdict(error: MangoError) -> Any:
             return "address_refused"
         case Unreachable():
             return "unreachable"
-        case Later():
+        case TemporaryFailure():
             return "busy"
     return "refused"

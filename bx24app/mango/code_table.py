@@ -114,7 +114,7 @@ CODES: Final[dict[int, tuple[str, str]]] = {
     6000: ("ошибка факса", "a fax error"),
 }
 
-CLASSES: Final[dict[int, tuple[str, str]]] = {
+CODE_CLASSES: Final[dict[int, tuple[str, str]]] = {
     1: ("звонок завершён", "the call ended"),
     2: ("ограничение лицевого счёта", "a restriction of the account"),
     3: ("неверный запрос", "a bad request"),

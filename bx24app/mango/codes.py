@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from bx24app.mango.code_table import CLASSES, CODES
+from bx24app.mango.code_table import CODE_CLASSES, CODES
 
 SUCCESS: Final = 1000
-TOO_SHORT: Final = 4002
+RECORDING_TOO_SHORT: Final = 4002
 """A recording that was not stored because the talk was too short."""
 
 Reaction = Literal["ok", "later", "wrong_key", "wrong_signature", "not_permitted", "no_money", "missing", "refused"]
 
-_SIP: Final = {1110: "603-S", 1121: "486", 1122: "603", 1123: "603", 1124: "603", 1131: "480", 1132: "404", 1133: "404"}
+_SIP_STATUSES: Final = {1110: "603-S", 1121: "486", 1122: "603", 1123: "603", 1124: "603", 1131: "480", 1132: "404", 1133: "404"}
 _REACTIONS: Final[dict[int, Reaction]] = {
     1000: "ok",
     1001: "ok",
@@ -26,7 +26,7 @@ _REACTIONS: Final[dict[int, Reaction]] = {
 }
 
 
-def known(code: int) -> int | None:
+def nearest_code(code: int) -> int | None:
     """The nearest code that has words: itself, its subclass (2219 -> 2210), its class (1090 -> 1000); None: not even that."""
     for unit in (1, 10, 100):
         nearest = code - code % unit
@@ -35,10 +35,10 @@ def known(code: int) -> int | None:
     return None
 
 
-def words(code: int, lang: str = "ru") -> str:
+def describe_code(code: int, lang: str = "ru") -> str:
     """The meaning in a few words, without a capital and without a full stop. `lang` is ``ru`` or ``en``."""
-    nearest = known(code)
-    pair = CODES[nearest] if nearest is not None else CLASSES.get(code // 1000)
+    nearest = nearest_code(code)
+    pair = CODES[nearest] if nearest is not None else CODE_CLASSES.get(code // 1000)
     if pair is None:
         return f"код {code}" if lang == "ru" else f"code {code}"
     return pair[0] if lang == "ru" else pair[1]
@@ -48,10 +48,10 @@ def sip_status(code: int) -> str:
     """STATUS_CODE of an *unanswered* outgoing call or callback (contract, section 7). Of an incoming one it is always 304."""
     if 2000 <= code < 3000:
         return "402"
-    return _SIP.get(code, "304")
+    return _SIP_STATUSES.get(code, "304")
 
 
-def reaction(code: int) -> Reaction:
+def reaction_to(code: int) -> Reaction:
     """What an answer of the REST API asks for; `refused`: this one request is dead, the same again would fail the same."""
     if code in _REACTIONS:
         return _REACTIONS[code]

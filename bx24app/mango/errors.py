@@ -19,7 +19,7 @@ Messages are sentences without keys, signatures or addresses of files. `code` is
 
 from __future__ import annotations
 
-from bx24app.mango.codes import words
+from bx24app.mango.codes import describe_code
 
 ADDRESS_REFUSED = "Mango refuses this server's address, or has locked it out for two minutes after wrong requests."
 """The message of `AddressRefused`; by it a stored problem is known again."""
@@ -32,12 +32,12 @@ class MangoError(Exception):
         super().__init__(message)
         self.code = code
 
-    def words(self, lang: str = "ru") -> str:
+    def describe(self, lang: str = "ru") -> str:
         """For people: Mango's code in words; without a code, the message."""
-        return words(self.code, lang) if self.code >= 1000 else str(self)
+        return describe_code(self.code, lang) if self.code >= 1000 else str(self)
 
 
-class Later(MangoError):
+class TemporaryFailure(MangoError):
     """Not now. Nothing was carried out, so even a command may be sent again. `retry_after`: seconds, None: not said."""
 
     def __init__(self, message: str, code: int = 0, retry_after: float | None = None) -> None:
@@ -45,7 +45,7 @@ class Later(MangoError):
         self.retry_after = retry_after
 
 
-class Unreachable(Later):
+class Unreachable(TemporaryFailure):
     """No connection to Mango: the request did not leave."""
 
 
@@ -65,15 +65,15 @@ class NotPermitted(MangoError):
     """An option of the connector is switched off, or the account is restricted (no money, a limit): `code` tells which."""
 
 
-class Missing(MangoError):
+class ResourceNotFound(MangoError):
     """There is no such recording, file or order; of a recording it may mean: not yet."""
 
 
-class NotReady(Missing):
+class RecordingNotReady(ResourceNotFound):
     """The recording is known, its file is not there yet, or its one-shot address was spent."""
 
 
-class Refused(MangoError):
+class RequestRefused(MangoError):
     """This one request is dead."""
 
 

@@ -15,23 +15,29 @@ from typing import Final, TypedDict
 from bx24app.domain import phone
 from bx24app.domain.calls.events import (
     NOBODY,
-    Answered,
-    Ended,
-    Event,
+    CallEnded,
+    CallTransferred,
+    LegAnswered,
     LegEnded,
+    LegKind,
+    LegRinging,
     Party,
-    Place,
-    Recorded,
-    Ringing,
-    Transferred,
+    PbxEvent,
+    RecordingEvent,
 )
-from bx24app.mango.events_schema import Short, ShortSide
-from bx24app.mango.notification import Identity, Malformed, dedup_key, read_object, shaped
+from bx24app.mango.events_schema import EventsNotification, EventsSide
+from bx24app.mango.notification import (
+    MalformedNotification,
+    NotificationIdentity,
+    make_dedup_key,
+    read_object,
+    validate_schema,
+)
 
-USED: Final = frozenset({"call_start", "call_answer", "call_end", "call_record", "call_transfer"})
+STORED_NAMES: Final = frozenset({"call_start", "call_answer", "call_end", "call_record", "call_transfer"})
 
-_ANSWERED: Final = frozenset({"answered", "connected", "answer"})
-_REASONS: Final = {
+_ANSWERED_STATES: Final = frozenset({"answered", "connected", "answer"})
+_STATE_CODES: Final = {
     "busy": 1121,
     "rejected": 1122,
     "declined": 1122,
@@ -45,108 +51,108 @@ _REASONS: Final = {
 """States of an unanswered call as codes of `mango.codes`; of others nothing is known (0)."""
 
 # Order of steps told for the same second.
-_RING, _ANSWER, _HANDED, _TAKEN = range(4)
-_END_TALK, _END = 2**50, 2**50 + 1
+_RING_RANK, _ANSWER_RANK, _TRANSFER_FROM_RANK, _TRANSFER_TO_RANK = range(4)
+_TALK_SEQ, _END_SEQ = 2**50, 2**50 + 1
 """Behind every step that carries a time."""
 
 
-class _Where(TypedDict):
+class _EventsLegFields(TypedDict):
     """What the steps of a call's one leg have in common."""
 
     leg: str
-    place: Place
+    leg_kind: LegKind
     caller: Party
     callee: Party
     line: str | None
 
 
-def name_of(path_tail: str, body: str, query: Mapping[str, str]) -> str | None:
+def find_name(path_tail: str, body: str, query: Mapping[str, str]) -> str | None:
     """The notification's name: last path segment, else the body's `event`, else ``?event=``; None: none of the five.
 
     `path_tail` is what follows the hook key; `body` the raw text.
     """
-    last = _plain(path_tail.rstrip("/").rpartition("/")[2])
-    if last in USED:
+    last = _normalise_name(path_tail.rstrip("/").rpartition("/")[2])
+    if last in STORED_NAMES:
         return last
     try:
         said = read_object(body).get("event")
-    except Malformed:
+    except MalformedNotification:
         said = None  # wrong shape is `identify`'s to report, once the name is known
     for candidate in (said, query.get("event")):
-        if isinstance(candidate, str) and _plain(candidate) in USED:
-            return _plain(candidate)
+        if isinstance(candidate, str) and _normalise_name(candidate) in STORED_NAMES:
+            return _normalise_name(candidate)
     return None
 
 
-def _plain(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def identify(name: str, raw_json: str) -> Identity:
+def identify(name: str, raw_json: str) -> NotificationIdentity:
     """Which call it belongs to, and whether it came before. `entry_id` is the body's, else the uuid.
 
     Raises:
         Malformed: not a JSON object, or wrong shape.
     """
     content = read_object(raw_json)
-    said = shaped(Short, content)
+    said = validate_schema(EventsNotification, content)
     alias = said.uuid if said.entry_id and said.entry_id != said.uuid else None
-    return Identity(name, said.entry_id or said.uuid, None, dedup_key(name, content), alias)
+    return NotificationIdentity(name, said.entry_id or said.uuid, None, make_dedup_key(name, content), alias)
 
 
-def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
+def parse(name: str, raw_json: str, received_at: int = 0) -> list[PbxEvent]:
     """What a notification means. `received_at` (epoch seconds) stands in where it carries no time.
 
     Raises:
         Malformed: wrong shape; names the path of the field.
     """
-    reader = _READERS.get(name)
-    return reader(shaped(Short, read_object(raw_json)), received_at) if reader else []
+    reader = _PARSERS.get(name)
+    return reader(validate_schema(EventsNotification, read_object(raw_json)), received_at) if reader else []
 
 
-def _start(said: Short, received_at: int) -> list[Event]:
-    at = _time(received_at, said.start_time, said.told_at)
-    who = _employee(said)
+def _parse_start(said: EventsNotification, received_at: int) -> list[PbxEvent]:
+    at = _first_time(received_at, said.start_time, said.notified_at)
+    who = _employee_extension(said)
     # Several may ring in one second: the extension decides, so that the order of arrival does not.
-    return [Ringing(at=at, seq=_seq(at, _RING, who), **_where(said, who))]
+    return [LegRinging(at=at, seq=_step_seq(at, _RING_RANK, who), **_leg_fields(said, who))]
 
 
-def _answer(said: Short, received_at: int) -> list[Event]:
-    at = _time(received_at, said.answer_time, said.told_at, said.start_time)
-    who = _employee(said)
-    return [Answered(at=at, seq=_seq(at, _ANSWER), **_where(said, who))] if who else []
+def _parse_answer(said: EventsNotification, received_at: int) -> list[PbxEvent]:
+    at = _first_time(received_at, said.answer_time, said.notified_at, said.start_time)
+    who = _employee_extension(said)
+    return [LegAnswered(at=at, seq=_step_seq(at, _ANSWER_RANK), **_leg_fields(said, who))] if who else []
 
 
-def _transfer(said: Short, received_at: int) -> list[Event]:
-    at = _time(received_at, said.told_at, said.finish_time, said.start_time)
-    old, new = said.from_.inner or said.from_.short_number, said.to.inner or said.to.short_number
+def _parse_transfer(said: EventsNotification, received_at: int) -> list[PbxEvent]:
+    at = _first_time(received_at, said.notified_at, said.finish_time, said.start_time)
+    old, new = said.from_.inner_extension or said.from_.short_number, said.to.inner_extension or said.to.short_number
     if new is None:
-        raise Malformed("to.extension is missing.")
+        raise MalformedNotification("to.extension is missing.")
     # The old one talked until now, even where its call_answer never came; then the new one talks.
-    talked: list[Event] = []
+    talked: list[PbxEvent] = []
     if old is not None:
-        talked.append(Answered(at=at, seq=_seq(at, _HANDED), **_where(said, old, moved=True)))
-    talked.append(Answered(at=at, seq=_seq(at, _TAKEN), **_where(said, new, moved=True)))
-    return [*talked, Transferred(at=at, from_extension=old, to_extension=new)]
+        talked.append(LegAnswered(at=at, seq=_step_seq(at, _TRANSFER_FROM_RANK), **_leg_fields(said, old, moved=True)))
+    talked.append(LegAnswered(at=at, seq=_step_seq(at, _TRANSFER_TO_RANK), **_leg_fields(said, new, moved=True)))
+    return [*talked, CallTransferred(at=at, from_extension=old, to_extension=new)]
 
 
-def _end(said: Short, received_at: int) -> list[Event]:
-    ended, talk = _span(said, received_at)
-    who = _employee(said)
-    where = _where(said, who)
-    reason = _reason(said, talk is not None)
-    events: list[Event] = []
+def _parse_end(said: EventsNotification, received_at: int) -> list[PbxEvent]:
+    ended, talk = _talk_span(said, received_at)
+    who = _employee_extension(said)
+    where = _leg_fields(said, who)
+    reason = _end_reason(said, talk is not None)
+    events: list[PbxEvent] = []
     if talk is not None and who is not None:
         # Where a call_answer told it already this changes nothing. After a transfer some name the first talker here, some
         # the last: as the last step but with the talk's first moment it makes neither of them talk after the other.
-        events.append(Answered(at=talk, seq=_END_TALK, **where))
-    events.append(LegEnded(at=ended, seq=_END, reason=reason, **where))
+        events.append(LegAnswered(at=talk, seq=_TALK_SEQ, **where))
+    events.append(LegEnded(at=ended, seq=_END_SEQ, reason=reason, **where))
     started = said.start_time if said.start_time is not None else (talk or ended)
     caller, callee = where["caller"], where["callee"]
     if said.direction == "in" and talk is None:
         callee = NOBODY  # `to` then names the line or whoever was tried, not a talker
     events.append(
-        Ended(
+        CallEnded(
             at=ended,
             direction=said.direction,
             caller=caller,
@@ -162,16 +168,16 @@ def _end(said: Short, received_at: int) -> list[Event]:
     return events
 
 
-def _span(said: Short, received_at: int) -> tuple[int, int | None]:
+def _talk_span(said: EventsNotification, received_at: int) -> tuple[int, int | None]:
     """(end, begin of the talk or None)."""
     duration = max(0, said.duration or 0)
     if said.finish_time is None and said.start_time is not None and said.duration is not None:
         ended = said.start_time + duration
     else:
-        ended = _time(received_at, said.finish_time, said.told_at, received_at, said.start_time)
-    state = _state(said)
-    answered = state in _ANSWERED if state else duration > 0
-    if said.direction == "in" and said.to.inner is None:
+        ended = _first_time(received_at, said.finish_time, said.notified_at, received_at, said.start_time)
+    state = _call_state(said)
+    answered = state in _ANSWERED_STATES if state else duration > 0
+    if said.direction == "in" and said.to.inner_extension is None:
         answered = False  # extension "0", or none: nobody answered
     if not answered or said.duration == 0:
         return ended, None
@@ -180,87 +186,87 @@ def _span(said: Short, received_at: int) -> tuple[int, int | None]:
     return ended, max(1, ended - duration)
 
 
-def _record(said: Short, received_at: int) -> list[Event]:
+def _parse_record(said: EventsNotification, received_at: int) -> list[PbxEvent]:
     url, name = said.record_url, said.recording_id
     if url is None and name is None:
-        raise Malformed("record_url is missing.")
+        raise MalformedNotification("record_url is missing.")
     if name is None:
         name = hashlib.sha256(f"{said.uuid}\n{url}".encode()).hexdigest()[:40]
     # Not start_time: that is the call's, and the lag of the recording counts from this notice.
-    at = received_at or _time(received_at, said.told_at, said.finish_time, said.start_time)
-    return [Recorded(at=at, recording_id=name, state="added", extension=_employee(said), url=url)]
+    at = received_at or _first_time(received_at, said.notified_at, said.finish_time, said.start_time)
+    return [RecordingEvent(at=at, recording_id=name, state="added", extension=_employee_extension(said), url=url)]
 
 
-def _seq(at: int, rank: int, tie: str | None = None) -> int:
+def _step_seq(at: int, rank: int, tie: str | None = None) -> int:
     """Position on the leg: by time, then by kind, then by `tie`; below 2**49."""
     return (at * 8 + rank) * 4096 + (zlib.crc32(tie.encode()) % 4096 if tie else 0)
 
 
-def _state(said: Short) -> str:
+def _call_state(said: EventsNotification) -> str:
     return (said.call_state or "").lower().replace("_", "").replace(" ", "").replace("-", "")
 
 
-def _reason(said: Short, talked: bool) -> int:
+def _end_reason(said: EventsNotification, talked: bool) -> int:
     if said.disconnect_reason:
         return said.disconnect_reason
     if talked:
         return 1100
-    known = _REASONS.get(_state(said))
+    known = _STATE_CODES.get(_call_state(said))
     return known if known is not None else (1111 if said.direction == "in" else 0)
 
 
-def _time(received_at: int, *candidates: int | None) -> int:
+def _first_time(received_at: int, *candidates: int | None) -> int:
     for candidate in (*candidates, received_at):
         if candidate:
             return candidate
-    raise Malformed("start_time is missing.")
+    raise MalformedNotification("start_time is missing.")
 
 
-def _employee(said: Short) -> str | None:
+def _employee_extension(said: EventsNotification) -> str | None:
     """The extension that rings, talks or dials; None: not known."""
     if said.direction == "out":
-        if said.from_.inner or said.from_.short_number:
-            return said.from_.inner or said.from_.short_number
+        if said.from_.inner_extension or said.from_.short_number:
+            return said.from_.inner_extension or said.from_.short_number
         # Some write the employee's extension beside the client's number.
-        return said.to.inner if said.to.number != said.to.inner else None
-    return said.to.inner
+        return said.to.inner_extension if said.to.number != said.to.inner_extension else None
+    return said.to.inner_extension
 
 
-def _where(said: Short, who: str | None, moved: bool = False) -> _Where:
+def _leg_fields(said: EventsNotification, who: str | None, moved: bool = False) -> _EventsLegFields:
     """Both sides with `who` as the employee; a place for which nobody of ours is known counts as a queue.
 
     `moved`: a transfer, whose sides are two employees; the client is there by number at most.
     """
     direction = said.direction
     line = None if direction == "internal" else said.line_number
-    place: Place = "person" if who else "queue"
+    place: LegKind = "person" if who else "queue"
     own = Party(who, _own_number(said, who))
     if direction == "out":
-        client = _outside(said.to) if moved else Party(None, said.to.number)
-        return {"leg": said.uuid, "place": place, "caller": own, "callee": client, "line": line}
+        client = _outside_party(said.to) if moved else Party(None, said.to.number)
+        return {"leg": said.uuid, "leg_kind": place, "caller": own, "callee": client, "line": line}
     if direction == "internal" and not moved:
-        colleague = said.from_.inner or said.from_.short_number
+        colleague = said.from_.inner_extension or said.from_.short_number
         caller = Party(colleague, said.from_.number)
     else:
-        caller = _outside(said.from_) if moved else Party(None, said.from_.number)
-    return {"leg": said.uuid, "place": place, "caller": caller, "callee": own, "line": line}
+        caller = _outside_party(said.from_) if moved else Party(None, said.from_.number)
+    return {"leg": said.uuid, "leg_kind": place, "caller": caller, "callee": own, "line": line}
 
 
-def _own_number(said: Short, who: str | None) -> str | None:
+def _own_number(said: EventsNotification, who: str | None) -> str | None:
     for side in (said.from_, said.to):
-        if who is not None and side.inner == who and phone.normal(side.number) is None:
+        if who is not None and side.inner_extension == who and phone.normalise(side.number) is None:
             return side.number
     return None
 
 
-def _outside(side: ShortSide) -> Party:
-    return Party(None, side.number) if phone.normal(side.number) else NOBODY
+def _outside_party(side: EventsSide) -> Party:
+    return Party(None, side.number) if phone.normalise(side.number) else NOBODY
 
 
-_READERS: Final = {
-    "call_start": _start,
-    "call_answer": _answer,
-    "call_end": _end,
-    "call_record": _record,
-    "call_transfer": _transfer,
+_PARSERS: Final = {
+    "call_start": _parse_start,
+    "call_answer": _parse_answer,
+    "call_end": _parse_end,
+    "call_record": _parse_record,
+    "call_transfer": _parse_transfer,
 }

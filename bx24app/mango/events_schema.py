@@ -11,7 +11,17 @@ from zoneinfo import ZoneInfo
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from bx24app.domain.calls.events import Direction, Party
-from bx24app.mango.notification import AsObject, Id, NeededId, Shape, Text, Whole, moment, text, whole
+from bx24app.mango.notification import (
+    AsObject,
+    Id,
+    LenientInt,
+    MangoSchema,
+    RequiredId,
+    Text,
+    parse_epoch,
+    parse_int,
+    parse_text,
+)
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 """Mango writes wall clocks without a zone in Moscow time."""
@@ -29,25 +39,25 @@ _DIRECTIONS: dict[str, Direction] = {
     "0": "internal",
     "3": "internal",  # context_type of the statistics
 }
-_LONGEST_LINK = 4096
-_WRITTEN = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
+_MAX_LINK_LENGTH = 4096
+_TIME_FORMATS = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
 
 
-def _time(value: Any) -> int | None:
+def _parse_time(value: Any) -> int | None:
     """Epoch seconds from an epoch (number or text), ISO 8601, or DD.MM.YYYY HH:MM:SS."""
     if not isinstance(value, str) or not value.strip() or value.strip().isdigit():
-        return moment(value)
+        return parse_epoch(value)
     said = value.strip()
     with contextlib.suppress(ValueError):  # not a number: a written date, or an epoch out of bounds, which is no date
-        return moment(float(said) // 1)
+        return parse_epoch(float(said) // 1)
     try:
-        return moment(_written(said).timestamp() // 1)
+        return parse_epoch(_parse_written_time(said).timestamp() // 1)
     except OverflowError:
         raise ValueError("is not a time") from None
 
 
-def _written(said: str) -> datetime:
-    for form in _WRITTEN:
+def _parse_written_time(said: str) -> datetime:
+    for form in _TIME_FORMATS:
         try:
             return datetime.strptime(said, form).replace(tzinfo=MOSCOW)
         except ValueError:
@@ -59,13 +69,13 @@ def _written(said: str) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=MOSCOW)
 
 
-def _seconds(value: Any) -> int | None:
+def _parse_seconds(value: Any) -> int | None:
     if isinstance(value, float) and abs(value) < 1e9:
         return int(value)
-    return whole(value)
+    return parse_int(value)
 
 
-def _direction(value: Any) -> Direction | None:
+def _parse_direction(value: Any) -> Direction | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -76,34 +86,34 @@ def _direction(value: Any) -> Direction | None:
     return found
 
 
-def _link(value: Any) -> str | None:
-    link = text(value)
+def _parse_link(value: Any) -> str | None:
+    link = parse_text(value)
     if link is None:
         return None
     parts = urlsplit(link)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or len(link) > _LONGEST_LINK:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or len(link) > _MAX_LINK_LENGTH:
         raise ValueError("is not a link")
     return link
 
 
-def _side(value: Any) -> Any:
+def _parse_side(value: Any) -> Any:
     return {"number": value} if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else value
 
 
-Time = Annotated[int | None, BeforeValidator(_time)]
-Seconds = Annotated[int | None, BeforeValidator(_seconds)]
-Way = Annotated[Direction | None, BeforeValidator(_direction)]
-Link = Annotated[str | None, BeforeValidator(_link)]
+LenientTime = Annotated[int | None, BeforeValidator(_parse_time)]
+LenientSeconds = Annotated[int | None, BeforeValidator(_parse_seconds)]
+LenientDirection = Annotated[Direction | None, BeforeValidator(_parse_direction)]
+Link = Annotated[str | None, BeforeValidator(_parse_link)]
 
 
-class ShortSide(Shape):
+class EventsSide(MangoSchema):
     """`from` or `to`; a bare number stands for a side that has only that."""
 
     number: Id = None
     extension: Id = None
 
     @property
-    def inner(self) -> str | None:
+    def inner_extension(self) -> str | None:
         """The extension; "0" says that there is none."""
         return self.extension if self.extension and self.extension.strip("0") else None
 
@@ -114,30 +124,30 @@ class ShortSide(Shape):
         return number if number.isdigit() and len(number) <= 6 and number.strip("0") else None
 
     @property
-    def party(self) -> Party:
-        return Party(self.inner, self.number)
+    def as_party(self) -> Party:
+        return Party(self.inner_extension, self.number)
 
 
-AnyShortSide = Annotated[ShortSide, AsObject, BeforeValidator(_side)]
+AnyEventsSide = Annotated[EventsSide, AsObject, BeforeValidator(_parse_side)]
 
 
-class Short(Shape):
+class EventsNotification(MangoSchema):
     """All five notifications. `duration` is the talk in seconds where `call_state` is Answered."""
 
-    uuid: NeededId
+    uuid: RequiredId
     entry_id: Id = None
     event: Text = None
-    start_time: Time = None
-    finish_time: Time = None
-    told_at: Time = Field(default=None, validation_alias=AliasChoices("timestamp", "event_time", "time"))
-    answer_time: Time = None
-    duration: Seconds = None
-    from_: AnyShortSide = Field(default=ShortSide(), alias="from")
-    to: AnyShortSide = ShortSide()
-    call_direction: Way = Field(default=None, validation_alias=AliasChoices("call_direction", "direction"))
+    start_time: LenientTime = None
+    finish_time: LenientTime = None
+    notified_at: LenientTime = Field(default=None, validation_alias=AliasChoices("timestamp", "event_time", "time"))
+    answer_time: LenientTime = None
+    duration: LenientSeconds = None
+    from_: AnyEventsSide = Field(default=EventsSide(), alias="from")
+    to: AnyEventsSide = EventsSide()
+    call_direction: LenientDirection = Field(default=None, validation_alias=AliasChoices("call_direction", "direction"))
     call_state: Text = None
     line_number: Id = None
-    disconnect_reason: Whole = None
+    disconnect_reason: LenientInt = None
     recording_id: Id = None
     record_url: Link = Field(default=None, validation_alias=AliasChoices("record_url", "url", "link"))
 
@@ -146,6 +156,6 @@ class Short(Shape):
         """As said, else by who has an extension."""
         if self.call_direction is not None:
             return self.call_direction
-        if not (self.from_.inner or self.from_.short_number):
+        if not (self.from_.inner_extension or self.from_.short_number):
             return "in"
-        return "internal" if self.to.inner else "out"
+        return "internal" if self.to.inner_extension else "out"

@@ -16,22 +16,22 @@ MAX_ID = 512
 MAX_DEPTH = 32
 """Mango nests three levels; a parser must not be driven to its own limits."""
 
-_NESTING = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
+_NESTING_TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 
-_LATEST = 9_999_999_999
-_MILLISECONDS = 100_000_000_000
+_MAX_EPOCH = 9_999_999_999
+_MIN_MILLISECONDS = 100_000_000_000
 
 
-class Forged(Exception):
+class ForgedNotification(Exception):
     """The notification was not signed with this PBX's key and salt. The message is a sentence without secrets."""
 
 
-class Malformed(Exception):
+class MalformedNotification(Exception):
     """The notification has the wrong shape. The message is a sentence that names the path of the field."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class NotificationIdentity:
     """What the inbox needs to know of a notification before anybody reads it whole.
 
     `dedup_key` is the same for the same content in another spelling: order of keys, escapes, 1 or "1", empty or absent.
@@ -51,24 +51,24 @@ def read_object(raw: str) -> dict[str, Any]:
     Raises:
         Malformed: not JSON, or JSON that is not an object, or nested deeper than `MAX_DEPTH`.
     """
-    if too_deep(raw):
-        raise Malformed("The notification is nested too deep.")
+    if is_too_deep(raw):
+        raise MalformedNotification("The notification is nested too deep.")
     try:
         # parse_constant: NaN and Infinity are no JSON, and would poison every comparison behind this line.
-        value = json.loads(raw, parse_constant=_no_constant)
+        value = json.loads(raw, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"The notification is not JSON: {_short(error)}.") from None
+        raise MalformedNotification(f"The notification is not JSON: {_error_summary(error)}.") from None
     if not isinstance(value, dict):
-        raise Malformed(f"The notification is {_kind(value)}, not an object.")
+        raise MalformedNotification(f"The notification is {_type_name(value)}, not an object.")
     return value
 
 
-def too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
+def is_too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
     """Is this text nested deeper than `most`? Looks at brackets outside of strings, before anybody parses."""
     if raw.count("{") + raw.count("[") <= most:
         return False  # there are not even so many brackets
     depth = 0
-    for found in _NESTING.finditer(raw):
+    for found in _NESTING_TOKEN.finditer(raw):
         sign = found.group()
         if sign in "[{":
             depth += 1
@@ -79,39 +79,39 @@ def too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
     return False
 
 
-def dedup_key(name: str, content: dict[str, Any]) -> str:
+def make_dedup_key(name: str, content: dict[str, Any]) -> str:
     """SHA-256 in hex of the name and of what the content says, however it was spelt.
 
     Raises:
         Malformed: nested deeper than anybody would mean it.
     """
     try:
-        text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_canonical_form(content), sort_keys=True, separators=(",", ":"))
     except RecursionError as error:
-        raise Malformed(f"The notification is {_short(error)}.") from None
+        raise MalformedNotification(f"The notification is {_error_summary(error)}.") from None
     return hashlib.sha256(f"{name}\n{text}".encode(errors="surrogatepass")).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
+def _canonical_form(value: Any) -> Any:
     if isinstance(value, dict):
-        inner = {key: _canonical(part) for key, part in value.items()}
+        inner = {key: _canonical_form(part) for key, part in value.items()}
         return {key: part for key, part in inner.items() if part not in (None, "", {}, [])}
     if isinstance(value, list):
-        return [_canonical(part) for part in value]
+        return [_canonical_form(part) for part in value]
     if isinstance(value, bool) or value is None:
         return value
     return str(value)
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _short(error: Exception) -> str:
+def _error_summary(error: Exception) -> str:
     return "nested too deep" if isinstance(error, RecursionError) else str(error)[:120]
 
 
-def _kind(value: Any) -> str:
+def _type_name(value: Any) -> str:
     names = {list: "a list", str: "a text", bool: "a flag", type(None): "null"}
     return names.get(type(value), "a number")
 
@@ -120,26 +120,26 @@ def _kind(value: Any) -> str:
 # "101", a missing value is absent, null or "". Every field passes through one of these.
 
 
-def text(value: Any) -> str | None:
+def parse_text(value: Any) -> str | None:
     """A stripped text or None; numbers become texts. Raises ValueError otherwise, as pydantic wants it."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"is {_kind(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
+        raise ValueError(f"is {_type_name(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
     said = str(value).strip()
     if "\0" in said or (not said.isascii() and any("\ud800" <= char <= "\udfff" for char in said)):
         raise ValueError("holds characters that no database can keep")
     return said or None
 
 
-def _id(value: Any) -> str | None:
-    said = text(value)
+def _parse_id(value: Any) -> str | None:
+    said = parse_text(value)
     if said is not None and len(said) > MAX_ID:
         raise ValueError(f"is longer than {MAX_ID} characters")
     return said
 
 
-def whole(value: Any) -> int | None:
+def parse_int(value: Any) -> int | None:
     """A whole number or None. Raises ValueError otherwise, as pydantic wants it."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -154,50 +154,50 @@ def whole(value: Any) -> int | None:
     return number
 
 
-def moment(value: Any) -> int | None:
+def parse_epoch(value: Any) -> int | None:
     """Unix seconds or None, milliseconds cut. Raises ValueError otherwise."""
-    number = whole(value)
+    number = parse_int(value)
     if number is None:
         return None
-    if number >= _MILLISECONDS:
+    if number >= _MIN_MILLISECONDS:
         number //= 1000  # some of Mango's notifications count milliseconds
-    if not 0 <= number <= _LATEST:
+    if not 0 <= number <= _MAX_EPOCH:
         raise ValueError("is not a time in Unix seconds")
     return number
 
 
-def _flag(value: Any) -> bool:
+def _parse_flag(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in {"1", "true", "yes", "y"}
     return value is True or value == 1
 
 
-def _part(value: Any) -> Any:
+def _parse_object(value: Any) -> Any:
     # PHP writes an empty object as []
     return {} if value is None or value in ([], "") else value
 
 
-Text = Annotated[str | None, BeforeValidator(text)]
+Text = Annotated[str | None, BeforeValidator(parse_text)]
 """A text or None; numbers become texts, empty becomes None."""
-Id = Annotated[str | None, BeforeValidator(_id)]
-NeededId = Annotated[str, BeforeValidator(_id)]
-Whole = Annotated[int | None, BeforeValidator(whole)]
-Moment = Annotated[int | None, BeforeValidator(moment)]
-NeededMoment = Annotated[int, BeforeValidator(moment)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-AsObject = BeforeValidator(_part)
+Id = Annotated[str | None, BeforeValidator(_parse_id)]
+RequiredId = Annotated[str, BeforeValidator(_parse_id)]
+LenientInt = Annotated[int | None, BeforeValidator(parse_int)]
+EpochSeconds = Annotated[int | None, BeforeValidator(parse_epoch)]
+RequiredEpochSeconds = Annotated[int, BeforeValidator(parse_epoch)]
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
+AsObject = BeforeValidator(_parse_object)
 
 
-class Shape(BaseModel):
+class MangoSchema(BaseModel):
     """Base of the outside shapes: unknown fields are ignored, as Mango adds some every year."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-S = TypeVar("S", bound=Shape)
+SchemaT = TypeVar("SchemaT", bound=MangoSchema)
 
 
-def shaped(shape: type[S], content: dict[str, Any]) -> S:
+def validate_schema(shape: type[SchemaT], content: dict[str, Any]) -> SchemaT:
     """`content` as `shape`.
 
     Raises:
@@ -206,10 +206,10 @@ def shaped(shape: type[S], content: dict[str, Any]) -> S:
     try:
         return shape.model_validate(content)
     except ValidationError as error:
-        raise Malformed(_sentence(error)) from None
+        raise MalformedNotification(_describe_error(error)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"]) or "the notification"
     held = first.get("input")

@@ -15,31 +15,38 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from bx24app.mango.errors import Later, Missing, NotReady, Refused
-from bx24app.mango.transport import Answer, Wire, arriving, bounded, judge, retry_after
+from bx24app.mango.errors import RecordingNotReady, RequestRefused, ResourceNotFound, TemporaryFailure
+from bx24app.mango.transport import (
+    MangoResponse,
+    SignedTransport,
+    iter_body,
+    parse_retry_after,
+    raise_for_error,
+    read_bounded,
+)
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Largest recording that is read: more than a day of Mango's MP3."""
-PLAYED_SECONDS: Final = 6 * 3600.0
+PLAYBACK_SECONDS: Final = 6 * 3600.0
 """A listener may stop and go on; nobody listens longer to one file."""
-_CHUNK: Final = 64 * 1024
-_REDIRECTS: Final = 5
-_MAX_WORDS: Final = 64 * 1024
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
-_GONE: Final = frozenset({202, 204, 403, 404, 410})
-_RANGE: Final = re.compile(r"bytes=\d*-\d*")
-_NO_SOUND: Final = re.compile(r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)")
+_CHUNK_SIZE: Final = 64 * 1024
+_MAX_REDIRECTS: Final = 5
+_MAX_ERROR_BYTES: Final = 64 * 1024
+_REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+_NOT_READY_STATUSES: Final = frozenset({202, 204, 403, 404, 410})
+_RANGE_HEADER: Final = re.compile(r"bytes=\d*-\d*")
+_NOT_AUDIO_TYPES: Final = re.compile(r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)")
 """Content types of anything but sound; stores are known to send sound as `application/octet-stream` or under no type at all."""
-_OTHER_STARTS: Final = (b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b")
+_NOT_AUDIO_PREFIXES: Final = (b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b")
 
 
-def sounds(first: bytes) -> bool:
+def is_audio(first: bytes) -> bool:
     """May a file that begins so be sound? False for pages, documents, archives, pictures and programs, whatever type was claimed.
 
     >>> sounds(b"ID3..."), sounds(b" <!doctype html>")
     (True, False)
     """
-    return not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_OTHER_STARTS) or first.startswith(b"#!AMR")
+    return not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NOT_AUDIO_PREFIXES) or first.startswith(b"#!AMR")
 
 
 class RecordingDownload:
@@ -49,7 +56,7 @@ class RecordingDownload:
     """
 
     def __init__(self, response: requests.Response, max_bytes: int = MAX_BYTES) -> None:
-        self._response, self._max = response, max_bytes
+        self._response, self._max_bytes = response, max_bytes
         headers = response.headers
         self.status: int = response.status_code
         self.content_type: str = headers.get("Content-Type", "audio/mpeg").partition(";")[0].strip() or "audio/mpeg"
@@ -71,7 +78,7 @@ class RecordingDownload:
     def close(self) -> None:
         self._response.close()
 
-    def chunks(self, size: int = _CHUNK, seconds: float = PLAYED_SECONDS) -> Iterator[bytes]:
+    def iter_chunks(self, size: int = _CHUNK_SIZE, seconds: float = PLAYBACK_SECONDS) -> Iterator[bytes]:
         """The bytes, at least `size` at a time but for the last, at most `seconds` long.
 
         Raises:
@@ -80,10 +87,10 @@ class RecordingDownload:
         """
         read, held = 0, bytearray()
         try:
-            for part in arriving(self._response, seconds):
+            for part in iter_body(self._response, seconds):
                 read += len(part)
-                if read > self._max:
-                    raise Refused(f"The recording is larger than {self._max} bytes.")
+                if read > self._max_bytes:
+                    raise RequestRefused(f"The recording is larger than {self._max_bytes} bytes.")
                 if not held and len(part) >= size:
                     yield part
                     continue
@@ -92,15 +99,15 @@ class RecordingDownload:
                     yield bytes(held)
                     held.clear()
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise Later(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
+            raise TemporaryFailure(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
         if held:
             yield bytes(held)
         if self.size is not None and read != self.size:
-            raise Later(f"The recording broke off after {read} of {self.size} bytes.")
+            raise TemporaryFailure(f"The recording broke off after {read} of {self.size} bytes.")
 
 
-def by_id(
-    wire: Wire,
+def open_by_id(
+    wire: SignedTransport,
     recording_id: str,
     admit: Callable[[str], None],
     byte_range: str | None,
@@ -113,62 +120,62 @@ def by_id(
     try:
         with wire.send(wire.session, path, fields) as response:
             location = response.headers.get("Location")
-            words = b"" if response.status_code in _MOVED else bounded(response, _MAX_WORDS)
-            answer = Answer(response.status_code, response.headers, words)
+            words = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, _MAX_ERROR_BYTES)
+            answer = MangoResponse(response.status_code, response.headers, words)
     except requests.RequestException as error:
-        raise wire.lost(path, error) from None
-    if answer.status in _MOVED and location:
-        return by_url(wire, urljoin(wire.api_url + path, location), admit, byte_range, max_bytes)
-    if answer.status in _MOVED | {202, 204}:
-        raise NotReady("Mango has no file of the recording yet.", answer.status)
-    judge(answer)
-    raise NotReady("Mango gave no address of the recording.", answer.status)
+        raise wire.classify_failure(path, error) from None
+    if answer.status in _REDIRECT_STATUSES and location:
+        return open_by_url(wire, urljoin(wire.api_url + path, location), admit, byte_range, max_bytes)
+    if answer.status in _REDIRECT_STATUSES | {202, 204}:
+        raise RecordingNotReady("Mango has no file of the recording yet.", answer.status)
+    raise_for_error(answer)
+    raise RecordingNotReady("Mango gave no address of the recording.", answer.status)
 
 
-def by_url(
-    wire: Wire, url: str, admit: Callable[[str], None], byte_range: str | None, max_bytes: int
+def open_by_url(
+    wire: SignedTransport, url: str, admit: Callable[[str], None], byte_range: str | None, max_bytes: int
 ) -> RecordingDownload:
     """See `Mango.fetch_url`."""
-    for _ in range(_REDIRECTS + 1):
+    for _ in range(_MAX_REDIRECTS + 1):
         admit(url)
-        response = _get(wire, url, byte_range)
+        response = _request_file(wire, url, byte_range)
         location = response.headers.get("Location")
-        if response.status_code not in _MOVED or not location:
-            return _opened(response, byte_range, max_bytes)
+        if response.status_code not in _REDIRECT_STATUSES or not location:
+            return _open_response(response, byte_range, max_bytes)
         response.close()
         url = urljoin(url, location)
-    raise Refused("The recording's address leads from one to the next without end.")
+    raise RequestRefused("The recording's address leads from one to the next without end.")
 
 
-def _get(wire: Wire, url: str, byte_range: str | None) -> requests.Response:
+def _request_file(wire: SignedTransport, url: str, byte_range: str | None) -> requests.Response:
     # identity: lengths and ranges must be those of the file itself
     headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
-    if byte_range and _RANGE.fullmatch(byte_range.strip()):
+    if byte_range and _RANGE_HEADER.fullmatch(byte_range.strip()):
         headers["Range"] = byte_range.strip()  # anything else is not ours to pass on: the whole file comes then
     try:
         return wire.session.get(
             url, headers=headers, timeout=wire.timeout, verify=wire.verify, allow_redirects=False, stream=True
         )
     except requests.RequestException as error:
-        raise wire.lost(f"recording at {urlsplit(url).hostname}", error) from None
+        raise wire.classify_failure(f"recording at {urlsplit(url).hostname}", error) from None
 
 
-def _opened(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
+def _open_response(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
     status = response.status_code
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if status in (200, 206) and not _NO_SOUND.fullmatch(kind):
+    if status in (200, 206) and not _NOT_AUDIO_TYPES.fullmatch(kind):
         download = RecordingDownload(response, max_bytes)
         if download.size is not None and download.size > max_bytes:
             response.close()
-            raise Refused(f"The recording is larger than {max_bytes} bytes.")
+            raise RequestRefused(f"The recording is larger than {max_bytes} bytes.")
         return download
     response.close()
     if status in (200, 206):
-        raise NotReady("A page came instead of the recording.", status)
-    if status in _GONE:
-        raise NotReady("The recording's file is not there.", status)
+        raise RecordingNotReady("A page came instead of the recording.", status)
+    if status in _NOT_READY_STATUSES:
+        raise RecordingNotReady("The recording's file is not there.", status)
     if status == 416 and byte_range:
-        raise Refused("The recording has no such range.", status)
+        raise RequestRefused("The recording has no such range.", status)
     if status == 429 or status >= 500:
-        raise Later("The store of recordings asks to come later.", status, retry_after(response.headers))
-    raise Missing(f"The store of recordings answered with status {status}.", status)
+        raise TemporaryFailure("The store of recordings asks to come later.", status, parse_retry_after(response.headers))
+    raise ResourceNotFound(f"The store of recordings answered with status {status}.", status)

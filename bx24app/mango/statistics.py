@@ -6,9 +6,9 @@ the notifications by their time; the end lies behind all. A leg's id is the `cal
 
 from __future__ import annotations
 
-from bx24app.domain.calls.events import Event
+from bx24app.domain.calls.events import PbxEvent
 from bx24app.mango import statistics_calls, statistics_legs
-from bx24app.mango.notification import Identity, Malformed, dedup_key, read_object
+from bx24app.mango.notification import MalformedNotification, NotificationIdentity, make_dedup_key, read_object
 from bx24app.mango.statistics_calls import entry_to_events
 from bx24app.mango.statistics_legs import CSV_FIELDS, csv_to_entries, rows_to_events
 
@@ -20,18 +20,18 @@ LEGS = "stats/legs"
 """Name under which rows of the older pair are kept, as ``{"entry_id": …, "rows": […]}``."""
 
 
-def identify(name: str, raw_json: str) -> Identity:
+def identify(name: str, raw_json: str) -> NotificationIdentity:
     """Which entry it tells of; the same for the same content.
 
     Raises:
         Malformed: not a JSON object, or without entry id.
     """
     content = read_object(raw_json)
-    shape = statistics_calls.shaped_entry(content) if name == CALLS else statistics_legs.shaped_rows(content)[0]
-    return Identity(name, shape.entry_id, None, dedup_key(name, content))
+    shape = statistics_calls.validate_entry(content) if name == CALLS else statistics_legs.validate_rows(content)[0]
+    return NotificationIdentity(name, shape.entry_id, None, make_dedup_key(name, content))
 
 
-def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
+def parse(name: str, raw_json: str, received_at: int = 0) -> list[PbxEvent]:
     """The events of a kept entry (`CALLS`) or of kept rows (`LEGS`). `received_at` is not needed: all times are told.
 
     Raises:
@@ -42,5 +42,5 @@ def parse(name: str, raw_json: str, received_at: int = 0) -> list[Event]:
     if name == CALLS:
         return entry_to_events(content)
     if name == LEGS:
-        return statistics_legs.events_of(statistics_legs.shaped_rows(content))
-    raise Malformed(f"{name[:40]!r} is no kind of statistics.")
+        return statistics_legs.build_events(statistics_legs.validate_rows(content))
+    raise MalformedNotification(f"{name[:40]!r} is no kind of statistics.")

@@ -7,57 +7,57 @@ from typing import Any, Final
 
 from bx24app.domain.calls.events import (
     NOBODY,
-    Answered,
+    CallEnded,
     Direction,
-    Ended,
-    Event,
+    LegAnswered,
     LegEnded,
+    LegKind,
+    LegRinging,
     Party,
-    Place,
-    Recorded,
-    Ringing,
+    PbxEvent,
+    RecordingEvent,
 )
-from bx24app.mango.notification import Malformed, shaped
-from bx24app.mango.statistics_schema import StatEntry, StatLeg
+from bx24app.mango.notification import MalformedNotification, validate_schema
+from bx24app.mango.statistics_schema import CallStatistics, StatisticsLeg
 from bx24app.mango.vpbx import LegFields
 
-RING, ANSWER, END = 0, -1, 1_000_000
+RING_SEQ, ANSWER_SEQ, END_SEQ = 0, -1, 1_000_000
 """Counters of the steps; see `bx24app.mango.statistics`."""
 
 _DIRECTIONS: Final[dict[int, Direction]] = {1: "in", 2: "out", 3: "internal"}
 
 
-def shaped_entry(entry: Mapping[str, Any]) -> StatEntry:
+def validate_entry(entry: Mapping[str, Any]) -> CallStatistics:
     """Raises Malformed."""
-    return shaped(StatEntry, dict(entry))
+    return validate_schema(CallStatistics, dict(entry))
 
 
-def entry_to_events(entry: Mapping[str, Any]) -> list[Event]:
+def entry_to_events(entry: Mapping[str, Any]) -> list[PbxEvent]:
     """Legs, recordings and the end of one entry of `Mango.calls_result`. While a leg has no end there is no `Ended`.
 
     Raises:
         Malformed: wrong shape; names the path of the field.
     """
-    said = shaped_entry(entry)
-    direction = _direction(said)
-    named = list(_flat(said))
+    said = validate_entry(entry)
+    direction = _entry_direction(said)
+    named = list(_flatten_legs(said))
     legs = [leg for _, leg in named]
-    events: list[Event] = []
+    events: list[PbxEvent] = []
     for name, leg in named:
-        events += _leg(said, direction, name, leg, legs)
-    events += _recordings(named, direction)
-    end = _ended(said, direction, legs)
+        events += _leg_events(said, direction, name, leg, legs)
+    events += _recording_events(named, direction)
+    end = _end_event(said, direction, legs)
     return [*events, end] if end else events
 
 
-def _direction(said: StatEntry) -> Direction:
+def _entry_direction(said: CallStatistics) -> Direction:
     found = _DIRECTIONS.get(said.context_type or 0)
     if found is None:
-        raise Malformed(f"context_type is {said.context_type}, wanted 1, 2 or 3.")
+        raise MalformedNotification(f"context_type is {said.context_type}, wanted 1, 2 or 3.")
     return found
 
 
-def _flat(said: StatEntry) -> Iterator[tuple[str, StatLeg]]:
+def _flatten_legs(said: CallStatistics) -> Iterator[tuple[str, StatisticsLeg]]:
     """Every leg with its id, those of a group's members after the group's own."""
     seen: set[str] = set()
     waiting = list(said.context_calls)
@@ -71,20 +71,20 @@ def _flat(said: StatEntry) -> Iterator[tuple[str, StatLeg]]:
         yield name, leg
 
 
-def _leg(said: StatEntry, direction: Direction, name: str, leg: StatLeg, legs: list[StatLeg]) -> Iterator[Event]:
+def _leg_events(said: CallStatistics, direction: Direction, name: str, leg: StatisticsLeg, legs: list[StatisticsLeg]) -> Iterator[PbxEvent]:
     start = leg.call_start_time or said.context_start_time
     if not start:
-        raise Malformed("context_calls.call_start_time is missing.")
-    answer = _talk_start(leg, legs)
-    fields = _fields(said, direction, name, leg, _with_client(leg, legs))
-    yield Ringing(at=start, seq=RING, **fields)
+        raise MalformedNotification("context_calls.call_start_time is missing.")
+    answer = _leg_talk_start(leg, legs)
+    fields = _leg_fields(said, direction, name, leg, _has_client(leg, legs))
+    yield LegRinging(at=start, seq=RING_SEQ, **fields)
     if answer is not None and not leg.is_group:
-        yield Answered(at=answer, seq=ANSWER, **fields)
+        yield LegAnswered(at=answer, seq=ANSWER_SEQ, **fields)
     if leg.call_end_time:
-        yield LegEnded(at=leg.call_end_time, seq=END, reason=leg.call_end_reason or 0, **fields)
+        yield LegEnded(at=leg.call_end_time, seq=END_SEQ, reason=leg.call_end_reason or 0, **fields)
 
 
-def _left(leg: StatLeg, legs: list[StatLeg]) -> int | None:
+def _handover_time(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
     """When the colleague who had rung this leg left it to the client; None: nobody did."""
     begun, over = leg.call_answer_time or leg.call_start_time or 0, leg.call_end_time
     asked = leg.caller_extension
@@ -97,22 +97,22 @@ def _left(leg: StatLeg, legs: list[StatLeg]) -> int | None:
     return max((end for end in ends if end >= begun and (over is None or end < over)), default=None)
 
 
-def _with_client(leg: StatLeg, legs: list[StatLeg]) -> bool:
+def _has_client(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> bool:
     """Is the client on this leg? Not on a consultation of two colleagues from which none of them left."""
     if leg.caller_extension is None or not leg.is_user or leg.BlindTransfer:
         return True
-    return _left(leg, legs) is not None
+    return _handover_time(leg, legs) is not None
 
 
-def _talk_start(leg: StatLeg, legs: list[StatLeg]) -> int | None:
+def _leg_talk_start(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
     """When the leg's talk with the client began: of a consultation, when the colleague who asked left."""
     if not leg.call_answer_time or not (leg.ConsultTransfer or leg.caller_extension) or leg.BlindTransfer:
         return leg.call_answer_time
-    return max(leg.call_answer_time, (_left(leg, legs) if leg.is_user else None) or 0)
+    return max(leg.call_answer_time, (_handover_time(leg, legs) if leg.is_user else None) or 0)
 
 
-def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg, with_client: bool) -> LegFields:
-    place: Place = "queue" if leg.is_group else "person"
+def _leg_fields(said: CallStatistics, direction: Direction, name: str, leg: StatisticsLeg, with_client: bool) -> LegFields:
+    place: LegKind = "queue" if leg.is_group else "person"
     client = Party(None, said.caller_number if direction == "in" else said.called_number)
     own = Party(leg.caller_extension) if leg.caller_extension else NOBODY
     if direction == "internal" or not with_client:
@@ -120,12 +120,12 @@ def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg, with
     else:
         caller = own if direction == "out" and not leg.is_user and not leg.is_group else client
     # An outgoing call's leg to an employee whom nobody of ours dialled: the employee's half of a callback.
-    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.handed
+    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.is_handover
     return {
         "leg": name,
-        "place": place,
+        "leg_kind": place,
         "caller": caller,
-        "callee": leg.party
+        "callee": leg.as_party
         if leg.is_user or direction == "in"
         else Party(None, leg.call_abonent_number or client.number),
         "line": said.called_number if direction == "in" else None,
@@ -137,11 +137,11 @@ def _fields(said: StatEntry, direction: Direction, name: str, leg: StatLeg, with
     }
 
 
-def _recordings(legs: list[tuple[str, StatLeg]], direction: Direction) -> list[Event]:
+def _recording_events(legs: list[tuple[str, StatisticsLeg]], direction: Direction) -> list[PbxEvent]:
     """Each recording once: it is repeated on the group's leg and on its operator's, who is the one recorded, and on a leg of
     a colleague with whom the recorded one went on to talk.
     """
-    found: dict[str, Recorded] = {}
+    found: dict[str, RecordingEvent] = {}
     for name, leg in legs:
         recorded = leg.caller_extension if direction == "out" and not leg.is_user else leg.call_abonent_extension
         for recording_id in leg.recording_id:
@@ -149,25 +149,25 @@ def _recordings(legs: list[tuple[str, StatLeg]], direction: Direction) -> list[E
                 continue
             at = leg.call_end_time or leg.call_answer_time or leg.call_start_time or 0
             extension = None if leg.is_group else recorded
-            found[recording_id] = Recorded(
-                at=at, recording_id=recording_id, state="completed", leg=name, extension=extension, code=1000, seq=END
+            found[recording_id] = RecordingEvent(
+                at=at, recording_id=recording_id, state="completed", leg=name, extension=extension, code=1000, seq=END_SEQ
             )
     return list(found.values())
 
 
-def _ended(said: StatEntry, direction: Direction, legs: list[StatLeg]) -> Ended | None:
+def _end_event(said: CallStatistics, direction: Direction, legs: list[StatisticsLeg]) -> CallEnded | None:
     ends = [leg.call_end_time for leg in legs]
     started = said.context_start_time or min((leg.call_start_time for leg in legs if leg.call_start_time), default=None)
     if started is None:
-        raise Malformed("context_start_time is missing.")
+        raise MalformedNotification("context_start_time is missing.")
     if any(end is None for end in ends):
         return None
     last = max((end for end in ends if end), default=started)
     ended = started + said.duration if said.duration else last
-    talk = _talk(said, direction, legs, ended)
-    caller, callee = _sides(said, direction, legs, talk is not None)
+    talk = _entry_talk_start(said, direction, legs, ended)
+    caller, callee = _call_sides(said, direction, legs, talk is not None)
     final = [leg for leg in legs if leg.call_end_time == last]
-    return Ended(
+    return CallEnded(
         at=ended,
         direction=direction,
         caller=caller,
@@ -182,34 +182,34 @@ def _ended(said: StatEntry, direction: Direction, legs: list[StatLeg]) -> Ended 
     )
 
 
-def _talkers(direction: Direction, legs: list[StatLeg]) -> list[StatLeg]:
+def _talk_legs(direction: Direction, legs: list[StatisticsLeg]) -> list[StatisticsLeg]:
     """Legs on which the client talked: answered, not a group's own, not the employee's half of a callback."""
     halves = direction == "out" and any(not leg.is_user and not leg.is_group for leg in legs)
     talked = [
         leg
         for leg in legs
-        if leg.call_answer_time and not leg.is_group and (direction == "internal" or _with_client(leg, legs))
-        if not (halves and leg.is_user and not leg.handed)
+        if leg.call_answer_time and not leg.is_group and (direction == "internal" or _has_client(leg, legs))
+        if not (halves and leg.is_user and not leg.is_handover)
     ]
     return sorted(talked, key=lambda leg: leg.call_answer_time or 0)
 
 
-def _talk(said: StatEntry, direction: Direction, legs: list[StatLeg], ended: int) -> int | None:
+def _entry_talk_start(said: CallStatistics, direction: Direction, legs: list[StatisticsLeg], ended: int) -> int | None:
     if said.context_status == 0 or (said.talk_duration is not None and said.talk_duration <= 0):
         return None
-    talked = _talkers(direction, legs)
+    talked = _talk_legs(direction, legs)
     if talked:
         return talked[0].call_answer_time
     return ended - said.talk_duration if said.talk_duration else None
 
 
-def _sides(said: StatEntry, direction: Direction, legs: list[StatLeg], talked: bool) -> tuple[Party, Party]:
+def _call_sides(said: CallStatistics, direction: Direction, legs: list[StatisticsLeg], talked: bool) -> tuple[Party, Party]:
     if direction == "out":
         dialled = next((leg.caller_extension for leg in legs if leg.caller_extension), None)
         dialled = dialled or next((leg.call_abonent_extension for leg in legs if leg.is_user), None)
         return Party(dialled), Party(None, said.called_number)
-    first = next(iter(_talkers(direction, legs) if talked else legs), None)
-    callee = first.party if first else NOBODY
+    first = next(iter(_talk_legs(direction, legs) if talked else legs), None)
+    callee = first.as_party if first else NOBODY
     if direction == "internal":
         return Party(first.caller_extension if first else None, said.caller_number), callee
     return Party(None, said.caller_number), callee

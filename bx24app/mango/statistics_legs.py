@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bx24app.domain.calls.events import Answered, Direction, Ended, Event, LegEnded, Party, Place, Recorded, Ringing
-from bx24app.mango.notification import Malformed, shaped
-from bx24app.mango.statistics_calls import ANSWER, END, RING
-from bx24app.mango.statistics_schema import StatRow
+from bx24app.domain.calls.events import (
+    CallEnded,
+    Direction,
+    LegAnswered,
+    LegEnded,
+    LegKind,
+    LegRinging,
+    Party,
+    PbxEvent,
+    RecordingEvent,
+)
+from bx24app.mango.notification import MalformedNotification, validate_schema
+from bx24app.mango.statistics_calls import ANSWER_SEQ, END_SEQ, RING_SEQ
+from bx24app.mango.statistics_schema import StatisticsRow
 from bx24app.mango.vpbx import LegFields
 
 CSV_FIELDS: Final = (
@@ -28,7 +38,7 @@ CSV_FIELDS: Final = (
 )
 """Columns that we order, in this order."""
 
-_PLACES: Final[dict[str, Place]] = {"ivr": "ivr", "queue": "queue", "abonent": "person"}
+_LEG_KINDS: Final[dict[str, LegKind]] = {"ivr": "ivr", "queue": "queue", "abonent": "person"}
 
 
 def csv_to_entries(text: str, fields: Sequence[str] = CSV_FIELDS) -> dict[str, list[dict[str, str]]]:
@@ -43,58 +53,58 @@ def csv_to_entries(text: str, fields: Sequence[str] = CSV_FIELDS) -> dict[str, l
             continue
         cells = line.split(";")
         if len(cells) != len(fields):
-            raise Malformed(f"row {number} has {len(cells)} columns, wanted {len(fields)}.")
+            raise MalformedNotification(f"row {number} has {len(cells)} columns, wanted {len(fields)}.")
         row = {name: cell.strip() for name, cell in zip(fields, cells, strict=True)}
         if not row.get("entry_id"):
-            raise Malformed(f"row {number} has no entry_id.")
+            raise MalformedNotification(f"row {number} has no entry_id.")
         entries.setdefault(row["entry_id"], []).append(row)
     return entries
 
 
-def rows_to_events(rows: Sequence[Mapping[str, str]]) -> list[Event]:
+def rows_to_events(rows: Sequence[Mapping[str, str]]) -> list[PbxEvent]:
     """Legs, recordings and the end of one entry, from all its rows.
 
     Raises:
         Malformed: wrong shape, no row at all, or rows of several entries.
     """
-    return events_of(shaped_rows({"rows": list(rows)}))
+    return build_events(validate_rows({"rows": list(rows)}))
 
 
-def shaped_rows(content: Mapping[str, Any]) -> list[StatRow]:
+def validate_rows(content: Mapping[str, Any]) -> list[StatisticsRow]:
     """Sorted, so that legs get the same ids whatever the order of the rows. Raises Malformed."""
     rows = content.get("rows")
     if not isinstance(rows, list) or not rows:
-        raise Malformed("rows is missing.")
+        raise MalformedNotification("rows is missing.")
     if not all(isinstance(row, Mapping) for row in rows):
-        raise Malformed("rows holds something that is not an object.")
-    found = [shaped(StatRow, dict(row)) for row in rows]
+        raise MalformedNotification("rows holds something that is not an object.")
+    found = [validate_schema(StatisticsRow, dict(row)) for row in rows]
     if len({row.entry_id for row in found}) > 1:
-        raise Malformed("rows belong to several entries.")
+        raise MalformedNotification("rows belong to several entries.")
     return sorted(found, key=lambda row: (row.start or 0, row.to_extension or "", row.to_number or "", row.finish or 0))
 
 
-def events_of(rows: list[StatRow]) -> list[Event]:
-    events: list[Event] = []
-    recorded: dict[str, Recorded] = {}
-    dialled = _dialled(rows)
+def build_events(rows: list[StatisticsRow]) -> list[PbxEvent]:
+    events: list[PbxEvent] = []
+    recorded: dict[str, RecordingEvent] = {}
+    dialled = _callback_number(rows)
     for index, row in enumerate(rows):
         name = f"{row.entry_id}/{index}"
-        events += _leg(name, row, _is_half(row, dialled))
+        events += _leg_events(name, row, _is_employee_half(row, dialled))
         for recording_id in (row.records or "").strip("[] ").split(","):
             if recording_id.strip():
                 key = recording_id.strip()
-                recorded.setdefault(key, _recorded(key, name, row))
-    return [*events, *recorded.values(), _ended(rows)]
+                recorded.setdefault(key, _recording_event(key, name, row))
+    return [*events, *recorded.values(), _end_event(rows)]
 
 
-def _leg(name: str, row: StatRow, callback: bool) -> list[Event]:
+def _leg_events(name: str, row: StatisticsRow, callback: bool) -> list[PbxEvent]:
     start = row.start or row.create
     if not start or not row.finish:
-        raise Malformed(f"rows.{'finish' if start else 'start'} is missing.")
-    place = _PLACES.get((row.location or "").lower().partition(".")[0], "person")
+        raise MalformedNotification(f"rows.{'finish' if start else 'start'} is missing.")
+    place = _LEG_KINDS.get((row.location or "").lower().partition(".")[0], "person")
     fields: LegFields = {
         "leg": name,
-        "place": place,
+        "leg_kind": place,
         "caller": Party(row.from_extension, row.from_number),
         "callee": Party(row.to_extension, row.to_number),
         "line": row.line_number,
@@ -104,25 +114,25 @@ def _leg(name: str, row: StatRow, callback: bool) -> list[Event]:
         "callback_initiator": "API" if callback else None,
         "transfer": None,
     }
-    steps: list[Event] = [Ringing(at=start, seq=RING, **fields)]
+    steps: list[PbxEvent] = [LegRinging(at=start, seq=RING_SEQ, **fields)]
     if row.answer:
-        steps.append(Answered(at=row.answer, seq=ANSWER, **fields))
-    return [*steps, LegEnded(at=row.finish, seq=END, reason=row.disconnect_reason or 0, **fields)]
+        steps.append(LegAnswered(at=row.answer, seq=ANSWER_SEQ, **fields))
+    return [*steps, LegEnded(at=row.finish, seq=END_SEQ, reason=row.disconnect_reason or 0, **fields)]
 
 
-def _recorded(recording_id: str, leg: str, row: StatRow) -> Recorded:
+def _recording_event(recording_id: str, leg: str, row: StatisticsRow) -> RecordingEvent:
     extension = row.to_extension or row.from_extension
     at = row.finish or row.start or 0
-    return Recorded(
-        at=at, recording_id=recording_id, state="completed", leg=leg, extension=extension, code=1000, seq=END
+    return RecordingEvent(
+        at=at, recording_id=recording_id, state="completed", leg=leg, extension=extension, code=1000, seq=END_SEQ
     )
 
 
-def _is_person(row: StatRow) -> bool:
-    return _PLACES.get((row.location or "").lower().partition(".")[0], "person") == "person"
+def _is_person(row: StatisticsRow) -> bool:
+    return _LEG_KINDS.get((row.location or "").lower().partition(".")[0], "person") == "person"
 
 
-def _dialled(rows: list[StatRow]) -> str | None:
+def _callback_number(rows: list[StatisticsRow]) -> str | None:
     """The client's number of a callback, else None.
 
     Its first row looks like a call of the client to the employee. It is known by the row that then dials that client, or, where
@@ -135,13 +145,13 @@ def _dialled(rows: list[StatRow]) -> str | None:
     return first.from_number if outward or not any(row.line_number for row in rows) else None
 
 
-def _is_half(row: StatRow, dialled: str | None) -> bool:
+def _is_employee_half(row: StatisticsRow, dialled: str | None) -> bool:
     """Is this the employee's half of a callback?"""
     return dialled is not None and row.from_number == dialled and row.to_extension is not None
 
 
-def _direction(rows: list[StatRow]) -> Direction:
-    if _dialled(rows):
+def _entry_direction(rows: list[StatisticsRow]) -> Direction:
+    if _callback_number(rows):
         return "out"
     first = rows[0]
     if not first.from_extension or not all(_is_person(row) for row in rows):
@@ -149,10 +159,10 @@ def _direction(rows: list[StatRow]) -> Direction:
     return "internal" if first.to_extension else "out"
 
 
-def _ended(rows: list[StatRow]) -> Ended:
-    direction, dialled = _direction(rows), _dialled(rows)
+def _end_event(rows: list[StatisticsRow]) -> CallEnded:
+    direction, dialled = _entry_direction(rows), _callback_number(rows)
     people = [row for row in rows if _is_person(row)]
-    talked = [row for row in people if row.answer and not _is_half(row, dialled)]
+    talked = [row for row in people if row.answer and not _is_employee_half(row, dialled)]
     first = min(talked, key=lambda row: row.answer or 0) if talked else (people or rows)[0]
     ended = max(row.finish or 0 for row in rows)
     last = max(rows, key=lambda row: (row.finish or 0, _is_person(row)))
@@ -160,7 +170,7 @@ def _ended(rows: list[StatRow]) -> Ended:
     callee = Party(first.to_extension, first.to_number) if people else Party()
     if dialled:
         caller, callee = Party(rows[0].to_extension), Party(None, dialled)
-    return Ended(
+    return CallEnded(
         at=ended,
         direction=direction,
         caller=caller,

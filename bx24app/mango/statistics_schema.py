@@ -7,35 +7,35 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from bx24app.domain.calls.events import Party
-from bx24app.mango.notification import Flag, Id, Moment, NeededId, Shape, Text, Whole
+from bx24app.mango.notification import EpochSeconds, Flag, Id, LenientInt, MangoSchema, RequiredId, Text
 
 
-def _list(value: Any) -> Any:
+def _parse_list(value: Any) -> Any:
     if value is None or value == "":
         return ()
     return value if isinstance(value, list) else [value]
 
 
-AsList = BeforeValidator(_list)
+AsList = BeforeValidator(_parse_list)
 
 
-class StatLeg(Shape):
+class StatisticsLeg(MangoSchema):
     """A leg; that of a group has those of its operators in `members`. `call_answer_time` is null where nobody answered."""
 
     call_type: Text = None
     call_abonent_extension: Id = None
     call_abonent_number: Id = None
     caller_extension: Id = None
-    call_start_time: Moment = None
-    call_answer_time: Moment = None
-    call_end_time: Moment = None
-    call_end_reason: Whole = None
+    call_start_time: EpochSeconds = None
+    call_answer_time: EpochSeconds = None
+    call_end_time: EpochSeconds = None
+    call_end_reason: LenientInt = None
     external_call_id: Id = None
     recording_id: Annotated[tuple[Id, ...], AsList] = ()
     BlindTransfer: Flag = False
     ConsultTransfer: Flag = False
     ModeGroup: Flag = False
-    members: Annotated[tuple[StatLeg, ...], AsList] = ()
+    members: Annotated[tuple[StatisticsLeg, ...], AsList] = ()
 
     @property
     def is_group(self) -> bool:
@@ -46,42 +46,42 @@ class StatLeg(Shape):
         return self.call_abonent_extension is not None
 
     @property
-    def handed(self) -> bool:
+    def is_handover(self) -> bool:
         """The leg was made to hand the client over, whether or not that came about."""
         return self.BlindTransfer or self.ConsultTransfer
 
     @property
-    def party(self) -> Party:
+    def as_party(self) -> Party:
         return Party(self.call_abonent_extension, self.call_abonent_number)
 
 
-class StatEntry(Shape):
+class CallStatistics(MangoSchema):
     """One entry. `context_type` counts otherwise than a summary's direction: 1 in, 2 out, 3 internal."""
 
-    entry_id: NeededId
-    context_type: Whole = None
-    context_status: Whole = None
+    entry_id: RequiredId
+    context_type: LenientInt = None
+    context_status: LenientInt = None
     caller_number: Id = None
     called_number: Id = None
-    context_start_time: Moment = None
-    duration: Whole = None
-    talk_duration: Whole = None
-    context_calls: Annotated[tuple[StatLeg, ...], AsList] = ()
+    context_start_time: EpochSeconds = None
+    duration: LenientInt = None
+    talk_duration: LenientInt = None
+    context_calls: Annotated[tuple[StatisticsLeg, ...], AsList] = ()
 
 
-class StatRow(Shape):
+class StatisticsRow(MangoSchema):
     """One row of the older CSV: a leg without an id of its own. `answer` is 0 where nobody answered."""
 
-    entry_id: NeededId
+    entry_id: RequiredId
     records: Text = None
-    start: Moment = None
-    finish: Moment = None
-    answer: Moment = None
+    start: EpochSeconds = None
+    finish: EpochSeconds = None
+    answer: EpochSeconds = None
     from_extension: Id = None
     from_number: Id = None
     to_extension: Id = None
     to_number: Id = None
-    disconnect_reason: Whole = None
+    disconnect_reason: LenientInt = None
     line_number: Id = None
     location: Text = None
-    create: Moment = None
+    create: EpochSeconds = None

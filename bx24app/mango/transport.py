@@ -25,28 +25,28 @@ from bx24app.mango.errors import (
     ADDRESS_REFUSED,
     AddressRefused,
     AnswerLost,
-    Later,
     MangoError,
-    Missing,
     NotPermitted,
-    Refused,
+    RequestRefused,
+    ResourceNotFound,
+    TemporaryFailure,
     Unreachable,
     WrongKey,
     WrongSignature,
 )
-from bx24app.mango.vpbx import sign
+from bx24app.mango.vpbx import sign_text
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 Timeout = tuple[float, float]
 """(seconds to connect, seconds between two bytes)."""
 
-NO_KEY: Final = 3105
-MAX_ANSWER: Final = 32 * 1024 * 1024
+WRONG_KEY_CODE: Final = 3105
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """No answer but a file is larger: 5000 entries of statistics have about 10 MB."""
-_OVERALL: Final = 120.0
+_TOTAL_TIMEOUT: Final = 120.0
 """Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
-_PIECE: Final = 256 * 1024
+_CHUNK_SIZE: Final = 256 * 1024
 """Bytes of a file that are asked of the system at once: with a quarter of it a recording of 200 MB took half as long again."""
 
 
@@ -62,12 +62,12 @@ def new_session(pool: int = 16) -> requests.Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MangoResponse:
     status: int
     headers: Mapping[str, str]
     content: bytes
 
-    def json(self) -> Any:
+    def parse_json(self) -> Any:
         """The parsed body; None where it is no JSON."""
         try:
             return json.loads(self.content)
@@ -75,7 +75,7 @@ class Answer:
             return None
 
 
-class Wire:
+class SignedTransport:
     """Signs and posts with one PBX's key and salt. Threads may share it."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Wire:
     def __repr__(self) -> str:
         return f"<Wire {self.api_url}>"
 
-    def post(self, path: str, fields: Mapping[str, Any], command: bool = False) -> Answer:
+    def post(self, path: str, fields: Mapping[str, Any], command: bool = False) -> MangoResponse:
         """Send, read the answer whole. A command goes over a connection of its own, so that no stale one can swallow it.
 
         Raises:
@@ -109,13 +109,13 @@ class Wire:
         session = new_session(1) if command else self.session
         try:
             with self.send(session, path, fields) as response:
-                answer = Answer(response.status_code, response.headers, bounded(response, MAX_ANSWER))
+                answer = MangoResponse(response.status_code, response.headers, read_bounded(response, MAX_ANSWER_BYTES))
         except requests.RequestException as error:
-            raise self.lost(path, error, command) from None
+            raise self.classify_failure(path, error, command) from None
         finally:
             if command:
                 session.close()
-        log.debug("mango.asked", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000))
+        _log.debug("mango.asked", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000))
         return answer
 
     def send(self, session: requests.Session, path: str, fields: Mapping[str, Any]) -> requests.Response:
@@ -125,9 +125,9 @@ class Wire:
             WrongKey: this PBX has none. Nothing was sent: two wrong requests would lock our address out.
         """
         if not self._key or not self._salt:
-            raise WrongKey("This PBX has no key and salt.", NO_KEY)
+            raise WrongKey("This PBX has no key and salt.", WRONG_KEY_CODE)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        form = {"vpbx_api_key": self._key, "sign": sign(self._key, self._salt, text), "json": text}
+        form = {"vpbx_api_key": self._key, "sign": sign_text(self._key, self._salt, text), "json": text}
         return session.post(
             self.api_url + path,
             data=form,
@@ -137,28 +137,28 @@ class Wire:
             stream=True,
         )
 
-    def ask(self, path: str, fields: Mapping[str, Any], command: bool = False) -> dict[str, Any]:
+    def request_object(self, path: str, fields: Mapping[str, Any], command: bool = False) -> dict[str, Any]:
         """Post and return the object of a good answer.
 
         Raises:
             MangoError: the child that fits; see `errors`.
         """
         answer = self.post(path, fields, command)
-        judge(answer, command)
-        content = answer.json()
+        raise_for_error(answer, command)
+        content = answer.parse_json()
         return content if isinstance(content, dict) else {}
 
-    def lost(self, path: str, error: requests.RequestException, command: bool = False) -> MangoError:
+    def classify_failure(self, path: str, error: requests.RequestException, command: bool = False) -> MangoError:
         """Which of the family a failed exchange is. `error` is not quoted: it may hold an address with a token."""
-        log.info("mango.no_answer", path=path, error=type(error).__name__)
-        if _never_left(error):
-            return Unreachable(f"Mango cannot be reached ({_why(error)}).")
+        _log.info("mango.no_answer", path=path, error=type(error).__name__)
+        if _is_unsent(error):
+            return Unreachable(f"Mango cannot be reached ({_failure_reason(error)}).")
         if command:
             return AnswerLost("Mango did not answer; whether the command was carried out is not known.")
-        return Later(f"Mango did not answer ({_why(error)}).")
+        return TemporaryFailure(f"Mango did not answer ({_failure_reason(error)}).")
 
 
-def judge(answer: Answer, command: bool = False) -> None:
+def raise_for_error(answer: MangoResponse, command: bool = False) -> None:
     """Return for a good answer, raise the fitting error for any other.
 
     Business errors come with status 200 (or 420 in the older document) as ``result`` or ``code``.
@@ -167,22 +167,22 @@ def judge(answer: Answer, command: bool = False) -> None:
     if status in (401, 403):
         raise AddressRefused(ADDRESS_REFUSED, status)
     if status in (429, 503):
-        raise Later("Mango asks to slow down.", status, retry_after(answer.headers))
+        raise TemporaryFailure("Mango asks to slow down.", status, parse_retry_after(answer.headers))
     if status >= 500:
-        raise _unclear(f"Mango answered with status {status}.", status, command)
-    content = answer.json()
-    code = code_of(content)
+        raise _server_error(f"Mango answered with status {status}.", status, command)
+    content = answer.parse_json()
+    code = extract_code(content)
     if code is not None:
-        _judge_code(code, answer, command)
+        _raise_for_code(code, answer, command)
     if status == 404:
-        raise Missing("Mango does not know it.", status)
+        raise ResourceNotFound("Mango does not know it.", status)
     if status >= 300:
-        raise Refused(f"Mango answered with status {status}.", status)
+        raise RequestRefused(f"Mango answered with status {status}.", status)
     if status != 204 and content is None:
-        raise _unclear("Mango answered something that is not JSON.", status, command)
+        raise _server_error("Mango answered something that is not JSON.", status, command)
 
 
-def code_of(content: Any) -> int | None:
+def extract_code(content: Any) -> int | None:
     """``result`` or ``code`` of an answer, as number or text; None: it has none (HTTP errors carry a ``code`` of 0)."""
     if not isinstance(content, dict):
         return None
@@ -194,10 +194,10 @@ def code_of(content: Any) -> int | None:
     return None
 
 
-def _judge_code(code: int, answer: Answer, command: bool) -> None:
-    meaning = codes.words(code, "en")
+def _raise_for_code(code: int, answer: MangoResponse, command: bool) -> None:
+    meaning = codes.describe_code(code, "en")
     message = f"Mango answered {code}: {meaning}."
-    match codes.reaction(code):
+    match codes.reaction_to(code):
         case "ok":
             return
         case "wrong_key":
@@ -207,24 +207,24 @@ def _judge_code(code: int, answer: Answer, command: bool) -> None:
         case "not_permitted" | "no_money":
             raise NotPermitted(message, code)
         case "missing":
-            raise Missing(message, code)
-        case "later" if not command or code in _NOT_DONE:
-            raise Later(message, code, retry_after(answer.headers))
-        case "later" if code == _TIMED_OUT:
+            raise ResourceNotFound(message, code)
+        case "later" if not command or code in _NOT_STARTED_CODES:
+            raise TemporaryFailure(message, code, parse_retry_after(answer.headers))
+        case "later" if code == _TIMEOUT_CODE:
             raise AnswerLost(message, code)
-    raise Refused(message, code)
+    raise RequestRefused(message, code)
 
 
-_NOT_DONE: Final = frozenset({4290, 4501, 5001, 5008})
+_NOT_STARTED_CODES: Final = frozenset({4290, 4501, 5001, 5008})
 """Codes that say that a command was not begun; other troubles of the server leave it open and are not tried again."""
-_TIMED_OUT: Final = 5011
+_TIMEOUT_CODE: Final = 5011
 
 
-def _unclear(message: str, status: int, command: bool) -> MangoError:
-    return AnswerLost(message, status) if command else Later(message, status)
+def _server_error(message: str, status: int, command: bool) -> MangoError:
+    return AnswerLost(message, status) if command else TemporaryFailure(message, status)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from a Retry-After header (a number or a date), at most an hour; None: not said or not readable."""
     raw = headers.get("Retry-After", "").strip()
     if not raw:
@@ -239,14 +239,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), 3600.0)
 
 
-def bounded(response: requests.Response, limit: int) -> bytes:
+def read_bounded(response: requests.Response, limit: int) -> bytes:
     """The body, at most `limit` bytes and `_OVERALL` seconds.
 
     Raises:
         requests.ConnectionError: more, or longer.
     """
     parts, size = [], 0
-    for part in arriving(response, _OVERALL):
+    for part in iter_body(response, _TOTAL_TIMEOUT):
         size += len(part)
         if size > limit:
             raise requests.ConnectionError("the answer is too large")
@@ -254,7 +254,7 @@ def bounded(response: requests.Response, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def arriving(response: requests.Response, seconds: float) -> Iterator[bytes]:
+def iter_body(response: requests.Response, seconds: float) -> Iterator[bytes]:
     """The body piece by piece as it comes: whoever sends a byte now and then cannot hold us up longer than `seconds`.
 
     Raises:
@@ -262,7 +262,7 @@ def arriving(response: requests.Response, seconds: float) -> Iterator[bytes]:
     """
     until = time.monotonic() + seconds
     try:
-        while part := response.raw.read1(_PIECE, decode_content=True):
+        while part := response.raw.read1(_CHUNK_SIZE, decode_content=True):
             if time.monotonic() > until:
                 raise requests.ConnectionError("the answer takes too long")
             yield part
@@ -272,7 +272,7 @@ def arriving(response: requests.Response, seconds: float) -> Iterator[bytes]:
         raise requests.ConnectionError(error) from None
 
 
-def _never_left(error: requests.RequestException) -> bool:
+def _is_unsent(error: requests.RequestException) -> bool:
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.InvalidURL)):
         return True
     if isinstance(error, requests.exceptions.SSLError):
@@ -282,11 +282,11 @@ def _never_left(error: requests.RequestException) -> bool:
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError, PoolSSLError))
 
 
-def _why(error: requests.RequestException) -> str:
+def _failure_reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "it takes too long"
     if isinstance(error, requests.exceptions.SSLError):
         return "no secure connection; is its certificate accepted?"
     if isinstance(error, requests.ConnectionError):
-        return "no connection" if _never_left(error) else "the connection broke off"
+        return "no connection" if _is_unsent(error) else "the connection broke off"
     return type(error).__name__

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
-from bx24app.mango.notification import AsObject, Flag, Id, Moment, NeededId, Shape, Text, Whole
+from bx24app.mango.notification import AsObject, EpochSeconds, Flag, Id, LenientInt, MangoSchema, RequiredId, Text
 
 
-class Side(Shape):
+class CallSide(MangoSchema):
     """`from` or `to` of a notification. An anonymous caller has no number; lost in the voice menu there is no `to`."""
 
     extension: Id = None
@@ -20,74 +20,74 @@ class Side(Shape):
     was_transferred: Flag = Field(default=False, validation_alias=AliasChoices("was_transferred", "was_transfered"))
 
 
-AnySide = Annotated[Side, AsObject]
+AnyCallSide = Annotated[CallSide, AsObject]
 
 
-class Joined(Shape):
+class CallReference(MangoSchema):
     """Only what joins a notification to a call."""
 
-    entry_id: NeededId
+    entry_id: RequiredId
     command_id: Id = None
 
 
-class Leg(Shape):
+class LegNotification(MangoSchema):
     """`events/call`."""
 
-    entry_id: NeededId
-    call_id: NeededId
-    call_state: NeededId
-    timestamp: Moment = None
-    seq: Whole = None
+    entry_id: RequiredId
+    call_id: RequiredId
+    call_state: RequiredId
+    timestamp: EpochSeconds = None
+    seq: LenientInt = None
     location: Text = Field(default=None, validation_alias=AliasChoices("location", "locaton"))
-    from_: AnySide = Field(default=Side(), alias="from")
-    to: AnySide = Side()
-    disconnect_reason: Whole = None
+    from_: AnyCallSide = Field(default=CallSide(), alias="from")
+    to: AnyCallSide = CallSide()
+    disconnect_reason: LenientInt = None
     transfer: Text = None
     command_id: Id = None
     callback_initiator: Text = None
     task_id: Text = None
 
 
-class Summary(Shape):
+class SummaryNotification(MangoSchema):
     """`events/summary`. `line_number` is on the top level here, unlike on a leg."""
 
-    entry_id: NeededId
-    call_direction: Whole = None
-    from_: AnySide = Field(default=Side(), alias="from")
-    to: AnySide = Side()
+    entry_id: RequiredId
+    call_direction: LenientInt = None
+    from_: AnyCallSide = Field(default=CallSide(), alias="from")
+    to: AnyCallSide = CallSide()
     line_number: Id = None
-    create_time: Moment = None
-    forward_time: Moment = None
-    talk_time: Moment = None
-    end_time: Moment = None
-    disconnect_reason: Whole = None
+    create_time: EpochSeconds = None
+    forward_time: EpochSeconds = None
+    talk_time: EpochSeconds = None
+    end_time: EpochSeconds = None
+    disconnect_reason: LenientInt = None
 
 
-class RecordingState(Shape):
+class RecordingNotification(MangoSchema):
     """`events/recording`."""
 
-    entry_id: NeededId
-    recording_id: NeededId
-    recording_state: NeededId
-    seq: Whole = None
+    entry_id: RequiredId
+    recording_id: RequiredId
+    recording_state: RequiredId
+    seq: LenientInt = None
     call_id: Id = None
     extension: Id = None
-    timestamp: Moment = None
-    completion_code: Whole = None
+    timestamp: EpochSeconds = None
+    completion_code: LenientInt = None
     recipient: Text = None
 
 
-class RecordAdded(Shape):
+class RecordAddedNotification(MangoSchema):
     """`events/record/added`."""
 
-    entry_id: NeededId
-    recording_id: NeededId
-    timestamp: Moment = None
+    entry_id: RequiredId
+    recording_id: RequiredId
+    timestamp: EpochSeconds = None
 
 
-class Result(Shape):
+class ResultNotification(MangoSchema):
     """`result/*`. The code is `result` in traces; the older document prints `code` for some."""
 
-    command_id: NeededId
-    result: Whole = Field(default=None, validation_alias=AliasChoices("result", "code"))
-    timestamp: Moment = None
+    command_id: RequiredId
+    result: LenientInt = Field(default=None, validation_alias=AliasChoices("result", "code"))
+    timestamp: EpochSeconds = None

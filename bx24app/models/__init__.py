@@ -15,34 +15,8 @@ from bx24app.models.portals import (
     PortalUser,
     Registration,
     SettingsVersion,
-    digest,
+    hash_hook_key,
 )
 from bx24app.models.statistics import Figure, FigureMark
 
-__all__ = [
-    "Audit",
-    "Backfill",
-    "Base",
-    "Call",
-    "CallPerson",
-    "CallRecord",
-    "Delivery",
-    "Dictionary",
-    "Figure",
-    "FigureMark",
-    "Grant",
-    "LineCounter",
-    "Moment",
-    "Notice",
-    "Notification",
-    "Pbx",
-    "Portal",
-    "PortalUser",
-    "Recording",
-    "Registration",
-    "SettingsVersion",
-    "Todo",
-    "db",
-    "digest",
-    "utcnow",
-]
+__all__ = ["Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "Delivery", "Dictionary", "Figure", "FigureMark", "Grant", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser", "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow"]

@@ -6,27 +6,27 @@ from typing import Any
 
 from sqlalchemy import Table, event, text
 
-WORDS = "the audit log only grows"
+MESSAGE = "the audit log only grows"
 _SQLITE = [
-    f"CREATE TRIGGER audit_keeps_{verb} BEFORE {verb.upper()} ON audit BEGIN SELECT RAISE(ABORT, '{WORDS}'); END"
+    f"CREATE TRIGGER audit_keeps_{verb} BEFORE {verb.upper()} ON audit BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
     for verb in ("update", "delete")
 ]
 _POSTGRESQL = [
-    f"CREATE FUNCTION audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{WORDS}'; END $$",
+    f"CREATE FUNCTION audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$",
     "CREATE TRIGGER audit_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_keeps()",
 ]
-MAKE = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
-DROP = {
+CREATE_STATEMENTS = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
+DROP_STATEMENTS = {
     "sqlite": ["DROP TRIGGER audit_keeps_update", "DROP TRIGGER audit_keeps_delete"],
     "postgresql": ["DROP TRIGGER audit_keeps ON audit", "DROP FUNCTION audit_keeps()"],
 }
 
 
-def keep(table: Table) -> None:
+def protect_table(table: Table) -> None:
     """Where the tables are made from the models, the triggers come with them."""
 
-    def make(table: Any, connection: Any, **_: Any) -> None:
-        for statement in MAKE.get(connection.dialect.name, ()):
+    def create_triggers(table: Any, connection: Any, **_: Any) -> None:
+        for statement in CREATE_STATEMENTS.get(connection.dialect.name, ()):
             connection.execute(text(statement))
 
-    event.listen(table, "after_create", make)
+    event.listen(table, "after_create", create_triggers)

@@ -65,7 +65,7 @@ def make_durable(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
-        def _sqlite(connection: Any, record: Any) -> None:
+        def _configure_sqlite(connection: Any, record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves
             cursor = connection.cursor()
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
@@ -73,14 +73,14 @@ def make_durable(engine: Engine) -> None:
             cursor.close()
 
         @event.listens_for(engine, "begin")
-        def _begin(connection: Any) -> None:
+        def _begin_transaction(connection: Any) -> None:
             deferred = connection.get_execution_options().get("read_only", False)
             connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
 
     elif engine.dialect.name == "postgresql":
 
         @event.listens_for(engine, "connect")
-        def _postgresql(connection: Any, record: Any) -> None:
+        def _configure_postgresql(connection: Any, record: Any) -> None:
             autocommit, connection.autocommit = connection.autocommit, True
             with connection.cursor() as cursor:
                 cursor.execute("SET synchronous_commit = on")

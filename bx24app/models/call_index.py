@@ -44,35 +44,35 @@ class CallRecord(Base):
 
 
 @dataclass(slots=True)
-class _Changed:
+class _FlushChanges:
     """What one flush has found: written at its end, since a statement for many calls costs little more than for one."""
 
     persons: dict[int, Call] = field(default_factory=dict)
     records: dict[int, Call] = field(default_factory=dict)
     stale_persons: set[int] = field(default_factory=set)
     stale_records: set[int] = field(default_factory=set)
-    tapes: set[int] = field(default_factory=set)
+    recording_calls: set[int] = field(default_factory=set)
     """Calls by row id. `stale_`: those that may have had rows before."""
 
 
-def _changed(row: Call | Recording) -> _Changed:
+def _session_changes(row: Call | Recording) -> _FlushChanges:
     session: Any = object_session(row)  # mapper events come from a session's flush, so there is one
-    found: _Changed = session.info.setdefault("journal", _Changed())
+    found: _FlushChanges = session.info.setdefault("journal", _FlushChanges())
     return found
 
 
 @event.listens_for(Call, "after_insert")
-def _inserted(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
+def _note_new_call(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
     del mapper, connection
-    changed = _changed(call)
+    changed = _session_changes(call)
     changed.persons[call.id] = changed.records[call.id] = call
 
 
 @event.listens_for(Call, "after_update")
-def _updated(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
+def _note_changed_call(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
     del mapper, connection
     held: Any = inspect(call).attrs
-    changed = _changed(call)
+    changed = _session_changes(call)
     if any(held[name].history.has_changes() for name in ("user_id", "users", "responsible_id", "started_at")):
         changed.persons[call.id] = call
         changed.stale_persons.add(call.id)
@@ -83,17 +83,17 @@ def _updated(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
 
 @event.listens_for(Recording, "after_insert")
 @event.listens_for(Recording, "after_update")
-def _tape(mapper: Mapper[Recording], connection: Connection, tape: Recording) -> None:
+def _note_changed_recording(mapper: Mapper[Recording], connection: Connection, tape: Recording) -> None:
     del mapper, connection
     history = inspect(tape).attrs.state.history
     if history.has_changes() and (tape.state == "lost" or "lost" in (history.deleted or ("lost",))):
-        _changed(tape).tapes.add(tape.call_id)
+        _session_changes(tape).recording_calls.add(tape.call_id)
 
 
 @event.listens_for(Session, "after_flush")
-def _write(session: Session, context: UOWTransaction) -> None:
+def _write_index(session: Session, context: UOWTransaction) -> None:
     del context
-    changed: _Changed | None = session.info.pop("journal", None)
+    changed: _FlushChanges | None = session.info.pop("journal", None)
     if changed is None:
         return
     connection = session.connection()
@@ -101,15 +101,15 @@ def _write(session: Session, context: UOWTransaction) -> None:
         connection.execute(delete(CallPerson).where(CallPerson.call_id.in_(changed.stale_persons)))
     if changed.stale_records:
         connection.execute(delete(CallRecord).where(CallRecord.call_id.in_(changed.stale_records)))
-    if persons := [row for call in changed.persons.values() for row in _persons(call)]:
+    if persons := [row for call in changed.persons.values() for row in _person_rows(call)]:
         connection.execute(insert(CallPerson), persons)
-    if records := [row for call in changed.records.values() for row in _records(call)]:
+    if records := [row for call in changed.records.values() for row in _record_rows(call)]:
         connection.execute(insert(CallRecord), records)
-    if changed.tapes:
-        mark_lost(connection, Call.id.in_(changed.tapes))
+    if changed.recording_calls:
+        mark_lost(connection, Call.id.in_(changed.recording_calls))
 
 
-def _records(call: Call) -> list[dict[str, Any]]:
+def _record_rows(call: Call) -> list[dict[str, Any]]:
     """The tabs of these records show the call."""
     records = sorted({(str(one["entity"]), int(one["id"])) for one in call.crm or ()})
     return [
@@ -118,7 +118,7 @@ def _records(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def _persons(call: Call) -> list[dict[str, Any]]:
+def _person_rows(call: Call) -> list[dict[str, Any]]:
     users = {user for user in (call.user_id, call.responsible_id, *(call.users or ())) if user}
     return [
         {"call_id": call.id, "user_id": user, "portal_id": call.portal_id, "started_at": call.started_at}

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
 
 if TYPE_CHECKING:
-    from bx24app.domain.calls.events import Event
+    from bx24app.domain.calls.events import PbxEvent
 
 
-def partial(name: str, *columns: str, where: str) -> Index:
+def partial_index(name: str, *columns: str, where: str) -> Index:
     """An index of those rows only that `where` leaves, on both databases."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
@@ -29,13 +29,13 @@ class Notification(Base):
     __table_args__ = (
         UniqueConstraint("portal_id", "pbx_id", "dedup_key"),
         Index("ix_notification_entry", "portal_id", "pbx_id", "entry_id"),
-        partial("ix_notification_new", "portal_id", "id", where="state = 'new'"),
+        partial_index("ix_notification_new", "portal_id", "id", where="state = 'new'"),
         Index("ix_notification_received_at", "received_at"),
-        partial("ix_notification_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
-        partial("ix_notification_rejected", "portal_id", "id", where="state = 'rejected'"),
+        partial_index("ix_notification_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
+        partial_index("ix_notification_rejected", "portal_id", "id", where="state = 'rejected'"),
     )
 
-    meant = cast("tuple[Event, ...] | None", None)
+    parsed_events = cast("tuple[PbxEvent, ...] | None", None)
     """Not a column: what it means, as soon as somebody has asked (`gathering.meaning`)."""
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -59,7 +59,7 @@ class Notification(Base):
     received_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
 
-PROBLEM = "problem IS NOT NULL OR lost OR state = 'dead'"
+PROBLEM_CONDITION = "problem IS NOT NULL OR lost OR state = 'dead'"
 """What "only problems" shows: as it stands in the index, since SQLite takes an index for the very same words only."""
 
 
@@ -74,13 +74,13 @@ class Call(Base):
         Index("ix_call_updated_at", "updated_at"),
         Index("ix_call_pbx_latest", "portal_id", "pbx_key", "started_at", "id"),
         Index("ix_call_line_latest", "portal_id", "line_number", "started_at", "id"),
-        partial("ix_call_problem", "portal_id", "visible", "started_at", "id", where=PROBLEM),
-        partial("ix_call_due", "portal_id", "due_at", where="due_at IS NOT NULL"),
-        partial("ix_call_open", "heard_at", where="state = 'open'"),
-        partial("ix_call_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
-        partial("ix_call_bitrix_call", "portal_id", "bitrix_call_id", where="bitrix_call_id IS NOT NULL"),
-        partial("ix_call_unmapped", "portal_id", "started_at", where="unmapped IS NOT NULL"),
-        partial("ix_call_unmapped_lately", "started_at", "portal_id", where="unmapped IS NOT NULL"),
+        partial_index("ix_call_problem", "portal_id", "visible", "started_at", "id", where=PROBLEM_CONDITION),
+        partial_index("ix_call_due", "portal_id", "due_at", where="due_at IS NOT NULL"),
+        partial_index("ix_call_open", "heard_at", where="state = 'open'"),
+        partial_index("ix_call_command", "portal_id", "command_id", where="command_id IS NOT NULL"),
+        partial_index("ix_call_bitrix_call", "portal_id", "bitrix_call_id", where="bitrix_call_id IS NOT NULL"),
+        partial_index("ix_call_unmapped", "portal_id", "started_at", where="unmapped IS NOT NULL"),
+        partial_index("ix_call_unmapped_lately", "started_at", "portal_id", where="unmapped IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -138,8 +138,8 @@ class Delivery(Base):
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("call_id", "key"),
-        partial("ix_delivery_open", "portal_id", "call_id", "id", where="state IN ('waiting', 'sent')"),
-        partial("ix_delivery_dead", "portal_id", "id", where="state = 'dead'"),
+        partial_index("ix_delivery_open", "portal_id", "call_id", "id", where="state IN ('waiting', 'sent')"),
+        partial_index("ix_delivery_dead", "portal_id", "id", where="state = 'dead'"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -170,10 +170,10 @@ class Recording(Base):
     __tablename__ = "recording"
     __table_args__ = (
         UniqueConstraint("call_id", "recording_id"),
-        partial("ix_recording_due", "due_at", where="due_at IS NOT NULL"),
+        partial_index("ix_recording_due", "due_at", where="due_at IS NOT NULL"),
         Index("ix_recording_portal_id", "portal_id", "id"),
-        partial("ix_recording_attached_at", "attached_at", where="attached_at IS NOT NULL"),
-        partial("ix_recording_lost", "portal_id", "id", where="state = 'lost'"),
+        partial_index("ix_recording_attached_at", "attached_at", where="attached_at IS NOT NULL"),
+        partial_index("ix_recording_lost", "portal_id", "id", where="state = 'lost'"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -211,7 +211,7 @@ class Todo(Base):
     __tablename__ = "todo"
     __table_args__ = (
         UniqueConstraint("call_id", "key"),
-        partial("ix_todo_open", "portal_id", "client_number", where="state = 'open'"),
+        partial_index("ix_todo_open", "portal_id", "client_number", where="state = 'open'"),
         Index("ix_todo_activity", "portal_id", "activity_id"),
     )
 

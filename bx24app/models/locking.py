@@ -10,20 +10,20 @@ from sqlalchemy.orm import Session, defer
 
 from bx24app.models import Portal, db
 
-_UNOPENED = (defer(Portal.application_token),)
+_DEFERRED_COLUMNS = (defer(Portal.application_token),)
 """Nobody needs it here, and opening what is sealed takes its time."""
 
 
 
 @contextmanager
-def locked(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
+def portal_lock(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
     """One transaction in which nobody else decides for this portal; committed at its end."""
     session = db.session()
     try:
         if db.engine.dialect.name == "postgresql":
             # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
             session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
-        yield session, session.get(Portal, portal_id, options=_UNOPENED)
+        yield session, session.get(Portal, portal_id, options=_DEFERRED_COLUMNS)
         session.commit()
     except BaseException:
         session.rollback()

@@ -19,7 +19,7 @@ def create_index(name: str, table: str, columns: Sequence[str], where: str | Non
     if op.get_context().dialect.name != "postgresql":
         op.create_index(name, table, list(columns), sqlite_where=only)
         return
-    with _outside():
+    with _outside_transaction():
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.create_index(name, table, list(columns), postgresql_where=only, postgresql_concurrently=True)
 
@@ -29,12 +29,12 @@ def drop_index(name: str, table: str) -> None:
     if op.get_context().dialect.name != "postgresql":
         op.drop_index(name, table)
         return
-    with _outside():
+    with _outside_transaction():
         op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
 
 
 @contextmanager
-def _outside() -> Iterator[None]:
+def _outside_transaction() -> Iterator[None]:
     """Outside a transaction. It waits as long as the oldest transaction lasts: nobody waits for it, so its patience need not end."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")

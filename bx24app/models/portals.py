@@ -9,12 +9,12 @@ from typing import Any, cast
 from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from bx24app.infra.encryption import Sealed
-from bx24app.models.append_only import keep
+from bx24app.infra.encryption import EncryptedText
+from bx24app.models.append_only import protect_table
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
 
 
-def digest(hook_key: str) -> str:
+def hash_hook_key(hook_key: str) -> str:
     """By which a PBX is found from its hook key, whatever bytes somebody sends for one."""
     return hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()
 
@@ -25,7 +25,7 @@ class Registration(Base):
     __tablename__ = "registration"
 
     client_id: Mapped[str] = mapped_column(primary_key=True)
-    client_secret: Mapped[str] = mapped_column(Sealed)
+    client_secret: Mapped[str] = mapped_column(EncryptedText)
     name: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
@@ -46,7 +46,7 @@ class Portal(Base):
     """Base of this tenant's OAuth server; always one of BX24APP_OAUTH_SERVERS."""
     client_id: Mapped[str]
     """The registration under which the app is installed."""
-    application_token: Mapped[str | None] = mapped_column(Sealed)
+    application_token: Mapped[str | None] = mapped_column(EncryptedText)
     """Proves Bitrix24's events; None until installation told it."""
     state: Mapped[str] = mapped_column(default="pending")
     """pending (page not finished), active, paused (by an administrator), needs_admin (see `trouble`), removed."""
@@ -85,8 +85,8 @@ class Grant(Base):
 
     portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
     user_id: Mapped[int]
-    access_token: Mapped[str] = mapped_column(Sealed)
-    refresh_token: Mapped[str] = mapped_column(Sealed)
+    access_token: Mapped[str] = mapped_column(EncryptedText)
+    refresh_token: Mapped[str] = mapped_column(EncryptedText)
     expires_at: Mapped[datetime] = mapped_column(Moment)
     refreshed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     generation: Mapped[int] = mapped_column(default=1)
@@ -110,11 +110,11 @@ class Pbx(Base):
     key: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
     """Place in the document; the first PBX answers for click-to-call without a line."""
-    hook_sealed: Mapped[str | None] = mapped_column(Sealed)
+    hook_sealed: Mapped[str | None] = mapped_column(EncryptedText)
     """`hook_key`, for those who may see it."""
     hook_hash: Mapped[str | None]
     """By which it is found: nobody guesses what has 192 bits, so a plain digest hides it."""
-    old_hook_sealed: Mapped[str | None] = mapped_column(Sealed)
+    old_hook_sealed: Mapped[str | None] = mapped_column(EncryptedText)
     old_hook_hash: Mapped[str | None]
     plain_hook_key: Mapped[str] = mapped_column("hook_key", unique=True)
     """As versions before 0014 wrote it and read it; its digest once they are gone (`hook_keys.hide`)."""
@@ -124,8 +124,8 @@ class Pbx(Base):
     old_hook_until: Mapped[datetime | None] = mapped_column(Moment)
     dialects: Mapped[str] = mapped_column(default="vpbx")
     """Comma list: vpbx, events."""
-    api_key: Mapped[str | None] = mapped_column(Sealed)
-    api_salt: Mapped[str | None] = mapped_column(Sealed)
+    api_key: Mapped[str | None] = mapped_column(EncryptedText)
+    api_salt: Mapped[str | None] = mapped_column(EncryptedText)
     removed_at: Mapped[datetime | None] = mapped_column(Moment)
     """Gone from the document; calls under way still end, the hook answers 404."""
     last_notification_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -157,7 +157,7 @@ class Pbx(Base):
 
     @hook_key.setter
     def hook_key(self, key: str) -> None:
-        self.hook_sealed, self.hook_hash = key, digest(key)
+        self.hook_sealed, self.hook_hash = key, hash_hook_key(key)
         if self.plain_until is None:
             self.plain_hook_key = self.hook_hash
 
@@ -168,7 +168,7 @@ class Pbx(Base):
 
     @old_hook_key.setter
     def old_hook_key(self, key: str | None) -> None:
-        self.old_hook_sealed, self.old_hook_hash, self.plain_old_hook_key = key, key and digest(key), None
+        self.old_hook_sealed, self.old_hook_hash, self.plain_old_hook_key = key, key and hash_hook_key(key), None
 
 
 class SettingsVersion(Base):
@@ -259,4 +259,4 @@ class Audit(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
 
 
-keep(cast(Table, Audit.__table__))
+protect_table(cast(Table, Audit.__table__))

@@ -19,12 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from bx24app import portals
 from bx24app.bitrix24.errors import PortalError
 from bx24app.infra import embedded_redis
-from bx24app.infra.encryption import Unreadable
+from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.runtime import runtime
-from bx24app.mango.client import Mango
+from bx24app.mango.client import MangoClient
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
 
-CLOCK_SECONDS = 60
+MAX_CLOCK_DRIFT_SECONDS = 60
 """How far the clock may be off: a rotating token is judged by it, and a call's times are shown by it."""
 TIMEOUT = (3.05, 10.0)
 
@@ -33,32 +33,32 @@ TIMEOUT = (3.05, 10.0)
 class Finding:
     """One line. `about` names the thing; `words` say how it is, or what to do."""
 
-    about: str
-    good: bool
-    words: str
+    subject: str
+    is_ok: bool
+    message: str
 
     def __str__(self) -> str:
-        return f"{'ok   ' if self.good else 'WRONG'} {self.about}: {self.words}"
+        return f"{'ok   ' if self.is_ok else 'WRONG'} {self.subject}: {self.message}"
 
 
-def look() -> Iterator[Finding]:
+def run_checks() -> Iterator[Finding]:
     """All checks, in the order in which an operator mends."""
-    database = list(_database())
+    database = list(_check_database())
     yield from database
-    yield _redis()
-    yield from _public()
-    yield _clock()
-    if all(finding.good for finding in database):
+    yield _check_redis()
+    yield from _check_public_address()
+    yield _check_clock()
+    if all(finding.is_ok for finding in database):
         for check in (_registrations, _portals, _pbxs):
-            yield from _careful(check)
+            yield from _run_check(check)
 
 
-def _careful(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _run_check(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """A check of stored things: each of them may be sealed with a key that is gone."""
     name = check.__name__.lstrip("_")
     try:
         yield from check()
-    except Unreadable as error:
+    except UndecryptableSecret as error:
         yield Finding(name, False, f"{error}: give the key they were sealed with as well, then `bx24app keys rotate`")
     except SQLAlchemyError as error:
         yield Finding(name, False, f"the database does not answer: {_first_line(error)}")
@@ -70,7 +70,7 @@ def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
-def _database() -> Iterator[Finding]:
+def _check_database() -> Iterator[Finding]:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from flask import current_app
@@ -92,9 +92,9 @@ def _database() -> Iterator[Finding]:
         yield Finding("database", True, f"{name}, at migration {head}")
 
 
-def _redis() -> Finding:
+def _check_redis() -> Finding:
     config = runtime().config
-    ours = config.redis_url == embedded_redis.url(config.data_dir)
+    ours = config.redis_url == embedded_redis.socket_url(config.data_dir)
     shown = "the embedded Valkey" if ours else _without_password(config.redis_url)
     try:
         runtime().redis.ping()
@@ -109,14 +109,14 @@ def _without_password(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _public() -> Iterator[Finding]:
+def _check_public_address() -> Iterator[Finding]:
     config = runtime().config
     url = config.public_url
     if urlsplit(url).scheme != "https" and not config.allow_loopback:
         words = f"{url} is not https: Bitrix24 and Mango reach the app by https only; set BX24APP_PUBLIC_URL"
         yield Finding("public address", False, words)
     try:
-        answer = _http().get(f"{url}/healthz", timeout=TIMEOUT, allow_redirects=False)
+        answer = _http_session().get(f"{url}/healthz", timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         words = f"{url} cannot be reached from here ({type(error).__name__}): is `bx24app up` running, does the proxy lead to it?"
         yield Finding("public address", False, words)
@@ -128,7 +128,7 @@ def _public() -> Iterator[Finding]:
         yield Finding("public address", False, words)
 
 
-def _http() -> requests.Session:
+def _http_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     if runtime().config.ca_bundle is not None:
@@ -136,11 +136,11 @@ def _http() -> requests.Session:
     return session
 
 
-def _clock() -> Finding:
+def _check_clock() -> Finding:
     """Against the authorisation server's: tokens are judged there."""
     server = runtime().config.oauth_servers[0]
     try:
-        answer = _http().head(server, timeout=TIMEOUT, allow_redirects=False)
+        answer = _http_session().head(server, timeout=TIMEOUT, allow_redirects=False)
         theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
     except requests.RequestException as error:
         words = f"{server} cannot be reached ({type(error).__name__}): without it no token can be refreshed; see the firewall"
@@ -148,7 +148,7 @@ def _clock() -> Finding:
     except ValueError:
         return Finding("clock", True, f"{server} answers, but does not say what time it is")
     off = round((utcnow() - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds())
-    if abs(off) > CLOCK_SECONDS:
+    if abs(off) > MAX_CLOCK_DRIFT_SECONDS:
         return Finding(
             "clock", False, f"{off:+d} s against {server}: let an NTP client set it (timedatectl set-ntp true)"
         )
@@ -177,20 +177,20 @@ def _portals() -> Iterator[Finding]:
         yield Finding("portals", True, "none is installed yet")
     for portal_id, domain, state, trouble, since in rows:
         try:
-            portals.client_by_id(portal_id).probe()
+            portals.client_by_id(portal_id).probe_access()
         except (PortalError, redis.RedisError) as error:
             yield Finding(
                 f"portal {domain}", False, f"{state}; its token was not accepted: {error or type(error).__name__}"
             )
         else:
             if state == "needs_admin":
-                words = f"needs an administrator since {_when(since)} ({trouble}); it answers now, deliveries resume within the hour"
+                words = f"needs an administrator since {_format_time(since)} ({trouble}); it answers now, deliveries resume within the hour"
                 yield Finding(f"portal {domain}", False, words)
             else:
                 yield Finding(f"portal {domain}", True, f"{state}, its token is accepted")
 
 
-def _when(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if at is not None else "some time"
 
 
@@ -222,11 +222,11 @@ def _pbxs() -> Iterator[Finding]:
             words = "has no API key: enter key and salt" if signed else "takes unsigned events, needs no key"
             yield Finding(about, not signed, words)
             continue
-        found = Mango(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http, ca_bundle=bundle).check()
+        found = MangoClient(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session, ca_bundle=bundle).check_credentials()
         detail = f" ({found.detail})" if found.detail else ""
         yield Finding(about, found.state == "ok", _VERDICTS[found.state] + detail)
         if row.refused_count:
             words = (
-                f"{row.refused_count} notifications with a wrong key or signature since {_when(row.refused_since)}: "
+                f"{row.refused_count} notifications with a wrong key or signature since {_format_time(row.refused_since)}: "
             )
             yield Finding(about, False, words + "was the key made anew in Mango's account?")

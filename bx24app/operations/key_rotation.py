@@ -12,57 +12,57 @@ from typing import Any
 from sqlalchemy import Column, LargeBinary, Table, and_, select, type_coerce, update
 
 from bx24app.infra import encryption
-from bx24app.infra.encryption import Sealed, Unreadable
+from bx24app.infra.encryption import EncryptedText, UndecryptableSecret
 from bx24app.models import Audit, Base, db
 
-TRIES = 5
+MAX_TRIES = 5
 """A secret that changes under our hands is read again so many times."""
 
 
 @dataclass(slots=True)
-class Rotated:
+class RotationResult:
     """`done`: secrets that are sealed with the first key now. `unreadable`: table, row and column of those that no key fits."""
 
-    done: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    rotated_count: int = 0
+    undecryptable: list[str] = field(default_factory=list)
 
 
-def rotate() -> Rotated:
+def rotate_secrets() -> RotationResult:
     """Re-encrypt all secrets with the first key; commits row by row."""
-    result = Rotated()
+    result = RotationResult()
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
-            if isinstance(column.type, Sealed):
-                _column(table, column, result)
-    facts = {"done": result.done, "unreadable": len(result.unreadable)}
+            if isinstance(column.type, EncryptedText):
+                _rotate_column(table, column, result)
+    facts = {"done": result.rotated_count, "unreadable": len(result.undecryptable)}
     db.session.add(Audit(portal_id=None, user_id=None, source="cli", what="secrets rotated", facts=facts))
     db.session.commit()
     return result
 
 
-def _column(table: Table, column: Column[Any], result: Rotated) -> None:
-    for row in list(_rows(table)):
+def _rotate_column(table: Table, column: Column[Any], result: RotationResult) -> None:
+    for row in list(_primary_keys(table)):
         where = and_(*(key == value for key, value in zip(table.primary_key, row, strict=True)))
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             held = db.session.scalar(select(type_coerce(column, LargeBinary)).where(where))
             if held is None:
                 break
             try:
-                fresh = encryption.seal(encryption.unseal(bytes(held)))
-            except Unreadable:
-                result.unreadable.append(f"{table.name} {', '.join(map(str, row))}: {column.name}")
+                fresh = encryption.encrypt(encryption.decrypt(bytes(held)))
+            except UndecryptableSecret:
+                result.undecryptable.append(f"{table.name} {', '.join(map(str, row))}: {column.name}")
                 break
             same = type_coerce(column, LargeBinary) == held
             change = update(table).where(where, same).values({column: type_coerce(fresh, LargeBinary)})
             written: Any = db.session.execute(change)
             db.session.commit()
             if written.rowcount:
-                result.done += 1
+                result.rotated_count += 1
                 break
         db.session.rollback()
 
 
-def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
+def _primary_keys(table: Table) -> Iterator[tuple[Any, ...]]:
     rows = [tuple(row) for row in db.session.execute(select(*table.primary_key))]
     db.session.rollback()
     yield from rows

@@ -11,31 +11,31 @@ from typing import Any
 from sqlalchemy import Select, delete, select
 
 from bx24app import portals
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Notification, Recording, db, utcnow
 from bx24app.settings import hook_keys
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-STEP = 1000
+ROWS_PER_STATEMENT = 1000
 """Rows that one statement deletes."""
-ALIVE = timedelta(hours=1)
+WRITTEN_WITHIN = timedelta(hours=1)
 """A file that was touched so lately is being written now."""
 
 
 def prune() -> None:
     """Whatever is older than its setting (BX24APP_KEEP_…) goes. Cut short, it goes on with the next round."""
     config, now = runtime().config, utcnow()
-    notifications = _steps(Notification, _old_notifications(now - timedelta(days=config.keep_notifications_days)))
+    notifications = _delete_in_steps(Notification, _old_notifications(now - timedelta(days=config.keep_notifications_days)))
     calls = 0
     if config.keep_calls_days:
-        calls = _steps(Call, _old_calls(now - timedelta(days=config.keep_calls_days)))
-    files = _files(timedelta(days=config.keep_spool_days))
+        calls = _delete_in_steps(Call, _old_calls(now - timedelta(days=config.keep_calls_days)))
+    files = _delete_files(timedelta(days=config.keep_spool_days))
     if notifications or calls or files:
         _log.info("old things have gone", notifications=notifications, calls=calls, files=files)
     hook_keys.end_overlaps()
-    hook_keys.hide()
+    hook_keys.hide_plain_keys()
     portals.remove_vanished()
     portals.purge_due()
 
@@ -52,9 +52,9 @@ def _old_calls(before: datetime) -> Select[Any]:
     return old.order_by(Call.updated_at)
 
 
-def _steps(table: type[Call] | type[Notification], old: Select[Any]) -> int:
+def _delete_in_steps(table: type[Call] | type[Notification], old: Select[Any]) -> int:
     gone = 0
-    while ids := list(db.session.scalars(old.limit(STEP))):
+    while ids := list(db.session.scalars(old.limit(ROWS_PER_STATEMENT))):
         db.session.execute(delete(table).where(table.id.in_(ids)))
         db.session.commit()
         gone += len(ids)
@@ -62,13 +62,13 @@ def _steps(table: type[Call] | type[Notification], old: Select[Any]) -> int:
     return gone
 
 
-def _files(keep: timedelta) -> int:
+def _delete_files(keep: timedelta) -> int:
     """Files that nobody waits for any more, and those that have waited too long: a recording that is still wanted is fetched again."""
     now, gone = time.time(), 0
-    for path in _spooled():
+    for path in _spool_files():
         try:
             age = timedelta(seconds=now - path.stat().st_mtime)
-            if age > keep or (age > ALIVE and not _wanted(path)):
+            if age > keep or (age > WRITTEN_WITHIN and not _is_wanted(path)):
                 path.unlink()
                 gone += 1
         except FileNotFoundError:
@@ -77,12 +77,12 @@ def _files(keep: timedelta) -> int:
     return gone
 
 
-def _spooled() -> Iterable[Path]:
+def _spool_files() -> Iterable[Path]:
     spool = runtime().config.data_dir / "spool"
     return [path for path in spool.iterdir() if path.suffix in (".mp3", ".part")] if spool.is_dir() else []
 
 
-def _wanted(path: Path) -> bool:
+def _is_wanted(path: Path) -> bool:
     if not path.stem.isdecimal():
         return False
     state = db.session.scalar(select(Recording.state).where(Recording.id == int(path.stem)))

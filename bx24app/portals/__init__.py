@@ -11,68 +11,40 @@ The life, in steps (each is a test): pending -> active -> removed, with paused a
    A portal that vanished without a word is treated so after BX24APP_KEEP_SILENT_DAYS (`remove_vanished`).
 """
 
-from bx24app.portals.clients import addresses, budget_of, client_by_id
+from bx24app.portals.clients import address_policy, client_by_id, portal_budget
 from bx24app.portals.frame_auth import (
-    DEAD_GRANT,
-    Forged,
-    Opening,
+    DEAD_GRANT_CODES,
+    ForgedRequest,
+    FrameOpening,
+    PlacementVisit,
     UnknownClient,
-    Visit,
     is_administrator,
     open_frame,
-    open_place,
-    take_over,
+    open_placement,
+    take_over_grant,
 )
-from bx24app.portals.install import EVENTS, keep_grant, set_up
+from bx24app.portals.install import EVENTS, set_up_portal, store_grant
 from bx24app.portals.lifecycle import (
-    audit,
-    by_member,
-    lines_follow,
+    find_by_member,
+    mark_needs_admin,
     pause,
     purge,
     purge_due,
+    queue_line_sync,
+    record_audit,
     remove,
     remove_vanished,
     resume,
     state_of,
-    trouble,
 )
-from bx24app.portals.record_access import TYPES, readable
-from bx24app.portals.sync import fetch_users, keep_users, look_by_id, looks_due, probe_due, refresh_due
+from bx24app.portals.record_access import ENTITY_TYPE_IDS, readable_records
+from bx24app.portals.sync import (
+    claim_due_syncs,
+    fetch_users,
+    probe_due_portals,
+    refresh_due_grants,
+    store_users,
+    sync_portal,
+)
 
-__all__ = [
-    "DEAD_GRANT",
-    "EVENTS",
-    "TYPES",
-    "Forged",
-    "Opening",
-    "UnknownClient",
-    "Visit",
-    "addresses",
-    "audit",
-    "budget_of",
-    "by_member",
-    "client_by_id",
-    "fetch_users",
-    "is_administrator",
-    "keep_grant",
-    "keep_users",
-    "lines_follow",
-    "look_by_id",
-    "looks_due",
-    "open_frame",
-    "open_place",
-    "pause",
-    "probe_due",
-    "purge",
-    "purge_due",
-    "readable",
-    "refresh_due",
-    "remove",
-    "remove_vanished",
-    "resume",
-    "set_up",
-    "state_of",
-    "take_over",
-    "trouble",
-]
+__all__ = ["DEAD_GRANT_CODES", "ENTITY_TYPE_IDS", "EVENTS", "ForgedRequest", "FrameOpening", "PlacementVisit", "UnknownClient", "address_policy", "claim_due_syncs", "client_by_id", "fetch_users", "find_by_member", "is_administrator", "mark_needs_admin", "open_frame", "open_placement", "pause", "portal_budget", "probe_due_portals", "purge", "purge_due", "queue_line_sync", "readable_records", "record_audit", "refresh_due_grants", "remove", "remove_vanished", "resume", "set_up_portal", "state_of", "store_grant", "store_users", "sync_portal", "take_over_grant"]

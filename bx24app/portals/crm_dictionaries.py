@@ -11,41 +11,41 @@ from typing import Any
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import BATCH, Answer, Bitrix24
-from bx24app.domain.crm_dictionaries import DEAL, Dictionaries
-from bx24app.infra.logs import log
+from bx24app.bitrix24.client import MAX_BATCH_SIZE, Bitrix24Client, RestResult
+from bx24app.domain.crm_dictionaries import DEAL, CrmDictionaries
+from bx24app.infra.logs import get_logger
 from bx24app.models import Dictionary, db, utcnow
 from bx24app.portals.clients import client_by_id
 
-_log = log(__name__)
-_Said = dict[str, Answer | errors.PortalError]
+_log = get_logger(__name__)
+_BatchAnswers = dict[str, RestResult | errors.PortalError]
 
 
-def of(portal_id: int) -> Dictionaries:
+def load(portal_id: int) -> CrmDictionaries:
     """As told last; empty where the portal was never asked."""
     row = db.session.get(Dictionary, portal_id)
-    return Dictionaries(row.content) if row is not None else Dictionaries()
+    return CrmDictionaries(row.content) if row is not None else CrmDictionaries()
 
 
-def read_at(portal_id: int) -> datetime | None:
+def last_read_at(portal_id: int) -> datetime | None:
     """When the portal was asked last."""
     row = db.session.get(Dictionary, portal_id)
     return row.read_at if row is not None else None
 
 
-def fetch(portal_id: int) -> Dictionaries:
+def fetch(portal_id: int) -> CrmDictionaries:
     """Ask the portal now, keep what it says. Commits.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
-    found = ask(client_by_id(portal_id), Priority.CARD)
-    keep(portal_id, found)
+    found = ask_portal(client_by_id(portal_id), Priority.CARD)
+    store_answers(portal_id, found)
     db.session.commit()
-    return of(portal_id)
+    return load(portal_id)
 
 
-def ask(client: Bitrix24, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
+def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
     """What the portal tells, in the shape that is kept; two requests, more only for hundreds of smart processes.
 
     Raises:
@@ -60,28 +60,28 @@ def ask(client: Bitrix24, priority: Priority = Priority.BACKGROUND) -> dict[str,
         priority=priority,
     )
     found: dict[str, Any] = {}
-    statuses = _statuses(_rows(said, "statuses", ""))
+    statuses = _parse_statuses(_answer_rows(said, "statuses", ""))
     if statuses:
         found["statuses"] = statuses
-    deals = _pipelines(_rows(said, "deals", "categories"))
+    deals = _parse_pipelines(_answer_rows(said, "deals", "categories"))
     pipelines = {str(DEAL): deals} if deals else {}
-    types = _types(client, said, priority)
+    types = _smart_process_types(client, said, priority)
     if types is not None:
         found["types"] = [{"id": number, "name": name} for number, name in types]
-        pipelines |= _of_types(client, [number for number, _ in types], priority)
+        pipelines |= _type_pipelines(client, [number for number, _ in types], priority)
     if pipelines:
         found["pipelines"] = pipelines
     return found
 
 
-def _types(client: Bitrix24, said: _Said, priority: Priority) -> list[tuple[int, str]] | None:
+def _smart_process_types(client: Bitrix24Client, said: _BatchAnswers, priority: Priority) -> list[tuple[int, str]] | None:
     """(entity type id, name) of every smart process; None: not told."""
     first = said.get("types")
-    rows = _rows(said, "types", "types")
-    if rows is None or not isinstance(first, Answer):
+    rows = _answer_rows(said, "types", "types")
+    if rows is None or not isinstance(first, RestResult):
         return None
     if first.next is not None:
-        rows = list(client.list("crm.type.list", {}, priority))
+        rows = list(client.iter_rows("crm.type.list", {}, priority))
     return [
         (int(row["entityTypeId"]), str(row.get("title") or row["entityTypeId"]))
         for row in rows
@@ -89,31 +89,31 @@ def _types(client: Bitrix24, said: _Said, priority: Priority) -> list[tuple[int,
     ]
 
 
-def _of_types(client: Bitrix24, numbers: list[int], priority: Priority) -> dict[str, list[dict[str, Any]]]:
+def _type_pipelines(client: Bitrix24Client, numbers: list[int], priority: Priority) -> dict[str, list[dict[str, Any]]]:
     found = {}
-    for start in range(0, len(numbers), BATCH):
-        part = numbers[start : start + BATCH]
+    for start in range(0, len(numbers), MAX_BATCH_SIZE):
+        part = numbers[start : start + MAX_BATCH_SIZE]
         said = client.batch(
             [(f"t{number}", "crm.category.list", {"entityTypeId": number}) for number in part], priority=priority
         )
         for number in part:
-            rows = _pipelines(_rows(said, f"t{number}", "categories"))
+            rows = _parse_pipelines(_answer_rows(said, f"t{number}", "categories"))
             if rows:
                 found[str(number)] = rows
     return found
 
 
-def _rows(said: _Said, key: str, name: str) -> list[Any] | None:
+def _answer_rows(said: _BatchAnswers, key: str, name: str) -> list[Any] | None:
     """The rows of one command; None where the portal refused it (a CRM without this part, a missing right)."""
     answer = said.get(key)
-    if not isinstance(answer, Answer):
+    if not isinstance(answer, RestResult):
         _log.info("dictionary not told", part=key, reason=str(answer))
         return None
     rows = answer.result.get(name) if name and isinstance(answer.result, dict) else answer.result
     return rows if isinstance(rows, list) else None
 
 
-def _pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
+def _parse_pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
     return [
         {"id": int(row["id"]), "name": str(row.get("name") or row["id"]), "default": row.get("isDefault") == "Y"}
         for row in rows or []
@@ -121,21 +121,21 @@ def _pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
     ]
 
 
-def _statuses(rows: list[Any] | None) -> dict[str, list[dict[str, str]]]:
+def _parse_statuses(rows: list[Any] | None) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
-    for entity, status, name in _told(rows or []):
+    for entity, status, name in _complete_rows(rows or []):
         if entity == "SOURCE" or entity == "STATUS" or "_STAGE" in entity:
             found.setdefault(entity, []).append({"id": status, "name": name})
     return found
 
 
-def _told(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
+def _complete_rows(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
     for row in rows:
         if isinstance(row, dict) and row.get("ENTITY_ID") and row.get("STATUS_ID"):
             yield str(row["ENTITY_ID"]), str(row["STATUS_ID"]), str(row.get("NAME") or row["STATUS_ID"])
 
 
-def keep(portal_id: int, found: dict[str, Any]) -> None:
+def store_answers(portal_id: int, found: dict[str, Any]) -> None:
     """Write down what `ask` found; parts that were not told stay. The caller commits."""
     row = db.session.get(Dictionary, portal_id)
     if row is None:

@@ -11,14 +11,14 @@ from bx24app import settings
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.domain.settings import Settings
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.models import Portal, db
 from bx24app.portals.clients import client_by_id
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
-def wanted(document: Settings) -> dict[str, tuple[str, str]]:
+def desired_lines(document: Settings) -> dict[str, tuple[str, str]]:
     """LINE_NUMBER -> (name, CRM_AUTO_CREATE). The latter rules what the portal makes of a click-to-call to an unknown number."""
     create = "Y" if document.calls.outgoing == "lead" else "N"
     return {
@@ -28,7 +28,7 @@ def wanted(document: Settings) -> dict[str, tuple[str, str]]:
     }
 
 
-def follow(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None:
+def sync_lines(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None:
     """Bring the portal's lines into line with the settings.
 
     Raises:
@@ -40,7 +40,7 @@ def follow(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None:
     client = client_by_id(portal_id)
     present = {str(row["NUMBER"]): row for row in client.call("telephony.externalLine.get", {}, priority).result or []}
     commands: list[tuple[str, str, dict[str, Any]]] = []
-    plan = wanted(document)
+    plan = desired_lines(document)
     for number, (name, create) in plan.items():
         row = present.get(number)
         if row is not None and (row.get("NAME"), row.get("CRM_AUTO_CREATE")) == (name, create):

@@ -11,27 +11,34 @@ from sqlalchemy import select
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import Bitrix24
+from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
-from bx24app.portals.clients import addresses, budget_for, budget_of, client_of_token, oauth, secret_of
-from bx24app.portals.install import row_of, set_up, store
+from bx24app.portals.clients import (
+    address_policy,
+    client_secret,
+    client_with_token,
+    member_budget,
+    oauth_servers,
+    portal_budget,
+)
+from bx24app.portals.install import ensure_portal, set_up_portal, store_installation
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-ADMIN_SECONDS = 300
+ADMIN_CACHE_SECONDS = 300
 """How long the portal's word on somebody's rights is remembered."""
-PATIENCE = 5.0
+BUDGET_WAIT_SECONDS = 5.0
 """Seconds that an opening waits for the portal's request budget: calls come first."""
-DEAD_GRANT = ("authorise", "registration", "rights", "access", "scope")
+DEAD_GRANT_CODES = ("authorise", "registration", "rights", "access", "scope")
 """Troubles that another pair of tokens mends."""
 
 
-class Forged(Exception):
+class ForgedRequest(Exception):
     """The opening does not prove what it claims."""
 
 
@@ -44,7 +51,7 @@ class UnknownClient(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class FrameOpening:
     """Who opened which page of which portal, verified. `portal_id` None: not installed, and this person cannot install it."""
 
     portal_id: int | None
@@ -56,32 +63,32 @@ class Opening:
     lang: str
     placement: str
     options: dict[str, Any]
-    installing: bool
+    is_installing: bool
 
 
-def open_frame(post: FramePost, *, install_page: bool) -> Opening:
+def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
     """Verify an opening; an administrator's installs the app, or mends a dead authorisation.
 
     Raises:
         Forged, UnknownClient, bx24app.bitrix24.errors.PortalError (the auth server or the portal cannot be asked)
     """
-    info, server = _verified(post)
+    info, server = _verify_token(post)
     admin = is_administrator(info, post.access_token)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if admin and _may_store(portal, info, install_page):
-        portal = store(row_of(info.member_id), post, info, server)
+        portal = store_installation(ensure_portal(info.member_id), post, info, server)
         portal_id = portal.id
         db.session.commit()
-        set_up(portal_id)
-        queue.wake(portal_id, force=True)
+        set_up_portal(portal_id)
+        queue.wake_portal(portal_id, force=True)
         portal = db.session.get_one(Portal, portal_id)
     if portal is not None and portal.state != "removed":
-        _seen(portal, post, info, admin)
+        _update_portal(portal, post, info, admin)
         known: int | None = portal.id
     else:
         known = None
     db.session.commit()
-    return Opening(
+    return FrameOpening(
         portal_id=known,
         member_id=info.member_id,
         domain=info.domain,
@@ -91,32 +98,32 @@ def open_frame(post: FramePost, *, install_page: bool) -> Opening:
         lang=post.lang,
         placement=post.placement,
         options=post.options,
-        installing=install_page,
+        is_installing=install_page,
     )
 
 
-def take_over(post: FramePost) -> int:
+def take_over_grant(post: FramePost) -> int:
     """The background identity becomes whoever sends this: an administrator's own wish, since the one before has left or is about to. Returns the
     portal's id.
 
     Raises:
         Forged: not proven, no administrator, not installed, or no refresh token. UnknownClient, bx24app.bitrix24.errors.PortalError
     """
-    info, server = _verified(post)
+    info, server = _verify_token(post)
     admin = is_administrator(info, post.access_token)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if not admin or portal is None or portal.state == "removed" or not post.refresh_token:
-        raise Forged("only an administrator of an installed portal takes over")
-    store(portal, post, info, server, what="took over")
+        raise ForgedRequest("only an administrator of an installed portal takes over")
+    store_installation(portal, post, info, server, what="took over")
     portal_id = portal.id
     db.session.commit()
-    set_up(portal_id)
-    queue.wake(portal_id, force=True)
+    set_up_portal(portal_id)
+    queue.wake_portal(portal_id, force=True)
     return portal_id
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PlacementVisit:
     """Who opened one of our places in the portal's pages, verified. `token` is theirs, not ours: what it may not read, they may not see."""
 
     portal_id: int
@@ -127,33 +134,33 @@ class Visit:
     options: dict[str, Any]
     token: str = field(repr=False)
 
-    def client(self) -> Bitrix24:
+    def viewer_client(self) -> Bitrix24Client:
         """REST with the viewer's own rights."""
-        return client_of_token(self.client_endpoint, self.token, budget_of(self.portal_id))
+        return client_with_token(self.client_endpoint, self.token, portal_budget(self.portal_id))
 
 
-def open_place(post: FramePost) -> Visit | None:
+def open_placement(post: FramePost) -> PlacementVisit | None:
     """Verify the opening of a place; None: the app is not installed there. Asks the auth server only, which has a budget of its own.
 
     Raises:
         Forged, UnknownClient, bx24app.bitrix24.errors.PortalError (the auth server cannot be asked)
     """
-    info, _ = _verified(post)
+    info, _ = _verify_token(post)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if portal is None or portal.state == "removed":
         return None
-    return Visit(
+    return PlacementVisit(
         portal.id, info.member_id, info.client_endpoint, info.user_id, post.lang, post.options, post.access_token
     )
 
 
-def _verified(post: FramePost) -> tuple[AppInfo, str]:
+def _verify_token(post: FramePost) -> tuple[AppInfo, str]:
     """Ask the auth server whose token this is; a browser may name one of the allow-list, else all of it are asked."""
-    named = oauth().named(post.server_endpoint)
+    named = oauth_servers().find_server(post.server_endpoint)
     told: errors.PortalError | None = None
-    for server in [named] if named else list(oauth().servers):
+    for server in [named] if named else list(oauth_servers().servers):
         try:
-            info = oauth().app_info(post.access_token, server)
+            info = oauth_servers().fetch_app_info(post.access_token, server)
         except errors.Later as error:
             told = error
         except errors.NeedsAdmin as error:  # unpaid, overloaded … : not a question of who it is
@@ -161,30 +168,30 @@ def _verified(post: FramePost) -> tuple[AppInfo, str]:
         except (errors.Refused, errors.Gone):
             continue
         else:
-            _matching(post, info)
+            _check_match(post, info)
             return info, server
-    raise told or Forged("no auth server accepts the token")
+    raise told or ForgedRequest("no auth server accepts the token")
 
 
-def _matching(post: FramePost, info: AppInfo) -> None:
-    known = secret_of(info.client_id) is not None
+def _check_match(post: FramePost, info: AppInfo) -> None:
+    known = client_secret(info.client_id) is not None
     db.session.rollback()  # what follows is HTTP
     if not known:
         raise UnknownClient(info.client_id)
     if info.member_id != post.member_id:
-        raise Forged("the token belongs to another portal")
-    if post.domain and _host(post.domain) != _host(info.domain):
-        raise Forged("the portal has another domain")
-    addresses().check_form(info.client_endpoint)
+        raise ForgedRequest("the token belongs to another portal")
+    if post.domain and _normalise_host(post.domain) != _normalise_host(info.domain):
+        raise ForgedRequest("the portal has another domain")
+    address_policy().check_url_form(info.client_endpoint)
 
 
-def _host(domain: str) -> str:
+def _normalise_host(domain: str) -> str:
     """A host as the auth server and the portal's page may write it: with or without the port that goes without saying."""
     try:
         parts = urlsplit(f"//{domain.strip().lower()}")
         return f"{parts.hostname}:{parts.port}" if parts.port not in (None, 80, 443) else str(parts.hostname)
     except ValueError:
-        raise Forged("the posted domain cannot be read") from None
+        raise ForgedRequest("the posted domain cannot be read") from None
 
 
 def is_administrator(info: AppInfo, access_token: str) -> bool:
@@ -200,13 +207,13 @@ def is_administrator(info: AppInfo, access_token: str) -> bool:
         held = None
     if held is not None:
         return held == b"1"
-    client = client_of_token(info.client_endpoint, access_token, budget_for(info.member_id))
-    profile = client.call("profile", priority=Priority.VIEW, patience=PATIENCE).result
+    client = client_with_token(info.client_endpoint, access_token, member_budget(info.member_id))
+    profile = client.call("profile", priority=Priority.VIEW, patience=BUDGET_WAIT_SECONDS).result
     if not isinstance(profile, dict) or str(profile.get("ID")) != str(info.user_id):
-        raise Forged("the portal names another user than the auth server")
+        raise ForgedRequest("the portal names another user than the auth server")
     admin = profile.get("ADMIN") in (True, "true", "Y", "1", 1)
     try:
-        runtime().redis.set(key, b"1" if admin else b"0", ex=ADMIN_SECONDS)
+        runtime().redis.set(key, b"1" if admin else b"0", ex=ADMIN_CACHE_SECONDS)
     except redis.RedisError as error:
         _log.warning("rights not remembered", error=type(error).__name__)
     return admin
@@ -218,18 +225,18 @@ def _may_store(portal: Portal | None, info: AppInfo, install_page: bool) -> bool
         return True
     if portal.client_id != info.client_id:
         return True  # the application was registered anew in the same portal: the old one's tokens are dead
-    if install_page and not info.installed:
+    if install_page and not info.is_installed:
         return True  # the portal itself says that the app is being installed
-    return portal.state == "needs_admin" and portal.trouble in DEAD_GRANT
+    return portal.state == "needs_admin" and portal.trouble in DEAD_GRANT_CODES
 
 
-def _seen(portal: Portal, post: FramePost, info: AppInfo, admin: bool) -> None:
+def _update_portal(portal: Portal, post: FramePost, info: AppInfo, admin: bool) -> None:
     """What a verified opening tells by the way: the domain may have changed, the installation is finished."""
     if portal.client_endpoint != info.client_endpoint:
         portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
     if admin:
         portal.lang = post.lang  # notices and records speak the administrators' language
-    if portal.state == "pending" and info.installed:
+    if portal.state == "pending" and info.is_installed:
         portal.state = "active"
     if admin and portal.application_token is None and post.application_token:
         portal.application_token = post.application_token

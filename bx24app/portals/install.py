@@ -10,25 +10,25 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import BATCH, Answer, Bitrix24
+from bx24app.bitrix24.client import MAX_BATCH_SIZE, Bitrix24Client, RestResult
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Portal, db, utcnow
 from bx24app.portals import placements
 from bx24app.portals.clients import client_by_id
-from bx24app.portals.lifecycle import audit, trouble
+from bx24app.portals.lifecycle import mark_needs_admin, record_audit
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 EVENTS = ("ONAPPINSTALL", "ONAPPUNINSTALL", "ONAPPUPDATE", "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
-RETRY = timedelta(seconds=60)
+RETRY_AFTER = timedelta(seconds=60)
 """A portal that could not be set up is looked at again after this."""
 
 
-def row_of(member_id: str) -> Portal:
+def ensure_portal(member_id: str) -> Portal:
     """The portal's row, made where there is none; two first openings at once make one."""
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     empty = {"domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": ""}
@@ -36,18 +36,18 @@ def row_of(member_id: str) -> Portal:
     return db.session.scalars(select(Portal).where(Portal.member_id == member_id).with_for_update()).one()
 
 
-def store(portal: Portal, post: FramePost, info: AppInfo, server: str, what: str = "installed") -> Portal:
+def store_installation(portal: Portal, post: FramePost, info: AppInfo, server: str, what: str = "installed") -> Portal:
     """A verified administrator's opening becomes the installation. `what`: for the audit log. The caller commits."""
-    told(portal, info, server, post.application_token, finished=info.installed)
+    update_installation(portal, info, server, post.application_token, finished=info.is_installed)
     portal.lang = post.lang
     portal.scopes = post.scope or info.scope
-    keep_grant(portal, info.user_id, post.access_token, post.refresh_token, post.expires_in)
-    audit(portal.id, info.user_id, "frame", what)
+    store_grant(portal, info.user_id, post.access_token, post.refresh_token, post.expires_in)
+    record_audit(portal.id, info.user_id, "frame", what)
     _log.info(what, portal=portal.id, domain=info.domain)
     return portal
 
 
-def told(portal: Portal, info: AppInfo, server: str, application_token: str, *, finished: bool) -> None:
+def update_installation(portal: Portal, info: AppInfo, server: str, application_token: str, *, finished: bool) -> None:
     """Write down what the auth server confirmed. `finished`: the portal counts the app as installed, so that events flow."""
     back, anew = portal.state == "removed" or not portal.client_id, portal.client_id != info.client_id
     portal.domain, portal.client_endpoint, portal.server_endpoint = info.domain, info.client_endpoint, server
@@ -63,7 +63,7 @@ def told(portal: Portal, info: AppInfo, server: str, application_token: str, *, 
     db.session.flush()
 
 
-def keep_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_in: int) -> None:
+def store_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_in: int) -> None:
     """These tokens are the background identity from now on; what a dead grant had stopped may go on. The caller commits."""
     now = utcnow()
     row = db.session.get(Grant, portal.id) or Grant(portal_id=portal.id, generation=0)
@@ -76,24 +76,24 @@ def keep_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_
         portal.trouble = portal.trouble_at = portal.probe_at = None
 
 
-def set_up(portal_id: int) -> None:
+def set_up_portal(portal_id: int) -> None:
     """Bind events and read what calls depend on, now; users follow in a job. Idempotent; what fails is tried again by a look."""
     client = client_by_id(portal_id)
     try:
         said = bind_and_read(client)
     except (errors.NeedsAdmin, errors.Gone) as error:
-        trouble(portal_id, error)
+        mark_needs_admin(portal_id, error)
         return
     except errors.PortalError as error:
         _log.warning("portal not set up yet", portal=portal_id, error=str(error))
-        queue.later("look", portal_id, when=utcnow() + RETRY)
+        queue.enqueue_background("look", portal_id, when=utcnow() + RETRY_AFTER)
         return
-    keep_read(db.session.get_one(Portal, portal_id), said)
+    store_portal_info(db.session.get_one(Portal, portal_id), said)
     db.session.commit()
-    queue.later("look", portal_id)
+    queue.enqueue_background("look", portal_id)
 
 
-def bind_and_read(client: Bitrix24, priority: Priority = Priority.CARD) -> dict[str, Answer | errors.PortalError]:
+def bind_and_read(client: Bitrix24Client, priority: Priority = Priority.CARD) -> dict[str, RestResult | errors.PortalError]:
     """What the portal is and which of our events and places it has: one request, and a second one where a binding is missing or strange.
 
     Raises:
@@ -106,16 +106,16 @@ def bind_and_read(client: Bitrix24, priority: Priority = Priority.CARD) -> dict[
         ("placed", "placement.get"),
     )
     said = client.batch([(key, method, {}) for key, method in questions], priority=priority)
-    changes = _changes(said["bound"], f"{runtime().config.public_url}/bitrix24/events")
-    changes += placements.commands(said.get("placed"), runtime().config.public_url, BATCH - len(changes))
+    changes = _binding_changes(said["bound"], f"{runtime().config.public_url}/bitrix24/events")
+    changes += placements.binding_commands(said.get("placed"), runtime().config.public_url, MAX_BATCH_SIZE - len(changes))
     if changes:
-        _done(client.batch(changes, priority=priority))
+        _check_bindings(client.batch(changes, priority=priority))
     return said
 
 
-def _changes(bound: Answer | errors.PortalError, handler: str) -> list[tuple[str, str, dict[str, Any]]]:
+def _binding_changes(bound: RestResult | errors.PortalError, handler: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Bindings to make, and those to undo: of our events to an address that is no longer ours."""
-    if not isinstance(bound, Answer):
+    if not isinstance(bound, RestResult):
         raise bound
     rows = [row for row in bound.result or [] if isinstance(row, dict)]
     pairs = {(str(row.get("event", "")).upper(), str(row.get("handler") or "")) for row in rows}
@@ -127,11 +127,11 @@ def _changes(bound: Answer | errors.PortalError, handler: str) -> list[tuple[str
     strange = sorted(pair for pair in pairs if pair[0] in EVENTS and pair[1] not in ("", handler))
     return changes + [
         (f"u{index}", "event.unbind", {"EVENT": event, "HANDLER": where})
-        for index, (event, where) in enumerate(strange[: BATCH - len(changes)])
+        for index, (event, where) in enumerate(strange[: MAX_BATCH_SIZE - len(changes)])
     ]
 
 
-def _done(said: dict[str, Answer | errors.PortalError]) -> None:
+def _check_bindings(said: dict[str, RestResult | errors.PortalError]) -> None:
     for key, met in said.items():
         if isinstance(met, errors.Refused):
             if "already bind" not in met.description.lower():  # "Handler already binded": somebody was quicker
@@ -142,12 +142,12 @@ def _done(said: dict[str, Answer | errors.PortalError]) -> None:
             raise met
 
 
-def keep_read(portal: Portal, said: dict[str, Answer | errors.PortalError]) -> None:
+def store_portal_info(portal: Portal, said: dict[str, RestResult | errors.PortalError]) -> None:
     """CRM mode, licence, and whether the portal counts the app as installed. The caller commits."""
     mode, app = said.get("mode"), said.get("app")
-    if isinstance(mode, Answer) and str(mode.result) in ("1", "2"):
+    if isinstance(mode, RestResult) and str(mode.result) in ("1", "2"):
         portal.crm_mode = int(mode.result)
-    if not isinstance(app, Answer) or not isinstance(app.result, dict):
+    if not isinstance(app, RestResult) or not isinstance(app.result, dict):
         return
     licence = str(app.result.get("LICENSE") or "")[:64]
     if licence != portal.license:

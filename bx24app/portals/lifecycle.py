@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, func, select, update
 
 from bx24app.bitrix24 import errors
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import (
     Audit,
@@ -31,27 +31,27 @@ from bx24app.models import (
     utcnow,
 )
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-KEEP_REMOVED = timedelta(days=30)
-PROBE_EVERY = timedelta(hours=1)
-STEP = 1000
+PURGE_AFTER = timedelta(days=30)
+PROBE_INTERVAL = timedelta(hours=1)
+ROWS_PER_STEP = 1000
 """Rows that one step of a purge deletes, so that no lock is held for long."""
 
 
-def audit(portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any) -> None:
+def record_audit(portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any) -> None:
     """One line of the audit log. The caller commits."""
     db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, address=address, what=what, facts=facts))
 
 
-def by_member(member_id: str) -> Portal | None:
+def find_by_member(member_id: str) -> Portal | None:
     """The portal with this member_id, removed ones included."""
     return db.session.scalars(select(Portal).where(Portal.member_id == member_id)).first()
 
 
-def lines_follow(portal_id: int) -> None:
+def queue_line_sync(portal_id: int) -> None:
     """Let the portal's external lines follow the settings, soon and by a job of its own."""
-    queue.later("lines", portal_id)
+    queue.enqueue_background("lines", portal_id)
 
 
 def state_of(portal_id: int) -> str:
@@ -59,14 +59,14 @@ def state_of(portal_id: int) -> str:
     return str(db.session.query(Portal.state).filter_by(id=portal_id).scalar())
 
 
-def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
+def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
     """Stop delivering and keep everything: an administrator has to do something, or the portal is gone."""
     now = utcnow()
     portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
-    if _mended(portal_id, error):
+    if _is_outdated(portal_id, error):
         db.session.commit()
         db.session.remove()
-        queue.wake(portal_id, force=True)
+        queue.wake_portal(portal_id, force=True)
         return
     if isinstance(error, errors.Gone):
         if portal.state != "removed":
@@ -75,16 +75,16 @@ def trouble(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
     elif portal.state in ("active", "pending", "needs_admin"):
         if portal.state != "needs_admin":
             portal.state_before, portal.state, portal.trouble_at = portal.state, "needs_admin", now
-            audit(portal_id, None, "system", "needs an administrator", code=error.code)
+            record_audit(portal_id, None, "system", "needs an administrator", code=error.code)
             _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
-        portal.trouble, portal.probe_at = error.code, now + PROBE_EVERY
+        portal.trouble, portal.probe_at = error.code, now + PROBE_INTERVAL
         if error.code != "authorise":  # that is the auth server's word; the others are the portal's own
             portal.answered_at = now
     db.session.commit()
     db.session.remove()
 
 
-def _mended(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool:
+def _is_outdated(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool:
     """The word is about a grant that was replaced while it was on its way."""
     if not isinstance(error, errors.NeedsAdmin) or error.generation is None:
         return False
@@ -99,10 +99,10 @@ def resume(portal_id: int) -> None:
         portal.state, portal.state_before = portal.state_before or "active", None
         portal.trouble = portal.trouble_at = portal.probe_at = None
         portal.answered_at = utcnow()
-        audit(portal_id, None, "system", "resumed")
+        record_audit(portal_id, None, "system", "resumed")
         _log.info("portal resumed", portal=portal_id)
     db.session.commit()
-    queue.wake(portal_id, force=True)
+    queue.wake_portal(portal_id, force=True)
 
 
 def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
@@ -114,9 +114,9 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
             portal.state_before = "needs_admin"
     elif not paused and portal.state == "paused":
         portal.state, portal.state_before = portal.state_before or "active", None
-    audit(portal_id, user_id, "frame", "paused" if paused else "unpaused")
+    record_audit(portal_id, user_id, "frame", "paused" if paused else "unpaused")
     db.session.commit()
-    queue.wake(portal_id, force=True)
+    queue.wake_portal(portal_id, force=True)
 
 
 def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: str = "event") -> None:
@@ -125,8 +125,8 @@ def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: st
     portal.state, portal.removed_at = "removed", now
     portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
     db.session.execute(delete(Grant).where(Grant.portal_id == portal.id))
-    portal.purge_at = now if clean else now + KEEP_REMOVED
-    audit(portal.id, None, source, what, clean=clean)
+    portal.purge_at = now if clean else now + PURGE_AFTER
+    record_audit(portal.id, None, source, what, clean=clean)
     db.session.flush()
     if clean:
         purge(portal.id)
@@ -155,9 +155,9 @@ def remove_vanished() -> int:
 
 def purge(portal_id: int) -> None:
     """Everything of a removed portal goes: calls, people, settings, hooks, files on their way. Commits in small steps."""
-    _unspool(portal_id)
+    _remove_spool_files(portal_id)
     for table in (Recording, Delivery, Call, Notification):
-        some = select(table.id).where(table.portal_id == portal_id).limit(STEP)
+        some = select(table.id).where(table.portal_id == portal_id).limit(ROWS_PER_STEP)
         while ids := list(db.session.scalars(some)):
             db.session.execute(delete(table).where(table.id.in_(ids)))
             db.session.commit()
@@ -169,7 +169,7 @@ def purge(portal_id: int) -> None:
     _log.info("portal purged", portal=portal_id)
 
 
-def _unspool(portal_id: int) -> None:
+def _remove_spool_files(portal_id: int) -> None:
     """Recordings that were fetched and not attached yet."""
     spool = runtime().config.data_dir / "spool"
     for number in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):

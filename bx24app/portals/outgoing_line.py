@@ -14,32 +14,32 @@ from sqlalchemy import func, or_, select
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import Answer, Bitrix24
+from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Dictionary, PortalUser, db, utcnow
 from bx24app.portals import crm_dictionaries
 from bx24app.portals.clients import client_by_id
 
-State = Literal["app", "line", "none", "other", "refused", "unread"]
-MOST = 50
+OutgoingState = Literal["app", "line", "none", "other", "refused", "unread"]
+MAX_COLLISIONS = 50
 """Colliding inner numbers that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingLine:
     """`state`: calls leave through our app, our line `chosen`, nothing chosen, something else `chosen`, not told, never asked.
 
     `missing`: numbers of our settings that the portal does not have as lines (yet).
     """
 
-    state: State
-    chosen: str = ""
-    why: str = ""
-    missing: tuple[str, ...] = ()
+    state: OutgoingState
+    chosen_line: str = ""
+    reason: str = ""
+    missing_numbers: tuple[str, ...] = ()
     read_at: datetime | None = None
 
 
-def ask(client: Bitrix24, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
+def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
     """What the portal tells, in the shape that is kept; one request.
 
     Raises:
@@ -55,13 +55,13 @@ def ask(client: Bitrix24, priority: Priority = Priority.BACKGROUND) -> dict[str,
     )
     chosen, lines, app = said.get("chosen"), said.get("lines"), said.get("app")
     found: dict[str, Any] = {"read_at": utcnow().isoformat()}
-    if isinstance(chosen, Answer):
+    if isinstance(chosen, RestResult):
         found["chosen"] = str(chosen.result or "")
     elif isinstance(chosen, errors.PortalError):
         found["why"] = str(chosen)
-    if isinstance(lines, Answer):
+    if isinstance(lines, RestResult):
         found["lines"] = [str(row["NUMBER"]) for row in lines.result or [] if isinstance(row, dict) and "NUMBER" in row]
-    if isinstance(app, Answer) and isinstance(app.result, dict):
+    if isinstance(app, RestResult) and isinstance(app.result, dict):
         found["app"] = str(app.result.get("ID") or "")
     return {"outgoing": found}
 
@@ -72,27 +72,27 @@ def fetch(portal_id: int) -> None:
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
-    found = ask(client_by_id(portal_id), Priority.CARD)
-    crm_dictionaries.keep(portal_id, found)
+    found = ask_portal(client_by_id(portal_id), Priority.CARD)
+    crm_dictionaries.store_answers(portal_id, found)
     db.session.commit()
 
 
-def of(portal_id: int, document: Settings) -> Outgoing:
+def state_for(portal_id: int, document: Settings) -> OutgoingLine:
     """As told last, held against the settings."""
     row = db.session.get(Dictionary, portal_id)
     held: dict[str, Any] = row.content.get("outgoing", {}) if row is not None else {}
     if not held:
-        return Outgoing("unread")
+        return OutgoingLine("unread")
     read_at = datetime.fromisoformat(held["read_at"])
     ours = [line.bitrix_number for pbx in document.pbxs for line in pbx.lines]
     missing = tuple(one for one in ours if one not in held["lines"]) if "lines" in held else ()
     if "chosen" not in held:
-        return Outgoing("refused", why=held.get("why", ""), missing=missing, read_at=read_at)
+        return OutgoingLine("refused", reason=held.get("why", ""), missing_numbers=missing, read_at=read_at)
     chosen: str = held["chosen"]
-    return Outgoing(_state(chosen, held.get("app", ""), ours), chosen, missing=missing, read_at=read_at)
+    return OutgoingLine(_classify_choice(chosen, held.get("app", ""), ours), chosen, missing_numbers=missing, read_at=read_at)
 
 
-def _state(chosen: str, app: str, ours: list[str]) -> State:
+def _classify_choice(chosen: str, app: str, ours: list[str]) -> OutgoingState:
     if not chosen:
         return "none"
     if app and chosen.upper() == f"REST_APP:{app}".upper():
@@ -101,7 +101,7 @@ def _state(chosen: str, app: str, ours: list[str]) -> State:
 
 
 @dataclass(frozen=True, slots=True)
-class Collision:
+class NumberCollision:
     """An employee's inner number that Bitrix24 may take for a client's. `calls`: of clients with this very number."""
 
     user_id: int
@@ -109,7 +109,7 @@ class Collision:
     calls: int
 
 
-def collisions(portal_id: int) -> list[Collision]:
+def find_collisions(portal_id: int) -> list[NumberCollision]:
     """Inner numbers that a client has called from, or that look like a telephone in the world (five digits and more).
 
     Bitrix24 takes a call with such a number for one between colleagues: its CRM is left out (server source of its telephony).
@@ -125,5 +125,5 @@ def collisions(portal_id: int) -> list[Collision]:
     )
     inner = select(user.user_id, number, calls.label("calls")).where(user.portal_id == portal_id, user.active, number != "").subquery()
     odd = select(inner).where(or_(inner.c.calls > 0, func.length(inner.c.inner_number) >= 5))
-    rows = db.session.execute(odd.order_by(inner.c.calls.desc(), inner.c.inner_number).limit(MOST))
-    return [Collision(*row) for row in rows]
+    rows = db.session.execute(odd.order_by(inner.c.calls.desc(), inner.c.inner_number).limit(MAX_COLLISIONS))
+    return [NumberCollision(*row) for row in rows]

@@ -21,65 +21,65 @@ from bx24app.bitrix24 import errors
 from bx24app.bitrix24.inbound import EventPost
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Notification, Portal, db
 from bx24app.portals import install
-from bx24app.portals.clients import addresses, oauth, secret_of
+from bx24app.portals.clients import address_policy, client_secret, oauth_servers
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-TELEPHONY = ("ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
-REFUSED = "count:events_refused"
+TELEPHONY_EVENTS = ("ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
+REFUSED_COUNTER_KEY = "count:events_refused"
 """Redis key that counts events without proof."""
 
 
 def receive(post: EventPost) -> int:
     """Take one event and say the HTTP status (contract, section 4): 200, 403, or 503 (database or auth server do not answer)."""
     try:
-        return _receive(post)
+        return _handle_event(post)
     except DBAPIError as error:
         db.session.rollback()
         _log.error("event not stored, the database does not answer", error=type(error.orig).__name__)
         return 503
 
 
-def _receive(post: EventPost) -> int:
+def _handle_event(post: EventPost) -> int:
     if not post.event:
-        return _refused(post, "no event")
+        return _refuse_event(post, "no event")
     if post.event not in portals.EVENTS:
         return 200
     if post.event in ("ONAPPINSTALL", "ONAPPUPDATE"):
-        return _renewed(post)
+        return _handle_installation(post)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == post.auth.member_id)).first()
     if portal is None or portal.state == "removed":
-        return _refused(post, "unknown portal")
-    if not _proven(portal, post):
-        return _refused(post, "wrong application token")
+        return _refuse_event(post, "unknown portal")
+    if not _is_proven(portal, post):
+        return _refuse_event(post, "wrong application token")
     if post.event == "ONAPPUNINSTALL":
         portals.remove(portal, clean=str(post.data.get("CLEAN")) == "1")
         db.session.commit()
         return 200
-    return _store(portal, post)
+    return _store_event(portal, post)
 
 
-def _proven(portal: Portal, post: EventPost) -> bool:
+def _is_proven(portal: Portal, post: EventPost) -> bool:
     known, said = portal.application_token or "", post.auth.application_token
     return bool(known) and hmac.compare_digest(known.encode(), said.encode(errors="replace"))
 
 
-def _refused(post: EventPost, why: str) -> int:
+def _refuse_event(post: EventPost, why: str) -> int:
     """Without proof: counted, nothing stored."""
     db.session.rollback()
     try:
-        runtime().redis.incr(REFUSED)
+        runtime().redis.incr(REFUSED_COUNTER_KEY)
     except redis.RedisError as error:
         _log.warning("refused event not counted", error=type(error).__name__)
     _log.warning("event refused", event_name=post.event, why=why)
     return 403
 
 
-def _store(portal: Portal, post: EventPost) -> int:
+def _store_event(portal: Portal, post: EventPost) -> int:
     """On disk before the 200: Bitrix24 does not say it twice. Tokens are not kept."""
     data = json.dumps(post.data, ensure_ascii=False, sort_keys=True)
     call_id = str(post.data.get("CALL_ID") or "")
@@ -99,77 +99,77 @@ def _store(portal: Portal, post: EventPost) -> int:
     stored = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
     db.session.commit()
     if stored:
-        queue.wake(portal_id)
+        queue.wake_portal(portal_id)
     return 200
 
 
-def _renewed(post: EventPost) -> int:
+def _handle_installation(post: EventPost) -> int:
     """ONAPPINSTALL, ONAPPUPDATE: believed after the auth server and the portal confirmed the event's own access token."""
     try:
-        found = _confirmed(post)
-    except portals.Forged as error:
-        return _refused(post, str(error))
+        found = _confirm_token(post)
+    except portals.ForgedRequest as error:
+        return _refuse_event(post, str(error))
     except errors.Later as error:
         _log.warning("event cannot be confirmed now", event_name=post.event, error=str(error))
         return 503
     except errors.PortalError as error:
-        return _refused(post, str(error))
+        return _refuse_event(post, str(error))
     if found is None:
-        return _refused(post, "not confirmed by the auth server")
+        return _refuse_event(post, "not confirmed by the auth server")
     info, server = found
     if post.event == "ONAPPUPDATE":
         state = db.session.scalar(select(Portal.state).where(Portal.member_id == info.member_id))
         if state in (None, "removed"):
-            return _refused(post, "unknown portal")
-    portal = install.row_of(info.member_id)
-    _install(portal, post, info, server)
+            return _refuse_event(post, "unknown portal")
+    portal = install.ensure_portal(info.member_id)
+    _update_installation(portal, post, info, server)
     portal_id = portal.id
     db.session.commit()
-    portals.set_up(portal_id)
-    queue.wake(portal_id, force=True)
+    portals.set_up_portal(portal_id)
+    queue.wake_portal(portal_id, force=True)
     return 200
 
 
-def _install(portal: Portal, post: EventPost, info: AppInfo, server: str) -> None:
+def _update_installation(portal: Portal, post: EventPost, info: AppInfo, server: str) -> None:
     anew = portal.state == "removed" or portal.client_id != info.client_id
-    install.told(
+    install.update_installation(
         portal, info, server, post.auth.application_token, finished=str(post.data.get("INSTALLED") or "Y") != "N"
     )
     held = db.session.get(Grant, portal.id)
-    dead = portal.state == "needs_admin" and portal.trouble in portals.DEAD_GRANT
+    dead = portal.state == "needs_admin" and portal.trouble in portals.DEAD_GRANT_CODES
     if post.auth.refresh_token and (held is None or anew or dead):
         auth = post.auth
-        portals.keep_grant(portal, info.user_id, auth.access_token, auth.refresh_token, auth.expires_in)
-    portals.audit(portal.id, info.user_id, "event", post.event.lower(), version=str(post.data.get("VERSION") or ""))
+        portals.store_grant(portal, info.user_id, auth.access_token, auth.refresh_token, auth.expires_in)
+    portals.record_audit(portal.id, info.user_id, "event", post.event.lower(), version=str(post.data.get("VERSION") or ""))
 
 
-def _confirmed(post: EventPost) -> tuple[AppInfo, str] | None:
+def _confirm_token(post: EventPost) -> tuple[AppInfo, str] | None:
     """Whose token it is, by the auth server's word, if it is an administrator's of the portal that the event names."""
     if not post.auth.access_token or not post.auth.member_id:
         return None
-    named = oauth().named(post.auth.server_endpoint)
+    named = oauth_servers().find_server(post.auth.server_endpoint)
     late: errors.Later | None = None
-    for server in [named] if named else oauth().servers:
+    for server in [named] if named else oauth_servers().servers:
         try:
-            info = oauth().app_info(post.auth.access_token, server)
+            info = oauth_servers().fetch_app_info(post.auth.access_token, server)
         except errors.Later as error:
             late = error
             continue
         except (errors.Refused, errors.NeedsAdmin, errors.Gone):
             continue
-        return (info, server) if _fits(post, info) else None
+        return (info, server) if _may_install(post, info) else None
     if late is not None:
         raise late
     return None
 
 
-def _fits(post: EventPost, info: AppInfo) -> bool:
-    known = secret_of(info.client_id) is not None
+def _may_install(post: EventPost, info: AppInfo) -> bool:
+    known = client_secret(info.client_id) is not None
     db.session.rollback()  # what follows is HTTP
     if not known:
         _log.warning("installation by an unknown application; to admit it: bx24app apps add", client_id=info.client_id)
         return False
     if info.member_id != post.auth.member_id:
         return False
-    addresses().check_form(info.client_endpoint)
+    address_policy().check_url_form(info.client_endpoint)
     return portals.is_administrator(info, post.auth.access_token)

@@ -1,16 +1,16 @@
 """USE CASE: the settings document of a portal: load, save as a version, import, export, history, roll back."""
 
 from bx24app.settings.versions import (
-    Conflict,
+    VersionConflict,
     current,
-    export,
+    export_yaml,
     history,
-    import_,
-    keyed,
+    import_yaml,
     of_version,
+    pbxs_with_keys,
     roll_back,
     rules_of,
     save,
 )
 
-__all__ = ['Conflict', 'current', 'export', 'history', 'import_', 'keyed', 'of_version', 'roll_back', 'rules_of', 'save']
+__all__ = ["VersionConflict", "current", "export_yaml", "history", "import_yaml", "of_version", "pbxs_with_keys", "roll_back", "rules_of", "save"]

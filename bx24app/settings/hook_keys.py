@@ -8,16 +8,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select
 
-from bx24app.models import Audit, Moment, Pbx, db, digest, utcnow
+from bx24app.models import Audit, Moment, Pbx, db, hash_hook_key, utcnow
 
 OVERLAP = timedelta(hours=24)
-_BYTES = 24
+_KEY_BYTES = 24
 """192 bits: nobody guesses it, and it stays short enough to paste."""
 
 
-def fresh() -> str:
+def generate_key() -> str:
     """A hook key that nobody can guess."""
-    return secrets.token_urlsafe(_BYTES)
+    return secrets.token_urlsafe(_KEY_BYTES)
 
 
 def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: str = "frame") -> bool:
@@ -33,14 +33,14 @@ def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: st
     done = row is not None and row.hook_key == shown
     if row is not None and done:
         row.old_hook_key, row.old_hook_until = shown, utcnow() + OVERLAP
-        row.hook_key = fresh()
+        row.hook_key = generate_key()
         facts = {"pbx": key}  # never the keys
         db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what="hook key rotated", facts=facts))
     db.session.commit()
     return done
 
 
-def is_of() -> ColumnElement[bool]:
+def key_condition() -> ColumnElement[bool]:
     """The condition of a PBX that a hook key leads to, its present one or the one before within the overlap; `asked` fills it."""
     found, now = bindparam("hook_hash", type_=String), bindparam("now", type_=Moment)
     key = bindparam("hook_key", type_=String)
@@ -50,12 +50,12 @@ def is_of() -> ColumnElement[bool]:
     return or_(Pbx.hook_hash == found, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == key, plain))
 
 
-def asked(hook_key: str) -> dict[str, Any]:
+def key_params(hook_key: str) -> dict[str, Any]:
     """The values of `is_of` for this hook key."""
-    return {"hook_hash": digest(hook_key), "hook_key": hook_key, "now": utcnow()}
+    return {"hook_hash": hash_hook_key(hook_key), "hook_key": hook_key, "now": utcnow()}
 
 
-def hide() -> None:
+def hide_plain_keys() -> None:
     """Hook keys that a version before 0014 wrote are sealed; a day later, when none of its processes runs any more, the plain ones go."""
     now = utcnow()
     for row in db.session.scalars(select(Pbx).where(or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None)))):
@@ -66,7 +66,7 @@ def hide() -> None:
         if old is not None and old != row.old_hook_sealed:
             row.old_hook_key, row.plain_old_hook_key = old, old
         if row.plain_until <= now:
-            row.plain_hook_key, row.plain_old_hook_key, row.plain_until = digest(row.hook_key), None, None
+            row.plain_hook_key, row.plain_old_hook_key, row.plain_until = hash_hook_key(row.hook_key), None, None
     db.session.commit()
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from bx24app.domain import document, rules
-from bx24app.domain.crm_dictionaries import Dictionaries
-from bx24app.domain.document import Change, yaml_text
+from bx24app.domain.crm_dictionaries import CrmDictionaries
+from bx24app.domain.document import LeafChange, yaml_text
 from bx24app.domain.rules import ParsedRule
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
@@ -22,7 +22,7 @@ from bx24app.models import Audit, Pbx, Portal, SettingsVersion, db, utcnow
 from bx24app.settings import hook_keys
 
 
-class Conflict(Exception):
+class VersionConflict(Exception):
     """Somebody saved another version meanwhile; `number` is the present one."""
 
     def __init__(self, number: int) -> None:
@@ -30,26 +30,26 @@ class Conflict(Exception):
         self.number = number
 
 
-_NOTHING = Settings()
-_KEPT = 100_000
+_DEFAULTS = Settings()
+_CACHE_CAPACITY = 100_000
 """Employees, lines and rules in all parsed versions that a process keeps: about 100 MB."""
-_LEAST = 50
+_MIN_WEIGHT = 50
 """What a version counts at the least: an empty one takes room too."""
 
 
-class _Parsed:
+class _ParsedVersions:
     """Parsed versions with their rules, those used last."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[int, tuple[Settings, tuple[ParsedRule, ...]]] = OrderedDict()
-        self._size = 0
+        self._entries: OrderedDict[int, tuple[Settings, tuple[ParsedRule, ...]]] = OrderedDict()
+        self._weight = 0
         self._lock = threading.Lock()
 
     def get(self, version_id: int) -> tuple[Settings, tuple[ParsedRule, ...]]:
         with self._lock:
-            found = self._held.get(version_id)
+            found = self._entries.get(version_id)
             if found is not None:
-                self._held.move_to_end(version_id)
+                self._entries.move_to_end(version_id)
                 return found
         stored = db.session.scalar(select(SettingsVersion.document).where(SettingsVersion.id == version_id))
         if stored is None:
@@ -57,36 +57,36 @@ class _Parsed:
         settings = Settings.model_validate(stored)
         parsed = (settings, rules.parse_rules(settings))
         with self._lock:
-            if version_id not in self._held:
-                self._held[version_id] = parsed
-                self._size += _size(settings)
-            while self._size > _KEPT and len(self._held) > 1:
-                self._size -= _size(self._held.popitem(last=False)[1][0])
+            if version_id not in self._entries:
+                self._entries[version_id] = parsed
+                self._weight += _version_weight(settings)
+            while self._weight > _CACHE_CAPACITY and len(self._entries) > 1:
+                self._weight -= _version_weight(self._entries.popitem(last=False)[1][0])
         return parsed
 
-    def forget(self, version_id: int) -> None:
+    def discard(self, version_id: int) -> None:
         with self._lock:
-            gone = self._held.pop(version_id, None)
-            self._size -= _size(gone[0]) if gone is not None else 0
+            gone = self._entries.pop(version_id, None)
+            self._weight -= _version_weight(gone[0]) if gone is not None else 0
 
 
-def _size(settings: Settings) -> int:
-    return max(_LEAST, len(settings.rules) + sum(len(pbx.lines) + len(pbx.employees) for pbx in settings.pbxs))
+def _version_weight(settings: Settings) -> int:
+    return max(_MIN_WEIGHT, len(settings.rules) + sum(len(pbx.lines) + len(pbx.employees) for pbx in settings.pbxs))
 
 
-def _parsed() -> _Parsed:
-    found: _Parsed = runtime().cache.setdefault("settings", _Parsed())
+def _parsed_versions() -> _ParsedVersions:
+    found: _ParsedVersions = runtime().cache.setdefault("settings", _ParsedVersions())
     return found
 
 
 def of_version(version_id: int | None) -> Settings:
     """The settings of one version; defaults where nothing was saved yet."""
-    return _parsed().get(version_id)[0] if version_id is not None else _NOTHING
+    return _parsed_versions().get(version_id)[0] if version_id is not None else _DEFAULTS
 
 
 def rules_of(version_id: int | None) -> tuple[ParsedRule, ...]:
     """The rules of one version, ready for `domain.rules.choose`."""
-    return _parsed().get(version_id)[1] if version_id is not None else ()
+    return _parsed_versions().get(version_id)[1] if version_id is not None else ()
 
 
 def current(portal: Portal) -> Settings:
@@ -114,11 +114,11 @@ def save(
     Raises:
         Conflict
     """
-    _lock(portal)
+    _lock_portal(portal)
     newest = select(func.max(SettingsVersion.number)).where(SettingsVersion.portal_id == portal.id)
     number = db.session.scalar(newest) or 0
     if expected_number is not None and expected_number != number:
-        raise Conflict(number)
+        raise VersionConflict(number)
     version = SettingsVersion(
         portal_id=portal.id,
         number=number + 1,
@@ -129,36 +129,36 @@ def save(
     )
     db.session.add(version)
     db.session.flush()
-    _forget_on_rollback(version.id)
+    _discard_on_rollback(version.id)
     portal.settings_version_id = version.id
-    _follow(portal, settings, keys or {})
+    _update_pbxs(portal, settings, keys or {})
     facts: dict[str, Any] = {"version": version.number}
     db.session.add(Audit(portal_id=portal.id, user_id=author, source=source, what="settings saved", facts=facts))
     return version
 
 
-def _lock(portal: Portal) -> None:
+def _lock_portal(portal: Portal) -> None:
     """One at a time for a portal: others wait here, and then see what was saved meanwhile."""
     db.session.refresh(portal, attribute_names=["settings_version_id"], with_for_update=True)
 
 
-def _forget_on_rollback(version_id: int) -> None:
+def _discard_on_rollback(version_id: int) -> None:
     """A version that was read before its commit must not outlive a rollback: the next one may get the same id."""
-    held = _parsed()
+    held = _parsed_versions()
 
-    def forget(session: Session, previous: Any) -> None:
-        held.forget(version_id)
+    def discard_version(session: Session, previous: Any) -> None:
+        held.discard(version_id)
 
-    event.listen(db.session(), "after_soft_rollback", forget)
+    event.listen(db.session(), "after_soft_rollback", discard_version)
 
 
-def _follow(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None, str | None]]) -> None:
+def _update_pbxs(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None, str | None]]) -> None:
     """PBX rows: made with an unguessable hook key, kept with their secrets, put aside when the document drops them."""
-    rows = _rows(portal)
+    rows = _load_pbxs(portal)
     for position, pbx in enumerate(settings.pbxs):
         row = rows.pop(pbx.key, None)
         if row is None:
-            row = Pbx(portal_id=portal.id, key=pbx.key, hook_key=hook_keys.fresh(), refused_count=0)
+            row = Pbx(portal_id=portal.id, key=pbx.key, hook_key=hook_keys.generate_key(), refused_count=0)
             db.session.add(row)
         row.position, row.dialects, row.removed_at = position, ",".join(pbx.dialects), None
         api_key, api_salt = keys.get(pbx.key, (None, None))
@@ -168,34 +168,34 @@ def _follow(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None
     db.session.flush()
 
 
-def _rows(portal: Portal) -> dict[str, Pbx]:
+def _load_pbxs(portal: Portal) -> dict[str, Pbx]:
     """The portal's PBXs, removed ones too."""
     return {row.key: row for row in db.session.scalars(select(Pbx).where(Pbx.portal_id == portal.id))}
 
 
-def keyed(portal: Portal) -> frozenset[str]:
+def pbxs_with_keys(portal: Portal) -> frozenset[str]:
     """Keys of the portal's PBXs that have an API key and salt stored."""
     rows = select(Pbx.key).where(Pbx.portal_id == portal.id, Pbx.api_key.is_not(None), Pbx.api_salt.is_not(None))
     return frozenset(db.session.scalars(rows))
 
 
-def export(portal: Portal, public_url: str) -> str:
+def export_yaml(portal: Portal, public_url: str) -> str:
     """The document as YAML: secrets as null, each PBX with its hook address."""
-    rows = _rows(portal)
+    rows = _load_pbxs(portal)
     addresses = {key: f"{public_url}/mango/{row.hook_key}" for key, row in rows.items()}
-    return yaml_text.write(document.dump(current(portal)), addresses)
+    return yaml_text.dump_yaml(document.dump(current(portal)), addresses)
 
 
-def import_(
+def import_yaml(
     portal: Portal,
     text: str,
     *,
     allow_delete: bool = False,
     known_users: set[int] | None = None,
-    offered: Dictionaries | None = None,
+    offered: CrmDictionaries | None = None,
     author: int | None = None,
     source: str = "cli",
-) -> list[Change]:
+) -> list[LeafChange]:
     """Check all of a YAML document, then apply it. The caller commits. Returns what changed.
 
     Args:
@@ -205,22 +205,22 @@ def import_(
     Raises:
         bx24app.domain.document.DocumentError: with every fault; nothing was changed.
     """
-    data = document.read(text)
-    _lock(portal)
+    data = document.load_yaml(text)
+    _lock_portal(portal)
     old = current(portal)
     parsed = document.parse(
-        data, old, known_users=known_users, offered=offered, keyed=keyed(portal), allow_delete=allow_delete
+        data, old, known_users=known_users, offered=offered, keyed=pbxs_with_keys(portal), allow_delete=allow_delete
     )
-    changes = document.difference(old, parsed.settings)
-    changes += [Change(f"pbxs.{key}.api_key", None, "(new)") for key in _rekeyed(portal, parsed.keys)]
+    changes = document.list_changes(old, parsed.settings)
+    changes += [LeafChange(f"pbxs.{key}.api_key", None, "(new)") for key in _pbxs_with_new_keys(portal, parsed.keys)]
     if changes or portal.settings_version_id is None:
         save(portal, parsed.settings, parsed.keys, author=author, source=source)
     return changes
 
 
-def _rekeyed(portal: Portal, keys: dict[str, tuple[str | None, str | None]]) -> list[str]:
+def _pbxs_with_new_keys(portal: Portal, keys: dict[str, tuple[str | None, str | None]]) -> list[str]:
     """PBXs whose API key or salt would become another one."""
-    rows = _rows(portal)
+    rows = _load_pbxs(portal)
     stored = {key: (row.api_key, row.api_salt) for key, row in rows.items()}
     return [key for key, pair in keys.items() if pair[0] is not None and stored.get(key) != pair]
 

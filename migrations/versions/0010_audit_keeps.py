@@ -9,10 +9,10 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    for statement in append_only.MAKE[op.get_bind().dialect.name]:
+    for statement in append_only.CREATE_STATEMENTS[op.get_bind().dialect.name]:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in append_only.DROP[op.get_bind().dialect.name]:
+    for statement in append_only.DROP_STATEMENTS[op.get_bind().dialect.name]:
         op.execute(statement)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from bx24app.bitrix24.budget import MARGIN_SECONDS, Budget, Priority
+from bx24app.bitrix24.budget import MARGIN_SECONDS, Priority, RequestBudget
 from tests.support.servers import free_port
 
 
@@ -22,39 +22,39 @@ def client(valkey_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def drained(budget: Budget, priority: Priority) -> int:
+def drained(budget: RequestBudget, priority: Priority) -> int:
     """How many requests leave at once."""
     taken = 0
-    while budget.take(priority) == 0.0:
+    while budget.acquire(priority) == 0.0:
         taken += 1
     return taken
 
 
 def test_a_rested_portal_takes_a_burst_a_little_below_its_limit(client: redis.Redis) -> None:
-    budget = Budget(client, "portal")
-    assert budget.level() == pytest.approx(50 - 2 * MARGIN_SECONDS)
+    budget = RequestBudget(client, "portal")
+    assert budget.available_requests() == pytest.approx(50 - 2 * MARGIN_SECONDS)
     assert 45 <= drained(budget, Priority.CARD) <= 49
-    wait = budget.take(Priority.CARD)
+    wait = budget.acquire(Priority.CARD)
     assert 0 < wait <= 0.5
-    assert budget.level() < 1
+    assert budget.available_requests() < 1
 
 
 def test_it_fills_again_by_the_servers_clock(client: redis.Redis) -> None:
-    budget = Budget(client, "portal", rate=50.0, capacity=100.0)
+    budget = RequestBudget(client, "portal", rate=50.0, capacity=100.0)
     assert drained(budget, Priority.CARD) >= 25
     until = time.monotonic() + 20
-    while budget.level() < 5:
+    while budget.available_requests() < 5:
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert budget.take(Priority.CARD) == 0.0
+    assert budget.acquire(Priority.CARD) == 0.0
 
 
 def test_what_is_less_urgent_leaves_a_reserve(client: redis.Redis) -> None:
-    budget = Budget(client, "portal", rate=0.01, capacity=50.0)
+    budget = RequestBudget(client, "portal", rate=0.01, capacity=50.0)
     left = []
     for priority in (Priority.VIEW, Priority.BACKGROUND, Priority.RECORD, Priority.FINISH, Priority.CARD):
         drained(budget, priority)
-        left.append(budget.level())
+        left.append(budget.available_requests())
     assert left == sorted(left, reverse=True)
     assert left[0] >= 19
     assert left[1] >= 11
@@ -64,34 +64,34 @@ def test_what_is_less_urgent_leaves_a_reserve(client: redis.Redis) -> None:
 
 
 def test_portals_do_not_share(client: redis.Redis) -> None:
-    drained(Budget(client, "one"), Priority.CARD)
-    assert Budget(client, "other").take(Priority.CARD) == 0.0
+    drained(RequestBudget(client, "one"), Priority.CARD)
+    assert RequestBudget(client, "other").acquire(Priority.CARD) == 0.0
 
 
 def test_all_that_name_a_portal_share(client: redis.Redis) -> None:
-    drained(Budget(client, "one"), Priority.CARD)
-    assert Budget(client, "one").take(Priority.CARD) > 0
+    drained(RequestBudget(client, "one"), Priority.CARD)
+    assert RequestBudget(client, "one").acquire(Priority.CARD) > 0
 
 
 def test_a_penalty_holds_everybody_back(client: redis.Redis) -> None:
-    budget = Budget(client, "portal")
-    budget.penalty(2.0)
-    assert budget.level() == 0.0
-    assert 1.5 < Budget(client, "portal").take(Priority.CARD) <= 2.0
-    assert budget.take(Priority.VIEW) > 2.0
+    budget = RequestBudget(client, "portal")
+    budget.block_for(2.0)
+    assert budget.available_requests() == 0.0
+    assert 1.5 < RequestBudget(client, "portal").acquire(Priority.CARD) <= 2.0
+    assert budget.acquire(Priority.VIEW) > 2.0
 
 
 def test_enterprise_has_more_and_a_server_of_ones_own_has_no_limit(client: redis.Redis) -> None:
-    assert Budget(client, "large", 5.0, 250.0).level() > 240
-    own = Budget(client, "own", rate=0)
-    own.penalty(60)
-    assert all(own.take(Priority.VIEW) == 0.0 for _ in range(300))
-    assert own.level() > 100
+    assert RequestBudget(client, "large", 5.0, 250.0).available_requests() > 240
+    own = RequestBudget(client, "own", rate=0)
+    own.block_for(60)
+    assert all(own.acquire(Priority.VIEW) == 0.0 for _ in range(300))
+    assert own.available_requests() > 100
 
 
 def test_one_round_trip(client: redis.Redis) -> None:
-    budget = Budget(client, "portal")
-    budget.take()
+    budget = RequestBudget(client, "portal")
+    budget.acquire()
 
     def calls() -> int:
         stats: dict[str, Any] = client.info("commandstats")  # type: ignore[assignment]
@@ -99,29 +99,29 @@ def test_one_round_trip(client: redis.Redis) -> None:
 
     before: Any = calls()
     for _ in range(10):
-        budget.take()
+        budget.acquire()
     after: Any = calls()
     assert (after[0] - before[0], after[1] - before[1]) == (10, 0)
 
 
 def test_without_redis_a_process_keeps_the_pace_alone() -> None:
     gone = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
-    budget = Budget(gone, "portal")
-    assert 0 < budget.level() <= 12.5
+    budget = RequestBudget(gone, "portal")
+    assert 0 < budget.available_requests() <= 12.5
     assert 10 <= drained(budget, Priority.CARD) <= 14
-    budget.penalty(5)
-    assert budget.take(Priority.CARD) > 4
+    budget.block_for(5)
+    assert budget.acquire(Priority.CARD) > 4
     gone.close()
 
 
 def test_without_redis_each_priority_still_leaves() -> None:
     """The store is smaller then, so the reserves are too: background work goes on, a card still goes first."""
     gone = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
-    budget = Budget(gone, "portal", rate=0.01)
+    budget = RequestBudget(gone, "portal", rate=0.01)
     left = []
     for priority in (Priority.VIEW, Priority.BACKGROUND, Priority.RECORD, Priority.FINISH):
         assert drained(budget, priority) >= 1, priority
-        left.append(budget.level())
+        left.append(budget.available_requests())
     assert left == sorted(left, reverse=True)
     gone.close()
 
@@ -136,9 +136,9 @@ def test_a_lost_redis_is_asked_again_but_not_by_every_request() -> None:
             raise redis.TimeoutError("hangs")
 
     client = Hanging()
-    budget = Budget(client, "portal")
+    budget = RequestBudget(client, "portal")
     for _ in range(20):
-        budget.take()
+        budget.acquire()
     assert len(asked) == 1
     client.close()
 
@@ -166,10 +166,10 @@ def _hammer(url: str, portal: Any, rate: float, capacity: float, seconds: float)
     from random import random
 
     with redis.Redis.from_url(url) as client:
-        budget = Budget(client, "hammered", rate, capacity)
+        budget = RequestBudget(client, "hammered", rate, capacity)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            wait = budget.take(Priority.CARD)
+            wait = budget.acquire(Priority.CARD)
             if wait:
                 time.sleep(min(wait, 0.05))
                 continue
@@ -204,10 +204,10 @@ def test_four_processes_never_overflow_the_portals_own_counter(valkey_url: str, 
 
 
 def test_a_wait_is_told_without_taking_anything(client: redis.Redis) -> None:
-    budget = Budget(client, "portal")
-    assert budget.wait(Priority.RECORD) == 0.0
+    budget = RequestBudget(client, "portal")
+    assert budget.seconds_until_free(Priority.RECORD) == 0.0
     drained(budget, Priority.RECORD)
-    told, level = budget.wait(Priority.RECORD), budget.level()
-    assert 0 < told <= budget.take(Priority.RECORD) + 0.05
-    assert budget.level() == pytest.approx(level, abs=0.2)
-    assert Budget(client, "on-premise", rate=0).wait(Priority.VIEW) == 0.0
+    told, level = budget.seconds_until_free(Priority.RECORD), budget.available_requests()
+    assert 0 < told <= budget.acquire(Priority.RECORD) + 0.05
+    assert budget.available_requests() == pytest.approx(level, abs=0.2)
+    assert RequestBudget(client, "on-premise", rate=0).seconds_until_free(Priority.VIEW) == 0.0

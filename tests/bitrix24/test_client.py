@@ -114,11 +114,11 @@ def test_a_portal_that_hangs_is_a_lost_answer(portal: Rig, monkeypatch: pytest.M
 
 
 def test_an_answer_without_end_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LARGEST", 100_000)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
     portal.server.says(Says(200, b" " * 300_000))
     with pytest.raises(AnswerLost, match="larger"):
         portal.client.call("user.get")
-    monkeypatch.setattr(transport, "OVERALL", -1.0)
+    monkeypatch.setattr(transport, "TOTAL_TIMEOUT", -1.0)
     with pytest.raises(AnswerLost, match="too long"):
         portal.client.call("user.get")
 
@@ -154,7 +154,7 @@ def test_a_used_up_budget_is_told_at_once(portal: Rig) -> None:
     portal.purse.waits = [1.5]
     with pytest.raises(NotSent) as met:
         portal.client.call("profile")
-    assert (met.value.after, met.value.budget) == (1.5, True)
+    assert (met.value.retry_after, met.value.is_rate_limited) == (1.5, True)
     assert portal.server.asked == []
 
 
@@ -171,7 +171,7 @@ def test_the_portals_own_limit_is_a_penalty(portal: Rig) -> None:
     portal.server.says(refused("QUERY_LIMIT_EXCEEDED", "Too many requests", 503))
     with pytest.raises(NotSent) as met:
         portal.client.call("profile")
-    assert met.value.budget
+    assert met.value.is_rate_limited
     assert portal.purse.penalties == [1.0]
 
 

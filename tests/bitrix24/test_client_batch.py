@@ -11,7 +11,7 @@ import pytest
 
 from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import Answer, Ref
+from bx24app.bitrix24.client import BatchRef, RestResult
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, Refused
 from tests.support.scripted_client import Rig, result, rig
 from tests.support.scripted_server import Asked, Says, refused, told
@@ -41,7 +41,7 @@ def test_a_batch_is_one_request_of_commands_in_their_order(portal: Rig) -> None:
     assert body["cmd"]["a"] == "telephony.externalCall.register?USER_ID=7&SHOW=1"
     method, _, query = body["cmd"]["b"].partition("?")
     assert (method, parse_qsl(query)) == ("crm.item.add", [("fields[fm][0][value]", "+7 906")])
-    assert said == {"a": Answer({"CALL_ID": "c"}, 50, 99), "b": Answer(True)}
+    assert said == {"a": RestResult({"CALL_ID": "c"}, 50, 99), "b": RestResult(True)}
     assert portal.purse.taken == [Priority.FINISH]
 
 
@@ -62,10 +62,10 @@ def test_what_each_command_met(portal: Rig) -> None:
     said = portal.client.batch([(key, method, {}) for key, method in sorted(methods.items())])
     kinds = {key: type(met) for key, met in said.items()}
     assert kinds == {
-        "a": Answer, "b": Refused, "c": NotSent, "d": NotSent, "e": AnswerLost, "f": Refused, "g": NeedsAdmin, "h": NeedsAdmin,
-        "i": NotSent, "j": Refused, "k": Answer,
+        "a": RestResult, "b": Refused, "c": NotSent, "d": NotSent, "e": AnswerLost, "f": Refused, "g": NeedsAdmin, "h": NeedsAdmin,
+        "i": NotSent, "j": Refused, "k": RestResult,
     }  # fmt: skip
-    assert said["c"].after == 0.0  # type: ignore[union-attr]
+    assert said["c"].retry_after == 0.0  # type: ignore[union-attr]
     assert portal.purse.penalties == [1.0]
     assert len(portal.server.asked) == 1
 
@@ -74,7 +74,7 @@ def test_a_batch_of_empty_lists_and_a_list_shaped_one(portal: Rig) -> None:
     portal.server.says(batch_result(), batch_result(result=[1, 2]), result([]), result({"no": "maps"}))
     commands: list[tuple[str, str, dict[str, Any]]] = [("a", "m", {}), ("b", "m", {})]
     assert portal.client.batch(commands) == {}
-    assert portal.client.batch(commands) == {"a": Answer(1), "b": Answer(2)}
+    assert portal.client.batch(commands) == {"a": RestResult(1), "b": RestResult(2)}
     for _ in range(2):
         with pytest.raises(AnswerLost):
             portal.client.batch(commands)
@@ -98,12 +98,12 @@ def test_bounds_of_a_batch(portal: Rig) -> None:
 
 def sent(params: dict[str, Any]) -> dict[str, str]:
     """What PHP reads from a command of a batch."""
-    _, _, query = batch_encoding.command("a", "m", params).partition("?")
+    _, _, query = batch_encoding.encode_command("a", "m", params).partition("?")
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def test_a_reference_is_only_what_we_wrote() -> None:
-    assert sent({"CALL_ID": Ref("d1", "CALL_ID"), "id": Ref("d2", "item][id")}) == {
+    assert sent({"CALL_ID": BatchRef("d1", "CALL_ID"), "id": BatchRef("d2", "item][id")}) == {
         "CALL_ID": "$result[d1][CALL_ID]",
         "id": "$result[d2][item][id]",
     }
@@ -141,7 +141,7 @@ def test_a_list_follows_next(portal: Rig) -> None:
         return told(result(rows, total=120, **({"next": start + 50} if start + 50 < 120 else {})))
 
     portal.server.says(page)
-    assert [row["ID"] for row in portal.client.list("user.get", {"FILTER": {"ACTIVE": True}})] == [str(n) for n in range(120)]
+    assert [row["ID"] for row in portal.client.iter_rows("user.get", {"FILTER": {"ACTIVE": True}})] == [str(n) for n in range(120)]
     assert [asked.json["start"] for asked in portal.server.asked] == [0, 50, 100]
     assert set(portal.purse.taken) == {Priority.BACKGROUND}
 
@@ -159,18 +159,18 @@ def test_a_list_by_id_is_complete_while_rows_come_and_go(portal: Rig) -> None:
         return told(result({"items": [{"id": number} for number in found]}))
 
     portal.server.says(page)
-    found = portal.client.list("crm.item.list", {"entityTypeId": 2, "filter": {"=originatorId": "us"}})
+    found = portal.client.iter_rows("crm.item.list", {"entityTypeId": 2, "filter": {"=originatorId": "us"}})
     assert [row["id"] for row in found] == list(range(1, 131))
 
 
 def test_a_list_ends_where_the_portal_goes_in_circles(portal: Rig) -> None:
     portal.server.says(result([{"ID": "1"}], next=0))
-    assert list(portal.client.list("user.get")) == [{"ID": "1"}]
+    assert list(portal.client.iter_rows("user.get")) == [{"ID": "1"}]
     portal.server.says(result([{"ID": "1"}] * 50))
-    assert len(list(portal.client.list("voximplant.statistic.get"))) == 100
+    assert len(list(portal.client.iter_rows("voximplant.statistic.get"))) == 100
 
 
 def test_a_list_waits_for_the_budget_between_pages(portal: Rig) -> None:
     portal.server.says(result([{"ID": "1"}], next=50), result([{"ID": "2"}]))
     portal.purse.waits = [0.0, 0.01]
-    assert len(list(portal.client.list("user.get"))) == 2
+    assert len(list(portal.client.iter_rows("user.get"))) == 2

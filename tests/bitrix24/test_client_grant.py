@@ -106,12 +106,12 @@ def test_probe(portal: Rig) -> None:
     portal.server.says(
         result({"ID": "1", "ADMIN": True}), refused("PAYMENT_REQUIRED", status=401), refused("PORTAL_DELETED", status=403)
     )
-    assert portal.client.probe()["ADMIN"] is True
+    assert portal.client.probe_access()["ADMIN"] is True
     with pytest.raises(NeedsAdmin) as met:
-        portal.client.probe()
+        portal.client.probe_access()
     assert met.value.code == "payment"
     with pytest.raises(Gone):
-        portal.client.probe()
+        portal.client.probe_access()
 
 
 @pytest.fixture
@@ -130,13 +130,13 @@ def test_no_error_and_no_log_line_holds_a_token(
     told_of = []
     for says in (Says(drop=True), Says(500, b"<html>"), refused("ERROR_CORE", "no"), refused("ACCESS_DENIED", "no", 403)):
         portal.server.says(says)
-        for request in (lambda: portal.client.call("profile"), lambda: portal.client.upload(url, recording, "x.mp3")):
+        for request in (lambda: portal.client.call("profile"), lambda: portal.client.upload_file(url, recording, "x.mp3")):
             with pytest.raises(PortalError) as met:
                 request()
             told_of += [str(met.value), repr(met.value)]
     portal.client.endpoint = "http://127.0.0.1:9/rest/"
     with pytest.raises(NotSent) as gone:
-        portal.client.upload("http://127.0.0.1:9/rest/upload.json?auth=very-secret-token", recording, "x.mp3")
+        portal.client.upload_file("http://127.0.0.1:9/rest/upload.json?auth=very-secret-token", recording, "x.mp3")
     told_of.append(repr(gone.value))
     captured = capfd.readouterr()
     assert "very-secret-token" not in "\n".join([*told_of, caplog.text, captured.out, captured.err])

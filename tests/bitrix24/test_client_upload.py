@@ -30,7 +30,7 @@ def recording(tmp_path: Path) -> Path:
 def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recording: Path) -> None:
     portal.server.says({"result": {"FILE_ID": 9079}})
     url = portal.server.url + "rest/upload.json?auth=first&token=telephony%7Cabc"
-    assert portal.client.upload(url, recording, 'a "b"\r\n.mp3') == {"FILE_ID": 9079}
+    assert portal.client.upload_file(url, recording, 'a "b"\r\n.mp3') == {"FILE_ID": 9079}
     asked = portal.server.asked[0]
     assert asked.path == "/rest/upload.json?auth=first&token=telephony%7Cabc"
     kind, _, boundary = asked.headers["Content-Type"].partition("; boundary=")
@@ -44,7 +44,7 @@ def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recordi
 
 def test_an_upload_is_read_in_pieces(recording: Path) -> None:
     with recording.open("rb") as stream:
-        body = transport.Multipart(stream, recording.stat().st_size, "x.mp3", "file")
+        body = transport.MultipartBody(stream, recording.stat().st_size, "x.mp3", "file")
         pieces = list(iter(lambda: body.read(65536), b""))
     assert sum(map(len, pieces)) == len(body)
     assert len(pieces) > 3
@@ -53,7 +53,7 @@ def test_an_upload_is_read_in_pieces(recording: Path) -> None:
 
 def test_an_upload_goes_nowhere_else(portal: Rig, recording: Path) -> None:
     with pytest.raises(Refused):
-        portal.client.upload("https://elsewhere.example/rest/upload.json?auth=first", recording, "x.mp3")
+        portal.client.upload_file("https://elsewhere.example/rest/upload.json?auth=first", recording, "x.mp3")
     assert portal.server.asked == []
 
 
@@ -71,5 +71,5 @@ def test_an_upload_goes_nowhere_else(portal: Rig, recording: Path) -> None:
 def test_what_an_upload_can_meet(portal: Rig, recording: Path, says: Says, becomes: type[PortalError]) -> None:
     portal.server.says(says)
     with pytest.raises(becomes) as met:
-        portal.client.upload(portal.server.url + "rest/upload.json?auth=first", recording, "x.mp3")
+        portal.client.upload_file(portal.server.url + "rest/upload.json?auth=first", recording, "x.mp3")
     assert type(met.value) is becomes

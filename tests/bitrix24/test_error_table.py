@@ -9,16 +9,16 @@ import pytest
 
 from bx24app.bitrix24 import admin_messages, error_table
 from bx24app.bitrix24.errors import (
+    CALL_NOT_FINISHED,
     CALL_UNKNOWN,
-    NOT_FINISHED,
     USER_INACTIVE,
+    AccessDenied,
     AnswerLost,
-    Denied,
     Gone,
-    Moved,
     NeedsAdmin,
     NotSent,
     PortalError,
+    PortalMoved,
     Refused,
     TokenExpired,
 )
@@ -27,17 +27,17 @@ CODES: list[tuple[str, int, type[PortalError], str]] = [
     ("expired_token", 401, TokenExpired, ""),
     ("invalid_token", 401, TokenExpired, ""),
     ("NO_AUTH_FOUND", 401, TokenExpired, ""),
-    ("INVALID_CREDENTIALS", 403, Denied, "INVALID_CREDENTIALS"),
-    ("INVALID_CREDENTIALS", 401, Denied, "INVALID_CREDENTIALS"),
+    ("INVALID_CREDENTIALS", 403, AccessDenied, "INVALID_CREDENTIALS"),
+    ("INVALID_CREDENTIALS", 401, AccessDenied, "INVALID_CREDENTIALS"),
     ("authorization_error", 401, NeedsAdmin, "authorise"),
     ("APPLICATION_NOT_FOUND", 401, Gone, "APPLICATION_NOT_FOUND"),
     ("CONNECTION_ERROR", 401, NotSent, ""),
     ("insufficient_scope", 403, NeedsAdmin, "scope"),
     ("insufficient_scope", 401, NeedsAdmin, "scope"),
     ("user_access_error", 403, NeedsAdmin, "access"),
-    ("ACCESS_DENIED", 403, Denied, "ACCESS_DENIED"),
-    ("ACCESS_DENIED", 401, Denied, "ACCESS_DENIED"),
-    ("ACCESS_DENIED", 400, Denied, "ACCESS_DENIED"),
+    ("ACCESS_DENIED", 403, AccessDenied, "ACCESS_DENIED"),
+    ("ACCESS_DENIED", 401, AccessDenied, "ACCESS_DENIED"),
+    ("ACCESS_DENIED", 400, AccessDenied, "ACCESS_DENIED"),
     ("PAYMENT_REQUIRED", 401, NeedsAdmin, "payment"),
     ("WRONG_AUTH_TYPE", 403, NeedsAdmin, "registration"),
     ("WRONG_LICENSE", 403, NeedsAdmin, "tariff"),
@@ -68,7 +68,7 @@ CODES: list[tuple[str, int, type[PortalError], str]] = [
     ("CREATE_DYNAMIC_ITEM_RESTRICTED", 400, Refused, "CREATE_DYNAMIC_ITEM_RESTRICTED"),
     ("CRM_FIELD_ERROR_REQUIRED", 400, Refused, "CRM_FIELD_ERROR_REQUIRED"),
     ("SOMETHING_NEW", 502, AnswerLost, ""),
-    ("allowed_only_intranet_user", 403, Denied, "allowed_only_intranet_user"),
+    ("allowed_only_intranet_user", 403, AccessDenied, "allowed_only_intranet_user"),
 ]
 
 
@@ -79,7 +79,7 @@ def code_of(error: PortalError) -> str:
 @pytest.mark.parametrize(("code", "status", "kind", "named"), CODES)
 def test_a_code_has_one_reaction(code: str, status: int, kind: type[PortalError], named: str) -> None:
     for written in (code, code.lower(), code.upper()):
-        met = error_table.of_answer(status, {"error": written, "error_description": "words"}, "telephony.externalCall.show")
+        met = error_table.classify_answer(status, {"error": written, "error_description": "words"}, "telephony.externalCall.show")
         assert type(met) is kind
         assert code_of(met).lower() == named.lower()
 
@@ -103,7 +103,7 @@ AUTH_SERVER: list[tuple[str, int, type[PortalError], str]] = [
 
 @pytest.mark.parametrize(("code", "status", "kind", "named"), AUTH_SERVER)
 def test_the_auth_server_has_meanings_of_its_own(code: str, status: int, kind: type[PortalError], named: str) -> None:
-    met = error_table.of_answer(status, {"error": code, "error_description": ""}, oauth=True)
+    met = error_table.classify_answer(status, {"error": code, "error_description": ""}, oauth=True)
     assert type(met) is kind
     assert code_of(met) == named
 
@@ -115,7 +115,7 @@ DESCRIBED = [
     (
         "Call is not found in the statistic table. Looks like it is not finished yet.",
         Refused,
-        NOT_FINISHED,
+        CALL_NOT_FINISHED,
     ),
     ("Not enough free space on the Drive. Free up some space and try again.", NeedsAdmin, "disk"),
     ("Disk quota exceeded", NeedsAdmin, "disk"),
@@ -127,7 +127,7 @@ DESCRIBED = [
 @pytest.mark.parametrize(("text", "kind", "named"), DESCRIBED)
 def test_where_the_code_tells_nothing_the_description_does(code: str, text: str, kind: type, named: str) -> None:
     for status in (400, 500) if kind is not Refused or named != "ERROR_CORE" else (400,):
-        met = error_table.of_answer(status, {"error": code, "error_description": text})
+        met = error_table.classify_answer(status, {"error": code, "error_description": text})
         assert type(met) is kind
         assert code_of(met) == named
 
@@ -137,41 +137,41 @@ def test_where_the_code_tells_nothing_the_description_does(code: str, text: str,
     [(200, AnswerLost), (401, NotSent), (403, NotSent), (404, NotSent), (410, NotSent), (413, Refused), (429, NotSent), (500, AnswerLost), (502, AnswerLost), (503, AnswerLost), (504, AnswerLost)],
 )  # fmt: skip
 def test_a_page_of_html_never_decides_anything_for_good(status: int, kind: type[PortalError]) -> None:
-    assert type(error_table.of_answer(status, None)) is kind
+    assert type(error_table.classify_answer(status, None)) is kind
 
 
 def test_a_list_or_a_map_without_result_cannot_be_read() -> None:
     for body in ([], "text", 7, {}, {"time": {}}):
-        assert type(error_table.of_answer(200, body)) is AnswerLost
-    assert error_table.of_answer(200, {"result": None}) is None
-    assert error_table.of_answer(200, {"result": []}) is None
+        assert type(error_table.classify_answer(200, body)) is AnswerLost
+    assert error_table.classify_answer(200, {"result": None}) is None
+    assert error_table.classify_answer(200, {"result": []}) is None
 
 
 def test_a_redirect_is_a_move() -> None:
-    met = error_table.of_answer(302, None, location="https://new.example/rest/profile")
-    assert isinstance(met, Moved)
+    met = error_table.classify_answer(302, None, location="https://new.example/rest/profile")
+    assert isinstance(met, PortalMoved)
     assert met.location == "https://new.example/rest/profile"
-    assert type(error_table.of_answer(302, None)) is NotSent
+    assert type(error_table.classify_answer(302, None)) is NotSent
 
 
 def test_a_tariff_without_rest_is_told_by_its_words() -> None:
     for text in ("REST is available only on commercial plans.", "REST API is available by subscription"):
-        met = error_table.of_error({"error": "ACCESS_DENIED", "error_description": text}, 401, "profile")
+        met = error_table.classify_error({"error": "ACCESS_DENIED", "error_description": text}, 401, "profile")
         assert code_of(met) == "tariff"
 
 
 def test_a_method_that_we_can_do_without_is_one_commands_matter() -> None:
     error = {"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"}
-    assert type(error_table.of_error(error, 404, "tasks.task.add")) is Refused
-    assert type(error_table.of_error(error, 404, "telephony.externalCall.finish")) is NeedsAdmin
+    assert type(error_table.classify_error(error, 404, "tasks.task.add")) is Refused
+    assert type(error_table.classify_error(error, 404, "telephony.externalCall.finish")) is NeedsAdmin
 
 
 def test_the_portals_own_reset_time_is_obeyed() -> None:
     def after(**more: Any) -> float:
-        met = error_table.of_error({"error": "OPERATION_TIME_LIMIT", "error_description": "", **more}, 429)
+        met = error_table.classify_error({"error": "OPERATION_TIME_LIMIT", "error_description": "", **more}, 429)
         assert isinstance(met, NotSent)
-        assert met.after is not None
-        return met.after
+        assert met.retry_after is not None
+        return met.retry_after
 
     assert 170 < after(operating_reset_at=time.time() + 180) <= 180
     assert 170 < after(time={"operating_reset_at": int(time.time()) + 180}) <= 180
@@ -182,19 +182,19 @@ def test_the_portals_own_reset_time_is_obeyed() -> None:
 
 
 def test_only_the_request_limit_is_the_budgets_matter() -> None:
-    limit = error_table.of_error({"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}, 503)
+    limit = error_table.classify_error({"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}, 503)
     assert isinstance(limit, NotSent)
-    assert (limit.budget, limit.after) == (True, 1.0)
-    other = error_table.of_error({"error": "OPERATION_TIME_LIMIT", "error_description": ""}, 429)
+    assert (limit.is_rate_limited, limit.retry_after) == (True, 1.0)
+    other = error_table.classify_error({"error": "OPERATION_TIME_LIMIT", "error_description": ""}, 429)
     assert isinstance(other, NotSent)
-    assert not other.budget
+    assert not other.is_rate_limited
 
 
 def test_every_trouble_has_a_sentence_in_both_languages() -> None:
-    troubles = {row.sentence for row in [*error_table.TABLE.values(), *error_table.OAUTH.values()] if row.kind == "needs_admin"}
+    troubles = {row.message_key for row in [*error_table.PORTAL_ERRORS.values(), *error_table.OAUTH_ERRORS.values()] if row.kind == "needs_admin"}
     for trouble in troubles | {"tariff", "rights", "disk", "address"}:
-        russian, english = admin_messages.SENTENCES[trouble]
-        assert admin_messages.sentence(trouble, "ru") == russian
-        assert admin_messages.sentence(trouble, "de") == english
+        russian, english = admin_messages.MESSAGES[trouble]
+        assert admin_messages.admin_message(trouble, "ru") == russian
+        assert admin_messages.admin_message(trouble, "de") == english
         assert russian != english
-    assert admin_messages.sentence("no such trouble", "en") == admin_messages.SENTENCES["authorise"][1]
+    assert admin_messages.admin_message("no such trouble", "en") == admin_messages.MESSAGES["authorise"][1]

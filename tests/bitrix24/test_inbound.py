@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.bitrix24.inbound import EventPost, FramePost, Unreadable, nested
+from bx24app.bitrix24.inbound import EventPost, FramePost, MalformedPost, parse_bracket_keys
 
 FORM = {
     "AUTH_ID": "the-access-token",
@@ -28,7 +28,7 @@ QUERY = {"DOMAIN": "portal.bitrix24.ru", "PROTOCOL": "1", "LANG": "ru", "APP_SID
 
 
 def test_an_opening() -> None:
-    post = FramePost.read(FORM, QUERY)
+    post = FramePost.from_form(FORM, QUERY)
     assert (post.access_token, post.refresh_token, post.expires_in) == ("the-access-token", "the-refresh-token", 3600)
     assert (post.member_id, post.domain, post.lang) == (FORM["member_id"], "portal.bitrix24.ru", "ru")
     assert (post.placement, post.options) == ("CALL_CARD", {"CALL_ID": "externalCall.1"})
@@ -37,14 +37,14 @@ def test_an_opening() -> None:
 
 def test_an_older_portal_posts_less() -> None:
     form = {name: FORM[name] for name in ("AUTH_ID", "member_id")}
-    post = FramePost.read(form, {})
+    post = FramePost.from_form(form, {})
     assert (post.server_endpoint, post.application_token, post.domain, post.placement) == ("", "", "", "DEFAULT")
     assert (post.expires_in, post.lang, post.options) == (3600, "ru", {})
 
 
 @pytest.mark.parametrize("options", ["[]", "", "null", "7", '"text"', "{broken", "[" * 5000])
 def test_options_that_are_no_map_are_none(options: str) -> None:
-    assert FramePost.read({**FORM, "PLACEMENT_OPTIONS": options}, QUERY).options == {}
+    assert FramePost.from_form({**FORM, "PLACEMENT_OPTIONS": options}, QUERY).options == {}
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_options_that_are_no_map_are_none(options: str) -> None:
     ],
 )
 def test_what_cannot_prove_anything_is_not_read(form: dict[str, str]) -> None:
-    with pytest.raises(Unreadable):
-        FramePost.read(form, QUERY)
+    with pytest.raises(MalformedPost):
+        FramePost.from_form(form, QUERY)
 
 
 @pytest.mark.parametrize("seconds", ["", "0", "-1", "soon", "9" * 40, "1e400"])
 def test_a_strange_life_time_is_an_hour(seconds: str) -> None:
-    assert FramePost.read({**FORM, "AUTH_EXPIRES": seconds}, QUERY).expires_in == 3600
+    assert FramePost.from_form({**FORM, "AUTH_EXPIRES": seconds}, QUERY).expires_in == 3600
 
 
 def test_control_characters_and_strange_languages_go() -> None:
-    post = FramePost.read({**FORM, "APPLICATION_SCOPE": "crm\x00,im\n"}, {**QUERY, "LANG": "RU-\x00"})
+    post = FramePost.from_form({**FORM, "APPLICATION_SCOPE": "crm\x00,im\n"}, {**QUERY, "LANG": "RU-\x00"})
     assert (post.scope, post.lang) == ("crm,im", "ru")
-    assert FramePost.read(FORM, {**QUERY, "LANG": "<script>"}).lang == "ru"
+    assert FramePost.from_form(FORM, {**QUERY, "LANG": "<script>"}).lang == "ru"
 
 
 def test_nothing_secret_is_in_a_repr() -> None:
-    post = FramePost.read(FORM, QUERY)
-    event = EventPost.read([("event", "ONAPPINSTALL"), ("auth[access_token]", "the-access-token")])
+    post = FramePost.from_form(FORM, QUERY)
+    event = EventPost.from_pairs([("event", "ONAPPINSTALL"), ("auth[access_token]", "the-access-token")])
     for shown in (repr(post), str(post), repr(event)):
         assert "the-access-token" not in shown
         assert "the-refresh-token" not in shown
@@ -94,7 +94,7 @@ EVENT = (
 
 
 def test_an_event() -> None:
-    post = EventPost.read(parse_qsl(EVENT, keep_blank_values=True))
+    post = EventPost.from_pairs(parse_qsl(EVENT, keep_blank_values=True))
     assert post.event == "ONEXTERNALCALLSTART"
     assert post.data["CALL_ID"] == "externalCall.8935.1773236989"
     assert post.data["EXTENSION"] == ""
@@ -103,26 +103,26 @@ def test_an_event() -> None:
 
 
 def test_an_event_without_tokens() -> None:
-    post = EventPost.read([("event", "OnAppUninstall"), ("data[CLEAN]", "1"), ("auth[member_id]", "a"), ("auth[expires_in]", "")])
+    post = EventPost.from_pairs([("event", "OnAppUninstall"), ("data[CLEAN]", "1"), ("auth[member_id]", "a"), ("auth[expires_in]", "")])
     assert (post.event, post.data, post.auth.access_token, post.auth.expires_in) == ("ONAPPUNINSTALL", {"CLEAN": "1"}, "", 3600)
 
 
 def test_php_brackets() -> None:
     pairs = [("a[]", "1"), ("a[]", "2"), ("b[x][y]", "3"), ("c", "4"), ("c[d]", "5"), ("e[", "6"), ("[f]", "7")]
-    assert nested(pairs) == {"a": {"0": "1", "1": "2"}, "b": {"x": {"y": "3"}}, "c": {"d": "5"}}
+    assert parse_bracket_keys(pairs) == {"a": {"0": "1", "1": "2"}, "b": {"x": {"y": "3"}}, "c": {"d": "5"}}
 
 
 def test_depth_count_and_length_are_bounded() -> None:
-    assert nested([("a" + "[b]" * 50, "1")]) == {}
-    assert nested([("a" * 501, "1")]) == {}
-    assert len(nested((f"k{number}", "1") for number in range(5000))) == 2000
+    assert parse_bracket_keys([("a" + "[b]" * 50, "1")]) == {}
+    assert parse_bracket_keys([("a" * 501, "1")]) == {}
+    assert len(parse_bracket_keys((f"k{number}", "1") for number in range(5000))) == 2000
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=20))
 def test_no_form_breaks_the_reading_of_events(pairs: list[tuple[str, str]]) -> None:
     try:
-        post = EventPost.read(pairs)
-    except Unreadable:
+        post = EventPost.from_pairs(pairs)
+    except MalformedPost:
         return
     json.dumps(post.data)
 
@@ -133,7 +133,7 @@ anything: Any = st.dictionaries(st.sampled_from([*FORM, "x"]), st.text())
 @given(anything, st.dictionaries(st.sampled_from([*QUERY, "x"]), st.text()))
 def test_no_form_breaks_the_reading_of_openings(form: dict[str, str], query: dict[str, str]) -> None:
     try:
-        post = FramePost.read(form, query)
-    except Unreadable:
+        post = FramePost.from_form(form, query)
+    except MalformedPost:
         return
     assert post.access_token.isprintable()

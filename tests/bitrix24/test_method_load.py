@@ -10,7 +10,7 @@ import pytest
 
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import NotSent
-from bx24app.bitrix24.method_load import Operating
+from bx24app.bitrix24.method_load import PortalMethodLoad
 from tests.support.scripted_client import Rig, result, rig
 
 NOW = 1_000_000.0
@@ -27,48 +27,48 @@ def told(spent: float, reset: float = 300, cost: float = 2.0) -> dict[str, float
     return {"operating": spent, "operating_reset_at": NOW + reset, "processing": cost}
 
 
-def heard(spent: float, **more: float) -> Operating:
-    made = Operating()
-    made.heard(ATTACH, told(spent, **more), NOW)
+def heard(spent: float, **more: float) -> PortalMethodLoad:
+    made = PortalMethodLoad()
+    made.record_time(ATTACH, told(spent, **more), NOW)
     return made
 
 
 def test_below_half_of_the_limit_nothing_waits() -> None:
-    assert heard(239).wait([ATTACH], Priority.BACKGROUND, NOW) == 0.0
+    assert heard(239).seconds_until_free([ATTACH], Priority.BACKGROUND, NOW) == 0.0
 
 
 def test_what_is_left_is_spread_over_the_time_until_the_reset() -> None:
     one = heard(256)  # 200 s are left of 456, each costs two: a hundred in 300 s
-    assert one.wait([ATTACH], Priority.RECORD, NOW) == pytest.approx(3.0)
-    assert one.wait([ATTACH], Priority.RECORD, NOW + 2) == pytest.approx(1.0)
-    assert one.wait([ATTACH], Priority.RECORD, NOW + 4) == 0.0
-    assert heard(456).wait([ATTACH], Priority.RECORD, NOW) == pytest.approx(300.0), "nothing is left"
-    assert heard(479, reset=9999).wait([ATTACH], Priority.RECORD, NOW) == pytest.approx(600.0), "never longer than the ten minutes"
+    assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(3.0)
+    assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW + 2) == pytest.approx(1.0)
+    assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW + 4) == 0.0
+    assert heard(456).seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(300.0), "nothing is left"
+    assert heard(479, reset=9999).seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(600.0), "never longer than the ten minutes"
 
 
 def test_whoever_waits_for_a_person_is_not_held_and_the_end_of_a_call_last() -> None:
-    assert heard(470).wait([ATTACH], Priority.CARD, NOW) == 0.0
-    assert heard(430).wait([ATTACH], Priority.FINISH, NOW) == 0.0
-    assert heard(440).wait([ATTACH], Priority.FINISH, NOW) > 0
+    assert heard(470).seconds_until_free([ATTACH], Priority.CARD, NOW) == 0.0
+    assert heard(430).seconds_until_free([ATTACH], Priority.FINISH, NOW) == 0.0
+    assert heard(440).seconds_until_free([ATTACH], Priority.FINISH, NOW) > 0
 
 
 def test_other_methods_go_on_and_the_name_is_the_same_in_any_case() -> None:
     one = heard(400)
-    assert one.wait(["crm.item.add"], Priority.RECORD, NOW) == 0.0
-    assert one.wait(["crm.item.add", ATTACH.lower()], Priority.RECORD, NOW) > 0
+    assert one.seconds_until_free(["crm.item.add"], Priority.RECORD, NOW) == 0.0
+    assert one.seconds_until_free(["crm.item.add", ATTACH.lower()], Priority.RECORD, NOW) > 0
 
 
 @pytest.mark.parametrize("said", [None, [], {}, {"operating": "much"}, {"operating": float("nan")}, {"processing": 3}])
 def test_an_answer_without_the_sum_says_nothing(said: Any) -> None:
     one = heard(400)
-    one.heard(ATTACH, said, NOW)
-    assert one.wait([ATTACH], Priority.RECORD, NOW) > 0
+    one.record_time(ATTACH, said, NOW)
+    assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW) > 0
 
 
 def test_it_is_over_when_the_portal_says_so() -> None:
     one = heard(400)
-    one.heard(ATTACH, told(12), NOW + 60)
-    assert one.wait([ATTACH], Priority.BACKGROUND, NOW + 60) == 0.0
+    one.record_time(ATTACH, told(12), NOW + 60)
+    assert one.seconds_until_free([ATTACH], Priority.BACKGROUND, NOW + 60) == 0.0
 
 
 def nearly(spent: float) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def test_a_request_waits_without_leaving(portal: Rig) -> None:
     portal.client.call(ATTACH, {}, Priority.RECORD)
     with pytest.raises(NotSent) as caught:
         portal.client.call(ATTACH, {}, Priority.RECORD)
-    assert caught.value.budget
-    assert caught.value.after is not None
-    assert 50 < caught.value.after <= 300
+    assert caught.value.is_rate_limited
+    assert caught.value.retry_after is not None
+    assert 50 < caught.value.retry_after <= 300
     assert len(portal.server.asked) == 1
     assert portal.purse.taken == [Priority.RECORD], "nothing of the budget was used either"
     portal.server.says(result(True))

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
-from bx24app.bitrix24.oauth import OAuthServers, Pair
+from bx24app.bitrix24.oauth import OAuthServers, TokenPair
 from tests.support.scripted_server import Says, Scripted, refused, scripted
 
 TOKENS = {
@@ -53,8 +53,8 @@ def servers(server: Scripted) -> Iterator[OAuthServers]:
         yield OAuthServers([server.url, "https://oauth.bitrix24.tech"], session)
 
 
-def refresh(servers: OAuthServers) -> Pair:
-    return servers.refresh(servers.servers[0], "app.1", "the-secret", "old-refresh")
+def refresh(servers: OAuthServers) -> TokenPair:
+    return servers.refresh_pair(servers.servers[0], "app.1", "the-secret", "old-refresh")
 
 
 def test_a_refresh_is_a_form_and_no_secret_is_in_an_address(server: Scripted, servers: OAuthServers) -> None:
@@ -75,25 +75,25 @@ def test_a_refresh_is_a_form_and_no_secret_is_in_an_address(server: Scripted, se
 
 def test_a_code_is_exchanged(server: Scripted, servers: OAuthServers) -> None:
     server.says({name: value for name, value in TOKENS.items() if name not in ("expires_in", "user_id")})
-    pair = servers.exchange(servers.servers[0], "app.1", "the-secret", "the-code")
+    pair = servers.exchange_code(servers.servers[0], "app.1", "the-secret", "the-code")
     assert parse_qs(server.asked[0].body.decode())["grant_type"] == ["authorization_code"]
     assert (pair.user_id, pair.expires_in) == (0, 3600)
 
 
 def test_whose_token_it_is(server: Scripted, servers: OAuthServers) -> None:
     server.says(INFO)
-    info = servers.app_info("somebodys", servers.servers[0])
+    info = servers.fetch_app_info("somebodys", servers.servers[0])
     parts = urlsplit(server.asked[0].path)
     assert (parts.path, parse_qs(parts.query)) == ("/rest/app.info", {"auth": ["somebodys"]})
     assert (info.client_id, info.user_id, info.member_id) == ("app.1", 1269, "a223")
-    assert (info.domain, info.client_endpoint, info.installed) == ("portal.bitrix24.ru", "https://portal.bitrix24.ru/rest/", True)
+    assert (info.domain, info.client_endpoint, info.is_installed) == ("portal.bitrix24.ru", "https://portal.bitrix24.ru/rest/", True)
 
 
 @pytest.mark.parametrize("body", [{}, {"result": []}, {"result": {"client_id": "app.1"}}, {"result": {**INFO["result"], "user_id": None}}])
 def test_an_answer_that_names_nobody_opens_nothing(server: Scripted, servers: OAuthServers, body: dict[str, Any]) -> None:
     server.says(body)
     with pytest.raises(Refused):
-        servers.app_info("somebodys", servers.servers[0])
+        servers.fetch_app_info("somebodys", servers.servers[0])
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_a_lost_answer_is_asked_for_again_with_the_old_token(server: Scripted, s
 def test_a_server_that_is_not_in_the_list_never_sees_a_secret(server: Scripted, servers: OAuthServers) -> None:
     for stranger in ("https://evil.example", server.url, servers.servers[0] + "/x", "https://oauth.bitrix24.tech.evil.example"):
         with pytest.raises(Refused):
-            servers.refresh(stranger, "app.1", "the-secret", "old-refresh")
+            servers.refresh_pair(stranger, "app.1", "the-secret", "old-refresh")
     assert server.asked == []
 
 
 def test_a_server_is_named_by_its_host_alone(servers: OAuthServers) -> None:
-    assert servers.named("https://oauth.bitrix24.tech/rest/") == "https://oauth.bitrix24.tech"
-    assert servers.named("http://OAUTH.bitrix24.TECH") == "https://oauth.bitrix24.tech"
+    assert servers.find_server("https://oauth.bitrix24.tech/rest/") == "https://oauth.bitrix24.tech"
+    assert servers.find_server("http://OAUTH.bitrix24.TECH") == "https://oauth.bitrix24.tech"
     for stranger in ("https://oauth.bitrix24.tech@evil.example/", "https://evil.example/oauth.bitrix24.tech", "", None, "https://[", "oauth"):
-        assert servers.named(stranger) is None
+        assert servers.find_server(stranger) is None
 
 
 def test_no_connection(servers: OAuthServers) -> None:
     with requests.Session() as session:
         gone = OAuthServers(["http://127.0.0.1:9"], session)
         with pytest.raises(NotSent):
-            gone.app_info("t", "http://127.0.0.1:9")
+            gone.fetch_app_info("t", "http://127.0.0.1:9")

@@ -12,7 +12,7 @@ import pytest
 
 from bx24app.bitrix24 import read_deadline, ssrf_guard
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
+from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.bitrix24.transport import Transport
 
 
@@ -65,21 +65,21 @@ def server() -> Iterator[Dripping]:
 @pytest.fixture
 def transport(monkeypatch: pytest.MonkeyPatch) -> Transport:
     monkeypatch.setattr(ssrf_guard, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(read_deadline, "LOOK_SECONDS", 0.05)
-    return Transport(GuardedAdapter(Addresses(loopback=True)), plain_http=True)
+    monkeypatch.setattr(read_deadline, "CHECK_SECONDS", 0.05)
+    return Transport(GuardedAdapter(AddressPolicy(may_use_loopback=True)), plain_http=True)
 
 
 def test_a_head_that_drips_is_cut(server: Dripping, transport: Transport) -> None:
     with pytest.raises(AnswerLost):
         transport.post(server.url, {}, {}, "token")
     assert 0 < server.seen < 2000
-    assert read_deadline._watched == {}
+    assert read_deadline._deadlines == {}
 
 
 def test_an_answer_in_time_is_let_alone(server: Dripping, transport: Transport) -> None:
     server.proper = True
     assert transport.post(server.url, {}, {}, "token").body == {}
-    assert read_deadline._watched == {}
+    assert read_deadline._deadlines == {}
 
 
 def test_a_forked_worker_has_a_watchdog_of_its_own(server: Dripping, transport: Transport) -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
-from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter, NotAdmitted
+from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter, NotAdmitted
 from tests.support.scripted_server import scripted
 
 INWARD = [
@@ -25,25 +25,25 @@ OUTWARD = ["5.255.255.77", "185.178.208.10", "8.8.8.8", "2a02:6b8::2:242", "::ff
 
 @pytest.mark.parametrize("address", INWARD)
 def test_inward_addresses_are_refused(address: str) -> None:
-    assert not Addresses().is_admitted(address)
+    assert not AddressPolicy().is_allowed(address)
 
 
 @pytest.mark.parametrize("address", OUTWARD)
 def test_public_addresses_are_admitted(address: str) -> None:
-    assert Addresses().is_admitted(address)
+    assert AddressPolicy().is_allowed(address)
 
 
 def test_only_what_the_operator_names_is_admitted_besides() -> None:
-    private = Addresses(private=[ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00::/8")])
-    assert private.is_admitted("10.20.3.4")
-    assert private.is_admitted("::ffff:10.20.3.4")
-    assert private.is_admitted("fd00::7")
-    assert not private.is_admitted("10.21.0.1")
-    assert not private.is_admitted("127.0.0.1")
-    loopback = Addresses(loopback=True)
-    assert loopback.is_admitted("127.0.0.1")
-    assert loopback.is_admitted("::1")
-    assert not loopback.is_admitted("192.168.0.1")
+    private = AddressPolicy(private_networks=[ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00::/8")])
+    assert private.is_allowed("10.20.3.4")
+    assert private.is_allowed("::ffff:10.20.3.4")
+    assert private.is_allowed("fd00::7")
+    assert not private.is_allowed("10.21.0.1")
+    assert not private.is_allowed("127.0.0.1")
+    loopback = AddressPolicy(may_use_loopback=True)
+    assert loopback.is_allowed("127.0.0.1")
+    assert loopback.is_allowed("::1")
+    assert not loopback.is_allowed("192.168.0.1")
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_only_what_the_operator_names_is_admitted_besides() -> None:
 )  # fmt: skip
 def test_only_plain_https_addresses_have_the_right_form(url: str) -> None:
     with pytest.raises(NotAdmitted):
-        Addresses().check_form(url)
+        AddressPolicy().check_url_form(url)
 
 
 @pytest.mark.parametrize("url", ["https://portal.example/rest/", "https://portal.example:8443/", "https://xn--80ak6aa92e.com/"])
 def test_portals_addresses_have_the_right_form(url: str) -> None:
-    Addresses().check_form(url)
+    AddressPolicy().check_url_form(url)
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
@@ -85,7 +85,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
 def test_a_name_that_leads_inward_is_refused(monkeypatch: pytest.MonkeyPatch, answer: list[str]) -> None:
     resolving(monkeypatch, answer)
     with pytest.raises(NotAdmitted) as refused:
-        Addresses().admit("https://portal.example/rest/")
+        AddressPolicy().check_url("https://portal.example/rest/")
     assert isinstance(refused.value, NeedsAdmin)
     assert refused.value.code == "address"
 
@@ -93,16 +93,16 @@ def test_a_name_that_leads_inward_is_refused(monkeypatch: pytest.MonkeyPatch, an
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1"])
 def test_other_spellings_of_loopback_are_loopback(host: str) -> None:
     with pytest.raises((NotAdmitted, NotSent)):
-        Addresses().admit(f"https://{host}/")
+        AddressPolicy().check_url(f"https://{host}/")
 
 
 def test_a_name_that_nobody_knows_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, [])
     with pytest.raises(NotSent):
-        Addresses().admit("https://portal.example/")
+        AddressPolicy().check_url("https://portal.example/")
 
 
-def session_behind(addresses: Addresses) -> requests.Session:
+def session_behind(addresses: AddressPolicy) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", GuardedAdapter(addresses))
@@ -116,7 +116,7 @@ def test_a_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.M
         server.says({"result": True})
         port = server.url.rsplit(":", 1)[1].rstrip("/")
         asked = resolving(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
-        session = session_behind(Addresses(loopback=True))
+        session = session_behind(AddressPolicy(may_use_loopback=True))
         assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
         assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
         assert asked == ["portal.example"]
@@ -129,7 +129,7 @@ def test_a_connection_inward_is_never_made(monkeypatch: pytest.MonkeyPatch) -> N
         server.says({"result": True})
         port = server.url.rsplit(":", 1)[1].rstrip("/")
         resolving(monkeypatch, ["127.0.0.1"])
-        session = session_behind(Addresses())
+        session = session_behind(AddressPolicy())
         with pytest.raises(NotAdmitted):
             session.post(f"http://portal.example:{port}/", timeout=5)
         assert server.asked == []

@@ -53,38 +53,38 @@ def _file(frame: Frame) -> None:
 STOPS = (
     Stop("overview", "home.show", "/frame"),
     Stop("calls", "calls.show", "/frame/calls", "[data-testid=calls]"),
-    Stop("call", "calls.one", lambda known: f"/frame/calls/{known['call']}"),
-    Stop("stuck-dead", "stuck.show", "/frame/stuck/dead"),
-    Stop("stuck-waiting", "stuck.show", "/frame/stuck/waiting"),
-    Stop("stuck-recordings", "stuck.show", "/frame/stuck/recordings"),
-    Stop("stuck-rejected", "stuck.show", "/frame/stuck/rejected"),
+    Stop("call", "calls.show_call", lambda known: f"/frame/calls/{known['call']}"),
+    Stop("stuck-dead", "undelivered.show", "/frame/stuck/dead"),
+    Stop("stuck-waiting", "undelivered.show", "/frame/stuck/waiting"),
+    Stop("stuck-recordings", "undelivered.show", "/frame/stuck/recordings"),
+    Stop("stuck-rejected", "undelivered.show", "/frame/stuck/rejected"),
     Stop("pbxs", "pbxs.show", "/frame/pbxs"),
-    Stop("pbx-new", "pbxs.new", "/frame/pbxs/new"),
-    Stop("pbx", "pbxs.one", "/frame/pbxs/moscow"),
-    Stop("pbx-address", "pbxs.readdress", "/frame/pbxs/moscow/address"),
-    Stop("pbx-edit", "pbxs.edit", "/frame/pbxs/moscow/edit"),
+    Stop("pbx-new", "pbxs.new_form", "/frame/pbxs/new"),
+    Stop("pbx", "pbxs.show_pbx", "/frame/pbxs/moscow"),
+    Stop("pbx-address", "pbxs.rotate_address", "/frame/pbxs/moscow/address"),
+    Stop("pbx-edit", "pbxs.edit_form", "/frame/pbxs/moscow/edit"),
     Stop("pbx-remove", "pbxs.remove", "/frame/pbxs/moscow/remove"),
     Stop("lines", "lines.show", "/frame/pbxs/moscow/lines"),
     Stop("employees", "employees.show", "/frame/pbxs/moscow/employees"),
-    Stop("employees-file", "mapping_file.show", "/frame/pbxs/moscow/employees/file"),
-    Stop("employees-preview", "mapping_file.show", "/frame/pbxs/moscow/employees/file", "[data-testid=file]", _file),
+    Stop("employees-file", "employee_file.show", "/frame/pbxs/moscow/employees/file"),
+    Stop("employees-preview", "employee_file.show", "/frame/pbxs/moscow/employees/file", "[data-testid=file]", _file),
     Stop("rules", "rules.show", "/frame/rules", "[data-testid=matrix]"),
     Stop("rule-editor", "rules.show", "/frame/rules", "[data-testid=matrix]", _edit),
     Stop("rules-tried", "rules.show", "/frame/rules", "[data-testid=matrix]", _try),
     Stop("policy", "policy.show", "/frame/policy"),
     Stop("statistics", "statistics.show", "/frame/statistics", "canvas"),
     Stop("history", "history.show", "/frame/history"),
-    Stop("history-version", "history.one", "/frame/history/3"),
-    Stop("history-back", "history.ask_back", "/frame/history/2/back"),
+    Stop("history-version", "history.show_version", "/frame/history/3"),
+    Stop("history-back", "history.confirm_rollback", "/frame/history/2/back"),
     Stop("backfill", "backfills.show", "/frame/backfill"),
 )
 PARTS = {
-    "assets.show", "backfills.progress", "calls.more", "calls.rows", "health.alive", "health.ready", "health.scrape",
-    "home.ticks", "hooks.look", "media.employees", "media.journal", "media.recording", "oauth.callback", "oauth.start",
-    "pbxs.pulse", "place_calls.more", "place_calls.show", "static",
+    "assets.serve_file", "backfills.show_progress", "calls.show_more", "calls.show_list", "health.check_alive", "health.check_ready", "health.scrape_metrics",
+    "home.show_milestones", "mango_hooks.explain_address", "downloads.download_employees", "downloads.download_journal", "downloads.stream_recording", "oauth.callback", "oauth.start_authorisation",
+    "pbxs.show_notification_state", "placement_calls.show_more", "placement_calls.show", "static",
 }  # fmt: skip
 """GET addresses that are no page of their own: parts of one, files, machines."""
-OUTSIDE = {"opening.about": "/", "opening.about_install": "/install", "opening.privacy": "/privacy"}
+OUTSIDE = {"app_frame.show_about": "/", "app_frame.show_install_about": "/install", "app_frame.show_privacy": "/privacy"}
 """Pages that a browser may open without a portal."""
 
 

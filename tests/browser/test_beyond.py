@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Frame, FrameLocator, Page, expect
 
 from bx24app import settings
 from bx24app.calls.statistics import aggregation
-from bx24app.domain.settings import Calls, Employee, Line, Pbx, Settings
+from bx24app.domain.settings import CallSettings, EmployeeSettings, LineSettings, PbxSettings, Settings
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix import calls
@@ -25,16 +25,16 @@ from tests.support.stack import World, world
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-MOSCOW = Pbx(
+MOSCOW = PbxSettings(
     key="moscow",
     name="Москва",
-    lines=(Line(number="74951234567", name="Главная"), Line(number="74951234568", name="Реклама")),
-    employees=(Employee(extension="101", user_id=1),),
+    lines=(LineSettings(number="74951234567", name="Главная"), LineSettings(number="74951234568", name="Реклама")),
+    employees=(EmployeeSettings(extension="101", user_id=1),),
 )
 FIRST = Settings(pbxs=(MOSCOW,))
 SECOND = Settings(
-    calls=Calls(answered="contact"),
-    pbxs=(Pbx(key="moscow", name="Москва", lines=MOSCOW.lines[:1], employees=(Employee(extension="101", user_id=1),)),),
+    calls=CallSettings(answered="contact"),
+    pbxs=(PbxSettings(key="moscow", name="Москва", lines=MOSCOW.lines[:1], employees=(EmployeeSettings(extension="101", user_id=1),)),),
 )
 NUMBER = "+79161000000"
 
@@ -55,7 +55,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
                 settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author)
                 db.session.commit()
             fill(portal_id, contact)
-            aggregation.refresh()
+            aggregation.refresh_counts()
             db.session.remove()
         yield made
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from bx24app.domain.calls import commands
-from bx24app.domain.settings import Employee, Line, Pbx, Rule, Settings
+from bx24app.domain.settings import EmployeeSettings, LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import CONTACT
@@ -24,11 +24,11 @@ from tests.support.stack import World, until, world
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 
-LINES = (Line(number="74951234567", name="Москва"), Line(number="78121234567", name="Петербург"))
+LINES = (LineSettings(number="74951234567", name="Москва"), LineSettings(number="78121234567", name="Петербург"))
 DOCUMENT = Settings(
     pbxs=(
-        Pbx(key="moscow", name="Москва", lines=LINES[:1], employees=(Employee(extension="101", user_id=1),)),
-        Pbx(key="spb", name="Санкт-Петербург", lines=LINES[1:]),
+        PbxSettings(key="moscow", name="Москва", lines=LINES[:1], employees=(EmployeeSettings(extension="101", user_id=1),)),
+        PbxSettings(key="spb", name="Санкт-Петербург", lines=LINES[1:]),
     ),
     rules=(
         Rule(name="Петербург", when={"pbx": "spb"}, do=({"nothing": {}},)),

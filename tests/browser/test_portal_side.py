@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from bx24app.domain.settings import Employee
+from bx24app.domain.settings import EmployeeSettings
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.portals import outgoing_line
@@ -26,7 +26,7 @@ ANOTHER, OTHER = 8, 12
 def trouble(office: World) -> None:
     """The employee of 101 is dismissed (the viewer has the extension no more), another one's inner number is a client's, two extensions are nobody's."""
     portal_id = office.portal_row()["id"]
-    moscow = DOCUMENT.pbxs[0].model_copy(update={"employees": (Employee(extension="101", user_id=ANOTHER),)})
+    moscow = DOCUMENT.pbxs[0].model_copy(update={"employees": (EmployeeSettings(extension="101", user_id=ANOTHER),)})
     office.connect(DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {})
     office.portal.outgoing_line = "reg77"
     with office.app.app_context():

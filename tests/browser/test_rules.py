@@ -52,7 +52,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
 def look(made: World) -> None:
     """The daily look, now."""
     with made.app.app_context():
-        portals.look_by_id(made.portal_row()["id"])
+        portals.sync_portal(made.portal_row()["id"])
 
 
 def document(*rules: Rule) -> Settings:
@@ -67,7 +67,7 @@ def document(*rules: Rule) -> Settings:
 
 def _read(made: World) -> bool:
     with made.app.app_context():
-        found = crm_dictionaries.of(made.portal_row()["id"]).known
+        found = crm_dictionaries.load(made.portal_row()["id"]).has_content
         db.session.rollback()
         return found
 

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
 from bx24app import settings
-from bx24app.domain.settings import Pbx, Responsible, Settings
+from bx24app.domain.settings import LineResponsible, PbxSettings, Settings
 from bx24app.models import Portal, db
 from bx24app.sandbox.bitrix import calls
 from bx24app.web.base import session
-from bx24app.web.base.session import PlaceSession
+from bx24app.web.base.session import PlacementSession
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS
@@ -32,7 +32,7 @@ def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[
         yield made
 
 
-def put(room: Showroom, moscow: Pbx) -> None:
+def put(room: Showroom, moscow: PbxSettings) -> None:
     """Settings as somebody left them, with this PBX."""
     with room.earth.app.app_context():
         row = db.session.get_one(Portal, room.known["portal"])
@@ -64,7 +64,7 @@ def looked_at(page: Page, frame: Frame, name: str) -> None:
 
 @LANGS
 def test_a_line_gets_its_people_in_the_checklist(room: Showroom, browser: Browser, lang: str) -> None:
-    lines = (MOSCOW.lines[0], MOSCOW.lines[1].model_copy(update={"responsible": Responsible()}))
+    lines = (MOSCOW.lines[0], MOSCOW.lines[1].model_copy(update={"responsible": LineResponsible()}))
     put(room, MOSCOW.model_copy(update={"lines": lines}))
     with every_page.visitor(room, browser, lang) as (page, watch):
         frame = every_page.opened(page, room)
@@ -135,15 +135,15 @@ def test_the_tab_in_a_call_card_outlives_its_session(
         assert every_page.unfit(frame) == []
         assert every_page.sideways(page) == []
         old: set[str] = set()
-        still = session.read_place
+        still = session.read_placement
 
-        def read(text: str, seconds: int = 0) -> PlaceSession:
+        def read(text: str, seconds: int = 0) -> PlacementSession:
             old.add(text)
             if len(old) == 1 and not seconds:
-                raise session.NoSession(stale=True)
+                raise session.NoSession(is_stale=True)
             return still(text, seconds)
 
-        monkeypatch.setattr(session, "read_place", read)
+        monkeypatch.setattr(session, "read_placement", read)
         with page.expect_request(re.compile("/place/renew")):
             inside.locator("[data-play]").first.click()
         expect(inside.get_by_test_id("audio")).to_be_visible()

@@ -46,7 +46,7 @@ def test_an_employee_sees_their_own_calls_and_no_settings(room: Showroom, browse
         asked = "(path) => fetch(path, {headers: {'X-Frame-Session': window.claim}}).then((answer) => answer.status)"
         claim = session_of(frame)
         frame.evaluate("(claim) => { window.claim = claim; }", claim)
-        mine = {"home.show", "calls.show", "calls.one"}
+        mine = {"home.show", "calls.show", "calls.show_call"}
         closed = {stop.name: frame.evaluate(asked, stop.address(room.known)) for stop in STOPS if stop.endpoint not in mine}
         assert set(closed.values()) == {403}, closed
 
@@ -84,7 +84,7 @@ def test_a_session_that_has_ended_is_renewed_by_itself(room: Showroom, browser: 
     def read(text: str) -> session.FrameSession:
         if not renewed.is_set():
             refused.append(text)
-            raise session.NoSession(stale=True)
+            raise session.NoSession(is_stale=True)
         return still(text)
 
     def issue(claim: session.FrameSession) -> str:
@@ -111,7 +111,7 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         every_page.go(frame, next(stop for stop in STOPS if stop.name == "policy"), room.known)
         frame.locator("#card").select_option("never")
         page.route("**/frame/renew", lambda route: route.fulfill(status=401, body=""))
-        monkeypatch.setattr(session, "SECONDS", -1)
+        monkeypatch.setattr(session, "SESSION_SECONDS", -1)
         frame.locator("[data-testid=save]").click()
         ended = frame.locator("[data-testid=session-ended]")
         expect(ended).to_contain_text("Reload the page" if lang == "en" else "Обновите страницу")
@@ -127,7 +127,7 @@ def test_a_portal_that_is_busy_does_not_end_the_session(
         frame.locator("#card").select_option("never")
         page.route("**/frame/renew", lambda route: route.fulfill(status=503, body=""))
         with monkeypatch.context() as late:
-            late.setattr(session, "RIGHT_SECONDS", -1)
+            late.setattr(session, "ADMIN_SECONDS", -1)
             frame.locator("[data-testid=save]").click()
             expect(frame.locator("#toasts")).to_contain_text("Try again")
         expect(frame.locator("[data-testid=session-ended]")).to_have_count(0)

@@ -36,7 +36,7 @@ def planned(portal: Portal) -> tuple[int, int, int]:
 
 
 def test_what_was_planned_by_the_wrong_time_is_due(planned: tuple[int, int, int]) -> None:
-    runtime().redis.set(clock_jumps.MARK, (utcnow() + AHEAD).timestamp())
+    runtime().redis.set(clock_jumps.REDIS_KEY, (utcnow() + AHEAD).timestamp())
     sweep.sweep()
     db.session.expire_all()
     tape, waits, sent = (
@@ -54,11 +54,11 @@ def test_what_was_planned_by_the_wrong_time_is_due(planned: tuple[int, int, int]
     assert max(sent.sent_at, tape.claimed_at) <= now  # type: ignore[type-var]
 
 
-@pytest.mark.parametrize("seconds", [None, -60, 0, clock_jumps.SLACK / 2])
+@pytest.mark.parametrize("seconds", [None, -60, 0, clock_jumps.TOLERANCE_SECONDS / 2])
 def test_nothing_moves_while_time_goes_on(planned: tuple[int, int, int], seconds: float | None) -> None:
     if seconds is not None:
-        runtime().redis.set(clock_jumps.MARK, utcnow().timestamp() + seconds)
-    clock_jumps.look()
+        runtime().redis.set(clock_jumps.REDIS_KEY, utcnow().timestamp() + seconds)
+    clock_jumps.detect_jumps()
     assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
 
 
@@ -67,14 +67,14 @@ def test_without_redis_nothing_is_compared(planned: tuple[int, int, int], monkey
         raise redis.ConnectionError
 
     monkeypatch.setattr(runtime().redis, "get", refuse)
-    clock_jumps.look()
+    clock_jumps.detect_jumps()
     assert db.session.get_one(Recording, planned[0]).due_at > utcnow() + AHEAD / 2  # type: ignore[operator]
 
 
 def test_what_is_planned_for_no_plans_time_is_due_though_no_sweep_saw_the_jump(planned: tuple[int, int, int]) -> None:
-    db.session.get_one(Recording, planned[0]).due_at = utcnow() + timedelta(seconds=clock_jumps.LONGEST + max(runtime().config.recording_retry) + 60)
+    db.session.get_one(Recording, planned[0]).due_at = utcnow() + timedelta(seconds=clock_jumps.MAX_PLAN_SECONDS + max(runtime().config.recording_retry) + 60)
     db.session.commit()
-    clock_jumps.look()
+    clock_jumps.detect_jumps()
     db.session.expire_all()
     assert db.session.get_one(Recording, planned[0]).due_at <= utcnow()  # type: ignore[operator]
     assert db.session.get_one(Delivery, planned[1]).due_at > utcnow() + AHEAD / 2, "within what a plan may say"  # type: ignore[operator]
@@ -84,7 +84,7 @@ def test_what_is_planned_for_no_plans_time_is_due_though_no_sweep_saw_the_jump(p
 def test_a_jump_forward_gives_nobody_up(
     planned: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch, jumped: bool, state: str
 ) -> None:
-    clock_jumps.look()
+    clock_jumps.detect_jumps()
     sent = db.session.get_one(Delivery, planned[2])
     sent.sent_at = utcnow() - timedelta(seconds=1)
     db.session.commit()
@@ -107,24 +107,24 @@ def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.Mon
     def pass_by(seconds: float, leaps: float = 0.0) -> float:
         nonlocal wall, counted
         wall, counted = wall + seconds + leaps, counted + seconds
-        return clock_jumps.leap()
+        return clock_jumps.recent_jump_seconds()
 
-    monkeypatch.setattr(clock_jumps, "_seen", clock_jumps._Seen())
+    monkeypatch.setattr(clock_jumps, "_clock_state", clock_jumps._ClockState())
     monkeypatch.setattr(clock_jumps, "utcnow", lambda: datetime.fromtimestamp(wall, UTC))
     monkeypatch.setattr(clock_jumps.time, "monotonic", lambda: counted)
     assert pass_by(1) == 0.0
-    assert pass_by(10, leaps=clock_jumps.SLACK / 2) == 0.0, "a correction"
-    assert pass_by(1, leaps=7200) == pytest.approx(7200 + clock_jumps.SLACK / 2)
-    assert pass_by(clock_jumps.HOLD / 2) == pytest.approx(7200 + clock_jumps.SLACK / 2)
+    assert pass_by(10, leaps=clock_jumps.TOLERANCE_SECONDS / 2) == 0.0, "a correction"
+    assert pass_by(1, leaps=7200) == pytest.approx(7200 + clock_jumps.TOLERANCE_SECONDS / 2)
+    assert pass_by(clock_jumps.JUMP_HOLD_SECONDS / 2) == pytest.approx(7200 + clock_jumps.TOLERANCE_SECONDS / 2)
     assert pass_by(1, leaps=-7800) == 0.0, "it was set back, and further"
     assert pass_by(1, leaps=3600) == pytest.approx(3600)
-    assert pass_by(clock_jumps.HOLD + 1) == 0.0, "nothing is taken off for ever: the new time may be the right one"
+    assert pass_by(clock_jumps.JUMP_HOLD_SECONDS + 1) == 0.0, "nothing is taken off for ever: the new time may be the right one"
 
 
 def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
-    monkeypatch.setattr(clock_jumps, "_seen", clock_jumps._Seen())
-    assert call_fold._clock(call, []).now - call.heard_at.timestamp() < 5
+    monkeypatch.setattr(clock_jumps, "_clock_state", clock_jumps._ClockState())
+    assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5
     monkeypatch.setattr(call_fold, "utcnow", lambda: utcnow() + AHEAD)
     monkeypatch.setattr(clock_jumps, "utcnow", lambda: utcnow() + AHEAD)
-    assert call_fold._clock(call, []).now - call.heard_at.timestamp() < 5
+    assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5

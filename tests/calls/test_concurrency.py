@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from bx24app import create_app
 from bx24app.calls import concurrency, drain
-from bx24app.calls.concurrency import Door
+from bx24app.calls.concurrency import PortalGate
 from bx24app.cli import up
 from bx24app.models import db
 from scripts import needs
@@ -30,45 +30,45 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_one_waits_and_the_others_hear_of_it() -> None:
-    door, inside, go = Door(), threading.Event(), threading.Event()
-    assert not door.somebody_waits
+    door, inside, go = PortalGate(), threading.Event(), threading.Event()
+    assert not door.has_waiter
 
     def first() -> None:
-        with door.passed():
+        with door.enter():
             inside.set()
             go.wait(10)
 
     def second() -> None:
-        with door.passed():
+        with door.enter():
             pass
 
     threads = [threading.Thread(target=one, daemon=True) for one in (first, second)]
     threads[0].start()
     assert inside.wait(10)
-    assert not door.somebody_waits, "who is inside may have read already"
+    assert not door.has_waiter, "who is inside may have read already"
     threads[1].start()
-    until(lambda: door.somebody_waits)
+    until(lambda: door.has_waiter)
     go.set()
     for thread in threads:
         thread.join(10)
-    assert not door.somebody_waits
+    assert not door.has_waiter
 
 
 def test_a_failure_leaves_the_door_open() -> None:
-    door = Door()
-    with pytest.raises(ValueError, match="x"), door.passed():
+    door = PortalGate()
+    with pytest.raises(ValueError, match="x"), door.enter():
         raise ValueError("x")
-    with door.passed():
-        assert not door.somebody_waits
+    with door.enter():
+        assert not door.has_waiter
 
 
 @pytest.mark.usefixtures("app")
 def test_a_drain_behind_a_waiting_one_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    nothing = drain._Step([], [])
-    monkeypatch.setattr(drain, "_step", lambda portal_id, *_, **__: steps.append(portal_id) or nothing)  # type: ignore[func-returns-value]
+    nothing = drain._DrainStep([], [])
+    monkeypatch.setattr(drain, "_run_step", lambda portal_id, *_, **__: steps.append(portal_id) or nothing)  # type: ignore[func-returns-value]
     drain.drain(7)
-    monkeypatch.setattr(concurrency.of_portal(7), "_waiting", 1)
+    monkeypatch.setattr(concurrency.portal_gate(7), "_waiter_count", 1)
     drain.drain(7)
     drain.drain(8)
     assert steps == [7, 8]
@@ -85,10 +85,10 @@ def taken_elsewhere(folder: Path) -> bool:
 
 
 def test_on_sqlite_the_drains_of_all_processes_stand_in_one_line(tmp_path: Path) -> None:
-    with concurrency.desk("sqlite", tmp_path):
+    with concurrency.fold_slot("sqlite", tmp_path):
         assert taken_elsewhere(tmp_path)
     assert not taken_elsewhere(tmp_path)
-    with pytest.raises(ValueError, match="x"), concurrency.desk("sqlite", tmp_path):
+    with pytest.raises(ValueError, match="x"), concurrency.fold_slot("sqlite", tmp_path):
         raise ValueError("x")
     assert not taken_elsewhere(tmp_path)
 
@@ -97,11 +97,11 @@ def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def second() -> None:
-        with concurrency.desk("sqlite", tmp_path):
+        with concurrency.fold_slot("sqlite", tmp_path):
             seen.append("second")
 
     thread = threading.Thread(target=second, daemon=True)
-    with concurrency.desk("sqlite", tmp_path):
+    with concurrency.fold_slot("sqlite", tmp_path):
         thread.start()
         thread.join(0.2)
         seen.append("first")
@@ -114,11 +114,11 @@ def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
 def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path) -> None:
     with postgres(tmp_path) as url:
         app = create_app(config_for(tmp_path, "redis://127.0.0.1:1", database_url=url))
-        up.migrate(app)
+        up.migrate_database(app)
         entered = threading.Event()
 
         def fold() -> None:
-            with app.app_context(), drain._at_desk(1):
+            with app.app_context(), drain._lock_for_fold(1):
                 entered.set()
 
         with app.app_context():
@@ -127,7 +127,7 @@ def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path
                 thread = threading.Thread(target=fold, daemon=True)
                 thread.start()
                 assert not entered.wait(0.5)
-                free = concurrency._FREE["postgresql"]
+                free = concurrency._FOLD_SLOTS["postgresql"]
                 taken = [free.acquire(blocking=False) for _ in range(3)]
                 for one in taken:
                     if one:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from bx24app import portals
-from bx24app.bitrix24.budget import MARGIN_SECONDS, Budget
+from bx24app.bitrix24.budget import MARGIN_SECONDS, RequestBudget
 from bx24app.calls import drain
 from bx24app.calls.outbox import batches
 from bx24app.domain.calls.commands import Register, to_json
@@ -35,7 +35,7 @@ def ring(portal_id: int) -> None:
     db.session.remove()
 
 
-def leave(budget: Budget, requests: float) -> None:
+def leave(budget: RequestBudget, requests: float) -> None:
     """So many requests are left in store."""
     seconds, microseconds = runtime().redis.time()  # type: ignore[misc]
     filled = budget.capacity - budget.rate * MARGIN_SECONDS - requests
@@ -43,51 +43,51 @@ def leave(budget: Budget, requests: float) -> None:
 
 
 @pytest.fixture
-def busy(portal: Portal) -> tuple[int, Budget]:
+def busy(portal: Portal) -> tuple[int, RequestBudget]:
     portal.state = "active"
     db.session.commit()
     number = portal.id
-    return number, portals.budget_of(number)
+    return number, portals.portal_budget(number)
 
 
 def claimed(portal_id: int) -> tuple[list[int], float]:
     """(calls in each parcel that may leave now, seconds until the next may)."""
-    step = drain._step(portal_id, [], claim=True)
-    return [len(parcel.items) for parcel in step.parcels], step.dry
+    step = drain._run_step(portal_id, [], claim=True)
+    return [len(parcel.items) for parcel in step.claimed_batches], step.wait_seconds
 
 
-def test_a_comfortable_budget_waits_for_nobody(busy: tuple[int, Budget]) -> None:
+def test_a_comfortable_budget_waits_for_nobody(busy: tuple[int, RequestBudget]) -> None:
     number, _ = busy
     for _ in range(2):
         ring(number)
         assert claimed(number) == ([1], 0.0)
 
 
-def test_a_short_budget_waits_for_company(busy: tuple[int, Budget]) -> None:
+def test_a_short_budget_waits_for_company(busy: tuple[int, RequestBudget]) -> None:
     number, budget = busy
-    leave(budget, drain.COMFORTABLE - 3)
+    leave(budget, drain.AMPLE_BUDGET - 3)
     ring(number)
     assert claimed(number) == ([1], 0.0), "who comes alone after a while leaves at once"
     ring(number)
     parcels_now, wait = claimed(number)
     assert parcels_now == []
-    assert 0 < wait <= drain.GATHER / budget.rate
+    assert 0 < wait <= drain.BATCH_SPACING / budget.rate
     ring(number)
     runtime().redis.delete(f"gather:{number}")  # the time is over
     assert claimed(number) == ([2], 0.0)
 
 
-def test_a_whole_batch_waits_for_nobody(busy: tuple[int, Budget]) -> None:
+def test_a_whole_batch_waits_for_nobody(busy: tuple[int, RequestBudget]) -> None:
     number, budget = busy
-    leave(budget, drain.COMFORTABLE - 3)
+    leave(budget, drain.AMPLE_BUDGET - 3)
     ring(number)
     assert claimed(number)[0] == [1]
-    for _ in range(batches.BATCH):
+    for _ in range(batches.MAX_BATCH_COMMANDS):
         ring(number)
-    assert claimed(number)[0] == [batches.BATCH]
+    assert claimed(number)[0] == [batches.MAX_BATCH_COMMANDS]
 
 
-def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, Budget]) -> None:
+def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, RequestBudget]) -> None:
     number, budget = busy
     leave(budget, 0.0)
     ring(number)

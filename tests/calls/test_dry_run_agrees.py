@@ -13,7 +13,7 @@ from flask import Flask
 
 from bx24app import create_app, settings
 from bx24app.calls import drain, dry_run
-from bx24app.calls.fold.portal_fold import decide
+from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.domain.calls.commands import from_json
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.domain.settings import Rule, Settings
@@ -107,9 +107,9 @@ def rest(portal_id: int, answers: Answers) -> None:
     """Decide and answer by turns."""
     touched: set[int] = set()
     for _ in range(20):
-        with drain.locked(portal_id) as (session, portal):
+        with drain.portal_lock(portal_id) as (session, portal):
             assert portal is not None
-            decide(session, portal, touched)
+            fold_portal(session, portal, touched)
         waiting = db.session.query(Delivery).filter_by(portal_id=portal_id, state="waiting").order_by(Delivery.id).all()
         if not waiting:
             return
@@ -217,14 +217,14 @@ def test_what_left_is_what_the_dry_run_says(house: Flask, scenario: Scenario, la
     calls = db.session.query(Call).filter_by(portal_id=number).all()
     assert calls
     for call in calls:
-        rows = dry_run.try_rules(db.session(), portal, settings.current(portal), [call])
+        rows = dry_run.compare_rules(db.session(), portal, settings.current(portal), [call])
         made = left(call)
         if not rows:
             assert made == []
             continue
         [row] = rows
-        assert row.would.rule == call.rule, row.trials
-        assert not row.differs, (row.really, row.would)
-        planned = list(row.would.actions)
+        assert row.draft.rule == call.rule, row.rule_trace
+        assert not row.differs, (row.actual, row.draft)
+        planned = list(row.draft.actions)
         assert [one for one in made if not is_told(one, planned)] == [], planned
         assert [one for one in planned if not is_made(one, made, call, scenario)] == [], made

@@ -48,7 +48,7 @@ def test_dead_deliveries_wait_again_with_all_their_tries(app: Flask, portal_id: 
     made = call(db.session.get_one(Portal, portal_id), "E1", state="dead", problem="refused so")
     refused(made, FINISH)
     db.session.commit()
-    assert replay.dead(portal_id) == replay.Revived(deliveries=1, calls=1, left=0)
+    assert replay.retry_dead(portal_id) == replay.RetryResult(deliveries=1, calls=1, still_dead=0)
     row, revived = db.session.query(Delivery).one(), db.session.query(Call).one()
     assert (row.state, row.attempts, row.due_at, row.code, row.reason, row.uncertain) == ("waiting", 0, None, None, None, False)  # fmt: skip
     assert (revived.state, revived.problem) == ("open", None)
@@ -56,7 +56,7 @@ def test_dead_deliveries_wait_again_with_all_their_tries(app: Flask, portal_id: 
     assert (audit.portal_id, audit.source, audit.facts) == (portal_id, "cli", {"deliveries": 1, "calls": 1})
     assert app.extensions["bx24app"].redis.llen("rq:queue:calls") >= 1
     db.session.rollback()
-    assert replay.dead(portal_id) == replay.Revived(0, 0, 0)
+    assert replay.retry_dead(portal_id) == replay.RetryResult(0, 0, 0)
 
 
 def test_what_belongs_to_its_moment_stays_dead(app: Flask, portal: Portal) -> None:
@@ -68,7 +68,7 @@ def test_what_belongs_to_its_moment_stays_dead(app: Flask, portal: Portal) -> No
     refused(made, Register(**{**to_json(REGISTER), "key": "register~2"}), state="done", code=None)
     refused(made, Notify(key="notify", user_id=11, text="Hello"), code=None)
     db.session.commit()
-    assert replay.dead(portal_id) == replay.Revived(1, 1, 3)
+    assert replay.retry_dead(portal_id) == replay.RetryResult(1, 1, 3)
     assert states() == {
         "dial": "dead", "show": "dead", "register": "dead", "register~2": "done", "notify": "waiting",
     }  # fmt: skip
@@ -79,7 +79,7 @@ def test_no_card_opens_for_a_call_that_is_over(app: Flask, portal: Portal, over:
     portal_id = portal.id
     refused(call(portal, "E1", ended_at=AT + timedelta(seconds=60) if over else None), REGISTER)
     db.session.commit()
-    replay.dead(portal_id)
+    replay.retry_dead(portal_id)
     assert db.session.query(Delivery).one().command == {**to_json(REGISTER), "show": not over}
 
 
@@ -89,7 +89,7 @@ def test_what_never_left_is_decided_anew(app: Flask, portal: Portal) -> None:
     refused(made, REGISTER)
     refused(made, FINISH, "UNRESOLVED")
     db.session.commit()
-    assert replay.dead(portal_id) == replay.Revived(2, 1, 0)
+    assert replay.retry_dead(portal_id) == replay.RetryResult(2, 1, 0)
     assert states() == {"register": "waiting"}
     assert db.session.query(Call).one().due_at is not None
 
@@ -98,7 +98,7 @@ def test_a_click_without_legs_rings_no_alarm_for_ever(app: Flask, portal_id: int
     held = {"state": "dead", "command_id": "bx24-1", "client_number": "+79160000001"}
     refused(call(db.session.get_one(Portal, portal_id), "click:bx24-1", **held), FINISH)
     db.session.commit()
-    replay.dead(portal_id)
+    replay.retry_dead(portal_id)
     drain.drain(portal_id)
     found = db.session.query(Call).one()
     assert (found.state, found.due_at) == ("open", None)
@@ -108,7 +108,7 @@ def test_what_was_carried_out_is_looked_for_first(app: Flask, portal: Portal) ->
     portal_id = portal.id
     refused(call(portal, "E1"), FINISH, "UNREADABLE")
     db.session.commit()
-    replay.dead(portal_id)
+    replay.retry_dead(portal_id)
     assert db.session.query(Delivery).one().uncertain
 
 
@@ -120,7 +120,7 @@ def test_a_recording_given_up_with_its_call_waits_for_it_again(app: Flask, porta
     db.session.add(Recording(recording_id="with the call", **held))
     db.session.add(Recording(recording_id="by itself", bitrix_call_id="externalCall.1", **held))
     db.session.commit()
-    replay.dead(portal_id)
+    replay.retry_dead(portal_id)
     assert {row.recording_id: row.state for row in db.session.query(Recording)} == {
         "with the call": "waiting",
         "by itself": "lost",
@@ -128,7 +128,7 @@ def test_a_recording_given_up_with_its_call_waits_for_it_again(app: Flask, porta
 
 
 def test_many_in_steps_and_one_call_alone(app: Flask, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "STEP", 2)
+    monkeypatch.setattr(replay, "ROWS_PER_TRANSACTION", 2)
     portal_id = portal.id
     calls = [call(portal, f"E{number}", problem="its own words") for number in range(3)]
     for made in calls:
@@ -138,8 +138,8 @@ def test_many_in_steps_and_one_call_alone(app: Flask, portal: Portal, monkeypatc
     refused(call(theirs, "theirs"), FINISH)
     first = calls[0].id
     db.session.commit()
-    assert replay.dead(portal_id, first) == replay.Revived(2, 1, 0)
-    assert replay.dead(portal_id) == replay.Revived(4, 2, 0)
+    assert replay.retry_dead(portal_id, first) == replay.RetryResult(2, 1, 0)
+    assert replay.retry_dead(portal_id) == replay.RetryResult(4, 2, 0)
     assert db.session.query(Delivery).filter_by(state="dead").count() == 1
     assert {row.problem for row in db.session.query(Call).filter_by(portal_id=portal_id)} == {"its own words"}
 
@@ -153,7 +153,7 @@ def test_notifications_are_run_again_also_unread_ones(app: Flask, portal_id: int
     assert db.session.query(Call).one().outcome is None
     before = db.session.query(Notification).count()
     db.session.commit()
-    assert replay.entry(portal_id, entry_id) == replay.Heard(1, before)
+    assert replay.replay_entry(portal_id, entry_id) == replay.ReplayResult(1, before)
     drain.drain(portal_id)
     assert (db.session.query(Call).one().outcome, {row.state for row in db.session.query(Notification)}) == ("answered", {"handled"})  # fmt: skip
     told_twice = [row.key for row in db.session.query(Delivery).order_by(Delivery.id)]
@@ -165,7 +165,7 @@ def test_a_call_of_which_only_notifications_are_left(app: Flask, portal_id: int,
     [row] = db.session.query(Notification)
     entry_id, row.state = row.entry_id, "handled"
     db.session.commit()
-    assert replay.entry(portal_id, entry_id) == replay.Heard(0, 1)
+    assert replay.replay_entry(portal_id, entry_id) == replay.ReplayResult(0, 1)
     drain.drain(portal_id)
     assert db.session.query(Call).one().entry_id == entry_id
 

@@ -195,8 +195,8 @@ def test_one_call_for_a_page(environ: dict[str, str], portal: Portal) -> None:
     made, hidden = call(portal, "E1"), call(portal, "internal", visible=False)
     others = call(make_portal("b" * 32), "theirs")
     [row] = rows(environ, portal)
-    assert export.one(portal.id, made.id) == row
-    assert [export.one(portal.id, each.id) for each in (hidden, others)] == [None, None]
+    assert export.find_row(portal.id, made.id) == row
+    assert [export.find_row(portal.id, each.id) for each in (hidden, others)] == [None, None]
 
 
 def test_a_page_takes_the_same_number_of_queries_however_full(environ: dict[str, str], portal: Portal) -> None:
@@ -215,7 +215,7 @@ def test_a_page_takes_the_same_number_of_queries_however_full(environ: dict[str,
 
         event.listen(db.engine, "before_cursor_execute", count)
         try:
-            list(export.rows(portal_id))
+            list(export.iterate_rows(portal_id))
         finally:
             event.remove(db.engine, "before_cursor_execute", count)
         counts.append(len(asked))
@@ -263,19 +263,19 @@ def test_pages_lose_and_repeat_nothing(
     environ: dict[str, str], portal: Portal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Many calls begin in the same second."""
-    monkeypatch.setattr(export, "PAGE", 4)
+    monkeypatch.setattr(export, "PAGE_SIZE", 4)
     for number in range(21):
         call(portal, f"E{number:02d}", AT + timedelta(seconds=number // 5))
     assert [row["entry_id"] for row in rows(environ, portal)] == [f"E{number:02d}" for number in range(21)]
 
 
 def test_an_export_keeps_no_writer_waiting(app: Flask, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "PAGE", 1)
+    monkeypatch.setattr(export, "PAGE_SIZE", 1)
     for number in range(3):
         call(portal, f"E{number}")
     portal_id = portal.id
     db.session.commit()
-    reading = export.rows(portal_id)
+    reading = export.iterate_rows(portal_id)
     next(reading)
     call(db.session.get_one(Portal, portal_id), "E3")
     db.session.commit()

@@ -17,8 +17,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from bx24app import settings
-from bx24app.domain.settings import Line, Settings
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import LineSettings, Settings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.infra import encryption
 from bx24app.models import Grant, Portal, Registration, db
 from bx24app.models import Pbx as PbxRow
@@ -81,7 +81,7 @@ def connected(w: World) -> dict[str, str]:
     portal_id = installed(w)
     board = w.mango.add(api_key=KEY, api_salt=SALT)
     board.pbx.add_line("74950000001", "Moscow")
-    document = Settings(pbxs=(PbxSettings(key="moscow", lines=(Line(number="74950000001"),)),))
+    document = Settings(pbxs=(PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),)),))
     settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": (KEY, SALT)})
     db.session.commit()
     return commands.environment_of(w.config)
@@ -132,7 +132,7 @@ def test_a_public_address_that_is_not_https(w: World) -> None:
 
 
 def test_a_clock_that_is_wrong(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "CLOCK_SECONDS", -1)
+    monkeypatch.setattr(doctor, "MAX_CLOCK_DRIFT_SECONDS", -1)
     exit_code, found = checked(commands.environment_of(w.config))
     assert (exit_code, "NTP" in found["clock"]) == (1, True)
 

@@ -37,7 +37,7 @@ def test_every_variable_is_one_of_ours(name: str) -> None:
 def told(app: Flask, portal_id: int) -> set[str]:
     """Names of all metrics, as they are scraped."""
     db.session.remove()
-    return set(re.findall(r"^# TYPE (\S+)", metrics.text(), re.MULTILINE))
+    return set(re.findall(r"^# TYPE (\S+)", metrics.render_text(), re.MULTILINE))
 
 
 def unknown(expression: str, told: set[str]) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bx24app.bitrix24.admin_messages import SENTENCES
-from bx24app.bitrix24.error_table import OAUTH, TABLE
+from bx24app.bitrix24.admin_messages import MESSAGES
+from bx24app.bitrix24.error_table import OAUTH_ERRORS, PORTAL_ERRORS
 from bx24app.mango.code_table import CODES
 from scripts import reactions_doc
 from tests.bitrix24.test_error_table import AUTH_SERVER
@@ -23,7 +23,7 @@ OFFICIAL = _OFFICIAL.split()
 def test_the_document_is_the_table() -> None:
     assert reactions_doc.FILE.read_text(encoding="utf-8") == reactions_doc.written(), "run: python -m scripts.reactions_doc"
     text = reactions_doc.written()
-    for code in (*TABLE, *OAUTH):
+    for code in (*PORTAL_ERRORS, *OAUTH_ERRORS):
         assert f"| `{code or 'none'}` | " in text
     for number in CODES:
         assert f"\n| {number} | " in text
@@ -32,16 +32,16 @@ def test_the_document_is_the_table() -> None:
 def test_every_official_code_has_a_row_and_a_test() -> None:
     tested = {code.lower() for code, *_ in TESTED}
     for code in [*OFFICIAL, ""]:
-        assert code.lower() in TABLE
+        assert code.lower() in PORTAL_ERRORS
         assert code.lower() in tested, code
 
 
 def test_every_row_has_a_test() -> None:
     tested = {code.lower() for code, *_ in [*TESTED, *AUTH_SERVER]}
-    assert {*TABLE, *OAUTH} - tested == set()
+    assert {*PORTAL_ERRORS, *OAUTH_ERRORS} - tested == set()
     assert set(CODES) - {code for codes in ANSWERS.values() for code in codes} == set()
 
 
 def test_every_stop_has_a_sentence() -> None:
-    for row in (*TABLE.values(), *OAUTH.values()):
-        assert (row.kind == "needs_admin") == (row.sentence in SENTENCES)
+    for row in (*PORTAL_ERRORS.values(), *OAUTH_ERRORS.values()):
+        assert (row.kind == "needs_admin") == (row.message_key in MESSAGES)

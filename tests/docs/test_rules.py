@@ -9,15 +9,15 @@ import pytest
 
 from bx24app.domain import document, rules
 from bx24app.domain.rules.table import ACTIONS, CONDITIONS
-from bx24app.domain.settings import Line, Pbx, Rule, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from scripts import rules_doc
 
 TEXT = rules_doc.FILE.read_text(encoding="utf-8")
-PBX = Pbx(key="moscow", lines=(Line(number="74951234567"),))
+PBX = PbxSettings(key="moscow", lines=(LineSettings(number="74951234567"),))
 
 
 def faults(*written: Any) -> list[tuple[str, str]]:
-    return list(rules.faults(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in written))))
+    return list(rules.find_faults(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in written))))
 
 
 def test_the_tables_are_those_of_the_parser() -> None:
@@ -39,7 +39,7 @@ def test_a_table_that_says_something_else_is_found() -> None:
 def test_the_example_of_each_condition_is_good(key: str) -> None:
     row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{key}` | "))
     example = row.split(" | ")[4].strip("`")
-    held = document.read(f"rules: [{{name: x, when: {{{example}}}, do: [nothing: {{}}]}}]")["rules"][0]
+    held = document.load_yaml(f"rules: [{{name: x, when: {{{example}}}, do: [nothing: {{}}]}}]")["rules"][0]
     assert held["when"] == {key: rules_doc.EXAMPLES[key]}
     assert faults(held) == []
 
@@ -48,4 +48,4 @@ def test_the_examples_are_good_rules() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
     assert blocks
     for block in blocks:
-        assert faults(*document.read(block)["rules"]) == []
+        assert faults(*document.load_yaml(block)["rules"]) == []

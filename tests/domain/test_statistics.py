@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bx24app.domain import statistics
-from bx24app.domain.statistics import BANDS, Figures, Spread, Tally
+from bx24app.domain.statistics import BUCKET_BOUNDS, CallCounts, CallStatistics, Distribution
 
 DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
 
@@ -19,7 +19,7 @@ DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
 def test_a_period_is_covered_once(since: date, length: int, ahead: int) -> None:
     until, today = since + timedelta(days=length), since + timedelta(days=ahead)
     found: list[date] = []
-    for grain, first, last in statistics.cover(since, until, today):
+    for grain, first, last in statistics.split_period(since, until, today):
         if grain == "day":
             found += statistics.each_day(first, last)
             continue
@@ -34,30 +34,30 @@ def test_a_period_is_covered_once(since: date, length: int, ahead: int) -> None:
 
 @given(st.lists(st.integers(0, 86400), min_size=1), st.floats(0.05, 1))
 def test_a_percentile_lies_in_its_band(durations: list[int], share: float) -> None:
-    spread = Spread()
+    spread = Distribution()
     for seconds in durations:
-        spread.add(next(band for band, end in enumerate(BANDS) if seconds <= end), 1)
+        spread.add(next(band for band, end in enumerate(BUCKET_BOUNDS) if seconds <= end), 1)
     found = spread.percentile(share)
     exact = sorted(durations)[max(0, -(-int(share * 1e9 * len(durations)) // 10**9) - 1)]
-    band = next(band for band, end in enumerate(BANDS) if exact <= end)
+    band = next(band for band, end in enumerate(BUCKET_BOUNDS) if exact <= end)
     assert found is not None
-    assert (BANDS[band - 1] if band else 0) <= found <= BANDS[min(band + 1, len(BANDS) - 1)]
+    assert (BUCKET_BOUNDS[band - 1] if band else 0) <= found <= BUCKET_BOUNDS[min(band + 1, len(BUCKET_BOUNDS) - 1)]
 
 
 def test_no_durations_have_no_percentile_and_too_long_ones_the_last_end() -> None:
-    spread = Spread()
+    spread = Distribution()
     assert spread.percentile(0.5) is None
-    spread.add(len(BANDS), 3)
-    assert spread.percentile(0.5) == BANDS[-1]
+    spread.add(len(BUCKET_BOUNDS), 3)
+    assert spread.percentile(0.5) == BUCKET_BOUNDS[-1]
 
 
 @pytest.mark.parametrize(
     ("grain", "first"), [("day", date(2026, 3, 11)), ("week", date(2026, 3, 9)), ("month", date(2026, 3, 1))]
 )
-def test_days_are_put_together(grain: statistics.Grain, first: date) -> None:
-    assert statistics.first_of(date(2026, 3, 11), grain) == first
-    days = {date(2026, 3, 11): Tally(calls=2), date(2026, 3, 12): Tally(calls=3), date(2025, 1, 1): Tally(calls=99)}
-    rows = statistics.series(days, date(2026, 3, 10), date(2026, 3, 31), grain)
+def test_days_are_put_together(grain: statistics.Granularity, first: date) -> None:
+    assert statistics.period_start(date(2026, 3, 11), grain) == first
+    days = {date(2026, 3, 11): CallCounts(calls=2), date(2026, 3, 12): CallCounts(calls=3), date(2025, 1, 1): CallCounts(calls=99)}
+    rows = statistics.counts_by_period(days, date(2026, 3, 10), date(2026, 3, 31), grain)
     assert sum(tally.calls for _, tally in rows) == 5
     assert len(rows) == {"day": 22, "week": 4, "month": 1}[grain]
 
@@ -65,22 +65,22 @@ def test_days_are_put_together(grain: statistics.Grain, first: date) -> None:
 def test_clocks_that_change_within_the_period() -> None:
     zone = ZoneInfo("Europe/Berlin")
     since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
-    found = statistics.offsets(since, until, zone)
+    found = statistics.utc_offsets(since, until, zone)
     assert [offset for _, offset in found] == [3600, 7200, 3600]
     assert [at for at, _ in found[1:]] == [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)]
-    assert len(statistics.offsets(since, until, ZoneInfo("Europe/Moscow"))) == 1
+    assert len(statistics.utc_offsets(since, until, ZoneInfo("Europe/Moscow"))) == 1
 
 
 def test_cells_add_up() -> None:
-    found = Figures()
-    found.take(
-        "hour", "9", date(2026, 3, 9), Tally(calls=2, incoming=2, missed=1, answered=1, talk=30, waited=1, wait=4)
+    found = CallStatistics()
+    found.add_count(
+        "hour", "9", date(2026, 3, 9), CallCounts(calls=2, incoming=2, missed=1, answered=1, talk=30, waited=1, wait=4)
     )
-    found.take("hour", "9", date(2026, 3, 16), Tally(calls=1, incoming=1, answered=1, talk=10, waited=1, wait=6))
-    found.take("missed", "", date(2026, 3, 9), Tally(calls=1))
-    found.take("back", "3", date(2026, 3, 9), Tally(calls=1))
+    found.add_count("hour", "9", date(2026, 3, 16), CallCounts(calls=1, incoming=1, answered=1, talk=10, waited=1, wait=6))
+    found.add_count("missed", "", date(2026, 3, 9), CallCounts(calls=1))
+    found.add_count("back", "3", date(2026, 3, 9), CallCounts(calls=1))
     assert (found.total.missed_share, found.total.mean_talk, found.total.mean_wait) == (1 / 3, 20, 5)
     assert found.hours[0, 9].calls == 3, "both were Mondays"
-    assert found.back_share == 1
-    empty = Figures()
-    assert (empty.total.missed_share, empty.total.mean_talk, empty.total.mean_wait, empty.back_share) == (None,) * 4
+    assert found.callback_share == 1
+    empty = CallStatistics()
+    assert (empty.total.missed_share, empty.total.mean_talk, empty.total.mean_wait, empty.callback_share) == (None,) * 4

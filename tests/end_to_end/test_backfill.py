@@ -42,7 +42,7 @@ def unheard(earth: World, scenario: Scenario, ago: timedelta) -> Retold:
     return retold
 
 
-def filled(earth: World, ago: timedelta, records: bool = False) -> backfill.Progress:
+def filled(earth: World, ago: timedelta, records: bool = False) -> backfill.BackfillProgress:
     """A back-fill from so long ago to now, to its end; returns what it counted."""
     portal_id = int(earth.portal_row()["id"])
     with earth.app.app_context():
@@ -53,9 +53,9 @@ def filled(earth: World, ago: timedelta, records: bool = False) -> backfill.Prog
     return one(earth, number)
 
 
-def one(earth: World, number: int) -> backfill.Progress:
+def one(earth: World, number: int) -> backfill.BackfillProgress:
     with earth.app.app_context():
-        found = backfill.progress(int(earth.portal_row()["id"]))
+        found = backfill.list_progress(int(earth.portal_row()["id"]))
         db.session.rollback()
         return next(row for row in found if row.id == number)
 
@@ -76,10 +76,10 @@ def test_a_call_of_today_is_told_in_full(earth: World, scenario: Scenario) -> No
     _, fair = told(earth, scenario, "as it is")
     retold = unheard(earth, scenario, SOON)
     said = filled(earth, SOON)
-    assert (said.state, said.share, said.made >= 1) == ("done", 1.0, True)
+    assert (said.state, said.fraction, said.delivered_calls >= 1) == ("done", 1.0, True)
     assert in_portal(earth, retold) == fair, as_json((in_portal(earth, retold), fair))
     again = filled(earth, SOON)
-    assert again.made == 0
+    assert again.delivered_calls == 0
     assert in_portal(earth, retold) == fair
 
 
@@ -97,7 +97,7 @@ def test_what_the_portal_has_from_somebody_else_is_left_out(earth: World) -> Non
     retold, fair = told(earth, ANSWERED, "as it is")
     forgotten(earth, retold)
     said = filled(earth, SOON)
-    assert said.skipped >= 1
+    assert said.skipped_calls >= 1
     assert in_portal(earth, retold) == fair
 
 
@@ -133,7 +133,7 @@ def test_a_lost_step_is_rung_for(earth: World) -> None:
         db.session.add(row)
         db.session.commit()
         number = row.id
-        backfill.ring()
+        backfill.requeue_lost()
     until(lambda: one(earth, number).state == "done", lambda: str(one(earth, number)), 60)
     earth.settle(60)
     assert len(in_portal(earth, retold)["calls"]) == 1
@@ -149,16 +149,16 @@ def test_a_period_must_be_one(earth: World) -> None:
             (now + SOON, now + 2 * SOON, None),
             (now - SOON, now, "nowhere"),
         ):
-            with pytest.raises(backfill.Unfit):
+            with pytest.raises(backfill.InvalidBackfill):
                 backfill.begin(portal_id, start, end, key)
         db.session.rollback()
 
 
 def test_many_calls_in_steps(earth: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfill, "AT_ONCE", 3)
-    monkeypatch.setattr(backfill, "DIGEST_SECONDS", 0.0)
+    monkeypatch.setattr(backfill, "CALLS_PER_STEP", 3)
+    monkeypatch.setattr(backfill, "STEP_PAUSE_SECONDS", 0.0)
     calls = [unheard(earth, OUT, SOON + timedelta(seconds=40 * index)) for index in range(8)]
     began = time.monotonic()
     said = filled(earth, SOON + timedelta(minutes=10))
-    assert said.made == len(calls), (said, time.monotonic() - began)
+    assert said.delivered_calls == len(calls), (said, time.monotonic() - began)
     assert all(len(in_portal(earth, retold)["calls"]) == 1 for retold in calls)

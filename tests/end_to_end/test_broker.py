@@ -123,7 +123,7 @@ def test_lines_are_in_the_portal_by_name(broker: Broker) -> None:
 def followed(earth: World) -> bool:
     with earth.app.app_context():
         try:
-            external_lines.follow(earth.portal_row()["id"])
+            external_lines.sync_lines(earth.portal_row()["id"])
         except NotSent:  # the other tests have used up what the portal allows
             return False
     return True

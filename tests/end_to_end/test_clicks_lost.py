@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bx24app.calls import click_to_call, drain, sweep
-from bx24app.calls.click_to_call import DialOutcome, Errand
+from bx24app.calls.click_to_call import DialOrder, DialOutcome
+from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS
 from bx24app.infra import queue
-from bx24app.models import Notification, Portal, db
+from bx24app.models import Delivery, Notification, Portal, db
 from bx24app.sandbox.mango import simulation
 from tests.support.click_offices import ANNA, BORIS, MOSCOW, THINKS, Offices, number, offices
 from tests.support.stack import World, until
@@ -125,10 +126,10 @@ class Killed(BaseException):
     """What a kill looks like from inside: nothing after it is stored."""
 
 
-def dies(before: bool) -> Callable[[Errand, str, Any], DialOutcome]:
-    real = click_to_call.dial
+def dies(before: bool) -> Callable[[DialOrder, str, Any], DialOutcome]:
+    real = click_to_call.send_dial_order
 
-    def dial(errand: Errand, api_url: str, http: Any) -> DialOutcome:
+    def dial(errand: DialOrder, api_url: str, http: Any) -> DialOutcome:
         if not before:
             real(errand, api_url, http)
         raise Killed
@@ -141,11 +142,11 @@ def die_at(both: Offices, monkeypatch: pytest.MonkeyPatch, client: str, before: 
     ours = drain.drain
     both.rest()
     with monkeypatch.context() as patched:
-        patched.setattr(queue, "wake", silence)
+        patched.setattr(queue, "wake_portal", silence)
         patched.setattr(drain, "drain", silence)  # an alarm of an earlier call may ring just now
         call_id = both.click(ANNA, client)
         until(lambda: stored(both, call_id), "the click never came")
-        patched.setattr(click_to_call, "dial", dies(before))
+        patched.setattr(click_to_call, "send_dial_order", dies(before))
         with both.earth.app.app_context(), pytest.raises(Killed):
             ours(both.earth.portal_row()["id"])
     assert both.dial(client) == ("sent", None)
@@ -176,7 +177,7 @@ def test_killed_after_it_left_and_the_leg_shows(both: Offices, monkeypatch: pyte
     call_id = die_at(both, monkeypatch, client, before=False)
     both.earth.sandbox.call(both.earth.mango.settled)
     with both.earth.app.app_context():
-        queue.wake(both.earth.portal_row()["id"], force=True)
+        queue.wake_portal(both.earth.portal_row()["id"], force=True)
     until(lambda: both.rows(client), lambda: str(both.state(client)))
     assert both.rows(client)[0].failed_code == "200"
     both.later(client, 25)
@@ -199,11 +200,11 @@ def test_the_alarm_of_a_dead_worker_is_set_before_it_dies(both: Offices, monkeyp
     monkeypatch.setattr(queue, "wake_at", lambda _portal, when: rung.append(when.timestamp()))
     die_at(both, monkeypatch, client, before=True)
     with both.earth.app.app_context():
-        sent = db.session.query(click_to_call.dial.Delivery).order_by(click_to_call.dial.Delivery.id.desc())
+        sent = db.session.query(Delivery).order_by(Delivery.id.desc())
         row = sent.filter_by(kind="Dial").first()
         assert row is not None
         assert row.sent_at is not None
-        wanted = (row.sent_at + timedelta(seconds=click_to_call.dial.LOST_SECONDS)).timestamp()
+        wanted = (row.sent_at + timedelta(seconds=ANSWER_WAIT_SECONDS)).timestamp()
         db.session.rollback()
     assert [when for when in rung if abs(when - wanted) < 1]
     monkeypatch.undo()

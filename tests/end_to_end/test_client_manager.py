@@ -82,10 +82,10 @@ def test_what_went_to_mango_never_waits_again(broker: Broker, kind: str) -> None
         row = Delivery(portal_id=call.portal_id, call_id=call.id, key="x", kind=kind, command={}, state="sent", sent_at=long_ago)
         db.session.add(row)
         db.session.commit()
-        sender.recover(db.session(), timedelta(seconds=90))
+        sender.recover_lost_requests(db.session(), timedelta(seconds=90))
         db.session.commit()
         assert row.state == "sent"
-        click_to_call.recover(db.session())
+        click_to_call.recover_lost_dials(db.session())
         db.session.commit()
         assert (row.state, (row.answer or {}).get("lost")) == ("done", True)
         db.session.delete(row)

@@ -56,4 +56,4 @@ def test_a_dead_portal_costs_nothing(earth: World) -> None:
 
 def tripped(earth: World) -> bool:
     with earth.app.app_context():
-        return circuit_breaker.of_portal(int(earth.portal_row()["id"])).state().tripped
+        return circuit_breaker.of_portal(int(earth.portal_row()["id"])).read_state().is_tripped

@@ -205,7 +205,7 @@ def test_heard_again_nothing_changes(broker: Broker) -> None:
     said = time.time()
     with broker.earth.app.app_context():
         for one in ids:
-            assert replay.entry(broker.earth.portal_row()["id"], one).calls >= 1
+            assert replay.replay_entry(broker.earth.portal_row()["id"], one).calls >= 1
     broker.earth.settle()
     assert (list(broker.rows(client)), broker.responsible(client)) == before
     assert not [one.method for one in broker.earth.portal.request_log if one.at > said], "there was nothing to tell"

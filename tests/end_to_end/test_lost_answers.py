@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.calls.recordings.attempts import SMALL
-from bx24app.calls.recordings.transfer import next_name
+from bx24app.calls.recordings.attempts import SMALL_BYTES
+from bx24app.calls.recordings.transfer import next_file_name
 from tests.conftest import KEY
 from tests.end_to_end.test_scenarios import told
 from tests.support.scenarios import FIXTURES, Scenario
@@ -52,7 +52,7 @@ def test_a_created_record_is_found_by_its_origin(earth: World, lookup: str) -> N
 def test_an_upload_is_looked_up(earth: World, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one is sent only where the portal has none, and then under a name of its own."""
     _, fair = told(earth, RECORD, "as it is")
-    monkeypatch.setattr(earth.mango.board(KEY).facts, "recording_size", SMALL + 1000)
+    monkeypatch.setattr(earth.mango.board(KEY).facts, "recording_size", SMALL_BYTES + 1000)
     earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="upload")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
@@ -77,7 +77,7 @@ def test_a_file_name_is_never_used_twice() -> None:
     """The portal may keep a lost upload's file without its call knowing of it: the same name would be refused for ever."""
     names = ["20261123-101500-moscow-79160000001-0123456789abcdef.mp3"]
     for _ in range(3):
-        names.append(next_name(names[-1]))
+        names.append(next_file_name(names[-1]))
     assert names[3].endswith("0123456789abcdef-4.mp3")
 
 

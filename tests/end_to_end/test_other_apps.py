@@ -17,8 +17,8 @@ SCENARIO = next(s for s in all_scenarios() if s.folder.name == "incoming_answere
 def look(earth: World) -> dict[str, int]:
     number = earth.portal_row()["id"]
     with earth.app.app_context():
-        portals.look_by_id(number)
-        found = other_apps.of(number)
+        portals.sync_portal(number)
+        found = other_apps.counts(number)
         db.session.rollback()
         return found
 

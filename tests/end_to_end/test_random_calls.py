@@ -95,7 +95,7 @@ def tell(hook: str, told: Told) -> None:
     with requests.Session() as session:
         for name, content in told.arrivals:
             raw = json.dumps(content)
-            form = {"vpbx_api_key": key, "json": raw, "sign": vpbx.sign(key, salt, raw)}
+            form = {"vpbx_api_key": key, "json": raw, "sign": vpbx.sign_text(key, salt, raw)}
             assert session.post(f"{hook}/{name}", data=form, timeout=60).status_code == 200
 
 
@@ -221,7 +221,7 @@ def _recording(three: World, told: Told, row: Statistic, activity: Activity | No
 def in_journal(three: World, day: Day, predicted: list[Outcome]) -> list[str]:
     """Where our own journal says something else than the model."""
     with three.app.app_context():
-        rows = {(row["pbx"], row["entry_id"]): row for row in export.rows(three.portal_row()["id"])}
+        rows = {(row["pbx"], row["entry_id"]): row for row in export.iterate_rows(three.portal_row()["id"])}
     wrong = []
     for told, outcome in zip(day.calls, predicted, strict=True):
         row = rows.get((told.scene.office.key, told.scene.entry))

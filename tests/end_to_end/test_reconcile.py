@@ -54,7 +54,7 @@ def look(earth: World, hourly: bool = True) -> int:
         if hourly:
             db.session.query(Pbx).update({"ask_at": utcnow() - timedelta(seconds=1)})
             db.session.commit()
-        return schedule.tick()
+        return schedule.queue_due_pbxs()
 
 
 def held(earth: World) -> dict[str, Any]:
@@ -174,10 +174,10 @@ def test_two_schedulers_send_a_pbx_off_once(earth: World) -> None:
     with earth.app.app_context():
         db.session.query(Pbx).update({"ask_at": utcnow() - timedelta(seconds=1)})
         db.session.commit()
-        due = schedule._due(utcnow(), timedelta(seconds=1))
+        due = schedule._find_due(utcnow(), timedelta(seconds=1))
         db.session.rollback()
         [(pbx_id, asked_at, *_)] = due
-        assert [schedule._claim(pbx_id, asked_at, utcnow()) for _ in range(2)] == [True, False]
+        assert [schedule._claim_turn(pbx_id, asked_at, utcnow()) for _ in range(2)] == [True, False]
 
 
 def test_a_quiet_pbx_costs_one_request_an_hour(earth: World) -> None:
@@ -188,8 +188,8 @@ def test_a_quiet_pbx_costs_one_request_an_hour(earth: World) -> None:
         db.session.query(Pbx).update({**values, "asked_at": quiet, "ask_at": utcnow() - timedelta(seconds=1)})
         db.session.query(Call).filter(Call.state == "open").update({"state": "finished"})
         db.session.commit()
-        assert schedule.tick() == 1
-        assert schedule.tick() == 0
+        assert schedule.queue_due_pbxs() == 1
+        assert schedule.queue_due_pbxs() == 0
         row = db.session.query(Pbx).one()
         assert row.ask_at is not None
         assert utcnow() < row.ask_at <= utcnow() + timedelta(hours=1)

@@ -68,14 +68,14 @@ def test_a_click_is_in_the_trace_of_its_call_and_goes_with_its_person(earth: Wor
         call = db.session.query(Call).filter_by(client_number=number).one()
         portal_id, call_id = call.portal_id, call.id
         db.session.rollback()
-        row = export.one(portal_id, call_id)
+        row = export.find_row(portal_id, call_id)
         assert row is not None
         assert [(step["from"], step["request"]) for step in row["trace"]][::2] == [
             ("portal", "ONEXTERNALCALLSTART"),
             ("app", "telephony.externalCall.finish"),
         ]
-        gone = erasure.forget(portal_id, number)
-        assert (gone.calls, gone.notifications, gone.kept) == (1, 1, 0)
+        gone = erasure.erase_person(portal_id, number)
+        assert (gone.calls, gone.notifications, gone.kept_calls) == (1, 1, 0)
 
 
 def finished(number: str) -> bool:

@@ -57,13 +57,13 @@ class Told:
     def activities(self, type_id: int, number: int) -> list[Activity]:
         return [one for one in self.world.portal.activities.values() if (type_id, number) in one.bindings]
 
-    def row(self) -> dry_run.Row:
+    def row(self) -> dry_run.DryRunRow:
         """The dry run of this call with the settings that it was made by; it must say what the worker did."""
         number = self.call.id
         with self.world.app.app_context():
             call = db.session.get_one(Call, number)
             portal = db.session.get_one(Portal, call.portal_id)
-            [row] = dry_run.try_rules(db.session(), portal, dry_run.settings.current(portal), [call])
+            [row] = dry_run.compare_rules(db.session(), portal, dry_run.settings.current(portal), [call])
             return row
 
 
@@ -97,10 +97,10 @@ def agrees(told: Told) -> None:
     with told.world.app.app_context():
         left = db.session.query(Delivery).filter_by(call_id=number).all()
         made = [d.command for d in left if d.kind == "CreateRecord" and d.key != "create-contact" and d.state == "done"]
-        texts = {action.get("text") for action in row.would.actions if action["action"] == "create" and action.get("text")}
+        texts = {action.get("text") for action in row.draft.actions if action["action"] == "create" and action.get("text")}
         assert {command["title"] for command in made} <= texts | {command["title"] for command in made if not texts}
         todos = [d.command for d in left if d.kind == "AddTodo"]
-        planned = [action for action in row.would.actions if action["action"] == "todo"]
+        planned = [action for action in row.draft.actions if action["action"] == "todo"]
         assert [(t["responsible"], t["deadline_at"]) for t in todos] in (
             [],
             [(p["user"], int(datetime.fromisoformat(p["deadline_at"]).timestamp())) for p in planned],
@@ -289,13 +289,13 @@ def test_the_dry_run_of_many_calls(earth: World) -> None:
     office(earth, DEAL_AND_TODO)
     with earth.app.app_context():
         portal = db.session.query(Portal).one()
-        calls = dry_run.last_calls(db.session(), portal.id, 50)
+        calls = dry_run.load_last_calls(db.session(), portal.id, 50)
         draft = dry_run.settings.current(portal).model_copy(update={"rules": ()})
-        rows = dry_run.try_rules(db.session(), portal, draft, calls)
+        rows = dry_run.compare_rules(db.session(), portal, draft, calls)
         assert len(rows) == len(calls) > 5
-        by_rule = [row for row in rows if row.really.rule == "Missed off hours"]
+        by_rule = [row for row in rows if row.actual.rule == "Missed off hours"]
         assert by_rule
-        assert all(row.differs and row.would.rule is None for row in by_rule)
+        assert all(row.differs and row.draft.rule is None for row in by_rule)
         assert all(row.call.started_at <= datetime.now(UTC) for row in rows)
 
 

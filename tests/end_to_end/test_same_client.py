@@ -67,7 +67,7 @@ def test_calls_apart_ask_nothing_more(broker: Broker) -> None:
     client, _ = broker.ring(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
     broker.earth.settle(60)
     one_record(broker, client, 1)
-    assert record_queries.FOUND not in asked(broker, client)
+    assert record_queries.FIND_CLIENT_KEY not in asked(broker, client)
 
 
 def told(broker: Broker) -> None:

@@ -76,7 +76,7 @@ def lands(world: World, scenario: Scenario) -> None:
     assert {part: (row[1], row[3], row[4]) for part, row in seen.items()} == {
         part: (c.user_id, c.seconds, c.status) for part, c in finishes.items()
     }, as_json(found)
-    carried = {tape.part for tape in play.decision.tapes if tape.part}
+    carried = {tape.part for tape in play.decision.recordings if tape.part}
     assert {part for part, row in seen.items() if row[7]} == carried, as_json(found)
     assert seen[1][6] == (journal["outcome"] == "missed"), as_json(found)
 

@@ -12,12 +12,12 @@ import requests
 from sqlalchemy import update
 
 from bx24app import portals
-from bx24app.bitrix24.admin_messages import sentence
+from bx24app.bitrix24.admin_messages import admin_message
 from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import monitor
-from bx24app.portals import DEAD_GRANT
+from bx24app.portals import DEAD_GRANT_CODES
 from bx24app.web.base.session import HEADER
 from tests.end_to_end.test_scenarios import connect, told
 from tests.support.replayed_scenario import Retold, absorb, in_portal, post, retell
@@ -34,7 +34,7 @@ SWITCHES = [
     ("right_removed", "rights"),
 ]
 
-CASES = [(*one, False) for one in SWITCHES] + [(*one, True) for one in SWITCHES if one[1] in DEAD_GRANT]
+CASES = [(*one, False) for one in SWITCHES] + [(*one, True) for one in SWITCHES if one[1] in DEAD_GRANT_CODES]
 """The last: an administrator opens the page, which mends what hangs on the grant; else the hourly question finds that it is over."""
 
 
@@ -72,8 +72,8 @@ def notices(earth: World) -> list[str]:
     """What the next looks tell: nothing twice."""
     before = set(earth.sandbox.call(list, earth.portal.notifications))
     with earth.app.app_context():
-        monitor.watch()
-        monitor.watch()
+        monitor.check_all()
+        monitor.check_all()
         db.session.remove()
     held = earth.sandbox.call(dict, earth.portal.notifications)
     return [one.message for number, one in held.items() if number not in before]
@@ -83,7 +83,7 @@ def probe(earth: World) -> None:
     with earth.app.app_context():
         db.session.execute(update(Portal).values(probe_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
-        portals.probe_due()
+        portals.probe_due_portals()
         db.session.remove()
 
 
@@ -99,11 +99,11 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     assert earth.portal_row()["state"] == "needs_admin"
     said = notices(earth)
     if switch == "right_removed":  # the one in which the portal still takes a notice
-        assert [sentence(trouble, "ru") in words for words in said] == [True]
+        assert [admin_message(trouble, "ru") in words for words in said] == [True]
     else:
         assert said == [], "the portal takes nothing; its end will be told"
     assert not in_portal(earth, call)["calls"]
-    assert sentence(trouble, "ru") in page.shown()
+    assert admin_message(trouble, "ru") in page.shown()
     probe(earth)
     # `profile` tells nothing of a single right: there the next delivery is the question
     until(lambda: earth.portal_row()["trouble"] == trouble, "it is not over", 60)
@@ -118,7 +118,7 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     assert in_portal(earth, call) == fair
     (words,) = notices(earth)
     assert "восстановлен" in words
-    assert sentence(trouble, "ru") not in page.shown()
+    assert admin_message(trouble, "ru") not in page.shown()
 
 
 def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
@@ -131,9 +131,9 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     earth.settle_quietly()
     assert earth.portal_row()["state"] == "active", "calls and cards need no disk"
     assert len(in_portal(earth, call)["calls"]) == 1
-    assert sentence("disk", "ru") in page.shown()
+    assert admin_message("disk", "ru") in page.shown()
     (words,) = notices(earth)
-    assert sentence("disk", "ru") in words
+    assert admin_message("disk", "ru") in words
     earth.sandbox.call(earth.portal.switches.off)
     with earth.app.app_context():
         (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem == DISK_FULL))
@@ -145,7 +145,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert in_portal(earth, call) == fair
     (words,) = notices(earth)
     assert "снова сохраняются" in words
-    assert sentence("disk", "ru") not in page.shown()
+    assert admin_message("disk", "ru") not in page.shown()
 
 
 def waiting(earth: World) -> int:

@@ -70,7 +70,7 @@ def test_a_call_is_one_trace_and_every_stop_has_a_line(
     retold, found = told(earth, SCENARIO, "as it is")
     assert found["calls"]
     until(lambda: all(row[7] for row in in_portal(earth, retold)["calls"]), "no recording")
-    tracing.flush()
+    tracing.flush_spans()
     trace = tracing.trace_id(earth.portal_row()["id"], retold.entry_id).to_bytes(16)
     mine = [span for span in Collector.spans if span.trace_id == trace]
     names = {span.name for span in mine}
@@ -96,5 +96,5 @@ def test_without_the_extra_the_start_says_what_to_do(monkeypatch: pytest.MonkeyP
 
 def test_nothing_is_traced_unless_it_is_asked_for() -> None:
     tracing.set_up("")
-    assert tracing.span("x", 1, "e") is tracing.span("y", 2, "f")
-    assert not tracing.on()
+    assert tracing.call_span("x", 1, "e") is tracing.call_span("y", 2, "f")
+    assert not tracing.is_enabled()

@@ -11,15 +11,15 @@ from bx24app.infra import encryption
 def test_rotation() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     encryption.use_keys([old])
-    token = encryption.seal("salt")
+    token = encryption.encrypt("salt")
     encryption.use_keys([new, old])
-    assert encryption.unseal(token) == "salt"
+    assert encryption.decrypt(token) == "salt"
     encryption.use_keys([new])
-    with pytest.raises(encryption.Unreadable):
-        encryption.unseal(token)
+    with pytest.raises(encryption.UndecryptableSecret):
+        encryption.decrypt(token)
 
 
 def test_masked() -> None:
-    assert encryption.masked("0123456789abcdef") == "••••cdef"
-    assert encryption.masked("short") == "••••"
-    assert encryption.masked(None) == ""
+    assert encryption.mask_secret("0123456789abcdef") == "••••cdef"
+    assert encryption.mask_secret("short") == "••••"
+    assert encryption.mask_secret(None) == ""

@@ -35,8 +35,8 @@ SECRET = "s3cretS3cretS3cret0123456789"
     ],
 )
 def test_no_secret_gets_through(line: str) -> None:
-    assert SECRET not in logs.scrub(line)
-    assert "***" in logs.scrub(line)
+    assert SECRET not in logs.scrub_text(line)
+    assert "***" in logs.scrub_text(line)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_no_secret_gets_through(line: str) -> None:
     ],
 )
 def test_telephones_are_masked(line: str, shown: str) -> None:
-    assert logs.scrub(line) == shown
+    assert logs.scrub_text(line) == shown
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
@@ -64,12 +64,12 @@ def test_facts_messages_and_tracebacks_pass_the_wall(style: str) -> None:
         logs.set_up("DEBUG", style)
         held = StringIO()
         root.handlers[0].stream = held  # type: ignore[attr-defined]
-        logs.log("test").warning("told", address=f"/mango/{SECRET}/x", number="+79161234567")
+        logs.get_logger("test").warning("told", address=f"/mango/{SECRET}/x", number="+79161234567")
         logging.getLogger("library").info("asked %s", f"https://portal/rest/?auth={SECRET}")
         try:
             raise ValueError(f"access_token={SECRET} of +79161234567")
         except ValueError as error:
-            logs.log("test").error("failed", exc_info=error)
+            logs.get_logger("test").error("failed", exc_info=error)
             logging.getLogger("library").exception("failed")
         written = held.getvalue()
     finally:

@@ -145,10 +145,10 @@ def test_a_worker_in_a_world_of_sentinels(tmp_path: Path) -> None:
     with valkey(tmp_path / "a") as first, sentinel(tmp_path / "c", first) as port:
         app = create_app(config_for(tmp_path, f"redis+sentinel://127.0.0.1:{port}/mymaster/0"))
         with app.app_context():
-            queue.wake(7)
-            from bx24app.infra.worker import _connection
+            queue.wake_portal(7)
+            from bx24app.infra.worker import _open_connection
 
             deadline = time.monotonic() + 10
-            while not _connection().llen("rq:queue:calls") and time.monotonic() < deadline:
+            while not _open_connection().llen("rq:queue:calls") and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert _connection().llen("rq:queue:calls") == 1
+            assert _open_connection().llen("rq:queue:calls") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from bx24app.infra.runtime import Runtime
 from bx24app.mango import errors
-from bx24app.mango.client import Mango
+from bx24app.mango.client import MangoClient
 from tests.conftest import config_for
 from tests.support.servers import free_port
 
@@ -30,9 +30,9 @@ def test_a_name_that_turns_inward_after_its_check_gains_nothing(
         server.settimeout(0.2)
         port = server.getsockname()[1]
         monkeypatch.setattr(socket, "getaddrinfo", inward)
-        mango = Mango("https://pbx.example/vpbx/", "key", "salt", session=Runtime(config).http)
+        mango = MangoClient("https://pbx.example/vpbx/", "key", "salt", session=Runtime(config).http_session)
         with pytest.raises(errors.Unreachable):
-            mango.fetch_url(f"https://files.example:{port}/1.mp3", lambda _: None)
+            mango.open_url(f"https://files.example:{port}/1.mp3", lambda _: None)
         with pytest.raises(TimeoutError):
             server.accept()
     assert asked == ["files.example"]

@@ -12,7 +12,7 @@ from bx24app.infra import queue, wakeups
 
 
 def test_a_lone_one_is_said_before_it_returns(app: Flask) -> None:
-    wakeups.ring(7)
+    wakeups.wake(7)
     assert app.extensions["bx24app"].redis.get("wake:7")
 
 
@@ -25,16 +25,16 @@ def test_those_who_come_meanwhile_share_the_next_round(monkeypatch: pytest.Monke
         begun.set()
         assert go_on.wait(30)
 
-    monkeypatch.setattr(queue, "wake", wake)
-    made = wakeups.Bell()
+    monkeypatch.setattr(queue, "wake_portal", wake)
+    made = wakeups.WakeupBatcher()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(made.ring, 1)
+        first = pool.submit(made.wake, 1)
         assert begun.wait(30)
-        second = pool.submit(made.ring, 1)  # too late for the first round: the drain may have looked
-        while made._next is None:
+        second = pool.submit(made.wake, 1)  # too late for the first round: the drain may have looked
+        while made._next_round is None:
             pass
         for portal in (2, 1, 2):
-            made.ring(portal)  # the second says theirs; nobody waits
+            made.wake(portal)  # the second says theirs; nobody waits
         assert said == [1]
         go_on.set()
         first.result(30)
@@ -53,13 +53,13 @@ def test_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
             clock[0] += 1
             return clock[0]
 
-    monkeypatch.setattr(queue, "wake", lambda portal_id: served.__setitem__(portal_id, tick()))
-    made = wakeups.Bell()
+    monkeypatch.setattr(queue, "wake_portal", lambda portal_id: served.__setitem__(portal_id, tick()))
+    made = wakeups.WakeupBatcher()
 
     def work(number: int) -> None:
         for _ in range(200):
             asked[number % 3] = max(asked.get(number % 3, 0), tick())
-            made.ring(number % 3)
+            made.wake(number % 3)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))

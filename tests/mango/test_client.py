@@ -9,18 +9,18 @@ from itertools import pairwise
 
 import pytest
 
-from bx24app.domain.calls.entry import Entry, assemble
-from bx24app.domain.calls.events import Event, Party
+from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.events import Party, PbxEvent
 from bx24app.mango import statistics, vpbx
-from bx24app.mango.client import Mango
+from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import (
     AddressRefused,
     AnswerLost,
-    Later,
     MangoError,
-    Missing,
     NotPermitted,
-    Refused,
+    RequestRefused,
+    ResourceNotFound,
+    TemporaryFailure,
     WrongKey,
     WrongSignature,
 )
@@ -53,9 +53,9 @@ def board(cloud: MangoCloud) -> Board:
 
 
 @pytest.fixture
-def mango(cloud: MangoCloud, board: Board) -> Iterator[Mango]:
+def mango(cloud: MangoCloud, board: Board) -> Iterator[MangoClient]:
     with new_session() as session:
-        yield Mango(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, session, timeout=(5, 5))
+        yield MangoClient(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, session, timeout=(5, 5))
 
 
 def employee(party: Party) -> Party | None:
@@ -64,8 +64,8 @@ def employee(party: Party) -> Party | None:
     return Party(party.extension) if party.extension else None
 
 
-def told(events: list[Event]) -> Entry:
-    found = assemble(events, employee)
+def told(events: list[PbxEvent]) -> CallEntry:
+    found = assemble_entry(events, employee)
     assert found is not None
     return found
 
@@ -73,8 +73,8 @@ def told(events: list[Event]) -> Entry:
 # What the PBX consists of.
 
 
-def test_users(mango: Mango) -> None:
-    found = mango.users()
+def test_users(mango: MangoClient) -> None:
+    found = mango.fetch_users()
     assert [user.extension for user in found] == ["101", "102", "103", None]
     anna = found[0]
     assert (anna.name, anna.email, anna.mobile) == ("Анна Иванова", "anna@example.ru", "79160000101")
@@ -83,59 +83,59 @@ def test_users(mango: Mango) -> None:
     assert found[1].mobile is None
 
 
-def test_lines_groups_balance(mango: Mango) -> None:
-    assert [(line.number, line.name) for line in mango.lines()] == [("74950000001", "Main line"), ("74950000002", "")]
-    [group] = mango.groups()
+def test_lines_groups_balance(mango: MangoClient) -> None:
+    assert [(line.number, line.name) for line in mango.fetch_lines()] == [("74950000001", "Main line"), ("74950000002", "")]
+    [group] = mango.fetch_groups()
     assert (group.extension, group.name, group.operators) == ("300", "Sales", ("101", "102", "103"))
-    assert (mango.balance().amount, mango.balance().currency) == (Decimal(1500), "RUB")
+    assert (mango.fetch_balance().amount, mango.fetch_balance().currency) == (Decimal(1500), "RUB")
 
 
 # Keys.
 
 
-def test_check(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_check(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     key, salt = board.pbx.api_key, board.pbx.api_salt
-    good = mango.check()
+    good = mango.check_credentials()
     assert (good.state, [line.number for line in good.lines]) == ("ok", ["74950000001", "74950000002"])
     cloud.limits.lockout = False
-    assert Mango(cloud.api_url, "another key", salt).check().state == "wrong_key"
-    assert Mango(cloud.api_url, key, "another salt").check().state == "wrong_salt"
+    assert MangoClient(cloud.api_url, "another key", salt).check_credentials().state == "wrong_key"
+    assert MangoClient(cloud.api_url, key, "another salt").check_credentials().state == "wrong_salt"
     board.pbx.allowed_addresses = ["10.0.0.*"]
-    assert mango.check().state == "address_refused"
+    assert mango.check_credentials().state == "address_refused"
     board.pbx.allowed_addresses = []
     cloud.rest_faults["*"] = RestFault("code", 5201)
-    assert mango.check().state == "ok"
+    assert mango.check_credentials().state == "ok"
     cloud.rest_faults["*"] = RestFault("code", 3100)
-    assert mango.check().state == "refused"
+    assert mango.check_credentials().state == "refused"
     cloud.rest_faults["*"] = RestFault("http", 503)
-    assert mango.check().state == "busy"
+    assert mango.check_credentials().state == "busy"
 
 
 @pytest.mark.parametrize("errors", ["result200", "code420"])
-def test_both_ways_to_say_a_code(cloud: MangoCloud, board: Board, mango: Mango, errors: str) -> None:
+def test_both_ways_to_say_a_code(cloud: MangoCloud, board: Board, mango: MangoClient, errors: str) -> None:
     cloud.errors, cloud.limits.lockout = errors, False
     with pytest.raises(WrongKey):
-        Mango(cloud.api_url, "another key", board.pbx.api_salt).lines()
+        MangoClient(cloud.api_url, "another key", board.pbx.api_salt).fetch_lines()
     with pytest.raises(WrongSignature) as caught:
-        Mango(cloud.api_url, board.pbx.api_key, "another salt").lines()
+        MangoClient(cloud.api_url, board.pbx.api_key, "another salt").fetch_lines()
     assert caught.value.code == 3102
-    assert caught.value.words() == "подпись не сходится"
-    with pytest.raises(Missing):
-        mango.recording("no-such-recording", lambda url: None)
+    assert caught.value.describe() == "подпись не сходится"
+    with pytest.raises(ResourceNotFound):
+        mango.open_recording("no-such-recording", lambda url: None)
 
 
-def test_the_second_wrong_request_locks_out(cloud: MangoCloud, board: Board, mango: Mango) -> None:
-    wrong = Mango(cloud.api_url, board.pbx.api_key, "another salt")
-    assert [wrong.check().state for _ in range(2)] == ["wrong_salt", "address_refused"]
+def test_the_second_wrong_request_locks_out(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
+    wrong = MangoClient(cloud.api_url, board.pbx.api_key, "another salt")
+    assert [wrong.check_credentials().state for _ in range(2)] == ["wrong_salt", "address_refused"]
     with pytest.raises(AddressRefused):
-        mango.lines()
+        mango.fetch_lines()
 
 
-def test_the_limit_of_requests(cloud: MangoCloud, mango: Mango) -> None:
+def test_the_limit_of_requests(cloud: MangoCloud, mango: MangoClient) -> None:
     cloud.limits.enabled = True
-    mango.users()
-    with pytest.raises(Later) as caught:  # one in two seconds
-        mango.users()
+    mango.fetch_users()
+    with pytest.raises(TemporaryFailure) as caught:  # one in two seconds
+        mango.fetch_users()
     assert caught.value.code == 429
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= 1
@@ -144,33 +144,33 @@ def test_the_limit_of_requests(cloud: MangoCloud, mango: Mango) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (RestFault("http", 500), Later),
-        (RestFault("html"), Later),
-        (RestFault("close-before"), Later),
-        (RestFault("close-after"), Later),
-        (RestFault("code", 5008), Later),
-        (RestFault("code", 4290), Later),
+        (RestFault("http", 500), TemporaryFailure),
+        (RestFault("html"), TemporaryFailure),
+        (RestFault("close-before"), TemporaryFailure),
+        (RestFault("close-after"), TemporaryFailure),
+        (RestFault("code", 5008), TemporaryFailure),
+        (RestFault("code", 4290), TemporaryFailure),
         (RestFault("code", 5201), NotPermitted),
         (RestFault("code", 2240), NotPermitted),
-        (RestFault("code", 3104), Refused),
-        (RestFault("http", 404), Missing),
+        (RestFault("code", 3104), RequestRefused),
+        (RestFault("http", 404), ResourceNotFound),
     ],
 )
-def test_troubles_of_a_question(cloud: MangoCloud, mango: Mango, fault: RestFault, kind: type[MangoError]) -> None:
+def test_troubles_of_a_question(cloud: MangoCloud, mango: MangoClient, fault: RestFault, kind: type[MangoError]) -> None:
     cloud.rest_faults["incominglines"] = fault
     with pytest.raises(kind):
-        mango.lines()
+        mango.fetch_lines()
     del cloud.rest_faults["incominglines"]
-    assert mango.lines()
+    assert mango.fetch_lines()
 
 
 # Statistics.
 
 
-def ordered(mango: Mango) -> list[dict[str, object]]:
+def ordered(mango: MangoClient) -> list[dict[str, object]]:
     now = int(time.time())
-    key = mango.calls_request(now - 7 * 86400, now + 60)
-    answers = [mango.calls_result(key) for _ in range(3)]
+    key = mango.request_calls(now - 7 * 86400, now + 60)
+    answers = [mango.fetch_calls(key) for _ in range(3)]
     assert answers[0] is None  # `request` or `work`: no answer, even where some of the data is there
     assert answers[1] == answers[2]
     assert answers[1] is not None
@@ -178,28 +178,28 @@ def ordered(mango: Mango) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board, mango: Mango, code: str) -> None:
+def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board, mango: MangoClient, code: str) -> None:
     """Of every sequence, the newer and the older pair give the entry that its notifications gave."""
     played = cloud.run(cloud.play(code, board))
     heard = told([e for notice in played.notices for e in vpbx.parse(notice.path, compact(notice.body), 1)])
     [entry] = ordered(mango)
     calls = told(statistics.entry_to_events(entry))
     now = int(time.time())
-    key = mango.legs_request(now - 86400, now + 60)
-    assert mango.legs_result(key) is None
-    text = mango.legs_result(key)
+    key = mango.request_legs(now - 86400, now + 60)
+    assert mango.fetch_legs(key) is None
+    text = mango.fetch_legs(key)
     assert text is not None
     [rows] = statistics.csv_to_entries(text).values()
     legs = told(statistics.rows_to_events(rows))
     for found in (calls, legs):
         assert found.direction == heard.direction
-        assert found.client == heard.client
+        assert found.raw_client == heard.raw_client
         assert (found.talk_at, found.ended_at) == (heard.talk_at, heard.ended_at)
-        assert found.reason == (heard.reason if found.legs else 0)  # legs of the voice menu are not in the newer pair
-        assert found.all_ended
+        assert found.end_reason == (heard.end_reason if found.legs else 0)  # legs of the voice menu are not in the newer pair
+        assert found.all_legs_ended
         assert _talkers(found) == _talkers(heard)
-        kept = {facts.id: facts.extension for facts in heard.recordings if facts.fetchable}
-        assert {facts.id: facts.extension for facts in found.recordings if facts.fetchable} == kept
+        kept = {facts.id: facts.extension for facts in heard.recordings if facts.is_fetchable}
+        assert {facts.id: facts.extension for facts in found.recordings if facts.is_fetchable} == kept
     if heard.direction == "in":
         assert calls.line == legs.line == heard.line
     both = told(
@@ -209,34 +209,34 @@ def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board
     assert _talkers(both) == _talkers(heard)
 
 
-def _talkers(entry: Entry) -> list[str | None]:
+def _talkers(entry: CallEntry) -> list[str | None]:
     return list(dict.fromkeys(talk.employee.extension for talk in entry.talks))
 
 
-def test_pages_of_statistics(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_pages_of_statistics(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     cloud.stats_polls = 0
     for _ in range(3):
         cloud.run(cloud.play("S7", board))
     now = int(time.time())
     pages = []
     for offset in range(4):
-        pages += mango.calls_result(mango.calls_request(now - 86400, now + 60, limit=1, offset=offset)) or []
+        pages += mango.fetch_calls(mango.request_calls(now - 86400, now + 60, limit=1, offset=offset)) or []
     assert len({entry["entry_id"] for entry in pages}) == len(pages) == 3
     starts = [entry["context_start_time"] for entry in pages]
     assert all(one <= other for one, other in pairwise(starts))
 
 
-def test_orders_that_are_gone(cloud: MangoCloud, mango: Mango) -> None:
-    with pytest.raises(Missing):
-        mango.calls_result("no-such-key")
-    with pytest.raises(Missing):
-        mango.legs_result("no-such-key")
+def test_orders_that_are_gone(cloud: MangoCloud, mango: MangoClient) -> None:
+    with pytest.raises(ResourceNotFound):
+        mango.fetch_calls("no-such-key")
+    with pytest.raises(ResourceNotFound):
+        mango.fetch_legs("no-such-key")
 
 
 @pytest.mark.parametrize(("start", "end", "limit"), [(0, 30 * 86400, 500), (10, 10, 500), (20, 10, 500), (0, 86400, 7)])
-def test_orders_that_mango_would_refuse(mango: Mango, start: int, end: int, limit: int) -> None:
+def test_orders_that_mango_would_refuse(mango: MangoClient, start: int, end: int, limit: int) -> None:
     with pytest.raises(ValueError, match=r"window|limit"):
-        mango.calls_request(1776060000 + start, 1776060000 + end, limit)
+        mango.request_calls(1776060000 + start, 1776060000 + end, limit)
 
 
 # Recordings.
@@ -247,56 +247,56 @@ def recorded(cloud: MangoCloud, board: Board) -> str:
     return next(str(notice.body["recording_id"]) for notice in played.notices if "recording_id" in notice.body)
 
 
-def test_a_recording(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_a_recording(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     recording_id = recorded(cloud, board)
     asked: list[str] = []
-    with mango.recording(recording_id, asked.append) as download:
-        content = b"".join(download.chunks(1000))
+    with mango.open_recording(recording_id, asked.append) as download:
+        content = b"".join(download.iter_chunks(1000))
     assert (download.status, download.content_type, download.size) == (200, "audio/mpeg", len(content))
     assert len(content) == board.facts.recordings[recording_id].bytes
     [address] = asked
     assert address.startswith(cloud.files_url)
-    with mango.recording(recording_id, asked.append, byte_range="bytes=10-19", play=True) as part:
-        assert (part.status, b"".join(part.chunks())) == (206, content[10:20])
+    with mango.open_recording(recording_id, asked.append, byte_range="bytes=10-19", play=True) as part:
+        assert (part.status, b"".join(part.iter_chunks())) == (206, content[10:20])
         assert part.content_range == f"bytes 10-19/{len(content)}"
-    with pytest.raises(Missing):  # one-shot: the first access spent it
-        mango.fetch_url(address, asked.append)
+    with pytest.raises(ResourceNotFound):  # one-shot: the first access spent it
+        mango.open_url(address, asked.append)
 
 
-def test_a_recording_that_is_not_there_yet(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_a_recording_that_is_not_there_yet(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     recording_id = recorded(cloud, board)
     board.facts.recordings[recording_id].stored = False
     for cloud.missing_recording_status in (200, 404):
-        with pytest.raises(Missing):
-            mango.recording(recording_id, lambda url: None)
+        with pytest.raises(ResourceNotFound):
+            mango.open_recording(recording_id, lambda url: None)
     board.facts.recordings[recording_id].stored = True
-    mango.recording(recording_id, lambda url: None).close()
+    mango.open_recording(recording_id, lambda url: None).close()
 
 
-def test_an_address_that_is_not_admitted(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_an_address_that_is_not_admitted(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     def admit(url: str) -> None:
         raise PermissionError(url)
 
     recording_id = recorded(cloud, board)
     with pytest.raises(PermissionError):
-        mango.recording(recording_id, admit)
+        mango.open_recording(recording_id, admit)
     assert len(cloud.tickets) == 1  # nobody went there
 
 
-def test_a_file_that_breaks_off(cloud: MangoCloud, board: Board, mango: Mango) -> None:
+def test_a_file_that_breaks_off(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     recording_id = recorded(cloud, board)
     cloud.cut_files_after = 20_000
-    with mango.recording(recording_id, lambda url: None) as download, pytest.raises(Later):
-        b"".join(download.chunks())
+    with mango.open_recording(recording_id, lambda url: None) as download, pytest.raises(TemporaryFailure):
+        b"".join(download.iter_chunks())
 
 
 # Commands.
 
 
-def test_callback(cloud: MangoCloud, mango: Mango) -> None:
-    mango.callback("bx24-1", "101", "+7 (916) 000-00-01", line_number="+74950000001", from_number="+79160000101")
-    mango.callback("bx24-2", "101", "102")
-    mango.callback_group("bx24-3", "300", "+79160000001", "74950000001")
+def test_callback(cloud: MangoCloud, mango: MangoClient) -> None:
+    mango.start_callback("bx24-1", "101", "+7 (916) 000-00-01", line_number="+74950000001", from_number="+79160000101")
+    mango.start_callback("bx24-2", "101", "102")
+    mango.start_group_callback("bx24-3", "300", "+79160000001", "74950000001")
     assert list(cloud.commands) == [
         (
             "commands/callback",
@@ -315,16 +315,16 @@ def test_callback(cloud: MangoCloud, mango: Mango) -> None:
     ]
 
 
-def test_refused_commands(cloud: MangoCloud, mango: Mango) -> None:
-    with pytest.raises(Refused) as caught:
-        mango.callback("bx24-2", "999", "79160000001")
+def test_refused_commands(cloud: MangoCloud, mango: MangoClient) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        mango.start_callback("bx24-2", "999", "79160000001")
     assert caught.value.code == 3330
-    assert caught.value.words("en") == "the number was not found"
-    with pytest.raises(Refused) as caught:
-        mango.hangup("bx24-3", "no-such-leg")
+    assert caught.value.describe("en") == "the number was not found"
+    with pytest.raises(RequestRefused) as caught:
+        mango.hang_up("bx24-3", "no-such-leg")
     assert caught.value.code == 4101
-    with pytest.raises(Refused) as caught:
-        mango.route("bx24-4", "no-such-leg", "102")
+    with pytest.raises(RequestRefused) as caught:
+        mango.route_leg("bx24-4", "no-such-leg", "102")
     assert caught.value.code == 4101
     assert not cloud.commands
     assert len(cloud.requests) == 3
@@ -338,15 +338,15 @@ def test_refused_commands(cloud: MangoCloud, mango: Mango) -> None:
         (RestFault("http", 500), AnswerLost),
         (RestFault("html"), AnswerLost),
         (RestFault("hang", 3), AnswerLost),
-        (RestFault("http", 503), Later),
-        (RestFault("http", 429), Later),
+        (RestFault("http", 503), TemporaryFailure),
+        (RestFault("http", 429), TemporaryFailure),
         (RestFault("code", 2240), NotPermitted),
-        (RestFault("code", 4001), Refused),
+        (RestFault("code", 4001), RequestRefused),
     ],
 )
 def test_troubles_of_a_command(cloud: MangoCloud, board: Board, fault: RestFault, kind: type[MangoError]) -> None:
-    impatient = Mango(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, timeout=(5, 1))
+    impatient = MangoClient(cloud.api_url, board.pbx.api_key, board.pbx.api_salt, timeout=(5, 1))
     cloud.rest_faults["commands/callback"] = fault
     with pytest.raises(kind):
-        impatient.callback("bx24-1", "101", "79160000001")
+        impatient.start_callback("bx24-1", "101", "79160000001")
     assert cloud.requests.count("POST commands/callback") == 1

@@ -15,16 +15,16 @@ from bx24app.mango.code_table import CODES
     [(1121, 1121), (2219, 2210), (1090, 1000), (1199, 1190), (3137, 3100), (4391, 4390), (5114, 5100), (7777, None)],
 )
 def test_an_unknown_code_has_the_words_of_its_subclass_then_class(code: int, nearest: int | None) -> None:
-    assert codes.known(code) == nearest
+    assert codes.nearest_code(code) == nearest
     if nearest is not None:
-        assert codes.words(code) == CODES[nearest][0]
-        assert codes.words(code, "en") == CODES[nearest][1]
+        assert codes.describe_code(code) == CODES[nearest][0]
+        assert codes.describe_code(code, "en") == CODES[nearest][1]
 
 
 def test_last_resorts() -> None:
-    assert codes.words(1999) == "звонок завершён"  # and not 1000, "success"
-    assert codes.words(9999) == "код 9999"
-    assert codes.words(-5, "en") == "code -5"
+    assert codes.describe_code(1999) == "звонок завершён"  # and not 1000, "success"
+    assert codes.describe_code(9999) == "код 9999"
+    assert codes.describe_code(-5, "en") == "code -5"
 
 
 def test_both_languages_are_there() -> None:
@@ -77,13 +77,13 @@ def test_status_of_an_unanswered_outgoing_call(code: int, status: str) -> None:
     ],
 )
 def test_reaction(code: int, reaction: str) -> None:
-    assert codes.reaction(code) == reaction
+    assert codes.reaction_to(code) == reaction
 
 
 @given(st.integers())
 def test_every_code_has_words_and_a_status(code: int) -> None:
-    assert codes.words(code)
-    assert codes.words(code, "en")
+    assert codes.describe_code(code)
+    assert codes.describe_code(code, "en")
     assert codes.sip_status(code) in {"304", "402", "404", "480", "486", "603", "603-S"}
 
 
@@ -110,10 +110,10 @@ ANSWERS: dict[codes.Reaction, list[int]] = {
 
 @pytest.mark.parametrize(("reaction", "code"), [(one, code) for one, all_of_it in ANSWERS.items() for code in all_of_it])
 def test_every_code_of_the_table_has_one_reaction(reaction: str, code: int) -> None:
-    assert codes.reaction(code) == reaction
-    assert codes.known(code) == code
+    assert codes.reaction_to(code) == reaction
+    assert codes.nearest_code(code) == code
 
 
 @pytest.mark.parametrize(("code", "reaction"), [(3106, "refused"), (3137, "refused"), (2219, "no_money"), (4391, "refused")])
 def test_a_code_between_the_rows_reacts_as_its_class(code: int, reaction: str) -> None:
-    assert codes.reaction(code) == reaction
+    assert codes.reaction_to(code) == reaction

@@ -57,7 +57,7 @@ def test_any_call_in_any_order_ends_as_predicted(case: tuple[Scene, list[tuple[s
     assert len(finishes) == 1
     corrected = [e.command.user_id for e in play.ledger if isinstance(e.command, SetActivityUser)]
     assert (finishes + corrected)[-1] == expected["user_id"]
-    tapes = {tape.recording_id: tape for tape in play.decision.tapes}
+    tapes = {tape.recording_id: tape for tape in play.decision.recordings}
     assert {name: (tape.user_id, tape.seconds) for name, tape in tapes.items()} == expected["recordings"]
     if _heard_in_time(arrivals):
         assert [name for name, tape in tapes.items() if tape.part == 1] == (

@@ -28,8 +28,8 @@ from bx24app.domain.calls.commands import (
     SetActivityUser,
     ShowCard,
 )
-from bx24app.domain.calls.entry import assemble
-from bx24app.domain.rules.actions import Todo
+from bx24app.domain.calls.entry import assemble_entry
+from bx24app.domain.rules.actions import TodoAction
 from tests.support.scenarios import QUIET, Notice, Scenario, all_scenarios
 from tests.support.transcript import Play, tell
 
@@ -63,7 +63,7 @@ def final(play: Play) -> dict[str, Any]:
     for entry in play.ledger:
         if isinstance(entry.command, Reassign):
             record = entry.command.record
-            number = play.ledger.fact(record.id) if isinstance(record.id, Ref) else record.id
+            number = play.ledger.resolve_ref(record.id) if isinstance(record.id, Ref) else record.id
             if (record.entity, number) in made:
                 made[(record.entity, number)] = entry.command.user_id
     return {
@@ -72,7 +72,7 @@ def final(play: Play) -> dict[str, Any]:
         "records": sorted((entity, holder) for (entity, _), holder in made.items()),
         "words": sorted(tell(e.command) for e in play.ledger if isinstance(e.command, WORDS)),
         "todos": [tell(e.command.responsible) for e in play.ledger if isinstance(e.command, AddTodo)],
-        "recordings": sorted((t.recording_id, t.part, t.user_id, t.seconds, t.wanted) for t in play.decision.tapes),
+        "recordings": sorted((t.recording_id, t.part, t.user_id, t.seconds, t.should_attach) for t in play.decision.recordings),
     }
 
 
@@ -153,7 +153,7 @@ def outcome(play: Play, without: set[str]) -> dict[str, Any]:
     """`final`, but a further recording's number is left out: it counts in the order in which they became known."""
     found = final(play)
     assert play.decision is not None
-    of_part = {t.part: t.recording_id for t in play.decision.tapes}
+    of_part = {t.part: t.recording_id for t in play.decision.recordings}
     finishes = [e.command for e in play.ledger if isinstance(e.command, Finish) and e.command.part > 1]
     found["finish"] = [own_finish(play)]
     found["further"] = sorted(
@@ -166,9 +166,9 @@ def outcome(play: Play, without: set[str]) -> dict[str, Any]:
             min(t.part or 0, 2),
             t.user_id,
             0 if f"seconds of {t.recording_id}" in without else t.seconds,
-            None if f"wish for {t.recording_id}" in without else t.wanted,
+            None if f"wish for {t.recording_id}" in without else t.should_attach,
         )
-        for t in play.decision.tapes
+        for t in play.decision.recordings
     )
     return found
 
@@ -177,11 +177,11 @@ def of_its_leg(fair: Play, play: Play, lost: Notice) -> bool:
     """Is the recording whose Started or Completed was lost as long as its leg's talk, or the call's where its leg had none?"""
     assert play.decision is not None
     assert fair.decision is not None
-    if not fair.decision.tapes:
-        return not play.decision.tapes  # a call of which the portal hears nothing
-    [tape] = [tape for tape in play.decision.tapes if tape.recording_id == lost.content["recording_id"]]
-    [own] = [one.seconds for one in fair.decision.tapes if one.recording_id == tape.recording_id]
-    entry = assemble(fair.events, fair.policy.employee)
+    if not fair.decision.recordings:
+        return not play.decision.recordings  # a call of which the portal hears nothing
+    [tape] = [tape for tape in play.decision.recordings if tape.recording_id == lost.content["recording_id"]]
+    [own] = [one.seconds for one in fair.decision.recordings if one.recording_id == tape.recording_id]
+    entry = assemble_entry(fair.events, fair.policy.find_employee)
     assert entry is not None
     talks = [talk.end - talk.start for talk in entry.talks if talk.leg == lost.content["call_id"] and talk.end]
     return tape.seconds in {own, *(talks or [entry.talk_seconds])}
@@ -356,8 +356,8 @@ def what_the_call_made_is_the_responsible_s(play: Play, weather: str) -> None:
     plan = play.decision.plan
     creates, tasks = {holder}, [holder]
     if plan is not None and plan.rule is not None:  # whom the rule names; the transcripts say who that is
-        creates = {one.user for one in plan.records} or creates
-        tasks = [one.user for one in plan.actions if isinstance(one.action, Todo)]
+        creates = {one.user_id for one in plan.record_actions} or creates
+        tasks = [one.user_id for one in plan.actions if isinstance(one.action, TodoAction)]
     assert {user for _, user in final(play)["records"]} <= creates, weather
     todos = [e.command.responsible for e in play.ledger if isinstance(e.command, AddTodo)]
     assert len(todos) <= len(tasks), weather
@@ -367,7 +367,7 @@ def what_the_call_made_is_the_responsible_s(play: Play, weather: str) -> None:
 def a_recording_has_one_place(play: Play, weather: str) -> None:
     """Each is attached at most once, no two to the same portal call, and only to one that is registered."""
     assert play.decision is not None
-    tapes = play.decision.tapes
+    tapes = play.decision.recordings
     assert len({tape.recording_id for tape in tapes}) == len(tapes), weather
     parts = [tape.part for tape in tapes if tape.part is not None]
     assert len(parts) == len(set(parts)), weather
@@ -375,7 +375,7 @@ def a_recording_has_one_place(play: Play, weather: str) -> None:
     assert set(parts) <= registered, weather
     assert registered - {1} <= set(parts), weather
     finished = any(isinstance(e.command, Finish) for e in play.ledger)
-    assert not finished or all(tape.part for tape in tapes if tape.wanted and tape.fetchable), weather
+    assert not finished or all(tape.part for tape in tapes if tape.should_attach and tape.is_fetchable), weather
 
 
 def nothing_is_said_twice(play: Play, weather: str) -> None:
@@ -411,7 +411,7 @@ def test_every_condition_and_action_has_a_scenario() -> None:
     """Of rules: each key of the tables, and each option of an action, stands in a `rule_*` folder."""
     used: set[tuple[str, ...]] = set()
     for scenario in SCENARIOS:
-        assert not list(rules.faults(scenario.settings)), scenario.folder.name
+        assert not list(rules.find_faults(scenario.settings)), scenario.folder.name
         for rule in scenario.settings.rules if scenario.folder.name.startswith("rule_") else ():
             used |= {("when", key) for key in rule.when}
             used |= {(action, key) for one in rule.do for action, parts in one.items() for key in parts or {"": None}}

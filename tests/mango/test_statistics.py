@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.calls.entry import Entry, assemble
-from bx24app.domain.calls.events import Event, Party, Recorded
+from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.events import Party, PbxEvent, RecordingEvent
 from bx24app.mango import statistics, vpbx
-from bx24app.mango.notification import Malformed
+from bx24app.mango.notification import MalformedNotification
 from tests.support.sequences import compact, sequence
 
 S1 = {"entry_id": "MjY0NTgxMDAwMDE=", "caller_number": "79160000001", "called_number": "74950000001"}
@@ -60,33 +60,33 @@ def employee(party: Party) -> Party | None:
     return Party(party.extension) if party.extension else None
 
 
-def told(events: list[Event]) -> Entry:
-    found = assemble(events, employee)
+def told(events: list[PbxEvent]) -> CallEntry:
+    found = assemble_entry(events, employee)
     assert found is not None
     return found
 
 
-def talkers(found: Entry) -> list[str | None]:
+def talkers(found: CallEntry) -> list[str | None]:
     return list(dict.fromkeys(talk.employee.extension for talk in found.talks))
 
 
 def test_incoming_answered_by_one_of_a_group() -> None:
     found = told(statistics.entry_to_events(ANSWERED))
-    assert (found.direction, found.client, found.line) == ("in", "79160000001", "74950000001")
+    assert (found.direction, found.raw_client, found.line) == ("in", "79160000001", "74950000001")
     assert (found.started_at, found.talk_at, found.ended_at) == (1776060000, 1776060014, 1776060098)
-    assert (found.talk_seconds, talkers(found), found.reason, found.all_ended) == (84, ["101"], 1110, True)
+    assert (found.talk_seconds, talkers(found), found.end_reason, found.all_legs_ended) == (84, ["101"], 1110, True)
     assert [ring.employee.extension for ring in found.rings] == ["101", "102"]
-    assert found.ended is not None
-    assert found.ended.source == "statistics"
+    assert found.end_event is not None
+    assert found.end_event.source == "statistics"
 
 
 def test_a_recording_is_told_once_and_of_the_person() -> None:
-    recorded = [event for event in statistics.entry_to_events(ANSWERED) if isinstance(event, Recorded)]
+    recorded = [event for event in statistics.entry_to_events(ANSWERED) if isinstance(event, RecordingEvent)]
     assert [(event.recording_id, event.extension, event.leg, event.code) for event in recorded] == [
         (RECORDING, "101", TALK, 1000)
     ]
     [facts] = told(statistics.entry_to_events(ANSWERED)).recordings
-    assert facts.fetchable
+    assert facts.is_fetchable
 
 
 @pytest.mark.parametrize("lost", range(len(sequence("S1"))))
@@ -97,11 +97,11 @@ def test_with_one_notification_lost_nothing_is_missing(lost: int) -> None:
     kept = [step for index, step in enumerate(steps) if index != lost]
     heard = [event for step in kept for event in vpbx.parse(step["path"], compact(step["json"]))]
     found = told(heard + statistics.entry_to_events(ANSWERED))
-    assert (found.direction, found.client, found.line) == (whole.direction, whole.client, whole.line)
+    assert (found.direction, found.raw_client, found.line) == (whole.direction, whole.raw_client, whole.line)
     assert (found.talk_at, found.ended_at, found.talk_seconds) == (whole.talk_at, whole.ended_at, whole.talk_seconds)
     assert talkers(found) == talkers(whole)
-    assert [facts.id for facts in found.recordings if facts.fetchable] == [RECORDING]
-    assert found.reason == whole.reason
+    assert [facts.id for facts in found.recordings if facts.is_fetchable] == [RECORDING]
+    assert found.end_reason == whole.end_reason
 
 
 def test_missed_as_seen_live() -> None:
@@ -109,10 +109,10 @@ def test_missed_as_seen_live() -> None:
     members = [person(ext, 1775820535, None, 1775820535, call_end_reason=1131) for ext in ("200", "202")]
     rows = group(*members, call_start_time=1775820535, call_end_time=1775820552, call_end_reason=1131)
     found = told(statistics.entry_to_events(entry(1, 1775820533, 19, 0, rows)))
-    assert (found.talk_at, found.talks, found.reason, found.ended_at) == (None, (), 1131, 1775820552)
+    assert (found.talk_at, found.talks, found.end_reason, found.ended_at) == (None, (), 1131, 1775820552)
     assert [ring.employee.extension for ring in found.rings] == ["200", "202"]
     bare = told(statistics.entry_to_events(entry(1, 1775820533, 19, 0)))
-    assert (bare.direction, bare.talk_at, bare.ended_at, bare.client) == ("in", None, 1775820552, "79160000001")
+    assert (bare.direction, bare.talk_at, bare.ended_at, bare.raw_client) == ("in", None, 1775820552, "79160000001")
 
 
 def test_status_1_without_a_talk_is_no_talk() -> None:
@@ -126,14 +126,14 @@ OUT = {"caller_number": "sip:user101@vpbx.mangosip.ru", "called_number": "791600
 def test_outgoing() -> None:
     leg = person(None, 1776061000, 1776061009, 1776061060, caller_extension="101", call_abonent_number="79160000001")
     found = told(statistics.entry_to_events(entry(2, 1776061000, 60, 51, leg | {"recording_id": "r1"}, **OUT)))
-    assert (found.direction, found.client, talkers(found), found.talk_seconds) == ("out", "79160000001", ["101"], 51)
+    assert (found.direction, found.raw_client, talkers(found), found.talk_seconds) == ("out", "79160000001", ["101"], 51)
     assert [(facts.id, facts.extension) for facts in found.recordings] == [("r1", "101")]
 
 
 def test_outgoing_not_answered() -> None:
     leg = person(None, 1776061000, None, 1776061030, caller_extension="101", call_end_reason=1121)
     found = told(statistics.entry_to_events(entry(2, 1776061000, 30, 0, leg, **OUT)))
-    assert (found.direction, found.talk_at, found.reason, found.talks) == ("out", None, 1121, ())
+    assert (found.direction, found.talk_at, found.end_reason, found.talks) == ("out", None, 1121, ())
     assert [ring.employee.extension for ring in found.rings] == ["101"]
 
 
@@ -144,7 +144,7 @@ def test_a_callback_s_first_half_is_no_talk() -> None:
     assert (found.talk_at, found.talk_seconds, talkers(found)) == (1776060818, 82, ["101"])
     assert [talk.start for talk in found.talks] == [1776060818]
     alone = told(statistics.entry_to_events(entry(2, 1776060800, 30, 0, first | {"call_answer_time": None}, **OUT)))
-    assert (alone.direction, alone.talks, alone.client) == ("out", (), "79160000001")
+    assert (alone.direction, alone.talks, alone.raw_client) == ("out", (), "79160000001")
 
 
 def test_internal() -> None:
@@ -152,7 +152,7 @@ def test_internal() -> None:
     found = told(
         statistics.entry_to_events(entry(3, 1776061300, 40, 34, leg, caller_number="101", called_number="102"))
     )
-    assert (found.direction, found.client, found.talk_seconds) == ("internal", None, 34)
+    assert (found.direction, found.raw_client, found.talk_seconds) == ("internal", None, 34)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_consultation_that_led_nowhere_is_no_talk() -> None:
 
 def test_while_a_leg_is_open_there_is_no_end() -> None:
     found = told(statistics.entry_to_events(entry(1, 1776060600, 0, 0, person("101", 1776060600, 1776060605, None))))
-    assert found.ended is None
+    assert found.end_event is None
 
 
 def test_ids_may_be_missing_or_shared() -> None:
@@ -200,7 +200,7 @@ def test_ids_may_be_missing_or_shared() -> None:
     ],
 )
 def test_wrong_shape(changes: dict[str, Any], because: str) -> None:
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedNotification) as caught:
         statistics.entry_to_events(entry(1, 1775820533, 19, 0) | changes)
     assert because in str(caught.value)
 
@@ -211,7 +211,7 @@ def test_a_kept_entry() -> None:
     assert (found.entry_id, found.name) == ("MjY0NTgxMDAwMDE=", "stats/calls")
     assert found.dedup_key == statistics.identify(statistics.CALLS, json.dumps(ANSWERED, indent=1)).dedup_key
     assert statistics.parse(statistics.CALLS, text) == statistics.entry_to_events(ANSWERED)
-    with pytest.raises(Malformed, match="no kind of statistics"):
+    with pytest.raises(MalformedNotification, match="no kind of statistics"):
         statistics.parse("stats/other", text)
 
 
@@ -231,9 +231,9 @@ def rows(*lines: str) -> list[dict[str, str]]:
 def test_rows_as_seen_live() -> None:
     entries = statistics.csv_to_entries(f"{BUSY}\r\n{IN_MENU}\r\n\r\n", LIVE)
     busy, lost = (told(statistics.rows_to_events(found)) for found in entries.values())
-    assert (busy.direction, busy.client, busy.reason, busy.talk_at) == ("out", "79160000009", 1121, None)
+    assert (busy.direction, busy.raw_client, busy.end_reason, busy.talk_at) == ("out", "79160000009", 1121, None)
     assert [ring.employee.extension for ring in busy.rings] == ["202"]
-    assert (lost.direction, lost.client, lost.reason, lost.rings) == ("in", "78120000002", 1170, ())
+    assert (lost.direction, lost.raw_client, lost.end_reason, lost.rings) == ("in", "78120000002", 1170, ())
     assert lost.line == "74950000003"
 
 
@@ -244,8 +244,8 @@ def test_rows_of_an_answered_call() -> None:
         "[r1];1776060008;1776060014;0;;79160000001;102;sip:102@x;1183;74950000001;abonent;E",
     ]
     found = told(statistics.rows_to_events(rows(*lines)))
-    assert (found.direction, found.client, talkers(found)) == ("in", "79160000001", ["101"])
-    assert (found.talk_at, found.talk_seconds, found.reason) == (1776060014, 84, 1110)
+    assert (found.direction, found.raw_client, talkers(found)) == ("in", "79160000001", ["101"])
+    assert (found.talk_at, found.talk_seconds, found.end_reason) == (1776060014, 84, 1110)
     assert [(facts.id, facts.extension) for facts in found.recordings] == [("r1", "101"), ("r2", "101")]
     assert told(statistics.rows_to_events(rows(*reversed(lines)))) == found
 
@@ -261,11 +261,11 @@ def test_rows_of_a_callback() -> None:
         "[r];1776060805;1776060900;1776060818;101;sip:101@x;;79160000001;1120;74950000001;abonent;E",
     ]
     found = told(statistics.rows_to_events(rows(*lines)))
-    assert (found.direction, found.client, talkers(found)) == ("out", "79160000001", ["101"])
+    assert (found.direction, found.raw_client, talkers(found)) == ("out", "79160000001", ["101"])
     assert (found.talk_at, found.talk_seconds, found.line) == (1776060818, 82, "74950000001")
     not_taken = "[];1776060800;1776060830;0;;79160000001;101;sip:101@x;1111;;abonent;E"
     alone = told(statistics.rows_to_events(rows(not_taken)))
-    assert (alone.direction, alone.client, alone.talks) == ("out", "79160000001", ())
+    assert (alone.direction, alone.raw_client, alone.talks) == ("out", "79160000001", ())
 
 
 def test_kept_rows() -> None:
@@ -283,7 +283,7 @@ def test_kept_rows() -> None:
     ],
 )
 def test_wrong_csv(text: str, because: str) -> None:
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedNotification) as caught:
         statistics.csv_to_entries(text, LIVE)
     assert because in str(caught.value)
 
@@ -299,7 +299,7 @@ def test_wrong_csv(text: str, because: str) -> None:
     ],
 )
 def test_wrong_rows(content: list[dict[str, str]], because: str) -> None:
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedNotification) as caught:
         statistics.rows_to_events(content)
     assert because in str(caught.value)
 
@@ -322,12 +322,12 @@ VALUES = st.recursive(
 )
 def test_any_entry(content: dict[str, Any], legs: list[dict[str, Any]]) -> None:
     for candidate in (content, ANSWERED | content, ANSWERED | {"context_calls": legs}):
-        with contextlib.suppress(Malformed):
+        with contextlib.suppress(MalformedNotification):
             assert statistics.entry_to_events(candidate) is not None
 
 
 @given(st.text(alphabet="0123456789;[],\r\nabE=", max_size=200))
 def test_any_csv(text: str) -> None:
-    with contextlib.suppress(Malformed):
+    with contextlib.suppress(MalformedNotification):
         for found in statistics.csv_to_entries(text, LIVE[-2:]).values():
             statistics.rows_to_events(found)

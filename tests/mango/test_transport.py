@@ -14,16 +14,16 @@ import pytest
 import requests
 
 from bx24app.mango import transport as wire_module
-from bx24app.mango.client import Mango
+from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import (
     AddressRefused,
     AnswerLost,
-    Later,
     MangoError,
-    Missing,
     NotPermitted,
-    NotReady,
-    Refused,
+    RecordingNotReady,
+    RequestRefused,
+    ResourceNotFound,
+    TemporaryFailure,
     Unreachable,
     WrongKey,
 )
@@ -118,9 +118,9 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.fixture
-def mango(server: Scripted) -> Iterator[Mango]:
+def mango(server: Scripted) -> Iterator[MangoClient]:
     with new_session() as session:
-        yield Mango(server.url + "vpbx", "the-key", "the-salt", session, timeout=(2, 0.4))
+        yield MangoClient(server.url + "vpbx", "the-key", "the-salt", session, timeout=(2, 0.4))
 
 
 def answer(status: str = "200 OK", body: bytes = b"{}", **headers: Any) -> bytes:
@@ -138,8 +138,8 @@ def anywhere(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
 
 
-def call(mango: Mango) -> None:
-    mango.callback("c1", "101", "79160000001")
+def call(mango: MangoClient) -> None:
+    mango.start_callback("c1", "101", "79160000001")
 
 
 # A command is sent once; what is not known is called not known.
@@ -158,7 +158,7 @@ def call(mango: Mango) -> None:
     ],
 )
 def test_a_command_without_a_clear_answer_is_lost_and_not_repeated(
-    server: Scripted, mango: Mango, script: bytes | str
+    server: Scripted, mango: MangoClient, script: bytes | str
 ) -> None:
     server.scripts = [script]
     with pytest.raises(AnswerLost):
@@ -169,22 +169,22 @@ def test_a_command_without_a_clear_answer_is_lost_and_not_repeated(
 @pytest.mark.parametrize(
     ("script", "kind", "code"),
     [
-        (answer("503 Service Unavailable"), Later, 503),
-        (answer("429 Too Many Requests", b'{"name":"Service Unavailable","code":0,"status":429}'), Later, 429),
-        (answer(body=b'{"result":5008}'), Later, 5008),
-        (answer(body=b'{"result":5003}'), Refused, 5003),
-        (answer(body=b'{"result":"3100"}'), Refused, 3100),
-        (answer("420 Policy", b'{"code":3104}'), Refused, 3104),
+        (answer("503 Service Unavailable"), TemporaryFailure, 503),
+        (answer("429 Too Many Requests", b'{"name":"Service Unavailable","code":0,"status":429}'), TemporaryFailure, 429),
+        (answer(body=b'{"result":5008}'), TemporaryFailure, 5008),
+        (answer(body=b'{"result":5003}'), RequestRefused, 5003),
+        (answer(body=b'{"result":"3100"}'), RequestRefused, 3100),
+        (answer("420 Policy", b'{"code":3104}'), RequestRefused, 3104),
         (answer("401 Unauthorized"), AddressRefused, 401),
         (answer("403 Forbidden"), AddressRefused, 403),
         (answer(body=b'{"result":3105}'), WrongKey, 3105),
         (answer(body=b'{"result":2240}'), NotPermitted, 2240),
         (answer(body=b'{"result":5201}'), NotPermitted, 5201),
-        (answer("302 Found", Location="http://127.0.0.1:9/"), Refused, 302),
+        (answer("302 Found", Location="http://127.0.0.1:9/"), RequestRefused, 302),
     ],
 )
 def test_a_command_that_was_not_carried_out(
-    server: Scripted, mango: Mango, script: bytes, kind: type[MangoError], code: int
+    server: Scripted, mango: MangoClient, script: bytes, kind: type[MangoError], code: int
 ) -> None:
     server.scripts = [script]
     with pytest.raises(kind) as caught:
@@ -194,19 +194,19 @@ def test_a_command_that_was_not_carried_out(
     assert len(server.requests) == 1
 
 
-def test_a_command_that_could_not_leave(server: Scripted, mango: Mango) -> None:
+def test_a_command_that_could_not_leave(server: Scripted, mango: MangoClient) -> None:
     free = socket.create_server(("127.0.0.1", 0))
     port = free.getsockname()[1]
     free.close()
-    nobody = Mango(f"http://127.0.0.1:{port}/", "key", "salt", timeout=(2, 2))
+    nobody = MangoClient(f"http://127.0.0.1:{port}/", "key", "salt", timeout=(2, 2))
     with pytest.raises(Unreachable):
         call(nobody)
     with pytest.raises(Unreachable):
-        call(Mango("http://no-such-host.invalid/", "key", "salt", timeout=(2, 2)))
+        call(MangoClient("http://no-such-host.invalid/", "key", "salt", timeout=(2, 2)))
     server.scripts = [GREET]
     with pytest.raises(Unreachable, match="certificate"):
-        call(Mango(server.url.replace("http:", "https:"), "key", "salt", timeout=(2, 2)))
-    assert nobody.check().state == "unreachable"
+        call(MangoClient(server.url.replace("http:", "https:"), "key", "salt", timeout=(2, 2)))
+    assert nobody.check_credentials().state == "unreachable"
 
 
 # Questions may be asked again.
@@ -215,59 +215,59 @@ def test_a_command_that_could_not_leave(server: Scripted, mango: Mango) -> None:
 @pytest.mark.parametrize(
     "script", [HANG, CLOSE, answer(body=b"<html>"), answer("500 X"), answer(body=b"{", Content_Length=9)]
 )
-def test_a_question_without_an_answer_is_for_later(server: Scripted, mango: Mango, script: bytes | str) -> None:
+def test_a_question_without_an_answer_is_for_later(server: Scripted, mango: MangoClient, script: bytes | str) -> None:
     server.scripts = [script]
-    with pytest.raises(Later) as caught:
-        mango.lines()
+    with pytest.raises(TemporaryFailure) as caught:
+        mango.fetch_lines()
     assert not isinstance(caught.value, Unreachable)
-    assert mango.check().state == "busy"
+    assert mango.check_credentials().state == "busy"
 
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [("7", 7.0), ("99999", 3600.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("", None)],
 )
-def test_retry_after(server: Scripted, mango: Mango, said: str, seconds: float | None) -> None:
+def test_retry_after(server: Scripted, mango: MangoClient, said: str, seconds: float | None) -> None:
     server.scripts = [answer("429 Too Many Requests", Retry_After=said)]
-    with pytest.raises(Later) as caught:
-        mango.balance()
+    with pytest.raises(TemporaryFailure) as caught:
+        mango.fetch_balance()
     assert caught.value.retry_after == seconds
 
 
-def test_an_answer_without_end_is_cut(server: Scripted, mango: Mango, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_module, "MAX_ANSWER", 1000)
+def test_an_answer_without_end_is_cut(server: Scripted, mango: MangoClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_module, "MAX_ANSWER_BYTES", 1000)
     server.scripts = [answer(body=b" " * 5000)]
-    with pytest.raises(Later):
-        mango.users()
+    with pytest.raises(TemporaryFailure):
+        mango.fetch_users()
 
 
-def test_an_answer_that_drips_is_cut(server: Scripted, mango: Mango, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_drips_is_cut(server: Scripted, mango: MangoClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is never a time-out of the socket: the whole has its time."""
-    monkeypatch.setattr(wire_module, "_OVERALL", 0.2)
+    monkeypatch.setattr(wire_module, "_TOTAL_TIMEOUT", 0.2)
     server.scripts = [DRIP]
-    with pytest.raises(Later):
-        mango.users()
+    with pytest.raises(TemporaryFailure):
+        mango.fetch_users()
     assert 0 < server.dripped < 400
 
 
-def test_a_file_that_drips_is_cut(server: Scripted, mango: Mango) -> None:
+def test_a_file_that_drips_is_cut(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [DRIP]
-    with mango.fetch_url(server.url + "1.mp3", anywhere) as download, pytest.raises(Later, match="broke off after"):
-        b"".join(download.chunks(65536, 0.2))
+    with mango.open_url(server.url + "1.mp3", anywhere) as download, pytest.raises(TemporaryFailure, match="broke off after"):
+        b"".join(download.iter_chunks(65536, 0.2))
     assert 0 < server.dripped < 400
 
 
-def test_redirects_of_questions_are_not_followed(server: Scripted, mango: Mango) -> None:
+def test_redirects_of_questions_are_not_followed(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [answer("302 Found", Location=server.url)]
-    with pytest.raises(Refused):
-        mango.lines()
+    with pytest.raises(RequestRefused):
+        mango.fetch_lines()
     assert len(server.requests) == 1
 
 
-def test_secrets_show_nowhere(server: Scripted, mango: Mango, capsys: pytest.CaptureFixture[str]) -> None:
+def test_secrets_show_nowhere(server: Scripted, mango: MangoClient, capsys: pytest.CaptureFixture[str]) -> None:
     server.scripts = [CLOSE]
-    with pytest.raises(Later) as caught:
-        mango.lines()
+    with pytest.raises(TemporaryFailure) as caught:
+        mango.fetch_lines()
     shown = repr(mango) + str(caught.value) + repr(caught.value) + "".join(capsys.readouterr())
     assert "the-key" not in shown
     assert "the-salt" not in shown
@@ -276,17 +276,17 @@ def test_secrets_show_nowhere(server: Scripted, mango: Mango, capsys: pytest.Cap
 
 def test_without_a_key_nothing_is_sent(server: Scripted) -> None:
     for key, salt in (("", "salt"), ("key", ""), ("", "")):
-        keyless = Mango(server.url, key, salt)
+        keyless = MangoClient(server.url, key, salt)
         with pytest.raises(WrongKey, match="no key"):
             call(keyless)
-        assert keyless.check().state == "wrong_key"
+        assert keyless.check_credentials().state == "wrong_key"
     assert server.requests == []
 
 
-def test_cookies_are_not_kept(server: Scripted, mango: Mango) -> None:
+def test_cookies_are_not_kept(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [answer(body=b'{"result":1000,"lines":[]}', Set_Cookie="a=b; Path=/")]
-    mango.lines()
-    mango.lines()
+    mango.fetch_lines()
+    mango.fetch_lines()
     assert b"cookie" not in server.requests[1].lower()
 
 
@@ -296,41 +296,41 @@ def test_cookies_are_not_kept(server: Scripted, mango: Mango) -> None:
 @pytest.mark.parametrize(
     ("script", "kind"),
     [
-        (answer(body=b'{"result":3320}'), Missing),
-        (answer("404 Not Found", b""), Missing),
-        (answer("204 No Content", b""), NotReady),
-        (answer(body=b'{"result":1000}'), NotReady),
-        (answer("302 Found", b""), NotReady),
-        (answer("429 Too Many Requests"), Later),
+        (answer(body=b'{"result":3320}'), ResourceNotFound),
+        (answer("404 Not Found", b""), ResourceNotFound),
+        (answer("204 No Content", b""), RecordingNotReady),
+        (answer(body=b'{"result":1000}'), RecordingNotReady),
+        (answer("302 Found", b""), RecordingNotReady),
+        (answer("429 Too Many Requests"), TemporaryFailure),
         (answer(body=b'{"result":3105}'), WrongKey),
-        (HANG, Later),
+        (HANG, TemporaryFailure),
     ],
 )
-def test_no_address_of_a_recording(server: Scripted, mango: Mango, script: bytes | str, kind: type[MangoError]) -> None:
+def test_no_address_of_a_recording(server: Scripted, mango: MangoClient, script: bytes | str, kind: type[MangoError]) -> None:
     server.scripts = [script]
     with pytest.raises(kind):
-        mango.recording("r", anywhere)
+        mango.open_recording("r", anywhere)
 
 
 @pytest.mark.parametrize(
     ("script", "kind"),
     [
-        (answer("404 Not Found", b""), NotReady),
-        (answer("410 Gone", b""), NotReady),
-        (answer(body=b"<html>", Content_Type="text/html; charset=utf-8"), NotReady),
-        (answer("400 Bad Request", b""), Missing),
-        (answer("503 Busy", b"", Retry_After=9), Later),
-        (CLOSE, Later),
-        (HANG, Later),
-        (audio(b"", Content_Length=10**12), Refused),
+        (answer("404 Not Found", b""), RecordingNotReady),
+        (answer("410 Gone", b""), RecordingNotReady),
+        (answer(body=b"<html>", Content_Type="text/html; charset=utf-8"), RecordingNotReady),
+        (answer("400 Bad Request", b""), ResourceNotFound),
+        (answer("503 Busy", b"", Retry_After=9), TemporaryFailure),
+        (CLOSE, TemporaryFailure),
+        (HANG, TemporaryFailure),
+        (audio(b"", Content_Length=10**12), RequestRefused),
     ],
 )
 def test_no_file_behind_the_address(
-    server: Scripted, mango: Mango, script: bytes | str, kind: type[MangoError]
+    server: Scripted, mango: MangoClient, script: bytes | str, kind: type[MangoError]
 ) -> None:
     server.scripts = [answer("302 Found", b"", Location="/one-shot"), script]
     with pytest.raises(kind):
-        mango.recording("r", anywhere)
+        mango.open_recording("r", anywhere)
     assert [request.split()[:2] for request in server.requests] == [
         [b"POST", b"/vpbx/queries/recording/post"],
         [b"GET", b"/one-shot"],
@@ -340,20 +340,20 @@ def test_no_file_behind_the_address(
 @pytest.mark.parametrize(
     ("script", "limit", "kind"),
     [
-        (audio(b"ID3", Content_Length=400), 1000, Later),
-        (audio(b"ID3" * 1000, Content_Length=""), 1000, Refused),
-        (audio(b"5\r\nabcde\r\n", Content_Length="", Transfer_Encoding="chunked"), 1000, Later),
+        (audio(b"ID3", Content_Length=400), 1000, TemporaryFailure),
+        (audio(b"ID3" * 1000, Content_Length=""), 1000, RequestRefused),
+        (audio(b"5\r\nabcde\r\n", Content_Length="", Transfer_Encoding="chunked"), 1000, TemporaryFailure),
     ],
 )
 def test_a_file_that_breaks_off(
-    server: Scripted, mango: Mango, script: bytes, limit: int, kind: type[MangoError]
+    server: Scripted, mango: MangoClient, script: bytes, limit: int, kind: type[MangoError]
 ) -> None:
     server.scripts = [script.replace(b"Content-Length: \r\n", b"")]
-    with mango.fetch_url(server.url + "1.mp3", anywhere, max_bytes=limit) as download, pytest.raises(kind):
-        b"".join(download.chunks())
+    with mango.open_url(server.url + "1.mp3", anywhere, max_bytes=limit) as download, pytest.raises(kind):
+        b"".join(download.iter_chunks())
 
 
-def test_every_step_of_a_link_is_admitted(server: Scripted, mango: Mango) -> None:
+def test_every_step_of_a_link_is_admitted(server: Scripted, mango: MangoClient) -> None:
     asked: list[str] = []
 
     def admit(url: str) -> None:
@@ -367,40 +367,40 @@ def test_every_step_of_a_link_is_admitted(server: Scripted, mango: Mango) -> Non
         answer("302 Moved", b"", Location="http://evil.example/"),
     ]
     with pytest.raises(PermissionError):
-        mango.fetch_url(server.url + "a/one", admit)
+        mango.open_url(server.url + "a/one", admit)
     paths = [url.removeprefix(server.url) for url in asked]
     assert paths == ["a/one", "a/two", "three?x=1", "http://evil.example/"]
     assert len(server.requests) == 3
 
 
-def test_a_link_in_a_circle(server: Scripted, mango: Mango) -> None:
+def test_a_link_in_a_circle(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [answer("302 Found", b"", Location="/again")]
-    with pytest.raises(Refused, match="without end"):
-        mango.fetch_url(server.url, anywhere)
+    with pytest.raises(RequestRefused, match="without end"):
+        mango.open_url(server.url, anywhere)
 
 
-def test_ranges_are_passed_on(server: Scripted, mango: Mango) -> None:
+def test_ranges_are_passed_on(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [
         answer("206 Partial Content", b"cde", Content_Type="audio/mpeg", Content_Range="bytes 2-4/10"),
         audio(b"all"),
         answer("416 Range Not Satisfiable", b""),
     ]
-    with mango.fetch_url(server.url, anywhere, byte_range="bytes=2-4") as part:
+    with mango.open_url(server.url, anywhere, byte_range="bytes=2-4") as part:
         assert (part.status, part.content_range, part.size, part.accepts_ranges) == (206, "bytes 2-4/10", 3, True)
-        assert b"".join(part.chunks()) == b"cde"
-    with mango.fetch_url(server.url, anywhere, byte_range="bytes=0-1\r\nX: y") as whole:
+        assert b"".join(part.iter_chunks()) == b"cde"
+    with mango.open_url(server.url, anywhere, byte_range="bytes=0-1\r\nX: y") as whole:
         assert (whole.status, whole.content_range, whole.size) == (200, None, 3)
-    with pytest.raises(Refused) as caught:
-        mango.fetch_url(server.url, anywhere, byte_range="bytes=99-")
+    with pytest.raises(RequestRefused) as caught:
+        mango.open_url(server.url, anywhere, byte_range="bytes=99-")
     assert caught.value.code == 416
     assert b"range: bytes=2-4" in server.requests[0].lower()
     assert b"range" not in server.requests[1].lower()
 
 
-def test_nothing_of_the_key_goes_to_the_store_of_files(server: Scripted, mango: Mango) -> None:
+def test_nothing_of_the_key_goes_to_the_store_of_files(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [answer("302 Found", b"", Location="/one-shot"), audio(b"ID3")]
-    with mango.recording("r", anywhere) as download:
-        assert (download.content_type, b"".join(download.chunks())) == ("audio/mpeg", b"ID3")
+    with mango.open_recording("r", anywhere) as download:
+        assert (download.content_type, b"".join(download.iter_chunks())) == ("audio/mpeg", b"ID3")
     post, get = server.requests
     assert b"vpbx_api_key=the-key" in post
     assert b"the-key" not in get
@@ -412,7 +412,7 @@ def test_a_session_may_be_anybody_s(server: Scripted) -> None:
     server.scripts = [answer(body=b'{"result":1000,"balance":"12.50"}')]
     with requests.Session() as session:
         session.verify = "/nonexistent/ca.pem"
-        assert str(Mango(server.url, "k", "s", session).balance().amount) == "12.50"
-        secure: Callable[[], Any] = Mango(server.url.replace("http:", "https:"), "k", "s", session).balance
+        assert str(MangoClient(server.url, "k", "s", session).fetch_balance().amount) == "12.50"
+        secure: Callable[[], Any] = MangoClient(server.url.replace("http:", "https:"), "k", "s", session).fetch_balance
         with pytest.raises(OSError, match="nonexistent"):
             secure()

@@ -10,9 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.calls.events import NOBODY, Answered, CommandResult, Ended, Held, LegEnded, Party, Recorded, Ringing
+from bx24app.domain.calls.events import (
+    NOBODY,
+    CallEnded,
+    CommandResult,
+    LegAnswered,
+    LegEnded,
+    LegHeld,
+    LegRinging,
+    Party,
+    RecordingEvent,
+)
 from bx24app.mango import vpbx
-from bx24app.mango.vpbx import Forged, Malformed
+from bx24app.mango.vpbx import ForgedNotification, MalformedNotification
 from tests.support.sequences import SEQUENCES, compact, sequence
 
 KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba9876543210"
@@ -70,9 +80,9 @@ def leg(**changes: Any) -> Any:
     ],
 )
 def test_signature_vectors(key: str, salt: str, text: str, signature: str) -> None:
-    assert vpbx.sign(key, salt, text) == signature
-    vpbx.verify(key, salt, key, signature, text)
-    vpbx.verify(key, salt, key, signature.upper(), text)
+    assert vpbx.sign_text(key, salt, text) == signature
+    vpbx.verify_signature(key, salt, key, signature, text)
+    vpbx.verify_signature(key, salt, key, signature.upper(), text)
 
 
 @pytest.mark.parametrize(
@@ -83,25 +93,25 @@ def test_signature_vectors(key: str, salt: str, text: str, signature: str) -> No
         (KEY, SALT, "ключ", "подпись", "{}", "key is not"),
         (KEY, SALT, KEY, None, "{}", "signature does not fit"),
         (KEY, SALT, KEY, "подпись", "{}", "signature does not fit"),
-        (KEY, SALT, KEY, vpbx.sign(KEY, SALT, "{}"), "{ }", "signature does not fit"),
-        (KEY, "another salt", KEY, vpbx.sign(KEY, SALT, "{}"), "{}", "signature does not fit"),
+        (KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, "{}"), "{ }", "signature does not fit"),
+        (KEY, "another salt", KEY, vpbx.sign_text(KEY, SALT, "{}"), "{}", "signature does not fit"),
         # A PBX of the short dialect alone has no key: an empty one must not open it.
-        ("", "", "", vpbx.sign("", "", "{}"), "{}", "no key"),
+        ("", "", "", vpbx.sign_text("", "", "{}"), "{}", "no key"),
         (None, None, None, None, "{}", "no key"),
     ],
 )
 def test_forged(
     key: str | None, salt: str | None, form_key: str | None, form_sign: str | None, text: str, because: str
 ) -> None:
-    with pytest.raises(Forged, match=because):
-        vpbx.verify(key, salt, form_key, form_sign, text)
+    with pytest.raises(ForgedNotification, match=because):
+        vpbx.verify_signature(key, salt, form_key, form_sign, text)
 
 
 def test_the_raw_text_is_signed_not_its_meaning() -> None:
     written_by_php = r'{"entry_id":"a\/b","name":"\u0410"}'
-    vpbx.verify(KEY, SALT, KEY, vpbx.sign(KEY, SALT, written_by_php), written_by_php)
-    with pytest.raises(Forged):
-        vpbx.verify(KEY, SALT, KEY, vpbx.sign(KEY, SALT, written_by_php), compact(json.loads(written_by_php)))
+    vpbx.verify_signature(KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, written_by_php), written_by_php)
+    with pytest.raises(ForgedNotification):
+        vpbx.verify_signature(KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, written_by_php), compact(json.loads(written_by_php)))
 
 
 # Identity.
@@ -161,7 +171,7 @@ def test_results_are_joined_by_command() -> None:
     ],
 )
 def test_no_identity(name: str, text: str, because: str) -> None:
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedNotification) as caught:
         vpbx.identify(name, text)
     assert because in str(caught.value)
 
@@ -172,10 +182,10 @@ def test_nesting_never_fells_the_receiver(depth: int) -> None:
 
 
 def test_names() -> None:
-    assert not vpbx.USED & vpbx.IGNORED
-    assert all(vpbx.is_used(step["path"]) for steps in SEQUENCES.values() for step in steps)
-    for name in (*vpbx.IGNORED, "events/ab/contacts", "events/new/in/2030", "result/new", ""):
-        assert not vpbx.is_used(name)
+    assert not vpbx.STORED_NAMES & vpbx.IGNORED_NAMES
+    assert all(vpbx.is_stored(step["path"]) for steps in SEQUENCES.values() for step in steps)
+    for name in (*vpbx.IGNORED_NAMES, "events/ab/contacts", "events/new/in/2030", "result/new", ""):
+        assert not vpbx.is_stored(name)
         assert vpbx.parse(name, "not even JSON") == []
 
 
@@ -184,11 +194,11 @@ def test_names() -> None:
 
 def test_a_leg_in_full() -> None:
     event = leg()
-    assert event == Ringing(
+    assert event == LegRinging(
         at=1776060008,
         leg="MToxMDAwMDAwMTo1MDY6NTIyOTA1MDAz",
         seq=1,
-        place="person",
+        leg_kind="person",
         caller=Party(None, "79160000001"),
         callee=Party("101", "sip:user101@vpbx400000001.mangosip.ru"),
         line="74950000001",
@@ -199,7 +209,7 @@ def test_a_leg_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [("Appeared", Ringing), ("Connected", Answered), ("OnHold", Held), ("Disconnected", LegEnded), ("ONHOLD", Held)],
+    [("Appeared", LegRinging), ("Connected", LegAnswered), ("OnHold", LegHeld), ("Disconnected", LegEnded), ("ONHOLD", LegHeld)],
 )
 def test_states(state: str, kind: type) -> None:
     assert type(leg(call_state=state)) is kind
@@ -223,7 +233,7 @@ def test_types_as_the_documents_print_them() -> None:
 def test_an_absent_side_is_nobody(empty: Any) -> None:
     content = LEG | {"from": empty, "to": empty}
     [event] = vpbx.parse("events/call", compact(content))
-    assert isinstance(event, Ringing)
+    assert isinstance(event, LegRinging)
     assert (event.caller, event.callee, event.line) == (NOBODY, NOBODY, None)
 
 
@@ -241,7 +251,7 @@ def test_an_absent_side_is_nobody(empty: Any) -> None:
     ],
 )
 def test_places(changes: dict[str, Any], place: str) -> None:
-    assert leg(**changes).place == place
+    assert leg(**changes).leg_kind == place
 
 
 def test_the_line_of_a_voice_menu_is_its_number() -> None:
@@ -289,7 +299,7 @@ def test_missing_counter_and_time() -> None:
     [late] = vpbx.parse(
         "events/call", compact({"entry_id": "1", "call_id": "2", "call_state": "Disconnected"}), 1776060100
     )
-    assert isinstance(early, Ringing)
+    assert isinstance(early, LegRinging)
     assert isinstance(late, LegEnded)
     assert early.at == late.at == 1776060100
     assert early.seq < late.seq
@@ -317,7 +327,7 @@ def test_milliseconds_are_cut() -> None:
     ],
 )
 def test_wrong_shape_names_the_field(changes: dict[str, Any], path: str) -> None:
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedNotification) as caught:
         leg(**changes)
     assert path in str(caught.value)
 
@@ -327,7 +337,7 @@ def test_wrong_shape_names_the_field(changes: dict[str, Any], path: str) -> None
 
 def test_summary() -> None:
     [told] = vpbx.parse("events/summary", compact(sequence("S1")[-2]["json"]))
-    assert told == Ended(
+    assert told == CallEnded(
         at=1776060098,
         direction="in",
         caller=Party(None, "79160000001"),
@@ -343,7 +353,7 @@ def test_summary() -> None:
 
 def test_summary_of_a_call_lost_in_the_voice_menu() -> None:
     [told] = vpbx.parse("events/summary", compact(sequence("S2b")[-1]["json"] | {"entry_result": 1}))
-    assert isinstance(told, Ended)
+    assert isinstance(told, CallEnded)
     assert (told.callee, told.talk_at, told.forwarded_at, told.reason) == (NOBODY, None, None, 1170)
 
 
@@ -359,12 +369,12 @@ def test_summary_of_a_call_lost_in_the_voice_menu() -> None:
 )
 def test_direction(said: dict[str, Any], direction: str) -> None:
     [told] = vpbx.parse("events/summary", compact({"entry_id": "1", "end_time": 1776060098} | said))
-    assert isinstance(told, Ended)
+    assert isinstance(told, CallEnded)
     assert told.direction == direction
 
 
 def test_unknown_direction() -> None:
-    with pytest.raises(Malformed, match="call_direction is 7"):
+    with pytest.raises(MalformedNotification, match="call_direction is 7"):
         vpbx.parse("events/summary", '{"entry_id":"1","end_time":5,"call_direction":7}')
 
 
@@ -376,7 +386,7 @@ def test_recordings() -> None:
         for event in vpbx.parse(step["path"], compact(step["json"]))
     ]
     first = "MToxMDAwMDAwMToyNjQ1ODEwMDAwNTow"
-    states = [event.state for event in told if isinstance(event, Recorded) and event.recording_id == first]
+    states = [event.state for event in told if isinstance(event, RecordingEvent) and event.recording_id == first]
     assert states == ["started", "continued", "completed", "added"]
 
 
@@ -386,8 +396,8 @@ def test_recordings() -> None:
 def test_recipient(recipient: str | None, in_cloud: bool) -> None:
     content = {"entry_id": "1", "recording_id": "r", "recording_state": "Completed", "timestamp": 5, "extension": ""}
     [told] = vpbx.parse("events/recording", compact(content | {"completion_code": "4002", "recipient": recipient}))
-    assert isinstance(told, Recorded)
-    assert (told.code, told.in_cloud, told.extension) == (4002, in_cloud, None)
+    assert isinstance(told, RecordingEvent)
+    assert (told.code, told.is_in_cloud, told.extension) == (4002, in_cloud, None)
 
 
 @pytest.mark.parametrize("result", [1000, "1000"])
@@ -397,7 +407,7 @@ def test_result(result: Any) -> None:
 
 
 def test_result_without_code() -> None:
-    with pytest.raises(Malformed, match="result is missing"):
+    with pytest.raises(MalformedNotification, match="result is missing"):
         vpbx.parse("result/callback", '{"command_id":"c"}')
 
 
@@ -424,12 +434,12 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
-NAMES = st.sampled_from(sorted(vpbx.USED))
+NAMES = st.sampled_from(sorted(vpbx.STORED_NAMES))
 
 
 def survives(name: str, text: str) -> None:
     for read in (vpbx.identify, vpbx.parse):
-        with contextlib.suppress(Malformed):
+        with contextlib.suppress(MalformedNotification):
             read(name, text)
 
 

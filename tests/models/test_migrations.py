@@ -55,8 +55,8 @@ def _app(tmp_path: Path, url: str) -> Flask:
 
 
 def test_from_nothing_to_the_models_and_back(app: Flask) -> None:
-    up.migrate(app)
-    up.migrate(app)  # again: nothing to do
+    up.migrate_database(app)
+    up.migrate_database(app)  # again: nothing to do
     with app.app_context():
         with db.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
@@ -74,7 +74,7 @@ def test_from_nothing_to_the_models_and_back(app: Flask) -> None:
 
 def test_partial_indexes_are_partial(app: Flask) -> None:
     """`compare_metadata` does not look at an index's condition; without it the sweep would read whole tables."""
-    up.migrate(app)
+    up.migrate_database(app)
     with app.app_context():
         with db.engine.connect() as connection:
             column, table = (
@@ -114,13 +114,13 @@ def _fail(how: str) -> None:
 @pytest.mark.parametrize(("how", "met"), [("wrong", ValueError), ("ended", SystemExit), ("killed", RuntimeError)])
 def test_what_a_migration_in_its_own_process_meets_is_heard_here(how: str, met: type[BaseException]) -> None:
     with pytest.raises(met):
-        migrate.apart(partial(_fail, how))
+        migrate.in_subprocess(partial(_fail, how))
 
 
 def test_in_a_process_of_its_own_it_leaves_its_tables_and_nothing_else(tmp_path: Path) -> None:
     app = _app(tmp_path, "")
-    migrate.apart(partial(up.migrate, app))
+    migrate.in_subprocess(partial(up.migrate_database, app))
     with app.app_context():
         assert "notification" in inspect(db.engine).get_table_names()
         db.engine.dispose()
-    assert isinstance(app.extensions["migrate"], migrate.Later), "Flask-Migrate, and with it Alembic, was not needed here"
+    assert isinstance(app.extensions["migrate"], migrate.LazyMigrate), "Flask-Migrate, and with it Alembic, was not needed here"

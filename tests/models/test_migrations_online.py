@@ -100,7 +100,7 @@ def test_two_machines_that_start_at_once_migrate_one_after_the_other(tmp_path: P
     """The second waits for the first without a transaction: indexes made beside the writers would wait for it for ever."""
     with postgres(tmp_path) as url:
         apps = [_app(tmp_path / str(number), url) for number in range(2)]
-        threads = [threading.Thread(target=up.migrate, args=(app,), daemon=True) for app in apps]
+        threads = [threading.Thread(target=up.migrate_database, args=(app,), daemon=True) for app in apps]
         for thread in threads:
             thread.start()
         for thread in threads:

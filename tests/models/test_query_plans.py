@@ -14,7 +14,7 @@ from sqlalchemy import event, select
 from benchmarks import filled
 from bx24app import settings
 from bx24app.calls import replay, sweep
-from bx24app.calls.drain import locked
+from bx24app.calls.drain import portal_lock
 from bx24app.calls.fold import grouping
 from bx24app.calls.reconciliation import schedule
 from bx24app.calls.recordings import attempts
@@ -71,17 +71,17 @@ def scanned(app: Flask, work: Callable[[], object]) -> tuple[int, list[str]]:
 
 def _gather() -> None:
     """What a drain reads for one notification of a known call, and for one that only its command joins."""
-    with locked(1) as (session, portal):
+    with portal_lock(1) as (session, portal):
         assert portal is not None
         last = session.scalars(select(Call).order_by(Call.id.desc()).limit(1)).one()
         last.command_id = "bx24app-known"
         session.flush()
-        grouping.news(session, portal)
+        grouping.load_new_notifications(session, portal)
         row = Notification(
             portal_id=1, pbx_id=1, dialect="vpbx", name="result/callback", command_id="bx24app-known", dedup_key="one", body="{}", received_at=utcnow()
         )  # fmt: skip
-        grouping.calls_of(session, portal, [row])
-        grouping.notifications_of(session, portal, [last])
+        grouping.find_or_create_calls(session, portal, [row])
+        grouping.load_notifications(session, portal, [last])
         session.rollback()
 
 
@@ -93,36 +93,36 @@ def _portal_call() -> None:
 def _watch() -> None:
     portal, now = db.session.get_one(Portal, 1), utcnow()
     document = settings.current(portal)
-    monitor._lost(1, document, "en", now)
-    monitor._unmapped(1, document, "en", now)
-    monitor._usually_busy(1, filled.PBX, now)
+    monitor._lost_recordings(1, document, "en", now)
+    monitor._unmapped_extensions(1, document, "en", now)
+    monitor._is_usually_busy(1, filled.PBX, now)
 
 
 def _window() -> None:
     pbx = db.session.scalars(select(Pbx)).one()
-    schedule._window(pbx.id, utcnow(), sweep.SENT_FOR)
+    schedule._request_window(pbx.id, utcnow(), sweep.ANSWER_TIMEOUT)
 
 
 WORK: dict[str, Callable[[], object]] = {
     "sweep": sweep.sweep,
-    "close silent calls": sweep.close_silent,
+    "close silent calls": sweep.close_silent_calls,
     "prune": retention.prune,
     "gather": _gather,
     "a portal's call": _portal_call,
     "watch": _watch,
-    "of whom there is something to tell": lambda: candidates.suspects(utcnow()),
-    "reconcile": lambda: schedule._due(utcnow(), sweep.SENT_FOR),
+    "of whom there is something to tell": lambda: candidates.find_candidates(utcnow()),
+    "reconcile": lambda: schedule._find_due(utcnow(), sweep.ANSWER_TIMEOUT),
     "window of the statistics": _window,
-    "take a recording": lambda: attempts.take(7),
-    "who leaves with a recording": lambda: attempts.company_of(cast(Any, SimpleNamespace(portal_id=1, file=Path(__file__)))),
-    "hurry": lambda: replay.hurry(1),
-    "health": lambda: health.pending_now(utcnow()),
+    "take a recording": lambda: attempts.claim_recording(7),
+    "who leaves with a recording": lambda: attempts.batch_with(cast(Any, SimpleNamespace(portal_id=1, spool_file=Path(__file__)))),
+    "hurry": lambda: replay.retry_now(1),
+    "health": lambda: health.count_pending(utcnow()),
 }
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_nothing_reads_a_big_table_from_end_to_end(year: Flask, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "wake", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "wake_portal", lambda *_, **__: None)
     monkeypatch.setattr(queue, "wake_recording", lambda *_, **__: None)
     with year.app_context():
         count, found = scanned(year, WORK[name])

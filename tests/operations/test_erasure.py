@@ -17,7 +17,7 @@ from bx24app.calls import drain
 from bx24app.cli import up
 from bx24app.domain import phone
 from bx24app.domain.calls.commands import Finish
-from bx24app.domain.settings import Employee, Settings
+from bx24app.domain.settings import EmployeeSettings, Settings
 from bx24app.models import (
     Audit,
     Base,
@@ -85,7 +85,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 
 def _both(tmp_path: Path, url: str) -> Iterator[Flask]:
     app = create_app(config_for(tmp_path, "redis://127.0.0.1:1", **({"database_url": url} if url else {})))
-    up.migrate(app)
+    up.migrate_database(app)
     with app.app_context():
         yield app
         db.session.remove()
@@ -103,14 +103,14 @@ def test_one_person_goes_and_everybody_else_stays(both: Flask, tmp_path: Path) -
     spool.mkdir(parents=True)
     for name in (f"{tapes[0]}.mp3", f"{tapes[0]}.part", "999.mp3"):
         (spool / name).write_bytes(b"voice")
-    gone = erasure.forget(portal_id, NUMBER)
-    assert gone == erasure.Forgotten(calls=3, deliveries=3, recordings=3, files=1, notifications=12, kept=0)
+    gone = erasure.erase_person(portal_id, NUMBER)
+    assert gone == erasure.ErasureResult(calls=3, deliveries=3, recordings=3, files=1, notifications=12, kept_calls=0)
     assert left() == {"call": 2, "delivery": 2, "recording": 2, "notification": 8}
     assert [path.name for path in spool.iterdir()] == ["999.mp3"]
     audit = db.session.query(Audit).filter_by(what="forgot").one()
     assert (audit.portal_id, audit.facts) == (portal_id, {"calls": 3, "notifications": 12})
     db.session.rollback()
-    assert erasure.forget(portal_id, NUMBER) == erasure.Forgotten()
+    assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult()
 
 
 def test_sqlite_keeps_no_trace_of_the_bytes(app: Flask, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_sqlite_keeps_no_trace_of_the_bytes(app: Flask, tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "var").iterdir() if path.is_file()]
     assert any(b"9160000001" in path.read_bytes() for path in files)
     db.session.remove()
-    erasure.forget(portal_id, NUMBER)
+    erasure.erase_person(portal_id, NUMBER)
     db.session.remove()
     assert not [path.name for path in files if path.exists() and b"9160000001" in path.read_bytes()]
 
@@ -144,7 +144,7 @@ def test_sqlite_keeps_no_trace_of_the_bytes(app: Flask, tmp_path: Path) -> None:
     ],
 )
 def test_what_names_a_number(body: str, found: bool) -> None:
-    assert erasure.names(body, NUMBER) is found
+    assert erasure.has_number(body, NUMBER) is found
 
 
 def test_notifications_of_other_calls_that_name_the_number(app: Flask, portal: Portal) -> None:
@@ -154,7 +154,7 @@ def test_notifications_of_other_calls_that_name_the_number(app: Flask, portal: P
     told(other, "ONEXTERNALCALLBACKSTART", 11, pbx_id=0, entry_id=None, body='{"PHONE_NUMBER": "8 916 000 00 01"}')
     told(other, "events/call", 12, entry_id=None, state="rejected", body="8 916 000 00 01 is no JSON")
     db.session.commit()
-    assert erasure.forget(portal_id, NUMBER) == erasure.Forgotten(notifications=3)
+    assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult(notifications=3)
     assert left() == {"call": 1, "delivery": 1, "recording": 1, "notification": 4}
 
 
@@ -169,8 +169,8 @@ def test_a_call_under_way_is_kept_whole(app: Flask, why: str) -> None:
     if why == "is carried now":
         db.session.query(Recording).filter_by(call_id=made.id).update({"claimed_at": utcnow()})
     db.session.commit()
-    gone = erasure.forget(portal_id, NUMBER)
-    assert (gone.calls, gone.kept) == (1, 1)
+    gone = erasure.erase_person(portal_id, NUMBER)
+    assert (gone.calls, gone.kept_calls) == (1, 1)
     assert left() == {"call": 1, "delivery": 1, "recording": 1, "notification": 4}
 
 
@@ -181,7 +181,7 @@ def test_a_call_that_is_not_in_the_journal_yet_is_kept(app: Flask) -> None:
     for second in (1, 2):
         told(made, "events/call", second, state="new", entry_id="E1", received_at=utcnow(), body=f'{{"n": "{NUMBER[1:]}{second}"}}')  # fmt: skip
     db.session.commit()
-    assert erasure.forget(portal_id, NUMBER) == erasure.Forgotten(kept=1)
+    assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult(kept_calls=1)
     assert db.session.query(Notification).filter_by(entry_id="E1").count() == 2
 
 
@@ -192,14 +192,14 @@ def test_what_waits_for_an_administrator_keeps_nobody(app: Flask, state: str) ->
     made = person(portal, "E1", state="open", heard_at=utcnow())
     told(made, "events/summary", 9, state="new", received_at=utcnow())
     db.session.commit()
-    gone = erasure.forget(portal_id, NUMBER)
-    assert (gone.calls, gone.notifications, gone.kept) == (1, 5, 0)
+    gone = erasure.erase_person(portal_id, NUMBER)
+    assert (gone.calls, gone.notifications, gone.kept_calls) == (1, 5, 0)
 
 
 def test_real_notifications_are_all_found_and_the_drain_goes_on(app: Flask, portal_id: int, hook: str) -> None:
     tell(hook, "incoming_answered_by_group")
     drain.drain(portal_id)
-    assert erasure.forget(portal_id, NUMBER).calls == 1
+    assert erasure.erase_person(portal_id, NUMBER).calls == 1
     assert left() == {"call": 0, "delivery": 0, "recording": 0, "notification": 0}
     drain.drain(portal_id)
     tell(hook, "incoming_missed_by_group")
@@ -239,8 +239,8 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
         db.session.add(PortalUser(portal_id=one.id, user_id=11, name="Anna", email="anna@example.ru", phones=["8 (916) 000-00-01"]))
         db.session.add(PortalUser(portal_id=one.id, user_id=12, name="Vera", phones=["+79160000002"]))
     db.session.commit()
-    gone = erasure.forget(portal_id, NUMBER)
-    assert (gone.calls, gone.employees, gone.in_settings) == (0, 1, True)
+    gone = erasure.erase_person(portal_id, NUMBER)
+    assert (gone.calls, gone.employees, gone.is_in_settings) == (0, 1, True)
     left_of = db.session.query(Call).filter_by(portal_id=portal_id).one()
     assert left_of.facts == {"rang": ["101", "0" * 11], "case": {"client_name": "Vera"}, "open": True}
     assert {(row.user_id, row.name, tuple(row.phones)) for row in db.session.query(PortalUser).filter_by(portal_id=portal_id)} == {
@@ -251,8 +251,8 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
     settings.save(db.session.get_one(Portal, portal_id), DOCUMENT, {})
     db.session.commit()
     assert said.pbxs[0].employees[0].numbers
-    gone = erasure.forget(portal_id, NUMBER)
-    assert (gone.employees, gone.in_settings) == (0, False)
+    gone = erasure.erase_person(portal_id, NUMBER)
+    assert (gone.employees, gone.is_in_settings) == (0, False)
     for version in db.session.query(SettingsVersion).filter_by(portal_id=portal_id):
         assert Settings.model_validate(version.document).pbxs[0].employees[0].extension == "101", "calls may go on under it"
     db.session.rollback()
@@ -260,7 +260,7 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
     assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(NUMBER, their_id)
 
 
-ANNA = Employee(extension="101", user_id=11, numbers=(NUMBER[1:],))
+ANNA = EmployeeSettings(extension="101", user_id=11, numbers=(NUMBER[1:],))
 WITH_MOBILE = Settings(pbxs=(DOCUMENT.pbxs[0].model_copy(update={"employees": (ANNA,)}),))
 KEEPS_NOBODY = {
     "alembic_version": "the schema",
@@ -318,7 +318,7 @@ def places_of(number: str, portal_id: int) -> set[str]:
             continue
         for row in db.session.execute(table.select().where(table.c.portal_id == portal_id)).mappings():
             for name, value in row.items():
-                if not isinstance(value, int | datetime | date) and number[2:] in phone.digits(json.dumps(value, default=str)):
+                if not isinstance(value, int | datetime | date) and number[2:] in phone.digits_only(json.dumps(value, default=str)):
                     found.add(f"{table.name}.{name}")
     db.session.rollback()
     return found
@@ -340,5 +340,5 @@ def test_a_person_is_in_no_table_any_more(both: Flask) -> None:
     before = places_of(NUMBER, portal_id)
     assert {"call.facts", "call.problem", "delivery.answer", "notification.body", "recording.url", "todo.title", "portal_user.phones"} <= before
     assert before <= {f"{table}.{column}" for table, columns in ERASED.items() for column in columns}
-    erasure.forget(portal_id, NUMBER)
+    erasure.erase_person(portal_id, NUMBER)
     assert places_of(NUMBER, portal_id) == set()

@@ -49,7 +49,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 
     def made(url: str) -> Iterator[Portal]:
         app: Flask = create_app(config_for(tmp_path, valkey_url, **DAYS, **({"database_url": url} if url else {})))
-        up.migrate(app)
+        up.migrate_database(app)
         with app.app_context():
             yield make_portal()
             db.session.remove()
@@ -84,7 +84,7 @@ def left(portal_id: int) -> dict[str, set[str]]:
 
 
 def test_each_table_by_its_own_days(kept: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "STEP", 2)  # several steps
+    monkeypatch.setattr(retention, "ROWS_PER_STATEMENT", 2)  # several steps
     portal_id = kept.id
     for days in (1, 29, 31, 99, 101, 200, 900):
         whole(kept, f"E{days}", days)
@@ -114,14 +114,14 @@ def test_statistics_of_calls_that_are_gone_stay(kept: Portal) -> None:
     portal_id = kept.id
     whole(kept, "old", 300)
     whole(kept, "young", 5)
-    aggregation.refresh()
+    aggregation.refresh_counts()
     before = {(row.kind, row.day, row.key): row.calls for row in db.session.query(Figure).filter_by(grain="day")}
     retention.prune()
     assert left(portal_id)["calls"] == {"young"}
     db.session.query(FigureMark).filter_by(portal_id=portal_id).update({"zone": "Asia/Omsk"})  # the zone was changed: all is counted anew
     db.session.query(Call).update({"updated_at": utcnow()})
     db.session.commit()
-    aggregation.refresh()
+    aggregation.refresh_counts()
     after = {(row.kind, row.day, row.key): row.calls for row in db.session.query(Figure).filter_by(grain="day")}
     assert after == before
 

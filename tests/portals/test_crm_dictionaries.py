@@ -6,7 +6,7 @@ from typing import Any
 
 from bx24app import portals
 from bx24app.domain import crm_dictionaries as domain
-from bx24app.domain.crm_dictionaries import Dictionaries
+from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import db
 from bx24app.portals import crm_dictionaries
@@ -17,7 +17,7 @@ from tests.support.stack import World
 
 __all__ = ["office", "w"]
 
-KNOWN = Dictionaries(
+KNOWN = CrmDictionaries(
     {
         "types": [{"id": 1038, "name": "Requests"}],
         "pipelines": {
@@ -35,9 +35,9 @@ KNOWN = Dictionaries(
 )
 
 
-def faults(known: Dictionaries = KNOWN, **parts: Any) -> dict[str, str]:
+def faults(known: CrmDictionaries = KNOWN, **parts: Any) -> dict[str, str]:
     rule = Rule(name="r", do=({"nothing": {}}, {"create": parts}))
-    found = dict(domain.faults(Settings(rules=(Rule(name="first"), rule)), known))
+    found = dict(domain.find_faults(Settings(rules=(Rule(name="first"), rule)), known))
     return {path.removeprefix("rules[1].do[1].create."): words for path, words in found.items()}
 
 
@@ -63,20 +63,20 @@ def test_what_the_portal_does_not_have_is_told_at_its_place() -> None:
 
 
 def test_what_was_never_told_is_no_fault() -> None:
-    assert faults(Dictionaries(), entity="deal", category_id=3, stage_id="Q", source_id="X") == {}
-    assert faults(Dictionaries({"types": []}), entity="deal", category_id=3, stage_id="Q", source_id="X") == {}
+    assert faults(CrmDictionaries(), entity="deal", category_id=3, stage_id="Q", source_id="X") == {}
+    assert faults(CrmDictionaries({"types": []}), entity="deal", category_id=3, stage_id="Q", source_id="X") == {}
 
 
 def test_the_daily_look_reads_them_and_an_import_asks_anew(w: World) -> None:
     portal_id = installed(w)
-    portals.look_by_id(portal_id)
-    found = crm_dictionaries.of(portal_id)
-    assert [one.name for one in found.pipelines("deal") or ()] == ["Общая", "Пропущенные"]
-    assert next(one.id for one in found.stages("deal", 9) or ()) == "C9:NEW"
+    portals.sync_portal(portal_id)
+    found = crm_dictionaries.load(portal_id)
+    assert [one.name for one in found.pipelines_of("deal") or ()] == ["Общая", "Пропущенные"]
+    assert next(one.id for one in found.stages_of("deal", 9) or ()) == "C9:NEW"
     assert found.default_pipeline(1038) == 12
-    assert [one.name for one in found.types or ()] == ["Заявки"]
+    assert [one.name for one in found.smart_processes or ()] == ["Заявки"]
     assert "CALL" in {one.id for one in found.sources or ()}
-    assert crm_dictionaries.read_at(portal_id) is not None
+    assert crm_dictionaries.last_read_at(portal_id) is not None
     db.session.rollback()
     assert w.portal.violations == []
 
@@ -85,7 +85,7 @@ def test_more_smart_processes_than_one_page(w: World) -> None:
     portal_id = installed(w)
     w.portal.types = [SpaType(number, 1100 + number, f"Process {number}") for number in range(1, 61)]
     found = crm_dictionaries.fetch(portal_id)
-    assert len(found.types or ()) == 60
+    assert len(found.smart_processes or ()) == 60
     db.session.rollback()
 
 
@@ -96,7 +96,7 @@ def test_what_is_not_told_stays(w: World) -> None:
     w.portal.statuses, w.portal.categories = [], []
     after = crm_dictionaries.fetch(portal_id)
     assert after.sources == before.sources
-    assert after.pipelines("deal") == before.pipelines("deal")
+    assert after.pipelines_of("deal") == before.pipelines_of("deal")
     db.session.rollback()
 
 

@@ -9,7 +9,7 @@ import pytest
 from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin, PortalError
 from bx24app.models import Notification, Portal
-from bx24app.portals import Forged
+from bx24app.portals import ForgedRequest
 from tests.support.installations import event, grant, installed, opened, post_of, row, rows, token_of, w
 from tests.support.stack import CLIENT_ID, World, until
 
@@ -28,12 +28,12 @@ __all__ = ["w"]
     ],
 )
 def test_a_forged_opening_opens_nothing(w: World, forged: dict[str, str]) -> None:
-    with pytest.raises(Forged):
+    with pytest.raises(ForgedRequest):
         opened(w, install_page=True, **forged)
     assert rows(Portal) == []
     portal_id = installed(w)
     before = grant(portal_id).refresh_token
-    with pytest.raises(Forged):
+    with pytest.raises(ForgedRequest):
         opened(w, **forged)
     assert grant(portal_id).refresh_token == before
 
@@ -44,7 +44,7 @@ def test_the_token_of_another_portal_opens_nothing_here(w: World) -> None:
     theirs = post_of(w, number=1)
     ours = post_of(w)
     mixed = ours.model_copy(update={"access_token": theirs.access_token, "refresh_token": theirs.refresh_token})
-    with pytest.raises(Forged):
+    with pytest.raises(ForgedRequest):
         portals.open_frame(mixed, install_page=False)
 
 
@@ -64,14 +64,14 @@ def test_a_portal_that_names_another_user_is_not_believed(w: World) -> None:
     post = post_of(w, user_id=12)
     said = AppInfo(CLIENT_ID, 1, w.portal.member_id, w.portal.domain, w.portal.client_endpoint, "", True, "L")
     w.app.extensions["bx24app"].redis.flushall()
-    with pytest.raises(Forged):
+    with pytest.raises(ForgedRequest):
         portals.is_administrator(said, post.access_token)
 
 
 def test_an_expired_token_opens_nothing(w: World) -> None:
     post = post_of(w)
     w.sandbox.oauth.expire()
-    with pytest.raises(Forged):
+    with pytest.raises(ForgedRequest):
         portals.open_frame(post, install_page=True)
 
 

@@ -19,7 +19,7 @@ __all__ = ["w"]
 
 def test_an_administrators_first_opening_installs(w: World) -> None:
     opening = opened(w, install_page=True)
-    assert (opening.user_id, opening.is_admin, opening.installing) == (1, True, True)
+    assert (opening.user_id, opening.is_admin, opening.is_installing) == (1, True, True)
     portal = row(opening.portal_id)
     assert (portal.member_id, portal.client_id, portal.state) == (w.portal.member_id, CLIENT_ID, "pending")
     assert (portal.domain, portal.client_endpoint) == (w.portal.domain, w.portal.client_endpoint)
@@ -74,10 +74,10 @@ def test_the_mode_the_licence_and_the_users_are_read(w: World) -> None:
     w.portal.crm_mode, w.portal.license = 2, "ru_ent250"
     w.portal.add_user(77, "Gone", "Away", active=False, email="gone@example.ru")
     portal_id = installed(w)
-    portals.look_by_id(portal_id)
+    portals.sync_portal(portal_id)
     portal = row(portal_id)
     assert (portal.crm_mode, portal.license) == (2, "ru_ent250")
-    assert portals.budget_of(portal_id).rate == 5.0
+    assert portals.portal_budget(portal_id).rate == 5.0
     people = {one.user_id: one for one in rows(PortalUser, portal_id=portal_id)}
     assert people[12].name == "Анна Орлова"
     assert (people[12].inner_number, people[12].active) == ("101", True)
@@ -87,18 +87,18 @@ def test_the_mode_the_licence_and_the_users_are_read(w: World) -> None:
 
 def test_an_empty_or_shrunken_answer_takes_nobody_away(w: World) -> None:
     portal_id = installed(w)
-    portals.look_by_id(portal_id)
+    portals.sync_portal(portal_id)
     users = dict(w.portal.users)
     for left in ({1: users[1]}, {1: users[1], 12: replace(users[12], active=False)}):
         w.portal.users = left
-        portals.look_by_id(portal_id)
+        portals.sync_portal(portal_id)
     people = {one.user_id: one.active for one in rows(PortalUser, portal_id=portal_id)}
     assert people == {1: True, 8: True, 12: False, 15: True}
 
 
 def test_rows_without_the_portals_word_stay_active(w: World) -> None:
     portal_id = installed(w)
-    portals.keep_users(portal_id, [{"ID": "5", "NAME": "Eve"}, {"ID": None}, {}, {"ID": "x"}])
+    portals.store_users(portal_id, [{"ID": "5", "NAME": "Eve"}, {"ID": None}, {}, {"ID": "x"}])
     db.session.commit()
     assert rows(PortalUser, portal_id=portal_id, user_id=5)[0].active
 
@@ -125,7 +125,7 @@ def test_a_portal_that_could_not_be_set_up_is_looked_at_again(w: World) -> None:
     opening = opened(w, install_page=True)
     assert opening.portal_id is not None
     assert len(w.portal.event_bindings) == 0
-    portals.look_by_id(opening.portal_id)
+    portals.sync_portal(opening.portal_id)
     assert len(w.portal.event_bindings) == len(portals.EVENTS)
 
 
@@ -134,7 +134,7 @@ def test_bindings_to_an_address_that_is_no_longer_ours_go(w: World) -> None:
     client = portals.client_by_id(portal_id)
     client.call("event.bind", {"EVENT": "ONEXTERNALCALLSTART", "HANDLER": "https://old.example.com/bitrix24/events"})
     client.call("event.bind", {"EVENT": "ONCRMDEALADD", "HANDLER": "https://old.example.com/else"})
-    portals.look_by_id(portal_id)
+    portals.sync_portal(portal_id)
     bound = {(one.event.upper(), one.handler) for one in w.portal.event_bindings.values()}
     handler = f"{w.url}/bitrix24/events"
     assert bound == {*((name, handler) for name in portals.EVENTS), ("ONCRMDEALADD", "https://old.example.com/else")}

@@ -30,15 +30,15 @@ def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trou
     w.portal.switches.on(switch)
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("telephony.externalCall.show", {"CALL_ID": "x"})
-    portals.trouble(portal_id, met.value)
+    portals.mark_needs_admin(portal_id, met.value)
     assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", trouble)
     assert grant(portal_id) is not None
     make_due(portal_id)
-    portals.probe_due()
+    portals.probe_due_portals()
     assert row(portal_id).state == "needs_admin"
     w.portal.switches.off()
     make_due(portal_id)
-    portals.probe_due()
+    portals.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
 
 
@@ -48,10 +48,10 @@ def make_due(portal_id: int) -> None:
 
 def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> None:
     portal_id = installed(w)
-    portals.trouble(portal_id, NeedsAdmin("payment"))
+    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     w.portal.switches.on("http502")
     make_due(portal_id)
-    portals.probe_due()
+    portals.probe_due_portals()
     portal = row(portal_id)
     assert (portal.state, portal.trouble) == ("needs_admin", "payment")
     assert portal.probe_at is not None
@@ -76,7 +76,7 @@ def test_a_dead_grant_is_mended_by_an_administrators_opening(w: World) -> None:
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     assert met.value.code in ("authorise", "rights")
-    portals.trouble(portal_id, met.value)
+    portals.mark_needs_admin(portal_id, met.value)
     opened(w, user_id=12)
     assert row(portal_id).state == "needs_admin"
     opened(w, user_id=2)
@@ -89,11 +89,11 @@ def test_pause_keeps_the_trouble_that_was_there(w: World) -> None:
     portal_id = installed(w)
     portals.pause(portal_id, 1, paused=True)
     assert row(portal_id).state == "paused"
-    portals.trouble(portal_id, NeedsAdmin("payment"))
+    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     assert row(portal_id).state == "paused"
     portals.pause(portal_id, 1, paused=False)
     assert row(portal_id).state == "active"
-    portals.trouble(portal_id, NeedsAdmin("payment"))
+    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     portals.pause(portal_id, 1, paused=True)
     portals.pause(portal_id, 1, paused=False)
     assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", "payment")
@@ -119,7 +119,7 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
     elsewhere = w.sandbox.portals[1]
     for address in (f"{elsewhere.url}/rest/profile", "http://169.254.169.254/", "http://evil.example.invalid/", "/login/"):
         with pytest.raises(NotSent):
-            portals.client_by_id(portal_id)._grants.moved(address)
+            portals.client_by_id(portal_id)._token_source.follow_redirect(address)
     assert row(portal_id).domain == w.portal.domain
     assert not any(entry.params for entry in elsewhere.request_log)
 
@@ -127,14 +127,14 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
 def test_each_daily_look_is_due_once(w: World) -> None:
     portal_id = installed(w)
     change(portal_id, looked_at=None)
-    assert portals.looks_due() == [portal_id]
-    assert portals.looks_due() == []
+    assert portals.claim_due_syncs() == [portal_id]
+    assert portals.claim_due_syncs() == []
 
 
 def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.on("http502")
-    portals.look_by_id(portal_id)
+    portals.sync_portal(portal_id)
     looked = row(portal_id).looked_at
     assert looked is not None
     assert timedelta(hours=22) < utcnow() - looked < timedelta(hours=24)
@@ -143,10 +143,10 @@ def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
 
 def test_one_budget_for_openings_and_calls(w: World) -> None:
     portal_id = installed(w)
-    before = portals.budget_of(portal_id).level()
+    before = portals.portal_budget(portal_id).available_requests()
     w.app.extensions["bx24app"].redis.delete(f"admin:{w.portal.member_id}:12")
     opened(w, user_id=12)
-    assert portals.budget_of(portal_id).level() < before + 2
+    assert portals.portal_budget(portal_id).available_requests() < before + 2
 
 
 def test_a_directory_is_fetched_at_once(w: World) -> None:

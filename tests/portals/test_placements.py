@@ -16,7 +16,7 @@ from bx24app import portals
 from bx24app.infra.runtime import runtime
 from bx24app.models import Audit, Call, Grant, Portal, Recording, db, utcnow
 from bx24app.portals import install
-from bx24app.portals.placements import PLACES
+from bx24app.portals.placements import PLACEMENTS
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Placement
 from bx24app.web.base import session
 from tests.support.installations import installed, w
@@ -31,17 +31,17 @@ def placed(w: World) -> set[tuple[str, str]]:
 
 
 def ours(w: World) -> set[tuple[str, str]]:
-    return {(code, w.url + place.path) for code, place in PLACES.items()}
+    return {(code, w.url + place.path) for code, place in PLACEMENTS.items()}
 
 
 def test_the_installation_places_everything_once(w: World) -> None:
     portal_id = installed(w)
     assert placed(w) == ours(w)
-    assert len(w.portal.placements) == len(PLACES)
+    assert len(w.portal.placements) == len(PLACEMENTS)
     titles = {one.lang_all["ru"]["TITLE"] for one in w.portal.placements}
     assert "Звонки клиента" in titles
-    portals.set_up(portal_id)
-    assert len(w.portal.placements) == len(PLACES), "a second time changes nothing"
+    portals.set_up_portal(portal_id)
+    assert len(w.portal.placements) == len(PLACEMENTS), "a second time changes nothing"
     assert w.portal.violations == []
 
 
@@ -56,24 +56,24 @@ def test_an_address_that_is_no_longer_ours_goes(w: World) -> None:
     app_id = w.portal.placements[0].app_id
     w.portal.placements.append(Placement(app_id, "CALL_CARD", "https://old.example/place/call"))
     w.portal.placements.append(Placement(app_id, "LEFT_MENU", f"{w.url}/place/menu"))
-    portals.set_up(portal_id)
+    portals.set_up_portal(portal_id)
     assert placed(w) == ours(w)
 
 
 def test_somebody_was_quicker(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """placement.get of a moment ago: every bind meets "already binded", which is no failure."""
     portal_id = installed(w)
-    everything = install.placements.commands(portals_answer([]), w.url, 50)
-    monkeypatch.setattr(install.placements, "commands", lambda *_: everything)
-    portals.set_up(portal_id)
-    assert len(w.portal.placements) == len(PLACES)
+    everything = install.placements.binding_commands(portals_answer([]), w.url, 50)
+    monkeypatch.setattr(install.placements, "binding_commands", lambda *_: everything)
+    portals.set_up_portal(portal_id)
+    assert len(w.portal.placements) == len(PLACEMENTS)
     assert portals.state_of(portal_id) == "active"
 
 
 def portals_answer(rows: list[Any]) -> Any:
-    from bx24app.bitrix24.client import Answer
+    from bx24app.bitrix24.client import RestResult
 
-    return Answer(rows)
+    return RestResult(rows)
 
 
 def test_without_the_scope_calls_go_on(w: World) -> None:
@@ -120,7 +120,7 @@ class Tabs:
 
     def open(self, user_id: int, code: str, **options: Any) -> requests.Response:
         form = self.w.sandbox.call(self.w.portal.open_form, user_id, self.w.application, code, options)
-        assert urlsplit(form.url).path == PLACES[code].path
+        assert urlsplit(form.url).path == PLACEMENTS[code].path
         return requests.post(form.url, data=form.fields, timeout=20)
 
     def restrict(self, user_id: int) -> None:
@@ -194,13 +194,13 @@ def test_a_tab_costs_at_most_two_requests_and_no_profile(tabs: Tabs) -> None:
 
 
 def test_a_tab_waits_while_calls_need_the_budget(tabs: Tabs) -> None:
-    budget = portals.budget_of(tabs.id)
-    while budget.take(portals_priority()) == 0:
+    budget = portals.portal_budget(tabs.id)
+    while budget.acquire(portals_priority()) == 0:
         pass
     before = tabs.w.portal.hits
     said = tabs.open(12, "CRM_LEAD_DETAIL_TAB", ID=str(tabs.lead))
     assert (said.status_code, tabs.w.portal.hits) == (503, before)
-    assert budget.take() == 0, "a call could still go"
+    assert budget.acquire() == 0, "a call could still go"
 
 
 def portals_priority() -> Any:
@@ -241,7 +241,7 @@ def test_a_tab_that_stays_open_gets_another_session(tabs: Tabs, monkeypatch: pyt
     claim = re.search(r'data-session="([^"]+)"', said.text)
     assert claim
     now = time.time()
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.SECONDS + 60)
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.SESSION_SECONDS + 60)
     calls = f"{tabs.w.url}/place/calls"
     assert requests.get(calls, headers={"X-Frame-Session": claim[1]}, timeout=20).status_code == 401
     fresh = renewed(tabs, claim[1], 12, tabs.lead).json()["session"]

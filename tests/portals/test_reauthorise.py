@@ -32,7 +32,7 @@ def answered(w: World, user_id: int = 1, number: int = 0) -> dict[str, str]:
     """What the portal sends back to us, before we see it."""
     portal = w.sandbox.portals[number]
     page = requests.get(
-        reauthorise.start(portal.domain) + f"&sandbox_user={user_id}", allow_redirects=False, timeout=20
+        reauthorise.start_authorisation(portal.domain) + f"&sandbox_user={user_id}", allow_redirects=False, timeout=20
     )
     db.session.rollback()
     return {name: values[0] for name, values in parse_qs(urlsplit(page.headers["Location"]).query).items()}
@@ -43,7 +43,7 @@ def test_a_dead_authorisation_is_mended_and_deliveries_resume(w: World) -> None:
     w.sandbox.call(w.sandbox.oauth.forget, w.portal)
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
-    portals.trouble(portal_id, met.value)
+    portals.mark_needs_admin(portal_id, met.value)
     before = grant(portal_id)
     assert walked(w).status_code == 200
     after = grant(portal_id)
@@ -59,7 +59,7 @@ def test_a_late_word_about_the_dead_grant_does_not_stop_the_new_one(w: World) ->
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     assert walked(w).status_code == 200
-    portals.trouble(portal_id, met.value)
+    portals.mark_needs_admin(portal_id, met.value)
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
 
 
@@ -81,7 +81,7 @@ def test_a_code_of_another_portal_is_refused(w: World) -> None:
     before = [grant(one).refresh_token for one in (ours, theirs)]
     code, state = answered(w, number=1)["code"], answered(w)["state"]
     with pytest.raises(NotProven):
-        reauthorise.finish(code, state, "")
+        reauthorise.finish_authorisation(code, state, "")
     assert [grant(one).refresh_token for one in (ours, theirs)] == before
 
 
@@ -90,7 +90,7 @@ def test_a_state_that_is_not_ours_is_refused(w: World, state: str) -> None:
     portal_id = installed(w)
     before = grant(portal_id).refresh_token
     with pytest.raises(NotProven):
-        reauthorise.finish(answered(w)["code"], state, "")
+        reauthorise.finish_authorisation(answered(w)["code"], state, "")
     assert grant(portal_id).refresh_token == before
 
 
@@ -99,23 +99,23 @@ def test_a_state_is_good_for_ten_minutes(w: World, monkeypatch: pytest.MonkeyPat
     said = answered(w)
     monkeypatch.setattr(reauthorise, "STATE_SECONDS", -1)
     with pytest.raises(NotProven):
-        reauthorise.finish(said["code"], said["state"], said["server_domain"])
+        reauthorise.finish_authorisation(said["code"], said["state"], said["server_domain"])
 
 
 def test_a_code_is_good_once_and_for_30_seconds(w: World) -> None:
     installed(w)
     said = answered(w)
-    assert reauthorise.finish(said["code"], said["state"], said["server_domain"]) == w.portal.url
+    assert reauthorise.finish_authorisation(said["code"], said["state"], said["server_domain"]) == w.portal.url
     with pytest.raises(NeedsAdmin):
-        reauthorise.finish(said["code"], said["state"], said["server_domain"])
+        reauthorise.finish_authorisation(said["code"], said["state"], said["server_domain"])
     late = answered(w)
     w.sandbox.clock.advance(timedelta(seconds=31).total_seconds())
     with pytest.raises(NeedsAdmin):
-        reauthorise.finish(late["code"], late["state"], late["server_domain"])
+        reauthorise.finish_authorisation(late["code"], late["state"], late["server_domain"])
 
 
 def test_the_secret_goes_to_the_allowed_servers_only(w: World) -> None:
     installed(w)
     said = answered(w)
-    assert reauthorise.finish(said["code"], said["state"], "evil.example.com") == w.portal.url
+    assert reauthorise.finish_authorisation(said["code"], said["state"], "evil.example.com") == w.portal.url
     assert db.session.query(Portal).count() == 1

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.infra.runtime import runtime
-from bx24app.portals.frame_auth import ADMIN_SECONDS
+from bx24app.portals.frame_auth import ADMIN_CACHE_SECONDS
 from bx24app.web.base import session
 from tests.support.installations import installed, post_of, w
 from tests.support.stack import World
@@ -29,7 +29,7 @@ def test_a_lost_right_is_lost_with_the_next_renewal(w: World) -> None:
     installed(w)
     assert renewed(w, post_of(w, ANNA)).is_admin
     remembered = f"admin:{w.portal.member_id}:{ANNA}"
-    assert 0 < runtime().redis.ttl(remembered) <= ADMIN_SECONDS
+    assert 0 < runtime().redis.ttl(remembered) <= ADMIN_CACHE_SECONDS
     w.portal.users[ANNA].admin = False
     runtime().redis.delete(remembered)  # its time is over
     asked = w.portal.hits

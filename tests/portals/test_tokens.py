@@ -83,7 +83,7 @@ def test_without_a_lock_the_slower_one_takes_the_quicker_ones_pair(w: World) -> 
     portal_id = installed(w)
     old = grant(portal_id).access_token
     w.sandbox.oauth.latency = 0.2
-    found = at_once(w, 2, lambda: clients._refresh(portal_id, old))
+    found = at_once(w, 2, lambda: clients._refresh_grant(portal_id, old))
     assert found == [grant(portal_id).access_token] * 2
     assert found[0] != old
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
@@ -136,7 +136,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
     def broken(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("disk full"))
 
-    monkeypatch.setattr(clients, "keep_pair", broken)
+    monkeypatch.setattr(clients, "store_token_pair", broken)
     with pytest.raises(OperationalError):
         portals.client_by_id(portal_id).call("profile")
     used = {entry.error for entry in list(w.portal.request_log)[hits:]}
@@ -183,11 +183,11 @@ def test_a_client_without_its_secret_needs_the_operator(w: World) -> None:
 def test_old_grants_are_kept_fresh_and_young_ones_left_alone(w: World) -> None:
     portal_id = installed(w)
     before = grant(portal_id)
-    portals.refresh_due()
+    portals.refresh_due_grants()
     assert grant(portal_id).refresh_token == before.refresh_token
     db.session.execute(update(Grant).values(refreshed_at=utcnow() - timedelta(days=21)))
     db.session.commit()
-    portals.refresh_due()
+    portals.refresh_due_grants()
     assert grant(portal_id).refresh_token != before.refresh_token
     assert grant(portal_id).refreshed_at > utcnow() - timedelta(minutes=5)
 
@@ -217,14 +217,14 @@ def test_a_portal_that_breaks_off_after_the_effect_is_a_lost_answer(w: World) ->
 
 
 def test_text_of_a_client_is_no_reference_for_the_portal(w: World) -> None:
-    from bx24app.bitrix24.client import Ref
+    from bx24app.bitrix24.client import BatchRef
 
     portal_id = installed(w)
     client = portals.client_by_id(portal_id)
     said = client.batch(
         [
             ("lead", "crm.item.add", {"entityTypeId": 1, "fields": {"title": "$result[lead][item][id] & friends"}}),
-            ("note", "crm.timeline.comment.add", {"fields": {"ENTITY_ID": Ref("lead", "item][id"), "ENTITY_TYPE": "lead", "COMMENT": "see $result[lead]"}}),
+            ("note", "crm.timeline.comment.add", {"fields": {"ENTITY_ID": BatchRef("lead", "item][id"), "ENTITY_TYPE": "lead", "COMMENT": "see $result[lead]"}}),
         ]
     )  # fmt: skip
     assert not any(isinstance(one, Exception) for one in said.values()), said
@@ -248,9 +248,9 @@ def test_a_recording_is_uploaded_and_a_portal_with_a_full_disk_says_so(w: World,
     where = client.call("telephony.externalCall.attachRecord", {"CALL_ID": call, "FILENAME": "voice.mp3"}).result
     w.portal.switches.on("disk_full", times=1)
     with pytest.raises(NeedsAdmin) as full:
-        client.upload(where["uploadUrl"], file, "voice.mp3", where["fieldName"])
+        client.upload_file(where["uploadUrl"], file, "voice.mp3", where["fieldName"])
     assert full.value.code == "disk"
-    said = client.upload(where["uploadUrl"], file, "voice.mp3", where["fieldName"])
+    said = client.upload_file(where["uploadUrl"], file, "voice.mp3", where["fieldName"])
     assert w.portal.files[said["FILE_ID"]].size == 300_002
 
 
@@ -266,7 +266,7 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
                 client.call("profile")
                 left.append(True)
             except NotSent as error:
-                left.append(not error.budget)
+                left.append(not error.is_rate_limited)
         return left
 
     left = [one for found in at_once(w, 6, burst) for one in found]
@@ -278,6 +278,6 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
 def test_an_on_premise_portal_has_the_operators_limit(tmp_path: Path, valkey_url: str, rate: float, budget: tuple[float, float]) -> None:
     app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=rate))
     with app.app_context():
-        of = clients.budget_for("member", "selfhosted")
+        of = clients.member_budget("member", "selfhosted")
         assert (of.rate, of.capacity) == budget
-        assert clients.budget_for("member", "ru_basic").rate == 2.0
+        assert clients.member_budget("member", "ru_basic").rate == 2.0

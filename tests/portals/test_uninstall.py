@@ -60,7 +60,7 @@ def connect(w: World, portal_id: int) -> str:
 
 def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     portal_id = installed(w)
-    portals.look_by_id(portal_id)
+    portals.sync_portal(portal_id)
     connect(w, portal_id)
     event(w, "ONEXTERNALCALLSTART", data={"CALL_ID": "c", "USER_ID": "12"}, application_token=token_of(w))
     call = Call(portal_id=portal_id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow())
@@ -102,7 +102,7 @@ def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
     w.portal.deleted = True
     with pytest.raises(Gone) as met:
         portals.client_by_id(portal_id).call("profile")
-    portals.trouble(portal_id, met.value)
+    portals.mark_needs_admin(portal_id, met.value)
     portal = row(portal_id)
     assert portal.state == "removed"
     assert portal.purge_at is not None
@@ -139,15 +139,15 @@ def test_a_portal_that_has_been_silent_for_long_is_removed_as_if_it_had_said_so(
 def test_a_portal_that_says_anything_has_not_vanished(w: World) -> None:
     portal_id = installed(w)
     for sign in (
-        lambda: portals.look_by_id(portal_id),
-        lambda: portals.trouble(portal_id, NeedsAdmin("payment")),
+        lambda: portals.sync_portal(portal_id),
+        lambda: portals.mark_needs_admin(portal_id, NeedsAdmin("payment")),
         lambda: portals.resume(portal_id),
     ):
         change(portal_id, answered_at=utcnow() - LONG_AGO)
         sign()
         assert portals.remove_vanished() == 0
     change(portal_id, answered_at=utcnow() - LONG_AGO)
-    portals.trouble(portal_id, NeedsAdmin("authorise"))
+    portals.mark_needs_admin(portal_id, NeedsAdmin("authorise"))
     assert portals.remove_vanished() == 1, "a dead grant is not the portal's own word"
 
 

@@ -15,7 +15,7 @@ from bx24app import create_app
 from bx24app.cli import up
 from bx24app.cli.main import main
 from bx24app.models import Audit, Call, Notification, Portal, db, utcnow
-from bx24app.models.append_only import WORDS
+from bx24app.models.append_only import MESSAGE
 from bx24app.operations import key_rotation
 from scripts import needs
 from tests.conftest import config_for
@@ -39,7 +39,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
         (tmp_path / "var").mkdir(exist_ok=True)
         app = create_app(config_for(tmp_path, valkey_url, database_url=url))
         with app.app_context():
-            db.create_all() if request.param == "models" else up.migrate(app)
+            db.create_all() if request.param == "models" else up.migrate_database(app)
             db.session.add(Audit(portal_id=1, user_id=7, source="frame", what="settings saved", facts={}))
             db.session.commit()
         return app
@@ -59,7 +59,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 )
 def test_no_line_is_changed_or_taken_back(kept: Flask, change: object) -> None:
     with kept.app_context():
-        with pytest.raises(DatabaseError, match=WORDS):
+        with pytest.raises(DatabaseError, match=MESSAGE):
             db.session.execute(change)  # type: ignore[call-overload]
         db.session.rollback()
         assert [(row.what, row.user_id) for row in db.session.query(Audit)] == [("settings saved", 7)]
@@ -158,9 +158,9 @@ def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:
     with site.app_context():
         from bx24app import portals
 
-        portals.audit(portal, 7, "frame", "paused")
+        portals.record_audit(portal, 7, "frame", "paused")
         db.session.get_one(Portal, portal).state = "removed"
         db.session.commit()
         portals.purge(portal)
-        assert key_rotation.rotate().unreadable == []
+        assert key_rotation.rotate_secrets().undecryptable == []
     assert whats(site)[0] == ("paused", "frame", 7)

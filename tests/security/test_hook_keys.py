@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
 from bx24app import create_app
-from bx24app.domain.settings import Line, Settings
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import LineSettings, Settings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.infra import rate_limit
-from bx24app.mango.notification import MAX_DEPTH, Malformed, read_object, too_deep
+from bx24app.mango.notification import MAX_DEPTH, MalformedNotification, is_too_deep, read_object
 from bx24app.models import Audit, Notification, Pbx, Portal, db, utcnow
 from bx24app.operations import retention
 from bx24app.settings import hook_keys
@@ -27,7 +27,7 @@ from tests.web.conftest import HOOK, client, portal, site
 from tests.web.webhooks.test_mango_hooks import CALL, signed
 
 __all__ = ["client", "frame", "portal", "site"]
-DOCUMENT = Settings(pbxs=(PbxSettings(key="moscow", lines=(Line(number="74950000001"),)),))
+DOCUMENT = Settings(pbxs=(PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),)),))
 
 
 def pbx_of(site: Flask) -> Pbx:
@@ -42,7 +42,7 @@ def status(client: FlaskClient, key: str, **how: object) -> int:
 
 
 def test_a_hook_key_has_more_than_128_bits() -> None:
-    keys = {hook_keys.fresh() for _ in range(1000)}
+    keys = {hook_keys.generate_key() for _ in range(1000)}
     assert len(keys) == 1000
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}", key) for key in keys)
     assert 32 * 6 >= 128
@@ -105,7 +105,7 @@ def hide(site: Flask, after: timedelta = timedelta(0)) -> None:
         if row.plain_until is not None:
             row.plain_until -= after
         db.session.commit()
-        hook_keys.hide()
+        hook_keys.hide_plain_keys()
 
 
 def on_disk(site: Flask) -> str:
@@ -223,36 +223,36 @@ def test_the_largest_honest_pbx_is_no_flood(site: Flask, monkeypatch: pytest.Mon
     """500 a second all the time, and the notifications of a pause of ten seconds at once."""
     monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_000.0)
     with site.app_context():
-        assert not any(rate_limit.too_many(HOOK, "81.88.80.9") for _ in range(10_000))
-        assert rate_limit.too_many(HOOK, "81.88.80.9")
+        assert not any(rate_limit.is_over_limit(HOOK, "81.88.80.9") for _ in range(10_000))
+        assert rate_limit.is_over_limit(HOOK, "81.88.80.9")
 
 
 def test_two_processes_share_one_bound(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes leave for some requests at a time: never more than the bound, and what one leaves unused is little."""
     monkeypatch.setattr(rate_limit.time, "time", lambda: 1_800_000_000.0)
-    bound = site.extensions["bx24app"].config.hook_rate * rate_limit.WINDOW
+    bound = site.extensions["bx24app"].config.hook_rate * rate_limit.WINDOW_SECONDS
     config = site.extensions["bx24app"].config
     mine, other = (create_app(config) for _ in range(2))
     passed = 0
     for app, most in ((mine, 150), (other, 50), (mine, 20 * bound)):
         with app.app_context():
             for _ in range(most):
-                if rate_limit.too_many(HOOK, "81.88.80.9"):
+                if rate_limit.is_over_limit(HOOK, "81.88.80.9"):
                     break
                 passed += 1
     with other.app_context():
-        while not rate_limit.too_many(HOOK, "81.88.80.9"):
+        while not rate_limit.is_over_limit(HOOK, "81.88.80.9"):
             passed += 1
     assert passed == bound
 
 
 def test_the_local_count_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    local = rate_limit.Local()
-    for number in range(3 * rate_limit._MOST_NAMES):
-        local.count((str(number),), 1)
-        local.grant(str(number), 1, 5)
-    assert len(local._counts) <= rate_limit._MOST_NAMES + 1
-    assert len(local._left) <= rate_limit._MOST_NAMES + 1
+    local = rate_limit.LocalCounter()
+    for number in range(3 * rate_limit._MAX_NAMES):
+        local.count_requests((str(number),), 1)
+        local.add_reserve(str(number), 1, 5)
+    assert len(local._counts) <= rate_limit._MAX_NAMES + 1
+    assert len(local._reserves) <= rate_limit._MAX_NAMES + 1
 
 
 @pytest.mark.parametrize("shape", ["[" * 80_000, '{"a":' * 15_000, "[" * 33 + "]" * 33, '{"a":' * 33 + "1" + "}" * 33])
@@ -264,7 +264,7 @@ def test_deep_nesting_is_refused_before_it_is_parsed(
 
     with monkeypatch.context() as patched:
         patched.setattr("bx24app.mango.notification.json.loads", parse)
-        with pytest.raises(Malformed, match="nested too deep"):
+        with pytest.raises(MalformedNotification, match="nested too deep"):
             read_object(shape)
     form = {"vpbx_api_key": "key", "sign": hashlib.sha256(f"key{shape}salt".encode()).hexdigest(), "json": shape}
     assert client.post(f"/mango/{HOOK}/events/call", data=form).status_code == 200
@@ -277,16 +277,16 @@ def test_deep_nesting_is_refused_before_it_is_parsed(
 
 
 def test_brackets_in_texts_are_no_depth() -> None:
-    assert not too_deep('{"a": "' + "[" * 1000 + '\\"{{{{' + '"}')
-    assert too_deep('{"a": "\\\\"' + "[" * MAX_DEPTH)
-    assert not too_deep("[" * MAX_DEPTH + "]" * MAX_DEPTH)
-    assert not too_deep("[]" * 1000)
+    assert not is_too_deep('{"a": "' + "[" * 1000 + '\\"{{{{' + '"}')
+    assert is_too_deep('{"a": "\\\\"' + "[" * MAX_DEPTH)
+    assert not is_too_deep("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+    assert not is_too_deep("[]" * 1000)
 
 
 @pytest.mark.parametrize("evil", ['"' * 1 + "\\", '\\"', '"\\', "\\"])
 def test_looking_at_the_depth_takes_linear_time(evil: str) -> None:
     """256 KiB of what makes a careless expression look at the same text over and over: it would take minutes."""
-    assert not too_deep(evil * (256 * 1024 // len(evil)))
+    assert not is_too_deep(evil * (256 * 1024 // len(evil)))
 
 
 def test_a_removed_portal_has_no_hooks(site: Flask, client: FlaskClient, portal: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from tests.web.conftest import claim, client, portal, site
 
 __all__ = ["client", "portal", "site"]
@@ -15,7 +15,7 @@ LONG = "9" * 5000
 
 @pytest.mark.parametrize(("text", "number"), [("12", 12), ("0", 0), ("9" * 15, 10**15 - 1), ("9" * 16, None), ("-1", None), ("٣", None), ("²", None), ("", None), (" 1", None), ("1\n", None), (LONG, None)])  # fmt: skip
 def test_whole_numbers(text: str, number: int | None) -> None:
-    assert whole(text) == number
+    assert parse_int(text) == number
 
 
 @pytest.mark.parametrize(

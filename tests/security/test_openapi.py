@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from flask import Flask
 
-from bx24app.web import TABLE
+from bx24app.web import ROUTE_TABLE
 from bx24app.web.base.guards import open_to_all
 from scripts import openapi
 from tests.web.conftest import site
@@ -26,7 +26,7 @@ def test_the_file_is_what_the_routes_give(site: Flask) -> None:
 
 def test_every_route_is_in_it(site: Flask) -> None:
     paths = described()["paths"]
-    guards = {blueprint.name: guard for blueprint, _, guard in TABLE}
+    guards = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     methods = 0
     for rule in site.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:

@@ -12,7 +12,7 @@ from bx24app import settings
 from bx24app.domain.calls.commands import Notify, to_json
 from bx24app.domain.settings import Settings
 from bx24app.models import Base, Call, Delivery, Notification, Pbx, Portal, PortalUser, Recording, db, utcnow
-from bx24app.web.base.guards import frame_admin, frame_session, place_session
+from bx24app.web.base.guards import require_frame_admin, require_frame_session, require_placement_session
 from tests.security.test_tenants import guarded, headers_of
 from tests.web.conftest import client, site
 
@@ -81,7 +81,7 @@ def test_hostile_names_are_only_names(
                 judge_headers(said.headers, address)
                 named += "x()" in said.text
                 seen += 1
-    assert guard in (frame_admin, frame_session, place_session)
+    assert guard in (require_frame_admin, require_frame_session, require_placement_session)
     assert seen > 40
     assert named > 20, "the names must really be on the pages"
 
@@ -103,7 +103,7 @@ def test_what_is_open_to_all_has_its_headers_too(site: Flask, client: FlaskClien
         assert "Set-Cookie" not in headers
 
 
-KEPT_BY_BROWSERS = {"assets.show", "static"}
+KEPT_BY_BROWSERS = {"assets.serve_file", "static"}
 """Files of our own, under names that change with their content: no data of anybody's."""
 
 
@@ -113,8 +113,8 @@ def test_every_answer_of_every_route_has_its_headers(
     """Whatever it answers: with a session, without one, by every method of the map, to a form that holds nothing."""
     values = {"key": "moscow", "number": 2, "path": "x", "filename": "x", "file": "x", "whose": "all", "form": "csv", "kind": "dead", "entity": "lead", **infested}
     with site.app_context():
-        frame = headers_of(site, infested["portal"], frame_admin)
-        tab = headers_of(site, infested["portal"], place_session)
+        frame = headers_of(site, infested["portal"], require_frame_admin)
+        tab = headers_of(site, infested["portal"], require_placement_session)
     seen: set[str] = set()
     for rule in site.url_map.iter_rules():
         given = {name: values.get(name, "x") for name in rule.arguments}

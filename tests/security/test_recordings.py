@@ -14,18 +14,18 @@ from bx24app import create_app
 from bx24app.calls.recordings import download
 from bx24app.infra.runtime import runtime
 from bx24app.mango.errors import MangoError
-from bx24app.mango.recording import sounds
+from bx24app.mango.recording import is_audio
 from tests.conftest import config_for
 
 
 @pytest.mark.parametrize("first", [b"ID3\x04", b"\xff\xfb\x90", b"RIFF\0\0\0\0WAVE", b"OggS", b"fLaC", b"#!AMR\n", b"\0\0\0\x20ftypM4A", b"\0" * 9, b""])
 def test_sound_is_taken(first: bytes) -> None:
-    assert sounds(first)
+    assert is_audio(first)
 
 
 @pytest.mark.parametrize("first", [b"<!doctype html>", b"\xef\xbb\xbf<html>", b"\r\n <svg", b'{"error": 1}', b"%PDF-1.7", b"PK\x03\x04", b"MZ\x90", b"#!/bin/sh", b"\x7fELF", b"\x89PNG"])  # fmt: skip
 def test_anything_else_is_not(first: bytes) -> None:
-    assert not sounds(first)
+    assert not is_audio(first)
 
 
 class Download:
@@ -40,7 +40,7 @@ class Download:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def chunks(self, size: int, seconds: float) -> Any:
+    def iter_chunks(self, size: int, seconds: float) -> Any:
         return iter(self._chunks)
 
 
@@ -48,11 +48,11 @@ def test_what_is_no_sound_is_not_kept_and_asked_for_again(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"<html>", b"sorry"))
-    with pytest.raises(download.NotNow, match="no sound"):
-        download.fetch(download.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    with pytest.raises(download.RetryLater, match="no sound"):
+        download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert list(tmp_path.glob("1.*")) == []
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
-    download.fetch(download.Source("r", None, "key", "salt"), tmp_path / "1.mp3")
+    download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert (tmp_path / "1.mp3").read_bytes() == b"ID3<html>"
 
 
@@ -86,7 +86,7 @@ def test_an_allowed_name_that_leads_inward_is_not_connected_to(
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         monkeypatch.setattr(socket.socket, "connect", connected)
         with pytest.raises(requests.exceptions.RequestException) as met:
-            runtime().http.get("https://files.mango-office.ru/x.mp3", timeout=5)
+            runtime().http_session.get("https://files.mango-office.ru/x.mp3", timeout=5)
     assert "not a public address" in str(met.value)
     assert asked == ["files.mango-office.ru"], "asked once"
 
@@ -94,4 +94,4 @@ def test_an_allowed_name_that_leads_inward_is_not_connected_to(
 def test_hosts_that_are_not_stated_are_refused(app: Flask) -> None:
     for url in ("https://evil.example/x.mp3", "https://files.mango-office.ru.evil.example/", "https://files.mango-office.ru@evil.example/", "file:///etc/passwd", "ftp://files.mango-office.ru/"):
         with pytest.raises(MangoError):
-            download.admit(url)
+            download.check_url(url)

@@ -18,7 +18,7 @@ from rq.job import Job
 from sqlalchemy import LargeBinary, select, type_coerce
 
 from bx24app.domain.settings import Settings
-from bx24app.infra.encryption import Sealed
+from bx24app.infra.encryption import EncryptedText
 from bx24app.models import Base, Grant, Portal, Recording, db
 from bx24app.operations import erasure
 from bx24app.web.base import session
@@ -108,7 +108,7 @@ def database_dump(made: World) -> str:
     parts = []
     with made.app.app_context():
         for table in Base.metadata.sorted_tables:
-            columns = [type_coerce(one, LargeBinary) if isinstance(one.type, Sealed) else one for one in table.columns]
+            columns = [type_coerce(one, LargeBinary) if isinstance(one.type, EncryptedText) else one for one in table.columns]
             for row in db.session.execute(select(*columns)):
                 parts += [str(value) for value in row]
         db.session.rollback()
@@ -165,7 +165,7 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
         "client secret": CLIENT_SECRET, "api key": KEY, "api salt": SALT, "hook key": hook.rpartition("/")[2], "secret key": made.config.secret_key,
         "ticket": ticket.partition("ticket=")[2], "session": headers[session.HEADER], "encryption key": made.config.encryption_keys[0],
     }  # fmt: skip
-    monkeypatch.setattr(policy, "_page", lambda *_: broken())
+    monkeypatch.setattr(policy, "_render_page", lambda *_: broken())
     answer = requests.get(f"{made.url}/frame/policy", headers=headers, timeout=20)
     assert answer.status_code == 500
     written.add("error pages", answer.text)
@@ -173,7 +173,7 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
         written.add("error pages", requests.get(made.url + page, timeout=20).text)
     written.add("database", database_dump(made))
     with made.app.app_context():
-        erasure.forget(made.portal_row()["id"], f"+{phones[0]}")
+        erasure.erase_person(made.portal_row()["id"], f"+{phones[0]}")
         db.session.commit()
     return secrets, phones
 

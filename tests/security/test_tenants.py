@@ -21,9 +21,9 @@ from bx24app.cli.main import main
 from bx24app.domain.calls.commands import Notify, to_json
 from bx24app.models import Base, Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.web import TABLE
+from bx24app.web import ROUTE_TABLE
 from bx24app.web.base import session
-from bx24app.web.base.guards import Guard, frame_admin, frame_session, place_session
+from bx24app.web.base.guards import Guard, require_frame_admin, require_frame_session, require_placement_session
 from tests.conftest import DOCUMENT
 from tests.support import commands
 from tests.web.conftest import client, site
@@ -91,19 +91,19 @@ def parameters(rule: Rule, theirs: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def guarded(site: Flask) -> Iterator[tuple[Rule, Guard]]:
-    guards = {blueprint.name: guard for blueprint, _, guard in TABLE}
+    guards = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     for rule in site.url_map.iter_rules():
         guard = guards.get(rule.endpoint.partition(".")[0])
-        if guard in (frame_session, frame_admin, place_session):
+        if guard in (require_frame_session, require_frame_admin, require_placement_session):
             yield rule, guard
 
 
 def headers_of(site: Flask, portal_id: int, guard: Guard) -> dict[str, str]:
     with site.app_context():
         member_id = db.session.get_one(Portal, portal_id).member_id
-        if guard is place_session:
-            place = session.PlaceSession(portal_id, member_id, 8, "en", (("lead", 1),), "+79160000002", False)
-            return {session.HEADER: session.issue_place(place)}
+        if guard is require_placement_session:
+            place = session.PlacementSession(portal_id, member_id, 8, "en", (("lead", 1),), "+79160000002", False)
+            return {session.HEADER: session.issue_placement(place)}
         return {session.HEADER: session.issue(session.FrameSession(portal_id, member_id, 8, True, "en"))}
 
 
@@ -142,7 +142,7 @@ def test_every_route_of_a_frame_refuses_another_portals_ids(
                 owned = set(rule.arguments) & {"key", "call_id", "recording_id", "row_id", "number"}
                 where = f"{method} {address}: {said.status_code}"
                 assert said.status_code < 500, where
-                if owned and rule.endpoint != "stuck.read_again":
+                if owned and rule.endpoint != "undelivered.reread_notifications":
                     named += 1
                     assert said.status_code == 404, where
                 shown = said.text.replace("zanzibar", "")  # what was sent may come back; what is stored may not
@@ -159,7 +159,7 @@ def test_tickets_are_of_their_own_portal(
     with site.app_context():
         forged = session.issue_ticket(session.Ticket(ours["portal"], 8, "recording", theirs["recording"]))
     assert client.get(f"/media/recording/{theirs['recording']}?ticket={forged}").status_code == 404
-    mine = headers_of(site, ours["portal"], frame_admin)
+    mine = headers_of(site, ours["portal"], require_frame_admin)
     url = client.post("/frame/calls/export/csv", headers=mine).get_json()["url"]
     text = client.get(url).text
     assert "Moscow-entry" in text
@@ -173,8 +173,8 @@ def test_a_session_of_one_purpose_or_portal_is_useless_for_another(
     with site.app_context():
         mixed = session.issue(session.FrameSession(theirs["portal"], "1" * 32, 8, True, "en"))
     assert client.get("/frame/calls", headers={session.HEADER: mixed}).status_code == 401, "portal and member id must agree"
-    place = headers_of(site, ours["portal"], place_session)
-    frame = headers_of(site, ours["portal"], frame_admin)
+    place = headers_of(site, ours["portal"], require_placement_session)
+    frame = headers_of(site, ours["portal"], require_frame_admin)
     assert client.get("/frame/calls", headers=place).status_code == 401
     assert client.get("/place/calls", headers=frame).status_code == 401
 

@@ -14,14 +14,14 @@ from bx24app import create_app, settings
 from bx24app.cli import up
 from bx24app.config import load
 from bx24app.domain.document import DocumentError
-from bx24app.domain.settings import Calls, Line, Pbx, Rule, Settings
+from bx24app.domain.settings import CallSettings, LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Audit, Portal, SettingsVersion, db
 from bx24app.models import Pbx as PbxRow
 from scripts import needs
 from tests.conftest import DOCUMENT, KEY, SALT, make_portal
 from tests.support.servers import POSTGRES_MISSING, postgres
 
-TWO = Settings(pbxs=(*DOCUMENT.pbxs, Pbx(key="second", dialects=("events",))))
+TWO = Settings(pbxs=(*DOCUMENT.pbxs, PbxSettings(key="second", dialects=("events",))))
 
 
 def rows(portal: Portal) -> dict[str, PbxRow]:
@@ -47,7 +47,7 @@ def test_each_version_is_parsed_once(portal: Portal) -> None:
 
 
 def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings.versions, "_KEPT", 100)
+    monkeypatch.setattr(settings.versions, "_CACHE_CAPACITY", 100)
     first = portal.settings_version_id
     held = settings.current(portal)
     others = [settings.save(portal, TWO).id for _ in range(2)]
@@ -60,7 +60,7 @@ def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pyt
 def test_who_saw_an_older_version_does_not_overwrite(portal: Portal) -> None:
     settings.save(portal, TWO, expected_number=1)
     db.session.commit()
-    with pytest.raises(settings.Conflict) as caught:
+    with pytest.raises(settings.VersionConflict) as caught:
         settings.save(portal, DOCUMENT, expected_number=1)
     assert caught.value.number == 2
 
@@ -71,7 +71,7 @@ def test_what_was_rolled_back_is_not_remembered(portal: Portal) -> None:
     lost_id = lost.id
     assert settings.of_version(lost_id) == TWO
     db.session.rollback()
-    other = Settings(calls=Calls(missed="nothing"))
+    other = Settings(calls=CallSettings(missed="nothing"))
     kept = settings.save(portal, other)
     db.session.commit()
     assert settings.of_version(kept.id) == other
@@ -106,38 +106,38 @@ def test_a_pbx_that_comes_back_finds_hook_and_secrets(portal: Portal) -> None:
     settings.save(portal, Settings())
     db.session.commit()
     assert rows(portal)["moscow"].removed_at is not None
-    settings.import_(portal, "pbxs: [{key: moscow}]")
+    settings.import_yaml(portal, "pbxs: [{key: moscow}]")
     db.session.commit()
     row = rows(portal)["moscow"]
     assert (row.removed_at, row.hook_key, row.api_key) == (None, hook, KEY)
 
 
 def test_export_and_import_change_nothing(portal: Portal) -> None:
-    text = settings.export(portal, "https://calls.example.ru")
+    text = settings.export_yaml(portal, "https://calls.example.ru")
     hook = rows(portal)["moscow"].hook_key
     assert yaml.safe_load(text)["pbxs"][0]["webhook_url"] == f"https://calls.example.ru/mango/{hook}"
     assert KEY not in text
     assert SALT not in text
-    assert settings.import_(portal, text) == []
+    assert settings.import_yaml(portal, text) == []
     assert [one.number for one in settings.history(portal)] == [1]
 
 
 def test_an_import_with_new_keys_says_so(portal: Portal) -> None:
     text = (
-        settings.export(portal, "https://x.ru")
+        settings.export_yaml(portal, "https://x.ru")
         .replace("api_key: null", "api_key: fresh")
         .replace("api_salt: null", "api_salt: salt")
     )
-    assert [str(change) for change in settings.import_(portal, text)] == ["+ pbxs.moscow.api_key: (new)"]
+    assert [str(change) for change in settings.import_yaml(portal, text)] == ["+ pbxs.moscow.api_key: (new)"]
     db.session.commit()
     assert (rows(portal)["moscow"].api_key, rows(portal)["moscow"].api_salt) == ("fresh", "salt")
-    assert settings.import_(portal, text) == []
+    assert settings.import_yaml(portal, text) == []
 
 
 def test_an_import_with_faults_changes_nothing(portal: Portal) -> None:
     text = "portal: {default_user_id: 99}\npbxs: []\ncalls: {card: late}"
     with pytest.raises(DocumentError) as caught:
-        settings.import_(portal, text, known_users={1})
+        settings.import_yaml(portal, text, known_users={1})
     db.session.rollback()
     told = {fault.path for fault in caught.value.faults}
     assert told >= {"portal.default_user_id", "calls.card", "pbxs.moscow", "pbxs.moscow.lines.74950000001"}
@@ -149,7 +149,7 @@ def test_an_order_alone_is_saved(portal: Portal) -> None:
     settings.save(portal, Settings(rules=(one, two)))
     db.session.commit()
     text = "rules: [{name: two, do: [{nothing: {}}]}, {name: one, do: [{nothing: {}}]}]"
-    assert [str(change) for change in settings.import_(portal, text)] == ["~ rules (order): [one, two] -> [two, one]"]
+    assert [str(change) for change in settings.import_yaml(portal, text)] == ["~ rules (order): [one, two] -> [two, one]"]
     db.session.commit()
     assert [rule.name for rule in settings.rules_of(portal.settings_version_id)] == ["two", "one"]
 
@@ -157,7 +157,7 @@ def test_an_order_alone_is_saved(portal: Portal) -> None:
 def test_back_to_an_earlier_version(portal: Portal) -> None:
     settings.save(portal, TWO)
     db.session.commit()
-    with pytest.raises(settings.Conflict):
+    with pytest.raises(settings.VersionConflict):
         settings.roll_back(portal, 1, author=1, expected_number=1)
     version = settings.roll_back(portal, 1, author=1, expected_number=2)
     db.session.commit()
@@ -170,7 +170,7 @@ def test_back_to_an_earlier_version(portal: Portal) -> None:
 
 def test_a_version_of_another_portal_is_not_gone_back_to(app: Flask, portal: Portal) -> None:
     other = make_portal("b" * 32)
-    settings.save(other, Settings(pbxs=(Pbx(key="theirs", lines=(Line(number="1"),)),)))
+    settings.save(other, Settings(pbxs=(PbxSettings(key="theirs", lines=(LineSettings(number="1"),)),)))
     db.session.commit()
     assert settings.roll_back(portal, 2, author=1) is None
 
@@ -204,7 +204,7 @@ def _race(tmp_path: Path, url: str) -> None:
             encryption_keys=(Fernet.generate_key().decode(),),
         )
     )
-    up.migrate(app)
+    up.migrate_database(app)
     with app.app_context():
         portal_id = make_portal().id
         db.session.commit()
@@ -221,7 +221,7 @@ def _race(tmp_path: Path, url: str) -> None:
             try:
                 ends.append(settings.save(portal, TWO, expected_number=expected).number)
                 db.session.commit()
-            except settings.Conflict:
+            except settings.VersionConflict:
                 db.session.rollback()
                 ends.append("conflict")
 

@@ -28,8 +28,8 @@ RUNS = [*((case, "-n0") for case in CASES), *((case, "-n2") for case in ("skippe
 @pytest.mark.parametrize(("case", "workers"), RUNS)
 def test_verdict(case: str, workers: str, tmp_path: Path) -> None:
     source, options, code, words = CASES[case]
-    for name in (".ci/verdict.py", "tests/support/outcome.py", "tests/__init__.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (".ci/verdict.py", "tests/support/outcome.py", "tests/support/__init__.py", "tests/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".ci/passed").write_text("2")
     (tmp_path / "test_x.py").write_text(source)

@@ -29,20 +29,20 @@ RULES = [
     Mutant(
         "a rule is chosen again at every fold",
         "calls/plan.py",
-        "if view.known.chosen is not None:",
+        "if view.context.chosen_rule is not None:",
         "if False:",
     ),
     Mutant(
         "a rule is chosen before anybody rang",
         "calls/plan.py",
-        "elif not (view.reached or",
-        "elif False and not (view.reached or",
+        "elif not (view.has_rung or",
+        "elif False and not (view.has_rung or",
     ),
     Mutant(
         "a rule below is chosen while one above is open",
         "rules/engine.py",
-        "        if held is None:\n            return Choice(None, False,",
-        "        if False:\n            return Choice(None, False,",
+        "        if held is None:\n            return RuleChoice(None, False,",
+        "        if False:\n            return RuleChoice(None, False,",
     ),
     Mutant(
         "the last rule that holds decides",
@@ -71,29 +71,29 @@ RULES = [
     Mutant(
         "the client is not looked for before a record is made",
         "calls/crm_records.py",
-        "        yield ReadClient(key=records.FOUND",
-        "        if False:\n            yield ReadClient(key=records.FOUND",
+        "        yield ReadClient(key=record_queries.FIND_CLIENT_KEY",
+        "        if False:\n            yield ReadClient(key=record_queries.FIND_CLIENT_KEY",
     ),
     Mutant(
         "open records are not asked for before a choice",
         "calls/crm_records.py",
-        "        _ask(view, _before_choosing(view))\n",
+        "        _ask_questions(view, _choice_lookups(view))\n",
         "",
     ),
     Mutant(
         "records are made before their look-ups are answered",
         "calls/crm_records.py",
-        "    if not _ask(view, _before_making(view, end, plan)):\n        return False\n",
-        "    _ask(view, _before_making(view, end, plan))\n",
+        "    if not _ask_questions(view, _record_lookups(view, end, plan)):\n        return False\n",
+        "    _ask_questions(view, _record_lookups(view, end, plan))\n",
     ),
     Mutant(
         "finish leaves before the plan is decided",
         "calls/crm_records.py",
-        "_before_choosing(view))\n        return False",
-        "_before_choosing(view))\n        return True",
+        "_choice_lookups(view))\n        return False",
+        "_choice_lookups(view))\n        return True",
     ),
     Mutant(
-        "a refused record is not tried again", "making.py", "    if level >= len(variants) or", "    if level >= 1 or"
+        "a refused record is not tried again", "calls/crm_records.py", "    if level >= len(variants) or", "    if level >= 1 or"
     ),
     Mutant(
         "a refused record is tried for ever the same",
@@ -101,7 +101,7 @@ RULES = [
         "            **variants[level],\n",
         "            **variants[0],\n",
     ),
-    Mutant("what speaks of the end is made early", "making.py", "    if not one.ready:\n        return False\n", ""),
+    Mutant("what speaks of the end is made early", "calls/crm_records.py", "    if not one.is_ready:\n        return False\n", ""),
     Mutant(
         "a lead of simple CRM stays a lead",
         "calls/crm_records.py",
@@ -111,46 +111,46 @@ RULES = [
     Mutant(
         "calls.* make records of known clients",
         "calls/crm_records.py",
-        "    if plan.rule is None and not _was_unknown(view):\n        return []\n",
+        "    if plan.rule is None and not _was_client_unknown(view):\n        return []\n",
         "",
     ),
-    Mutant("a deal hangs on nobody", "making.py", "            contact=contact,\n", "            contact=None,\n"),
+    Mutant("a deal hangs on nobody", "calls/crm_records.py", "            contact=contact,\n", "            contact=None,\n"),
     Mutant(
         "a to-do of a new client has no place",
         "calls/crm_records.py",
-        "    if end.complete and not _has_place(view, plan):",
+        "    if end.is_complete and not _has_target(view, plan):",
         "    if False:",
     ),
     Mutant(
         "late calls make records",
         "calls/crm_records.py",
-        "view.client is None or not view.known.makes or",
-        "view.client is None or",
+        "view.client_number is None or not view.context.may_create_records or",
+        "view.client_number is None or",
     ),
-    Mutant("late calls send notices", "making.py", " and one.ready and view.known.tells:", " and one.ready:"),
+    Mutant("late calls send notices", "calls/crm_records.py", " and one.is_ready and view.context.may_notify:", " and one.is_ready:"),
     Mutant(
         "late calls make to-dos",
         "calls/after_finish.py",
-        "    if view.client is None or not view.known.tells:",
-        "    if view.client is None:",
+        "    if view.client_number is None or not view.context.may_notify:",
+        "    if view.client_number is None:",
     ),
     Mutant(
         "a deal that is used is not bound",
         "calls/after_finish.py",
-        "        if used is not None and used != records",
-        "        if False and used != records",
+        "        if used is not None and used != record_queries",
+        "        if False and used != record_queries",
     ),
-    Mutant("misses do not fold", "settling.py", 'if end.outcome == "missed" and view.known.todos:', "if False:"),
-    Mutant("a to-do that was done by hand counts on", "settling.py", 'if said.get("open"):', "if True:"),
+    Mutant("misses do not fold", "calls/after_finish.py", 'if end.result == "missed" and view.context.open_todos:', "if False:"),
+    Mutant("a to-do that was done by hand counts on", "calls/after_finish.py", 'if said.get("open"):', "if True:"),
     Mutant(
         "an answered call closes no to-do",
         "calls/after_finish.py",
-        "again = _close(view) if end.answered else None",
+        "again = _close_todos(view) if end.is_answered else None",
         "again = None",
     ),
-    Mutant("comments are forgotten", "settling.py", "    _comments(view, plan)\n    _correct", "    _correct"),
-    Mutant("who is absent gets it", "case.py", 'if if_absent == "next":', "if False:"),
-    Mutant("the client's manager is nobody", "case.py", '"owner": case.owner,', '"owner": None,'),
+    Mutant("comments are forgotten", "calls/after_finish.py", "    _add_comments(view, plan)\n    _correct", "    _correct"),
+    Mutant("who is absent gets it", "calls/rule_case.py", 'if if_absent == "next":', "if False:"),
+    Mutant("the client's manager is nobody", "calls/rule_case.py", '"owner": case.manager_id,', '"manager_id": None,'),
     Mutant(
         "a transfer does not count for a rule",
         "calls/rule_case.py",
@@ -160,21 +160,21 @@ RULES = [
     Mutant(
         "the talker is not asked",
         "calls/rule_case.py",
-        '"answered": case.talker if case.answered_at is not None else None,',
+        '"answered": case.talker_id if case.answered_at is not None else None,',
         '"answered": None,',
     ),
     Mutant(
         "dismissed users get records",
         "calls/rule_case.py",
-        "if user is not None and user not in policy.dismissed]",
+        "if user is not None and user not in policy.dismissed_users]",
         "if user is not None]",
     ),
-    Mutant("working minutes are minutes", "case.py", "if case.line and action.working else ()", "if False else ()"),
+    Mutant("working minutes are minutes", "calls/rule_case.py", "if case.line and action.working else ()", "if False else ()"),
     Mutant(
         "nothing matches, and calls.* make it all the same",
         "calls/plan.py",
-        "actions = rule.actions if rule else by_default",
-        "actions = rule.actions if rule and type(rule.actions[0]).__name__ != 'Nothing' else by_default",
+        "actions = rule.actions if rule else default_actions",
+        "actions = rule.actions if rule and type(rule.actions[0]).__name__ != 'Nothing' else default_actions",
     ),
 ]
 """What rules could do wrong."""
@@ -182,11 +182,11 @@ MUTANTS = [
     Mutant(
         "a call without a summary is finished at once",
         "calls/outcome.py",
-        "clock.heard + view.policy.quiet_seconds",
-        "clock.heard",
+        "clock.last_received_at + view.policy.quiet_seconds",
+        "clock.last_received_at",
     ),
     Mutant(
-        "a step that is still missing is not waited for", "ends.py", " or any(leg.has_gap for leg in entry.legs)", ""
+        "a step that is still missing is not waited for", "calls/outcome.py", " or any(leg.has_gap for leg in entry.legs)", ""
     ),
     Mutant(
         "an unmapped extension loses its call",
@@ -194,21 +194,21 @@ MUTANTS = [
         "user = (talkers[-1] if talkers else named_talker(view)) or policy.default_user",
         "user = talkers[-1]",
     ),
-    Mutant("cards are never hidden", "cards.py", "    if gone:\n", "    if False:\n"),
-    Mutant("the card is shown to nobody else", "cards.py", "    if new:\n", "    if False:\n"),
+    Mutant("cards are never hidden", "calls/cards.py", "    if gone:\n", "    if False:\n"),
+    Mutant("the card is shown to nobody else", "calls/cards.py", "    if new:\n", "    if False:\n"),
     Mutant(
-        "the card stays with those who ring while one talks", "cards.py", "(talking or ringing)", "(talking + ringing)"
+        "the card stays with those who ring while one talks", "calls/cards.py", "(talking or ringing)", "(talking + ringing)"
     ),
     Mutant(
         "finish is sent again",
         "calls/outcome.py",
-        "if not end.complete or view.ledger.finish() is not None or",
-        "if not end.complete or",
+        "if not end.is_complete or view.ledger.finish_entry() is not None or",
+        "if not end.is_complete or",
     ),
     Mutant(
         "finish leaves on the first summary, open legs or not",
         "calls/outcome.py",
-        "        if _consistent(view):\n",
+        "        if _is_consistent(view):\n",
         "        if True:\n",
     ),
     Mutant(
@@ -217,10 +217,10 @@ MUTANTS = [
         'outcome = "answered" if answered else',
         'outcome = "answered" if False else',
     ),
-    Mutant("one unanswered leg makes the call missed", "legs.py", "return self.ended.talk_at or None", "return None"),
-    Mutant("a missed call is 603", "ends.py", 'status = "304" if', 'status = "603" if'),
+    Mutant("one unanswered leg makes the call missed", "calls/entry.py", "return self.end_event.talk_at or None", "return None"),
+    Mutant("a missed call is 603", "calls/outcome.py", 'status = "304" if', 'status = "603" if'),
     Mutant(
-        "the first talker is the talker", "ends.py", "user = (talkers[-1] if talkers", "user = (talkers[0] if talkers"
+        "the first talker is the talker", "calls/outcome.py", "user = (talkers[-1] if talkers", "user = (talkers[0] if talkers"
     ),
     Mutant(
         "a transfer gives the client to nobody",
@@ -228,12 +228,12 @@ MUTANTS = [
         "if transferred_to is not None and mode",
         "if False and mode",
     ),
-    Mutant("the line's responsible is not asked", "ends.py", "elif line_user is not None:", "elif False:"),
+    Mutant("the line's responsible is not asked", "calls/outcome.py", "elif line_user is not None:", "elif False:"),
     Mutant(
         "talk is counted from the first ring",
         "calls/entry.py",
-        "self.ended.ended_at - self.talk_at)",
-        "self.ended.ended_at - self.started_at)",
+        "self.end_event.ended_at - self.talk_at)",
+        "self.end_event.ended_at - self.started_at)",
     ),
     Mutant(
         "a consultation counts as a talk with the client",
@@ -250,7 +250,7 @@ MUTANTS = [
     Mutant(
         "steps of a leg are taken as they came",
         "calls/entry.py",
-        "        steps = _ordered(steps)\n",
+        "        steps = _order_steps(steps)\n",
         "",
     ),
     Mutant(
@@ -262,27 +262,27 @@ MUTANTS = [
     Mutant(
         "a caller from a sip: address is one of ours",
         "calls/entry.py",
-        "    employee = _but_the_guest(legs, direction, employee)\n",
+        "    employee = _exclude_sip_guest(legs, direction, employee)\n",
         "",
     ),
-    Mutant("every recording replaces the one before", "tapes.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
-    Mutant("the first recording is the call's own", "tapes.py", "return named[-1] if named", "return kept[0] if named"),
-    Mutant("a recording too short is waited for", "recorded.py", "return not self.added and (", "return False and ("),
+    Mutant("every recording replaces the one before", "calls/call_recordings.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
+    Mutant("the first recording is the call's own", "calls/call_recordings.py", "return named[-1] if named", "return kept[0] if named"),
+    Mutant("a recording too short is waited for", "calls/recording_facts.py", "return not self.is_added and (", "return False and ("),
     Mutant(
         "an internal call goes to the CRM",
         "calls/call_view.py",
-        'if self.entry.direction == "internal":\n            return True',
+        "if self.entry.direction == \"internal\":\n            return True",
         "if False:\n            return True",
     ),
-    Mutant("a record is made twice", "making.py", "    if records.alive(view, key) or in_use(", "    if in_use("),
+    Mutant("a record is made twice", "calls/crm_records.py", "    if record_queries.find_live_attempt(view, key) or find_existing_record(", "    if find_existing_record("),
     Mutant(
         "finish does not wait for the record",
         "calls/crm_records.py",
-        "    if records.unknown(view) is None:\n        return False\n",
-        "    if records.unknown(view) is None:\n        return True\n",
+        "    if record_queries.is_client_unknown(view) is None:\n        return False\n",
+        "    if record_queries.is_client_unknown(view) is None:\n        return True\n",
     ),
     Mutant(
-        "the to-do is forgotten", "settling.py", "    _add(view, plan, wanted)\n    return again", "    return again"
+        "the to-do is forgotten", "calls/after_finish.py", "    _add_todos(view, plan, wanted)\n    return again", "    return again"
     ),
     Mutant(
         "a deal is not bound to the call",
@@ -293,43 +293,43 @@ MUTANTS = [
     Mutant(
         "records stay with the talker",
         "calls/after_finish.py",
-        "        _reassign(view, record, holder, wanted)\n",
-        "        _reassign(view, record, holder, holder)\n",
+        "        _add_reassign(view, record, holder, wanted)\n",
+        "        _add_reassign(view, record, holder, holder)\n",
     ),
     Mutant(
         "an anonymous number is written into the CRM",
         "calls/crm_records.py",
-        "not wanted or view.client is None or not",
+        "not wanted or view.client_number is None or not",
         "not wanted or not",
     ),
     *RULES,
     Mutant(
         "another office's entry makes a record of its own",
         "calls/plan.py",
-        "view.known.continues is not None or view.known.made_later",
-        "view.known.made_later",
+        "view.context.continued_call is not None or view.context.has_linked_record",
+        "view.context.has_linked_record",
     ),
-    Mutant("a record that the second office made first is made again", "plans.py", " or view.known.made_later", ""),
+    Mutant("a record that the second office made first is made again", "calls/plan.py", " or view.context.has_linked_record", ""),
     Mutant(
         "a client handed to another office stays with the first",
         "calls/outcome.py",
-        "view.known.handed_to if view.known.handed_to is not None else _handed_over(view)",
-        "_handed_over(view)",
+        "view.context.handed_to if view.context.handed_to is not None else _transferred_user(view)",
+        "_transferred_user(view)",
     ),
-    Mutant("one PBX continues itself", "handover.py", "if one.pbx != this.pbx\n        and", "if"),
-    Mutant("a talk is continued for ever", "handover.py", "moment <= self.ended + GAP_SECONDS", "True"),
-    Mutant("of three offices the first is continued", "handover.py", "last = max(before", "last = min(before"),
+    Mutant("one PBX continues itself", "calls/linked_calls.py", "if one.pbx_id != this.pbx_id\n        and", "if"),
+    Mutant("a talk is continued for ever", "calls/linked_calls.py", "moment <= self.ended_at + GAP_SECONDS", "True"),
+    Mutant("of three offices the first is continued", "calls/linked_calls.py", "last = max(before", "last = min(before"),
     Mutant(
         "the card stays while somebody without a user talks",
         "calls/cards.py",
-        "if not now and not _talks_elsewhere(view, end):",
+        "if not now and not _is_talk_elsewhere(view, end):",
         "if not now:",
     ),
-    Mutant("a first talk that was not seen is not waited for", "ends.py", "_TALK_SLACK = 2\n", "_TALK_SLACK = 2**40\n"),
+    Mutant("a first talk that was not seen is not waited for", "calls/outcome.py", "_TALK_TOLERANCE_SECONDS = 2\n", "_TALK_TOLERANCE_SECONDS = 2**40\n"),
 ]
 
 
-UNBROKEN = Mutant("unbroken", "call.py", "def decide(", "def decide(")
+UNBROKEN = Mutant("unbroken", "calls/decision.py", "def decide_call(", "def decide_call(")
 """Must pass: else every mutant would look caught."""
 
 

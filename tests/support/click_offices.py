@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
+from bx24app.domain.settings import EmployeeSettings, LineResponsible, LineSettings, PbxSettings, Settings
 from bx24app.infra import queue
 from bx24app.models import Call, Delivery, db, utcnow
 from bx24app.portals import external_lines
@@ -27,26 +27,26 @@ _numbers = itertools.count(1)
 
 DOCUMENT = Settings(
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="moscow",
             name="Moscow office",
             dialects=("vpbx",),
             default_user_id=9,
             lines=(
-                Line(number=MOSCOW, name="Moscow", callback_to="500", responsible=Responsible(users=(VERA,))),
-                Line(number="74950000002", name="Moscow, shop", callback_to="101"),
+                LineSettings(number=MOSCOW, name="Moscow", callback_to="500", responsible=LineResponsible(users=(VERA,))),
+                LineSettings(number="74950000002", name="Moscow, shop", callback_to="101"),
             ),
             employees=(
-                Employee(extension="101", user_id=ANNA, numbers=(MOBILE,)),
-                Employee(extension="102", user_id=BORIS),
+                EmployeeSettings(extension="101", user_id=ANNA, numbers=(MOBILE,)),
+                EmployeeSettings(extension="102", user_id=BORIS),
             ),
         ),
-        Pbx(
+        PbxSettings(
             key="krasnodar",
             name="Krasnodar office",
             dialects=("vpbx",),
-            lines=(Line(number=KRASNODAR, name="Krasnodar"),),
-            employees=(Employee(extension="201", user_id=VERA), Employee(extension="202", user_id=BORIS)),
+            lines=(LineSettings(number=KRASNODAR, name="Krasnodar"),),
+            employees=(EmployeeSettings(extension="201", user_id=VERA), EmployeeSettings(extension="202", user_id=BORIS)),
         ),
     )
 )
@@ -155,7 +155,7 @@ class Offices:
                 for row in db.session.query(Delivery).filter_by(call_id=call.id, kind="Dial"):
                     row.sent_at = row.sent_at - ago if row.sent_at else None
             db.session.commit()
-            queue.wake(self.earth.portal_row()["id"], force=True)
+            queue.wake_portal(self.earth.portal_row()["id"], force=True)
 
     def ringing(self, client: str) -> None:
         """Wait until telephones of our people ring for this call."""
@@ -186,7 +186,7 @@ def offices(earth: World) -> Offices:
     boards = [earth.sandbox.call(_board, earth, key, hooks[key]) for key in ("moscow", "krasnodar")]
     wanted = {line.bitrix_number for pbx in DOCUMENT.pbxs for line in pbx.lines}
     with earth.app.app_context():
-        external_lines.follow(earth.portal_row()["id"])
+        external_lines.sync_lines(earth.portal_row()["id"])
         db.session.remove()
     until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "lines never came")
     return Offices(earth, *boards)

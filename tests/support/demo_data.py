@@ -11,8 +11,17 @@ from typing import Any
 
 from bx24app import portals, settings
 from bx24app.calls.statistics import aggregation
-from bx24app.domain.settings import Calls, Employee, Hours, Line, Pbx, Responsible, Rule, Settings
-from bx24app.domain.settings import Portal as PortalPart
+from bx24app.domain.settings import (
+    CallSettings,
+    EmployeeSettings,
+    HoursBlock,
+    LineResponsible,
+    LineSettings,
+    PbxSettings,
+    Rule,
+    Settings,
+)
+from bx24app.domain.settings import PortalSettings as PortalPart
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, User
@@ -30,26 +39,26 @@ PEOPLE = {
     SOFYA: ("Софья", "Ильина", "202"),
 }
 CLIENT = "+79161234567"
-WEEKDAYS = (Hours.model_validate({"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}),)
+WEEKDAYS = (HoursBlock.model_validate({"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}),)
 DOCUMENT = Settings(
     portal=PortalPart(default_user_id=NINA, timezone="Europe/Moscow"),
-    calls=Calls(answered="lead", missed="lead"),
+    calls=CallSettings(answered="lead", missed="lead"),
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="moscow",
             name="Москва",
             default_user_id=NINA,
             lines=(
-                Line(number="74950000001", name="Главная линия", responsible=Responsible(users=(ALLA, ILYA)), working_hours=WEEKDAYS),
-                Line(number="74950000002", name="Реклама", responsible=Responsible(users=(ILYA,))),
+                LineSettings(number="74950000001", name="Главная линия", responsible=LineResponsible(users=(ALLA, ILYA)), working_hours=WEEKDAYS),
+                LineSettings(number="74950000002", name="Реклама", responsible=LineResponsible(users=(ILYA,))),
             ),
-            employees=tuple(Employee(extension=PEOPLE[user][2], user_id=user) for user in (ALLA, ILYA, NINA)),
+            employees=tuple(EmployeeSettings(extension=PEOPLE[user][2], user_id=user) for user in (ALLA, ILYA, NINA)),
         ),
-        Pbx(
+        PbxSettings(
             key="krasnodar",
             name="Краснодар",
-            lines=(Line(number="78612345678", name="Юг", responsible=Responsible(users=(ROMAN,))),),
-            employees=(Employee(extension="201", user_id=ROMAN, numbers=("+79180000201",)),),
+            lines=(LineSettings(number="78612345678", name="Юг", responsible=LineResponsible(users=(ROMAN,))),),
+            employees=(EmployeeSettings(extension="201", user_id=ROMAN, numbers=("+79180000201",)),),
         ),
     ),
     rules=(
@@ -106,7 +115,7 @@ class Showroom:
                 kept = {key: keys[key] for key in document.by_key}
                 settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
                 db.session.commit()
-            portals.lines_follow(portal_id)
+            portals.queue_line_sync(portal_id)
             db.session.remove()
         self.hooks = self.earth.connect(DOCUMENT, keys)
         self.known["portal"] = portal_id
@@ -122,7 +131,7 @@ class Showroom:
                 moscow.add_employee(extension, f"{name} {last}", email=f"{user}@firma.example")
 
         self.earth.sandbox.call(built)
-        pbx = Pbx(key="moscow", name="Москва", lines=(Line(number="74950000001", name="Главная"),))
+        pbx = PbxSettings(key="moscow", name="Москва", lines=(LineSettings(number="74950000001", name="Главная"),))
         self.hooks = self.earth.connect(Settings(portal=PortalPart(default_user_id=1), pbxs=(pbx,)), {"moscow": (KEY, SALT)})
 
     def ring(self) -> Retold:
@@ -169,7 +178,7 @@ class Showroom:
             _tapes(self.known["portal"])
             _stuck(self.known["portal"], pbxs["moscow"].id)
             db.session.commit()
-            aggregation.refresh()
+            aggregation.refresh_counts()
             newest = db.session.scalars(db.select(Call).where(Call.rule.is_not(None), Call.facts != {}).order_by(Call.id)).first()
             self.known["call"] = newest.id if newest is not None else db.session.scalars(db.select(Call.id)).first()
             db.session.remove()
@@ -243,7 +252,7 @@ def showroom(place: Path, redis_url: str) -> Iterator[Showroom]:
         until(lambda: not earth.pending(), "a recording never came", 60)
         with earth.app.app_context():
             made.known["call"] = db.session.scalars(db.select(Call.id).where(Call.entry_id == told.entry_id)).one()
-            aggregation.refresh()
+            aggregation.refresh_counts()
             db.session.remove()
         yield made
 

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from bx24app import settings
 from bx24app.domain.settings import Settings
-from bx24app.mango.api_types import Check, MangoLine, MangoUser
+from bx24app.mango.api_types import CredentialCheck, MangoLine, MangoUser
 from bx24app.mango.errors import MangoError
 from bx24app.models import Portal, PortalUser, db
 from bx24app.web.pbxs import mango_inventory
@@ -40,21 +40,21 @@ class FakeMango:
         self.keys = (api_key, api_salt)
         return self
 
-    def check(self) -> Check:
+    def check_credentials(self) -> CredentialCheck:
         self.asked.append("check")
         if self.state:
-            return Check(self.state, (), "detail")
+            return CredentialCheck(self.state, (), "detail")
         if self.keys[0] != "key":
-            return Check("wrong_key")
-        return Check("ok", LINES) if self.keys[1] == "salt" else Check("wrong_salt")
+            return CredentialCheck("wrong_key")
+        return CredentialCheck("ok", LINES) if self.keys[1] == "salt" else CredentialCheck("wrong_salt")
 
-    def lines(self) -> list[MangoLine]:
+    def fetch_lines(self) -> list[MangoLine]:
         self.asked.append("lines")
         if self.error:
             raise self.error
         return list(LINES)
 
-    def users(self) -> list[MangoUser]:
+    def fetch_users(self) -> list[MangoUser]:
         self.asked.append("users")
         if self.error:
             raise self.error
@@ -65,7 +65,7 @@ class FakeMango:
 def mango(monkeypatch: pytest.MonkeyPatch) -> FakeMango:
     """Mango as pages meet it."""
     fake = FakeMango()
-    monkeypatch.setattr(mango_inventory, "client", fake)
+    monkeypatch.setattr(mango_inventory, "build_client", fake)
     return fake
 
 

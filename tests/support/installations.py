@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from bx24app import portals
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Base, Grant, Portal, db
-from bx24app.portals import Opening
+from bx24app.portals import FrameOpening
 from bx24app.sandbox.bitrix.state import Application
 from tests.conftest import config_for
 from tests.support.stack import CLIENT_ID, World, until, world
@@ -32,10 +32,10 @@ def post_of(w: World, user_id: int = 1, number: int = 0, app: Application | None
     form = w.sandbox.call(w.sandbox.portals[number].open_form, user_id, app or w.application)
     query = dict(parse_qsl(urlsplit(form.url).query))
     changed = {name: forged.pop(name, value) for name, value in query.items()}
-    return FramePost.read({**form.fields, **forged}, changed)
+    return FramePost.from_form({**form.fields, **forged}, changed)
 
 
-def opened(w: World, user_id: int = 1, number: int = 0, install_page: bool = False, **forged: str) -> Opening:
+def opened(w: World, user_id: int = 1, number: int = 0, install_page: bool = False, **forged: str) -> FrameOpening:
     return portals.open_frame(post_of(w, user_id, number, **forged), install_page=install_page)
 
 

@@ -68,7 +68,7 @@ def post(hook: str, notice: Notice) -> int:
     """One notification as Mango would post it."""
     if notice.dialect == "events":
         return requests.post(f"{hook}/{notice.name}", json=notice.content, timeout=20).status_code
-    form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign(KEY, SALT, notice.raw)}
+    form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign_text(KEY, SALT, notice.raw)}
     return requests.post(f"{hook}/{notice.name}", data=form, timeout=20).status_code
 
 

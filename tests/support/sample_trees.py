@@ -14,8 +14,8 @@ from pathlib import Path
 import redis
 
 from bx24app.infra import embedded_redis
-from bx24app.infra.processes.supervisor import Part, run_up
-from bx24app.infra.processes.web_server import address_of, listen, web_part
+from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
+from bx24app.infra.processes.web_server import address_of, make_web_spec, open_listener
 
 
 def steady(folder: Path, name: str, seconds: float = 0.0) -> None:
@@ -54,7 +54,7 @@ def parent(folder: Path, name: str) -> None:
 def last_word(folder: Path, data_dir: Path) -> None:
     """Needs Valkey until its very end."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    client = redis.Redis.from_url(embedded_redis.url(data_dir))
+    client = redis.Redis.from_url(embedded_redis.socket_url(data_dir))
     note(folder, "worker", f"start {client.ping()}")
     try:
         time.sleep(600)
@@ -75,39 +75,39 @@ def application(environ: dict[str, object], start: Callable[..., object]) -> lis
     return [b"ok"]
 
 
-def plain(folder: Path) -> list[Part]:
-    return [Part("web", partial(steady, folder, "web")), Part("worker", partial(steady, folder, "worker", 0.3), count=2),
-            Part("cron", partial(steady, folder, "cron"))]  # fmt: skip
+def plain(folder: Path) -> list[ProcessSpec]:
+    return [ProcessSpec("web", partial(steady, folder, "web")), ProcessSpec("worker", partial(steady, folder, "worker", 0.3), count=2),
+            ProcessSpec("cron", partial(steady, folder, "cron"))]  # fmt: skip
 
 
-def failing(folder: Path) -> list[Part]:
-    return [Part("web", partial(steady, folder, "web")), Part("worker", partial(fails, folder, "worker"))]
+def failing(folder: Path) -> list[ProcessSpec]:
+    return [ProcessSpec("web", partial(steady, folder, "web")), ProcessSpec("worker", partial(fails, folder, "worker"))]
 
 
-def stubborn(folder: Path) -> list[Part]:
-    return [Part("worker", partial(deaf, folder, "worker")), Part("cron", partial(steady, folder, "cron"))]
+def stubborn(folder: Path) -> list[ProcessSpec]:
+    return [ProcessSpec("worker", partial(deaf, folder, "worker")), ProcessSpec("cron", partial(steady, folder, "cron"))]
 
 
-def families(folder: Path) -> list[Part]:
-    return [Part("worker", partial(parent, folder, "worker"))]
+def families(folder: Path) -> list[ProcessSpec]:
+    return [ProcessSpec("worker", partial(parent, folder, "worker"))]
 
 
-def whole(folder: Path) -> list[Part]:
-    listener = listen("127.0.0.1", 0)
+def whole(folder: Path) -> list[ProcessSpec]:
+    listener = open_listener("127.0.0.1", 0)
     note(folder, "address", address_of(listener))
     data = folder / "data"
     return [
-        embedded_redis.part(data),
-        Part("worker", partial(last_word, folder, data)),
-        web_part(lambda: application, listener),
+        embedded_redis.make_process_spec(data),
+        ProcessSpec("worker", partial(last_word, folder, data)),
+        make_web_spec(lambda: application, listener),
     ]
 
 
-def patient(folder: Path) -> list[Part]:
+def patient(folder: Path) -> list[ProcessSpec]:
     """The worker may start only when the file `go` is there."""
     return [
-        Part("cron", partial(steady, folder, "cron"), ready=(folder / "go").exists),
-        Part("worker", partial(steady, folder, "worker")),
+        ProcessSpec("cron", partial(steady, folder, "cron"), is_ready=(folder / "go").exists),
+        ProcessSpec("worker", partial(steady, folder, "worker")),
     ]
 
 
@@ -116,4 +116,4 @@ TREES = {tree.__name__: tree for tree in (plain, failing, stubborn, families, wh
 if __name__ == "__main__":
     place = Path(sys.argv[2])
     grace = float(sys.argv[3]) if len(sys.argv) > 3 else 10.0
-    sys.exit(run_up(TREES[sys.argv[1]](place), partial(print, "ready"), grace))
+    sys.exit(run_process_tree(TREES[sys.argv[1]](place), partial(print, "ready"), grace))

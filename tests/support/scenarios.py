@@ -120,7 +120,7 @@ class Scenario:
     def policy(self) -> Policy:
         pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
         return Policy(
-            self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1), timeman=self.config.get("timeman", False)
+            self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1), has_timeman=self.config.get("timeman", False)
         )
 
     def answers(self, client: str | None = None) -> Answers:
@@ -139,16 +139,17 @@ class Scenario:
 
     def past(self, began: int) -> dict[str, Any]:
         """What is known of a call that began at `began`, besides its notifications: `Known`'s fields."""
-        ago, past = self.config.get("minutes_since_last"), {key: self.config[key] for key in ("makes", "tells") if key in self.config}
+        ago = self.config.get("minutes_since_last")
+        flags = {"may_create_records": "makes", "may_notify": "tells"}
         todos = tuple(
             OpenTodo(one["activity_id"], Record(*one["record"]), one["title"], began + 60, one.get("misses", 1))
             for one in self.config.get("todos", ())
         )
         return {
-            **past,
-            "form_callback": self.config.get("form_callback", False),
-            "todos": todos,
-            "previous": float("-inf") if ago is None else began - 60 * ago,
+            **{field: self.config[key] for field, key in flags.items() if key in self.config},
+            "is_form_callback": self.config.get("form_callback", False),
+            "open_todos": todos,
+            "previous_call_at": float("-inf") if ago is None else began - 60 * ago,
         }
 
     def play(self, notices: list[Notice] | None = None, client: str | None = None) -> Play:

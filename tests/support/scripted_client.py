@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bx24app.bitrix24.budget import Budget, Priority
-from bx24app.bitrix24.client import Bitrix24, Grants, Transport
-from bx24app.bitrix24.ssrf_guard import Addresses, GuardedAdapter
+from bx24app.bitrix24.budget import Priority, RequestBudget
+from bx24app.bitrix24.client import Bitrix24Client, TokenSource, Transport
+from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from tests.support.scripted_server import Scripted, scripted
 
 
@@ -21,16 +21,16 @@ class Purse:
         self.taken: list[Priority] = []
         self.penalties: list[float] = []
 
-    def take(self, priority: Priority = Priority.CARD) -> float:
+    def acquire(self, priority: Priority = Priority.CARD) -> float:
         wait = self.waits.pop(0) if self.waits else 0.0
         if not wait:
             self.taken.append(priority)
         return wait
 
-    def level(self) -> float:
+    def available_requests(self) -> float:
         return 100.0
 
-    def penalty(self, seconds: float) -> None:
+    def block_for(self, seconds: float) -> None:
         self.penalties.append(seconds)
 
 
@@ -39,7 +39,7 @@ class Rig:
     """`tokens`: the one in use is the last; a refresh appends the next."""
 
     server: Scripted
-    client: Bitrix24
+    client: Bitrix24Client
     purse: Purse
     tokens: list[str] = field(default_factory=list)
     moves: list[str] = field(default_factory=list)
@@ -68,10 +68,10 @@ def rig() -> Iterator[Rig]:
             made.moves.append(location)
             return server.url + "moved/"
 
-        transport = Transport(GuardedAdapter(Addresses(loopback=True)), plain_http=True)
-        made = Rig(server, Bitrix24(server.url + "rest/", Grants(access, refresh, moved), cast(Budget, purse), transport), purse, ["first"])
+        transport = Transport(GuardedAdapter(AddressPolicy(may_use_loopback=True)), plain_http=True)
+        made = Rig(server, Bitrix24Client(server.url + "rest/", TokenSource(access, refresh, moved), cast(RequestBudget, purse), transport), purse, ["first"])
         yield made
-        transport.session().close()
+        transport.get_session().close()
 
 
 def result(value: Any, **more: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bx24app.cli import up
 from bx24app.config import Config
 from bx24app.domain.settings import Settings
 from bx24app.infra.queue import BACKGROUND, CALLS, RECORDINGS
-from bx24app.infra.worker import AlarmClock, ThreadWorker
+from bx24app.infra.worker import JobScheduler, ThreadWorker
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
@@ -83,13 +83,13 @@ class World:
         self.app: Flask = create_app(config)
         with self.app.app_context():
             self.app.extensions["bx24app"].redis.flushall()
-            up.migrate(self.app)
+            up.migrate_database(self.app)
         self._server = make_server("127.0.0.1", 0, self._served(), threaded=True, fd=self._listening.fileno())
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self._stopped = threading.Event()
         self._workers: list[ThreadWorker] = []
         self._threads: list[threading.Thread] = []
-        jobs.use(self.app)
+        jobs.use_app(self.app)
 
     def _served(self) -> Any:
         """The WSGI application at the public address."""
@@ -106,8 +106,8 @@ class World:
         for index in range(calls + recordings):
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
             self._thread(self._run_worker, names, f"world-{id(self)}-{index}")
-        clock = AlarmClock(redis.Redis.from_url(self.config.redis_url))
-        self._thread(clock.run, self._stopped)
+        clock = JobScheduler(redis.Redis.from_url(self.config.redis_url))
+        self._thread(clock.run_until, self._stopped)
 
     def _thread(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

@@ -26,16 +26,16 @@ from bx24app.domain.calls.commands import (
     Register,
     ShowCard,
 )
-from bx24app.domain.calls.entry import assemble
-from bx24app.domain.calls.events import Ended, Event
-from bx24app.domain.calls.ledger import USER_INACTIVE, Entry, Ledger
-from bx24app.domain.calls.policy import Policy, Words
+from bx24app.domain.calls.entry import assemble_entry
+from bx24app.domain.calls.events import CallEnded, PbxEvent
+from bx24app.domain.calls.ledger import USER_INACTIVE, Ledger, LedgerEntry
+from bx24app.domain.calls.policy import CallTexts, Policy
 from bx24app.mango import codes
 
-WORDS = Words(
-    reason=lambda code: codes.words(code, "en"),
+WORDS = CallTexts(
+    describe_reason=lambda code: codes.describe_code(code, "en"),
     failed_status=codes.sip_status,
-    title=lambda what, number: f"{what} {number}",
+    make_title=lambda what, number: f"{what} {number}",
 )
 
 
@@ -132,50 +132,50 @@ class Play:
 
     def __init__(self, policy: Policy, entry_id: str, answers: Answers | None = None, **known: Any) -> None:
         self.policy, self.answers, self.ledger = policy, answers or Answers(), Ledger()
-        self.known = decision.Known(entry_id=entry_id, **known)
-        self.events: list[Event] = []
+        self.known = decision.FoldContext(entry_id=entry_id, **known)
+        self.events: list[PbxEvent] = []
         self.now, self.heard, self.heard_end = 0.0, 0.0, None
         self.lines: list[str] = []
         self.decision: decision.Decision | None = None
 
-    def hear(self, event: Event, at: float) -> None:
+    def hear(self, event: PbxEvent, at: float) -> None:
         """One notification arrives at `at` (our clock)."""
         self.hear_all([event], at)
 
-    def hear_all(self, events: list[Event], at: float) -> None:
+    def hear_all(self, events: list[PbxEvent], at: float) -> None:
         """One that means several things (an entry of the statistics)."""
         self.now = self.heard = max(self.now, at)
         self.events += events
-        if any(isinstance(event, Ended) for event in events) and self.heard_end is None:
+        if any(isinstance(event, CallEnded) for event in events) and self.heard_end is None:
             self.heard_end = self.now
         self.lines += [f"event {tell(event)}" for event in events]
         self.drain()
 
     def tick(self) -> bool:
         """Time passes until the fold wants to be asked again; False where it does not."""
-        if self.decision is None or self.decision.due is None:
+        if self.decision is None or self.decision.due_at is None:
             return False
-        self.now = max(self.now, self.decision.due)
+        self.now = max(self.now, self.decision.due_at)
         self.lines.append("tick")
         self.drain()
         return True
 
     def drain(self) -> None:
         for _ in range(20):
-            entry = assemble(self.events, self.policy.employee)
+            entry = assemble_entry(self.events, self.policy.find_employee)
             if entry is None:
                 return
-            clock = decision.Clock(self.now, self.heard, self.heard_end)
+            clock = decision.CallClock(self.now, self.heard, self.heard_end)
             before = Ledger(list(self.ledger))
-            self.decision = decision.decide(entry, self.policy, before, clock, self.known)
-            if self.decision.wants_pick:
+            self.decision = decision.decide_call(entry, self.policy, before, clock, self.known)
+            if self.decision.needs_pick:
                 self.known = dataclasses.replace(self.known, pick=0)
                 continue
-            parts = {tape.recording_id: tape.part for tape in self.decision.tapes if tape.part}
-            self.known = dataclasses.replace(self.known, parts=parts)
+            parts = {tape.recording_id: tape.part for tape in self.decision.recordings if tape.part}
+            self.known = dataclasses.replace(self.known, recording_parts=parts)
             plan = self.decision.plan
-            if plan is not None and plan.decided:  # remembered, as the program does
-                self.known = dataclasses.replace(self.known, chosen=plan.rule.name if plan.rule else "")
+            if plan is not None and plan.is_decided:  # remembered, as the program does
+                self.known = dataclasses.replace(self.known, chosen_rule=plan.rule.name if plan.rule else "")
             if not self.decision.commands:
                 return
             self._tell(self.decision.commands)
@@ -186,22 +186,22 @@ class Play:
         for command in commands:
             self.lines.append(f"command {tell(command)}")
             code = self.answers.refusal(command)
-            entry = Entry(command, "dead", {}, code) if code else Entry(command, "done", self.answers.answer(command))
+            entry = LedgerEntry(command, "dead", {}, code) if code else LedgerEntry(command, "done", self.answers.answer(command))
             self.ledger = Ledger([*self.ledger, entry])
             if code is None:
                 continue
             self.lines.append(f"refused {command.key} {code}")
             if code == USER_INACTIVE and isinstance(command, CreateRecord):
-                gone = self.policy.dismissed | {command.responsible}
-                self.policy = dataclasses.replace(self.policy, dismissed=gone)
+                gone = self.policy.dismissed_users | {command.responsible}
+                self.policy = dataclasses.replace(self.policy, dismissed_users=gone)
             return
 
     def text(self) -> str:
         lines = list(self.lines)
         if self.decision:
             lines += [
-                f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.wanted}"
-                for t in self.decision.tapes
+                f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.should_attach}"
+                for t in self.decision.recordings
             ]
             lines.append("call " + " ".join(f"{k}={tell(v)}" for k, v in self.decision.journal.items()))
         return self._readable("\n".join(lines) + "\n")

@@ -10,8 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bx24app.calls.statistics import aggregation
-from bx24app.domain.settings import Line, Pbx, Settings
-from bx24app.domain.statistics import Tally
+from bx24app.domain.settings import LineSettings, PbxSettings, Settings
+from bx24app.domain.statistics import CallCounts
 from bx24app.models import Call, Recording, db, utcnow
 from bx24app.web import statistics
 from tests.support.frame_pages import Frame, frame, has
@@ -43,14 +43,14 @@ def call(frame: Frame, number: int, days: float = 1, outcome: str = "answered", 
 @pytest.fixture
 def counted(frame: Frame) -> Frame:
     """Four calls of yesterday, one of them missed, and one of two months ago."""
-    frame.save(Settings(pbxs=(Pbx(key="moscow", name="M", lines=(Line(number="74951234567", name="Main line"),)),)))
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", name="M", lines=(LineSettings(number="74951234567", name="Main line"),)),)))
     with frame.site.app_context():
         for number in range(3):
             call(frame, number)
         call(frame, 3, outcome="missed", user_id=None, responsible_id=12)
         call(frame, 4, days=60)
         db.session.commit()
-        aggregation.refresh()
+        aggregation.refresh_counts()
     return frame
 
 
@@ -94,9 +94,9 @@ def test_of_one_pbx(counted: Frame) -> None:
     with counted.site.app_context():
         call(counted, 9, pbx_key="tver", line_number="74820000001")
         db.session.commit()
-        aggregation.refresh()
+        aggregation.refresh_counts()
     document = counted.settings()
-    counted.save(document.model_copy(update={"pbxs": (*document.pbxs, Pbx(key="tver", name="Tver"))}))
+    counted.save(document.model_copy(update={"pbxs": (*document.pbxs, PbxSettings(key="tver", name="Tver"))}))
     assert tile(counted.get("/frame/statistics"), "calls") == "5"
     said = counted.get("/frame/statistics?pbx=tver")
     assert tile(said, "calls") == "1"
@@ -124,22 +124,22 @@ def test_only_administrators(site: Flask, client: FlaskClient, portal: int) -> N
         ({"period": "365", "by": "week"}, 365, "week"),
         ({"period": "1000000"}, 30, "day"),
         ({"period": "own", "since": "nonsense"}, 30, "day"),
-        ({"period": "own", "since": "0001-01-01", "until": "2026-01-01"}, statistics.LONGEST + 1, "month"),
+        ({"period": "own", "since": "0001-01-01", "until": "2026-01-01"}, statistics.MAX_PERIOD_DAYS + 1, "month"),
         ({"period": "7", "by": "century"}, 7, "day"),
     ],
 )
 def test_which_period_was_asked_for(asked: dict[str, str], days: int, grain: str) -> None:
-    period = statistics.chosen(lambda name, default="": asked.get(name, default), TODAY)
-    assert ((period.until - period.since).days + 1, period.grain) == (days, grain)
+    period = statistics.read_period(lambda name, default="": asked.get(name, default), TODAY)
+    assert ((period.until - period.since).days + 1, period.granularity) == (days, grain)
 
 
 def test_bars_hold_every_call() -> None:
-    found = statistics.Figures()
-    for band in range(len(statistics.BANDS) + 1):
-        found.take("wait", str(band), TODAY, Tally(calls=1))
-    assert sum(count for _, count in _bars(found)) == len(statistics.BANDS) + 1
-    assert set(statistics.WAITS) <= set(statistics.BANDS)
+    found = statistics.CallStatistics()
+    for band in range(len(statistics.BUCKET_BOUNDS) + 1):
+        found.add_count("wait", str(band), TODAY, CallCounts(calls=1))
+    assert sum(count for _, count in _bars(found)) == len(statistics.BUCKET_BOUNDS) + 1
+    assert set(statistics.WAIT_BAR_ENDS) <= set(statistics.BUCKET_BOUNDS)
 
 
-def _bars(found: statistics.Figures) -> list[tuple[str, int]]:
-    return statistics._bars(found.waits)
+def _bars(found: statistics.CallStatistics) -> list[tuple[str, int]]:
+    return statistics._wait_bars(found.wait_times)

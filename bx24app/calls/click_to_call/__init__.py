@@ -8,8 +8,15 @@ no call yet: it is registered when the first employee rings. What became of the 
 `dialling`: the command leaves. `following`: what became of it, until the PBX shows a leg; from then on the fold decides.
 """
 
-from bx24app.calls.click_to_call.dial import DialOutcome, Errand, claim, dial, recover, store
-from bx24app.calls.click_to_call.progress import follow
-from bx24app.calls.click_to_call.start import begin
+from bx24app.calls.click_to_call.dial import (
+    DialOrder,
+    DialOutcome,
+    claim_dial_orders,
+    recover_lost_dials,
+    send_dial_order,
+    store_dial_outcome,
+)
+from bx24app.calls.click_to_call.progress import update_progress
+from bx24app.calls.click_to_call.start import start_calls
 
-__all__ = ["DialOutcome", "Errand", "begin", "claim", "dial", "follow", "recover", "store"]
+__all__ = ["DialOrder", "DialOutcome", "claim_dial_orders", "recover_lost_dials", "send_dial_order", "start_calls", "store_dial_outcome", "update_progress"]

@@ -8,24 +8,24 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app.calls.click_to_call.dial import LOST_SECONDS, TOO_LATE, lost
+from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, TOO_LATE, mark_answer_lost
 from bx24app.domain.calls.commands import AnyCommand, Finish, Notify, to_json
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
-from bx24app.infra.messages import say
+from bx24app.infra.messages import message
 from bx24app.mango import codes
 from bx24app.models import Call, Delivery, Notification, Portal, utcnow
 
-SILENT_SECONDS = 120
+NO_LEG_SECONDS = 120
 """How long an accepted command may stay without any leg."""
 
 
-def follow(
+def update_progress(
     session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy
 ) -> None:
     """Ask again whenever something is heard or due; sets `call.due_at`. Once a leg is there, the fold decides instead."""
     call.due_at = None
-    finish = ledger.finish()
+    finish = ledger.finish_entry()
     if finish is not None:
         call.state = {"done": "finished", "dead": "dead"}.get(finish.state, "open")
         call.activity_id = finish.answer.get("activity_id")
@@ -34,51 +34,51 @@ def follow(
         return
     cannot = call.facts.get("cannot")
     if cannot is not None:
-        _fail(session, call, policy, str(cannot["status"]), str(cannot["words"]))
+        _fail_call(session, call, policy, str(cannot["status"]), str(cannot["words"]))
         return
     dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
     if dial is not None:
-        _judge(session, portal, call, dial, _result(told), policy)
+        _evaluate_dial(session, portal, call, dial, _callback_result(told), policy)
 
 
-def _judge(session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy) -> None:
+def _evaluate_dial(session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy) -> None:
     kind = "callback" if call.facts.get("form_callback") else "click"
     number = call.client_number or ""
     if dial.state == "dead" or result not in (None, codes.SUCCESS):
         code = result or (int(dial.code) if dial.code and dial.code.isdecimal() else 0)
-        words = say(portal.lang, f"{kind}_refused", number=number, why=_why(dial, code, portal.lang))
+        words = message(portal.lang, f"{kind}_refused", number=number, why=_describe_failure(dial, code, portal.lang))
         call.reason = code if code >= codes.SUCCESS else None
-        _fail(session, call, policy, codes.sip_status(code), words)
+        _fail_call(session, call, policy, codes.sip_status(code), words)
         return
-    until = _until(dial, result)
+    until = _failure_time(dial, result)
     if until is None:
         return
     if utcnow() >= until:
         if dial.state == "sent":  # its worker has died, or waits for an answer that comes too late
-            lost(dial)
-        _fail(session, call, policy, "304", say(portal.lang, f"{kind}_silent", number=number))
+            mark_answer_lost(dial)
+        _fail_call(session, call, policy, "304", message(portal.lang, f"{kind}_silent", number=number))
         return
     call.due_at = until
 
 
-def _until(dial: Delivery, result: int | None) -> datetime | None:
+def _failure_time(dial: Delivery, result: int | None) -> datetime | None:
     """When silence means failure; None: the command has not left yet. Without an answer, or a result, it is short."""
     if dial.sent_at is None:
         return None
     answered = dial.state == "done" and not (dial.answer or {}).get("lost")
-    return dial.sent_at + timedelta(seconds=SILENT_SECONDS if answered or result is not None else LOST_SECONDS)
+    return dial.sent_at + timedelta(seconds=NO_LEG_SECONDS if answered or result is not None else ANSWER_WAIT_SECONDS)
 
 
-def _why(dial: Delivery, code: int, lang: str) -> str:
+def _describe_failure(dial: Delivery, code: int, lang: str) -> str:
     """Mango's code in words; without one, what kept the command from leaving."""
     if code >= codes.SUCCESS:
-        return codes.words(code, "ru" if lang in ("ru", "", "by", "kz") else "en")
+        return codes.describe_code(code, "ru" if lang in ("ru", "", "by", "kz") else "en")
     if dial.code == TOO_LATE:
-        return say(lang, "mango_too_late")
-    return say(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")
+        return message(lang, "mango_too_late")
+    return message(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")
 
 
-def _result(told: list[Notification]) -> int | None:
+def _callback_result(told: list[Notification]) -> int | None:
     """The code of `result/callback` or `result/callback_group`: a refusal, where there is one; None: none has come."""
     found = []
     for row in told:
@@ -90,7 +90,7 @@ def _result(told: list[Notification]) -> int | None:
     return next((code for code in found if code != codes.SUCCESS), found[0] if found else None)
 
 
-def _fail(session: Session, call: Call, policy: Policy, status: str, words: str) -> None:
+def _fail_call(session: Session, call: Call, policy: Policy, status: str, words: str) -> None:
     """Over at once. A click is finished and its user told; of a form callback, which has no call in the portal, the responsible is told."""
     user = call.facts.get("click_user")
     call.outcome, call.ended_at, call.problem, call.due_at = "failed", utcnow(), words, None
@@ -103,7 +103,7 @@ def _fail(session: Session, call: Call, policy: Policy, status: str, words: str)
         ]
     else:
         call.state = "finished"
-        line = policy.line(call.facts.get("line"))
+        line = policy.find_line(call.facts.get("line"))
         told = policy.line_responsible(line, None) or policy.default_user
         commands.append(Notify(key="notify-callback", user_id=told, text=words))
     have = set(session.scalars(select(Delivery.key).where(Delivery.call_id == call.id)))

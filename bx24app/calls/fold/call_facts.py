@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from bx24app.domain.calls.commands import CreateRecord, ReadClient, ReadDeals, Register
-from bx24app.domain.calls.entry import Entry
+from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
-from bx24app.domain.calls.policy import Policy, Words
+from bx24app.domain.calls.policy import CallTexts, Policy
 from bx24app.domain.working_hours import is_open
 from bx24app.mango import codes
 from bx24app.models import Call
@@ -33,21 +33,21 @@ _TITLES = {
 
 
 @lru_cache(maxsize=8)
-def words_for(lang: str) -> Words:
+def titles_for(lang: str) -> CallTexts:
     """The sentences of the edges in one language; anything but Russian reads English."""
     lang = "ru" if lang in ("ru", "by", "kz", "ua", "la") or not lang else "en"
     titles = _TITLES[lang]
-    return Words(
-        reason=lambda code: codes.words(code, lang),
+    return CallTexts(
+        describe_reason=lambda code: codes.describe_code(code, lang),
         failed_status=codes.sip_status,
-        title=lambda what, number: titles[what].format(number=number),
+        make_title=lambda what, number: titles[what].format(number=number),
     )
 
 
-def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[str, Any]:
+def update_facts(call: Call, entry: CallEntry, policy: Policy, ledger: Ledger) -> dict[str, Any]:
     """The facts of a call after a fold; also sets `call.crm` and `call.unmapped`."""
     facts = dict(call.facts)
-    register = ledger.register()
+    register = ledger.register_entry()
     if register is not None and register.state == "done" and isinstance(register.command, Register):
         record = register.answer.get("record")
         facts["client"] = "known" if record else "new"
@@ -61,20 +61,20 @@ def facts_of(call: Call, entry: Entry, policy: Policy, ledger: Ledger) -> dict[s
     rang = [ring.employee.extension or ring.employee.number for ring in entry.rings]
     facts["rang"] = list(dict.fromkeys(name for name in rang if name))
     facts["groups"] = list(dict.fromkeys(s.group for leg in entry.legs for s in leg.steps if s.group))
-    line = policy.line(entry.line)
+    line = policy.find_line(entry.line)
     if line is not None:
         at = datetime.fromtimestamp(entry.started_at, UTC)
         facts["open"] = is_open(line.working_hours, at, policy.settings.portal.timezone)
     strangers = {
-        r.employee.extension for r in entry.rings if r.employee.extension and policy.user_of(r.employee) is None
+        r.employee.extension for r in entry.rings if r.employee.extension and policy.find_user(r.employee) is None
     }
     facts["unmapped"] = sorted(name for name in strangers if name)
     call.unmapped = ",".join(facts["unmapped"]) or None
-    call.crm = _crm(ledger)
+    call.crm = _crm_records(ledger)
     return facts
 
 
-def _crm(ledger: Ledger) -> list[dict[str, Any]]:
+def _crm_records(ledger: Ledger) -> list[dict[str, Any]]:
     """Section 8: the records of the call, each with whether this call made it."""
     found: dict[tuple[str, int], bool] = {}
     for entry in ledger:

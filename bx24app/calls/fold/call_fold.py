@@ -11,49 +11,49 @@ from sqlalchemy.orm import Session
 
 from bx24app.calls import click_to_call, clock_jumps
 from bx24app.calls.fold import fold_context, related_calls
-from bx24app.calls.fold.call_facts import facts_of
-from bx24app.calls.fold.client_history import Past
-from bx24app.calls.fold.grouping import meaning
-from bx24app.calls.fold.recording_rows import keep_tapes
-from bx24app.calls.outbox.ledger import Folded, ledger_of
+from bx24app.calls.fold.call_facts import update_facts
+from bx24app.calls.fold.client_history import ClientHistory
+from bx24app.calls.fold.grouping import parse_notification
+from bx24app.calls.fold.recording_rows import save_recordings
+from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
 from bx24app.domain import phone
 from bx24app.domain.calls import decision as fold
 from bx24app.domain.calls import linked_calls
 from bx24app.domain.calls.commands import to_json
-from bx24app.domain.calls.entry import Entry
-from bx24app.domain.calls.events import Ended, Recorded
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.events import CallEnded, RecordingEvent
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, utcnow
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Wakes:
+class FoldResult:
     """What is to be rung for after the commit."""
 
-    at: list[datetime] = field(default_factory=list)
-    tapes: list[Recording] = field(default_factory=list)
+    wake_times: list[datetime] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
     """Recordings whose first try is due, at their `due_at`."""
-    again: bool = False
-    folded: Folded = field(default_factory=dict)
+    has_more: bool = False
+    folded_calls: FoldedCalls = field(default_factory=dict)
     """What was folded, as it stands in the session: claiming need not read it again."""
-    near: set[int] = field(default_factory=set)
+    affected_calls: set[int] = field(default_factory=set)
     """Calls of the same client to be folded again, since what they are decided by has changed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CallRows:
     """What the tables hold of one call, in order."""
 
-    told: list[Notification]
+    notifications: list[Notification]
     deliveries: list[Delivery]
     recordings: list[Recording]
 
 
-def _standing(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
+def _drop_blocked_deliveries(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
     """Without what never left behind a record or to-do that was refused: the fold tries that again, before what follows it."""
     refused = max((row.id for row in deliveries if row.kind in ("CreateRecord", "AddTodo") and row.state == "dead"), default=None)
     done_at = next((row.done_at for row in deliveries if row.id == refused), None)
@@ -71,31 +71,31 @@ def _standing(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
 
 
 def fold_call(
-    session: Session, portal: Portal, call: Call, entry: Entry | None, held: Held, policy: Policy, past: Past, wakes: Wakes
+    session: Session, portal: Portal, call: Call, entry: CallEntry | None, held: CallRows, policy: Policy, past: ClientHistory, wakes: FoldResult
 ) -> None:
     """Decide what is to be told of one call now: new deliveries, journal columns, recordings. The caller flushes.
 
     Args:
         entry: what its notifications say, None where they tell of no leg yet.
     """
-    standing = _standing(session, held.deliveries)
-    ledger = ledger_of(standing)
-    wakes.folded.pop(call.id, None)
+    standing = _drop_blocked_deliveries(session, held.deliveries)
+    ledger = build_ledger(standing)
+    wakes.folded_calls.pop(call.id, None)
     if entry is None:
-        click_to_call.follow(session, portal, call, held.told, ledger, policy)
+        click_to_call.update_progress(session, portal, call, held.notifications, ledger, policy)
         return
-    client = phone.normal(entry.client)
-    past.catch_up(client, call.client_number)
+    client = phone.normalise(entry.raw_client)
+    past.flush_unwritten(client, call.client_number)
     with session.no_autoflush:
-        at = _clock(call, held.told)
-        before = related_calls.stretch(call)
-        near = related_calls.look(session, portal, call, entry, policy)
+        at = _fold_clock(call, held.notifications)
+        before = related_calls.as_linked_call(call)
+        near = related_calls.load(session, portal, call, entry, policy)
         while True:
-            known = fold_context.known_of(session, portal, call, entry, policy, held.recordings, near, past)
-            decision = fold.decide(entry, policy, ledger, at, known)
-            if not decision.wants_pick:
+            known = fold_context.load_context(session, portal, call, entry, policy, held.recordings, near, past)
+            decision = fold.decide_call(entry, policy, ledger, at, known)
+            if not decision.needs_pick:
                 break
-            call.facts = {**call.facts, "pick": _pick(session, portal, call, policy.line_number(entry.line) or "")}
+            call.facts = {**call.facts, "pick": _draw_pick(session, portal, call, policy.line_number(entry.line) or "")}
         made = [
             Delivery(
                 portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command)
@@ -103,41 +103,41 @@ def fold_call(
             for command in decision.commands
         ]
         session.add_all(made)
-        wakes.folded[call.id] = (call, [*standing, *made])
+        wakes.folded_calls[call.id] = (call, [*standing, *made])
         if decision.commands:
             kinds = [type(command).__name__ for command in decision.commands]
             _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)
-        _write(call, decision, ledger, held.deliveries)
-        call.facts = facts_of(call, entry, policy, ledger)
-        fold_context.keep(session, portal, call, decision, ledger)
-        related_calls.keep(call, near, ledger)
-        wakes.near |= linked_calls.touched(before, related_calls.stretch(call), near.others)
-        call.due_at = datetime.fromtimestamp(decision.due, UTC) if decision.due else None
-        noticed = _noticed(held.told)
-        wakes.tapes += keep_tapes(session, call, decision.tapes, ledger, held.recordings, noticed)
-    past.decided(client, call.client_number)
+        _write_journal(call, decision, ledger, held.deliveries)
+        call.facts = update_facts(call, entry, policy, ledger)
+        fold_context.save_context(session, portal, call, decision, ledger)
+        related_calls.save_links(call, near, ledger)
+        wakes.affected_calls |= linked_calls.find_affected_calls(before, related_calls.as_linked_call(call), near.calls)
+        call.due_at = datetime.fromtimestamp(decision.due_at, UTC) if decision.due_at else None
+        noticed = _notice_times(held.notifications)
+        wakes.recordings += save_recordings(session, call, decision.recordings, ledger, held.recordings, noticed)
+    past.mark_unwritten(client, call.client_number)
 
 
-def _clock(call: Call, told: list[Notification]) -> fold.Clock:
-    heard_end = next((row for row in told if any(isinstance(event, Ended) for event in meaning(row))), None)
-    return fold.Clock(
-        now=utcnow().timestamp() - clock_jumps.leap(),
-        heard=call.heard_at.timestamp(),
-        heard_end=heard_end.received_at.timestamp() if heard_end else None,
+def _fold_clock(call: Call, told: list[Notification]) -> fold.CallClock:
+    heard_end = next((row for row in told if any(isinstance(event, CallEnded) for event in parse_notification(row))), None)
+    return fold.CallClock(
+        now=utcnow().timestamp() - clock_jumps.recent_jump_seconds(),
+        last_received_at=call.heard_at.timestamp(),
+        summary_received_at=heard_end.received_at.timestamp() if heard_end else None,
     )
 
 
-def _noticed(told: list[Notification]) -> dict[str, datetime]:
+def _notice_times(told: list[Notification]) -> dict[str, datetime]:
     """recording_id -> when the notice came that made it fetchable."""
     noticed: dict[str, datetime] = {}
     for row in told:
-        for event in meaning(row):
-            if isinstance(event, Recorded) and (event.state == "added" or event.code == 1000):
+        for event in parse_notification(row):
+            if isinstance(event, RecordingEvent) and (event.state == "added" or event.code == 1000):
                 noticed.setdefault(event.recording_id, row.received_at)
     return noticed
 
 
-def _pick(session: Session, portal: Portal, call: Call, line: str) -> int:
+def _draw_pick(session: Session, portal: Portal, call: Call, line: str) -> int:
     """One place in the round robin, drawn by one atomic increment."""
     name = f"{call.pbx_key}:{line}"
     where = (LineCounter.portal_id == portal.id, LineCounter.line == name)
@@ -152,14 +152,14 @@ def _pick(session: Session, portal: Portal, call: Call, line: str) -> int:
     return picks - 1
 
 
-def _write(call: Call, decision: fold.Decision, ledger: Ledger, deliveries: list[Delivery]) -> None:
+def _write_journal(call: Call, decision: fold.Decision, ledger: Ledger, deliveries: list[Delivery]) -> None:
     """The journal's columns."""
     journal: dict[str, Any] = dict(decision.journal)
     complete = journal.pop("complete")
     for name, value in journal.items():
         if getattr(call, name) != value:
             setattr(call, name, value)
-    register, finish = ledger.register(), ledger.finish()
+    register, finish = ledger.register_entry(), ledger.finish_entry()
     if register is not None and register.state == "done":
         call.bitrix_call_id = register.answer.get("call_id")
     if finish is not None and finish.state == "done":

@@ -12,35 +12,35 @@ from sqlalchemy.orm import Session
 from bx24app.domain.calls import linked_calls
 from bx24app.models import Call, Portal, Todo
 
-JUST = timedelta(minutes=2)
+RECENT_SPAN = timedelta(minutes=2)
 """A call that ended so shortly before may still be making its record."""
-LONGEST = timedelta(seconds=linked_calls.LONGEST_SECONDS)
-MOST = 1_000
+MAX_CALL_LENGTH = timedelta(seconds=linked_calls.MAX_TALK_SECONDS)
+MAX_CALLS = 1_000
 """Calls that are looked at for a whole pass; where there are more, each call asks for its own."""
 
 # Made once: building a statement costs more than SQLite needs to answer it.
-_NEAR = select(Call.client_number, Call.id, Call.started_at, Call.ended_at).where(
+_CALLS_QUERY = select(Call.client_number, Call.id, Call.started_at, Call.ended_at).where(
     Call.portal_id == bindparam("portal"),
     Call.client_number.in_(bindparam("clients", expanding=True)),
     Call.started_at >= bindparam("first"),
     or_(Call.ended_at.is_(None), Call.ended_at >= bindparam("since")),
 )
-_NEAR = _NEAR.limit(MOST)
-_OTHERS = select(Call.id).where(
+_CALLS_QUERY = _CALLS_QUERY.limit(MAX_CALLS)
+_OVERLAP_QUERY = select(Call.id).where(
     Call.portal_id == bindparam("portal"),
     Call.client_number == bindparam("client"),
     Call.id != bindparam("call"),
     Call.started_at.between(bindparam("first"), bindparam("last")),
     or_(Call.ended_at.is_(None), Call.ended_at >= bindparam("since")),
 )
-_OTHERS = _OTHERS.limit(1)
-_MISSES = select(Todo).where(
+_OVERLAP_QUERY = _OVERLAP_QUERY.limit(1)
+_TODOS_QUERY = select(Todo).where(
     Todo.portal_id == bindparam("portal"), Todo.client_number.in_(bindparam("clients", expanding=True)), Todo.state == "open"
 )
-_MISSES = _MISSES.order_by(Todo.id)
+_TODOS_QUERY = _TODOS_QUERY.order_by(Todo.id)
 
 
-class Past:
+class ClientHistory:
     """Of the clients of one pass. What is decided of a call stays in the session until the whole pass is written, since a statement for many
     rows costs little more than for one; only before another call of the same client is decided it must be in the tables.
 
@@ -50,52 +50,52 @@ class Past:
     """
 
     def __init__(self, session: Session, portal: Portal, clients: Iterable[str], since: datetime) -> None:
-        self._session, self._portal = session, portal.id
+        self._session, self._portal_id = session, portal.id
         self._clients, self._since = sorted(set(clients)), since
-        self._unwritten: set[str] = set()
-        self._forget()
+        self._unwritten_clients: set[str] = set()
+        self._reset_cache()
 
-    def decided(self, *clients: str | None) -> None:
+    def mark_unwritten(self, *clients: str | None) -> None:
         """Something of these clients is in the session alone from now on."""
-        self._unwritten.update(filter(None, clients))
+        self._unwritten_clients.update(filter(None, clients))
 
-    def catch_up(self, *clients: str | None) -> None:
+    def flush_unwritten(self, *clients: str | None) -> None:
         """Bring the tables up to date where something of these clients is not there yet."""
-        if not self._unwritten.isdisjoint(clients):
+        if not self._unwritten_clients.isdisjoint(clients):
             self._session.flush()
-            self._unwritten.clear()
-            self._forget()
+            self._unwritten_clients.clear()
+            self._reset_cache()
 
-    def _forget(self) -> None:
-        self._calls: dict[str | None, list[tuple[int, datetime, datetime | None]]] | None = None
-        self._too_many = False
-        self._todos: dict[str, list[Todo]] | None = None
+    def _reset_cache(self) -> None:
+        self._calls_by_client: dict[str | None, list[tuple[int, datetime, datetime | None]]] | None = None
+        self._has_too_many = False
+        self._todos_by_client: dict[str, list[Todo]] | None = None
 
-    def todos(self, client: str) -> list[Todo]:
+    def open_todos(self, client: str) -> list[Todo]:
         """The open to-dos of this client's misses, the oldest first."""
-        if self._todos is None:
-            self._todos = defaultdict(list)
-            for row in self._session.scalars(_MISSES, {"portal": self._portal, "clients": self._clients}):
-                self._todos[row.client_number].append(row)
-        return self._todos.get(client, [])
+        if self._todos_by_client is None:
+            self._todos_by_client = defaultdict(list)
+            for row in self._session.scalars(_TODOS_QUERY, {"portal": self._portal_id, "clients": self._clients}):
+                self._todos_by_client[row.client_number].append(row)
+        return self._todos_by_client.get(client, [])
 
-    def crowded(self, client: str, call_id: int, began: datetime, over: datetime) -> bool:
+    def has_overlapping_call(self, client: str, call_id: int, began: datetime, over: datetime) -> bool:
         """Was another call of this client under way, or just over, between these moments?"""
-        if self._calls is None:
+        if self._calls_by_client is None:
             self._read_calls()
-        if self._too_many or self._calls is None:
-            span = {"first": began - LONGEST, "last": over + JUST, "since": began - JUST}
-            return self._session.scalar(_OTHERS, {"portal": self._portal, "client": client, "call": call_id, **span}) is not None
+        if self._has_too_many or self._calls_by_client is None:
+            span = {"first": began - MAX_CALL_LENGTH, "last": over + RECENT_SPAN, "since": began - RECENT_SPAN}
+            return self._session.scalar(_OVERLAP_QUERY, {"portal": self._portal_id, "client": client, "call": call_id, **span}) is not None
         return any(
             number != call_id
-            and began - LONGEST <= started <= over + JUST
-            and (ended is None or ended >= began - JUST)
-            for number, started, ended in self._calls.get(client, ())
+            and began - MAX_CALL_LENGTH <= started <= over + RECENT_SPAN
+            and (ended is None or ended >= began - RECENT_SPAN)
+            for number, started, ended in self._calls_by_client.get(client, ())
         )
 
     def _read_calls(self) -> None:
-        span = {"first": self._since - LONGEST, "since": self._since - JUST}
-        rows = self._session.execute(_NEAR, {"portal": self._portal, "clients": self._clients, **span}).all()
-        self._calls, self._too_many = defaultdict(list), len(rows) == MOST
+        span = {"first": self._since - MAX_CALL_LENGTH, "since": self._since - RECENT_SPAN}
+        rows = self._session.execute(_CALLS_QUERY, {"portal": self._portal_id, "clients": self._clients, **span}).all()
+        self._calls_by_client, self._has_too_many = defaultdict(list), len(rows) == MAX_CALLS
         for client, number, started, ended in rows:
-            self._calls[client].append((number, started, ended))
+            self._calls_by_client[client].append((number, started, ended))

@@ -12,28 +12,28 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app.calls import click_to_call
-from bx24app.domain.calls.events import Ended, Event, LegEvent, Recorded
+from bx24app.domain.calls.events import CallEnded, LegEvent, PbxEvent, RecordingEvent
 from bx24app.mango import events_dialect, statistics, vpbx
-from bx24app.mango.notification import Malformed
+from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Call, Notification, Portal
 from bx24app.models import Pbx as PbxRow
 
 STATISTICS = "statistics"
 """Dialect of what was never notified (`lost`)."""
-AT_ONCE = 500
+PASS_LIMIT = 500
 """Notifications taken by one pass; the next pass takes the rest."""
 
 # Made once: building a statement costs more than SQLite needs to answer it.
-_NEWS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
-_NEWS = _NEWS.order_by(Notification.id).limit(AT_ONCE)
+_NEW_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
+_NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(PASS_LIMIT)
 _PBXS = select(PbxRow.id, PbxRow.key, PbxRow.portal_id).where(PbxRow.portal_id == bindparam("portal"))
 _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
-_TOLD = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
-_BY_ENTRY = _TOLD.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
-_BY_COMMAND = _TOLD.where(Notification.command_id.in_(bindparam("names", expanding=True)))
+_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
+_BY_ENTRY = _NOTIFICATIONS.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
+_BY_COMMAND = _NOTIFICATIONS.where(Notification.command_id.in_(bindparam("names", expanding=True)))
 
 
-class Named(NamedTuple):
+class PbxIdentity(NamedTuple):
     """A PBX without its secrets: opening them would cost more than the rest of the row."""
 
     id: int
@@ -41,24 +41,24 @@ class Named(NamedTuple):
     portal_id: int
 
 
-def news(session: Session, portal: Portal) -> Sequence[Notification]:
+def load_new_notifications(session: Session, portal: Portal) -> Sequence[Notification]:
     """What was said since the last pass, oldest first."""
-    return session.scalars(_NEWS, {"portal": portal.id}).all()
+    return session.scalars(_NEW_NOTIFICATIONS, {"portal": portal.id}).all()
 
 
-def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
+def find_or_create_calls(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
     """The calls that these notifications belong to, made where there are none yet."""
-    pbxs = {row.id: Named(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if news else {}
+    pbxs = {row.id: PbxIdentity(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if news else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
     for row in news:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
-    known = _known(session, groups)
+    known = _load_existing_calls(session, groups)
     calls: list[Call] = []
     for (pbx_id, entry_id, command_id), rows in groups.items():
         if pbx_id == 0:
-            calls += click_to_call.begin(session, portal, rows)
+            calls += click_to_call.start_calls(session, portal, rows)
             continue
-        call = _find(session, portal, pbxs[pbx_id], entry_id, command_id, rows, known)
+        call = _resolve_call(session, portal, pbxs[pbx_id], entry_id, command_id, rows, known)
         if call is not None:
             call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
             calls.append(call)
@@ -66,34 +66,34 @@ def calls_of(session: Session, portal: Portal, news: Sequence[Notification]) -> 
     return {call.id: call for call in calls}
 
 
-Known = dict[tuple[int, str], Call]
+CallsByEntry = dict[tuple[int, str], Call]
 """Calls by PBX and entry."""
 
 
-def _known(session: Session, groups: Iterable[tuple[int, str | None, str | None]]) -> Known:
+def _load_existing_calls(session: Session, groups: Iterable[tuple[int, str | None, str | None]]) -> CallsByEntry:
     """The calls that were there before, in one query a PBX."""
     entries: dict[int, set[str]] = defaultdict(set)
     for pbx_id, entry_id, _ in groups:
         if pbx_id and entry_id is not None:
             entries[pbx_id].add(entry_id)
-    found: Known = {}
+    found: CallsByEntry = {}
     for pbx_id, names in entries.items():
         for call in session.scalars(_CALLS, {"pbx": pbx_id, "entries": sorted(names)}):
             found[pbx_id, call.entry_id] = call
     return found
 
 
-def _find(
+def _resolve_call(
     session: Session,
     portal: Portal,
-    pbx: Named,
+    pbx: PbxIdentity,
     entry_id: str | None,
     command_id: str | None,
     rows: list[Notification],
-    known: Known,
+    known: CallsByEntry,
 ) -> Call | None:
     if command_id is not None:
-        call = session.scalars(_of(pbx).where(Call.command_id == command_id)).first()
+        call = session.scalars(_calls_of_pbx(pbx).where(Call.command_id == command_id)).first()
         if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
             call.entry_id = entry_id  # the short dialect named its entry only now
             known[pbx.id, entry_id] = call
@@ -104,10 +104,10 @@ def _find(
     if call is not None:
         return call
     ours = {
-        event.command_id for row in rows for event in meaning(row) if isinstance(event, LegEvent) and event.command_id
+        event.command_id for row in rows for event in parse_notification(row) if isinstance(event, LegEvent) and event.command_id
     }
     if ours:
-        clicked = session.scalars(_of(pbx).where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
+        clicked = session.scalars(_calls_of_pbx(pbx).where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
         if clicked is not None:
             clicked.entry_id = entry_id
             known[pbx.id, entry_id] = clicked
@@ -130,12 +130,12 @@ def _find(
     return call
 
 
-def _of(pbx: Named) -> Select[Call]:
+def _calls_of_pbx(pbx: PbxIdentity) -> Select[Call]:
     return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
 
 
 @lru_cache(maxsize=2_000)
-def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, ...]:
+def _parse_body(dialect: str, name: str, body: str, received: int) -> tuple[PbxEvent, ...]:
     """Rows never change, so what they mean is worth remembering while the call lives."""
     if dialect == "vpbx":
         return tuple(vpbx.parse(name, body, received))
@@ -144,20 +144,20 @@ def _parsed(dialect: str, name: str, body: str, received: int) -> tuple[Event, .
     return tuple(statistics.parse(name, body, received))
 
 
-def meaning(row: Notification) -> tuple[Event, ...]:
+def parse_notification(row: Notification) -> tuple[PbxEvent, ...]:
     if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
         return ()
-    if row.meant is not None:
-        return row.meant
+    if row.parsed_events is not None:
+        return row.parsed_events
     try:
-        row.meant = _parsed(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
-    except Malformed as error:  # stored by an older version that took it
+        row.parsed_events = _parse_body(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
+    except MalformedNotification as error:  # stored by an older version that took it
         row.state, row.reason = "rejected", str(error)
         return ()
-    return row.meant
+    return row.parsed_events
 
 
-def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
+def load_notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
     """Every notification of these calls, by entry or by command, in one query a PBX."""
     found: dict[int, list[Notification]] = defaultdict(list)
     by_pbx: dict[int, list[Call]] = defaultdict(list)
@@ -177,30 +177,30 @@ def notifications_of(session: Session, portal: Portal, calls: list[Call]) -> dic
     return found
 
 
-def events_of(told: Sequence[Notification]) -> list[Event]:
+def collect_events(told: Sequence[Notification]) -> list[PbxEvent]:
     """All that was told of one call.
 
     Legs of the older statistics have no ids, and the short dialect's one leg is none of Mango's: where legs were heard of already,
     such statistics tell nothing but the end, and recordings where they have the same names.
     """
-    heard = [event for row in told if row.dialect != STATISTICS for event in meaning(row)]
+    heard = [event for row in told if row.dialect != STATISTICS for event in parse_notification(row)]
     legs = any(isinstance(event, LegEvent) for event in heard)
     short_told = any(row.dialect == "events" for row in told)
     newer = any(row.name == statistics.CALLS for row in told)
-    events: list[Event] = heard
+    events: list[PbxEvent] = heard
     for row in told:
         if row.dialect != STATISTICS or (row.name == statistics.LEGS and newer):
             continue
-        said = meaning(row)
+        said = parse_notification(row)
         if legs and (short_told or row.name == statistics.LEGS):
             said = tuple(_without_legs(said, short_told))
         events = [*events, *said]
     return events
 
 
-def _without_legs(events: Sequence[Event], short_told: bool) -> Iterator[Event]:
+def _without_legs(events: Sequence[PbxEvent], short_told: bool) -> Iterator[PbxEvent]:
     for event in events:
-        if isinstance(event, Ended):
+        if isinstance(event, CallEnded):
             yield event
-        elif isinstance(event, Recorded) and not short_told:
+        elif isinstance(event, RecordingEvent) and not short_told:
             yield replace(event, leg=None)

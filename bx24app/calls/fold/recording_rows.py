@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from bx24app.domain.calls.call_recordings import Tape
+from bx24app.domain.calls.call_recordings import CallRecording
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Recording, utcnow
 
 
-def keep_tapes(
+def save_recordings(
     session: Session,
     call: Call,
-    tapes: Iterable[Tape],
+    tapes: Iterable[CallRecording],
     ledger: Ledger,
     rows: list[Recording],
     noticed: dict[str, datetime],
@@ -37,20 +37,20 @@ def keep_tapes(
         row.user_id, row.seconds, row.url = tape.user_id, tape.seconds, tape.url
         row.part = row.part or tape.part
         row.noticed_at = row.noticed_at or noticed.get(tape.recording_id)
-        if not tape.wanted:
+        if not tape.should_attach:
             row.state, row.due_at = "none", None
             continue
         if row.state == "none":
             row.state = "waiting"
-        _first_try(row, tape, ledger, due)
+        _schedule_first_attempt(row, tape, ledger, due)
     return due
 
 
-def _first_try(row: Recording, tape: Tape, ledger: Ledger, due: list[Recording]) -> None:
+def _schedule_first_attempt(row: Recording, tape: CallRecording, ledger: Ledger, due: list[Recording]) -> None:
     """Bitrix24 takes a recording only after finish, so the plan begins when both the file and the finished call are there."""
-    if row.part is None or row.bitrix_call_id is not None or not tape.fetchable or row.state != "waiting":
+    if row.part is None or row.bitrix_call_id is not None or not tape.is_fetchable or row.state != "waiting":
         return
-    finish, register = ledger.finish(row.part), ledger.register(row.part)
+    finish, register = ledger.finish_entry(row.part), ledger.register_entry(row.part)
     if finish is None or register is None:
         return
     if finish.state == "dead" or register.state == "dead":

@@ -11,32 +11,32 @@ from sqlalchemy.orm import Session
 from bx24app.domain import phone
 from bx24app.domain.calls import linked_calls
 from bx24app.domain.calls.commands import CreateRecord, Register
-from bx24app.domain.calls.entry import Entry
+from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.models import Call, Portal
 
-_SPAN = timedelta(seconds=linked_calls.LONGEST_SECONDS)
+_SPAN = timedelta(seconds=linked_calls.MAX_TALK_SECONDS)
 _GAP = timedelta(seconds=linked_calls.GAP_SECONDS)
-MOST = 200
+MAX_CALLS = 200
 """Calls of one client that are looked at, the latest; enough for another company's exchange with one number for all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class RelatedCalls:
     """What the other calls of the client say about one call. `others`: those that it may touch when it changes."""
 
-    continues: linked_calls.Continued | None = None
+    continues: linked_calls.ContinuedCall | None = None
     handed_to: int | None = None
-    made_later: bool = False
-    others: tuple[linked_calls.Stretch, ...] = ()
+    is_made_later: bool = False
+    calls: tuple[linked_calls.LinkedCall, ...] = ()
 
 
-def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Policy) -> Near:
+def load(session: Session, portal: Portal, call: Call, entry: CallEntry, policy: Policy) -> RelatedCalls:
     """One query, and only where it can find something: the client is known and the portal has more than one PBX."""
-    client = phone.normal(entry.client)
+    client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
-        return Near()
+        return RelatedCalls()
     started = datetime.fromtimestamp(entry.started_at, UTC)
     not_over = or_(Call.ended_at.is_(None), Call.ended_at >= started - _GAP)
     before = and_(Call.started_at.between(started - _SPAN, started), Call.answered_at.is_not(None), not_over)
@@ -46,53 +46,53 @@ def look(session: Session, portal: Portal, call: Call, entry: Entry, policy: Pol
         Call.pbx_id != call.pbx_id,
         or_(before, Call.started_at.between(started, started + _SPAN)),
     )
-    others = tuple(stretch(row) for row in session.scalars(query.order_by(Call.id.desc()).limit(MOST)))
+    others = tuple(as_linked_call(row) for row in session.scalars(query.order_by(Call.id.desc()).limit(MAX_CALLS)))
     if not others:
-        return Near()
+        return RelatedCalls()
     direction = "callback" if call.facts.get("form_callback") else entry.direction
-    this = linked_calls.Stretch(
+    this = linked_calls.LinkedCall(
         call.id, call.pbx_id, call.entry_id, direction, entry.started_at, entry.talk_at, entry.ended_at
     )
-    return Near(
-        linked_calls.continued(this, others),
-        linked_calls.handed_to(call.id, others),
-        linked_calls.made_later(this, others),
+    return RelatedCalls(
+        linked_calls.find_continued_call(this, others),
+        linked_calls.find_last_talker(call.id, others),
+        linked_calls.has_linked_record(this, others),
         others,
     )
 
 
-def stretch(call: Call) -> linked_calls.Stretch:
+def as_linked_call(call: Call) -> linked_calls.LinkedCall:
     """A row of the journal as the pure part sees it."""
-    return linked_calls.Stretch(
-        call=call.id,
-        pbx=call.pbx_id,
+    return linked_calls.LinkedCall(
+        call_id=call.id,
+        pbx_id=call.pbx_id,
         entry_id=call.entry_id,
         direction=call.direction,
-        started=call.started_at.timestamp(),
-        answered=call.answered_at.timestamp() if call.answered_at else None,
-        ended=call.ended_at.timestamp() if call.ended_at else None,
-        talker=call.users[-1] if call.users else None,
-        responsible=call.responsible_id,
-        continues=call.facts.get("continues"),
+        started_at=call.started_at.timestamp(),
+        answered_at=call.answered_at.timestamp() if call.answered_at else None,
+        ended_at=call.ended_at.timestamp() if call.ended_at else None,
+        talker_id=call.users[-1] if call.users else None,
+        responsible_id=call.responsible_id,
+        continued_call_id=call.facts.get("continues"),
         handed_to=call.facts.get("handed_to"),
-        makes=bool(call.facts.get("makes")),
+        has_made_record=bool(call.facts.get("makes")),
     )
 
 
-def keep(call: Call, near: Near, ledger: Ledger) -> None:
+def save_links(call: Call, near: RelatedCalls, ledger: Ledger) -> None:
     """Write it down: the journal names the entry, the facts name the row (entry ids may repeat over PBXs)."""
     call.continues = near.continues.entry_id if near.continues else None
     facts = {name: value for name, value in call.facts.items() if name not in ("continues", "handed_to", "makes")}
     if near.continues is not None:
-        facts["continues"] = near.continues.call
+        facts["continues"] = near.continues.call_id
     if near.handed_to is not None:
         facts["handed_to"] = near.handed_to
-    if near.made_later or _makes(ledger):
+    if near.is_made_later or _creates_record(ledger):
         facts["makes"] = True
     call.facts = facts
 
 
-def _makes(ledger: Ledger) -> bool:
+def _creates_record(ledger: Ledger) -> bool:
     return any(
         isinstance(entry.command, CreateRecord) or (isinstance(entry.command, Register) and entry.command.create)
         for entry in ledger

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from bx24app.infra.runtime import runtime
 from bx24app.models import Notification, db
 
-MOST = 16
+MAX_ROWS = 16
 """Notifications that share a commit of SQLite: as many as threads wait."""
 _COLUMNS = (
     "portal_id", "pbx_id", "dialect", "name", "entry_id", "command_id", "dedup_key", "body", "state", "reason", "received_at",
@@ -39,7 +39,7 @@ WHERE column12 OR EXISTS (
 
 
 @cache
-def _statement(postgresql: bool, count: int) -> str:
+def _insert_statement(postgresql: bool, count: int) -> str:
     """For so many rows. PostgreSQL must be told the types, which it cannot guess here; SQLite takes values as they are."""
     row = ", ".join(f"CAST(%s AS {kind})" if postgresql else "?" for kind in _TYPES)
     columns = ", ".join(f"column{number + 1}" for number in range(len(_COLUMNS)))
@@ -57,7 +57,7 @@ class Guard:
     dialects: str
 
 
-_NOBODY = Guard("", b"", b"", "")
+_EMPTY_GUARD = Guard("", b"", b"", "")
 
 
 def store(row: dict[str, Any], guard: Guard | None = None) -> bool:
@@ -72,28 +72,28 @@ def store(row: dict[str, Any], guard: Guard | None = None) -> bool:
     """
     if db.session.registry.has():
         db.session.commit()
-    return _desk().store(row, guard)
+    return _inbox_writer().store(row, guard)
 
 
-def _desk() -> _Desk:
+def _inbox_writer() -> InboxWriter:
     cache = runtime().cache
-    found: _Desk | None = cache.get("storing")
+    found: InboxWriter | None = cache.get("storing")
     if found is None:
-        found = cache.setdefault("storing", _Desk(db.engine))
+        found = cache.setdefault("storing", InboxWriter(db.engine))
     return found
 
 
-class _Waiting:
+class _PendingRow:
     """One notification on its way; `new` and `failed` tell how it went once it is `done`."""
 
-    __slots__ = ("done", "failed", "new", "values")
+    __slots__ = ("error", "is_done", "is_new", "values")
 
     def __init__(self, values: tuple[Any, ...]) -> None:
-        self.values, self.new, self.done = values, False, False
-        self.failed: Exception | None = None
+        self.values, self.is_new, self.is_done = values, False, False
+        self.error: Exception | None = None
 
 
-class _Desk:
+class InboxWriter:
     """The connections of a process for storing, kept for the next who stores.
 
     PostgreSQL: one for each who stores at the same time; the server joins their commits by itself. SQLite: one, and those who come while it writes
@@ -101,85 +101,85 @@ class _Desk:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._free = engine, deque[PoolProxiedConnection]()
-        self._postgresql = engine.dialect.name == "postgresql"
-        self._queue, self._turn = deque[_Waiting](), threading.Lock()
-        self._wrong: type[Exception] = engine.dialect.loaded_dbapi.Error
-        self._silent: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
+        self._engine, self._free_connections = engine, deque[PoolProxiedConnection]()
+        self._is_postgresql = engine.dialect.name == "postgresql"
+        self._queue, self._write_lock = deque[_PendingRow](), threading.Lock()
+        self._database_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._operational_error: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
         kind = Notification.__table__.c.received_at.type.dialect_impl(engine.dialect)
-        self._moment: Callable[[datetime], Any] = kind.bind_processor(engine.dialect) or (lambda value: value)
+        self._bind_datetime: Callable[[datetime], Any] = kind.bind_processor(engine.dialect) or (lambda value: value)
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
     def store(self, row: dict[str, Any], guard: Guard | None) -> bool:
-        mine = _Waiting(self._values(row, guard))
-        if self._postgresql:
-            self._try([mine])
+        mine = _PendingRow(self._row_values(row, guard))
+        if self._is_postgresql:
+            self._store_batch([mine])
         else:
             self._queue.append(mine)
-            with self._turn:
-                while not mine.done:
-                    self._try([self._queue.popleft() for _ in range(min(len(self._queue), MOST))])
-        if mine.failed is not None:
-            raise DBAPIError.instance("INSERT INTO notification", None, mine.failed, self._wrong, hide_parameters=True)
-        return mine.new
+            with self._write_lock:
+                while not mine.is_done:
+                    self._store_batch([self._queue.popleft() for _ in range(min(len(self._queue), MAX_ROWS))])
+        if mine.error is not None:
+            raise DBAPIError.instance("INSERT INTO notification", None, mine.error, self._database_error, hide_parameters=True)
+        return mine.is_new
 
     def close(self) -> None:
         """Give all connections up; the next notification opens another."""
-        while self._free:
-            self._free.pop().invalidate()
+        while self._free_connections:
+            self._free_connections.pop().invalidate()
 
-    def _values(self, row: dict[str, Any], guard: Guard | None) -> tuple[Any, ...]:
-        held = guard or _NOBODY
-        columns = (*(row[name] for name in _COLUMNS[:-1]), self._moment(row["received_at"]))
+    def _row_values(self, row: dict[str, Any], guard: Guard | None) -> tuple[Any, ...]:
+        held = guard or _EMPTY_GUARD
+        columns = (*(row[name] for name in _COLUMNS[:-1]), self._bind_datetime(row["received_at"]))
         return (*columns, guard is None, held.hook_hash, held.api_key, held.api_salt, held.dialects)
 
-    def _try(self, batch: list[_Waiting]) -> None:
+    def _store_batch(self, batch: list[_PendingRow]) -> None:
         """Store them all or tell each why not; one that cannot be stored does not take the others with it."""
         try:
-            stored = self._kept([value for one in batch for value in one.values], len(batch))
+            stored = self._execute_with_retry([value for one in batch for value in one.values], len(batch))
         except Exception as error:  # noqa: BLE001 - of whatever kind: it is told to everybody who waits
-            if len(batch) > 1 and not isinstance(error, self._silent):
+            if len(batch) > 1 and not isinstance(error, self._operational_error):
                 for one in batch:
-                    self._try([one])
+                    self._store_batch([one])
                 return
             for one in batch:
-                one.failed, one.done = error, True
+                one.error, one.is_done = error, True
         else:
             for one in batch:
-                one.new, one.done = stored == len(batch), True  # which of them are not new is not asked: it is rare
+                one.is_new, one.is_done = stored == len(batch), True  # which of them are not new is not asked: it is rare
 
-    def _kept(self, values: list[Any], count: int) -> int:
+    def _execute_with_retry(self, values: list[Any], count: int) -> int:
         """By a kept connection; where that broke since it was used last, so did probably all, and a new one is opened, once. Whether it stored
         before it broke does not matter: nothing is stored twice."""
         try:
-            link = self._free.pop()
+            link = self._free_connections.pop()
         except IndexError:
-            return self._written(self._open(), values, count)
+            return self._execute(self._open_connection(), values, count)
         raw = link.dbapi_connection
         try:
-            return self._written(link, values, count)
-        except self._wrong as error:
+            return self._execute(link, values, count)
+        except self._database_error as error:
             if not self._engine.dialect.is_disconnect(error, raw, None):  # type: ignore[arg-type]
                 raise
             self.close()
-            return self._written(self._open(), values, count)
+            return self._execute(self._open_connection(), values, count)
 
-    def _open(self) -> PoolProxiedConnection:
+    def _open_connection(self) -> PoolProxiedConnection:
         link = self._engine.raw_connection()
-        if self._postgresql:
+        if self._is_postgresql:
             link.dbapi_connection.autocommit = True  # type: ignore[union-attr] # SQLite's does so already, see `make_durable`
         return link
 
-    def _written(self, link: PoolProxiedConnection, values: list[Any], count: int) -> int:
+    def _execute(self, link: PoolProxiedConnection, values: list[Any], count: int) -> int:
         """One statement, which is one transaction: on disk when this returns. How many are new?"""
         raw: Any = link.dbapi_connection
         good = False
         try:
-            stored: int = raw.execute(_statement(self._postgresql, count), values).rowcount
+            stored: int = raw.execute(_insert_statement(self._is_postgresql, count), values).rowcount
             good = True
         finally:
             if good:
-                self._free.append(link)
+                self._free_connections.append(link)
             else:
                 link.invalidate()
         return stored

@@ -19,21 +19,21 @@ from sqlalchemy.orm import Session
 from bx24app.domain import phone
 from bx24app.models import Call, CallPerson
 from bx24app.models.base import Moment
-from bx24app.models.calls import PROBLEM
+from bx24app.models.calls import PROBLEM_CONDITION
 
-PAGE = 50
-WINDOW = 20_000
+PAGE_SIZE = 50
+SCAN_LIMIT = 20_000
 """Calls that one page looks at most."""
 DIRECTIONS = ("in", "out", "callback", "internal")
 OUTCOMES = ("answered", "missed", "failed")
-WHOLE_NUMBER = 10
+FULL_NUMBER_DIGITS = 10
 """Digits from which a number that is looked for is a whole one, found by its index; fewer are looked for within numbers."""
 _SEPARATOR = "_"
 _Condition = ColumnElement[bool] | TextClause
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class CallFilter:
     """What the list leaves out; empty lets everything through. `line`: LINE_NUMBER; `since`, `until`: days of the portal, both included."""
 
     q: str = ""
@@ -47,7 +47,7 @@ class Filter:
     problems: bool = False
 
     @classmethod
-    def read(cls, asked: Mapping[str, str]) -> Filter:
+    def from_params(cls, asked: Mapping[str, str]) -> CallFilter:
         """From a form or an address; what means nothing is left out."""
         employee = asked.get("employee", "")
         return cls(
@@ -57,23 +57,23 @@ class Filter:
             direction=asked.get("direction", "") if asked.get("direction") in DIRECTIONS else "",
             outcome=asked.get("outcome", "") if asked.get("outcome") in OUTCOMES else "",
             employee=int(employee) if re.fullmatch(r"\d{1,9}", employee) else None,
-            since=day(asked.get("since", "")),
-            until=day(asked.get("until", "")),
+            since=parse_day(asked.get("since", "")),
+            until=parse_day(asked.get("until", "")),
             problems=bool(asked.get("problems")),
         )
 
-    def asked(self) -> dict[str, str]:
+    def as_params(self) -> dict[str, str]:
         """As parameters of an address; `read` gives the same filter back."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: "1" if value is True else str(value) for name, value in values.items() if value}
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Does it let everything through?"""
-        return not self.asked()
+        return not self.as_params()
 
 
-def day(text: str) -> date | None:
+def parse_day(text: str) -> date | None:
     """The day of `2026-01-31`; None: none, or at the ends of time, where another zone has no such day."""
     try:
         found = date.fromisoformat(text)
@@ -83,14 +83,14 @@ def day(text: str) -> date | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """A place in the order of the journal: the page below it holds only older calls."""
 
-    at: datetime
-    id: int
+    started_at: datetime
+    call_id: int
 
     @classmethod
-    def read(cls, text: str) -> Place | None:
+    def from_text(cls, text: str) -> Cursor | None:
         """None: no place, or none of ours."""
         at, _, number = text.rpartition(_SEPARATOR)
         try:
@@ -101,81 +101,81 @@ class Place:
             return None
 
     def __str__(self) -> str:
-        return f"{self.at.isoformat()}{_SEPARATOR}{self.id}"
+        return f"{self.started_at.isoformat()}{_SEPARATOR}{self.call_id}"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     """`below`: where the next page begins, None: there is none. `looked`: the page ended before it was full, having looked so far."""
 
     calls: list[Call]
-    below: Place | None = None
-    looked: datetime | None = None
+    next_cursor: Cursor | None = None
+    scanned_to: datetime | None = None
 
 
-def find(
-    session: Session, portal_id: int, wanted: Filter, zone: str, viewer: int | None = None, below: Place | None = None
-) -> Found:
+def find_calls(
+    session: Session, portal_id: int, wanted: CallFilter, zone: str, viewer: int | None = None, below: Cursor | None = None
+) -> SearchPage:
     """One page. `viewer`: only calls of this employee, whatever the filter asks for; `zone`: IANA name, for days."""
-    plan = _plan(portal_id, wanted, zone, viewer)
-    bounds = list(plan.bounds)
+    plan = _plan_query(portal_id, wanted, zone, viewer)
+    bounds = list(plan.time_bounds)
     if below is not None:
-        bounds += [plan.place < _pair(below), plan.at <= below.at]
+        bounds += [plan.cursor_columns < _cursor_values(below), plan.time_column <= below.started_at]
     edge = None
-    if plan.others:
+    if plan.row_conditions:
         edge = session.execute(
-            select(*plan.order).where(*plan.follows, *bounds).order_by(*plan.latest).offset(WINDOW - 1).limit(1)
+            select(*plan.order_columns).where(*plan.index_conditions, *bounds).order_by(*plan.latest_first).offset(SCAN_LIMIT - 1).limit(1)
         ).first()
     if edge is not None:
         # The moments once more: PostgreSQL cannot estimate how much a pair leaves, and would read the whole table.
-        bounds += [plan.place >= _pair(Place(*edge)), plan.at >= edge[0]]
-    query = plan.query.where(*plan.follows, *bounds, *plan.others).order_by(*plan.latest).limit(PAGE + 1)
+        bounds += [plan.cursor_columns >= _cursor_values(Cursor(*edge)), plan.time_column >= edge[0]]
+    query = plan.query.where(*plan.index_conditions, *bounds, *plan.row_conditions).order_by(*plan.latest_first).limit(PAGE_SIZE + 1)
     calls = list(session.scalars(query))
-    if len(calls) > PAGE:
-        last = calls[PAGE - 1]
-        return Found(calls[:PAGE], Place(last.started_at, last.id))
+    if len(calls) > PAGE_SIZE:
+        last = calls[PAGE_SIZE - 1]
+        return SearchPage(calls[:PAGE_SIZE], Cursor(last.started_at, last.id))
     if edge is not None:
-        return Found(calls, Place(*edge), edge[0])
-    return Found(calls)
+        return SearchPage(calls, Cursor(*edge), edge[0])
+    return SearchPage(calls)
 
 
-def narrowed(portal_id: int, wanted: Filter, zone: str, viewer: int | None = None) -> Select[Call]:
+def filtered_query(portal_id: int, wanted: CallFilter, zone: str, viewer: int | None = None) -> Select[Call]:
     """All of them as a query without an order, for exports."""
-    plan = _plan(portal_id, wanted, zone, viewer)
-    return plan.query.where(*plan.follows, *plan.bounds, *plan.others)
+    plan = _plan_query(portal_id, wanted, zone, viewer)
+    return plan.query.where(*plan.index_conditions, *plan.time_bounds, *plan.row_conditions)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _QueryPlan:
     """`follows`: the beginning of the index that gives the order; `others`: what is looked at call by call."""
 
     query: Select[Call]
-    at: Any
-    id: Any
-    follows: list[_Condition]
-    bounds: list[ColumnElement[bool]]
-    others: list[_Condition]
+    time_column: Any
+    id_column: Any
+    index_conditions: list[_Condition]
+    time_bounds: list[ColumnElement[bool]]
+    row_conditions: list[_Condition]
 
     @property
-    def order(self) -> tuple[Any, Any]:
-        return self.at, self.id
+    def order_columns(self) -> tuple[Any, Any]:
+        return self.time_column, self.id_column
 
     @property
-    def latest(self) -> tuple[Any, Any]:
-        return self.at.desc(), self.id.desc()
+    def latest_first(self) -> tuple[Any, Any]:
+        return self.time_column.desc(), self.id_column.desc()
 
     @property
-    def place(self) -> Any:
-        return tuple_(self.at, self.id)
+    def cursor_columns(self) -> Any:
+        return tuple_(self.time_column, self.id_column)
 
 
-def _pair(place: Place) -> Any:
-    return tuple_(literal(place.at, Moment()), literal(place.id))
+def _cursor_values(place: Cursor) -> Any:
+    return tuple_(literal(place.started_at, Moment()), literal(place.call_id))
 
 
-def _plan(portal_id: int, wanted: Filter, zone: str, viewer: int | None) -> _Plan:
+def _plan_query(portal_id: int, wanted: CallFilter, zone: str, viewer: int | None) -> _QueryPlan:
     person = viewer if viewer is not None else wanted.employee
-    others = _conditions(wanted)
+    others = _filter_conditions(wanted)
     follows: list[_Condition]
     if person is not None:
         query = select(Call).join(CallPerson, CallPerson.call_id == Call.id)
@@ -191,22 +191,22 @@ def _plan(portal_id: int, wanted: Filter, zone: str, viewer: int | None) -> _Pla
             follows.append(
                 Call.visible.is_(True)
             )  # a column of its index, so that SQLite prefers it to the one of all calls
-    return _Plan(
-        query.where(Call.visible.is_(True)), at, number, follows, _days(at, wanted, zone), list(others.values())
+    return _QueryPlan(
+        query.where(Call.visible.is_(True)), at, number, follows, _day_conditions(at, wanted, zone), list(others.values())
     )
 
 
-def _conditions(wanted: Filter) -> dict[str, _Condition]:
+def _filter_conditions(wanted: CallFilter) -> dict[str, _Condition]:
     found: dict[str, _Condition] = {}
-    digits = phone.digits(wanted.q)
-    number = phone.normal(wanted.q) if len(digits) >= WHOLE_NUMBER else None
+    digits = phone.digits_only(wanted.q)
+    number = phone.normalise(wanted.q) if len(digits) >= FULL_NUMBER_DIGITS else None
     if number:
         found["number"] = Call.client_number == number
     elif wanted.q:
         found["within"] = Call.client_number.contains(digits or wanted.q, autoescape=True)
     if wanted.problems:
         found["problems"] = text(
-            f"({PROBLEM})"
+            f"({PROBLEM_CONDITION})"
         )  # words, since a typed expression gets "= 1" for SQLite and misses the index
     if wanted.line:
         found["line"] = Call.line_number == wanted.line
@@ -219,7 +219,7 @@ def _conditions(wanted: Filter) -> dict[str, _Condition]:
     return found
 
 
-def _days(at: Any, wanted: Filter, zone: str) -> list[ColumnElement[bool]]:
+def _day_conditions(at: Any, wanted: CallFilter, zone: str) -> list[ColumnElement[bool]]:
     here, found = ZoneInfo(zone), []
     if wanted.since is not None:
         found.append(at >= datetime.combine(wanted.since, time(), here))

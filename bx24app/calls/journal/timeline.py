@@ -15,25 +15,25 @@ from bx24app.bitrix24 import commands
 from bx24app.domain.calls.commands import AnyCommand, Dial, Route, from_json
 from bx24app.models import Call, Delivery, Notification, Recording
 
-_HEARD = ("call_state", "recording_state", "extension", "disconnect_reason", "transfer", "completion_code", "result")
-_TOLD = ("entity", "record", "users", "user_id", "responsible", "show", "create", "status", "seconds", "extension", "group")  # fmt: skip
+_NOTIFICATION_KEYS = ("call_state", "recording_state", "extension", "disconnect_reason", "transfer", "completion_code", "result")
+_COMMAND_KEYS = ("entity", "record", "users", "user_id", "responsible", "show", "create", "status", "seconds", "extension", "group")  # fmt: skip
 
 
-def trace(
+def build_timeline(
     call: Call, came: Iterable[Notification], told: Iterable[Delivery], tapes: Iterable[Recording]
 ) -> list[dict[str, Any]]:
     """All steps of one call in the order of time."""
-    steps = [*map(_came, came), *map(_sent, told), *(_carried(call, tape) for tape in tapes if _tried(tape))]
+    steps = [*map(_incoming_step, came), *map(_delivery_step, told), *(_recording_step(call, tape) for tape in tapes if _has_outcome(tape))]
     steps.sort(key=lambda step: step["time"])
-    return [{**step, "time": iso(step["time"])} for step in steps]
+    return [{**step, "time": format_iso(step["time"])} for step in steps]
 
 
-def iso(at: datetime | None) -> str | None:
+def format_iso(at: datetime | None) -> str | None:
     """ISO 8601, UTC."""
     return at.astimezone(UTC).isoformat() if at is not None else None
 
 
-def _came(row: Notification) -> dict[str, Any]:
+def _incoming_step(row: Notification) -> dict[str, Any]:
     """What was said to us. `code`: our answer; a wrong shape is answered with 200 too, and has its reason."""
     return {
         "time": row.received_at,
@@ -42,11 +42,11 @@ def _came(row: Notification) -> dict[str, Any]:
         "state": row.state,
         "code": 200,
         "reason": row.reason,
-        "values": _heard(row.body),
+        "values": _notification_values(row.body),
     }
 
 
-def _heard(body: str) -> dict[str, Any]:
+def _notification_values(body: str) -> dict[str, Any]:
     try:
         held = json.loads(body)
     except (ValueError, RecursionError):  # rejected for it; the reason says so
@@ -56,18 +56,18 @@ def _heard(body: str) -> dict[str, Any]:
     sides = [side for side in (held.get("to"), held.get("from")) if isinstance(side, dict)]
     extension = next((side["extension"] for side in sides if side.get("extension")), None)
     found = {**({"extension": extension} if extension else {}), **held}
-    return {name: found[name] for name in _HEARD if isinstance(found.get(name), (str, int)) and found[name] != ""}
+    return {name: found[name] for name in _NOTIFICATION_KEYS if isinstance(found.get(name), (str, int)) and found[name] != ""}
 
 
-def to_mango(command: AnyCommand) -> str | None:
+def mango_method(command: AnyCommand) -> str | None:
     """The command of Mango's API that this one is; None: it goes to the portal."""
     return {Dial: "commands/callback", Route: "commands/route"}.get(type(command))
 
 
-def _sent(row: Delivery) -> dict[str, Any]:
+def _delivery_step(row: Delivery) -> dict[str, Any]:
     """What we said. `code` and `reason`: of the answer; of one that waits, why it did not leave or was not carried out yet."""
     command = from_json(row.kind, row.command)
-    method = to_mango(command) or commands.request(command, str)[0]
+    method = mango_method(command) or commands.build_request(command, str)[0]
     return {
         "time": row.done_at or row.sent_at or row.created_at,
         "from": "app",
@@ -75,16 +75,16 @@ def _sent(row: Delivery) -> dict[str, Any]:
         "state": row.state,
         "code": row.code or (200 if row.state == "done" else None),
         "reason": row.reason,
-        "values": {name: row.command[name] for name in _TOLD if row.command.get(name) not in (None, "", False)},
+        "values": {name: row.command[name] for name in _COMMAND_KEYS if row.command.get(name) not in (None, "", False)},
         "tries": row.attempts,
     }
 
 
-def _tried(tape: Recording) -> bool:
+def _has_outcome(tape: Recording) -> bool:
     return tape.state == "attached" or tape.problem is not None
 
 
-def _carried(call: Call, tape: Recording) -> dict[str, Any]:
+def _recording_step(call: Call, tape: Recording) -> dict[str, Any]:
     """A recording's way. One that is not attached stands at the time when it could be fetched first."""
     return {
         "time": tape.attached_at or tape.noticed_at or call.ended_at or call.started_at,

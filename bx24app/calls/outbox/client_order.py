@@ -13,11 +13,11 @@ from bx24app.domain import phone
 from bx24app.domain.calls import record_queries
 from bx24app.models import Delivery
 
-LONGEST = timedelta(seconds=10)
+MAX_WAIT = timedelta(seconds=10)
 """Nobody's card waits longer for another call: a request that hangs, or is refused again and again, holds up no one else."""
 
 
-def in_turn(
+def select_sendable(
     due: list[list[Delivery]], open_rows: Iterable[Delivery], now: datetime, *, shared: bool = False
 ) -> list[list[Delivery]]:
     """Of the calls whose head may leave (most urgent first), those that need not wait for another call of the same client.
@@ -28,34 +28,34 @@ def in_turn(
     """
     ahead: dict[str, int] = {}
     for row in open_rows:
-        number = _asks_for(row)
-        if number and (_on_its_way(row, now) or (row.kind == "CreateRecord" and _leaves_now(row, now))):
+        number = _requested_number(row)
+        if number and (_is_in_flight(row, now) or (row.kind == "CreateRecord" and _is_due_now(row, now))):
             ahead.setdefault(number, row.call_id)
     free: list[list[Delivery]] = []
     for rows in due:
-        number = next(filter(None, map(_asks_for, rows)), None)
+        number = next(filter(None, map(_requested_number, rows)), None)
         first = number is None or ahead.setdefault(number, rows[0].call_id) == rows[0].call_id
-        if first or (shared and not any(map(_looks, rows))):
+        if first or (shared and not any(map(_is_client_lookup, rows))):
             free.append(rows)
     return free
 
 
-def _asks_for(row: Delivery) -> str | None:
+def _requested_number(row: Delivery) -> str | None:
     """The number whose client is looked up or made by this command."""
-    if not (row.kind in ("Register", "CreateRecord") or _looks(row)) or row.command.get("part", 1) != 1:
+    if not (row.kind in ("Register", "CreateRecord") or _is_client_lookup(row)) or row.command.get("part", 1) != 1:
         return None
     number = row.command.get("number")
     return str(number) if number and number != phone.PLACEHOLDER else None
 
 
-def _looks(row: Delivery) -> bool:
+def _is_client_lookup(row: Delivery) -> bool:
     """Is its answer what decides whether a record is made?"""
-    return row.kind == "ReadClient" and row.key == record_queries.FOUND
+    return row.kind == "ReadClient" and row.key == record_queries.FIND_CLIENT_KEY
 
 
-def _on_its_way(row: Delivery, now: datetime) -> bool:
-    return row.state == "sent" and row.sent_at is not None and row.sent_at > now - LONGEST
+def _is_in_flight(row: Delivery, now: datetime) -> bool:
+    return row.state == "sent" and row.sent_at is not None and row.sent_at > now - MAX_WAIT
 
 
-def _leaves_now(row: Delivery, now: datetime) -> bool:
-    return row.state == "waiting" and (row.due_at is None or row.due_at <= now) and row.created_at > now - LONGEST
+def _is_due_now(row: Delivery, now: datetime) -> bool:
+    return row.state == "waiting" and (row.due_at is None or row.due_at <= now) and row.created_at > now - MAX_WAIT

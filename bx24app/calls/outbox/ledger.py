@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bx24app.domain.calls.commands import from_json
-from bx24app.domain.calls.ledger import Entry as LedgerEntry
 from bx24app.domain.calls.ledger import Ledger
+from bx24app.domain.calls.ledger import LedgerEntry as LedgerEntry
 from bx24app.models import Call, Delivery
 
-Folded = dict[int, tuple[Call, list[Delivery]]]
+FoldedCalls = dict[int, tuple[Call, list[Delivery]]]
 """Calls of the present transaction with all their deliveries in order, by row id."""
 
 
-def ledger_of(rows: Iterable[Delivery]) -> Ledger:
+def build_ledger(rows: Iterable[Delivery]) -> Ledger:
     """The outbox of one call as the fold sees it."""
     return Ledger(
         [

@@ -19,41 +19,41 @@ from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24 import telephony
 from bx24app.bitrix24.budget import Priority
 from bx24app.calls.reconciliation import missing_calls, statistics_requests
-from bx24app.calls.reconciliation.missing_calls import SAME_CALL, Told
-from bx24app.calls.reconciliation.statistics_requests import Answer, Order, Waiting
+from bx24app.calls.reconciliation.missing_calls import SAME_CALL_WITHIN, StatisticsEntry
+from bx24app.calls.reconciliation.statistics_requests import DelayedRequest, StatisticsAnswer, StatisticsRequest
 from bx24app.domain import phone
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango_errors
 from bx24app.models import Backfill, Call, Delivery, Pbx, db, utcnow
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 JOB = "backfill_step"
-STRETCH = timedelta(days=1)
+CHUNK_SPAN = timedelta(days=1)
 """Of the statistics in one order; shorter where they do not fit into one page."""
-AT_ONCE = 100
+CALLS_PER_STEP = 100
 """Calls that one step tells; the next one waits until fewer than these are on their way."""
-DIGEST_SECONDS = 3.0
-RING_AGAIN = timedelta(minutes=5)
+STEP_PAUSE_SECONDS = 3.0
+STEP_TIMEOUT = timedelta(minutes=5)
 """A step of which nothing was heard for so long was lost."""
 
 
-class Unfit(Exception):
+class InvalidBackfill(Exception):
     """Not a period or a PBX that can be filled; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BackfillProgress:
     """How far one PBX's back-fill is. `share`: 0 to 1, by time."""
 
     id: int
     pbx: str
     state: str
-    share: float
-    seen: int
-    made: int
-    skipped: int
-    waiting: int
+    fraction: float
+    total_calls: int
+    delivered_calls: int
+    skipped_calls: int
+    waiting_commands: int
     """Commands that the portal has still to be told, of all calls."""
     problem: str | None
 
@@ -68,31 +68,31 @@ def begin(
     """
     end = min(end, utcnow())
     if start >= end:
-        raise Unfit("the period is empty: --from must lie before --to and before now")
+        raise InvalidBackfill("the period is empty: --from must lie before --to and before now")
     mine = select(Pbx).where(Pbx.portal_id == portal_id, Pbx.removed_at.is_(None))
     pbxs = [row for row in db.session.scalars(mine) if pbx_key in (None, row.key)]
     if not pbxs:
-        raise Unfit(f"the portal has no PBX {pbx_key}" if pbx_key else "the portal has no PBX")
+        raise InvalidBackfill(f"the portal has no PBX {pbx_key}" if pbx_key else "the portal has no PBX")
     pbxs = [row for row in pbxs if row.api_key and row.api_salt]
     if not pbxs:
-        raise Unfit("without Mango's key and salt there are no statistics")
+        raise InvalidBackfill("without Mango's key and salt there are no statistics")
     ids = []
     for pbx in pbxs:
-        row = _same(portal_id, pbx.id, start, end, records)
+        row = _find_unfinished(portal_id, pbx.id, start, end, records)
         if row is None:
             row = Backfill(portal_id=portal_id, pbx_id=pbx.id, start=start, end=end, done_until=start, records=records)
             row.seen = row.made = row.skipped = row.failures = 0
             db.session.add(row)
-        row.state, row.problem, row.due_at = "running", None, utcnow() + RING_AGAIN
+        row.state, row.problem, row.due_at = "running", None, utcnow() + STEP_TIMEOUT
         db.session.flush()
         ids.append(row.id)
     db.session.commit()
     for number in ids:
-        _go_on(number)
+        _queue_step(number)
     return ids
 
 
-def _same(portal_id: int, pbx_id: int, start: datetime, end: datetime, records: bool) -> Backfill | None:
+def _find_unfinished(portal_id: int, pbx_id: int, start: datetime, end: datetime, records: bool) -> Backfill | None:
     """An unfinished one of the same period; its end may have been cut at the moment of its beginning."""
     query = select(Backfill).where(
         Backfill.portal_id == portal_id,
@@ -117,7 +117,7 @@ def stop(portal_id: int, number: int) -> bool:
     return bool(done.rowcount)  # type: ignore[attr-defined]
 
 
-def progress(portal_id: int, limit: int = 20) -> list[Progress]:
+def list_progress(portal_id: int, limit: int = 20) -> list[BackfillProgress]:
     """The portal's back-fills, the latest first."""
     rows = db.session.execute(
         select(Backfill, Pbx.key)
@@ -126,102 +126,102 @@ def progress(portal_id: int, limit: int = 20) -> list[Progress]:
         .order_by(Backfill.id.desc())
         .limit(limit)
     ).all()
-    waiting = _waiting(portal_id)
+    waiting = _count_waiting(portal_id)
     return [
-        Progress(
+        BackfillProgress(
             id=row.id,
             pbx=key,
             state=row.state,
-            share=min(1.0, (row.done_until - row.start) / (row.end - row.start)),
-            seen=row.seen,
-            made=row.made,
-            skipped=row.skipped,
-            waiting=waiting,
+            fraction=min(1.0, (row.done_until - row.start) / (row.end - row.start)),
+            total_calls=row.seen,
+            delivered_calls=row.made,
+            skipped_calls=row.skipped,
+            waiting_commands=waiting,
             problem=row.problem,
         )
         for row, key in rows
     ]
 
 
-def ring() -> None:
+def requeue_lost() -> None:
     """Lost steps are queued again."""
     due = select(Backfill.id).where(Backfill.due_at <= utcnow(), Backfill.state == "running")
     ids = list(db.session.scalars(due.limit(100)))
     db.session.rollback()
     for number in ids:
-        _touch(number, RING_AGAIN)
-        _go_on(number)
+        _set_due(number, STEP_TIMEOUT)
+        _queue_step(number)
 
 
-def _waiting(portal_id: int) -> int:
+def _count_waiting(portal_id: int) -> int:
     open_ = (Delivery.portal_id == portal_id, Delivery.state.in_(("waiting", "sent")))
     return db.session.scalar(select(func.count()).select_from(Delivery).where(*open_)) or 0
 
 
-def _touch(number: int, ahead: timedelta) -> None:
+def _set_due(number: int, ahead: timedelta) -> None:
     db.session.execute(update(Backfill).where(Backfill.id == number).values(due_at=utcnow() + ahead))
     db.session.commit()
 
 
-def _go_on(number: int, seconds: float = 0.0) -> None:
+def _queue_step(number: int, seconds: float = 0.0) -> None:
     """Queue the next order of this back-fill."""
     row = db.session.get(Backfill, number)
     if row is None or row.state != "running":
         db.session.rollback()
         return
-    until = min(row.end, row.done_until + STRETCH)
-    order = Order(row.pbx_id, int(row.done_until.timestamp()), int(until.timestamp()) + 1, errand=number)
+    until = min(row.end, row.done_until + CHUNK_SPAN)
+    order = StatisticsRequest(row.pbx_id, int(row.done_until.timestamp()), int(until.timestamp()) + 1, errand=number)
     db.session.rollback()
-    statistics_requests.later(JOB, order, seconds)
+    statistics_requests.queue_request(JOB, order, seconds)
 
 
-def step(raw: dict[str, Any]) -> None:
+def run_step(raw: dict[str, Any]) -> None:
     """One request to Mango, or one stretch told."""
-    order = Order(**raw)
+    order = StatisticsRequest(**raw)
     number = order.errand or 0
     row = db.session.get(Backfill, number)
     if row is None or row.state != "running" or int(row.done_until.timestamp()) != order.start:
         db.session.rollback()
         return  # stopped, or another step was quicker
     portal_id = row.portal_id
-    busy = not order.key and _waiting(portal_id) >= AT_ONCE
+    busy = not order.key and _count_waiting(portal_id) >= CALLS_PER_STEP
     db.session.rollback()
-    _touch(number, RING_AGAIN)
+    _set_due(number, STEP_TIMEOUT)
     if busy:
-        statistics_requests.later(JOB, order, DIGEST_SECONDS)
+        statistics_requests.queue_request(JOB, order, STEP_PAUSE_SECONDS)
         return
     try:
         answer = statistics_requests.advance(order)
-        if isinstance(answer, Waiting):
-            statistics_requests.later(JOB, answer.order, answer.seconds)
+        if isinstance(answer, DelayedRequest):
+            statistics_requests.queue_request(JOB, answer.request, answer.seconds)
         elif answer is None:
-            _stop(number, "the PBX is gone, or has no key any more")
-        elif answer.next is not None and order.end - order.start > 600:  # more than a page: a shorter stretch
-            statistics_requests.later(JOB, replace(order, key="", polls=0, end=order.start + (order.end - order.start) // 2), 0)
+            _stop_with_problem(number, "the PBX is gone, or has no key any more")
+        elif answer.next_request is not None and order.end - order.start > 600:  # more than a page: a shorter stretch
+            statistics_requests.queue_request(JOB, replace(order, key="", polls=0, end=order.start + (order.end - order.start) // 2), 0)
         else:
-            _tell(number, portal_id, order, answer)
-    except (mango_errors.Later, portal_errors.Later) as error:
-        _later(number, str(error), getattr(error, "retry_after", getattr(error, "after", None)))
+            _process_answer(number, portal_id, order, answer)
+    except (mango_errors.TemporaryFailure, portal_errors.Later) as error:
+        _schedule_retry(number, str(error), getattr(error, "retry_after", None))
     except (mango_errors.MangoError, portal_errors.PortalError) as error:
-        _stop(number, str(error))
+        _stop_with_problem(number, str(error))
 
 
-def _tell(number: int, portal_id: int, order: Order, answer: Answer) -> None:
+def _process_answer(number: int, portal_id: int, order: StatisticsRequest, answer: StatisticsAnswer) -> None:
     """The first calls of the stretch that are not told yet; the pointer moves behind them."""
     row = db.session.get_one(Backfill, number)
     records, end = row.records, row.end
-    entries = sorted((one for one in answer.told if one.started_at <= end), key=lambda one: one.started_at)
-    known = _known(order.pbx_id, entries)
+    entries = sorted((one for one in answer.entries if one.started_at <= end), key=lambda one: one.started_at)
+    known = _known_entry_ids(order.pbx_id, entries)
     db.session.rollback()
     fresh = [one for one in entries if one.entry_id not in known]
-    some = fresh[:AT_ONCE]
+    some = fresh[:CALLS_PER_STEP]
     whole = len(some) == len(fresh)
-    theirs = _in_portal(portal_id, some)
-    missing = [one for one in some if not _is_there(one, theirs)]
+    theirs = _load_portal_calls(portal_id, some)
+    missing = [one for one in some if not _is_in_portal(one, theirs)]
     until = datetime.fromtimestamp(order.end - 1, UTC) if whole else some[-1].started_at
     until = min(max(until, datetime.fromtimestamp(order.start + 1, UTC)), end)
     ours = [one for one in entries if one.entry_id in known and one.started_at <= until]
-    found = missing_calls.keep(portal_id, order.pbx_id, [*missing, *ours], records, background=True)
+    found = missing_calls.store_missing(portal_id, order.pbx_id, [*missing, *ours], records, background=True)
     values = {
         "done_until": until,
         "seen": Backfill.seen + len(some) + len(ours),
@@ -236,10 +236,10 @@ def _tell(number: int, portal_id: int, order: Order, answer: Answer) -> None:
     db.session.commit()
     _log.info("back-fill went on", backfill=number, told=found.total, skipped=len(some) - len(missing))
     if until < end:
-        _go_on(number, DIGEST_SECONDS if found.total else 0)
+        _queue_step(number, STEP_PAUSE_SECONDS if found.total else 0)
 
 
-def _known(pbx_id: int, entries: list[Told]) -> set[str]:
+def _known_entry_ids(pbx_id: int, entries: list[StatisticsEntry]) -> set[str]:
     """Those that the journal has: what of them is missing is found by their ids, not by number and time."""
     found: set[str] = set()
     for at in range(0, len(entries), 500):
@@ -248,52 +248,52 @@ def _known(pbx_id: int, entries: list[Told]) -> set[str]:
     return found
 
 
-Row = tuple[str, bool, datetime]
+PortalCall = tuple[str, bool, datetime]
 """(E.164 digits, outgoing, beginning) of a call that the portal has."""
 
 
-def _in_portal(portal_id: int, entries: list[Told]) -> list[Row]:
+def _load_portal_calls(portal_id: int, entries: list[StatisticsEntry]) -> list[PortalCall]:
     """The portal's own statistics around these calls."""
     if not entries:
         return []
     client = portals.client_by_id(portal_id)
-    since = entries[0].started_at - SAME_CALL
-    until = entries[-1].started_at + SAME_CALL
-    method, params = telephony.statistics_between(int(since.timestamp()), int(until.timestamp()))
-    return [row for said in client.list(method, params, Priority.BACKGROUND) if (row := _row(said)) is not None]
+    since = entries[0].started_at - SAME_CALL_WITHIN
+    until = entries[-1].started_at + SAME_CALL_WITHIN
+    method, params = telephony.build_statistics_query(int(since.timestamp()), int(until.timestamp()))
+    return [row for said in client.iter_rows(method, params, Priority.BACKGROUND) if (row := _parse_portal_call(said)) is not None]
 
 
-def _row(said: dict[str, Any]) -> Row | None:
-    number, outgoing, started = telephony.statistic(said)
-    normal = phone.normal(number)
+def _parse_portal_call(said: dict[str, Any]) -> PortalCall | None:
+    number, outgoing, started = telephony.parse_statistic(said)
+    normal = phone.normalise(number)
     return (normal, outgoing, started) if normal is not None else None
 
 
-def _is_there(one: Told, rows: Iterable[Row]) -> bool:
+def _is_in_portal(one: StatisticsEntry, rows: Iterable[PortalCall]) -> bool:
     """The same number and direction within a minute. An anonymous call cannot be told from another one, so it is told."""
     return one.client is not None and any(
-        number == one.client and outgoing == (one.direction == "out") and abs(started - one.started_at) <= SAME_CALL
+        number == one.client and outgoing == (one.direction == "out") and abs(started - one.started_at) <= SAME_CALL_WITHIN
         for number, outgoing, started in rows
     )
 
 
-def _later(number: int, why: str, named: float | None) -> None:
+def _schedule_retry(number: int, why: str, named: float | None) -> None:
     """Once more from the last stretch, with a back-off that doubles up to ten minutes."""
     row = db.session.get(Backfill, number)
     if row is None:
         return
     row.failures, row.problem = row.failures + 1, why[:300]
     seconds = max(named or 0.0, min(5.0 * 2 ** (row.failures - 1), 600.0))
-    row.due_at = utcnow() + timedelta(seconds=seconds) + RING_AGAIN
+    row.due_at = utcnow() + timedelta(seconds=seconds) + STEP_TIMEOUT
     db.session.commit()
-    _go_on(number, seconds)
+    _queue_step(number, seconds)
 
 
-def _stop(number: int, why: str) -> None:
+def _stop_with_problem(number: int, why: str) -> None:
     values = {"state": "stopped", "problem": why[:300], "due_at": None}
     db.session.execute(update(Backfill).where(Backfill.id == number).values(**values))
     db.session.commit()
     _log.warning("back-fill stopped", backfill=number, why=why)
 
 
-__all__ = ["Progress", "Unfit", "begin", "progress", "ring", "step", "stop"]
+__all__ = ["BackfillProgress", "InvalidBackfill", "begin", "list_progress", "requeue_lost", "run_step", "stop"]

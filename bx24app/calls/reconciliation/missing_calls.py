@@ -18,29 +18,29 @@ from sqlalchemy.orm import Session
 
 from bx24app.calls.fold.grouping import STATISTICS
 from bx24app.domain import phone
-from bx24app.domain.calls.events import Direction, Ended, Event, Recorded
+from bx24app.domain.calls.events import CallEnded, Direction, PbxEvent, RecordingEvent
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.mango import statistics
-from bx24app.mango.notification import Malformed
+from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
-from bx24app.models.locking import locked
+from bx24app.models.locking import portal_lock
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-AT_ONCE = 100
+ENTRIES_PER_TRANSACTION = 100
 """Entries that one transaction compares, so that the portal's lock is not held for long."""
-LATE = timedelta(hours=24)
+LATE_AFTER = timedelta(hours=24)
 """A call that ended longer ago makes no to-do and no notice."""
-SAME_CALL = timedelta(seconds=60)
+SAME_CALL_WITHIN = timedelta(seconds=60)
 """A call of the short dialect, or a click, that began so near to an entry of the same client is that entry."""
-How = tuple[bool, dict[str, bool]]
+CallOptions = tuple[bool, dict[str, bool]]
 """(may calls older than a day make records, further facts of calls that are made)."""
-_ENDS = ("events/summary", "call_end")
+_END_NOTIFICATIONS = ("events/summary", "call_end")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StatisticsEntry:
     """One finished entry of the statistics. `client`: E.164, None: anonymous or internal."""
 
     entry_id: str
@@ -50,11 +50,11 @@ class Told:
     client: str | None
     started_at: datetime
     ended_at: datetime
-    tapes: frozenset[str]
+    recording_ids: frozenset[str]
 
 
 @dataclass(slots=True)
-class Found:
+class MissingCounts:
     """How much was missing: whole calls, ends of calls, recordings of calls that were known with their end."""
 
     calls: int = 0
@@ -66,24 +66,24 @@ class Found:
         return self.calls + self.ends + self.recordings
 
 
-def read_calls(entries: Iterable[Mapping[str, Any]]) -> list[Told]:
+def read_calls(entries: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
     """Entries of the newer pair. One that cannot be read is logged and left out; one that goes on is left for later."""
-    return _read(statistics.CALLS, entries)
+    return _read_entries(statistics.CALLS, entries)
 
 
-def read_rows(text: str) -> list[Told]:
+def read_legs(text: str) -> list[StatisticsEntry]:
     """The older pair's CSV. Raises Malformed where it is none."""
     entries = statistics.csv_to_entries(text)
-    return _read(statistics.LEGS, ({"entry_id": entry, "rows": rows} for entry, rows in entries.items()))
+    return _read_entries(statistics.LEGS, ({"entry_id": entry, "rows": rows} for entry, rows in entries.items()))
 
 
-def _read(name: str, contents: Iterable[Mapping[str, Any]]) -> list[Told]:
-    found: list[Told] = []
+def _read_entries(name: str, contents: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
+    found: list[StatisticsEntry] = []
     for content in contents:
         body = json.dumps(content, ensure_ascii=False, sort_keys=True)
         try:
-            told = _told(name, body, statistics.parse(name, body))
-        except Malformed as error:
+            told = _build_entry(name, body, statistics.parse(name, body))
+        except MalformedNotification as error:
             _log.warning("entry of the statistics cannot be read", reason=str(error))
             continue
         if told is not None:
@@ -91,24 +91,24 @@ def _read(name: str, contents: Iterable[Mapping[str, Any]]) -> list[Told]:
     return found
 
 
-def _told(name: str, body: str, events: Sequence[Event]) -> Told | None:
-    end = next((event for event in events if isinstance(event, Ended)), None)
+def _build_entry(name: str, body: str, events: Sequence[PbxEvent]) -> StatisticsEntry | None:
+    end = next((event for event in events if isinstance(event, CallEnded)), None)
     if end is None:
         return None
     client = {"in": end.caller.number, "out": end.callee.number}.get(end.direction)
-    return Told(
+    return StatisticsEntry(
         entry_id=statistics.identify(name, body).entry_id or "",
         name=name,
         body=body,
         direction=end.direction,
-        client=phone.normal(client),
+        client=phone.normalise(client),
         started_at=datetime.fromtimestamp(end.started_at, UTC),
         ended_at=datetime.fromtimestamp(end.ended_at, UTC),
-        tapes=frozenset(event.recording_id for event in events if isinstance(event, Recorded)),
+        recording_ids=frozenset(event.recording_id for event in events if isinstance(event, RecordingEvent)),
     )
 
 
-def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = True, background: bool = False) -> Found:
+def store_missing(portal_id: int, pbx_id: int, entries: Iterable[StatisticsEntry], records: bool = True, background: bool = False) -> MissingCounts:
     """Keep what is missing and wake the portal.
 
     Args:
@@ -116,52 +116,52 @@ def keep(portal_id: int, pbx_id: int, entries: Iterable[Told], records: bool = T
         background: they are told when nothing else needs the portal's budget.
     """
     more = {"background": True} if background else {}
-    found = Found()
+    found = MissingCounts()
     ordered = sorted(entries, key=lambda one: one.started_at)
-    for some in (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE)):
-        with locked(portal_id) as (session, portal):
+    for some in (ordered[at : at + ENTRIES_PER_TRANSACTION] for at in range(0, len(ordered), ENTRIES_PER_TRANSACTION)):
+        with portal_lock(portal_id) as (session, portal):
             pbx = session.get(Pbx, pbx_id)
             if portal is None or pbx is None or pbx.portal_id != portal.id:
                 return found
-            _keep(session, portal, pbx, some, (records, more), found)
+            _store_entries(session, portal, pbx, some, (records, more), found)
     if found.total:
         _log.warning("lost notifications found", pbx=pbx_id, calls=found.calls, ends=found.ends, tapes=found.recordings)
-        queue.wake(portal_id, force=True)
+        queue.wake_portal(portal_id, force=True)
     return found
 
 
-def _keep(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[Told], how: How, found: Found) -> None:
+def _store_entries(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[StatisticsEntry], how: CallOptions, found: MissingCounts) -> None:
     ids = [one.entry_id for one in entries]
     mine = (Call.portal_id == portal.id, Call.pbx_id == pbx.id)
     calls = {row.entry_id: row for row in session.scalars(select(Call).where(*mine, Call.entry_id.in_(ids)))}
     for one in entries:
         if one.entry_id not in calls:
-            known = _under_another_name(session, mine, one)
+            known = _find_matching_call(session, mine, one)
             if known is not None:
                 calls[one.entry_id] = known
-    ended = _ended(session, portal.id, pbx.id, [call.entry_id for call in calls.values()])
-    tapes = _tapes(session, [call.id for call in calls.values()])
+    ended = _ended_entry_ids(session, portal.id, pbx.id, [call.entry_id for call in calls.values()])
+    tapes = _recording_ids_by_call(session, [call.id for call in calls.values()])
     for one in entries:
         call = calls.get(one.entry_id)
         if call is None:
-            found.calls += _store(session, _made(session, portal, pbx, one, how), one)
+            found.calls += _store_notification(session, _create_call(session, portal, pbx, one, how), one)
         elif call.entry_id not in ended:
-            _late(call, one, how[0])
-            found.ends += _store(session, call, one)
-        elif not _is_short(pbx) and one.tapes - tapes.get(call.id, set()):
-            found.recordings += _store(session, call, one)
+            _mark_late(call, one, how[0])
+            found.ends += _store_notification(session, call, one)
+        elif not _has_events_dialect(pbx) and one.recording_ids - tapes.get(call.id, set()):
+            found.recordings += _store_notification(session, call, one)
 
 
-def _is_short(pbx: Pbx) -> bool:
+def _has_events_dialect(pbx: Pbx) -> bool:
     """Does it notify in the short dialect, whose recordings have other names than those of the statistics?"""
     return "events" in pbx.dialects.split(",")
 
 
-def _under_another_name(session: Session, mine: tuple[ColumnElement[bool], ...], one: Told) -> Call | None:
+def _find_matching_call(session: Session, mine: tuple[ColumnElement[bool], ...], one: StatisticsEntry) -> Call | None:
     """A click of which no leg was heard, or a call of the short dialect that never named its entry: the same client at the same time."""
     if one.client is None:
         return None
-    near = Call.started_at.between(one.started_at - SAME_CALL, one.started_at + SAME_CALL)
+    near = Call.started_at.between(one.started_at - SAME_CALL_WITHIN, one.started_at + SAME_CALL_WITHIN)
     query = select(Call).where(*mine, Call.client_number == one.client, near)
     for call in session.scalars(query.order_by(Call.id)):
         clicked = call.entry_id.startswith("click:") and one.direction == "out"
@@ -172,19 +172,19 @@ def _under_another_name(session: Session, mine: tuple[ColumnElement[bool], ...],
     return None
 
 
-def _ended(session: Session, portal_id: int, pbx_id: int, entries: list[str]) -> set[str]:
+def _ended_entry_ids(session: Session, portal_id: int, pbx_id: int, entries: list[str]) -> set[str]:
     """Those of which an end was heard, from whomever."""
     query = select(Notification.entry_id).where(
         Notification.portal_id == portal_id,
         Notification.pbx_id == pbx_id,
         Notification.entry_id.in_(entries),
         Notification.state != "rejected",
-        Notification.name.in_((*_ENDS, statistics.CALLS, statistics.LEGS)),
+        Notification.name.in_((*_END_NOTIFICATIONS, statistics.CALLS, statistics.LEGS)),
     )
     return {entry for entry in session.scalars(query) if entry}
 
 
-def _tapes(session: Session, calls: list[int]) -> dict[int, set[str]]:
+def _recording_ids_by_call(session: Session, calls: list[int]) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     query = select(Recording.call_id, Recording.recording_id).where(Recording.call_id.in_(calls))
     for call_id, recording_id in session.execute(query):
@@ -192,7 +192,7 @@ def _tapes(session: Session, calls: list[int]) -> dict[int, set[str]]:
     return found
 
 
-def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, how: How) -> Call:
+def _create_call(session: Session, portal: Portal, pbx: Pbx, one: StatisticsEntry, how: CallOptions) -> Call:
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
@@ -205,18 +205,18 @@ def _made(session: Session, portal: Portal, pbx: Pbx, one: Told, how: How) -> Ca
         crm=[],
         facts={"quiet": True, **how[1]},
     )
-    _late(call, one, how[0])
+    _mark_late(call, one, how[0])
     session.add(call)
     session.flush()
     return call
 
 
-def _late(call: Call, one: Told, records: bool) -> None:
-    if utcnow() - one.ended_at > LATE:
+def _mark_late(call: Call, one: StatisticsEntry, records: bool) -> None:
+    if utcnow() - one.ended_at > LATE_AFTER:
         call.facts = {**call.facts, "no_notices": True, "no_records": not records}
 
 
-def _store(session: Session, call: Call, one: Told) -> int:
+def _store_notification(session: Session, call: Call, one: StatisticsEntry) -> int:
     """1 where it is new; an entry that was kept before, word for word, changes nothing."""
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     statement = insert(Notification).values(

@@ -16,15 +16,20 @@ from sqlalchemy import and_, func, or_, select, update
 
 from bx24app import settings
 from bx24app.calls.reconciliation import missing_calls, statistics_requests
-from bx24app.calls.reconciliation.statistics_requests import LONGEST, Answer, Order, Waiting
+from bx24app.calls.reconciliation.statistics_requests import (
+    MAX_PERIOD,
+    DelayedRequest,
+    StatisticsAnswer,
+    StatisticsRequest,
+)
 from bx24app.domain.settings import Settings
 from bx24app.domain.working_hours import is_open
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
 from bx24app.models import Call, Pbx, Portal, db, utcnow
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 JOB = "reconcile_step"
 HOUR = timedelta(hours=1)
@@ -32,34 +37,34 @@ OVERLAP, LONG_OVERLAP = timedelta(hours=1), timedelta(hours=8)
 """Statistics list a call by its beginning: so far back before the last look; the hourly look goes further, for very long calls."""
 GRACE_SECONDS = 60
 """What ended so recently may still be on its way to us."""
-DISPATCH = 100
+TICK_LIMIT = 100
 """PBXs that one tick sends off."""
 
 
-def period() -> timedelta | None:
+def reconcile_interval() -> timedelta | None:
     """BX24APP_RECONCILE_SECONDS; None: never."""
     seconds = runtime().config.reconcile_seconds
     return timedelta(seconds=seconds) if seconds else None
 
 
-def tick() -> int:
+def queue_due_pbxs() -> int:
     """Send off the PBXs whose turn it is. Two of them at once are harmless. Returns how many."""
-    every, now, sent = period(), utcnow(), 0
+    every, now, sent = reconcile_interval(), utcnow(), 0
     if every is None:
         return 0
-    due = _due(now, every)
+    due = _find_due(now, every)
     db.session.rollback()
     for pbx_id, asked_at, hourly, busy, version in due:
-        if not busy and not _at_work(version, now):
-            _claim(pbx_id, asked_at, now, asks=False)
-        elif _claim(pbx_id, asked_at, now):
-            order = Order(pbx_id, *_window(pbx_id, now, LONG_OVERLAP if hourly else OVERLAP))
-            statistics_requests.later(JOB, order, sent / statistics_requests.RATE)
+        if not busy and not _is_working_time(version, now):
+            _claim_turn(pbx_id, asked_at, now, asks=False)
+        elif _claim_turn(pbx_id, asked_at, now):
+            order = StatisticsRequest(pbx_id, *_request_window(pbx_id, now, LONG_OVERLAP if hourly else OVERLAP))
+            statistics_requests.queue_request(JOB, order, sent / statistics_requests.REQUESTS_PER_SECOND)
             sent += 1
     return sent
 
 
-def _due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bool, bool, int | None]]:
+def _find_due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bool, bool, int | None]]:
     """(PBX, when it was asked last, is the hour over, is it busy, settings version); one query however many PBXs there are."""
     lately = now - HOUR
     open_calls = select(Call.pbx_id).where(Call.state == "open", Call.heard_at > now - timedelta(days=1))
@@ -76,19 +81,19 @@ def _due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bo
         .where(Pbx.removed_at.is_(None), Pbx.api_key.is_not(None), Portal.state.in_(("active", "pending")))
         .where(or_(hourly, soon, and_(Pbx.ask_at.is_(None), Pbx.created_at <= lately)))
         .order_by(func.coalesce(Pbx.asked_at, Pbx.created_at))
-        .limit(DISPATCH)
+        .limit(TICK_LIMIT)
     )
     return [(row[0], row[1], bool(row[2]), bool(row[3]), row[4]) for row in db.session.execute(query)]
 
 
-def _at_work(version: int | None, now: datetime) -> bool:
+def _is_working_time(version: int | None, now: datetime) -> bool:
     """Is a line of the portal open now? Off hours a quiet PBX is left alone; the next look goes back to the last one."""
     document: Settings = settings.of_version(version)
     lines = [line for pbx in document.pbxs for line in pbx.lines]
     return not lines or any(is_open(line.working_hours, now, document.portal.timezone) for line in lines)
 
 
-def _claim(pbx_id: int, asked_at: datetime | None, now: datetime, asks: bool = True) -> bool:
+def _claim_turn(pbx_id: int, asked_at: datetime | None, now: datetime, asks: bool = True) -> bool:
     """Only one of two schedulers gets it."""
     values = {"ask_at": next_hour(pbx_id, now)} | ({"asked_at": now} if asks else {})
     mine = Pbx.asked_at.is_(None) if asked_at is None else Pbx.asked_at == asked_at
@@ -105,48 +110,48 @@ def next_hour(pbx_id: int, now: datetime) -> datetime:
     return datetime.fromtimestamp(turns * 3600 + offset, UTC)
 
 
-def _window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int, int]:
+def _request_window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int, int]:
     """From the last good look, and from the beginning of the oldest call that is still open, to now; nothing from before the PBX came."""
     row = db.session.get_one(Pbx, pbx_id)
     oldest = select(func.min(Call.started_at)).where(Call.pbx_id == pbx_id, Call.state == "open")
     begun = db.session.scalar(oldest) or now
-    start = max(min((row.read_until or now) - overlap, begun - timedelta(minutes=1)), now - LONGEST)
-    start = max(start, row.created_at - timedelta(minutes=5), now - LONGEST)
+    start = max(min((row.read_until or now) - overlap, begun - timedelta(minutes=1)), now - MAX_PERIOD)
+    start = max(start, row.created_at - timedelta(minutes=5), now - MAX_PERIOD)
     if row.read_until is None:
-        start = max(row.created_at - timedelta(minutes=5), now - LONGEST)
+        start = max(row.created_at - timedelta(minutes=5), now - MAX_PERIOD)
     db.session.rollback()
     return int(start.timestamp()), int(now.timestamp()) + 1
 
 
-def step(raw: dict[str, Any]) -> None:
+def run_step(raw: dict[str, Any]) -> None:
     """One request for an order: place it, or ask for its result and compare."""
-    order = Order(**raw)
+    order = StatisticsRequest(**raw)
     try:
         answer = statistics_requests.advance(order)
     except errors.MangoError as error:
-        _failed(order, error)
+        _record_failure(order, error)
         return
-    if isinstance(answer, Waiting):
-        statistics_requests.later(JOB, answer.order, answer.seconds)
+    if isinstance(answer, DelayedRequest):
+        statistics_requests.queue_request(JOB, answer.request, answer.seconds)
     elif answer is not None:
-        _compare(order, answer)
+        _compare_statistics(order, answer)
 
 
-def _compare(order: Order, answer: Answer) -> None:
+def _compare_statistics(order: StatisticsRequest, answer: StatisticsAnswer) -> None:
     now = utcnow()
-    grace = timedelta(seconds=min(GRACE_SECONDS, (period() or HOUR).total_seconds()))
-    over = [one for one in answer.told if one.ended_at < now - grace]
-    found = missing_calls.keep(answer.portal_id, order.pbx_id, over)
+    grace = timedelta(seconds=min(GRACE_SECONDS, (reconcile_interval() or HOUR).total_seconds()))
+    over = [one for one in answer.entries if one.ended_at < now - grace]
+    found = missing_calls.store_missing(answer.portal_id, order.pbx_id, over)
     values: dict[str, Any] = {"lost_found": Pbx.lost_found + found.total} | ({"lost_at": now} if found.total else {})
-    if answer.next is not None:
-        statistics_requests.later(JOB, answer.next, 0)
+    if answer.next_request is not None:
+        statistics_requests.queue_request(JOB, answer.next_request, 0)
     else:
         values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0, "ask_problem": None}
     db.session.execute(update(Pbx).where(Pbx.id == order.pbx_id).values(**values))
     db.session.commit()
 
 
-def _failed(order: Order, error: errors.MangoError) -> None:
+def _record_failure(order: StatisticsRequest, error: errors.MangoError) -> None:
     """Mango's own time, or a back-off that doubles up to an hour; where an administrator must act, hourly, since two wrong requests
     within two minutes lock our address out."""
     row = db.session.get(Pbx, order.pbx_id)
@@ -154,9 +159,9 @@ def _failed(order: Order, error: errors.MangoError) -> None:
         return
     row.ask_failures += 1
     row.ask_problem = str(error)[:300]
-    passing = isinstance(error, errors.Later)
+    passing = isinstance(error, errors.TemporaryFailure)
     seconds = min(60.0 * 2 ** (row.ask_failures - 1), 3600.0) if passing else 3600.0
-    named = error.retry_after if isinstance(error, errors.Later) else None
+    named = error.retry_after if isinstance(error, errors.TemporaryFailure) else None
     row.ask_at = utcnow() + timedelta(seconds=max(named or 0, seconds) * uniform(1.0, 1.1))  # noqa: S311 - jitter
     _log.warning("statistics not read", pbx=order.pbx_id, failures=row.ask_failures, why=str(error))
     db.session.commit()

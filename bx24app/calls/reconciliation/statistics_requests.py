@@ -6,31 +6,31 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from random import uniform
 
-from bx24app.bitrix24.budget import Budget
+from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import missing_calls
 from bx24app.infra import queue
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
-from bx24app.mango.client import WINDOW, Mango
-from bx24app.mango.notification import Malformed
+from bx24app.mango.client import MAX_WINDOW, MangoClient
+from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Pbx, db, utcnow
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
-LONGEST = timedelta(seconds=WINDOW) - timedelta(hours=1)
+MAX_PERIOD = timedelta(seconds=MAX_WINDOW) - timedelta(hours=1)
 """Of one order."""
-PAGE = 2000
+PAGE_SIZE = 2000
 """Entries of one order of the newer pair."""
-FIRST_POLL, POLL = 2.0, 5.0
+FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
 """Seconds before the result of an order is asked for, and between two askings (Mango's own advice)."""
-POLLS = 60
-RATE = 10.0
+MAX_POLLS = 60
+REQUESTS_PER_SECOND = 10.0
 """Requests a second, all PBXs together (limit of Mango's `stats` for all products)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StatisticsRequest:
     """One order on its way; travels as a job's argument. `key` empty: not placed yet. Times: epoch seconds."""
 
     pbx_id: int
@@ -45,88 +45,88 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class DelayedRequest:
     """Go on with `order` in so many seconds."""
 
-    order: Order
+    request: StatisticsRequest
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StatisticsAnswer:
     """What Mango told. `next`: the order of the next page; None: that was all."""
 
     portal_id: int
-    told: list[missing_calls.Told]
-    next: Order | None
+    entries: list[missing_calls.StatisticsEntry]
+    next_request: StatisticsRequest | None
 
 
-def later(job: str, order: Order, seconds: float) -> None:
+def queue_request(job: str, order: StatisticsRequest, seconds: float) -> None:
     """Queue `job` with the order."""
-    queue.later(job, asdict(order), when=utcnow() + timedelta(seconds=seconds) if seconds else None)
+    queue.enqueue_background(job, asdict(order), when=utcnow() + timedelta(seconds=seconds) if seconds else None)
 
 
-def limiter() -> Budget:
+def rate_limiter() -> RequestBudget:
     """One for all PBXs, evenly spaced."""
-    return Budget(runtime().redis, "mango:statistics", rate=RATE, capacity=RATE * 1.5 + 1)
+    return RequestBudget(runtime().redis, "mango:statistics", rate=REQUESTS_PER_SECOND, capacity=REQUESTS_PER_SECOND * 1.5 + 1)
 
 
-def advance(order: Order) -> Waiting | Answer | None:
+def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | None:
     """One request at the most. None: the PBX is gone, or has no key any more.
 
     Raises:
         bx24app.mango.errors.MangoError
     """
-    wait = limiter().take()
+    wait = rate_limiter().acquire()
     if wait > 0:
-        return Waiting(order, wait + uniform(0, 1))  # noqa: S311 - jitter, not a secret
-    found = _client(order.pbx_id)
+        return DelayedRequest(order, wait + uniform(0, 1))  # noqa: S311 - jitter, not a secret
+    found = _mango_client(order.pbx_id)
     if found is None:
         return None
     portal_id, mango = found
     try:
         if not order.key:
-            return Waiting(_placed(mango, order), FIRST_POLL)
-        answer = _read(mango, order, portal_id)
-    except (errors.NotPermitted, errors.Missing, errors.Refused) as error:
+            return DelayedRequest(_place_request(mango, order), FIRST_POLL_SECONDS)
+        answer = _fetch_result(mango, order, portal_id)
+    except (errors.NotPermitted, errors.ResourceNotFound, errors.RequestRefused) as error:
         if order.pair == "legs":
             raise
         _log.info("newer statistics not to be had, the older ones are asked", pbx=order.pbx_id, why=str(error))
-        return Waiting(replace(order, pair="legs", key="", polls=0, offset=0), 0)
-    except Malformed as error:
-        raise errors.Refused(str(error)) from None
+        return DelayedRequest(replace(order, pair="legs", key="", polls=0, offset=0), 0)
+    except MalformedNotification as error:
+        raise errors.RequestRefused(str(error)) from None
     if answer is not None:
         return answer
-    if order.polls >= POLLS:
-        raise errors.Later("Mango does not come to an end with the statistics.")
-    return Waiting(replace(order, polls=order.polls + 1), POLL)
+    if order.polls >= MAX_POLLS:
+        raise errors.TemporaryFailure("Mango does not come to an end with the statistics.")
+    return DelayedRequest(replace(order, polls=order.polls + 1), POLL_SECONDS)
 
 
-def _client(pbx_id: int) -> tuple[int, Mango] | None:
+def _mango_client(pbx_id: int) -> tuple[int, MangoClient] | None:
     row = db.session.get(Pbx, pbx_id)
     try:
         if row is None or row.removed_at is not None or not row.api_key or not row.api_salt:
             return None
         config = runtime().config
-        return row.portal_id, Mango(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http)
+        return row.portal_id, MangoClient(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session)
     finally:
         db.session.rollback()
         db.session.remove()
 
 
-def _placed(mango: Mango, order: Order) -> Order:
+def _place_request(mango: MangoClient, order: StatisticsRequest) -> StatisticsRequest:
     if order.pair == "calls":
-        return replace(order, key=mango.calls_request(order.start, order.end, PAGE, order.offset))
-    return replace(order, key=mango.legs_request(order.start, order.end))
+        return replace(order, key=mango.request_calls(order.start, order.end, PAGE_SIZE, order.offset))
+    return replace(order, key=mango.request_legs(order.start, order.end))
 
 
-def _read(mango: Mango, order: Order, portal_id: int) -> Answer | None:
+def _fetch_result(mango: MangoClient, order: StatisticsRequest, portal_id: int) -> StatisticsAnswer | None:
     if order.pair == "legs":
-        text = mango.legs_result(order.key)
-        return None if text is None else Answer(portal_id, missing_calls.read_rows(text), None)
-    entries = mango.calls_result(order.key)
+        text = mango.fetch_legs(order.key)
+        return None if text is None else StatisticsAnswer(portal_id, missing_calls.read_legs(text), None)
+    entries = mango.fetch_calls(order.key)
     if entries is None:
         return None
-    full = len(entries) >= PAGE
-    more = replace(order, key="", offset=order.offset + PAGE, polls=0) if full else None
-    return Answer(portal_id, missing_calls.read_calls(entries), more)
+    full = len(entries) >= PAGE_SIZE
+    more = replace(order, key="", offset=order.offset + PAGE_SIZE, polls=0) if full else None
+    return StatisticsAnswer(portal_id, missing_calls.read_calls(entries), more)

@@ -12,38 +12,38 @@ from bx24app.bitrix24 import errors as portal_errors
 from bx24app.infra import circuit_breaker
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors as mango_errors
-from bx24app.mango.client import Mango
-from bx24app.mango.recording import RecordingDownload, sounds
+from bx24app.mango.client import MangoClient
+from bx24app.mango.recording import RecordingDownload, is_audio
 from bx24app.portals import clients
 
-LARGEST = 512 * 1024 * 1024
+MAX_BYTES = 512 * 1024 * 1024
 """Bytes of one recording at the most: days of talk."""
 
-UNWRITTEN_SECONDS = 60.0
+DISK_RETRY_SECONDS = 60.0
 """Until a recording for which the disk had no space is asked for again."""
 
-BUSY, BUSY_SECONDS = 429, 10.0
+BUSY_STATUS, BUSY_RETRY_SECONDS = 429, 10.0
 """Status by which Mango asks to slow down, and until when, where it does not say."""
 
-LONGEST_SECONDS = 600.0
+MAX_DOWNLOAD_SECONDS = 600.0
 """One download at the most: well within the time for which a worker has the recording to itself (`errands.CLAIM`)."""
 
 
-class NotNow(Exception):
+class RetryLater(Exception):
     """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan; `queued`: it was
     the portal's budget, for which others wait too."""
 
-    def __init__(self, why: str, after: float | None = None, *, counts: bool = True, queued: bool = False) -> None:
+    def __init__(self, why: str, after_seconds: float | None = None, *, is_counted: bool = True, is_budget_wait: bool = False) -> None:
         super().__init__(why)
-        self.after, self.counts, self.queued = after, counts, queued
+        self.after_seconds, self.is_counted, self.is_budget_wait = after_seconds, is_counted, is_budget_wait
 
 
-class Hopeless(Exception):
+class Unrecoverable(Exception):
     """No further try can help."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RecordingSource:
     """Where a recording comes from: by its id with the PBX's key, or by a direct link of the short dialect."""
 
     recording_id: str
@@ -53,29 +53,29 @@ class Source:
     pbx_id: int | None = None
 
 
-def path_of(row_id: int) -> Path:
+def spool_path(row_id: int) -> Path:
     """The file of a recording's row."""
     return runtime().config.data_dir / "spool" / f"{row_id}.mp3"
 
 
 @contextmanager
-def open_stream(source: Source, byte_range: str | None = None, play: bool = False) -> Iterator[RecordingDownload]:
+def open_stream(source: RecordingSource, byte_range: str | None = None, play: bool = False) -> Iterator[RecordingDownload]:
     """A recording's bytes from Mango, for the spool and for our own player.
 
     Raises:
         bx24app.mango.errors.MangoError
     """
     config = runtime().config
-    mango = Mango(config.mango_api_url, source.api_key or "", source.api_salt or "", session=runtime().http)
+    mango = MangoClient(config.mango_api_url, source.api_key or "", source.api_salt or "", session=runtime().http_session)
     if source.url:
-        download = mango.fetch_url(source.url, admit, byte_range=byte_range)
+        download = mango.open_url(source.url, check_url, byte_range=byte_range)
     else:
-        download = mango.recording(source.recording_id, admit, byte_range=byte_range, play=play)
+        download = mango.open_recording(source.recording_id, check_url, byte_range=byte_range, play=play)
     with download:
         yield download
 
 
-def admit(url: str) -> None:
+def check_url(url: str) -> None:
     """Recordings come from BX24APP_RECORDING_HOSTS only, redirects included.
 
     Raises:
@@ -84,16 +84,16 @@ def admit(url: str) -> None:
     config = runtime().config
     parts = urlsplit(url)
     if (parts.hostname or "").lower() not in {host.lower() for host in config.recording_hosts}:
-        raise mango_errors.Refused(f"a recording is not fetched from {parts.hostname}: not in BX24APP_RECORDING_HOSTS")
+        raise mango_errors.RequestRefused(f"a recording is not fetched from {parts.hostname}: not in BX24APP_RECORDING_HOSTS")
     try:
-        clients.addresses().admit(url)
+        clients.address_policy().check_url(url)
     except portal_errors.NeedsAdmin as error:
-        raise mango_errors.Refused(str(error)) from None
+        raise mango_errors.RequestRefused(str(error)) from None
     except portal_errors.Later as error:
-        raise mango_errors.Later(str(error)) from None
+        raise mango_errors.TemporaryFailure(str(error)) from None
 
 
-def fetch(source: Source, spool: Path) -> None:
+def fetch_to_spool(source: RecordingSource, spool: Path) -> None:
     """The file in the spool; a file that is already there is whole.
 
     Raises:
@@ -102,42 +102,42 @@ def fetch(source: Source, spool: Path) -> None:
     if spool.exists():
         return
     breaker = circuit_breaker.of_pbx(source.pbx_id) if source.pbx_id else None
-    state = breaker.state() if breaker else circuit_breaker.State()
-    if breaker and state.tripped and (state.pause > 0 or not breaker.trial()):
-        raise NotNow("Mango has not answered lately", max(state.pause, 5.0), counts=False)
+    state = breaker.read_state() if breaker else circuit_breaker.CircuitState()
+    if breaker and state.is_tripped and (state.pause > 0 or not breaker.acquire_trial()):
+        raise RetryLater("Mango has not answered lately", max(state.pause, 5.0), is_counted=False)
     spool.parent.mkdir(parents=True, exist_ok=True)
     partial = spool.with_suffix(".part")
     answered = True
     try:
-        if _download(source, partial) == 0:
-            raise NotNow("Mango gave an empty file")
+        if _write_partial(source, partial) == 0:
+            raise RetryLater("Mango gave an empty file")
         partial.rename(spool)
-    except mango_errors.Refused as error:
-        raise Hopeless(str(error)) from None
+    except mango_errors.RequestRefused as error:
+        raise Unrecoverable(str(error)) from None
     except mango_errors.MangoError as error:
-        answered = not isinstance(error, mango_errors.Later) or error.code == BUSY
+        answered = not isinstance(error, mango_errors.TemporaryFailure) or error.code == BUSY_STATUS
         # That others ask Mango too says nothing of this recording: no try of the plan is spent.
-        after = getattr(error, "retry_after", None) or (BUSY_SECONDS if error.code == BUSY else None)
-        raise NotNow(str(error), after, counts=error.code != BUSY) from None
+        after = getattr(error, "retry_after", None) or (BUSY_RETRY_SECONDS if error.code == BUSY_STATUS else None)
+        raise RetryLater(str(error), after, is_counted=error.code != BUSY_STATUS) from None
     except OSError as error:
         # Our own disk says nothing of the recording: no try of the plan is spent, however long somebody takes to make space.
-        raise NotNow(f"the spool cannot be written: {error.strerror}", UNWRITTEN_SECONDS, counts=False) from None
+        raise RetryLater(f"the spool cannot be written: {error.strerror}", DISK_RETRY_SECONDS, is_counted=False) from None
     finally:
         partial.unlink(missing_ok=True)
         if breaker and not answered:
-            breaker.failed()
+            breaker.record_failure()
         elif breaker and state.failures:  # "there is no such recording" is an answer too
-            breaker.worked()
+            breaker.record_success()
 
 
-def _download(source: Source, partial: Path) -> int:
+def _write_partial(source: RecordingSource, partial: Path) -> int:
     size = 0
     with open_stream(source) as download, partial.open("wb") as file:
-        for chunk in download.chunks(256 * 1024, LONGEST_SECONDS):
-            if size == 0 and not sounds(chunk):
-                raise NotNow("what came is no sound")
+        for chunk in download.iter_chunks(256 * 1024, MAX_DOWNLOAD_SECONDS):
+            if size == 0 and not is_audio(chunk):
+                raise RetryLater("what came is no sound")
             size += len(chunk)
-            if size > LARGEST:
-                raise Hopeless(f"the recording is larger than {LARGEST} bytes")
+            if size > MAX_BYTES:
+                raise Unrecoverable(f"the recording is larger than {MAX_BYTES} bytes")
             file.write(chunk)
     return size

@@ -15,25 +15,25 @@ import redis
 from sqlalchemy import Select, delete, func, insert, literal, or_, select, union
 
 from bx24app import settings
-from bx24app.calls.statistics.counts import BACK_WITHIN, cells, local
+from bx24app.calls.statistics.counts import CALLBACK_WITHIN, count_day, local_seconds
 from bx24app.domain import statistics
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, utcnow
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 OVERLAP = timedelta(minutes=2)
 """A change carries its own moment but shows only at its commit: what is so young is looked at twice."""
-ALL = 0
+ALL_PORTALS = 0
 """Stands for all portals in `FigureMark`."""
-BY_MONTH = ("line", "person")
+MONTHLY_KINDS = ("line", "person")
 """Kinds that are kept by month too, of the portal and of each PBX: they have more rows a day than the others."""
-MEASURES = tuple(name for name in statistics.Tally.__slots__)
+MEASURES = tuple(name for name in statistics.CallCounts.__slots__)
 _LOCK_SECONDS = 600
 
 
-def refresh() -> None:
+def refresh_counts() -> None:
     """Count the days whose calls or recordings changed since the last time; at the first time, all days."""
     try:
         lock = runtime().redis.lock("figures", timeout=_LOCK_SECONDS, blocking=False)
@@ -43,15 +43,15 @@ def refresh() -> None:
         _log.warning("figures are not counted while Redis does not answer", error=type(error).__name__)
         return
     try:
-        _refresh()
+        _refresh_changed()
     finally:
         if lock.owned():
             lock.release()
 
 
-def _refresh() -> None:
+def _refresh_changed() -> None:
     now = utcnow()
-    mark = db.session.get(FigureMark, ALL)
+    mark = db.session.get(FigureMark, ALL_PORTALS)
     since = mark.at - OVERLAP if mark is not None else datetime(1970, 1, 1, tzinfo=UTC)
     changed = union(
         select(Call.portal_id).where(Call.updated_at > since), select(Recording.portal_id).where(Recording.attached_at > since)
@@ -59,12 +59,12 @@ def _refresh() -> None:
     portals = sorted(db.session.scalars(changed))
     db.session.rollback()
     for portal_id in portals:
-        _follow(portal_id, since)
-    db.session.merge(FigureMark(portal_id=ALL, at=now, zone=""))
+        _refresh_portal(portal_id, since)
+    db.session.merge(FigureMark(portal_id=ALL_PORTALS, at=now, zone=""))
     db.session.commit()
 
 
-def _follow(portal_id: int, since: datetime) -> None:
+def _refresh_portal(portal_id: int, since: datetime) -> None:
     portal = db.session.get(Portal, portal_id)
     if portal is None:
         db.session.rollback()
@@ -72,43 +72,43 @@ def _follow(portal_id: int, since: datetime) -> None:
     zone = ZoneInfo(settings.current(portal).portal.timezone)
     mark = db.session.get(FigureMark, portal_id)
     anew = mark is None or mark.zone != zone.key
-    days = _changed(portal_id, None if anew else since, zone)
+    days = _changed_days(portal_id, None if anew else since, zone)
     if anew and days:  # what is older than the oldest call that is kept cannot be counted again
         db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.day >= min(days)))
     db.session.commit()
     for day in sorted(days):
-        count(portal_id, day, zone)
-    _months(portal_id, days, datetime.now(zone).date())
+        store_day(portal_id, day, zone)
+    _store_months(portal_id, days, datetime.now(zone).date())
     db.session.merge(FigureMark(portal_id=portal_id, at=utcnow(), zone=zone.key))
     db.session.commit()
 
 
-def _changed(portal_id: int, since: datetime | None, zone: ZoneInfo) -> set[date]:
+def _changed_days(portal_id: int, since: datetime | None, zone: ZoneInfo) -> set[date]:
     """Days to count anew. Calling back changes the figures of the day of the missed call, which may be the one before."""
     mine = Call.portal_id == portal_id
     bounds = db.session.execute(select(func.min(Call.started_at), func.max(Call.started_at)).where(mine)).one()
     first, last = tuple[Any, Any](bounds)
     if first is None:
         return set()
-    number = (local(Call.started_at, statistics.offsets(first, last, zone)) // 86400).label("number")
+    number = (local_seconds(Call.started_at, statistics.utc_offsets(first, last, zone)) // 86400).label("number")
     calls, tapes = select(number).where(mine), select(number).join(Recording, Recording.call_id == Call.id).where(mine)
     if since is None:
-        return _dates(calls)
-    called = _dates(calls.where(Call.updated_at > since))
-    back = {day - timedelta(days=number + 1) for day in called for number in range(BACK_WITHIN.days)}
-    return called | back | _dates(tapes.where(Recording.portal_id == portal_id, Recording.attached_at > since))
+        return _distinct_days(calls)
+    called = _distinct_days(calls.where(Call.updated_at > since))
+    back = {day - timedelta(days=number + 1) for day in called for number in range(CALLBACK_WITHIN.days)}
+    return called | back | _distinct_days(tapes.where(Recording.portal_id == portal_id, Recording.attached_at > since))
 
 
-def _dates(numbers: Select[Any]) -> set[date]:
+def _distinct_days(numbers: Select[Any]) -> set[date]:
     """Days of their numbers since 1970."""
     return {date(1970, 1, 1) + timedelta(days=int(number)) for number in db.session.scalars(numbers.distinct())}
 
 
-def count(portal_id: int, day: date, zone: ZoneInfo) -> None:
+def store_day(portal_id: int, day: date, zone: ZoneInfo) -> None:
     """One day of a portal, in one transaction."""
     rows: list[dict[str, Any]] = [
         {"portal_id": portal_id, "grain": "day", "kind": kind, "day": day, "key": key, **asdict(tally)}
-        for kind, key, _, tally in _joined(cells(portal_id, day, zone))
+        for kind, key, _, tally in _merge_counts(count_day(portal_id, day, zone))
     ]
     db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.grain == "day", Figure.day == day))
     if rows:
@@ -116,22 +116,22 @@ def count(portal_id: int, day: date, zone: ZoneInfo) -> None:
     db.session.commit()
 
 
-def _joined(found: Iterable[tuple[str, str, date, statistics.Tally]]) -> Iterable[tuple[str, str, date, statistics.Tally]]:
+def _merge_counts(found: Iterable[tuple[str, str, date, statistics.CallCounts]]) -> Iterable[tuple[str, str, date, statistics.CallCounts]]:
     """Cells of one kind and key as one."""
-    held: dict[tuple[str, str, date], statistics.Tally] = {}
+    held: dict[tuple[str, str, date], statistics.CallCounts] = {}
     for kind, key, day, tally in found:
-        held.setdefault((kind, key, day), statistics.Tally()).add(tally)
+        held.setdefault((kind, key, day), statistics.CallCounts()).add(tally)
     return [(*name, tally) for name, tally in held.items()]
 
 
-def _months(portal_id: int, days: set[date], today: date) -> None:
+def _store_months(portal_id: int, days: set[date], today: date) -> None:
     """Months that are over, of the days that changed: the sum of their days."""
     for first in sorted({day.replace(day=1) for day in days} - {today.replace(day=1)}):
         last = statistics.month_end(first)
         old = (Figure.portal_id == portal_id, Figure.grain == "month", Figure.day == first)
         db.session.execute(delete(Figure).where(*old))
         columns = [getattr(Figure, name) for name in MEASURES]
-        by_month = or_(*(Figure.kind.startswith(kind) for kind in BY_MONTH))
+        by_month = or_(*(Figure.kind.startswith(kind) for kind in MONTHLY_KINDS))
         summed = (
             select(
                 literal(portal_id), literal("month"), Figure.kind, literal(first, Figure.day.type), Figure.key,

@@ -29,19 +29,19 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from bx24app.domain import statistics
-from bx24app.domain.statistics import BANDS, Tally
+from bx24app.domain.statistics import BUCKET_BOUNDS, CallCounts
 from bx24app.models import Call, Recording, db
 
-BACK_WITHIN = timedelta(hours=24)
+CALLBACK_WITHIN = timedelta(hours=24)
 """A call to the client so long after a missed one counts as calling back."""
-Cell = tuple[str, str, date, Tally]
-Mine = tuple[ColumnElement[bool], ...]
+KeyedCounts = tuple[str, str, date, CallCounts]
+CallConditions = tuple[ColumnElement[bool], ...]
 """Which calls are counted."""
 
 
-def cells(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[Cell]:
+def count_day(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[KeyedCounts]:
     """One day of the portal, from the calls themselves."""
-    start, end = statistics.midnight(day, zone), statistics.midnight(day + timedelta(days=1), zone)
+    start, end = statistics.day_start(day, zone), statistics.day_start(day + timedelta(days=1), zone)
     mine = (
         Call.portal_id == portal_id,
         Call.started_at >= start,
@@ -49,36 +49,36 @@ def cells(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[Cell]:
         Call.visible.is_(True),
         Call.direction != "internal",
     )
-    for (pbx, line), tally in _tallies(mine, Call.pbx_key, Call.line_number):
+    for (pbx, line), tally in _count_by(mine, Call.pbx_key, Call.line_number):
         yield "line", f"{pbx}:{line or ''}", day, tally
-    for kind, pbx, key, tally in _parts(mine, statistics.offsets(start, end, zone)):
+    for kind, pbx, key, tally in _count_by_pbx(mine, statistics.utc_offsets(start, end, zone)):
         yield kind, key, day, tally
-        yield statistics.kind_of(kind, pbx), key, day, tally
+        yield statistics.kind_for_pbx(kind, pbx), key, day, tally
 
 
-def _parts(mine: Mine, offsets: list[tuple[datetime, int]]) -> Iterator[tuple[str, str, str, Tally]]:
+def _count_by_pbx(mine: CallConditions, offsets: list[tuple[datetime, int]]) -> Iterator[tuple[str, str, str, CallCounts]]:
     """(kind, PBX key, key, counts) of what is kept for the portal and for each of its PBXs."""
-    for (pbx, hour), tally in _tallies(mine, Call.pbx_key, local(Call.started_at, offsets) // 3600):
+    for (pbx, hour), tally in _count_by(mine, Call.pbx_key, local_seconds(Call.started_at, offsets) // 3600):
         yield "hour", pbx, str(int(hour) % 24), tally
     person = func.coalesce(Call.user_id, Call.responsible_id)
-    for (pbx, user_id), tally in _tallies((*mine, person.is_not(None)), Call.pbx_key, person):
+    for (pbx, user_id), tally in _count_by((*mine, person.is_not(None)), Call.pbx_key, person):
         yield "person", pbx, str(user_id), tally
-    yield from _spreads(mine)
+    yield from _count_distributions(mine)
 
 
-def local(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any]:
+def local_seconds(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any]:
     """Seconds since 1970 as the portal's clocks show them. `offsets`: as of `domain.figures.offsets`."""
     shift: Any = offsets[0][1]
     if len(offsets) > 1:
         shift = case(*((column >= at, offset) for at, offset in reversed(offsets[1:])), else_=offsets[0][1])
-    seconds: ColumnElement[Any] = _seconds(column) + shift
+    seconds: ColumnElement[Any] = _epoch_seconds(column) + shift
     return seconds
 
 
-def _tallies(mine: Mine, *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
+def _count_by(mine: CallConditions, *by: Any) -> Iterator[tuple[tuple[Any, ...], CallCounts]]:
     """Counts by the given columns; one row comes for each of their direction and outcome, which are few."""
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
-    wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
+    wait = _epoch_seconds(Call.answered_at) - _epoch_seconds(Call.started_at)
     names = [column.label(f"key{index}") for index, column in enumerate(by)]
     query = select(
         *names,
@@ -94,7 +94,7 @@ def _tallies(mine: Mine, *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
     ):
         yield (
             tuple(key),
-            Tally(
+            CallCounts(
                 calls=calls,
                 incoming=calls if direction == "in" and outcome else 0,
                 answered=calls if outcome == "answered" else 0,
@@ -106,21 +106,21 @@ def _tallies(mine: Mine, *by: Any) -> Iterator[tuple[tuple[Any, ...], Tally]]:
         )
 
 
-def _spreads(mine: Mine) -> Iterator[tuple[str, str, str, Tally]]:
+def _count_distributions(mine: CallConditions) -> Iterator[tuple[str, str, str, CallCounts]]:
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
-    wait = _seconds(Call.answered_at) - _seconds(Call.started_at)
-    yield from _banded("wait", select(Call.pbx_key, wait.label("seconds")).where(*mine, waited))
+    wait = _epoch_seconds(Call.answered_at) - _epoch_seconds(Call.started_at)
+    yield from _count_buckets("wait", select(Call.pbx_key, wait.label("seconds")).where(*mine, waited))
     lag = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
-    yield from _banded("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
+    yield from _count_buckets("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
     missed = (*mine, Call.outcome == "missed", Call.client_number.is_not(None))
     counts = db.session.execute(select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)).all()
     for pbx, count in counts:
-        yield "missed", pbx, "", Tally(calls=count)
+        yield "missed", pbx, "", CallCounts(calls=count)
     if counts:
-        yield from _banded("back", _backs(missed))
+        yield from _count_buckets("back", _callback_delays(missed))
 
 
-def _backs(missed: Mine) -> Select[Any]:
+def _callback_delays(missed: CallConditions) -> Select[Any]:
     """Of each missed call, the seconds until the first call to its client; no row where there was none."""
     back = aliased(Call)
     first = (
@@ -130,39 +130,39 @@ def _backs(missed: Mine) -> Select[Any]:
             back.client_number == Call.client_number,
             or_(back.direction == "out", back.direction == "callback"),
             back.started_at > Call.started_at,
-            back.started_at <= _later(BACK_WITHIN),
+            back.started_at <= _started_plus(CALLBACK_WITHIN),
         )
         .correlate(Call)
         .scalar_subquery()
     )
-    found = select(Call.pbx_key, _seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
-    seconds = (_seconds(found.c.back) - found.c.missed).label("seconds")
+    found = select(Call.pbx_key, _epoch_seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
+    seconds = (_epoch_seconds(found.c.back) - found.c.missed).label("seconds")
     return select(found.c.pbx_key, seconds).where(found.c.back.is_not(None))
 
 
-def _banded(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[tuple[str, str, str, Tally]]:
+def _count_buckets(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[tuple[str, str, str, CallCounts]]:
     """Counted by whole seconds there and by bands here: thirty comparisons a row would be the dearest part of it."""
     rows = durations.subquery()
     seconds = cast(rows.c.seconds, Integer).label("whole")
     query = select(rows.c.pbx_key, seconds, func.count()).select_from(rows).group_by(rows.c.pbx_key, seconds)
     for pbx, whole, count in db.session.execute(query):
-        yield kind, pbx, str(bisect_left(BANDS, max(0, whole))), Tally(calls=count)
+        yield kind, pbx, str(bisect_left(BUCKET_BOUNDS, max(0, whole))), CallCounts(calls=count)
 
 
-def _sqlite() -> bool:
+def _is_sqlite() -> bool:
     return db.engine.dialect.name == "sqlite"
 
 
-def _seconds(column: Any) -> ColumnElement[Any]:
+def _epoch_seconds(column: Any) -> ColumnElement[Any]:
     """Whole seconds since 1970 of a moment's column."""
-    if _sqlite():
+    if _is_sqlite():
         return cast(func.strftime("%s", column), BigInteger)
     return cast(func.floor(func.date_part("epoch", column)), BigInteger)
 
 
-def _later(span: timedelta) -> ColumnElement[Any]:
+def _started_plus(span: timedelta) -> ColumnElement[Any]:
     """So long after the call's beginning, to compare with a moment's column."""
-    if _sqlite():
+    if _is_sqlite():
         later = func.strftime(
             "%Y-%m-%d %H:%M:%S", Call.started_at, f"+{int(span.total_seconds())} seconds", type_=String
         )

@@ -8,23 +8,23 @@ from typing import Literal
 
 from bx24app.domain import phone
 from bx24app.domain.calls.commands import Record
-from bx24app.domain.calls.entry import Entry
+from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
-from bx24app.domain.calls.linked_calls import Continued
+from bx24app.domain.calls.linked_calls import ContinuedCall
 from bx24app.domain.calls.policy import Policy
-from bx24app.domain.settings import Line
+from bx24app.domain.settings import LineSettings
 
 SETTLE_SECONDS = 10
 """How long a summary waits for legs that it names or that have not ended (contract, section 7)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class CallClock:
     """Arrival times, ours (epoch seconds): `now`, when the last notification came, when the summary came."""
 
     now: float
-    heard: float
-    heard_end: float | None = None
+    last_received_at: float
+    summary_received_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,58 +41,58 @@ class OpenTodo:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FoldContext:
     """What is known of a call besides its notifications."""
 
     entry_id: str
     pick: int | None = None
     """Its place in the line's round robin, once drawn."""
-    form_callback: bool = False
-    click_user: int | None = None
+    is_form_callback: bool = False
+    click_user_id: int | None = None
     """Who clicked; told in words when the call fails."""
-    record: Record | None = None
+    callback_record: Record | None = None
     """The CRM record that the portal named when it asked for a callback."""
-    line: str | None = None
+    requested_line: str | None = None
     """The line that the portal asked for, as the PBX names it; of a click or a form callback."""
-    quiet: bool = False
+    is_quiet: bool = False
     """No card: the call is told late (reconciliation, back-fill)."""
-    parts: dict[str, int] = field(default_factory=dict)
+    recording_parts: dict[str, int] = field(default_factory=dict)
     """recording_id -> part, of recordings that already have their place."""
-    continues: Continued | None = None
+    continued_call: ContinuedCall | None = None
     """The entry of another PBX that this one continues."""
     handed_to: int | None = None
     """The user to whom an entry that continues this one took the client."""
-    made_later: bool = False
+    has_linked_record: bool = False
     """Such an entry was heard first and has made the record."""
-    chosen: str | None = None
+    chosen_rule: str | None = None
     """The rule that an earlier fold chose for this call; empty: none matched; None: not decided yet."""
-    previous: float | None = None
+    previous_call_at: float | None = None
     """When the same client's call before this one began (epoch; minus infinity: none); None: nobody asked."""
-    days: dict[int, str] = field(default_factory=dict)
+    day_statuses: dict[int, str] = field(default_factory=dict)
     """User -> TIMEMAN_STATUS, told less than a minute ago."""
-    todos: tuple[OpenTodo, ...] = ()
+    open_todos: tuple[OpenTodo, ...] = ()
     """To-dos of this client's earlier misses that nobody has done yet, as far as we know."""
-    crowded: bool = False
+    has_parallel_call: bool = False
     """Did another call of the client go on beside this one, or just before? It may have made the client known meanwhile."""
-    makes: bool = True
+    may_create_records: bool = True
     """False: told so late that it makes no records (back-fill)."""
-    tells: bool = True
+    may_notify: bool = True
     """False: told so late that it makes no to-dos and no notices (back-fill)."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class CallView:
     """One call with all that decides about it; passed to the parts of the decision."""
 
-    entry: Entry
+    entry: CallEntry
     policy: Policy
     ledger: Ledger
-    clock: Clock
-    known: Known
+    clock: CallClock
+    context: FoldContext
 
     @property
-    def line(self) -> Line | None:
-        return self.policy.line(self.raw_line)
+    def line(self) -> LineSettings | None:
+        return self.policy.find_line(self.raw_line)
 
     @property
     def raw_line(self) -> str | None:
@@ -100,58 +100,58 @@ class View:
         and Mango names the line of an outgoing call only when it is answered, while register leaves at the ring."""
         if self.entry.line or self.entry.direction == "internal":
             return self.entry.line
-        if self.known.line:
-            return self.known.line
+        if self.context.requested_line:
+            return self.context.requested_line
         guess = self.entry.direction == "out" or "events" in self.policy.pbx.dialects
         return self.policy.pbx.lines[0].number if guess and self.policy.pbx.lines else None
 
     @property
-    def client(self) -> str | None:
+    def client_number(self) -> str | None:
         """E.164; None: anonymous."""
-        return phone.normal(self.entry.client)
+        return phone.normalise(self.entry.raw_client)
 
     @property
-    def number(self) -> str:
+    def phone_number(self) -> str:
         """PHONE_NUMBER."""
-        return self.client or phone.PLACEHOLDER
+        return self.client_number or phone.PLACEHOLDER
 
     @property
     def direction(self) -> Literal["in", "out", "internal", "callback"]:
-        return "callback" if self.known.form_callback else self.entry.direction
+        return "callback" if self.context.is_form_callback else self.entry.direction
 
     @property
     def external_id(self) -> str:
-        return external_id(self.policy.pbx.key, self.known.entry_id)
+        return make_external_id(self.policy.pbx.key, self.context.entry_id)
 
     @property
-    def reached(self) -> bool:
+    def has_rung(self) -> bool:
         """Did anybody ring for the client? A colleague who rings for a consultation, or a recording, told before anything else,
         says neither who the client is nor who called whom."""
-        return any(ring.for_client for ring in self.entry.rings)
+        return any(ring.is_for_client for ring in self.entry.rings)
 
     @property
-    def silent(self) -> bool:
+    def is_ignored(self) -> bool:
         """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
         if self.entry.direction == "internal":
             return True
-        return self.client is None and self.policy.calls.hidden_number == "skip"
+        return self.client_number is None and self.policy.calls.hidden_number == "skip"
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Outcome:
     """`user` is the talker (finish's USER_ID), `responsible` gets the CRM records. Both are final once `complete`."""
 
-    complete: bool
-    due: float | None
-    answered: bool
-    outcome: Literal["answered", "missed", "failed"] | None
-    user: int
-    responsible: int
+    is_complete: bool
+    due_at: float | None
+    is_answered: bool
+    result: Literal["answered", "missed", "failed"] | None
+    user_id: int
+    responsible_id: int
     transferred_to: int | None
     """The mapped user to whom a completed transfer handed the client."""
 
 
-def external_id(pbx_key: str, entry_id: str) -> str:
+def make_external_id(pbx_key: str, entry_id: str) -> str:
     """EXTERNAL_CALL_ID: `<pbx key>:<entry_id>`, at most 64 characters (then a digest takes the entry's place)."""
     plain = f"{pbx_key}:{entry_id}"
     if len(plain) <= 64:

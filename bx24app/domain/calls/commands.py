@@ -35,7 +35,7 @@ class Command:
     part: int = 1
     """1: the call's own portal call; 2, 3 …: the portal call of a further recording."""
 
-    chains: ClassVar[bool] = False
+    may_chain: ClassVar[bool] = False
     """May stand in a shared batch right behind the command that it refers to: a failure of that one makes it fail harmlessly."""
 
 
@@ -62,7 +62,7 @@ class ShowCard(Command):
     """telephony.externalCall.show; a repeat changes nothing."""
 
     users: tuple[int, ...]
-    chains: ClassVar[bool] = True
+    may_chain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class HideCard(Command):
     """telephony.externalCall.hide; a repeat changes nothing."""
 
     users: tuple[int, ...]
-    chains: ClassVar[bool] = True
+    may_chain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ class Finish(Command):
     reason: str = ""
     number: str = ""
     """Only for comparing a row of the statistics after a lost answer."""
-    chains: ClassVar[bool] = True
+    may_chain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,7 @@ class Route(Command):
     extension: str
 
 
-TO_MANGO = ("Dial", "Route")
+MANGO_KINDS = ("Dial", "Route")
 """Kinds that go to Mango: claimed by `bx24app.calls.click_to_call`, sent at most once, never repeated."""
 
 AnyCommand = (
@@ -293,16 +293,16 @@ KINDS: dict[str, type[AnyCommand]] = {
 
 def to_json(command: AnyCommand) -> dict[str, Any]:
     """The command as a JSON document, for the outbox; `Ref` is written ``{"$ref": [key, fact]}``."""
-    return {field.name: _plain(getattr(command, field.name)) for field in dataclasses.fields(command)}
+    return {field.name: _to_plain(getattr(command, field.name)) for field in dataclasses.fields(command)}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Ref):
         return {"$ref": [value.key, value.fact]}
     if isinstance(value, Record):
-        return {"entity": value.entity, "id": _plain(value.id)}
+        return {"entity": value.entity, "id": _to_plain(value.id)}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value
 
 
@@ -311,10 +311,10 @@ def from_json(kind: str, document: dict[str, Any]) -> AnyCommand:
     values = dict(document)
     for name in ("record",):
         if isinstance(values.get(name), dict):
-            values[name] = Record(values[name]["entity"], _deref(values[name]["id"]))
+            values[name] = Record(values[name]["entity"], _restore_ref(values[name]["id"]))
     for name in ("contact",):
         if name in values:
-            values[name] = _deref(values[name])
+            values[name] = _restore_ref(values[name])
     for name in ("users",):
         if name in values:
             values[name] = tuple(values[name])
@@ -323,7 +323,7 @@ def from_json(kind: str, document: dict[str, Any]) -> AnyCommand:
     return KINDS[kind](**values)
 
 
-def _deref(value: Any) -> Any:
+def _restore_ref(value: Any) -> Any:
     if isinstance(value, dict) and "$ref" in value:
         key, fact = value["$ref"]
         return Ref(key, fact)

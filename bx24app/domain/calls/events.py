@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Place = Literal["ivr", "queue", "person"]
+LegKind = Literal["ivr", "queue", "person"]
 Direction = Literal["in", "out", "internal"]
 TransferKind = Literal["blind", "consultative", "return_blind"]
 
@@ -32,7 +32,7 @@ class LegEvent:
     at: int
     leg: str
     seq: int
-    place: Place
+    leg_kind: LegKind
     caller: Party
     callee: Party
     line: str | None = None
@@ -49,17 +49,17 @@ class LegEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Ringing(LegEvent):
+class LegRinging(LegEvent):
     """The callee is known and rings (Appeared)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(LegEvent):
+class LegAnswered(LegEvent):
     """Both sides of the leg talk (Connected). A second one on a leg means that a side was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held(LegEvent):
+class LegHeld(LegEvent):
     """One side was put on hold."""
 
 
@@ -72,7 +72,7 @@ class LegEnded(LegEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CallEnded:
     """The whole communication is over, said once with authority (summary, or `call_end`, or statistics).
 
     `talk_at` 0 or None: nobody talked. `callee.extension` of a missed call may be a group.
@@ -92,7 +92,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Transferred:
+class CallTransferred:
     """The short dialect's `call_transfer`: the client was handed from one extension to another."""
 
     at: int
@@ -101,7 +101,7 @@ class Transferred:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordingEvent:
     """State of one recording. `state`: started, continued (on another leg), completed (`code` 1000 = kept), added (fetchable).
 
     `extension` is the recorded employee; None where the PBX did not say. `url` only in the short dialect (good for 24 h).
@@ -114,7 +114,7 @@ class Recorded:
     leg: str | None = None
     extension: str | None = None
     code: int | None = None
-    in_cloud: bool = True
+    is_in_cloud: bool = True
     """False: only sent by mail, so the API has nothing."""
     url: str | None = field(default=None, repr=False)
     seq: int = 0
@@ -130,4 +130,4 @@ class CommandResult:
     code: int
 
 
-Event = Ringing | Answered | Held | LegEnded | Ended | Transferred | Recorded | CommandResult
+PbxEvent = LegRinging | LegAnswered | LegHeld | LegEnded | CallEnded | CallTransferred | RecordingEvent | CommandResult

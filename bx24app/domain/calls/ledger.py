@@ -13,7 +13,7 @@ USER_INACTIVE = "USER_INACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One command with what became of it. `answer` holds normalised facts (``call_id``, ``created``, ``id``, ``activity_id`` …)."""
 
     command: AnyCommand
@@ -22,57 +22,57 @@ class Entry:
     code: str | None = None
 
     @property
-    def must_be_made_again(self) -> bool:
+    def must_be_repeated(self) -> bool:
         return self.state == "dead" and self.code == USER_INACTIVE
 
 
 class Ledger:
     """The commands of one call in their order. Grows only at its end."""
 
-    def __init__(self, entries: list[Entry] | None = None) -> None:
+    def __init__(self, entries: list[LedgerEntry] | None = None) -> None:
         self._entries = list(entries or [])
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LedgerEntry]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, command: AnyCommand) -> None:
-        self._entries.append(Entry(command, "waiting"))
+    def add_command(self, command: AnyCommand) -> None:
+        self._entries.append(LedgerEntry(command, "waiting"))
 
-    def by_key(self, key: str) -> Entry | None:
+    def find_by_key(self, key: str) -> LedgerEntry | None:
         return next((entry for entry in self._entries if entry.command.key == key), None)
 
-    def last(self, kind: type[AnyCommand], part: int = 1) -> Entry | None:
+    def find_latest(self, kind: type[AnyCommand], part: int = 1) -> LedgerEntry | None:
         """The newest command of a kind; None where there is none, or where the newest must be made again."""
         for entry in reversed(self._entries):
             if isinstance(entry.command, kind) and entry.command.part == part:
-                return None if entry.must_be_made_again else entry
+                return None if entry.must_be_repeated else entry
         return None
 
-    def count(self, kind: type[AnyCommand], part: int = 1) -> int:
+    def count_commands(self, kind: type[AnyCommand], part: int = 1) -> int:
         return sum(1 for entry in self._entries if isinstance(entry.command, kind) and entry.command.part == part)
 
     def next_key(self, base: str, kind: type[AnyCommand], part: int = 1) -> str:
         """`base`, or `base~2`, `base~3` … where the same command had to be made again."""
-        made = self.count(kind, part)
+        made = self.count_commands(kind, part)
         return base if made == 0 else f"{base}~{made + 1}"
 
-    def fact(self, ref: Ref) -> Any:
+    def resolve_ref(self, ref: Ref) -> Any:
         """What the command that `ref` names was answered, its newest repetition first; None: nothing (yet)."""
         for entry in reversed(self._entries):
             if entry.state == "done" and entry.command.key.partition("~")[0] == ref.key and ref.fact in entry.answer:
                 return entry.answer[ref.fact]
         return None
 
-    def register(self, part: int = 1) -> Entry | None:
-        return self.last(Register, part)
+    def register_entry(self, part: int = 1) -> LedgerEntry | None:
+        return self.find_latest(Register, part)
 
-    def finish(self, part: int = 1) -> Entry | None:
-        return self.last(Finish, part)
+    def finish_entry(self, part: int = 1) -> LedgerEntry | None:
+        return self.find_latest(Finish, part)
 
-    def shown(self) -> frozenset[int]:
+    def shown_users(self) -> frozenset[int]:
         """On whose screens the card is, by what we told so far."""
         users: set[int] = set()
         for entry in self._entries:

@@ -4,82 +4,82 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app.domain.calls.call_view import View
+from bx24app.domain.calls.call_view import CallView
 from bx24app.domain.calls.commands import CreateRecord, Record, Ref
-from bx24app.domain.calls.ledger import USER_INACTIVE, Entry
-from bx24app.domain.calls.plan import answered
+from bx24app.domain.calls.ledger import USER_INACTIVE, LedgerEntry
+from bx24app.domain.calls.plan import get_lookup_answer
 
-FOUND = "find-client"
+FIND_CLIENT_KEY = "find-client"
 """Key of the look-up by number that a rule asks for before it makes anything."""
 
 
-def facts(entry: Entry | None) -> dict[str, Any] | None:
+def get_done_answer(entry: LedgerEntry | None) -> dict[str, Any] | None:
     """The answer of a command that was carried out."""
     return entry.answer if entry is not None and entry.state == "done" else None
 
 
-def client_record(view: View) -> Record | None:
+def find_client_record(view: CallView) -> Record | None:
     """The client's own record: known at register, made by it, or found by its number since then."""
-    said = facts(view.ledger.register()) or {}
+    said = get_done_answer(view.ledger.register_entry()) or {}
     found = said.get("record")
     if found is None:
         found = next((made for made in said.get("created", []) if made["entity"] != "deal"), None)
     if found is None:
-        found = next(iter((answered(view.ledger.by_key(FOUND)) or {}).get("records") or ()), None)
+        found = next(iter((get_lookup_answer(view.ledger.find_by_key(FIND_CLIENT_KEY)) or {}).get("records") or ()), None)
     return Record(found["entity"], int(found["id"])) if found else None
 
 
-def unknown(view: View) -> bool | None:
+def is_client_unknown(view: CallView) -> bool | None:
     """Is there no record of this client? None: the portal has not answered yet."""
-    if facts(view.ledger.register()) is None:
+    if get_done_answer(view.ledger.register_entry()) is None:
         return None
-    return client_record(view) is None and not (facts(view.ledger.register()) or {}).get("created")
+    return find_client_record(view) is None and not (get_done_answer(view.ledger.register_entry()) or {}).get("created")
 
 
-def base(key: str) -> str:
+def base_key(key: str) -> str:
     """The key without the number of the attempt."""
     return key.partition("~")[0]
 
 
-def attempts(view: View, key: str) -> list[Entry]:
+def find_attempts(view: CallView, key: str) -> list[LedgerEntry]:
     """All attempts to make one record, oldest first."""
-    return [entry for entry in view.ledger if isinstance(entry.command, CreateRecord) and base(entry.command.key) == key]
+    return [entry for entry in view.ledger if isinstance(entry.command, CreateRecord) and base_key(entry.command.key) == key]
 
 
-def alive(view: View, key: str) -> Entry | None:
+def find_live_attempt(view: CallView, key: str) -> LedgerEntry | None:
     """The attempt that was not refused."""
-    return next((entry for entry in attempts(view, key) if entry.state != "dead"), None)
+    return next((entry for entry in find_attempts(view, key) if entry.state != "dead"), None)
 
 
-def refusals(view: View, key: str) -> int:
+def count_refusals(view: CallView, key: str) -> int:
     """How often the record itself was refused; a dismissed user is another matter: somebody else gets it."""
-    return sum(1 for entry in attempts(view, key) if entry.state == "dead" and entry.code != USER_INACTIVE)
+    return sum(1 for entry in find_attempts(view, key) if entry.state == "dead" and entry.code != USER_INACTIVE)
 
 
-def made(view: View) -> list[tuple[Record, CreateRecord]]:
+def list_created_records(view: CallView) -> list[tuple[Record, CreateRecord]]:
     """Records that commands of ours make or made."""
     found: list[tuple[Record, CreateRecord]] = []
     for entry in view.ledger:
         if isinstance(entry.command, CreateRecord) and entry.state != "dead":
             number = entry.answer.get("id")
-            target: int | Ref = int(number) if number else Ref(base(entry.command.key), "id")
+            target: int | Ref = int(number) if number else Ref(base_key(entry.command.key), "id")
             found.append((Record(entry.command.entity, target), entry.command))
     return found
 
 
-def by_portal(view: View) -> list[Record]:
+def list_portal_records(view: CallView) -> list[Record]:
     """Records that register made by CRM_CREATE."""
-    said = facts(view.ledger.register()) or {}
+    said = get_done_answer(view.ledger.register_entry()) or {}
     return [Record(item["entity"], int(item["id"])) for item in said.get("created", [])]
 
 
-def same(view: View, left: Record, right: Record) -> bool:
+def is_same_record(view: CallView, left: Record, right: Record) -> bool:
     """Is it one record, whether by its number or by the command that makes it?"""
 
-    def number(record: Record) -> object:
+    def resolved_id(record: Record) -> object:
         if isinstance(record.id, Ref):
-            entry = alive(view, record.id.key)
+            entry = find_live_attempt(view, record.id.key)
             return entry.answer.get("id") if entry and entry.answer.get("id") else record.id
         return record.id
 
-    return left.entity == right.entity and str(number(left)) == str(number(right))
+    return left.entity == right.entity and str(resolved_id(left)) == str(resolved_id(right))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bx24app.domain.calls.events import Recorded
+from bx24app.domain.calls.events import RecordingEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,28 +14,28 @@ class RecordingFacts:
     id: str
     extension: str | None
     leg: str | None
-    started: int | None
-    completed: int | None
+    started_at: int | None
+    completed_at: int | None
     code: int | None
-    in_cloud: bool
-    added: bool
+    is_in_cloud: bool
+    is_added: bool
     url: str | None
     first_at: int
 
     @property
-    def hopeless(self) -> bool:
+    def is_unrecoverable(self) -> bool:
         """It will never be fetchable: not kept (too short, limits), or sent by mail only."""
-        return not self.added and ((self.code is not None and self.code != 1000) or not self.in_cloud)
+        return not self.is_added and ((self.code is not None and self.code != 1000) or not self.is_in_cloud)
 
     @property
-    def fetchable(self) -> bool:
+    def is_fetchable(self) -> bool:
         """The PBX said that the file is, or should soon be, there."""
-        return self.added or (self.code == 1000 and self.in_cloud)
+        return self.is_added or (self.code == 1000 and self.is_in_cloud)
 
 
-def gather(events: list[Recorded]) -> tuple[RecordingFacts, ...]:
+def collect_recordings(events: list[RecordingEvent]) -> tuple[RecordingFacts, ...]:
     """One `RecordingFacts` a recording, first heard first; the order of arrival means nothing."""
-    grouped: dict[str, list[Recorded]] = {}
+    grouped: dict[str, list[RecordingEvent]] = {}
     for event in events:
         grouped.setdefault(event.recording_id, []).append(event)
     found = []
@@ -47,13 +47,13 @@ def gather(events: list[Recorded]) -> tuple[RecordingFacts, ...]:
                 id=name,
                 extension=next((step.extension for step in reversed(steps) if step.extension), None),
                 leg=next((step.leg for step in reversed(steps) if step.leg), None),
-                started=next((step.at for step in steps if step.state == "started"), None),
-                completed=done.at if done else None,
+                started_at=next((step.at for step in steps if step.state == "started"), None),
+                completed_at=done.at if done else None,
                 code=done.code if done else None,
-                in_cloud=done.in_cloud if done else True,
-                added=any(step.state == "added" for step in steps),
+                is_in_cloud=done.is_in_cloud if done else True,
+                is_added=any(step.state == "added" for step in steps),
                 url=next((step.url for step in reversed(steps) if step.url), None),
                 first_at=min(step.at for step in steps),
             )
         )
-    return tuple(sorted(found, key=lambda facts: (facts.started or facts.first_at, facts.id)))
+    return tuple(sorted(found, key=lambda facts: (facts.started_at or facts.first_at, facts.id)))

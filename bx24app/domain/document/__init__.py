@@ -1,19 +1,19 @@
 """Data -> settings, or every fault with its path. Pure; the types are in `bx24app.domain.settings`, YAML in `document_text`."""
 
 from bx24app.domain.document.parse import (
-    FLAGS,
-    SECRETS,
-    Change,
+    FLAG_SUFFIXES,
+    SECRET_KEYS,
     DocumentError,
-    Fault,
-    Parsed,
-    difference,
+    DocumentFault,
+    LeafChange,
+    ParsedDocument,
     dump,
-    losses,
+    format_path,
+    list_changes,
+    load_yaml,
     parse,
-    path_of,
-    read,
-    users,
+    referenced_users,
+    removed_paths,
 )
 
-__all__ = ['FLAGS', 'SECRETS', 'Change', 'DocumentError', 'Fault', 'Parsed', 'difference', 'dump', 'losses', 'parse', 'path_of', 'read', 'users']
+__all__ = ["FLAG_SUFFIXES", "SECRET_KEYS", "DocumentError", "DocumentFault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from bx24app.domain import phone
 from bx24app.domain.document.diff import dump
-from bx24app.domain.settings import Line, Pbx, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Settings
 
-Kind = Literal["portal", "calls", "pbx", "line", "employee", "rule"]
+DifferenceKind = Literal["portal", "calls", "pbx", "line", "employee", "rule"]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FieldChange:
     """One value that is another one now. `name`: its path within the thing."""
 
     name: str
@@ -33,62 +33,62 @@ class Difference:
     `what`: added, removed, changed (see `fields`), moved (only its place among its like).
     """
 
-    kind: Kind
-    what: Literal["added", "removed", "changed", "moved"]
+    kind: DifferenceKind
+    change: Literal["added", "removed", "changed", "moved"]
     name: str = ""
     pbx: str = ""
     old: dict[str, Any] | None = None
     new: dict[str, Any] | None = None
-    fields: tuple[Field, ...] = ()
+    fields: tuple[FieldChange, ...] = ()
 
 
-def compare(old: Settings, new: Settings) -> list[Difference]:
+def compare_settings(old: Settings, new: Settings) -> list[Difference]:
     """What `new` has otherwise than `old`, in the document's order."""
     before, after = dump(old), dump(new)
-    found = [*_one("portal", before["portal"], after["portal"]), *_one("calls", before["calls"], after["calls"])]
-    found += _things("pbx", _pbxs(old, before), _pbxs(new, after), "key")
+    found = [*_compare_section("portal", before["portal"], after["portal"]), *_compare_section("calls", before["calls"], after["calls"])]
+    found += _compare_members("pbx", _pbx_rows(old, before), _pbx_rows(new, after), "key")
     held = {pbx.key: (pbx, row) for pbx, row in zip(old.pbxs, before["pbxs"], strict=True)}
     for now, row in zip(new.pbxs, after["pbxs"], strict=True):
         was = held.get(now.key)
         if was is not None:  # of a PBX that came or went the lines and employees are not told one by one
-            found += _things("line", _lines(*was), _lines(now, row), "number", now.key)
-            found += _things("employee", _employees(was[1]), _employees(row), "extension", now.key)
+            found += _compare_members("line", _line_rows(*was), _line_rows(now, row), "number", now.key)
+            found += _compare_members("employee", _employee_rows(was[1]), _employee_rows(row), "extension", now.key)
     was_rules, now_rules = ({rule["name"]: rule for rule in side["rules"]} for side in (before, after))
-    return [*found, *_things("rule", was_rules, now_rules, "name")]
+    return [*found, *_compare_members("rule", was_rules, now_rules, "name")]
 
 
-def _pbxs(settings: Settings, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _pbx_rows(settings: Settings, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     rows = zip(settings.pbxs, data["pbxs"], strict=True)
     return {
-        pbx.key: {k: v for k, v in row.items() if k not in ("lines", "employees")} | _size(pbx) for pbx, row in rows
+        pbx.key: {k: v for k, v in row.items() if k not in ("lines", "employees")} | _member_counts(pbx) for pbx, row in rows
     }
 
 
-def _size(pbx: Pbx) -> dict[str, Any]:
+def _member_counts(pbx: PbxSettings) -> dict[str, Any]:
     """How much goes or comes with a PBX; of one that stays this is no difference (see `_fields`)."""
     return {"_lines": len(pbx.lines), "_employees": len(pbx.employees)}
 
 
-def _lines(pbx: Pbx, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {_digits(line): held for line, held in zip(pbx.lines, row["lines"], strict=True)}
+def _line_rows(pbx: PbxSettings, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {_line_key(line): held for line, held in zip(pbx.lines, row["lines"], strict=True)}
 
 
-def _digits(line: Line) -> str:
-    return phone.digits(line.number) or line.number
+def _line_key(line: LineSettings) -> str:
+    return phone.digits_only(line.number) or line.number
 
 
-def _employees(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _employee_rows(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {held["extension"]: held for held in row["employees"]}
 
 
-def _one(kind: Kind, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:
-    fields = tuple(_fields(old, new))
+def _compare_section(kind: DifferenceKind, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:
+    fields = tuple(_compare_fields(old, new))
     if fields:
         yield Difference(kind, "changed", old=old, new=new, fields=fields)
 
 
-def _things(
-    kind: Kind, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], name: str, pbx: str = ""
+def _compare_members(
+    kind: DifferenceKind, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], name: str, pbx: str = ""
 ) -> Iterator[Difference]:
     for key, was in old.items():
         if key not in new:
@@ -99,15 +99,15 @@ def _things(
             continue
         if now == old[key]:
             continue  # nearly all of 10,000 are
-        fields = tuple(_fields(old[key], now))
+        fields = tuple(_compare_fields(old[key], now))
         if fields:
             yield Difference(kind, "changed", str(now[name]), pbx, old[key], now, fields)
     kept = [[key for key in side if key in old and key in new] for side in (old, new)]
-    for key in _moved(*kept):
+    for key in _moved_keys(*kept):
         yield Difference(kind, "moved", str(new[key][name]), pbx, old[key], new[key])
 
 
-def _moved(old: Sequence[str], new: Sequence[str]) -> list[str]:
+def _moved_keys(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """As few as explain the other order: those outside the longest run that kept its order."""
     place = {key: index for index, key in enumerate(old)}
     ends: list[int] = []  # ends[n]: the lowest place at which a run of n+1 ends
@@ -124,12 +124,12 @@ def _moved(old: Sequence[str], new: Sequence[str]) -> list[str]:
     return [key for key in new if key not in stayed]
 
 
-def _fields(old: dict[str, Any], new: dict[str, Any], path: str = "") -> Iterator[Field]:
+def _compare_fields(old: dict[str, Any], new: dict[str, Any], path: str = "") -> Iterator[FieldChange]:
     for name in dict.fromkeys([*old, *new]):
         was, now = old.get(name), new.get(name)
         if was == now or name.startswith("_"):
             continue
         if isinstance(was, dict) and isinstance(now, dict) and name in ("recordings", "responsible"):
-            yield from _fields(was, now, f"{path}{name}.")
+            yield from _compare_fields(was, now, f"{path}{name}.")
         else:
-            yield Field(path + name, was, now)
+            yield FieldChange(path + name, was, now)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DocumentFault:
     """One thing that is wrong: `pbxs[0].lines[1].number`, and a sentence."""
 
     path: str
@@ -20,12 +20,12 @@ class Fault:
 class DocumentError(Exception):
     """The document cannot be used; `faults` holds every reason."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[DocumentFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
 
-_WORDS = {
+_MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a known key",
     "invalid_key": "is not a known key",
@@ -50,21 +50,21 @@ _WORDS = {
 """Types of pydantic's errors -> sentence."""
 
 
-def of(item: Any) -> Fault:
+def from_pydantic(item: Any) -> DocumentFault:
     """One of pydantic's errors as a fault."""
-    kind, path, held = item["type"], path_of(item["loc"]), item.get("input")
+    kind, path, held = item["type"], format_path(item["loc"]), item.get("input")
     if kind == "string_pattern_mismatch":
         key = path.endswith(".key")
         message = "is a key of up to 20 letters a-z, digits and -" if key else "must be a time such as 09:00"
     else:
-        words = _WORDS.get(kind)
+        words = _MESSAGES.get(kind)
         message = words.format(**item.get("ctx", {})) if words else str(item["msg"]).removeprefix("Value error, ")
     if isinstance(held, str | int | float) and kind not in ("missing", "extra_forbidden", "invalid_key"):
         message += f", not {str(held)[:60]!r}"
-    return Fault(path, message)
+    return DocumentFault(path, message)
 
 
-def path_of(loc: tuple[Any, ...]) -> str:
+def format_path(loc: tuple[Any, ...]) -> str:
     """`("pbxs", 0, "lines", 1, "number")` -> `pbxs[0].lines[1].number`."""
     path = ""
     for piece in loc:

@@ -10,37 +10,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bx24app.domain.crm_dictionaries import Dictionaries
+from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.document import errors
-from bx24app.domain.document.checks import Pair, between, mobiles, users
-from bx24app.domain.document.diff import NAMED, Change, difference, dump, losses
-from bx24app.domain.document.errors import DocumentError, Fault, path_of
-from bx24app.domain.document.yaml_text import read
+from bx24app.domain.document.checks import KeyPair, check_document, mobile_faults, referenced_users
+from bx24app.domain.document.diff import MEMBER_KEYS, LeafChange, dump, list_changes, removed_paths
+from bx24app.domain.document.errors import DocumentError, DocumentFault, format_path
+from bx24app.domain.document.yaml_text import load_yaml
 from bx24app.domain.settings import Settings
 
-__all__ = [
-    "Change",
-    "DocumentError",
-    "Fault",
-    "Parsed",
-    "difference",
-    "dump",
-    "losses",
-    "parse",
-    "path_of",
-    "read",
-    "users",
-]
+__all__ = ["DocumentError", "DocumentFault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]
 
-SECRETS = ("api_key", "api_salt")
+SECRET_KEYS = ("api_key", "api_salt")
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedDocument:
     """A document that can be used. `keys`: PBX key -> (api_key, api_salt) that it brings (None: keep what is stored)."""
 
     settings: Settings
-    keys: dict[str, Pair]
+    keys: dict[str, KeyPair]
 
 
 def parse(
@@ -48,10 +36,10 @@ def parse(
     base: Settings | None = None,
     *,
     known_users: set[int] | None = None,
-    offered: Dictionaries | None = None,
+    offered: CrmDictionaries | None = None,
     keyed: frozenset[str] = frozenset(),
     allow_delete: bool = True,
-) -> Parsed:
+) -> ParsedDocument:
     """Data -> settings. Sections that `data` names replace those of `base` as a whole; the others stay.
 
     Args:
@@ -64,76 +52,76 @@ def parse(
         DocumentError: with every fault.
     """
     base = base or Settings()
-    plain, pairs = _written_out(data)
+    plain, pairs = _expand_short_forms(data)
     merged = {**dump(base), **plain}
-    wrong = [*_unfit(plain, ""), *_odd_secrets(data)]
+    wrong = [*_value_faults(plain, ""), *_secret_faults(data)]
     shaped = True
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        wrong += [errors.of(item) for item in error.errors()]
+        wrong += [errors.from_pydantic(item) for item in error.errors()]
         shaped = all(_keeps_names(item["loc"]) for item in error.errors())
-        settings = _mended(merged)
+        settings = _repair_document(merged)
     told = {fault.path for fault in wrong}
-    lying = [*between(settings, pairs, keyed, known_users, set(plain), offered), *mobiles(settings, base)]
+    lying = [*check_document(settings, pairs, keyed, known_users, set(plain), offered), *mobile_faults(settings, base)]
     wrong += [fault for fault in lying if fault.path not in told]
     if not allow_delete and shaped:
-        wrong += [Fault(path, "would be deleted; say --allow-delete") for path in losses(base, settings)]
+        wrong += [DocumentFault(path, "would be deleted; say --allow-delete") for path in removed_paths(base, settings)]
     if wrong:
         raise DocumentError(list(dict.fromkeys(wrong)))
-    return Parsed(settings, {pbx.key: pair for pbx, pair in zip(settings.pbxs, pairs, strict=False)})
+    return ParsedDocument(settings, {pbx.key: pair for pbx, pair in zip(settings.pbxs, pairs, strict=False)})
 
 
 # --- before the types ------------------------------------------------------------------------------------------------
 
 
-def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], list[Pair]]:
+def _expand_short_forms(data: dict[str, Any]) -> tuple[dict[str, Any], list[KeyPair]]:
     """The document with short forms written out and without what is no part of it: secrets (kept apart), addresses."""
     plain = dict(data)
-    pairs: list[Pair] = []
+    pairs: list[KeyPair] = []
     if plain.get("version") == "1":
         plain["version"] = 1
     if isinstance(data.get("pbxs"), list):
-        plain["pbxs"] = [_pbx(item) if isinstance(item, dict) else item for item in data["pbxs"]]
-        pairs = [_pair(item) if isinstance(item, dict) else (None, None) for item in data["pbxs"]]
+        plain["pbxs"] = [_expand_pbx(item) if isinstance(item, dict) else item for item in data["pbxs"]]
+        pairs = [_key_pair(item) if isinstance(item, dict) else (None, None) for item in data["pbxs"]]
     if isinstance(data.get("rules"), list):
-        plain["rules"] = [_rule(item) if isinstance(item, dict) else item for item in data["rules"]]
+        plain["rules"] = [_expand_rule(item) if isinstance(item, dict) else item for item in data["rules"]]
     return plain, pairs
 
 
-def _pair(item: dict[str, Any]) -> Pair:
-    given = (_text(item.get(name)) for name in SECRETS)
+def _key_pair(item: dict[str, Any]) -> KeyPair:
+    given = (_number_as_text(item.get(name)) for name in SECRET_KEYS)
     api_key, api_salt = (value.strip() or None if isinstance(value, str) else None for value in given)
     return api_key, api_salt
 
 
-def _odd_secrets(data: dict[str, Any]) -> Iterator[Fault]:
+def _secret_faults(data: dict[str, Any]) -> Iterator[DocumentFault]:
     for index, item in enumerate(data["pbxs"] if isinstance(data.get("pbxs"), list) else ()):
-        for name in SECRETS if isinstance(item, dict) else ():
-            value = _text(item.get(name))
+        for name in SECRET_KEYS if isinstance(item, dict) else ():
+            value = _number_as_text(item.get(name))
             if value is not None and (not isinstance(value, str) or "\0" in value):
-                yield Fault(f"pbxs[{index}].{name}", "must be a text")
+                yield DocumentFault(f"pbxs[{index}].{name}", "must be a text")
 
 
-def _pbx(item: dict[str, Any]) -> dict[str, Any]:
-    pbx = _texts(item, ("key", "name"))
-    for name in (*SECRETS, "webhook_url"):
+def _expand_pbx(item: dict[str, Any]) -> dict[str, Any]:
+    pbx = _normalise_part(item, ("key", "name"))
+    for name in (*SECRET_KEYS, "webhook_url"):
         pbx.pop(name, None)
     for field, named in (("lines", ("number", "line_number", "callback_to", "name")), ("employees", ("extension",))):
         if isinstance(pbx.get(field), list):
-            pbx[field] = [_texts(part, named) if isinstance(part, dict) else part for part in pbx[field]]
+            pbx[field] = [_normalise_part(part, named) if isinstance(part, dict) else part for part in pbx[field]]
     return pbx
 
 
-def _texts(part: dict[str, Any], named: tuple[str, ...]) -> dict[str, Any]:
+def _normalise_part(part: dict[str, Any], named: tuple[str, ...]) -> dict[str, Any]:
     """An unquoted number is read as one, but telephones and names are texts. One block of hours may stand without a list."""
     found = dict(part)
     for name in named:
-        found[name] = _text(found[name]) if name in found else None
+        found[name] = _number_as_text(found[name]) if name in found else None
         if found[name] is None and name not in part:
             del found[name]
     if isinstance(found.get("numbers"), list):
-        found["numbers"] = [_text(number) for number in found["numbers"]]
+        found["numbers"] = [_number_as_text(number) for number in found["numbers"]]
     if isinstance(found.get("working_hours"), dict):
         found["working_hours"] = [found["working_hours"]]
     elif "working_hours" in found and found["working_hours"] is None:
@@ -141,37 +129,37 @@ def _texts(part: dict[str, Any], named: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any) -> Any:
+def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _rule(item: dict[str, Any]) -> dict[str, Any]:
-    rule = _texts(item, ("name",))
+def _expand_rule(item: dict[str, Any]) -> dict[str, Any]:
+    rule = _normalise_part(item, ("name",))
     if isinstance(rule.get("do"), dict):
         rule["do"] = [{name: value} for name, value in rule["do"].items()]
     return rule
 
 
-FLAGS = (".owner_card",)
+FLAG_SUFFIXES = (".owner_card",)
 """The few places where true and false are values, not YAML's idea of a `yes` or `no` that was meant as a word."""
 
 
-def _unfit(value: Any, path: str) -> Iterator[Fault]:
+def _value_faults(value: Any, path: str) -> Iterator[DocumentFault]:
     """What no place of a document may hold, and what pydantic would quietly take for something else."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _unfit(item, f"{path}.{key}" if path else str(key))
+            yield from _value_faults(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unfit(item, f"{path}[{index}]")
+            yield from _value_faults(item, f"{path}[{index}]")
     elif isinstance(value, bool):
-        if not path.startswith("rules") and not path.endswith(FLAGS):
-            yield Fault(path, "must not be true or false")
+        if not path.startswith("rules") and not path.endswith(FLAG_SUFFIXES):
+            yield DocumentFault(path, "must not be true or false")
     elif isinstance(value, str):
         if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value if not letter.isascii()):
-            yield Fault(path, "holds characters that are no text")
+            yield DocumentFault(path, "holds characters that are no text")
     elif isinstance(value, float) and not math.isfinite(value):
-        yield Fault(path, "must be a number")
+        yield DocumentFault(path, "must be a number")
 
 
 # --- a faulty document, put right somehow ----------------------------------------------------------------------------
@@ -179,12 +167,12 @@ def _unfit(value: Any, path: str) -> Iterator[Fault]:
 
 def _keeps_names(loc: tuple[Any, ...]) -> bool:
     """Is a fault at this place one that leaves it clear which PBXs, lines, employees and rules the document has?"""
-    return loc[-1] not in {*NAMED, *NAMED.values(), "[key]"} and not (
-        isinstance(loc[-1], int) and len(loc) > 1 and loc[-2] in NAMED
+    return loc[-1] not in {*MEMBER_KEYS, *MEMBER_KEYS.values(), "[key]"} and not (
+        isinstance(loc[-1], int) and len(loc) > 1 and loc[-2] in MEMBER_KEYS
     )
 
 
-def _mended(merged: dict[str, Any]) -> Settings:
+def _repair_document(merged: dict[str, Any]) -> Settings:
     """A faulty document with each faulty leaf put right somehow, so that the checks across it run too and report in the same go.
 
     Places stay where they are, since faults are told by their places.
@@ -195,14 +183,14 @@ def _mended(merged: dict[str, Any]) -> Settings:
             return Settings.model_validate(data)
         except ValidationError as error:
             for number, item in enumerate(error.errors()):
-                _mend(data, item["loc"], item["type"], f"{attempt}{number}")
+                _repair_value(data, item["loc"], item["type"], f"{attempt}{number}")
     return Settings()
 
 
-_STAND_INS = {"key": "x{}", "number": "00{}", "extension": "?{}", "name": "?{}", "user_id": 1}
+_PLACEHOLDERS = {"key": "x{}", "number": "00{}", "extension": "?{}", "name": "?{}", "user_id": 1}
 
 
-def _mend(data: Any, loc: tuple[Any, ...], kind: str, unique: str) -> None:
+def _repair_value(data: Any, loc: tuple[Any, ...], kind: str, unique: str) -> None:
     *way, last = loc
     place = data
     for piece in way:
@@ -211,14 +199,14 @@ def _mend(data: Any, loc: tuple[Any, ...], kind: str, unique: str) -> None:
         except (KeyError, IndexError, TypeError):
             return
     if kind == "missing" and isinstance(place, dict):
-        stand_in = _STAND_INS.get(str(last), "")
+        stand_in = _PLACEHOLDERS.get(str(last), "")
         place[last] = stand_in.format(unique) if isinstance(stand_in, str) else stand_in
     elif isinstance(place, dict):
         place.pop(last, None)
     elif isinstance(place, list) and isinstance(last, int) and last < len(place):
-        place[last] = {} if not isinstance(place[last], dict) and way and way[-1] in NAMED else _neighbour(place, last)
+        place[last] = {} if not isinstance(place[last], dict) and way and way[-1] in MEMBER_KEYS else _pick_neighbour(place, last)
 
 
-def _neighbour(place: list[Any], index: int) -> Any:
+def _pick_neighbour(place: list[Any], index: int) -> Any:
     """A member of a plain list that may be right; else 1, which is a user."""
     return next((item for number, item in enumerate(place) if number != index), 1)

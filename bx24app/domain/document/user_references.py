@@ -10,46 +10,46 @@ from typing import Literal
 from bx24app.domain import document
 from bx24app.domain.settings import Settings
 
-Kind = Literal["portal", "pbx", "line", "employee", "rule"]
-_PBX = re.compile(r"^pbxs\[(\d+)\]\.(?:(lines|employees)\[(\d+)\])?")
-_RULE = re.compile(r"^rules\[(\d+)\]")
+ReferenceKind = Literal["portal", "pbx", "line", "employee", "rule"]
+_PBX_PATH = re.compile(r"^pbxs\[(\d+)\]\.(?:(lines|employees)\[(\d+)\])?")
+_RULE_PATH = re.compile(r"^rules\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class UserReference:
     """`kind`: answers for the whole portal, for a PBX, for a line, is an extension's employee, stands in a rule.
 
     `pbx`: key of the PBX, empty for portal and rules; `what`: number of the line, extension, name of the rule.
     """
 
     user_id: int
-    kind: Kind
+    kind: ReferenceKind
     pbx: str = ""
-    what: str = ""
+    name: str = ""
 
 
-def namings(settings: Settings, of: Collection[int] | None = None) -> Iterator[Naming]:
+def find_references(settings: Settings, of: Collection[int] | None = None) -> Iterator[UserReference]:
     """Every place in the document's order; `of`: only of these users."""
-    seen: set[Naming] = set()
-    for path, user_id in document.users(settings):
+    seen: set[UserReference] = set()
+    for path, user_id in document.referenced_users(settings):
         if of is not None and user_id not in of:
             continue
-        found = _naming(settings, path, user_id)
+        found = _reference_at(settings, path, user_id)
         if found not in seen:  # a rule may name somebody twice
             seen.add(found)
             yield found
 
 
-def _naming(settings: Settings, path: str, user_id: int) -> Naming:
-    rule = _RULE.match(path)
+def _reference_at(settings: Settings, path: str, user_id: int) -> UserReference:
+    rule = _RULE_PATH.match(path)
     if rule is not None:
-        return Naming(user_id, "rule", what=settings.rules[int(rule.group(1))].name)
-    found = _PBX.match(path)
+        return UserReference(user_id, "rule", name=settings.rules[int(rule.group(1))].name)
+    found = _PBX_PATH.match(path)
     if found is None:
-        return Naming(user_id, "portal")
+        return UserReference(user_id, "portal")
     pbx = settings.pbxs[int(found.group(1))]
     if found.group(2) == "lines":
-        return Naming(user_id, "line", pbx.key, pbx.lines[int(found.group(3))].number)
+        return UserReference(user_id, "line", pbx.key, pbx.lines[int(found.group(3))].number)
     if found.group(2) == "employees":
-        return Naming(user_id, "employee", pbx.key, pbx.employees[int(found.group(3))].extension)
-    return Naming(user_id, "pbx", pbx.key)
+        return UserReference(user_id, "employee", pbx.key, pbx.employees[int(found.group(3))].extension)
+    return UserReference(user_id, "pbx", pbx.key)

@@ -15,15 +15,15 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
-from bx24app.domain.document.errors import DocumentError, Fault
+from bx24app.domain.document.errors import DocumentError, DocumentFault
 
-LARGEST = 4 * 1024 * 1024
+MAX_LENGTH = 4 * 1024 * 1024
 """Characters of a document at the most: 10,000 employees are about one million."""
-DEEPEST = 40
+MAX_DEPTH = 40
 """Levels of a document at the most; the format itself has nine."""
 
 
-class _PurePython(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
+class _PurePythonParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
     def __init__(self, stream: str) -> None:
         yaml.reader.Reader.__init__(self, stream)
         yaml.scanner.Scanner.__init__(self)
@@ -31,10 +31,10 @@ class _PurePython(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
 
 
 # libyaml's parser is four times as quick; a PyYAML built without it reads the same.
-_Parser: Any = import_module("yaml.cyaml").CParser if yaml.__with_libyaml__ else _PurePython
+_Parser: Any = import_module("yaml.cyaml").CParser if yaml.__with_libyaml__ else _PurePythonParser
 
 
-class _Loader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore[misc]
+class _StrictLoader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore[misc]
     """Events of the parser, composed and constructed by our own rules."""
 
     def __init__(self, stream: str) -> None:
@@ -46,12 +46,12 @@ class _Loader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise _wrong("aliases are not allowed", self.peek_event().start_mark)
+            raise _yaml_error("aliases are not allowed", self.peek_event().start_mark)
         if getattr(self.peek_event(), "tag", None) is not None:
-            raise _wrong("tags are not allowed", self.peek_event().start_mark)
+            raise _yaml_error("tags are not allowed", self.peek_event().start_mark)
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise _wrong(f"is nested deeper than {DEEPEST} levels", self.peek_event().start_mark)
+        if self._depth > MAX_DEPTH:
+            raise _yaml_error(f"is nested deeper than {MAX_DEPTH} levels", self.peek_event().start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -60,79 +60,79 @@ class _Loader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise _wrong("a key must be a plain word", key_node.start_mark)
+                raise _yaml_error("a key must be a plain word", key_node.start_mark)
             key = self.construct_object(key_node)
             if key in seen:
-                raise _wrong(f"the key {key!r} comes twice", key_node.start_mark)
+                raise _yaml_error(f"the key {key!r} comes twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-_YES_NO = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_RULES = (
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_SCALAR_PATTERNS = (
     ("null", r"(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", rf"(?:{'|'.join(_YES_NO)})$", list("tTfF")),
+    ("bool", rf"(?:{'|'.join(_BOOLEANS)})$", list("tTfF")),
     ("int", r"-?(?:0|[1-9][0-9]{0,30})$", list("-0123456789")),
     ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+$", list("-0123456789")),
 )
-for _name, _pattern, _first in _RULES:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), _first)
+for _name, _pattern, _first in _SCALAR_PATTERNS:
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), _first)
 
 
-def _wrong(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+def _yaml_error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
-def read(text: str) -> dict[str, Any]:
+def load_yaml(text: str) -> dict[str, Any]:
     """YAML text as data.
 
     Raises:
         DocumentError: not YAML, or not a mapping; the fault's path is the line.
     """
-    if len(text) > LARGEST:
-        raise DocumentError([Fault("", f"the document is longer than {LARGEST} characters")])
+    if len(text) > MAX_LENGTH:
+        raise DocumentError([DocumentFault("", f"the document is longer than {MAX_LENGTH} characters")])
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506 - built on the safe constructor
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # nosec B506 - built on the safe constructor
     except (yaml.YAMLError, ValueError, KeyError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark is not None else ""
         why = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-        raise DocumentError([Fault(where, f"not YAML: {why}")]) from None
+        raise DocumentError([DocumentFault(where, f"not YAML: {why}")]) from None
     if not isinstance(data, dict):
-        raise DocumentError([Fault("", "the document must be a mapping with sections such as `pbxs`")])
+        raise DocumentError([DocumentFault("", "the document must be a mapping with sections such as `pbxs`")])
     return data
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _NoAliasDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Never an alias: `read` would refuse it."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def write(data: dict[str, Any], addresses: dict[str, str]) -> str:
+def dump_yaml(data: dict[str, Any], addresses: dict[str, str]) -> str:
     """A document as YAML in the contract's order: secrets as null, what is not set left out. `read` understands it.
 
     Args:
         data: as `changes.dump` gives it.
         addresses: PBX key -> hook address.
     """
-    shown = {**data, "pbxs": [_exported(pbx, addresses.get(pbx["key"])) for pbx in data["pbxs"]]}
-    text: str = yaml.dump(shown, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+    shown = {**data, "pbxs": [_export_pbx(pbx, addresses.get(pbx["key"])) for pbx in data["pbxs"]]}
+    text: str = yaml.dump(shown, Dumper=_NoAliasDumper, allow_unicode=True, sort_keys=False, width=120)
     return text
 
 
-def _exported(pbx: dict[str, Any], address: str | None) -> dict[str, Any]:
+def _export_pbx(pbx: dict[str, Any], address: str | None) -> dict[str, Any]:
     head = {name: pbx[name] for name in ("key", "name", "dialects")}
     body = {name: value for name, value in pbx.items() if name not in head and value is not None}
     for name in ("lines", "employees"):
-        body[name] = [_set(part) for part in pbx[name]]
+        body[name] = [_drop_empty(part) for part in pbx[name]]
     for line in body["lines"]:
-        blocks = [_set(block) for block in line.get("working_hours", ())]
+        blocks = [_drop_empty(block) for block in line.get("working_hours", ())]
         if blocks:
             line["working_hours"] = blocks[0] if len(blocks) == 1 else blocks
     return {**head, "api_key": None, "api_salt": None, **body} | ({"webhook_url": address} if address else {})
 
 
-def _set(part: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(part: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in part.items() if value not in (None, [], "")}

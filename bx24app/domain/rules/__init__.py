@@ -4,17 +4,17 @@ from bx24app.domain.rules.engine import (
     ACTIONS,
     CONDITIONS,
     NEVER,
-    Choice,
-    Facts,
+    ConditionTrace,
     ParsedRule,
-    Seen,
-    Trial,
-    choose,
+    RuleChoice,
+    RuleFacts,
+    RuleTrace,
+    choose_rule,
     facts_from_json,
     facts_to_json,
-    faults,
+    find_faults,
     parse_rules,
-    users,
+    referenced_users,
 )
 
-__all__ = ['ACTIONS', 'CONDITIONS', 'NEVER', 'Choice', 'Facts', 'ParsedRule', 'Seen', 'Trial', 'choose', 'facts_from_json', 'facts_to_json', 'faults', 'parse_rules', 'users']
+__all__ = ["ACTIONS", "CONDITIONS", "NEVER", "ConditionTrace", "ParsedRule", "RuleChoice", "RuleFacts", "RuleTrace", "choose_rule", "facts_from_json", "facts_to_json", "find_faults", "parse_rules", "referenced_users"]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Who = int | Literal["line", "answered", "owner"]
+UserOrRole = int | Literal["line", "answered", "owner"]
 """A user, the line's responsible, who talked, or the client's responsible in the CRM."""
 IfAbsent = Literal["keep", "next"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Create:
+class CreateAction:
     """A record of the CRM."""
 
     entity: str | int
@@ -20,7 +20,7 @@ class Create:
     category_id: int | None = None
     stage_id: str | None = None
     title: str | None = None
-    responsible: Who | None = None
+    responsible: UserOrRole | None = None
     """None: who gets the records that the call makes without rules."""
     source_id: str | None = None
     fields: tuple[tuple[str, Any], ...] = ()
@@ -29,48 +29,48 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Todo:
+class TodoAction:
     """A to-do on the client's record."""
 
     deadline_minutes: int = 30
     working: bool = False
     """Count working minutes of the line."""
-    responsible: Who | None = None
+    responsible: UserOrRole | None = None
     title: str | None = None
     if_absent: IfAbsent = "keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comment:
+class CommentAction:
     """A comment in the client's timeline."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class NotifyAction:
     """`notify`: a notice to a user."""
 
-    user: Who
+    user: UserOrRole
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nothing:
+class NothingAction:
     """The rule matches, so that nothing further is tried, and makes nothing."""
 
 
-Action = Create | Todo | Comment | Tell | Nothing
+Action = CreateAction | TodoAction | CommentAction | NotifyAction | NothingAction
 
 
-def of(action: Mapping[str, Any]) -> Action:
+def parse(action: Mapping[str, Any]) -> Action:
     """One member of `do`, checked before, as its type."""
     [(name, parts)] = action.items()
-    made: Action = _TYPES[name](**{key: _plain(key, value) for key, value in (parts or {}).items()})
+    made: Action = _ACTION_TYPES[name](**{key: _convert_value(key, value) for key, value in (parts or {}).items()})
     return made
 
 
-def _plain(key: str, value: Any) -> Any:
+def _convert_value(key: str, value: Any) -> Any:
     if key == "fields":
         return tuple(value.items())
     if key == "entity" and str(value).isdecimal():
@@ -78,10 +78,10 @@ def _plain(key: str, value: Any) -> Any:
     return str(value) if key in ("stage_id", "source_id") else value
 
 
-_TYPES: dict[str, Callable[..., Action]] = {
-    "create": Create,
-    "todo": Todo,
-    "comment": Comment,
-    "notify": Tell,
-    "nothing": Nothing,
+_ACTION_TYPES: dict[str, Callable[..., Action]] = {
+    "create": CreateAction,
+    "todo": TodoAction,
+    "comment": CommentAction,
+    "notify": NotifyAction,
+    "nothing": NothingAction,
 }

@@ -14,29 +14,17 @@ from typing import Any, Literal
 from bx24app.domain.rules import actions
 from bx24app.domain.rules.actions import Action
 from bx24app.domain.rules.checks import is_int
-from bx24app.domain.rules.table import ACTIONS, ANYTHING, CONDITIONS
+from bx24app.domain.rules.table import ACTIONS, CONDITIONS, WILDCARD_VALUES
 from bx24app.domain.settings import Day, Rule, Settings
 
-__all__ = [
-    "ACTIONS",
-    "CONDITIONS",
-    "Choice",
-    "Facts",
-    "ParsedRule",
-    "Seen",
-    "Trial",
-    "choose",
-    "faults",
-    "parse_rules",
-    "users",
-]
+__all__ = ["ACTIONS", "CONDITIONS", "ConditionTrace", "ParsedRule", "RuleChoice", "RuleFacts", "RuleTrace", "choose_rule", "find_faults", "parse_rules", "referenced_users"]
 
 NEVER = float("inf")
 """`Facts.minutes_since_last` of a client who has not called before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class RuleFacts:
     """What is known of a call at a moment. None: not known yet; at the end, None fulfils no condition."""
 
     moment: Literal["ring", "answer", "end"]
@@ -60,7 +48,7 @@ class Facts:
     """Since the same client's previous call; `NEVER`: none."""
 
 
-def facts_to_json(facts: Facts) -> dict[str, Any]:
+def facts_to_json(facts: RuleFacts) -> dict[str, Any]:
     """As plain data, for the call's row; what is not known is left out."""
     held = {name: getattr(facts, name) for name in facts.__slots__}
     held["rang"] = sorted(facts.rang)
@@ -70,7 +58,7 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
     return {name: value for name, value in held.items() if value is not None}
 
 
-def facts_from_json(held: dict[str, Any]) -> Facts:
+def facts_from_json(held: dict[str, Any]) -> RuleFacts:
     """The facts back from the call's row."""
     values = dict(held)
     values["rang"] = frozenset(values.get("rang") or ())
@@ -78,7 +66,7 @@ def facts_from_json(held: dict[str, Any]) -> Facts:
         values["open_records"] = frozenset(values["open_records"])
     if values.get("minutes_since_last") == "never":
         values["minutes_since_last"] = NEVER
-    return Facts(**values)
+    return RuleFacts(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,83 +75,83 @@ class ParsedRule:
 
     name: str
     actions: tuple[Action, ...]
-    plain: tuple[tuple[str, frozenset[Any]], ...]
+    simple_conditions: tuple[tuple[str, frozenset[Any]], ...]
     """(fact, values of which it must be one): cheap, tried first."""
-    others: tuple[tuple[str, Any], ...]
+    other_conditions: tuple[tuple[str, Any], ...]
     """(key of the table, what is expected)."""
     when: dict[str, Any] = field(default_factory=dict, hash=False)
     """As it was written: for the trace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ConditionTrace:
     """One condition of a trace. `ok` None: not known yet."""
 
     condition: str
     expected: Any
-    seen: Any
-    ok: bool | None
+    actual: Any
+    is_fulfilled: bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class RuleTrace:
     """One rule of a trace with all its conditions. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
 
     rule: str
     verdict: Literal["matched", "passed", "undecided", "behind"]
-    conditions: tuple[Seen, ...]
+    conditions: tuple[ConditionTrace, ...]
 
 
 @dataclass(frozen=True)
-class Choice:
+class RuleChoice:
     """`rule`: the one that matches; None: no rule, or, while not `decided`, none yet."""
 
     rule: ParsedRule | None
-    decided: bool
+    is_decided: bool
     rules: tuple[ParsedRule, ...] = field(repr=False)
-    facts: Facts = field(repr=False)
+    facts: RuleFacts = field(repr=False)
 
     @cached_property
-    def trace(self) -> tuple[Trial, ...]:
+    def trace(self) -> tuple[RuleTrace, ...]:
         """Every rule with every condition: what was expected and what was seen. Made when somebody looks."""
-        found: list[Trial] = []
+        found: list[RuleTrace] = []
         closed = False
         for rule in self.rules:
-            seen = tuple(_seen(key, value, rule, self.facts) for key, value in rule.when.items())
+            seen = tuple(_trace_condition(key, value, rule, self.facts) for key, value in rule.when.items())
             verdict: Literal["matched", "passed", "undecided", "behind"]
-            if any(one.ok is False for one in seen):
+            if any(one.is_fulfilled is False for one in seen):
                 verdict = "passed"
             elif closed:
                 verdict = "behind"
             else:
                 closed = True
-                verdict = "undecided" if any(one.ok is None for one in seen) else "matched"
-            found.append(Trial(rule.name, verdict, seen))
+                verdict = "undecided" if any(one.is_fulfilled is None for one in seen) else "matched"
+            found.append(RuleTrace(rule.name, verdict, seen))
         return tuple(found)
 
 
-def choose(rules: tuple[ParsedRule, ...], facts: Facts) -> Choice:
+def choose_rule(rules: tuple[ParsedRule, ...], facts: RuleFacts) -> RuleChoice:
     """The first rule from the top whose conditions all hold."""
     for rule in rules:
-        held = _holds(rule, facts)
+        held = _rule_holds(rule, facts)
         if held:
-            return Choice(rule, True, rules, facts)
+            return RuleChoice(rule, True, rules, facts)
         if held is None:
-            return Choice(None, False, rules, facts)
-    return Choice(None, True, rules, facts)
+            return RuleChoice(None, False, rules, facts)
+    return RuleChoice(None, True, rules, facts)
 
 
-def _holds(rule: ParsedRule, facts: Facts) -> bool | None:
+def _rule_holds(rule: ParsedRule, facts: RuleFacts) -> bool | None:
     """All conditions; False as soon as one cannot hold any more, else None as long as one is open. Quick: tried for each call on every rule."""
     unknown = False
-    for fact, values in rule.plain:
+    for fact, values in rule.simple_conditions:
         seen = getattr(facts, fact)
         if seen is None:
             unknown = True
         elif seen not in values:
             return False
-    for key, expected in rule.others:
-        held = _held(key, expected, facts)
+    for key, expected in rule.other_conditions:
+        held = _condition_holds(key, expected, facts)
         if held is None:
             unknown = True
         elif not held:
@@ -173,7 +161,7 @@ def _holds(rule: ParsedRule, facts: Facts) -> bool | None:
     return False if facts.moment == "end" else None
 
 
-def _held(key: str, expected: Any, facts: Facts) -> bool | None:
+def _condition_holds(key: str, expected: Any, facts: RuleFacts) -> bool | None:
     condition = CONDITIONS[key]
     seen = getattr(facts, condition.fact)
     if seen is None or condition.holds is None:
@@ -181,20 +169,20 @@ def _held(key: str, expected: Any, facts: Facts) -> bool | None:
     return condition.holds(expected, seen)
 
 
-def _seen(key: str, value: Any, rule: ParsedRule, facts: Facts) -> Seen:
+def _trace_condition(key: str, value: Any, rule: ParsedRule, facts: RuleFacts) -> ConditionTrace:
     """One condition by itself, as `_holds` judges it."""
-    if ANYTHING.get(key) in _listed(key, value):
-        return Seen(key, value, getattr(facts, CONDITIONS[key].fact), True)
+    if WILDCARD_VALUES.get(key) in _as_list(key, value):
+        return ConditionTrace(key, value, getattr(facts, CONDITIONS[key].fact), True)
     fact = CONDITIONS[key].fact
     alone = ParsedRule(
-        "", (), tuple(one for one in rule.plain if one[0] == fact), tuple(one for one in rule.others if one[0] == key)
+        "", (), tuple(one for one in rule.simple_conditions if one[0] == fact), tuple(one for one in rule.other_conditions if one[0] == key)
     )
     seen = getattr(facts, fact)
-    return Seen(key, value, sorted(seen) if isinstance(seen, frozenset) else seen, _holds(alone, facts))
+    return ConditionTrace(key, value, sorted(seen) if isinstance(seen, frozenset) else seen, _rule_holds(alone, facts))
 
 
-def _listed(key: str, value: Any) -> list[Any]:
-    return value if isinstance(value, list) and CONDITIONS[key].many else [value]
+def _as_list(key: str, value: Any) -> list[Any]:
+    return value if isinstance(value, list) and CONDITIONS[key].accepts_list else [value]
 
 
 # --- the document's rules --------------------------------------------------------------------------------------------
@@ -202,52 +190,52 @@ def _listed(key: str, value: Any) -> list[Any]:
 
 def parse_rules(settings: Settings) -> tuple[ParsedRule, ...]:
     """The rules of a document that has been checked, in their order."""
-    return tuple(_parsed(rule, settings) for rule in settings.rules)
+    return tuple(_compile_rule(rule, settings) for rule in settings.rules)
 
 
-def _parsed(rule: Rule, settings: Settings) -> ParsedRule:
+def _compile_rule(rule: Rule, settings: Settings) -> ParsedRule:
     plain: list[tuple[str, frozenset[Any]]] = []
     others: list[tuple[str, Any]] = []
     for key, value in rule.when.items():
         condition = CONDITIONS[key]
-        values = _listed(key, value)
-        if ANYTHING.get(key) in values:
+        values = _as_list(key, value)
+        if WILDCARD_VALUES.get(key) in values:
             continue
         wanted = [condition.prepare(item, settings) for item in values]
         if condition.holds is None:
             plain.append((condition.fact, frozenset(wanted)))
         else:
-            others.append((key, frozenset(wanted) if condition.many else wanted[0]))
+            others.append((key, frozenset(wanted) if condition.accepts_list else wanted[0]))
     return ParsedRule(
-        rule.name, tuple(actions.of(one) for one in rule.do), tuple(plain), tuple(others), dict(rule.when)
+        rule.name, tuple(actions.parse(one) for one in rule.do), tuple(plain), tuple(others), dict(rule.when)
     )
 
 
-def faults(settings: Settings) -> Iterator[tuple[str, str]]:
+def find_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong with the rules of a document: (full path, sentence)."""
     for index, rule in enumerate(settings.rules):
         for key, value in rule.when.items():
-            for message in _condition(key, value, settings):
+            for message in _condition_faults(key, value, settings):
                 yield f"rules[{index}].when.{key}", message
         if not rule.do:
             yield f"rules[{index}].do", "must name at least one action"
         elif len(rule.do) > 1 and any("nothing" in action for action in rule.do):
             yield f"rules[{index}].do", "`nothing` must stand alone"
         for place, action in enumerate(rule.do):
-            yield from _action(f"rules[{index}].do[{place}]", action, settings)
+            yield from _action_faults(f"rules[{index}].do[{place}]", action, settings)
 
 
-def _condition(key: str, value: Any, settings: Settings) -> Iterator[str]:
+def _condition_faults(key: str, value: Any, settings: Settings) -> Iterator[str]:
     condition = CONDITIONS.get(key)
     if condition is None:
         yield f"is not a known condition; known are {', '.join(CONDITIONS)}"
     elif value == []:
         yield "must not be an empty list"
     else:
-        yield from filter(None, (condition.check(item, settings) for item in _listed(key, value)))
+        yield from filter(None, (condition.check(item, settings) for item in _as_list(key, value)))
 
 
-def _action(path: str, action: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
+def _action_faults(path: str, action: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
     if len(action) != 1:
         yield path, "must be one action, such as `todo: {…}`"
         return
@@ -265,11 +253,11 @@ def _action(path: str, action: dict[str, Any], settings: Settings) -> Iterator[t
             if wrong:
                 yield f"{path}.{name}.{key}", wrong
         for key in table:
-            if table[key].required and key not in parts:
+            if table[key].is_required and key not in parts:
                 yield f"{path}.{name}.{key}", "is missing"
 
 
-def users(settings: Settings) -> Iterator[tuple[str, int]]:
+def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:
     """(path, user id) of everybody whom the rules name."""
     for index, rule in enumerate(settings.rules):
         for place, action in enumerate(rule.do):

@@ -12,10 +12,10 @@ class Phrases:
 
     begin: str
     any_call: str
-    either: str
+    separator: str
     quote: str
     conditions: dict[str, tuple[str, dict[str, str]]]
-    alone: dict[str, dict[str, str]]
+    standalone_words: dict[str, dict[str, str]]
     """Words of values outside of a sentence, where they differ."""
     create: dict[str, str]
     create_other: str
@@ -32,13 +32,13 @@ class Phrases:
     notify: str
     nothing: str
     no_action: str
-    who: dict[str, str]
+    role_names: dict[str, str]
 
 
 ENGLISH = Phrases(
     begin="If a call {}: ",
     any_call="For any call: ",
-    either=" or ",
+    separator=" or ",
     quote="“{}”",
     conditions={
         "direction": ("{}", {"in": "comes in", "out": "goes out"}),
@@ -72,7 +72,7 @@ ENGLISH = Phrases(
             {"ring": "begun to ring", "answer": "been answered or ended", "end": "ended"},
         ),
     },
-    alone={"direction": {"in": "incoming", "out": "outgoing"}},
+    standalone_words={"direction": {"in": "incoming", "out": "outgoing"}},
     create={"lead": "create a lead", "deal": "create a deal", "contact": "create a contact"},
     create_other="create an item of {}",
     create_parts={
@@ -95,7 +95,7 @@ ENGLISH = Phrases(
     notify="tell {}: {}",
     nothing="make nothing",
     no_action="no action yet",
-    who={
+    role_names={
         "line": "whoever answers for the line",
         "answered": "whoever answered",
         "owner": "whoever answers for the client",
@@ -106,7 +106,7 @@ ENGLISH = Phrases(
 RUSSIAN = Phrases(
     begin="Если звонок {}: ",
     any_call="Для любого звонка: ",
-    either=" или ",
+    separator=" или ",
     quote="«{}»",
     conditions={
         "direction": ("{}", {"in": "входящий", "out": "исходящий"}),
@@ -134,7 +134,7 @@ RUSSIAN = Phrases(
         "min_seconds": ("с разговором не короче {} с", {}),
         "moment": ("уже {}", {"ring": "поступил", "answer": "принят или завершён", "end": "завершён"}),
     },
-    alone={
+    standalone_words={
         "client": {"new": "новый", "known": "известный"},
         "client_has_open": {"deal": "сделка", "lead": "лид"},
     },
@@ -160,7 +160,7 @@ RUSSIAN = Phrases(
     notify="сообщить ({}): {}",
     nothing="ничего не создавать",
     no_action="действие ещё не выбрано",
-    who={
+    role_names={
         "line": "тот, кто отвечает за линию",
         "answered": "тот, кто ответил",
         "owner": "тот, кто отвечает за клиента",

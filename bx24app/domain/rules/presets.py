@@ -7,20 +7,20 @@ from typing import Any
 PRESETS = ("leads", "deals", "log")
 """A lead for new clients (contact and deal where the portal has no leads); a deal in a pipeline for new clients; only the call itself."""
 
-_CALLS = {
+_CALL_SETTINGS = {
     "leads": {"answered": "lead", "missed": "lead", "outgoing": "nothing"},
     "deals": {"answered": "contact", "missed": "activity", "outgoing": "nothing"},
     "log": {"answered": "nothing", "missed": "nothing", "outgoing": "nothing"},
 }
 
 
-def put(data: dict[str, Any], preset: str, category_id: int | None, rule_name: str) -> None:
+def apply_preset(data: dict[str, Any], preset: str, category_id: int | None, rule_name: str) -> None:
     """Change a settings document to this preset. Rules that exist stay, in front of what is added.
 
     `category_id`: of the deals' pipeline, None: the default one. `rule_name`: in the administrator's language; a rule of this name that is
     there already is this preset, chosen before, and is replaced.
     """
-    data["calls"] = {**data["calls"], **_CALLS[preset]}
+    data["calls"] = {**data["calls"], **_CALL_SETTINGS[preset]}
     if preset != "deals":
         return
     pipeline = {} if category_id is None else {"category_id": category_id}
@@ -32,12 +32,12 @@ def put(data: dict[str, Any], preset: str, category_id: int | None, rule_name: s
     data["rules"] = [one for one in data["rules"] if one["name"] != rule_name] + [rule]
 
 
-def chosen(calls: dict[str, Any], deals_rule: bool) -> str | None:
+def current_preset(calls: dict[str, Any], deals_rule: bool) -> str | None:
     """Which preset the settings are; None: somebody made something of their own."""
     if deals_rule:
-        return "deals" if _same(calls, "deals") else None
-    return next((one for one in ("leads", "log") if _same(calls, one)), None)
+        return "deals" if _matches_preset(calls, "deals") else None
+    return next((one for one in ("leads", "log") if _matches_preset(calls, one)), None)
 
 
-def _same(calls: dict[str, Any], preset: str) -> bool:
-    return all(calls[name] == value for name, value in _CALLS[preset].items())
+def _matches_preset(calls: dict[str, Any], preset: str) -> bool:
+    return all(calls[name] == value for name, value in _CALL_SETTINGS[preset].items())

@@ -15,12 +15,12 @@ from typing import Any
 from jinja2 import Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-LONGEST = 2000
+MAX_LENGTH = 2000
 """Characters of a template, and of what it gives, at the most."""
-DEEPEST = 20
+MAX_DEPTH = 20
 """Levels of an expression at the most: compiling takes time that grows much faster than its depth."""
 
-NAMES: dict[str, frozenset[str]] = {
+TEMPLATE_NAMES: dict[str, frozenset[str]] = {
     "client": frozenset({"number", "name", "known"}),
     "line": frozenset({"name", "number"}),
     "pbx": frozenset({"name", "key"}),
@@ -35,39 +35,39 @@ NAMES: dict[str, frozenset[str]] = {
 """What a template may speak of: name -> its attributes. `call.count`: of repeated misses, how many."""
 
 
-_LATE = re.compile(r"\bcall\s*\.\s*(outcome|answered_at|ended_at|talk_seconds|reason|count|extension)\b")
+_END_VALUES = re.compile(r"\bcall\s*\.\s*(outcome|answered_at|ended_at|talk_seconds|reason|count|extension)\b")
 
 
 @lru_cache(maxsize=2048)
-def speaks_of_the_end(source: str) -> bool:
+def uses_end_values(source: str) -> bool:
     """Does this template name something that is not known before the call is over? Rather once too often than too seldom."""
-    return _LATE.search(source) is not None
+    return _END_VALUES.search(source) is not None
 
 
-def speaks_of_the_count(source: str) -> bool:
+def uses_miss_count(source: str) -> bool:
     """Does this template tell how often the client was missed?"""
     return re.search(r"\bcall\s*\.\s*count\b", source) is not None
 
 
-def _date(moment: datetime | None, form: str = "%d.%m.%Y") -> str:
+def _format_date(moment: datetime | None, form: str = "%d.%m.%Y") -> str:
     return moment.strftime(str(form)[:40]) if moment else ""
 
 
-def _time(moment: datetime | None, form: str = "%H:%M") -> str:
-    return _date(moment, form)
+def _format_time(moment: datetime | None, form: str = "%H:%M") -> str:
+    return _format_date(moment, form)
 
 
-def _minutes(seconds: int | None) -> str:
+def _format_minutes(seconds: int | None) -> str:
     return f"{int(seconds or 0) // 60}:{int(seconds or 0) % 60:02d}"
 
 
-def _replace(text: Any, old: str, new: str) -> str:
+def _bounded_replace(text: Any, old: str, new: str) -> str:
     """Bounded: chained with an empty `old`, Jinja's own would multiply the text at each step."""
-    return str(text).replace(str(old), str(new), LONGEST)[:LONGEST] if old else str(text)
+    return str(text).replace(str(old), str(new), MAX_LENGTH)[:MAX_LENGTH] if old else str(text)
 
 
-_OURS = {"date": _date, "time": _time, "minutes": _minutes, "replace": _replace}
-_JINJAS = (
+_OWN_FILTERS = {"date": _format_date, "time": _format_time, "minutes": _format_minutes, "replace": _bounded_replace}
+_JINJA_FILTERS = (
     "upper",
     "lower",
     "title",
@@ -81,66 +81,66 @@ _JINJAS = (
     "first",
     "last",
 )
-FILTERS = frozenset({*_OURS, *_JINJAS})
+FILTERS = frozenset({*_OWN_FILTERS, *_JINJA_FILTERS})
 """Filters that a template may use."""
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+def _create_environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(autoescape=False)
-    environment.filters = {name: environment.filters[name] for name in _JINJAS} | _OURS
+    environment.filters = {name: environment.filters[name] for name in _JINJA_FILTERS} | _OWN_FILTERS
     environment.tests = {name: environment.tests[name] for name in ("defined", "undefined", "none")}
     environment.globals.clear()
     return environment
 
 
-_ENVIRONMENT = _environment()
-_UNREADABLE = (TemplateError, SyntaxError, RecursionError, MemoryError, ValueError, OverflowError)
+_ENVIRONMENT = _create_environment()
+_TEMPLATE_ERRORS = (TemplateError, SyntaxError, RecursionError, MemoryError, ValueError, OverflowError)
 """What reading a text that is no template, or one built to hurt, may raise."""
 
 
-def faults(source: str) -> tuple[str, ...]:
+def find_faults(source: str) -> tuple[str, ...]:
     """What is wrong with a template, a sentence each."""
-    return _faults(source) if len(source) <= LONGEST else (f"is longer than {LONGEST} characters",)
+    return _syntax_faults(source) if len(source) <= MAX_LENGTH else (f"is longer than {MAX_LENGTH} characters",)
 
 
 @lru_cache(maxsize=2048)
-def _faults(source: str) -> tuple[str, ...]:
+def _syntax_faults(source: str) -> tuple[str, ...]:
     """Remembered: a page tries a draft of hundreds of templates again and again."""
     if "{%" in source or "{#" in source:
         return ("may hold expressions such as {{ client.number }}, but no blocks",)
     try:
-        wrong = tuple(_forbidden(_ENVIRONMENT.parse(source)))
+        wrong = tuple(_expression_faults(_ENVIRONMENT.parse(source)))
         if not wrong:  # compiling folds constants, so only what is harmless gets so far
             _ENVIRONMENT.from_string(source)
-    except _UNREADABLE as error:
+    except _TEMPLATE_ERRORS as error:
         return (f"cannot be read: {getattr(error, 'message', None) or type(error).__name__}",)
     return wrong
 
 
-def _depth(node: nodes.Node) -> int:
-    return 1 + max((_depth(child) for child in node.iter_child_nodes()), default=0)
+def _node_depth(node: nodes.Node) -> int:
+    return 1 + max((_node_depth(child) for child in node.iter_child_nodes()), default=0)
 
 
-def _forbidden(tree: nodes.Template) -> Iterator[str]:
-    if _depth(tree) > DEEPEST:
+def _expression_faults(tree: nodes.Template) -> Iterator[str]:
+    if _node_depth(tree) > MAX_DEPTH:
         yield "is nested too deeply"
         return
     spoken = {id(part.node) for part in tree.find_all(nodes.Getattr)}
     for name in tree.find_all(nodes.Name):
-        if name.name in NAMES and id(name) not in spoken:
-            yield f"{name.name} alone says nothing; say {name.name}.{min(NAMES[name.name])} or the like"
-        elif name.name not in NAMES:
-            yield f"{name.name} is not a known name; known are {', '.join(sorted(NAMES))}"
+        if name.name in TEMPLATE_NAMES and id(name) not in spoken:
+            yield f"{name.name} alone says nothing; say {name.name}.{min(TEMPLATE_NAMES[name.name])} or the like"
+        elif name.name not in TEMPLATE_NAMES:
+            yield f"{name.name} is not a known name; known are {', '.join(sorted(TEMPLATE_NAMES))}"
     for part in tree.find_all(nodes.Getattr):
         if not isinstance(part.node, nodes.Name):
             yield f"{part.attr} of something that is not a name"
-        elif part.node.name in NAMES and part.attr not in NAMES[part.node.name]:
-            yield f"{part.node.name}.{part.attr} is not known; known are {', '.join(sorted(NAMES[part.node.name]))}"
-    for node in tree.find_all(tuple(_REFUSED)):
-        yield f"{_REFUSED[type(node)]} not allowed (line {node.lineno})"
+        elif part.node.name in TEMPLATE_NAMES and part.attr not in TEMPLATE_NAMES[part.node.name]:
+            yield f"{part.node.name}.{part.attr} is not known; known are {', '.join(sorted(TEMPLATE_NAMES[part.node.name]))}"
+    for node in tree.find_all(tuple(_FORBIDDEN_NODES)):
+        yield f"{_FORBIDDEN_NODES[type(node)]} not allowed (line {node.lineno})"
 
 
-_REFUSED: dict[type[nodes.Node], str] = {
+_FORBIDDEN_NODES: dict[type[nodes.Node], str] = {
     nodes.Call: "calls are",
     nodes.Mul: "multiplication is",
     nodes.Pow: "powers are",
@@ -150,13 +150,13 @@ _REFUSED: dict[type[nodes.Node], str] = {
 
 
 @lru_cache(maxsize=2048)
-def _compiled(source: str) -> Template:
+def _compile_template(source: str) -> Template:
     return _ENVIRONMENT.from_string(source)
 
 
 def render(source: str, names: dict[str, Any]) -> str:
     """The filled template, cut to `LONGEST`; a template that fails with these values gives its source, never an error."""
     try:
-        return _compiled(source).render(names)[:LONGEST].strip()
-    except (*_UNREADABLE, TypeError, AttributeError, ArithmeticError):
-        return source[:LONGEST]
+        return _compile_template(source).render(names)[:MAX_LENGTH].strip()
+    except (*_TEMPLATE_ERRORS, TypeError, AttributeError, ArithmeticError):
+        return source[:MAX_LENGTH]

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -39,9 +39,9 @@ def run_child(name: str, target: Callable[[], None], parent: int) -> NoReturn:
         os.setpgid(0, 0)
         die_with_parent(parent)
         signal.set_wakeup_fd(-1)
-        for number in (*STOPPING, signal.SIGCHLD):
+        for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         setproctitle(f"bx24app: {name}")
         target()
         code = 0

@@ -22,20 +22,20 @@ from types import FrameType
 import structlog
 
 from bx24app.infra import memory
-from bx24app.infra.processes.child_process import STOPPING, run_child
+from bx24app.infra.processes.child_process import STOP_SIGNALS, run_child
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 10.0
+SHUTDOWN_TIMEOUT_SECONDS = 10.0
 """From the signal to the end of the tree, whatever the parts do."""
-DEATHS, DEATHS_SECONDS = 5, 60.0
-_TICK = 0.05
-_LAST = 0.8
+MAX_DEATHS, DEATH_WINDOW_SECONDS = 5, 60.0
+_POLL_SECONDS = 0.05
+_LAST_STOP_SECONDS = 0.8
 """Seconds of the grace kept for the parts that outlive the others."""
 
 
 @dataclass(frozen=True)
-class Part:
+class ProcessSpec:
     """One kind of process in the tree.
 
     `target` runs in the forked child until SIGTERM; coming back before it counts as a death.
@@ -46,104 +46,104 @@ class Part:
     name: str
     target: Callable[[], None]
     count: int = 1
-    ready: Callable[[], bool] | None = None
-    outlives: bool = False
+    is_ready: Callable[[], bool] | None = None
+    is_stopped_last: bool = False
 
 
 @dataclass
-class _Seat:
+class _ProcessSlot:
     """A place in the tree: a part's n-th process, running (`pid`) or to be started again (`due`, monotonic seconds)."""
 
-    part: Part
+    spec: ProcessSpec
     pid: int = 0
-    due: float = 0.0
+    restart_at: float = 0.0
 
 
 @dataclass
-class _Tree:
-    seats: list[_Seat]
+class _ProcessTree:
+    slots: list[_ProcessSlot]
     deaths: dict[str, deque[float]] = field(default_factory=dict)
     signals: list[int] = field(default_factory=list)
-    failed: str = ""
+    failure: str = ""
     """Why the tree ends by itself; empty while it does not."""
 
 
-def run_up(parts: Sequence[Part], ready: Callable[[], None] = lambda: None, grace: float = GRACE_SECONDS) -> int:
+def run_process_tree(parts: Sequence[ProcessSpec], ready: Callable[[], None] = lambda: None, grace: float = SHUTDOWN_TIMEOUT_SECONDS) -> int:
     """Runs the parts until a signal or a part that cannot live; gives the exit code.
 
     `ready` is called once, when every part that has a `ready` said yes. Must be called in a main thread, with no other thread running
     and no database or Redis connection open: the parts are forks of this process.
     """
-    tree = _Tree([_Seat(part) for part in parts for _ in range(part.count)])
+    tree = _ProcessTree([_ProcessSlot(part) for part in parts for _ in range(part.count)])
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a line of a part reaches the log when it is written
-    memory.share()
+    memory.limit_arenas()
     gc.collect()
     gc.freeze()  # a collection in a part must not touch, and so copy, the pages that all share
-    with _Wakeup(tree.signals) as wakeup:
+    with _SignalWakeup(tree.signals) as wakeup:
         _start_in_order(tree, parts, wakeup)
-        if not tree.signals and not tree.failed:
+        if not tree.signals and not tree.failure:
             ready()
-        while not tree.signals and not tree.failed:
-            wakeup.wait(_pause(tree))
-            _tend(tree)
-        _stop(tree, wakeup, grace)
-    if tree.failed:
-        print(f"bx24app: {tree.failed}", file=sys.stderr, flush=True)
+        while not tree.signals and not tree.failure:
+            wakeup.wait(_seconds_to_restart(tree))
+            _supervise_tree(tree)
+        _stop_tree(tree, wakeup, grace)
+    if tree.failure:
+        print(f"bx24app: {tree.failure}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-def _start_in_order(tree: _Tree, parts: Sequence[Part], wakeup: _Wakeup) -> None:
+def _start_in_order(tree: _ProcessTree, parts: Sequence[ProcessSpec], wakeup: _SignalWakeup) -> None:
     """Starts part after part; one that has a `ready` must say yes before the next begins."""
     for part in parts:
-        for seat in tree.seats:
-            if seat.part is part:
-                _start(seat)
-        while part.ready is not None and not tree.signals and not tree.failed and not part.ready():
-            _tend(tree)
-            wakeup.wait(_TICK)
-        if tree.signals or tree.failed:
+        for seat in tree.slots:
+            if seat.spec is part:
+                _start_process(seat)
+        while part.is_ready is not None and not tree.signals and not tree.failure and not part.is_ready():
+            _supervise_tree(tree)
+            wakeup.wait(_POLL_SECONDS)
+        if tree.signals or tree.failure:
             return
 
 
-def _start(seat: _Seat) -> None:
+def _start_process(seat: _ProcessSlot) -> None:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     # A signal between the fork and the child's own handlers must wait, not be swallowed by ours.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid == 0:
-        run_child(seat.part.name, seat.part.target, parent)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    seat.pid, seat.due = pid, 0.0
+        run_child(seat.spec.name, seat.spec.target, parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    seat.pid, seat.restart_at = pid, 0.0
 
 
-def _tend(tree: _Tree) -> None:
+def _supervise_tree(tree: _ProcessTree) -> None:
     """Buries the dead and starts again what is due."""
-    for seat in tree.seats:
-        if seat.pid and (code := _ended(seat.pid)) is not None:
-            _bury(tree, seat, code)
-        elif seat.due and time.monotonic() >= seat.due and not tree.failed:
-            _start(seat)
+    for seat in tree.slots:
+        if seat.pid and (code := _reap_process(seat.pid)) is not None:
+            _handle_death(tree, seat, code)
+        elif seat.restart_at and time.monotonic() >= seat.restart_at and not tree.failure:
+            _start_process(seat)
 
 
-def _bury(tree: _Tree, seat: _Seat, code: int) -> None:
-    name, now = seat.part.name, time.monotonic()
-    deaths = tree.deaths.setdefault(name, deque(maxlen=DEATHS))
+def _handle_death(tree: _ProcessTree, seat: _ProcessSlot, code: int) -> None:
+    name, now = seat.spec.name, time.monotonic()
+    deaths = tree.deaths.setdefault(name, deque(maxlen=MAX_DEATHS))
     deaths.append(now)
-    recent = sum(1 for death in deaths if now - death < DEATHS_SECONDS)
-    if recent >= DEATHS:
-        tree.failed = f"{name} died {recent} times within a minute, the last time by {_words(code)}; ending"
+    recent = sum(1 for death in deaths if now - death < DEATH_WINDOW_SECONDS)
+    if recent >= MAX_DEATHS:
+        tree.failure = f"{name} died {recent} times within a minute, the last time by {_describe_exit(code)}; ending"
         seat.pid = 0
         return
     wait = min(5.0, 0.1 * 2**recent)
-    log.warning("part died, starting it again", part=name, pid=seat.pid, by=_words(code), seconds=wait)
-    seat.pid, seat.due = 0, now + wait
+    _log.warning("part died, starting it again", part=name, pid=seat.pid, by=_describe_exit(code), seconds=wait)
+    seat.pid, seat.restart_at = 0, now + wait
 
 
-def _ended(pid: int) -> int | None:
+def _reap_process(pid: int) -> int | None:
     """None while a part lives; else its exit code (negative: a signal), after what it left running was killed too."""
     if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         return None
@@ -153,66 +153,66 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _words(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _pause(tree: _Tree) -> float:
+def _seconds_to_restart(tree: _ProcessTree) -> float:
     """Seconds until something is due; a death wakes us before."""
-    due = [seat.due - time.monotonic() for seat in tree.seats if seat.due]
+    due = [seat.restart_at - time.monotonic() for seat in tree.slots if seat.restart_at]
     return max(0.0, min([5.0, *due]))
 
 
-def _stop(tree: _Tree, wakeup: _Wakeup, grace: float) -> None:
+def _stop_tree(tree: _ProcessTree, wakeup: _SignalWakeup, grace: float) -> None:
     """SIGTERM to all, those that outlive the others last; SIGKILL to what is left after `grace` seconds, or at a second Ctrl-C."""
     end = time.monotonic() + grace
-    for outlives, until in ((False, end - min(_LAST, grace / 2)), (True, end)):
-        seats = [seat for seat in tree.seats if seat.part.outlives is outlives and seat.pid]
+    for outlives, until in ((False, end - min(_LAST_STOP_SECONDS, grace / 2)), (True, end)):
+        seats = [seat for seat in tree.slots if seat.spec.is_stopped_last is outlives and seat.pid]
         for seat in seats:
             os.kill(seat.pid, signal.SIGTERM)
-        while _reap(seats) and time.monotonic() < until and tree.signals.count(signal.SIGINT) < 2:
-            wakeup.wait(min(_TICK, max(0.0, until - time.monotonic())))
+        while _reap_slots(seats) and time.monotonic() < until and tree.signals.count(signal.SIGINT) < 2:
+            wakeup.wait(min(_POLL_SECONDS, max(0.0, until - time.monotonic())))
         for seat in seats:
             if seat.pid:
-                log.warning("part did not end in time, killed", part=seat.part.name, pid=seat.pid)
+                _log.warning("part did not end in time, killed", part=seat.spec.name, pid=seat.pid)
                 os.kill(seat.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, seat.pid, os.WEXITED | os.WNOWAIT)
-                _ended(seat.pid)
+                _reap_process(seat.pid)
 
 
-def _reap(seats: Sequence[_Seat]) -> int:
+def _reap_slots(seats: Sequence[_ProcessSlot]) -> int:
     """Buries those that have ended; how many live."""
     for seat in seats:
-        if seat.pid and _ended(seat.pid) is not None:
+        if seat.pid and _reap_process(seat.pid) is not None:
             seat.pid = 0
     return sum(1 for seat in seats if seat.pid)
 
 
-class _Wakeup:
+class _SignalWakeup:
     """Signals end a wait: their handlers run in Python, and the interpreter writes to a socket that we select on (signal.set_wakeup_fd)."""
 
     def __init__(self, seen: list[int]) -> None:
-        self._seen = seen
-        self._read, self._write = socket.socketpair()
-        self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
+        self._signals = seen
+        self._reader, self._writer = socket.socketpair()
+        self._old_handlers: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __enter__(self) -> _Wakeup:
-        for end in (self._read, self._write):
+    def __enter__(self) -> _SignalWakeup:
+        for end in (self._reader, self._writer):
             end.setblocking(False)
-        for number in STOPPING:
-            self._before[number] = signal.signal(number, lambda number, frame: self._seen.append(number))
-        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        for number in STOP_SIGNALS:
+            self._old_handlers[number] = signal.signal(number, lambda number, frame: self._signals.append(number))
+        self._old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         signal.set_wakeup_fd(-1)
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
-        self._read.close()
-        self._write.close()
+        self._reader.close()
+        self._writer.close()
 
     def wait(self, seconds: float) -> None:
         """Until a signal comes, at most `seconds`."""
-        if select.select([self._read], [], [], seconds)[0]:
-            self._read.recv(4096)
+        if select.select([self._reader], [], [], seconds)[0]:
+            self._reader.recv(4096)

@@ -23,7 +23,7 @@ import structlog
 from granian.constants import HTTPModes
 from granian.http import HTTP1Settings
 
-from bx24app.infra.processes.supervisor import Part
+from bx24app.infra.processes.supervisor import ProcessSpec
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -33,7 +33,7 @@ _granian: Any = import_module("granian._granian")
 _futures: Any = import_module("granian._futures")
 _wsgi: Any = import_module("granian.wsgi")
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 OPEN_REQUESTS_SECONDS = 8.0
@@ -44,7 +44,7 @@ class ListenError(Exception):
     """The address cannot be listened on. The message is one line for the operator."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Close it when it is given up, not before the parts have ended.
 
     Raises:
@@ -75,14 +75,14 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def web_part(load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16) -> Part:
+def make_web_spec(load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16) -> ProcessSpec:
     """The web part of `up`. `load` gives the application, in the forked process: what must not cross a fork is made new there."""
-    return Part(
-        "web", partial(web_target, load, listener, threads), count=count, ready=partial(answers, address_of(listener))
+    return ProcessSpec(
+        "web", partial(serve_web, load, listener, threads), count=count, is_ready=partial(is_answering, address_of(listener))
     )
 
 
-def answers(address: str) -> bool:
+def is_answering(address: str) -> bool:
     """Does the web part answer a request on its health page, whatever it says, within a second?"""
     parts = urlsplit(address)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname or "", parts.hostname)  # noqa: S104  # nosec B104 - to connect to, not to listen on
@@ -94,7 +94,7 @@ def answers(address: str) -> bool:
         return False
 
 
-def web_target(
+def serve_web(
     load: Callable[[], WSGIApplication],
     listener: socket.socket,
     threads: int = 16,
@@ -105,14 +105,14 @@ def web_target(
     stop, ended = _granian.WorkerSignal(), threading.Event()
     stop.add_cb(ended.set)
 
-    def stopping(number: int, frame: object) -> None:
+    def handle_stop(number: int, frame: object) -> None:
         stop.set()
         late = threading.Timer(grace, _drop_open_requests)
         late.daemon = True
         late.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopping)
+        signal.signal(number, handle_stop)
     loop = asyncio.new_event_loop()  # granian wants one for its scheduler; a WSGI worker never runs it
     # Granian closes what it is given, so it gets a descriptor of its own.
     holder = _granian.SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
@@ -133,5 +133,5 @@ def web_target(
 
 
 def _drop_open_requests() -> None:
-    log.warning("requests still open when the web part had to end; their answers are lost")
+    _log.warning("requests still open when the web part had to end; their answers are lost")
     os._exit(0)

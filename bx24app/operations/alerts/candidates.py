@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from bx24app.infra import circuit_breaker
 from bx24app.models import Call, Delivery, Notice, Pbx, Portal, Recording, db
 
-ASKED_IN_VAIN = 3
+MIN_ASK_FAILURES = 3
 """So many questions in a row that Mango did not answer: of a PBX without recordings on their way no circuit tells."""
 DEAD_FOR = timedelta(days=3)
 """A refused delivery stands for so long; whoever has not tried it again by then does not want it."""
@@ -23,50 +23,50 @@ LOST_FOR = timedelta(days=3)
 UNMAPPED_FOR = timedelta(days=7)
 SILENCE = timedelta(hours=1)
 """A PBX that said nothing for so long, though it is working time, has fallen silent, if such an hour usually brings calls."""
-WEEKS = 3
+COMPARED_WEEKS = 3
 """The hour is compared with the same one of so many weeks before."""
 
 
-def suspects(now: datetime) -> list[int]:
+def find_candidates(now: datetime) -> list[int]:
     """Ids of portals, in order. Ends the transaction."""
     found: set[int] = set()
-    for query in _queries(now):
+    for query in _candidate_queries(now):
         found |= set(db.session.scalars(query))
     db.session.rollback()
     return sorted(found)
 
 
-def _queries(now: datetime) -> list[Select[int]]:
-    portals, pbxs = _away()
+def _candidate_queries(now: datetime) -> list[Select[int]]:
+    portals, pbxs = _unreachable_ids()
     installed = Portal.state.in_(("active", "needs_admin"))
     told = select(Notice.portal_id).distinct()
     lost = select(Recording.portal_id).join(Call, Call.id == Recording.call_id)
-    troubled = or_(Pbx.ask_failures >= ASKED_IN_VAIN, Pbx.id.in_(pbxs))
+    troubled = or_(Pbx.ask_failures >= MIN_ASK_FAILURES, Pbx.id.in_(pbxs))
     return [
         select(Portal.id).where(or_(Portal.state == "needs_admin", installed & Portal.id.in_(told))),
         select(Portal.id).where(installed, Portal.id.in_(portals)),
-        _of(select(Pbx.portal_id).where(Pbx.removed_at.is_(None), or_(troubled, _silent(now)))),
-        _of(lost.where(Recording.state == "lost", Call.started_at > now - LOST_FOR)),
-        _of(select(Recording.portal_id).where(Recording.due_at.is_not(None), Recording.problem.is_not(None))),
-        _of(select(Call.portal_id).where(Call.unmapped.is_not(None), Call.started_at > now - UNMAPPED_FOR)),
-        _of(select(Delivery.portal_id).where(Delivery.state == "dead", Delivery.created_at > now - DEAD_FOR)),
+        _only_active(select(Pbx.portal_id).where(Pbx.removed_at.is_(None), or_(troubled, _is_silent(now)))),
+        _only_active(lost.where(Recording.state == "lost", Call.started_at > now - LOST_FOR)),
+        _only_active(select(Recording.portal_id).where(Recording.due_at.is_not(None), Recording.problem.is_not(None))),
+        _only_active(select(Call.portal_id).where(Call.unmapped.is_not(None), Call.started_at > now - UNMAPPED_FOR)),
+        _only_active(select(Delivery.portal_id).where(Delivery.state == "dead", Delivery.created_at > now - DEAD_FOR)),
     ]
 
 
-def _of(query: Select[int]) -> Select[int]:
+def _only_active(query: Select[int]) -> Select[int]:
     """Without those that are paused or gone."""
     return select(Portal.id).where(Portal.state == "active", Portal.id.in_(query))
 
 
-def _silent(now: datetime) -> ColumnElement[bool]:
+def _is_silent(now: datetime) -> ColumnElement[bool]:
     """Not heard of for an hour that brought calls before. One that has been silent for longer than the weeks looked at usually is."""
     heard = Pbx.last_notification_at
-    return (heard <= now - SILENCE) & (heard > now - timedelta(weeks=WEEKS) - SILENCE) & or_(
-        *(_called(now - timedelta(weeks=week)) for week in range(1, WEEKS + 1))
+    return (heard <= now - SILENCE) & (heard > now - timedelta(weeks=COMPARED_WEEKS) - SILENCE) & or_(
+        *(_has_calls(now - timedelta(weeks=week)) for week in range(1, COMPARED_WEEKS + 1))
     )  # fmt: skip
 
 
-def _called(until: datetime) -> ColumnElement[bool]:
+def _has_calls(until: datetime) -> ColumnElement[bool]:
     # One probe of an index for each PBX; as EXISTS, PostgreSQL may read the whole table instead.
     call = select(Call.id).where(
         Call.portal_id == Pbx.portal_id,
@@ -77,10 +77,10 @@ def _called(until: datetime) -> ColumnElement[bool]:
     return call.limit(1).correlate(Pbx).scalar_subquery().is_not(None)
 
 
-def _away() -> tuple[list[int], list[int]]:
+def _unreachable_ids() -> tuple[list[int], list[int]]:
     """(portals, PBXs) with an open circuit; without Redis nobody knows."""
     try:
-        names = circuit_breaker.names()
+        names = circuit_breaker.list_open_names()
     except redis.RedisError:
         return [], []
     numbers: dict[str, list[int]] = {"portal": [], "pbx": []}
@@ -90,4 +90,4 @@ def _away() -> tuple[list[int], list[int]]:
     return numbers["portal"], numbers["pbx"]
 
 
-__all__ = ["ASKED_IN_VAIN", "DEAD_FOR", "LOST_FOR", "SILENCE", "UNMAPPED_FOR", "WEEKS", "suspects"]
+__all__ = ["COMPARED_WEEKS", "DEAD_FOR", "LOST_FOR", "MIN_ASK_FAILURES", "SILENCE", "UNMAPPED_FOR", "find_candidates"]

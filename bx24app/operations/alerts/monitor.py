@@ -15,37 +15,37 @@ from sqlalchemy import func, select
 
 from bx24app import settings
 from bx24app.bitrix24 import admin_messages, errors
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.domain.working_hours import is_open
-from bx24app.infra.logs import log
-from bx24app.infra.messages import say
+from bx24app.infra.logs import get_logger
+from bx24app.infra.messages import message
 from bx24app.models import Call, Notice, Pbx, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import checks as alarms
 from bx24app.operations.alerts import notices
-from bx24app.operations.alerts.candidates import LOST_FOR, SILENCE, UNMAPPED_FOR, WEEKS, suspects
-from bx24app.operations.alerts.notices import Trouble
+from bx24app.operations.alerts.candidates import COMPARED_WEEKS, LOST_FOR, SILENCE, UNMAPPED_FOR, find_candidates
+from bx24app.operations.alerts.notices import Alert
 
-_log = log(__name__)
+_log = get_logger(__name__)
 
 USUAL_CALLS, USUAL_WEEKS = 3, 2
 """An hour usually brings calls: at least so many in at least so many of the last weeks, at the same time of the week."""
-FEW = 3
+MAX_SINGLE_ALERTS = 3
 """Unmapped extensions of a PBX that are told one by one; more of them are told as one."""
-Standing = dict[str, Trouble]
+AlertsByKey = dict[str, Alert]
 
 
-def watch() -> None:
+def check_all() -> None:
     """One portal after the other; one that cannot be told now is told by the next run."""
-    for portal_id in suspects(utcnow()):
+    for portal_id in find_candidates(utcnow()):
         try:
-            look(portal_id)
+            check_portal(portal_id)
         except errors.PortalError as error:
             db.session.rollback()
             _log.info("administrators not told yet", portal=portal_id, error=str(error))
 
 
-def look(portal_id: int) -> None:
+def check_portal(portal_id: int) -> None:
     """One portal.
 
     Raises:
@@ -53,47 +53,47 @@ def look(portal_id: int) -> None:
     """
     portal = db.session.get_one(Portal, portal_id)
     if portal.state == "needs_admin":
-        _authorisation(portal)
+        _report_authorisation(portal)
         return
     document, lang = settings.current(portal), portal.lang
     now = utcnow()
-    found: dict[str, Standing] = {
+    found: dict[str, AlertsByKey] = {
         "authorisation": {},
-        "silent": _silent(portal, document, now),
-        "lost": _lost(portal_id, document, lang, now),
-        "unmapped": _unmapped(portal_id, document, lang, now),
+        "silent": _silent_pbxs(portal, document, now),
+        "lost": _lost_recordings(portal_id, document, lang, now),
+        "unmapped": _unmapped_extensions(portal_id, document, lang, now),
     }
-    found |= alarms.standing(portal, document, now)
-    away = alarms.away(portal, document, now)
+    found |= alarms.find_alerts(portal, document, now)
+    away = alarms.unreachable_alert(portal, document, now)
     db.session.rollback()  # no transaction is held while the portal is told
     if away is not None:
-        notices.remember(portal_id, f"{alarms.AWAY}:portal", away)
+        notices.remember_alert(portal_id, f"{alarms.UNREACHABLE_KIND}:portal", away)
     for kind, standing in found.items():
-        notices.reconcile(portal_id, kind, standing)
+        notices.sync_notices(portal_id, kind, standing)
 
 
-def _authorisation(portal: Portal) -> None:
+def _report_authorisation(portal: Portal) -> None:
     """Where the portal lets nobody in, the beginning may reach no one; the end always does."""
     portal_id, lang = portal.id, portal.lang
     zone = ZoneInfo(settings.current(portal).portal.timezone)
     since = (portal.trouble_at or utcnow()).astimezone(zone).strftime("%d.%m %H:%M")
-    why = admin_messages.sentence(portal.trouble or "", "ru" if lang in ("ru", "", "by", "kz") else "en")
-    trouble = Trouble(say(lang, "authorisation", why=why), say(lang, "authorisation_over", since=since))
+    why = admin_messages.admin_message(portal.trouble or "", "ru" if lang in ("ru", "", "by", "kz") else "en")
+    trouble = Alert(message(lang, "authorisation", why=why), message(lang, "authorisation_over", since=since))
     db.session.rollback()
-    notices.note(portal_id, "authorisation:portal", trouble)
+    notices.send_once(portal_id, "authorisation:portal", trouble)
 
 
-def _told(portal_id: int, kind: str) -> dict[str, Notice]:
+def _open_notices(portal_id: int, kind: str) -> dict[str, Notice]:
     """What is told and not over yet, by what it concerns."""
     rows = select(Notice).where(Notice.portal_id == portal_id, Notice.key.startswith(f"{kind}:"))
     return {row.key.partition(":")[2]: row for row in db.session.scalars(rows)}
 
 
-def _silent(portal: Portal, document: Settings, now: datetime) -> Standing:
+def _silent_pbxs(portal: Portal, document: Settings, now: datetime) -> AlertsByKey:
     """It begins with an hour of silence in working time, and ends with the next notification, not with the working day."""
-    told = _told(portal.id, "silent")
+    told = _open_notices(portal.id, "silent")
     rows = select(Pbx).where(Pbx.portal_id == portal.id, Pbx.removed_at.is_(None))
-    found: Standing = {}
+    found: AlertsByKey = {}
     for row in db.session.scalars(rows):
         pbx, heard = document.by_key.get(row.key), row.last_notification_at
         if pbx is None or heard is None:
@@ -101,16 +101,16 @@ def _silent(portal: Portal, document: Settings, now: datetime) -> Standing:
         if row.key in told:
             stands = heard <= told[row.key].told_at
         else:
-            stands = heard <= now - SILENCE and _working(pbx, document, now) and _usually_busy(portal.id, row.key, now)
+            stands = heard <= now - SILENCE and _is_working_time(pbx, document, now) and _is_usually_busy(portal.id, row.key, now)
         if stands:
             at = heard.astimezone(ZoneInfo(document.portal.timezone)).strftime("%d.%m %H:%M")
             name = pbx.name or pbx.key
-            words = say(portal.lang, "silent", pbx=name, at=at)
-            found[row.key] = Trouble(words, say(portal.lang, "silent_over", pbx=name))
+            words = message(portal.lang, "silent", pbx=name, at=at)
+            found[row.key] = Alert(words, message(portal.lang, "silent_over", pbx=name))
     return found
 
 
-def _working(pbx: PbxSettings, document: Settings, now: datetime) -> bool:
+def _is_working_time(pbx: PbxSettings, document: Settings, now: datetime) -> bool:
     """Was a line of it open all the last hour?"""
     zone = document.portal.timezone
     return any(
@@ -119,9 +119,9 @@ def _working(pbx: PbxSettings, document: Settings, now: datetime) -> bool:
     )
 
 
-def _usually_busy(portal_id: int, key: str, now: datetime) -> bool:
+def _is_usually_busy(portal_id: int, key: str, now: datetime) -> bool:
     busy = 0
-    for week in range(1, WEEKS + 1):
+    for week in range(1, COMPARED_WEEKS + 1):
         until = now - timedelta(days=7 * week)
         mine = (
             Call.portal_id == portal_id,
@@ -133,7 +133,7 @@ def _usually_busy(portal_id: int, key: str, now: datetime) -> bool:
     return busy >= USUAL_WEEKS
 
 
-def _lost(portal_id: int, document: Settings, lang: str, now: datetime) -> Standing:
+def _lost_recordings(portal_id: int, document: Settings, lang: str, now: datetime) -> AlertsByKey:
     """By PBX: recordings of the last days that never came."""
     query = (
         select(Call.pbx_key, func.count())
@@ -141,15 +141,15 @@ def _lost(portal_id: int, document: Settings, lang: str, now: datetime) -> Stand
         .where(Recording.portal_id == portal_id, Recording.state == "lost", Call.started_at > now - LOST_FOR)
         .group_by(Call.pbx_key)
     )
-    found: Standing = {}
+    found: AlertsByKey = {}
     for key, count in db.session.execute(query):
-        name = _name(document, key)
-        words = say(lang, "recordings_lost", pbx=name, count=str(count))
-        found[key] = Trouble(words, say(lang, "recordings_lost_over", pbx=name))
+        name = _pbx_name(document, key)
+        words = message(lang, "recordings_lost", pbx=name, count=str(count))
+        found[key] = Alert(words, message(lang, "recordings_lost_over", pbx=name))
     return found
 
 
-def _unmapped(portal_id: int, document: Settings, lang: str, now: datetime) -> Standing:
+def _unmapped_extensions(portal_id: int, document: Settings, lang: str, now: datetime) -> AlertsByKey:
     """Extensions that rang without an employee. One that was told stands until it is mapped, whether it rings again or not."""
     query = select(Call.pbx_key, Call.unmapped).where(
         Call.portal_id == portal_id, Call.unmapped.is_not(None), Call.started_at > now - UNMAPPED_FOR
@@ -157,33 +157,33 @@ def _unmapped(portal_id: int, document: Settings, lang: str, now: datetime) -> S
     rang: dict[str, set[str]] = defaultdict(set)
     for key, names in db.session.execute(query.distinct()):
         rang[key].update(name for name in str(names).split(",") if name)
-    told = _told(portal_id, "unmapped")
+    told = _open_notices(portal_id, "unmapped")
     for what in told:
         key, _, extension = what.partition(":")
         if extension and extension != "many":
             rang[key].add(extension)
-    found: Standing = {}
+    found: AlertsByKey = {}
     for key, extensions in rang.items():
         pbx = document.by_key.get(key)
         left = sorted(extensions - pbx.by_extension.keys()) if pbx is not None else []
-        for what, trouble in _strangers(key, _name(document, key), left, lang).items():
+        for what, trouble in _unmapped_alerts(key, _pbx_name(document, key), left, lang).items():
             found[what] = trouble
     return found
 
 
-def _strangers(key: str, name: str, extensions: list[str], lang: str) -> Standing:
-    if len(extensions) > FEW:
-        words = say(lang, "unmapped_many", pbx=name, count=str(len(extensions)), some=", ".join(extensions[:FEW]))
-        return {f"{key}:many": Trouble(words, say(lang, "unmapped_many_over", pbx=name))}
+def _unmapped_alerts(key: str, name: str, extensions: list[str], lang: str) -> AlertsByKey:
+    if len(extensions) > MAX_SINGLE_ALERTS:
+        words = message(lang, "unmapped_many", pbx=name, count=str(len(extensions)), some=", ".join(extensions[:MAX_SINGLE_ALERTS]))
+        return {f"{key}:many": Alert(words, message(lang, "unmapped_many_over", pbx=name))}
     return {
-        f"{key}:{extension}": Trouble(
-            say(lang, "unmapped", pbx=name, extension=extension),
-            say(lang, "unmapped_over", pbx=name, extension=extension),
+        f"{key}:{extension}": Alert(
+            message(lang, "unmapped", pbx=name, extension=extension),
+            message(lang, "unmapped_over", pbx=name, extension=extension),
         )
         for extension in extensions
     }
 
 
-def _name(document: Settings, key: str) -> str:
+def _pbx_name(document: Settings, key: str) -> str:
     pbx = document.by_key.get(key)
     return (pbx.name or key) if pbx is not None else key

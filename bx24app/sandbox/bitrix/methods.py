@@ -16,18 +16,4 @@ from bx24app.sandbox.bitrix import (
 )
 from bx24app.sandbox.bitrix.registry import METHODS
 
-__all__ = [
-    "METHODS",
-    "activities",
-    "crm_items",
-    "crm_old",
-    "dictionaries",
-    "lines",
-    "messages",
-    "recordings",
-    "statistics",
-    "system",
-    "telephony",
-    "todos",
-    "users",
-]
+__all__ = ["METHODS", "activities", "crm_items", "crm_old", "dictionaries", "lines", "messages", "recordings", "statistics", "system", "telephony", "todos", "users"]

@@ -26,40 +26,7 @@ from bx24app.sandbox.bitrix.state_crm import (
     type_name,
 )
 
-__all__ = [
-    "CALL_PROVIDER",
-    "COMPANY",
-    "CONTACT",
-    "DEAL",
-    "LEAD",
-    "TODO_PROVIDER",
-    "TYPE_IDS",
-    "TYPE_NAMES",
-    "Activity",
-    "Application",
-    "Card",
-    "CardStep",
-    "Category",
-    "Comment",
-    "DriveFile",
-    "EventBinding",
-    "EventPost",
-    "InstalledApp",
-    "Line",
-    "LiveCall",
-    "LogEntry",
-    "Multi",
-    "Notification",
-    "Owner",
-    "Placement",
-    "Record",
-    "SpaType",
-    "Statistic",
-    "Status",
-    "User",
-    "Violation",
-    "type_name",
-]
+__all__ = ["CALL_PROVIDER", "COMPANY", "CONTACT", "DEAL", "LEAD", "TODO_PROVIDER", "TYPE_IDS", "TYPE_NAMES", "Activity", "Application", "Card", "CardStep", "Category", "Comment", "DriveFile", "EventBinding", "EventPost", "InstalledApp", "Line", "LiveCall", "LogEntry", "Multi", "Notification", "Owner", "Placement", "Record", "SpaType", "Statistic", "Status", "User", "Violation", "type_name"]
 
 
 @dataclass

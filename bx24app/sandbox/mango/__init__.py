@@ -9,21 +9,4 @@ from bx24app.sandbox.mango.plans import Party, Plan, Signal
 from bx24app.sandbox.mango.rest import RestFault
 from bx24app.sandbox.mango.sequences import Cast, Notice
 
-__all__ = [
-    "Board",
-    "Cast",
-    "Device",
-    "Employee",
-    "Faults",
-    "Group",
-    "Line",
-    "MangoCloud",
-    "Notice",
-    "Party",
-    "Pbx",
-    "Plan",
-    "Played",
-    "RestFault",
-    "Signal",
-    "simulation",
-]
+__all__ = ["Board", "Cast", "Device", "Employee", "Faults", "Group", "Line", "MangoCloud", "Notice", "Party", "Pbx", "Plan", "Played", "RestFault", "Signal", "simulation"]

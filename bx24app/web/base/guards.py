@@ -17,7 +17,7 @@ from bx24app.web.base import headers, session
 Guard = Callable[[], None]
 
 
-class Number(IntegerConverter):
+class IdConverter(IntegerConverter):
     """An id in a path. What is longer than any database's ids is no address of ours."""
 
     regex = r"[0-9]{1,18}"
@@ -31,41 +31,41 @@ def open_to_all() -> None:
     """The route is public, or proves its caller by itself (a PBX's signature, a portal's token, a ticket)."""
 
 
-def frame_session() -> None:
+def require_frame_session() -> None:
     """Only from inside a portal's frame.
 
     Raises:
         bx24app.web.base.session.NoSession
     """
-    found = session.read(session.presented(request))
+    found = session.read(session.extract_claim(request))
     if request.method == "GET":
         db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
     portal = db.session.get(Portal, found.portal_id)
     if portal is None or portal.member_id != found.member_id or portal.state == "removed":
         raise session.NoSession
-    _still_works_there(found.portal_id, found.user_id)
+    _require_not_dismissed(found.portal_id, found.user_id)
     g.frame, g.portal = found, portal
-    headers.shown_by(portal.client_endpoint)
+    headers.allow_framing(portal.client_endpoint)
 
 
-def place_session() -> None:
-    """Only from inside a tab of ours in the portal; what may be seen there is in `g.place`.
+def require_placement_session() -> None:
+    """Only from inside a tab of ours in the portal; what may be seen there is in `g.placement`.
 
     Raises:
         bx24app.web.base.session.NoSession
     """
-    found = session.read_place(session.presented(request))
+    found = session.read_placement(session.extract_claim(request))
     if request.method == "GET":
         db.session.connection(execution_options={"read_only": True})
     portal = db.session.get(Portal, found.portal_id)
     if portal is None or portal.member_id != found.member_id or portal.state == "removed":
         raise session.NoSession
-    _still_works_there(found.portal_id, found.user_id)
-    g.place, g.portal, g.lang = found, portal, found.lang
-    headers.shown_by(portal.client_endpoint)
+    _require_not_dismissed(found.portal_id, found.user_id)
+    g.placement, g.portal, g.lang = found, portal, found.lang
+    headers.allow_framing(portal.client_endpoint)
 
 
-def _still_works_there(portal_id: int, user_id: int) -> None:
+def _require_not_dismissed(portal_id: int, user_id: int) -> None:
     """Whom the directory knows as dismissed has no session any more, however young it is.
 
     Raises:
@@ -76,19 +76,19 @@ def _still_works_there(portal_id: int, user_id: int) -> None:
         raise session.NoSession
 
 
-def frame_admin() -> None:
+def require_frame_admin() -> None:
     """Only from inside a portal's frame, and only administrators of the portal.
 
     Raises:
         bx24app.web.base.session.NoSession
         NotAdministrator
     """
-    frame_session()
+    require_frame_session()
     if not g.frame.is_admin:
         raise NotAdministrator
 
 
-def check() -> None:
+def run_guard() -> None:
     """Run the guard of the matched route; registered once, for all requests."""
     if request.endpoint is None:
         return  # no such address: Flask answers 404 by itself

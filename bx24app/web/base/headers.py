@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 from flask import Response, g
 
 
-def origin_of(client_endpoint: str) -> str:
+def parse_origin(client_endpoint: str) -> str:
     """`https://HOST[:port]` of a REST base that the auth server named."""
     parts = urlsplit(client_endpoint)
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
-def policy(origin: str) -> str:
+def content_security_policy(origin: str) -> str:
     """The Content-Security-Policy of a page that `origin` may show; empty: nobody may."""
     return "; ".join(
         (
@@ -31,16 +31,16 @@ def policy(origin: str) -> str:
     )
 
 
-_NO_PAGE = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_NON_PAGE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Of what is no page: should a browser show it as one all the same, nothing in it runs."""
 
 
-def shown_by(client_endpoint: str) -> None:
+def allow_framing(client_endpoint: str) -> None:
     """Let this verified portal show the present answer in its frame."""
-    g.frame_origin = origin_of(client_endpoint)
+    g.frame_origin = parse_origin(client_endpoint)
 
 
-def put(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     """After every request."""
     headers = response.headers
     headers["X-Content-Type-Options"] = "nosniff"
@@ -48,5 +48,5 @@ def put(response: Response) -> Response:
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
     page = response.mimetype == "text/html"
-    headers["Content-Security-Policy"] = policy(g.get("frame_origin", "")) if page else _NO_PAGE
+    headers["Content-Security-Policy"] = content_security_policy(g.get("frame_origin", "")) if page else _NON_PAGE_POLICY
     return response

@@ -16,38 +16,38 @@ from bx24app.models import utcnow
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-RUSSIAN = ("ru", "by", "kz", "uz", "ua")
+RUSSIAN_LANGS = ("ru", "by", "kz", "uz", "ua")
 """LANG values of portals whose people read Russian."""
 
 
-def register(app: Flask, translations: Path) -> None:
+def init_babel(app: Flask, translations: Path) -> None:
     """Babel with our own choice of language and zone; filters for templates."""
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(translations)
     app.config["BABEL_DEFAULT_LOCALE"] = "en"
-    Babel(app, locale_selector=language, timezone_selector=zone)
-    app.jinja_env.filters.update(moment=moment, duration=duration, span=span, count=count, ago=ago, phone=telephone)
+    Babel(app, locale_selector=current_language, timezone_selector=current_timezone)
+    app.jinja_env.filters.update(moment=format_moment, duration=format_duration, span=format_span, count=format_count, ago=format_ago, phone=format_phone)
     app.jinja_env.globals.update(language=lambda: str(get_locale() or "en")[:2])
     app.jinja_env.add_extension("jinja2.ext.i18n")
 
 
-def spoken(lang: str) -> str:
+def language_for(lang: str) -> str:
     """`ru` or `en` for a portal's LANG."""
-    return "ru" if lang.lower()[:2] in RUSSIAN else "en"
+    return "ru" if lang.lower()[:2] in RUSSIAN_LANGS else "en"
 
 
-def language() -> str:
+def current_language() -> str:
     """Of the present answer."""
     if not has_request_context():
         return "en"
     if "lang" in g:
-        return spoken(g.lang)
+        return language_for(g.lang)
     if "frame" in g:
-        return spoken(g.frame.lang)
+        return language_for(g.frame.lang)
     asked = request.args.get("LANG") or request.args.get("lang")
-    return spoken(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
+    return language_for(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
 
 
-def zone() -> str:
+def current_timezone() -> str:
     """The portal's IANA zone, where the view knows it."""
     name = str(g.get("timezone", "UTC")) if has_request_context() else "UTC"
     try:
@@ -57,11 +57,11 @@ def zone() -> str:
     return name
 
 
-def moment(at: datetime | None) -> str:
+def format_moment(at: datetime | None) -> str:
     """`14:05` today, else with its date."""
     if at is None:
         return ""
-    here = ZoneInfo(zone())
+    here = ZoneInfo(current_timezone())
     if at.astimezone(here).date() == utcnow().astimezone(here).date():
         return str(format_time(at, "HH:mm:ss"))
     if at.astimezone(here).year == utcnow().astimezone(here).year:
@@ -69,7 +69,7 @@ def moment(at: datetime | None) -> str:
     return f"{format_date(at.astimezone(here), 'd MMM y', rebase=False)}, {format_time(at, 'HH:mm')}"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`3:05`, `1:02:03`."""
     if seconds is None:
         return ""
@@ -78,7 +78,7 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def span(seconds: float | None) -> str:
+def format_span(seconds: float | None) -> str:
     """About how long, in words: `25 s`, `4 min`, `3 h 20 min`."""
     if seconds is None:
         return ""
@@ -91,20 +91,20 @@ def span(seconds: float | None) -> str:
     hours, rest = divmod(minutes, 60)
     if hours < 24 and rest:
         return str(gettext("%(hours)d h %(minutes)d min", hours=hours, minutes=rest))
-    return str(gettext("%(hours)s h", hours=count(hours)))
+    return str(gettext("%(hours)s h", hours=format_count(hours)))
 
 
-def printable(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """What a page may print: a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) and _SURROGATE.search(value) else value
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """A number with its thousands set apart as the language does it."""
     return str(format_decimal(number))
 
 
-def ago(at: datetime | None) -> str:
+def format_ago(at: datetime | None) -> str:
     """How long since, in words."""
     if at is None:
         return str(gettext("never"))
@@ -119,7 +119,7 @@ def ago(at: datetime | None) -> str:
     return str(ngettext("%(num)d day ago", "%(num)d days ago", seconds // 86400))
 
 
-def telephone(number: str | None) -> str:
+def format_phone(number: str | None) -> str:
     """`+7 495 123-45-67`; what is no telephone stays as it is."""
     if not number:
         return ""

@@ -10,27 +10,27 @@ from bx24app.bitrix24 import admin_messages
 from bx24app.domain.settings import Settings
 from bx24app.models import Portal, db
 from bx24app.web.base import session
-from bx24app.web.base.i18n import language
+from bx24app.web.base.i18n import current_language
 
 
-def shell(content: str, claim: str) -> Response:
+def render_shell(content: str, claim: str) -> Response:
     """The page as the portal's frame loads it, around its first content."""
     ready = Markup(content)  # noqa: S704  # nosec B704 - our own rendering
-    text = render_template("shell.html", content=ready, claim=claim, seconds=session.SECONDS, lang=g.frame.lang)
+    text = render_template("shell.html", content=ready, claim=claim, seconds=session.SESSION_SECONDS, lang=g.frame.lang)
     return make_response(text)
 
 
-def render(template: str, tab: str, **facts: object) -> str:
+def render_page(template: str, tab: str, **facts: object) -> str:
     """One page: navigation with `tab` marked, notices that concern the whole portal, the content."""
     return render_template(template, tab=tab, portal=g.portal, viewer=g.frame, **facts)
 
 
-def show(template: str, tab: str, status: int = 200, **facts: object) -> Response:
+def render_response(template: str, tab: str, status: int = 200, **facts: object) -> Response:
     """`render` as an answer to htmx."""
-    return make_response(render(template, tab, **facts), status)
+    return make_response(render_page(template, tab, **facts), status)
 
 
-def current() -> Settings:
+def load_settings() -> Settings:
     """The portal's settings; also tells dates which zone is theirs."""
     portal: Portal = g.portal
     found = settings.current(portal)
@@ -38,11 +38,11 @@ def current() -> Settings:
     return found
 
 
-def look_again() -> None:
+def reload_portal() -> None:
     """After a use case that gave the database session back: the portal's row anew."""
     g.portal = db.session.get_one(Portal, g.frame.portal_id)
 
 
-def trouble(code: str) -> str:
+def needs_admin_text(code: str) -> str:
     """What an administrator has to mend, in words."""
-    return admin_messages.sentence(code, language())
+    return admin_messages.admin_message(code, current_language())

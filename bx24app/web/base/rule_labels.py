@@ -7,12 +7,12 @@ from flask_babel import gettext
 from bx24app.domain.rules import missed_matrix
 
 
-def label(name: str) -> str:
+def rule_label(name: str) -> str:
     """What a page calls a rule; those of the matrix have a name in the page's language."""
-    place = missed_matrix.NAMES.get(name)
+    place = missed_matrix.CELL_KEY_BY_NAME.get(name)
     if place is None:
         return name
-    words: dict[missed_matrix.Place, str] = {
+    words: dict[missed_matrix.CellKey, str] = {
         ("new", "working"): gettext("Missed call: new client, working hours"),
         ("new", "off"): gettext("Missed call: new client, outside working hours"),
         ("known", "working"): gettext("Missed call: known client, working hours"),

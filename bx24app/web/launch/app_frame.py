@@ -8,40 +8,40 @@ from flask import Blueprint, Response, current_app, g, jsonify, make_response, r
 
 from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
-from bx24app.bitrix24.inbound import FramePost, Unreadable
-from bx24app.infra.logs import log
+from bx24app.bitrix24.inbound import FramePost, MalformedPost
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
-from bx24app.portals import Opening
+from bx24app.portals import FrameOpening
 from bx24app.web.base import errors, headers, rendering, session
 from bx24app.web.base.session import FrameSession
 from bx24app.web.launch import oauth
 from bx24app.web.overview import home
 from bx24app.web.webhooks import bitrix24_events
 
-blueprint = Blueprint("opening", __name__)
-_HOST = re.compile(
+blueprint = Blueprint("app_frame", __name__)
+_HOST_PATTERN = re.compile(
     r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}(:\d{1,5})?$|^(127\.0\.0\.1|localhost)(:\d{1,5})?$"
 )
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
 @blueprint.post("/")
 def open_app() -> Response:
     """The app's main page in the portal's frame."""
-    return opened()
+    return show_app()
 
 
 @blueprint.post("/install")
-def install() -> Response:
+def open_install() -> Response:
     """The installation page; an application without a page gets its ONAPPINSTALL here."""
     if request.form.get("event"):
-        return bitrix24_events.take()
-    return opened(install_page=True)
+        return bitrix24_events.receive_event()
+    return show_app(install_page=True)
 
 
 @blueprint.get("/")
-def about() -> Response:
+def show_about() -> Response:
     """A short page. Bitrix24 sends the code of an authorisation to the address of the application card, which is here."""
     if "code" in request.args and "state" in request.args:
         return oauth.callback()
@@ -49,72 +49,72 @@ def about() -> Response:
 
 
 @blueprint.get("/install")
-def about_install() -> Response:
+def show_install_about() -> Response:
     """A moderator's checker asks for every address of the application's card."""
     return make_response(render_template("about.html"))
 
 
 @blueprint.get("/privacy")
-def privacy() -> Response:
+def show_privacy() -> Response:
     """What is kept of whom, how long, and how it goes."""
     return make_response(render_template("privacy.html", keep=runtime().config))
 
 
 @blueprint.post("/frame/renew")
-def renew() -> Response:
+def renew_session() -> Response:
     """A fresh AUTH_ID of the SDK's `refreshAuth` -> a fresh session, verified like an opening. The page keeps what was typed."""
     try:
-        opening = portals.open_frame(FramePost.read(request.form, request.args), install_page=False)
-    except (Unreadable, portals.Forged, portals.UnknownClient):
+        opening = portals.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
+    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient):
         raise session.NoSession from None
     if opening.portal_id is None:
         raise session.NoSession
-    return jsonify(session=session.issue(_session(opening)), seconds=session.SECONDS)
+    return jsonify(session=session.issue(_frame_session(opening)), seconds=session.SESSION_SECONDS)
 
 
 @blueprint.post("/frame/takeover")
 def take_over() -> tuple[Response, int]:
     """Fresh tokens of the SDK's `refreshAuth`, and the wish to be the background identity; verified like an opening."""
     try:
-        portals.take_over(FramePost.read(request.form, request.args))
-    except (Unreadable, portals.Forged, portals.UnknownClient) as error:
+        portals.take_over_grant(FramePost.from_form(request.form, request.args))
+    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient) as error:
         _log.warning("take-over refused", error=str(error))
         raise session.NoSession from None
     return jsonify(done=True), 200
 
 
-def opened(install_page: bool = False, first: str = "") -> Response:
+def show_app(install_page: bool = False, first: str = "") -> Response:
     """Verify an opening and show the app. `first`: endpoint of the page that an administrator sees first; empty: the overview."""
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
-        post = FramePost.read(request.form, request.args)
+        post = FramePost.from_form(request.form, request.args)
         opening = portals.open_frame(post, install_page=install_page)
-    except (Unreadable, portals.Forged) as error:
+    except (MalformedPost, portals.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
-        let_known_portal_show(request.args.get("DOMAIN", ""))
-        return errors.page("session", 403)
+        allow_known_portal(request.args.get("DOMAIN", ""))
+        return errors.render_error("session", 403)
     except portals.UnknownClient as error:
-        _let_show(request.args.get("DOMAIN", ""))
-        return errors.page("unknown_client", 403, client_id=error.client_id)
+        _allow_unverified_domain(request.args.get("DOMAIN", ""))
+        return errors.render_error("unknown_client", 403, client_id=error.client_id)
     except portal_errors.PortalError as error:
         _log.warning("opening cannot be verified", error=str(error))
-        _let_show(request.args.get("DOMAIN", ""))
+        _allow_unverified_domain(request.args.get("DOMAIN", ""))
         if isinstance(error, portal_errors.NeedsAdmin):
-            return errors.page("portal_refuses", 403, code=error.code)
-        return errors.page("portal_silent", 503)
-    headers.shown_by(opening.client_endpoint)
+            return errors.render_error("portal_refuses", 403, code=error.code)
+        return errors.render_error("portal_silent", 503)
+    headers.allow_framing(opening.client_endpoint)
     g.lang = opening.lang
     if opening.portal_id is None:
-        return errors.page("not_installed", 403)
-    return _page(opening, install_page, first)
+        return errors.render_error("not_installed", 403)
+    return _render_app(opening, install_page, first)
 
 
-def _page(opening: Opening, install_page: bool, first: str) -> Response:
+def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Response:
     assert opening.portal_id is not None  # noqa: S101 - the caller looked
-    g.frame = _session(opening)
+    g.frame = _frame_session(opening)
     g.portal = db.session.get_one(Portal, opening.portal_id)
     claim = session.issue(g.frame)
-    portals.audit(
+    portals.record_audit(
         g.portal.id, g.frame.user_id, "frame", "opened", address=request.remote_addr or "", administrator=opening.is_admin
     )
     db.session.commit()
@@ -122,24 +122,24 @@ def _page(opening: Opening, install_page: bool, first: str) -> Response:
         return make_response(render_template("install.html", claim=claim))
     if first and opening.is_admin:
         part = make_response(current_app.view_functions[first]())
-        return rendering.shell(part.get_data(as_text=True), claim)
-    return make_response(home.first_paint(claim))
+        return rendering.render_shell(part.get_data(as_text=True), claim)
+    return make_response(home.render_first_page(claim))
 
 
-def _session(opening: Opening) -> FrameSession:
+def _frame_session(opening: FrameOpening) -> FrameSession:
     assert opening.portal_id is not None  # noqa: S101 - the caller looked
     return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
 
 
-def let_known_portal_show(domain: str) -> None:
+def allow_known_portal(domain: str) -> None:
     """A refused opening proves nothing; but a portal that we know may at least show its people what went wrong."""
     portal = db.session.query(Portal).filter(Portal.domain == domain.lower(), Portal.state != "removed").first()
     if portal is not None:
-        headers.shown_by(portal.client_endpoint)
+        headers.allow_framing(portal.client_endpoint)
 
 
-def _let_show(domain: str) -> None:
+def _allow_unverified_domain(domain: str) -> None:
     """Pages that tell why nothing was opened hold no data and no action: the portal that asked may show them, though it is not verified yet."""
-    if _HOST.match(domain.lower()):
+    if _HOST_PATTERN.match(domain.lower()):
         scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
-        headers.shown_by(f"{scheme}://{domain.lower()}/")
+        headers.allow_framing(f"{scheme}://{domain.lower()}/")

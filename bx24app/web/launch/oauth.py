@@ -8,19 +8,19 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
-from bx24app.infra.logs import log
+from bx24app.infra.logs import get_logger
 from bx24app.portals import reauthorise
 from bx24app.web.base import errors
 
 blueprint = Blueprint("oauth", __name__)
-_log = log(__name__)
+_log = get_logger(__name__)
 
 
 @blueprint.get("/start")
-def start() -> AnyResponse:
+def start_authorisation() -> AnyResponse:
     """To the portal's own page, where an administrator agrees."""
     try:
-        return redirect(reauthorise.start(request.args.get("domain", "")))
+        return redirect(reauthorise.start_authorisation(request.args.get("domain", "")))
     except reauthorise.NotInstalled:
         raise NotFound from None
 
@@ -29,13 +29,13 @@ def start() -> AnyResponse:
 def callback() -> Response:
     """Back from there with a code, which is good for 30 seconds."""
     try:
-        origin = reauthorise.finish(
+        origin = reauthorise.finish_authorisation(
             request.args.get("code", ""), request.args.get("state", ""), request.args.get("server_domain", "")
         )
-    except (reauthorise.NotProven, portals.Forged) as error:
+    except (reauthorise.NotProven, portals.ForgedRequest) as error:
         _log.warning("authorisation refused", error=str(error))
-        return errors.page("not_authorised", 403)
+        return errors.render_error("not_authorised", 403)
     except (portal_errors.Refused, portal_errors.NeedsAdmin, portal_errors.Gone) as error:
         _log.warning("authorisation refused", error=str(error))
-        return errors.page("not_authorised", 403)
+        return errors.render_error("not_authorised", 403)
     return make_response(render_template("authorised.html", origin=origin))

@@ -9,53 +9,53 @@ from sqlalchemy import Select, and_, false, or_, select, union
 from werkzeug.exceptions import NotFound
 
 from bx24app import portals
-from bx24app.calls.journal.search import Place
+from bx24app.calls.journal.search import Cursor
 from bx24app.models import Call, CallPerson, CallRecord, Recording, db
 from bx24app.web.base import directory, rendering, rule_labels, session
-from bx24app.web.base.session import PlaceSession, Ticket
+from bx24app.web.base.session import PlacementSession, Ticket
 from bx24app.web.calls import listing as calls_list
 
-blueprint = Blueprint("place_calls", __name__)
-PAGE = 20
+blueprint = Blueprint("placement_calls", __name__)
+PAGE_SIZE = 20
 
 
 @blueprint.get("")
-def more() -> Response:
+def show_more() -> Response:
     """The next rows below the last one shown."""
-    return make_response(render_template("parts/place_rows.html", **listing()))
+    return make_response(render_template("parts/place_rows.html", **load_listing()))
 
 
 @blueprint.get("/all")
 def show() -> Response:
     """What the tab shows, from its first row on: for a call card whose client has become another one."""
-    place: PlaceSession = g.place
-    return make_response(render_template("parts/place_body.html", number=place.number, own=place.own, **listing()))
+    place: PlacementSession = g.placement
+    return make_response(render_template("parts/place_body.html", number=place.number, own=place.is_own_only, **load_listing()))
 
 
 @blueprint.post("/recordings/<int:recording_id>/ticket")
-def ticket(recording_id: int) -> Response:
+def issue_ticket(recording_id: int) -> Response:
     """Leave to fetch one recording for a minute."""
     tape = db.session.get(Recording, recording_id)
     if tape is None or tape.portal_id != g.portal.id:
         raise NotFound
-    if db.session.scalar(_allowed(select(Call.id)).where(Call.id == tape.call_id)) is None:
+    if db.session.scalar(_filter_allowed(select(Call.id)).where(Call.id == tape.call_id)) is None:
         raise NotFound
-    text = session.issue_ticket(Ticket(g.portal.id, g.place.user_id, "recording", tape.id))
-    url = url_for("media.recording", recording_id=tape.id, ticket=text)
-    portals.audit(g.portal.id, g.place.user_id, "place", "recording heard", address=request.remote_addr or "", recording=tape.id)
+    text = session.issue_ticket(Ticket(g.portal.id, g.placement.user_id, "recording", tape.id))
+    url = url_for("downloads.stream_recording", recording_id=tape.id, ticket=text)
+    portals.record_audit(g.portal.id, g.placement.user_id, "place", "recording heard", address=request.remote_addr or "", recording=tape.id)
     db.session.commit()
     return jsonify(url=url)
 
 
-def listing() -> dict[str, Any]:
+def load_listing() -> dict[str, Any]:
     """The rows of the tab, latest first, and what they need."""
-    settings = rendering.current()
-    query = _allowed(select(Call))
-    place = Place.read(request.args.get("below", ""))
+    settings = rendering.load_settings()
+    query = _filter_allowed(select(Call))
+    place = Cursor.from_text(request.args.get("below", ""))
     if place is not None:
-        query = query.where(or_(Call.started_at < place.at, and_(Call.started_at == place.at, Call.id < place.id)))
-    rows = list(db.session.scalars(query.order_by(Call.started_at.desc(), Call.id.desc()).limit(PAGE + 1)))
-    shown, rest = rows[:PAGE], rows[PAGE:]
+        query = query.where(or_(Call.started_at < place.started_at, and_(Call.started_at == place.started_at, Call.id < place.call_id)))
+    rows = list(db.session.scalars(query.order_by(Call.started_at.desc(), Call.id.desc()).limit(PAGE_SIZE + 1)))
+    shown, rest = rows[:PAGE_SIZE], rows[PAGE_SIZE:]
     tapes: dict[int, list[Recording]] = {}
     wanted = select(Recording).where(Recording.call_id.in_([row.id for row in shown])).order_by(Recording.id)
     for tape in db.session.scalars(wanted) if shown else ():
@@ -64,18 +64,18 @@ def listing() -> dict[str, Any]:
         "rows": shown,
         "tapes": tapes,
         "lines": {row.id: calls_list.line_name(settings, row) for row in shown},
-        "rule_label": rule_labels.label,
-        "people": directory.of(row.user_id or row.responsible_id for row in shown),
-        "next": str(Place(shown[-1].started_at, shown[-1].id)) if rest else "",
+        "rule_label": rule_labels.rule_label,
+        "people": directory.by_ids(row.user_id or row.responsible_id for row in shown),
+        "next": str(Cursor(shown[-1].started_at, shown[-1].id)) if rest else "",
     }
 
 
-def _allowed(query: Select[Any]) -> Select[Any]:
+def _filter_allowed(query: Select[Any]) -> Select[Any]:
     """Calls of the tab's records, and calls with its number: all where a record was readable, else the viewer's own.
 
     The ids come first, from two indexes: an `or` over both would walk the whole journal.
     """
-    place: PlaceSession = g.place
+    place: PlacementSession = g.placement
     ways: list[Select[Any]] = []
     if place.records:
         keys = (and_(CallRecord.entity == entity, CallRecord.record_id == number) for entity, number in place.records)
@@ -85,7 +85,7 @@ def _allowed(query: Select[Any]) -> Select[Any]:
         mine = select(CallPerson.call_id).where(
             CallPerson.portal_id == g.portal.id, CallPerson.user_id == place.user_id
         )
-        ways.append(same.where(Call.id.in_(mine)) if place.own else same)
+        ways.append(same.where(Call.id.in_(mine)) if place.is_own_only else same)
     if not ways:
         return query.where(false())
     ids = ways[0] if len(ways) == 1 else union(*ways)

@@ -12,17 +12,17 @@ from sqlalchemy import func, select
 from bx24app.models import Call, Delivery, Notification, Recording, db
 
 WINDOW = timedelta(minutes=15)
-NEWEST = 5000
+NEWEST_ROWS = 5000
 """So many rows from the table's end are looked at, however large it is."""
 QUANTILES = (0.5, 0.95, 0.99)
 
 
-def families(now: datetime) -> list[GaugeMetricFamily]:
+def collect_families(now: datetime) -> list[GaugeMetricFamily]:
     """`bx24app_card_seconds`, `bx24app_recording_seconds` by quantile; without a sample nothing is said."""
     found = []
     for name, words, values in (
-        ("bx24app_card_seconds", "From the notification that decided it to the portal's answer to register", _cards(now)),
-        ("bx24app_recording_seconds", "From the notice of a recording to its attachment", _recordings(now)),
+        ("bx24app_card_seconds", "From the notification that decided it to the portal's answer to register", _card_delays(now)),
+        ("bx24app_recording_seconds", "From the notice of a recording to its attachment", _recording_delays(now)),
     ):
         family = GaugeMetricFamily(name, f"{words}, last 15 minutes", labels=["quantile"])
         ordered = sorted(values)
@@ -33,11 +33,11 @@ def families(now: datetime) -> list[GaugeMetricFamily]:
     return found
 
 
-def _newest(column: Any) -> Any:
-    return column > select(func.coalesce(func.max(column), 0) - NEWEST).scalar_subquery()
+def _among_newest(column: Any) -> Any:
+    return column > select(func.coalesce(func.max(column), 0) - NEWEST_ROWS).scalar_subquery()
 
 
-def _cards(now: datetime) -> Iterable[float]:
+def _card_delays(now: datetime) -> Iterable[float]:
     # The last notification of the call that was there when register was decided is the one that decided it.
     cause = (
         select(func.max(Notification.received_at))
@@ -52,12 +52,12 @@ def _cards(now: datetime) -> Iterable[float]:
     query = (
         select(cause, Delivery.done_at)
         .join(Call, Call.id == Delivery.call_id)
-        .where(_newest(Delivery.id), Delivery.kind == "Register", Delivery.state == "done", Delivery.done_at > now - WINDOW)
+        .where(_among_newest(Delivery.id), Delivery.kind == "Register", Delivery.state == "done", Delivery.done_at > now - WINDOW)
     )
     return [(done - heard).total_seconds() for heard, done in db.session.execute(query) if heard and done]
 
 
-def _recordings(now: datetime) -> Iterable[float]:
+def _recording_delays(now: datetime) -> Iterable[float]:
     lag = Recording.lag_seconds
     query = select(lag).where(lag.is_not(None), Recording.attached_at > now - WINDOW)
     return list(db.session.scalars(query))

@@ -9,22 +9,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from bx24app.infra.runtime import runtime
 from bx24app.models import db, utcnow
 from bx24app.web.monitoring import metrics
-from bx24app.web.monitoring.backlog import pending_now
+from bx24app.web.monitoring.backlog import count_pending
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
-def alive() -> Response:
+def check_alive() -> Response:
     """200 while the process lives."""
     return Response("ok\n", mimetype="text/plain")
 
 
 @blueprint.get("/readyz")
-def ready() -> tuple[Response, int]:
+def check_ready() -> tuple[Response, int]:
     """200 when both database and Redis answer, else 503; what waits is told in numbers."""
     try:
-        pending, oldest = pending_now(utcnow())
+        pending, oldest = count_pending(utcnow())
         database = "ok"
     except SQLAlchemyError:
         db.session.rollback()
@@ -36,9 +36,9 @@ def ready() -> tuple[Response, int]:
 
 
 @blueprint.get("/metrics")
-def scrape() -> Response:
+def scrape_metrics() -> Response:
     """Prometheus text."""
-    return Response(metrics.text(), content_type=metrics.CONTENT_TYPE)
+    return Response(metrics.render_text(), content_type=metrics.CONTENT_TYPE)
 
 
 def redis_answers() -> bool:

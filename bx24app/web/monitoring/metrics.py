@@ -15,29 +15,29 @@ from bx24app.infra import circuit_breaker
 from bx24app.infra.queue import QUEUES
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
-from bx24app.portals.portal_events import REFUSED
+from bx24app.portals.portal_events import REFUSED_COUNTER_KEY
 from bx24app.web.monitoring import ack_latency, delay_metrics
-from bx24app.web.monitoring.backlog import pending_now
+from bx24app.web.monitoring.backlog import count_pending
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def text() -> str:
+def render_text() -> str:
     """All metrics in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Tables())
-    registry.register(_Queues())
+    registry.register(_TableCollector())
+    registry.register(_QueueCollector())
     return generate_latest(registry).decode()
 
 
-class _Tables(Collector):
+class _TableCollector(Collector):
     def describe(self) -> list[Metric]:
         return []  # so that registering asks nothing of the database
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("bx24app_database_up", "1 while the database answers")
         try:
-            found = [*self._pending(), *self._totals(), *self._states(), *delay_metrics.families(utcnow())]
+            found = [*self._pending_metrics(), *self._total_metrics(), *self._state_metrics(), *delay_metrics.collect_families(utcnow())]
             up.add_metric([], 1)
         except SQLAlchemyError:
             found = []
@@ -48,8 +48,8 @@ class _Tables(Collector):
         yield from found
 
     @staticmethod
-    def _pending() -> Iterator[Metric]:
-        pending, oldest = pending_now(utcnow())
+    def _pending_metrics() -> Iterator[Metric]:
+        pending, oldest = count_pending(utcnow())
         waiting = GaugeMetricFamily("bx24app_pending", "Work that waits now", labels=["what"])
         for name, count in pending.items():
             waiting.add_metric([name], count)
@@ -59,7 +59,7 @@ class _Tables(Collector):
         yield age
 
     @staticmethod
-    def _totals() -> Iterator[Metric]:
+    def _total_metrics() -> Iterator[Metric]:
         """The highest row id is what was ever taken in: asked of the primary key, whatever the size of the table."""
         for name, words, column in (
             ("bx24app_notifications", "Notifications taken in", Notification.id),
@@ -83,7 +83,7 @@ class _Tables(Collector):
         yield silent
 
     @staticmethod
-    def _states() -> Iterator[Metric]:
+    def _state_metrics() -> Iterator[Metric]:
         portals = GaugeMetricFamily("bx24app_portals", "Portals by state", labels=["state"])
         for state, count in db.session.execute(select(Portal.state, func.count()).group_by(Portal.state)):
             portals.add_metric([state], count)
@@ -93,7 +93,7 @@ class _Tables(Collector):
         yield dead
 
 
-class _Queues(Collector):
+class _QueueCollector(Collector):
     def describe(self) -> list[Metric]:
         return []
 
@@ -104,11 +104,11 @@ class _Queues(Collector):
         refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
         answered: list[Metric] = []
         try:
-            answered = [ack_latency.family()]
-            refused.add_metric([], int(runtime().redis.get(REFUSED) or 0))
+            answered = [ack_latency.collect_histogram()]
+            refused.add_metric([], int(runtime().redis.get(REFUSED_COUNTER_KEY) or 0))
             for name in QUEUES:
                 jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
-            for kind, count in circuit_breaker.open_now().items():
+            for kind, count in circuit_breaker.count_open().items():
                 dead.add_metric([kind], count)
             up.add_metric([], 1)
         except (redis.RedisError, RuntimeError):

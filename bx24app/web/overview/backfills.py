@@ -13,7 +13,7 @@ from bx24app import portals
 from bx24app.calls.journal import search
 from bx24app.calls.reconciliation import backfill
 from bx24app.domain.settings import Settings
-from bx24app.domain.working_hours import zone
+from bx24app.domain.working_hours import load_zone
 from bx24app.models import db, utcnow
 from bx24app.web.base import rendering
 
@@ -23,57 +23,57 @@ blueprint = Blueprint("backfills", __name__)
 @blueprint.get("")
 def show() -> Response:
     """The form, and what runs or ran."""
-    return _page(rendering.current(), {})
+    return _render_page(rendering.load_settings(), {})
 
 
 @blueprint.get("/progress")
-def progress() -> Response:
+def show_progress() -> Response:
     """Only the table, asked for again while something runs."""
-    return make_response(render_template("parts/backfills.html", rows=backfill.progress(g.portal.id)))
+    return make_response(render_template("parts/backfills.html", rows=backfill.list_progress(g.portal.id)))
 
 
 @blueprint.post("")
-def begin() -> Response:
+def begin_backfill() -> Response:
     """Start, or go on with, a period; whole days of the portal's time zone."""
-    settings = rendering.current()
-    first, last = _day("from"), _day("to")
+    settings = rendering.load_settings()
+    first, last = _parse_day("from"), _parse_day("to")
     faults = {name: str(gettext("Give a day.")) for name, day in (("from", first), ("to", last)) if day is None}
     if first is None or last is None:
-        return _page(settings, faults)
-    here = zone(settings.portal.timezone)
+        return _render_page(settings, faults)
+    here = load_zone(settings.portal.timezone)
     start = datetime.combine(first, time(), here).astimezone(UTC)
     end = datetime.combine(last + timedelta(days=1), time(), here).astimezone(UTC)
     if start >= min(end, utcnow()):
-        return _page(settings, {"to": str(gettext("The period is empty, or has not begun yet."))})
+        return _render_page(settings, {"to": str(gettext("The period is empty, or has not begun yet."))})
     try:
         ids = backfill.begin(
             g.portal.id, start, end, request.form.get("pbx") or None, bool(request.form.get("records"))
         )
-    except backfill.Unfit:
-        return _page(settings, {"pbx": str(gettext("Statistics need a PBX with Mango's key and salt."))})
+    except backfill.InvalidBackfill:
+        return _render_page(settings, {"pbx": str(gettext("Statistics need a PBX with Mango's key and salt."))})
     facts: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
-    portals.audit(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
+    portals.record_audit(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
     db.session.commit()
-    rendering.look_again()
-    return _page(rendering.current(), {})
+    rendering.reload_portal()
+    return _render_page(rendering.load_settings(), {})
 
 
 @blueprint.post("/<int:number>/stop")
-def stop(number: int) -> Response:
+def stop_backfill(number: int) -> Response:
     """Leave it where it is."""
     if not backfill.stop(g.portal.id, number):
         raise NotFound
-    rendering.look_again()
-    return _page(rendering.current(), {})
+    rendering.reload_portal()
+    return _render_page(rendering.load_settings(), {})
 
 
-def _day(name: str) -> date | None:
-    return search.day(request.form.get(name, ""))
+def _parse_day(name: str) -> date | None:
+    return search.parse_day(request.form.get(name, ""))
 
 
-def _page(settings: Settings, faults: dict[str, str]) -> Response:
-    rows = backfill.progress(g.portal.id)
+def _render_page(settings: Settings, faults: dict[str, str]) -> Response:
+    rows = backfill.list_progress(g.portal.id)
     said = request.form
     values = {name: said.get(name, "") for name in ("from", "to", "pbx", "records")} if faults else {}
     pbxs = [(pbx.key, pbx.name or pbx.key) for pbx in settings.pbxs]
-    return rendering.show("backfill.html", "home", rows=rows, pbxs=pbxs, faults=faults, values=values)
+    return rendering.render_response("backfill.html", "home", rows=rows, pbxs=pbxs, faults=faults, values=values)

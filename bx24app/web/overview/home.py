@@ -11,7 +11,7 @@ from sqlalchemy import select
 from bx24app.domain.rules import presets
 from bx24app.models import Pbx, db
 from bx24app.web.base import call_counts, directory, rendering, session
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.calls import listing
 from bx24app.web.overview import checklist, line_setup, problems, status
 from bx24app.web.pbxs import dismissed_employees
@@ -23,66 +23,66 @@ blueprint = Blueprint("home", __name__)
 @blueprint.get("")
 def show() -> Response:
     """The overview."""
-    return make_response(content())
+    return make_response(render_content())
 
 
 @blueprint.post("/open")
-def open_again() -> Response:
+def open_page() -> Response:
     """The whole page by a session in a form field: the installation page goes on to here where the portal does not reload it."""
-    return rendering.shell(content(), session.presented(request))
+    return rendering.render_shell(render_content(), session.extract_claim(request))
 
 
 @blueprint.post("/preset")
-def preset() -> Response:
+def choose_preset() -> Response:
     """A ready-made answer to what calls make; administrators only."""
     if not g.frame.is_admin:
         abort(403)
-    wanted, category = request.form.get("preset", ""), whole(request.form.get("category_id", ""))
+    wanted, category = request.form.get("preset", ""), parse_int(request.form.get("category_id", ""))
     if wanted not in presets.PRESETS:
         abort(404)
-    outcome = saving.save(lambda data: presets.put(data, wanted, category, checklist.rule_name()), gettext("A ready-made handling of calls chosen"))
-    rendering.look_again()
-    return make_response(content(outcome.said), outcome.status)
+    outcome = saving.save(lambda data: presets.apply_preset(data, wanted, category, checklist.deal_rule_name()), gettext("A ready-made handling of calls chosen"))
+    rendering.reload_portal()
+    return make_response(render_content(outcome.message), outcome.http_status)
 
 
 @blueprint.post("/responsible")
-def responsible() -> Response:
+def save_responsible() -> Response:
     """Who answers for lines that nobody answered for; administrators only."""
     if not g.frame.is_admin:
         abort(403)
-    typed = line_setup.posted()
-    outcome = saving.save(lambda data: line_setup.put(data, typed), gettext("Responsible people of lines chosen"))
-    rendering.look_again()
-    outcome.said.words.extend(fault.words for fault in outcome.faults if fault.path)
-    return make_response(content(outcome.said, [] if outcome.good else typed), outcome.status)
+    typed = line_setup.read_form()
+    outcome = saving.save(lambda data: line_setup.apply_lines(data, typed), gettext("Responsible people of lines chosen"))
+    rendering.reload_portal()
+    outcome.message.texts.extend(fault.message for fault in outcome.faults if fault.path)
+    return make_response(render_content(outcome.message, [] if outcome.is_accepted else typed), outcome.http_status)
 
 
 @blueprint.get("/ticks")
-def ticks() -> Response:
+def show_milestones() -> Response:
     """How far the newest call has come; asked again by itself while something may still come."""
     if not g.frame.is_admin:
         abort(403)
-    rendering.current()
-    return rendering.show("parts/ticks.html", "home", ticks=status.ticks())
+    rendering.load_settings()
+    return rendering.render_response("parts/ticks.html", "home", ticks=status.load_milestones())
 
 
-def first_paint(claim: str) -> Response:
+def render_first_page(claim: str) -> Response:
     """The page that the portal's frame loads."""
-    return rendering.shell(content(), claim)
+    return rendering.render_shell(render_content(), claim)
 
 
-def content(said: saving.Said | None = None, typed: Sequence[line_setup.Line] = ()) -> str:
+def render_content(said: saving.FormMessage | None = None, typed: Sequence[line_setup.SetupLine] = ()) -> str:
     """What a person sees first."""
     if not g.frame.is_admin:
-        return rendering.render("calls.html", "home", **listing.listing(), counts=None)
-    settings = rendering.current()
+        return rendering.render_page("calls.html", "home", **listing.load_listing(), counts=None)
+    settings = rendering.load_settings()
     query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.removed_at.is_(None))
     rows = {row.key: row for row in db.session.scalars(query)}
-    today = call_counts.calls_today()
-    steps = checklist.steps(settings, rows, sum(today.values()))
-    done = sum(step.done for step in steps)
-    lines = line_setup.shown(settings, list(typed))
-    return rendering.render(
+    today = call_counts.count_calls_today()
+    steps = checklist.build_steps(settings, rows, sum(today.values()))
+    done = sum(step.is_done for step in steps)
+    lines = line_setup.lines_to_show(settings, list(typed))
+    return rendering.render_page(
         "home.html",
         "home",
         settings=settings,
@@ -90,16 +90,16 @@ def content(said: saving.Said | None = None, typed: Sequence[line_setup.Line] = 
         calls=today,
         steps=steps,
         done=done,
-        ready=checklist.ready(settings) if settings.pbxs else None,
+        ready=checklist.load_preset_choice(settings) if settings.pbxs else None,
         open_lines=lines,
-        open_count=len(line_setup.unanswered(settings)),
+        open_count=len(line_setup.unassigned_lines(settings)),
         typed=bool(typed),
-        people=directory.of(user for line in lines for user in line.users),
-        version=saving.number(),
+        people=directory.by_ids(user for line in lines for user in line.users),
+        version=saving.current_number(),
         said=said,
-        dismissed=dismissed_employees.shown(settings),
-        troubles=problems.found(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
-        figures=status.figures() if rows else None,
-        identity=status.identity(),
-        ticks=status.ticks() if rows else [],
+        dismissed=dismissed_employees.list_dismissed(settings),
+        troubles=problems.find_problems(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
+        figures=status.load_status() if rows else None,
+        identity=status.load_identity(),
+        ticks=status.load_milestones() if rows else [],
     )

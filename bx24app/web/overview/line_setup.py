@@ -9,16 +9,16 @@ from typing import Any
 from flask import request
 
 from bx24app.domain.settings import Settings
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings.saving import Document
 
-MOST = 12
+MAX_LINES = 12
 """Lines that the step shows at once; the next ones follow when these are done."""
-_LINE = re.compile(r"^line-(\d+)-number$")
+_LINE_FIELD = re.compile(r"^line-(\d+)-number$")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SetupLine:
     """One line in the step. `office`: the name of its PBX."""
 
     pbx: str
@@ -28,32 +28,32 @@ class Line:
     users: tuple[int, ...] = ()
 
 
-def unanswered(settings: Settings) -> list[Line]:
+def unassigned_lines(settings: Settings) -> list[SetupLine]:
     """Lines without anybody responsible, in the order of the settings."""
     return [
-        Line(pbx.key, line.number, line.name, pbx.name or pbx.key)
+        SetupLine(pbx.key, line.number, line.name, pbx.name or pbx.key)
         for pbx in settings.pbxs
         for line in pbx.lines
         if not line.responsible.users
     ]
 
 
-def posted() -> list[Line]:
+def read_form() -> list[SetupLine]:
     """What the step's form holds."""
     form = request.form
     found = []
     for field in form:
-        met = _LINE.match(field)
+        met = _LINE_FIELD.match(field)
         if met is None:
             continue
         name = f"line-{met.group(1)}"
-        users = [user for text in form.getlist(f"{name}-users") if (user := whole(text)) is not None]
+        users = [user for text in form.getlist(f"{name}-users") if (user := parse_int(text)) is not None]
         said = {key: form.get(f"{name}-{key}", "").strip() for key in ("pbx", "number", "name")}
-        found.append(Line(said["pbx"], said["number"], said["name"], users=tuple(dict.fromkeys(users))))
+        found.append(SetupLine(said["pbx"], said["number"], said["name"], users=tuple(dict.fromkeys(users))))
     return found
 
 
-def put(data: Document, typed: list[Line]) -> None:
+def apply_lines(data: Document, typed: list[SetupLine]) -> None:
     """Names and responsible people to the lines that are there; a line that the form leaves out, or without anybody, keeps its people."""
     held: dict[tuple[str, str], dict[str, Any]] = {
         (pbx["key"], line["number"]): line for pbx in data["pbxs"] for line in pbx["lines"]
@@ -68,11 +68,11 @@ def put(data: Document, typed: list[Line]) -> None:
             line["responsible"]["users"] = list(one.users)
 
 
-def shown(settings: Settings, typed: list[Line]) -> list[Line]:
+def lines_to_show(settings: Settings, typed: list[SetupLine]) -> list[SetupLine]:
     """The step's lines; what was typed and not saved stays."""
     held = {(one.pbx, one.number): one for one in typed}
     rows = []
-    for one in unanswered(settings)[:MOST]:
+    for one in unassigned_lines(settings)[:MAX_LINES]:
         mine = held.get((one.pbx, one.number))
-        rows.append(Line(one.pbx, one.number, mine.name, one.office, mine.users) if mine is not None else one)
+        rows.append(SetupLine(one.pbx, one.number, mine.name, one.office, mine.users) if mine is not None else one)
     return rows

@@ -12,108 +12,108 @@ from datetime import datetime, timedelta
 from flask import g
 from sqlalchemy import case, func, select
 
-from bx24app.domain.employees.matching import Directory, Person, Seat, Suggestion
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.employees.matching import EmployeeMatcher, PbxExtension, Person, Suggestion
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import MangoUser
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.web.base import directory as people
 from bx24app.web.base import rendering
-from bx24app.web.pbxs.mango_inventory import Heard
+from bx24app.web.pbxs.mango_inventory import MangoListing
 
-REMEMBERED = 8
+CACHE_SIZE = 8
 """Directories, and lists of seats, that a process keeps."""
 
 
 @dataclass(slots=True)
-class Row:
+class EmployeeRow:
     """One extension: what the PBX knows of it, who it is in the portal, whom the directory suggests."""
 
     extension: str
-    seat: Seat
+    pbx_extension: PbxExtension
     user_id: int | None = None
     numbers: str = ""
-    known: bool = True
+    is_listed: bool = True
     suggestion: Suggestion | None = None
     calls: int = 0
-    lost: int = 0
+    unmapped_calls: int = 0
     """Calls of seven days in which it rang or talked and was nobody's."""
     fault: str = ""
 
     @property
-    def mobile(self) -> str:
+    def example_number(self) -> str:
         """A telephone that the PBX knows of this seat, as an example of what may stand here."""
-        return next((number for number in self.seat.numbers if number.lstrip("+").isdecimal() and len(number) > 6), "")
+        return next((number for number in self.pbx_extension.numbers if number.lstrip("+").isdecimal() and len(number) > 6), "")
 
-    def matches(self, words: str) -> bool:
+    def matches_search(self, words: str) -> bool:
         """Does a search find this row?"""
-        return words in " ".join((self.extension, self.seat.name, self.seat.email, self.numbers)).lower()
+        return words in " ".join((self.extension, self.pbx_extension.name, self.pbx_extension.email, self.numbers)).lower()
 
 
-def rows_of(pbx: PbxSettings, heard: Heard[MangoUser]) -> list[Row]:
+def build_rows(pbx: PbxSettings, heard: MangoListing[MangoUser]) -> list[EmployeeRow]:
     """Every extension of the document and of the PBX; those with most calls first, so that the important ones are on top."""
-    calls, lost, seats = _calls(pbx.key), _unmapped(pbx.key), _seats(heard)
-    silent = not heard.asked or bool(heard.trouble) or not heard.rows  # nothing says that an extension is gone
+    calls, lost, seats = _count_calls_by_user(pbx.key), _count_unmapped_calls(pbx.key), _pbx_extensions(heard)
+    silent = not heard.has_keys or bool(heard.problem) or not heard.rows  # nothing says that an extension is gone
     rows = [
-        Row(name, seats.get(name) or Seat(name), one.user_id, ", ".join(one.numbers), silent or name in seats)
+        EmployeeRow(name, seats.get(name) or PbxExtension(name), one.user_id, ", ".join(one.numbers), silent or name in seats)
         for name, one in pbx.by_extension.items()
     ]
-    nobodys = [Row(name, seat) for name, seat in seats.items() if name not in pbx.by_extension]
+    nobodys = [EmployeeRow(name, seat) for name, seat in seats.items() if name not in pbx.by_extension]
     # It rang, so it is there, whatever the PBX's list says.
-    nobodys += [Row(name, Seat(name)) for name in lost if name not in pbx.by_extension and name not in seats]
-    directory = _directory(pbx) if nobodys else None
+    nobodys += [EmployeeRow(name, PbxExtension(name)) for name in lost if name not in pbx.by_extension and name not in seats]
+    directory = _matching_directory(pbx) if nobodys else None
     for row in nobodys:
         row.calls = lost.get(row.extension, 0)
-        row.suggestion = directory.suggest(row.seat) if directory is not None else None
+        row.suggestion = directory.suggest_user(row.pbx_extension) if directory is not None else None
     for row in rows:
         row.calls = calls.get(row.user_id or 0, 0)
     rows += nobodys
     for row in rows if lost else ():
-        row.lost = lost.get(row.extension, 0)
-    return sorted(rows, key=_importance)
+        row.unmapped_calls = lost.get(row.extension, 0)
+    return sorted(rows, key=_row_sort_key)
 
 
-def _importance(row: Row) -> tuple[int, int, str]:
+def _row_sort_key(row: EmployeeRow) -> tuple[int, int, str]:
     return -row.calls, len(row.extension), row.extension
 
 
-def _seats(heard: Heard[MangoUser]) -> dict[str, Seat]:
+def _pbx_extensions(heard: MangoListing[MangoUser]) -> dict[str, PbxExtension]:
     """By extension; made once for what the PBX told."""
-    kept: dict[int, tuple[tuple[MangoUser, ...], dict[str, Seat]]] = runtime().cache.setdefault("seats", {})
+    kept: dict[int, tuple[tuple[MangoUser, ...], dict[str, PbxExtension]]] = runtime().cache.setdefault("seats", {})
     known = kept.get(id(heard.rows))
     if known is not None and known[0] is heard.rows:
         return known[1]
     made = {
-        user.extension: Seat(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
+        user.extension: PbxExtension(user.extension, user.name, user.email or "", (*user.numbers, user.mobile or ""))
         for user in heard.rows
         if user.extension is not None
     }
-    while len(kept) >= REMEMBERED:
+    while len(kept) >= CACHE_SIZE:
         kept.pop(next(iter(kept)), None)
     kept[id(heard.rows)] = heard.rows, made
     return made
 
 
-def _directory(pbx: PbxSettings) -> Directory:
+def _matching_directory(pbx: PbxSettings) -> EmployeeMatcher:
     """Whom a seat of this PBX may belong to; made anew when the settings or the portal's people have changed."""
-    settings, state = rendering.current(), _people_state()
-    kept: dict[tuple[int, str], tuple[Settings, object, Directory]] = runtime().cache.setdefault("directories", {})
+    settings, state = rendering.load_settings(), _people_state()
+    kept: dict[tuple[int, str], tuple[Settings, object, EmployeeMatcher]] = runtime().cache.setdefault("directories", {})
     name = (g.portal.id, pbx.key)
     known = kept.get(name)
     if known is not None and known[0] is settings and known[1] == state:
         return known[2]
     elsewhere = {one.user_id for other in settings.pbxs if other.key != pbx.key for one in other.employees}
-    phones = people.phones()
-    made = Directory(
+    phones = people.phones_by_user()
+    made = EmployeeMatcher(
         (
             Person(one.user_id, one.name, one.email or "", one.inner_number or "", phones.get(one.user_id, ()))
-            for one in people.everybody().active
+            for one in people.load_all().active_employees
         ),
         elsewhere,
     )
     kept.pop(name, None)
-    while len(kept) >= REMEMBERED:
+    while len(kept) >= CACHE_SIZE:
         kept.pop(next(iter(kept)), None)
     kept[name] = settings, state, made
     return made
@@ -127,7 +127,7 @@ def _people_state() -> tuple[int, int, datetime | None]:
     return total, working, seen
 
 
-def _calls(key: str) -> dict[int, int]:
+def _count_calls_by_user(key: str) -> dict[int, int]:
     """User id -> calls of the last seven days on this PBX in which they talked last, or, of missed ones, for which they answer."""
     since = utcnow() - timedelta(days=7)
     user = func.coalesce(Call.user_id, Call.responsible_id).label("user_id")
@@ -135,7 +135,7 @@ def _calls(key: str) -> dict[int, int]:
     return {row.user_id: row[1] for row in db.session.execute(select(user, func.count()).where(*mine).group_by(user))}
 
 
-def _unmapped(key: str) -> Counter[str]:
+def _count_unmapped_calls(key: str) -> Counter[str]:
     """Extension -> calls of the last seven days on this PBX in which it was nobody's. One query on an index of its own."""
     query = select(Call.unmapped).where(
         Call.portal_id == g.portal.id,

@@ -6,43 +6,43 @@ import re
 
 from werkzeug.datastructures import MultiDict
 
-from bx24app.domain.settings import Line
-from bx24app.web.base.parsing import whole
+from bx24app.domain.settings import LineSettings
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings.saving import Document
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_LINE = re.compile(r"^line-(\w+)-number$")
-_PATH = re.compile(r"^pbxs\[(\d+)\]\.lines\[(\d+)\]\.?(\w*)")
+_NUMBER_FIELD = re.compile(r"^line-(\w+)-number$")
+_FAULT_PATH = re.compile(r"^pbxs\[(\d+)\]\.lines\[(\d+)\]\.?(\w*)")
 
 
-def read(form: MultiDict[str, str]) -> list[tuple[Document, bool]]:
+def read_lines(form: MultiDict[str, str]) -> list[tuple[Document, bool]]:
     """Every line that the form shows, as its part of the document, and whether it is ticked."""
-    names = [found.group(1) for field in form if (found := _LINE.match(field))]
-    return [(_line(form, f"line-{name}"), f"line-{name}-used" in form) for name in names]
+    names = [found.group(1) for field in form if (found := _NUMBER_FIELD.match(field))]
+    return [(_read_line(form, f"line-{name}"), f"line-{name}-used" in form) for name in names]
 
 
-def _line(form: MultiDict[str, str], name: str) -> Document:
-    def said(field: str) -> str:
+def _read_line(form: MultiDict[str, str], name: str) -> Document:
+    def read_field(field: str) -> str:
         return form.get(f"{name}-{field}", "").strip()
 
-    users = [user for text in form.getlist(f"{name}-users") if (user := whole(text)) is not None]
+    users = [user for text in form.getlist(f"{name}-users") if (user := parse_int(text)) is not None]
     blocks = re.compile(rf"^{re.escape(name)}-hours-(\w+)-from$")
-    hours = [_block(form, f"{name}-hours-{found.group(1)}") for field in form if (found := blocks.match(field))]
+    hours = [_read_hours(form, f"{name}-hours-{found.group(1)}") for field in form if (found := blocks.match(field))]
     return {
-        "number": said("number"),
-        "line_number": said("line_number") or None,
-        "name": said("name"),
-        "responsible": {"users": list(dict.fromkeys(users)), "strategy": said("strategy") or "round_robin"},
+        "number": read_field("number"),
+        "line_number": read_field("line_number") or None,
+        "name": read_field("name"),
+        "responsible": {"users": list(dict.fromkeys(users)), "strategy": read_field("strategy") or "round_robin"},
         "working_hours": hours,
-        "callback_to": said("callback_to") or None,
-        "recordings": said("recordings") or None,
-        "owner_card": said("owner") == "card",
-        "route": "owner" if said("owner") == "route" else None,
-        "route_seconds": int(said("route_seconds")) if said("route_seconds").isdecimal() else 20,
+        "callback_to": read_field("callback_to") or None,
+        "recordings": read_field("recordings") or None,
+        "owner_card": read_field("owner") == "card",
+        "route": "owner" if read_field("owner") == "route" else None,
+        "route_seconds": int(read_field("route_seconds")) if read_field("route_seconds").isdecimal() else 20,
     }
 
 
-def _block(form: MultiDict[str, str], name: str) -> Document:
+def _read_hours(form: MultiDict[str, str], name: str) -> Document:
     holidays = re.split(r"[\s,;]+", form.get(f"{name}-holidays", "").strip())
     return {
         "days": [day for day in DAYS if day in form.getlist(f"{name}-days")],
@@ -53,19 +53,19 @@ def _block(form: MultiDict[str, str], name: str) -> Document:
     }
 
 
-def as_document(line: Line) -> Document:
+def as_document(line: LineSettings) -> Document:
     """A line of the settings in the shape that `read` gives."""
     return line.model_dump(mode="json", by_alias=True)
 
 
-def blank(number: str, name: str) -> Document:
+def blank_line(number: str, name: str) -> Document:
     """A line that is not in the document yet."""
-    return as_document(Line(number=number, name=name))
+    return as_document(LineSettings(number=number, name=name))
 
 
-def place_of(path: str, pbx: int) -> tuple[int | None, str]:
+def locate_fault(path: str, pbx: int) -> tuple[int | None, str]:
     """(index of the line, field) of a fault's path; None where it is not of this PBX's lines."""
-    found = _PATH.match(path)
+    found = _FAULT_PATH.match(path)
     if found is None or int(found.group(1)) != pbx:
         return None, ""
     return int(found.group(2)), found.group(3) or "number"

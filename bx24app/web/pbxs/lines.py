@@ -14,66 +14,66 @@ from flask_babel import gettext
 from werkzeug.exceptions import NotFound
 
 from bx24app.domain import phone
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.mango.api_types import MangoLine
 from bx24app.web.base import call_counts, directory, rendering
 from bx24app.web.pbxs import line_form, mango_inventory
-from bx24app.web.pbxs.mango_inventory import Heard
+from bx24app.web.pbxs.mango_inventory import MangoListing
 from bx24app.web.settings import saving
-from bx24app.web.settings.saving import Document, Outcome
+from bx24app.web.settings.saving import Document, SaveResult
 
 blueprint = Blueprint("lines", __name__)
 
 
-MOST = 50
+MAX_SHOWN_LINES = 50
 """Lines on the page at once; the search finds the others. What a page did not show stays as it is."""
 
 
 @dataclass
-class Row:
+class LineRow:
     """One line on the page: its part of the document, whether it is ticked, and whether Mango names it."""
 
     line: Document
-    used: bool
-    known: bool = True
+    is_used: bool
+    is_listed: bool = True
     faults: dict[str, str] = field(default_factory=dict)
 
-    def matches(self, words: str) -> bool:
+    def matches_search(self, words: str) -> bool:
         """Does a search find this line?"""
-        return words in f"{self.line['name']} {self.line['number']} {phone.digits(self.line['number'])}".lower()
+        return words in f"{self.line['name']} {self.line['number']} {phone.digits_only(self.line['number'])}".lower()
 
 
 @blueprint.get("")
 def show(key: str) -> Response:
     """All lines: those of the document, and those that only Mango names."""
-    return _page(key)
+    return _render_page(key)
 
 
 @blueprint.post("")
 def save(key: str) -> Response:
     """Save what the form shows."""
-    pbx = _settings_of(key)
-    posted = line_form.read(request.form)
-    rows = [Row(line, used) for line, used in posted]
-    gone = [row.line["number"] for row in rows if not row.used and _in(pbx, row.line["number"])]
+    pbx = _get_pbx_settings(key)
+    posted = line_form.read_lines(request.form)
+    rows = [LineRow(line, used) for line, used in posted]
+    gone = [row.line["number"] for row in rows if not row.is_used and _has_line(pbx, row.line["number"])]
     if gone and request.form.get("confirm") != "yes":
-        return _page(key, rows, gone=gone, status=saving.WRONG)
+        return _render_page(key, rows, gone=gone, status=saving.INVALID_STATUS)
     outcome = saving.save(
-        lambda data: _apply(data, key, rows), gettext("Lines of %(name)s changed", name=pbx.name or key)
+        lambda data: _apply_rows(data, key, rows), gettext("Lines of %(name)s changed", name=pbx.name or key)
     )
-    if outcome.good:
-        return _page(key, outcome=outcome)
-    _place(rows, outcome, key)
-    return _page(key, rows, outcome, status=outcome.status)
+    if outcome.is_accepted:
+        return _render_page(key, outcome=outcome)
+    _assign_faults(rows, outcome, key)
+    return _render_page(key, rows, outcome, status=outcome.http_status)
 
 
-def _apply(data: Document, key: str, rows: list[Row]) -> None:
+def _apply_rows(data: Document, key: str, rows: list[LineRow]) -> None:
     """What the form shows replaces the same lines of the document; fields that the form does not know stay."""
     pbx = next(one for one in data["pbxs"] if one["key"] == key)
     lines = pbx["lines"]
     for row in rows:
-        held = next((line for line in lines if _same(line["number"], row.line["number"])), None)
-        if not row.used:
+        held = next((line for line in lines if _is_same_number(line["number"], row.line["number"])), None)
+        if not row.is_used:
             if held is not None:
                 lines.remove(held)
         elif held is None:
@@ -82,43 +82,43 @@ def _apply(data: Document, key: str, rows: list[Row]) -> None:
             held.update(row.line | {"number": held["number"]})
 
 
-def _place(rows: list[Row], outcome: Outcome, key: str) -> None:
+def _assign_faults(rows: list[LineRow], outcome: SaveResult, key: str) -> None:
     """Faults of the document to the rows that they belong to."""
-    data: dict[str, Any] = saving.present()
-    _apply(data, key, rows)
+    data: dict[str, Any] = saving.current_document()
+    _apply_rows(data, key, rows)
     index = next(place for place, pbx in enumerate(data["pbxs"]) if pbx["key"] == key)
     for fault in outcome.faults:
-        line, name = line_form.place_of(fault.path, index)
-        row = next((one for one in rows if line is not None and _named(one, data["pbxs"][index], line)), None)
+        line, name = line_form.locate_fault(fault.path, index)
+        row = next((one for one in rows if line is not None and _is_line_at(one, data["pbxs"][index], line)), None)
         if row is not None:
-            row.faults[name] = fault.words
+            row.faults[name] = fault.message
         elif fault.path:
-            outcome.said.words.append(f"{fault.path}: {fault.words}")
+            outcome.message.texts.append(f"{fault.path}: {fault.message}")
 
 
-def _named(row: Row, pbx: Document, index: int) -> bool:
-    return index < len(pbx["lines"]) and _same(pbx["lines"][index]["number"], row.line["number"])
+def _is_line_at(row: LineRow, pbx: Document, index: int) -> bool:
+    return index < len(pbx["lines"]) and _is_same_number(pbx["lines"][index]["number"], row.line["number"])
 
 
-def _page(
+def _render_page(
     key: str,
-    rows: list[Row] | None = None,
-    outcome: Outcome | None = None,
+    rows: list[LineRow] | None = None,
+    outcome: SaveResult | None = None,
     gone: list[str] | None = None,
     status: int = 200,
 ) -> Response:
-    row = mango_inventory.row(key)
+    row = mango_inventory.find_pbx(key)
     if row is None:
         raise NotFound
-    heard = mango_inventory.lines(row, g.frame.lang, fresh="fresh" in request.args)
-    pbx = _settings_of(key)
-    every = rows if rows is not None else _rows(pbx, heard)
+    heard = mango_inventory.load_lines(row, g.frame.lang, fresh="fresh" in request.args)
+    pbx = _get_pbx_settings(key)
+    every = rows if rows is not None else _build_rows(pbx, heard)
     words = request.values.get("q", "").strip().lower()
-    fitting = every if rows is not None else [one for one in every if one.matches(words)]
-    shown = fitting[:MOST]
+    fitting = every if rows is not None else [one for one in every if one.matches_search(words)]
+    shown = fitting[:MAX_SHOWN_LINES]
     users = [user for one in shown for user in one.line["responsible"]["users"]]
-    row = mango_inventory.row(key)
-    return rendering.show(
+    row = mango_inventory.find_pbx(key)
+    return rendering.render_response(
         "lines.html",
         "pbxs",
         status,
@@ -128,46 +128,46 @@ def _page(
         q=request.values.get("q", ""),
         found=len(fitting),
         total=len(every) if rows is None else 0,
-        most=MOST,
+        most=MAX_SHOWN_LINES,
         heard=heard,
         gone=gone or [],
-        calls=call_counts.calls_yesterday((), [(key, number) for number in gone]) if gone else 0,
-        people=directory.of(users),
-        version=saving.number(),
-        said=outcome.said if outcome is not None else None,
+        calls=call_counts.count_calls_yesterday((), [(key, number) for number in gone]) if gone else 0,
+        people=directory.by_ids(users),
+        version=saving.current_number(),
+        said=outcome.message if outcome is not None else None,
         days=line_form.DAYS,
     )
 
 
-def _rows(pbx: PbxSettings, heard: Heard[MangoLine]) -> list[Row]:
-    rows = [Row(line_form.as_document(line), used=True, known=False) for line in pbx.lines]
-    by_digits = {_digits(row.line["number"]): row for row in rows}
+def _build_rows(pbx: PbxSettings, heard: MangoListing[MangoLine]) -> list[LineRow]:
+    rows = [LineRow(line_form.as_document(line), is_used=True, is_listed=False) for line in pbx.lines]
+    by_digits = {_normalise_number(row.line["number"]): row for row in rows}
     for found in heard.rows:
-        row = by_digits.get(_digits(found.number))
+        row = by_digits.get(_normalise_number(found.number))
         if row is None:
-            rows.append(Row(line_form.blank(found.number, found.name), used=False))
+            rows.append(LineRow(line_form.blank_line(found.number, found.name), is_used=False))
         else:
-            row.known = True
-    if not heard.asked or heard.trouble:
+            row.is_listed = True
+    if not heard.has_keys or heard.problem:
         for row in rows:
-            row.known = True  # nothing says that they are gone
+            row.is_listed = True  # nothing says that they are gone
     return rows
 
 
-def _settings_of(key: str) -> PbxSettings:
-    found = rendering.current().by_key.get(key)
+def _get_pbx_settings(key: str) -> PbxSettings:
+    found = rendering.load_settings().by_key.get(key)
     if found is None:
         raise NotFound
     return found
 
 
-def _in(pbx: PbxSettings, number: str) -> bool:
-    return any(_same(line.number, number) for line in pbx.lines)
+def _has_line(pbx: PbxSettings, number: str) -> bool:
+    return any(_is_same_number(line.number, number) for line in pbx.lines)
 
 
-def _same(one: str, other: str) -> bool:
-    return _digits(one) == _digits(other)
+def _is_same_number(one: str, other: str) -> bool:
+    return _normalise_number(one) == _normalise_number(other)
 
 
-def _digits(number: str) -> str:
-    return phone.digits(number) or number
+def _normalise_number(number: str) -> str:
+    return phone.digits_only(number) or number

@@ -13,81 +13,81 @@ from sqlalchemy import select
 
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import MangoLine, MangoUser
-from bx24app.mango.client import Mango
+from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import MangoError
 from bx24app.models import Pbx, db
 
-KEEP_SECONDS = 600
-REMEMBERED = 16
+CACHE_SECONDS = 600
+CACHE_SIZE = 16
 """Lists that a process keeps as objects."""
 T = TypeVar("T", MangoLine, MangoUser)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard(Generic[T]):
+class MangoListing(Generic[T]):
     """`rows` as Mango gave them; `trouble`: why there are none, in words; `asked` False: this PBX has no key to ask with."""
 
     rows: tuple[T, ...] = ()
-    trouble: str = ""
-    asked: bool = True
+    problem: str = ""
+    has_keys: bool = True
 
 
-def client(api_key: str, api_salt: str) -> Mango:
+def build_client(api_key: str, api_salt: str) -> MangoClient:
     """A client of one PBX on the process's pooled connections."""
     config = runtime().config
     bundle = str(config.ca_bundle) if config.ca_bundle else None
-    return Mango(config.mango_api_url, api_key, api_salt, session=runtime().http, ca_bundle=bundle)
+    return MangoClient(config.mango_api_url, api_key, api_salt, session=runtime().http_session, ca_bundle=bundle)
 
 
-def lines(pbx: Pbx, lang: str, *, fresh: bool = False) -> Heard[MangoLine]:
+def load_lines(pbx: Pbx, lang: str, *, fresh: bool = False) -> MangoListing[MangoLine]:
     """The lines of the PBX."""
-    return _heard("lines", pbx, lang, fresh, lambda mango: mango.lines(), lambda row: MangoLine(**row))
+    return _load_listing("lines", pbx, lang, fresh, lambda mango: mango.fetch_lines(), lambda row: MangoLine(**row))
 
 
-def users(pbx: Pbx, lang: str, *, fresh: bool = False) -> Heard[MangoUser]:
+def load_users(pbx: Pbx, lang: str, *, fresh: bool = False) -> MangoListing[MangoUser]:
     """The employees of the PBX who have an extension."""
 
-    def ask(mango: Mango) -> list[MangoUser]:
-        return [user for user in mango.users() if user.extension]
+    def fetch_users(mango: MangoClient) -> list[MangoUser]:
+        return [user for user in mango.fetch_users() if user.extension]
 
-    return _heard("users", pbx, lang, fresh, ask, _user)
+    return _load_listing("users", pbx, lang, fresh, fetch_users, _parse_user)
 
 
-def users_held(pbx: Pbx) -> Heard[MangoUser] | None:
+def cached_users(pbx: Pbx) -> MangoListing[MangoUser] | None:
     """The employees as they were told within the last minutes; None: they would have to be asked for."""
-    held = _held(f"mango:users:{pbx.id}", _user)
-    return Heard(held) if held is not None else None
+    held = _read_cache(f"mango:users:{pbx.id}", _parse_user)
+    return MangoListing(held) if held is not None else None
 
 
-def _user(row: dict[str, Any]) -> MangoUser:
+def _parse_user(row: dict[str, Any]) -> MangoUser:
     return MangoUser(**row | {"numbers": tuple(row["numbers"])})
 
 
-def row(key: str) -> Pbx | None:
+def find_pbx(key: str) -> Pbx | None:
     """The PBX of the viewer's portal with this key."""
     query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.key == key, Pbx.removed_at.is_(None))
     return db.session.scalars(query).first()
 
 
-def _heard(
-    what: str, pbx: Pbx, lang: str, fresh: bool, ask: Callable[[Mango], list[T]], made: Callable[[Any], T]
-) -> Heard[T]:
+def _load_listing(
+    what: str, pbx: Pbx, lang: str, fresh: bool, ask: Callable[[MangoClient], list[T]], made: Callable[[Any], T]
+) -> MangoListing[T]:
     if not pbx.api_key or not pbx.api_salt:
-        return Heard(asked=False)
+        return MangoListing(has_keys=False)
     name, api_key, api_salt = f"mango:{what}:{pbx.id}", pbx.api_key, pbx.api_salt
-    held = None if fresh else _held(name, made)
+    held = None if fresh else _read_cache(name, made)
     if held is not None:
-        return Heard(held)
+        return MangoListing(held)
     db.session.rollback()  # no transaction is held while Mango is asked
     try:
-        found = ask(client(api_key, api_salt))
+        found = ask(build_client(api_key, api_salt))
     except MangoError as error:
-        return Heard(trouble=error.words(lang))
-    _keep(name, [asdict(one) for one in found])
-    return Heard(tuple(found))
+        return MangoListing(problem=error.describe(lang))
+    _write_cache(name, [asdict(one) for one in found])
+    return MangoListing(tuple(found))
 
 
-def _held(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
+def _read_cache(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
     """What was told within the last minutes. Text that has not changed since the last time is not read again: it may name 10,000 people."""
     try:
         text = runtime().redis.get(name)
@@ -98,14 +98,14 @@ def _held(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
     cache: dict[str, tuple[bytes, tuple[T, ...]]] = runtime().cache.setdefault("mango_side", {})
     known = cache.get(name)
     if known is None or known[0] != text:
-        while len(cache) >= REMEMBERED:
+        while len(cache) >= CACHE_SIZE:
             cache.pop(next(iter(cache)), None)
         known = cache[name] = (text, tuple(made(one) for one in json.loads(text)))
     return known[1]
 
 
-def _keep(name: str, rows: list[dict[str, Any]]) -> None:
+def _write_cache(name: str, rows: list[dict[str, Any]]) -> None:
     try:
-        runtime().redis.set(name, json.dumps(rows), ex=KEEP_SECONDS)
+        runtime().redis.set(name, json.dumps(rows), ex=CACHE_SECONDS)
     except redis.RedisError:
         return  # asked again next time

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from flask import request
 from flask_babel import gettext
 
-from bx24app.mango.api_types import Check
+from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import db
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.pbxs import mango_inventory
-from bx24app.web.settings.saving import Document, Outcome, Said
+from bx24app.web.settings.saving import Document, FormMessage, SaveResult
 
 DIALECTS = ("vpbx", "events")
 
 
 @dataclass
-class Form:
+class PbxForm:
     """What the page of one PBX holds while it is edited. Secrets only on their way in."""
 
     name: str = ""
@@ -31,20 +31,20 @@ class Form:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-def posted() -> Form:
+def read_form() -> PbxForm:
     raw = request.form
     default = raw.get("default_user_id", "")
-    return Form(
+    return PbxForm(
         name=raw.get("name", "").strip(),
         key=raw.get("key", "").strip(),
         dialects=tuple(name for name in DIALECTS if name in request.form.getlist("dialects")),
         api_key=raw.get("api_key", "").strip(),
         api_salt=raw.get("api_salt", "").strip(),
-        default_user_id=whole(default) or None,
+        default_user_id=parse_int(default) or None,
     )
 
 
-def complete(form: Form, *, stored: bool) -> None:
+def check_required(form: PbxForm, *, stored: bool) -> None:
     """Note what is missing. `stored`: there is a key already, so empty fields keep it."""
     if not form.name:
         form.faults["name"] = gettext("Give it a name, such as the city of the office.")
@@ -57,12 +57,12 @@ def complete(form: Form, *, stored: bool) -> None:
             form.faults[name] = gettext("Copy it from Mango Office, both belong together.")
 
 
-def tried(form: Form) -> Check:
+def check_keys(form: PbxForm) -> CredentialCheck:
     """Ask Mango once, if there is something to ask with; two wrong requests within two minutes lock an address out."""
     if form.faults or not form.api_key:
-        return Check("ok")
+        return CredentialCheck("ok")
     db.session.rollback()  # no transaction is held while Mango is asked
-    met = mango_inventory.client(form.api_key, form.api_salt).check()
+    met = mango_inventory.build_client(form.api_key, form.api_salt).check_credentials()
     if met.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is not the number of the contract."
@@ -74,7 +74,7 @@ def tried(form: Form) -> Check:
     return met
 
 
-def wrong(met: Check) -> Said:
+def check_message(met: CredentialCheck) -> FormMessage:
     """What stands on top of the form where no single field is at fault."""
     sentences = {
         "address_refused": gettext(
@@ -85,10 +85,10 @@ def wrong(met: Check) -> Said:
         "busy": gettext("Mango Office is busy. Try again in a minute."),
         "refused": gettext("Mango Office does not accept the request: %(detail)s", detail=met.detail),
     }
-    return Said("wrong", [sentences[met.state]] if met.state in sentences else [])
+    return FormMessage("wrong", [sentences[met.state]] if met.state in sentences else [])
 
 
-def as_document(form: Form) -> Document:
+def as_document(form: PbxForm) -> Document:
     found: Document = {
         "key": form.key,
         "name": form.name,
@@ -100,17 +100,17 @@ def as_document(form: Form) -> Document:
     return found
 
 
-def place(form: Form, outcome: Outcome, index: int) -> None:
+def assign_faults(form: PbxForm, outcome: SaveResult, index: int) -> None:
     """Faults of the document to the fields that they belong to; the others to the top."""
     for fault in outcome.faults:
         name = fault.path.removeprefix(f"pbxs[{index}].").partition("[")[0]
         if name in ("name", "key", "dialects", "api_key", "api_salt", "default_user_id"):
-            form.faults[name] = fault.words
+            form.faults[name] = fault.message
         elif fault.path:
-            outcome.said.words.append(f"{fault.path}: {fault.words}")
+            outcome.message.texts.append(f"{fault.path}: {fault.message}")
 
 
-_LATIN = str.maketrans(
+_TRANSLITERATION = str.maketrans(
     dict(
         zip(
             "абвгдеёзийклмнопрстуфхцыэ",
@@ -148,9 +148,9 @@ _LATIN = str.maketrans(
 )
 
 
-def key_for(name: str, taken: set[str]) -> str:
+def make_key(name: str, taken: set[str]) -> str:
     """A short name for the document, made of the name."""
-    plain = unicodedata.normalize("NFKD", name.lower().translate(_LATIN)).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATION)).encode("ascii", "ignore").decode()
     key = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:16].strip("-") or "pbx"
     candidate, count = key, 2
     while candidate in taken:

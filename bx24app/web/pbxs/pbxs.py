@@ -12,18 +12,18 @@ from werkzeug.exceptions import NotFound
 
 from bx24app import portals
 from bx24app.calls.reconciliation import backfill
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
-from bx24app.infra.encryption import masked
+from bx24app.infra.encryption import mask_secret
 from bx24app.infra.runtime import runtime
-from bx24app.mango.api_types import Check
+from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import Pbx, db, utcnow
 from bx24app.settings import hook_keys
 from bx24app.web.base import call_counts, directory, rendering
 from bx24app.web.pbxs import employees, mango_inventory, pbx_form
-from bx24app.web.pbxs.pbx_form import Form
+from bx24app.web.pbxs.pbx_form import PbxForm
 from bx24app.web.settings import saving
-from bx24app.web.settings.saving import Document, Outcome, Said
+from bx24app.web.settings.saving import Document, FormMessage, SaveResult
 
 blueprint = Blueprint("pbxs", __name__)
 
@@ -31,162 +31,162 @@ blueprint = Blueprint("pbxs", __name__)
 @blueprint.get("")
 def show() -> Response:
     """The list."""
-    settings = rendering.current()
-    rows = _rows()
-    return rendering.show(
+    settings = rendering.load_settings()
+    rows = _pbx_rows_by_key()
+    return rendering.render_response(
         "pbxs.html",
         "pbxs",
         settings=settings,
         rows=rows,
-        calls=call_counts.calls_today(),
-        people=directory.of(_defaults(settings)),
+        calls=call_counts.count_calls_today(),
+        people=directory.by_ids(_default_user_ids(settings)),
     )
 
 
 @blueprint.get("/new")
-def new() -> Response:
+def new_form() -> Response:
     """The form for another PBX."""
-    return _form(Form(), None)
+    return _render_form(PbxForm(), None)
 
 
 @blueprint.post("")
 def create() -> Response:
     """Connect a PBX: try its keys, save it with the lines that Mango names, show its hook address."""
-    settings = rendering.current()
-    form = pbx_form.posted()
-    pbx_form.complete(form, stored=False)
+    settings = rendering.load_settings()
+    form = pbx_form.read_form()
+    pbx_form.check_required(form, stored=False)
     if form.key and not re.fullmatch(r"[a-z0-9-]{1,20}", form.key):
         form.faults.setdefault("key", gettext("Up to 20 small Latin letters, digits and hyphens."))
     elif form.key in settings.by_key:
         form.faults["key"] = gettext("Another PBX has this short name.")
-    met = pbx_form.tried(form)
+    met = pbx_form.check_keys(form)
     if form.faults or met.state != "ok":
-        return _form(form, None, Outcome(pbx_form.wrong(met)), status=saving.WRONG)
+        return _render_form(form, None, SaveResult(pbx_form.check_message(met)), status=saving.INVALID_STATUS)
     lines = [{"number": line.number, "name": line.name} for line in met.lines]
     taken = {line.number for pbx in settings.pbxs for line in pbx.lines}
-    key = form.key or pbx_form.key_for(form.name, set(settings.by_key))
+    key = form.key or pbx_form.make_key(form.name, set(settings.by_key))
     added = pbx_form.as_document(form) | {"key": key, "lines": [line for line in lines if line["number"] not in taken]}
     outcome = saving.save(lambda data: data["pbxs"].append(added), gettext("PBX %(name)s connected", name=form.name))
-    if not outcome.good:
-        pbx_form.place(form, outcome, len(settings.pbxs))
-        return _form(form, None, outcome, status=outcome.status)
-    employees.accept_sure(key, shown=saving.number())
-    return _page(key, connected=True)
+    if not outcome.is_accepted:
+        pbx_form.assign_faults(form, outcome, len(settings.pbxs))
+        return _render_form(form, None, outcome, status=outcome.http_status)
+    employees.accept_certain_suggestions(key, shown=saving.current_number())
+    return _render_page(key, connected=True)
 
 
 @blueprint.get("/<key>")
-def one(key: str) -> Response:
+def show_pbx(key: str) -> Response:
     """The page of one PBX: hook address, whether notifications arrive."""
-    return _page(key)
+    return _render_page(key)
 
 
 @blueprint.get("/<key>/edit")
-def edit(key: str) -> Response:
+def edit_form(key: str) -> Response:
     """The form of a PBX that exists."""
-    pbx = _settings_of(key)
-    return _form(Form(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), _row(key))
+    pbx = _get_pbx_settings(key)
+    return _render_form(PbxForm(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), _get_pbx_row(key))
 
 
 @blueprint.post("/<key>")
 def save(key: str) -> Response:
     """Save it; new keys are tried first, empty ones keep what is stored."""
-    _settings_of(key)
-    row, form = _row(key), pbx_form.posted()
+    _get_pbx_settings(key)
+    row, form = _get_pbx_row(key), pbx_form.read_form()
     form.key = key
-    pbx_form.complete(form, stored=bool(row.api_key))
-    met = pbx_form.tried(form) if form.api_key or form.api_salt else Check("ok")
+    pbx_form.check_required(form, stored=bool(row.api_key))
+    met = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
     if form.faults or met.state != "ok":
-        return _form(form, _row(key), Outcome(pbx_form.wrong(met)), status=saving.WRONG)
-    index = [pbx.key for pbx in rendering.current().pbxs].index(key)
+        return _render_form(form, _get_pbx_row(key), SaveResult(pbx_form.check_message(met)), status=saving.INVALID_STATUS)
+    index = [pbx.key for pbx in rendering.load_settings().pbxs].index(key)
     refused_since = row.refused_since if row.refused_count else None
     outcome = saving.save(
         lambda data: data["pbxs"][index].update(pbx_form.as_document(form)),
         gettext("PBX %(name)s changed", name=form.name),
     )
-    if not outcome.good:
-        pbx_form.place(form, outcome, index)
-        return _form(form, _row(key), outcome, status=outcome.status)
+    if not outcome.is_accepted:
+        pbx_form.assign_faults(form, outcome, index)
+        return _render_form(form, _get_pbx_row(key), outcome, status=outcome.http_status)
     if form.api_key and refused_since is not None:
-        _catch_up(key, refused_since)
-    return _page(key, outcome.said)
+        _start_backfill(key, refused_since)
+    return _render_page(key, outcome.message)
 
 
-def _catch_up(key: str, since: datetime) -> None:
+def _start_backfill(key: str, since: datetime) -> None:
     """The calls of the time in which notifications were refused are told afterwards, out of Mango's statistics."""
     portal_id, user_id = g.portal.id, g.frame.user_id
     ids = backfill.begin(portal_id, since - timedelta(minutes=5), utcnow(), key)
-    portals.audit(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
+    portals.record_audit(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
     db.session.commit()
-    rendering.look_again()
+    rendering.reload_portal()
 
 
 @blueprint.get("/<key>/pulse")
-def pulse(key: str) -> Response:
+def show_notification_state(key: str) -> Response:
     """Only the light that says whether notifications arrive; asks again by itself."""
-    return rendering.show("parts/pulse.html", "pbxs", row=_row(key))
+    return rendering.render_response("parts/pulse.html", "pbxs", row=_get_pbx_row(key))
 
 
 @blueprint.route("/<key>/remove", methods=["GET", "POST"])
 def remove(key: str) -> Response:
     """Tell in numbers what would stop; then, said once more, do it."""
-    pbx, row = _settings_of(key), _row(key)
+    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
     if request.method == "GET" or request.form.get("confirm") != key:
-        return rendering.show(
-            "pbx_remove.html", "pbxs", pbx=pbx, row=row, version=saving.number(), calls=call_counts.calls_of_a_day(row.id)
+        return rendering.render_response(
+            "pbx_remove.html", "pbxs", pbx=pbx, row=row, version=saving.current_number(), calls=call_counts.count_calls_last_day(row.id)
         )
 
-    def drop(data: Document) -> None:
+    def drop_pbx(data: Document) -> None:
         data["pbxs"] = [one for one in data["pbxs"] if one["key"] != key]
 
-    outcome = saving.save(drop, gettext("PBX %(name)s removed", name=pbx.name or key))
-    if not outcome.good:
-        return rendering.show(
+    outcome = saving.save(drop_pbx, gettext("PBX %(name)s removed", name=pbx.name or key))
+    if not outcome.is_accepted:
+        return rendering.render_response(
             "pbx_remove.html",
             "pbxs",
-            outcome.status,
+            outcome.http_status,
             pbx=pbx,
-            row=_row(key),
-            version=saving.number(),
-            calls=call_counts.calls_of_a_day(_row(key).id),
-            said=outcome.said,
+            row=_get_pbx_row(key),
+            version=saving.current_number(),
+            calls=call_counts.count_calls_last_day(_get_pbx_row(key).id),
+            said=outcome.message,
         )
     return show()
 
 
 @blueprint.route("/<key>/address", methods=["GET", "POST"])
-def readdress(key: str) -> Response:
+def rotate_address(key: str) -> Response:
     """Say what another hook address means; then, said once more, make it."""
-    pbx, row = _settings_of(key), _row(key)
+    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
     if request.method == "GET":
-        return rendering.show("pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_overlap(row))
+        return rendering.render_response("pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_old_address_until(row))
     hook_keys.rotate(g.portal.id, key, request.form.get("shown", ""), g.frame.user_id)
-    rendering.look_again()
-    return _page(key)
+    rendering.reload_portal()
+    return _render_page(key)
 
 
-def _overlap(row: Pbx) -> datetime | None:
+def _old_address_until(row: Pbx) -> datetime | None:
     """Until when the address before works; None: there is none."""
     return row.old_hook_until if row.old_hook_until is not None and row.old_hook_until > utcnow() else None
 
 
-def _form(form: Form, row: Pbx | None, outcome: Outcome | None = None, status: int = 200) -> Response:
-    held = masked(row.api_key) if row is not None else ""
-    return rendering.show(
+def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = None, status: int = 200) -> Response:
+    held = mask_secret(row.api_key) if row is not None else ""
+    return rendering.render_response(
         "pbx_form.html",
         "pbxs",
         status,
         form=form,
         fresh=row is None,
         held=held,
-        version=saving.number(),
-        said=outcome.said if outcome is not None else None,
-        people=directory.of([form.default_user_id]),
+        version=saving.current_number(),
+        said=outcome.message if outcome is not None else None,
+        people=directory.by_ids([form.default_user_id]),
     )
 
 
-def _page(key: str, said: Said | None = None, connected: bool = False) -> Response:
-    pbx, row = _settings_of(key), _row(key)
-    return rendering.show(
+def _render_page(key: str, said: FormMessage | None = None, connected: bool = False) -> Response:
+    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
+    return rendering.render_response(
         "pbx.html",
         "pbxs",
         pbx=pbx,
@@ -194,33 +194,33 @@ def _page(key: str, said: Said | None = None, connected: bool = False) -> Respon
         part="connection",
         said=said,
         connected=connected,
-        held=masked(row.api_key),
-        overlap=_overlap(row),
+        held=mask_secret(row.api_key),
+        overlap=_old_address_until(row),
         address=f"{runtime().config.public_url}/mango/{row.hook_key}",
         other_address=f"{runtime().config.public_url}/mango?pbx={row.hook_key}",
-        people=directory.of([pbx.default_user_id, rendering.current().portal.default_user_id]),
-        settings=rendering.current(),
+        people=directory.by_ids([pbx.default_user_id, rendering.load_settings().portal.default_user_id]),
+        settings=rendering.load_settings(),
     )
 
 
-def _settings_of(key: str) -> PbxSettings:
-    found = rendering.current().by_key.get(key)
+def _get_pbx_settings(key: str) -> PbxSettings:
+    found = rendering.load_settings().by_key.get(key)
     if found is None:
         raise NotFound
     return found
 
 
-def _row(key: str) -> Pbx:
-    found = mango_inventory.row(key)
+def _get_pbx_row(key: str) -> Pbx:
+    found = mango_inventory.find_pbx(key)
     if found is None:
         raise NotFound
     return found
 
 
-def _rows() -> dict[str, Pbx]:
+def _pbx_rows_by_key() -> dict[str, Pbx]:
     query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.removed_at.is_(None))
     return {row.key: row for row in db.session.scalars(query)}
 
 
-def _defaults(settings: Settings) -> list[int | None]:
+def _default_user_ids(settings: Settings) -> list[int | None]:
     return [settings.portal.default_user_id, *(pbx.default_user_id for pbx in settings.pbxs)]

@@ -13,20 +13,20 @@ from werkzeug.exceptions import NotFound
 
 from bx24app import settings
 from bx24app.calls import dry_run
-from bx24app.calls.dry_run import Row, Said
+from bx24app.calls.dry_run import DryRunRow, RuleResult
 from bx24app.domain import document
 from bx24app.domain.document import DocumentError
-from bx24app.domain.rules import NEVER, Seen, sentences
-from bx24app.domain.rules.sentences import Names
+from bx24app.domain.rules import NEVER, ConditionTrace, sentences
+from bx24app.domain.rules.sentences import DisplayNames
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import call_counts, directory, i18n, rendering, rule_labels
 from bx24app.web.rules import rule_presentation
-from bx24app.web.rules.rule_form import Item
+from bx24app.web.rules.rule_form import RuleItem
 
-LAST = 50
-LABELS: dict[str, Any] = {
+CALL_LIMIT = 50
+CONDITION_LABELS: dict[str, Any] = {
     "direction": lazy_gettext("Direction"),
     "outcome": lazy_gettext("Outcome"),
     "client": lazy_gettext("Client"),
@@ -45,77 +45,77 @@ LABELS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Tried:
+class CallComparison:
     """One call of the table. `really`, `would`: sentences; rules by their labels, empty: none."""
 
     call: Call
-    really_rule: str
-    really: list[str]
-    rule: str
-    would: list[str]
-    different: bool
+    actual_rule: str
+    actual_sentences: list[str]
+    draft_rule: str
+    draft_sentences: list[str]
+    is_different: bool
 
 
 @dataclass(frozen=True)
-class Trial:
+class DryRunTable:
     """`faulty`: the draft cannot be tried."""
 
-    rows: list[Tried] = field(default_factory=list)
-    faulty: bool = False
+    rows: list[CallComparison] = field(default_factory=list)
+    has_faults: bool = False
 
     @property
-    def different(self) -> int:
+    def different_count(self) -> int:
         """How many would be decided otherwise than they were."""
-        return sum(row.different for row in self.rows)
+        return sum(row.is_different for row in self.rows)
 
 
 @dataclass(frozen=True)
-class Looked:
+class DraftCondition:
     """One condition of a trace in words."""
 
     label: str
     expected: str
-    seen: str
-    ok: bool | None
+    actual: str
+    is_fulfilled: bool | None
 
 
-def last(shown: list[Item]) -> Trial:
+def try_last_calls(shown: list[RuleItem]) -> DryRunTable:
     """The draft against the last calls."""
-    draft = _draft(shown)
+    draft = _parse_draft(shown)
     if draft is None:
-        return Trial(faulty=True)
-    rows = dry_run.try_rules(db.session(), g.portal, draft, dry_run.last_calls(db.session(), g.portal.id, LAST))
-    names = _names(rows, draft)
-    return Trial([_tried(row, names) for row in rows])
+        return DryRunTable(has_faults=True)
+    rows = dry_run.compare_rules(db.session(), g.portal, draft, dry_run.load_last_calls(db.session(), g.portal.id, CALL_LIMIT))
+    names = _load_names(rows, draft)
+    return DryRunTable([_compare_call(row, names) for row in rows])
 
 
-def numbers(shown: list[Item]) -> str:
+def describe_changes(shown: list[RuleItem]) -> str:
     """What saving would change, in sentences: which rules go, and what the draft would decide otherwise (where it has no faults)."""
-    said = [_going(shown), _deciding(shown)]
+    said = [_describe_removals(shown), _describe_decisions(shown)]
     return " ".join(one for one in said if one)
 
 
-def _going(shown: list[Item]) -> str:
+def _describe_removals(shown: list[RuleItem]) -> str:
     """Rules that saving takes away, with the calls that they decided in seven days. One that only got another name stays."""
-    held = {(str(item.rule.get("name")), _what(item.rule)) for item in shown}
+    held = {(str(item.rule.get("name")), _rule_content(item.rule)) for item in shown}
     names, whats = {name for name, _ in held}, {what for _, what in held}
-    present: list[dict[str, Any]] = document.dump(rendering.current())["rules"]
-    gone = [str(rule["name"]) for rule in present if rule["name"] not in names and _what(rule) not in whats]
+    present: list[dict[str, Any]] = document.dump(rendering.load_settings())["rules"]
+    gone = [str(rule["name"]) for rule in present if rule["name"] not in names and _rule_content(rule) not in whats]
     if not gone:
         return ""
-    used = call_counts.calls_by_rule()
+    used = call_counts.count_calls_by_rule()
     rules = ngettext("%(num)d rule will be removed", "%(num)d rules will be removed", len(gone))
     calls = ngettext("%(num)d call in 7 days", "%(num)d calls in 7 days", sum(used.get(name, (0, 0))[0] for name in gone))
     return str(gettext("%(rules)s, which decided %(calls)s.", rules=rules, calls=calls))
 
 
-def _what(rule: dict[str, Any]) -> str:
+def _rule_content(rule: dict[str, Any]) -> str:
     return json.dumps([rule.get("when"), rule.get("do")], sort_keys=True, default=str)
 
 
-def _deciding(shown: list[Item]) -> str:
-    found = last(shown)
-    count, different = len(found.rows), found.different
+def _describe_decisions(shown: list[RuleItem]) -> str:
+    found = try_last_calls(shown)
+    count, different = len(found.rows), found.different_count
     if not count:
         return ""
     if different:
@@ -129,75 +129,75 @@ def _deciding(shown: list[Item]) -> str:
     return str(said)
 
 
-def why(shown: list[Item], call_id: int) -> dict[str, Any]:
+def explain_call(shown: list[RuleItem], call_id: int) -> dict[str, Any]:
     """For the trace of one call: every rule of the draft, its conditions, what was seen, what would be made."""
-    draft = _draft(shown)
+    draft = _parse_draft(shown)
     call = db.session.get(Call, call_id)
     if draft is None or call is None or call.portal_id != g.portal.id:
         raise NotFound
-    rows = dry_run.try_rules(db.session(), g.portal, draft, [call])
+    rows = dry_run.compare_rules(db.session(), g.portal, draft, [call])
     if not rows:
         raise NotFound
-    names = _names(rows, draft)
+    names = _load_names(rows, draft)
     trials = [
         {
-            "label": rule_labels.label(one.rule),
+            "label": rule_labels.rule_label(one.rule),
             "verdict": one.verdict,
-            "conditions": [_looked(seen, names) for seen in one.conditions],
+            "conditions": [_draft_condition(seen, names) for seen in one.conditions],
         }
-        for one in rows[0].trials
+        for one in rows[0].rule_trace
     ]
     return {
         "trials": trials,
         "matched": any(one["verdict"] == "matched" for one in trials),
-        "would": _sentences(rows[0].would, names),
+        "would": _action_sentences(rows[0].draft, names),
     }
 
 
-def _draft(shown: list[Item]) -> Settings | None:
+def _parse_draft(shown: list[RuleItem]) -> Settings | None:
     """The saved document with the draft's rules; None where it has faults."""
-    data = document.dump(rendering.current()) | {"rules": [item.rule for item in shown]}
+    data = document.dump(rendering.load_settings()) | {"rules": [item.rule for item in shown]}
     try:
-        return document.parse(data, settings.current(g.portal), keyed=settings.keyed(g.portal)).settings
+        return document.parse(data, settings.current(g.portal), keyed=settings.pbxs_with_keys(g.portal)).settings
     except DocumentError:
         return None
 
 
-def _names(rows: list[Row], draft: Settings) -> Names:
+def _load_names(rows: list[DryRunRow], draft: Settings) -> DisplayNames:
     users = {
         action["user"]
         for row in rows
-        for said in (row.really, row.would)
+        for said in (row.actual, row.draft)
         for action in said.actions
         if "user" in action
     }
-    return rule_presentation.names_of(draft, crm_dictionaries.of(rule_presentation.portal_id()), directory.of(users))
+    return rule_presentation.build_names(draft, crm_dictionaries.load(rule_presentation.portal_id()), directory.by_ids(users))
 
 
-def _tried(row: Row, names: Names) -> Tried:
-    return Tried(
+def _compare_call(row: DryRunRow, names: DisplayNames) -> CallComparison:
+    return CallComparison(
         call=row.call,
-        really_rule=rule_labels.label(row.really.rule or ""),
-        really=_sentences(row.really, names),
-        rule=rule_labels.label(row.would.rule or ""),
-        would=_sentences(row.would, names),
-        different=row.differs,
+        actual_rule=rule_labels.rule_label(row.actual.rule or ""),
+        actual_sentences=_action_sentences(row.actual, names),
+        draft_rule=rule_labels.rule_label(row.draft.rule or ""),
+        draft_sentences=_action_sentences(row.draft, names),
+        is_different=row.differs,
     )
 
 
-def _sentences(said: Said, names: Names) -> list[str]:
-    return [sentences.filled(action, names, i18n.language(), _moment) for action in said.actions]
+def _action_sentences(said: RuleResult, names: DisplayNames) -> list[str]:
+    return [sentences.describe_planned_action(action, names, i18n.current_language(), _format_moment) for action in said.actions]
 
 
-def _moment(iso: str) -> str:
-    return i18n.moment(datetime.fromisoformat(iso))
+def _format_moment(iso: str) -> str:
+    return i18n.format_moment(datetime.fromisoformat(iso))
 
 
-def _looked(one: Seen, names: Names) -> Looked:
-    def words(held: Any) -> str:
-        return sentences.value(one.condition, held, names, i18n.language())
+def _draft_condition(one: ConditionTrace, names: DisplayNames) -> DraftCondition:
+    def format_value(held: Any) -> str:
+        return sentences.describe_value(one.condition, held, names, i18n.current_language())
 
-    seen = one.seen
+    seen = one.actual
     if seen is None:
         told = gettext("unknown")
     elif seen == NEVER:
@@ -205,5 +205,5 @@ def _looked(one: Seen, names: Names) -> Looked:
     elif seen in ([], ""):
         told = gettext("none")
     else:
-        told = words(int(seen) if isinstance(seen, float) else seen)
-    return Looked(str(LABELS.get(one.condition, one.condition)), words(one.expected), told, one.ok)
+        told = format_value(int(seen) if isinstance(seen, float) else seen)
+    return DraftCondition(str(CONDITION_LABELS.get(one.condition, one.condition)), format_value(one.expected), told, one.is_fulfilled)

@@ -9,18 +9,18 @@ from flask import g
 from flask_babel import gettext
 
 from bx24app.domain import phone
-from bx24app.domain.crm_dictionaries import Choice, Dictionaries
+from bx24app.domain.crm_dictionaries import CrmDictionaries, DictionaryItem
 from bx24app.domain.rules import missed_matrix, sentences
-from bx24app.domain.rules.sentences import Names
+from bx24app.domain.rules.sentences import DisplayNames
 from bx24app.domain.settings import Settings
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import call_counts, directory, rendering, rule_labels
-from bx24app.web.base.directory import People
-from bx24app.web.base.i18n import language
+from bx24app.web.base.directory import EmployeeDirectory
+from bx24app.web.base.i18n import current_language
 from bx24app.web.rules import matrix_form, rule_form
-from bx24app.web.rules.rule_form import Item
+from bx24app.web.rules.rule_form import RuleItem
 
-STARTS: dict[str, dict[str, Any]] = {
+ACTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "create": {"entity": "lead"},
     "todo": {"deadline_minutes": 30},
     "notify": {"user": "line"},
@@ -34,96 +34,96 @@ def portal_id() -> int:
     return number
 
 
-def sentence(item: Item) -> str:
+def describe_rule(item: RuleItem) -> str:
     """A rule in words."""
-    return sentences.sentence(item.rule, _names([item], rendering.current(), crm_dictionaries.of(portal_id())), language())
+    return sentences.describe_rule(item.rule, _load_names([item], rendering.load_settings(), crm_dictionaries.load(portal_id())), current_language())
 
 
-def facts(shown: list[Item]) -> dict[str, Any]:
+def template_context(shown: list[RuleItem]) -> dict[str, Any]:
     """For the page and its parts."""
-    settings, offered = rendering.current(), crm_dictionaries.of(portal_id())
-    names = _names(shown, settings, offered)
+    settings, offered = rendering.load_settings(), crm_dictionaries.load(portal_id())
+    names = _load_names(shown, settings, offered)
     for item in shown:
-        item.words = sentences.sentence(item.rule, names, language())
-        item.label = rule_labels.label(str(item.rule.get("name") or ""))
+        item.sentence = sentences.describe_rule(item.rule, names, current_language())
+        item.label = rule_labels.rule_label(str(item.rule.get("name") or ""))
     rules = [item.rule for item in shown]
-    read_at: datetime | None = crm_dictionaries.read_at(portal_id())
+    read_at: datetime | None = crm_dictionaries.last_read_at(portal_id())
     return {
         "items": shown,
         "settings": settings,
         "lines": [line for pbx in settings.pbxs for line in pbx.lines],
         "offered": offered,
-        "targets": targets(offered),
-        "people": _people(shown),
+        "targets": list_targets(offered),
+        "people": _load_people(shown),
         "matrix": missed_matrix.from_rules(rules).cells,
-        "by_hand": missed_matrix.by_hand(rules),
-        "places": missed_matrix.PLACES,
-        "prefix": matrix_form.prefix,
-        "target": rule_form.target,
+        "by_hand": missed_matrix.customised_cells(rules),
+        "places": missed_matrix.CELL_KEYS,
+        "prefix": matrix_form.cell_prefix,
+        "target": rule_form.format_target,
         "leads": g.portal.crm_mode != 2,
         "read_at": read_at,
         "presence": "timeman" in g.portal.scopes.split(","),
-        "same_line": _same_line,
-        "used": call_counts.calls_by_rule(),
+        "same_line": _is_same_line,
+        "used": call_counts.count_calls_by_rule(),
     }
 
 
-def targets(offered: Dictionaries) -> list[tuple[str, str]]:
+def list_targets(offered: CrmDictionaries) -> list[tuple[str, str]]:
     """(value, words) of everything that a rule can create: with its pipeline, where there are several."""
     found = [("lead", gettext("Lead")), ("contact", gettext("Contact"))]
-    found += _pipelines("deal", gettext("Deal"), offered.pipelines("deal"))
-    for kind in offered.types or ():
-        found += _pipelines(kind.id, kind.name, offered.pipelines(kind.id))
+    found += _pipeline_targets("deal", gettext("Deal"), offered.pipelines_of("deal"))
+    for kind in offered.smart_processes or ():
+        found += _pipeline_targets(kind.id, kind.name, offered.pipelines_of(kind.id))
     return found
 
 
-def _pipelines(entity: str, name: str, pipelines: tuple[Choice, ...] | None) -> list[tuple[str, str]]:
+def _pipeline_targets(entity: str, name: str, pipelines: tuple[DictionaryItem, ...] | None) -> list[tuple[str, str]]:
     rest = [(f"{entity}:{one.id}", f"{name}: {one.name}") for one in pipelines or ()]
     return [(entity, gettext("%(name)s: default pipeline", name=name) if rest else name), *rest]
 
 
-def _names(shown: list[Item], settings: Settings, offered: Dictionaries) -> Names:
-    return names_of(settings, offered, _people(shown))
+def _load_names(shown: list[RuleItem], settings: Settings, offered: CrmDictionaries) -> DisplayNames:
+    return build_names(settings, offered, _load_people(shown))
 
 
-def drop_strange_stages(do: list[dict[str, Any]]) -> None:
+def drop_unknown_stages(do: list[dict[str, Any]]) -> None:
     """After another pipeline was chosen: a stage that it does not have goes, so that the first one holds."""
-    offered = crm_dictionaries.of(portal_id())
+    offered = crm_dictionaries.load(portal_id())
     for action in do:
         parts = action.get("create")
         if isinstance(parts, dict) and "stage_id" in parts:
             category = parts.get("category_id")
-            stages = offered.stages(parts.get("entity", ""), category if isinstance(category, int) else None)
+            stages = offered.stages_of(parts.get("entity", ""), category if isinstance(category, int) else None)
             if stages is not None and str(parts["stage_id"]) not in {one.id for one in stages}:
                 del parts["stage_id"]
 
 
-def names_of(settings: Settings, offered: Dictionaries, known: People) -> Names:
+def build_names(settings: Settings, offered: CrmDictionaries, known: EmployeeDirectory) -> DisplayNames:
     """How sentences call lines, PBXs, people and the portal's things."""
-    lines = [line for pbx in settings.pbxs for line in pbx.lines]
+    lines = [line_name for pbx_name in settings.pbxs for line_name in pbx_name.lines]
 
-    def line(number: str) -> str:
+    def line_name(number: str) -> str:
         found = next(
-            (one for one in lines if _same_line(one.number, number) or _same_line(one.bitrix_number, number)), None
+            (one for one in lines if _is_same_line(one.number, number) or _is_same_line(one.bitrix_number, number)), None
         )
         return (found.name or found.number) if found is not None else number
 
-    def pbx(key: str) -> str:
+    def pbx_name(key: str) -> str:
         found = settings.by_key.get(key)
         return (found.name or key) if found is not None else key
 
-    return Names(user=known.name, line=line, pbx=pbx, offered=offered)
+    return DisplayNames(user=known.name, line=line_name, pbx=pbx_name, dictionaries=offered)
 
 
-def _same_line(number: str, other: str) -> bool:
-    return (phone.digits(number) or number) == (phone.digits(other) or other)
+def _is_same_line(number: str, other: str) -> bool:
+    return (phone.digits_only(number) or number) == (phone.digits_only(other) or other)
 
 
-def _people(shown: list[Item]) -> People:
+def _load_people(shown: list[RuleItem]) -> EmployeeDirectory:
     wanted = set()
     for item in shown:
         for _, _, parts in item.actions:
             for key in ("responsible", "user"):
                 if isinstance(parts.get(key), int):
                     wanted.add(int(parts[key]))
-    return directory.of(wanted)
+    return directory.by_ids(wanted)

@@ -18,11 +18,11 @@ from bx24app.domain.rules.table import ACTIONS
 from bx24app.models import db
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import rendering
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.rules import dry_run_page, matrix_form, rule_form, rule_presentation
-from bx24app.web.rules.rule_form import Item
+from bx24app.web.rules.rule_form import RuleItem
 from bx24app.web.settings import saving
-from bx24app.web.settings.saving import Document, Outcome
+from bx24app.web.settings.saving import Document, SaveResult
 
 blueprint = Blueprint("rules", __name__)
 
@@ -30,39 +30,39 @@ blueprint = Blueprint("rules", __name__)
 @blueprint.get("")
 def show() -> Response:
     """The page."""
-    return _page(rule_form.items(_saved()))
+    return _render_page(rule_form.closed_items(_saved_rules()))
 
 
 @blueprint.post("")
 def save() -> Response:
     """Save the draft; with faults, the rules that have them open at their fields."""
-    shown = rule_form.read(request.form)
+    shown = rule_form.read_form(request.form)
 
-    def change(data: Document) -> None:
+    def replace_rules(data: Document) -> None:
         if shown or "whole" in request.form:  # a form that holds no list says nothing about it
-            data.update(rules=_drafted(shown))
+            data.update(rules=_draft_rules(shown))
 
-    outcome = saving.save(change, gettext("Rules changed"))
-    if outcome.good:
-        return _page(rule_form.items(_saved()), outcome)
+    outcome = saving.save(replace_rules, gettext("Rules changed"))
+    if outcome.is_accepted:
+        return _render_page(rule_form.closed_items(_saved_rules()), outcome)
     for fault in outcome.faults:
-        if not rule_form.place(shown, fault.path, fault.words) and fault.path:
-            outcome.said.words.append(f"{fault.words} ({fault.path})")
-    return _page(shown, outcome)
+        if not rule_form.mark_fault(shown, fault.path, fault.message) and fault.path:
+            outcome.message.texts.append(f"{fault.message} ({fault.path})")
+    return _render_page(shown, outcome)
 
 
 @blueprint.post("/body")
-def body() -> Response:
+def apply_matrix() -> Response:
     """The matrix and the list anew, after the matrix, or a ready one, was put into the rules."""
-    shown = rule_form.read(request.form)
-    preset = missed_matrix.PRESETS.get(request.form.get("preset", ""))
-    wanted = preset or matrix_form.read(request.form, missed_matrix.by_hand(_drafted(shown)))
-    rules = missed_matrix.put(_drafted(shown), wanted)
-    return _body(_again(shown, rules))
+    shown = rule_form.read_form(request.form)
+    preset = missed_matrix.MATRIX_PRESETS.get(request.form.get("preset", ""))
+    wanted = preset or matrix_form.read_matrix(request.form, missed_matrix.customised_cells(_draft_rules(shown)))
+    rules = missed_matrix.merge_rules(_draft_rules(shown), wanted)
+    return _render_body(_rebuild_items(shown, rules))
 
 
 @blueprint.post("/names")
-def names() -> Response:
+def reload_dictionaries() -> Response:
     """Pipelines, stages and sources read anew from the portal; the draft stays."""
     trouble = ""
     portal_id = rule_presentation.portal_id()
@@ -72,69 +72,69 @@ def names() -> Response:
     except PortalError:
         db.session.rollback()
         trouble = gettext("Bitrix24 does not answer just now. Names are as they were read last.")
-    rendering.look_again()
-    return _body(rule_form.read(request.form), trouble)
+    rendering.reload_portal()
+    return _render_body(rule_form.read_form(request.form), trouble)
 
 
 @blueprint.post("/rule")
-def rule() -> Response:
+def edit_rule() -> Response:
     """One rule anew: `op` opens or closes it, adds an action or a field, makes a new one or a copy."""
-    shown = rule_form.read(request.form)
+    shown = rule_form.read_form(request.form)
     op, _, argument = request.form.get("op", "").partition(":")
     if op == "add":
-        return _item(_new(shown), shown)
+        return _render_item(_new_rule(shown), shown)
     item = next((one for one in shown if one.token == request.form.get("token")), None)
     if item is None:
         raise NotFound
     if op == "copy":
-        return _item(_copy(item, shown), shown)
-    item.open = op != "close"
-    _change(item, op, argument)
-    return _item(item, shown, op)
+        return _render_item(_copy_rule(item, shown), shown)
+    item.is_open = op != "close"
+    _apply_operation(item, op, argument)
+    return _render_item(item, shown, op)
 
 
 @blueprint.post("/words")
-def words() -> Response:
+def describe_rule() -> Response:
     """The sentence of an open rule, while it is typed."""
-    item = rule_form.one(request.form, request.form.get("token", ""))
-    return Response(rule_presentation.sentence(item))
+    item = rule_form.read_rule(request.form, request.form.get("token", ""))
+    return Response(rule_presentation.describe_rule(item))
 
 
 @blueprint.post("/try")
-def try_() -> Response:
+def show_dry_run() -> Response:
     """The draft against the last calls."""
     return Response(
         render_template(
-            "parts/rules_trial.html", trial=dry_run_page.last(rule_form.read(request.form)), last=dry_run_page.LAST
+            "parts/rules_trial.html", trial=dry_run_page.try_last_calls(rule_form.read_form(request.form)), last=dry_run_page.CALL_LIMIT
         )
     )
 
 
 @blueprint.post("/numbers")
-def numbers() -> Response:
+def describe_changes() -> Response:
     """What saving the draft would change, in a sentence."""
-    return Response(dry_run_page.numbers(rule_form.read(request.form)))
+    return Response(dry_run_page.describe_changes(rule_form.read_form(request.form)))
 
 
 @blueprint.post("/why")
-def why() -> Response:
+def explain_call() -> Response:
     """The trace of one call under the draft."""
     call = request.form.get("call", "")
-    call_id = whole(call)
+    call_id = parse_int(call)
     if call_id is None:
         raise NotFound
-    return Response(render_template("parts/rules_why.html", **dry_run_page.why(rule_form.read(request.form), call_id)))
+    return Response(render_template("parts/rules_why.html", **dry_run_page.explain_call(rule_form.read_form(request.form), call_id)))
 
 
-def _change(item: Item, op: str, argument: str) -> None:
+def _apply_operation(item: RuleItem, op: str, argument: str) -> None:
     """Operations within an open rule; an unknown one changes nothing."""
     do: list[Document] = item.rule.setdefault("do", [])
     if op == "act" and argument in ACTIONS:
-        do.append({argument: dict(rule_presentation.STARTS.get(argument, {}))})
+        do.append({argument: dict(rule_presentation.ACTION_DEFAULTS.get(argument, {}))})
     if op == "target":
-        rule_presentation.drop_strange_stages(do)
+        rule_presentation.drop_unknown_stages(do)
     place, _, name = argument.partition(":")
-    index = whole(place)
+    index = parse_int(place)
     if index is None or index >= len(do):
         return
     if op == "drop":
@@ -146,43 +146,43 @@ def _change(item: Item, op: str, argument: str) -> None:
             fields.pop(name, None) if op == "unfield" else fields.setdefault("", "")
 
 
-def _new(shown: list[Item]) -> Item:
+def _new_rule(shown: list[RuleItem]) -> RuleItem:
     names = {str(item.rule.get("name")) for item in shown}
     free = (gettext("Rule %(number)s", number=number) for number in range(len(shown) + 1, len(shown) + 300))
     name = next(name for name in free if name not in names)
-    return Item(rule_form.fresh(shown), {"name": name, "when": {}, "do": []}, open=True)
+    return RuleItem(rule_form.free_token(shown), {"name": name, "when": {}, "do": []}, is_open=True)
 
 
-def _copy(item: Item, shown: list[Item]) -> Item:
+def _copy_rule(item: RuleItem, shown: list[RuleItem]) -> RuleItem:
     names = {str(one.rule.get("name")) for one in shown}
     base = str(item.rule.get("name"))[:180]
     name = next(name for number in range(2, len(shown) + 300) if (name := f"{base} ({number})") not in names)
-    return Item(rule_form.fresh(shown), copy.deepcopy(item.rule) | {"name": name}, open=True)
+    return RuleItem(rule_form.free_token(shown), copy.deepcopy(item.rule) | {"name": name}, is_open=True)
 
 
-def _again(shown: list[Item], rules: list[Document]) -> list[Item]:
+def _rebuild_items(shown: list[RuleItem], rules: list[Document]) -> list[RuleItem]:
     """The rules of a changed draft; those that were open stay open, tokens stay with their rules."""
     left = list(shown)
-    found: list[Item] = []
+    found: list[RuleItem] = []
     for one in rules:
         held = next((item for item in left if item.rule.get("name") == one.get("name")), None)
         if held is not None:
             left.remove(held)
-        fresh = rule_form.fresh([*shown, *found])
-        found.append(Item(held.token, one, held.open) if held is not None else Item(fresh, one))
+        fresh = rule_form.free_token([*shown, *found])
+        found.append(RuleItem(held.token, one, held.is_open) if held is not None else RuleItem(fresh, one))
     return found
 
 
-def _drafted(shown: list[Item]) -> list[Document]:
+def _draft_rules(shown: list[RuleItem]) -> list[Document]:
     return [item.rule for item in shown]
 
 
-def _saved() -> list[Document]:
-    found: list[Document] = document.dump(rendering.current())["rules"]
+def _saved_rules() -> list[Document]:
+    found: list[Document] = document.dump(rendering.load_settings())["rules"]
     return found
 
 
-_FOCUS = {
+_FOCUS_SELECTORS = {
     "open": ".editor input[type=text]",
     "close": "[data-testid=edit]",
     "act": ".act:nth-last-of-type(1) :is(select, input:not([type=hidden]), textarea)",
@@ -192,21 +192,21 @@ _FOCUS = {
 """Operation -> what has the keyboard's focus after it; another pipeline leaves it where it is."""
 
 
-def _item(item: Item, shown: list[Item], op: str = "open") -> Response:
-    facts = rule_presentation.facts([*shown, item])
-    return Response(render_template("parts/rule.html", item=item, focus=_FOCUS.get(op, ""), **facts))
+def _render_item(item: RuleItem, shown: list[RuleItem], op: str = "open") -> Response:
+    facts = rule_presentation.template_context([*shown, item])
+    return Response(render_template("parts/rule.html", item=item, focus=_FOCUS_SELECTORS.get(op, ""), **facts))
 
 
-def _body(shown: list[Item], trouble: str = "") -> Response:
-    return Response(render_template("parts/rules_body.html", names_trouble=trouble, **rule_presentation.facts(shown)))
+def _render_body(shown: list[RuleItem], trouble: str = "") -> Response:
+    return Response(render_template("parts/rules_body.html", names_trouble=trouble, **rule_presentation.template_context(shown)))
 
 
-def _page(shown: list[Item], outcome: Outcome | None = None) -> Response:
-    return rendering.show(
+def _render_page(shown: list[RuleItem], outcome: SaveResult | None = None) -> Response:
+    return rendering.render_response(
         "rules.html",
         "rules",
-        outcome.status if outcome is not None else 200,
-        version=saving.number(),
-        said=outcome.said if outcome is not None else None,
-        **rule_presentation.facts(shown),
+        outcome.http_status if outcome is not None else 200,
+        version=saving.current_number(),
+        said=outcome.message if outcome is not None else None,
+        **rule_presentation.template_context(shown),
     )

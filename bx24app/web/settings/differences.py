@@ -9,26 +9,26 @@ from typing import Any
 from flask import g
 from flask_babel import gettext, lazy_gettext, ngettext
 
-from bx24app.domain.document.comparison import Difference, Field, compare
+from bx24app.domain.document.comparison import Difference, FieldChange, compare_settings
 from bx24app.domain.rules import sentences
-from bx24app.domain.rules.sentences import Names
+from bx24app.domain.rules.sentences import DisplayNames
 from bx24app.domain.settings import Settings
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import directory, rule_labels
-from bx24app.web.base.directory import People
-from bx24app.web.base.i18n import language, telephone
+from bx24app.web.base.directory import EmployeeDirectory
+from bx24app.web.base.i18n import current_language, format_phone
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DifferenceRow:
     """One difference: of what thing, what became of it, and the values (name, before, after) in words."""
 
-    what: str
-    thing: str
+    change: str
+    subject: str
     values: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-_FIELDS: dict[str, Any] = {
+_FIELD_LABELS: dict[str, Any] = {
     "default_user_id": lazy_gettext("Answers for the rest"),
     "timezone": lazy_gettext("Time zone"),
     "answered": lazy_gettext("New clients who are answered"),
@@ -55,7 +55,7 @@ _FIELDS: dict[str, Any] = {
     "user_id": lazy_gettext("Employee"),
     "numbers": lazy_gettext("Mobiles"),
 }
-_VALUES: dict[str, dict[str, Any]] = {
+_VALUE_LABELS: dict[str, dict[str, Any]] = {
     "answered": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
     "missed": {"lead": lazy_gettext("lead"), "activity": lazy_gettext("contact and to-do"), "nothing": lazy_gettext("only the call")},
     "outgoing": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
@@ -69,30 +69,30 @@ _VALUES: dict[str, dict[str, Any]] = {
     "recordings.attach": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
     "responsible.strategy": {"round_robin": lazy_gettext("one after another"), "first": lazy_gettext("always the first")},
 }  # fmt: skip
-_USERS = ("default_user_id", "responsible.users", "user_id")
-_DAYS: dict[str, Any] = {
+_USER_FIELDS = ("default_user_id", "responsible.users", "user_id")
+_DAY_LABELS: dict[str, Any] = {
     "mon": lazy_gettext("Mon"), "tue": lazy_gettext("Tue"), "wed": lazy_gettext("Wed"), "thu": lazy_gettext("Thu"),
     "fri": lazy_gettext("Fri"), "sat": lazy_gettext("Sat"), "sun": lazy_gettext("Sun"),
 }  # fmt: skip
 
 
-def rows(old: Settings, new: Settings, compared: list[Difference] | None = None) -> list[Row]:
+def build_rows(old: Settings, new: Settings, compared: list[Difference] | None = None) -> list[DifferenceRow]:
     """What `new` has otherwise than `old`. `compared`: where that is known already."""
-    found = compare(old, new) if compared is None else compared
-    said = _Words(directory.of(_users(found)), old, new)
-    return [said.row(one) for one in found]
+    found = compare_settings(old, new) if compared is None else compared
+    said = _DifferenceFormatter(directory.by_ids(_user_ids(found)), old, new)
+    return [said.describe_difference(one) for one in found]
 
 
-def stops(found: Iterable[Difference]) -> dict[str, list[Difference]]:
+def group_removed(found: Iterable[Difference]) -> dict[str, list[Difference]]:
     """What the newer settings no longer have, by kind: pbx, line, employee, rule."""
     gone: dict[str, list[Difference]] = {}
     for one in found:
-        if one.what == "removed":
+        if one.change == "removed":
             gone.setdefault(one.kind, []).append(one)
     return gone
 
 
-def _users(found: Iterable[Difference]) -> set[int]:
+def _user_ids(found: Iterable[Difference]) -> set[int]:
     ids: set[int] = set()
     for one in found:
         for data in (one.old or {}, one.new or {}):
@@ -107,76 +107,76 @@ def _users(found: Iterable[Difference]) -> set[int]:
     return ids
 
 
-class _Words:
-    def __init__(self, known: People, old: Settings, new: Settings) -> None:
+class _DifferenceFormatter:
+    def __init__(self, known: EmployeeDirectory, old: Settings, new: Settings) -> None:
         self._people = known
-        self._pbxs = {pbx.key: pbx.name or pbx.key for side in (old, new) for pbx in side.pbxs}
-        self._lines = {line.number: line.name for side in (old, new) for pbx in side.pbxs for line in pbx.lines}
-        self._names = Names(user=known.name, line=lambda number: self._lines.get(number) or number, pbx=self._pbx)
+        self._names_by_key = {pbx.key: pbx.name or pbx.key for side in (old, new) for pbx in side.pbxs}
+        self._names_by_number = {line.number: line.name for side in (old, new) for pbx in side.pbxs for line in pbx.lines}
+        self._names = DisplayNames(user=known.name, line=lambda number: self._names_by_number.get(number) or number, pbx=self._pbx_name)
         if any(side.rules for side in (old, new)):
-            offered = crm_dictionaries.of(g.portal.id)
-            self._names = Names(user=known.name, line=self._names.line, pbx=self._pbx, offered=offered)
+            offered = crm_dictionaries.load(g.portal.id)
+            self._names = DisplayNames(user=known.name, line=self._names.line, pbx=self._pbx_name, dictionaries=offered)
 
-    def _pbx(self, key: str) -> str:
-        return self._pbxs.get(key, key)
+    def _pbx_name(self, key: str) -> str:
+        return self._names_by_key.get(key, key)
 
-    def row(self, one: Difference) -> Row:
+    def describe_difference(self, one: Difference) -> DifferenceRow:
         if one.kind == "rule":
-            return Row(one.what, self._thing(one), self._rule(one))
-        if one.what == "changed":
-            return Row(one.what, self._thing(one), [self._field(found) for found in one.fields])
-        return Row(one.what, self._thing(one), self._whole(one) if one.what == "added" else [])
+            return DifferenceRow(one.change, self._describe_subject(one), self._rule_values(one))
+        if one.change == "changed":
+            return DifferenceRow(one.change, self._describe_subject(one), [self._describe_field(found) for found in one.fields])
+        return DifferenceRow(one.change, self._describe_subject(one), self._added_values(one) if one.change == "added" else [])
 
-    def _thing(self, one: Difference) -> str:
-        pbx = self._pbx(one.pbx)
+    def _describe_subject(self, one: Difference) -> str:
+        pbx = self._pbx_name(one.pbx)
         data = one.new or one.old or {}
         if one.kind == "line":
             name = str(data.get("name") or "")
-            said = f"{name} ({telephone(one.name)})" if name else telephone(one.name)
-            return str(gettext("Line %(name)s", name=said)) + (f" · {pbx}" if len(self._pbxs) > 1 else "")
+            said = f"{name} ({format_phone(one.name)})" if name else format_phone(one.name)
+            return str(gettext("Line %(name)s", name=said)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
         if one.kind == "employee":
-            return str(gettext("Extension %(name)s", name=one.name)) + (f" · {pbx}" if len(self._pbxs) > 1 else "")
+            return str(gettext("Extension %(name)s", name=one.name)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
         if one.kind == "pbx":
             return str(gettext("PBX %(name)s", name=data.get("name") or one.name))
         if one.kind == "rule":
-            return str(gettext("Rule “%(name)s”", name=rule_labels.label(one.name)))
+            return str(gettext("Rule “%(name)s”", name=rule_labels.rule_label(one.name)))
         return str(gettext("The portal") if one.kind == "portal" else gettext("Handling of calls"))
 
-    def _rule(self, one: Difference) -> list[tuple[str, str, str]]:
-        if one.what == "moved":
+    def _rule_values(self, one: Difference) -> list[tuple[str, str, str]]:
+        if one.change == "moved":
             return []
-        old, new = ((sentences.sentence(side, self._names, language()) if side else "") for side in (one.old, one.new))
+        old, new = ((sentences.describe_rule(side, self._names, current_language()) if side else "") for side in (one.old, one.new))
         return [("", old, new)]
 
-    def _whole(self, one: Difference) -> list[tuple[str, str, str]]:
+    def _added_values(self, one: Difference) -> list[tuple[str, str, str]]:
         data = one.new or {}
         if one.kind == "pbx":
             lines = ngettext("%(num)d line", "%(num)d lines", data["_lines"])
             employees = ngettext("%(num)d employee", "%(num)d employees", data["_employees"])
             return [("", "", f"{lines}, {employees}")]
         if one.kind == "employee":
-            return [self._field(Field("user_id", None, data["user_id"]))]
+            return [self._describe_field(FieldChange("user_id", None, data["user_id"]))]
         users = data["responsible"]["users"]
-        return [self._field(Field("responsible.users", None, users))] if users else []
+        return [self._describe_field(FieldChange("responsible.users", None, users))] if users else []
 
-    def _field(self, found: Field) -> tuple[str, str, str]:
-        name = str(_FIELDS.get(found.name, found.name))
-        return name, self._value(found.name, found.old), self._value(found.name, found.new)
+    def _describe_field(self, found: FieldChange) -> tuple[str, str, str]:
+        name = str(_FIELD_LABELS.get(found.name, found.name))
+        return name, self._format_value(found.name, found.old), self._format_value(found.name, found.new)
 
-    def _value(self, name: str, value: Any) -> str:
+    def _format_value(self, name: str, value: Any) -> str:
         if value in (None, "", [], ()):
             return ""
-        if name in _USERS:
+        if name in _USER_FIELDS:
             return ", ".join(self._people.name(user) for user in (value if isinstance(value, list) else [value]))
         if name == "working_hours":
-            return "; ".join(_hours(block) for block in value)
-        if name in _VALUES and str(value) in _VALUES[name]:
-            return str(_VALUES[name][str(value)])
+            return "; ".join(_format_hours(block) for block in value)
+        if name in _VALUE_LABELS and str(value) in _VALUE_LABELS[name]:
+            return str(_VALUE_LABELS[name][str(value)])
         return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
 
 
-def _hours(block: dict[str, Any]) -> str:
-    days = ", ".join(str(_DAYS.get(day, day)) for day in block["days"])
+def _format_hours(block: dict[str, Any]) -> str:
+    days = ", ".join(str(_DAY_LABELS.get(day, day)) for day in block["days"])
     rest = f" ({block['timezone']})" if block.get("timezone") else ""
     off = str(gettext(", closed on %(days)s", days=", ".join(block["holidays"]))) if block.get("holidays") else ""
     return f"{days} {block['from']}–{block['to']}{rest}{off}"

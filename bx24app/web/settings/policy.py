@@ -13,57 +13,57 @@ from bx24app.domain import document
 from bx24app.models import db
 from bx24app.portals import outgoing_line
 from bx24app.web.base import directory, rendering
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings import saving
-from bx24app.web.settings.saving import Document, Outcome
+from bx24app.web.settings.saving import Document, SaveResult
 
 blueprint = Blueprint("policy", __name__)
-CHOICES = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
+CHOICE_KEYS = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
 """Keys of `calls` that hold one of a few words."""
 
 
 @blueprint.get("")
 def show() -> Response:
     """The page."""
-    return _page(document.dump(rendering.current()))
+    return _render_page(document.dump(rendering.load_settings()))
 
 
 @blueprint.post("")
 def save() -> Response:
     """Save what the form sends; what it does not send stays."""
-    typed = document.dump(rendering.current())
-    _apply(typed)
-    outcome = saving.save(_apply, gettext("Handling of calls changed"))
-    return _page(document.dump(rendering.current()) if outcome.good else typed, outcome)
+    typed = document.dump(rendering.load_settings())
+    _apply_form(typed)
+    outcome = saving.save(_apply_form, gettext("Handling of calls changed"))
+    return _render_page(document.dump(rendering.load_settings()) if outcome.is_accepted else typed, outcome)
 
 
 @blueprint.post("/outgoing")
-def outgoing_again() -> Response:
+def reload_outgoing_line() -> Response:
     """Ask the portal anew where its outgoing calls leave through; only that section, so that unsaved changes of the form stay."""
     portal_id, untold = g.portal.id, ""
     db.session.rollback()  # no transaction is held while the portal is asked
     try:
         outgoing_line.fetch(portal_id)
     except PortalError as error:
-        untold = rendering.trouble(error.code) if isinstance(error, NeedsAdmin) else str(error)
-    rendering.look_again()
-    return rendering.show("parts/outgoing.html", "policy", **_portal_side() | {"untold": untold})
+        untold = rendering.needs_admin_text(error.code) if isinstance(error, NeedsAdmin) else str(error)
+    rendering.reload_portal()
+    return rendering.render_response("parts/outgoing.html", "policy", **_portal_context() | {"untold": untold})
 
 
-def _portal_side() -> dict[str, Any]:
+def _portal_context() -> dict[str, Any]:
     """What is chosen in the portal itself, as it was told last."""
-    found = outgoing_line.collisions(g.portal.id)
+    found = outgoing_line.find_collisions(g.portal.id)
     return {
-        "outgoing": outgoing_line.of(g.portal.id, rendering.current()),
+        "outgoing": outgoing_line.state_for(g.portal.id, rendering.load_settings()),
         "collisions": found,
-        "named": directory.of(one.user_id for one in found),
+        "named": directory.by_ids(one.user_id for one in found),
         "untold": "",
     }
 
 
-def _apply(data: Document) -> None:
+def _apply_form(data: Document) -> None:
     form = request.form
-    for name in CHOICES:
+    for name in CHOICE_KEYS:
         if name in form:
             data["calls"][name] = form[name]
     if "attach" in form:
@@ -73,25 +73,25 @@ def _apply(data: Document) -> None:
         data["calls"]["recordings"]["min_seconds"] = int(text) if text.isdecimal() and len(text) < 7 else text
     if "timezone" in form:
         data["portal"]["timezone"] = form["timezone"].strip()
-    user_id = whole(form.get("default_user_id", ""))
+    user_id = parse_int(form.get("default_user_id", ""))
     if user_id is not None:
         data["portal"]["default_user_id"] = user_id
 
 
-def _page(data: dict[str, Any], outcome: Outcome | None = None) -> Response:
-    faults = {fault.path.rpartition(".")[2]: fault.words for fault in outcome.faults} if outcome is not None else {}
-    return rendering.show(
+def _render_page(data: dict[str, Any], outcome: SaveResult | None = None) -> Response:
+    faults = {fault.path.rpartition(".")[2]: fault.message for fault in outcome.faults} if outcome is not None else {}
+    return rendering.render_response(
         "policy.html",
         "policy",
-        outcome.status if outcome is not None else 200,
+        outcome.http_status if outcome is not None else 200,
         calls=data["calls"],
         default=data["portal"]["default_user_id"],
         timezone=data["portal"]["timezone"],
         zones=sorted(available_timezones()),
         leads=g.portal.crm_mode != 2,
-        people=directory.of([data["portal"]["default_user_id"]]),
+        people=directory.by_ids([data["portal"]["default_user_id"]]),
         faults=faults,
-        version=saving.number(),
-        said=outcome.said if outcome is not None else None,
-        **_portal_side(),
+        version=saving.current_number(),
+        said=outcome.message if outcome is not None else None,
+        **_portal_context(),
     )

@@ -19,49 +19,49 @@ from bx24app import portals, settings
 from bx24app.domain import document
 from bx24app.models import SettingsVersion, db
 from bx24app.web.base import directory
-from bx24app.web.base.parsing import whole
+from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings import differences as comparing
 from bx24app.web.settings import validation
-from bx24app.web.settings.validation import Fault
+from bx24app.web.settings.validation import FieldFault
 
 Document = dict[str, Any]
-WRONG = 200
+INVALID_STATUS = 200
 """Status of a form that was not saved: an answer like any other. A 422 would stand in the browser's console as a failed request."""
 
 
 @dataclass(frozen=True)
-class Said:
+class FormMessage:
     """What a form says on top: saved, nothing (was changed), conflict (with who, when and what), wrong (with sentences of no field).
 
     `differences`: of a conflict, what the others changed since the page was shown.
     """
 
     kind: str
-    words: list[str] = field(default_factory=list)
-    who: str = ""
-    at: datetime | None = None
+    texts: list[str] = field(default_factory=list)
+    author: str = ""
+    saved_at: datetime | None = None
     note: str = ""
-    differences: list[comparing.Row] = field(default_factory=list)
+    differences: list[comparing.DifferenceRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SaveResult:
     """`faults`: what is wrong, by path in the document."""
 
-    said: Said
-    faults: tuple[Fault, ...] = ()
+    message: FormMessage
+    faults: tuple[FieldFault, ...] = ()
 
     @property
-    def good(self) -> bool:
-        return self.said.kind in ("saved", "nothing")
+    def is_accepted(self) -> bool:
+        return self.message.kind in ("saved", "nothing")
 
     @property
-    def status(self) -> int:
+    def http_status(self) -> int:
         """Of the HTTP answer."""
-        return {"conflict": 409, "wrong": WRONG}.get(self.said.kind, 200)
+        return {"conflict": 409, "wrong": INVALID_STATUS}.get(self.message.kind, 200)
 
 
-def number() -> int:
+def current_number() -> int:
     """The version that a page shows and sends back; 0: nothing was ever saved."""
     version_id = g.portal.settings_version_id
     if version_id is None:
@@ -69,7 +69,7 @@ def number() -> int:
     return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == version_id)) or 0
 
 
-def save(change: Callable[[Document], None], note: str, shown: int | None = None, source: str = "frame") -> Outcome:
+def save(change: Callable[[Document], None], note: str, shown: int | None = None, source: str = "frame") -> SaveResult:
     """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves.
 
     `shown`: the version that the change stands on; None: the one that the page sent back.
@@ -77,47 +77,47 @@ def save(change: Callable[[Document], None], note: str, shown: int | None = None
     before = settings.current(g.portal)
     data = document.dump(before)
     change(data)
-    found = validation.check(data)
+    found = validation.check_document(data)
     if isinstance(found, tuple):
-        return Outcome(Said("wrong", [fault.words for fault in found if not fault.path]), found)
+        return SaveResult(FormMessage("wrong", [fault.message for fault in found if not fault.path]), found)
     keys = {key: pair for key, pair in found.keys.items() if pair[0] is not None}
     if found.settings == before and not keys:
-        return Outcome(Said("nothing"))
-    stands_on = _shown() if shown is None else shown
+        return SaveResult(FormMessage("nothing"))
+    stands_on = _posted_number() if shown is None else shown
     options = {"author": g.frame.user_id, "source": source, "note": note, "expected_number": stands_on}
     try:
         settings.save(g.portal, found.settings, keys, **options)
-    except settings.Conflict as conflict:
+    except settings.VersionConflict as conflict:
         db.session.rollback()
-        return Outcome(_conflict(stands_on, conflict.number))
+        return SaveResult(_conflict_message(stands_on, conflict.number))
     db.session.commit()
-    portals.lines_follow(g.portal.id)
-    return Outcome(Said("saved"))
+    portals.queue_line_sync(g.portal.id)
+    return SaveResult(FormMessage("saved"))
 
 
-def present() -> Document:
+def current_document() -> Document:
     """The present document as plain data, for finding out where a fault of a changed one belongs."""
     return document.dump(settings.current(g.portal))
 
 
-def _shown() -> int:
+def _posted_number() -> int:
     raw = request.form.get("version", "")
-    found = whole(raw)
+    found = parse_int(raw)
     return -1 if found is None else found
 
 
-def version(number: int) -> SettingsVersion | None:
+def find_version(number: int) -> SettingsVersion | None:
     """One version of this portal."""
     rows = select(SettingsVersion).options(defer(SettingsVersion.document))  # large; who needs it asks `settings.of_version`, which remembers
     query = rows.where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == number)
     return db.session.scalars(query).first()
 
 
-def _conflict(shown: int, present: int) -> Said:
-    row, old = version(present), version(shown)
+def _conflict_message(shown: int, present: int) -> FormMessage:
+    row, old = find_version(present), find_version(shown)
     if row is None:
-        return Said("conflict", who="", note="")
-    who = directory.of([row.author]).name(row.author) or gettext("The command line")
+        return FormMessage("conflict", author="", note="")
+    who = directory.by_ids([row.author]).name(row.author) or gettext("The command line")
     before = settings.of_version(old.id if old is not None else None)
-    differences = comparing.rows(before, settings.of_version(row.id)) if old is not None or shown == 0 else []
-    return Said("conflict", who=who, at=row.created_at, note=row.note or gettext("settings"), differences=differences)
+    differences = comparing.build_rows(before, settings.of_version(row.id)) if old is not None or shown == 0 else []
+    return FormMessage("conflict", author=who, saved_at=row.created_at, note=row.note or gettext("settings"), differences=differences)

@@ -12,9 +12,9 @@ from flask_babel import gettext, lazy_gettext
 from bx24app import portals, settings
 from bx24app.bitrix24.errors import PortalError
 from bx24app.domain import document, rules
-from bx24app.domain.crm_dictionaries import Dictionaries, names_any
-from bx24app.domain.crm_dictionaries import faults as dictionaries_faults
-from bx24app.domain.document import DocumentError, Parsed
+from bx24app.domain.crm_dictionaries import CrmDictionaries, needs_dictionaries
+from bx24app.domain.crm_dictionaries import find_faults as dictionaries_faults
+from bx24app.domain.document import DocumentError, ParsedDocument
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import db
 from bx24app.portals import crm_dictionaries
@@ -22,14 +22,14 @@ from bx24app.web.base import directory, rendering
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldFault:
     """`path`: as in the document, `pbxs[0].lines[1].name`; empty: of no field."""
 
     path: str
-    words: str
+    message: str
 
 
-_WORDS: tuple[tuple[str, Any], ...] = (
+_TRANSLATIONS: tuple[tuple[str, Any], ...] = (
     (r"another rule has this name", lazy_gettext("Another rule has this name.")),
     (r"the portal has no pipeline", lazy_gettext("Bitrix24 has no such pipeline any more. Choose another one.")),
     (r"the pipeline has no stage", lazy_gettext("This pipeline has no such stage. Choose another one.")),
@@ -65,39 +65,39 @@ _WORDS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def words(message: str) -> str:
+def translate_fault(message: str) -> str:
     """A fault of the document in the page's language; one that pages cannot cause is shown as the document says it."""
-    for pattern, sentence in _WORDS:
+    for pattern, sentence in _TRANSLATIONS:
         found = re.search(pattern, message)
         if found:
             return str(sentence) % found.groupdict()
     return message
 
 
-def check(data: dict[str, Any]) -> Parsed | tuple[Fault, ...]:
+def check_document(data: dict[str, Any]) -> ParsedDocument | tuple[FieldFault, ...]:
     """The document as types, or every fault.
 
     Employees who are named anew are looked up in the portal; where the rules change, everything that they name is.
     """
-    keyed = settings.keyed(g.portal)
+    keyed = settings.pbxs_with_keys(g.portal)
     fresh_rules = data["rules"] != document.dump(settings.current(g.portal))["rules"]
-    offered = _offered(data["rules"]) if fresh_rules else None
+    offered = _offered_dictionaries(data["rules"]) if fresh_rules else None
     parsed, faults = None, []
     try:
         parsed = document.parse(data, settings.current(g.portal), keyed=keyed, offered=offered)
     except DocumentError as error:
-        faults = [Fault(fault.path, words(fault.message)) for fault in error.faults]
-    named = dict(document.users(parsed.settings) if parsed is not None else ()) | _in_rules(data["rules"])
-    faults += _strange([(path, user) for path, user in named.items() if fresh_rules or not path.startswith("rules")])
+        faults = [FieldFault(fault.path, translate_fault(fault.message)) for fault in error.faults]
+    named = dict(document.referenced_users(parsed.settings) if parsed is not None else ()) | _rule_users(data["rules"])
+    faults += _unknown_user_faults([(path, user) for path, user in named.items() if fresh_rules or not path.startswith("rules")])
     return tuple(faults) if faults or parsed is None else parsed
 
 
-def _in_rules(written: list[Any]) -> dict[str, int]:
+def _rule_users(written: list[Any]) -> dict[str, int]:
     """path -> user of everybody whom the rules name, also where the document as a whole has faults."""
-    return dict(rules.users(_only(written)))
+    return dict(rules.referenced_users(_rules_only(written)))
 
 
-def _only(written: list[Any]) -> Settings:
+def _rules_only(written: list[Any]) -> Settings:
     """A document of nothing but rules as they were typed, faulty or not; each action at its place."""
     listed = [rule.get("do") if isinstance(rule, dict) else None for rule in written]
     do = [
@@ -106,12 +106,12 @@ def _only(written: list[Any]) -> Settings:
     return Settings.model_construct(rules=tuple(Rule.model_construct(do=each) for each in do))
 
 
-def _offered(written: list[Any]) -> Dictionaries | None:
+def _offered_dictionaries(written: list[Any]) -> CrmDictionaries | None:
     """What the portal offers; asked anew where what is kept says that a rule is wrong."""
-    if not names_any(written):
+    if not needs_dictionaries(written):
         return None
-    kept = crm_dictionaries.of(g.portal.id)
-    if kept.known and not any(dictionaries_faults(_only(written), kept)):
+    kept = crm_dictionaries.load(g.portal.id)
+    if kept.has_content and not any(dictionaries_faults(_rules_only(written), kept)):
         return kept
     portal_id = g.portal.id
     db.session.rollback()  # no transaction is held while the portal is asked
@@ -121,37 +121,37 @@ def _offered(written: list[Any]) -> Dictionaries | None:
         return kept
     finally:
         db.session.rollback()
-        rendering.look_again()
+        rendering.reload_portal()
 
 
-def _strange(named: list[tuple[str, int]]) -> list[Fault]:
+def _unknown_user_faults(named: list[tuple[str, int]]) -> list[FieldFault]:
     """Faults of those whom only the new document names, or its rules, and whom the portal does not know as active."""
-    strangers = _strangers(named)
+    strangers = _unknown_users(named)
     if not strangers:
         return []
     try:
-        known = _asked()
+        known = _fetch_users()
     except PortalError:
         return [
-            Fault(
+            FieldFault(
                 "", gettext("Bitrix24 does not answer just now, so the chosen employees cannot be checked. Try again.")
             )
         ]
-    return [Fault(path, words("the portal has no active user")) for path, user in strangers if user not in known]
+    return [FieldFault(path, translate_fault("the portal has no active user")) for path, user in strangers if user not in known]
 
 
-def _strangers(named: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def _unknown_users(named: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """(path, user id) of those who are new in the document, or stand in its rules, and are not active in the directory."""
-    before = {user for _, user in document.users(settings.current(g.portal))}
+    before = {user for _, user in document.referenced_users(settings.current(g.portal))}
     asked = [(path, user) for path, user in named if user not in before or path.startswith("rules")]
-    active = {row.user_id for row in directory.of(user for _, user in asked).active}
+    active = {row.user_id for row in directory.by_ids(user for _, user in asked).active_employees}
     return [(path, user) for path, user in asked if user not in active]
 
 
-def _asked() -> set[int]:
+def _fetch_users() -> set[int]:
     portal_id = g.portal.id
     db.session.rollback()  # no transaction is held while the portal is asked
     try:
         return portals.fetch_users(portal_id)
     finally:
-        rendering.look_again()
+        rendering.reload_portal()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from bx24app.bitrix24.inbound import EventPost, Unreadable
-from bx24app.infra.logs import log
+from bx24app.bitrix24.inbound import EventPost, MalformedPost
+from bx24app.infra.logs import get_logger
 from bx24app.portals import portal_events
 
-blueprint = Blueprint("events", __name__)
-_log = log(__name__)
+blueprint = Blueprint("bitrix24_events", __name__)
+_log = get_logger(__name__)
 
 
 @blueprint.post("/bitrix24/events")
-def take() -> Response:
+def receive_event() -> Response:
     """One event: 200 when stored or not ours, 403 without proof, 503 without database."""
     try:
-        post = EventPost.read(request.form.items(multi=True))
-    except Unreadable as error:
+        post = EventPost.from_pairs(request.form.items(multi=True))
+    except MalformedPost as error:
         _log.warning("event unreadable", error=str(error))
         return Response("Bad request", 400, mimetype="text/plain")
     status = portal_events.receive(post)

@@ -22,29 +22,29 @@ from werkzeug.routing import PathConverter
 
 from bx24app.calls.inbox import receiver
 from bx24app.infra import rate_limit
-from bx24app.infra.encryption import Unreadable
-from bx24app.infra.logs import log
+from bx24app.infra.encryption import UndecryptableSecret
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import db
 from bx24app.web.monitoring import ack_latency
 
-blueprint = Blueprint("hooks", __name__)
-RETRY_SECONDS = 10
-PATIENCE, PAUSES = 6.0, (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 0.0)
+blueprint = Blueprint("mango_hooks", __name__)
+RETRY_AFTER_SECONDS = 10
+DATABASE_WAIT_SECONDS, RETRY_PAUSES = 6.0, (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 0.0)
 """A database that is being restarted is waited for, in seconds: Mango repeats nothing, so whoever waits loses nothing."""
-_FORM = "application/x-www-form-urlencoded"
-_WORDS = {200: "OK", 403: "Forbidden", 404: "Not found", 429: "Too many requests", 503: "Try again later"}
-_log = log(__name__)
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_STATUS_TEXTS = {200: "OK", 403: "Forbidden", 404: "Not found", 429: "Too many requests", 503: "Try again later"}
+_log = get_logger(__name__)
 
 
-class Rest(PathConverter):
+class PathRestConverter(PathConverter):
     """The rest of a path, whatever it is: doubled slashes too, which Flask would answer with a redirect that a PBX does not follow."""
 
     regex = ".*?"
     part_isolating = False
 
 
-def address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
+def split_address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
     """Hook key and suffix of a request below `/mango`; a path segment is a hook key only where no `pbx` is given.
 
     >>> address("KEY/events/call", {})
@@ -61,37 +61,37 @@ def address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
 
 @blueprint.post("", strict_slashes=False)
 @blueprint.post("/<rest:path>", strict_slashes=False, merge_slashes=False)
-def take(path: str = "") -> Response:
+def receive_notification(path: str = "") -> Response:
     """One notification of a PBX."""
     started = time.perf_counter()
     try:
-        return _take(path)
+        return _handle_notification(path)
     finally:
-        ack_latency.note(time.perf_counter() - started)
+        ack_latency.record_latency(time.perf_counter() - started)
 
 
-def _take(path: str) -> Response:
-    body = _body()
+def _handle_notification(path: str) -> Response:
+    body = _read_body()
     query = request.args.to_dict()
-    key, suffix = address(path, query)
+    key, suffix = split_address(path, query)
     query.pop("pbx", None)
-    kept_out = _kept_out(key)
+    kept_out = _refusal_status(key)
     if kept_out:
-        return _said(kept_out)
+        return _status_response(kept_out)
     kind, started = request.mimetype, time.monotonic()
-    form = _form(kind, body)
-    for pause in PAUSES:
-        status = _stored(key, suffix, kind, form, body, query)
-        if status != 503 or time.monotonic() - started > PATIENCE:
+    form = _parse_form(kind, body)
+    for pause in RETRY_PAUSES:
+        status = _store_notification(key, suffix, kind, form, body, query)
+        if status != 503 or time.monotonic() - started > DATABASE_WAIT_SECONDS:
             break
         time.sleep(pause)
-    return _said(status)
+    return _status_response(status)
 
 
-def _stored(key: str, suffix: str, kind: str, form: dict[str, str] | None, body: bytes, query: dict[str, str]) -> int:
+def _store_notification(key: str, suffix: str, kind: str, form: dict[str, str] | None, body: bytes, query: dict[str, str]) -> int:
     try:
         return receiver.receive(key, suffix, kind, form, body, query)
-    except (SQLAlchemyError, Unreadable) as error:  # Unreadable: the operator's keys are not those that sealed the salt
+    except (SQLAlchemyError, UndecryptableSecret) as error:  # Unreadable: the operator's keys are not those that sealed the salt
         db.session.rollback()
         _log.error("notification not stored, the database does not answer or cannot be read", error=type(error).__name__)
         return 503
@@ -99,42 +99,42 @@ def _stored(key: str, suffix: str, kind: str, form: dict[str, str] | None, body:
 
 @blueprint.get("", strict_slashes=False)
 @blueprint.get("/<rest:path>", strict_slashes=False, merge_slashes=False)
-def look(path: str = "") -> Response:
+def explain_address(path: str = "") -> Response:
     """Somebody pasted the hook address into a browser: say what it is for, and nothing else."""
-    key, _ = address(path, request.args)
-    kept_out = _kept_out(key)
+    key, _ = split_address(path, request.args)
+    kept_out = _refusal_status(key)
     if kept_out:
-        return _said(kept_out)
+        return _status_response(kept_out)
     try:
         known = bool(key) and receiver.find_hook(key) is not None
-    except (SQLAlchemyError, Unreadable):
-        return _said(503)
+    except (SQLAlchemyError, UndecryptableSecret):
+        return _status_response(503)
     if not known:
         raise NotFound
     text = gettext("This address is for Mango Office's notifications. Paste it into the API connector of your PBX.")
     return Response(text + "\n", mimetype="text/plain")
 
 
-def _kept_out(key: str) -> int | None:
+def _refusal_status(key: str) -> int | None:
     """The status for whoever may not knock here at all, whatever they know: 403 from a network that is not Mango's, 429 a flood."""
-    sender = _sender()
+    sender = _sender_address()
     networks = runtime().config.mango_addresses
     if networks and not any(sender in network for network in networks):
         _log.warning("notification from a network that is not in BX24APP_MANGO_ADDRESSES", address=str(sender))
         return 403
-    if rate_limit.too_many(key, str(sender)):
+    if rate_limit.is_over_limit(key, str(sender)):
         _log.warning("too many notifications", address=str(sender))
         return 429
     return None
 
 
-def _sender() -> IPv4Address | IPv6Address:
+def _sender_address() -> IPv4Address | IPv6Address:
     """Who connected, behind as many proxies as the configuration says. A mapped IPv4 address is that IPv4 address."""
-    return _address(request.remote_addr or "")
+    return _parse_address(request.remote_addr or "")
 
 
 @lru_cache(maxsize=1024)
-def _address(said: str) -> IPv4Address | IPv6Address:
+def _parse_address(said: str) -> IPv4Address | IPv6Address:
     try:
         found = ip_address(said.partition("%")[0])
     except ValueError:  # a unix socket, or a proxy that wrote nonsense: nobody of the allowed
@@ -142,7 +142,7 @@ def _address(said: str) -> IPv4Address | IPv6Address:
     return (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found
 
 
-def _body() -> bytes:
+def _read_body() -> bytes:
     """At most 256 KiB; one without a length is cut off as soon as it is too long.
 
     Raises:
@@ -157,12 +157,12 @@ def _body() -> bytes:
     return body
 
 
-def _form(kind: str, body: bytes) -> dict[str, str] | None:
+def _parse_form(kind: str, body: bytes) -> dict[str, str] | None:
     """The form's fields, the first of each name; None: the body is not a form."""
     if kind == "multipart/form-data":
         options = request.mimetype_params
         pairs = FormDataParser(silent=True).parse(BytesIO(body), kind, len(body), options)[1].items(multi=True)
-    elif kind == _FORM or not kind:
+    elif kind == _FORM_TYPE or not kind:
         pairs = iter(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     else:
         return None
@@ -172,8 +172,8 @@ def _form(kind: str, body: bytes) -> dict[str, str] | None:
     return form
 
 
-def _said(status: int) -> Response:
-    response = Response(_WORDS.get(status, ""), status, mimetype="text/plain")
+def _status_response(status: int) -> Response:
+    response = Response(_STATUS_TEXTS.get(status, ""), status, mimetype="text/plain")
     if status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

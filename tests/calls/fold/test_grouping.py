@@ -7,8 +7,8 @@ import json
 import pytest
 from flask import Flask
 
-from bx24app.calls.fold.grouping import events_of
-from bx24app.domain.calls.events import Ended, LegEvent, Recorded
+from bx24app.calls.fold.grouping import collect_events
+from bx24app.domain.calls.events import CallEnded, LegEvent, RecordingEvent
 from bx24app.mango import statistics
 from bx24app.models import Notification, utcnow
 
@@ -51,7 +51,7 @@ LEGS = ("statistics", statistics.LEGS, {"entry_id": "E1", "rows": [ROW]})
 def test_no_leg_is_told_under_two_names(
     app: Flask, rows: list[tuple[str, str, object]], legs: set[str], recordings: list[str]
 ) -> None:
-    events = events_of([told(*row) for row in rows])
+    events = collect_events([told(*row) for row in rows])
     assert {event.leg for event in events if isinstance(event, LegEvent)} == legs
-    assert [event.recording_id for event in events if isinstance(event, Recorded)] == recordings
-    assert [event.ended_at for event in events if isinstance(event, Ended)] == [1776060060]
+    assert [event.recording_id for event in events if isinstance(event, RecordingEvent)] == recordings
+    assert [event.ended_at for event in events if isinstance(event, CallEnded)] == [1776060060]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from flask import Flask
 
 from bx24app.calls import drain, sweep
-from bx24app.domain.calls.outcome import SILENT_SECONDS
+from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, db, utcnow
 from tests.calls.inbox.test_receiver import post, signed
 from tests.support.scenarios import FIXTURES, Scenario
@@ -69,11 +69,11 @@ def test_extensions_that_are_nobodys_are_written_down(app: Flask, portal_id: int
 
 def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hook: str) -> None:
     from bx24app import settings
-    from bx24app.domain.settings import Responsible
+    from bx24app.domain.settings import LineResponsible
     from tests.conftest import DOCUMENT
 
     [pbx] = DOCUMENT.pbxs
-    line = pbx.lines[0].model_copy(update={"responsible": Responsible(users=(21, 22))})
+    line = pbx.lines[0].model_copy(update={"responsible": LineResponsible(users=(21, 22))})
     settings.save(
         db.session.get_one(Portal, portal_id),
         DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"lines": (line,)}),)}),
@@ -93,13 +93,13 @@ def test_a_call_whose_end_never_came_is_over_after_hours(app: Flask, portal_id: 
     for notice in answered[: len(answered) // 2]:
         assert post(hook, notice.name, signed(notice.raw)) == 200
     drain.drain(portal_id)
-    sweep.close_silent()
+    sweep.close_silent_calls()
     drain.drain(portal_id)
     call = db.session.query(Call).one()
     assert (call.outcome, call.due_at, "finish" in keys()) == (None, None, False), "a long talk is no lost end"
-    call.heard_at = utcnow() - timedelta(seconds=SILENT_SECONDS + 60)
+    call.heard_at = utcnow() - timedelta(seconds=MAX_SILENCE_SECONDS + 60)
     db.session.commit()
-    sweep.close_silent()
+    sweep.close_silent_calls()
     drain.drain(portal_id)
     assert (db.session.query(Call).one().outcome, keys()[-1]) == ("answered", "finish")
 

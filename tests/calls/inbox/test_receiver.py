@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from bx24app import settings
 from bx24app.calls.inbox import receiver
-from bx24app.domain.settings import Pbx, Settings
+from bx24app.domain.settings import PbxSettings, Settings
 from bx24app.infra import queue
 from bx24app.mango import vpbx
 from bx24app.models import Notification, Portal, db, utcnow
@@ -29,7 +29,7 @@ RING = (
 
 
 def signed(raw: str, key: str = KEY, salt: str = SALT) -> dict[str, str]:
-    return {"vpbx_api_key": key, "json": raw, "sign": vpbx.sign(key, salt, raw)}
+    return {"vpbx_api_key": key, "json": raw, "sign": vpbx.sign_text(key, salt, raw)}
 
 
 def post(hook: str, suffix: str = "events/call", form: dict[str, str] | None = None) -> int:
@@ -117,7 +117,7 @@ def test_the_unsigned_dialect_only_where_it_is_enabled(app: Flask, portal: Porta
         "call_direction": "in",
     }
     assert short(hook, "call_start", call) == 403
-    settings.save(portal, Settings(pbxs=(Pbx(key="moscow", dialects=("vpbx", "events")),)))
+    settings.save(portal, Settings(pbxs=(PbxSettings(key="moscow", dialects=("vpbx", "events")),)))
     db.session.commit()
     assert short(hook, "call_start", call) == short(hook, "events/call_start", call) == 200
     assert short(hook, "", {**call, "event": "call_start"}) == 200
@@ -132,7 +132,7 @@ def test_a_removed_pbx_and_a_removed_portal_answer_404(app: Flask, portal: Porta
     settings.save(portal, Settings())
     db.session.commit()
     assert post(hook) == 404
-    settings.save(portal, Settings(pbxs=(Pbx(key="moscow"),)))
+    settings.save(portal, Settings(pbxs=(PbxSettings(key="moscow"),)))
     db.session.commit()
     assert post(hook) == 200
     portal.state = "removed"
@@ -168,7 +168,7 @@ def test_redis_away_loses_nothing(app: Flask, hook: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(process, "_redis", __import__("redis").Redis(port=1, socket_connect_timeout=0.2))
     assert post(hook) == 200
     assert len(stored()) == 1
-    queue.wake(1)
+    queue.wake_portal(1)
 
 
 def test_sqlite_is_durable_before_the_answer(app: Flask) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import select, text, update
 
 from bx24app import create_app, settings
 from bx24app.calls.inbox import receiver, writer
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.models import Notification, Pbx, Portal, db, utcnow
 from bx24app.settings import hook_keys
@@ -87,7 +87,7 @@ def test_a_hook_is_remembered_and_asked_for_again_later(hook: str, monkeypatch: 
     assert [post(hook, seq) for seq in (2, 3)] == [200, 200]
     assert asked == []
     now = receiver.time.monotonic()
-    monkeypatch.setattr(receiver.time, "monotonic", lambda: now + receiver.HEARD_SECONDS)
+    monkeypatch.setattr(receiver.time, "monotonic", lambda: now + receiver.RECENT_SECONDS)
     assert [post(hook, seq) for seq in (4, 5)] == [200, 200]
     assert asked == [hook]
     assert stored() == 5
@@ -102,7 +102,7 @@ def rotate_twice(key: str) -> None:
 
 def rotate_and_wait(key: str) -> None:
     rotate_twice(key)
-    behind_its_back(old_hook_hash=hook_keys.digest(key), old_hook_until=utcnow() - timedelta(seconds=1))
+    behind_its_back(old_hook_hash=hook_keys.hash_hook_key(key), old_hook_until=utcnow() - timedelta(seconds=1))
 
 
 def drop_pbx(key: str) -> None:
@@ -191,12 +191,12 @@ def test_one_that_cannot_be_stored_takes_no_other_with_it(hook: str) -> None:
     row = db.session.query(Notification).one()
     values = {name: getattr(row, name) for name in writer._COLUMNS}
     db.session.rollback()
-    desk = writer._desk()
-    batch = [writer._Waiting(desk._values(values | {"dedup_key": name, "name": name}, None)) for name in ("a", "\ud800", "b")]
-    desk._try(batch)
-    assert [one.done for one in batch] == [True] * 3
-    assert [one.new for one in batch] == [True, False, True]
-    assert [one.failed is None for one in batch] == [True, False, True]
+    desk = writer._inbox_writer()
+    batch = [writer._PendingRow(desk._row_values(values | {"dedup_key": name, "name": name}, None)) for name in ("a", "\ud800", "b")]
+    desk._store_batch(batch)
+    assert [one.is_done for one in batch] == [True] * 3
+    assert [one.is_new for one in batch] == [True, False, True]
+    assert [one.error is None for one in batch] == [True, False, True]
     assert stored() == 3
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from bx24app.calls.journal import search
-from bx24app.calls.journal.search import Filter
+from bx24app.calls.journal.search import CallFilter
 from bx24app.cli import up
 from bx24app.models import Call, CallPerson, Recording, db
 from tests.models.test_migrations import POSTGRES, _app
@@ -36,7 +36,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 
 
 def filled(made: Flask) -> Iterator[Flask]:
-    up.migrate(made)
+    up.migrate_database(made)
     with made.app_context():
         for number in range(100):
             call = Call(**values(number))
@@ -66,7 +66,7 @@ def values(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fits(call: Call, wanted: Filter, viewer: int | None, lost: set[int]) -> bool:
+def fits(call: Call, wanted: CallFilter, viewer: int | None, lost: set[int]) -> bool:
     """The same decision, call by call."""
     digits = "".join(sign for sign in wanted.q if sign.isdigit())
     people = {call.user_id, call.responsible_id, *call.users}
@@ -95,31 +95,31 @@ PARTS: tuple[dict[str, str], ...] = (
 
 
 def test_every_filter_leaves_what_a_plain_look_leaves(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "PAGE", 7)
-    monkeypatch.setattr(search, "WINDOW", 10)
+    monkeypatch.setattr(search, "PAGE_SIZE", 7)
+    monkeypatch.setattr(search, "SCAN_LIMIT", 10)
     calls = sorted(db.session.query(Call), key=lambda call: (call.started_at, call.id), reverse=True)
     lost = {row.call_id for row in db.session.query(Recording).filter_by(state="lost")}
     db.session.expunge_all()
     db.session.rollback()
     for one, other, viewer in product(PARTS, PARTS, (None, 3)):
-        wanted = Filter.read({**one, **other})
+        wanted = CallFilter.from_params({**one, **other})
         expected = [call.id for call in calls if fits(call, wanted, viewer, lost)]
         assert walked(wanted, viewer) == expected, (wanted, viewer)
         with Session(db.engine) as session:
-            exported = {call.id for call in session.scalars(search.narrowed(1, wanted, ZONE, viewer))}
+            exported = {call.id for call in session.scalars(search.filtered_query(1, wanted, ZONE, viewer))}
         assert exported == set(expected), (wanted, viewer)
 
 
-def walked(wanted: Filter, viewer: int | None) -> list[int]:
+def walked(wanted: CallFilter, viewer: int | None) -> list[int]:
     """All pages one after another."""
     seen: list[int] = []
     below = None
     for _ in range(60):
         with Session(db.engine) as session:
-            found = search.find(session, 1, wanted, ZONE, viewer, below)
-            assert len(found.calls) <= search.PAGE
+            found = search.find_calls(session, 1, wanted, ZONE, viewer, below)
+            assert len(found.calls) <= search.PAGE_SIZE
             seen += [call.id for call in found.calls]
-        below = found.below
+        below = found.next_cursor
         if below is None:
             return seen
     raise AssertionError(f"no end of {wanted}")
@@ -158,7 +158,7 @@ def explained(asked: dict[str, str], index: str, told: list[Any]) -> list[str]:
                 connection.exec_driver_sql(f"SET LOCAL enable_{what} = off")
             if index != "ix_call_portal_started":  # to so few rows each index is as good; rolled back with the session
                 connection.exec_driver_sql("DROP INDEX ix_call_portal_started")
-        search.find(session, 1, Filter.read(asked), ZONE)
+        search.find_calls(session, 1, CallFilter.from_params(asked), ZONE)
         return [
             " | ".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, values))
             for statement, values in list(told)

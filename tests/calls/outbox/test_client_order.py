@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bx24app.calls.outbox.client_order import LONGEST, in_turn
-from bx24app.domain.calls.record_queries import FOUND
+from bx24app.calls.outbox.client_order import MAX_WAIT, select_sendable
+from bx24app.domain.calls.record_queries import FIND_CLIENT_KEY
 from bx24app.models import Delivery
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -21,11 +21,11 @@ def row(call: int, kind: str, number: str = CLIENT, key: str = "", state: str = 
 
 
 def free(due: list[Delivery], others: tuple[Delivery, ...] = (), *, shared: bool = False) -> list[int]:
-    return [rows[0].call_id for rows in in_turn([[one] for one in due], [*due, *others], NOW, shared=shared)]
+    return [rows[0].call_id for rows in select_sendable([[one] for one in due], [*due, *others], NOW, shared=shared)]
 
 
 def look(call: int, number: str = CLIENT, state: str = "waiting", ago: float = 0) -> Delivery:
-    return row(call, "ReadClient", number, FOUND, state, ago)
+    return row(call, "ReadClient", number, FIND_CLIENT_KEY, state, ago)
 
 
 def test_one_after_the_other() -> None:
@@ -50,5 +50,5 @@ def test_other_look_ups_decide_nothing() -> None:
 
 
 def test_nobody_waits_for_ever() -> None:
-    late = LONGEST.total_seconds() + 1
+    late = MAX_WAIT.total_seconds() + 1
     assert free([look(2)], (row(1, "CreateRecord", state="sent", ago=late),)) == [2]

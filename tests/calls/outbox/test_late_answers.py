@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bx24app.bitrix24.budget import Budget
-from bx24app.bitrix24.client import Bitrix24, Grants
+from bx24app.bitrix24.budget import RequestBudget
+from bx24app.bitrix24.client import Bitrix24Client, TokenSource
 from bx24app.bitrix24.errors import AnswerLost, NotSent
-from bx24app.bitrix24.transport import Reply
+from bx24app.bitrix24.transport import PortalResponse
 from bx24app.calls.outbox import batches, sender
-from bx24app.calls.outbox.batches import Parcel
-from bx24app.calls.outbox.sender import Outcome
+from bx24app.calls.outbox.batches import Batch
+from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import attempts, transfer
 from bx24app.domain.calls.commands import AddComment, Record, to_json
 from bx24app.infra.runtime import runtime
@@ -28,9 +28,9 @@ class Wire:
 
     sent = 0
 
-    def post(self, *_: Any) -> Reply:
+    def post(self, *_: Any) -> PortalResponse:
         self.sent += 1
-        return Reply(200, {"result": 5}, None)
+        return PortalResponse(200, {"result": 5}, None)
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ def row(portal: Portal) -> Delivery:
     return row
 
 
-def claimed(portal: Portal) -> Parcel:
+def claimed(portal: Portal) -> Batch:
     (parcel,), _ = batches.claim(db.session(), portal, shared=False)
     db.session.commit()
     return parcel
 
 
 def given_up() -> None:
-    sender.recover(db.session(), timedelta(seconds=-1))
+    sender.recover_lost_requests(db.session(), timedelta(seconds=-1))
     db.session.commit()
 
 
-def client_over(wire: Wire, portal: Portal) -> Bitrix24:
-    grants = Grants(lambda: "token", lambda _: "token", lambda where: where)
-    return Bitrix24("https://portal.example/rest/", grants, Budget(runtime().redis, portal.member_id), wire)  # type: ignore[arg-type]
+def client_over(wire: Wire, portal: Portal) -> Bitrix24Client:
+    grants = TokenSource(lambda: "token", lambda _: "token", lambda where: where)
+    return Bitrix24Client("https://portal.example/rest/", grants, RequestBudget(runtime().redis, portal.member_id), wire)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("late", "leaves"), [(False, 1), (True, 0)])
@@ -71,7 +71,7 @@ def test_a_parcel_that_waited_too_long_does_not_leave(portal: Portal, row: Deliv
     outcome = sender.send(client_over(wire, portal), parcel)
     assert wire.sent == leaves
     assert isinstance(outcome.error, NotSent) == late
-    sender.store(db.session(), portal, outcome)
+    sender.store_outcomes(db.session(), portal, outcome)
     assert (row.state, row.uncertain) == (("waiting", False) if late else ("done", False))
 
 
@@ -80,17 +80,17 @@ def test_what_was_not_sent_leaves_the_row_to_its_new_worker(portal: Portal, row:
     given_up()
     row.uncertain = False  # as after a look-up that found nothing
     second = claimed(portal)
-    assert second.claimed != first.claimed
+    assert second.claimed_at != first.claimed_at
     for error in (NotSent("too late", 0.0), AnswerLost("timed out")):
-        sender.store(db.session(), portal, Outcome(first, error=error))
-        assert (row.state, row.sent_at) == ("sent", second.claimed), "two would be on their way"
+        sender.store_outcomes(db.session(), portal, BatchOutcome(first, error=error))
+        assert (row.state, row.sent_at) == ("sent", second.claimed_at), "two would be on their way"
 
 
 def test_a_late_success_is_taken_and_not_repeated(portal: Portal, row: Delivery) -> None:
     first = claimed(portal)
     given_up()
     assert (row.state, row.uncertain) == ("waiting", True)
-    touched = sender.store(db.session(), portal, Outcome(first, {row.id: 5}))
+    touched = sender.store_outcomes(db.session(), portal, BatchOutcome(first, {row.id: 5}))
     assert (touched, row.state, row.uncertain) == ({row.call_id}, "done", False)
     assert batches.claim(db.session(), portal, shared=False)[0] == []
 
@@ -99,8 +99,8 @@ def test_a_look_up_under_way_does_not_undo_a_late_success(portal: Portal, row: D
     first = claimed(portal)
     given_up()
     second = claimed(portal)
-    sender.store(db.session(), portal, Outcome(first, {row.id: 5}))
-    sender.store(db.session(), portal, Outcome(second, found={}))
+    sender.store_outcomes(db.session(), portal, BatchOutcome(first, {row.id: 5}))
+    sender.store_outcomes(db.session(), portal, BatchOutcome(second, verified_answers={}))
     assert row.state == "done"
 
 
@@ -108,7 +108,7 @@ def test_a_row_that_is_gone_is_no_crash(portal: Portal, row: Delivery) -> None:
     parcel = claimed(portal)
     db.session.delete(row)
     db.session.commit()
-    assert sender.store(db.session(), portal, Outcome(parcel, {parcel.items[0].delivery: 5})) == set()
+    assert sender.store_outcomes(db.session(), portal, BatchOutcome(parcel, {parcel.items[0].delivery_id: 5})) == set()
 
 
 @pytest.mark.parametrize("ends", ["put off", "given up"])
@@ -118,13 +118,13 @@ def test_a_recording_in_other_hands_stays_there(portal: Portal, row: Delivery, e
     db.session.add(tape)
     db.session.commit()
     number = tape.id
-    first = attempts.take(number)
+    first = attempts.claim_recording(number)
     assert first is not None
     db.session.get_one(Recording, number).claimed_at = newer = utcnow()
     db.session.commit()
     if ends == "put off":
-        transfer._put_off(first, "timed out", None, counts=True)
+        transfer._record_failed_try(first, "timed out", None, counts=True)
     else:
-        transfer._give_up(first, "no such file")
+        transfer._mark_lost(first, "no such file")
     held = db.session.get_one(Recording, number)
     assert (held.state, held.claimed_at, held.tries) == ("waiting", newer, 0)

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from bx24app.bitrix24.budget import Budget
+from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import schedule, statistics_requests
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Pbx, db, utcnow
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 def sent(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
     """What was sent off: (PBX, after so many seconds)."""
     found: list[tuple[int, float]] = []
-    monkeypatch.setattr(statistics_requests, "later", lambda job, order, seconds: found.append((order.pbx_id, seconds)))
+    monkeypatch.setattr(statistics_requests, "queue_request", lambda job, order, seconds: found.append((order.pbx_id, seconds)))
     return found
 
 
@@ -55,7 +55,7 @@ def test_a_quiet_pbx_is_asked_in_working_hours_only(sent: list[tuple[int, float]
     quiet()
     before = db.session.query(Pbx.asked_at).scalar()
     db.session.rollback()
-    assert schedule.tick() == len(sent) == int(open_now)
+    assert schedule.queue_due_pbxs() == len(sent) == int(open_now)
     row = db.session.query(Pbx).one()
     assert utcnow() < row.ask_at <= utcnow() + HOUR
     assert (row.asked_at == before) is not open_now, "what was not asked stays in the next look's window"
@@ -71,11 +71,11 @@ def test_a_busy_one_is_asked_each_period_even_at_night(sent: list[tuple[int, flo
         call(portal, "E", utcnow(), state="open", heard_at=utcnow())
     db.session.execute(update(Pbx).values(ask_at=utcnow() + HOUR))
     db.session.commit()
-    assert schedule.tick() == 1
-    assert schedule.tick() == 0, "the period has just begun"
+    assert schedule.queue_due_pbxs() == 1
+    assert schedule.queue_due_pbxs() == 0, "the period has just begun"
     db.session.execute(update(Pbx).values(asked_at=utcnow() - timedelta(seconds=601)))
     db.session.commit()
-    assert schedule.tick() == 1
+    assert schedule.queue_due_pbxs() == 1
 
 
 def test_never_where_it_is_switched_off(app: Flask, sent: list[tuple[int, float]]) -> None:
@@ -83,22 +83,22 @@ def test_never_where_it_is_switched_off(app: Flask, sent: list[tuple[int, float]
     quiet()
     runtime = app.extensions["bx24app"]
     runtime.config = runtime.config.model_copy(update={"reconcile_seconds": 0})
-    assert schedule.tick() == 0
+    assert schedule.queue_due_pbxs() == 0
 
 
 @pytest.mark.parametrize("state", ["paused", "needs_admin", "removed"])
 def test_nobody_asks_for_a_portal_that_takes_nothing(sent: list[tuple[int, float]], state: str) -> None:
     make_portal(state=state, document=at_work(True))
     quiet()
-    assert schedule.tick() == 0
+    assert schedule.queue_due_pbxs() == 0
 
 
 def test_many_at_once_leave_one_after_the_other(sent: list[tuple[int, float]]) -> None:
     for number in range(12):
         make_portal(f"{number:032}", "active", at_work(True))
     quiet()
-    assert schedule.tick() == 12
-    assert sorted(seconds for _, seconds in sent) == [pytest.approx(number / statistics_requests.RATE) for number in range(12)]
+    assert schedule.queue_due_pbxs() == 12
+    assert sorted(seconds for _, seconds in sent) == [pytest.approx(number / statistics_requests.REQUESTS_PER_SECOND) for number in range(12)]
     assert db.session.query(Call).count() == 0
 
 
@@ -106,12 +106,12 @@ def test_one_limiter_for_all_pbxs_and_processes(app: Flask) -> None:
     """Twenty at once, each with a limiter of its own as every process has: no more get through than ten a second and the first."""
     passed: list[float] = []
 
-    def ask(limiter: Budget) -> None:
+    def ask(limiter: RequestBudget) -> None:
         while time.monotonic() < end:
-            if limiter.take() == 0:
+            if limiter.acquire() == 0:
                 passed.append(time.monotonic())
 
-    limiters = [statistics_requests.limiter() for _ in range(20)]
+    limiters = [statistics_requests.rate_limiter() for _ in range(20)]
     began = time.monotonic()
     end = began + 1.0
     threads = [Thread(target=ask, args=(limiter,)) for limiter in limiters]
@@ -120,4 +120,4 @@ def test_one_limiter_for_all_pbxs_and_processes(app: Flask) -> None:
     for thread in threads:
         thread.join()
     spent = time.monotonic() - began
-    assert 2 <= len(passed) <= 2 + statistics_requests.RATE * spent, f"{len(passed)} in {spent:.2f} s"
+    assert 2 <= len(passed) <= 2 + statistics_requests.REQUESTS_PER_SECOND * spent, f"{len(passed)} in {spent:.2f} s"

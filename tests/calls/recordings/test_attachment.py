@@ -11,11 +11,11 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24 import batch_encoding
-from bx24app.bitrix24.budget import USED_UP
-from bx24app.bitrix24.client import Answer
+from bx24app.bitrix24.budget import BUDGET_USED_UP
+from bx24app.bitrix24.client import RestResult
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
 from bx24app.calls.recordings import attachment, download, transfer
-from bx24app.calls.recordings.attempts import FILES, SMALL, TOGETHER
+from bx24app.calls.recordings.attempts import BATCH_BYTES, BATCH_FILES, SMALL_BYTES
 from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
 
@@ -37,7 +37,7 @@ class Client:
     def budget(self) -> Client:
         return self
 
-    def wait(self, _: object) -> float:
+    def seconds_until_free(self, _: object) -> float:
         return self.short
 
     def _leaves(self, files: list[str]) -> None:
@@ -49,19 +49,19 @@ class Client:
         if self.met is not None:
             raise self.met
 
-    def call(self, method: str, params: dict[str, Any], *_: object) -> Answer:
-        if method == attachment.ATTACH and "FILE_CONTENT" not in params:
-            return Answer({"uploadUrl": "https://portal.example/upload"})
-        if method != attachment.ATTACH:
-            return Answer([])
+    def call(self, method: str, params: dict[str, Any], *_: object) -> RestResult:
+        if method == attachment.ATTACH_METHOD and "FILE_CONTENT" not in params:
+            return RestResult({"uploadUrl": "https://portal.example/upload"})
+        if method != attachment.ATTACH_METHOD:
+            return RestResult([])
         self._leaves([params["FILENAME"]])
-        return Answer({"FILE_ID": 7})
+        return RestResult({"FILE_ID": 7})
 
-    def batch(self, commands: list[tuple[str, str, dict[str, Any]]], **_: object) -> dict[str, Answer | PortalError]:
+    def batch(self, commands: list[tuple[str, str, dict[str, Any]]], **_: object) -> dict[str, RestResult | PortalError]:
         self._leaves([params["FILENAME"] for _, _, params in commands])
-        return {key: self.each.get(params["CALL_ID"], Answer({"FILE_ID": 7})) for key, _, params in commands}
+        return {key: self.each.get(params["CALL_ID"], RestResult({"FILE_ID": 7})) for key, _, params in commands}
 
-    def upload(self, *_: object, **__: object) -> dict[str, int]:
+    def upload_file(self, *_: object, **__: object) -> dict[str, int]:
         self.uploads += 1
         return {"FILE_ID": 8}
 
@@ -93,11 +93,11 @@ def make(portal: Portal) -> Make:
         row = Recording(
             portal_id=portal_id, call_id=call_id, recording_id=name, bitrix_call_id=name, due_at=utcnow(), **more
         )
-        row.problem = USED_UP if waits else None
+        row.problem = BUDGET_USED_UP if waits else None
         db.session.add(row)
         db.session.commit()
-        download.path_of(row.id).parent.mkdir(parents=True, exist_ok=True)
-        download.path_of(row.id).write_bytes(b"ID3" + bytes(size - 3))
+        download.spool_path(row.id).parent.mkdir(parents=True, exist_ok=True)
+        download.spool_path(row.id).write_bytes(b"ID3" + bytes(size - 3))
         return row.id
 
     return recording
@@ -110,31 +110,31 @@ def states(*numbers: int) -> list[tuple[str, bool, int]]:
 
 def test_those_that_wait_leave_with_the_one_that_has_its_turn(make: Make, client: Client) -> None:
     waiting, elsewhere, first = make("a"), make("b", claimed_at=utcnow()), make("c", waits=False)
-    transfer.carry(first)
+    transfer.transfer_recording(first)
     assert len(client.asked) == 1
     assert len(client.asked[0]) == 2
     assert client.seen == [{True}], "the intent is on disk before the request leaves"
     assert states(waiting, first, elsewhere) == [("attached", False, 0), ("attached", False, 0), ("waiting", False, 0)]
-    assert not download.path_of(waiting).exists()
+    assert not download.spool_path(waiting).exists()
 
 
 def test_a_request_takes_so_many_and_so_much(make: Make, client: Client, rung: list[int]) -> None:
-    numbers = [make(str(index)) for index in range(FILES + 1)]
-    transfer.carry(numbers[0])
-    assert [len(files) for files in client.asked] == [FILES]
+    numbers = [make(str(index)) for index in range(BATCH_FILES + 1)]
+    transfer.transfer_recording(numbers[0])
+    assert [len(files) for files in client.asked] == [BATCH_FILES]
     assert rung == [numbers[-1]], "whoever found no room comes next"
-    large = [make(f"large{index}", SMALL) for index in range(TOGETHER // SMALL + 1)]
-    transfer.carry(large[0])
-    assert len(client.asked[-1]) <= TOGETHER // SMALL + 1
+    large = [make(f"large{index}", SMALL_BYTES) for index in range(BATCH_BYTES // SMALL_BYTES + 1)]
+    transfer.transfer_recording(large[0])
+    assert len(client.asked[-1]) <= BATCH_BYTES // SMALL_BYTES + 1
 
 
 def test_a_short_budget_is_waited_for_without_a_try(make: Make, client: Client, rung: list[int]) -> None:
     number = make("a", waits=False)
     client.short = 2.0
-    transfer.carry(number)
+    transfer.transfer_recording(number)
     assert (client.asked, rung) == ([], [number])
     assert states(number) == [("waiting", False, 0)]
-    assert db.session.get_one(Recording, number).problem == USED_UP
+    assert db.session.get_one(Recording, number).problem == BUDGET_USED_UP
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_short_budget_is_waited_for_without_a_try(make: Make, client: Client, 
     [
         (AnswerLost("timed out"), True, 1),
         (NotSent("no connection"), False, 1),
-        (NotSent(USED_UP, 1.0, budget=True), False, 0),
+        (NotSent(BUDGET_USED_UP, 1.0, is_rate_limited=True), False, 0),
         (Refused("413", "too large"), True, 1),
         (NeedsAdmin("disk", "no space"), True, 0),
     ],
@@ -152,29 +152,29 @@ def test_what_a_whole_request_met(
 ) -> None:
     one, other = make("a"), make("b")
     client.met = met
-    transfer.carry(one)
+    transfer.transfer_recording(one)
     assert states(one, other) == [("waiting", attempted, tries)] * 2
 
 
 def test_what_one_of_them_met_is_its_own(make: Make, client: Client, rung: list[int]) -> None:
     one, other = make("a"), make("b")
     client.each = {"b": Refused("", "only audio files are accepted")}
-    transfer.carry(one)
+    transfer.transfer_recording(one)
     assert states(one, other) == [("attached", False, 0), ("waiting", True, 1)]
 
 
 @pytest.mark.parametrize("why", ["large", "tried", "lost"])
 def test_an_upload(make: Make, client: Client, why: str) -> None:
     more: dict[str, Any] = {"tried": {"tries": 1}, "lost": {"attempted": True, "file_name": "a.mp3"}}.get(why, {})
-    number, small = make("a", SMALL + 1 if why == "large" else 1000, **more), make("b")
-    transfer.carry(number)
+    number, small = make("a", SMALL_BYTES + 1 if why == "large" else 1000, **more), make("b")
+    transfer.transfer_recording(number)
     assert (client.uploads, client.asked) == (1, [])
     assert states(number, small) == [("attached", False, more.get("tries", 0)), ("waiting", False, 0)]
 
 
 def test_a_file_in_a_query_is_the_same_file() -> None:
     content = bytes(range(256)) * 3
-    text = batch_encoding.command("k", "m", {"FILENAME": "a+b", "FILE_CONTENT": batch_encoding.base64_of(content)})
+    text = batch_encoding.encode_command("k", "m", {"FILENAME": "a+b", "FILE_CONTENT": batch_encoding.quote_base64(content)})
     found = parse_qs(text.partition("?")[2])
     assert base64.b64decode(found["FILE_CONTENT"][0]) == content
     assert found["FILENAME"] == ["a+b"]

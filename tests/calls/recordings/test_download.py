@@ -29,33 +29,33 @@ def full_disk() -> Iterator[None]:
 
 
 def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, file = download.Source("r", None, "key", "salt"), tmp_path / "1.mp3"
+    source, file = download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3"
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"sound"))
-    with full_disk(), pytest.raises(download.NotNow, match="spool cannot be written") as refused:
-        download.fetch(source, file)
-    assert (refused.value.counts, refused.value.after) == (False, download.UNWRITTEN_SECONDS)
+    with full_disk(), pytest.raises(download.RetryLater, match="spool cannot be written") as refused:
+        download.fetch_to_spool(source, file)
+    assert (refused.value.is_counted, refused.value.after_seconds) == (False, download.DISK_RETRY_SECONDS)
     assert list(tmp_path.glob("1.*")) == []
-    download.fetch(source, file)
+    download.fetch_to_spool(source, file)
     assert file.read_bytes() == b"ID3sound"
 
 
 @pytest.mark.parametrize(
     ("met", "counts", "after"),
     [
-        (errors.NotReady("no file yet", 3320), True, None),
-        (errors.Missing("no such recording", 404), True, None),
+        (errors.RecordingNotReady("no file yet", 3320), True, None),
+        (errors.ResourceNotFound("no such recording", 404), True, None),
         (errors.NotPermitted("an option is off", 5201), True, None),
-        (errors.Later("Mango asks to slow down", 429), False, download.BUSY_SECONDS),
-        (errors.Later("Mango asks to slow down", 429, 7.0), False, 7.0),
+        (errors.TemporaryFailure("Mango asks to slow down", 429), False, download.BUSY_RETRY_SECONDS),
+        (errors.TemporaryFailure("Mango asks to slow down", 429, 7.0), False, 7.0),
     ],
 )
 def test_an_answer_closes_the_circuit_whatever_it_says(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: errors.MangoError, counts: bool, after: float | None
 ) -> None:
     """Or one recording after the other would wait for a trial of 45 s, though Mango is there."""
-    source, one = download.Source("r", None, "key", "salt", 7), circuit_breaker.of_pbx(7)
-    for _ in range(circuit_breaker.TRIPS):
-        one.failed()
+    source, one = download.RecordingSource("r", None, "key", "salt", 7), circuit_breaker.of_pbx(7)
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
+        one.record_failure()
     runtime().redis.hset("circuit:pbx:7", "until", 0)
 
     def says(error: Exception) -> None:
@@ -65,11 +65,11 @@ def test_an_answer_closes_the_circuit_whatever_it_says(
         monkeypatch.setattr(download, "open_stream", ask)
 
     says(met)
-    with pytest.raises(download.NotNow) as refused:
-        download.fetch(source, tmp_path / "1.mp3")
-    assert (refused.value.counts, refused.value.after) == (counts, after)
-    assert one.state() == circuit_breaker.State()
-    says(errors.Later("Mango did not answer"))
-    with pytest.raises(download.NotNow):
-        download.fetch(source, tmp_path / "1.mp3")
-    assert one.state().failures == 1
+    with pytest.raises(download.RetryLater) as refused:
+        download.fetch_to_spool(source, tmp_path / "1.mp3")
+    assert (refused.value.is_counted, refused.value.after_seconds) == (counts, after)
+    assert one.read_state() == circuit_breaker.CircuitState()
+    says(errors.TemporaryFailure("Mango did not answer"))
+    with pytest.raises(download.RetryLater):
+        download.fetch_to_spool(source, tmp_path / "1.mp3")
+    assert one.read_state().failures == 1

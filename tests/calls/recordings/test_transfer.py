@@ -40,14 +40,14 @@ def attempted(portal: Portal) -> int:
 @pytest.mark.parametrize(
     ("error", "tries"),
     [
-        (NotSent("the portal's request budget is used up", 1.0, budget=True), 0),
+        (NotSent("the portal's request budget is used up", 1.0, is_rate_limited=True), 0),
         (NeedsAdmin("disk", "no space"), 0),
         (AnswerLost("timed out"), 1),
     ],
 )
 def test_who_spends_a_try(attempted: int, monkeypatch: pytest.MonkeyPatch, error: PortalError, tries: int) -> None:
     monkeypatch.setattr(portals, "client_by_id", lambda _: Client(error))
-    transfer.carry(attempted)
+    transfer.transfer_recording(attempted)
     row = db.session.get_one(Recording, attempted)
     assert (row.state, row.tries, row.claimed_at) == ("waiting", tries, None)
     assert row.due_at is not None

@@ -87,9 +87,9 @@ def book(app: Flask) -> Book:
     return Book(make_portal(document=DOCUMENT.model_copy(deep=True)).id)
 
 
-def found(book: Book, since: date = MONDAY, until: date = TODAY) -> figures.Figures:
-    aggregation.refresh()
-    return figures.between(book.portal_id, since, until, TODAY)
+def found(book: Book, since: date = MONDAY, until: date = TODAY) -> figures.CallStatistics:
+    aggregation.refresh_counts()
+    return figures.load_period(book.portal_id, since, until, TODAY)
 
 
 def test_counted_as_by_hand(book: Book) -> None:
@@ -109,7 +109,7 @@ def test_counted_as_by_hand(book: Book) -> None:
     assert {day: tally.calls for day, tally in said.days.items()} == {MONDAY: 4, MONDAY + timedelta(days=1): 1}
     assert {key: (tally.calls, tally.missed) for key, tally in said.people.items()} == {11: (3, 0), 12: (1, 1)}
     assert {key: tally.calls for key, tally in said.lines.items()} == {"moscow:74950000001": 4, "moscow:": 1}
-    assert said.waits.count == 2
+    assert said.wait_times.count == 2
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_calling_back(book: Book, minutes: int, way: str, number: str, back: boo
         after.date(), f"{after:%H:%M}", way=way, outcome="failed" if way != "in" else "answered", client_number=number
     )
     said = found(book, until=MONDAY)
-    assert (said.missed, said.backs.count) == (1, int(back))
+    assert (said.missed_clients, said.callback_times.count) == (1, int(back))
     if minutes == 7 and back:
-        assert said.backs.percentile(0.5) == pytest.approx(420, abs=60)
+        assert said.callback_times.percentile(0.5) == pytest.approx(420, abs=60)
 
 
 def test_a_call_back_of_the_next_day_mends_the_day_of_the_miss(book: Book) -> None:
     book.call(MONDAY, "23:50", outcome="missed")
-    assert found(book).backs.count == 0
+    assert found(book).callback_times.count == 0
     book.call(MONDAY + timedelta(days=1), "08:00", way="out")
-    assert found(book).backs.count == 1
+    assert found(book).callback_times.count == 1
 
 
 def test_what_changes_later_is_counted_anew_in_its_month_too(book: Book) -> None:
@@ -153,8 +153,8 @@ def test_what_changes_later_is_counted_anew_in_its_month_too(book: Book) -> None
     said = found(book, date(2026, 3, 1))
     assert said.total.answered == 1
     assert said.people[13].calls == 1
-    assert said.lags.count == 1
-    assert 30 <= (said.lags.percentile(0.5) or 0) <= 45
+    assert said.recording_lags.count == 1
+    assert 30 <= (said.recording_lags.percentile(0.5) or 0) <= 45
 
 
 def test_what_did_not_change_is_not_counted_again(book: Book) -> None:
@@ -217,11 +217,11 @@ def test_each_pbx_by_itself_and_all_together(book: Book) -> None:
     book.call(MONDAY, "11:20", way="out", **other, client_number="+79160000009")
     book.tape(book.call(MONDAY, "12:00", **other), 7)
     whole = found(book)
-    tver, moscow, none = (figures.between(book.portal_id, MONDAY, TODAY, TODAY, key) for key in ("tver", "moscow", "nobody"))
+    tver, moscow, none = (figures.load_period(book.portal_id, MONDAY, TODAY, TODAY, key) for key in ("tver", "moscow", "nobody"))
     assert (whole.total.calls, tver.total.calls, moscow.total.calls, none.total.calls) == (5, 4, 1, 0)
     assert {key: tally.calls for key, tally in tver.hours.items()} == {(0, 10): 1, (0, 11): 2, (0, 12): 1}
     assert {day: tally.calls for day, tally in moscow.days.items()} == {MONDAY: 1}
     assert set(tver.lines) == {"tver:74820000001"}
     assert {key: (tally.calls, tally.missed) for key, tally in tver.people.items()} == {12: (2, 1), 11: (2, 0)}, "by month too"
-    assert [one.waits.count for one in (whole, tver, moscow)] == [3, 2, 1]
-    assert [(one.missed, one.backs.count, one.lags.count) for one in (whole, tver, moscow)] == [(1, 1, 1), (1, 1, 1), (0, 0, 0)]
+    assert [one.wait_times.count for one in (whole, tver, moscow)] == [3, 2, 1]
+    assert [(one.missed_clients, one.callback_times.count, one.recording_lags.count) for one in (whole, tver, moscow)] == [(1, 1, 1), (1, 1, 1), (0, 0, 0)]

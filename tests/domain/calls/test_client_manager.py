@@ -78,8 +78,8 @@ def test_the_manager_sees_the_card_while_others_ring() -> None:
 def test_the_document_takes_it() -> None:
     line = "{number: '74950000001', owner_card: true, route: owner, route_seconds: 30}"
     text = f"pbxs: [{{key: moscow, dialects: [events], lines: [{line}]}}]"
-    [found] = document.parse(document.read(text), Settings()).settings.pbxs[0].lines
+    [found] = document.parse(document.load_yaml(text), Settings()).settings.pbxs[0].lines
     assert (found.owner_card, found.route, found.route_seconds) == (True, "owner", 30)
     for wrong in ("owner_card: 1", "route: nobody", "route_seconds: 0"):
         with pytest.raises(document.DocumentError, match=wrong.partition(":")[0]):
-            document.parse(document.read(text.replace("owner_card: true", wrong)), Settings())
+            document.parse(document.load_yaml(text.replace("owner_card: true", wrong)), Settings())

@@ -3,53 +3,53 @@
 from __future__ import annotations
 
 from bx24app.domain.calls.commands import Finish, Register, SetActivityUser
-from bx24app.domain.calls.decision import external_id
+from bx24app.domain.calls.decision import make_external_id
 from bx24app.domain.calls.events import Party
-from bx24app.domain.calls.ledger import USER_INACTIVE, Entry, Ledger
+from bx24app.domain.calls.ledger import USER_INACTIVE, Ledger, LedgerEntry
 from bx24app.domain.calls.policy import Policy
-from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Settings
+from bx24app.domain.settings import EmployeeSettings, LineResponsible, LineSettings, PbxSettings, Settings
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.transcript import WORDS, Answers, Play
 
 
 def policy(**pbx: object) -> Policy:
     document = Settings(
-        pbxs=(Pbx(key="moscow", **pbx), Pbx(key="krasnodar", employees=(Employee(extension="201", user_id=31),)))
+        pbxs=(PbxSettings(key="moscow", **pbx), PbxSettings(key="krasnodar", employees=(EmployeeSettings(extension="201", user_id=31),)))
     )  # type: ignore[arg-type]
     return Policy(document, document.pbxs[0], WORDS)
 
 
 def test_external_id_fits_64_characters() -> None:
-    assert external_id("moscow", "MjY0NTgxMDAwMDE=") == "moscow:MjY0NTgxMDAwMDE="
-    long = external_id("a" * 20, "x" * 128)
+    assert make_external_id("moscow", "MjY0NTgxMDAwMDE=") == "moscow:MjY0NTgxMDAwMDE="
+    long = make_external_id("a" * 20, "x" * 128)
     assert len(long) == 64
-    assert long != external_id("a" * 20, "x" * 127)
+    assert long != make_external_id("a" * 20, "x" * 127)
 
 
 def test_an_extension_of_exactly_one_other_pbx_is_known() -> None:
-    assert policy().user_of(Party(extension="201")) == 31
-    assert policy().user_of(Party(extension="999")) is None
+    assert policy().find_user(Party(extension="201")) == 31
+    assert policy().find_user(Party(extension="999")) is None
 
 
 def test_dismissed_users_are_passed_over() -> None:
-    line = Line(number="7495", responsible=Responsible(users=(21, 22), strategy="first"))
-    whole = policy(lines=(line,), default_user_id=9, employees=(Employee(extension="101", user_id=21),))
-    gone = Policy(whole.settings, whole.pbx, WORDS, dismissed=frozenset({21, 9}))
+    line = LineSettings(number="7495", responsible=LineResponsible(users=(21, 22), strategy="first"))
+    whole = policy(lines=(line,), default_user_id=9, employees=(EmployeeSettings(extension="101", user_id=21),))
+    gone = Policy(whole.settings, whole.pbx, WORDS, dismissed_users=frozenset({21, 9}))
     assert whole.line_responsible(line, None) == 21
     assert gone.line_responsible(line, None) == 22
-    assert gone.user_of(Party(extension="101")) is None
+    assert gone.find_user(Party(extension="101")) is None
     assert gone.default_user == 1
 
 
 def test_turns_are_taken_by_the_pick() -> None:
-    line = Line(number="7495", responsible=Responsible(users=(21, 22)))
+    line = LineSettings(number="7495", responsible=LineResponsible(users=(21, 22)))
     assert [policy(lines=(line,)).line_responsible(line, pick) for pick in range(4)] == [21, 22, 21, 22]
 
 
 def test_a_mobile_of_the_mapping_is_its_employee() -> None:
-    known = policy(employees=(Employee(extension="101", user_id=11, numbers=("8 916 000-01-01",)),))
-    assert known.employee(Party(number="79160000101")) == Party(extension="101")
-    assert known.employee(Party(number="79160000001")) is None
+    known = policy(employees=(EmployeeSettings(extension="101", user_id=11, numbers=("8 916 000-01-01",)),))
+    assert known.find_employee(Party(number="79160000101")) == Party(extension="101")
+    assert known.find_employee(Party(number="79160000001")) is None
 
 
 def test_register_is_made_again_for_somebody_else_when_the_portal_refuses_the_user() -> None:
@@ -58,8 +58,8 @@ def test_register_is_made_again_for_somebody_else_when_the_portal_refuses_the_us
     for event in scenario.notices[3].events():
         play.hear(event, 0)
     [register] = list(play.ledger)
-    play.ledger = Ledger([Entry(register.command, "dead", {}, USER_INACTIVE)])
-    play.policy = Policy(play.policy.settings, play.policy.pbx, WORDS, dismissed=frozenset({11}))
+    play.ledger = Ledger([LedgerEntry(register.command, "dead", {}, USER_INACTIVE)])
+    play.policy = Policy(play.policy.settings, play.policy.pbx, WORDS, dismissed_users=frozenset({11}))
     play.drain()
     again = [e.command for e in play.ledger if isinstance(e.command, Register)][-1]
     assert (again.key, again.user_id) == ("register~2", 9)
@@ -86,10 +86,10 @@ def test_a_leg_whose_count_has_a_gap_is_waited_for() -> None:
         if notice is not answered:
             for event in notice.events():
                 play.hear(event, 1.0)
-    assert play.ledger.finish() is None, "the second talk's beginning is still on its way"
+    assert play.ledger.finish_entry() is None, "the second talk's beginning is still on its way"
     for event in answered.events():
         play.hear(event, 2.0)
-    finish = play.ledger.finish()
+    finish = play.ledger.finish_entry()
     assert finish is not None
     assert isinstance(finish.command, Finish)
     assert finish.command.user_id == 12

@@ -9,67 +9,67 @@ import pytest
 from bx24app.domain.calls import decision as fold
 from bx24app.domain.calls.commands import AddTodo, CreateRecord, Reassign, Register
 from bx24app.domain.calls.linked_calls import (
-    LONGEST_SECONDS,
-    Continued,
-    Stretch,
-    continued,
-    handed_to,
-    made_later,
-    touched,
+    MAX_TALK_SECONDS,
+    ContinuedCall,
+    LinkedCall,
+    find_affected_calls,
+    find_continued_call,
+    find_last_talker,
+    has_linked_record,
 )
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.transcript import Answers, Play
 
-A = Stretch(1, 1, "E1", "in", started=0, answered=10, ended=100, talker=11, responsible=21)
-B = Stretch(2, 2, "E1", "in", started=50, answered=None, ended=None)
+A = LinkedCall(1, 1, "E1", "in", started_at=0, answered_at=10, ended_at=100, talker_id=11, responsible_id=21)
+B = LinkedCall(2, 2, "E1", "in", started_at=50, answered_at=None, ended_at=None)
 
 
 @pytest.mark.parametrize(("started", "found"), [(9, False), (10, True), (100, True), (115, True), (116, False)])
 def test_within_the_talk_or_fifteen_seconds_after_it(started: float, found: bool) -> None:
-    assert (continued(replace(B, started=started), [A]) is not None) == found
+    assert (find_continued_call(replace(B, started_at=started), [A]) is not None) == found
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (A, replace(B, pbx=1)),  # one PBX tells of its own transfers itself
-        (replace(A, answered=None), B),
+        (A, replace(B, pbx_id=1)),  # one PBX tells of its own transfers itself
+        (replace(A, answered_at=None), B),
         (replace(A, direction="internal"), B),
         (A, replace(B, direction="out")),
         (A, replace(B, direction="callback")),
-        (replace(A, ended=None), replace(B, started=11 + LONGEST_SECONDS)),
-        (replace(A, started=50, answered=50, call=3), B),  # both began at once: only one of them can be the first
+        (replace(A, ended_at=None), replace(B, started_at=11 + MAX_TALK_SECONDS)),
+        (replace(A, started_at=50, answered_at=50, call_id=3), B),  # both began at once: only one of them can be the first
     ],
 )
-def test_what_is_no_continuation(first: Stretch, second: Stretch) -> None:
-    assert continued(second, [first]) is None
+def test_what_is_no_continuation(first: LinkedCall, second: LinkedCall) -> None:
+    assert find_continued_call(second, [first]) is None
 
 
 @pytest.mark.parametrize("direction", ["in", "out", "callback"])
 def test_a_talk_of_any_direction_may_be_continued(direction: str) -> None:
-    assert continued(B, [replace(A, direction=direction)]) == Continued(1, "E1", 21)
+    assert find_continued_call(B, [replace(A, direction=direction)]) == ContinuedCall(1, "E1", 21)
 
 
 def test_a_talk_that_goes_on_is_continued() -> None:
-    assert continued(B, [replace(A, ended=None)]) is not None
+    assert find_continued_call(B, [replace(A, ended_at=None)]) is not None
 
 
 def test_of_three_offices_the_third_continues_the_second() -> None:
-    second = replace(B, answered=55, talker=12, continues=1)
-    third = Stretch(3, 3, "E1", "in", started=90, answered=95, ended=None, talker=13, continues=2)
-    found = continued(third, [A, second])
+    second = replace(B, answered_at=55, talker_id=12, continued_call_id=1)
+    third = LinkedCall(3, 3, "E1", "in", started_at=90, answered_at=95, ended_at=None, talker_id=13, continued_call_id=2)
+    found = find_continued_call(third, [A, second])
     assert found is not None
-    assert found.call == 2
-    second = replace(second, handed_to=handed_to(2, [A, third]))
-    assert handed_to(1, [second, third]) == 13
+    assert found.call_id == 2
+    second = replace(second, handed_to=find_last_talker(2, [A, third]))
+    assert find_last_talker(1, [second, third]) == 13
 
 
 def test_who_did_not_talk_has_nothing() -> None:
-    missed = replace(B, continues=1)
-    unmapped = replace(B, call=3, answered=60, continues=1)
-    assert handed_to(1, [missed, unmapped]) is None
-    assert handed_to(1, [missed, unmapped, replace(B, call=4, answered=58, talker=12, continues=1)]) == 12
-    assert handed_to(1, [replace(B, answered=60, talker=12)]) is None, "it continues nothing"
+    missed = replace(B, continued_call_id=1)
+    unmapped = replace(B, call_id=3, answered_at=60, continued_call_id=1)
+    assert find_last_talker(1, [missed, unmapped]) is None
+    assert find_last_talker(1, [missed, unmapped, replace(B, call_id=4, answered_at=58, talker_id=12, continued_call_id=1)]) == 12
+    assert find_last_talker(1, [replace(B, answered_at=60, talker_id=12)]) is None, "it continues nothing"
 
 
 def made(play: Play) -> list[type]:
@@ -87,8 +87,8 @@ def test_a_continuation_makes_nothing(name: str) -> None:
     scenario = Scenario(FIXTURES / name)
     assert made(scenario.play())
     known = Answers({"+79160000001": ("lead", 5)})  # what the first entry made
-    assert not made(told(scenario, known, continues=Continued(7, "E7", 21)))
-    play = told(scenario, continues=Continued(7, "E7", 21))
+    assert not made(told(scenario, known, continued_call=ContinuedCall(7, "E7", 21)))
+    play = told(scenario, continued_call=ContinuedCall(7, "E7", 21))
     assert not made(play)
     assert play.decision is not None
     talker = play.decision.journal["users"][-1:] or [21]
@@ -108,7 +108,7 @@ def told(scenario: Scenario, answers: Answers | None = None, **known: object) ->
 def test_records_made_before_it_was_known_follow_once() -> None:
     """The other PBX was heard late: the record stands already. It goes to the talker, and a further look changes nothing."""
     play = told(Scenario(FIXTURES / "incoming_answered_line_responsible"))
-    play.known = fold.Known(entry_id=play.known.entry_id, continues=Continued(7, "E7", 99), parts=play.known.parts)
+    play.known = fold.FoldContext(entry_id=play.known.entry_id, continued_call=ContinuedCall(7, "E7", 99), recording_parts=play.known.recording_parts)
     for _ in range(2):
         play.drain()
     talker = play.decision.journal["users"][-1] if play.decision else 0
@@ -135,26 +135,26 @@ def test_what_it_made_goes_to_the_talker_of_the_next(mode: str, holder: int, kno
 
 
 def test_only_what_overlaps_is_decided_again() -> None:
-    now = replace(A, continues=9)
+    now = replace(A, continued_call_id=9)
     others = [
         B,
-        Stretch(3, 2, "E3", "in", started=50 + 3600, answered=None, ended=None),
-        Stretch(4, 1, "E4", "in", started=50, answered=None, ended=None),
-        Stretch(5, 3, "E5", "in", started=5000, answered=5001, ended=None, continues=1),
-        Stretch(8, 2, "E8", "in", started=-100, answered=-90, ended=-20),
-        Stretch(9, 2, "E9", "in", started=-100, answered=-90, ended=-10),
+        LinkedCall(3, 2, "E3", "in", started_at=50 + 3600, answered_at=None, ended_at=None),
+        LinkedCall(4, 1, "E4", "in", started_at=50, answered_at=None, ended_at=None),
+        LinkedCall(5, 3, "E5", "in", started_at=5000, answered_at=5001, ended_at=None, continued_call_id=1),
+        LinkedCall(8, 2, "E8", "in", started_at=-100, answered_at=-90, ended_at=-20),
+        LinkedCall(9, 2, "E9", "in", started_at=-100, answered_at=-90, ended_at=-10),
     ]
-    assert touched(A, A, others) == frozenset()
-    assert touched(replace(A, answered=None), A, others) == {2, 5}
-    assert touched(A, now, others) == touched(now, A, others) == {2, 5, 9}
+    assert find_affected_calls(A, A, others) == frozenset()
+    assert find_affected_calls(replace(A, answered_at=None), A, others) == {2, 5}
+    assert find_affected_calls(A, now, others) == find_affected_calls(now, A, others) == {2, 5, 9}
 
 
 def test_the_record_of_an_entry_that_was_heard_first_is_enough() -> None:
     """The second office was told first and has made the record: the first one makes none, whoever knows of whom by now."""
-    maker = replace(B, makes=True)
-    assert made_later(A, [replace(maker, continues=1)])
-    assert made_later(A, [maker]), "it will continue this one as soon as it is asked"
-    assert not made_later(A, [B])
-    assert not made_later(A, [replace(maker, continues=5)])
-    assert not made_later(A, [replace(maker, started=5000)])
-    assert not made(told(Scenario(FIXTURES / "incoming_answered_becomes_contact"), made_later=True))
+    maker = replace(B, has_made_record=True)
+    assert has_linked_record(A, [replace(maker, continued_call_id=1)])
+    assert has_linked_record(A, [maker]), "it will continue this one as soon as it is asked"
+    assert not has_linked_record(A, [B])
+    assert not has_linked_record(A, [replace(maker, continued_call_id=5)])
+    assert not has_linked_record(A, [replace(maker, started_at=5000)])
+    assert not made(told(Scenario(FIXTURES / "incoming_answered_becomes_contact"), has_linked_record=True))

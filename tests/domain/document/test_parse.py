@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bx24app.domain import document
-from bx24app.domain.document import DocumentError, parse, read, yaml_text
+from bx24app.domain.document import DocumentError, load_yaml, parse, yaml_text
 from bx24app.domain.rules import templates
 from bx24app.domain.settings import Settings
 
@@ -42,17 +42,17 @@ rules:
 
 
 def good() -> Settings:
-    return parse(read(GOOD), known_users={1, 8, 12}).settings
+    return parse(load_yaml(GOOD), known_users={1, 8, 12}).settings
 
 
 def faults(text: str, **how: object) -> dict[str, str]:
     with pytest.raises(DocumentError) as caught:
-        parse(read(text), **how)  # type: ignore[arg-type]
+        parse(load_yaml(text), **how)  # type: ignore[arg-type]
     return {fault.path: fault.message for fault in caught.value.faults}
 
 
 def test_the_contracts_example_is_good() -> None:
-    parsed = parse(read(GOOD), known_users={1, 8, 12})
+    parsed = parse(load_yaml(GOOD), known_users={1, 8, 12})
     assert parsed.keys == {"moscow": ("key", "salt")}
     [pbx] = parsed.settings.pbxs
     assert pbx.lines[0].working_hours[0].to == "18:00"
@@ -61,7 +61,7 @@ def test_the_contracts_example_is_good() -> None:
 
 def test_what_is_dumped_is_read_again_the_same() -> None:
     text = yaml.safe_dump(document.dump(good()))
-    assert parse(read(text), keyed=frozenset({"moscow"})).settings == good()
+    assert parse(load_yaml(text), keyed=frozenset({"moscow"})).settings == good()
 
 
 def test_ten_faults_report_ten_paths() -> None:
@@ -108,7 +108,7 @@ rules:
 
 def test_a_section_is_replaced_the_others_stay() -> None:
     base = good()
-    changed = parse(read("calls: {missed: nothing}"), base).settings
+    changed = parse(load_yaml("calls: {missed: nothing}"), base).settings
     assert changed.calls.missed == "nothing"
     assert changed.calls.recordings.min_seconds == 0
     assert changed.pbxs == base.pbxs
@@ -119,7 +119,7 @@ def test_a_section_that_loses_something_needs_a_word() -> None:
     text = "pbxs: []\nrules: []"
     lost = faults(text, base=good(), allow_delete=False)
     assert set(lost) == {"pbxs.moscow", "pbxs.moscow.lines.74950000001", "pbxs.moscow.employees.101", "rules.Missed"}
-    assert parse(read(text), good()).settings.pbxs == ()
+    assert parse(load_yaml(text), good()).settings.pbxs == ()
 
 
 def test_a_line_belongs_to_one_pbx() -> None:
@@ -136,8 +136,8 @@ pbxs:
 def test_a_pbx_of_the_signed_dialect_needs_a_key() -> None:
     assert "pbxs[0].api_key" in faults("pbxs: [{key: a}]")
     assert "pbxs[0].api_salt" in faults("pbxs: [{key: a, api_key: k}]")
-    assert parse(read("pbxs: [{key: a}]"), keyed=frozenset({"a"})).keys == {"a": (None, None)}
-    assert parse(read("pbxs: [{key: a, dialects: [events]}]"))
+    assert parse(load_yaml("pbxs: [{key: a}]"), keyed=frozenset({"a"})).keys == {"a": (None, None)}
+    assert parse(load_yaml("pbxs: [{key: a, dialects: [events]}]"))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_pbx_of_the_signed_dialect_needs_a_key() -> None:
 )
 def test_what_is_no_document(text: str) -> None:
     with pytest.raises(DocumentError):
-        parse(read(text))
+        parse(load_yaml(text))
 
 
 def test_unknown_users_only_in_the_named_sections() -> None:
@@ -165,7 +165,7 @@ def test_unknown_users_only_in_the_named_sections() -> None:
 def test_differences_are_told_by_names() -> None:
     old = good()
     text = GOOD.replace("user_id: 12, numbers", "user_id: 8, numbers").replace("missed: activity", "missed: lead")
-    assert [str(change) for change in document.difference(old, parse(read(text)).settings)] == [
+    assert [str(change) for change in document.list_changes(old, parse(load_yaml(text)).settings)] == [
         "~ calls.missed: activity -> lead",
         "~ pbxs.moscow.employees.101.user_id: 12 -> 8",
     ]
@@ -186,7 +186,7 @@ pbxs:
 rules:
   - {name: 7, when: {hours: off, line: 74950000001}, do: {nothing: }}
 """
-    settings = parse(read(text)).settings
+    settings = parse(load_yaml(text)).settings
     [pbx] = settings.pbxs
     assert (pbx.name, pbx.lines[0].number, pbx.employees[0].extension) == ("2024", "74950000001", "0101")
     assert pbx.employees[0].numbers == ("79160000101", "+7 916 000-01-02")
@@ -224,7 +224,7 @@ rules:
 )  # fmt: skip
 def test_odd_values(text: str, fault: str) -> None:
     with pytest.raises(DocumentError) as caught:
-        parse(read(text))
+        parse(load_yaml(text))
     assert fault in [str(one) for one in caught.value.faults]
 
 
@@ -244,11 +244,11 @@ def test_a_misspelt_name_is_no_loss() -> None:
 
 
 def test_depth_and_size_are_bounded() -> None:
-    for text in ("[" * 100 + "]" * 100, "a: " + "{b: " * 60 + "1" + "}" * 60, "a: " + "x" * yaml_text.LARGEST):
+    for text in ("[" * 100 + "]" * 100, "a: " + "{b: " * 60 + "1" + "}" * 60, "a: " + "x" * yaml_text.MAX_LENGTH):
         with pytest.raises(DocumentError):
-            read(text)
+            load_yaml(text)
     with pytest.raises(DocumentError, match="tags are not allowed"):
-        read("a: !!binary aGVsbG8=")
+        load_yaml("a: !!binary aGVsbG8=")
 
 
 def test_order_is_a_difference() -> None:
@@ -256,17 +256,17 @@ def test_order_is_a_difference() -> None:
 pbxs: [{key: a, dialects: [events]}, {key: b, dialects: [events]}]
 rules: [{name: one, do: [{nothing: {}}]}, {name: two, do: [{nothing: {}}]}]
 """
-    old = parse(read(text)).settings
+    old = parse(load_yaml(text)).settings
     new = old.model_copy(update={"pbxs": old.pbxs[::-1], "rules": old.rules[::-1]})
-    assert [str(change) for change in document.difference(old, new)] == [
+    assert [str(change) for change in document.list_changes(old, new)] == [
         "~ pbxs (order): [a, b] -> [b, a]",
         "~ rules (order): [one, two] -> [two, one]",
     ]
 
 
 def test_what_is_exported_is_imported_the_same() -> None:
-    text = yaml_text.write(document.dump(good()), {"moscow": "https://x.ru/mango/h"})
-    assert parse(read(text), keyed=frozenset({"moscow"})).settings == good()
+    text = yaml_text.dump_yaml(document.dump(good()), {"moscow": "https://x.ru/mango/h"})
+    assert parse(load_yaml(text), keyed=frozenset({"moscow"})).settings == good()
     data = yaml.safe_load(text)
     assert list(data) == ["version", "portal", "calls", "pbxs", "rules"]
     [pbx] = data["pbxs"]
@@ -290,7 +290,7 @@ DOCS = (Path(__file__).parents[3] / "docs/settings.md").read_text()
 
 def test_the_documented_example_is_good_and_has_everything() -> None:
     [example] = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
-    settings = parse(read(example), known_users={1, 8, 12}).settings
+    settings = parse(load_yaml(example), known_users={1, 8, 12}).settings
     told = set(re.findall(r"(\w+):", example))
     dumped = document.dump(settings)
     parts = [dumped["portal"], dumped["calls"], *dumped["pbxs"]]
@@ -303,19 +303,19 @@ def test_the_documented_names_are_the_known_ones() -> None:
         name: set(re.findall(r"`(\w+)`", rest))
         for name, rest in re.findall(r"^\| `(\w+)` \|(.*)\|$", DOCS, re.MULTILINE)
     }
-    assert tabled == {name: set(attributes) for name, attributes in templates.NAMES.items()}
+    assert tabled == {name: set(attributes) for name, attributes in templates.TEMPLATE_NAMES.items()}
     assert set(re.findall(r"`(\w+)`", DOCS.partition("Filters:")[2].partition(". ")[0])) == templates.FILTERS
 
 
 def test_a_mobile_that_is_no_telephone_is_refused_at_its_field_and_an_old_one_may_stay() -> None:
     with pytest.raises(DocumentError) as raised:
-        parse(read(GOOD.replace('["79160000101"]', '["79160000101", "Anna\'s"]')))
+        parse(load_yaml(GOOD.replace('["79160000101"]', '["79160000101", "Anna\'s"]')))
     assert [fault.path for fault in raised.value.faults] == ["pbxs[0].employees[0].numbers[1]"]
     assert "telephone" in raised.value.faults[0].message
     held = good().model_dump(mode="json", by_alias=True)
     held["pbxs"][0]["employees"][0]["numbers"] = ["Anna's"]
     old = Settings.model_validate(held)  # stored before mobiles were looked at
-    assert parse(read("calls: {card: never}"), old).settings.pbxs[0].employees[0].numbers == ("Anna's",)
+    assert parse(load_yaml("calls: {card: never}"), old).settings.pbxs[0].employees[0].numbers == ("Anna's",)
     assert parse(document.dump(old), old, keyed=frozenset({"moscow"})).settings.pbxs == old.pbxs
     with pytest.raises(DocumentError):
-        parse(read(GOOD.replace('["79160000101"]', '["Ann"]')), old)
+        parse(load_yaml(GOOD.replace('["79160000101"]', '["Ann"]')), old)

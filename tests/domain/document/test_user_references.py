@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from bx24app.domain.document.user_references import Naming, namings
-from bx24app.domain.settings import Employee, Line, Pbx, Portal, Responsible, Rule, Settings
+from bx24app.domain.document.user_references import UserReference, find_references
+from bx24app.domain.settings import (
+    EmployeeSettings,
+    LineResponsible,
+    LineSettings,
+    PbxSettings,
+    PortalSettings,
+    Rule,
+    Settings,
+)
 
 DOCUMENT = Settings(
-    portal=Portal(default_user_id=1),
+    portal=PortalSettings(default_user_id=1),
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="a",
             default_user_id=2,
-            lines=(Line(number="7495"), Line(number="7812", responsible=Responsible(users=(1, 3)))),
-            employees=(Employee(extension="101", user_id=3), Employee(extension="102", user_id=3)),
+            lines=(LineSettings(number="7495"), LineSettings(number="7812", responsible=LineResponsible(users=(1, 3)))),
+            employees=(EmployeeSettings(extension="101", user_id=3), EmployeeSettings(extension="102", user_id=3)),
         ),
     ),
     rules=(
@@ -25,18 +33,18 @@ DOCUMENT = Settings(
 
 
 def test_every_place_is_found_once() -> None:
-    assert list(namings(DOCUMENT)) == [
-        Naming(1, "portal"),
-        Naming(2, "pbx", "a"),
-        Naming(1, "line", "a", "7812"),
-        Naming(3, "line", "a", "7812"),
-        Naming(3, "employee", "a", "101"),
-        Naming(3, "employee", "a", "102"),
-        Naming(3, "rule", what="second"),
+    assert list(find_references(DOCUMENT)) == [
+        UserReference(1, "portal"),
+        UserReference(2, "pbx", "a"),
+        UserReference(1, "line", "a", "7812"),
+        UserReference(3, "line", "a", "7812"),
+        UserReference(3, "employee", "a", "101"),
+        UserReference(3, "employee", "a", "102"),
+        UserReference(3, "rule", name="second"),
     ]
 
 
 def test_only_of_the_wanted() -> None:
-    assert {one.user_id for one in namings(DOCUMENT, {2})} == {2}
-    assert list(namings(DOCUMENT, {9})) == []
-    assert list(namings(DOCUMENT, set())) == []
+    assert {one.user_id for one in find_references(DOCUMENT, {2})} == {2}
+    assert list(find_references(DOCUMENT, {9})) == []
+    assert list(find_references(DOCUMENT, set())) == []

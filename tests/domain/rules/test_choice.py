@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 
 from bx24app.domain import rules
-from bx24app.domain.rules import Facts, actions, choose, parse_rules
-from bx24app.domain.settings import Line, Pbx, Rule, Settings
+from bx24app.domain.rules import RuleFacts, actions, choose_rule, parse_rules
+from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 
-MISSED = Facts(
+MISSED = RuleFacts(
     moment="end", direction="in", outcome="missed", pbx="moscow", line="74950000001", number="+79160000001", client="new",
     hours="off", weekday="sun", talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(), minutes_since_last=12.0,
 )  # fmt: skip
-ANSWERED = Facts(
+ANSWERED = RuleFacts(
     moment="end", direction="in", outcome="answered", pbx="moscow", line="74950000002", number="", client=None, hours="working",
     weekday="mon", talk_seconds=40, rang=frozenset({"101"}), open_records=frozenset({"deal"}), minutes_since_last=rules.NEVER,
 )  # fmt: skip
 
 
 def parsed(*whens: dict[str, Any]) -> tuple[rules.ParsedRule, ...]:
-    lines = (Line(number="74950000001", line_number="moscow-1"), Line(number="+7 495 000-00-02"))
+    lines = (LineSettings(number="74950000001", line_number="moscow-1"), LineSettings(number="+7 495 000-00-02"))
     made = [Rule(name=f"rule {index}", when=when, do=({"nothing": {}},)) for index, when in enumerate(whens)]
-    settings = Settings(pbxs=(Pbx(key="moscow", lines=lines),), rules=tuple(made))
-    assert list(rules.faults(settings)) == []
+    settings = Settings(pbxs=(PbxSettings(key="moscow", lines=lines),), rules=tuple(made))
+    assert list(rules.find_faults(settings)) == []
     return parse_rules(settings)
 
 
@@ -58,8 +58,8 @@ def parsed(*whens: dict[str, Any]) -> tuple[rules.ParsedRule, ...]:
 def test_conditions(when: dict[str, Any], missed: bool, answered: bool) -> None:
     tried = parsed(when)
     for facts, good in ((MISSED, missed), (ANSWERED, answered)):
-        choice = choose(tried, facts)
-        assert (choice.rule is not None, choice.decided) == (good, True)
+        choice = choose_rule(tried, facts)
+        assert (choice.rule is not None, choice.is_decided) == (good, True)
         assert choice.trace[0].verdict == ("matched" if good else "passed")
 
 
@@ -70,12 +70,12 @@ def test_every_condition_is_tried_here() -> None:
 
 def test_the_first_from_the_top_decides() -> None:
     tried = parsed({"outcome": "answered"}, {"client": "new"}, {})
-    choice = choose(tried, MISSED)
+    choice = choose_rule(tried, MISSED)
     assert choice.rule is tried[1]
     assert [trial.verdict for trial in choice.trace] == ["passed", "matched", "behind"]
 
 
-RING = Facts(
+RING = RuleFacts(
     moment="ring", direction="in", pbx="moscow", line="74950000001", number="+79160000001", client="new", hours="off"
 )
 
@@ -97,14 +97,14 @@ RING = Facts(
 )
 def test_what_is_not_known_yet_decides_nothing(whens: list[dict[str, Any]], decided: bool, chosen: int | None) -> None:
     tried = parsed(*whens)
-    choice = choose(tried, RING)
-    assert choice.decided is decided
+    choice = choose_rule(tried, RING)
+    assert choice.is_decided is decided
     assert choice.rule is (None if chosen is None else tried[chosen])
 
 
 def test_a_moment_is_not_earlier_than() -> None:
     tried = parsed({"moment": "answer"})
-    assert [choose(tried, Facts(moment=moment)).rule is not None for moment in ("ring", "answer", "end")] == [
+    assert [choose_rule(tried, RuleFacts(moment=moment)).rule is not None for moment in ("ring", "answer", "end")] == [
         False,
         True,
         True,
@@ -112,19 +112,19 @@ def test_a_moment_is_not_earlier_than() -> None:
 
 
 def test_at_the_end_what_was_never_known_holds_for_nothing() -> None:
-    choice = choose(parsed({"client": "new"}), Facts(moment="end"))
-    assert (choice.rule, choice.decided) == (None, True)
+    choice = choose_rule(parsed({"client": "new"}), RuleFacts(moment="end"))
+    assert (choice.rule, choice.is_decided) == (None, True)
 
 
 def test_the_trace_says_what_was_expected_and_seen() -> None:
-    trial = choose(parsed({"rang": "300", "hours": ["working", "off"], "outcome": "answered"}), MISSED).trace[0]
-    told = [(one.condition, one.expected, one.seen, one.ok) for one in trial.conditions]
+    trial = choose_rule(parsed({"rang": "300", "hours": ["working", "off"], "outcome": "answered"}), MISSED).trace[0]
+    told = [(one.condition, one.expected, one.actual, one.is_fulfilled) for one in trial.conditions]
     assert told == [
         ("rang", "300", ["101", "300"], True),
         ("hours", ["working", "off"], "off", True),
         ("outcome", "answered", "missed", False),
     ]
-    assert [one.ok for one in choose(parsed({"outcome": "missed"}), RING).trace[0].conditions] == [None]
+    assert [one.is_fulfilled for one in choose_rule(parsed({"outcome": "missed"}), RING).trace[0].conditions] == [None]
 
 
 def test_actions_become_types() -> None:
@@ -136,10 +136,10 @@ def test_actions_become_types() -> None:
     )
     [rule] = parse_rules(Settings(rules=(Rule(name="r", do=do),)))
     assert rule.actions == (
-        actions.Create(entity=128, title="x", responsible=7, fields=(("a", 1),), stage_id="5"),
-        actions.Todo(deadline_minutes=5, responsible="line"),
-        actions.Comment(text="x"),
-        actions.Tell(user="owner", text="y"),
+        actions.CreateAction(entity=128, title="x", responsible=7, fields=(("a", 1),), stage_id="5"),
+        actions.TodoAction(deadline_minutes=5, responsible="line"),
+        actions.CommentAction(text="x"),
+        actions.NotifyAction(user="owner", text="y"),
     )
     [nothing] = parse_rules(Settings(rules=(Rule(name="r", do=({"nothing": None},)),)))
-    assert nothing.actions == (actions.Nothing(),)
+    assert nothing.actions == (actions.NothingAction(),)

@@ -8,12 +8,12 @@ import pytest
 
 from bx24app.domain import rules
 from bx24app.domain.rules import templates
-from bx24app.domain.settings import Line, Pbx, Rule, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 
 
 def faults(when: dict[str, Any], *do: dict[str, Any]) -> dict[str, str]:
-    pbx = Pbx(key="moscow", lines=(Line(number="74950000001"),))
-    return dict(rules.faults(Settings(pbxs=(pbx,), rules=(Rule(name="r", when=when, do=do or ({"nothing": {}},)),))))
+    pbx = PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),))
+    return dict(rules.find_faults(Settings(pbxs=(pbx,), rules=(Rule(name="r", when=when, do=do or ({"nothing": {}},)),))))
 
 
 GOOD = [
@@ -117,7 +117,7 @@ def test_nothing_stands_alone() -> None:
 
 def test_a_rule_without_actions() -> None:
     rule = Rule(name="r")
-    assert dict(rules.faults(Settings(rules=(rule,)))) == {"rules[0].do": "must name at least one action"}
+    assert dict(rules.find_faults(Settings(rules=(rule,)))) == {"rules[0].do": "must name at least one action"}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_rule_without_actions() -> None:
     ],
 )
 def test_templates_that_are_refused(source: str) -> None:
-    assert list(templates.faults(source))
+    assert list(templates.find_faults(source))
 
 
 def test_rendering() -> None:
@@ -155,10 +155,10 @@ def test_rendering() -> None:
 
 def test_what_is_rendered_is_bounded() -> None:
     names = {"client": {"name": "n" * 1500}}
-    assert len(templates.render("{{ client.name }}" * 3, names)) == templates.LONGEST
+    assert len(templates.render("{{ client.name }}" * 3, names)) == templates.MAX_LENGTH
     grown = "{{ client.name | replace('n', '" + "a" * 900 + "') | replace('a', '" + "b" * 900 + "') }}"
-    assert list(templates.faults(grown)) == []
-    assert len(templates.render(grown, names)) <= templates.LONGEST
+    assert list(templates.find_faults(grown)) == []
+    assert len(templates.render(grown, names)) <= templates.MAX_LENGTH
 
 
 def test_a_name_without_a_value_is_empty() -> None:

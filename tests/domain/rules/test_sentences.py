@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from bx24app.domain.rules import sentences
 from bx24app.domain.rules.phrases import LANGUAGES
-from bx24app.domain.rules.sentences import Names, sentence
+from bx24app.domain.rules.sentences import DisplayNames, describe_rule
 from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from tests.portals.test_crm_dictionaries import KNOWN
 
-NAMES = Names(
+NAMES = DisplayNames(
     user=lambda number: {12: "Anna"}.get(number, f"#{number}"),
     line={"74951234567": "Moscow"}.get,  # type: ignore[arg-type]
     pbx={"moscow": "Moscow office"}.get,  # type: ignore[arg-type]
-    offered=KNOWN,
+    dictionaries=KNOWN,
 )
 RULE = {
     "when": {"direction": "in", "outcome": "missed", "line": "74951234567", "hours": "off"},
@@ -30,7 +30,7 @@ RULE = {
 
 
 def test_english() -> None:
-    assert sentence(RULE, NAMES, "en") == (
+    assert describe_rule(RULE, NAMES, "en") == (
         "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the "
         "pipeline “Missed” at the stage “New”, responsible: Anna; set a to-do due in 15 min of working time, "
         "responsible: whoever answers for the line, and the next one if their working day is closed."
@@ -38,17 +38,17 @@ def test_english() -> None:
 
 
 def test_russian() -> None:
-    assert sentence(RULE, NAMES, "ru") == (
+    assert describe_rule(RULE, NAMES, "ru") == (
         "Если звонок входящий, пропущен, на линии «Moscow», в нерабочее время: создать сделку в воронке «Missed» на "
         "стадии «New», ответственный — Anna; поставить дело на 15 мин рабочего времени, ответственный — "
         "тот, кто отвечает за линию, а если его рабочий день закрыт — следующий."
     )
-    assert sentence({"when": {}, "do": [{"nothing": {}}]}, NAMES, "ru") == "Для любого звонка: ничего не создавать."
+    assert describe_rule({"when": {}, "do": [{"nothing": {}}]}, NAMES, "ru") == "Для любого звонка: ничего не создавать."
 
 
 def test_lists_are_joined_and_smart_processes_named() -> None:
     rule = {"when": {"weekday": ["sat", "sun"]}, "do": [{"create": {"entity": "1038"}}]}
-    said = sentence(rule, NAMES, "en")
+    said = describe_rule(rule, NAMES, "en")
     assert said == "If a call falls on a Saturday or Sunday: create an item of “Requests”."
 
 
@@ -59,9 +59,9 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
     for key, (frame, said) in words.conditions.items():
         assert "{}" in frame
         for value, word in said.items():
-            assert sentences.condition(key, value, NAMES, language) == frame.format(word)
+            assert sentences.describe_condition(key, value, NAMES, language) == frame.format(word)
     for action in ACTIONS:
-        assert sentences.act({action: {}}, NAMES, language) != action
+        assert sentences.describe_action({action: {}}, NAMES, language) != action
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -78,18 +78,18 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
 def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, Any]) -> None:
     action, part, given_value = value
     bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}
-    told = sentences.act({action: bare | {part: given_value}}, NAMES, language)
-    assert told != sentences.act({action: bare}, NAMES, language)
+    told = sentences.describe_action({action: bare | {part: given_value}}, NAMES, language)
+    assert told != sentences.describe_action({action: bare}, NAMES, language)
     assert part in ACTIONS[action]
 
 
 def test_values_by_themselves() -> None:
-    assert sentences.value("client", "new", NAMES, "ru") == "новый"
-    assert sentences.value("line", "74951234567", NAMES, "en") == "“Moscow”"
-    assert sentences.value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
-    assert sentences.value("min_seconds", 30, NAMES, "ru") == "30"
+    assert sentences.describe_value("client", "new", NAMES, "ru") == "новый"
+    assert sentences.describe_value("line", "74951234567", NAMES, "en") == "“Moscow”"
+    assert sentences.describe_value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
+    assert sentences.describe_value("min_seconds", 30, NAMES, "ru") == "30"
     for words in LANGUAGES.values():
-        for key, said in words.alone.items():
+        for key, said in words.standalone_words.items():
             assert set(said) == set(words.conditions[key][1])
 
 
@@ -119,8 +119,8 @@ FILLED: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("told", "english", "russian"), FILLED)
 def test_filled_actions(told: dict[str, Any], english: str, russian: str) -> None:
-    assert sentences.filled(told, NAMES, "en", str) == english
-    assert sentences.filled(told, NAMES, "ru", str) == russian
+    assert sentences.describe_planned_action(told, NAMES, "en", str) == english
+    assert sentences.describe_planned_action(told, NAMES, "ru", str) == russian
 
 
 JSON = st.recursive(
@@ -133,6 +133,6 @@ JSON = st.recursive(
 @given(JSON, JSON, st.dictionaries(st.sampled_from([part for parts in ACTIONS.values() for part in parts]), JSON))
 def test_no_draft_breaks_them(when: Any, do: Any, parts: dict[str, Any]) -> None:
     for language in LANGUAGES:
-        assert sentence({"when": when, "do": do}, Names(offered=KNOWN), language)
+        assert describe_rule({"when": when, "do": do}, DisplayNames(dictionaries=KNOWN), language)
         for action in ACTIONS:
-            assert sentence({"do": [{action: parts}]}, Names(offered=KNOWN), language)
+            assert describe_rule({"do": [{action: parts}]}, DisplayNames(dictionaries=KNOWN), language)

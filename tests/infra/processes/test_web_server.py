@@ -17,7 +17,7 @@ import pytest
 from flask import Flask, Response, request
 
 from bx24app.infra.processes.child_process import run_child
-from bx24app.infra.processes.web_server import ListenError, address_of, answers, listen, web_target
+from bx24app.infra.processes.web_server import ListenError, address_of, is_answering, open_listener, serve_web
 from tests.infra.processes.test_supervisor import children, lines, lives, ready, tree, until
 
 
@@ -75,14 +75,14 @@ def create_app() -> Flask:
 @contextmanager
 def served(grace: float = 8.0) -> Iterator[tuple[str, int]]:
     """The app above in a forked web part; gives its address and process."""
-    listener, parent = listen("127.0.0.1", 0), os.getpid()
+    listener, parent = open_listener("127.0.0.1", 0), os.getpid()
     pid = os.fork()
     if pid == 0:
-        run_child("web", partial(web_target, create_app, listener, 4, grace), parent)
+        run_child("web", partial(serve_web, create_app, listener, 4, grace), parent)
     address = address_of(listener)
     listener.close()
     try:
-        until(partial(answers, address), "it serves")
+        until(partial(is_answering, address), "it serves")
         yield address, pid
     finally:
         if not os.waitpid(pid, os.WNOHANG)[0]:
@@ -163,7 +163,7 @@ def test_idle_connections_keep_nobody_out() -> None:
 
 def test_answers_leave_at_once() -> None:
     """Without TCP_NODELAY on the listener every answer waits 40 ms for the peer's delayed acknowledgement."""
-    with listen("127.0.0.1", 0) as listener:
+    with open_listener("127.0.0.1", 0) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
@@ -211,28 +211,28 @@ def test_connections_wait_while_a_killed_web_part_is_started_again(tmp_path: Pat
 
 
 def test_a_port_in_use_is_told_in_one_line() -> None:
-    with listen("127.0.0.1", 0) as first:
+    with open_listener("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with pytest.raises(
             ListenError,
             match=rf"^cannot listen on 127\.0\.0\.1:{port}: Address already in use; give another --host or --port$",
         ):
-            listen("127.0.0.1", port)
-    with listen("127.0.0.1", port):
+            open_listener("127.0.0.1", port)
+    with open_listener("127.0.0.1", port):
         pass
 
 
 def test_a_host_of_another_machine_is_told_in_one_line() -> None:
     with pytest.raises(ListenError, match=r"^cannot listen on 192\.0\.2\.1:0: Cannot assign requested address"):
-        listen("192.0.2.1", 0)
+        open_listener("192.0.2.1", 0)
     with pytest.raises(ListenError, match=r"^cannot listen on no such host:0: "):
-        listen("no such host", 0)
+        open_listener("no such host", 0)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
 def test_the_address_names_the_port_that_was_taken(host: str) -> None:
-    with listen(host, 0) as listener:
+    with open_listener(host, 0) as listener:
         port = urlsplit(address_of(listener)).port
         assert port == listener.getsockname()[1] != 0
-        assert not answers(address_of(listener)), "nobody serves yet"
+        assert not is_answering(address_of(listener)), "nobody serves yet"
         socket.create_connection(("127.0.0.1", port)).close()

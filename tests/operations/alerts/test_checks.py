@@ -27,10 +27,10 @@ def watched(w: World) -> Iterator[Watched]:
     assert w.portal.violations == []
 
 
-def opens(one: circuit_breaker.Circuit, minutes: float) -> None:
+def opens(one: circuit_breaker.CircuitBreaker, minutes: float) -> None:
     """It opened so long ago."""
-    for _ in range(circuit_breaker.TRIPS):
-        one.failed()
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
+        one.record_failure()
     seconds, _ = runtime().redis.time()
     runtime().redis.hset(f"circuit:{one.name}", "since", seconds - minutes * 60)
 
@@ -46,7 +46,7 @@ def test_a_portal_that_did_not_answer_hears_of_it_when_it_does(watched: Watched)
     assert [row.key for row in rows(Notice)] == ["away:portal"]
     watched.w.sandbox.call(watched.w.portal.switches.off)
     assert watched.look() == [], "it may not be over: no delivery has told"
-    one.worked()
+    one.record_success()
     (words,) = watched.look()
     assert "теперь отвечает" in words
     assert rows(Notice) == []
@@ -59,13 +59,13 @@ def test_a_mango_that_does_not_answer(watched: Watched) -> None:
     opens(one, 11)
     (words,) = watched.look()
     assert words.startswith("АТС Moscow: Mango Office не отвечает")
-    one.worked()
+    one.record_success()
     (words,) = watched.look()
     assert "снова отвечает" in words
 
 
 def test_a_mango_that_does_not_answer_questions(watched: Watched) -> None:
-    for failures, told in ((candidates.ASKED_IN_VAIN - 1, 0), (candidates.ASKED_IN_VAIN, 1), (0, 1)):
+    for failures, told in ((candidates.MIN_ASK_FAILURES - 1, 0), (candidates.MIN_ASK_FAILURES, 1), (0, 1)):
         db.session.execute(update(Pbx).values(ask_failures=failures))
         db.session.commit()
         assert len(watched.look()) == told
@@ -75,26 +75,26 @@ def test_where_nobody_knows_nothing_is_said_to_be_over(watched: Watched, monkeyp
     opens(circuit_breaker.of_pbx(1), 11)
     assert len(watched.look()) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(circuit_breaker.Circuit, "open_for", _unknown)
+        patch.setattr(circuit_breaker.CircuitBreaker, "seconds_open", _unknown)
         assert watched.look() == []
     assert len(rows(Notice)) == 1
 
 
-def _unknown(_: circuit_breaker.Circuit) -> float:
+def _unknown(_: circuit_breaker.CircuitBreaker) -> float:
     raise redis.ConnectionError
 
 
 def test_a_circuit_remembers_when_it_opened(watched: Watched) -> None:
     one = circuit_breaker.of_portal(watched.id)
-    one.failed()
-    assert one.open_for() == 0.0
+    one.record_failure()
+    assert one.seconds_open() == 0.0
     opens(one, 5)
     runtime().redis.hset(f"circuit:{one.name}", "until", 0)
-    assert one.trial()
-    one.failed()
-    assert one.open_for() > 250, "a failed trial does not begin anew"
-    one.worked()
-    assert one.open_for() == 0.0
+    assert one.acquire_trial()
+    one.record_failure()
+    assert one.seconds_open() > 250, "a failed trial does not begin anew"
+    one.record_success()
+    assert one.seconds_open() == 0.0
 
 
 def test_refused_deliveries_alarm_until_none_is_left(watched: Watched) -> None:

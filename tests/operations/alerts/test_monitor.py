@@ -11,7 +11,7 @@ from sqlalchemy import event, update
 
 from bx24app import portals, settings
 from bx24app.bitrix24 import errors
-from bx24app.domain.settings import Employee, Hours, Line, Pbx, Settings
+from bx24app.domain.settings import EmployeeSettings, HoursBlock, LineSettings, PbxSettings, Settings
 from bx24app.models import Call, Notice, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.operations.alerts import monitor, notices
@@ -21,9 +21,9 @@ from tests.support.stack import World
 __all__ = ["w"]
 DOCUMENT = Settings(
     pbxs=(
-        Pbx(
-            key="moscow", name="Moscow", lines=(Line(number="74951234567"),),
-            employees=(Employee(extension="101", user_id=1),),
+        PbxSettings(
+            key="moscow", name="Moscow", lines=(LineSettings(number="74951234567"),),
+            employees=(EmployeeSettings(extension="101", user_id=1),),
         ),
     )
 )  # fmt: skip
@@ -65,9 +65,9 @@ class Watched:
     def look(self) -> list[str]:
         """What is told by the next two looks: nothing twice."""
         before = self.told()
-        monitor.watch()
+        monitor.check_all()
         found = self.told()
-        monitor.watch()
+        monitor.check_all()
         assert self.told() == found, "told once"
         return [words for number, words in found.items() if number not in before]
 
@@ -91,7 +91,7 @@ def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
     """The first look is about suspects alone: as many queries for forty further portals as for one."""
     watched.usually()
     assert watched.look() == []
-    one = queries(monitor.watch)
+    one = queries(monitor.check_all)
     portal = db.session.get_one(Portal, watched.id)
     for number in range(40):
         values = {column.name: getattr(portal, column.key) for column in Portal.__table__.columns if column.name != "id"}
@@ -102,7 +102,7 @@ def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
         known = {"hook_key": f"h{number}", "last_notification_at": heard, "api_key": "k", "api_salt": "s"}
         db.session.add(PbxRow(portal_id=more.id, key="moscow", **known))
     db.session.commit()
-    assert queries(monitor.watch) == one
+    assert queries(monitor.check_all) == one
 
 
 def queries(work: Callable[[], object]) -> int:
@@ -143,9 +143,9 @@ def test_silence_outside_working_hours(watched: Watched) -> None:
     watched.usually()
     watched.heard(timedelta(minutes=61))
     yesterday = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(datetime.now(UTC).weekday() + 3) % 7]
-    hours = Hours.model_validate({"days": [yesterday]})
+    hours = HoursBlock.model_validate({"days": [yesterday]})
     line = DOCUMENT.pbxs[0].lines[0].model_copy(update={"working_hours": (hours,)})
-    watched.save(Settings(pbxs=(Pbx(key="moscow", name="Moscow", lines=(line,)),)))
+    watched.save(Settings(pbxs=(PbxSettings(key="moscow", name="Moscow", lines=(line,)),)))
     assert watched.look() == []
 
 
@@ -186,8 +186,8 @@ def test_an_unmapped_employee(watched: Watched) -> None:
     db.session.commit()
     assert watched.look() == [], "it stands until it is mapped"
     pbx = DOCUMENT.pbxs[0]
-    employees = (*pbx.employees, Employee(extension="105", user_id=1))
-    watched.save(Settings(pbxs=(Pbx(key="moscow", name="Moscow", lines=pbx.lines, employees=employees),)))
+    employees = (*pbx.employees, EmployeeSettings(extension="105", user_id=1))
+    watched.save(Settings(pbxs=(PbxSettings(key="moscow", name="Moscow", lines=pbx.lines, employees=employees),)))
     (words,) = watched.look()
     assert "назначен" in words
 
@@ -202,7 +202,7 @@ def test_many_unmapped_employees_are_one_notice(watched: Watched) -> None:
 
 def test_a_dead_authorisation_is_told_when_it_is_over_at_the_latest(watched: Watched) -> None:
     watched.w.sandbox.call(watched.w.portal.notifications.clear)
-    portals.trouble(watched.id, errors.NeedsAdmin("authorise", "dead"))
+    portals.mark_needs_admin(watched.id, errors.NeedsAdmin("authorise", "dead"))
     watched.w.sandbox.call(watched.w.sandbox.oauth.forget, watched.w.portal)
     assert watched.look() == [], "nobody lets us in"
     assert db.session.query(Notice).filter_by(portal_id=watched.id).count() == 1
@@ -216,7 +216,7 @@ def test_a_dead_authorisation_is_told_when_it_is_over_at_the_latest(watched: Wat
 
 
 def test_where_rest_still_works_the_beginning_is_told_too(watched: Watched) -> None:
-    portals.trouble(watched.id, errors.NeedsAdmin("rights", "of lines"))
+    portals.mark_needs_admin(watched.id, errors.NeedsAdmin("rights", "of lines"))
     (words,) = watched.look()
     assert "звонки ждут" in words
     portals.resume(watched.id)
@@ -226,7 +226,7 @@ def test_where_rest_still_works_the_beginning_is_told_too(watched: Watched) -> N
 def test_a_portal_that_cannot_be_told_now_is_told_later(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.call(timedelta(hours=1), unmapped="105")
     with monkeypatch.context() as patch:
-        patch.setattr(notices, "_tell", _later)
+        patch.setattr(notices, "_send_notices", _later)
         assert watched.look() == []
     assert len(watched.look()) == 1
 

@@ -29,12 +29,12 @@ def main() -> None:
     if os.environ["CHAOS_CODE"] == "new":
         learn()
     app = create_app(load())
-    up._preload()
+    up._preload_modules()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are buried by the kernel, and then their pid is nobody's
     print("ready", flush=True)
     while line := sys.stdin.readline():
         name, kill_at = line.split()
-        target = partial(up._cron, app) if name == "cron" else partial(up._worker, app, CALLS, RECORDINGS)
+        target = partial(up._cron_target, app) if name == "cron" else partial(up._worker_target, app, CALLS, RECORDINGS)
         parent, pid = os.getpid(), os.fork()
         if pid == 0:
             os.dup2(2, 1)

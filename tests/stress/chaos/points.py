@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 
 from bx24app.bitrix24.transport import Transport
 from bx24app.infra import queue
-from bx24app.mango.transport import Wire
+from bx24app.mango.transport import SignedTransport
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
 
@@ -36,16 +36,16 @@ def arm(kill_at: int, trace: Path) -> None:
     """This process dies at its `kill_at`-th point (from 1); each point that it reaches becomes a line of `trace`."""
     counter = _Counter(kill_at, trace)
     _around(Transport, "post", counter, lambda args: f"portal {str(args[1]).rpartition('/')[2].partition('?')[0]}")
-    _around(Wire, "send", counter, lambda args: f"mango {args[2]}")
+    _around(SignedTransport, "send", counter, lambda args: f"mango {args[2]}")
     _commits(counter)
-    put = queue._put
+    put = queue._enqueue_by_name
 
     def rung(*args: Any, **options: Any) -> bool:
         done = put(*args, **options)
         counter.at(f"queued {args[1]}")
         return done
 
-    queue._put = rung
+    queue._enqueue_by_name = rung
 
 
 def _around(kind: type, name: str, counter: _Counter, words: Callable[[tuple[Any, ...]], str]) -> None:

@@ -22,13 +22,13 @@ RETRY = (0, 2, 3, *(5,) * 20)
 
 def hasten() -> None:
     """For this process and its children."""
-    transport.TIMEOUT, transport.OVERALL = (2.0, 3.0), 4.0  # type: ignore[misc]
-    batches.LEAVE_SECONDS = 4.0  # type: ignore[misc]
-    sweep.SENT_FOR = timedelta(seconds=12)
-    attempts.CLAIM = timedelta(seconds=20)
-    download.UNWRITTEN_SECONDS = 2.0
+    transport.TIMEOUT, transport.TOTAL_TIMEOUT = (2.0, 3.0), 4.0  # type: ignore[misc]
+    batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]
+    sweep.ANSWER_TIMEOUT = timedelta(seconds=12)
+    attempts.CLAIM_LIFETIME = timedelta(seconds=20)
+    download.DISK_RETRY_SECONDS = 2.0
     sender.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit_breaker.TRIAL_SECONDS = 3
     outcome.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # what is late on a busy machine is not the matter here
     quick = {"sweep": 1, "reconcile": 0, "look_after_portals": 3}
-    worker.PERIODIC = tuple((job, quick.get(job, every), queue) for job, every, queue in worker.PERIODIC)
+    worker.PERIODIC_JOBS = tuple((job, quick.get(job, every), queue) for job, every, queue in worker.PERIODIC_JOBS)

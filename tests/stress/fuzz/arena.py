@@ -103,8 +103,8 @@ class Arena:
             member_id = db.session.get_one(Portal, self.portal_id).member_id
             db.session.rollback()
             frame = session.FrameSession(self.portal_id, member_id, 1, True, "en")
-            place = session.PlaceSession(self.portal_id, member_id, 1, "en", (("lead", 1),), "+79160000001", False)
-            self.claims = {"frame": session.issue(frame), "place": session.issue_place(place)}
+            place = session.PlacementSession(self.portal_id, member_id, 1, "en", (("lead", 1),), "+79160000001", False)
+            self.claims = {"frame": session.issue(frame), "place": session.issue_placement(place)}
 
     def fire(self, shot: Shot) -> int:
         """Send it and judge the answer.
@@ -161,7 +161,7 @@ class Arena:
             portal.state = "paused"  # decide everything, tell nobody
             db.session.commit()
             settings.current(portal)
-            settings.export(portal, self.world.url)
+            settings.export_yaml(portal, self.world.url)
             drain.drain(self.portal_id)
             assert not db.session.query(Notification).filter_by(state="new").count(), "left unread by the drain"
             for table in Base.metadata.sorted_tables:

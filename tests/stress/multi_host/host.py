@@ -13,11 +13,11 @@ from bx24app import create_app
 from bx24app.bitrix24 import transport
 from bx24app.calls import sweep
 from bx24app.calls.outbox import batches
-from bx24app.calls.recordings import transfer
+from bx24app.calls.recordings import attempts
 from bx24app.cli import up
 from bx24app.config import load
-from bx24app.infra.processes.supervisor import Part, run_up
-from bx24app.infra.processes.web_server import listen, web_part
+from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
+from bx24app.infra.processes.web_server import make_web_spec, open_listener
 from tests.stress.chaos.short_waits import hasten
 
 CALLS, RECORDINGS = 4, 2
@@ -31,25 +31,25 @@ def hasten_a_little() -> None:
     """As in `make chaos`, but whoever waits for the sandbox waits longer than it ever needs, as life's 75 s are longer than the cloud's 60: with
     four hosts and the sandbox on two cores an answer may take seconds, and what a portal does after we gave it up cannot be found by asking before."""
     hasten()
-    transport.TIMEOUT, transport.OVERALL = (5.0, 15.0), 20.0  # type: ignore[misc]
-    batches.LEAVE_SECONDS = 5.0  # type: ignore[misc]
-    sweep.SENT_FOR = timedelta(seconds=30)
-    transfer.CLAIM = timedelta(seconds=45)
+    transport.TIMEOUT, transport.TOTAL_TIMEOUT = (5.0, 15.0), 20.0  # type: ignore[misc]
+    batches.SEND_WITHIN_SECONDS = 5.0  # type: ignore[misc]
+    sweep.ANSWER_TIMEOUT = timedelta(seconds=30)
+    attempts.CLAIM_LIFETIME = timedelta(seconds=45)
 
 
 def main(words: list[str]) -> int:
     hasten_a_little()
     config = load()
     app = create_app(config)
-    up._preload()
-    parts: list[Part] = []
+    up._preload_modules()
+    parts: list[ProcessSpec] = []
     if "web" in words:
-        parts.append(web_part(partial(up._forked, app), listen("127.0.0.1", int(words[-1]))))
+        parts.append(make_web_spec(partial(up._drop_parent_connections, app), open_listener("127.0.0.1", int(words[-1]))))
     if "work" in words:
-        parts.append(Part("worker", partial(up._worker, app, CALLS, RECORDINGS)))
+        parts.append(ProcessSpec("worker", partial(up._worker_target, app, CALLS, RECORDINGS)))
     if "cron" in words:
-        parts.append(Part("cron", partial(up._cron, app)))
-    return run_up(parts, lambda: print("ready", flush=True))
+        parts.append(ProcessSpec("cron", partial(up._cron_target, app)))
+    return run_process_tree(parts, lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ OWN = (
 
 def address(site: Flask, name: str) -> str:
     with site.test_request_context():
-        return assets.asset(name)
+        return assets.asset_url(name)
 
 
 @pytest.mark.parametrize(

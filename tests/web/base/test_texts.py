@@ -13,7 +13,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 
-from bx24app.domain.employees.matching import Directory, Person, Seat
+from bx24app.domain.employees.matching import EmployeeMatcher, PbxExtension, Person
 from bx24app.web.base import i18n
 from bx24app.web.settings import validation
 
@@ -63,28 +63,28 @@ def test_the_compiled_catalogue_is_fresh() -> None:
     ("lang", "spoken"), [("ru", "ru"), ("RU", "ru"), ("kz", "ru"), ("by", "ru"), ("en", "en"), ("de", "en"), ("", "en")]
 )
 def test_which_language_a_portal_reads(lang: str, spoken: str) -> None:
-    assert i18n.spoken(lang) == spoken
+    assert i18n.language_for(lang) == spoken
 
 
 @pytest.mark.parametrize(
     ("number", "shown"), [("+74951234567", "+7 495 123-45-67"), ("74951234567", "+7 495 123-45-67"), ("101", "101"), ("sip:a@b", "sip:a@b"), (None, "")]
 )  # fmt: skip
 def test_numbers_are_readable(number: str | None, shown: str) -> None:
-    assert i18n.telephone(number) == shown
+    assert i18n.format_phone(number) == shown
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (65, "1:05"), (3723.9, "1:02:03"), (None, "")])
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert i18n.duration(seconds) == shown
+    assert i18n.format_duration(seconds) == shown
 
 
 def test_faults_of_the_document_speak_the_language_of_the_page(site: Flask) -> None:
     with site.test_request_context("/?LANG=ru"):
-        assert validation.words("is longer than 50 characters, not 'x'") == "Не больше 50 символов."
-        assert validation.words("something new") == "something new"
+        assert validation.translate_fault("is longer than 50 characters, not 'x'") == "Не больше 50 символов."
+        assert validation.translate_fault("something new") == "something new"
 
 
-PEOPLE = Directory(
+PEOPLE = EmployeeMatcher(
     [
         Person(1, "Анна Смирнова", "anna@a.ru", "101", ("+7 916 000-00-01",)),
         Person(2, "Пётр Орлов", "", "", ("8 (916) 000 00 02",)),
@@ -97,18 +97,18 @@ PEOPLE = Directory(
 @pytest.mark.parametrize(
     ("seat", "found"),
     [
-        (Seat("999", "Смирнова Анна", "ANNA@a.ru"), (1, "email", True)),
-        (Seat("999", "", "", ("sip:x@y", "79160000002")), (2, "mobile", True)),
-        (Seat("101"), (1, "extension", True)),
-        (Seat("999", "Орлов Петр"), (2, "name", False)),
-        (Seat("103", "Иван Иванов"), None),
-        (Seat("999", "Nobody", "", ("101",)), None),
-        (Seat("", "", ""), None),
+        (PbxExtension("999", "Смирнова Анна", "ANNA@a.ru"), (1, "email", True)),
+        (PbxExtension("999", "", "", ("sip:x@y", "79160000002")), (2, "mobile", True)),
+        (PbxExtension("101"), (1, "extension", True)),
+        (PbxExtension("999", "Орлов Петр"), (2, "name", False)),
+        (PbxExtension("103", "Иван Иванов"), None),
+        (PbxExtension("999", "Nobody", "", ("101",)), None),
+        (PbxExtension("", "", ""), None),
     ],
 )
-def test_suggestions(seat: Seat, found: tuple[int, str, bool] | None) -> None:
-    suggestion = PEOPLE.suggest(seat)
-    assert (suggestion and (suggestion.user_id, suggestion.reason, suggestion.sure)) == found
+def test_suggestions(seat: PbxExtension, found: tuple[int, str, bool] | None) -> None:
+    suggestion = PEOPLE.suggest_user(seat)
+    assert (suggestion and (suggestion.user_id, suggestion.reason, suggestion.is_certain)) == found
 
 
 def test_every_translation_can_be_filled() -> None:

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bx24app.calls.recordings import download
-from bx24app.mango.errors import Missing, Unreachable
+from bx24app.mango.errors import ResourceNotFound, Unreachable
 from bx24app.models import Audit, Call, Delivery, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.web.base import session
 from tests.support.frame_pages import Frame, frame, has, mango
@@ -185,7 +185,7 @@ class Tape:
         self.size = len(self.content)
         self.closed = False
 
-    def chunks(self) -> Iterator[bytes]:
+    def iter_chunks(self) -> Iterator[bytes]:
         yield self.content[:1]
         yield self.content[1:]
 
@@ -196,8 +196,8 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     opened: list[Tape] = []
 
     @contextmanager
-    def open_stream(source: download.Source, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
-        assert (source, play) == (download.Source("rec", None, "key", "salt"), True)
+    def open_stream(source: download.RecordingSource, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
+        assert (source, play) == (download.RecordingSource("rec", None, "key", "salt"), True)
         tape = Tape(byte_range)
         opened.append(tape)
         yield tape
@@ -231,7 +231,7 @@ def test_a_recording_is_streamed_with_ranges(frame: Frame, call: int, tapes: lis
     assert all(tape.closed for tape in tapes)
 
 
-@pytest.mark.parametrize(("error", "status"), [(Missing("gone"), 404), (Unreachable("no connection"), 503)])
+@pytest.mark.parametrize(("error", "status"), [(ResourceNotFound("gone"), 404), (Unreachable("no connection"), 503)])
 def test_a_recording_that_cannot_be_had(
     frame: Frame, call: int, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:

@@ -17,9 +17,9 @@ from sqlalchemy import event, select
 
 from bx24app.calls import replay
 from bx24app.calls.journal import search
-from bx24app.calls.journal.search import Filter, Place
+from bx24app.calls.journal.search import CallFilter, Cursor
 from bx24app.domain.calls import commands
-from bx24app.domain.settings import Line, Pbx, Rule, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.infra import queue
 from bx24app.models import Audit, Call, CallPerson, Delivery, Notification, Portal, Recording, db, utcnow
 from bx24app.web.base import session
@@ -29,7 +29,7 @@ from tests.web.calls.test_calls import add_call
 from tests.web.conftest import claim
 
 __all__ = ["frame"]
-DOCUMENT = Settings(pbxs=(Pbx(key="moscow", name="Moscow", lines=(Line(number="74951234567", name="Main"),)), Pbx(key="spb", name="Petersburg")))  # fmt: skip
+DOCUMENT = Settings(pbxs=(PbxSettings(key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", name="Main"),)), PbxSettings(key="spb", name="Petersburg")))  # fmt: skip
 
 
 def entries(said: str) -> list[str]:
@@ -88,7 +88,7 @@ def test_days_are_days_of_the_portal(frame: Frame, portal: int) -> None:
 def test_a_sparse_filter_looks_at_a_window_and_goes_on_from_there(
     frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "WINDOW", 40)
+    monkeypatch.setattr(search, "SCAN_LIMIT", 40)
     with frame.site.app_context():
         for number in range(1, 131):
             add_call(portal, number, direction="out" if number in (39, 125) else "in")
@@ -107,14 +107,14 @@ def test_a_sparse_filter_looks_at_a_window_and_goes_on_from_there(
 
 
 def test_a_filter_survives_its_address() -> None:
-    wanted = Filter(q="+7 916", pbx="spb", line="7812", direction="in", outcome="missed", employee=7, since=date(2026, 1, 2), until=date(2026, 2, 3), problems=True)  # fmt: skip
-    assert Filter.read(wanted.asked()) == wanted
-    assert Filter.read(dict(parse_qsl(urlencode(wanted.asked())))) == wanted
-    assert Filter().asked() == {}
-    assert Filter.read({"employee": "9" * 30, "outcome": "gift", "q": " "}) == Filter()
-    place = Place(datetime(2026, 3, 1, 12, tzinfo=UTC), 5)
-    assert Place.read(str(place)) == place
-    assert [Place.read(text) for text in ("", "x", "2026-03-01_5", "2026-03-01T12:00:00+00:00_x")] == [None] * 4
+    wanted = CallFilter(q="+7 916", pbx="spb", line="7812", direction="in", outcome="missed", employee=7, since=date(2026, 1, 2), until=date(2026, 2, 3), problems=True)  # fmt: skip
+    assert CallFilter.from_params(wanted.as_params()) == wanted
+    assert CallFilter.from_params(dict(parse_qsl(urlencode(wanted.as_params())))) == wanted
+    assert CallFilter().as_params() == {}
+    assert CallFilter.from_params({"employee": "9" * 30, "outcome": "gift", "q": " "}) == CallFilter()
+    place = Cursor(datetime(2026, 3, 1, 12, tzinfo=UTC), 5)
+    assert Cursor.from_text(str(place)) == place
+    assert [Cursor.from_text(text) for text in ("", "x", "2026-03-01_5", "2026-03-01T12:00:00+00:00_x")] == [None] * 4
 
 
 PLANS = {
@@ -131,12 +131,12 @@ PLANS = {
 
 @pytest.mark.parametrize(("query", "index"), PLANS.items())
 def test_each_filter_follows_its_index_and_sorts_nothing(frame: Frame, portal: int, query: str, index: str) -> None:
-    wanted, told = Filter.read(dict(parse_qsl(query))), []
-    place = Place(utcnow(), 10**6)
+    wanted, told = CallFilter.from_params(dict(parse_qsl(query))), []
+    place = Cursor(utcnow(), 10**6)
     with frame.site.app_context():
         event.listen(db.engine, "before_cursor_execute", lambda *said: told.append(said[2:4]))
         for at in (None, place):
-            search.find(db.session(), portal, wanted, "Europe/Moscow", None, at)
+            search.find_calls(db.session(), portal, wanted, "Europe/Moscow", None, at)
         plans = []
         for statement, values in told:
             if statement.startswith("SELECT"):
@@ -220,7 +220,7 @@ def test_a_ticket_is_for_one_filter_only(frame: Frame, site: Flask, client: Flas
 @pytest.fixture
 def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """A call with a refused, an unrepeatable and a waiting step, a lost recording, an unreadable notification. Nothing is woken."""
-    monkeypatch.setattr(queue, "wake", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "wake_portal", lambda *_, **__: None)
     monkeypatch.setattr(queue, "wake_recording", lambda *_, **__: None)
     frame.save(DOCUMENT)
     with frame.site.app_context():
@@ -277,11 +277,11 @@ def test_everything_is_tried_again_in_the_background(
     frame: Frame, stuck: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(queue, "later", lambda *said, **_: asked.append(said))
+    monkeypatch.setattr(queue, "enqueue_background", lambda *said, **_: asked.append(said))
     assert has(frame.post("/frame/stuck/all", {}), "begun")
     assert asked == [("try_again", frame.portal, 7)]
     with frame.site.app_context():
-        replay.everything(frame.portal, replay.By("frame", 7))
+        replay.retry_everything(frame.portal, replay.Actor("frame", 7))
         assert db.session.get_one(Delivery, stuck["dead"]).state == "waiting"
         tape = db.session.get_one(Recording, stuck["recordings"])
         assert (tape.state, tape.due_at is not None) == ("waiting", True)
@@ -359,7 +359,7 @@ def _command(kind: str) -> commands.AnyCommand:
 
 def test_every_command_has_words() -> None:
     kinds = {one.__name__ for one in commands.Command.__subclasses__()}
-    assert kinds - set(timeline_texts._TOLD) == set()
+    assert kinds - set(timeline_texts._COMMAND_TEXTS) == set()
 
 
 def test_the_rules_of_the_call_are_shown_as_they_were_held_against_it(frame: Frame, portal: int) -> None:

@@ -16,12 +16,12 @@ from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Portal, db
-from bx24app.portals import Opening, portal_events, reauthorise
+from bx24app.portals import FrameOpening, portal_events, reauthorise
 from bx24app.web.base import session
 
 POST = {"AUTH_ID": "token", "REFRESH_ID": "refresh", "member_id": "m" * 32}
 QUERY = "?DOMAIN=portal.example.ru&PROTOCOL=1&LANG=en&APP_SID=s"
-Outcome = Opening | Exception
+Outcome = FrameOpening | Exception
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def outcome(portal: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[Outcome],
     """Sets what verifying an opening gives."""
 
     def choose(found: Outcome) -> None:
-        def opened(post: FramePost, *, install_page: bool) -> Opening:
+        def opened(post: FramePost, *, install_page: bool) -> FrameOpening:
             if isinstance(found, Exception):
                 raise found
             return replace(found, lang=post.lang)
@@ -40,9 +40,9 @@ def outcome(portal: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[Outcome],
     return choose
 
 
-def opening(portal: int | None, *, admin: bool = True) -> Opening:
+def opening(portal: int | None, *, admin: bool = True) -> FrameOpening:
     where = "https://portal.example.ru/rest/"
-    return Opening(portal, "m" * 32, "portal.example.ru", where, 7, admin, "en", "DEFAULT", {}, False)
+    return FrameOpening(portal, "m" * 32, "portal.example.ru", where, 7, admin, "en", "DEFAULT", {}, False)
 
 
 def ancestors(said: object) -> str:
@@ -98,7 +98,7 @@ def test_no_page_holds_inline_script_or_style(site: Flask, client: FlaskClient) 
 def test_a_forged_opening_shows_how_to_get_back_in(
     client: FlaskClient, outcome: Callable[[Outcome], None], path: str
 ) -> None:
-    outcome(portals.Forged("the token belongs to another portal"))
+    outcome(portals.ForgedRequest("the token belongs to another portal"))
     said = client.post(path + QUERY, data=POST)
     assert said.status_code == 403
     assert "open the application again" in said.text
@@ -201,12 +201,12 @@ def test_a_session_is_renewed_by_a_fresh_token(client: FlaskClient) -> None:
     said = client.post("/frame/renew", data=POST | {"DOMAIN": "portal.example.ru", "LANG": "en"})
     assert said.status_code == 200
     body = said.get_json()
-    assert body["seconds"] == session.SECONDS
+    assert body["seconds"] == session.SESSION_SECONDS
     assert client.get("/frame/policy", headers={session.HEADER: body["session"]}).status_code == 200
 
 
 def test_a_renewal_that_is_not_believed_gives_nothing(client: FlaskClient, outcome: Callable[[Outcome], None]) -> None:
-    for met in (portals.Forged("x"), portals.UnknownClient("x"), opening(None)):
+    for met in (portals.ForgedRequest("x"), portals.UnknownClient("x"), opening(None)):
         outcome(met)
         assert client.post("/frame/renew", data=POST).status_code == 401
     assert client.post("/frame/renew", data={}).status_code == 401
@@ -228,7 +228,7 @@ def test_the_code_of_an_authorisation_comes_to_the_root(client: FlaskClient, mon
         seen.append((code, state, server))
         return "https://portal.example.ru"
 
-    monkeypatch.setattr(reauthorise, "finish", finish)
+    monkeypatch.setattr(reauthorise, "finish_authorisation", finish)
     for path in ("/", "/oauth/callback"):
         said = client.get(f"{path}?code=c&state=s&server_domain=oauth.bitrix.info&domain=x&member_id=y")
         assert said.status_code == 200
@@ -261,7 +261,7 @@ def test_a_silent_database_and_a_fault_say_nothing_inside(client: FlaskClient, m
     errors = {503: OperationalError("select secret", {}, Exception("host db.local")), 500: RuntimeError("secret")}
     for status, error in errors.items():
 
-        def opened(post: FramePost, *, install_page: bool, error: Exception = error) -> Opening:
+        def opened(post: FramePost, *, install_page: bool, error: Exception = error) -> FrameOpening:
             raise error
 
         monkeypatch.setattr(portals, "open_frame", opened)

@@ -64,7 +64,7 @@ def test_not_ready_without_database(client: FlaskClient, monkeypatch: pytest.Mon
         raise OperationalError("select", {}, Exception("host db.local"))
 
     for module in (health, metrics):
-        monkeypatch.setattr(module, "pending_now", dead)
+        monkeypatch.setattr(module, "count_pending", dead)
     said = client.get("/readyz")
     assert (said.status_code, said.get_json()["database"]) == (503, "down")
     assert set(said.get_json()) == {"status", "database", "redis", "pending", "oldest_pending_seconds"}
@@ -111,7 +111,7 @@ def test_answers_are_counted_over_all_processes(site: Flask, client: FlaskClient
         assert client.post(f"/mango/{HOOK}/ping").status_code == 200
     assert counted() == before + 3
     with site.app_context():  # another process
-        site.extensions["bx24app"].redis.hincrby(ack_latency.KEY, "3", 2)
+        site.extensions["bx24app"].redis.hincrby(ack_latency.REDIS_KEY, "3", 2)
     said = client.get("/metrics").text
     assert 'bx24app_ack_seconds_bucket{le="+Inf"}' in said
     assert counted() == before + 5
@@ -122,10 +122,10 @@ def test_answers_are_kept_while_redis_is_down(site: Flask, client: FlaskClient, 
         raise redis.ConnectionError
 
     with site.app_context(), monkeypatch.context() as patched:
-        ack_latency.add()
-        ack_latency.note(0.001)
+        ack_latency.flush_counts()
+        ack_latency.record_latency(0.001)
         patched.setattr(site.extensions["bx24app"].redis, "pipeline", down)
-        ack_latency.add()
+        ack_latency.flush_counts()
     assert 'bx24app_ack_seconds_bucket{le="0.0025"} 1.0' in client.get("/metrics").text
 
 

@@ -7,14 +7,14 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Rule, Settings
+from bx24app.domain.settings import EmployeeSettings, LineResponsible, LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Dictionary, Portal, db
 from tests.support.frame_pages import FakeMango, Frame, has
 from tests.support.frame_pages import frame as frame
 from tests.support.frame_pages import mango as mango
 from tests.web.conftest import claim
 
-MOSCOW = Pbx(key="moscow", name="Moscow", lines=(Line(number="74951234567", responsible=Responsible(users=(11,))),))
+MOSCOW = PbxSettings(key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", responsible=LineResponsible(users=(11,))),))
 OWN = Rule(name="own", do=({"nothing": {}},))
 
 
@@ -96,14 +96,14 @@ def test_sure_suggestions_are_accepted_from_the_checklist(frame: Frame, mango: F
 
 
 def test_a_large_pbx_is_matched_on_its_own_page(frame: Frame, mango: FakeMango) -> None:
-    many = tuple(Employee(extension=str(number), user_id=11) for number in range(1000, 2500))
+    many = tuple(EmployeeSettings(extension=str(number), user_id=11) for number in range(1000, 2500))
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"employees": many}),)))
     frame.get("/frame/pbxs/moscow/employees")
     assert "1500 of 1503 extensions are matched." in frame.get("/frame")
 
 
 def test_lines_get_their_offices_people_in_the_step(frame: Frame) -> None:
-    lines = (*MOSCOW.lines, Line(number="74951234568", name="msk"), Line(number="74951234569"))
+    lines = (*MOSCOW.lines, LineSettings(number="74951234568", name="msk"), LineSettings(number="74951234569"))
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": lines}),), rules=(OWN,)))
     said = frame.get("/frame")
     assert "1 of 3 lines" in said
@@ -124,7 +124,7 @@ def test_lines_get_their_offices_people_in_the_step(frame: Frame) -> None:
 
 
 def test_people_chosen_for_lines_stay_after_a_conflict(frame: Frame, client: FlaskClient) -> None:
-    frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": (Line(number="74951234568"),)}),)))
+    frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": (LineSettings(number="74951234568"),)}),)))
     form = {"line-0-pbx": "moscow", "line-0-number": "74951234568", "line-0-name": "Shop", "line-0-users": "12", "version": "1"}
     said = frame.post("/frame/responsible", form, status=409)
     assert has(said, "conflict")
@@ -135,7 +135,7 @@ def test_people_chosen_for_lines_stay_after_a_conflict(frame: Frame, client: Fla
 
 
 def test_many_lines_come_in_parts(frame: Frame) -> None:
-    many = tuple(Line(number=str(74951230000 + number)) for number in range(40))
+    many = tuple(LineSettings(number=str(74951230000 + number)) for number in range(40))
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": many}),)))
     said = frame.get("/frame")
     assert said.count('data-testid="open-7495') == 12

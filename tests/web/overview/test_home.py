@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from bx24app.calls.recordings.transfer import DISK_FULL
-from bx24app.domain.settings import Line, Settings
-from bx24app.domain.settings import Pbx as PbxSettings
+from bx24app.domain.settings import LineSettings, Settings
+from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.mango.errors import ADDRESS_REFUSED, AddressRefused
 from bx24app.models import Call, Delivery, Dictionary, Notification, Pbx, Recording, db, utcnow
 from tests.support.frame_pages import Frame, frame
@@ -21,7 +21,7 @@ __all__ = ["frame"]
 
 
 def connected(frame: Frame) -> None:
-    frame.save(Settings(pbxs=(PbxSettings(key="moscow", lines=(Line(number="74951234567"),)),)))
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", lines=(LineSettings(number="74951234567"),)),)))
 
 
 def states(page: str) -> dict[str, str]:

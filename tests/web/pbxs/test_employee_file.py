@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from bx24app.domain.settings import Employee, Pbx, Settings
+from bx24app.domain.settings import EmployeeSettings, PbxSettings, Settings
 from bx24app.models import Audit, Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from tests.support.frame_pages import FakeMango, Frame, has
@@ -22,10 +22,10 @@ from tests.web.conftest import claim
 PAGE = "/frame/pbxs/moscow/employees/file"
 DOCUMENT = Settings(
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="moscow",
             name="Moscow",
-            employees=(Employee(extension="101", user_id=11, numbers=("+79160000101",)), Employee(extension="102", user_id=12)),
+            employees=(EmployeeSettings(extension="101", user_id=11, numbers=("+79160000101",)), EmployeeSettings(extension="102", user_id=12)),
         ),
     )
 )

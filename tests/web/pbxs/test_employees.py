@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bx24app.domain.settings import Employee, Pbx, Settings
+from bx24app.domain.settings import EmployeeSettings, PbxSettings, Settings
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from tests.support.frame_pages import FakeMango, Frame, has
@@ -14,8 +14,8 @@ from tests.support.frame_pages import frame as frame
 from tests.support.frame_pages import mango as mango
 
 PAGE = "/frame/pbxs/moscow/employees"
-MOSCOW = Pbx(
-    key="moscow", name="Moscow", employees=(Employee(extension="101", user_id=11), Employee(extension="102", user_id=12))
+MOSCOW = PbxSettings(
+    key="moscow", name="Moscow", employees=(EmployeeSettings(extension="101", user_id=11), EmployeeSettings(extension="102", user_id=12))
 )
 
 
@@ -89,7 +89,7 @@ def test_after_a_conflict_the_typed_rows_are_sent_again(frame: Frame) -> None:
 
 
 def test_thousands_of_employees_are_searched_not_shown(frame: Frame) -> None:
-    many = tuple(Employee(extension=str(number), user_id=11) for number in range(1000, 4000))
+    many = tuple(EmployeeSettings(extension=str(number), user_id=11) for number in range(1000, 4000))
     with frame.site.app_context():
         db.session.add(PortalUser(portal_id=frame.portal, user_id=50, name="Fifty"))
         db.session.commit()

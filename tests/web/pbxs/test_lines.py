@@ -8,21 +8,21 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.domain.settings import Employee, Hours, Line, Pbx, Responsible, Settings
+from bx24app.domain.settings import EmployeeSettings, HoursBlock, LineResponsible, LineSettings, PbxSettings, Settings
 from bx24app.mango.errors import Unreachable
 from bx24app.models import Portal, PortalUser, db
 from tests.support.frame_pages import FakeMango, Frame, frame, has, mango, wrong
 
 __all__ = ["frame", "mango"]
-LINE = Line(
+LINE = LineSettings(
     number="74951234567",
     name="Moscow",
-    responsible=Responsible(users=(12,)),
-    working_hours=(Hours(timezone="Asia/Omsk"),),
+    responsible=LineResponsible(users=(12,)),
+    working_hours=(HoursBlock(timezone="Asia/Omsk"),),
 )
-OWN = Line(number="74950000000", name="Written by hand")
+OWN = LineSettings(number="74950000000", name="Written by hand")
 DOCUMENT = Settings(
-    pbxs=(Pbx(key="moscow", name="M", lines=(LINE, OWN), employees=(Employee(extension="101", user_id=11, numbers=("79160000001",), recordings="never"), Employee(extension="900", user_id=13))),)
+    pbxs=(PbxSettings(key="moscow", name="M", lines=(LINE, OWN), employees=(EmployeeSettings(extension="101", user_id=11, numbers=("79160000001",), recordings="never"), EmployeeSettings(extension="900", user_id=13))),)
 )  # fmt: skip
 LINES, EMPLOYEES = "/frame/pbxs/moscow/lines", "/frame/pbxs/moscow/employees"
 
@@ -73,7 +73,7 @@ def test_a_line_is_saved_with_all_its_parts(ready: Frame) -> None:
     first, second = ready.settings().pbxs[0].lines
     assert second == OWN, "a line that the form did not show stays"
     assert (first.name, first.line_number, first.callback_to, first.recordings) == ("New", "495", "300", "never")
-    assert first.responsible == Responsible(users=(11, 12), strategy="first")
+    assert first.responsible == LineResponsible(users=(11, 12), strategy="first")
     block = first.working_hours[0]
     assert (block.days, block.from_, block.to, block.timezone) == (("mon", "sat"), "08:00", "24:00", "Asia/Omsk")
     assert [day.isoformat() for day in block.holidays] == ["2026-01-01", "2026-01-02"]
@@ -183,7 +183,7 @@ def test_only_the_rows_that_are_sent_change(ready: Frame) -> None:
     said = ready.post(EMPLOYEES, row(0, "101", "12", "79160000001, 79160000002") | row(5, "103", "11"))
     assert has(said, "saved")
     found = {one.extension: one for one in ready.settings().pbxs[0].employees}
-    assert found["101"] == Employee(
+    assert found["101"] == EmployeeSettings(
         extension="101", user_id=12, numbers=("79160000001", "79160000002"), recordings="never"
     )
     assert found["103"].user_id == 11
@@ -250,8 +250,8 @@ def test_names_of_people_are_escaped(ready: Frame) -> None:
 
 
 def test_hundreds_of_lines_are_searched_and_what_is_not_shown_stays(frame: Frame, mango: FakeMango) -> None:
-    lines = tuple(Line(number=f"7495{number:07d}", name=f"Line {number}") for number in range(120))
-    frame.save(Settings(pbxs=(Pbx(key="moscow", name="Moscow", lines=lines),)))
+    lines = tuple(LineSettings(number=f"7495{number:07d}", name=f"Line {number}") for number in range(120))
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", name="Moscow", lines=lines),)))
     said = frame.get(LINES)
     assert said.count('data-testid="used-') == 50
     assert "50 of 122 are shown" in said, "two more are Mango's own"

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bx24app.domain.settings import Pbx, Settings
+from bx24app.domain.settings import PbxSettings, Settings
 from bx24app.models import Backfill, SettingsVersion, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from tests.support.frame_pages import FakeMango, Frame, frame, has, mango, wrong
@@ -115,7 +115,7 @@ def test_changing_keeps_the_keys_unless_new_ones_are_given(frame: Frame, mango: 
 
 
 def test_secrets_are_never_shown_again(frame: Frame, mango: FakeMango) -> None:
-    frame.save(Settings(pbxs=(Pbx(key="moscow", name="M"),)), ("0123456789abcdef", "fedcba9876543210"))
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", name="M"),)), ("0123456789abcdef", "fedcba9876543210"))
     for path in ("/frame/pbxs", "/frame/pbxs/moscow", "/frame/pbxs/moscow/edit", "/frame"):
         said = frame.get(path)
         assert "0123456789" not in said

@@ -10,8 +10,8 @@ import pytest
 from rq import Queue
 
 from bx24app import portals
-from bx24app.domain.settings import Employee, Line, Pbx, Responsible, Rule, Settings
-from bx24app.domain.settings import Portal as PortalPart
+from bx24app.domain.settings import EmployeeSettings, LineResponsible, LineSettings, PbxSettings, Rule, Settings
+from bx24app.domain.settings import PortalSettings as PortalPart
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Notice, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -26,11 +26,11 @@ ANNA, IVAN, OLGA = 201, 202, 203
 DOCUMENT = Settings(
     portal=PortalPart(default_user_id=1),
     pbxs=(
-        Pbx(
+        PbxSettings(
             key="moscow",
             name="Moscow",
-            lines=(Line(number="74951234567", responsible=Responsible(users=(IVAN,))),),
-            employees=(Employee(extension="101", user_id=ANNA), Employee(extension="102", user_id=IVAN)),
+            lines=(LineSettings(number="74951234567", responsible=LineResponsible(users=(IVAN,))),),
+            employees=(EmployeeSettings(extension="101", user_id=ANNA), EmployeeSettings(extension="102", user_id=IVAN)),
         ),
     ),
     rules=(Rule(name="Say it", do=({"notify": {"user": ANNA, "text": "x"}},)),),
@@ -88,8 +88,8 @@ def look(earth: World, portal: int) -> None:
     """The daily look, and what it tells; not beside the workers' own, which may have read the users before the test changed them."""
     idle(earth)
     with earth.app.app_context():
-        portals.look_by_id(portal)
-        dismissed_employees.tell(portal)
+        portals.sync_portal(portal)
+        dismissed_employees.notify_administrators(portal)
 
 
 def idle(earth: World) -> None:
@@ -155,12 +155,12 @@ def test_a_notice_that_the_portal_did_not_take_is_told_by_the_next_look(earth: W
     earth.sandbox.call(lambda: earth.portal.switches.on("http503", method="batch"))
     with earth.app.app_context():
         earth.sandbox.call(earth.portal.switches.off)
-        portals.look_by_id(frame.portal)
+        portals.sync_portal(frame.portal)
         earth.sandbox.call(lambda: earth.portal.switches.on("http503"))
-        dismissed_employees.tell(frame.portal)
+        dismissed_employees.notify_administrators(frame.portal)
         assert notices(earth, OLGA) == []
         earth.sandbox.call(earth.portal.switches.off)
-        dismissed_employees.tell(frame.portal)
+        dismissed_employees.notify_administrators(frame.portal)
     [told] = notices(earth, OLGA)
     assert "Worker 203" in told
 
@@ -256,13 +256,13 @@ def test_what_cannot_be_read_is_said(earth: World, frame: Frame) -> None:
 
 
 def test_lines_follow_and_are_looked_at_after_saving(earth: World, frame: Frame) -> None:
-    line = Line(number="74950001122", name="New")
+    line = LineSettings(number="74950001122", name="New")
     pbx = DOCUMENT.pbxs[0].model_copy(update={"lines": (line,)})
     frame.post(POLICY + "/outgoing", {})
     frame.save(DOCUMENT.model_copy(update={"pbxs": (pbx,)}), ("key", "salt"))
     assert has(frame.get(POLICY), "lines-missing")
     with earth.app.app_context():
-        portals.lines_follow(frame.portal)
+        portals.queue_line_sync(frame.portal)
     until(lambda: not has(frame.get(POLICY), "lines-missing"), "the new line is never seen in the portal")
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost
-from bx24app.domain.crm_dictionaries import Dictionaries
+from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.rules import missed_matrix
 from bx24app.domain.rules.table import ACTIONS, CONDITIONS
-from bx24app.domain.settings import Line, Pbx, Rule, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.portals import crm_dictionaries
@@ -25,7 +25,7 @@ from tests.support.rule_forms import form, with_fields
 
 __all__ = ["frame", "mango"]
 PAGE = "/frame/rules"
-PBX = Pbx(key="moscow", name="Moscow office", lines=(Line(number="74951234567", name="Moscow", line_number="+7 495"),))
+PBX = PbxSettings(key="moscow", name="Moscow office", lines=(LineSettings(number="74951234567", name="Moscow", line_number="+7 495"),))
 FULL: list[dict[str, Any]] = [
     {
         "name": "Everything",
@@ -63,7 +63,7 @@ def ready(frame: Frame, mango: FakeMango) -> Frame:
     """The rules above are saved, and the portal's dictionaries are known."""
     frame.save(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in FULL)))
     with frame.site.app_context():
-        crm_dictionaries.keep(frame.portal, KNOWN.stored)
+        crm_dictionaries.store_answers(frame.portal, KNOWN.content)
         db.session.commit()
     return frame
 
@@ -197,13 +197,13 @@ def test_a_faulty_draft_tells_every_fault_at_its_field(ready: Frame, monkeypatch
 
 
 def test_a_stage_that_was_added_just_now_is_asked_for(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = json.loads(json.dumps(KNOWN.stored))
+    fresh = json.loads(json.dumps(KNOWN.content))
     fresh["statuses"]["DEAL_STAGE_9"].append({"id": "C9:LATE", "name": "Late"})
     asked: list[int] = []
 
-    def fetch(portal_id: int) -> Dictionaries:
+    def fetch(portal_id: int) -> CrmDictionaries:
         asked.append(portal_id)
-        return Dictionaries(fresh)
+        return CrmDictionaries(fresh)
 
     monkeypatch.setattr(crm_dictionaries, "fetch", fetch)
     page = opened(ready, "r0")
@@ -275,7 +275,7 @@ def test_a_preset_makes_rules_and_the_matrix_shows_them(ready: Frame) -> None:
     assert len(sent.getlist("rule")) == 7
     saved = ready.post(PAGE, sent)
     assert has(saved, "saved"), wrong(saved)
-    assert rules_of(ready)[3:] == missed_matrix.to_rules(missed_matrix.PRESETS["deals"])
+    assert rules_of(ready)[3:] == missed_matrix.to_rules(missed_matrix.MATRIX_PRESETS["deals"])
     assert "Missed call: known client, outside working hours" in saved
 
 
@@ -291,7 +291,7 @@ def test_a_cell_changes_its_rule_alone(ready: Frame) -> None:
 
 
 def test_a_rule_changed_by_hand_is_left_alone(ready: Frame) -> None:
-    made = missed_matrix.to_rules(missed_matrix.PRESETS["log"])
+    made = missed_matrix.to_rules(missed_matrix.MATRIX_PRESETS["log"])
     made[0] = made[0] | {"do": [{"comment": {"text": "mine"}}]}
     ready.save(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in made)))
     page = ready.get(PAGE)
@@ -312,12 +312,12 @@ def test_what_is_typed_wrong_into_the_matrix_stays_and_is_told(ready: Frame) -> 
 
 
 def test_names_are_read_again_and_the_draft_stays(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetch(portal_id: int) -> Dictionaries:
-        fresh = json.loads(json.dumps(KNOWN.stored))
+    def fetch(portal_id: int) -> CrmDictionaries:
+        fresh = json.loads(json.dumps(KNOWN.content))
         fresh["types"][0]["name"] = "Renamed"
-        crm_dictionaries.keep(portal_id, fresh)
+        crm_dictionaries.store_answers(portal_id, fresh)
         db.session.commit()
-        return crm_dictionaries.of(portal_id)
+        return crm_dictionaries.load(portal_id)
 
     monkeypatch.setattr(crm_dictionaries, "fetch", fetch)
     said = ready.post(PAGE + "/names", with_fields(ready.get(PAGE), rule=["r1"]))
@@ -326,7 +326,7 @@ def test_names_are_read_again_and_the_draft_stays(ready: Frame, monkeypatch: pyt
 
 
 def test_a_portal_that_does_not_answer(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(portal_id: int) -> Dictionaries:
+    def silent(portal_id: int) -> CrmDictionaries:
         raise AnswerLost("no answer")
 
     monkeypatch.setattr(crm_dictionaries, "fetch", silent)

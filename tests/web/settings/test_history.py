@@ -12,28 +12,36 @@ from flask.testing import FlaskClient
 
 from bx24app import portals
 from bx24app.bitrix24 import errors
-from bx24app.domain.settings import Calls, Employee, Line, Pbx, Responsible, Rule, Settings
+from bx24app.domain.settings import (
+    CallSettings,
+    EmployeeSettings,
+    LineResponsible,
+    LineSettings,
+    PbxSettings,
+    Rule,
+    Settings,
+)
 from bx24app.models import Call, SettingsVersion, db, utcnow
 from tests.support.frame_pages import Frame, frame, has
 from tests.web.conftest import claim
 
 __all__ = ["frame"]
-MOSCOW = Pbx(
+MOSCOW = PbxSettings(
     key="moscow",
     name="Moscow",
     lines=(
-        Line(number="74951234567", name="Main"),
-        Line(number="74951234568", responsible=Responsible(users=(11,))),
+        LineSettings(number="74951234567", name="Main"),
+        LineSettings(number="74951234568", responsible=LineResponsible(users=(11,))),
     ),
-    employees=(Employee(extension="101", user_id=11),),
+    employees=(EmployeeSettings(extension="101", user_id=11),),
 )
 FIRST = Settings(pbxs=(MOSCOW,))
 SECOND = Settings(
-    calls=Calls(answered="contact"),
+    calls=CallSettings(answered="contact"),
     pbxs=(
-        Pbx(
-            key="moscow", name="Moscow", lines=(Line(number="74951234567", name="Renamed"),),
-            employees=(Employee(extension="101", user_id=12),),
+        PbxSettings(
+            key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", name="Renamed"),),
+            employees=(EmployeeSettings(extension="101", user_id=12),),
         ),
     ),
     rules=(Rule(name="Night", when={"hours": "off"}, do=({"nothing": {}},)),),
@@ -69,7 +77,7 @@ def test_an_empty_history(frame: Frame) -> None:
 
 def test_many_versions_come_by_pages(frame: Frame) -> None:
     for number in range(35):
-        frame.save(Settings(pbxs=(Pbx(key="moscow", name=f"M{number}"),)))
+        frame.save(Settings(pbxs=(PbxSettings(key="moscow", name=f"M{number}"),)))
     said = frame.get("/frame/history")
     assert has(said, "older")
     assert not has(said, "version-5")
@@ -148,7 +156,7 @@ def _silent(portal_id: int) -> set[int]:
 
 def test_going_back_over_somebody_elses_change_is_a_conflict(two: Frame) -> None:
     shown = two.number()
-    two.save(Settings(pbxs=(Pbx(key="moscow", name="Theirs"),)))
+    two.save(Settings(pbxs=(PbxSettings(key="moscow", name="Theirs"),)))
     said = two.post("/frame/history/1/back", {"version": str(shown)}, status=409)
     assert has(said, "conflict")
     assert two.settings().pbxs[0].name == "Theirs"

@@ -15,7 +15,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from bx24app.calls.inbox import receiver
 from bx24app.models import Notification, Pbx, db
-from bx24app.web.webhooks.mango_hooks import address
+from bx24app.web.webhooks.mango_hooks import split_address
 from tests.web.conftest import HOOK
 
 CALL = {
@@ -114,7 +114,7 @@ def test_mango_may_check_every_form(site: Flask, client: FlaskClient, portal: in
     ],
 )
 def test_a_path_segment_is_a_key_only_without_pbx(path: str, query: dict[str, str], found: tuple[str, str]) -> None:
-    assert address(path, query) == found
+    assert split_address(path, query) == found
 
 
 def test_good_and_new_then_again(site: Flask, client: FlaskClient, portal: int) -> None:
