@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bx24app.infra.processes.child_process import die_with_parent
-from bx24app.sandbox.bitrix.apps import Form
+from bx24app.sandbox.bitrix.apps import FrameForm
 from bx24app.sandbox.mango import MangoCloud
-from bx24app.sandbox.mango.facts import Recording
+from bx24app.sandbox.mango.call_log import Recording
 from bx24app.sandbox.server import Sandbox
 from tests.conftest import KEY, SALT
 from tests.support.scenarios import Notice
@@ -32,7 +32,7 @@ class _Served:
         self.mango = MangoCloud()
         self.mango.url = self.sandbox.add_site("mango", self.mango.api_app())
         self.mango.files_url = self.sandbox.add_site("mango-files", self.mango.files_app())
-        self.sandbox.call(lambda: self.mango.add(api_key=KEY, api_salt=SALT, name="Moscow"))
+        self.sandbox.call(lambda: self.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Moscow"))
         for portal in self.sandbox.portals:
             portal.limits.rate = 0
             for number in set(EMPLOYEES) - portal.users.keys():
@@ -55,8 +55,8 @@ class _Served:
         for portal in self.sandbox.portals:
             portal.license = word
 
-    def open_form(self, number: int) -> Form:
-        form: Form = self.sandbox.call(self.sandbox.portals[number].open_form, 1, self.application)
+    def open_form(self, number: int) -> FrameForm:
+        form: FrameForm = self.sandbox.call(self.sandbox.portals[number].open_form, 1, self.application)
         return form
 
     def finish_install(self, number: int) -> None:
@@ -66,7 +66,7 @@ class _Served:
         """The PBX learns of these calls, so that it has their recordings."""
         board = self.mango.board(KEY)
         for notice in notices:
-            self.sandbox.call(board.facts.absorb, notice.name, notice.content)
+            self.sandbox.call(board.call_log.add_notification, notice.name, notice.content)
 
     def requests(self, number: int, since: float) -> list[tuple[float, float, bool]]:
         """The portal's answered requests from `since` on: (epoch seconds of arrival, seconds of the portal, does it register a call?)."""
@@ -90,16 +90,16 @@ class _Served:
 
     def sized(self, size: int | None) -> None:
         """Recordings told from now on have so many bytes; None: what their length would give."""
-        self.mango.board(KEY).facts.recording_size = size
+        self.mango.board(KEY).call_log.recording_size = size
 
     def stored(self, names: list[str], size: int) -> None:
         """The PBX has recordings of these ids."""
         at = int(time.time())
 
         def put() -> None:
-            facts = self.mango.board(KEY).facts
+            facts = self.mango.board(KEY).call_log
             for name in names:
-                facts.recordings[name] = Recording(name, name, "101", at - 60, at, stored=True, size=size)
+                facts.recordings[name] = Recording(name, name, "101", at - 60, at, is_stored=True, size=size)
 
         self.sandbox.call(put)
 
@@ -110,20 +110,20 @@ class _Served:
         def change() -> None:
             portal.limits.rate, portal.latency = rate, seconds
             if used:
-                portal.limits.fill(portal.limits.threshold, portal.now())
+                portal.limits.fill_bucket(portal.limits.threshold, portal.now())
 
         self.sandbox.call(change)
 
     def grant(self, number: int) -> tuple[str, str]:
         """(REST address, access token) for a program that talks to a portal beside ours."""
         portal = self.sandbox.portals[number]
-        token = self.sandbox.call(self.sandbox.oauth.issue, portal, CLIENT_ID, 1)
-        return f"{portal.base()}/rest/", token.access
+        token = self.sandbox.call(self.sandbox.oauth.issue_token, portal, CLIENT_ID, 1)
+        return f"{portal.base_url()}/rest/", token.access
 
     def hits(self, number: int) -> tuple[int, int]:
         """(requests so far, those that the limit refused)."""
         portal = self.sandbox.portals[number]
-        return portal.hits, portal.limits.refused
+        return portal.hits, portal.limits.refused_count
 
     def cards(self, number: int, since: float) -> dict[str, float]:
         """When the first card of a client's call opened, by the digits of the number."""

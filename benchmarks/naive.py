@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from benchmarks.rig import Rig
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 
 STEPS = 6
 AT_ONCE = 4
@@ -28,7 +28,7 @@ class Naive:
         self.session = requests.Session()
         self.session.mount("http://", HTTPAdapter(pool_connections=64, pool_maxsize=64))
         self.session.headers["Authorization"] = f"Bearer {token}"
-        self.content = base64.b64encode(b"".join(tape.stream(recording))).decode()
+        self.content = base64.b64encode(b"".join(mp3.stream_bytes(recording))).decode()
         self.rate, self.next, self.lock = rate, time.monotonic(), threading.Lock()
         self.numbers, self.asked = count(1), 0
 

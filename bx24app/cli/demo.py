@@ -84,4 +84,4 @@ def _is_serving(host: str, port: int) -> bool:
 def _run_sandbox(host: str, portal: int, oauth: int, pbx: int, app_url: str) -> None:
     from bx24app.sandbox import demo
 
-    asyncio.run(demo.serve(host, portal, oauth, pbx, app_url))
+    asyncio.run(demo.serve_world(host, portal, oauth, pbx, app_url))

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--oauth-port", type=int, default=8003, help="port of the OAuth server (%(default)s)")
     given = parser.parse_args(arguments)
     try:
-        asyncio.run(demo.serve(given.host, given.portal_port, given.oauth_port, given.pbx_port, given.app_url))
+        asyncio.run(demo.serve_world(given.host, given.portal_port, given.oauth_port, given.pbx_port, given.app_url))
     except OSError as error:
         print(f"sandbox: {error}; choose other ports, or 0 for any", file=sys.stderr)
         return 1

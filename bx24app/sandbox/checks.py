@@ -9,12 +9,12 @@ from typing import Any
 from bx24app.sandbox.server import Sandbox
 
 
-class Violations(AssertionError):
+class UnexpectedViolations(AssertionError):
     """Requests that a real portal would not understand, or silently swallow."""
 
 
 @contextmanager
-def checked(**options: Any) -> Iterator[Sandbox]:
+def checked_sandbox(**options: Any) -> Iterator[Sandbox]:
     """Runs a sandbox (`options` are Sandbox's); at the end every violation that nobody expected is raised.
 
     Raises:
@@ -36,4 +36,4 @@ def raise_violations(sandbox: Sandbox) -> None:
         lines += [f"portal {portal.number}: {violation}" for violation in portal.violations]
         portal.violations.clear()
     if lines:
-        raise Violations("\n".join(lines))
+        raise UnexpectedViolations("\n".join(lines))

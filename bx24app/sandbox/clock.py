@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta, timezone
 
-ZONE = timezone(timedelta(hours=3))
+PORTAL_ZONE = timezone(timedelta(hours=3))
 """The portal server's zone: a time without an offset is read in it."""
 
 
@@ -14,8 +14,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.offset = 0.0
-        self._second = 0
-        self._text = ""
+        self._cached_second = 0
+        self._cached_text = ""
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -25,23 +25,23 @@ class Clock:
         """Sets the clock forward."""
         self.offset += seconds
 
-    def iso(self, at: float | None = None) -> str:
+    def format_iso(self, at: float | None = None) -> str:
         """ISO 8601 with the portal's offset, whole seconds."""
         second = int(self.now() if at is None else at)
-        if second != self._second:
-            self._second, self._text = second, iso(second)
-        return self._text
+        if second != self._cached_second:
+            self._cached_second, self._cached_text = second, format_iso(second)
+        return self._cached_text
 
 
-def iso(at: float) -> str:
+def format_iso(at: float) -> str:
     """ISO 8601 with the portal's offset, whole seconds."""
-    return datetime.fromtimestamp(int(at), ZONE).isoformat()
+    return datetime.fromtimestamp(int(at), PORTAL_ZONE).isoformat()
 
 
-def parse(text: object) -> float | None:
+def parse_time(text: object) -> float | None:
     """A time as REST takes it: ISO 8601; without an offset in the portal's zone. None: not a time."""
     try:
         at = datetime.fromisoformat(str(text).strip())
     except ValueError:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=ZONE)).timestamp()
+    return (at if at.tzinfo else at.replace(tzinfo=PORTAL_ZONE)).timestamp()

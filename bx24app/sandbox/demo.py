@@ -12,9 +12,9 @@ from bx24app.sandbox.bitrix.clicks import NoLine
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import Category, Status, User
 from bx24app.sandbox.mango import Board, MangoCloud, Pbx
-from bx24app.sandbox.mango.board import Click
+from bx24app.sandbox.mango.board import ClickHandler
 from bx24app.sandbox.pages import pbx as pbx_page
-from bx24app.sandbox.pages.portal import Neighbours, PortalPages
+from bx24app.sandbox.pages.portal import NeighbourSites, PortalPages
 from bx24app.sandbox.server import Sandbox
 
 CLIENT_ID, CLIENT_SECRET = "local.demo0000000000.00000001", "demo-secret-of-the-sandbox-application"
@@ -42,10 +42,10 @@ CLIENTS = (
     ("Ольга Смирнова", "+79035550101", 8),
     ("ООО «Вектор», Ильин", "+74995550142", 21),
 )
-STRANGER = ("79265550177", "nobody knows this number")
+UNKNOWN_CALLER = ("79265550177", "nobody knows this number")
 
 
-def build(
+def build_world(
     host: str = "127.0.0.1",
     portal_port: int = 0,
     oauth_port: int = 0,
@@ -61,37 +61,37 @@ def build(
         start_url: hook address that all three PBXs have from the beginning (tests); default none.
     """
     sandbox = Sandbox(1, host, oauth_port, portal_port)
-    _portal(sandbox.portal)
+    _fill_portal(sandbox.portal)
     base = app_url.rstrip("/")
     sandbox.register_application(
         CLIENT_ID, CLIENT_SECRET, f"{base}/", f"{base}/install", kind="local", name="Mango Office"
     )
     cloud = MangoCloud()
     for number, office in enumerate(OFFICES):
-        board = _office(cloud, number, start_url or "", *office)
-        board.portal_click = _clicks(sandbox.portal, dict(office[4]))
-    neighbours = Neighbours()
+        board = _add_office(cloud, number, start_url or "", *office)
+        board.portal_click = _make_click(sandbox.portal, dict(office[4]))
+    neighbours = NeighbourSites()
     pages = PortalPages(sandbox.portal, neighbours)
-    sandbox.extend.append(lambda portal, app: pages.add(app) if portal is sandbox.portal else None)
-    known = [(phone.lstrip("+"), name) for name, phone, _ in CLIENTS] + [STRANGER]
-    clients = pbx_page.Clients(known[-1:] + known[:-1])
-    cloud.attach(sandbox, port=pbx_port, extend=lambda app: pbx_page.add(app, cloud, clients))
+    sandbox.extend.append(lambda portal, app: pages.add_routes(app) if portal is sandbox.portal else None)
+    known = [(phone.lstrip("+"), name) for name, phone, _ in CLIENTS] + [UNKNOWN_CALLER]
+    clients = pbx_page.ClientNumbers(known[-1:] + known[:-1])
+    cloud.attach_to(sandbox, port=pbx_port, extend=lambda app: pbx_page.add_page(app, cloud, clients))
 
-    def addresses() -> None:
+    def set_addresses() -> None:
         neighbours.pbx_url, clients.portal_url = f"{cloud.url}/", f"{sandbox.portal.url}/"
 
-    sandbox.on_start.append(addresses)
+    sandbox.on_start.append(set_addresses)
     return sandbox, cloud
 
 
-def _portal(portal: Portal) -> None:
+def _fill_portal(portal: Portal) -> None:
     portal.users.clear()
     for number, name, last_name, position, inner, mobile, admin in STAFF:
         portal.users[number] = User(
             number, name, last_name, f"user{number}@romashka.example", admin=admin, uf_phone_inner=inner,
             personal_mobile=mobile, work_position=position,
         )  # fmt: skip
-    _pipeline(portal)
+    _add_pipeline(portal)
     for name, phone, assigned in CLIENTS:
         first, _, last = name.partition(" ")
         portal.add_contact(first, phone, assigned=assigned, lastName=last)
@@ -100,7 +100,7 @@ def _portal(portal: Portal) -> None:
     portal.add_lead("Заявка с сайта", "+79165550188", assigned=8, sourceId="WEB")
 
 
-def _pipeline(portal: Portal) -> None:
+def _add_pipeline(portal: Portal) -> None:
     """A second pipeline of deals, unless the portal has one."""
     if any(one.type_id == 2 and one.id for one in portal.categories):
         return
@@ -110,11 +110,11 @@ def _pipeline(portal: Portal) -> None:
         portal.statuses.append(Status(900 + number, "DEAL_STAGE_9", f"C9:{code}", name, number * 10, semantics, 9))
 
 
-def _office(
+def _add_office(
     cloud: MangoCloud, number: int, hook_url: str, name: str, line: str, line_name: str, group: str,
     people: tuple[tuple[str, int | str], ...],
 ) -> Board:  # fmt: skip
-    board = cloud.add(
+    board = cloud.add_pbx(
         Pbx(
             name=name, product_id=400000001 + number, client_id=10000001 + number, hook_url=hook_url,
             api_key=f"demokey{number}" + "a1b2c3d4e" * 2 + "f5g6h7", api_salt=f"demosalt{number}" + "z9y8x7w6v" * 2 + "u5t4s",
@@ -134,10 +134,10 @@ def _office(
     return board
 
 
-def _clicks(portal: Portal, people: dict[str, int | str]) -> Click:
+def _make_click(portal: Portal, people: dict[str, int | str]) -> ClickHandler:
     """Somebody of this office clicks on a number in the portal, for a line where the portal knows it."""
 
-    def click(extension: str, number: str, line: str) -> None:
+    def click_number(extension: str, number: str, line: str) -> None:
         user = people.get(extension)
         if not isinstance(user, int):
             raise ValueError(f"{user or extension} is no employee of the portal")
@@ -147,10 +147,10 @@ def _clicks(portal: Portal, people: dict[str, int | str]) -> Click:
         except NoLine as error:
             raise ValueError(f"{error}: install the application first") from error
 
-    return click
+    return click_number
 
 
-def addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:
+def site_addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:
     """Where everything is, once it runs."""
     return {
         "portal": f"{sandbox.portal.url}/",
@@ -162,10 +162,10 @@ def addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:
 
 def ready_line(sandbox: Sandbox, cloud: MangoCloud) -> str:
     """One line for whoever waits: `sandbox ready portal=… pbx=… oauth=… mango_api=…`."""
-    return "sandbox ready " + " ".join(f"{name}={url}" for name, url in addresses(sandbox, cloud).items())
+    return "sandbox ready " + " ".join(f"{name}={url}" for name, url in site_addresses(sandbox, cloud).items())
 
 
-async def serve(
+async def serve_world(
     host: str = "127.0.0.1",
     portal_port: int = 8001,
     oauth_port: int = 8003,
@@ -173,7 +173,7 @@ async def serve(
     app_url: str = "http://127.0.0.1:8000",
 ) -> None:
     """Runs the world in the foreground until SIGINT or SIGTERM; prints the readiness line when all sites listen."""
-    sandbox, cloud = build(host, portal_port, oauth_port, pbx_port, app_url)
+    sandbox, cloud = build_world(host, portal_port, oauth_port, pbx_port, app_url)
     sandbox.on_start.append(lambda: print(ready_line(sandbox, cloud), flush=True))
     work = asyncio.create_task(sandbox.serve())
     loop = asyncio.get_running_loop()

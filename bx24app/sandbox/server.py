@@ -25,7 +25,7 @@ from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import Application
 from bx24app.sandbox.clock import Clock
 
-Extend = Callable[[Portal, web.Application], None]
+SiteExtender = Callable[[Portal, web.Application], None]
 _SHUTDOWN_SECONDS = 1.0
 
 
@@ -47,24 +47,24 @@ class Sandbox:
         self.host = host
         self.clock = Clock()
         self.oauth = OAuthServer(self.clock)
-        self.extend: list[Extend] = []
+        self.extend: list[SiteExtender] = []
         self.on_start: list[Callable[[], Any]] = []
         self.on_stop: list[Callable[[], Any]] = []
         self.ca_path: Path | None = None
         self._ports = (oauth_port, portal_port)
-        self._context: ssl.SSLContext | None = None
-        self._folder: Path | None = None
+        self._tls_context: ssl.SSLContext | None = None
+        self._tls_folder: Path | None = None
         if tls:
-            self._folder = Path(tempfile.mkdtemp(prefix="sandbox-tls-"))
-            self.ca_path, self._context = tls_files.make(self._folder)
+            self._tls_folder = Path(tempfile.mkdtemp(prefix="sandbox-tls-"))
+            self.ca_path, self._tls_context = tls_files.make_certificates(self._tls_folder)
         self.portals = [Portal(number + 1, self.oauth, self.clock) for number in range(portals)]
         self.oauth.portals = self.portals
-        self._extra: list[tuple[str, web.Application, int]] = []
+        self._extra_sites: list[tuple[str, web.Application, int]] = []
         self.sites: dict[str, str] = {}
         self._runners: list[web.AppRunner] = []
-        self._of_portal: dict[int, web.AppRunner] = {}
+        self._portal_runners: dict[int, web.AppRunner] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._over: asyncio.Event | None = None
+        self._stop_event: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -93,76 +93,76 @@ class Sandbox:
     def start(self) -> Self:
         """Runs the loop in a daemon thread; returns when all sites listen."""
         ready: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="sandbox", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run_sites(ready)), name="sandbox", daemon=True)
         self._thread.start()
         ready.result(60)
         return self
 
     async def serve(self) -> None:
         """Runs in the foreground until `stop` or cancellation."""
-        await self._main(Future())
+        await self._run_sites(Future())
 
-    async def _main(self, ready: Future[None]) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+    async def _run_sites(self, ready: Future[None]) -> None:
+        self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
         try:
             try:
-                await self._open()
+                await self._open_sites()
             except BaseException as error:
                 ready.set_exception(error)
                 raise
             ready.set_result(None)
-            await self._over.wait()
+            await self._stop_event.wait()
         finally:
-            await self._close()
+            await self._close_sites()
 
-    async def _open(self) -> None:
+    async def _open_sites(self) -> None:
         oauth_port, portal_port = self._ports
-        hosts = await self._listen(self.oauth.web_app(), oauth_port)
+        hosts = await self._start_app(self.oauth.web_app(), oauth_port)
         self.oauth.host, self.oauth.tls_host = hosts
         for number, portal in enumerate(self.portals):
             await self._open_portal(portal, portal_port + number if portal_port else 0)
-        for name, app, port in self._extra:
-            await self._add(name, app, port)
+        for name, app, port in self._extra_sites:
+            await self._start_extra_site(name, app, port)
         for work in self.on_start:
-            await _result(work())
+            await _await_result(work())
 
     async def _open_portal(self, portal: Portal, port: int) -> None:
-        app = site.make(portal)
+        app = site.make_site(portal)
         for extend in self.extend:
             extend(portal, app)
-        portal.host, portal.tls_host = await self._listen(app, port)
-        self._of_portal[portal.number] = self._runners[-1]
-        portal.mover = partial(self._move, portal)
+        portal.host, portal.tls_host = await self._start_app(app, port)
+        self._portal_runners[portal.number] = self._runners[-1]
+        portal.mover = partial(self._change_domain, portal)
 
-    async def _listen(self, app: web.Application, port: int) -> tuple[str, str]:
+    async def _start_app(self, app: web.Application, port: int) -> tuple[str, str]:
         """Starts an app on a port of its own (and, with TLS, on a second one). Returns both hosts."""
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         self._runners.append(runner)
-        plain = await self._site(runner, port, None)
-        secure = await self._site(runner, 0, self._context) if self._context else ""
+        plain = await self._start_site(runner, port, None)
+        secure = await self._start_site(runner, 0, self._tls_context) if self._tls_context else ""
         return plain, secure
 
-    async def _site(self, runner: web.AppRunner, port: int, context: ssl.SSLContext | None) -> str:
+    async def _start_site(self, runner: web.AppRunner, port: int, context: ssl.SSLContext | None) -> str:
         listening = socket.create_server((self.host, port), backlog=1024)
         await web.SockSite(runner, listening, ssl_context=context, backlog=1024).start()
         return f"{self.host}:{listening.getsockname()[1]}"
 
-    async def _close(self) -> None:
+    async def _close_sites(self) -> None:
         for work in self.on_stop:
-            await _result(work())
+            await _await_result(work())
         for portal in self.portals:
-            await portal.courier.close()
+            await portal.event_sender.close()
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         self._runners.clear()
         self._loop = None
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._tls_folder:
+            shutil.rmtree(self._tls_folder, ignore_errors=True)
 
     def stop(self) -> None:
         """Ends everything; waits for the thread."""
-        if self._loop is not None and self._over is not None:
-            self._loop.call_soon_threadsafe(self._over.set)
+        if self._loop is not None and self._stop_event is not None:
+            self._loop.call_soon_threadsafe(self._stop_event.set)
         if self._thread is not None:
             self._thread.join(30)
 
@@ -179,12 +179,12 @@ class Sandbox:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Runs a function (or coroutine function) inside the loop's thread and returns its result."""
 
-        async def run() -> Any:
-            return await _result(function(*args, **kwargs))
+        async def run_function() -> Any:
+            return await _await_result(function(*args, **kwargs))
 
         if self._thread is threading.current_thread():
             raise RuntimeError("already inside the sandbox's loop")
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(run_function(), self.loop).result(60)
 
     def add_site(self, name: str, app: web.Application, port: int = 0) -> str:
         """Adds a site of somebody else (the PBX). Before the start its address stands in `sites[name]` once all listen.
@@ -193,16 +193,16 @@ class Sandbox:
             The address, or "" when the sandbox does not run yet.
         """
         if self._loop is None:
-            self._extra.append((name, app, port))
+            self._extra_sites.append((name, app, port))
             return ""
-        return str(self.call(self._add, name, app, port))
+        return str(self.call(self._start_extra_site, name, app, port))
 
     async def add_site_async(self, name: str, app: web.Application, port: int = 0) -> str:
         """`add_site` for code inside the loop."""
-        return await self._add(name, app, port)
+        return await self._start_extra_site(name, app, port)
 
-    async def _add(self, name: str, app: web.Application, port: int) -> str:
-        host, _ = await self._listen(app, port)
+    async def _start_extra_site(self, name: str, app: web.Application, port: int) -> str:
+        host, _ = await self._start_app(app, port)
         self.sites[name] = f"http://{host}"
         return self.sites[name]
 
@@ -216,18 +216,18 @@ class Sandbox:
 
     def move_portal(self, portal: Portal, tls_name: str = "") -> str:
         """Gives a portal a new domain: its old address answers 302 to the new one. Returns the new HOST."""
-        return str(self.call(self._move, portal, tls_name))
+        return str(self.call(self._change_domain, portal, tls_name))
 
-    async def _move(self, portal: Portal, tls_name: str = "") -> str:
-        runner = self._of_portal[portal.number]
+    async def _change_domain(self, portal: Portal, tls_name: str = "") -> str:
+        runner = self._portal_runners[portal.number]
         for host in (portal.host, portal.tls_host):
             if host:
-                portal.retired.add(int(host.rpartition(":")[2]))
-        portal.host = await self._site(runner, 0, None)
-        portal.tls_host = await self._site(runner, 0, self._context) if self._context else ""
+                portal.retired_ports.add(int(host.rpartition(":")[2]))
+        portal.host = await self._start_site(runner, 0, None)
+        portal.tls_host = await self._start_site(runner, 0, self._tls_context) if self._tls_context else ""
         portal.tls_name = tls_name
         return portal.domain
 
 
-async def _result(value: Any) -> Any:
+async def _await_result(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value

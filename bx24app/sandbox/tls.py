@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-NAMES = (
+CERTIFICATE_NAMES = (
     "localhost", "oauth.bitrix.info", "oauth.bitrix24.tech", "*.bitrix24.ru", "*.bitrix24.com", "*.bitrix24.by",
     "*.bitrix24.kz", "*.bitrix24.eu", "*.bitrix24.de",
 )  # fmt: skip
@@ -20,7 +20,7 @@ NAMES = (
 _DAYS = 30
 
 
-def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
+def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A new authority and a server certificate in `folder`.
 
     Returns:
@@ -28,8 +28,8 @@ def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Sandbox certificate authority")])
-    ca = _authority(ca_name, ca_key)
-    leaf = _server(ca_name, ca_key, key)
+    ca = _sign_authority(ca_name, ca_key)
+    leaf = _sign_server(ca_name, ca_key, key)
     ca_path, chain = folder / "ca.pem", folder / "server.pem"
     ca_path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(
@@ -42,7 +42,7 @@ def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return ca_path, context
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _certificate_builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -56,26 +56,26 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
     )
 
 
-def _authority(name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _sign_authority(name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     usage = x509.KeyUsage(
         digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
         key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     return (
-        _builder(name, name, key)
+        _certificate_builder(name, name, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA256())
     )
 
 
-def _server(issuer: x509.Name, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in NAMES]
+def _sign_server(issuer: x509.Name, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
     names.append(x509.IPAddress(ip_address("127.0.0.1")))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
-        _builder(subject, issuer, key)
+        _certificate_builder(subject, issuer, key)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

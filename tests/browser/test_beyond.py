@@ -48,7 +48,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
         made.install()
         phone = [{"typeId": "PHONE", "value": NUMBER}]
         fields = {"title": "Known", "name": "Пётр", "lastName": "Смирнов", "assignedById": 1}
-        contact = int(made.sandbox.call(made.portal.crm.add, CONTACT, fields, phone).id)
+        contact = int(made.sandbox.call(made.portal.crm.add_record, CONTACT, fields, phone).id)
         with made.app.app_context():
             portal_id = made.portal_row()["id"]
             for document, author in ((FIRST, 1), (SECOND, None)):
@@ -227,14 +227,14 @@ def test_a_call_card_follows_its_client(office: World, page: Page) -> None:
 
     def rings() -> None:
         portal.calls[call.call_id] = call
-        calls.show(portal, call, [1], "telephony.externalCall.show")
+        calls.show_card(portal, call, [1], "telephony.externalCall.show")
 
     def is_known() -> None:
         call.primary = (CONTACT, next(iter(portal.contacts)))
-        portal.tell("call", call_id=call.call_id, state="registered")
+        portal.notify_watchers("call", call_id=call.call_id, state="registered")
 
     def ends() -> None:
-        calls.hide(portal, call.call_id, [1], "telephony.externalCall.hide")
+        calls.hide_card(portal, call.call_id, [1], "telephony.externalCall.hide")
         del portal.calls[call.call_id]
 
     office.sandbox.call(rings)

@@ -63,7 +63,7 @@ def people(made: World) -> list[int]:
 def contact(made: World) -> int:
     fields = {"title": "Known", "name": "Пётр", "lastName": "Смирнов", "assignedById": 1}
     phone = [{"typeId": "PHONE", "value": "+79161000000"}]
-    return int(made.sandbox.call(made.portal.crm.add, CONTACT, fields, phone).id)
+    return int(made.sandbox.call(made.portal.crm.add_record, CONTACT, fields, phone).id)
 
 
 def fill(portal_id: int, contact_id: int) -> None:

@@ -121,8 +121,8 @@ def test_the_tab_in_a_call_card_outlives_its_session(
     app = next(iter(portal.apps.values()))
     with every_page.visitor(room, browser, lang) as (page, watch):
         page.goto(f"{portal.url}/crm/lead/list/")
-        order = calls.Order(1, CLIENT, 2, None, "74950000001", f"tab-{lang}", False, "", None, True)
-        ringing = room.earth.sandbox.call(calls.register, portal, app, order)
+        order = calls.CallRegistration(1, CLIENT, 2, None, "74950000001", f"tab-{lang}", False, "", None, True)
+        ringing = room.earth.sandbox.call(calls.register_call, portal, app, order)
         card = page.locator("section.callcard")
         expect(card).to_contain_text(CLIENT.lstrip("+"))
         card.get_by_role("button", name=re.compile("Звонки клиента|Client.s calls")).click()
@@ -149,7 +149,7 @@ def test_the_tab_in_a_call_card_outlives_its_session(
         expect(inside.get_by_test_id("audio")).to_be_visible()
         assert len(old) == 2
         assert [error for error in watch.errors if "401" not in error] == []
-        room.earth.sandbox.call(calls.hide, portal, ringing.call_id, [1], "test")
+        room.earth.sandbox.call(calls.hide_card, portal, ringing.call_id, [1], "test")
 
 
 FORMS = {

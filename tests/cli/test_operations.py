@@ -79,7 +79,7 @@ def checked(environ: dict[str, str]) -> tuple[int, dict[str, str]]:
 def connected(w: World) -> dict[str, str]:
     """An installed portal with a PBX whose key and salt Mango knows. Gives the variables."""
     portal_id = installed(w)
-    board = w.mango.add(api_key=KEY, api_salt=SALT)
+    board = w.mango.add_pbx(api_key=KEY, api_salt=SALT)
     board.pbx.add_line("74950000001", "Moscow")
     document = Settings(pbxs=(PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),)),))
     settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": (KEY, SALT)})

@@ -42,7 +42,7 @@ def test_a_client_belongs_to_the_manager_of_the_city_whoever_talked(broker: Brok
 def test_a_colleague_of_another_office_on_the_same_product(broker: Broker) -> None:
     """An extension that only another office's PBX knows: the client and its record go there, in one entry."""
     pbx = broker.pbx(MOSCOW)
-    if pbx.employee("201") is None:
+    if pbx.find_employee("201") is None:
         pbx.add_employee("201", "Краснодар 201")
     client, entry = broker.ring(
         MOSCOW, parties={"101": Party(2.0), "201": Party(2.0)}, others=SILENT, signals=[blind("201")], talk=20.0
@@ -61,7 +61,7 @@ def test_an_extension_of_two_other_offices_is_nobodys(broker: Broker) -> None:
     both["pbxs"][1]["employees"] = [*both["pbxs"][1]["employees"], {"extension": "301", "user_id": 14}]
     broker.rule(Settings.model_validate(both))
     pbx = broker.pbx(MOSCOW)
-    if pbx.employee("301") is None:
+    if pbx.find_employee("301") is None:
         pbx.add_employee("301", "Somebody")
     client, _ = broker.ring(MOSCOW, to=["301"], parties={"301": Party(2.0)}, talk=9.0)
     broker.earth.settle()
@@ -94,14 +94,14 @@ def test_late_recordings_land_on_their_own_calls(broker: Broker) -> None:
     tapes = [h for _, _, heard in made.values() for h in heard if h[1].path == "events/record/added"]
     assert len(tapes) == 3
     for board in broker.boards.values():
-        for tape in board.facts.recordings.values():
-            tape.stored = False
+        for tape in board.call_log.recordings.values():
+            tape.is_stored = False
     broker.tell([h for step in zip(*rest.values(), strict=True) for h in step])
     until(lambda: all(broker.rows(client) for client, _, _ in made.values()), "the calls were not finished")
     assert not any(broker.file_size(only(broker.rows(client))) for client, _, _ in made.values())
     for board in broker.boards.values():
-        for tape in board.facts.recordings.values():
-            tape.stored = True
+        for tape in board.call_log.recordings.values():
+            tape.is_stored = True
     broker.tell(tapes[::-1])
     broker.earth.settle(60)
     sizes = {}

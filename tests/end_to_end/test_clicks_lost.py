@@ -175,7 +175,7 @@ def test_killed_before_it_left(both: Offices, monkeypatch: pytest.MonkeyPatch) -
 def test_killed_after_it_left_and_the_leg_shows(both: Offices, monkeypatch: pytest.MonkeyPatch) -> None:
     client = number()
     call_id = die_at(both, monkeypatch, client, before=False)
-    both.earth.sandbox.call(both.earth.mango.settled)
+    both.earth.sandbox.call(both.earth.mango.wait_until_idle)
     with both.earth.app.app_context():
         queue.wake_portal(both.earth.portal_row()["id"], force=True)
     until(lambda: both.rows(client), lambda: str(both.state(client)))
@@ -246,8 +246,8 @@ def again(both: Offices, call_id: str) -> None:
         data = json.loads(row.body)
         db.session.rollback()
     (app,) = portal.apps.values()
-    both.earth.sandbox.call(lambda: portal.courier.send("ONEXTERNALCALLSTART", data, ANNA, app))
-    both.earth.sandbox.call(portal.settled)
+    both.earth.sandbox.call(lambda: portal.event_sender.send_event("ONEXTERNALCALLSTART", data, ANNA, app))
+    both.earth.sandbox.call(portal.wait_until_idle)
 
 
 def test_a_colleague_may_call_the_same_client(both: Offices) -> None:
@@ -308,7 +308,7 @@ def test_an_event_that_cannot_be_read_is_kept_with_its_reason(both: Offices, spo
     client = number()
     data = {"CALL_ID": f"externalCall.spoilt{client}", "USER_ID": ANNA, "PHONE_NUMBER": client, "LINE_NUMBER": ""}
     (app,) = both.earth.portal.apps.values()
-    both.earth.sandbox.call(lambda: both.earth.portal.courier.send("ONEXTERNALCALLSTART", data | spoilt, ANNA, app))
+    both.earth.sandbox.call(lambda: both.earth.portal.event_sender.send_event("ONEXTERNALCALLSTART", data | spoilt, ANNA, app))
     until(lambda: rejected(both, client), "never rejected")
     assert not both.calls(client)
     goes_on(both, client, both.click(ANNA, client))  # and what comes after it is not held up

@@ -14,7 +14,7 @@ import pytest
 
 from bx24app.calls.journal.export import COLUMNS
 from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TYPE_NAMES, Statistic
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 from bx24app.sandbox.mango.plans import Plan
 from tests.conftest import KEY
 from tests.end_to_end.test_scenarios import connect, told
@@ -103,7 +103,7 @@ def _existing(earth: World) -> set[tuple[int, int]]:
 
 
 def _records_of(earth: World, client: str) -> set[tuple[int, int]]:
-    found = earth.sandbox.call(earth.portal.crm.find, "PHONE", client, 1, 3, 4)
+    found = earth.sandbox.call(earth.portal.crm.find_records, "PHONE", client, 1, 3, 4)
     return {record.key for record in found}
 
 
@@ -167,7 +167,7 @@ def _crm(day: Day, held: Statistic) -> dict[tuple[str, int], bool]:
 
 
 def _compare_recordings(day: Day, row: Row, held: Statistic) -> None:
-    portal, facts = day.earth.portal, day.earth.mango.board(KEY).facts
+    portal, facts = day.earth.portal, day.earth.mango.board(KEY).call_log
     taped = facts.entries[row["entry_id"]].recordings if row["entry_id"] in facts.entries else {}
     assert {one["recording_id"] for one in row["recordings"]} == set(taped)
     for one in row["recordings"]:
@@ -179,7 +179,7 @@ def _compare_recordings(day: Day, row: Row, held: Statistic) -> None:
         assert (carrier.external_id or "").partition("#")[0] == (held.external_id or "")
         assert one["file_id"] == carrier.file_id
         known = taped[one["recording_id"]]
-        content = b"".join(tape.stream(known.bytes, voice=sum(one["recording_id"].encode())))
+        content = b"".join(mp3.stream_bytes(known.file_size, voice=sum(one["recording_id"].encode())))
         assert portal.files[one["file_id"]].sha256 == hashlib.sha256(content).hexdigest()
         assert one["lag_seconds"] >= 0
         assert abs((_moment(one["attached_at"]) - datetime.now(UTC)).total_seconds()) < 3600

@@ -19,22 +19,22 @@ KINDS = ["html", "close_before", "query_limit", "expired_token", "close_after", 
 def test_one_fault_at_any_step_changes_nothing(earth: World, kind: str) -> None:
     _, fair = told(earth, SCENARIO, "as it is")
     for skip in (0, 2, 4):
-        earth.sandbox.call(earth.portal.switches.on, kind, times=1, skip=skip)
+        earth.sandbox.call(earth.portal.switches.switch_on, kind, times=1, skip=skip)
         _, found = told(earth, SCENARIO, "as it is")
-        earth.sandbox.call(earth.portal.switches.off)
+        earth.sandbox.call(earth.portal.switches.switch_off)
         assert found == fair, (kind, skip)
 
 
 def test_a_portal_that_is_away_for_a_while(earth: World) -> None:
-    earth.sandbox.call(earth.portal.switches.on, "http503", times=3)
+    earth.sandbox.call(earth.portal.switches.switch_on, "http503", times=3)
     lands(earth, Scenario(FIXTURES / "incoming_missed_by_group"))
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
 
 
 def test_a_dead_portal_costs_nothing(earth: World) -> None:
     """Its circuit opens: calls are taken in and decided, but hardly a request leaves; then all of them land."""
     hook = connect(earth, SCENARIO)
-    earth.sandbox.call(earth.portal.switches.on, "close_before")
+    earth.sandbox.call(earth.portal.switches.switch_on, "close_before")
     first, more = ([retell(SCENARIO) for _ in range(count)] for count in (4, 20))
     for call in (*first, *more):
         earth.sandbox.call(absorb, earth.mango, call.notices)
@@ -47,7 +47,7 @@ def test_a_dead_portal_costs_nothing(earth: World) -> None:
     until(lambda: earth.pending().get("calls", 0) >= 24 and "notifications" not in earth.pending(), "not decided", 60)
     assert earth.portal.hits - before < len(more)
     assert 'bx24app_open_circuits{of="portal"} 1.0' in requests.get(f"{earth.url}/metrics", timeout=20).text
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
     earth.settle(120)
     for call in (*first, *more):
         assert len(in_portal(earth, call)["calls"]) == 1

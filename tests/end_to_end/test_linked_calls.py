@@ -175,7 +175,7 @@ def test_register_answers_when_the_other_office_is_long_done(broker: Broker) -> 
     """The portal is busy when Moscow rings: the record is made after the talk in Krasnodar, and is its talker's all the same."""
     client, _, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     switches = broker.earth.portal.switches
-    broker.earth.sandbox.call(lambda: switches.on("query_limit", times=2, method="telephony.externalcall.register"))
+    broker.earth.sandbox.call(lambda: switches.switch_on("query_limit", times=2, method="telephony.externalcall.register"))
     broker.tell(heard)
     broker.earth.settle()
     assert broker.responsible(client) == [13]

@@ -18,9 +18,9 @@ RECORD = Scenario(FIXTURES / "incoming_answered_becomes_contact")
 @pytest.mark.parametrize("lookup", ["answered", "right_removed", "garbage_after"])
 def test_a_to_do_is_looked_up(earth: World, lookup: str) -> None:
     _, fair = told(earth, TODO, "as it is")
-    earth.sandbox.call(earth.portal.switches.on, "close_after", times=1, method="crm.activity.todo.add")
+    earth.sandbox.call(earth.portal.switches.switch_on, "close_after", times=1, method="crm.activity.todo.add")
     if lookup != "answered":
-        earth.sandbox.call(earth.portal.switches.on, lookup, times=1, method="crm.activity.list")
+        earth.sandbox.call(earth.portal.switches.switch_on, lookup, times=1, method="crm.activity.list")
     _, found = told(earth, TODO, "as it is")
     assert unused(earth) == []
     assert found == fair
@@ -29,9 +29,9 @@ def test_a_to_do_is_looked_up(earth: World, lookup: str) -> None:
 @pytest.mark.parametrize("lookup", ["answered", "garbage_after", "http502_after"])
 def test_a_finish_is_looked_up(earth: World, lookup: str) -> None:
     _, fair = told(earth, RECORD, "as it is")
-    earth.sandbox.call(earth.portal.switches.on, "close_after", times=1, method="telephony.externalcall.finish")
+    earth.sandbox.call(earth.portal.switches.switch_on, "close_after", times=1, method="telephony.externalcall.finish")
     if lookup != "answered":
-        earth.sandbox.call(earth.portal.switches.on, lookup, times=1, method="voximplant.statistic.get")
+        earth.sandbox.call(earth.portal.switches.switch_on, lookup, times=1, method="voximplant.statistic.get")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
@@ -40,9 +40,9 @@ def test_a_finish_is_looked_up(earth: World, lookup: str) -> None:
 @pytest.mark.parametrize("lookup", ["answered", "garbage_after", "http502_after"])
 def test_a_created_record_is_found_by_its_origin(earth: World, lookup: str) -> None:
     _, fair = told(earth, RECORD, "as it is")
-    earth.sandbox.call(earth.portal.switches.on, "close_after", times=1, method="crm.item.add")
+    earth.sandbox.call(earth.portal.switches.switch_on, "close_after", times=1, method="crm.item.add")
     if lookup != "answered":
-        earth.sandbox.call(earth.portal.switches.on, lookup, times=1, method="crm.item.list")
+        earth.sandbox.call(earth.portal.switches.switch_on, lookup, times=1, method="crm.item.list")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
@@ -52,8 +52,8 @@ def test_a_created_record_is_found_by_its_origin(earth: World, lookup: str) -> N
 def test_an_upload_is_looked_up(earth: World, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one is sent only where the portal has none, and then under a name of its own."""
     _, fair = told(earth, RECORD, "as it is")
-    monkeypatch.setattr(earth.mango.board(KEY).facts, "recording_size", SMALL_BYTES + 1000)
-    earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="upload")
+    monkeypatch.setattr(earth.mango.board(KEY).call_log, "recording_size", SMALL_BYTES + 1000)
+    earth.sandbox.call(earth.portal.switches.switch_on, kind, times=1, method="upload")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
@@ -63,7 +63,7 @@ def test_an_upload_is_looked_up(earth: World, kind: str, monkeypatch: pytest.Mon
 def test_a_small_recording_is_looked_up(earth: World, kind: str) -> None:
     """The same for one that left inside a request."""
     _, fair = told(earth, RECORD, "as it is")
-    earth.sandbox.call(earth.portal.switches.on, kind, times=1, method="telephony.externalcall.attachrecord")
+    earth.sandbox.call(earth.portal.switches.switch_on, kind, times=1, method="telephony.externalcall.attachrecord")
     _, found = told(earth, RECORD, "as it is")
     assert unused(earth) == []
     assert found == fair
@@ -84,5 +84,5 @@ def test_a_file_name_is_never_used_twice() -> None:
 def unused(earth: World) -> list[str]:
     """Faults that met nothing: a test that proves nothing must not pass."""
     left = [fault.kind for fault in earth.portal.switches.faults]
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
     return left

@@ -18,7 +18,7 @@ from bx24app.domain.calls import outcome as ends
 from bx24app.domain.settings import Settings
 from bx24app.mango import vpbx
 from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TODO_PROVIDER, TYPE_NAMES, Activity, Record, Statistic
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 from tests.conftest import config_for
 from tests.support.offices import OFFICES, PLACEHOLDER, USERS, Outcome, PortalCall, document, predict
 from tests.support.random_calls import Day, Told, days
@@ -38,7 +38,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         made.portal.limits.rate = 0
         made.portal.license = "ru_ent250"
         for key, (api_key, salt) in KEYS.items():
-            made.sandbox.call(made.mango.add, api_key=api_key, api_salt=salt, name=key)
+            made.sandbox.call(made.mango.add_pbx, api_key=api_key, api_salt=salt, name=key)
         made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
         made.work()
         made.install()
@@ -85,7 +85,7 @@ def _prepare(three: World, day: Day) -> None:
     for told in day.calls:
         board = three.mango.board(KEYS[told.scene.office.key][0])
         for name, content in told.scene.sent:
-            board.facts.absorb(name, content)
+            board.call_log.add_notification(name, content)
         if told.known:
             three.add_client(told.known.kind, f"+{told.scene.number}", told.known.owner)
 
@@ -199,7 +199,7 @@ def _row(three: World, told: Told, row: Statistic) -> tuple[str, ...]:
     )
     if activity is not None:
         assert activity.responsible_id == row.user_id, (row, activity)
-        assert (activity.missed, activity.completed) == (row.missed, not row.missed), activity
+        assert (activity.is_missed, activity.completed) == (row.missed, not row.missed), activity
     return _plain(seen)
 
 
@@ -210,9 +210,9 @@ def _recording(three: World, told: Told, row: Statistic, activity: Activity | No
     file = three.portal.files[row.file_id]
     if activity is not None:
         assert activity.files == [file.id], activity
-    facts = three.mango.board(KEYS[told.scene.office.key][0]).facts.entries[told.scene.entry]
+    facts = three.mango.board(KEYS[told.scene.office.key][0]).call_log.entries[told.scene.entry]
     for name, taped in facts.recordings.items():
-        content = b"".join(tape.stream(taped.bytes, voice=sum(name.encode())))
+        content = b"".join(mp3.stream_bytes(taped.file_size, voice=sum(name.encode())))
         if hashlib.sha256(content).hexdigest() == file.sha256:
             return name
     return f"unknown file {file.name}"

@@ -20,7 +20,7 @@ def connect(earth: World, scenario: Scenario) -> str:
     if missing:
         earth.sandbox.call(earth.add_users, sorted(missing))
     if KEY not in earth.mango.boards:
-        earth.sandbox.call(lambda: earth.mango.add(api_key=KEY, api_salt=SALT, name="Moscow"))
+        earth.sandbox.call(lambda: earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Moscow"))
     settings = Settings.model_validate(scenario.settings.model_dump(by_alias=True))
     earth.portal.crm_mode = scenario.config.get("crm_mode", 1)
     earth.set_crm_mode(earth.portal.crm_mode)

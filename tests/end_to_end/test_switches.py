@@ -41,7 +41,7 @@ CASES = [(*one, False) for one in SWITCHES] + [(*one, True) for one in SWITCHES 
 @pytest.fixture
 def mended(earth: World) -> Iterator[World]:
     yield earth
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
 
 
 def calls(earth: World) -> Retold:
@@ -93,7 +93,7 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     _, fair = told(earth, SCENARIO, "as it is")
     notices(earth)
     method = {"method": "telephony.*"} if switch == "right_removed" else {}
-    earth.sandbox.call(lambda: earth.portal.switches.on(switch, **method))
+    earth.sandbox.call(lambda: earth.portal.switches.switch_on(switch, **method))
     call = calls(earth)
     until(lambda: earth.portal_row()["trouble"] == trouble, "the trouble was not seen", 60)
     assert earth.portal_row()["state"] == "needs_admin"
@@ -108,7 +108,7 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     # `profile` tells nothing of a single right: there the next delivery is the question
     until(lambda: earth.portal_row()["trouble"] == trouble, "it is not over", 60)
     assert notices(earth) == []
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
     if opens:
         earth.open(1)
     else:
@@ -125,7 +125,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     earth, page = mended, Page(mended)
     _, fair = told(earth, SCENARIO, "as it is")
     notices(earth)
-    earth.sandbox.call(earth.portal.switches.on, "disk_full")
+    earth.sandbox.call(earth.portal.switches.switch_on, "disk_full")
     call = calls(earth)
     until(lambda: waiting(earth) == 1, "the recording does not wait", 60)
     earth.settle_quietly()
@@ -134,7 +134,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert admin_message("disk", "ru") in page.shown()
     (words,) = notices(earth)
     assert admin_message("disk", "ru") in words
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
     with earth.app.app_context():
         (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem == DISK_FULL))
         db.session.execute(update(Recording).where(Recording.id == number).values(due_at=utcnow()))

@@ -26,7 +26,7 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
             portal.limits.rate = 0
             for user in TALKERS[number]:
                 portal.users[user] = User(id=user, name="Worker", last_name=str(user), email=f"u{user}@portal.test")
-        made.sandbox.call(lambda: made.mango.add(api_key=KEY, api_salt=SALT, name="Moscow"))
+        made.sandbox.call(lambda: made.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Moscow"))
         made.work()
         made.install()
         made.install(number=1)

@@ -35,13 +35,13 @@ CODES = [title.split()[0] for title in SEQUENCES]
 @pytest.fixture
 def cloud() -> Iterator[MangoCloud]:
     with served() as running:
-        running.cloud.limits.enabled = False
+        running.cloud.limits.is_enabled = False
         yield running.cloud
 
 
 @pytest.fixture
 def board(cloud: MangoCloud) -> Board:
-    made = cloud.add(name="moscow")
+    made = cloud.add_pbx(name="moscow")
     made.pbx.add_line("74950000001", "Main line")
     made.pbx.add_line("74950000002")
     made.pbx.add_employee("101", "Анна Иванова", email="anna@example.ru", mobile="79160000101")
@@ -97,7 +97,7 @@ def test_check(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     key, salt = board.pbx.api_key, board.pbx.api_salt
     good = mango.check_credentials()
     assert (good.state, [line.number for line in good.lines]) == ("ok", ["74950000001", "74950000002"])
-    cloud.limits.lockout = False
+    cloud.limits.has_lockout = False
     assert MangoClient(cloud.api_url, "another key", salt).check_credentials().state == "wrong_key"
     assert MangoClient(cloud.api_url, key, "another salt").check_credentials().state == "wrong_salt"
     board.pbx.allowed_addresses = ["10.0.0.*"]
@@ -113,7 +113,7 @@ def test_check(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
 
 @pytest.mark.parametrize("errors", ["result200", "code420"])
 def test_both_ways_to_say_a_code(cloud: MangoCloud, board: Board, mango: MangoClient, errors: str) -> None:
-    cloud.errors, cloud.limits.lockout = errors, False
+    cloud.errors, cloud.limits.has_lockout = errors, False
     with pytest.raises(WrongKey):
         MangoClient(cloud.api_url, "another key", board.pbx.api_salt).fetch_lines()
     with pytest.raises(WrongSignature) as caught:
@@ -132,7 +132,7 @@ def test_the_second_wrong_request_locks_out(cloud: MangoCloud, board: Board, man
 
 
 def test_the_limit_of_requests(cloud: MangoCloud, mango: MangoClient) -> None:
-    cloud.limits.enabled = True
+    cloud.limits.is_enabled = True
     mango.fetch_users()
     with pytest.raises(TemporaryFailure) as caught:  # one in two seconds
         mango.fetch_users()
@@ -180,8 +180,8 @@ def ordered(mango: MangoClient) -> list[dict[str, object]]:
 @pytest.mark.parametrize("code", CODES)
 def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board, mango: MangoClient, code: str) -> None:
     """Of every sequence, the newer and the older pair give the entry that its notifications gave."""
-    played = cloud.run(cloud.play(code, board))
-    heard = told([e for notice in played.notices for e in vpbx.parse(notice.path, compact(notice.body), 1)])
+    played = cloud.run_coroutine(cloud.play_sequence(code, board))
+    heard = told([e for notice in played.notifications for e in vpbx.parse(notice.path, compact(notice.body), 1)])
     [entry] = ordered(mango)
     calls = told(statistics.entry_to_events(entry))
     now = int(time.time())
@@ -203,7 +203,7 @@ def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board
     if heard.direction == "in":
         assert calls.line == legs.line == heard.line
     both = told(
-        [e for notice in played.notices[:1] for e in vpbx.parse(notice.path, compact(notice.body), 1)]
+        [e for notice in played.notifications[:1] for e in vpbx.parse(notice.path, compact(notice.body), 1)]
         + statistics.entry_to_events(entry)
     )
     assert _talkers(both) == _talkers(heard)
@@ -216,7 +216,7 @@ def _talkers(entry: CallEntry) -> list[str | None]:
 def test_pages_of_statistics(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     cloud.stats_polls = 0
     for _ in range(3):
-        cloud.run(cloud.play("S7", board))
+        cloud.run_coroutine(cloud.play_sequence("S7", board))
     now = int(time.time())
     pages = []
     for offset in range(4):
@@ -243,8 +243,8 @@ def test_orders_that_mango_would_refuse(mango: MangoClient, start: int, end: int
 
 
 def recorded(cloud: MangoCloud, board: Board) -> str:
-    played = cloud.run(cloud.play("S1", board))
-    return next(str(notice.body["recording_id"]) for notice in played.notices if "recording_id" in notice.body)
+    played = cloud.run_coroutine(cloud.play_sequence("S1", board))
+    return next(str(notice.body["recording_id"]) for notice in played.notifications if "recording_id" in notice.body)
 
 
 def test_a_recording(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
@@ -253,7 +253,7 @@ def test_a_recording(cloud: MangoCloud, board: Board, mango: MangoClient) -> Non
     with mango.open_recording(recording_id, asked.append) as download:
         content = b"".join(download.iter_chunks(1000))
     assert (download.status, download.content_type, download.size) == (200, "audio/mpeg", len(content))
-    assert len(content) == board.facts.recordings[recording_id].bytes
+    assert len(content) == board.call_log.recordings[recording_id].file_size
     [address] = asked
     assert address.startswith(cloud.files_url)
     with mango.open_recording(recording_id, asked.append, byte_range="bytes=10-19", play=True) as part:
@@ -265,11 +265,11 @@ def test_a_recording(cloud: MangoCloud, board: Board, mango: MangoClient) -> Non
 
 def test_a_recording_that_is_not_there_yet(cloud: MangoCloud, board: Board, mango: MangoClient) -> None:
     recording_id = recorded(cloud, board)
-    board.facts.recordings[recording_id].stored = False
+    board.call_log.recordings[recording_id].is_stored = False
     for cloud.missing_recording_status in (200, 404):
         with pytest.raises(ResourceNotFound):
             mango.open_recording(recording_id, lambda url: None)
-    board.facts.recordings[recording_id].stored = True
+    board.call_log.recordings[recording_id].is_stored = True
     mango.open_recording(recording_id, lambda url: None).close()
 
 

@@ -24,7 +24,7 @@ def running() -> Iterator[Served]:
 
 
 def product(running: Served, dialect: str, **fields: object) -> Board:
-    board = running.cloud.add(name=dialect, dialect=dialect, hook_url=running.hook_url, **fields)
+    board = running.cloud.add_pbx(name=dialect, dialect=dialect, hook_url=running.hook_url, **fields)
     board.pbx.add_line("74950000001")
     for extension in ("101", "102", "103"):
         board.pbx.add_employee(extension, extension)
@@ -77,8 +77,8 @@ def talkers(entry: CallEntry) -> list[str | None]:
 )
 def test_signed_in_every_style(running: Served, code: str, style: dict[str, object]) -> None:
     board = product(running, "vpbx", **style)
-    played = running.cloud.run(running.cloud.play(code, board))
-    assert len(running.posts) == len(played.notices)
+    played = running.cloud.run_coroutine(running.cloud.play_sequence(code, board))
+    assert len(running.posts) == len(played.notifications)
     entry = told(signed(running, board))
     assert entry.end_event is not None
     assert (entry.end_event.talk_at is None) == (code in ("S2", "S2b", "S6b"))
@@ -88,11 +88,11 @@ def test_signed_in_every_style(running: Served, code: str, style: dict[str, obje
 @pytest.mark.parametrize("code", CODES)
 def test_the_short_dialect_tells_the_same_call(running: Served, code: str) -> None:
     board = product(running, "events")
-    played = running.cloud.run(running.cloud.play(code, board))
+    played = running.cloud.run_coroutine(running.cloud.play_sequence(code, board))
     groups = unsigned(running)
     said = told([event for group in groups for event in group])
     assert told([event for group in reversed(groups) for event in group]) == said
-    truth = told([e for notice in played.notices for e in vpbx.parse(notice.path, compact(notice.body), 1)])
+    truth = told([e for notice in played.notifications for e in vpbx.parse(notice.path, compact(notice.body), 1)])
     assert (said.direction, said.raw_client) == (truth.direction, truth.raw_client and f"+{truth.raw_client}")
     assert (said.talk_at, said.ended_at, said.talk_seconds) == (truth.talk_at, truth.ended_at, truth.talk_seconds)
     assert said.all_legs_ended

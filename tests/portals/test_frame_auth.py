@@ -50,7 +50,7 @@ def test_the_token_of_another_portal_opens_nothing_here(w: World) -> None:
 
 def test_a_server_that_the_browser_names_is_not_asked(w: World) -> None:
     asked: list[Any] = []
-    w.portal.changed.append(lambda what, details: asked.append(details) if what == "request" else None)
+    w.portal.watchers.append(lambda what, details: asked.append(details) if what == "request" else None)
     opening = opened(w, install_page=True, SERVER_ENDPOINT=f"{w.portal.url}/rest/")
     assert opening.portal_id is not None
     assert row(opening.portal_id).server_endpoint == w.sandbox.oauth.url
@@ -70,20 +70,20 @@ def test_a_portal_that_names_another_user_is_not_believed(w: World) -> None:
 
 def test_an_expired_token_opens_nothing(w: World) -> None:
     post = post_of(w)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     with pytest.raises(ForgedRequest):
         portals.open_frame(post, install_page=True)
 
 
 def test_an_auth_server_that_does_not_answer_opens_nothing(w: World) -> None:
-    w.sandbox.oauth.switches.on("http502")
+    w.sandbox.oauth.switches.switch_on("http502")
     with pytest.raises(PortalError):
         opened(w, install_page=True)
     assert rows(Portal) == []
 
 
 def test_an_unpaid_application_says_so(w: World) -> None:
-    w.sandbox.oauth.switches.on("payment_required", method="app.info")
+    w.sandbox.oauth.switches.switch_on("payment_required", method="app.info")
     with pytest.raises(NeedsAdmin) as met:
         opened(w)
     assert met.value.code == "payment"
@@ -140,7 +140,7 @@ def test_an_update_brings_a_new_token_and_binds_again(w: World) -> None:
 
 def test_an_employee_cannot_forge_an_update_with_a_token_of_their_own(w: World) -> None:
     portal_id = installed(w)
-    theirs = w.sandbox.call(w.sandbox.oauth.issue, w.portal, CLIENT_ID, 12)
+    theirs = w.sandbox.call(w.sandbox.oauth.issue_token, w.portal, CLIENT_ID, 12)
     for name in ("ONAPPUPDATE", "ONAPPINSTALL"):
         forged = {"access_token": theirs.access, "refresh_token": theirs.refresh, "application_token": "forged"}
         assert event(w, name, **forged) == 403
@@ -151,7 +151,7 @@ def test_an_employee_cannot_forge_an_update_with_a_token_of_their_own(w: World) 
 def test_an_update_with_another_portals_token_is_refused(w: World) -> None:
     portal_id = installed(w)
     w.sandbox.call(w.sandbox.portals[1].install, w.application)
-    theirs = w.sandbox.call(w.sandbox.oauth.issue, w.sandbox.portals[1], CLIENT_ID, 1)
+    theirs = w.sandbox.call(w.sandbox.oauth.issue_token, w.sandbox.portals[1], CLIENT_ID, 1)
     assert event(w, "ONAPPUPDATE", access_token=theirs.access, application_token="forged") == 403
     assert event(w, "ONAPPUPDATE", application_token="forged") == 403
     assert event(w, "ONAPPUPDATE", access_token="nonsense", application_token=token_of(w)) == 403
@@ -160,13 +160,13 @@ def test_an_update_with_another_portals_token_is_refused(w: World) -> None:
 
 def test_an_update_of_what_is_not_installed_is_refused(w: World) -> None:
     w.sandbox.call(w.portal.install, w.application)
-    token = w.sandbox.call(w.sandbox.oauth.issue, w.portal, CLIENT_ID, 1)
+    token = w.sandbox.call(w.sandbox.oauth.issue_token, w.portal, CLIENT_ID, 1)
     assert event(w, "ONAPPUPDATE", access_token=token.access, application_token="x") == 403
     assert rows(Portal) == []
 
 
 def test_an_event_waits_for_the_auth_server(w: World) -> None:
     installed(w)
-    token = w.sandbox.call(w.sandbox.oauth.issue, w.portal, CLIENT_ID, 1)
-    w.sandbox.oauth.switches.on("http502")
+    token = w.sandbox.call(w.sandbox.oauth.issue_token, w.portal, CLIENT_ID, 1)
+    w.sandbox.oauth.switches.switch_on("http502")
     assert event(w, "ONAPPUPDATE", access_token=token.access, application_token=token_of(w)) == 503

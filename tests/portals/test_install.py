@@ -38,7 +38,7 @@ def test_an_administrators_first_opening_installs(w: World) -> None:
 def test_an_ordinary_person_installs_nothing(w: World) -> None:
     """The portal does not open a page for them; so they post a token of their own by hand."""
     post = post_of(w)
-    theirs = w.sandbox.call(w.sandbox.oauth.issue, w.portal, CLIENT_ID, 12)
+    theirs = w.sandbox.call(w.sandbox.oauth.issue_token, w.portal, CLIENT_ID, 12)
     post = post.model_copy(update={"access_token": theirs.access, "refresh_token": theirs.refresh})
     for page in (True, False):
         opening = portals.open_frame(post, install_page=page)
@@ -121,7 +121,7 @@ def test_two_first_openings_at_once_make_one_portal(w: World) -> None:
 
 
 def test_a_portal_that_could_not_be_set_up_is_looked_at_again(w: World) -> None:
-    w.portal.switches.on("http502", method="event.*", times=1)
+    w.portal.switches.switch_on("http502", method="event.*", times=1)
     opening = opened(w, install_page=True)
     assert opening.portal_id is not None
     assert len(w.portal.event_bindings) == 0
@@ -148,13 +148,13 @@ def test_an_application_without_a_page_installs_by_its_event(w: World) -> None:
     db.session.commit()
     w.sandbox.call(w.portal.install, script, 1)
     until(lambda: rows(Portal), "ONAPPINSTALL was not taken")
-    w.sandbox.call(w.portal.settled)
+    w.sandbox.call(w.portal.wait_until_idle)
     [portal] = rows(Portal)
     assert (portal.state, portal.client_id) == ("active", "local.script")
     assert portal.application_token == w.portal.apps["local.script"].application_token
     assert grant(portal.id).user_id == 1
     assert len(w.portal.event_bindings) == len(portals.EVENTS)
-    assert w.portal.courier.posts[0].status == 200
+    assert w.portal.event_sender.posts[0].status == 200
 
 
 def test_an_unknown_application_is_named(w: World) -> None:
@@ -177,5 +177,5 @@ def test_a_new_client_id_on_the_same_portal_replaces_the_old_one(w: World) -> No
     assert portal.client_id == "local.new"
     assert portal.application_token == w.portal.apps["local.new"].application_token
     assert portals.client_by_id(portal_id).call("app.info").result["CODE"] is not None
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"

@@ -27,7 +27,7 @@ __all__ = ["w"]
 )
 def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trouble: str) -> None:
     portal_id = installed(w)
-    w.portal.switches.on(switch)
+    w.portal.switches.switch_on(switch)
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("telephony.externalCall.show", {"CALL_ID": "x"})
     portals.mark_needs_admin(portal_id, met.value)
@@ -36,7 +36,7 @@ def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trou
     make_due(portal_id)
     portals.probe_due_portals()
     assert row(portal_id).state == "needs_admin"
-    w.portal.switches.off()
+    w.portal.switches.switch_off()
     make_due(portal_id)
     portals.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
@@ -49,7 +49,7 @@ def make_due(portal_id: int) -> None:
 def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> None:
     portal_id = installed(w)
     portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
-    w.portal.switches.on("http502")
+    w.portal.switches.switch_on("http502")
     make_due(portal_id)
     portals.probe_due_portals()
     portal = row(portal_id)
@@ -59,7 +59,7 @@ def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> No
 
 def test_rights_taken_away(w: World) -> None:
     portal_id = installed(w)
-    w.portal.switches.on("right_removed", method="telephony.*")
+    w.portal.switches.switch_on("right_removed", method="telephony.*")
     client = portals.client_by_id(portal_id)
     with pytest.raises(NeedsAdmin) as met:
         client.call("telephony.externalCall.show", {"CALL_ID": "x"})
@@ -133,7 +133,7 @@ def test_each_daily_look_is_due_once(w: World) -> None:
 
 def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
     portal_id = installed(w)
-    w.portal.switches.on("http502")
+    w.portal.switches.switch_on("http502")
     portals.sync_portal(portal_id)
     looked = row(portal_id).looked_at
     assert looked is not None
@@ -152,6 +152,6 @@ def test_one_budget_for_openings_and_calls(w: World) -> None:
 def test_a_directory_is_fetched_at_once(w: World) -> None:
     portal_id = installed(w)
     assert portals.fetch_users(portal_id) == {1, 8, 12, 15}
-    w.portal.switches.on("html")
+    w.portal.switches.switch_on("html")
     with pytest.raises(PortalError):
         portals.fetch_users(portal_id)

@@ -102,7 +102,7 @@ class Tabs:
         self.of_contact = self._call("contact", [("contact", self.contact)], user_id=14, number="+79160000003")
 
     def _record(self, type_id: int, fields: dict[str, Any]) -> int:
-        return int(self.w.sandbox.call(self.w.portal.crm.add, type_id, fields, []).id)
+        return int(self.w.sandbox.call(self.w.portal.crm.add_record, type_id, fields, []).id)
 
     def _call(self, entry: str, records: list[tuple[str, int]], user_id: int, number: str = NUMBER) -> int:
         row = Call(

@@ -40,7 +40,7 @@ def answered(w: World, user_id: int = 1, number: int = 0) -> dict[str, str]:
 
 def test_a_dead_authorisation_is_mended_and_deliveries_resume(w: World) -> None:
     portal_id = installed(w)
-    w.sandbox.call(w.sandbox.oauth.forget, w.portal)
+    w.sandbox.call(w.sandbox.oauth.revoke_tokens, w.portal)
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     portals.mark_needs_admin(portal_id, met.value)
@@ -55,7 +55,7 @@ def test_a_dead_authorisation_is_mended_and_deliveries_resume(w: World) -> None:
 
 def test_a_late_word_about_the_dead_grant_does_not_stop_the_new_one(w: World) -> None:
     portal_id = installed(w)
-    w.sandbox.call(w.sandbox.oauth.forget, w.portal)
+    w.sandbox.call(w.sandbox.oauth.revoke_tokens, w.portal)
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     assert walked(w).status_code == 200

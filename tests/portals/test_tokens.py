@@ -50,7 +50,7 @@ def test_eight_threads_refresh_once(w: World) -> None:
     before = grant(portal_id)
     done = refreshes(w)
     client = portals.client_by_id(portal_id)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     said = at_once(w, 8, lambda: client.call("profile").result["ID"])
     assert said == ["1"] * 8
     assert refreshes(w) == done + 1
@@ -62,7 +62,7 @@ def test_eight_threads_refresh_once(w: World) -> None:
 def test_eight_threads_in_clients_of_their_own_refresh_once(w: World) -> None:
     portal_id = installed(w)
     done = refreshes(w)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     said = at_once(w, 8, lambda: portals.client_by_id(portal_id).call("profile").result["ID"])
     assert said == ["1"] * 8
     assert refreshes(w) == done + 1
@@ -94,7 +94,7 @@ def test_without_redis_a_refresh_waits(w: World, monkeypatch: pytest.MonkeyPatch
 
     portal_id = installed(w)
     old = grant(portal_id)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
 
     def gone(*_: Any, **__: Any) -> Any:
         raise redis.ConnectionError("gone")
@@ -108,11 +108,11 @@ def test_without_redis_a_refresh_waits(w: World, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("switch", ["http502", "close_before", "html", "garbage"])
 def test_a_lost_refresh_is_repeated_with_the_old_token(w: World, switch: str) -> None:
     portal_id = installed(w)
-    w.sandbox.oauth.expire()
-    w.sandbox.oauth.switches.on(switch, times=1, method="token")
+    w.sandbox.oauth.expire_tokens()
+    w.sandbox.oauth.switches.switch_on(switch, times=1, method="token")
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
-    w.sandbox.oauth.expire()
-    w.sandbox.oauth.switches.on(switch, times=2, method="token")
+    w.sandbox.oauth.expire_tokens()
+    w.sandbox.oauth.switches.switch_on(switch, times=2, method="token")
     with pytest.raises(NotSent):
         portals.client_by_id(portal_id).call("telephony.externalCall.finish", {"CALL_ID": "x", "USER_ID": 1})
     assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
@@ -121,8 +121,8 @@ def test_a_lost_refresh_is_repeated_with_the_old_token(w: World, switch: str) ->
 
 def test_a_refresh_whose_effect_is_lost_for_good_needs_an_administrator_and_loses_nothing(w: World) -> None:
     portal_id = installed(w)
-    w.sandbox.oauth.expire()
-    w.sandbox.oauth.switches.on("close_after", times=1, method="token")
+    w.sandbox.oauth.expire_tokens()
+    w.sandbox.oauth.switches.switch_on("close_after", times=1, method="token")
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     assert met.value.code == "authorise"
@@ -130,7 +130,7 @@ def test_a_refresh_whose_effect_is_lost_for_good_needs_an_administrator_and_lose
 
 def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     hits = w.portal.hits
 
     def broken(*_: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
 
 def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     monkeypatch.setattr(clients.time, "sleep", lambda _: None)
     real, failures = db.session.execute, iter([True, True])
 
@@ -163,8 +163,8 @@ def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.Mo
 def test_a_dead_refresh_token(w: World, switch: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
     monkeypatch.setattr(clients.time, "sleep", lambda _: None)
-    w.sandbox.oauth.expire()
-    w.sandbox.oauth.switches.on(switch, method="token")
+    w.sandbox.oauth.expire_tokens()
+    w.sandbox.oauth.switches.switch_on(switch, method="token")
     with pytest.raises(kind):
         portals.client_by_id(portal_id).call("profile")
 
@@ -174,7 +174,7 @@ def test_a_client_without_its_secret_needs_the_operator(w: World) -> None:
     portal = db.session.get_one(type(row(portal_id)), portal_id)
     portal.client_id = "local.unknown"
     db.session.commit()
-    w.sandbox.oauth.expire()
+    w.sandbox.oauth.expire_tokens()
     with pytest.raises(NeedsAdmin) as met:
         portals.client_by_id(portal_id).call("profile")
     assert met.value.code == "registration"
@@ -194,7 +194,7 @@ def test_old_grants_are_kept_fresh_and_young_ones_left_alone(w: World) -> None:
 
 def test_a_token_that_expires_in_the_middle_of_a_batch(w: World) -> None:
     portal_id = installed(w)
-    w.portal.switches.on("expired_token", times=1, method="crm.settings.mode.get")
+    w.portal.switches.switch_on("expired_token", times=1, method="crm.settings.mode.get")
     client = portals.client_by_id(portal_id)
     commands: list[tuple[str, str, dict[str, Any]]] = [("a", "app.info", {}), ("b", "crm.settings.mode.get", {}), ("c", "app.info", {})]
     said = client.batch(commands)
@@ -207,10 +207,10 @@ def test_a_portal_that_breaks_off_after_the_effect_is_a_lost_answer(w: World) ->
     client = portals.client_by_id(portal_id)
     fields = {"entityTypeId": 1, "fields": {"title": "t"}}
     for switch in ("close_after", "http502_after"):
-        w.portal.switches.on(switch, times=1, method="crm.item.add")
+        w.portal.switches.switch_on(switch, times=1, method="crm.item.add")
         with pytest.raises(AnswerLost):
             client.call("crm.item.add", fields)
-    w.portal.switches.on("garbage_after", times=1, method="crm.item.add")
+    w.portal.switches.switch_on("garbage_after", times=1, method="crm.item.add")
     with pytest.raises(AnswerLost):
         client.batch([("a", "crm.item.add", fields)])
     assert len(w.portal.leads) == 3
@@ -246,7 +246,7 @@ def test_a_recording_is_uploaded_and_a_portal_with_a_full_disk_says_so(w: World,
     file = tmp_path / "voice.mp3"
     file.write_bytes(b"\xff\xfb" + b"x" * 300_000)
     where = client.call("telephony.externalCall.attachRecord", {"CALL_ID": call, "FILENAME": "voice.mp3"}).result
-    w.portal.switches.on("disk_full", times=1)
+    w.portal.switches.switch_on("disk_full", times=1)
     with pytest.raises(NeedsAdmin) as full:
         client.upload_file(where["uploadUrl"], file, "voice.mp3", where["fieldName"])
     assert full.value.code == "disk"
@@ -271,7 +271,7 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
 
     left = [one for found in at_once(w, 6, burst) for one in found]
     assert 30 <= sum(left) < len(left)
-    assert w.portal.limits.refused == 0
+    assert w.portal.limits.refused_count == 0
 
 
 @pytest.mark.parametrize(("rate", "budget"), [(0.0, (0.0, 0.0)), (4.0, (4.0, 100.0))])

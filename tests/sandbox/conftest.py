@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bx24app.sandbox.checks import checked
+from bx24app.sandbox.checks import checked_sandbox
 from bx24app.sandbox.server import Sandbox
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """One portal and an OAuth server on loopback."""
-    with checked() as running:
+    with checked_sandbox() as running:
         yield running

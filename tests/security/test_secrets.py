@@ -159,7 +159,7 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
         portal = db.session.get_one(Portal, grant.portal_id)
         secrets = {"refresh token": grant.refresh_token, "application token": str(portal.application_token)}
         db.session.rollback()
-    for number, token in enumerate([*made.sandbox.oauth.access, *made.sandbox.oauth.refresh]):
+    for number, token in enumerate([*made.sandbox.oauth.access_tokens, *made.sandbox.oauth.refresh_tokens]):
         secrets[f"access token {number}"] = token
     secrets |= {
         "client secret": CLIENT_SECRET, "api key": KEY, "api salt": SALT, "hook key": hook.rpartition("/")[2], "secret key": made.config.secret_key,
@@ -186,7 +186,7 @@ def test_nothing_that_is_written_holds_a_secret(
         loud(logged)
         made.portal.limits.rate = 0
         made.add_users([11, 12])
-        made.sandbox.call(lambda: made.mango.add(api_key=KEY, api_salt=SALT, name="Moscow"))
+        made.sandbox.call(lambda: made.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Moscow"))
         made.work()
         secrets, phones = lived(made, written, monkeypatch)
         until(lambda: not made.pending(), "never came to rest", 60)

@@ -13,16 +13,16 @@ from typing import Any
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
 from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Record, Statistic
-from bx24app.sandbox.mango import Board, Notice, Party, Pbx, Plan, Signal, simulation
+from bx24app.sandbox.mango import Board, Party, Pbx, PbxNotification, Plan, Signal, simulation
 from bx24app.sandbox.mango.calls import Call as Played
-from bx24app.sandbox.mango.ids import Ids
+from bx24app.sandbox.mango.ids import IdFactory
 from tests.support.stack import World, until
 
 SPEED = 100.0
 NEW = "104"
 """An employee whom the mapping does not know yet."""
 SILENT = Party(None, 20.0)
-Heard = tuple[str, Notice]
+Heard = tuple[str, PbxNotification]
 """A notice, and the key of the PBX that tells it."""
 
 
@@ -84,8 +84,8 @@ class Broker:
 
     def _open(self, office: Office) -> Board:
         pbx = Pbx(name=office.name, client_id=10_000_001, product_id=400_000_001)
-        board = self.earth.mango.add(pbx)
-        board.ids = Ids(26_000_000_001)  # every product counts from the same number
+        board = self.earth.mango.add_pbx(pbx)
+        board.ids = IdFactory(26_000_000_001)  # every product counts from the same number
         pbx.add_line(office.line, office.name, leads_to="300")
         for extension in [*office.staff, NEW]:
             pbx.add_employee(extension, f"{office.name} {extension}")
@@ -113,7 +113,7 @@ class Broker:
         while any(one.tasks for one in self.boards.values()):
             await asyncio.sleep(0.01)
         for one in self.boards.values():
-            await one.sender.settled()
+            await one.sender.wait_until_idle()
         return call
 
     def hear(self, office: Office, **plan: Any) -> tuple[str, str, list[Heard]]:
@@ -142,7 +142,7 @@ class Broker:
 
     async def _tell(self, heard: list[Heard]) -> None:
         for key, notice in heard:
-            await self.boards[key].sender._post(notice)
+            await self.boards[key].sender._post_notification(notice)
 
     # --- what the portal holds ---------------------------------------------------------------------------------------
 
@@ -177,8 +177,8 @@ class Broker:
 
     def tape(self, office: Office, entry_id: str, extension: str) -> int:
         """Length of the file that this PBX keeps of an employee's talk."""
-        facts = self.boards[office.key].facts.entries[entry_id]
-        return next(tape.bytes for tape in facts.recordings.values() if tape.extension == extension)
+        facts = self.boards[office.key].call_log.entries[entry_id]
+        return next(tape.file_size for tape in facts.recordings.values() if tape.extension == extension)
 
     def file_size(self, row: Statistic) -> int | None:
         """Bytes of the file at a portal call; None: it has none."""

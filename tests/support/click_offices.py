@@ -103,11 +103,11 @@ class Offices:
 
     def rest_of_news(self) -> None:
         """Until everything that Mango said was thought about."""
-        self.earth.sandbox.call(self.earth.mango.settled)
+        self.earth.sandbox.call(self.earth.mango.wait_until_idle)
         until(lambda: "notifications" not in self.earth.pending(), lambda: str(self.earth.pending()))
 
     def rest(self) -> None:
-        self.earth.sandbox.call(self.earth.mango.settled)
+        self.earth.sandbox.call(self.earth.mango.wait_until_idle)
         self.earth.settle(45)
 
     def call(self, client: str) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _board(earth: World, key: str, hook: str) -> Board:
     api_key, salt = KEYS[key]
     if api_key in earth.mango.boards:
         return earth.mango.boards[api_key]
-    board = earth.mango.add(name=key, api_key=api_key, api_salt=salt, hook_url=hook)
+    board = earth.mango.add_pbx(name=key, api_key=api_key, api_salt=salt, hook_url=hook)
     document = next(pbx for pbx in DOCUMENT.pbxs if pbx.key == key)
     for line in document.lines:
         board.pbx.add_line(line.number, line.name)

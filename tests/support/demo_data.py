@@ -98,12 +98,12 @@ class Showroom:
         """Both PBXs at Mango and in the settings, in three versions, so that there is a history."""
 
         def built() -> None:
-            moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
+            moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
             for line, name in (("74950000001", "Главная"), ("74950000002", "Реклама")):
                 moscow.add_line(line, name=name)
             for extension, name in (("101", "Алла Белова"), ("102", "Илья Дорохов"), ("103", "Нина Ершова"), ("104", "Софья Ильина"), ("105", "Склад")):
                 moscow.add_employee(extension, name, email=f"{extension}@firma.example")
-            self.earth.mango.add(api_key="k" * 32, api_salt="s" * 32, name="Краснодар").pbx.add_line("78612345678")
+            self.earth.mango.add_pbx(api_key="k" * 32, api_salt="s" * 32, name="Краснодар").pbx.add_line("78612345678")
 
         self.earth.sandbox.call(built)
         keys = {"moscow": (KEY, SALT), "krasnodar": ("k" * 32, "s" * 32)}
@@ -124,7 +124,7 @@ class Showroom:
         """The first PBX, as the form leaves it: its lines without responsible people, nobody matched, nothing heard."""
 
         def built() -> None:
-            moscow = self.earth.mango.add(api_key=KEY, api_salt=SALT, name="Москва").pbx
+            moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
             moscow.add_line("74950000001", name="Главная")
             for user in (ALLA, ILYA, NINA):
                 name, last, extension = PEOPLE[user]
@@ -147,12 +147,12 @@ class Showroom:
             crm = self.earth.portal.crm
             phone = [{"typeId": "PHONE", "value": CLIENT}]
             named = {"name": "Пётр", "lastName": "Смирнов", "title": "Пётр Смирнов", "assignedById": ALLA}
-            contact = crm.add(CONTACT, named, phone)
+            contact = crm.add_record(CONTACT, named, phone)
             self.known["contact"] = int(contact.id)
-            self.known["company"] = int(crm.add(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id)
-            self.known["lead"] = int(crm.add(LEAD, {"title": "Заявка с сайта", "assignedById": ILYA}, phone).id)
+            self.known["company"] = int(crm.add_record(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id)
+            self.known["lead"] = int(crm.add_record(LEAD, {"title": "Заявка с сайта", "assignedById": ILYA}, phone).id)
             deal = {"title": "Поставка окон", "contactIds": [contact.id], "assignedById": ALLA}
-            self.known["deal"] = int(crm.add(DEAL, deal, []).id)
+            self.known["deal"] = int(crm.add_record(DEAL, deal, []).id)
 
         self.earth.sandbox.call(made)
 

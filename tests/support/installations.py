@@ -45,7 +45,7 @@ def installed(w: World, user_id: int = 1, number: int = 0) -> int:
     assert opening.portal_id is not None
     w.sandbox.call(w.sandbox.portals[number].finish_install, w.application)
     until(lambda: row(opening.portal_id).state == "active", "never active")
-    w.sandbox.call(w.sandbox.portals[number].settled)
+    w.sandbox.call(w.sandbox.portals[number].wait_until_idle)
     return opening.portal_id
 
 

@@ -61,7 +61,7 @@ def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
     board = cloud.board(KEY)
     for notice in notices:
         if notice.dialect == "vpbx":
-            board.facts.absorb(notice.name, notice.content)
+            board.call_log.add_notification(notice.name, notice.content)
 
 
 def post(hook: str, notice: Notice) -> int:
@@ -105,7 +105,7 @@ def _in_portal(earth: World, retold: Retold) -> dict[str, Any]:
         ),
         "records": sorted((record.type_id, record.assigned_by_id) for record in [*records, *deals]),
         "activities": sorted(
-            (a.provider_id, a.responsible_id, a.missed, a.completed, len(a.files)) for a in activities
+            (a.provider_id, a.responsible_id, a.is_missed, a.completed, len(a.files)) for a in activities
         ),
         "open": [call.call_id for call in portal.calls.values() if call.phone.lstrip("+") == digits],
         "cards": [

@@ -26,7 +26,7 @@ from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from bx24app.sandbox.mango import MangoCloud
-from bx24app.sandbox.pages.portal import Neighbours, PortalPages
+from bx24app.sandbox.pages.portal import NeighbourSites, PortalPages
 from bx24app.sandbox.server import Sandbox
 from tests.support.servers import free_port
 
@@ -51,7 +51,7 @@ class World:
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.sandbox = Sandbox(portals=portals)
         if pages:
-            self.sandbox.extend.append(lambda portal, app: PortalPages(portal, Neighbours()).add(app))
+            self.sandbox.extend.append(lambda portal, app: PortalPages(portal, NeighbourSites()).add_routes(app))
         self.sandbox.start()
         self.portal = self.sandbox.portal
         self.mango = MangoCloud()
@@ -186,7 +186,7 @@ class World:
         """A record of the CRM with this phone, `owner`'s; runs in the sandbox's loop."""
         type_id = {"lead": LEAD, "contact": CONTACT, "company": COMPANY}[entity]
         fields = {"title": "Known", "name": "Known", "assignedById": owner, "stageId": "NEW"}
-        self.portal.crm.add(type_id, fields, [{"typeId": "PHONE", "value": phone}])
+        self.portal.crm.add_record(type_id, fields, [{"typeId": "PHONE", "value": phone}])
 
     def set_crm_mode(self, mode: int) -> None:
         """What the daily look would find."""

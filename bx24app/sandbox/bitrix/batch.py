@@ -12,23 +12,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bx24app.sandbox.bitrix import faults, php
-from bx24app.sandbox.bitrix.dispatch import times
-from bx24app.sandbox.bitrix.registry import METHODS, Hit, Page, RestError, brief
+from bx24app.sandbox.bitrix.dispatch import time_block
+from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, ListPage, RestError, shorten_params
 from bx24app.sandbox.bitrix.state import LogEntry
-from bx24app.sandbox.bitrix.switches import REFUSE
+from bx24app.sandbox.bitrix.switches import REFUSE_KINDS
 
-LENGTH = 50
+MAX_COMMANDS = 50
 _REFERENCE = re.compile(r"\$(result|error|total|next|time)(\[\S*|(?=\s|$))")
 _STEP = re.compile(r"\[([^\[\]]*)\]")
-Run = Callable[[Hit], Awaitable[Any]]
+CommandRunner = Callable[[CommandContext], Awaitable[Any]]
 
 
-def names(params: dict[str, Any]) -> list[str]:
+def command_names(params: dict[str, Any]) -> list[str]:
     """Method names of a batch's commands, in lower case."""
-    return [str(text).partition("?")[0].lower() for _, text in _commands(params)]
+    return [str(text).partition("?")[0].lower() for _, text in _list_commands(params)]
 
 
-def _commands(params: dict[str, Any]) -> list[tuple[str, Any]]:
+def _list_commands(params: dict[str, Any]) -> list[tuple[str, Any]]:
     cmd = params.get("cmd")
     if isinstance(cmd, list):
         return [(str(number), text) for number, text in enumerate(cmd)]
@@ -42,14 +42,14 @@ def php_array(values: dict[str, Any]) -> Any:
     return values
 
 
-async def run(hit: Hit, entry: LogEntry, command: Run) -> dict[str, Any]:
+async def run_batch(hit: CommandContext, entry: LogEntry, command: CommandRunner) -> dict[str, Any]:
     """Carries out a batch. HTTP 200 even if all its commands fail."""
-    halt = php.true(hit.params.get("halt"))
+    halt = php.is_true(hit.params.get("halt"))
     parts: dict[str, dict[str, Any]] = {"result": {}, "error": {}, "total": {}, "next": {}, "time": {}}
     if not isinstance(hit.params.get("cmd"), dict | list):
-        hit.portal.violation("batch", "cmd should be a map or a list")
-    for number, (key, text) in enumerate(_commands(hit.params)):
-        failed = await _one(hit, entry, command, parts, number, key, str(text))
+        hit.portal.add_violation("batch", "cmd should be a map or a list")
+    for number, (key, text) in enumerate(_list_commands(hit.params)):
+        failed = await _run_one(hit, entry, command, parts, number, key, str(text))
         if failed and halt:
             break
     return {
@@ -61,51 +61,51 @@ async def run(hit: Hit, entry: LogEntry, command: Run) -> dict[str, Any]:
     }
 
 
-async def _one(
-    hit: Hit, entry: LogEntry, command: Run, parts: dict[str, dict[str, Any]], number: int, key: str, text: str
+async def _run_one(
+    hit: CommandContext, entry: LogEntry, command: CommandRunner, parts: dict[str, dict[str, Any]], number: int, key: str, text: str
 ) -> bool:
     name, _, query = text.partition("?")
     method = name.strip().lower()
-    given = resolve(php.parse(query), parts) if query else {}
-    sub = Hit(hit.portal, method, given, hit.user, hit.app, hit.token, hit.auth_in_url, hit.secure)
+    given = resolve_references(php.parse_query(query), parts) if query else {}
+    sub = CommandContext(hit.portal, method, given, hit.user, hit.app, hit.token, hit.auth_in_url, hit.secure)
     started, begun = hit.portal.now(), time.perf_counter()
     code: str | None = None
     try:
-        _allowed(sub, number)
+        _check_allowed(sub, number)
         answer = await command(sub)
-        _keep(parts, key, answer)
+        _store_answer(parts, key, answer)
     except RestError as error:
         code = error.code
-        parts["error"][key] = error.body()
-    entry.commands.append((METHODS[method].name if method in METHODS else name, brief(given), code))
-    parts["time"][key] = _times(sub, started, begun)
+        parts["error"][key] = error.error_body()
+    entry.commands.append((METHODS[method].name if method in METHODS else name, shorten_params(given), code))
+    parts["time"][key] = _time_block(sub, started, begun)
     return code is not None
 
 
-def _times(hit: Hit, started: float, begun: float) -> dict[str, Any]:
-    return times(hit, started, begun, hit.method)
+def _time_block(hit: CommandContext, started: float, begun: float) -> dict[str, Any]:
+    return time_block(hit, started, begun, hit.method)
 
 
-def _allowed(hit: Hit, number: int) -> None:
+def _check_allowed(hit: CommandContext, number: int) -> None:
     portal = hit.portal
-    if number >= LENGTH:
-        portal.violation("batch", f"more than {LENGTH} commands")
+    if number >= MAX_COMMANDS:
+        portal.add_violation("batch", f"more than {MAX_COMMANDS} commands")
         raise RestError("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded", 400)
-    if hit.method in ("batch", "upload", "download") or (hit.method in METHODS and not METHODS[hit.method].batch):
-        portal.violation(hit.method, "not allowed in a batch")
+    if hit.method in ("batch", "upload", "download") or (hit.method in METHODS and not METHODS[hit.method].may_batch):
+        portal.add_violation(hit.method, "not allowed in a batch")
         raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage", 405)
     if portal.switches.faults:
-        fault = portal.switches.take(REFUSE, [hit.method], general=False)
+        fault = portal.switches.take_fault(REFUSE_KINDS, [hit.method], general=False)
         if fault:
             if fault.kind == "expired_token":
                 hit.token.expires = 0.0
-            raise faults.refusal(fault, portal.now())
+            raise faults.refusal_error(fault, portal.now())
     if hit.token.expires < portal.now():
         raise RestError("expired_token", "The access token provided has expired.", 401)
 
 
-def _keep(parts: dict[str, dict[str, Any]], key: str, answer: Any) -> None:
-    if isinstance(answer, Page):
+def _store_answer(parts: dict[str, dict[str, Any]], key: str, answer: Any) -> None:
+    if isinstance(answer, ListPage):
         parts["result"][key] = answer.result
         if answer.total is not None:
             parts["total"][key] = answer.total
@@ -115,21 +115,21 @@ def _keep(parts: dict[str, dict[str, Any]], key: str, answer: Any) -> None:
         parts["result"][key] = answer
 
 
-def resolve(value: Any, parts: dict[str, dict[str, Any]]) -> Any:
+def resolve_references(value: Any, parts: dict[str, dict[str, Any]]) -> Any:
     """Replaces references in parsed values, deeply."""
     if isinstance(value, dict):
-        return {key: resolve(item, parts) for key, item in value.items()}
+        return {key: resolve_references(item, parts) for key, item in value.items()}
     if isinstance(value, list):
-        return [resolve(item, parts) for item in value]
+        return [resolve_references(item, parts) for item in value]
     if not isinstance(value, str) or "$" not in value:
         return value
     whole = _REFERENCE.fullmatch(value)
     if whole:
-        return _look(whole, parts)
-    return _REFERENCE.sub(lambda match: _text(_look(match, parts)), value)
+        return _follow_reference(whole, parts)
+    return _REFERENCE.sub(lambda match: _php_text(_follow_reference(match, parts)), value)
 
 
-def _look(match: re.Match[str], parts: dict[str, dict[str, Any]]) -> Any:
+def _follow_reference(match: re.Match[str], parts: dict[str, dict[str, Any]]) -> Any:
     spot: Any = parts[match[1]]
     for step in _STEP.findall(match[2]):
         if isinstance(spot, dict) and step in spot:
@@ -141,7 +141,7 @@ def _look(match: re.Match[str], parts: dict[str, dict[str, Any]]) -> Any:
     return spot
 
 
-def _text(value: Any) -> str:
+def _php_text(value: Any) -> str:
     """A value inside a text, as PHP writes it."""
     if isinstance(value, dict | list):
         return "Array"

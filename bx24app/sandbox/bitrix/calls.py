@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bx24app.sandbox.bitrix import touch
-from bx24app.sandbox.bitrix.activities import store
+from bx24app.sandbox.bitrix import crm_create
+from bx24app.sandbox.bitrix.activities import store_activity
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import (
     CALL_PROVIDER,
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
 DEDUP_SECONDS = 30 * 60
-KEPT_SECONDS = 30 * 86400
+RETENTION_SECONDS = 30 * 86400
 """Calls that are never finished are cleaned away after this."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
-INACTIVE = "User is not found or is not active"
+INACTIVE_USER = "User is not found or is not active"
 NOT_FOUND = "Call is not found (call should be registered prior to finishing"
 NO_ENTITY = "Could not find associated crm entity for the current call"
 
 
 @dataclass
-class Order:
+class CallRegistration:
     """What register is asked for."""
 
     user_id: int
@@ -49,69 +49,69 @@ class Order:
     start: float | None = None
     line: str | None = None
     external_id: str | None = None
-    create: bool = False
+    should_create: bool = False
     source: str = ""
     entity: Owner | None = None
-    show: bool = True
-    clicked: bool = False
+    should_show: bool = True
+    is_click: bool = False
     activity_id: int | None = None
 
 
-def strip(phone: str) -> str:
+def strip_phone(phone: str) -> str:
     """The characters of a number that telephony keeps."""
     return re.sub(r"[^0-9#*+,;]", "", phone)
 
 
-def register(portal: Portal, app: InstalledApp, order: Order) -> LiveCall:
+def register_call(portal: Portal, app: InstalledApp, order: CallRegistration) -> LiveCall:
     """Registers a call, or finds the unfinished one that it duplicates; looks for the client, makes one, opens the card.
 
     Raises:
         RestError: a number without digits, a user that is not active.
     """
-    call, fresh = look(portal, app, order)
-    make(portal, call, order, fresh)
+    call, fresh = find_or_create(portal, app, order)
+    complete_registration(portal, call, order, fresh)
     return call
 
 
-def make(portal: Portal, call: LiveCall, order: Order, fresh: bool) -> None:
+def complete_registration(portal: Portal, call: LiveCall, order: CallRegistration, fresh: bool) -> None:
     """The second half of a registration: the client's record, for whoever was unknown at the look; the card."""
-    if fresh and not call.internal and order.create:
-        touch.create(portal, call, order.source)
-    if order.show:
-        show(portal, call, [call.user_id], "register")
+    if fresh and not call.internal and order.should_create:
+        crm_create.create_records(portal, call, order.source)
+    if order.should_show:
+        show_card(portal, call, [call.user_id], "register")
 
 
-def look(portal: Portal, app: InstalledApp, order: Order) -> tuple[LiveCall, bool]:
+def find_or_create(portal: Portal, app: InstalledApp, order: CallRegistration) -> tuple[LiveCall, bool]:
     """The first half: the call, whether it is a new one, and whose number it is.
 
     Raises:
         RestError: a number without digits, a user that is not active.
     """
-    phone = strip(order.phone)
+    phone = strip_phone(order.phone)
     if not phone:
         raise RestError("ERROR_CORE", "Unsupported phone number format")
     user = portal.users.get(order.user_id)
     if user is None or not user.active:
-        raise RestError("ERROR_CORE", INACTIVE)
-    line = _line(portal, app, order.line)
-    call_id = _call_id(portal, order)
+        raise RestError("ERROR_CORE", INACTIVE_USER)
+    line = _ensure_line(portal, app, order.line)
+    call_id = _make_call_id(portal, order)
     # Fired before the look for a duplicate: then this CALL_ID is never seen again.
     init = {"CALL_ID": call_id, "CALL_TYPE": order.type, "CALLER_ID": phone, "REST_APP_ID": app.id}
-    portal.courier.send("ONVOXIMPLANTCALLINIT", init, order.user_id)
-    call = _duplicate(portal, app, order, phone, line)
+    portal.event_sender.send_event("ONVOXIMPLANTCALLINIT", init, order.user_id)
+    call = _find_duplicate(portal, app, order, phone, line)
     if call is not None:
         return call, False
-    call = _new(portal, app, order, phone, line, call_id)
-    portal.courier.send("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
+    call = _create_call(portal, app, order, phone, line, call_id)
+    portal.event_sender.send_event("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
     return call, True
 
 
-def _call_id(portal: Portal, order: Order) -> str:
+def _make_call_id(portal: Portal, order: CallRegistration) -> str:
     seed = f"{portal.member_id}{portal.next_id('call')}{order.user_id}{order.phone}"
     return f"externalCall.{hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()}.{int(portal.now())}"
 
 
-def _line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
+def _ensure_line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
     """A line that is not there is made: a misspelt number silently becomes a line of its own."""
     wanted = (number or "").strip()[:50]
     if not wanted:
@@ -119,13 +119,13 @@ def _line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
     if not any(line.number == wanted and line.app_id == app.id for line in portal.lines.values()):
         line = Line(portal.next_id("line"), app.id, wanted, automatic=True)
         portal.lines[line.id] = line
-        portal.tell("line", number=wanted)
+        portal.notify_watchers("line", number=wanted)
     return wanted
 
 
-def _duplicate(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None) -> LiveCall | None:
+def _find_duplicate(portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None) -> LiveCall | None:
     """Same application, user, number, type (line and EXTERNAL_CALL_ID if given), begun less than 30 minutes ago."""
-    _clean(portal)
+    _drop_expired(portal)
     oldest = portal.now() - DEDUP_SECONDS
     for call in portal.live_by_key.get((app.id, order.user_id, phone, order.type), []):
         if call.start > oldest and line in (None, call.line) and order.external_id in (None, call.external_id):
@@ -133,14 +133,14 @@ def _duplicate(portal: Portal, app: InstalledApp, order: Order, phone: str, line
     return None
 
 
-def _clean(portal: Portal) -> None:
+def _drop_expired(portal: Portal) -> None:
     """Drops calls that nobody finished for a month; they stand in the order of their registration."""
-    limit = portal.now() - KEPT_SECONDS
+    limit = portal.now() - RETENTION_SECONDS
     for call in list(itertools.takewhile(lambda one: one.registered < limit, portal.calls.values())):
-        _gone(portal, call)
+        _remove_call(portal, call)
 
 
-def _gone(portal: Portal, call: LiveCall) -> None:
+def _remove_call(portal: Portal, call: LiveCall) -> None:
     """Takes a call off the live ones; nothing happens the second time."""
     if portal.calls.pop(call.call_id, None) is not None:
         key = call.app_id, call.user_id, call.phone, call.type
@@ -149,11 +149,11 @@ def _gone(portal: Portal, call: LiveCall) -> None:
             del portal.live_by_key[key]
 
 
-def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str | None, call_id: str) -> LiveCall:
+def _create_call(portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None, call_id: str) -> LiveCall:
     now = portal.now()
     call = LiveCall(
         call_id, app.id, order.user_id, phone, order.type, order.start or now, now, line, order.external_id,
-        internal=portal.user_by_inner(phone) is not None, clicked=order.clicked, activity_id=order.activity_id,
+        internal=portal.user_by_inner(phone) is not None, clicked=order.is_click, activity_id=order.activity_id,
     )  # fmt: skip
     portal.calls[call_id] = call
     portal.live_by_key[app.id, call.user_id, phone, call.type].append(call)
@@ -161,15 +161,15 @@ def _new(portal: Portal, app: InstalledApp, order: Order, phone: str, line: str 
         if order.entity:
             call.primary, call.bindings = order.entity, _with_deals(portal, [order.entity])
         else:
-            found = search(portal, phone)
+            found = find_clients(portal, phone)
             call.primary, call.bindings = (found[0] if found else None), _with_deals(portal, found[:1])
-    portal.tell("call", call_id=call_id, state="registered")
+    portal.notify_watchers("call", call_id=call_id, state="registered")
     return call
 
 
-def search(portal: Portal, phone: str) -> list[Owner]:
+def find_clients(portal: Portal, phone: str) -> list[Owner]:
     """Records with this number: contacts, then companies, then leads that are not closed."""
-    found = portal.crm.find("PHONE", phone, CONTACT, COMPANY, LEAD)
+    found = portal.crm.find_records("PHONE", phone, CONTACT, COMPANY, LEAD)
     return [one.key for one in found if one.type_id != LEAD or one.fields.get("stageSemanticId", "P") == "P"]
 
 
@@ -177,12 +177,12 @@ def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
     bound = list(owners)
     if portal.switches.bind_open_deals:
         for type_id, number in owners:
-            record = portal.crm.get(type_id, number)
-            bound += [deal.key for deal in portal.crm.deals_of(record)] if record else []
+            record = portal.crm.get_record(type_id, number)
+            bound += [deal.key for deal in portal.crm.open_deals_of(record)] if record else []
     return bound
 
 
-def show(portal: Portal, call: LiveCall, users: Iterable[int], method: str) -> None:
+def show_card(portal: Portal, call: LiveCall, users: Iterable[int], method: str) -> None:
     """Opens the card on these users' screens. Nobody becomes responsible by it."""
     for user_id in users:
         card = Card(call.call_id, user_id, call.phone, call.type, call.line or "", call.primary, portal.now())
@@ -190,40 +190,40 @@ def show(portal: Portal, call: LiveCall, users: Iterable[int], method: str) -> N
         portal.card_history.append(CardStep(portal.now(), "show", user_id, call.call_id, method))
         if user_id not in call.shown_to:
             call.shown_to.append(user_id)
-        portal.tell("card", action="show", user_id=user_id, call_id=call.call_id)
+        portal.notify_watchers("card", action="show", user_id=user_id, call_id=call.call_id)
 
 
-def hide(portal: Portal, call_id: str, users: Iterable[int], method: str) -> None:
+def hide_card(portal: Portal, call_id: str, users: Iterable[int], method: str) -> None:
     """Closes the card on these users' screens."""
     for user_id in users:
         if portal.cards[user_id].pop(call_id, None) is not None:
             portal.card_history.append(CardStep(portal.now(), "hide", user_id, call_id, method))
-            portal.tell("card", action="hide", user_id=user_id, call_id=call_id)
+            portal.notify_watchers("card", action="hide", user_id=user_id, call_id=call_id)
 
 
-def finish(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
+def finish_call(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
     """Turns a live call into a row of the statistics and an activity. Returns why there is no activity, or None.
 
     Without a lock and not idempotent: a second finish that read the call before this one removed it does everything again.
     """
-    hide(portal, call.call_id, [row.user_id], "finish")
+    hide_card(portal, call.call_id, [row.user_id], "finish")
     for type_id, number in call.created:
-        record = portal.crm.get(type_id, number)
+        record = portal.crm.get_record(type_id, number)
         if record and record.fields.get("assignedById") != row.user_id:
-            touch.reassign(portal, record, row.user_id)
+            crm_create.reassign_record(portal, record, row.user_id)
     row.primary, row.created = call.primary, list(call.created)
-    problem = _activity(portal, call, row)
+    problem = _attach_activity(portal, call, row)
     portal.statistics[row.id] = row
     portal.by_call[row.call_id] = row
     if row.external_id:
         portal.by_external[row.external_id].append(row)
-    _missed(portal, row)
-    _gone(portal, call)
-    portal.tell("call", call_id=call.call_id, state="finished", missed=row.missed)
+    _update_missed(portal, row)
+    _remove_call(portal, call)
+    portal.notify_watchers("call", call_id=call.call_id, state="finished", missed=row.missed)
     return problem
 
 
-def _missed(portal: Portal, row: Statistic) -> None:
+def _update_missed(portal: Portal, row: Statistic) -> None:
     """The missed-calls table: a 304 of an incoming call goes in, a later successful outgoing call answers it."""
     row.missed = row.failed_code == "304" and row.type in (INCOMING, REDIRECTED)
     if row.failed_code == "200" and row.type == OUTGOING:
@@ -233,7 +233,7 @@ def _missed(portal: Portal, row: Statistic) -> None:
         portal.missed_calls[row.phone].append(row)
 
 
-def _activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
+def _attach_activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
     planned = portal.activities.get(call.activity_id or 0)
     talked = row.type == OUTGOING and row.duration > 0 and row.failed_code == "200"
     if planned and talked and not planned.completed and not planned.origin_id:
@@ -244,16 +244,16 @@ def _activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
     if call.internal:
         return NO_ENTITY
     # What was made between register and finish, with the number in it, is found here.
-    bindings = call.bindings or _with_deals(portal, search(portal, row.phone)[:1])
+    bindings = call.bindings or _with_deals(portal, find_clients(portal, row.phone)[:1])
     if not bindings:
         return NO_ENTITY
-    activity = _call_activity(portal, row, bindings)
-    store(portal, activity)
+    activity = _make_activity(portal, row, bindings)
+    store_activity(portal, activity)
     row.activity_id = activity.id
     return None
 
 
-def _call_activity(portal: Portal, row: Statistic, bindings: list[Owner]) -> Activity:
+def _make_activity(portal: Portal, row: Statistic, bindings: list[Owner]) -> Activity:
     incoming = row.type in (INCOMING, REDIRECTED)
     missed = row.failed_code == "304" and row.type in (INCOMING, CALLBACK)
     word = "Входящий" if incoming else "Обратный" if row.type == CALLBACK else "Исходящий"

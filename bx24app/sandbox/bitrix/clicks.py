@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.bitrix import calls
-from bx24app.sandbox.bitrix.crm import digits
+from bx24app.sandbox.bitrix.crm import normalise_phone
 from bx24app.sandbox.bitrix.state import InstalledApp, Owner, type_name
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
-START, BACK = "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART"
+CLICK_EVENT, CALLBACK_EVENT = "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART"
 
 
 class NoLine(Exception):
     """No application answers for outgoing calls: none is bound and INSTALLED, or the chosen line is unknown."""
 
 
-def _owner(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, str]:
+def _find_application(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, str]:
     """The application of a line, and the line's number ("" when the line is the application itself)."""
     apps = {one.id: one for one in portal.apps.values()}
     if line and not line.startswith("REST_APP:"):
@@ -26,7 +26,7 @@ def _owner(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, 
         if found is None or found.app_id not in apps:
             raise NoLine(f"no line {line}")
         return apps[found.app_id], line
-    ready = [one for one in apps.values() if portal.courier.bound(event, one) and one.installed]
+    ready = [one for one in apps.values() if portal.event_sender.find_bindings(event, one) and one.installed]
     if line:
         ready = [one for one in ready if f"REST_APP:{one.id}" == line]
     if not ready:
@@ -49,16 +49,16 @@ def click_to_call(
         NoLine: nobody takes such calls.
     """
     chosen = line if line is not None else portal.user_lines.get(user_id) or portal.outgoing_line or None
-    app, number = _owner(portal, chosen, START)
+    app, number = _find_application(portal, chosen, CLICK_EVENT)
     found = next((one for one in portal.lines.values() if one.number == number and one.app_id == app.id), None)
-    order = calls.Order(
-        user_id, phone, 1, line=number or None, create=found is None or found.crm_auto_create == "Y", show=not mobile,
-        entity=entity, clicked=True, activity_id=activity_id,
+    order = calls.CallRegistration(
+        user_id, phone, 1, line=number or None, should_create=found is None or found.crm_auto_create == "Y", should_show=not mobile,
+        entity=entity, is_click=True, activity_id=activity_id,
     )  # fmt: skip
-    call = calls.register(portal, app, order)
+    call = calls.register_call(portal, app, order)
     data: dict[str, Any] = {
         "PHONE_NUMBER": phone,
-        "PHONE_NUMBER_INTERNATIONAL": f"+{digits(phone)}",
+        "PHONE_NUMBER_INTERNATIONAL": f"+{normalise_phone(phone)}",
         "EXTENSION": "",
         "USER_ID": user_id,
         "CALL_LIST_ID": 0,
@@ -71,7 +71,7 @@ def click_to_call(
         "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": type_name(kind), "ENTITY_ID": key} for kind, key in call.created],
     }
     if app.installed:
-        portal.courier.send(START, data, user_id, app)
+        portal.event_sender.send_event(CLICK_EVENT, data, user_id, app)
     return call.call_id
 
 
@@ -81,7 +81,7 @@ def form_callback(portal: Portal, phone: str, line: str | None, text: str, voice
     Raises:
         NoLine: nobody takes such calls.
     """
-    app, number = _owner(portal, line, BACK)
+    app, number = _find_application(portal, line, CALLBACK_EVENT)
     data = {
         "PHONE_NUMBER": phone,
         "TEXT": text,
@@ -91,4 +91,4 @@ def form_callback(portal: Portal, phone: str, line: str | None, text: str, voice
         "LINE_NUMBER": number,
     }
     if app.installed:
-        portal.courier.send(BACK, data, app.installed_by, app)
+        portal.event_sender.send_event(CALLBACK_EVENT, data, app.installed_by, app)

@@ -21,38 +21,38 @@ _SETTINGS = ("lang", "license", "crm_mode", "latency", "outgoing_line", "keep_by
 _SWITCHES = ("repeat_leads", "bind_open_deals", "empty_error_codes", "number_blacklist")
 
 
-def action(function: Action) -> Action:
+def control_action(function: Action) -> Action:
     ACTIONS[function.__name__.strip("_")] = function
     return function
 
 
-def routes(portal: Portal, app: web.Application) -> None:
+def add_routes(portal: Portal, app: web.Application) -> None:
     """Adds the control API to a portal's site."""
 
-    async def act(request: web.Request) -> web.StreamResponse:
+    async def run_action(request: web.Request) -> web.StreamResponse:
         found = ACTIONS.get(request.match_info["action"])
         if found is None:
-            return _answer({"error": f"no such action; there are: {', '.join(sorted(ACTIONS))}"}, 404)
+            return _json_response({"error": f"no such action; there are: {', '.join(sorted(ACTIONS))}"}, 404)
         given = await request.json() if request.can_read_body else {}
         try:
             result = found(portal, given)
-            return _answer({"result": await result if inspect.isawaitable(result) else result})
+            return _json_response({"result": await result if inspect.isawaitable(result) else result})
         except (KeyError, TypeError, ValueError, NoLine, PermissionError, RestError) as error:
-            return _answer({"error": f"{type(error).__name__}: {error}"}, 400)
+            return _json_response({"error": f"{type(error).__name__}: {error}"}, 400)
 
-    async def show(request: web.Request) -> web.StreamResponse:
-        return _answer(state(portal))
+    async def show_state(request: web.Request) -> web.StreamResponse:
+        return _json_response(export_state(portal))
 
-    app.router.add_post("/sandbox/api/{action}", act)
-    app.router.add_get("/sandbox/api/state", show)
+    app.router.add_post("/sandbox/api/{action}", run_action)
+    app.router.add_get("/sandbox/api/state", show_state)
 
 
-def _answer(body: Any, status: int = 200) -> web.Response:
-    text = json.dumps(body, ensure_ascii=False, default=plain)
+def _json_response(body: Any, status: int = 200) -> web.Response:
+    text = json.dumps(body, ensure_ascii=False, default=to_plain)
     return web.Response(text=text, status=status, content_type="application/json")
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Records, files and the rest of the state for JSON; no file contents, no secrets."""
     if isinstance(value, Record):
         return {
@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def state(portal: Portal) -> dict[str, Any]:
+def export_state(portal: Portal) -> dict[str, Any]:
     """All state of a portal."""
     names = (
         "member_id", "host", "tls_host", "lang", "license", "crm_mode", "latency", "outgoing_line", "hits", "users",
@@ -81,38 +81,38 @@ def state(portal: Portal) -> dict[str, Any]:
     shown["cards"] = {user_id: list(cards.values()) for user_id, cards in portal.cards.items() if cards}
     shown["apps"] = list(portal.apps.values())
     shown["request_log"] = list(portal.request_log)[-200:]
-    shown["events"] = list(portal.courier.posts)[-200:]
+    shown["events"] = list(portal.event_sender.posts)[-200:]
     shown["commands"] = dict(portal.commands)
     shown["now"] = portal.now()
     return shown
 
 
-def _app(portal: Portal, given: dict[str, Any]) -> Application:
+def _named_application(portal: Portal, given: dict[str, Any]) -> Application:
     """The named application, else the first of the sandbox."""
     known = portal.oauth.applications
     return known[given["client_id"]] if given.get("client_id") else next(iter(known.values()))
 
 
-def _owner(given: dict[str, Any]) -> tuple[int, int] | None:
+def _parse_owner(given: dict[str, Any]) -> tuple[int, int] | None:
     value = given.get("entity")
     return (int(value[0]), int(value[1])) if value else None
 
 
-@action
+@control_action
 def switch(portal: Portal, given: dict[str, Any]) -> Any:
     """{kind, times?, method?, seconds?, skip?}: a fault on. `target: oauth` for the OAuth server."""
     target = portal.oauth.switches if given.pop("target", "") == "oauth" else portal.switches
-    return target.on(given.pop("kind"), **given)
+    return target.switch_on(given.pop("kind"), **given)
 
 
-@action
+@control_action
 def clear(portal: Portal, given: dict[str, Any]) -> None:
     """{kind?}: faults off, here and at the OAuth server."""
-    portal.switches.off(given.get("kind"))
-    portal.oauth.switches.off(given.get("kind"))
+    portal.switches.switch_off(given.get("kind"))
+    portal.oauth.switches.switch_off(given.get("kind"))
 
 
-@action
+@control_action
 def settings(portal: Portal, given: dict[str, Any]) -> None:
     """Portal settings and switches by name; `limits: {rate, threshold, operating}`."""
     for name, value in given.items():
@@ -127,87 +127,87 @@ def settings(portal: Portal, given: dict[str, Any]) -> None:
             setattr(portal.switches, name, value)
         else:
             raise KeyError(name)
-    portal.tell("settings", **given)
+    portal.notify_watchers("settings", **given)
 
 
-@action
+@control_action
 def click_to_call(portal: Portal, given: dict[str, Any]) -> str:
     return portal.click_to_call(
-        int(given["user_id"]), str(given["phone"]), given.get("line"), bool(given.get("mobile")), _owner(given)
+        int(given["user_id"]), str(given["phone"]), given.get("line"), bool(given.get("mobile")), _parse_owner(given)
     )
 
 
-@action
+@control_action
 def form_callback(portal: Portal, given: dict[str, Any]) -> None:
-    portal.form_callback(str(given["phone"]), given.get("line"), str(given.get("text") or ""), entity=_owner(given))
+    portal.form_callback(str(given["phone"]), given.get("line"), str(given.get("text") or ""), entity=_parse_owner(given))
 
 
-@action
+@control_action
 def open_form(portal: Portal, given: dict[str, Any]) -> Any:
-    app = _app(portal, given)
+    app = _named_application(portal, given)
     options = given.get("options") or {}
     return portal.open_form(int(given.get("user_id", 1)), app, given.get("placement", "DEFAULT"), options)
 
 
-@action
+@control_action
 def finish_install(portal: Portal, given: dict[str, Any]) -> None:
-    portal.finish_install(_app(portal, given))
+    portal.finish_install(_named_application(portal, given))
 
 
-@action
+@control_action
 def uninstall(portal: Portal, given: dict[str, Any]) -> None:
-    portal.uninstall(_app(portal, given), clean=bool(given.get("clean")))
+    portal.uninstall(_named_application(portal, given), clean=bool(given.get("clean")))
 
 
-@action
+@control_action
 def update_version(portal: Portal, given: dict[str, Any]) -> None:
-    portal.update_version(_app(portal, given), given.get("version"))
+    portal.update_version(_named_application(portal, given), given.get("version"))
 
 
-@action
+@control_action
 def add_user(portal: Portal, given: dict[str, Any]) -> Any:
     return portal.add_user(int(given.pop("id")), **given)
 
 
-@action
+@control_action
 def dismiss(portal: Portal, given: dict[str, Any]) -> None:
     portal.dismiss(int(given["user_id"]))
 
 
-@action
+@control_action
 def add_contact(portal: Portal, given: dict[str, Any]) -> int:
     return portal.add_contact(str(given["name"]), *given.get("phones", []), assigned=int(given.get("assigned", 1))).id
 
 
-@action
+@control_action
 def add_lead(portal: Portal, given: dict[str, Any]) -> int:
     return portal.add_lead(str(given["title"]), *given.get("phones", []), assigned=int(given.get("assigned", 1))).id
 
 
-@action
+@control_action
 def timeline(portal: Portal, given: dict[str, Any]) -> list[dict[str, Any]]:
     return portal.timeline(int(given["type_id"]), int(given["id"]))
 
 
-@action
+@control_action
 def expire_tokens(portal: Portal, given: dict[str, Any]) -> None:
-    portal.oauth.expire(portal)
+    portal.oauth.expire_tokens(portal)
 
 
-@action
+@control_action
 def revoke_tokens(portal: Portal, given: dict[str, Any]) -> None:
-    portal.oauth.forget(portal)
+    portal.oauth.revoke_tokens(portal)
 
 
-@action
+@control_action
 def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
     """{scopes: [...]}: what the application may do from now on."""
-    made = portal.apps[_app(portal, given).client_id]
+    made = portal.apps[_named_application(portal, given).client_id]
     made.scopes = [str(one) for one in given["scopes"]]
     return made.scopes
 
 
-@action
+@control_action
 def rights(portal: Portal, given: dict[str, Any]) -> None:
     """{user_id, crm?, others?, statistics?, lines?, admin?}: rights of a user; `others` false: reads only records of their own."""
     user = portal.users[int(given.pop("user_id"))]
@@ -216,7 +216,7 @@ def rights(portal: Portal, given: dict[str, Any]) -> None:
     user.rights.update({str(name): bool(value) for name, value in given.items()})
 
 
-@action
+@control_action
 def move(portal: Portal, given: dict[str, Any]) -> Any:
     """A new domain; the old one answers 302."""
     if portal.mover is None:
@@ -224,7 +224,7 @@ def move(portal: Portal, given: dict[str, Any]) -> Any:
     return portal.mover()
 
 
-@action
+@control_action
 def advance(portal: Portal, given: dict[str, Any]) -> float:
     """{seconds}: sets the whole sandbox's clock forward."""
     portal.clock.advance(float(given["seconds"]))

@@ -14,68 +14,68 @@ _FIRST_ID = {LEAD: 1001, DEAL: 2001, CONTACT: 3001, COMPANY: 4001}
 
 
 @lru_cache(maxsize=65536)
-def digits(phone: str) -> str:
+def normalise_phone(phone: str) -> str:
     """The form under which a phone is indexed: digits; a Russian 8… of eleven digits becomes 7… (S: NormalizePhone)."""
     number = re.sub(r"\D", "", phone)
     return "7" + number[1:] if len(number) == 11 and number[0] == "8" and number[1] not in "012" else number
 
 
-def normal(kind: str, value: str) -> str:
+def index_key(kind: str, value: str) -> str:
     """What the duplicate index compares."""
-    return digits(value) if kind == "PHONE" else value.strip().lower()
+    return normalise_phone(value) if kind == "PHONE" else value.strip().lower()
 
 
-class Crm:
+class CrmStore:
     """All records of a portal."""
 
     def __init__(self) -> None:
         self.records: defaultdict[int, dict[int, Record]] = defaultdict(dict)
         self._index: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
-        self._next: dict[int, int] = dict(_FIRST_ID)
-        self._multi = 0
+        self._next_ids: dict[int, int] = dict(_FIRST_ID)
+        self._multi_count = 0
 
-    def add(self, type_id: int, fields: dict[str, Any], multi: list[dict[str, Any]] | None = None) -> Record:
+    def add_record(self, type_id: int, fields: dict[str, Any], multi: list[dict[str, Any]] | None = None) -> Record:
         """Stores a record; `multi` are maps with typeId, valueType and value."""
-        number = self._next.setdefault(type_id, 50001 + 100 * (type_id % 1000))
-        self._next[type_id] += 1
+        number = self._next_ids.setdefault(type_id, 50001 + 100 * (type_id % 1000))
+        self._next_ids[type_id] += 1
         record = Record(type_id, number, {"id": number, **fields})
         self.records[type_id][number] = record
         for item in multi or []:
-            self.attach(record, str(item["typeId"]), str(item.get("valueType") or "WORK"), str(item["value"]))
+            self.attach_value(record, str(item["typeId"]), str(item.get("valueType") or "WORK"), str(item["value"]))
         return record
 
-    def attach(self, record: Record, kind: str, value_type: str, value: str) -> Multi:
+    def attach_value(self, record: Record, kind: str, value_type: str, value: str) -> Multi:
         """Adds a phone or e-mail."""
-        self._multi += 1
-        item = Multi(self._multi, kind, value_type, value)
+        self._multi_count += 1
+        item = Multi(self._multi_count, kind, value_type, value)
         record.multi.append(item)
-        self._index[kind, normal(kind, value)].append(record)
+        self._index[kind, index_key(kind, value)].append(record)
         return item
 
-    def detach(self, record: Record, item: Multi) -> None:
+    def detach_value(self, record: Record, item: Multi) -> None:
         """Takes a phone or e-mail away."""
         record.multi.remove(item)
-        self._index[item.type_id, normal(item.type_id, item.value)].remove(record)
+        self._index[item.type_id, index_key(item.type_id, item.value)].remove(record)
 
-    def delete(self, record: Record) -> None:
+    def delete_record(self, record: Record) -> None:
         """Removes a record and what is indexed of it."""
         for item in list(record.multi):
-            self.detach(record, item)
+            self.detach_value(record, item)
         del self.records[record.type_id][record.id]
 
-    def get(self, type_id: int, number: int) -> Record | None:
+    def get_record(self, type_id: int, number: int) -> Record | None:
         return self.records[type_id].get(number)
 
-    def find(self, kind: str, value: str, *types: int) -> list[Record]:
+    def find_records(self, kind: str, value: str, *types: int) -> list[Record]:
         """Records with this phone or e-mail: in the order of `types`, then as they were made."""
-        wanted = normal(kind, value)
+        wanted = index_key(kind, value)
         if not wanted:
             return []
         found = self._index.get((kind, wanted), [])
         unique = {record.key: record for record in found}
         return [unique[key] for type_id in types for key in sorted(unique) if key[0] == type_id]
 
-    def deals_of(self, record: Record) -> list[Record]:
+    def open_deals_of(self, record: Record) -> list[Record]:
         """Open deals of a contact or company."""
         return [
             deal

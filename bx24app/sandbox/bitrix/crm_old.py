@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from bx24app.sandbox.bitrix import fields, filters, php, records
-from bx24app.sandbox.bitrix.registry import Hit, Page, RestError, method
+from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, Record
 
 KINDS = {"lead": LEAD, "deal": DEAL, "contact": CONTACT, "company": COMPANY}
 MULTI = ("PHONE", "EMAIL", "WEB", "IM", "LINK")
 
 
-def row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
+def record_row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
     """A record under its old names; scalars are texts."""
     body: dict[str, Any] = {}
     for name, old in fields.upper_names(record.type_id).items():
@@ -32,14 +32,14 @@ def row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
     return body
 
 
-def camel(hit: Hit, type_id: int, given: Any) -> dict[str, Any]:
+def to_camel_case(hit: CommandContext, type_id: int, given: Any) -> dict[str, Any]:
     """Old names -> camelCase, phones -> fm. Unknown ones are ignored (the parameter tables complain)."""
     names = fields.camel_names(type_id)
     made: dict[str, Any] = {}
     phones: list[dict[str, Any]] = []
     for key, value in given.items() if isinstance(given, dict) else ():
         if key in MULTI:
-            phones += [_multi(key, item) for item in php.items(value) if isinstance(item, dict)]
+            phones += [_multi_item(key, item) for item in php.array_values(value) if isinstance(item, dict)]
         elif key in names and names[key] not in fields.READ_ONLY:
             made[names[key]] = value
         elif key.startswith(("UF_CRM_", "PARENT_ID_")):
@@ -49,85 +49,85 @@ def camel(hit: Hit, type_id: int, given: Any) -> dict[str, Any]:
     return made
 
 
-def _multi(kind: str, item: dict[str, Any]) -> dict[str, Any]:
+def _multi_item(kind: str, item: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": item.get("ID"), "typeId": kind, "valueType": item.get("VALUE_TYPE") or "WORK", "value": item.get("VALUE"),
     }  # fmt: skip
 
 
-def _entity(hit: Hit, type_id: int) -> int:
-    records.entity(hit, type_id)
+def _require_type(hit: CommandContext, type_id: int) -> int:
+    records.require_type(hit, type_id)
     return type_id
 
 
-def _found(hit: Hit, type_id: int, params: dict[str, Any]) -> Record:
+def _find_record(hit: CommandContext, type_id: int, params: dict[str, Any]) -> Record:
     number = params.get("id", params.get("ID"))
-    record = hit.portal.crm.get(type_id, php.integer(number))
+    record = hit.portal.crm.get_record(type_id, php.to_int(number))
     if record is None:
         raise RestError("", "Not found", 400)
     return record
 
 
-def _register(kind: str, type_id: int) -> None:
-    @method(f"crm.{kind}.add", "crm")
-    def add(hit: Hit, params: dict[str, Any]) -> int:
-        return records.add(hit, _entity(hit, type_id), camel(hit, type_id, params.get("fields"))).id
+def _register_methods(kind: str, type_id: int) -> None:
+    @rest_method(f"crm.{kind}.add", "crm")
+    def add_record(hit: CommandContext, params: dict[str, Any]) -> int:
+        return records.add_record(hit, _require_type(hit, type_id), to_camel_case(hit, type_id, params.get("fields"))).id
 
-    @method(f"crm.{kind}.update", "crm")
-    def update(hit: Hit, params: dict[str, Any]) -> bool:
-        record = _found(hit, _entity(hit, type_id), params)
-        records.update(hit, record, camel(hit, type_id, params.get("fields")))
+    @rest_method(f"crm.{kind}.update", "crm")
+    def update_record(hit: CommandContext, params: dict[str, Any]) -> bool:
+        record = _find_record(hit, _require_type(hit, type_id), params)
+        records.update_record(hit, record, to_camel_case(hit, type_id, params.get("fields")))
         return True
 
-    @method(f"crm.{kind}.get", "crm")
-    def get(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
-        return row(_found(hit, _entity(hit, type_id), params))
+    @rest_method(f"crm.{kind}.get", "crm")
+    def get_record(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+        return record_row(_find_record(hit, _require_type(hit, type_id), params))
 
-    @method(f"crm.{kind}.delete", "crm")
-    def delete(hit: Hit, params: dict[str, Any]) -> bool:
-        hit.portal.crm.delete(_found(hit, _entity(hit, type_id), params))
+    @rest_method(f"crm.{kind}.delete", "crm")
+    def delete_record(hit: CommandContext, params: dict[str, Any]) -> bool:
+        hit.portal.crm.delete_record(_find_record(hit, _require_type(hit, type_id), params))
         return True
 
-    @method(f"crm.{kind}.fields", "crm")
-    def describe(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+    @rest_method(f"crm.{kind}.fields", "crm")
+    def describe_fields(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
         names = fields.upper_names(type_id)
-        kinds = {**fields.READ_ONLY, **fields.writable(type_id)}
+        kinds = {**fields.READ_ONLY, **fields.writable_fields(type_id)}
         return {
             old: {"type": kinds[name].removesuffix("[]"), "isReadOnly": name in fields.READ_ONLY, "title": old}
             for name, old in names.items()
         }
 
-    @method(f"crm.{kind}.list", "crm")
-    def listing(hit: Hit, params: dict[str, Any]) -> Page:
-        return _list(hit, _entity(hit, type_id), params)
+    @rest_method(f"crm.{kind}.list", "crm")
+    def list_records(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+        return _list_page(hit, _require_type(hit, type_id), params)
 
 
-def _list(hit: Hit, type_id: int, params: dict[str, Any]) -> Page:
+def _list_page(hit: CommandContext, type_id: int, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
     found = list(hit.portal.crm.records[type_id].values())
     known = set(fields.camel_names(type_id))
     clean: dict[str, Any] = {}
     for key, value in wanted.items():
-        prefix, name = filters.split(key)
+        prefix, name = filters.split_key(key)
         if name in MULTI:
-            found = [one for one in found if _has(one, name, prefix, value)]
+            found = [one for one in found if _has_value(one, name, prefix, value)]
         elif name in known or key.upper() == "LOGIC" or name.startswith("UF_"):
             clean[key] = value
         else:
             # Ignored, so that everything comes back.
-            hit.portal.violation(hit.method, f"unknown field in the filter: {key}")
-    rows = [one for one in (row(record) for record in found) if filters.matches(one, clean)]
-    rows = filters.sort(rows, params.get("order") or {"ID": "ASC"})
-    select = [str(name) for name in php.items(params.get("select"))]
-    return filters.page([_select(one, select) for one in rows], params.get("start"))
+            hit.portal.add_violation(hit.method, f"unknown field in the filter: {key}")
+    rows = [one for one in (record_row(record) for record in found) if filters.matches_filter(one, clean)]
+    rows = filters.sort_rows(rows, params.get("order") or {"ID": "ASC"})
+    select = [str(name) for name in php.array_values(params.get("select"))]
+    return filters.make_page([_select_fields(one, select) for one in rows], params.get("start"))
 
 
-def _has(record: Record, kind: str, prefix: str, value: Any) -> bool:
+def _has_value(record: Record, kind: str, prefix: str, value: Any) -> bool:
     values = [one.value for one in record.multi if one.type_id == kind]
-    return any(filters.matches({kind: one}, {f"{prefix}{kind}": value}) for one in values)
+    return any(filters.matches_filter({kind: one}, {f"{prefix}{kind}": value}) for one in values)
 
 
-def _select(shown: dict[str, Any], select: list[str]) -> dict[str, Any]:
+def _select_fields(shown: dict[str, Any], select: list[str]) -> dict[str, Any]:
     """Phones are not in `*`: they have to be asked for by name."""
     if not select or "*" in select:
         asked = {name for name in select if name in MULTI}
@@ -136,4 +136,4 @@ def _select(shown: dict[str, Any], select: list[str]) -> dict[str, Any]:
 
 
 for _kind, _type_id in KINDS.items():
-    _register(_kind, _type_id)
+    _register_methods(_kind, _type_id)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from bx24app.sandbox.bitrix import filters, php, records
-from bx24app.sandbox.bitrix.registry import Hit, Page, RestError, method
+from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, Status, type_name
 
-_EXTRA = {None: "process", "S": "success", "F": "failure"}
+_SEMANTIC_NAMES = {None: "process", "S": "success", "F": "failure"}
 
 
-@method("crm.settings.mode.get", "crm")
-def mode(hit: Hit, params: dict[str, Any]) -> int:
+@rest_method("crm.settings.mode.get", "crm")
+def get_mode(hit: CommandContext, params: dict[str, Any]) -> int:
     return hit.portal.crm_mode
 
 
-@method("crm.category.list", "crm")
-def categories(hit: Hit, params: dict[str, Any]) -> Page:
-    type_id = records.entity(hit, params.get("entityTypeId"))
+@rest_method("crm.category.list", "crm")
+def list_categories(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+    type_id = records.require_type(hit, params.get("entityTypeId"))
     rows = [
         {
             "id": one.id, "name": one.name, "sort": one.sort, "entityTypeId": type_id,
@@ -27,10 +27,10 @@ def categories(hit: Hit, params: dict[str, Any]) -> Page:
         for one in hit.portal.categories
         if one.type_id == type_id
     ]  # fmt: skip
-    return Page({"categories": rows}, len(rows))
+    return ListPage({"categories": rows}, len(rows))
 
 
-def _status(one: Status) -> dict[str, Any]:
+def _status_row(one: Status) -> dict[str, Any]:
     row: dict[str, Any] = {
         "ID": str(one.id),
         "ENTITY_ID": one.entity_id,
@@ -44,21 +44,21 @@ def _status(one: Status) -> dict[str, Any]:
         "SEMANTICS": one.semantics,
     }
     if "STAGE" in one.entity_id or one.entity_id == "STATUS":
-        row["EXTRA"] = {"SEMANTICS": _EXTRA[one.semantics], "COLOR": "#39A8EF"}
+        row["EXTRA"] = {"SEMANTICS": _SEMANTIC_NAMES[one.semantics], "COLOR": "#39A8EF"}
     return row
 
 
-@method("crm.status.list", "crm")
-def statuses(hit: Hit, params: dict[str, Any]) -> Page:
+@rest_method("crm.status.list", "crm")
+def list_statuses(hit: CommandContext, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
-    rows = [row for row in map(_status, hit.portal.statuses) if filters.matches(row, wanted)]
-    rows = filters.sort(rows, params.get("order") or {"SORT": "ASC"})
+    rows = [row for row in map(_status_row, hit.portal.statuses) if filters.matches_filter(row, wanted)]
+    rows = filters.sort_rows(rows, params.get("order") or {"SORT": "ASC"})
     # The whole dictionary comes at once, whatever `start` says.
-    return Page(rows, len(rows))
+    return ListPage(rows, len(rows))
 
 
-@method("crm.type.list", "crm")
-def types(hit: Hit, params: dict[str, Any]) -> Page:
+@rest_method("crm.type.list", "crm")
+def list_types(hit: CommandContext, params: dict[str, Any]) -> ListPage:
     rows = [
         {
             "id": one.id, "title": one.title, "entityTypeId": one.entity_type_id, "isCategoriesEnabled": "Y",
@@ -67,26 +67,26 @@ def types(hit: Hit, params: dict[str, Any]) -> Page:
         }
         for one in hit.portal.types
     ]  # fmt: skip
-    rows = [row for row in rows if filters.matches(row, params.get("filter") or {})]
-    return filters.page(rows, params.get("start"), lambda part: {"types": part})
+    rows = [row for row in rows if filters.matches_filter(row, params.get("filter") or {})]
+    return filters.make_page(rows, params.get("start"), lambda part: {"types": part})
 
 
-@method("crm.duplicate.findbycomm", "crm")
-def duplicates(hit: Hit, params: dict[str, Any]) -> Any:
+@rest_method("crm.duplicate.findbycomm", "crm")
+def find_duplicates(hit: CommandContext, params: dict[str, Any]) -> Any:
     """Ids by type; nothing found is `[]`, a list. Without entity_type the search ends with the type that has 20 or more."""
     kind = str(params.get("type") or "").upper()
-    values = [str(one) for one in php.items(params.get("values"))]
+    values = [str(one) for one in php.array_values(params.get("values"))]
     if kind not in ("PHONE", "EMAIL"):
         raise RestError("ERROR_CORE", "Communication type is not supported in current context.", 400)
     if not values:
         raise RestError("ERROR_CORE", "Communication values are not defined.", 400)
     if len(values) > 20:
-        hit.portal.violation("crm.duplicate.findbycomm", f"{len(values)} values, only 20 are searched")
+        hit.portal.add_violation("crm.duplicate.findbycomm", f"{len(values)} values, only 20 are searched")
     wanted = str(params.get("entity_type") or "").upper()
     order = [TYPE_IDS[wanted]] if wanted in ("LEAD", "CONTACT", "COMPANY") else [LEAD, CONTACT, COMPANY]
     found: dict[str, list[int]] = {}
     for type_id in order:
-        ids = sorted({one.id for value in values[:20] for one in hit.portal.crm.find(kind, value, type_id)})
+        ids = sorted({one.id for value in values[:20] for one in hit.portal.crm.find_records(kind, value, type_id)})
         if ids:
             found[type_name(type_id)] = ids
         if len(ids) >= 20:

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import DriveFile, Statistic
-from bx24app.sandbox.clock import iso
+from bx24app.sandbox.clock import format_iso
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
 NOT_FINISHED = "Call is not found in the statistic table. Looks like it is not finished yet."
-EXTENSION = "Wrong file extension. Only wav and mp3 are allowed"
+WRONG_EXTENSION = "Wrong file extension. Only wav and mp3 are allowed"
 NOT_UNIQUE = "A file or folder with this name already exists."
 
 
-def extension(name: str) -> str:
+def file_extension(name: str) -> str:
     """What stands behind the last point; compared as it is, so MP3 is refused."""
     return name.rpartition(".")[2] if "." in name else ""
 
 
-def finished(portal: Portal, call_id: Any) -> Statistic:
+def find_statistic(portal: Portal, call_id: Any) -> Statistic:
     """The statistics row of a call.
 
     Raises:
@@ -34,22 +34,22 @@ def finished(portal: Portal, call_id: Any) -> Statistic:
     return row
 
 
-def save(portal: Portal, row: Statistic, name: str, content: bytes, *, via: str) -> DriveFile:
+def save_content(portal: Portal, row: Statistic, name: str, content: bytes, *, via: str) -> DriveFile:
     """Puts bytes on the Drive, whole; see `keep`."""
     digest = hashlib.sha256(content).hexdigest()
-    return keep(portal, row, name, content, len(content), digest, via)
+    return store_file(portal, row, name, content, len(content), digest, via)
 
 
-def keep(portal: Portal, row: Statistic, name: str, content: bytes, size: int, digest: str, via: str) -> DriveFile:
+def store_file(portal: Portal, row: Statistic, name: str, content: bytes, size: int, digest: str, via: str) -> DriveFile:
     """Puts a file into the folder of the month in which the call began. Names are unique there.
 
     Raises:
         RestError: no room, or the name is taken (even by this call's own earlier recording).
     """
-    fault = portal.switches.take(frozenset({"disk_full"}), ["telephony.externalcall.attachrecord"])
+    fault = portal.switches.take_fault(frozenset({"disk_full"}), ["telephony.externalcall.attachrecord"])
     if fault:
         raise RestError("ERROR_CORE", "Not enough free space on the Drive. Free up some space and try again.")
-    folder = iso(row.start)[:7]
+    folder = format_iso(row.start)[:7]
     if (folder, name) in portal.file_names:
         raise RestError("DISK_OBJ_22000", NOT_UNIQUE)
     portal.file_names.add((folder, name))
@@ -62,11 +62,11 @@ def keep(portal: Portal, row: Statistic, name: str, content: bytes, size: int, d
     activity = portal.activities.get(row.activity_id or 0) or portal.by_origin.get(f"VI_{row.call_id}")
     if activity:
         activity.files = [file.id]
-    portal.tell("recording", call_id=row.call_id, file_id=file.id)
+    portal.notify_watchers("recording", call_id=row.call_id, file_id=file.id)
     return file
 
 
-def replace(portal: Portal, row: Statistic, file: DriveFile) -> DriveFile:
+def delete_replaced(portal: Portal, row: Statistic, file: DriveFile) -> DriveFile:
     """Deletes the recording that this one takes the place of (base64 and address only; an upload leaves it on the Drive)."""
     for old in [one for one in portal.files.values() if one.call_id == row.call_id and one.id != file.id]:
         del portal.files[old.id]

@@ -21,25 +21,25 @@ EVENTS = (
     "ONCRMLEADUPDATE", "ONCRMDEALADD", "ONCRMDEALUPDATE", "ONCRMCONTACTADD", "ONCRMCONTACTUPDATE", "ONCRMCOMPANYADD",
     "ONCRMACTIVITYADD", "ONCRMACTIVITYUPDATE", "ONUSERADD", "ONOFFLINEEVENT",
 )  # fmt: skip
-WITH_REFRESH = frozenset({"ONAPPINSTALL", "ONAPPUPDATE"})
+EVENTS_WITH_REFRESH = frozenset({"ONAPPINSTALL", "ONAPPUPDATE"})
 """Events whose tokens can be refreshed (S: for the others the refresh token is stripped)."""
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
-class Courier:
+class EventSender:
     """Sends the events of one portal and keeps what became of them in `posts`."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
         self.posts: deque[EventPost] = deque(maxlen=5000)
-        self.lose = 0
+        self.events_to_lose = 0
         """The next so many events are lost on their way."""
         self.without_tokens = False
         """Events come without tokens, as those of background jobs do."""
         self._session: aiohttp.ClientSession | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def bound(self, event: str, app: InstalledApp | None = None) -> list[EventBinding]:
+    def find_bindings(self, event: str, app: InstalledApp | None = None) -> list[EventBinding]:
         """Bindings to an event: of one application, or of all that are INSTALLED."""
         ready = {one.id for one in self.portal.apps.values() if one.installed}
         return [
@@ -48,33 +48,33 @@ class Courier:
             if binding.event == event and (binding.app_id == app.id if app else binding.app_id in ready)
         ]
 
-    def send(self, event: str, data: dict[str, Any], user_id: int | None, app: InstalledApp | None = None) -> int:
+    def send_event(self, event: str, data: dict[str, Any], user_id: int | None, app: InstalledApp | None = None) -> int:
         """Sends an event to everybody who is bound to it; returns how many.
 
         Args:
             user_id: whose tokens it carries (a binding's auth_type is stronger); None: no tokens.
             app: only this application's bindings, INSTALLED or not.
         """
-        bindings = self.bound(event, app)
+        bindings = self.find_bindings(event, app)
         for binding in bindings:
             owner = next(one for one in self.portal.apps.values() if one.id == binding.app_id)
             user = binding.auth_type or user_id if user_id is not None and not self.without_tokens else None
-            self.post(event, binding.handler, data, self.auth(owner, event, user), binding.id)
+            self.post_event(event, binding.handler, data, self.auth_block(owner, event, user), binding.id)
         return len(bindings)
 
-    def auth(self, app: InstalledApp, event: str, user_id: int | None) -> dict[str, Any]:
+    def auth_block(self, app: InstalledApp, event: str, user_id: int | None) -> dict[str, Any]:
         """The `auth` block; without a user no tokens are in it."""
         portal = self.portal
         token: Token | None = None
         if user_id is not None:
-            token = portal.oauth.issue(portal, app.app.client_id, user_id, refresh=event in WITH_REFRESH)
+            token = portal.oauth.issue_token(portal, app.app.client_id, user_id, refresh=event in EVENTS_WITH_REFRESH)
         block: dict[str, Any] = {}
         if token:
             block = {"access_token": token.access, "expires": int(token.expires), "expires_in": ACCESS_SECONDS}
             block["scope"] = ",".join(app.scopes)
         block |= {
             "domain": portal.domain,
-            "server_endpoint": f"{portal.oauth.base(portal.secure)}/rest/",
+            "server_endpoint": f"{portal.oauth.base_url(portal.secure)}/rest/",
             "status": app.status,
             "client_endpoint": portal.client_endpoint,
             "member_id": portal.member_id,
@@ -86,26 +86,26 @@ class Courier:
         block["application_token"] = app.application_token
         return block
 
-    def post(
+    def post_event(
         self, event: str, url: str, data: dict[str, Any], auth: dict[str, Any], binding: int | None = None
     ) -> EventPost:
         """Sends one event to one address, once. There are no retries: what is answered with an error is lost."""
         post = EventPost(self.portal.now(), event, url, data)
         self.posts.append(post)
-        if self.lose:
-            self.lose -= 1
+        if self.events_to_lose:
+            self.events_to_lose -= 1
             post.error = "lost"
             return post
         fields: dict[str, Any] = {"event": event}
         if binding is not None:
             fields["event_handler_id"] = binding
         fields |= {"data": data, "ts": int(self.portal.now()), "auth": auth}
-        task = asyncio.get_running_loop().create_task(self._deliver(post, php.encode(fields)))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task = asyncio.get_running_loop().create_task(self._deliver_post(post, php.encode_form(fields)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return post
 
-    async def _deliver(self, post: EventPost, body: str) -> None:
+    async def _deliver_post(self, post: EventPost, body: str) -> None:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "Bitrix24 Webhook Engine"}
@@ -115,17 +115,17 @@ class Courier:
                 post.status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             post.error = str(error) or type(error).__name__
-        self.portal.tell("event", event=post.event, status=post.status, error=post.error)
+        self.portal.notify_watchers("event", event=post.event, status=post.status, error=post.error)
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Waits until nothing is on its way."""
-        while self._running:
-            await asyncio.gather(*self._running)
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
-        for task in list(self._running):
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None

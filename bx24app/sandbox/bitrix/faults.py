@@ -9,8 +9,8 @@ from aiohttp import web
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.switches import Fault
 
-_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center><hr>nginx</body></html>"
-_HTML = {
+_ERROR_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center><hr>nginx</body></html>"
+_HTML_FAULTS = {
     "http500": (500, "500 Internal Server Error"),
     "http502": (502, "502 Bad Gateway"),
     "http502_after": (502, "502 Bad Gateway"),
@@ -42,7 +42,7 @@ REFUSALS: dict[str, tuple[str, str, int]] = {
 }  # fmt: skip
 
 
-def refusal(fault: Fault, now: float = 0.0) -> RestError:
+def refusal_error(fault: Fault, now: float = 0.0) -> RestError:
     """A fault as a JSON error."""
     code, text, status = REFUSALS[fault.kind]
     if fault.kind == "operation_time":
@@ -50,19 +50,19 @@ def refusal(fault: Fault, now: float = 0.0) -> RestError:
     return RestError(code, text, status)
 
 
-async def spoil(request: web.Request, fault: Fault) -> web.StreamResponse:
+async def spoil_answer(request: web.Request, fault: Fault) -> web.StreamResponse:
     """Answers (or does not answer) a request as the fault wants it."""
     kind = fault.kind
-    if kind in _HTML:
-        status, title = _HTML[kind]
-        return web.Response(status=status, text=_PAGE.format(title=title), content_type="text/html")
+    if kind in _HTML_FAULTS:
+        status, title = _HTML_FAULTS[kind]
+        return web.Response(status=status, text=_ERROR_PAGE.format(title=title), content_type="text/html")
     if kind.startswith("hang"):
         await asyncio.sleep(fault.seconds)
     if kind.startswith("garbage"):
         return web.Response(body=b'{"result": {"CALL_ID": "externalCall.', content_type="application/json")
     if kind in REFUSALS:
-        error = refusal(fault)
-        return web.json_response(error.body(), status=error.status)
+        error = refusal_error(fault)
+        return web.json_response(error.error_body(), status=error.status)
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

@@ -61,22 +61,22 @@ _UPPER = {"stageId": {LEAD: "STATUS_ID"}, "typeId": {COMPANY: "COMPANY_TYPE"}, "
           "stageSemanticId": {LEAD: "STATUS_SEMANTIC_ID", 0: "STAGE_SEMANTIC_ID"}}  # fmt: skip
 
 
-def writable(type_id: int) -> dict[str, str]:
+def writable_fields(type_id: int) -> dict[str, str]:
     """Fields that crm.item.add and update take for a type."""
     return WRITABLE.get(type_id, _SPA)
 
 
-def accepts(type_id: int, name: str) -> bool:
+def is_accepted(type_id: int, name: str) -> bool:
     """Whether a field is of this type: user fields and parents are of every one."""
-    return name in writable(type_id) or bool(re.match(r"(ufCrm|UF_CRM_|parentId\d)", name))
+    return name in writable_fields(type_id) or bool(re.match(r"(ufCrm|UF_CRM_|parentId\d)", name))
 
 
-def filterable(type_id: int, name: str) -> bool:
+def is_filterable(type_id: int, name: str) -> bool:
     """Whether crm.item.list takes a field in filter, select and order."""
-    return accepts(type_id, name) or name in READ_ONLY or name in ("*", "uf*", "crm")
+    return is_accepted(type_id, name) or name in READ_ONLY or name in ("*", "uf*", "crm")
 
 
-def default(kind: str) -> Any:
+def default_value(kind: str) -> Any:
     """The value of a field that nobody has filled."""
     if kind.endswith("[]"):
         return []
@@ -87,7 +87,7 @@ def default(kind: str) -> Any:
 def upper_names(type_id: int) -> dict[str, str]:
     """camelCase -> the name in the old methods (crm.lead.add …)."""
     names = {}
-    for name in (*writable(type_id), *READ_ONLY):
+    for name in (*writable_fields(type_id), *READ_ONLY):
         special = _UPPER.get(name, {})
         names[name] = special.get(type_id) or special.get(0) or re.sub(r"([A-Z])", r"_\1", name).upper()
     return names

@@ -12,8 +12,8 @@ from aiohttp import web
 from bx24app.sandbox.bitrix import faults, php
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import Application
-from bx24app.sandbox.bitrix.switches import AFTER, BEFORE, REFUSE, Switches
-from bx24app.sandbox.clock import Clock, iso
+from bx24app.sandbox.bitrix.switches import AFTER_KINDS, BEFORE_KINDS, REFUSE_KINDS, Switches
+from bx24app.sandbox.clock import Clock, format_iso
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
@@ -32,7 +32,7 @@ class Token:
     user_id: int
     expires: float
     refresh_until: float
-    dead: bool = False
+    is_dead: bool = False
     """Its refresh token is refused."""
 
 
@@ -47,22 +47,22 @@ class OAuthServer:
         """A public name to give away instead of the https host."""
         self.applications: dict[str, Application] = {}
         self.portals: list[Portal] = []
-        self.access: dict[str, Token] = {}
-        self.refresh: dict[str, Token] = {}
-        self.removed: set[str] = set()
+        self.access_tokens: dict[str, Token] = {}
+        self.refresh_tokens: dict[str, Token] = {}
+        self.removed_tokens: set[str] = set()
         """Access tokens of removed applications and revoked grants."""
         self.codes: dict[str, tuple[Token, float]] = {}
         self.switches = Switches()
         self.latency = 0.0
         self.log: list[tuple[str, dict[str, str], str | None]] = []
 
-    def base(self, secure: bool = False) -> str:
+    def base_url(self, secure: bool = False) -> str:
         return f"https://{self.tls_name or self.tls_host}" if secure else f"http://{self.host}"
 
     @property
     def url(self) -> str:
         """Scheme and host."""
-        return self.base()
+        return self.base_url()
 
     def register_application(
         self, client_id: str, client_secret: str, handler_url: str, install_url: str = "", **fields: Any
@@ -72,7 +72,7 @@ class OAuthServer:
         self.applications[client_id] = app
         return app
 
-    def issue(self, portal: Portal, client_id: str, user_id: int, *, refresh: bool = True) -> Token:
+    def issue_token(self, portal: Portal, client_id: str, user_id: int, *, refresh: bool = True) -> Token:
         """A new pair; without `refresh` only an access token (events)."""
         now = self.clock.now()
         value = secrets.token_hex(35)
@@ -80,18 +80,18 @@ class OAuthServer:
             value, secrets.token_hex(35) if refresh else "", client_id, portal, user_id, now + ACCESS_SECONDS,
             now + REFRESH_SECONDS,
         )  # fmt: skip
-        self.access[value] = token
+        self.access_tokens[value] = token
         if token.refresh:
-            self.refresh[token.refresh] = token
+            self.refresh_tokens[token.refresh] = token
         return token
 
-    def code(self, portal: Portal, client_id: str, user_id: int) -> str:
+    def issue_code(self, portal: Portal, client_id: str, user_id: int) -> str:
         """An authorisation code, good once within 30 s."""
         value = secrets.token_hex(35)
-        self.codes[value] = (self.issue(portal, client_id, user_id), self.clock.now() + CODE_SECONDS)
+        self.codes[value] = (self.issue_token(portal, client_id, user_id), self.clock.now() + CODE_SECONDS)
         return value
 
-    def forget(
+    def revoke_tokens(
         self, portal: Portal, *, client_id: str | None = None, user_id: int | None = None, access: bool = True
     ) -> None:
         """Kills pairs of a portal: all, of one application, of one user. They never come back to life.
@@ -99,20 +99,20 @@ class OAuthServer:
         Args:
             access: False lets access tokens live (until they run out, or the portal looks at their user).
         """
-        for token in [*self.access.values(), *self.refresh.values()]:
+        for token in [*self.access_tokens.values(), *self.refresh_tokens.values()]:
             if token.portal is portal and client_id in (None, token.client_id) and user_id in (None, token.user_id):
-                token.dead = True
+                token.is_dead = True
                 if access:
-                    self.access.pop(token.access, None)
-                    self.removed.add(token.access)
+                    self.access_tokens.pop(token.access, None)
+                    self.removed_tokens.add(token.access)
 
-    def expire(self, portal: Portal | None = None) -> None:
+    def expire_tokens(self, portal: Portal | None = None) -> None:
         """Lets all access tokens run out now (refresh tokens stay good)."""
-        for token in self.access.values():
+        for token in self.access_tokens.values():
             if portal is None or token.portal is portal:
                 token.expires = 0.0
 
-    def answer(self, token: Token, secure: bool) -> dict[str, Any]:
+    def token_answer(self, token: Token, secure: bool) -> dict[str, Any]:
         """The body of a token answer. `domain` is this server, the portal is in `client_endpoint`."""
         app = token.portal.apps[token.client_id]
         return {
@@ -120,10 +120,10 @@ class OAuthServer:
             "expires": int(token.expires),
             "expires_in": ACCESS_SECONDS,
             "scope": ",".join(app.scopes),
-            "domain": self.base(secure).partition("://")[2],
-            "server_endpoint": f"{self.base(secure)}/rest/",
+            "domain": self.base_url(secure).partition("://")[2],
+            "server_endpoint": f"{self.base_url(secure)}/rest/",
             "status": app.status,
-            "client_endpoint": f"{token.portal.base(secure)}/rest/",
+            "client_endpoint": f"{token.portal.base_url(secure)}/rest/",
             "member_id": token.portal.member_id,
             "user_id": token.user_id,
             "refresh_token": token.refresh,
@@ -132,31 +132,31 @@ class OAuthServer:
     def web_app(self) -> web.Application:
         app = web.Application()
         for path in ("/oauth/token/", "/oauth/token", "/rest/app.info", "/rest/app.info/", "/rest/app.info.json"):
-            app.router.add_route("*", path, self._handle)
+            app.router.add_route("*", path, self._handle_request)
         return app
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        params = php.parse(request.query_string)
+    async def _handle_request(self, request: web.Request) -> web.StreamResponse:
+        params = php.parse_query(request.query_string)
         if request.can_read_body:
-            params |= php.parse(await request.text())
+            params |= php.parse_query(await request.text())
         kind = "token" if "/oauth/token" in request.path else "app.info"
         if self.latency:
             await asyncio.sleep(self.latency)
-        fault = self.switches.take(BEFORE, [kind])
+        fault = self.switches.take_fault(BEFORE_KINDS, [kind])
         if fault:
-            return await faults.spoil(request, fault)
+            return await faults.spoil_answer(request, fault)
         error = None
         try:
-            body = self._token(params, request.secure) if kind == "token" else self._info(params, request.secure)
+            body = self._grant_token(params, request.secure) if kind == "token" else self._app_info(params, request.secure)
             response = web.json_response(body)
         except RestError as refusal:
             error = refusal.code
-            response = web.json_response(refusal.body(), status=refusal.status)
+            response = web.json_response(refusal.error_body(), status=refusal.status)
         self.log.append((kind, {key: str(params[key]) for key in ("grant_type", "client_id") if key in params}, error))
-        fault = self.switches.take(AFTER, [kind])
-        return await faults.spoil(request, fault) if fault else response
+        fault = self.switches.take_fault(AFTER_KINDS, [kind])
+        return await faults.spoil_answer(request, fault) if fault else response
 
-    def _client(self, params: dict[str, Any]) -> Application:
+    def _require_client(self, params: dict[str, Any]) -> Application:
         app = self.applications.get(str(params.get("client_id", "")))
         if app is None:
             raise RestError("wrong_client", "Wrong client", 200)
@@ -164,40 +164,40 @@ class OAuthServer:
             raise RestError("invalid_client", "Invalid client", 401)
         return app
 
-    def _token(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
-        app = self._client(params)
+    def _grant_token(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
+        app = self._require_client(params)
         grant = str(params.get("grant_type", ""))
-        fault = self.switches.take(REFUSE, ["token"])
+        fault = self.switches.take_fault(REFUSE_KINDS, ["token"])
         if fault:
-            raise faults.refusal(fault)
+            raise faults.refusal_error(fault)
         if grant == "authorization_code":
             token, until = self.codes.pop(str(params.get("code", "")), (None, 0.0))
             if token is None or until < self.clock.now() or token.client_id != app.client_id:
                 raise RestError("invalid_grant", "Invalid grant", 400)
         elif grant == "refresh_token":
-            token = self._rotate(app, str(params.get("refresh_token", "")))
+            token = self._rotate_token(app, str(params.get("refresh_token", "")))
         else:
             raise RestError("invalid_request", "Invalid request", 400)
         if app.client_id not in token.portal.apps or token.portal.deleted:
             raise RestError("NOT_INSTALLED", "Application not installed", 401)
-        return self.answer(token, secure)
+        return self.token_answer(token, secure)
 
-    def _rotate(self, app: Application, old: str) -> Token:
+    def _rotate_token(self, app: Application, old: str) -> Token:
         """A refresh token works once. The access token of the old pair lives on until it runs out."""
-        token = self.refresh.pop(old, None)
+        token = self.refresh_tokens.pop(old, None)
         if token and token.client_id == app.client_id and app.client_id not in token.portal.apps:
             raise RestError("NOT_INSTALLED", "Application not installed", 401)
-        if token is None or token.dead or token.client_id != app.client_id or token.refresh_until < self.clock.now():
+        if token is None or token.is_dead or token.client_id != app.client_id or token.refresh_until < self.clock.now():
             raise RestError("invalid_grant", "Invalid grant", 400)
-        return self.issue(token.portal, token.client_id, token.user_id)
+        return self.issue_token(token.portal, token.client_id, token.user_id)
 
-    def _info(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
+    def _app_info(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
         """`app.info` of the auth server: to whom a token belongs."""
         value = params.get("auth") or params.get("access_token")
-        token = self.access.get(str(value or ""))
-        fault = self.switches.take(REFUSE, ["app.info"])
+        token = self.access_tokens.get(str(value or ""))
+        fault = self.switches.take_fault(REFUSE_KINDS, ["app.info"])
         if fault:
-            raise faults.refusal(fault)
+            raise faults.refusal_error(fault)
         if token is None:
             raise RestError("NO_AUTH_FOUND" if not value else "invalid_token", "Wrong authorization data", 401)
         if token.expires < self.clock.now():
@@ -209,22 +209,22 @@ class OAuthServer:
             "result": {
                 "client_id": token.client_id,
                 "scope": scope,
-                "expires": iso(token.expires),
+                "expires": format_iso(token.expires),
                 "user_id": token.user_id,
                 "install": {
                     "installed": app.installed,
                     "version": str(app.version),
                     "status": app.status,
                     "scope": scope,
-                    "domain": portal.named(secure),
-                    "uri": f"{portal.base(secure)}/",
-                    "client_endpoint": f"{portal.base(secure)}/rest/",
+                    "domain": portal.host_name(secure),
+                    "uri": f"{portal.base_url(secure)}/",
+                    "client_endpoint": f"{portal.base_url(secure)}/rest/",
                     "member_id": portal.member_id,
                     "member_type": "free",
                 },
             },
             "time": {
-                "start": now, "finish": now, "duration": 0.0, "processing": 0.0, "date_start": iso(now),
-                "date_finish": iso(now),
+                "start": now, "finish": now, "duration": 0.0, "processing": 0.0, "date_start": format_iso(now),
+                "date_finish": format_iso(now),
             },
         }  # fmt: skip

@@ -17,7 +17,7 @@ from bx24app.sandbox.bitrix.registry import METHODS
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
-_FILE = Path(__file__).parents[1] / "data" / "bitrix24-params.json"
+_TABLES_FILE = Path(__file__).parents[1] / "data" / "bitrix24-params.json"
 
 NOT_IN_TABLES: dict[str, dict[str, str]] = {
     # Served by every portal, but its page has no parameter table (or no page at all).
@@ -27,7 +27,7 @@ NOT_IN_TABLES: dict[str, dict[str, str]] = {
     "voximplant.user.getdefaultlineid": {},
     "crm.activity.badge.list": {},
 }
-EXTRA: dict[str, dict[str, str]] = {
+EXTRA_PARAMS: dict[str, dict[str, str]] = {
     # Real parameters that the tables miss, by method.
     "user.get": {"FILTER": "object", "ID": "integer"},  # the table says string, its own examples pass an object
     "crm.status.list": {"start": "integer"},
@@ -56,7 +56,7 @@ EXTRA_FIELDS: dict[str, set[str]] = {
 }
 SDK_PREFIX = "bx24_"
 """The JS SDK adds bx24_request_id, bx24_sdk_ver and bx24_sdk_type to the query of every call."""
-FLAGS = {
+FLAG_PARAMS = {
     "telephony.externalcall.register": ("CRM_CREATE", "SHOW", "ADD_TO_CHAT"),
     "telephony.externalcall.finish": ("ADD_TO_CHAT",),
 }
@@ -68,16 +68,16 @@ _NUMBERS = frozenset({"user", "crm_lead", "crm_deal", "crm_contact", "crm_compan
 
 
 @cache
-def _tables() -> dict[str, dict[str, Any]]:
+def _load_tables() -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
-    for name, table in json.loads(_FILE.read_text(encoding="utf-8")).items():
+    for name, table in json.loads(_TABLES_FILE.read_text(encoding="utf-8")).items():
         tables[name.lower()] = {"name": name, **table}
     for name, extra in NOT_IN_TABLES.items():
         rows = {
             key: {"type": kind.rstrip("*").split("|"), "required": kind.endswith("*")} for key, kind in extra.items()
         }
         tables.setdefault(name, {"name": name, "params": rows, "nested": {}})
-    for name, extra in EXTRA.items():
+    for name, extra in EXTRA_PARAMS.items():
         for key, kind in extra.items():
             tables[name]["params"][key] = {"type": [kind], "required": False}
     for name, fields in EXTRA_FIELDS.items():
@@ -85,26 +85,26 @@ def _tables() -> dict[str, dict[str, Any]]:
     return tables
 
 
-def known(method: str) -> bool:
+def is_documented(method: str) -> bool:
     """Whether the official documentation has this method (lower case)."""
-    return method in _tables()
+    return method in _load_tables()
 
 
-def check(portal: Portal, method: str, given: dict[str, Any]) -> None:
+def check_command(portal: Portal, method: str, given: dict[str, Any]) -> None:
     """Notes what is wrong with a command, as sentences."""
-    table = _tables().get(method)
+    table = _load_tables().get(method)
     if table is None:
-        portal.violation(method, "no such method in the official documentation")
+        portal.add_violation(method, "no such method in the official documentation")
         return
-    for sentence in faults(method, table, given):
-        portal.violation(table["name"], sentence)
+    for sentence in find_faults(method, table, given):
+        portal.add_violation(table["name"], sentence)
 
 
-def faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[str]:
+def find_faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """The sentences of one command."""
     found: list[str] = []
     rows: dict[str, dict[str, Any]] = table["params"]
-    tolerant = method in METHODS and METHODS[method].upper
+    tolerant = method in METHODS and METHODS[method].is_upper
     names = {name.upper(): name for name in rows} if tolerant else {name: name for name in rows}
     seen: dict[str, Any] = {}
     for key, value in given.items():
@@ -115,33 +115,33 @@ def faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[st
             found.append(f"unknown parameter {key}")
             continue
         seen[name] = value
-        found += _type(name, value, rows[name]["type"])
+        found += _type_faults(name, value, rows[name]["type"])
     found += [f"{name} is required" for name, row in rows.items() if row["required"] and seen.get(name) is None]
     for group in table.get("either") or []:
         if not any(seen.get(name) not in (None, "", 0, "0") for name in group):
             found.append(f"one of {', '.join(group)} is required")
     for name, fields in table["nested"].items():
         if method not in OWN_FIELDS and isinstance(seen.get(name), dict):
-            found += _nested(name, seen[name], fields)
-    return found + _house(method, seen)
+            found += _nested_faults(name, seen[name], fields)
+    return found + _php_faults(method, seen)
 
 
-def _nested(name: str, value: dict[str, Any], fields: dict[str, list[str]]) -> list[str]:
+def _nested_faults(name: str, value: dict[str, Any], fields: dict[str, list[str]]) -> list[str]:
     found: list[str] = []
     open_ends = tuple(key.removesuffix("...") for key in fields if key.endswith("..."))
     for key, item in value.items():
         if key in fields:
-            found += _type(f"{name}[{key}]", item, fields[key])
+            found += _type_faults(f"{name}[{key}]", item, fields[key])
         elif not (open_ends and key.startswith(open_ends)):
             found.append(f"unknown field {name}[{key}]")
     return found
 
 
-def _house(method: str, seen: dict[str, Any]) -> list[str]:
+def _php_faults(method: str, seen: dict[str, Any]) -> list[str]:
     """What no table says and a portal swallows: flags that PHP takes for true, times in nobody's zone."""
     found = [
         f"{name} should be 0 or 1, not {seen[name]!r}"
-        for name in FLAGS.get(method, ())
+        for name in FLAG_PARAMS.get(method, ())
         if name in seen and str(seen[name]) not in ("0", "1")
     ]
     start = seen.get("CALL_START_DATE")
@@ -151,26 +151,26 @@ def _house(method: str, seen: dict[str, Any]) -> list[str]:
 
 
 def _has_offset(text: str) -> bool:
-    return clock.parse(text) is None or bool(re.search(r"(Z|[+-]\d{2}:?\d{2})$", text))
+    return clock.parse_time(text) is None or bool(re.search(r"(Z|[+-]\d{2}:?\d{2})$", text))
 
 
-def _type(name: str, value: Any, kinds: list[str]) -> list[str]:
-    if value is None or not kinds or any(_fits(value, kind) for kind in kinds):
+def _type_faults(name: str, value: Any, kinds: list[str]) -> list[str]:
+    if value is None or not kinds or any(_fits_type(value, kind) for kind in kinds):
         return []
-    return [f"{name} should be {' or '.join(kinds)}, not {_short(value)}"]
+    return [f"{name} should be {' or '.join(kinds)}, not {_shorten_value(value)}"]
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _fits_type(value: Any, kind: str) -> bool:
     if kind.endswith("[]"):
         return isinstance(value, list | dict)
     if kind in _LISTS:
         return isinstance(value, list | dict)
     if isinstance(value, list | dict):
         return kind in ("any", "callable", "crm_userfield", "location", "attached_diskfile", "LayoutDto")
-    return _scalar(value, kind)
+    return _fits_scalar(value, kind)
 
 
-def _scalar(value: Any, kind: str) -> bool:
+def _fits_scalar(value: Any, kind: str) -> bool:
     text = str(value)
     if kind == "integer" or kind in _NUMBERS:
         return not isinstance(value, bool | float) and bool(re.fullmatch(r"-?\d+", text))
@@ -179,10 +179,10 @@ def _scalar(value: Any, kind: str) -> bool:
     if kind == "boolean":
         return isinstance(value, bool) or text in ("Y", "N", "0", "1", "true", "false")
     if kind in ("datetime", "date"):
-        return clock.parse(value) is not None
+        return clock.parse_time(value) is not None
     return not isinstance(value, bool)
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 60 else text[:57] + "…"

@@ -10,78 +10,78 @@ from urllib.parse import parse_qsl, quote_plus
 _KEY = re.compile(r"\[([^\[\]]*)\]")
 
 
-def decode(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def decode_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """`a[b][]=1` pairs as nested maps; maps whose keys count 0, 1, 2 … become lists, as `json_encode` would show them."""
     root: dict[Any, Any] = {}
     for key, value in pairs:
-        _put(root, key, value)
-    return {name: lists(value) for name, value in root.items()}
+        _put_value(root, key, value)
+    return {name: to_lists(value) for name, value in root.items()}
 
 
-def parse(query: str) -> dict[str, Any]:
+def parse_query(query: str) -> dict[str, Any]:
     """A query string or form body."""
-    return decode(parse_qsl(query, keep_blank_values=True))
+    return decode_pairs(parse_qsl(query, keep_blank_values=True))
 
 
-def _put(root: dict[Any, Any], key: str, value: Any) -> None:
+def _put_value(root: dict[Any, Any], key: str, value: Any) -> None:
     head, bracket, _ = key.partition("[")
     path: list[str] = [head]
     if bracket and head:
         path += _KEY.findall(key[len(head) :])
     spot = root
     for step in path[:-1]:
-        key_here = _next(spot) if step == "" else step
+        key_here = _next_index(spot) if step == "" else step
         if not isinstance(spot.get(key_here), dict):
             spot[key_here] = {}
         spot = spot[key_here]
     last = path[-1]
-    spot[_next(spot) if last == "" else last] = value
+    spot[_next_index(spot) if last == "" else last] = value
 
 
-def _next(spot: dict[Any, Any]) -> str:
+def _next_index(spot: dict[Any, Any]) -> str:
     numbers = [int(key) for key in spot if str(key).isdigit()]
     return str(max(numbers) + 1 if numbers else 0)
 
 
-def lists(value: Any) -> Any:
+def to_lists(value: Any) -> Any:
     """Turns maps with the keys 0 … n-1, in order, into lists, deeply."""
     if not isinstance(value, dict):
         return value
     if value and list(value) == [str(number) for number in range(len(value))]:
-        return [lists(item) for item in value.values()]
-    return {key: lists(item) for key, item in value.items()}
+        return [to_lists(item) for item in value.values()]
+    return {key: to_lists(item) for key, item in value.items()}
 
 
-def encode(fields: dict[str, Any]) -> str:
+def encode_form(fields: dict[str, Any]) -> str:
     """A form body with bracket keys. Nulls and empty lists are absent, booleans are 1 and 0, as http_build_query does it."""
-    return "&".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in flat(fields))
+    return "&".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in flatten_fields(fields))
 
 
-def flat(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def flatten_fields(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The pairs of `encode`, unquoted."""
     for key, value in fields.items():
-        yield from _flat(str(key), value)
+        yield from _flatten_value(str(key), value)
 
 
-def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flatten_value(key: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None:
         return
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _flat(f"{key}[{name}]", item)
+            yield from _flatten_value(f"{key}[{name}]", item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _flat(f"{key}[{number}]", item)
+            yield from _flatten_value(f"{key}[{number}]", item)
     else:
         yield key, str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def true(value: Any) -> bool:
+def is_true(value: Any) -> bool:
     """PHP's (bool): "0", "", 0, null and empty arrays are false; "N" and "false" are TRUE."""
     return bool(value) and value != "0"
 
 
-def integer(value: Any) -> int:
+def to_int(value: Any) -> int:
     """PHP's (int): leading digits, else 0."""
     if isinstance(value, bool | int | float):
         return int(value)
@@ -89,7 +89,7 @@ def integer(value: Any) -> int:
     return int(match.group()) if match else 0
 
 
-def items(value: Any) -> list[Any]:
+def array_values(value: Any) -> list[Any]:
     """The values of a PHP array (list or map), or of a scalar by itself."""
     if isinstance(value, dict):
         return list(value.values())

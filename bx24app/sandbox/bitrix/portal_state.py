@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.bitrix import seed
-from bx24app.sandbox.bitrix.crm import Crm
+from bx24app.sandbox.bitrix.crm import CrmStore
 from bx24app.sandbox.bitrix.limits import Limits
 from bx24app.sandbox.bitrix.state import (
     COMPANY,
@@ -42,7 +42,7 @@ from bx24app.sandbox.clock import Clock
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.oauth import OAuthServer
 
-Watcher = Callable[[str, dict[str, Any]], None]
+ChangeWatcher = Callable[[str, dict[str, Any]], None]
 LOG_LENGTH = 20_000
 
 
@@ -67,7 +67,7 @@ class PortalState:
         self.tls_name = ""
         """A public name to give away instead of the https HOST (clients lead it here themselves)."""
         self.secure = False
-        self.retired: set[int] = set()
+        self.retired_ports: set[int] = set()
         """Ports of former domains: they answer 302 to the present one."""
         self.mover: Callable[[], Any] | None = None
         """Gives the portal a new domain (set by the sandbox's server)."""
@@ -80,19 +80,19 @@ class PortalState:
         self.keep_bytes = 32 << 20
         self.switches = Switches()
         self.limits = Limits()
-        self._people()
-        self._telephony()
-        self._applications()
-        self._records()
+        self._init_people()
+        self._init_telephony()
+        self._init_applications()
+        self._init_records()
 
-    def _people(self) -> None:
-        self.users: dict[int, User] = seed.users()
-        self.departments = seed.departments()
-        self.categories = seed.categories()
-        self.statuses = seed.statuses()
-        self.types = seed.types()
+    def _init_people(self) -> None:
+        self.users: dict[int, User] = seed.make_users()
+        self.departments = seed.make_departments()
+        self.categories = seed.make_categories()
+        self.statuses = seed.make_statuses()
+        self.types = seed.make_types()
 
-    def _telephony(self) -> None:
+    def _init_telephony(self) -> None:
         self.calls: dict[str, LiveCall] = {}
         self.live_by_key: defaultdict[tuple[int, int, str, int], list[LiveCall]] = defaultdict(list)
         """Unfinished calls by application, user, phone and type."""
@@ -109,16 +109,16 @@ class PortalState:
         self.files: dict[int, DriveFile] = {}
         self.file_names: set[tuple[str, str]] = set()
 
-    def _applications(self) -> None:
+    def _init_applications(self) -> None:
         self.apps: dict[str, InstalledApp] = {}
         self.event_bindings: dict[int, EventBinding] = {}
         self.placements: list[Placement] = []
 
-    def _records(self) -> None:
-        self.crm = Crm()
+    def _init_records(self) -> None:
+        self.crm = CrmStore()
         self.activities: dict[int, Activity] = {}
         self.by_origin: dict[str, Activity] = {}
-        self.of_record: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        self.activity_ids_by_record: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         self.comments: dict[int, Comment] = {}
         self.notifications: dict[int, Notification] = {}
         self.tasks: list[dict[str, Any]] = []
@@ -126,8 +126,8 @@ class PortalState:
         self.hits = 0
         self.commands: Counter[str] = Counter()
         self.violations: list[Violation] = []
-        self.changed: list[Watcher] = []
-        self._queues: dict[int, Watcher] = {}
+        self.watchers: list[ChangeWatcher] = []
+        self._queues: dict[int, ChangeWatcher] = {}
         self._ids: Counter[str] = Counter()
 
     # --- names and addresses -------------------------------------------------------------------------------------------
@@ -135,24 +135,24 @@ class PortalState:
     @property
     def domain(self) -> str:
         """HOST as the portal names itself (with its port)."""
-        return self.named(self.secure)
+        return self.host_name(self.secure)
 
-    def named(self, secure: bool) -> str:
+    def host_name(self, secure: bool) -> str:
         """HOST under http or https."""
         return (self.tls_name or self.tls_host) if secure else self.host
 
-    def base(self, secure: bool | None = None) -> str:
+    def base_url(self, secure: bool | None = None) -> str:
         """`http(s)://HOST`."""
         tls = self.secure if secure is None else secure
-        return f"{'https' if tls else 'http'}://{self.named(tls)}"
+        return f"{'https' if tls else 'http'}://{self.host_name(tls)}"
 
     @property
     def url(self) -> str:
-        return self.base()
+        return self.base_url()
 
     @property
     def client_endpoint(self) -> str:
-        return f"{self.base()}/rest/"
+        return f"{self.base_url()}/rest/"
 
     def next_id(self, kind: str, first: int = 1) -> int:
         """A new id; kinds count by themselves."""
@@ -196,30 +196,30 @@ class PortalState:
 
     # --- watching ------------------------------------------------------------------------------------------------------
 
-    def tell(self, what: str, **details: Any) -> None:
+    def notify_watchers(self, what: str, **details: Any) -> None:
         """Tells watchers that something changed."""
-        for watcher in list(self.changed):
+        for watcher in list(self.watchers):
             watcher(what, details)
 
     def subscribe(self, limit: int = 1000) -> asyncio.Queue[tuple[str, dict[str, Any]]]:
         """A queue of changes for one screen; a screen that does not read loses the newest. End it with `unsubscribe`."""
         queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(limit)
 
-        def put(what: str, details: dict[str, Any]) -> None:
+        def put_change(what: str, details: dict[str, Any]) -> None:
             if not queue.full():
                 queue.put_nowait((what, details))
 
-        self.changed.append(put)
-        self._queues[id(queue)] = put
+        self.watchers.append(put_change)
+        self._queues[id(queue)] = put_change
         return queue
 
     def unsubscribe(self, queue: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
-        self.changed.remove(self._queues.pop(id(queue)))
+        self.watchers.remove(self._queues.pop(id(queue)))
 
-    def violation(self, method: str, text: str) -> None:
+    def add_violation(self, method: str, text: str) -> None:
         """Notes a request that breaks the official tables."""
         self.violations.append(Violation(method, text, self.now()))
-        self.tell("violation", method=method, text=text)
+        self.notify_watchers("violation", method=method, text=text)
 
     @contextmanager
     def expect_violations(self) -> Iterator[list[Violation]]:

@@ -10,57 +10,57 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from bx24app.sandbox.bitrix import uploads
-from bx24app.sandbox.bitrix.drive import EXTENSION, extension, finished, replace, save
-from bx24app.sandbox.bitrix.registry import Hit, RestError, method
+from bx24app.sandbox.bitrix.drive import WRONG_EXTENSION, delete_replaced, file_extension, find_statistic, save_content
+from bx24app.sandbox.bitrix.registry import CommandContext, RestError, rest_method
 from bx24app.sandbox.bitrix.state import DriveFile, Statistic
 
 if TYPE_CHECKING:
     pass
 
-def audio(content: bytes) -> bool:
+def is_audio(content: bytes) -> bool:
     """Whether it looks like mp3, wav or flac (checked for base64 and address, not for uploads)."""
     return content[:4] in (b"RIFF", b"fLaC") or content[:3] == b"ID3" or (
         len(content) > 1 and content[0] == 0xFF and content[1] & 0xE0 == 0xE0
     )  # fmt: skip
 
 
-@method("telephony.externalCall.attachRecord", "telephony")
-async def attach(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+@rest_method("telephony.externalCall.attachRecord", "telephony")
+async def attach_record(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     url, name, content = params.get("RECORD_URL"), params.get("FILENAME"), params.get("FILE_CONTENT")
     if url is None and name is None:
-        raise hit.error("Required parameters are not set. Request should contain or URL or FILENAME parameter")
+        raise hit.make_error("Required parameters are not set. Request should contain or URL or FILENAME parameter")
     try:
-        row = finished(hit.portal, params.get("CALL_ID"))
+        row = find_statistic(hit.portal, params.get("CALL_ID"))
         if url is not None:
             return {"FILE_ID": (await attach_url(hit, row, str(url), str(name or ""))).id}
         if content is None:
-            return uploads.address(hit, row.call_id)
-        return {"FILE_ID": _decoded(hit, row, str(name), content).id}
+            return uploads.upload_address(hit, row.call_id)
+        return {"FILE_ID": _save_decoded(hit, row, str(name), content).id}
     except RestError as error:
-        raise hit.error(error.text, error.code, error.status) from error
+        raise hit.make_error(error.text, error.code, error.status) from error
 
 
-def _decoded(hit: Hit, row: Statistic, name: str, text: Any) -> DriveFile:
+def _save_decoded(hit: CommandContext, row: Statistic, name: str, text: Any) -> DriveFile:
     if not name:
         raise RestError("ERROR_CORE", "File name is empty")
-    if extension(name) not in ("wav", "mp3"):
-        raise RestError("ERROR_CORE", EXTENSION)
+    if file_extension(name) not in ("wav", "mp3"):
+        raise RestError("ERROR_CORE", WRONG_EXTENSION)
     if not text:
         raise RestError("ERROR_CORE", "File content is empty.")
     try:
         content = base64.b64decode(str(text), validate=True)
     except (binascii.Error, ValueError):
         raise RestError("ERROR_CORE", "File content is not properly encoded. Base64 encoding is expected.") from None
-    _check(content)
-    return replace(hit.portal, row, save(hit.portal, row, name, content, via="base64"))
+    _check_audio(content)
+    return delete_replaced(hit.portal, row, save_content(hit.portal, row, name, content, via="base64"))
 
 
-def _check(content: bytes) -> None:
-    if not audio(content):
+def _check_audio(content: bytes) -> None:
+    if not is_audio(content):
         raise RestError("ERROR_CORE", "This file type is not allowed. Only audio files are accepted.")
 
 
-async def attach_url(hit: Hit, row: Statistic, url: str, name: str) -> DriveFile:
+async def attach_url(hit: CommandContext, row: Statistic, url: str, name: str) -> DriveFile:
     """The portal fetches the file itself, inside this hit.
 
     Raises:
@@ -77,7 +77,7 @@ async def attach_url(hit: Hit, row: Statistic, url: str, name: str) -> DriveFile
             content = await answer.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise RestError("SERVER_NOT_AVAILABLE", f"NETWORK: {error}") from error
-    _check(content)
+    _check_audio(content)
     stored = name or unquote(urlsplit(url).path.rpartition("/")[2])
     row.record_url = url
-    return replace(hit.portal, row, save(hit.portal, row, stored, content, via="url"))
+    return delete_replaced(hit.portal, row, save_content(hit.portal, row, stored, content, via="url"))

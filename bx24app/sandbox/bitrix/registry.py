@@ -24,17 +24,17 @@ class RestError(Exception):
         self.status = status
         self.extra = extra
 
-    def body(self) -> dict[str, Any]:
+    def error_body(self) -> dict[str, Any]:
         return {"error": self.code, "error_description": self.text, **self.extra}
 
 
-def denied(text: str = "Access denied.", status: int = 403) -> RestError:
+def access_denied(text: str = "Access denied.", status: int = 403) -> RestError:
     """ACCESS_DENIED."""
     return RestError("ACCESS_DENIED", text, status)
 
 
 @dataclass
-class Page:
+class ListPage:
     """A list answer: `total` and `next` go beside `result`."""
 
     result: Any
@@ -43,7 +43,7 @@ class Page:
 
 
 @dataclass
-class Hit:
+class CommandContext:
     """One command of one request: who asks, with what."""
 
     portal: Portal
@@ -58,60 +58,60 @@ class Hit:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def base(self) -> str:
+    def base_url(self) -> str:
         """Scheme and host under which the portal was called."""
-        return self.portal.base(self.secure)
+        return self.portal.base_url(self.secure)
 
-    async def work(self) -> None:
+    async def spend_time(self) -> None:
         """The time that this command costs the portal. A method without a lock calls it between reading and writing."""
         seconds, self.busy_until = self.busy_until, 0.0
         if seconds:
             await asyncio.sleep(seconds)
 
-    def error(self, text: str, code: str = "ERROR_CORE", status: int = 400) -> RestError:
+    def make_error(self, text: str, code: str = "ERROR_CORE", status: int = 400) -> RestError:
         """A failure of a telephony method; its code is empty where the portal is switched to that."""
         return RestError("" if self.portal.switches.empty_error_codes and code == "ERROR_CORE" else code, text, status)
 
 
 _H = TypeVar("_H", bound="Handler")
-LONG = 4000
-Handler = Callable[[Hit, dict[str, Any]], Any | Awaitable[Any]]
+MAX_LOGGED_LENGTH = 4000
+Handler = Callable[[CommandContext, dict[str, Any]], Any | Awaitable[Any]]
 
 
 @dataclass(frozen=True)
-class Method:
+class RestMethod:
     name: str
     scope: str
     handler: Handler
-    batch: bool = True
-    upper: bool = False
+    may_batch: bool = True
+    is_upper: bool = False
     """The server itself turns parameter names to upper case."""
 
 
-METHODS: dict[str, Method] = {}
+METHODS: dict[str, RestMethod] = {}
 
 
-def method(name: str, scope: str, *, batch: bool = True, upper: bool = False) -> Callable[[_H], _H]:
+def rest_method(name: str, scope: str, *, batch: bool = True, upper: bool = False) -> Callable[[_H], _H]:
     """Registers a function as a REST method. Names are matched without regard to case."""
 
-    def register(handler: _H) -> _H:
-        METHODS[name.lower()] = Method(name, scope, handler, batch, upper)
+    def register_handler(handler: _H) -> _H:
+        METHODS[name.lower()] = RestMethod(name, scope, handler, batch, upper)
         return handler
 
-    return register
+    return register_handler
 
 
-def brief(value: Any) -> Any:
+def shorten_params(value: Any) -> Any:
     """Parameters for the log: long texts (a recording in base64) only by their length."""
     if isinstance(value, str):
-        return value if len(value) < LONG else f"{value[:80]}… ({len(value)} characters)"
+        return value if len(value) < MAX_LOGGED_LENGTH else f"{value[:80]}… ({len(value)} characters)"
     if isinstance(value, dict):
-        return {key: brief(item) for key, item in value.items()}
+        return {key: shorten_params(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [brief(item) for item in value]
+        return [shorten_params(item) for item in value]
     return value
 
 
-def upper(params: dict[str, Any]) -> dict[str, Any]:
+def upper_keys(params: dict[str, Any]) -> dict[str, Any]:
     """Parameter names in upper case, as most older modules read them."""
     return {str(key).upper(): value for key, value in params.items()}

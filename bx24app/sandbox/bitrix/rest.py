@@ -10,16 +10,16 @@ from typing import Any
 from aiohttp import web
 
 from bx24app.sandbox.bitrix import batch, faults, php, uploads
-from bx24app.sandbox.bitrix.dispatch import CORS, Asked, authorise, command, times
+from bx24app.sandbox.bitrix.dispatch import CORS_HEADERS, RestRequest, authorise_request, run_command, time_block
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.registry import METHODS, Hit, Method, Page, RestError, brief
+from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, ListPage, RestError, RestMethod, shorten_params
 from bx24app.sandbox.bitrix.state import LogEntry
-from bx24app.sandbox.bitrix.switches import AFTER, BEFORE
+from bx24app.sandbox.bitrix.switches import AFTER_KINDS, BEFORE_KINDS
 
 _dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 
-def routes(portal: Portal, known: dict[str, Method], app: web.Application) -> None:
+def add_routes(portal: Portal, known: dict[str, RestMethod], app: web.Application) -> None:
     """Adds the REST addresses to a portal's site.
 
     Raises:
@@ -28,64 +28,64 @@ def routes(portal: Portal, known: dict[str, Method], app: web.Application) -> No
     if not known:
         raise RuntimeError("no REST methods are registered")
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await serve(portal, request)
+    async def handle_request(request: web.Request) -> web.StreamResponse:
+        return await serve_request(portal, request)
 
-    app.router.add_route("*", "/rest/{method:[^/]+}", handle)
-    app.router.add_route("*", "/rest/{method:[^/]+}/", handle)
+    app.router.add_route("*", "/rest/{method:[^/]+}", handle_request)
+    app.router.add_route("*", "/rest/{method:[^/]+}/", handle_request)
 
 
-async def serve(portal: Portal, request: web.Request) -> web.StreamResponse:
+async def serve_request(portal: Portal, request: web.Request) -> web.StreamResponse:
     """One HTTP request, whatever becomes of it."""
     if request.method == "OPTIONS":
-        return web.Response(headers=CORS)
-    if portal.retired and _port(request) in portal.retired:
-        return web.Response(status=302, headers={"Location": f"{portal.base(request.secure)}{request.rel_url}"})
+        return web.Response(headers=CORS_HEADERS)
+    if portal.retired_ports and _local_port(request) in portal.retired_ports:
+        return web.Response(status=302, headers={"Location": f"{portal.base_url(request.secure)}{request.rel_url}"})
     name = request.match_info["method"].removesuffix(".json").lower()
     if name == "upload":
-        return await uploads.receive(portal, request)
+        return await uploads.receive_upload(portal, request)
     started = portal.now()
-    asked = await read(request, name)
-    entry = LogEntry(started, asked.method, brief(asked.params), "", 0)
-    names = [name, *batch.names(asked.params)] if name == "batch" else [name]
-    fault = portal.switches.take(BEFORE, names) if portal.switches.faults else None
+    asked = await read_request(request, name)
+    entry = LogEntry(started, asked.method, shorten_params(asked.params), "", 0)
+    names = [name, *batch.command_names(asked.params)] if name == "batch" else [name]
+    fault = portal.switches.take_fault(BEFORE_KINDS, names) if portal.switches.faults else None
     portal.hits += 1
     portal.request_log.append(entry)
     if fault:
         entry.status, entry.error = 0, fault.kind
-        return await faults.spoil(request, fault)
-    response = await _answer(portal, request, asked, entry, started)
+        return await faults.spoil_answer(request, fault)
+    response = await _answer_request(portal, request, asked, entry, started)
     entry.seconds = portal.now() - started
-    portal.tell("request", method=asked.method, status=entry.status, error=entry.error)
-    fault = portal.switches.take(AFTER, names) if portal.switches.faults else None
-    return await faults.spoil(request, fault) if fault else response
+    portal.notify_watchers("request", method=asked.method, status=entry.status, error=entry.error)
+    fault = portal.switches.take_fault(AFTER_KINDS, names) if portal.switches.faults else None
+    return await faults.spoil_answer(request, fault) if fault else response
 
 
-def _port(request: web.Request) -> int:
+def _local_port(request: web.Request) -> int:
     """The port at which a request arrived."""
     return int(request.transport.get_extra_info("sockname")[1]) if request.transport else 0
 
 
-async def read(request: web.Request, name: str) -> Asked:
+async def read_request(request: web.Request, name: str) -> RestRequest:
     """Query and body together, and the token: header first, then `auth`, then `access_token` (S: rest/lib/oauth/auth.php)."""
-    given = php.parse(request.query_string) if request.query_string else {}
+    given = php.parse_query(request.query_string) if request.query_string else {}
     if request.can_read_body:
         raw = await request.read()
         if request.content_type == "application/json":
-            given |= _json(raw)
+            given |= _parse_json(raw)
         elif request.content_type == "multipart/form-data":
-            given |= php.decode([(key, value) for key, value in (await request.post()).items()])
+            given |= php.decode_pairs([(key, value) for key, value in (await request.post()).items()])
         else:
-            given |= php.parse(raw.decode("utf-8", "replace"))
+            given |= php.parse_query(raw.decode("utf-8", "replace"))
     header = request.headers.get("Authorization", "")
     in_url = given.pop("auth", None)
     token = given.pop("access_token", None)
     if header[:7].lower() == "bearer ":
-        return Asked(name, given, header[7:].strip(), False)
-    return Asked(name, given, str(in_url or token or ""), True)
+        return RestRequest(name, given, header[7:].strip(), False)
+    return RestRequest(name, given, str(in_url or token or ""), True)
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _parse_json(raw: bytes) -> dict[str, Any]:
     """A malformed body is swallowed, as PHP does: it shows as NO_AUTH_FOUND."""
     try:
         body = json.loads(raw)
@@ -94,39 +94,39 @@ def _json(raw: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-async def _answer(
-    portal: Portal, request: web.Request, asked: Asked, entry: LogEntry, started: float
+async def _answer_request(
+    portal: Portal, request: web.Request, asked: RestRequest, entry: LogEntry, started: float
 ) -> web.StreamResponse:
     try:
-        portal.limits.take(request.remote or "", started)
-        hit = authorise(portal, asked, secure=request.secure)
+        portal.limits.count_request(request.remote or "", started)
+        hit = authorise_request(portal, asked, secure=request.secure)
         entry.app, entry.user_id = hit.token.client_id, hit.user.id
-        body, status = await _run(hit, entry, started), 200
+        body, status = await _run_request(hit, entry, started), 200
     except RestError as error:
-        body, status = error.body(), error.status
+        body, status = error.error_body(), error.status
         entry.error = error.code
     except Exception as error:
-        portal.violation(asked.method, f"the sandbox itself failed: {error!r}")
+        portal.add_violation(asked.method, f"the sandbox itself failed: {error!r}")
         raise
     entry.status = status
-    return web.Response(text=_dumps(body), status=status, content_type="application/json", headers=CORS)
+    return web.Response(text=_dumps(body), status=status, content_type="application/json", headers=CORS_HEADERS)
 
 
-async def _run(hit: Hit, entry: LogEntry, started: float) -> dict[str, Any]:
+async def _run_request(hit: CommandContext, entry: LogEntry, started: float) -> dict[str, Any]:
     begun = time.perf_counter()
     if hit.method == "batch":
-        page: Page | Any = await batch.run(hit, entry, command)
-        stamp = times(hit, started, begun)
+        page: ListPage | Any = await batch.run_batch(hit, entry, run_command)
+        stamp = time_block(hit, started, begun)
     else:
         entry.method = METHODS[hit.method].name if hit.method in METHODS else hit.method
-        page = await command(hit)
-        stamp = times(hit, started, begun, hit.method)
-    return {**envelope(page), "time": stamp}
+        page = await run_command(hit)
+        stamp = time_block(hit, started, begun, hit.method)
+    return {**wrap_result(page), "time": stamp}
 
 
-def envelope(page: Any) -> dict[str, Any]:
+def wrap_result(page: Any) -> dict[str, Any]:
     """`result`, with `next` and `total` beside it for lists."""
-    if not isinstance(page, Page):
+    if not isinstance(page, ListPage):
         return {"result": page}
     body: dict[str, Any] = {"result": page.result}
     if page.next is not None:

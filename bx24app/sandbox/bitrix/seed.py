@@ -21,30 +21,30 @@ _SOURCES = (
     ("STORE", "Интернет-магазин"),
     ("OTHER", "Другое"),
 )
-_LEAD = (
+_LEAD_STAGES = (
     ("NEW", "Не обработан", None),
     ("IN_PROCESS", "В работе", None),
     ("PROCESSED", "Обработан", None),
     ("CONVERTED", "Качественный лид", "S"),
     ("JUNK", "Некачественный лид", "F"),
 )
-_DEAL = (
+_DEAL_STAGES = (
     ("NEW", "Новая", None),
     ("PREPARATION", "Подготовка документов", None),
     ("EXECUTING", "В работе", None),
     ("WON", "Сделка успешна", "S"),
     ("LOSE", "Сделка провалена", "F"),
 )
-_SPA = (
+_SPA_STAGES = (
     ("NEW", "Начало", None),
     ("PREPARATION", "Подготовка", None),
     ("SUCCESS", "Успех", "S"),
     ("FAIL", "Провал", "F"),
 )
-_CONTACT = (("CLIENT", "Клиенты"), ("SUPPLIER", "Поставщики"), ("OTHER", "Другое"))
+_CONTACT_TYPES = (("CLIENT", "Клиенты"), ("SUPPLIER", "Поставщики"), ("OTHER", "Другое"))
 
 
-def users() -> dict[int, User]:
+def make_users() -> dict[int, User]:
     """One administrator and three people of the PBX."""
     made = [
         User(1, "Мария", "Соколова", "sokolova@example.ru", admin=True, work_position="Директор"),
@@ -55,7 +55,7 @@ def users() -> dict[int, User]:
     return {user.id: user for user in made}
 
 
-def departments() -> list[dict[str, object]]:
+def make_departments() -> list[dict[str, object]]:
     """As department.get shows them."""
     return [
         {"ID": "1", "NAME": "Компания", "SORT": 500, "UF_HEAD": "1"},
@@ -63,7 +63,7 @@ def departments() -> list[dict[str, object]]:
     ]
 
 
-def categories() -> list[Category]:
+def make_categories() -> list[Category]:
     """The general pipeline of deals (id 0), a second one, and that of the smart process."""
     return [
         Category(0, DEAL, "Общая", 100, default=True),
@@ -72,23 +72,23 @@ def categories() -> list[Category]:
     ]
 
 
-def types() -> list[SpaType]:
+def make_types() -> list[SpaType]:
     """One smart process: its `id` is not its entityTypeId."""
     return [SpaType(3, SPA, "Заявки")]
 
 
-def statuses() -> list[Status]:
+def make_statuses() -> list[Status]:
     """Sources and all stages."""
     made: list[Status] = []
 
-    def add(entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None) -> None:
+    def add_statuses(entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None) -> None:
         for number, (status, name, semantics) in enumerate(rows, start=1):
             made.append(Status(len(made) + 101, entity, prefix + status, name, number * 10, semantics, category))
 
-    add("SOURCE", tuple((key, name, None) for key, name in _SOURCES), "", None)
-    add("STATUS", _LEAD, "", None)
-    add("DEAL_STAGE", _DEAL, "", None)
-    add("DEAL_STAGE_9", _DEAL, "C9:", 9)
-    add(f"DYNAMIC_{SPA}_STAGE_12", _SPA, f"DT{SPA}_12:", 12)
-    add("CONTACT_TYPE", tuple((key, name, None) for key, name in _CONTACT), "", None)
+    add_statuses("SOURCE", tuple((key, name, None) for key, name in _SOURCES), "", None)
+    add_statuses("STATUS", _LEAD_STAGES, "", None)
+    add_statuses("DEAL_STAGE", _DEAL_STAGES, "", None)
+    add_statuses("DEAL_STAGE_9", _DEAL_STAGES, "C9:", 9)
+    add_statuses(f"DYNAMIC_{SPA}_STAGE_12", _SPA_STAGES, f"DT{SPA}_12:", 12)
+    add_statuses("CONTACT_TYPE", tuple((key, name, None) for key, name in _CONTACT_TYPES), "", None)
     return made

@@ -15,25 +15,25 @@ BODY_LIMIT = 2 << 30
 """What the cloud takes in one request."""
 
 
-def make(portal: Portal) -> web.Application:
+def make_site(portal: Portal) -> web.Application:
     """The site of one portal; others may add routes before it starts."""
     app = web.Application(client_max_size=BODY_LIMIT)
-    rest.routes(portal, methods.METHODS, app)
-    control.routes(portal, app)
+    rest.add_routes(portal, methods.METHODS, app)
+    control.add_routes(portal, app)
 
-    async def authorise(request: web.Request) -> web.StreamResponse:
-        return _authorise(portal, request)
+    async def serve_authorise(request: web.Request) -> web.StreamResponse:
+        return _authorise_page(portal, request)
 
-    async def file(request: web.Request) -> web.StreamResponse:
-        return _file(portal, request)
+    async def serve_file(request: web.Request) -> web.StreamResponse:
+        return _file_response(portal, request)
 
-    app.router.add_get("/oauth/authorize/", authorise)
-    app.router.add_get("/oauth/authorize", authorise)
-    app.router.add_get("/sandbox/files/{id:\\d+}/{name}", file)
+    app.router.add_get("/oauth/authorize/", serve_authorise)
+    app.router.add_get("/oauth/authorize", serve_authorise)
+    app.router.add_get("/sandbox/files/{id:\\d+}/{name}", serve_file)
     return app
 
 
-def _authorise(portal: Portal, request: web.Request) -> web.StreamResponse:
+def _authorise_page(portal: Portal, request: web.Request) -> web.StreamResponse:
     """The page of the authorisation-code flow. Its user: `?sandbox_user=N`, else the first administrator.
 
     Failures are shown to the user; no error goes back to the application.
@@ -46,18 +46,18 @@ def _authorise(portal: Portal, request: web.Request) -> web.StreamResponse:
     user_id = int(request.query.get("sandbox_user", first))
     secure = request.secure
     answer = {
-        "code": portal.oauth.code(portal, client_id, user_id),
+        "code": portal.oauth.issue_code(portal, client_id, user_id),
         "state": request.query.get("state", ""),
-        "domain": portal.named(secure),
+        "domain": portal.host_name(secure),
         "member_id": portal.member_id,
         "scope": ",".join(made.scopes),
-        "server_domain": portal.oauth.base(secure).partition("://")[2],
+        "server_domain": portal.oauth.base_url(secure).partition("://")[2],
     }
     target = made.app.handler_url
     return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"})
 
 
-def _file(portal: Portal, request: web.Request) -> web.StreamResponse:
+def _file_response(portal: Portal, request: web.Request) -> web.StreamResponse:
     """A recording, with ranges, for a player."""
     file = portal.files.get(int(request.match_info["id"]))
     if file is None:
@@ -74,6 +74,6 @@ def _file(portal: Portal, request: web.Request) -> web.StreamResponse:
     return web.Response(status=206, body=file.content[start:stop], content_type=kind, headers=headers)
 
 
-def dumps(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """JSON with Cyrillic as it is."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -105,7 +105,7 @@ class Activity:
     history: list[tuple[float, str, Any]] = field(default_factory=list)
 
     @property
-    def missed(self) -> bool:
+    def is_missed(self) -> bool:
         return bool(self.settings.get("MISSED_CALL"))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from bx24app.sandbox import clock
 from bx24app.sandbox.bitrix import filters
-from bx24app.sandbox.bitrix.registry import Hit, Page, denied, method, upper
+from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, access_denied, rest_method, upper_keys
 from bx24app.sandbox.bitrix.state import Statistic, type_name
 
-ALLOWED = frozenset({"", "!", "<", "<=", ">", ">=", "><", "!><", "?", "=", "!=", "%", "!%"})
-FIELDS = frozenset(
+FILTER_PREFIXES = frozenset({"", "!", "<", "<=", ">", ">=", "><", "!><", "?", "=", "!=", "%", "!%"})
+FILTER_FIELDS = frozenset(
     {
         "ID", "CALL_ID", "EXTERNAL_CALL_ID", "CALL_CATEGORY", "PORTAL_USER_ID", "PORTAL_NUMBER", "PHONE_NUMBER", "CALL_TYPE",
         "CALL_DURATION", "CALL_START_DATE", "CALL_LOG", "CALL_RECORD_URL", "CALL_VOTE", "COST", "COST_CURRENCY",
@@ -21,7 +21,7 @@ FIELDS = frozenset(
 )  # fmt: skip
 
 
-def row(one: Statistic) -> dict[str, Any]:
+def statistic_row(one: Statistic) -> dict[str, Any]:
     """As the method shows it: all scalars are texts, except RECORD_FILE_ID."""
     return {
         "ID": str(one.id),
@@ -33,7 +33,7 @@ def row(one: Statistic) -> dict[str, Any]:
         "CALL_CATEGORY": "external",
         "CALL_LOG": None,
         "CALL_DURATION": str(one.duration),
-        "CALL_START_DATE": clock.iso(one.start),
+        "CALL_START_DATE": clock.format_iso(one.start),
         "CALL_RECORD_URL": one.record_url,
         "CALL_VOTE": str(one.vote),
         "COST": f"{one.cost:.4f}",
@@ -56,21 +56,21 @@ def row(one: Statistic) -> dict[str, Any]:
     }
 
 
-def clean(hit: Hit, given: Any) -> dict[str, Any]:
+def clean_filter(hit: CommandContext, given: Any) -> dict[str, Any]:
     """The filter without what the portal ignores; each ignored key becomes a violation."""
     kept: dict[str, Any] = {}
-    for key, value in upper(given).items() if isinstance(given, dict) else ():
-        prefix, name = filters.split(key)
-        if name in FIELDS and prefix in ALLOWED:
+    for key, value in upper_keys(given).items() if isinstance(given, dict) else ():
+        prefix, name = filters.split_key(key)
+        if name in FILTER_FIELDS and prefix in FILTER_PREFIXES:
             kept[f"{prefix}{'CALL_TYPE' if name == 'INCOMING' else name}"] = value
         elif name == "LOGIC" or (isinstance(value, dict) and not name):
             kept[key] = value
         else:
-            hit.portal.violation("voximplant.statistic.get", f"unknown key in FILTER: {key}")
+            hit.portal.add_violation("voximplant.statistic.get", f"unknown key in FILTER: {key}")
     return kept
 
 
-def _candidates(hit: Hit, wanted: dict[str, Any]) -> list[Statistic]:
+def _candidate_rows(hit: CommandContext, wanted: dict[str, Any]) -> list[Statistic]:
     """Rows that may match, quickly where a call is asked for by its id."""
     portal = hit.portal
     call_id = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
@@ -84,15 +84,15 @@ def _candidates(hit: Hit, wanted: dict[str, Any]) -> list[Statistic]:
     return list(portal.statistics.values())
 
 
-@method("voximplant.statistic.get", "telephony", upper=True)
-def get(hit: Hit, params: dict[str, Any]) -> Page:
-    given = upper(params)
+@rest_method("voximplant.statistic.get", "telephony", upper=True)
+def get_statistics(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+    given = upper_keys(params)
     if not hit.user.rights.get("statistics", True):
-        raise denied()
-    wanted = clean(hit, given.get("FILTER"))
-    rows = [row(one) for one in _candidates(hit, wanted)]
-    rows = [shown for shown in rows if filters.matches(shown, wanted)]
+        raise access_denied()
+    wanted = clean_filter(hit, given.get("FILTER"))
+    rows = [statistic_row(one) for one in _candidate_rows(hit, wanted)]
+    rows = [shown for shown in rows if filters.matches_filter(shown, wanted)]
     sort, order = given.get("SORT"), given.get("ORDER")
-    if isinstance(sort, str) and sort in FIELDS and order in ("ASC", "DESC"):
-        rows = filters.sort(rows, {sort: order})
-    return filters.page(rows, given.get("START"))
+    if isinstance(sort, str) and sort in FILTER_FIELDS and order in ("ASC", "DESC"):
+        rows = filters.sort_rows(rows, {sort: order})
+    return filters.make_page(rows, given.get("START"))

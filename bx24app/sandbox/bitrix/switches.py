@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-BEFORE = frozenset(
+BEFORE_KINDS = frozenset(
     {"http500", "http502", "http503", "html", "too_many", "hang", "close_before", "garbage", "query_limit", "deleted"}
 )
 """Answered before anything happens."""
-REFUSE = frozenset(
+REFUSE_KINDS = frozenset(
     {
         "expired_token",
         "invalid_token",
@@ -29,11 +29,11 @@ REFUSE = frozenset(
     }
 )
 """A JSON error; limited to a method it hits that command, also inside a batch."""
-AFTER = frozenset({"close_after", "hang_after", "http502_after", "garbage_after"})
+AFTER_KINDS = frozenset({"close_after", "hang_after", "http502_after", "garbage_after"})
 """The effect takes place, the answer is lost."""
-SAVE = frozenset({"disk_full"})
+SAVE_KINDS = frozenset({"disk_full"})
 """Met by whoever saves a file."""
-KINDS = BEFORE | REFUSE | AFTER | SAVE
+FAULT_KINDS = BEFORE_KINDS | REFUSE_KINDS | AFTER_KINDS | SAVE_KINDS
 
 
 @dataclass
@@ -63,24 +63,24 @@ class Switches:
     number_blacklist: list[str] = field(default_factory=list)
     """The CRM's exclusion list (digits): nothing is created for them."""
 
-    def on(self, kind: str, *, times: int | None = None, method: str | None = None, seconds: float = 3600.0,
+    def switch_on(self, kind: str, *, times: int | None = None, method: str | None = None, seconds: float = 3600.0,
            skip: int = 0) -> Fault:  # fmt: skip
         """Turns a fault on.
 
         Raises:
             ValueError: no such kind.
         """
-        if kind not in KINDS:
-            raise ValueError(f"no fault {kind!r}; there are: {', '.join(sorted(KINDS))}")
+        if kind not in FAULT_KINDS:
+            raise ValueError(f"no fault {kind!r}; there are: {', '.join(sorted(FAULT_KINDS))}")
         fault = Fault(kind, times, method.lower() if method else None, seconds, skip)
         self.faults.append(fault)
         return fault
 
-    def off(self, kind: str | None = None) -> None:
+    def switch_off(self, kind: str | None = None) -> None:
         """Turns a kind of fault off, or all."""
         self.faults = [fault for fault in self.faults if kind is not None and fault.kind != kind]
 
-    def take(self, kinds: frozenset[str], methods: list[str], *, general: bool = True) -> Fault | None:
+    def take_fault(self, kinds: frozenset[str], methods: list[str], *, general: bool = True) -> Fault | None:
         """The first fault of these kinds that hits one of these methods; it is used up by one.
 
         Args:

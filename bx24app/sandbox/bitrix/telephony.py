@@ -6,63 +6,63 @@ from typing import Any
 
 from bx24app.sandbox import clock
 from bx24app.sandbox.bitrix import calls, php
-from bx24app.sandbox.bitrix.registry import Hit, RestError, method
+from bx24app.sandbox.bitrix.registry import CommandContext, RestError, rest_method
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, LiveCall, Owner, Record, Statistic, type_name
 
-WHO = "USER_ID or USER_PHONE_INNER should be set"
+USER_REQUIRED = "USER_ID or USER_PHONE_INNER should be set"
 
 
-def _user(hit: Hit, params: dict[str, Any]) -> int:
+def _find_user(hit: CommandContext, params: dict[str, Any]) -> int:
     """USER_ID, else the active user with this inner number."""
-    user_id = php.integer(params.get("USER_ID"))
+    user_id = php.to_int(params.get("USER_ID"))
     if not user_id:
         found = hit.portal.user_by_inner(str(params.get("USER_PHONE_INNER") or ""))
         user_id = found.id if found else 0
     if not user_id:
-        raise hit.error(WHO)
+        raise hit.make_error(USER_REQUIRED)
     return user_id
 
 
-@method("telephony.externalCall.register", "telephony")
-async def register(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+@rest_method("telephony.externalCall.register", "telephony")
+async def register_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     """Looks for the client, then makes one: two at once for one unknown number make two."""
-    user_id = _user(hit, params)
-    kind = php.integer(params.get("TYPE"))
+    user_id = _find_user(hit, params)
+    kind = php.to_int(params.get("TYPE"))
     if kind not in (1, 2, 3, 4, 5):
-        raise hit.error("Unknown TYPE")
+        raise hit.make_error("Unknown TYPE")
     start: float | None = None
     if params.get("CALL_START_DATE") not in (None, ""):
-        start = clock.parse(params["CALL_START_DATE"])
+        start = clock.parse_time(params["CALL_START_DATE"])
         if start is None:
-            raise hit.error("CALL_START_DATE should be in the ISO-8601 format")
-    order = calls.Order(
+            raise hit.make_error("CALL_START_DATE should be in the ISO-8601 format")
+    order = calls.CallRegistration(
         user_id, str(params.get("PHONE_NUMBER") or ""), kind, start, params.get("LINE_NUMBER"),
-        params.get("EXTERNAL_CALL_ID"), php.true(params.get("CRM_CREATE")) or php.true(params.get("CRM")),
-        str(params.get("CRM_SOURCE") or ""), _entity(hit, params),
-        php.true(params["SHOW"]) if params.get("SHOW") is not None else True,
+        params.get("EXTERNAL_CALL_ID"), php.is_true(params.get("CRM_CREATE")) or php.is_true(params.get("CRM")),
+        str(params.get("CRM_SOURCE") or ""), _parse_entity(hit, params),
+        php.is_true(params["SHOW"]) if params.get("SHOW") is not None else True,
     )  # fmt: skip
     try:
-        call, fresh = calls.look(hit.portal, hit.app, order)
+        call, fresh = calls.find_or_create(hit.portal, hit.app, order)
     except RestError as error:
-        raise hit.error(error.text) from error
-    await hit.work()
-    calls.make(hit.portal, call, order, fresh)
-    return registered(call)
+        raise hit.make_error(error.text) from error
+    await hit.spend_time()
+    calls.complete_registration(hit.portal, call, order, fresh)
+    return register_answer(call)
 
 
-def _entity(hit: Hit, params: dict[str, Any]) -> Owner | None:
-    kind, number = str(params.get("CRM_ENTITY_TYPE") or ""), php.integer(params.get("CRM_ENTITY_ID"))
+def _parse_entity(hit: CommandContext, params: dict[str, Any]) -> Owner | None:
+    kind, number = str(params.get("CRM_ENTITY_TYPE") or ""), php.to_int(params.get("CRM_ENTITY_ID"))
     if not kind or not number:
         return None
     if TYPE_IDS.get(kind) not in (CONTACT, COMPANY, LEAD):
-        hit.portal.violation(hit.method, f"CRM_ENTITY_TYPE should be CONTACT, COMPANY or LEAD, not {kind}")
+        hit.portal.add_violation(hit.method, f"CRM_ENTITY_TYPE should be CONTACT, COMPANY or LEAD, not {kind}")
         return None
-    if hit.portal.crm.get(TYPE_IDS[kind], number) is None:
-        hit.portal.violation(hit.method, f"there is no {kind} {number}")
+    if hit.portal.crm.get_record(TYPE_IDS[kind], number) is None:
+        hit.portal.add_violation(hit.method, f"there is no {kind} {number}")
     return TYPE_IDS[kind], number
 
 
-def registered(call: LiveCall) -> dict[str, Any]:
+def register_answer(call: LiveCall) -> dict[str, Any]:
     """The answer of register."""
     lead = next((number for kind, number in call.created if kind == LEAD), None)
     answer: dict[str, Any] = {
@@ -77,70 +77,70 @@ def registered(call: LiveCall) -> dict[str, Any]:
     return answer
 
 
-@method("telephony.externalCall.show", "telephony")
-def show(hit: Hit, params: dict[str, Any]) -> bool:
+@rest_method("telephony.externalCall.show", "telephony")
+def show_card(hit: CommandContext, params: dict[str, Any]) -> bool:
     call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
     if call is None:
         return False
-    calls.show(hit.portal, call, _screens(hit, params, call), "show")
+    calls.show_card(hit.portal, call, _card_users(hit, params, call), "show")
     return True
 
 
-@method("telephony.externalCall.hide", "telephony")
-def hide(hit: Hit, params: dict[str, Any]) -> bool:
+@rest_method("telephony.externalCall.hide", "telephony")
+def hide_card(hit: CommandContext, params: dict[str, Any]) -> bool:
     call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
     if call is None:
         return False
-    calls.hide(hit.portal, call.call_id, _screens(hit, params, call), "hide")
+    calls.hide_card(hit.portal, call.call_id, _card_users(hit, params, call), "hide")
     return True
 
 
-def _screens(hit: Hit, params: dict[str, Any], call: LiveCall) -> list[int]:
+def _card_users(hit: CommandContext, params: dict[str, Any], call: LiveCall) -> list[int]:
     given = params.get("USER_ID")
-    users = [call.user_id] if given is None else [php.integer(one) for one in php.items(given)]
+    users = [call.user_id] if given is None else [php.to_int(one) for one in php.array_values(given)]
     for user_id in users:
         if user_id not in hit.portal.users:
-            hit.portal.violation(hit.method, f"there is no user {user_id}")
+            hit.portal.add_violation(hit.method, f"there is no user {user_id}")
     return users
 
 
-@method("telephony.externalCall.finish", "telephony")
-async def finish(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+@rest_method("telephony.externalCall.finish", "telephony")
+async def finish_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     portal = hit.portal
-    user_id = _user(hit, params)
+    user_id = _find_user(hit, params)
     call_id = params.get("CALL_ID")
     if not isinstance(call_id, str):
         raise RestError("INVALID_ARGUMENT", "CALL_ID must be a string")
     call = portal.calls.get(call_id)
     if call is None:
-        raise hit.error(calls.NOT_FOUND)
+        raise hit.make_error(calls.NOT_FOUND)
     user = portal.users.get(user_id)
     if user is None or not user.active:
-        raise hit.error(calls.INACTIVE)
-    await hit.work()  # read above, written below: two finishes at once both succeed
-    duration = php.integer(params.get("DURATION"))
+        raise hit.make_error(calls.INACTIVE_USER)
+    await hit.spend_time()  # read above, written below: two finishes at once both succeed
+    duration = php.to_int(params.get("DURATION"))
     code = str(params.get("STATUS_CODE") or "") or ("200" if duration > 0 else "304")
     row = Statistic(
         portal.next_id("statistic"), call_id, call.external_id, call.app_id, hit.app.app.name, user_id, call.phone,
         call.line or f"REST_APP:{call.app_id}", call.type, duration, call.start, portal.now(), code,
         str(params.get("FAILED_REASON") or ""), float(params.get("COST") or 0), str(params.get("COST_CURRENCY") or ""),
-        php.integer(params.get("VOTE")), php.true(params.get("ADD_TO_CHAT")),
+        php.to_int(params.get("VOTE")), php.is_true(params.get("ADD_TO_CHAT")),
     )  # fmt: skip
-    problem = calls.finish(portal, call, row)
+    problem = calls.finish_call(portal, call, row)
     if params.get("RECORD_URL"):
         from bx24app.sandbox.bitrix import recordings
 
         await recordings.attach_url(hit, row, str(params["RECORD_URL"]), "")
-    answer = _finished(hit, call, row, problem)
+    answer = _finish_answer(hit, call, row, problem)
     ended = ("CALL_ID", "PHONE_NUMBER", "PORTAL_NUMBER", "PORTAL_USER_ID", "CALL_DURATION", "COST", "COST_CURRENCY",
              "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ACTIVITY_ID")  # fmt: skip
     data = {key: answer[key] for key in ended}
-    data |= {"CALL_TYPE": row.type, "CALL_START_DATE": clock.iso(row.start)}
-    portal.courier.send("ONVOXIMPLANTCALLEND", data, user_id)
+    data |= {"CALL_TYPE": row.type, "CALL_START_DATE": clock.format_iso(row.start)}
+    portal.event_sender.send_event("ONVOXIMPLANTCALLEND", data, user_id)
     return answer
 
 
-def _finished(hit: Hit, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
+def _finish_answer(hit: CommandContext, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
     """The answer of finish. CALL_START_DATE really is an empty object; CRM_ACTIVITY_ID false without an activity."""
     answer: dict[str, Any] = {
         "CALL_ID": row.call_id,
@@ -171,15 +171,15 @@ def _finished(hit: Hit, call: LiveCall, row: Statistic, problem: str | None) -> 
     return answer
 
 
-@method("telephony.externalCall.searchCrmEntities", "telephony")
-def search(hit: Hit, params: dict[str, Any]) -> list[dict[str, Any]]:
+@rest_method("telephony.externalCall.searchCrmEntities", "telephony")
+def search_clients(hit: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
     phone = str(params.get("PHONE_NUMBER") or "")
     if not phone:
-        raise hit.error("PHONE_NUMBER is empty")
-    return [_client(hit, one) for one in hit.portal.crm.find("PHONE", phone, CONTACT, LEAD, COMPANY)]
+        raise hit.make_error("PHONE_NUMBER is empty")
+    return [_client_row(hit, one) for one in hit.portal.crm.find_records("PHONE", phone, CONTACT, LEAD, COMPANY)]
 
 
-def _client(hit: Hit, record: Record) -> dict[str, Any]:
+def _client_row(hit: CommandContext, record: Record) -> dict[str, Any]:
     user = hit.portal.users.get(record.assigned_by_id)
     owner: dict[str, Any] = {"ID": None, "TIMEMAN_STATUS": None}
     if user:

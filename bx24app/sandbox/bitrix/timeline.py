@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
 
-def of(portal: Portal, type_id: int, number: int) -> list[dict[str, Any]]:
+def build_timeline(portal: Portal, type_id: int, number: int) -> list[dict[str, Any]]:
     """Entries of one record, oldest first: `kind` created, call, todo, activity or comment; `at` in epoch seconds."""
-    record = portal.crm.get(type_id, number)
+    record = portal.crm.get_record(type_id, number)
     entries: list[dict[str, Any]] = []
     if record:
-        at = clock.parse(record.fields.get("createdTime")) or 0.0
+        at = clock.parse_time(record.fields.get("createdTime")) or 0.0
         entries.append({
             "kind": "created", "at": at, "title": record.title, "user_id": record.assigned_by_id,
             "by_call": record.created_by_call, "source_id": record.source_id,
         })  # fmt: skip
-    entries += [_activity(portal, portal.activities[key]) for key in portal.of_record.get((type_id, number), [])]
+    entries += [_activity_entry(portal, portal.activities[key]) for key in portal.activity_ids_by_record.get((type_id, number), [])]
     entries += [
         {"kind": "comment", "at": one.created, "id": one.id, "text": one.text, "user_id": one.author_id}
         for one in portal.comments.values()
@@ -30,7 +30,7 @@ def of(portal: Portal, type_id: int, number: int) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: float(entry["at"]))
 
 
-def _activity(portal: Portal, activity: Activity) -> dict[str, Any]:
+def _activity_entry(portal: Portal, activity: Activity) -> dict[str, Any]:
     kinds = {CALL_PROVIDER: "call", TODO_PROVIDER: "todo"}
     entry: dict[str, Any] = {
         "kind": kinds.get(activity.provider_id, "activity"),
@@ -41,7 +41,7 @@ def _activity(portal: Portal, activity: Activity) -> dict[str, Any]:
         "user_id": activity.responsible_id,
         "completed": activity.completed,
         "deadline": activity.deadline,
-        "missed": activity.missed,
+        "missed": activity.is_missed,
         "direction": activity.direction,
         "files": [file_entry(portal, key) for key in activity.files if key in portal.files],
     }

@@ -17,63 +17,63 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from bx24app.sandbox.bitrix import drive, php
-from bx24app.sandbox.bitrix.dispatch import CORS, Asked, authorise
-from bx24app.sandbox.bitrix.registry import Hit, RestError
+from bx24app.sandbox.bitrix.dispatch import CORS_HEADERS, RestRequest, authorise_request
+from bx24app.sandbox.bitrix.registry import CommandContext, RestError
 from bx24app.sandbox.bitrix.state import DriveFile, LogEntry
-from bx24app.sandbox.bitrix.switches import AFTER, BEFORE
+from bx24app.sandbox.bitrix.switches import AFTER_KINDS, BEFORE_KINDS
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
-FIELD = "file"
+FILE_FIELD = "file"
 
 
-def _sign(portal: Portal, text: str, access: str) -> str:
+def _sign_text(portal: Portal, text: str, access: str) -> str:
     return hmac.new(portal.secret.encode(), f"{text}|{access}".encode(), hashlib.sha256).hexdigest()
 
 
-def address(hit: Hit, call_id: str) -> dict[str, str]:
+def upload_address(hit: CommandContext, call_id: str) -> dict[str, str]:
     """The answer to attachRecord with a file name only."""
     text = base64.b64encode(f"_={secrets.token_hex(8)}&callId={call_id}".encode()).decode()
-    token = quote(f"telephony|{text}|{_sign(hit.portal, text, hit.token.access)}", safe="")
+    token = quote(f"telephony|{text}|{_sign_text(hit.portal, text, hit.token.access)}", safe="")
     auth = f"auth={hit.token.access}&" if hit.auth_in_url else ""
-    return {"uploadUrl": f"{hit.base}/rest/upload.json?{auth}token={token}", "fieldName": FIELD}
+    return {"uploadUrl": f"{hit.base_url}/rest/upload.json?{auth}token={token}", "fieldName": FILE_FIELD}
 
 
-async def receive(portal: Portal, request: web.Request) -> web.StreamResponse:
+async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResponse:
     """Takes the file. The answer has no `time`."""
     from bx24app.sandbox.bitrix import faults
 
-    given = php.parse(request.query_string)
+    given = php.parse_query(request.query_string)
     header = request.headers.get("Authorization", "")
     access = header[7:].strip() if header[:7].lower() == "bearer " else str(given.get("auth") or "")
     entry = LogEntry(portal.now(), "upload", {}, "", 0)
     portal.hits += 1
     portal.request_log.append(entry)
-    fault = portal.switches.take(BEFORE, ["upload"])
+    fault = portal.switches.take_fault(BEFORE_KINDS, ["upload"])
     if fault:
         entry.error = fault.kind
-        return await faults.spoil(request, fault)
+        return await faults.spoil_answer(request, fault)
     try:
-        portal.limits.take(request.remote or "", portal.now())
-        asked = Asked("upload", {}, access, True)
-        hit = authorise(portal, asked, secure=request.secure)
+        portal.limits.count_request(request.remote or "", portal.now())
+        asked = RestRequest("upload", {}, access, True)
+        hit = authorise_request(portal, asked, secure=request.secure)
         entry.app, entry.user_id = hit.token.client_id, hit.user.id
-        call_id = _call(portal, str(given.get("token") or ""), access)
+        call_id = _verified_call_id(portal, str(given.get("token") or ""), access)
         hit.busy_until = portal.latencies.get("upload", portal.latency)
-        await hit.work()
-        body: dict[str, Any] = {"result": {"FILE_ID": (await _take(portal, request, call_id)).id}}
+        await hit.spend_time()
+        body: dict[str, Any] = {"result": {"FILE_ID": (await _save_upload(portal, request, call_id)).id}}
         entry.status, entry.params = 200, {"callId": call_id}
     except RestError as error:
-        body, entry.status, entry.error = error.body(), error.status, error.code
-    portal.tell("request", method="upload", status=entry.status, error=entry.error)
-    fault = portal.switches.take(AFTER, ["upload"])
+        body, entry.status, entry.error = error.error_body(), error.status, error.code
+    portal.notify_watchers("request", method="upload", status=entry.status, error=entry.error)
+    fault = portal.switches.take_fault(AFTER_KINDS, ["upload"])
     if fault:
-        return await faults.spoil(request, fault)
-    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=CORS)
+        return await faults.spoil_answer(request, fault)
+    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=CORS_HEADERS)
 
 
-def _call(portal: Portal, token: str, access: str) -> str:
+def _verified_call_id(portal: Portal, token: str, access: str) -> str:
     """The call that a signed token is for.
 
     Raises:
@@ -81,25 +81,25 @@ def _call(portal: Portal, token: str, access: str) -> str:
     """
     scope, _, rest = token.partition("|")
     text, _, signature = rest.partition("|")
-    if scope != "telephony" or not hmac.compare_digest(signature, _sign(portal, text, access)):
+    if scope != "telephony" or not hmac.compare_digest(signature, _sign_text(portal, text, access)):
         raise RestError("ACCESS_DENIED", "Link check failed", 403)
-    return str(php.parse(base64.b64decode(text).decode())["callId"])
+    return str(php.parse_query(base64.b64decode(text).decode())["callId"])
 
 
-async def _take(portal: Portal, request: web.Request, call_id: str) -> DriveFile:
+async def _save_upload(portal: Portal, request: web.Request, call_id: str) -> DriveFile:
     if not request.content_type.startswith("multipart/"):
-        raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
+        raise RestError("ERROR_CORE", f"Error: required parameter {FILE_FIELD} is not found")
     async for part in await request.multipart():
-        if isinstance(part, BodyPartReader) and part.name == FIELD and part.filename:
-            if drive.extension(part.filename) not in ("wav", "mp3"):
-                raise RestError("ERROR_CORE", drive.EXTENSION)
-            row = drive.finished(portal, call_id)
-            content, size, digest = await _content(part, portal.keep_bytes)
-            return drive.keep(portal, row, part.filename, content, size, digest, "upload")
-    raise RestError("ERROR_CORE", f"Error: required parameter {FIELD} is not found")
+        if isinstance(part, BodyPartReader) and part.name == FILE_FIELD and part.filename:
+            if drive.file_extension(part.filename) not in ("wav", "mp3"):
+                raise RestError("ERROR_CORE", drive.WRONG_EXTENSION)
+            row = drive.find_statistic(portal, call_id)
+            content, size, digest = await _read_content(part, portal.keep_bytes)
+            return drive.store_file(portal, row, part.filename, content, size, digest, "upload")
+    raise RestError("ERROR_CORE", f"Error: required parameter {FILE_FIELD} is not found")
 
 
-async def _content(part: BodyPartReader, limit: int) -> tuple[bytes, int, str]:
+async def _read_content(part: BodyPartReader, limit: int) -> tuple[bytes, int, str]:
     """Bytes (none when larger than `limit`), size and SHA-256, read in pieces."""
     hashed, kept, size = hashlib.sha256(), bytearray(), 0
     while chunk := await part.read_chunk(1 << 18):

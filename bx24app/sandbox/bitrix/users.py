@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from bx24app.sandbox.bitrix import filters, php
-from bx24app.sandbox.bitrix.registry import Hit, Page, RestError, method, upper
+from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method, upper_keys
 from bx24app.sandbox.bitrix.state import User
-from bx24app.sandbox.clock import iso
+from bx24app.sandbox.clock import format_iso
 
 ANY_USER = "user|user_basic|user_brief"
 
 
-@method("profile", "")
-def profile(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
+@rest_method("profile", "")
+def get_profile(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     user = hit.user
     return {
         "ID": str(user.id),
@@ -25,12 +25,12 @@ def profile(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@method("user.admin", "")
-def admin(hit: Hit, params: dict[str, Any]) -> bool:
+@rest_method("user.admin", "")
+def is_admin(hit: CommandContext, params: dict[str, Any]) -> bool:
     return hit.user.admin
 
 
-def row(hit: Hit, user: User) -> dict[str, Any]:
+def user_row(hit: CommandContext, user: User) -> dict[str, Any]:
     """As user.get shows somebody: phones and e-mail only with user_basic or user."""
     base: dict[str, Any] = {
         "ID": str(user.id),
@@ -50,80 +50,80 @@ def row(hit: Hit, user: User) -> dict[str, Any]:
             "WORK_PHONE": user.work_phone,
             "PERSONAL_PHONE": user.personal_phone,
             "PERSONAL_MOBILE": user.personal_mobile,
-            "LAST_LOGIN": iso(hit.portal.now()),
+            "LAST_LOGIN": format_iso(hit.portal.now()),
             "DATE_REGISTER": {},
         }
     return base
 
 
-@method("user.current", ANY_USER)
-def current(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
-    return row(hit, hit.user)
+@rest_method("user.current", ANY_USER)
+def get_current_user(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    return user_row(hit, hit.user)
 
 
-@method("user.get", ANY_USER, upper=True)
-def get(hit: Hit, params: dict[str, Any]) -> Page:
-    given = upper(params)
+@rest_method("user.get", ANY_USER, upper=True)
+def get_users(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+    given = upper_keys(params)
     wanted = given.get("FILTER")
-    wanted = upper(wanted) if isinstance(wanted, dict) else {}
+    wanted = upper_keys(wanted) if isinstance(wanted, dict) else {}
     if "ID" in given:
         wanted["ID"] = given["ID"]
     clean: dict[str, Any] = {}
     for key, value in wanted.items():
-        name = filters.split(key)[1]
-        if name in ("USER_TYPE", "IS_ONLINE", "NAME_SEARCH", "FIND") or name in _SHOWN:
+        name = filters.split_key(key)[1]
+        if name in ("USER_TYPE", "IS_ONLINE", "NAME_SEARCH", "FIND") or name in _FILTER_FIELDS:
             clean[key] = value
         else:
-            hit.portal.violation("user.get", f"unknown key in FILTER: {key}")
-    found = [user for user in hit.portal.users.values() if _fits(hit, user, clean)]
+            hit.portal.add_violation("user.get", f"unknown key in FILTER: {key}")
+    found = [user for user in hit.portal.users.values() if _matches_user(hit, user, clean)]
     sort = given.get("SORT")
     if isinstance(sort, str) and sort:
-        rows = filters.sort([row(hit, user) for user in found], {sort.upper(): str(given.get("ORDER") or "ASC")})
-        return filters.page(rows, given.get("START"))
-    return filters.page(found, given.get("START"), lambda part: [row(hit, user) for user in part])
+        rows = filters.sort_rows([user_row(hit, user) for user in found], {sort.upper(): str(given.get("ORDER") or "ASC")})
+        return filters.make_page(rows, given.get("START"))
+    return filters.make_page(found, given.get("START"), lambda part: [user_row(hit, user) for user in part])
 
 
-_SHOWN = frozenset(
+_FILTER_FIELDS = frozenset(
     {"ID", "ACTIVE", "NAME", "LAST_NAME", "EMAIL", "WORK_PHONE", "PERSONAL_PHONE", "PERSONAL_MOBILE", "UF_PHONE_INNER",
      "UF_DEPARTMENT", "WORK_POSITION"}
 )  # fmt: skip
 
 
-def _fits(hit: Hit, user: User, wanted: dict[str, Any]) -> bool:
+def _matches_user(hit: CommandContext, user: User, wanted: dict[str, Any]) -> bool:
     rest = dict(wanted)
     if "ACTIVE" in rest:
         # true, 1, Y: only active ones; false, 0, N: only dismissed ones.
         value = rest.pop("ACTIVE")
-        if (php.true(value) and value not in ("N", "false")) is not user.active:
+        if (php.is_true(value) and value not in ("N", "false")) is not user.active:
             return False
     search = rest.pop("NAME_SEARCH", rest.pop("FIND", None))
     if search and str(search).lower() not in f"{user.name} {user.last_name}".lower():
         return False
-    return not rest or filters.matches(row(hit, user), rest)
+    return not rest or filters.matches_filter(user_row(hit, user), rest)
 
 
-@method("user.search", ANY_USER, upper=True)
-def search(hit: Hit, params: dict[str, Any]) -> Page:
-    return get(hit, params)
+@rest_method("user.search", ANY_USER, upper=True)
+def search_users(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+    return get_users(hit, params)
 
 
-@method("department.get", "department", upper=True)
-def departments(hit: Hit, params: dict[str, Any]) -> Page:
-    given = upper(params)
+@rest_method("department.get", "department", upper=True)
+def get_departments(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+    given = upper_keys(params)
     wanted: dict[str, Any] = {key: given[key] for key in ("ID", "NAME", "PARENT", "UF_HEAD") if key in given}
-    rows = [one for one in hit.portal.departments if filters.matches(one, wanted)]
-    return filters.page(rows, given.get("START"))
+    rows = [one for one in hit.portal.departments if filters.matches_filter(one, wanted)]
+    return filters.make_page(rows, given.get("START"))
 
 
-@method("timeman.status", "timeman", upper=True)
-def timeman(hit: Hit, params: dict[str, Any]) -> dict[str, Any]:
-    user_id = php.integer(upper(params).get("USER_ID")) or hit.user.id
+@rest_method("timeman.status", "timeman", upper=True)
+def get_timeman_status(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    user_id = php.to_int(upper_keys(params).get("USER_ID")) or hit.user.id
     user = hit.portal.users.get(user_id)
     if user is None:
         raise RestError("ERROR_ARGUMENT", "User not found", 400, argument="USER_ID")
     return {
         "STATUS": user.timeman,
-        "TIME_START": iso(hit.portal.now()),
+        "TIME_START": format_iso(hit.portal.now()),
         "TIME_FINISH": None,
         "DURATION": "00:00:00",
         "TIME_LEAKS": "00:00:00",

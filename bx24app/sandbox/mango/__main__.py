@@ -13,7 +13,7 @@ import asyncio
 import sys
 
 from bx24app.sandbox.mango import MangoCloud, Pbx
-from bx24app.sandbox.mango.sequences import names
+from bx24app.sandbox.mango.sequences import sequence_titles
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the sequences that can be played")
     play = commands.add_parser("play", help="send a sequence, signed, as if the call happened now")
-    play.add_argument("name", choices=sorted(names()), help="which one; see `list`")
+    play.add_argument("name", choices=sorted(sequence_titles()), help="which one; see `list`")
     play.add_argument("--to", required=True, metavar="URL", help="base address; the suffixes are appended")
     play.add_argument("--key", required=True, help="vpbx_api_key")
     play.add_argument("--salt", required=True, help="vpbx_api_salt")
@@ -34,16 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     play.add_argument("--as-is", action="store_true", help="the reference's own ids and times")
     given = parser.parse_args(arguments)
     if given.command == "list":
-        for title in names().values():
+        for title in sequence_titles().values():
             print(title)
         return 0
-    return asyncio.run(_play(given))
+    return asyncio.run(_play_sequence(given))
 
 
-async def _play(given: argparse.Namespace) -> int:
+async def _play_sequence(given: argparse.Namespace) -> int:
     cloud = MangoCloud()
-    board = cloud.add(Pbx(name="command line", api_key=given.key, api_salt=given.salt, hook_url=given.to))
-    played = await board.play(
+    board = cloud.add_pbx(Pbx(name="command line", api_key=given.key, api_salt=given.salt, hook_url=given.to))
+    played = await board.play_sequence(
         given.name, speed=given.speed, rebase=not given.as_is, client=given.client, line=given.line
     )
     await board.close()

@@ -12,16 +12,16 @@ from bx24app.sandbox.mango.board import Board
 from bx24app.sandbox.mango.plans import Plan, Signal
 
 Side = dict[str, Any]
-MIN_TAPE_SECONDS = 2
+MIN_RECORDING_SECONDS = 2
 """Shorter tapes are not stored (code 4002); Mango does not publish its threshold."""
-_RESULTS = {
+_RESULT_COMMANDS = {
     "hangup": "call/hangup", "route": "route", "blind": "transfer", "blind-handset": "transfer", "consult": "transfer",
     "hold": "call/hold/on",
 }  # fmt: skip
 
 
 @dataclass
-class Live:
+class LiveLeg:
     """A leg as long as it lives."""
 
     call_id: str
@@ -39,13 +39,13 @@ class Live:
 
 
 @dataclass
-class Tape:
+class RunningRecording:
     """A running recording of one employee."""
 
     recording_id: str
     extension: str
-    started: int
-    leg: Live
+    started_at: int
+    leg: LiveLeg
     seq: int = 0
 
 
@@ -56,22 +56,22 @@ class Call:
         self.board = board
         self.plan = plan
         self.direction = direction
-        self.entry_id = board.ids.entry()
-        start = time.time() - plan.length * (1 - 1 / plan.speed) if plan.speed != 1 else time.time()
+        self.entry_id = board.ids.next_entry_id()
+        start = time.time() - plan.expected_seconds * (1 - 1 / plan.speed) if plan.speed != 1 else time.time()
         self.clock = plan.start if plan.start is not None else float(start)
-        self.created = self.now
-        self.forwarded = 0
-        self.answered = 0
-        self.legs: dict[str, Live] = {}
-        self.tapes: dict[str, Tape] = {}
+        self.created_at = self.now
+        self.forwarded_at = 0
+        self.answered_at = 0
+        self.legs: dict[str, LiveLeg] = {}
+        self.running_recordings: dict[str, RunningRecording] = {}
         self.talkers: list[str] = []
         self.summary_to: Side = {}
         self.signals: asyncio.Queue[Signal] = asyncio.Queue()
-        self.talking = asyncio.Event()
-        self.over = asyncio.Event()
+        self.talk_event = asyncio.Event()
+        self.end_event = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
-        self._later: list[tuple[float, Callable[[], None]]] = []
-        self._taped = 0
+        self._scheduled_actions: list[tuple[float, Callable[[], None]]] = []
+        self._recording_count = 0
 
     @property
     def now(self) -> int:
@@ -83,26 +83,26 @@ class Call:
         """The PBX line of the call."""
         return self.plan.line or (self.board.pbx.lines[0].number if self.board.pbx.lines else "")
 
-    async def wait(self, seconds: float) -> Signal | None:
+    async def wait_for_signal(self, seconds: float) -> Signal | None:
         """Lets time pass; ends early with a signal when one comes."""
         until = self.clock + seconds
         while True:
-            due = min([until, *(at for at, _ in self._later)])
+            due = min([until, *(at for at, _ in self._scheduled_actions)])
             began = time.monotonic()
             try:
                 signal = await asyncio.wait_for(self.signals.get(), max(0.0, due - self.clock) / self.plan.speed)
             except TimeoutError:
                 self.clock = max(self.clock, due)
-                self._run_due()
+                self._run_due_actions()
                 if self.clock >= until:
                     return None
             else:
                 passed = (time.monotonic() - began) * self.plan.speed if self.plan.speed != float("inf") else 0.0
                 self.clock = min(due, self.clock + passed)
-                self.accept(signal)
+                self.accept_signal(signal)
                 return signal
 
-    async def pause(self, seconds: float) -> None:
+    async def pass_time(self, seconds: float) -> None:
         """Lets time pass; signals that come meanwhile are kept for later."""
         kept: list[Signal] = []
         until = self.clock + seconds
@@ -110,42 +110,42 @@ class Call:
             try:
                 kept.append(self.signals.get_nowait())
             except asyncio.QueueEmpty:
-                due = min([until, *(at for at, _ in self._later)])
+                due = min([until, *(at for at, _ in self._scheduled_actions)])
                 await asyncio.sleep(max(0.0, due - self.clock) / self.plan.speed)
                 self.clock = max(self.clock, due)
-                self._run_due()
+                self._run_due_actions()
         for signal in kept:
             self.signals.put_nowait(signal)
 
-    def after(self, seconds: float, action: Callable[[], Any]) -> None:
+    def schedule_action(self, seconds: float, action: Callable[[], Any]) -> None:
         """Something that happens later, even after the end of the call."""
-        self._later.append((self.clock + seconds, action))
+        self._scheduled_actions.append((self.clock + seconds, action))
 
-    def accept(self, signal: Signal) -> None:
+    def accept_signal(self, signal: Signal) -> None:
         """Tells the outcome of a command when the call takes it up."""
-        if signal.kind in _RESULTS:
-            self.result(_RESULTS[signal.kind], signal.command_id)
+        if signal.kind in _RESULT_COMMANDS:
+            self.emit_result(_RESULT_COMMANDS[signal.kind], signal.command_id)
 
-    async def finish(self) -> None:
+    async def run_scheduled(self) -> None:
         """Lets everything happen that is still due after the end."""
-        while self._later:
-            await self.pause(max(0.001, min(at for at, _ in self._later) - self.clock))
+        while self._scheduled_actions:
+            await self.pass_time(max(0.001, min(at for at, _ in self._scheduled_actions) - self.clock))
 
-    def _run_due(self) -> None:
-        due = [item for item in self._later if item[0] <= self.clock]
-        self._later = [item for item in self._later if item[0] > self.clock]
+    def _run_due_actions(self) -> None:
+        due = [item for item in self._scheduled_actions if item[0] <= self.clock]
+        self._scheduled_actions = [item for item in self._scheduled_actions if item[0] > self.clock]
         for _, action in sorted(due, key=lambda item: item[0]):
             action()
 
     # --- legs
 
-    def ring(self, location: str, sender: Side, receiver: Side, **extra: Any) -> Live:
+    def start_leg(self, location: str, sender: Side, receiver: Side, **extra: Any) -> LiveLeg:
         """A new leg appears."""
-        call_id = self.board.ids.leg(self.board.pbx.client_id, ivr=location == "ivr")
-        leg = self.legs[call_id] = Live(call_id, location, _clean(sender), _clean(receiver), _clean(extra))
-        return self.tell(leg, "Appeared")
+        call_id = self.board.ids.next_call_id(self.board.pbx.client_id, ivr=location == "ivr")
+        leg = self.legs[call_id] = LiveLeg(call_id, location, _drop_empty(sender), _drop_empty(receiver), _drop_empty(extra))
+        return self.set_leg_state(leg, "Appeared")
 
-    def tell(self, leg: Live, state: str, **extra: Any) -> Live:
+    def set_leg_state(self, leg: LiveLeg, state: str, **extra: Any) -> LiveLeg:
         """A leg's next state."""
         leg.seq += 1
         leg.state = state
@@ -161,59 +161,59 @@ class Call:
         }
         for side in ("from", "to"):
             body[side] |= extra.pop(side, {})
-        self.board.emit("events/call", {**body, **extra, **leg.extra, "dct": {"type": 0}}, at=self.clock)
+        self.board.emit_notification("events/call", {**body, **extra, **leg.extra, "dct": {"type": 0}}, at=self.clock)
         return leg
 
-    def end(self, leg: Live, reason: int, **extra: Any) -> None:
+    def end_leg(self, leg: LiveLeg, reason: int, **extra: Any) -> None:
         """A leg ends; a tape that runs on it ends with it. Ending twice does nothing."""
         if leg.state != "Disconnected":
-            self.tell(leg, "Disconnected", disconnect_reason=reason, **extra)
-            for tape in [tape for tape in self.tapes.values() if tape.leg is leg]:
-                self.stop(tape)
+            self.set_leg_state(leg, "Disconnected", disconnect_reason=reason, **extra)
+            for tape in [tape for tape in self.running_recordings.values() if tape.leg is leg]:
+                self.stop_recording(tape)
 
-    def connect(self, leg: Live) -> None:
+    def connect_leg(self, leg: LiveLeg) -> None:
         """The client and the other side of this leg talk."""
-        self.tell(leg, "Connected")
-        self.talks(leg)
+        self.set_leg_state(leg, "Connected")
+        self.mark_talking(leg)
 
-    def talks(self, leg: Live) -> None:
+    def mark_talking(self, leg: LiveLeg) -> None:
         """The client is now on this leg: for the summary, the truth of tests, and the tape."""
         if leg.extension and (not self.talkers or self.talkers[-1] != leg.extension):
             self.talkers.append(leg.extension)
-        if not self.answered:
-            self.answered = self.now
-        self.talking.set()
-        self.record(leg, leg.extension)
+        if not self.answered_at:
+            self.answered_at = self.now
+        self.talk_event.set()
+        self.start_recording(leg, leg.extension)
 
     # --- tapes
 
-    def record(self, leg: Live, extension: str, command_id: str = "") -> None:
+    def start_recording(self, leg: LiveLeg, extension: str, command_id: str = "") -> None:
         """Starts the tape of an employee, unless it runs already or is switched off."""
-        person = self.board.pbx.employee(extension)
-        if person is None or extension in self.tapes or not (person.recorded or command_id):
+        person = self.board.pbx.find_employee(extension)
+        if person is None or extension in self.running_recordings or not (person.recorded or command_id):
             return
-        recording_id = self.board.ids.recording(self.board.pbx.client_id, self.entry_id, self._taped)
-        self._taped += 1
-        tape = self.tapes[extension] = Tape(recording_id, extension, self.now, leg)
-        self._tape_state(tape, "Started", **({"command_id": command_id} if command_id else {}))
+        recording_id = self.board.ids.make_recording_id(self.board.pbx.client_id, self.entry_id, self._recording_count)
+        self._recording_count += 1
+        tape = self.running_recordings[extension] = RunningRecording(recording_id, extension, self.now, leg)
+        self._emit_recording_state(tape, "Started", **({"command_id": command_id} if command_id else {}))
 
-    def carry_on(self, extension: str, leg: Live) -> None:
+    def continue_recording(self, extension: str, leg: LiveLeg) -> None:
         """The recorded employee has moved to another leg."""
-        if tape := self.tapes.get(extension):
+        if tape := self.running_recordings.get(extension):
             tape.leg = leg
-            self._tape_state(tape, "Continued")
+            self._emit_recording_state(tape, "Continued")
 
-    def stop(self, tape: Tape) -> None:
+    def stop_recording(self, tape: RunningRecording) -> None:
         """Ends a tape; its file is stored later, or not at all when it is too short."""
-        self.tapes.pop(tape.extension, None)
-        if self.now - tape.started < MIN_TAPE_SECONDS:
-            self._tape_state(tape, "Completed", completion_code=4002)
+        self.running_recordings.pop(tape.extension, None)
+        if self.now - tape.started_at < MIN_RECORDING_SECONDS:
+            self._emit_recording_state(tape, "Completed", completion_code=4002)
             return
-        self._tape_state(tape, "Completed", completion_code=1000, recipient="Cloud")
+        self._emit_recording_state(tape, "Completed", completion_code=1000, recipient="Cloud")
         if self.plan.record_delay is not None:
-            self.after(self.plan.record_delay, lambda: self._stored(tape))
+            self.schedule_action(self.plan.record_delay, lambda: self._emit_recording_added(tape))
 
-    def _tape_state(self, tape: Tape, state: str, **extra: Any) -> None:
+    def _emit_recording_state(self, tape: RunningRecording, state: str, **extra: Any) -> None:
         tape.seq += 1
         body = {
             "recording_id": tape.recording_id,
@@ -224,10 +224,10 @@ class Call:
             "extension": tape.extension,
             "timestamp": self.now,
         }
-        self.board.emit("events/recording", {**body, **extra}, at=self.clock)
+        self.board.emit_notification("events/recording", {**body, **extra}, at=self.clock)
 
-    def _stored(self, tape: Tape) -> None:
-        person = self.board.pbx.employee(tape.extension)
+    def _emit_recording_added(self, tape: RunningRecording) -> None:
+        person = self.board.pbx.find_employee(tape.extension)
         body = {
             "entry_id": self.entry_id,
             "product_id": self.board.pbx.product_id,
@@ -235,44 +235,44 @@ class Call:
             "timestamp": self.now,
             "recording_id": tape.recording_id,
         }
-        self.board.emit("events/record/added", body, at=self.clock)
+        self.board.emit_notification("events/record/added", body, at=self.clock)
 
     # --- the end
 
-    def result(self, command: str, command_id: str, code: int = 1000) -> None:
+    def emit_result(self, command: str, command_id: str, code: int = 1000) -> None:
         """The outcome of a command of the REST side."""
         if command_id:
-            self.board.emit(f"result/{command}", {"command_id": command_id, "result": code}, at=self.clock)
+            self.board.emit_notification(f"result/{command}", {"command_id": command_id, "result": code}, at=self.clock)
 
-    async def conclude(self, reason: int, sender: Side, receiver: Side) -> None:
+    async def conclude_call(self, reason: int, sender: Side, receiver: Side) -> None:
         """What is still open ends, the summary follows a second later, the tapes when they are ready."""
         for leg in self.legs.values():
-            self.end(leg, reason)
+            self.end_leg(leg, reason)
         ended = self.now
-        await self.pause(1)
+        await self.pass_time(1)
         body: dict[str, Any] = {
             "entry_id": self.entry_id,
             "call_direction": self.direction,
-            "from": _clean(sender),
-            "to": _clean(receiver),
+            "from": _drop_empty(sender),
+            "to": _drop_empty(receiver),
         }
         if self.direction and self.line:
             body["line_number"] = self.line
         body |= {
-            "create_time": self.created,
-            "forward_time": self.forwarded,
-            "talk_time": self.answered,
+            "create_time": self.created_at,
+            "forward_time": self.forwarded_at,
+            "talk_time": self.answered_at,
             "end_time": ended,
-            "entry_result": int(bool(self.answered)) if self.plan.entry_result is None else self.plan.entry_result,
+            "entry_result": int(bool(self.answered_at)) if self.plan.entry_result is None else self.plan.entry_result,
             "disconnect_reason": reason,
         }
-        self.board.emit("events/summary", body, at=self.clock)
+        self.board.emit_notification("events/summary", body, at=self.clock)
         self.board.calls.pop(self.entry_id, None)
-        self.over.set()
-        self.board.changed()
-        await self.finish()
+        self.end_event.set()
+        self.board.on_change()
+        await self.run_scheduled()
 
 
-def _clean(side: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(side: dict[str, Any]) -> dict[str, Any]:
     """Without what is empty; an empty `acd_group` stays, as a group without a short number sends it."""
     return {name: value for name, value in side.items() if value or (name == "acd_group" and value is not None)}

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from bx24app.sandbox.live import Live
+from bx24app.sandbox.live import ChangeStream
 from bx24app.sandbox.mango import recordings, rest
-from bx24app.sandbox.mango.board import Board, Played
-from bx24app.sandbox.mango.control import control
+from bx24app.sandbox.mango.board import Board, PlayedSequence
+from bx24app.sandbox.mango.control import add_control_api
 from bx24app.sandbox.mango.handlers import HANDLERS
-from bx24app.sandbox.mango.hooks import Sent
-from bx24app.sandbox.mango.ids import Ids
+from bx24app.sandbox.mango.hooks import DeliveryAttempt
+from bx24app.sandbox.mango.ids import IdFactory
 from bx24app.sandbox.mango.limits import Limits
 from bx24app.sandbox.mango.model import Pbx
 from bx24app.sandbox.mango.rest import RestFault
 
 if TYPE_CHECKING:
-    from bx24app.sandbox.mango.recordings import Ticket
-    from bx24app.sandbox.mango.statistics import Job
+    from bx24app.sandbox.mango.recordings import LinkTicket
+    from bx24app.sandbox.mango.statistics import StatisticsJob
     from bx24app.sandbox.server import Sandbox
 
 _T = TypeVar("_T")
@@ -46,10 +46,10 @@ class MangoCloud:
     """
 
     def __init__(self, *, first_entry: int | None = None) -> None:
-        self.ids = Ids(first_entry)
+        self.ids = IdFactory(first_entry)
         self.boards: dict[str, Board] = {}
         self.limits = Limits()
-        self.log: deque[Sent] = deque(maxlen=LOG_LENGTH)
+        self.log: deque[DeliveryAttempt] = deque(maxlen=LOG_LENGTH)
         self.requests: deque[str] = deque(maxlen=LOG_LENGTH)
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.errors = "result200"
@@ -61,9 +61,9 @@ class MangoCloud:
         self.rest_faults: dict[str, RestFault] = {}
         self.audio_type = "audio/mpeg"
         self.cut_files_after = 0
-        self.tickets: dict[str, Ticket] = {}
-        self.jobs: dict[str, Job] = {}
-        self.live = Live()
+        self.tickets: dict[str, LinkTicket] = {}
+        self.jobs: dict[str, StatisticsJob] = {}
+        self.change_stream = ChangeStream()
         self.url = ""
         self.files_url = ""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -73,12 +73,12 @@ class MangoCloud:
         """The REST base, as an app is configured with it."""
         return f"{self.url}/vpbx/"
 
-    def add(self, pbx: Pbx | None = None, **fields: Any) -> Board:
+    def add_pbx(self, pbx: Pbx | None = None, **fields: Any) -> Board:
         """Adds a product and returns its board; `fields` are those of `Pbx`."""
         product = pbx or Pbx(**{"product_id": 400000001 + len(self.boards), **fields})
         if product.api_key in self.boards:
             raise ValueError(f"two products with the key {product.api_key}")
-        board = Board(product, self.ids, self.log, self.changed, self._shared_link, self.boards)
+        board = Board(product, self.ids, self.log, self.notify_change, self._shared_link, self.boards)
         self.boards[product.api_key] = board
         return board
 
@@ -99,20 +99,20 @@ class MangoCloud:
                 return board
         raise KeyError(f"no PBX {which!r}")
 
-    def changed(self) -> None:
+    def notify_change(self) -> None:
         """Tells the pages that something happened."""
-        self.live.changed()
+        self.change_stream.notify_change()
 
-    async def play(self, name: str, pbx: str | Pbx | Board, **how: Any) -> Played:
+    async def play_sequence(self, name: str, pbx: str | Pbx | Board, **how: Any) -> PlayedSequence:
         """Plays a ready sequence; see `Board.play`."""
-        return await self.board(pbx).play(name, **how)
+        return await self.board(pbx).play_sequence(name, **how)
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Waits until no notification is on its way."""
         for board in self.boards.values():
-            await board.sender.settled()
+            await board.sender.wait_until_idle()
 
-    def attach(
+    def attach_to(
         self,
         sandbox: Sandbox,
         *,
@@ -126,30 +126,30 @@ class MangoCloud:
             extend: adds more routes to the REST site (the pages); default: the control API.
         """
         app = self.api_app()
-        (extend or functools.partial(control, self))(app)
+        (extend or functools.partial(add_control_api, self))(app)
         self.files_url = sandbox.add_site("mango-files", self.files_app(), files_port)
         self.url = sandbox.add_site("mango", app, port)
 
-        def addresses() -> None:
+        def read_addresses() -> None:
             self.url, self.files_url = sandbox.sites["mango"], sandbox.sites["mango-files"]
 
         if not self.url:
-            sandbox.on_start.insert(0, addresses)
+            sandbox.on_start.insert(0, read_addresses)
 
     def api_app(self) -> web.Application:
         """The REST host as an aiohttp app; pages and the control API are added by others."""
         app = web.Application(client_max_size=1 << 20)
-        recordings.link_routes(self, app)
-        rest.api(self, HANDLERS, app)
-        app.on_startup.append(self._started)
-        app.on_cleanup.append(self._stopped)
+        recordings.add_link_routes(self, app)
+        rest.add_rest_api(self, HANDLERS, app)
+        app.on_startup.append(self._on_startup)
+        app.on_cleanup.append(self._on_cleanup)
         return app
 
     def files_app(self) -> web.Application:
         """The file host as an aiohttp app."""
-        return recordings.files(self)
+        return recordings.make_files_app(self)
 
-    def run(self, work: Coroutine[Any, Any, _T], timeout: float = 60) -> _T:
+    def run_coroutine(self, work: Coroutine[Any, Any, _T], timeout: float = 60) -> _T:
         """Runs a coroutine in the cloud's loop from another thread and returns its result.
 
         Raises:
@@ -160,10 +160,10 @@ class MangoCloud:
             raise RuntimeError("the cloud is not started")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    async def _started(self, _app: web.Application) -> None:
+    async def _on_startup(self, _app: web.Application) -> None:
         self.loop = asyncio.get_running_loop()
 
-    async def _stopped(self, _app: web.Application) -> None:
+    async def _on_cleanup(self, _app: web.Application) -> None:
         for board in self.boards.values():
             await board.close()
 

@@ -6,138 +6,138 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango import simulation
 from bx24app.sandbox.mango.board import Board
-from bx24app.sandbox.mango.calls import Call, Live
+from bx24app.sandbox.mango.calls import Call, LiveLeg
 from bx24app.sandbox.mango.plans import Plan, Signal
-from bx24app.sandbox.mango.rest import Refused, need
+from bx24app.sandbox.mango.rest import RequestRefused, require_fields
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
-Answer = dict[str, Any]
-ACCEPTED: Answer = {"result": 1000}
+CommandAnswer = dict[str, Any]
+ACCEPTED_ANSWER: CommandAnswer = {"result": 1000}
 
 
-def _plan(board: Board, client: str, line: str) -> Plan:
-    plan = board.behaviour()
+def _make_plan(board: Board, client: str, line: str) -> Plan:
+    plan = board.copy_plan()
     plan.client, plan.line = client, line
     return plan
 
 
-async def callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def order_callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/callback`: dials the employee, then the number. Asked twice, it dials twice."""
-    command_id, sender, number = need(body, "command_id", "from", "to_number")
+    command_id, sender, number = require_fields(body, "command_id", "from", "to_number")
     if not isinstance(sender, dict):
-        raise Refused(3104, "from is an object", field="from")
-    (extension,) = need(sender, "extension")
-    if board.pbx.employee(str(extension)) is None:
-        raise Refused(3330, "no employee with this extension")
-    line = _line(board, body)
+        raise RequestRefused(3104, "from is an object", field="from")
+    (extension,) = require_fields(sender, "extension")
+    if board.pbx.find_employee(str(extension)) is None:
+        raise RequestRefused(3330, "no employee with this extension")
+    line = _require_line(board, body)
     cloud.commands.append(("commands/callback", body))
     device = str(sender.get("number") or "")
     simulation.callback(
-        board, str(extension), _plan(board, str(number), line), command_id=str(command_id), device=device
+        board, str(extension), _make_plan(board, str(number), line), command_id=str(command_id), device=device
     )
-    return ACCEPTED
+    return ACCEPTED_ANSWER
 
 
-async def callback_group(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def order_group_callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/callback_group`: `from` and `to` are plain numbers, one of them a group's."""
-    command_id, first, second, _ = (str(value) for value in need(body, "command_id", "from", "to", "line_number"))
-    if board.pbx.group(first) is None and board.pbx.group(second) is None:
-        raise Refused(3330, "neither side is a group")
-    line = _line(board, body)
+    command_id, first, second, _ = (str(value) for value in require_fields(body, "command_id", "from", "to", "line_number"))
+    if board.pbx.find_group(first) is None and board.pbx.find_group(second) is None:
+        raise RequestRefused(3330, "neither side is a group")
+    line = _require_line(board, body)
     cloud.commands.append(("commands/callback_group", body))
-    plan = _plan(board, second, line)
+    plan = _make_plan(board, second, line)
     simulation.callback(board, first, plan, command_id=command_id, name="callback_group")
-    return ACCEPTED
+    return ACCEPTED_ANSWER
 
 
-def _line(board: Board, body: dict[str, Any]) -> str:
+def _require_line(board: Board, body: dict[str, Any]) -> str:
     line = str(body.get("line_number") or "")
-    if line and board.pbx.line(line) is None:
-        raise Refused(3330, "no such line")
+    if line and board.pbx.find_line(line) is None:
+        raise RequestRefused(3330, "no such line")
     return line
 
 
-def _leg(board: Board, call_id: str) -> tuple[Call, Live]:
+def _find_leg(board: Board, call_id: str) -> tuple[Call, LiveLeg]:
     for call in board.calls.values():
         if leg := call.legs.get(call_id):
             if leg.state == "Disconnected":
                 break
             return call, leg
-    raise Refused(4101, "the call has ended or is unknown")
+    raise RequestRefused(4101, "the call has ended or is unknown")
 
 
-def _send(cloud: MangoCloud, board: Board, body: dict[str, Any], path: str, signal: Signal, *states: str) -> Answer:
+def _send_signal(cloud: MangoCloud, board: Board, body: dict[str, Any], path: str, signal: Signal, *states: str) -> CommandAnswer:
     """Hands a signal to the call of `call_id`, if its leg is in one of the states (`ivr`, `queue` are locations)."""
-    call, leg = _leg(board, signal.call_id)
+    call, leg = _find_leg(board, signal.call_id)
     if states and leg.state not in states and leg.location not in states:
-        raise Refused(4100, f"not possible while the leg is {leg.state}")
+        raise RequestRefused(4100, f"not possible while the leg is {leg.state}")
     cloud.commands.append((path, body))
     call.signals.put_nowait(signal)
-    return ACCEPTED
+    return ACCEPTED_ANSWER
 
 
-async def hangup(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def hang_up(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/call/hangup`."""
-    command_id, call_id = (str(value) for value in need(body, "command_id", "call_id"))
-    return _send(cloud, board, body, "commands/call/hangup", Signal("hangup", call_id=call_id, command_id=command_id))
+    command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
+    return _send_signal(cloud, board, body, "commands/call/hangup", Signal("hangup", call_id=call_id, command_id=command_id))
 
 
-async def route(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def route_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/route`: from the menu, the queue, or a ringing telephone."""
-    command_id, call_id, to = (str(value) for value in need(body, "command_id", "call_id", "to_number"))
+    command_id, call_id, to = (str(value) for value in require_fields(body, "command_id", "call_id", "to_number"))
     signal = Signal("route", to=to, call_id=call_id, command_id=command_id)
-    return _send(cloud, board, body, "commands/route", signal, "Appeared", "ivr", "queue")
+    return _send_signal(cloud, board, body, "commands/route", signal, "Appeared", "ivr", "queue")
 
 
-async def transfer(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def transfer_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/transfer`: `blind`, or `hold` for a consultative one."""
     command_id, call_id, method, to = (
-        str(value) for value in need(body, "command_id", "call_id", "method", "to_number")
+        str(value) for value in require_fields(body, "command_id", "call_id", "method", "to_number")
     )
     if method not in ("blind", "hold"):
-        raise Refused(3104, "method is blind or hold", field="method")
+        raise RequestRefused(3104, "method is blind or hold", field="method")
     signal = Signal("blind" if method == "blind" else "consult", to=to, call_id=call_id, command_id=command_id)
-    return _send(cloud, board, body, "commands/transfer", signal, "Connected")
+    return _send_signal(cloud, board, body, "commands/transfer", signal, "Connected")
 
 
-async def hold(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def hold_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/call/hold/on`."""
-    command_id, call_id = (str(value) for value in need(body, "command_id", "call_id"))
-    return _send(
+    command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
+    return _send_signal(
         cloud, board, body, "commands/call/hold/on", Signal("hold", call_id=call_id, command_id=command_id), "Connected"
     )
 
 
-async def transfer_cancel(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def cancel_transfer(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/transfer_cancel`: the ringing new leg is given up."""
-    command_id, call_id = (str(value) for value in need(body, "command_id", "call_id"))
-    answer = _send(cloud, board, body, "commands/transfer_cancel", Signal("hangup", call_id=call_id), "Appeared")
-    _leg(board, call_id)[0].result("transfer_cancel", command_id)
+    command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
+    answer = _send_signal(cloud, board, body, "commands/transfer_cancel", Signal("hangup", call_id=call_id), "Appeared")
+    _find_leg(board, call_id)[0].emit_result("transfer_cancel", command_id)
     return answer
 
 
-async def record(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def start_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/recording/start`."""
-    command_id, call_id, party = (str(value) for value in need(body, "command_id", "call_id", "call_party_number"))
-    call, leg = _leg(board, call_id)
-    person = board.pbx.employee(party)
+    command_id, call_id, party = (str(value) for value in require_fields(body, "command_id", "call_id", "call_party_number"))
+    call, leg = _find_leg(board, call_id)
+    person = board.pbx.find_employee(party)
     if person is None:
-        raise Refused(3330, "unknown party")
-    if person.extension in call.tapes:
-        raise Refused(4102, "already recording")
+        raise RequestRefused(3330, "unknown party")
+    if person.extension in call.running_recordings:
+        raise RequestRefused(4102, "already recording")
     if leg.state != "Connected":
-        raise Refused(4100, "nobody talks")
+        raise RequestRefused(4100, "nobody talks")
     cloud.commands.append(("commands/recording/start", body))
-    call.result("recording/start", command_id)
-    call.record(leg, person.extension, command_id)
-    return ACCEPTED
+    call.emit_result("recording/start", command_id)
+    call.start_recording(leg, person.extension, command_id)
+    return ACCEPTED_ANSWER
 
 
-async def sms(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Answer:
+async def send_sms(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/sms`: always delivered."""
-    command_id, _, _, _ = need(body, "command_id", "text", "from_extension", "to_number")
+    command_id, _, _, _ = require_fields(body, "command_id", "text", "from_extension", "to_number")
     cloud.commands.append(("commands/sms", body))
-    board.emit("result/sms", {"command_id": command_id, "result": 1000})
-    return ACCEPTED
+    board.emit_notification("result/sms", {"command_id": command_id, "result": 1000})
+    return ACCEPTED_ANSWER

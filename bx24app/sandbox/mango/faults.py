@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bx24app.sandbox.mango.sequences import Notice
+from bx24app.sandbox.mango.sequences import PbxNotification
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Faults:
     seed: int = 1
 
 
-def names() -> dict[str, str]:
+def fault_titles() -> dict[str, str]:
     """What can be switched from outside, with a word for people."""
     return {
         "parallel": "sent without waiting for earlier answers",
@@ -55,68 +55,68 @@ def names() -> dict[str, str]:
 
 
 @dataclass
-class _Held:
-    notice: Notice
-    release: Callable[[Notice], bool]
+class _HeldNotification:
+    notification: PbxNotification
+    release: Callable[[PbxNotification], bool]
 
 
-class Weather:
+class FaultInjector:
     """Decides which notices go out now; holds some of them back."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.random = random.Random(faults.seed)
         self.count = 0
-        self._held: list[_Held] = []
+        self._delayed: list[_HeldNotification] = []
 
-    def hits(self, probability: float) -> bool:
+    def draw_hit(self, probability: float) -> bool:
         """Draws once."""
         return probability > 0 and self.random.random() < probability
 
-    def push(self, notice: Notice) -> list[Notice]:
+    def push_notification(self, notice: PbxNotification) -> list[PbxNotification]:
         """What leaves now that this notice is due; those that it lets go come behind it."""
         self.count += 1
-        if self._lost(notice):
-            return self._released(notice)
-        copies = [notice, notice] if self.hits(self.faults.duplicate) else [notice]
-        if release := self._holds(notice):
-            let_go = self._released(notice)
-            self._held += [_Held(copy, release) for copy in copies]
+        if self._is_dropped(notice):
+            return self._release_after(notice)
+        copies = [notice, notice] if self.draw_hit(self.faults.duplicate) else [notice]
+        if release := self._release_condition(notice):
+            let_go = self._release_after(notice)
+            self._delayed += [_HeldNotification(copy, release) for copy in copies]
             return let_go
-        return copies + self._released(notice)
+        return copies + self._release_after(notice)
 
-    def flush(self) -> list[Notice]:
+    def release_all(self) -> list[PbxNotification]:
         """Everything that is still held back."""
-        rest = [held.notice for held in self._held]
-        self._held.clear()
+        rest = [held.notification for held in self._delayed]
+        self._delayed.clear()
         return rest
 
     @property
-    def holding(self) -> bool:
+    def is_holding(self) -> bool:
         """Whether something is held back."""
-        return bool(self._held)
+        return bool(self._delayed)
 
-    def _lost(self, notice: Notice) -> bool:
+    def _is_dropped(self, notice: PbxNotification) -> bool:
         faults = self.faults
         return (
             notice.path in faults.drop_paths
             or self.count in faults.drop_numbers
-            or self.hits(faults.drop)
-            or (notice.path == "events/record/added" and self.hits(faults.no_record_added))
+            or self.draw_hit(faults.drop)
+            or (notice.path == "events/record/added" and self.draw_hit(faults.no_record_added))
         )
 
-    def _released(self, passed: Notice) -> list[Notice]:
-        free = [held for held in self._held if held.release(passed)]
-        self._held = [held for held in self._held if held not in free]
-        return [held.notice for held in free]
+    def _release_after(self, passed: PbxNotification) -> list[PbxNotification]:
+        free = [held for held in self._delayed if held.release(passed)]
+        self._delayed = [held for held in self._delayed if held not in free]
+        return [held.notification for held in free]
 
-    def _holds(self, notice: Notice) -> Callable[[Notice], bool] | None:
+    def _release_condition(self, notice: PbxNotification) -> Callable[[PbxNotification], bool] | None:
         body = notice.body
-        if body.get("call_state") == "Disconnected" and self.hits(self.faults.summary_early):
+        if body.get("call_state") == "Disconnected" and self.draw_hit(self.faults.summary_early):
             return lambda passed: passed.path == "events/summary" and passed.body["entry_id"] == body["entry_id"]
-        if "call_id" in body and self.hits(self.faults.reorder_leg):
+        if "call_id" in body and self.draw_hit(self.faults.reorder_leg):
             return lambda passed: passed.body.get("call_id") == body["call_id"]
-        if self.hits(self.faults.reorder_any):
+        if self.draw_hit(self.faults.reorder_any):
             free_at = self.count + self.random.randint(1, 3)
             return lambda _passed: self.count >= free_at
         return None

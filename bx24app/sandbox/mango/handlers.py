@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango import commands, queries, recordings, statistics
 from bx24app.sandbox.mango.board import Board
-from bx24app.sandbox.mango.rest import Handler, Refused
+from bx24app.sandbox.mango.rest import Handler, RequestRefused
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
@@ -17,31 +17,31 @@ _MANAGEMENT = (
 )  # fmt: skip
 
 
-async def _switched_off(_cloud: MangoCloud, _board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+async def _refuse_management(_cloud: MangoCloud, _board: Board, _body: dict[str, Any]) -> dict[str, Any]:
     """Management needs an option of the product that nobody has bought here."""
-    raise Refused(5201, "the option is switched off")
+    raise RequestRefused(5201, "the option is switched off")
 
 
 HANDLERS: dict[str, Handler] = {
-    "commands/callback": commands.callback,
-    "commands/callback_group": commands.callback_group,
-    "commands/call/hangup": commands.hangup,
-    "commands/route": commands.route,
-    "commands/transfer": commands.transfer,
-    "commands/transfer_cancel": commands.transfer_cancel,
-    "commands/call/hold/on": commands.hold,
-    "commands/recording/start": commands.record,
-    "commands/sms": commands.sms,
-    "queries/recording/post": recordings.post,
-    "config/users/request": queries.users,
-    "groups": queries.groups,
-    "incominglines": queries.lines,
-    "account/balance": queries.balance,
-    "queries/user_info_by_dct_number": queries.visitor,
-    "queries/user_history_by_dct_number": queries.visits,
+    "commands/callback": commands.order_callback,
+    "commands/callback_group": commands.order_group_callback,
+    "commands/call/hangup": commands.hang_up,
+    "commands/route": commands.route_call,
+    "commands/transfer": commands.transfer_call,
+    "commands/transfer_cancel": commands.cancel_transfer,
+    "commands/call/hold/on": commands.hold_call,
+    "commands/recording/start": commands.start_recording,
+    "commands/sms": commands.send_sms,
+    "queries/recording/post": recordings.post_recording,
+    "config/users/request": queries.query_users,
+    "groups": queries.query_groups,
+    "incominglines": queries.query_lines,
+    "account/balance": queries.query_balance,
+    "queries/user_info_by_dct_number": queries.query_visitor,
+    "queries/user_history_by_dct_number": queries.query_visits,
     "stats/request": statistics.order_rows,
-    "stats/result": statistics.rows,
+    "stats/result": statistics.answer_rows,
     "stats/calls/request": statistics.order_calls,
-    "stats/calls/result": statistics.calls,
+    "stats/calls/result": statistics.answer_calls,
 }
-HANDLERS |= dict.fromkeys(_MANAGEMENT, _switched_off)
+HANDLERS |= dict.fromkeys(_MANAGEMENT, _refuse_management)

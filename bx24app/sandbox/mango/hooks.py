@@ -14,9 +14,9 @@ import aiohttp
 from yarl import URL
 
 from bx24app.sandbox.mango import signing
-from bx24app.sandbox.mango.faults import Faults, Weather
+from bx24app.sandbox.mango.faults import FaultInjector, Faults
 from bx24app.sandbox.mango.model import Pbx
-from bx24app.sandbox.mango.sequences import Notice
+from bx24app.sandbox.mango.sequences import PbxNotification
 
 HOLD_SECONDS = 2.0
 """A notice that was held back leaves after this long at the latest."""
@@ -24,7 +24,7 @@ _INTEGERS = ("timestamp", "seq", "disconnect_reason", "completion_code", "produc
 
 
 @dataclass
-class Sent:
+class DeliveryAttempt:
     """One attempt to deliver; `status` 0 means that no answer came, `error` says why."""
 
     number: int
@@ -39,15 +39,15 @@ class Sent:
     error: str = ""
 
 
-def address(base: str, suffix: str) -> str:
+def join_address(base: str, suffix: str) -> str:
     """Mango appends the suffix to whatever was entered, behind a query too."""
     return f"{base.rstrip('/')}/{suffix}" if suffix else base
 
 
-def dressed(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
+def format_body(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
     """A body as this PBX would send it: version 1 or 2, with or without SIP ids, whole numbers as text or not."""
     out: dict[str, Any] = {
-        key: {inner: part for inner, part in value.items() if pbx.version >= 2 or not _new(inner)}
+        key: {inner: part for inner, part in value.items() if pbx.version >= 2 or not _is_version_two(inner)}
         if isinstance(value, dict)
         else value
         for key, value in body.items()
@@ -60,54 +60,54 @@ def dressed(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _new(key: str) -> bool:
+def _is_version_two(key: str) -> bool:
     return key in ("was_transferred", "hold_initiator")
 
 
-class Sender:
+class NotificationSender:
     """The outgoing queue of one PBX. One notice after the other, unless the faults say otherwise."""
 
-    def __init__(self, pbx: Pbx, log: deque[Sent], changed: Callable[[], None]) -> None:
+    def __init__(self, pbx: Pbx, log: deque[DeliveryAttempt], changed: Callable[[], None]) -> None:
         self.pbx = pbx
         self.log = log
-        self.changed = changed
-        self.weather = Weather(Faults())
+        self.on_change = changed
+        self.fault_injector = FaultInjector(Faults())
         self.keep_log = True
-        self._queue: asyncio.Queue[Notice] = asyncio.Queue()
-        self._open = 0
-        self._closed = False
+        self._queue: asyncio.Queue[PbxNotification] = asyncio.Queue()
+        self._open_count = 0
+        self._is_closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._numbers = itertools.count(1)
 
-    def use(self, faults: Faults) -> None:
+    def use_faults(self, faults: Faults) -> None:
         """New weather from the next notice on; what was held back leaves."""
-        for notice in self.weather.flush():
-            self._spawn(self._deliver(notice))
-        self.weather = Weather(faults)
+        for notice in self.fault_injector.release_all():
+            self._spawn_task(self._deliver_notification(notice))
+        self.fault_injector = FaultInjector(faults)
 
-    def submit(self, notice: Notice) -> None:
+    def submit(self, notice: PbxNotification) -> None:
         """Puts a notice on its way. Without a hook address, or under a filter, it goes nowhere, as at Mango."""
-        if self._closed or not self.pbx.hook_url or notice.path in self.pbx.suppressed:
+        if self._is_closed or not self.pbx.hook_url or notice.path in self.pbx.suppressed_paths:
             return
-        self._open += 1
-        late = self.weather.faults.record_delay if notice.path == "events/record/added" else (0.0, 0.0)
+        self._open_count += 1
+        late = self.fault_injector.faults.record_delay if notice.path == "events/record/added" else (0.0, 0.0)
         if late[1] > 0:
-            self._spawn(self._later(notice, self.weather.random.uniform(*late)))
+            self._spawn_task(self._submit_later(notice, self.fault_injector.random.uniform(*late)))
         else:
             self._queue.put_nowait(notice)
         if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+            self._worker = asyncio.create_task(self._run_queue())
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Waits until everything that was submitted has been delivered, lost or given up."""
-        while self._open or self._tasks or self.weather.holding:
+        while self._open_count or self._tasks or self.fault_injector.is_holding:
             await asyncio.sleep(0.005)
 
     async def close(self) -> None:
         """Stops at once; nothing can be submitted afterwards."""
-        self._closed = True
+        self._is_closed = True
         for task in [*self._tasks, *([self._worker] if self._worker else [])]:
             task.cancel()
         await asyncio.gather(*self._tasks, *([self._worker] if self._worker else []), return_exceptions=True)
@@ -115,63 +115,63 @@ class Sender:
             await self._session.close()
         self._worker = self._session = None
 
-    async def _later(self, notice: Notice, seconds: float) -> None:
+    async def _submit_later(self, notice: PbxNotification, seconds: float) -> None:
         await asyncio.sleep(seconds)
         self._queue.put_nowait(notice)
 
-    async def _work(self) -> None:
+    async def _run_queue(self) -> None:
         while True:
             try:
-                patience = HOLD_SECONDS if self.weather.holding else None
+                patience = HOLD_SECONDS if self.fault_injector.is_holding else None
                 notice = await asyncio.wait_for(self._queue.get(), patience)
             except TimeoutError:
-                due = self.weather.flush()
+                due = self.fault_injector.release_all()
             else:
-                due = self.weather.push(notice)
-                self._open -= 1
+                due = self.fault_injector.push_notification(notice)
+                self._open_count -= 1
             for one in due:
-                if self.weather.faults.parallel:
-                    self._spawn(self._deliver(one))
+                if self.fault_injector.faults.parallel:
+                    self._spawn_task(self._deliver_notification(one))
                 else:
-                    await self._counted(self._deliver(one))
+                    await self._count_open(self._deliver_notification(one))
 
-    async def _counted(self, work: Any) -> None:
-        self._open += 1
+    async def _count_open(self, work: Any) -> None:
+        self._open_count += 1
         try:
             await work
         finally:
-            self._open -= 1
+            self._open_count -= 1
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn_task(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, notice: Notice) -> None:
-        sent = await self._post(notice)
-        if self.weather.faults.retry and not 200 <= sent.status < 300:
-            await self._post(notice)
+    async def _deliver_notification(self, notice: PbxNotification) -> None:
+        sent = await self._post_notification(notice)
+        if self.fault_injector.faults.retry and not 200 <= sent.status < 300:
+            await self._post_notification(notice)
 
-    async def _post(self, notice: Notice) -> Sent:
-        pbx, weather = self.pbx, self.weather
-        text = signing.STYLES[pbx.code_style](notice.body)
+    async def _post_notification(self, notice: PbxNotification) -> DeliveryAttempt:
+        pbx, weather = self.pbx, self.fault_injector
+        text = signing.JSON_STYLES[pbx.code_style](notice.body)
         if pbx.dialect == "events":
-            return await self.post(notice.path, text, data=text.encode(), headers={"Content-Type": "application/json"})
-        fields = signing.form(pbx.api_key, pbx.api_salt, text)
-        if weather.hits(weather.faults.wrong_sign):
-            fields["sign"] = signing.sign(pbx.api_key, text, "another salt")
-        if weather.hits(weather.faults.unknown_key):
+            return await self.post_text(notice.path, text, data=text.encode(), headers={"Content-Type": "application/json"})
+        fields = signing.build_form(pbx.api_key, pbx.api_salt, text)
+        if weather.draw_hit(weather.faults.wrong_sign):
+            fields["sign"] = signing.sign_text(pbx.api_key, text, "another salt")
+        if weather.draw_hit(weather.faults.unknown_key):
             fields["vpbx_api_key"] = "0" * 32
-        return await self.post(notice.path, text, data=fields)
+        return await self.post_text(notice.path, text, data=fields)
 
-    async def post(self, suffix: str, text: str, **request: Any) -> Sent:
+    async def post_text(self, suffix: str, text: str, **request: Any) -> DeliveryAttempt:
         """Posts something to the hook address and logs the answer; never raises."""
-        url = address(self.pbx.hook_url, suffix)
-        sent = Sent(next(self._numbers), time.time(), self.pbx.name, suffix, url, text)
+        url = join_address(self.pbx.hook_url, suffix)
+        sent = DeliveryAttempt(next(self._numbers), time.time(), self.pbx.name, suffix, url, text)
         self._session = self._session or aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False))
         started = time.perf_counter()
         try:
-            patience = aiohttp.ClientTimeout(total=self.weather.faults.timeout)
+            patience = aiohttp.ClientTimeout(total=self.fault_injector.faults.timeout)
             async with self._session.post(URL(url, encoded=True), timeout=patience, **request) as answer:
                 sent.status, sent.answer = answer.status, (await answer.text(errors="replace"))[:300]
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -179,5 +179,5 @@ class Sender:
         sent.seconds = time.perf_counter() - started
         if self.keep_log:
             self.log.append(sent)
-            self.changed()
+            self.on_change()
         return sent

@@ -10,17 +10,17 @@ import itertools
 import time
 
 
-def encode(text: str) -> str:
+def encode_id(text: str) -> str:
     """The identifier of a text."""
     return base64.b64encode(text.encode()).decode()
 
 
-def decode(identifier: str) -> str:
+def decode_id(identifier: str) -> str:
     """The text of an identifier."""
     return base64.b64decode(identifier).decode()
 
 
-class Ids:
+class IdFactory:
     """Fresh identifiers of one cloud; entry numbers count over all its products, as they seem to at Mango."""
 
     def __init__(self, first_entry: int | None = None) -> None:
@@ -28,14 +28,14 @@ class Ids:
         self._entries = itertools.count(start)
         self._legs = itertools.count(start % 1_000_000_000)
 
-    def entry(self) -> str:
+    def next_entry_id(self) -> str:
         """A new communication."""
-        return encode(str(next(self._entries)))
+        return encode_id(str(next(self._entries)))
 
-    def leg(self, client: int, *, ivr: bool = False) -> str:
+    def next_call_id(self, client: int, *, ivr: bool = False) -> str:
         """A new `call_id`; legs of the voice menu carry a fifth part."""
-        return encode(f"1:{client}:506:{next(self._legs)}" + (":1" if ivr else ""))
+        return encode_id(f"1:{client}:506:{next(self._legs)}" + (":1" if ivr else ""))
 
-    def recording(self, client: int, entry_id: str, index: int) -> str:
+    def make_recording_id(self, client: int, entry_id: str, index: int) -> str:
         """The recording number `index` (from 0) of an entry."""
-        return encode(f"1:{client}:{decode(entry_id)}:{index}")
+        return encode_id(f"1:{client}:{decode_id(entry_id)}:{index}")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 # path -> (per product, for all), requests a second; None = no limit of this kind. Documentation of 2026, section on limits.
-EVERYTHING: tuple[float, float] = (10, 100)
-LIMITS: dict[str, tuple[float | None, float | None]] = {
+TOTAL_LIMITS: tuple[float, float] = (10, 100)
+PATH_LIMITS: dict[str, tuple[float | None, float | None]] = {
     "commands/callback": (4, 10),
     "commands/call/hangup": (4, 10),
     "commands/recording/start": (4, 10),
@@ -25,21 +25,21 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
 LOCKOUT_SECONDS = 120.0
 
 
-class Bucket:
+class TokenBucket:
     """Holds at most one second's worth of tokens, and at least one token."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self.rate = rate
         self.clock = clock
-        self.room = max(1.0, rate)
-        self.tokens = self.room
-        self.seen = clock()
+        self.capacity = max(1.0, rate)
+        self.tokens = self.capacity
+        self.updated_at = clock()
 
-    def take(self) -> float:
+    def take_token(self) -> float:
         """0 when the request may pass, else the seconds until it might."""
         now = self.clock()
-        self.tokens = min(self.room, self.tokens + (now - self.seen) * self.rate)
-        self.seen = now
+        self.tokens = min(self.capacity, self.tokens + (now - self.updated_at) * self.rate)
+        self.updated_at = now
         if self.tokens >= 1:
             self.tokens -= 1
             return 0.0
@@ -51,36 +51,36 @@ class Limits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.enabled = True
-        self.lockout = True
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self.is_enabled = True
+        self.has_lockout = True
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._faults: dict[str, tuple[float, int]] = {}
 
-    def wait(self, api_key: str, path: str) -> float:
+    def seconds_to_wait(self, api_key: str, path: str) -> float:
         """0 when this request may pass, else the seconds to wait (the answer is 429)."""
-        if not self.enabled:
+        if not self.is_enabled:
             return 0.0
-        per_product, for_all = LIMITS.get(path, (None, None))
+        per_product, for_all = PATH_LIMITS.get(path, (None, None))
         for owner, name, rate in (
             (api_key, path, per_product),
             ("", path, for_all),
-            (api_key, "", EVERYTHING[0]),
-            ("", "", EVERYTHING[1]),
+            (api_key, "", TOTAL_LIMITS[0]),
+            ("", "", TOTAL_LIMITS[1]),
         ):
             if rate is not None:
-                bucket = self._buckets.setdefault((owner, name), Bucket(rate, self.clock))
-                if seconds := bucket.take():
+                bucket = self._buckets.setdefault((owner, name), TokenBucket(rate, self.clock))
+                if seconds := bucket.take_token():
                     return seconds
         return 0.0
 
-    def malformed(self, who: str) -> None:
+    def count_malformed(self, who: str) -> None:
         """Counts a malformed request of a key (or, where the key is unknown, of an address)."""
         first, count = self._faults.get(who, (0.0, 0))
         if not count or self.clock() - first >= LOCKOUT_SECONDS:
             first, count = self.clock(), 0
         self._faults[who] = (first, count + 1)
 
-    def locked(self, who: str) -> bool:
+    def is_locked_out(self, who: str) -> bool:
         """Whether more than one malformed request came within two minutes; lasts until two minutes after the first."""
         first, count = self._faults.get(who, (0.0, 0))
-        return self.lockout and count > 1 and self.clock() - first < LOCKOUT_SECONDS
+        return self.has_lockout and count > 1 and self.clock() - first < LOCKOUT_SECONDS

@@ -54,7 +54,7 @@ class Line:
     leads_to: str = ""
 
 
-def _secret() -> str:
+def _random_secret() -> str:
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(32))
 
 
@@ -67,8 +67,8 @@ class Pbx:
     """
 
     name: str = "PBX"
-    api_key: str = field(default_factory=_secret)
-    api_salt: str = field(default_factory=_secret)
+    api_key: str = field(default_factory=_random_secret)
+    api_salt: str = field(default_factory=_random_secret)
     product_id: int = 400000001
     client_id: int = 10000001
     lines: list[Line] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Pbx:
     code_style: str = "compact"  # or php
     numbers_as_text: bool = False
     sip_call_ids: bool = True
-    suppressed: set[str] = field(default_factory=set)
+    suppressed_paths: set[str] = field(default_factory=set)
     links_allowed: bool = False
     allowed_addresses: list[str] = field(default_factory=list)
 
@@ -112,7 +112,7 @@ class Pbx:
         self.groups.append(group)
         return group
 
-    def employee(self, party: str) -> Employee | None:
+    def find_employee(self, party: str) -> Employee | None:
         """The employee with this extension or this device, mobile included."""
         if not party:
             return None
@@ -121,12 +121,12 @@ class Pbx:
                 return person
         return None
 
-    def group(self, extension: str) -> Group | None:
+    def find_group(self, extension: str) -> Group | None:
         """The group with this short number; one without a number is found by its id."""
         return next(
             (group for group in self.groups if extension and extension in (group.extension, str(group.id))), None
         )
 
-    def line(self, number: str) -> Line | None:
+    def find_line(self, number: str) -> Line | None:
         """The line with this number."""
         return next((line for line in self.lines if line.number == number), None)

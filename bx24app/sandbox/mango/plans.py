@@ -84,10 +84,10 @@ class Plan:
     start: float | None = None
 
     @property
-    def length(self) -> float:
+    def expected_seconds(self) -> float:
         """About how long it will take."""
         return self.ivr + 10 + self.talk + (self.record_delay or 0)
 
-    def party(self, *names: str) -> Party:
+    def party_for(self, *names: str) -> Party:
         """The behaviour of somebody known under several names."""
         return next((self.parties[name] for name in names if name in self.parties), self.others)

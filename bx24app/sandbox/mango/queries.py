@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango.board import Board
 from bx24app.sandbox.mango.model import Employee
-from bx24app.sandbox.mango.rest import need
+from bx24app.sandbox.mango.rest import require_fields
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
 
-async def users(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
+async def query_users(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
     """`config/users/request`; the answer has no `result`."""
     wanted = body.get("extension")
     extra = body.get("ext_fields") or []
     found = [person for person in board.pbx.employees if wanted in (None, "", person.extension)]
-    return {"users": [_user(board, person, set(extra)) for person in found]}
+    return {"users": [_user_row(board, person, set(extra)) for person in found]}
 
 
-def _user(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]:
+def _user_row(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]:
     general: dict[str, Any] = {
         "name": person.name,
         "email": person.email,
@@ -67,12 +67,12 @@ def _user(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]:
     return out
 
 
-async def groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
+async def query_groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
     """`groups`, all filters optional."""
     pbx = board.pbx
     out = []
     for group in pbx.groups:
-        members = [pbx.employee(extension) for extension in group.members]
+        members = [pbx.find_employee(extension) for extension in group.members]
         operators = [
             {"id": person.user_id, "name": person.name, "extension": person.extension, "priority": 1, "order": order}
             for order, person in enumerate(person for person in members if person)
@@ -103,7 +103,7 @@ async def groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict
     return {"result": 1000, "groups": out}
 
 
-async def lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+async def query_lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
     """`incominglines`."""
     return {
         "result": 1000,
@@ -122,18 +122,18 @@ async def lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict
     }
 
 
-async def balance(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+async def query_balance(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
     """`account/balance`."""
     return {"result": 1000, "balance": board.pbx.balance, "currency": "RUB", "response_at": int(time.time())}
 
 
-async def visitor(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
+async def query_visitor(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
     """`queries/user_info_by_dct_number`: no visitor is ever bound here."""
-    need(body, "number")
+    require_fields(body, "number")
     return {}
 
 
-async def visits(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
+async def query_visits(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
     """`queries/user_history_by_dct_number`."""
-    need(body, "number")
+    require_fields(body, "number")
     return {"result": 1000, "data": []}

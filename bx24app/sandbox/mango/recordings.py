@@ -11,24 +11,24 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from bx24app.sandbox.mango import signing, tape
+from bx24app.sandbox.mango import mp3, signing
 from bx24app.sandbox.mango.board import Board
-from bx24app.sandbox.mango.facts import Recording
-from bx24app.sandbox.mango.rest import Refused, need
+from bx24app.sandbox.mango.call_log import Recording
+from bx24app.sandbox.mango.rest import RequestRefused, require_fields
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
-SHARED_SECONDS = 24 * 3600
+SHARED_LINK_SECONDS = 24 * 3600
 
 
 @dataclass
-class Ticket:
+class LinkTicket:
     """A link on the file host; `once` links die at their first use."""
 
     recording: Recording
     expires: float
-    once: bool = True
+    is_one_time: bool = True
 
 
 def file_link(cloud: MangoCloud, board: Board, recording_id: str, *, once: bool = True) -> str:
@@ -37,32 +37,32 @@ def file_link(cloud: MangoCloud, board: Board, recording_id: str, *, once: bool 
     Raises:
         Refused: 3320 while the recording is not stored, or was deleted.
     """
-    recording = board.facts.recordings.get(recording_id)
-    if recording is None or not recording.stored or recording.deleted:
-        raise Refused(3320, "recording not found")
+    recording = board.call_log.recordings.get(recording_id)
+    if recording is None or not recording.is_stored or recording.is_deleted:
+        raise RequestRefused(3320, "recording not found")
     token = secrets.token_urlsafe(24)
-    cloud.tickets[token] = Ticket(recording, time.time() + (cloud.link_seconds if once else SHARED_SECONDS), once)
+    cloud.tickets[token] = LinkTicket(recording, time.time() + (cloud.link_seconds if once else SHARED_LINK_SECONDS), once)
     return f"{cloud.files_url}/{'vpbx' if once else 'shared'}/{token}/{recording_id.rstrip('=')}.mp3"
 
 
-async def post(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> web.StreamResponse | dict[str, Any]:
+async def post_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> web.StreamResponse | dict[str, Any]:
     """`queries/recording/post`."""
-    recording_id, action = need(body, "recording_id", "action")
+    recording_id, action = require_fields(body, "recording_id", "action")
     if action not in ("download", "play"):
-        raise Refused(3104, "action is download or play", field="action")
+        raise RequestRefused(3104, "action is download or play", field="action")
     try:
         link = file_link(cloud, board, str(recording_id))
-    except Refused:
+    except RequestRefused:
         if cloud.missing_recording_status != 200:
             return web.json_response({"result": 3320}, status=cloud.missing_recording_status)
         raise
     return web.Response(status=302, headers={"Location": link})
 
 
-def link_routes(cloud: MangoCloud, app: web.Application) -> None:
+def add_link_routes(cloud: MangoCloud, app: web.Application) -> None:
     """The signed GET links; they need the product's switch for direct links."""
 
-    async def link(request: web.Request) -> web.StreamResponse:
+    async def serve_link(request: web.Request) -> web.StreamResponse:
         part = {name: unquote(value) for name, value in request.match_info.items()}
         board = cloud.by_key(part["key"])
         if board is None or not board.pbx.links_allowed:
@@ -70,39 +70,39 @@ def link_routes(cloud: MangoCloud, app: web.Application) -> None:
         expected = signing.sign_link(part["key"], part["stamp"], part["id"], board.pbx.api_salt)
         if not hmac.compare_digest(expected, part["sign"]):
             return web.json_response({"result": 3102}, status=403)
-        if not part["stamp"].isdigit() or _epoch(part["stamp"]) < time.time():
+        if not part["stamp"].isdigit() or _parse_stamp(part["stamp"]) < time.time():
             return web.json_response({"result": 3104, "message": "link expired"}, status=403)
         try:
             return web.Response(status=302, headers={"Location": file_link(cloud, board, part["id"])})
-        except Refused as refused:
+        except RequestRefused as refused:
             return web.json_response({"result": refused.code}, status=404)
 
-    app.router.add_get("/vpbx/queries/recording/link/{id}/{action}/{key}/{stamp}/{sign}", link)
+    app.router.add_get("/vpbx/queries/recording/link/{id}/{action}/{key}/{stamp}/{sign}", serve_link)
 
 
-def _epoch(stamp: str) -> float:
+def _parse_stamp(stamp: str) -> float:
     """Seconds; some clients send milliseconds, and Mango takes them."""
     return float(stamp) / 1000 if len(stamp) > 11 else float(stamp)
 
 
-def files(cloud: MangoCloud) -> web.Application:
+def make_files_app(cloud: MangoCloud) -> web.Application:
     """The file host. Any access, HEAD too, uses a one-shot link up."""
 
-    async def serve(request: web.Request) -> web.StreamResponse:
+    async def serve_file(request: web.Request) -> web.StreamResponse:
         ticket = cloud.tickets.get(request.match_info["token"])
-        if ticket is None or ticket.expires < time.time() or ticket.recording.deleted:
+        if ticket is None or ticket.expires < time.time() or ticket.recording.is_deleted:
             return web.Response(status=404, text="Not found")
-        if ticket.once:
+        if ticket.is_one_time:
             del cloud.tickets[request.match_info["token"]]
-        return await _stream(cloud, request, ticket.recording)
+        return await _stream_file(cloud, request, ticket.recording)
 
     app = web.Application()
-    app.router.add_get("/{kind}/{token}/{name}", serve)
+    app.router.add_get("/{kind}/{token}/{name}", serve_file)
     return app
 
 
-async def _stream(cloud: MangoCloud, request: web.Request, recording: Recording) -> web.StreamResponse:
-    size = recording.bytes
+async def _stream_file(cloud: MangoCloud, request: web.Request, recording: Recording) -> web.StreamResponse:
+    size = recording.file_size
     asked = request.http_range
     start = asked.start or 0
     if start < 0:
@@ -121,7 +121,7 @@ async def _stream(cloud: MangoCloud, request: web.Request, recording: Recording)
     if request.method == "HEAD":
         return response
     sent = 0
-    for piece in tape.stream(size, start=start, stop=stop, voice=sum(recording.recording_id.encode())):
+    for piece in mp3.stream_bytes(size, start=start, stop=stop, voice=sum(recording.recording_id.encode())):
         await response.write(piece)
         sent += len(piece)
         if cloud.cut_files_after and sent >= cloud.cut_files_after and request.transport:

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bx24app.sandbox.mango.facts import Entry, Facts, Leg
-from bx24app.sandbox.mango.ids import decode
+from bx24app.sandbox.mango.call_log import CallLog, Entry, Leg
+from bx24app.sandbox.mango.ids import decode_id
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.board import Board
@@ -17,26 +17,26 @@ DEFAULT_COLUMNS = (
     "disconnect_reason", "line_number", "location",
 )  # fmt: skip
 COLUMNS = (*DEFAULT_COLUMNS, "entry_id", "create")
-_CONTEXT = {1: 1, 2: 2, 0: 3}
+_CONTEXT_TYPES = {1: 1, 2: 2, 0: 3}
 
 
-def tapes(entry: Entry, call_id: str) -> list[str]:
+def recording_ids(entry: Entry, call_id: str) -> list[str]:
     """Recordings of a leg that can be (or will be) fetched."""
     return [one.recording_id for one in entry.recordings.values() if call_id in one.call_ids and one.code == 1000]
 
 
-def csv(facts: Facts, columns: list[str], wanted: Callable[[Leg], bool]) -> str:
+def format_csv(facts: CallLog, columns: list[str], wanted: Callable[[Leg], bool]) -> str:
     """The rows in the order of their start, `;` between columns, no header, CRLF, no quoting."""
     found = [(leg, entry) for entry in facts.entries.values() for leg in entry.legs.values() if wanted(leg)]
     found.sort(key=lambda pair: pair[0].start)
-    return "".join(";".join(_row(leg, entry, columns)) + "\r\n" for leg, entry in found)
+    return "".join(";".join(_csv_row(leg, entry, columns)) + "\r\n" for leg, entry in found)
 
 
-def _row(leg: Leg, entry: Entry, columns: list[str]) -> list[str]:
+def _csv_row(leg: Leg, entry: Entry, columns: list[str]) -> list[str]:
     sender, receiver = leg.sides["from"], leg.sides["to"]
     line = sender.get("line_number") or receiver.get("line_number") or ""
     values = {
-        "records": "[" + ",".join(tapes(entry, leg.call_id)) + "]",
+        "records": "[" + ",".join(recording_ids(entry, leg.call_id)) + "]",
         "start": leg.start,
         "finish": leg.end,
         "answer": leg.answer,
@@ -48,15 +48,15 @@ def _row(leg: Leg, entry: Entry, columns: list[str]) -> list[str]:
         "line_number": line,
         "location": leg.location,
         "entry_id": entry.entry_id,
-        "create": entry.started,
+        "create": entry.started_at,
     }
     return [str(values[name]) for name in columns]
 
 
-def matches(entry: Entry, wish: dict[str, Any]) -> bool:
+def matches_filters(entry: Entry, wish: dict[str, Any]) -> bool:
     """The optional filters of the new pair that this simulator knows: context_type, context_status, search_string."""
     summary = entry.summary or {}
-    if wish.get("context_type") not in (None, _CONTEXT[int(summary["call_direction"])]):
+    if wish.get("context_type") not in (None, _CONTEXT_TYPES[int(summary["call_direction"])]):
         return False
     if wish.get("context_status") not in (None, int(bool(summary["talk_time"]))):
         return False
@@ -69,11 +69,11 @@ def entry_object(board: Board, entry: Entry) -> dict[str, Any]:
     """One finished entry."""
     summary = entry.summary or {}
     direction = int(summary["call_direction"])
-    caller = board.pbx.employee(str(summary["from"].get("extension", "")))
+    caller = board.pbx.find_employee(str(summary["from"].get("extension", "")))
     other = summary["to"].get("number") or summary["to"].get("extension") or ""
     return {
         "entry_id": entry.entry_id,
-        "context_type": _CONTEXT[direction],
+        "context_type": _CONTEXT_TYPES[direction],
         "context_status": int(bool(summary["talk_time"])),
         "caller_id": caller.user_id if caller else None,
         "caller_name": caller.name if caller else None,
@@ -81,37 +81,37 @@ def entry_object(board: Board, entry: Entry) -> dict[str, Any]:
         "caller_number": summary["from"].get("number", ""),
         "called_number": summary.get("line_number", "") if direction == 1 else other,
         "operator_dial_duration": 0,
-        "context_start_time": entry.started,
+        "context_start_time": entry.started_at,
         "duration": summary["end_time"] - summary["create_time"],
         "talk_duration": entry.talk_seconds,
         "context_init_type": 0,
         "recall_status": 0 if summary["talk_time"] else 2,
         "cost": 0,
         "additional_info": "",
-        "context_calls": _calls(board, entry),
+        "context_calls": _call_rows(board, entry),
     }
 
 
-def _calls(board: Board, entry: Entry) -> list[dict[str, Any]]:
+def _call_rows(board: Board, entry: Entry) -> list[dict[str, Any]]:
     """Group legs with their members, then what rang outside of any group. The voice menu has no row here."""
     out: list[dict[str, Any]] = []
     grouped: set[str] = set()
     for queue in (leg for leg in entry.legs.values() if leg.location == "queue"):
-        members = [leg for leg in entry.legs.values() if _member(leg, queue) and leg.call_id not in grouped]
+        members = [leg for leg in entry.legs.values() if _is_member(leg, queue) and leg.call_id not in grouped]
         grouped.update(leg.call_id for leg in members)
-        out.append(_group(board, entry, queue, members))
+        out.append(_group_row(board, entry, queue, members))
     rest = [leg for leg in entry.legs.values() if leg.location == "abonent" and leg.call_id not in grouped]
-    return out + [_leg(board, entry, leg) for leg in rest]
+    return out + [_leg_row(board, entry, leg) for leg in rest]
 
 
-def _member(leg: Leg, queue: Leg) -> bool:
+def _is_member(leg: Leg, queue: Leg) -> bool:
     group = queue.sides["to"].get("acd_group")
     return leg.location == "abonent" and leg.sides["to"].get("acd_group") == group
 
 
-def _group(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[str, Any]:
-    group = board.pbx.group(str(queue.sides["to"].get("acd_group", "")))
-    out = _leg(board, entry, queue)
+def _group_row(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[str, Any]:
+    group = board.pbx.find_group(str(queue.sides["to"].get("acd_group", "")))
+    out = _leg_row(board, entry, queue)
     answered = [leg for leg in members if leg.answer]
     out |= {
         "call_type": "group",
@@ -119,8 +119,8 @@ def _group(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[s
         "call_abonent_info": group.name if group else "",
         "call_abonent_extension": queue.sides["to"].get("acd_group", ""),
         "ModeGroup": True,
-        "members": [_leg(board, entry, leg) for leg in members],
-        "recording_id": sorted({tape for leg in members for tape in tapes(entry, leg.call_id)}),
+        "members": [_leg_row(board, entry, leg) for leg in members],
+        "recording_id": sorted({tape for leg in members for tape in recording_ids(entry, leg.call_id)}),
     }
     if answered:
         first = min(answered, key=lambda leg: leg.answer)
@@ -128,19 +128,19 @@ def _group(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[s
     return out
 
 
-def _number(call_id: str) -> int:
+def _id_number(call_id: str) -> int:
     """The number inside an id; facts that were absorbed from elsewhere may have ids of another shape."""
     try:
-        return int(decode(call_id).split(":")[3])
+        return int(decode_id(call_id).split(":")[3])
     except (ValueError, IndexError):
         return zlib.crc32(call_id.encode())
 
 
-def _leg(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
+def _leg_row(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
     sender, receiver = leg.sides["from"], leg.sides["to"]
-    person = board.pbx.employee(str(receiver.get("extension", "")))
+    person = board.pbx.find_employee(str(receiver.get("extension", "")))
     parent = sender.get("taken_from_call_id")
-    numbers = [_number(one) for one in (parent, leg.call_id) if one]
+    numbers = [_id_number(one) for one in (parent, leg.call_id) if one]
     end = leg.end or leg.start
     outbound = "extension" in sender
     return {
@@ -156,10 +156,10 @@ def _leg(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
         "call_duration": end - leg.start,
         "talk_duration": end - leg.answer if leg.answer else 0,
         "dial_duration": (leg.answer or end) - leg.start,
-        "hold_duration": leg.held,
+        "hold_duration": leg.hold_seconds,
         "operator_dial_duration": 0,
         "call_end_reason": leg.reason,
-        "recording_id": tapes(entry, leg.call_id),
+        "recording_id": recording_ids(entry, leg.call_id),
         "call_id": numbers,
         "external_call_id": leg.call_id,
         "communication_id": [],

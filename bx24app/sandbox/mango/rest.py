@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
 Handler = Callable[["MangoCloud", Board, dict[str, Any]], Awaitable[web.StreamResponse | dict[str, Any]]]
-_OVER = {"name": "Service Unavailable", "message": "Rate limit exceeded.", "code": 0, "status": 429}
+_RATE_LIMIT_BODY = {"name": "Service Unavailable", "message": "Rate limit exceeded.", "code": 0, "status": 429}
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is answered with a code of Mango's table; 31xx and 3400 count as malformed."""
 
     def __init__(self, code: int, message: str = "", **fields: Any) -> None:
@@ -33,7 +33,7 @@ class Refused(Exception):
         self.fields = fields
 
     @property
-    def malformed(self) -> bool:
+    def is_malformed(self) -> bool:
         """Whether the lock-out counts it."""
         return 3100 <= self.code < 3200 or self.code == 3400
 
@@ -51,7 +51,7 @@ class RestFault:
     times: int = -1
 
 
-def need(body: dict[str, Any], *names: str) -> list[Any]:
+def require_fields(body: dict[str, Any], *names: str) -> list[Any]:
     """The values of fields that must be there.
 
     Raises:
@@ -59,86 +59,86 @@ def need(body: dict[str, Any], *names: str) -> list[Any]:
     """
     for name in names:
         if body.get(name) in (None, ""):
-            raise Refused(3103, f"missing parameter {name}", field=name)
+            raise RequestRefused(3103, f"missing parameter {name}", field=name)
     return [body[name] for name in names]
 
 
-def api(cloud: MangoCloud, handlers: dict[str, Handler], app: web.Application) -> None:
+def add_rest_api(cloud: MangoCloud, handlers: dict[str, Handler], app: web.Application) -> None:
     """Adds the REST side to an app."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer_request(request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
         cloud.requests.append(f"{request.method} {path}")
-        response = await _answer(cloud, handlers, request, path)
+        response = await _handle_request(cloud, handlers, request, path)
         response.headers["X-Uuid"] = str(uuid.uuid4())
         return response
 
-    app.router.add_route("*", "/vpbx/{path:.*}", answer)
+    app.router.add_route("*", "/vpbx/{path:.*}", answer_request)
 
 
-async def _answer(
+async def _handle_request(
     cloud: MangoCloud, handlers: dict[str, Handler], request: web.Request, path: str
 ) -> web.StreamResponse:
-    fault = _fault_of(cloud, path)
+    fault = _take_fault(cloud, path)
     if fault and fault.kind != "close-after":
-        return await _broken(fault, request)
+        return await _fault_response(fault, request)
     who = request.remote or ""
     try:
         if path not in handlers:
             return web.json_response({"name": "Not Found", "code": 0, "status": 404}, status=404)
         if request.method != "POST":
-            raise Refused(3101, "POST expected")
+            raise RequestRefused(3101, "POST expected")
         form = await request.post()
-        board = _board(cloud, form)
+        board = _find_board(cloud, form)
         who = board.pbx.api_key
-        if early := _turned_away(cloud, board, request, path):
+        if early := _reject_early(cloud, board, request, path):
             return early
-        answer = await handlers[path](cloud, board, _body(board, form))
-    except Refused as refused:
-        answer = _refusal(cloud, who, refused)
+        answer = await handlers[path](cloud, board, _verified_body(board, form))
+    except RequestRefused as refused:
+        answer = _refusal_response(cloud, who, refused)
     if fault:
-        return await _broken(fault, request)
-    return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer, dumps=signing.compact)
+        return await _fault_response(fault, request)
+    return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer, dumps=signing.compact_json)
 
 
-def _board(cloud: MangoCloud, form: Any) -> Board:
-    key, _, _ = need(dict(form), "vpbx_api_key", "sign", "json")
+def _find_board(cloud: MangoCloud, form: Any) -> Board:
+    key, _, _ = require_fields(dict(form), "vpbx_api_key", "sign", "json")
     board = cloud.by_key(str(key))
     if board is None:
-        raise Refused(3105, "unknown vpbx_api_key")
+        raise RequestRefused(3105, "unknown vpbx_api_key")
     return board
 
 
-def _body(board: Board, form: Any) -> dict[str, Any]:
+def _verified_body(board: Board, form: Any) -> dict[str, Any]:
     text = str(form["json"])
-    if not hmac.compare_digest(signing.sign(board.pbx.api_key, text, board.pbx.api_salt), str(form["sign"])):
-        raise Refused(3102, "signature mismatch")
+    if not hmac.compare_digest(signing.sign_text(board.pbx.api_key, text, board.pbx.api_salt), str(form["sign"])):
+        raise RequestRefused(3102, "signature mismatch")
     try:
         body = json.loads(text)
     except ValueError as error:
-        raise Refused(3400, "invalid JSON") from error
+        raise RequestRefused(3400, "invalid JSON") from error
     if isinstance(body, list) and not body:
         return {}
     if not isinstance(body, dict):
-        raise Refused(3104, "an object is expected")
+        raise RequestRefused(3104, "an object is expected")
     return body
 
 
-def _turned_away(cloud: MangoCloud, board: Board, request: web.Request, path: str) -> web.Response | None:
+def _reject_early(cloud: MangoCloud, board: Board, request: web.Request, path: str) -> web.Response | None:
     allowed = board.pbx.allowed_addresses
     if allowed and not any(fnmatch(request.remote or "", pattern) for pattern in allowed):
         return web.json_response({"name": "Forbidden", "code": 0, "status": 403}, status=403)
-    if cloud.limits.locked(board.pbx.api_key):
+    if cloud.limits.is_locked_out(board.pbx.api_key):
         return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
-    if seconds := cloud.limits.wait(board.pbx.api_key, path):
-        return web.json_response(_OVER, status=429, headers={"Retry-After": str(int(seconds) + 1)})
+    if seconds := cloud.limits.seconds_to_wait(board.pbx.api_key, path):
+        return web.json_response(_RATE_LIMIT_BODY, status=429, headers={"Retry-After": str(int(seconds) + 1)})
     return None
 
 
-def _refusal(cloud: MangoCloud, who: str, refused: Refused) -> web.Response:
-    if refused.malformed:
-        cloud.limits.malformed(who)
-        if cloud.limits.locked(who):
+def _refusal_response(cloud: MangoCloud, who: str, refused: RequestRefused) -> web.Response:
+    if refused.is_malformed:
+        cloud.limits.count_malformed(who)
+        if cloud.limits.is_locked_out(who):
             return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
     if cloud.errors == "code420":
         return web.json_response({"code": refused.code}, status=420)
@@ -150,7 +150,7 @@ def _refusal(cloud: MangoCloud, who: str, refused: Refused) -> web.Response:
     return web.json_response(body)
 
 
-def _fault_of(cloud: MangoCloud, path: str) -> RestFault | None:
+def _take_fault(cloud: MangoCloud, path: str) -> RestFault | None:
     fault = cloud.rest_faults.get(path) or cloud.rest_faults.get("*")
     if fault is None or fault.times == 0:
         return None
@@ -159,7 +159,7 @@ def _fault_of(cloud: MangoCloud, path: str) -> RestFault | None:
     return fault
 
 
-async def _broken(fault: RestFault, request: web.Request) -> web.StreamResponse:
+async def _fault_response(fault: RestFault, request: web.Request) -> web.StreamResponse:
     if fault.kind == "hang":
         await asyncio.sleep(fault.value)
         return web.Response(status=504)

@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from bx24app.sandbox.mango.calls import Call, Live, Side
+from bx24app.sandbox.mango.calls import Call, LiveLeg, Side
 from bx24app.sandbox.mango.plans import Party, Signal
 
 
 @dataclass
-class Rung:
+class RingResult:
     """How ringing ended: a leg that was answered, a signal that ended it, or neither (nobody answered)."""
 
-    leg: Live | None = None
+    leg: LiveLeg | None = None
     signal: Signal | None = None
-    first: Side | None = None
+    first_side: Side | None = None
     reason: int = 1111
-    losers: list[Live] = field(default_factory=list)
+    losers: list[LiveLeg] = field(default_factory=list)
 
 
 @dataclass
-class _Phone:
-    leg: Live
+class _RingingPhone:
+    leg: LiveLeg
     party: Party
-    began: float
+    ringing_since: float
 
     @property
-    def due(self) -> float:
+    def due_at(self) -> float:
         wait = self.party.answer_after
-        return self.began + (self.party.ring_for if wait is None else wait)
+        return self.ringing_since + (self.party.ring_for if wait is None else wait)
 
 
-def devices(call: Call, extension: str) -> list[Side]:
+def device_sides(call: Call, extension: str) -> list[Side]:
     """The sides of an employee's switched-on devices; an outside number is its own device."""
-    person = call.board.pbx.employee(extension)
+    person = call.board.pbx.find_employee(extension)
     if person is None:
         return [{"number": extension}]
     number = {"extension": person.extension}
@@ -44,11 +44,11 @@ def devices(call: Call, extension: str) -> list[Side]:
     return found or [{**number, "number": person.mobile}]
 
 
-async def ring(
+async def ring_targets(
     call: Call, sender: Side, targets: list[str], common: Side, *, patience: float | None = None,
-    parallel: bool = True, appeared: Callable[[list[Live]], Awaitable[None]] | None = None,
+    parallel: bool = True, appeared: Callable[[list[LiveLeg]], Awaitable[None]] | None = None,
     extra: Side | None = None,
-) -> Rung:  # fmt: skip
+) -> RingResult:  # fmt: skip
     """Rings several extensions or numbers.
 
     Args:
@@ -60,62 +60,62 @@ async def ring(
     """
     limit = None if patience is None else call.clock + patience
     waves = [targets] if parallel else [[target] for target in targets]
-    rung = Rung()
+    rung = RingResult()
     for wave in waves:
         phones = [
-            _Phone(
-                call.ring("abonent", sender, {**side, **common}, **(extra or {})),
-                call.plan.party(target, side["number"]),
+            _RingingPhone(
+                call.start_leg("abonent", sender, {**side, **common}, **(extra or {})),
+                call.plan.party_for(target, side["number"]),
                 call.clock,
             )
             for target in wave
-            for side in devices(call, target)
+            for side in device_sides(call, target)
         ]
-        if appeared and rung.first is None:
+        if appeared and rung.first_side is None:
             await appeared([phone.leg for phone in phones])
-        rung.first = rung.first or (phones[0].leg.receiver if phones else None)
-        if await _wave(call, phones, limit, rung):
+        rung.first_side = rung.first_side or (phones[0].leg.receiver if phones else None)
+        if await _ring_wave(call, phones, limit, rung):
             break
     return rung
 
 
-async def _wave(call: Call, phones: list[_Phone], limit: float | None, rung: Rung) -> bool:
+async def _ring_wave(call: Call, phones: list[_RingingPhone], limit: float | None, rung: RingResult) -> bool:
     """Lets phones ring until one answers, all have ended, or something else ends it (True: do not go on)."""
     while phones:
-        phone = min(phones, key=lambda one: one.due)
-        due = phone.due if limit is None else min(phone.due, limit)
-        signal = await call.wait(max(0.0, due - call.clock))
-        if signal is None and limit is not None and phone.due > limit:
+        phone = min(phones, key=lambda one: one.due_at)
+        due = phone.due_at if limit is None else min(phone.due_at, limit)
+        signal = await call.wait_for_signal(max(0.0, due - call.clock))
+        if signal is None and limit is not None and phone.due_at > limit:
             signal = Signal("giveup")
         if signal is not None:
             named = next((one for one in phones if signal.to and signal.to == one.leg.extension), None)
             named = named or next((one for one in phones if signal.call_id == one.leg.call_id), None)
-            change = _ONE_PHONE.get(signal.kind)
+            change = _SINGLE_PHONE_SIGNALS.get(signal.kind)
             if change and named and (signal.kind != "hangup" or len(phones) > 1):
                 named.party = change
-                named.began = call.clock
+                named.ringing_since = call.clock
                 continue
             if signal.kind in ("answer", "reject"):
                 continue
-            _interrupted(call, phones, signal, rung)
+            _interrupt_ringing(call, phones, signal, rung)
             return True
         if phone.party.answer_after is not None:
             rung.leg, rung.reason = phone.leg, 1100
             rung.losers = [other.leg for other in phones if other is not phone]
             return True
-        call.end(phone.leg, phone.party.reason)
+        call.end_leg(phone.leg, phone.party.reason)
         rung.reason = phone.party.reason
         phones.remove(phone)
     return False
 
 
-_ONE_PHONE = {"answer": Party(0.0), "reject": Party(None, 0.0, 1122), "hangup": Party(None, 0.0, 1181)}
+_SINGLE_PHONE_SIGNALS = {"answer": Party(0.0), "reject": Party(None, 0.0, 1122), "hangup": Party(None, 0.0, 1181)}
 """Signals that concern one of several ringing phones, and how it behaves from then on."""
 
 
-def _interrupted(call: Call, phones: list[_Phone], signal: Signal, rung: Rung) -> None:
+def _interrupt_ringing(call: Call, phones: list[_RingingPhone], signal: Signal, rung: RingResult) -> None:
     """The caller gives up, or a command hangs up or leads away: every phone stops ringing."""
     rung.signal = signal
     rung.reason = 1110 if signal.kind in ("giveup", "route") else 1181
     for phone in phones:
-        call.end(phone.leg, rung.reason)
+        call.end_leg(phone.leg, rung.reason)

@@ -13,7 +13,7 @@ from bx24app.sandbox.mango.plans import NO_ANSWER, OFFLINE, Party, Plan, Signal
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScenarioRequest:
     """Who calls where, and how fast; empty fields are chosen."""
 
     client: str = "79161234567"
@@ -28,101 +28,101 @@ class Scenario:
 
     title: str
     story: str
-    begin: Callable[[Board, Wish], list[Call]]
-    first: bool = False
+    start: Callable[[Board, ScenarioRequest], list[Call]]
+    is_primary: bool = False
 
 
-def _people(board: Board, wish: Wish) -> list[Employee]:
+def _choose_employees(board: Board, wish: ScenarioRequest) -> list[Employee]:
     """The employees with a short number, the chosen one first, then those who ring for the line."""
     pbx = board.pbx
-    line = pbx.line(wish.line)
-    group = pbx.group(line.leads_to if line else "") or (pbx.groups[0] if pbx.groups else None)
+    line = pbx.find_line(wish.line)
+    group = pbx.find_group(line.leads_to if line else "") or (pbx.groups[0] if pbx.groups else None)
     order = [wish.extension, *(group.members if group else []), *(person.extension for person in pbx.employees)]
-    found = [person for name in dict.fromkeys(order) if name and (person := pbx.employee(name))]
+    found = [person for name in dict.fromkeys(order) if name and (person := pbx.find_employee(name))]
     if len(found) < 2:
         raise ValueError(f"{pbx.name} needs two employees with an extension")
     return found
 
 
-def _plan(wish: Wish, **fields: object) -> Plan:
+def _make_plan(wish: ScenarioRequest, **fields: object) -> Plan:
     plan = Plan(client=wish.client, line=wish.line, speed=wish.speed)
     for name, value in fields.items():
         setattr(plan, name, value)
     return plan
 
 
-def _answered(board: Board, wish: Wish) -> list[Call]:
-    first = _people(board, wish)[0]
+def _start_answered(board: Board, wish: ScenarioRequest) -> list[Call]:
+    first = _choose_employees(board, wish)[0]
     parties = {first.extension: Party(4)}
-    return [simulation.incoming(board, _plan(wish, parties=parties, others=NO_ANSWER, talk=15))]
+    return [simulation.incoming(board, _make_plan(wish, parties=parties, others=NO_ANSWER, talk=15))]
 
 
-def _missed(board: Board, wish: Wish) -> list[Call]:
-    offline = _people(board, wish)[1].extension
-    plan = _plan(wish, others=NO_ANSWER, patience=12, parties={offline: OFFLINE})
+def _start_missed(board: Board, wish: ScenarioRequest) -> list[Call]:
+    offline = _choose_employees(board, wish)[1].extension
+    plan = _make_plan(wish, others=NO_ANSWER, patience=12, parties={offline: OFFLINE})
     return [simulation.incoming(board, plan)]
 
 
-def _menu(board: Board, wish: Wish) -> list[Call]:
-    return [simulation.incoming(board, _plan(wish, ivr=6, ivr_end=1170))]
+def _start_menu(board: Board, wish: ScenarioRequest) -> list[Call]:
+    return [simulation.incoming(board, _make_plan(wish, ivr=6, ivr_end=1170))]
 
 
-def _nobody(board: Board, wish: Wish) -> list[Call]:
-    return [simulation.incoming(board, _plan(wish, unavailable=1164))]
+def _start_unavailable(board: Board, wish: ScenarioRequest) -> list[Call]:
+    return [simulation.incoming(board, _make_plan(wish, unavailable=1164))]
 
 
-def _moved(kind: str, **signal: object) -> Callable[[Board, Wish], list[Call]]:
-    def begin(board: Board, wish: Wish) -> list[Call]:
-        first, second = (person.extension for person in _people(board, wish)[:2])
+def _transfer_starter(kind: str, **signal: object) -> Callable[[Board, ScenarioRequest], list[Call]]:
+    def start_transfer(board: Board, wish: ScenarioRequest) -> list[Call]:
+        first, second = (person.extension for person in _choose_employees(board, wish)[:2])
         silent = bool(signal.get("silent"))
         party = Party(None, 8) if silent else Party(4)
         move = Signal(kind, after=8, to=second, talk=6, party=party, complete=not signal.get("declined"))
-        plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=40, signals=[move])
+        plan = _make_plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=40, signals=[move])
         return [simulation.incoming(board, plan)]
 
-    return begin
+    return start_transfer
 
 
-def _outgoing(board: Board, wish: Wish) -> list[Call]:
-    caller = _people(board, wish)[0].extension
-    return [simulation.outgoing(board, caller, _plan(wish, others=Party(5), talk=15))]
+def _start_outgoing(board: Board, wish: ScenarioRequest) -> list[Call]:
+    caller = _choose_employees(board, wish)[0].extension
+    return [simulation.outgoing(board, caller, _make_plan(wish, others=Party(5), talk=15))]
 
 
-def _outgoing_missed(board: Board, wish: Wish) -> list[Call]:
-    caller = _people(board, wish)[0].extension
-    return [simulation.outgoing(board, caller, _plan(wish, others=Party(None, 12, 1121)))]
+def _start_outgoing_missed(board: Board, wish: ScenarioRequest) -> list[Call]:
+    caller = _choose_employees(board, wish)[0].extension
+    return [simulation.outgoing(board, caller, _make_plan(wish, others=Party(None, 12, 1121)))]
 
 
-def _click(board: Board, wish: Wish) -> list[Call]:
+def _start_click(board: Board, wish: ScenarioRequest) -> list[Call]:
     """The employee clicks in the portal, which asks the app, which asks this PBX: the call comes by itself."""
     if board.portal_click is None:
-        return _ordered(board, wish)
-    board.plan = _plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
-    board.portal_click(_people(board, wish)[0].extension, wish.client, wish.line)
+        return _start_callback(board, wish)
+    board.plan = _make_plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
+    board.portal_click(_choose_employees(board, wish)[0].extension, wish.client, wish.line)
     return []
 
 
-def _ordered(board: Board, wish: Wish) -> list[Call]:
-    plan = _plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
-    return [simulation.callback(board, _people(board, wish)[0].extension, plan, command_id=f"pbx-{board.ids.entry()}")]
+def _start_callback(board: Board, wish: ScenarioRequest) -> list[Call]:
+    plan = _make_plan(wish, parties={wish.client: Party(5)}, others=Party(3), talk=15)
+    return [simulation.callback(board, _choose_employees(board, wish)[0].extension, plan, command_id=f"pbx-{board.ids.next_entry_id()}")]
 
 
-def _internal(board: Board, wish: Wish) -> list[Call]:
-    first, second = (person.extension for person in _people(board, wish)[:2])
-    return [simulation.internal(board, first, second, _plan(wish, talk=10))]
+def _start_internal(board: Board, wish: ScenarioRequest) -> list[Call]:
+    first, second = (person.extension for person in _choose_employees(board, wish)[:2])
+    return [simulation.internal(board, first, second, _make_plan(wish, talk=10))]
 
 
-def _anonymous(board: Board, wish: Wish) -> list[Call]:
-    return _answered(board, Wish("", wish.line, wish.extension, wish.speed))
+def _start_anonymous(board: Board, wish: ScenarioRequest) -> list[Call]:
+    return _start_answered(board, ScenarioRequest("", wish.line, wish.extension, wish.speed))
 
 
-def _offices_with_a_line(board: Board) -> list[Board]:
+def _other_offices(board: Board) -> list[Board]:
     """The other products that can be called.
 
     Raises:
         ValueError: there are none, or some of all these have no address to send their notifications to.
     """
-    others = [other for other in board.neighbours() if other.pbx.lines]
+    others = [other for other in board.other_boards() if other.pbx.lines]
     if not others:
         raise ValueError("another PBX with a line is needed")
     deaf = [one.pbx.name for one in (board, *others) if not one.pbx.hook_url]
@@ -131,59 +131,59 @@ def _offices_with_a_line(board: Board) -> list[Board]:
     return others
 
 
-def _offices(board: Board, wish: Wish) -> list[Call]:
+def _start_offices(board: Board, wish: ScenarioRequest) -> list[Call]:
     """A call to this office that another office takes over, and a call that a third one misses."""
-    others = _offices_with_a_line(board)
-    first = _people(board, wish)[0].extension
+    others = _other_offices(board)
+    first = _choose_employees(board, wish)[0].extension
     move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4))
-    plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
+    plan = _make_plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
     begun = [simulation.incoming(board, plan)]
     if len(others) > 1:
-        third = Wish("79035550199", "", "", wish.speed)
-        begun.append(simulation.incoming(others[1], _plan(third, others=NO_ANSWER, patience=10)))
+        third = ScenarioRequest("79035550199", "", "", wish.speed)
+        begun.append(simulation.incoming(others[1], _make_plan(third, others=NO_ANSWER, patience=10)))
     return begun
 
 
-def _redirected(board: Board, wish: Wish) -> list[Call]:
-    others = _offices_with_a_line(board)[:1]
-    first = _people(board, wish)[0].extension
+def _start_redirected(board: Board, wish: ScenarioRequest) -> list[Call]:
+    others = _other_offices(board)[:1]
+    first = _choose_employees(board, wish)[0].extension
     move = Signal("blind", after=8, to=others[0].pbx.lines[0].number, talk=15, party=Party(4), redirect=True, gap=3)
-    plan = _plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
+    plan = _make_plan(wish, parties={first: Party(3)}, others=NO_ANSWER, talk=60, signals=[move])
     return [simulation.incoming(board, plan)]
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "incoming": Scenario("Incoming call", "A group rings, one answers, it is recorded", _answered, first=True),
-    "missed": Scenario("Missed call", "A group rings, one phone is off, the caller gives up", _missed, first=True),
-    "transfer": Scenario("Transfer", "The client is handed to a colleague", _moved("blind"), first=True),
-    "click": Scenario("Click-to-call", "An employee clicks on the number in the portal", _click, first=True),
+    "incoming": Scenario("Incoming call", "A group rings, one answers, it is recorded", _start_answered, is_primary=True),
+    "missed": Scenario("Missed call", "A group rings, one phone is off, the caller gives up", _start_missed, is_primary=True),
+    "transfer": Scenario("Transfer", "The client is handed to a colleague", _transfer_starter("blind"), is_primary=True),
+    "click": Scenario("Click-to-call", "An employee clicks on the number in the portal", _start_click, is_primary=True),
     "offices": Scenario(
-        "Three offices", "Another office takes the call over; a third one misses a call", _offices, first=True
+        "Three offices", "Another office takes the call over; a third one misses a call", _start_offices, is_primary=True
     ),
-    "menu": Scenario("Lost in the menu", "The caller never leaves the voice menu", _menu),
-    "unavailable": Scenario("Nobody available", "All operators unavailable (1164)", _nobody),
-    "outgoing": Scenario("Outgoing call", "From a desk phone, answered", _outgoing),
-    "outgoing-missed": Scenario("Outgoing, busy", "From a desk phone, the client is busy", _outgoing_missed),
+    "menu": Scenario("Lost in the menu", "The caller never leaves the voice menu", _start_menu),
+    "unavailable": Scenario("Nobody available", "All operators unavailable (1164)", _start_unavailable),
+    "outgoing": Scenario("Outgoing call", "From a desk phone, answered", _start_outgoing),
+    "outgoing-missed": Scenario("Outgoing, busy", "From a desk phone, the client is busy", _start_outgoing_missed),
     "ordered": Scenario(
-        "Callback, other system", "Ordered at the PBX by something else: employee first, then client", _ordered
+        "Callback, other system", "Ordered at the PBX by something else: employee first, then client", _start_callback
     ),
-    "handset": Scenario("Transfer, handset", "Blind transfer from the phone's own keys", _moved("blind-handset")),
-    "consult": Scenario("Warm transfer", "The colleague is asked first", _moved("consult")),
+    "handset": Scenario("Transfer, handset", "Blind transfer from the phone's own keys", _transfer_starter("blind-handset")),
+    "consult": Scenario("Warm transfer", "The colleague is asked first", _transfer_starter("consult")),
     "returned": Scenario(
-        "Returned transfer", "The colleague does not answer, the call comes back", _moved("blind", silent=1)
+        "Returned transfer", "The colleague does not answer, the call comes back", _transfer_starter("blind", silent=1)
     ),
-    "declined": Scenario("Declined transfer", "The colleague is asked and declines", _moved("consult", declined=1)),
-    "redirected": Scenario("Office redirect", "The first entry ends, the other office's begins 3 s later", _redirected),
-    "internal": Scenario("Internal call", "Between two employees", _internal),
-    "anonymous": Scenario("Hidden number", "The caller shows no number", _anonymous),
+    "declined": Scenario("Declined transfer", "The colleague is asked and declines", _transfer_starter("consult", declined=1)),
+    "redirected": Scenario("Office redirect", "The first entry ends, the other office's begins 3 s later", _start_redirected),
+    "internal": Scenario("Internal call", "Between two employees", _start_internal),
+    "anonymous": Scenario("Hidden number", "The caller shows no number", _start_anonymous),
 }
 
 
-def begin(board: Board, name: str, wish: Wish) -> list[Call]:
+def start_scenario(board: Board, name: str, wish: ScenarioRequest) -> list[Call]:
     """Starts a scenario.
 
     Raises:
         KeyError: no scenario of this name.
         ValueError: the PBX lacks what it needs.
     """
-    return SCENARIOS[name].begin(board, wish)
+    return SCENARIOS[name].start(board, wish)

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 
-def sign(api_key: str, text: str, api_salt: str) -> str:
+def sign_text(api_key: str, text: str, api_salt: str) -> str:
     """The signature of one form: lower-case hex, 64 characters."""
     return hashlib.sha256(f"{api_key}{text}{api_salt}".encode()).hexdigest()
 
@@ -21,19 +21,19 @@ def sign_link(api_key: str, timestamp: str, recording_id: str, api_salt: str) ->
     return hashlib.sha256(f"{api_key}{timestamp}{recording_id}{api_salt}".encode()).hexdigest()
 
 
-def compact(body: Any) -> str:
+def compact_json(body: Any) -> str:
     """JSON without blanks, letters as they are: the style of the newer notifications."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
-def php_style(body: Any) -> str:
+def php_json(body: Any) -> str:
     """JSON as PHP's json_encode writes it by default: `/` as `\\/`, everything beyond ASCII as `\\uXXXX`."""
     return json.dumps(body, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/")
 
 
-STYLES = {"compact": compact, "php": php_style}
+JSON_STYLES = {"compact": compact_json, "php": php_json}
 
 
-def form(api_key: str, api_salt: str, text: str) -> dict[str, str]:
+def build_form(api_key: str, api_salt: str, text: str) -> dict[str, str]:
     """The three fields that travel."""
-    return {"vpbx_api_key": api_key, "sign": sign(api_key, text, api_salt), "json": text}
+    return {"vpbx_api_key": api_key, "sign": sign_text(api_key, text, api_salt), "json": text}

@@ -7,41 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango import faults, sequences
 from bx24app.sandbox.mango.board import Board
+from bx24app.sandbox.mango.call_log import Entry
 from bx24app.sandbox.mango.calls import Call
-from bx24app.sandbox.mango.facts import Entry
-from bx24app.sandbox.mango.hooks import Sent
+from bx24app.sandbox.mango.hooks import DeliveryAttempt
 from bx24app.sandbox.mango.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
-SHOWN_ENTRIES, SHOWN_SENT = 40, 60
+SHOWN_ENTRIES, SHOWN_ATTEMPTS = 40, 60
 SWITCHES = ("dialect", "version", "code_style", "numbers_as_text", "sip_call_ids", "links_allowed")
 _DIRECTIONS = {0: "internal", 1: "in", 2: "out"}
 
 
-def cloud(of: MangoCloud) -> dict[str, Any]:
+def cloud_state(of: MangoCloud) -> dict[str, Any]:
     """Everything that a page shows."""
-    log = list(of.log)[-SHOWN_SENT:]
+    log = list(of.log)[-SHOWN_ATTEMPTS:]
     return {
-        "pbxs": [board(one) for one in of.boards.values()],
+        "pbxs": [board_state(one) for one in of.boards.values()],
         "scenarios": {
-            name: {"title": one.title, "story": one.story, "first": one.first} for name, one in SCENARIOS.items()
+            name: {"title": one.title, "story": one.story, "first": one.is_primary} for name, one in SCENARIOS.items()
         },
-        "sequences": sequences.names(),
-        "fault_names": faults.names(),
-        "sent": [sent(one) for one in reversed(log)],
-        "requests": list(of.requests)[-SHOWN_SENT:][::-1],
+        "sequences": sequences.sequence_titles(),
+        "fault_names": faults.fault_titles(),
+        "sent": [attempt_state(one) for one in reversed(log)],
+        "requests": list(of.requests)[-SHOWN_ATTEMPTS:][::-1],
         "api_url": of.api_url,
-        "limits": {"enabled": of.limits.enabled, "lockout": of.limits.lockout},
+        "limits": {"enabled": of.limits.is_enabled, "lockout": of.limits.has_lockout},
         "errors": of.errors,
     }
 
 
-def board(one: Board) -> dict[str, Any]:
+def board_state(one: Board) -> dict[str, Any]:
     """One product."""
     pbx = one.pbx
-    entries = list(one.facts.entries.values())[-SHOWN_ENTRIES:]
+    entries = list(one.call_log.entries.values())[-SHOWN_ENTRIES:]
     return {
         "key": pbx.api_key,
         "salt": pbx.api_salt,
@@ -52,25 +52,25 @@ def board(one: Board) -> dict[str, Any]:
         "employees": [asdict(person) for person in pbx.employees],
         "groups": [asdict(group) for group in pbx.groups],
         "switches": {name: getattr(pbx, name) for name in SWITCHES},
-        "suppressed": sorted(pbx.suppressed),
+        "suppressed": sorted(pbx.suppressed_paths),
         "faults": {
             name: sorted(value) if isinstance(value, set) else value
-            for name, value in asdict(one.sender.weather.faults).items()
+            for name, value in asdict(one.sender.fault_injector.faults).items()
         },
-        "calls": [running(call) for call in one.calls.values()],
-        "entries": [entry(item) for item in reversed(entries)],
+        "calls": [call_state(call) for call in one.calls.values()],
+        "entries": [entry_state(item) for item in reversed(entries)],
     }
 
 
-def running(call: Call) -> dict[str, Any]:
+def call_state(call: Call) -> dict[str, Any]:
     """A call that is going on."""
     return {
         "entry_id": call.entry_id,
         "client": call.plan.client,
         "line": call.line,
         "direction": _DIRECTIONS[call.direction],
-        "since": call.created,
-        "talking": bool(call.answered),
+        "since": call.created_at,
+        "talking": bool(call.answered_at),
         "legs": [
             {
                 "call_id": leg.call_id,
@@ -83,12 +83,12 @@ def running(call: Call) -> dict[str, Any]:
     }
 
 
-def entry(of: Entry) -> dict[str, Any]:
+def entry_state(of: Entry) -> dict[str, Any]:
     """A communication that has been told, finished or not."""
     summary = of.summary or {}
     return {
         "entry_id": of.entry_id,
-        "started": of.started,
+        "started": of.started_at,
         "direction": _DIRECTIONS[int(summary["call_direction"])] if summary else "",
         "from": summary.get("from", {}),
         "to": summary.get("to", {}),
@@ -103,7 +103,7 @@ def entry(of: Entry) -> dict[str, Any]:
                 "id": one.recording_id,
                 "extension": one.extension,
                 "seconds": one.seconds,
-                "stored": one.stored,
+                "stored": one.is_stored,
                 "code": one.code,
             }
             for one in of.recordings.values()
@@ -111,6 +111,6 @@ def entry(of: Entry) -> dict[str, Any]:
     }
 
 
-def sent(one: Sent) -> dict[str, Any]:
+def attempt_state(one: DeliveryAttempt) -> dict[str, Any]:
     """One delivery attempt."""
     return asdict(one)

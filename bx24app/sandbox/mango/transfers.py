@@ -6,132 +6,132 @@ import asyncio
 from collections.abc import Callable
 
 from bx24app.sandbox.mango.board import Board
-from bx24app.sandbox.mango.calls import Call, Live, Side
+from bx24app.sandbox.mango.calls import Call, LiveLeg, Side
 from bx24app.sandbox.mango.plans import Plan, Signal
-from bx24app.sandbox.mango.ringing import Rung, ring
+from bx24app.sandbox.mango.ringing import RingResult, ring_targets
 
-Incoming = Callable[[Board, Plan], Call]
+IncomingStarter = Callable[[Board, Plan], Call]
 
 
-async def happen(call: Call, leg: Live, signal: Signal, incoming: Incoming) -> Live | None:
+async def apply_signal(call: Call, leg: LiveLeg, signal: Signal, incoming: IncomingStarter) -> LiveLeg | None:
     """Lets a signal happen to the leg on which the client talks; `incoming` begins a call on another product.
 
     Returns:
         The leg on which the client talks afterwards; None when the client is left with nobody.
     """
     if signal.kind == "hold":
-        call.tell(leg, "OnHold", to={"hold_initiator": True})
+        call.set_leg_state(leg, "OnHold", to={"hold_initiator": True})
     elif signal.kind == "resume":
-        call.tell(leg, "Connected")
+        call.set_leg_state(leg, "Connected")
     elif signal.kind == "consult":
-        return await _consult(call, leg, signal)
+        return await _transfer_consult(call, leg, signal)
     elif signal.kind in ("blind", "blind-handset"):
         if other := _other_product(call, signal.to):
-            await _to_product(call, leg, signal, other, incoming)
+            await _transfer_to_product(call, leg, signal, other, incoming)
             return None
-        return await _blind(call, leg, signal)
+        return await _transfer_blind(call, leg, signal)
     return leg
 
 
-def _client(call: Call, leg: Live) -> Side:
+def _client_side(call: Call, leg: LiveLeg) -> Side:
     return {"number": call.plan.client, "taken_from_call_id": leg.call_id, "line_number": call.line}
 
 
-def _targets(call: Call, to: str) -> tuple[list[str], Side]:
-    group = call.board.pbx.group(to)
+def _find_targets(call: Call, to: str) -> tuple[list[str], Side]:
+    group = call.board.pbx.find_group(to)
     inside: Side = {"line_number": call.line} if call.line else {}
     return (list(group.members), {**inside, "acd_group": to}) if group else ([to], inside)
 
 
-async def _blind(call: Call, leg: Live, signal: Signal) -> Live | None:
+async def _transfer_blind(call: Call, leg: LiveLeg, signal: Signal) -> LiveLeg | None:
     initiator = leg.extension
     if signal.party:
         call.plan.parties[signal.to] = signal.party
     extra = {"command_id": signal.command_id, "transfer": "blind"}
-    targets, inside = _targets(call, signal.to)
+    targets, inside = _find_targets(call, signal.to)
     if signal.kind == "blind-handset":
-        call.tell(leg, "OnHold", to={"hold_initiator": True})
-        rung = await _from_handset(call, leg, targets, inside, extra)
+        call.set_leg_state(leg, "OnHold", to={"hold_initiator": True})
+        rung = await _ring_from_handset(call, leg, targets, inside, extra)
     else:
-        call.end(leg, 1120, to={"was_transferred": True})
-        rung = await ring(call, _client(call, leg), targets, inside, extra=extra)
+        call.end_leg(leg, 1120, to={"was_transferred": True})
+        rung = await ring_targets(call, _client_side(call, leg), targets, inside, extra=extra)
     if rung.leg:
-        return _taken(call, rung)
+        return _connect_answered(call, rung)
     if rung.signal and rung.signal.kind == "giveup":
         return None
-    back = await ring(
-        call, _client(call, leg), [initiator], _targets(call, initiator)[1], extra={"transfer": "return_blind"}
+    back = await ring_targets(
+        call, _client_side(call, leg), [initiator], _find_targets(call, initiator)[1], extra={"transfer": "return_blind"}
     )
-    return _taken(call, back) if back.leg else None
+    return _connect_answered(call, back) if back.leg else None
 
 
-def _taken(call: Call, rung: Rung) -> Live | None:
+def _connect_answered(call: Call, rung: RingResult) -> LiveLeg | None:
     if rung.leg:
-        call.tell(rung.leg, "Connected")
+        call.set_leg_state(rung.leg, "Connected")
         for loser in rung.losers:
-            call.end(loser, 1183)
-        call.talks(rung.leg)
+            call.end_leg(loser, 1183)
+        call.mark_talking(rung.leg)
     return rung.leg
 
 
-async def _from_handset(call: Call, leg: Live, targets: list[str], inside: Side, extra: Side) -> Rung:
+async def _ring_from_handset(call: Call, leg: LiveLeg, targets: list[str], inside: Side, extra: Side) -> RingResult:
     """The new leg appears twice: first called by the transferring employee, then by the client (seq 2)."""
 
-    async def change_caller(phones: list[Live]) -> None:
-        await call.pause(1)
-        call.end(leg, 1120, to={"was_transferred": True})
+    async def change_caller(phones: list[LiveLeg]) -> None:
+        await call.pass_time(1)
+        call.end_leg(leg, 1120, to={"was_transferred": True})
         for phone in phones:
-            phone.sender = _client(call, leg)
-            call.tell(phone, "Appeared")
+            phone.sender = _client_side(call, leg)
+            call.set_leg_state(phone, "Appeared")
 
-    return await ring(call, _colleague(leg), targets, inside, appeared=change_caller, extra=extra)
+    return await ring_targets(call, _colleague_side(leg), targets, inside, appeared=change_caller, extra=extra)
 
 
-def _colleague(leg: Live) -> Side:
+def _colleague_side(leg: LiveLeg) -> Side:
     """The employee of a leg as the caller of another leg."""
     return {"extension": leg.extension, "number": leg.receiver.get("number", ""), "taken_from_call_id": leg.call_id}
 
 
-async def _consult(call: Call, leg: Live, signal: Signal) -> Live | None:
+async def _transfer_consult(call: Call, leg: LiveLeg, signal: Signal) -> LiveLeg | None:
     """The colleague is asked first; completed by the initiator's hanging up, the consultation's leg is used further."""
     if signal.party:
         call.plan.parties[signal.to] = signal.party
     initiator = leg.extension
-    call.tell(leg, "OnHold", to={"hold_initiator": True})
-    await call.pause(1)
-    targets, _ = _targets(call, signal.to)
+    call.set_leg_state(leg, "OnHold", to={"hold_initiator": True})
+    await call.pass_time(1)
+    targets, _ = _find_targets(call, signal.to)
     extra = {"command_id": signal.command_id, "transfer": "consultative"}
-    rung = await ring(call, _colleague(leg), targets, {}, extra=extra)
+    rung = await ring_targets(call, _colleague_side(leg), targets, {}, extra=extra)
     if rung.signal and rung.signal.kind == "giveup":
         return None
     if rung.leg is None:
-        call.tell(leg, "Connected")
+        call.set_leg_state(leg, "Connected")
         return leg
-    call.tell(rung.leg, "Connected")
+    call.set_leg_state(rung.leg, "Connected")
     for loser in rung.losers:
-        call.end(loser, 1183)
-    call.carry_on(initiator, rung.leg)
-    call.record(rung.leg, rung.leg.extension)
-    await call.pause(signal.talk)
+        call.end_leg(loser, 1183)
+    call.continue_recording(initiator, rung.leg)
+    call.start_recording(rung.leg, rung.leg.extension)
+    await call.pass_time(signal.talk)
     if not signal.complete:
-        call.end(rung.leg, 1120)
-        call.tell(leg, "Connected")
-        call.record(leg, initiator)
+        call.end_leg(rung.leg, 1120)
+        call.set_leg_state(leg, "Connected")
+        call.start_recording(leg, initiator)
         return leg
-    call.end(leg, 1120)
-    if tape := call.tapes.get(initiator):
-        call.stop(tape)
-    rung.leg.sender = _client(call, leg)
-    call.tell(rung.leg, "Connected")
-    call.talks(rung.leg)
+    call.end_leg(leg, 1120)
+    if tape := call.running_recordings.get(initiator):
+        call.stop_recording(tape)
+    rung.leg.sender = _client_side(call, leg)
+    call.set_leg_state(rung.leg, "Connected")
+    call.mark_talking(rung.leg)
     return rung.leg
 
 
 def _other_product(call: Call, number: str) -> Board | None:
-    return next((board for board in call.board.neighbours() if board.pbx.line(number)), None)
+    return next((board for board in call.board.other_boards() if board.pbx.find_line(number)), None)
 
 
-async def _to_product(call: Call, leg: Live, signal: Signal, other: Board, incoming: Incoming) -> None:
+async def _transfer_to_product(call: Call, leg: LiveLeg, signal: Signal, other: Board, incoming: IncomingStarter) -> None:
     """To the line of another product: there it becomes an entry of its own, with the client's number."""
     ours = call.plan
     plan = Plan(
@@ -140,23 +140,23 @@ async def _to_product(call: Call, leg: Live, signal: Signal, other: Board, incom
     )  # fmt: skip
     if signal.party:
         plan.others = signal.party
-    call.end(leg, 1120, to={"was_transferred": True})
+    call.end_leg(leg, 1120, to={"was_transferred": True})
     if signal.redirect:
         plan.start = call.clock + signal.gap
-        call.after(signal.gap, lambda: incoming(other, plan))
+        call.schedule_action(signal.gap, lambda: incoming(other, plan))
         return
     plan.start = call.clock
-    branch = call.ring(
-        "abonent", _client(call, leg), {"number": signal.to}, transfer="blind", command_id=signal.command_id
+    branch = call.start_leg(
+        "abonent", _client_side(call, leg), {"number": signal.to}, transfer="blind", command_id=signal.command_id
     )
     second = incoming(other, plan)
-    answered = asyncio.ensure_future(second.talking.wait())
-    over = asyncio.ensure_future(second.over.wait())
+    answered = asyncio.ensure_future(second.talk_event.wait())
+    over = asyncio.ensure_future(second.end_event.wait())
     await asyncio.wait((answered, over), return_when=asyncio.FIRST_COMPLETED)
     answered.cancel()
-    call.clock = max(call.clock, float(second.answered))
-    if second.answered:
-        call.connect(branch)
+    call.clock = max(call.clock, float(second.answered_at))
+    if second.answered_at:
+        call.connect_leg(branch)
     await over
     call.clock = max(call.clock, second.clock)
-    call.end(branch, 1110 if second.answered else 1111)
+    call.end_leg(branch, 1110 if second.answered_at else 1111)

@@ -10,16 +10,16 @@ from bx24app.sandbox.bitrix.oauth import OAuthServer
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import InstalledApp, User
-from bx24app.sandbox.pages.frames import FrameError, application
+from bx24app.sandbox.pages.frames import FrameError, find_application
 
-Body = dict[str, Any]
+JsonBody = dict[str, Any]
 
 
 class ActionError(Exception):
     """What was asked for is not possible; says why, for the screen."""
 
 
-def perform(portal: Portal, user: User, name: str, body: Body) -> Body:
+def perform_action(portal: Portal, user: User, name: str, body: JsonBody) -> JsonBody:
     """Does something.
 
     Raises:
@@ -38,23 +38,23 @@ def perform(portal: Portal, user: User, name: str, body: Body) -> Body:
         raise ActionError(f"missing or unknown: {error}") from error
 
 
-def _dial(portal: Portal, user: User, body: Body) -> Body:
+def _dial_number(portal: Portal, user: User, body: JsonBody) -> JsonBody:
     kind, _, number = str(body.get("owner") or "").partition(":")
     owner = (int(kind), int(number)) if kind and number else None
     call_id = portal.click_to_call(user.id, str(body["phone"]), mobile=bool(body.get("mobile")), entity=owner)
     return {"call_id": call_id, "message": f"Calling {body['phone']}"}
 
 
-def _form_callback(portal: Portal, _user: User, body: Body) -> Body:
+def _form_callback(portal: Portal, _user: User, body: JsonBody) -> JsonBody:
     portal.form_callback(str(body["phone"]), str(body.get("line") or "") or None)
     return {"message": "The CRM form was sent"}
 
 
-def _outgoing(portal: Portal, _user: User, body: Body) -> None:
+def _set_outgoing_line(portal: Portal, _user: User, body: JsonBody) -> None:
     portal.outgoing_line = str(body.get("line") or "")
 
 
-def _add(portal: Portal, user: User, body: Body) -> Body:
+def _add_record(portal: Portal, user: User, body: JsonBody) -> JsonBody:
     phones = [str(body["phone"])] if body.get("phone") else []
     assigned = int(body.get("user") or user.id)
     name = str(body["name"])
@@ -68,32 +68,32 @@ def _add(portal: Portal, user: User, body: Body) -> Body:
     return {"id": made.id, "message": "Saved"}
 
 
-def _done(portal: Portal, _user: User, body: Body) -> None:
+def _complete_activity(portal: Portal, _user: User, body: JsonBody) -> None:
     portal.activities[int(body["id"])].completed = True
-    portal.tell("activity", id=int(body["id"]))
+    portal.notify_watchers("activity", id=int(body["id"]))
 
 
-def _close_card(portal: Portal, user: User, body: Body) -> None:
+def _close_card(portal: Portal, user: User, body: JsonBody) -> None:
     portal.cards[user.id].pop(str(body["call_id"]), None)
-    portal.tell("card", action="close", user_id=user.id, call_id=body["call_id"])
+    portal.notify_watchers("card", action="close", user_id=user.id, call_id=body["call_id"])
 
 
-def _installed(portal: Portal, body: Body) -> InstalledApp:
+def _find_installed(portal: Portal, body: JsonBody) -> InstalledApp:
     return portal.apps[str(body["client_id"])]
 
 
-def _finish_install(portal: Portal, user: User, body: Body) -> None:
+def _finish_install(portal: Portal, user: User, body: JsonBody) -> None:
     if not user.admin:
         raise ActionError("only an administrator can finish an installation")
-    portal.finish_install(_installed(portal, body).app)
+    portal.finish_install(_find_installed(portal, body).app)
 
 
-def _set_install(portal: Portal, user: User, body: Body) -> None:
-    _installed(portal, body).user_options.setdefault(user.id, {})["install"] = True
+def _set_install_option(portal: Portal, user: User, body: JsonBody) -> None:
+    _find_installed(portal, body).user_options.setdefault(user.id, {})["install"] = True
 
 
-def _option(portal: Portal, user: User, body: Body) -> None:
-    app = _installed(portal, body)
+def _set_option(portal: Portal, user: User, body: JsonBody) -> None:
+    app = _find_installed(portal, body)
     if body["scope"] == "app":
         if not user.admin:
             raise ActionError("application options are the administrator's")
@@ -102,74 +102,74 @@ def _option(portal: Portal, user: User, body: Body) -> None:
         app.user_options.setdefault(user.id, {})[str(body["name"])] = body.get("value")
 
 
-def _uninstall(portal: Portal, _user: User, body: Body) -> Body:
-    portal.uninstall(application(portal, str(body["client_id"])), clean=bool(body.get("clean")))
+def _uninstall_app(portal: Portal, _user: User, body: JsonBody) -> JsonBody:
+    portal.uninstall(find_application(portal, str(body["client_id"])), clean=bool(body.get("clean")))
     return {"message": "Uninstalled", "reload": True}
 
 
-def _update_version(portal: Portal, _user: User, body: Body) -> Body:
-    portal.update_version(application(portal, str(body["client_id"])))
+def _update_version(portal: Portal, _user: User, body: JsonBody) -> JsonBody:
+    portal.update_version(find_application(portal, str(body["client_id"])))
     return {"message": "A new version is installed"}
 
 
-def _portal(portal: Portal, _user: User, body: Body) -> None:
+def _set_portal_settings(portal: Portal, _user: User, body: JsonBody) -> None:
     portal.crm_mode = int(body.get("crm_mode") or portal.crm_mode)
     portal.license = str(body.get("license") or portal.license)
     portal.lang = str(body.get("lang") or portal.lang)
     portal.latency = float(body.get("latency") or 0) / 1000
 
 
-def _fault(portal: Portal, _user: User, body: Body) -> None:
+def _switch_fault_on(portal: Portal, _user: User, body: JsonBody) -> None:
     times = int(body["times"]) if body.get("times") else None
-    portal.switches.on(str(body["kind"]), times=times, method=str(body.get("method") or "") or None)
-    portal.tell("switches")
+    portal.switches.switch_on(str(body["kind"]), times=times, method=str(body.get("method") or "") or None)
+    portal.notify_watchers("switches")
 
 
-def _fault_off(portal: Portal, _user: User, body: Body) -> None:
-    portal.switches.off(str(body["kind"]))
-    portal.tell("switches")
+def _switch_fault_off(portal: Portal, _user: User, body: JsonBody) -> None:
+    portal.switches.switch_off(str(body["kind"]))
+    portal.notify_watchers("switches")
 
 
-def _expire(portal: Portal, _user: User, _body: Body) -> Body:
+def _expire_tokens(portal: Portal, _user: User, _body: JsonBody) -> JsonBody:
     server: OAuthServer = portal.oauth
-    server.expire(portal)
+    server.expire_tokens(portal)
     return {"message": "All access tokens have expired"}
 
 
-def _advance(portal: Portal, _user: User, body: Body) -> Body:
+def _advance_clock(portal: Portal, _user: User, body: JsonBody) -> JsonBody:
     portal.clock.advance(float(body["seconds"]))
-    portal.tell("clock")
+    portal.notify_watchers("clock")
     return {"message": "The portal's clock was set forward"}
 
 
-def _dismiss(portal: Portal, user: User, body: Body) -> None:
+def _dismiss_user(portal: Portal, user: User, body: JsonBody) -> None:
     if int(body["id"]) == user.id:
         raise ActionError("you cannot dismiss yourself")
     portal.dismiss(int(body["id"]))
 
 
-def _hire(portal: Portal, _user: User, body: Body) -> None:
+def _hire_user(portal: Portal, _user: User, body: JsonBody) -> None:
     portal.users[int(body["id"])].active = True
-    portal.tell("user", id=int(body["id"]))
+    portal.notify_watchers("user", id=int(body["id"]))
 
 
-_ACTIONS: dict[str, Callable[[Portal, User, Body], Body | None]] = {
-    "dial": _dial,
+_ACTIONS: dict[str, Callable[[Portal, User, JsonBody], JsonBody | None]] = {
+    "dial": _dial_number,
     "form_callback": _form_callback,
-    "outgoing": _outgoing,
-    "add": _add,
-    "done": _done,
+    "outgoing": _set_outgoing_line,
+    "add": _add_record,
+    "done": _complete_activity,
     "close_card": _close_card,
     "finish_install": _finish_install,
-    "set_install": _set_install,
-    "option": _option,
-    "uninstall": _uninstall,
+    "set_install": _set_install_option,
+    "option": _set_option,
+    "uninstall": _uninstall_app,
     "update_version": _update_version,
-    "portal": _portal,
-    "fault": _fault,
-    "fault_off": _fault_off,
-    "expire": _expire,
-    "advance": _advance,
-    "dismiss": _dismiss,
-    "hire": _hire,
+    "portal": _set_portal_settings,
+    "fault": _switch_fault_on,
+    "fault_off": _switch_fault_off,
+    "expire": _expire_tokens,
+    "advance": _advance_clock,
+    "dismiss": _dismiss_user,
+    "hire": _hire_user,
 }

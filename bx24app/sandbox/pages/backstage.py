@@ -7,16 +7,16 @@ from typing import Any
 
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import EventPost, LogEntry
-from bx24app.sandbox.bitrix.switches import KINDS
+from bx24app.sandbox.bitrix.switches import FAULT_KINDS
 from bx24app.sandbox.pages import views
 
 LICENSES = ("ru_basic", "ru_std", "ru_pro100", "ru_ent250", "selfhosted")
-SHOWN = 80
+SHOWN_ROWS = 80
 
 
-def values(portal: Portal) -> dict[str, Any]:
+def page_values(portal: Portal) -> dict[str, Any]:
     """Everything that the page of the sandbox's own switches shows."""
-    log, events = list(portal.request_log), list(portal.courier.posts)
+    log, events = list(portal.request_log), list(portal.event_sender.posts)
     return {
         "member_id": portal.member_id,
         "crm_mode": portal.crm_mode,
@@ -24,21 +24,21 @@ def values(portal: Portal) -> dict[str, Any]:
         "licenses": LICENSES,
         "lang": portal.lang,
         "latency": portal.latency,
-        "kinds": sorted(KINDS),
+        "kinds": sorted(FAULT_KINDS),
         "faults": portal.switches.faults,
-        "everybody": [views.person(user) for user in portal.users.values()],
-        "violations": portal.violations[-SHOWN:],
+        "everybody": [views.person_view(user) for user in portal.users.values()],
+        "violations": portal.violations[-SHOWN_ROWS:],
         "hits": portal.hits,
-        "requests": [_request(portal, entry) for entry in log[: -SHOWN - 1 : -1]],
-        "events": [_event(len(events) - number, one) for number, one in enumerate(events[: -SHOWN - 1 : -1])],
+        "requests": [_request_row(portal, entry) for entry in log[: -SHOWN_ROWS - 1 : -1]],
+        "events": [_event_row(len(events) - number, one) for number, one in enumerate(events[: -SHOWN_ROWS - 1 : -1])],
     }
 
 
-def _request(portal: Portal, entry: LogEntry) -> dict[str, Any]:
+def _request_row(portal: Portal, entry: LogEntry) -> dict[str, Any]:
     """A request as the log shows it, tokens masked."""
     shown = {key: "***" if key.lower() in ("auth", "access_token") else value for key, value in entry.params.items()}
     user = portal.users.get(entry.user_id)
-    commands = [f"{error or 'ok'}  {name}  {_json(params)}" for name, params, error in entry.commands]
+    commands = [f"{error or 'ok'}  {name}  {_format_json(params)}" for name, params, error in entry.commands]
     return {
         "key": f"{entry.at:.6f}{entry.method}",
         "at": entry.at,
@@ -48,11 +48,11 @@ def _request(portal: Portal, entry: LogEntry) -> dict[str, Any]:
         "seconds": entry.seconds,
         "user": user.full_name if user else "",
         "commands": commands,
-        "params": _json({"halt": shown.get("halt")} if commands else shown),
+        "params": _format_json({"halt": shown.get("halt")} if commands else shown),
     }
 
 
-def _event(number: int, post: EventPost) -> dict[str, Any]:
+def _event_row(number: int, post: EventPost) -> dict[str, Any]:
     key = f"{number}-{post.status}{bool(post.error)}"
     return {
         "key": key,
@@ -61,9 +61,9 @@ def _event(number: int, post: EventPost) -> dict[str, Any]:
         "url": post.url,
         "status": post.status,
         "error": post.error,
-        "data": _json(post.data),
+        "data": _format_json(post.data),
     }
 
 
-def _json(value: Any) -> str:
+def _format_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1, default=str)

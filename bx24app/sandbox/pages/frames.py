@@ -14,14 +14,14 @@ _CALL_CARD = {
     "command": ["getStatus", "disableAutoClose", "enableAutoClose"],
     "event": ["CallCard::EntityChanged", "CallCard::BeforeClose", "CallCard::CallStateChanged"],
 }
-_NOTHING: dict[str, list[str]] = {"command": [], "event": []}
+_NO_INTERFACE: dict[str, list[str]] = {"command": [], "event": []}
 
 
 class FrameError(Exception):
     """The application cannot be opened; says why."""
 
 
-def application(portal: Portal, client_id: str) -> Application:
+def find_application(portal: Portal, client_id: str) -> Application:
     """A registered application.
 
     Raises:
@@ -32,7 +32,7 @@ def application(portal: Portal, client_id: str) -> Application:
     return portal.oauth.applications[client_id]
 
 
-def available(portal: Portal) -> list[dict[str, Any]]:
+def list_applications(portal: Portal) -> list[dict[str, Any]]:
     """Registered applications as the menu and the admin page show them."""
     out = []
     for app in portal.oauth.applications.values():
@@ -47,7 +47,7 @@ def available(portal: Portal) -> list[dict[str, Any]]:
     return out
 
 
-def tabs(portal: Portal, placement: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+def placement_tabs(portal: Portal, placement: str, options: dict[str, Any]) -> list[dict[str, Any]]:
     """What applications have placed somewhere; nothing of one that is not INSTALLED."""
     out = []
     for one in portal.placements:
@@ -59,13 +59,13 @@ def tabs(portal: Portal, placement: str, options: dict[str, Any]) -> list[dict[s
     return out
 
 
-def opened(portal: Portal, user: User, client_id: str, placement: str, options: dict[str, Any]) -> dict[str, Any]:
+def open_frame(portal: Portal, user: User, client_id: str, placement: str, options: dict[str, Any]) -> dict[str, Any]:
     """Everything for one opening: address and fields of the form, the frame's name, the answer to `getInitData`.
 
     Raises:
         FrameError: no such application, or it is not installed and the user is no administrator.
     """
-    app = application(portal, client_id)
+    app = find_application(portal, client_id)
     made = portal.apps.get(client_id)
     if not (made and made.installed) and not user.admin:
         raise FrameError("The application is not fully installed.")
@@ -79,7 +79,7 @@ def opened(portal: Portal, user: User, client_id: str, placement: str, options: 
         "name": form.name,
         "sid": form.sid,
         "origin": f"{target.scheme}://{target.netloc}",
-        "interface": _CALL_CARD if placement == "CALL_CARD" else _NOTHING,
+        "interface": _CALL_CARD if placement == "CALL_CARD" else _NO_INTERFACE,
         "init": {
             "LANG": portal.lang,
             "DOMAIN": portal.domain,
@@ -100,7 +100,7 @@ def opened(portal: Portal, user: User, client_id: str, placement: str, options: 
     }
 
 
-def fresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
+def refresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
     """The answer to `refreshAuth`: a new pair.
 
     Raises:
@@ -108,11 +108,11 @@ def fresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
     """
     if client_id not in portal.apps:
         raise FrameError("the application is not installed")
-    token = portal.oauth.issue(portal, client_id, user.id)
+    token = portal.oauth.issue_token(portal, client_id, user.id)
     return {"AUTH_ID": token.access, "AUTH_EXPIRES": ACCESS_SECONDS, "REFRESH_ID": token.refresh}
 
 
-def card(portal: Portal, one: Card) -> dict[str, Any]:
+def call_card(portal: Portal, one: Card) -> dict[str, Any]:
     """A call card on somebody's screen, with the tabs that applications have placed in it."""
     call = portal.calls.get(one.call_id)
     entity = (call.primary if call else None) or one.entity
@@ -139,11 +139,11 @@ def card(portal: Portal, one: Card) -> dict[str, Any]:
         "opened": one.opened,
         "client": views.client_of(portal, entity),
         "options": options,
-        "tabs": tabs(portal, "CALL_CARD", options),
+        "tabs": placement_tabs(portal, "CALL_CARD", options),
     }
 
 
-def pickable(portal: Portal) -> dict[str, Any]:
+def picker_choices(portal: Portal) -> dict[str, Any]:
     """Whom and what the picker dialogs offer."""
     users = [
         {

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from bx24app.sandbox.mango import MangoCloud, snapshot
-from bx24app.sandbox.mango.control import control
-from bx24app.sandbox.pages.rendering import environment, page, static
+from bx24app.sandbox.mango.control import add_control_api
+from bx24app.sandbox.pages.rendering import add_static, make_environment, render_template
 
 _ICONS = {
     "incoming": "in", "missed": "missed", "menu": "missed", "unavailable": "missed", "outgoing": "out",
@@ -25,35 +25,35 @@ _REASONS = {
 
 
 @dataclass
-class Clients:
+class ClientNumbers:
     """Numbers that the page offers: (number, who that is)."""
 
-    known: list[tuple[str, str]]
+    numbers: list[tuple[str, str]]
     portal_url: str = ""
 
 
-def add(app: web.Application, cloud: MangoCloud, clients: Clients) -> None:
+def add_page(app: web.Application, cloud: MangoCloud, clients: ClientNumbers) -> None:
     """Adds the page, its files and the control API to the app of the PBX site."""
-    env = environment()
+    env = make_environment()
 
-    async def show(request: web.Request) -> web.Response:
-        state = snapshot.cloud(cloud)
+    async def show_page(request: web.Request) -> web.Response:
+        state = snapshot.cloud_state(cloud)
         if not state["pbxs"]:
             return web.Response(text="No PBX yet.")
         chosen = next((one for one in state["pbxs"] if one["key"] == request.query.get("pbx")), state["pbxs"][0])
         for one in state["sent"]:
-            one["state"] = _state(one["text"])
-        return page(
+            one["state"] = _notification_state(one["text"])
+        return render_template(
             "pbx.html", env, **{**state, "pbx": chosen}, links={"portal": clients.portal_url}, icons=_ICONS, reasons=_REASONS,
-            clients=clients.known, client=clients.known[0][0] if clients.known else "79161234567",
+            clients=clients.numbers, client=clients.numbers[0][0] if clients.numbers else "79161234567",
         )  # fmt: skip
 
-    app.router.add_get("/", show)
-    static(app)
-    control(cloud, app)
+    app.router.add_get("/", show_page)
+    add_static(app)
+    add_control_api(cloud, app)
 
 
-def _state(text: str) -> str:
+def _notification_state(text: str) -> str:
     """The word that tells notices of one path apart."""
     try:
         body: Any = json.loads(text)

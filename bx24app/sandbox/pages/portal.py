@@ -10,18 +10,18 @@ from aiohttp import web
 
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import COMPANY, DEAL, TYPE_NAMES, User
-from bx24app.sandbox.live import Live
+from bx24app.sandbox.live import ChangeStream
 from bx24app.sandbox.pages import actions, backstage, frames, views
-from bx24app.sandbox.pages.rendering import environment, page, static
+from bx24app.sandbox.pages.rendering import add_static, make_environment, render_template
 
 COOKIE = "sandbox_user"
-SHOWN = 80
+SHOWN_ROWS = 80
 _MENU = (("lead", "Leads", "lead"), ("deal", "Deals", "deal"), ("contact", "Contacts", "contact"))
 Handler = Callable[[web.Request, User], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Neighbours:
+class NeighbourSites:
     """Addresses of the other sites, for links."""
 
     pbx_url: str = ""
@@ -30,90 +30,90 @@ class Neighbours:
 class PortalPages:
     """The pages of one portal. `name` is what stands at the top left."""
 
-    def __init__(self, portal: Portal, neighbours: Neighbours, name: str = "Romashka") -> None:
+    def __init__(self, portal: Portal, neighbours: NeighbourSites, name: str = "Romashka") -> None:
         self.portal = portal
         self.neighbours = neighbours
         self.name = name
-        self.live = Live()
-        self.env = environment()
-        portal.changed.append(self.live.changed)
+        self.change_stream = ChangeStream()
+        self.env = make_environment()
+        portal.watchers.append(self.change_stream.notify_change)
 
-    def add(self, app: web.Application) -> None:
+    def add_routes(self, app: web.Application) -> None:
         """Adds the pages to the app of the portal's site."""
         router = app.router
-        app.on_shutdown.append(self.live.close)
+        app.on_shutdown.append(self.change_stream.close_streams)
         for path, handler in (
-            ("/", self.home),
-            ("/marketplace/app/{client_id}/", self.application),
-            ("/crm/type/{type}/list/", self.records),
-            ("/crm/type/{type}/list/category/0/", self.records),
-            ("/crm/{kind:lead|deal|contact|company}/list/", self.records),
-            ("/crm/type/{type}/details/{id}/", self.details),
-            ("/crm/{kind:lead|deal|contact|company}/details/{id}/", self.details),
-            ("/company/personal/user/{id}/", self.home),
-            ("/telephony/", self.telephony),
-            ("/admin/", self.admin),
-            ("/sandbox/cards", self.cards),
-            ("/sandbox/pickable", self.pickable),
+            ("/", self.home_page),
+            ("/marketplace/app/{client_id}/", self.application_page),
+            ("/crm/type/{type}/list/", self.records_page),
+            ("/crm/type/{type}/list/category/0/", self.records_page),
+            ("/crm/{kind:lead|deal|contact|company}/list/", self.records_page),
+            ("/crm/type/{type}/details/{id}/", self.details_page),
+            ("/crm/{kind:lead|deal|contact|company}/details/{id}/", self.details_page),
+            ("/company/personal/user/{id}/", self.home_page),
+            ("/telephony/", self.telephony_page),
+            ("/admin/", self.admin_page),
+            ("/sandbox/cards", self.list_cards),
+            ("/sandbox/pickable", self.list_pickable),
         ):
-            router.add_get(path, self._seen(handler))
-        router.add_get("/sandbox/live", self.live.stream)
-        router.add_post("/sandbox/frame", self._seen(self.frame))
-        router.add_post("/sandbox/auth", self._seen(self.auth))
-        router.add_post("/sandbox/whoami", self.whoami)
-        router.add_post("/sandbox/do/{name}", self._seen(self.do))
-        static(app)
+            router.add_get(path, self._with_user(handler))
+        router.add_get("/sandbox/live", self.change_stream.stream_changes)
+        router.add_post("/sandbox/frame", self._with_user(self.open_frame))
+        router.add_post("/sandbox/auth", self._with_user(self.refresh_auth))
+        router.add_post("/sandbox/whoami", self.switch_user)
+        router.add_post("/sandbox/do/{name}", self._with_user(self.perform_action))
+        add_static(app)
 
     # --- who looks
 
-    def _seen(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def wrapped(request: web.Request) -> web.StreamResponse:
+    def _with_user(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def wrapped_handler(request: web.Request) -> web.StreamResponse:
             here = self.portal.domain
             if request.method == "GET" and here and request.host != here and "IFRAME" not in request.query:
                 raise web.HTTPFound(f"{self.portal.url}{request.rel_url}")
-            return await handler(request, self.me(request))
+            return await handler(request, self.current_user(request))
 
-        return wrapped
+        return wrapped_handler
 
-    def me(self, request: web.Request) -> User:
+    def current_user(self, request: web.Request) -> User:
         """Whose screen this is: the cookie's user, else the first administrator."""
         chosen = request.cookies.get(COOKIE, "")
         user = self.portal.users.get(int(chosen)) if chosen.isdigit() else None
         if user and user.active:
             return user
-        return self.portal.users[views.people(self.portal)[0]["id"]]
+        return self.portal.users[views.list_people(self.portal)[0]["id"]]
 
-    async def whoami(self, request: web.Request) -> web.Response:
+    async def switch_user(self, request: web.Request) -> web.Response:
         """Another person sits down at the screen."""
-        body = await _json(request)
+        body = await _read_json(request)
         response = web.json_response({})
         response.set_cookie(COOKIE, str(int(body["id"])), samesite="Lax")
         return response
 
-    def show(
+    def render_page(
         self, request: web.Request, me: User, template: str, title: str, section: str, **values: Any
     ) -> web.Response:
         """A page inside the portal's frame of header and menu."""
         portal = self.portal
         spas = tuple((f"type/{one.entity_type_id}", one.title, "item") for one in portal.types)
         common = {
-            "portal_name": self.name, "title": title, "section": section, "me": views.person(me),
-            "people": views.people(portal), "notices": views.notices(portal, me.id), "apps": frames.available(portal),
+            "portal_name": self.name, "title": title, "section": section, "me": views.person_view(me),
+            "people": views.list_people(portal), "notices": views.list_notifications(portal, me.id), "apps": frames.list_applications(portal),
             "links": {"pbx": self.neighbours.pbx_url}, "inner": request.query.get("IFRAME") == "Y",
             "crm_menu": (_MENU if portal.crm_mode == 1 else _MENU[1:]) + spas, "client_id": "",
         }  # fmt: skip
-        return page(template, self.env, **{**common, **values})
+        return render_template(template, self.env, **{**common, **values})
 
     # --- pages
 
-    async def home(self, request: web.Request, me: User) -> web.Response:
+    async def home_page(self, request: web.Request, me: User) -> web.Response:
         portal = self.portal
-        calls = [views.call(portal, row) for row in list(portal.statistics.values())[:-9:-1]]
-        return self.show(request, me, "home.html", "Start", "home", steps=self._steps(), calls=calls)
+        calls = [views.call_view(portal, row) for row in list(portal.statistics.values())[:-9:-1]]
+        return self.render_page(request, me, "home.html", "Start", "home", steps=self._setup_steps(), calls=calls)
 
-    def _steps(self) -> list[dict[str, Any]]:
+    def _setup_steps(self) -> list[dict[str, Any]]:
         portal = self.portal
-        app = next(iter(frames.available(portal)), None)
+        app = next(iter(frames.list_applications(portal)), None)
         installed, lines = bool(app and app["installed"]), bool(portal.lines or portal.statistics)
         frame = f"/marketplace/app/{app['client_id']}/" if app else "/"
         pbx = self.neighbours.pbx_url or "/"
@@ -132,15 +132,15 @@ class PortalPages:
             for number, (title, text, url, button, done) in enumerate(made)
         ]
 
-    async def application(self, request: web.Request, me: User) -> web.Response:
+    async def application_page(self, request: web.Request, me: User) -> web.Response:
         client_id = request.match_info["client_id"]
-        app = next((one for one in frames.available(self.portal) if one["client_id"] == client_id), None)
+        app = next((one for one in frames.list_applications(self.portal) if one["client_id"] == client_id), None)
         if app is None:
             raise web.HTTPNotFound(text="no such application")
         options = {
             key[7:-1]: value for key, value in request.query.items() if key.startswith("params[") and key.endswith("]")
         }
-        return self.show(
+        return self.render_page(
             request,
             me,
             "app.html",
@@ -152,108 +152,108 @@ class PortalPages:
             options=options,
         )
 
-    def _kind(self, request: web.Request) -> tuple[int, str]:
+    def _record_type(self, request: web.Request) -> tuple[int, str]:
         if "type" in request.match_info:
             return int(request.match_info["type"]), f"type/{request.match_info['type']}"
         return views.KINDS[request.match_info["kind"]], request.match_info["kind"]
 
-    async def records(self, request: web.Request, me: User) -> web.Response:
-        portal, (type_id, kind) = self.portal, self._kind(request)
+    async def records_page(self, request: web.Request, me: User) -> web.Response:
+        portal, (type_id, kind) = self.portal, self._record_type(request)
         found = sorted(portal.crm.records[type_id].values(), key=lambda one: -one.id)
         title = next(
-            (one.title for one in portal.types if one.entity_type_id == type_id), f"{views.WORDS.get(type_id, '')}s"
+            (one.title for one in portal.types if one.entity_type_id == type_id), f"{views.TYPE_TITLES.get(type_id, '')}s"
         )
-        values: dict[str, Any] = {"kind": kind, "rows": [views.record(portal, one) for one in found[:SHOWN]]}
+        values: dict[str, Any] = {"kind": kind, "rows": [views.record_view(portal, one) for one in found[:SHOWN_ROWS]]}
         if type_id == DEAL:
             category = int(request.query.get("category", "0"))
             mine = [one for one in found if one.category_id == category]
-            values |= {"columns": self._columns(type_id, category, mine), "category": category, "pipelines": [
+            values |= {"columns": self._stage_columns(type_id, category, mine), "category": category, "pipelines": [
                 {"id": one.id, "name": one.name, "count": sum(deal.category_id == one.id for deal in found)}
                 for one in portal.categories if one.type_id == DEAL
             ]}  # fmt: skip
-        return self.show(request, me, "list.html", title, kind, **values)
+        return self.render_page(request, me, "list.html", title, kind, **values)
 
-    def _columns(self, type_id: int, category: int, found: list[Any]) -> list[dict[str, Any]]:
-        rows = [(one.stage_id, views.record(self.portal, one)) for one in found[:SHOWN]]
+    def _stage_columns(self, type_id: int, category: int, found: list[Any]) -> list[dict[str, Any]]:
+        rows = [(one.stage_id, views.record_view(self.portal, one)) for one in found[:SHOWN_ROWS]]
         return [
             {**stage, "rows": [row for stage_id, row in rows if stage_id == stage["id"]]}
-            for stage in views.stages(self.portal, type_id, category)
+            for stage in views.list_stages(self.portal, type_id, category)
         ]
 
-    async def details(self, request: web.Request, me: User) -> web.Response:
-        portal, (type_id, kind) = self.portal, self._kind(request)
-        record = portal.crm.get(type_id, int(request.match_info["id"]))
+    async def details_page(self, request: web.Request, me: User) -> web.Response:
+        portal, (type_id, kind) = self.portal, self._record_type(request)
+        record = portal.crm.get_record(type_id, int(request.match_info["id"]))
         if record is None:
             raise web.HTTPNotFound(text="no such record")
-        planned, past = views.timeline(portal, record)
+        planned, past = views.split_timeline(portal, record)
         code = f"CRM_{TYPE_NAMES.get(type_id, f'DYNAMIC_{type_id}')}_DETAIL_TAB"
-        return self.show(
-            request, me, "details.html", record.title, kind, one={**views.record(portal, record), "more": views.more(record)},
-            kind_word=views.WORDS.get(type_id, "Item"), stages=views.steps(portal, record) if type_id not in (3, COMPANY) else [],
-            linked=views.linked(portal, record), planned=planned, past=past,
-            tabs=frames.tabs(portal, code, {"ID": str(record.id)}),
+        return self.render_page(
+            request, me, "details.html", record.title, kind, one={**views.record_view(portal, record), "more": views.extra_fields(record)},
+            kind_word=views.TYPE_TITLES.get(type_id, "Item"), stages=views.stage_steps(portal, record) if type_id not in (3, COMPANY) else [],
+            linked=views.linked_records(portal, record), planned=planned, past=past,
+            tabs=frames.placement_tabs(portal, code, {"ID": str(record.id)}),
         )  # fmt: skip
 
-    async def telephony(self, request: web.Request, me: User) -> web.Response:
+    async def telephony_page(self, request: web.Request, me: User) -> web.Response:
         portal = self.portal
-        calls = [views.call(portal, row) for row in list(portal.statistics.values())[: -SHOWN - 1 : -1]]
-        return self.show(
+        calls = [views.call_view(portal, row) for row in list(portal.statistics.values())[: -SHOWN_ROWS - 1 : -1]]
+        return self.render_page(
             request, me, "telephony.html", "Telephony", "telephony", calls=calls, lines=list(portal.lines.values()),
             outgoing_line=portal.outgoing_line,
-            tabs=frames.tabs(portal, "TELEPHONY_ANALYTICS_MENU", {}),
+            tabs=frames.placement_tabs(portal, "TELEPHONY_ANALYTICS_MENU", {}),
         )  # fmt: skip
 
-    async def admin(self, request: web.Request, me: User) -> web.Response:
-        return self.show(request, me, "admin.html", "Sandbox", "admin", **backstage.values(self.portal))
+    async def admin_page(self, request: web.Request, me: User) -> web.Response:
+        return self.render_page(request, me, "admin.html", "Sandbox", "admin", **backstage.page_values(self.portal))
 
     # --- what the pages' scripts ask for
 
-    async def cards(self, _request: web.Request, me: User) -> web.Response:
+    async def list_cards(self, _request: web.Request, me: User) -> web.Response:
         """The call cards on this person's screen, and on whose screens others are open."""
         portal = self.portal
-        mine = [frames.card(portal, card) for card in portal.cards[me.id].values()]
+        mine = [frames.call_card(portal, card) for card in portal.cards[me.id].values()]
         elsewhere = [
-            {"id": user_id, "name": views.person(portal.users.get(user_id), user_id)["name"], "phone": card.phone}
+            {"id": user_id, "name": views.person_view(portal.users.get(user_id), user_id)["name"], "phone": card.phone}
             for user_id, cards in portal.cards.items()
             for card in cards.values()
             if user_id != me.id and card.call_id not in portal.cards[me.id]
         ]
         return web.json_response({"mine": mine, "elsewhere": elsewhere})
 
-    async def pickable(self, _request: web.Request, _me: User) -> web.Response:
-        return web.json_response(frames.pickable(self.portal))
+    async def list_pickable(self, _request: web.Request, _me: User) -> web.Response:
+        return web.json_response(frames.picker_choices(self.portal))
 
-    async def frame(self, request: web.Request, me: User) -> web.Response:
+    async def open_frame(self, request: web.Request, me: User) -> web.Response:
         """Opens an application: every time anew, with new tokens."""
-        body = await _json(request)
+        body = await _read_json(request)
         options = body.get("options") if isinstance(body.get("options"), dict) else {}
         try:
-            made = frames.opened(
+            made = frames.open_frame(
                 self.portal, me, str(body["client_id"]), str(body.get("placement") or "DEFAULT"), options or {}
             )
         except frames.FrameError as error:
             raise web.HTTPForbidden(text=str(error)) from error
         return web.json_response(made)
 
-    async def auth(self, request: web.Request, me: User) -> web.Response:
+    async def refresh_auth(self, request: web.Request, me: User) -> web.Response:
         """`refreshAuth`."""
         try:
-            return web.json_response(frames.fresh_auth(self.portal, me, str((await _json(request))["client_id"])))
+            return web.json_response(frames.refresh_auth(self.portal, me, str((await _read_json(request))["client_id"])))
         except frames.FrameError as error:
             raise web.HTTPForbidden(text=str(error)) from error
 
-    async def do(self, request: web.Request, me: User) -> web.Response:
+    async def perform_action(self, request: web.Request, me: User) -> web.Response:
         """What somebody does on a page."""
-        body = await _json(request)
+        body = await _read_json(request)
         try:
-            done = actions.perform(self.portal, me, request.match_info["name"], body)
+            done = actions.perform_action(self.portal, me, request.match_info["name"], body)
         except actions.ActionError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        self.live.changed()
+        self.change_stream.notify_change()
         return web.json_response(done)
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
+async def _read_json(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="application/json expected")
     try:

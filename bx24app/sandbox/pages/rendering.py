@@ -15,7 +15,7 @@ _ZONE = timezone(timedelta(hours=3))
 """The sandbox lives in Moscow."""
 
 
-def _clock(at: float | None) -> str:
+def _format_clock(at: float | None) -> str:
     """Time of day, with the date when it is not today's."""
     if not at:
         return "–"
@@ -23,26 +23,26 @@ def _clock(at: float | None) -> str:
     return then.strftime("%H:%M:%S" if then.date() == now.date() else "%d.%m %H:%M")
 
 
-def _length(seconds: float) -> str:
+def _format_length(seconds: float) -> str:
     """`1:05`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def environment() -> Environment:
+def make_environment() -> Environment:
     """Jinja with escaping everywhere."""
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"clock": _clock, "length_of": _length}
+    made.filters |= {"clock": _format_clock, "length_of": _format_length}
     return made
 
 
-def page(template: str, env: Environment, **values: Any) -> web.Response:
+def render_template(template: str, env: Environment, **values: Any) -> web.Response:
     """A rendered page that is never cached."""
     text = env.get_template(template).render(values)
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
-def static(app: web.Application) -> None:
+def add_static(app: web.Application) -> None:
     """Serves the pages' files under `/sandbox/static/`."""
     app.router.add_static("/sandbox/static/", _HERE / "static")

@@ -12,7 +12,7 @@ from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, Owner, Re
 from bx24app.sandbox.bitrix.timeline import file_entry
 
 KINDS = {"lead": LEAD, "deal": DEAL, "contact": CONTACT, "company": COMPANY}
-WORDS = {LEAD: "Lead", DEAL: "Deal", CONTACT: "Contact", COMPANY: "Company"}
+TYPE_TITLES = {LEAD: "Lead", DEAL: "Deal", CONTACT: "Contact", COMPANY: "Company"}
 _CODES = {
     "304": ("missed", "bad"), "603": ("declined", "bad"), "603-S": ("cancelled", "warn"), "486": ("busy", "warn"),
     "404": ("no such number", "warn"), "480": ("unavailable", "warn"), "402": ("not paid", "bad"), "403": ("forbidden", "bad"),
@@ -29,7 +29,7 @@ def url_of(owner: Owner) -> str:
     return f"/crm/{kind_of(owner[0])}/details/{owner[1]}/"
 
 
-def person(user: User | None, user_id: int = 0) -> dict[str, Any]:
+def person_view(user: User | None, user_id: int = 0) -> dict[str, Any]:
     """Somebody on a page."""
     if user is None:
         return {"id": user_id, "name": f"user {user_id}", "initials": "?", "admin": False, "inner": "", "position": ""}
@@ -40,13 +40,13 @@ def person(user: User | None, user_id: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def people(portal: Portal) -> list[dict[str, Any]]:
+def list_people(portal: Portal) -> list[dict[str, Any]]:
     """Everybody who works here, administrators first."""
-    found = [person(user) for user in portal.users.values() if user.active]
+    found = [person_view(user) for user in portal.users.values() if user.active]
     return sorted(found, key=lambda one: (not one["admin"], one["inner"] or "~", one["name"]))
 
 
-def stages(portal: Portal, type_id: int, category_id: int) -> list[dict[str, Any]]:
+def list_stages(portal: Portal, type_id: int, category_id: int) -> list[dict[str, Any]]:
     """The stages of leads, of a pipeline, of a smart process, in their order."""
     if type_id == LEAD:
         entity = "STATUS"
@@ -60,15 +60,15 @@ def stages(portal: Portal, type_id: int, category_id: int) -> list[dict[str, Any
 
 def stage_of(portal: Portal, record: Record) -> dict[str, Any]:
     """The stage that a record is in."""
-    for one in stages(portal, record.type_id, record.category_id):
+    for one in list_stages(portal, record.type_id, record.category_id):
         if one["id"] == record.stage_id:
             return one
     return {"id": record.stage_id, "name": record.stage_id, "semantics": ""}
 
 
-def record(portal: Portal, one: Record) -> dict[str, Any]:
+def record_view(portal: Portal, one: Record) -> dict[str, Any]:
     """A row or tile."""
-    user = person(portal.users.get(one.assigned_by_id), one.assigned_by_id)
+    user = person_view(portal.users.get(one.assigned_by_id), one.assigned_by_id)
     sources = {status.status_id: status.name for status in portal.statuses if status.entity_id == "SOURCE"}
     client = next((portal.contacts[key].title for key in one.contact_ids if key in portal.contacts), "")
     created = str(one.fields.get("createdTime") or "")
@@ -77,23 +77,23 @@ def record(portal: Portal, one: Record) -> dict[str, Any]:
         "stage": stage_of(portal, one) if one.stage_id else None, "phones": one.phones, "assigned": user["name"],
         "initials": user["initials"], "source": sources.get(one.source_id, one.source_id), "client": client,
         "at": created[8:10] + "." + created[5:7] + " " + created[11:16] if created else "",
-        "icon": kind_of(one.type_id) if one.type_id in WORDS else "item",
+        "icon": kind_of(one.type_id) if one.type_id in TYPE_TITLES else "item",
     }  # fmt: skip
 
 
 def client_of(portal: Portal, owner: Owner | None) -> dict[str, Any] | None:
     """Title and address of a record that a call belongs to."""
-    found = portal.crm.get(*owner) if owner else None
+    found = portal.crm.get_record(*owner) if owner else None
     return (
-        {"title": found.title or f"{WORDS.get(found.type_id, 'Item')} {found.id}", "url": url_of(found.key)}
+        {"title": found.title or f"{TYPE_TITLES.get(found.type_id, 'Item')} {found.id}", "url": url_of(found.key)}
         if found
         else None
     )
 
 
-def call(portal: Portal, row: Statistic) -> dict[str, Any]:
+def call_view(portal: Portal, row: Statistic) -> dict[str, Any]:
     """A finished call."""
-    user = person(portal.users.get(row.user_id), row.user_id)
+    user = person_view(portal.users.get(row.user_id), row.user_id)
     word, tone = (
         ("answered", "good") if row.failed_code == "200" else _CODES.get(row.failed_code, (row.failed_code, "warn"))
     )
@@ -106,9 +106,9 @@ def call(portal: Portal, row: Statistic) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def timeline(portal: Portal, one: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_timeline(portal: Portal, one: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What is planned, nearest first, and what happened, newest first."""
-    items = [_item(portal, entry) for entry in portal.timeline(*one.key)]
+    items = [_timeline_item(portal, entry) for entry in portal.timeline(*one.key)]
     planned = [item for item in items if item["open"]]
     past = [item for item in items if not item["open"]]
     planned.sort(key=lambda item: item["deadline"] or float("inf"))
@@ -116,9 +116,9 @@ def timeline(portal: Portal, one: Record) -> tuple[list[dict[str, Any]], list[di
     return planned, past
 
 
-def _item(portal: Portal, entry: dict[str, Any]) -> dict[str, Any]:
+def _timeline_item(portal: Portal, entry: dict[str, Any]) -> dict[str, Any]:
     kind, missed = entry["kind"], bool(entry.get("missed"))
-    user = person(portal.users.get(entry.get("user_id", 0)), entry.get("user_id", 0))
+    user = person_view(portal.users.get(entry.get("user_id", 0)), entry.get("user_id", 0))
     title, icon, tone, badge = str(entry.get("title", "")), "item", "", ""
     if kind == "call":
         incoming = entry.get("direction") == 1
@@ -138,31 +138,31 @@ def _item(portal: Portal, entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "key": f"{kind}-{entry.get('id', 0)}", "id": entry.get("id"), "kind": kind, "at": entry["at"], "title": title,
         "text": entry.get("text", ""), "icon": icon, "tone": tone, "badge": badge, "person": user["name"],
-        "files": [_file(one) for one in entry.get("files", [])], "missed": missed, "deadline": deadline,
+        "files": [_file_view(one) for one in entry.get("files", [])], "missed": missed, "deadline": deadline,
         "open": kind in ("todo", "call", "activity") and not entry.get("completed", True),
-        "overdue": bool(deadline and deadline < portal.now()), "phone": _phone(portal, entry),
+        "overdue": bool(deadline and deadline < portal.now()), "phone": _call_phone(portal, entry),
     }  # fmt: skip
 
 
-def _file(file: dict[str, Any]) -> dict[str, Any]:
+def _file_view(file: dict[str, Any]) -> dict[str, Any]:
     return {"url": file["url"], "name": file["name"], "size": f"{file['size'] / 1024:.0f} KB"}
 
 
-def _phone(portal: Portal, entry: dict[str, Any]) -> str:
+def _call_phone(portal: Portal, entry: dict[str, Any]) -> str:
     activity = portal.activities.get(entry.get("id", 0)) if entry["kind"] == "call" else None
     return str(activity.communications[0].get("VALUE", "")) if activity and activity.communications else ""
 
 
-def linked(portal: Portal, one: Record) -> list[dict[str, Any]]:
+def linked_records(portal: Portal, one: Record) -> list[dict[str, Any]]:
     """Records around a record: the contacts of a deal, the deals of a contact."""
     contacts = [portal.contacts[key] for key in one.contact_ids if key in portal.contacts]
     companies = [portal.companies[one.company_id]] if one.company_id in portal.companies else []
     deals = [deal for deal in portal.deals.values() if one.type_id == CONTACT and one.id in deal.contact_ids]
     blocks = (("Client", contacts + companies), ("Deals", deals))
-    return [{"title": title, "rows": [record(portal, row) for row in rows]} for title, rows in blocks if rows]
+    return [{"title": title, "rows": [record_view(portal, row) for row in rows]} for title, rows in blocks if rows]
 
 
-def more(one: Record) -> list[tuple[str, str]]:
+def extra_fields(one: Record) -> list[tuple[str, str]]:
     """Further fields worth showing."""
     names = (
         ("lastName", "Last name"),
@@ -174,11 +174,11 @@ def more(one: Record) -> list[tuple[str, str]]:
     return [(label, str(one.fields[key])) for key, label in (*names, *custom) if one.fields.get(key)]
 
 
-def steps(portal: Portal, one: Record) -> list[dict[str, Any]]:
+def stage_steps(portal: Portal, one: Record) -> list[dict[str, Any]]:
     """The stages as a bar."""
     if not one.stage_id:
         return []
-    found = stages(portal, one.type_id, one.category_id)
+    found = list_stages(portal, one.type_id, one.category_id)
     place = next((number for number, stage in enumerate(found) if stage["id"] == one.stage_id), -1)
     out = []
     for number, stage in enumerate(found):
@@ -206,7 +206,7 @@ _BB = (
 )
 
 
-def notices(portal: Portal, user_id: int) -> list[dict[str, Any]]:
+def list_notifications(portal: Portal, user_id: int) -> list[dict[str, Any]]:
     """A user's notifications, newest first, BB codes as HTML (escaped before)."""
     out = []
     for one in portal.notifications.values():

@@ -41,10 +41,10 @@ def test_a_portal_that_did_not_answer_hears_of_it_when_it_does(watched: Watched)
     assert watched.look() == []
     assert rows(Notice) == []
     opens(one, 11)
-    watched.w.sandbox.call(watched.w.portal.switches.on, "close_before")
+    watched.w.sandbox.call(watched.w.portal.switches.switch_on, "close_before")
     assert watched.look() == []
     assert [row.key for row in rows(Notice)] == ["away:portal"]
-    watched.w.sandbox.call(watched.w.portal.switches.off)
+    watched.w.sandbox.call(watched.w.portal.switches.switch_off)
     assert watched.look() == [], "it may not be over: no delivery has told"
     one.record_success()
     (words,) = watched.look()

@@ -203,7 +203,7 @@ def test_many_unmapped_employees_are_one_notice(watched: Watched) -> None:
 def test_a_dead_authorisation_is_told_when_it_is_over_at_the_latest(watched: Watched) -> None:
     watched.w.sandbox.call(watched.w.portal.notifications.clear)
     portals.mark_needs_admin(watched.id, errors.NeedsAdmin("authorise", "dead"))
-    watched.w.sandbox.call(watched.w.sandbox.oauth.forget, watched.w.portal)
+    watched.w.sandbox.call(watched.w.sandbox.oauth.revoke_tokens, watched.w.portal)
     assert watched.look() == [], "nobody lets us in"
     assert db.session.query(Notice).filter_by(portal_id=watched.id).count() == 1
     db.session.rollback()

@@ -91,7 +91,7 @@ class Raw:
         return result
 
     def settled(self) -> list[dict[str, str]]:
-        self.sandbox.call(self.portal.settled)
+        self.sandbox.call(self.portal.wait_until_idle)
         return self.events
 
     def bind(self, *events: str) -> None:

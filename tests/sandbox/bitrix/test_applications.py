@@ -72,7 +72,7 @@ def test_an_application_without_a_page_is_told_by_event_at_its_install_address(r
     raw.hand("install", app)
     (event,) = raw.events
     assert (event["event"], event["auth[status]"], event["data[INSTALLED]"]) == ("ONAPPINSTALL", "L", "Y")
-    assert raw.portal.courier.posts[-1].url == raw.app.install_url
+    assert raw.portal.event_sender.posts[-1].url == raw.app.install_url
 
 
 def test_trap_16_uninstalling_sends_no_tokens_only_the_application_token(raw: Raw) -> None:
@@ -134,7 +134,7 @@ def test_only_administrators_place(raw: Raw) -> None:
 def test_trap_15_events_have_no_refresh_token_and_sometimes_no_tokens_at_all(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     raw.hand("click_to_call", 12, PHONE)
-    raw.portal.courier.without_tokens = True
+    raw.portal.event_sender.without_tokens = True
     raw.hand("click_to_call", 12, PHONE)
     with_tokens, without = raw.events
     assert raw.ok("profile", token=with_tokens["auth[access_token]"])["ID"] == "12"
@@ -145,13 +145,13 @@ def test_trap_15_events_have_no_refresh_token_and_sometimes_no_tokens_at_all(raw
 
 def test_trap_15_an_event_is_sent_once_whatever_becomes_of_it(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
-    raw.portal.courier.lose = 1
+    raw.portal.event_sender.events_to_lose = 1
     raw.hand("click_to_call", 12, PHONE)
     assert raw.events == []
     raw.portal.event_bindings.clear()
     raw.ok("event.bind", EVENT="ONEXTERNALCALLSTART", HANDLER="http://127.0.0.1:9/closed")
     raw.hand("click_to_call", 12, PHONE)
-    assert [post.error != "" for post in raw.portal.courier.posts] == [True, True]
+    assert [post.error != "" for post in raw.portal.event_sender.posts] == [True, True]
 
 
 def test_trap_29_call_start_fires_at_register_and_call_init_with_an_id_that_is_thrown_away(raw: Raw) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from bx24app.sandbox.bitrix.switches import KINDS
+from bx24app.sandbox.bitrix.switches import FAULT_KINDS
 from tests.sandbox.bitrix.conftest import PHONE, Raw
 
 
@@ -28,27 +28,27 @@ from tests.sandbox.bitrix.conftest import PHONE, Raw
     ],
 )
 def test_trap_30_refusals_for_good_and_for_a_number_of_requests(raw: Raw, kind: str, status: int, code: str) -> None:
-    raw.portal.switches.on(kind)
+    raw.portal.switches.switch_on(kind)
     assert raw.fails("profile")[:2] == (status, code)
     assert raw.fails("profile")[:2] == (status, code)
-    raw.portal.switches.off(kind)
-    raw.sandbox.oauth.access[raw.token].expires = raw.portal.now() + 3600
+    raw.portal.switches.switch_off(kind)
+    raw.sandbox.oauth.access_tokens[raw.token].expires = raw.portal.now() + 3600
     assert raw.ok("profile")
-    raw.portal.switches.on(kind, times=1)
+    raw.portal.switches.switch_on(kind, times=1)
     assert raw.fails("profile")[1] == code
-    raw.sandbox.oauth.access[raw.token].expires = raw.portal.now() + 3600
+    raw.sandbox.oauth.access_tokens[raw.token].expires = raw.portal.now() + 3600
     assert raw.ok("profile")
 
 
 @pytest.mark.parametrize(("kind", "status"), [("http500", 500), ("http502", 502), ("http503", 503), ("too_many", 429)])
 def test_pages_instead_of_json(raw: Raw, kind: str, status: int) -> None:
-    raw.portal.switches.on(kind, times=1)
+    raw.portal.switches.switch_on(kind, times=1)
     answer = raw.post("profile")
     assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (status, "text/html")
 
 
 def test_garbage_is_no_json(raw: Raw) -> None:
-    raw.portal.switches.on("garbage", times=1)
+    raw.portal.switches.switch_on("garbage", times=1)
     answer = raw.post("profile")
     assert answer.status_code == 200
     with pytest.raises(ValueError, match="Unterminated"):
@@ -58,20 +58,20 @@ def test_garbage_is_no_json(raw: Raw) -> None:
 def test_a_connection_closed_before_and_after_the_effect(raw: Raw) -> None:
     fields = {"USER_ID": 12, "PHONE_NUMBER": PHONE, "TYPE": 2}
     for kind, calls in (("close_before", 0), ("close_after", 1)):
-        raw.portal.switches.on(kind, times=1, method="telephony.externalcall.register")
+        raw.portal.switches.switch_on(kind, times=1, method="telephony.externalcall.register")
         with pytest.raises(requests.ConnectionError):
             raw.post("telephony.externalCall.register", **fields)
         assert len(raw.portal.calls) == calls
 
 
 def test_a_page_after_the_effect(raw: Raw) -> None:
-    raw.portal.switches.on("http502_after", times=1)
+    raw.portal.switches.switch_on("http502_after", times=1)
     assert raw.post("crm.item.add", entityTypeId=2, fields={"title": "A"}).status_code == 502
     assert len(raw.portal.deals) == 1
 
 
 def test_a_portal_that_hangs(raw: Raw) -> None:
-    raw.portal.switches.on("hang", times=1)
+    raw.portal.switches.switch_on("hang", times=1)
     with pytest.raises(requests.Timeout):
         requests.post(f"{raw.portal.url}/rest/profile", data={"auth": raw.token}, timeout=0.3)
     assert raw.ok("profile")
@@ -89,7 +89,7 @@ def test_an_effect_does_not_end_with_its_client(raw: Raw) -> None:
 
 
 def test_limited_to_a_method_and_after_some(raw: Raw) -> None:
-    raw.portal.switches.on("http500", times=1, method="user.*", skip=1)
+    raw.portal.switches.switch_on("http500", times=1, method="user.*", skip=1)
     assert raw.ok("profile")
     assert raw.post("user.get").status_code == 200
     assert raw.post("user.get").status_code == 500
@@ -97,7 +97,7 @@ def test_limited_to_a_method_and_after_some(raw: Raw) -> None:
 
 
 def test_a_token_that_runs_out_in_the_middle_of_a_batch(raw: Raw) -> None:
-    raw.portal.switches.on("expired_token", times=1, method="user.admin")
+    raw.portal.switches.switch_on("expired_token", times=1, method="user.admin")
     result = raw.batch(a="profile", b="user.admin", c="profile")
     assert list(result["result"]) == ["a"]
     assert {key: error["error"] for key, error in result["result_error"].items()} == {
@@ -108,7 +108,7 @@ def test_a_token_that_runs_out_in_the_middle_of_a_batch(raw: Raw) -> None:
 
 
 def test_a_refusal_of_one_command_in_a_batch(raw: Raw) -> None:
-    raw.portal.switches.on("right_removed", method="crm.item.*")
+    raw.portal.switches.switch_on("right_removed", method="crm.item.*")
     result = raw.batch(a="profile", b="crm.item.list?entityTypeId=2")
     assert result["result_error"]["b"]["error"] == "ACCESS_DENIED"
 
@@ -144,8 +144,8 @@ def test_trap_32_cors(raw: Raw) -> None:
 
 def test_an_unknown_switch(raw: Raw) -> None:
     with pytest.raises(ValueError, match="no fault 'rain'"):
-        raw.portal.switches.on("rain")
-    assert "hang" in KINDS
+        raw.portal.switches.switch_on("rain")
+    assert "hang" in FAULT_KINDS
 
 
 def control(raw: Raw, action: str, **body: Any) -> requests.Response:

@@ -151,7 +151,7 @@ def test_g10_trap_7_only_304_of_type_2_or_4_is_missed(
     raw.sandbox.call(raw.portal.add_contact, "Client", PHONE)
     answer = raw.finish(raw.register(TYPE=kind)["CALL_ID"], DURATION=0, STATUS_CODE=code)
     activity = raw.portal.activities[answer["CRM_ACTIVITY_ID"]]
-    assert (activity.missed, activity.completed) == (missed, completed)
+    assert (activity.is_missed, activity.completed) == (missed, completed)
 
 
 def test_g10_a_later_successful_outgoing_call_answers_the_missed_ones(raw: Raw) -> None:

@@ -10,7 +10,7 @@ from tests.sandbox.bitrix.conftest import Raw
 
 
 def test_g13_trap_22_fifty_in_store_and_two_a_second_whatever_application_asks(raw: Raw) -> None:
-    raw.portal.limits.fill(49, raw.portal.now())
+    raw.portal.limits.fill_bucket(49, raw.portal.now())
     raw.portal.limits.rate = 0.001
     assert raw.ok("profile")
     answer = raw.post("profile")
@@ -24,7 +24,7 @@ def test_g13_trap_22_fifty_in_store_and_two_a_second_whatever_application_asks(r
 
 
 def test_g13_a_batch_and_an_upload_are_one_each(raw: Raw) -> None:
-    raw.portal.limits.fill(48, raw.portal.now())
+    raw.portal.limits.fill_bucket(48, raw.portal.now())
     raw.portal.limits.rate = 0.001
     assert len(raw.batch(**{f"c{number}": "profile" for number in range(50)})["result"]) == 50
     assert requests.post(f"{raw.portal.url}/rest/upload.json", timeout=20).status_code == 401
@@ -33,19 +33,19 @@ def test_g13_a_batch_and_an_upload_are_one_each(raw: Raw) -> None:
 
 def test_enterprise_and_on_premise(raw: Raw) -> None:
     raw.portal.limits.rate, raw.portal.limits.threshold = 5, 250
-    raw.portal.limits.fill(200, raw.portal.now())
+    raw.portal.limits.fill_bucket(200, raw.portal.now())
     assert raw.ok("profile")
     raw.portal.limits.rate = 0
-    raw.portal.limits.fill(1000, raw.portal.now())
+    raw.portal.limits.fill_bucket(1000, raw.portal.now())
     assert raw.ok("profile")
 
 
 def test_g13_the_time_of_a_method_is_blocked_until_its_oldest_minute_leaves(raw: Raw) -> None:
     app_id, method = raw.portal.apps[raw.app.client_id].id, "crm.item.list"
-    raw.sandbox.call(raw.portal.limits.spent, app_id, method, 479.9, raw.portal.now())
+    raw.sandbox.call(raw.portal.limits.add_work, app_id, method, 479.9, raw.portal.now())
     block = raw.post(method, entityTypeId=2).json()["time"]
     assert round(block["operating"], 1) == 479.9
-    raw.sandbox.call(raw.portal.limits.spent, app_id, method, 0.2, raw.portal.now())
+    raw.sandbox.call(raw.portal.limits.add_work, app_id, method, 0.2, raw.portal.now())
     answer = raw.post(method, entityTypeId=2)
     assert (answer.status_code, answer.json()["error"]) == (429, "OPERATION_TIME_LIMIT")
     reset = answer.json()["operating_reset_at"]

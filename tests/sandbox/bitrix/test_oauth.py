@@ -138,13 +138,13 @@ def test_after_uninstalling_tokens_are_dead_and_stay_so(raw: Raw) -> None:
 def test_faults_of_the_auth_server(raw: Raw) -> None:
     refresh = raw.open().fields["REFRESH_ID"]
     switches = raw.sandbox.oauth.switches
-    switches.on("invalid_grant", times=1)
+    switches.switch_on("invalid_grant", times=1)
     assert token(raw, "refresh_token", refresh_token=refresh).json()["error"] == "invalid_grant"
-    switches.on("payment_required", times=1, method="token")
+    switches.switch_on("payment_required", times=1, method="token")
     assert token(raw, "refresh_token", refresh_token=refresh).json()["error"] == "PAYMENT_REQUIRED"
-    switches.on("http502", times=1)
+    switches.switch_on("http502", times=1)
     assert token(raw, "refresh_token", refresh_token=refresh).status_code == 502
-    switches.on("close_after", times=1)
+    switches.switch_on("close_after", times=1)
     with pytest.raises(requests.ConnectionError):
         token(raw, "refresh_token", refresh_token=refresh)
     assert token(raw, "refresh_token", refresh_token=refresh).json()["error"] == "invalid_grant", "it was used up"

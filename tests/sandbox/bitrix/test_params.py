@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bx24app.sandbox.bitrix import methods, params, php
-from bx24app.sandbox.checks import Violations, checked
+from bx24app.sandbox.checks import UnexpectedViolations, checked_sandbox
 from tests.sandbox.bitrix.conftest import PHONE, Raw
 
 GOOD: dict[str, Any] = {"USER_ID": 12, "PHONE_NUMBER": PHONE, "TYPE": 2}
@@ -78,19 +78,19 @@ def test_parameters_of_the_javascript_sdk(raw: Raw) -> None:
 
 
 def _offend() -> None:
-    with checked() as sandbox:
+    with checked_sandbox() as sandbox:
         app = sandbox.register_application("app.1", "x", "http://127.0.0.1:9/")
         token = sandbox.call(sandbox.portal.open_form, 1, app).fields["AUTH_ID"]
         Raw(sandbox, app, token, "").post("crm.nothing.get")
 
 
 def test_the_fixture_fails_the_test_that_caused_a_violation() -> None:
-    with pytest.raises(Violations, match="no such method"):
+    with pytest.raises(UnexpectedViolations, match="no such method"):
         _offend()
 
 
 def test_every_method_that_the_sandbox_has_is_in_the_documentation() -> None:
-    unknown = sorted(name for name in methods.METHODS if not params.known(name))
+    unknown = sorted(name for name in methods.METHODS if not params.is_documented(name))
     assert unknown == []
 
 
@@ -108,7 +108,7 @@ def test_every_method_that_the_sandbox_has_is_in_the_documentation() -> None:
     ],
 )
 def test_brackets(query: str, value: dict[str, Any]) -> None:
-    assert php.parse(query) == value
+    assert php.parse_query(query) == value
 
 
 _keys = st.text("abcXYZ_09", min_size=1, max_size=5).filter(lambda key: not key.isdigit())
@@ -120,12 +120,12 @@ _values = st.recursive(
 
 @given(st.dictionaries(_keys, _values, max_size=4))
 def test_what_is_encoded_is_decoded_again(fields: dict[str, Any]) -> None:
-    assert php.parse(php.encode(fields)) == fields
+    assert php.parse_query(php.encode_form(fields)) == fields
 
 
 def test_encoding_as_php_does_it() -> None:
     fields = {"a": None, "b": [], "c": True, "d": False, "e": {"f": ["1"]}}
-    assert list(php.flat(fields)) == [("c", "1"), ("d", "0"), ("e[f][0]", "1")]
+    assert list(php.flatten_fields(fields)) == [("c", "1"), ("d", "0"), ("e[f][0]", "1")]
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_encoding_as_php_does_it() -> None:
     [("0", False), ("", False), (None, False), ([], False), ("N", True), ("false", True), ("00", True)],
 )
 def test_truth_in_php(value: object, answer: bool) -> None:
-    assert php.true(value) is answer
+    assert php.is_true(value) is answer

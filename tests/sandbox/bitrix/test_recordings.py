@@ -191,6 +191,6 @@ def test_the_drive_plays_with_ranges(raw: Raw) -> None:
 
 def test_a_full_disk(raw: Raw) -> None:
     url = address(raw, raw.finished())
-    raw.portal.switches.on("disk_full", times=1)
+    raw.portal.switches.switch_on("disk_full", times=1)
     assert "free space" in upload(url).json()["error_description"]
     assert upload(url).ok

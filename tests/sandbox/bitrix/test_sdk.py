@@ -19,7 +19,7 @@ from b24pysdk.credentials import OAuthEventData, OAuthPlacementData
 from b24pysdk.errors import BitrixAPIBadRequest, BitrixAPIExpiredToken, BitrixAPIPaymentRequired
 from b24pysdk.errors.oauth import BitrixOAuthInvalidGrant
 
-from bx24app.sandbox.checks import checked
+from bx24app.sandbox.checks import checked_sandbox
 from bx24app.sandbox.server import Sandbox
 from tests.sandbox.bitrix.conftest import LINE, PHONE
 
@@ -58,7 +58,7 @@ class Sdk:
 
 @pytest.fixture
 def sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sdk]:
-    with checked(tls=True) as sandbox:
+    with checked_sandbox(tls=True) as sandbox:
         made = Sdk(sandbox)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(sandbox.ca_path))
         connect = urllib3.util.connection.create_connection
@@ -89,13 +89,13 @@ def test_a_refresh_rotates_the_pair(sdk: Sdk) -> None:
 
 def test_an_expired_token_is_refreshed_on_the_way(sdk: Sdk) -> None:
     old = sdk.token.auth_token
-    sdk.sandbox.call(sdk.sandbox.oauth.expire)
+    sdk.sandbox.call(sdk.sandbox.oauth.expire_tokens)
     assert sdk.client.profile().result["ADMIN"] is True
     assert sdk.token.auth_token != old
 
 
 def test_a_code_is_exchanged(sdk: Sdk) -> None:
-    code = sdk.sandbox.call(sdk.sandbox.oauth.code, sdk.portal, "app.sdk", 12)
+    code = sdk.sandbox.call(sdk.sandbox.oauth.issue_code, sdk.portal, "app.sdk", 12)
     renewed = sdk.app.get_oauth_token(code=code)
     assert renewed.validate_against_app_info(sdk.app.get_app_info(renewed.oauth_token.access_token).result)
     assert (renewed.user_id, renewed.member_id) == (12, sdk.portal.member_id)
@@ -189,7 +189,7 @@ def test_an_event_is_understood_and_genuine(sdk: Sdk) -> None:
     handler = f"{sdk.sandbox.add_site('application', site)}/events"
     assert sdk.client.event.bind("ONEXTERNALCALLSTART", handler=handler).result is True
     call_id = sdk.sandbox.call(sdk.portal.click_to_call, 12, PHONE)
-    sdk.sandbox.call(sdk.portal.settled)
+    sdk.sandbox.call(sdk.portal.wait_until_idle)
     event = OAuthEventData.from_dict(dict(parse_qsl(posts[0], keep_blank_values=True)))
     assert (event.event, event.is_system) == ("ONEXTERNALCALLSTART", False)
     assert event.validate_against_app_info(event.get_app_info(sdk.app))
@@ -208,9 +208,9 @@ def test_a_new_domain_is_followed(sdk: Sdk) -> None:
 def test_errors_have_their_classes(sdk: Sdk) -> None:
     with pytest.raises(BitrixAPIBadRequest):
         sdk.client.telephony.external_call.finish("unknown", user_id=12).result  # noqa: B018
-    sdk.portal.switches.on("payment_required", times=1)
+    sdk.portal.switches.switch_on("payment_required", times=1)
     with pytest.raises(BitrixAPIPaymentRequired):
         sdk.client.profile().result  # noqa: B018
-    sdk.portal.switches.on("expired_token")
+    sdk.portal.switches.switch_on("expired_token")
     with pytest.raises(BitrixAPIExpiredToken):
         sdk.client.profile().result  # noqa: B018

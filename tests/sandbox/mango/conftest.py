@@ -15,8 +15,8 @@ import requests
 from aiohttp import web
 
 from bx24app.sandbox.mango import Board, MangoCloud, Pbx
-from bx24app.sandbox.mango.control import control
-from bx24app.sandbox.mango.signing import form
+from bx24app.sandbox.mango.control import add_control_api
+from bx24app.sandbox.mango.signing import build_form
 
 KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba9876543210"
 
@@ -45,12 +45,12 @@ class Mango:
     statuses: list[int] = field(default_factory=list)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.cloud.run(work)
+        return self.cloud.run_coroutine(work)
 
     def post(
         self, path: str, body: Any, *, key: str = KEY, salt: str = SALT, text: str | None = None
     ) -> requests.Response:
-        fields = form(key, salt, json.dumps(body) if text is None else text)
+        fields = build_form(key, salt, json.dumps(body) if text is None else text)
         return requests.post(self.cloud.api_url + path, data=fields, allow_redirects=False, timeout=20)
 
     @property
@@ -84,7 +84,7 @@ async def _live(mango: Mango, ready: Future[None], over: asyncio.Event) -> None:
     runners = []
     files, cloud.files_url = await _serve(cloud.files_app())
     app = cloud.api_app()
-    control(cloud, app)
+    add_control_api(cloud, app)
     api, cloud.url = await _serve(app)
     receiver, url = await _serve(_receiver(mango))
     runners += [files, api, receiver]
@@ -98,7 +98,7 @@ async def _live(mango: Mango, ready: Future[None], over: asyncio.Event) -> None:
 @pytest.fixture
 def mango() -> Iterator[Mango]:
     cloud = MangoCloud()
-    board = cloud.add(Pbx(name="Moscow", api_key=KEY, api_salt=SALT))
+    board = cloud.add_pbx(Pbx(name="Moscow", api_key=KEY, api_salt=SALT))
     board.pbx.add_line("74950000001", "Москва", leads_to="300")
     for extension, name in (("101", "Анна Орлова"), ("102", "Борис Котов"), ("103", "Вера Линь")):
         board.pbx.add_employee(extension, name, email=f"{extension}@example.ru", mobile=f"79160000{extension}")

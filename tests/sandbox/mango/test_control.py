@@ -24,7 +24,7 @@ def api(mango: Mango, path: str, body: Any = None) -> requests.Response:
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_every_button(mango: Mango, name: str) -> None:
     for number in (2, 3):
-        other = mango.cloud.add(Pbx(name=f"Office {number}", hook_url=mango.hook))
+        other = mango.cloud.add_pbx(Pbx(name=f"Office {number}", hook_url=mango.hook))
         other.pbx.add_line(f"7861000000{number}", leads_to="300")
         for extension in ("101", "102"):
             other.pbx.add_employee(extension, f"Person {extension}")
@@ -84,7 +84,7 @@ def test_stream(mango: Mango) -> None:
     with requests.get(f"{mango.cloud.url}/sandbox/api/stream", stream=True, timeout=20) as answer:
         lines = answer.iter_lines()
         assert next(lines) == b"event: changed"
-        mango.run(mango.cloud.play("S7", "Moscow"))
+        mango.run(mango.cloud.play_sequence("S7", "Moscow"))
         assert [line for line, _ in zip(lines, range(4), strict=False)][2] == b"event: changed"
 
 

@@ -9,22 +9,22 @@ from typing import Any
 
 import requests
 
-from bx24app.sandbox.mango import Faults, Notice
-from bx24app.sandbox.mango.faults import Weather
-from bx24app.sandbox.mango.sequences import sequence
-from bx24app.sandbox.mango.signing import sign
+from bx24app.sandbox.mango import Faults, PbxNotification
+from bx24app.sandbox.mango.faults import FaultInjector
+from bx24app.sandbox.mango.sequences import load_sequence
+from bx24app.sandbox.mango.signing import sign_text
 
 from .conftest import SALT, Mango
 
 
 def play(mango: Mango, name: str = "S1", **faults: Any) -> list[tuple[str, Any]]:
-    mango.board.use(Faults(**faults))
-    mango.run(mango.cloud.play(name, "Moscow", rebase=False))
+    mango.board.use_faults(Faults(**faults))
+    mango.run(mango.cloud.play_sequence(name, "Moscow", rebase=False))
     return [(path.removeprefix("hook/"), body) for path, body in mango.bodies]
 
 
 def true(name: str = "S1") -> list[tuple[str, Any]]:
-    return [(notice.path, notice.body) for notice in sequence(name)]
+    return [(notice.path, notice.body) for notice in load_sequence(name)]
 
 
 def test_everything_twice(mango: Mango) -> None:
@@ -37,7 +37,7 @@ def test_lost(mango: Mango) -> None:
     assert "events/summary" not in [path for path, _ in play(mango, drop_paths={"events/summary"})]
     mango.got.clear()
     assert play(mango, drop=1) == []
-    assert len(mango.board.facts.entries) == 1  # the truth stays
+    assert len(mango.board.call_log.entries) == 1  # the truth stays
 
 
 def test_no_record_added(mango: Mango) -> None:
@@ -57,17 +57,17 @@ def test_out_of_order_but_complete(mango: Mango) -> None:
 
 
 def test_swapped_within_a_leg() -> None:
-    weather = Weather(Faults(reorder_leg=1))
-    first, second = (Notice("events/call", 0, {"call_id": "x", "seq": seq}) for seq in (1, 2))
-    assert weather.push(first) == []
+    weather = FaultInjector(Faults(reorder_leg=1))
+    first, second = (PbxNotification("events/call", 0, {"call_id": "x", "seq": seq}) for seq in (1, 2))
+    assert weather.push_notification(first) == []
     weather.faults.reorder_leg = 0
-    assert weather.push(second) == [second, first]
+    assert weather.push_notification(second) == [second, first]
 
 
 def test_same_seed_same_weather() -> None:
     def run(seed: int) -> list[Any]:
-        weather = Weather(Faults(reorder_any=0.3, duplicate=0.2, drop=0.2, seed=seed))
-        return [notice for one in sequence("S1") for notice in weather.push(one)] + weather.flush()
+        weather = FaultInjector(Faults(reorder_any=0.3, duplicate=0.2, drop=0.2, seed=seed))
+        return [notice for one in load_sequence("S1") for notice in weather.push_notification(one)] + weather.release_all()
 
     assert run(3) == run(3)
     assert run(3) != run(4)
@@ -75,7 +75,7 @@ def test_same_seed_same_weather() -> None:
 
 def test_forged(mango: Mango) -> None:
     play(mango, "S7", wrong_sign=1)
-    assert all(got.fields["sign"] != sign(got.fields["vpbx_api_key"], got.fields["json"], SALT) for got in mango.got)
+    assert all(got.fields["sign"] != sign_text(got.fields["vpbx_api_key"], got.fields["json"], SALT) for got in mango.got)
     mango.got.clear()
     play(mango, "S7", unknown_key=1)
     assert {got.fields["vpbx_api_key"] for got in mango.got} == {"0" * 32}
@@ -97,7 +97,7 @@ def test_parallel_and_late_tape(mango: Mango) -> None:
 
 def test_short_vocabulary(mango: Mango) -> None:
     mango.board.pbx.dialect = "events"
-    mango.run(mango.cloud.play("S1", "Moscow"))
+    mango.run(mango.cloud.play_sequence("S1", "Moscow"))
     told = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
     assert [path for path, _ in told] == ["call_start", "call_answer", "call_end", "call_record"]
     end = told[2][1]
@@ -111,7 +111,7 @@ def test_short_vocabulary(mango: Mango) -> None:
     assert requests.get(told[3][1]["record_url"], timeout=20).status_code == 200  # good for a day
     mango.got.clear()
     for name in ("S2", "S3", "S6"):
-        mango.run(mango.cloud.play(name, "Moscow"))
+        mango.run(mango.cloud.play_sequence(name, "Moscow"))
     told = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
     missed = told[1][1]
     assert (missed["call_state"], missed["to"]["extension"]) == ("Missed", "0")
@@ -124,9 +124,9 @@ def test_short_vocabulary(mango: Mango) -> None:
 def test_receiver_that_hangs(mango: Mango) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         mango.board.pbx.hook_url = f"http://127.0.0.1:{deaf.getsockname()[1]}/mango"
-        mango.board.use(Faults(timeout=0.2))
+        mango.board.use_faults(Faults(timeout=0.2))
         started = time.monotonic()
-        mango.run(mango.cloud.play("S7", "Moscow", rebase=False))
+        mango.run(mango.cloud.play_sequence("S7", "Moscow", rebase=False))
         assert time.monotonic() - started < 20
     assert [sent.status for sent in mango.cloud.log] == [0, 0, 0, 0]
     assert "Timeout" in mango.cloud.log[0].error

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 from bx24app.sandbox.mango.signing import sign_link
 
 from .conftest import KEY, SALT, Mango
@@ -17,7 +17,7 @@ from .conftest import KEY, SALT, Mango
 @pytest.fixture
 def recorded(mango: Mango) -> str:
     """The id of a stored recording of 84 s."""
-    mango.run(mango.cloud.play("S1", "Moscow"))
+    mango.run(mango.cloud.play_sequence("S1", "Moscow"))
     return str(mango.bodies[-1][1]["recording_id"])
 
 
@@ -31,7 +31,7 @@ def test_one_shot(mango: Mango, recorded: str) -> None:
     answer = requests.get(link, timeout=20)
     assert answer.headers["Content-Type"] == "audio/mpeg"
     assert answer.content[:2] == b"\xff\xfb"
-    assert len(answer.content) == tape.size_of(84)
+    assert len(answer.content) == mp3.size_of(84)
     assert requests.get(link, timeout=20).status_code == 404
     again = ask(mango, recorded).headers["Location"]
     assert again != link
@@ -43,12 +43,12 @@ def test_not_there(mango: Mango, recorded: str) -> None:
     assert ask(mango, "unknown").json()["result"] == 3320
     mango.cloud.missing_recording_status = 404
     assert ask(mango, "unknown").status_code == 404
-    recording = mango.board.facts.recordings[recorded]
-    recording.stored = False
+    recording = mango.board.call_log.recordings[recorded]
+    recording.is_stored = False
     assert ask(mango, recorded).status_code == 404
-    recording.stored = True
+    recording.is_stored = True
     link = ask(mango, recorded).headers["Location"]
-    recording.deleted = True
+    recording.is_deleted = True
     assert requests.get(link, timeout=20).status_code == 404
     assert mango.post("queries/recording/post", {"recording_id": recorded, "action": "x"}).json()["result"] == 3104
 
@@ -74,14 +74,14 @@ def test_ranges(mango: Mango, recorded: str) -> None:
 
 
 def test_size_can_be_chosen(mango: Mango, recorded: str) -> None:
-    mango.board.facts.recordings[recorded].size = 5_000_001
+    mango.board.call_log.recordings[recorded].size = 5_000_001
     with requests.get(ask(mango, recorded).headers["Location"], stream=True, timeout=20) as answer:
         assert answer.headers["Content-Length"] == "5000001"
         assert sum(len(piece) for piece in answer.iter_content(65536)) == 5_000_001
 
 
 def test_cut_connection(mango: Mango, recorded: str) -> None:
-    mango.board.facts.recordings[recorded].size = 3_000_000
+    mango.board.call_log.recordings[recorded].size = 3_000_000
     mango.cloud.cut_files_after = 1000
     with pytest.raises(requests.exceptions.RequestException):
         requests.get(ask(mango, recorded).headers["Location"], timeout=20)
@@ -105,7 +105,7 @@ def test_signed_links(mango: Mango, recorded: str) -> None:
 
 
 def test_tapes_are_whole_frames() -> None:
-    data = b"".join(tape.stream(tape.size_of(3), chunk=1000))
-    assert len(data) == 84 * tape.FRAME_BYTES
-    assert all(data[at : at + 2] == b"\xff\xfb" for at in range(0, len(data), tape.FRAME_BYTES))
-    assert b"".join(tape.stream(len(data), start=500, stop=700)) == data[500:700]
+    data = b"".join(mp3.stream_bytes(mp3.size_of(3), chunk=1000))
+    assert len(data) == 84 * mp3.FRAME_BYTES
+    assert all(data[at : at + 2] == b"\xff\xfb" for at in range(0, len(data), mp3.FRAME_BYTES))
+    assert b"".join(mp3.stream_bytes(len(data), start=500, stop=700)) == data[500:700]

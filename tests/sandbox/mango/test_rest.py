@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from bx24app.sandbox.mango import Party, RestFault
-from bx24app.sandbox.mango.limits import Bucket, Limits
+from bx24app.sandbox.mango.limits import Limits, TokenBucket
 
 from .conftest import KEY, SALT, Mango
 
@@ -24,7 +24,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 @pytest.fixture
 def calm(mango: Mango) -> Mango:
     """Without limits and lock-out."""
-    mango.cloud.limits.enabled = mango.cloud.limits.lockout = False
+    mango.cloud.limits.is_enabled = mango.cloud.limits.has_lockout = False
     return mango
 
 
@@ -43,9 +43,9 @@ def test_balance_and_request_id(calm: Mango) -> None:
     ],
 )  # fmt: skip
 def test_refusals(calm: Mango, change: dict[str, str], code: int) -> None:
-    from bx24app.sandbox.mango.signing import form
+    from bx24app.sandbox.mango.signing import build_form
 
-    fields = form(KEY, SALT, "{}") | change
+    fields = build_form(KEY, SALT, "{}") | change
     answer = requests.post(calm.cloud.api_url + "account/balance", data=fields, timeout=20)
     assert (answer.status_code, answer.json()["result"]) == (200, code)
     calm.cloud.errors = "code420"
@@ -62,7 +62,7 @@ def test_method_json_and_path(calm: Mango) -> None:
 
 
 def test_lockout_after_two_malformed_requests(mango: Mango) -> None:
-    mango.cloud.limits.enabled = False
+    mango.cloud.limits.is_enabled = False
     assert mango.post("account/balance", {}, salt="wrong").json()["result"] == 3102
     assert mango.post("account/balance", {}).status_code == 200
     assert mango.post("account/balance", {}, salt="wrong").status_code == 401
@@ -72,14 +72,14 @@ def test_lockout_after_two_malformed_requests(mango: Mango) -> None:
 def test_lockout_ends_two_minutes_after_the_first() -> None:
     now = [0.0]
     limits = Limits(lambda: now[0])
-    limits.malformed("k")
+    limits.count_malformed("k")
     now[0] = 60
-    limits.malformed("k")
-    assert limits.locked("k")
+    limits.count_malformed("k")
+    assert limits.is_locked_out("k")
     now[0] = 121
-    assert not limits.locked("k")
-    limits.malformed("k")
-    assert not limits.locked("k")
+    assert not limits.is_locked_out("k")
+    limits.count_malformed("k")
+    assert not limits.is_locked_out("k")
 
 
 def test_rate_limits(mango: Mango) -> None:
@@ -97,11 +97,11 @@ def test_rate_limits(mango: Mango) -> None:
 
 def test_buckets_refill() -> None:
     now = [0.0]
-    bucket = Bucket(0.5, lambda: now[0])
-    assert bucket.take() == 0
-    assert bucket.take() == pytest.approx(2)
+    bucket = TokenBucket(0.5, lambda: now[0])
+    assert bucket.take_token() == 0
+    assert bucket.take_token() == pytest.approx(2)
     now[0] = 2
-    assert bucket.take() == 0
+    assert bucket.take_token() == 0
 
 
 def test_addresses(calm: Mango) -> None:

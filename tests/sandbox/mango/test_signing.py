@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.sandbox.mango.sequences import sequence
-from bx24app.sandbox.mango.signing import compact, php_style, sign, sign_link
+from bx24app.sandbox.mango.sequences import load_sequence
+from bx24app.sandbox.mango.signing import compact_json, php_json, sign_link, sign_text
 
 from .conftest import KEY, SALT
 
@@ -31,12 +31,12 @@ RECORDING = "MToxMDAwMDAwMToyNjQ1ODEwMDAwMTow"
     ],
 )  # fmt: skip
 def test_forms(key: str, salt: str, text: str, expected: str) -> None:
-    assert sign(key, text, salt) == expected
+    assert sign_text(key, text, salt) == expected
 
 
 def test_first_event_of_the_first_sequence() -> None:
-    text = compact(sequence("S1")[0].body)
-    assert sign(KEY, text, SALT) == "1965d0b7afb014b29d0e2002723db9183ac8f810e0b4e383334d83116a7156b0"
+    text = compact_json(load_sequence("S1")[0].body)
+    assert sign_text(KEY, text, SALT) == "1965d0b7afb014b29d0e2002723db9183ac8f810e0b4e383334d83116a7156b0"
 
 
 def test_links() -> None:
@@ -50,5 +50,5 @@ def test_links() -> None:
 
 
 def test_styles() -> None:
-    assert compact({"a": "ж/", "b": 1}) == '{"a":"ж/","b":1}'
-    assert php_style({"a": "ж/", "b": 1}) == '{"a":"\\u0436\\/","b":1}'
+    assert compact_json({"a": "ж/", "b": 1}) == '{"a":"ж/","b":1}'
+    assert php_json({"a": "ж/", "b": 1}) == '{"a":"\\u0436\\/","b":1}'

@@ -11,7 +11,7 @@ import pytest
 
 from bx24app.sandbox.mango import Board, Device, Party, Pbx, Plan, Signal, simulation
 from bx24app.sandbox.mango.calls import Call
-from bx24app.sandbox.mango.sequences import sequence
+from bx24app.sandbox.mango.sequences import load_sequence
 
 from .conftest import Mango
 
@@ -47,14 +47,14 @@ def neutral(told: list[tuple[str, dict[str, Any]]], start: int) -> list[str]:
 
 
 def reference(name: str, start: int) -> list[str]:
-    notices = sorted(sequence(name), key=lambda notice: notice.at)
+    notices = sorted(load_sequence(name), key=lambda notice: notice.at)
     return neutral([(notice.path, notice.body) for notice in notices], start)
 
 
 async def finished(call: Call) -> Call:
     assert call.task
     await call.task
-    await call.board.sender.settled()
+    await call.board.sender.wait_until_idle()
     return call
 
 
@@ -91,7 +91,7 @@ SCENARIOS: dict[str, tuple[int, Any]] = {
 def test_same_as_the_traces(mango: Mango, name: str) -> None:
     board = mango.board
     board.pbx.sip_call_ids = False
-    board.pbx.group("300").members = ["101", "102"] if name == "S1" else ["101", "102", "103"]  # type: ignore[union-attr]
+    board.pbx.find_group("300").members = ["101", "102"] if name == "S1" else ["101", "102", "103"]  # type: ignore[union-attr]
     start, begin = SCENARIOS[name]
 
     async def work() -> None:
@@ -156,13 +156,13 @@ def test_declined_consultation(mango: Mango) -> None:
 def test_transfer_to_a_group(mango: Mango) -> None:
     made = plan(T0, ivr=0, to=["101"], talk=60, parties={"101": Party(1), "103": Party(2), "102": Party(9)})
     made.signals = [Signal("blind", after=10, to="300")]
-    mango.board.pbx.group("300").members = ["102", "103"]  # type: ignore[union-attr]
+    mango.board.pbx.find_group("300").members = ["102", "103"]  # type: ignore[union-attr]
     assert talkers(mango, mango.board, made).talkers == ["101", "103"]
 
 
 @pytest.mark.parametrize("redirect", [False, True])
 def test_between_two_products(mango: Mango, redirect: bool) -> None:
-    other = mango.cloud.add(Pbx(name="Krasnodar", product_id=400000077, hook_url=mango.hook))
+    other = mango.cloud.add_pbx(Pbx(name="Krasnodar", product_id=400000077, hook_url=mango.hook))
     other.pbx.add_line("78610000001", leads_to="101")
     other.pbx.add_employee("101", "Глеб")
     made = plan(
@@ -178,7 +178,7 @@ def test_between_two_products(mango: Mango, redirect: bool) -> None:
         for board in (other, mango.board):
             for call in list(board.calls.values()):
                 await finished(call)
-            await board.sender.settled()
+            await board.sender.wait_until_idle()
 
     mango.run(work())
     summaries = [body for path, body in mango.bodies if path.endswith("summary")]
@@ -207,7 +207,7 @@ def test_missed_in_all_forms(mango: Mango) -> None:
     ]
     for one in made:
         call = talkers(mango, board, one)
-        assert call.answered == 0
+        assert call.answered_at == 0
     summaries = [body for path, body in mango.bodies if path.endswith("summary")]
     assert [body["disconnect_reason"] for body in summaries] == [1110, 1111, 1164, 1110, 1122, 1111]
     assert all(body["talk_time"] == 0 and body["entry_result"] == 0 for body in summaries)
@@ -216,7 +216,7 @@ def test_missed_in_all_forms(mango: Mango) -> None:
 
 
 def test_several_devices_are_several_legs(mango: Mango) -> None:
-    person = mango.board.pbx.employee("101")
+    person = mango.board.pbx.find_employee("101")
     assert person
     person.devices.append(Device("79160000101", "tel"))
     made = plan(T0, ivr=0, to=["101"], parties={"79160000101": Party(2), "101": Party(9)})

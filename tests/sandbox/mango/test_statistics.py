@@ -17,9 +17,9 @@ MOSCOW = ZoneInfo("Europe/Moscow")
 @pytest.fixture
 def played(mango: Mango) -> Mango:
     """S1 (answered), S2 (missed) and S6 (outgoing), which ended just now."""
-    mango.cloud.limits.enabled = mango.cloud.limits.lockout = False
+    mango.cloud.limits.is_enabled = mango.cloud.limits.has_lockout = False
     for name in ("S1", "S2", "S6"):
-        mango.run(mango.cloud.play(name, "Moscow"))
+        mango.run(mango.cloud.play_sequence(name, "Moscow"))
     return mango
 
 

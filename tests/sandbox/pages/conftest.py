@@ -117,7 +117,7 @@ def _application(world: World) -> web.Application:
 @pytest.fixture
 def world() -> Iterator[World]:
     """A fresh world that runs."""
-    sandbox, cloud = demo.build()
+    sandbox, cloud = demo.build_world()
     made = World(sandbox, cloud, sandbox.oauth.applications[demo.CLIENT_ID])
     sandbox.add_site("app", _application(made))
 

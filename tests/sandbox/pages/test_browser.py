@@ -10,7 +10,7 @@ from playwright.sync_api import Frame, Page, expect
 
 from bx24app.sandbox import demo
 from bx24app.sandbox.bitrix import calls
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 
 from .conftest import World
 
@@ -54,7 +54,7 @@ def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
         "async () => { const b = await B24Js.initializeB24Frame(); return [b.isInstallMode, await b.auth.refreshAuth()]; }"
     )
     assert auth[0] is False
-    assert auth[1]["access_token"] in world.sandbox.oauth.access
+    assert auth[1]["access_token"] in world.sandbox.oauth.access_tokens
     expect(page.locator(".head .badge")).to_have_text("installed")
 
 
@@ -80,7 +80,7 @@ def test_messages_in_every_shape(world: World, page: Page) -> None:
     made = portal.apps[demo.CLIENT_ID]
     assert (made.user_options[1]["seen"], made.options["mode"]) == ("yes", "a:b")
     fresh = ask(frame, "refreshAuth", {})
-    assert fresh["AUTH_ID"] in world.sandbox.oauth.access
+    assert fresh["AUTH_ID"] in world.sandbox.oauth.access_tokens
     assert ask(frame, "setScroll", {"scroll": 10}) == {"scroll": 10}
     assert ask(frame, "openPath", {"path": "/settings/"}) == {"result": "error", "errorCode": "PATH_NOT_AVAILABLE"}
 
@@ -130,8 +130,8 @@ def test_sliders(world: World, page: Page) -> None:
 
 def ring(world: World, phone: str, user: int = 1, *, create: bool = True) -> str:
     portal = world.sandbox.portal
-    order = calls.Order(user, phone, 2, line="74951234567", create=create)
-    call_id: str = world.call(lambda: calls.register(portal, portal.apps[demo.CLIENT_ID], order).call_id)
+    order = calls.CallRegistration(user, phone, 2, line="74951234567", should_create=create)
+    call_id: str = world.call(lambda: calls.register_call(portal, portal.apps[demo.CLIENT_ID], order).call_id)
     return call_id
 
 
@@ -149,7 +149,7 @@ def test_call_cards(world: World, page: Page) -> None:
     other = ring(world, "+79161234567", create=False)
     expect(page.locator(".callcard")).to_have_count(2)
     expect(page.locator(f'[data-call="{other}"]')).to_contain_text("Пётр Иванов")
-    world.call(calls.hide, world.sandbox.portal, other, [1], "test")
+    world.call(calls.hide_card, world.sandbox.portal, other, [1], "test")
     expect(page.locator(".callcard")).to_have_count(1)
     card.get_by_title("Close the card").click()
     expect(page.locator(".callcard")).to_have_count(0)
@@ -170,7 +170,7 @@ def test_cards_are_personal(world: World, page: Page) -> None:
 
 
 def test_timeline_plays_the_recording(world: World, page: Page) -> None:
-    from bx24app.sandbox.bitrix.recordings import save
+    from bx24app.sandbox.bitrix.recordings import save_content
     from bx24app.sandbox.bitrix.state import Statistic
 
     world.installed()
@@ -187,8 +187,8 @@ def test_timeline_plays_the_recording(world: World, page: Page) -> None:
         row = Statistic(
             1, call_id, None, 3, "app", 1, call.phone, "74951234567", 2, 12, portal.now(), portal.now(), "200"
         )
-        calls.finish(portal, call, row)
-        save(portal, row, "talk.mp3", b"".join(tape.stream(tape.size_of(12))), via="upload")
+        calls.finish_call(portal, call, row)
+        save_content(portal, row, "talk.mp3", b"".join(mp3.stream_bytes(mp3.size_of(12))), via="upload")
 
     world.call(finish)
     sound = page.locator("#past audio")
@@ -205,7 +205,7 @@ def test_click_to_call(world: World, page: Page) -> None:
     page.goto(f"{world.url}/crm/contact/list/")
     page.get_by_text("+79161234567").click()
     expect(page.locator(".callcard")).to_contain_text("Outgoing call")
-    world.call(world.sandbox.portal.settled)
+    world.call(world.sandbox.portal.wait_until_idle)
     assert world.events[-1]["data[PHONE_NUMBER]"] == "+79161234567"
 
 

@@ -76,7 +76,7 @@ def test_actions(world: World) -> None:
     assert answer.status_code == 400  # nobody takes outgoing calls yet
     world.installed()
     assert post(world, "/sandbox/do/dial", {"phone": "+79160009900", "owner": f"2:{made['id']}"}).status_code == 200
-    world.call(portal.settled)
+    world.call(portal.wait_until_idle)
     assert world.events[-1]["event"] == "ONEXTERNALCALLSTART"
     assert post(world, "/sandbox/do/portal", {"crm_mode": "2", "latency": "0"}).status_code == 200
     assert portal.crm_mode == 2

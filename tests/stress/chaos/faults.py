@@ -68,9 +68,9 @@ def postgres_restarted(arena: Arena, seconds: float) -> None:
 
 def portal(kind: str, arena: Arena, seconds: float, method: str | None = None, times: int | None = None) -> None:
     switches = arena.world.portal.switches
-    fault = arena.world.sandbox.call(switches.on, kind, method=method, times=times)
+    fault = arena.world.sandbox.call(switches.switch_on, kind, method=method, times=times)
     time.sleep(seconds)
-    arena.world.sandbox.call(switches.off)
+    arena.world.sandbox.call(switches.switch_off)
     if not fault.hits:
         raise RuntimeError(f"no request met {kind}: nothing was tried")
 
@@ -80,7 +80,7 @@ def tokens_expire(arena: Arena, seconds: float) -> None:
     sandbox = arena.world.sandbox
     for _ in range(max(1, int(seconds / 3))):
         time.sleep(3)
-        sandbox.call(sandbox.oauth.expire, arena.world.portal)
+        sandbox.call(sandbox.oauth.expire_tokens, arena.world.portal)
 
 
 def mango(fault: RestFault, arena: Arena, seconds: float) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bx24app.sandbox.mango.facts import Recording
+from bx24app.sandbox.mango.call_log import Recording
 from tests.stress.chaos.processes import Arena
 
 
@@ -42,12 +42,12 @@ def broken_off(arena: Arena, seconds: float) -> None:
 def _stored(arena: Arena, stored: bool) -> None:
     """Runs in the sandbox's loop."""
     for recording in _recordings(arena):
-        recording.stored = stored
+        recording.is_stored = stored
 
 
 def _recordings(arena: Arena) -> Iterator[Recording]:
     for board in arena.world.mango.boards.values():
-        yield from board.facts.recordings.values()
+        yield from board.call_log.recordings.values()
 
 
 def _count(arena: Arena) -> int:

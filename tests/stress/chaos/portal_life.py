@@ -13,7 +13,7 @@ from tests.support.stack import until
 def grants_revoked(arena: Arena, seconds: float) -> None:
     """Access and refresh tokens are dead until an administrator authorises again, as a browser walks it."""
     made = arena.world
-    made.sandbox.call(made.sandbox.oauth.forget, made.portal)
+    made.sandbox.call(made.sandbox.oauth.revoke_tokens, made.portal)
     until(lambda: made.portal_row()["trouble"], "no request met the revoked grant: nothing was tried", 60)
     time.sleep(seconds)
     start = requests.get(f"{made.url}/oauth/start?domain={made.portal.domain}", allow_redirects=False, timeout=20)

@@ -169,7 +169,7 @@ def furnish(made: World) -> None:
     made.portal.license = "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
     for office in OFFICES:
         key, salt = KEYS[office.key]
-        made.sandbox.call(made.mango.add, api_key=key, api_salt=salt, name=office.key)
+        made.sandbox.call(made.mango.add_pbx, api_key=key, api_salt=salt, name=office.key)
     made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
     made.install()
 

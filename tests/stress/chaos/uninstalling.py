@@ -20,12 +20,12 @@ def run(arena: Arena, count: int, seconds: float, patience: float = 300) -> Row:
     comes back, and then everything must be as if it had never been away."""
     day, made = day_of(count), arena.world
     row, hooks, before, predicted = _ready(arena, NAME, day)
-    busy = made.sandbox.call(made.portal.switches.on, "http503")
+    busy = made.sandbox.call(made.portal.switches.switch_on, "http503")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda told: tell(hooks[told.scene.office.key], told), day.calls))
     if not busy.hits:
         raise RuntimeError("no request met the busy portal: nothing was in flight")
-    made.sandbox.call(made.portal.switches.off)
+    made.sandbox.call(made.portal.switches.switch_off)
     time.sleep(0.5)
     made.sandbox.call(made.portal.uninstall, made.application)
     until(lambda: made.portal_row()["state"] == "removed", "ONAPPUNINSTALL was not taken", 60)

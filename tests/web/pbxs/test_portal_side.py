@@ -44,7 +44,7 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
     with world(tmp_path_factory.mktemp("side"), valkey_url, config_for) as made:
         made.portal.license = "ru_ent250"
         made.portal.limits.rate = 0
-        made.mango.limits.enabled = False
+        made.mango.limits.is_enabled = False
         made.sandbox.call(made.add_users, [ANNA, IVAN, OLGA])
         made.work()
         made.install()
@@ -68,7 +68,7 @@ def frame(earth: World) -> Iterator[Frame]:
 def product(mango: MangoCloud) -> Product:
     """The PBX as its owner set it up."""
     if not mango.boards:
-        pbx = mango.add(name="moscow").pbx
+        pbx = mango.add_pbx(name="moscow").pbx
         pbx.add_line("74951234567")
         pbx.add_employee("101", "Worker 201", email="u201@portal.test")
         pbx.add_employee("103", "Worker 203", email="u203@portal.test")
@@ -152,14 +152,14 @@ def test_a_notice_that_the_portal_did_not_take_is_told_by_the_next_look(earth: W
     employ(earth, OLGA, False)
     frame.save(DOCUMENT.model_copy(update={"portal": PortalPart(default_user_id=OLGA)}), ("key", "salt"))
     earth.sandbox.call(earth.portal.notifications.clear)
-    earth.sandbox.call(lambda: earth.portal.switches.on("http503", method="batch"))
+    earth.sandbox.call(lambda: earth.portal.switches.switch_on("http503", method="batch"))
     with earth.app.app_context():
-        earth.sandbox.call(earth.portal.switches.off)
+        earth.sandbox.call(earth.portal.switches.switch_off)
         portals.sync_portal(frame.portal)
-        earth.sandbox.call(lambda: earth.portal.switches.on("http503"))
+        earth.sandbox.call(lambda: earth.portal.switches.switch_on("http503"))
         dismissed_employees.notify_administrators(frame.portal)
         assert notices(earth, OLGA) == []
-        earth.sandbox.call(earth.portal.switches.off)
+        earth.sandbox.call(earth.portal.switches.switch_off)
         dismissed_employees.notify_administrators(frame.portal)
     [told] = notices(earth, OLGA)
     assert "Worker 203" in told
@@ -238,9 +238,9 @@ def test_the_portals_default_number_is_shown_as_it_was_read(earth: World, frame:
 
 
 def test_what_cannot_be_read_is_said(earth: World, frame: Frame) -> None:
-    earth.sandbox.call(lambda: earth.portal.switches.on("right_removed", method="voximplant.line.outgoing.get"))
+    earth.sandbox.call(lambda: earth.portal.switches.switch_on("right_removed", method="voximplant.line.outgoing.get"))
     assert state(frame.post(POLICY + "/outgoing", {})) == "refused"
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
     administrator = earth.portal.users[1]
     earth.sandbox.call(administrator.rights.update, {"lines": False})
     assert state(frame.post(POLICY + "/outgoing", {})) == "refused"
@@ -248,11 +248,11 @@ def test_what_cannot_be_read_is_said(earth: World, frame: Frame) -> None:
     look(earth, frame.portal)
     assert earth.portal_row()["state"] == "active"
     earth.sandbox.call(administrator.rights.clear)
-    earth.sandbox.call(lambda: earth.portal.switches.on("http503"))
+    earth.sandbox.call(lambda: earth.portal.switches.switch_on("http503"))
     said = frame.post(POLICY + "/outgoing", {})
     assert has(said, "outgoing-trouble")
     assert state(said) == "refused", "what was read last stays"
-    earth.sandbox.call(earth.portal.switches.off)
+    earth.sandbox.call(earth.portal.switches.switch_off)
 
 
 def test_lines_follow_and_are_looked_at_after_saving(earth: World, frame: Frame) -> None:

@@ -19,52 +19,52 @@ _HEADER = bytes([0xFF, 0xFB, 0x18, 0xC0])  # MPEG-1 layer III without CRC; 32 kb
 _GAIN = 204  # 210 is full scale for a quantised value of one; every 4 less is half as loud
 
 
-class _Bits:
+class _BitWriter:
     def __init__(self) -> None:
-        self.text = ""
+        self.digits = ""
 
-    def put(self, value: int, width: int) -> None:
-        self.text += format(value, f"0{width}b")
+    def write_bits(self, value: int, width: int) -> None:
+        self.digits += format(value, f"0{width}b")
 
-    def bytes(self, length: int) -> bytes:
-        return int(self.text.ljust(length * 8, "0"), 2).to_bytes(length, "big")
+    def to_bytes(self, length: int) -> bytes:
+        return int(self.digits.ljust(length * 8, "0"), 2).to_bytes(length, "big")
 
 
-def _spectrum(line: int) -> str:
+def _huffman_line(line: int) -> str:
     """Huffman table 1 for pairs of lines: nothing but a one at `line`. `1` = (0,0), `01s` = (1,0), `001s` = (0,1)."""
     return "1" * (line // 2) + ("010" if line % 2 == 0 else "0010")
 
 
 @functools.lru_cache(maxsize=64)
-def frame(line: int | None) -> bytes:
+def make_frame(line: int | None) -> bytes:
     """One frame of 36 ms: a beep at `line` times 27.8 Hz, or silence."""
-    main = "" if line is None else _spectrum(line)
+    main = "" if line is None else _huffman_line(line)
     pairs = 0 if line is None else line // 2 + 1
-    side = _Bits()
-    side.put(0, 9 + 5 + 4)  # main data begins here; private bits; no shared scale factors
+    side = _BitWriter()
+    side.write_bits(0, 9 + 5 + 4)  # main data begins here; private bits; no shared scale factors
     for _ in range(2):
-        side.put(len(main), 12)
-        side.put(pairs, 9)
-        side.put(_GAIN if main else 0, 8)
-        side.put(0, 4 + 1)  # no scale factors; a long block
+        side.write_bits(len(main), 12)
+        side.write_bits(pairs, 9)
+        side.write_bits(_GAIN if main else 0, 8)
+        side.write_bits(0, 4 + 1)  # no scale factors; a long block
         for _ in range(3):
-            side.put(1 if main else 0, 5)  # Huffman table of each region
-        side.put(15, 4)
-        side.put(7, 3)
-        side.put(0, 3)
-    body = _Bits()
-    body.text = main * 2
-    return _HEADER + side.bytes(17) + body.bytes(FRAME_BYTES - len(_HEADER) - 17)
+            side.write_bits(1 if main else 0, 5)  # Huffman table of each region
+        side.write_bits(15, 4)
+        side.write_bits(7, 3)
+        side.write_bits(0, 3)
+    body = _BitWriter()
+    body.digits = main * 2
+    return _HEADER + side.to_bytes(17) + body.to_bytes(FRAME_BYTES - len(_HEADER) - 17)
 
 
 @functools.lru_cache(maxsize=8)
-def block(voice: int = 0) -> bytes:
+def make_block(voice: int = 0) -> bytes:
     """About ten seconds of 'talk', to be repeated; `voice` changes its height."""
     frames = []
     for number in range(278):
         syllable, place = divmod(number, 6)
         speaks = place < 4 and (syllable * 7 + voice) % 5 != 0
-        frames.append(frame(8 + (syllable * 5 + voice * 3) % 14 if speaks else None))
+        frames.append(make_frame(8 + (syllable * 5 + voice * 3) % 14 if speaks else None))
     return b"".join(frames)
 
 
@@ -73,20 +73,20 @@ def size_of(seconds: float) -> int:
     return max(1, math.ceil(seconds / FRAME_SECONDS)) * FRAME_BYTES
 
 
-def piece(start: int, length: int, voice: int = 0) -> bytes:
+def read_piece(start: int, length: int, voice: int = 0) -> bytes:
     """The bytes of an endless file from `start` on."""
-    material = block(voice)
+    material = make_block(voice)
     offset = start % len(material)
     repeated = material * ((offset + length) // len(material) + 1)
     return repeated[offset : offset + length]
 
 
-def stream(
+def stream_bytes(
     size: int, *, start: int = 0, stop: int | None = None, voice: int = 0, chunk: int = 262_144
 ) -> Iterator[bytes]:
     """The bytes `start` (inclusive) to `stop` (exclusive) of a file of `size` bytes, in pieces."""
     end = size if stop is None else min(stop, size)
     while start < end:
         length = min(chunk, end - start)
-        yield piece(start, length, voice)
+        yield read_piece(start, length, voice)
         start += length

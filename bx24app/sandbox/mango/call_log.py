@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bx24app.sandbox.mango import tape
+from bx24app.sandbox.mango import mp3
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Leg:
     answer: int = 0
     end: int = 0
     reason: int = 0
-    held: int = 0
+    hold_seconds: int = 0
     state: str = "Appeared"
     transfer: str = ""
     on_hold_since: int = 0
@@ -42,9 +42,9 @@ class Recording:
     end: int = 0
     call_ids: list[str] = field(default_factory=list)
     code: int = 0
-    stored: bool = False
+    is_stored: bool = False
     size: int | None = None
-    deleted: bool = False
+    is_deleted: bool = False
 
     @property
     def seconds(self) -> int:
@@ -52,9 +52,9 @@ class Recording:
         return max(1, self.end - self.start)
 
     @property
-    def bytes(self) -> int:
+    def file_size(self) -> int:
         """Size of the file; `size` overrides what the length would give."""
-        return self.size if self.size is not None else tape.size_of(self.seconds)
+        return self.size if self.size is not None else mp3.size_of(self.seconds)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Entry:
     legs: dict[str, Leg] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
-    started: int = 0
+    started_at: int = 0
 
     @property
     def talk_seconds(self) -> int:
@@ -75,7 +75,7 @@ class Entry:
         return int(self.summary["end_time"]) - int(self.summary["talk_time"])
 
 
-class Facts:
+class CallLog:
     """The facts of one PBX."""
 
     def __init__(self) -> None:
@@ -83,31 +83,31 @@ class Facts:
         self.recordings: dict[str, Recording] = {}
         self.recording_size: int | None = None
 
-    def absorb(self, path: str, body: dict[str, Any]) -> None:
+    def add_notification(self, path: str, body: dict[str, Any]) -> None:
         """Takes one true notification; paths that tell nothing of calls are ignored."""
         if path == "events/call":
-            self._leg(body)
+            self._update_leg(body)
         elif path == "events/summary":
-            entry = self._entry(body["entry_id"], int(body["create_time"]))
+            entry = self._get_entry(body["entry_id"], int(body["create_time"]))
             entry.summary = body
-            entry.started = int(body["create_time"])
+            entry.started_at = int(body["create_time"])
         elif path == "events/recording":
-            self._recorder(body)
+            self._update_recording(body)
         elif path == "events/record/added" and (tape_ := self.recordings.get(body["recording_id"])):
-            tape_.stored = True
+            tape_.is_stored = True
 
-    def _entry(self, entry_id: str, at: int) -> Entry:
-        return self.entries.setdefault(entry_id, Entry(entry_id, started=at))
+    def _get_entry(self, entry_id: str, at: int) -> Entry:
+        return self.entries.setdefault(entry_id, Entry(entry_id, started_at=at))
 
-    def _leg(self, body: dict[str, Any]) -> None:
+    def _update_leg(self, body: dict[str, Any]) -> None:
         at, state = int(body["timestamp"]), body["call_state"]
-        entry = self._entry(body["entry_id"], at)
+        entry = self._get_entry(body["entry_id"], at)
         leg = entry.legs.setdefault(body["call_id"], Leg(body["call_id"], body["location"], at))
         leg.sides = {"from": body.get("from", {}), "to": body.get("to", {})}
         leg.transfer = body.get("transfer", leg.transfer)
         leg.callback = body.get("callback_initiator", leg.callback)
         if leg.on_hold_since and state != "OnHold":
-            leg.held += at - leg.on_hold_since
+            leg.hold_seconds += at - leg.on_hold_since
             leg.on_hold_since = 0
         if state == "Connected" and not leg.answer:
             leg.answer = at
@@ -117,9 +117,9 @@ class Facts:
             leg.end, leg.reason = at, int(body["disconnect_reason"])
         leg.state = state
 
-    def _recorder(self, body: dict[str, Any]) -> None:
+    def _update_recording(self, body: dict[str, Any]) -> None:
         at = int(body["timestamp"])
-        entry = self._entry(body["entry_id"], at)
+        entry = self._get_entry(body["entry_id"], at)
         taped = self.recordings.get(body["recording_id"])
         if taped is None:
             taped = Recording(body["recording_id"], entry.entry_id, str(body.get("extension", "")), at)
