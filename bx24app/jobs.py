@@ -63,10 +63,10 @@ def count_figures() -> None:
 
 def look(portal_id: int) -> None:
     """The daily look at one portal: licence, CRM mode, users."""
-    from bx24app import portals
+    from bx24app.portals import sync
 
     with _app_context():
-        portals.sync_portal(portal_id)
+        sync.sync_portal(portal_id)
 
 
 def tell_dismissed(portal_id: int) -> None:

@@ -18,7 +18,6 @@ import redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app import portals
 from bx24app.bitrix24.budget import Priority, RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.calls import click_to_call, concurrency
@@ -34,6 +33,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.infra.shutdown import stop_event
 from bx24app.models import Call, Portal, db
 from bx24app.models.locking import portal_lock
+from bx24app.portals import clients, lifecycle
 
 _log = get_logger(__name__)
 
@@ -75,7 +75,7 @@ def drain(portal_id: int) -> None:
         for errand in step.dial_orders:
             running.add(_sender_pool().submit(click_to_call.send_dial_order, errand, runtime().config.mango_api_url, runtime().http_session))
         if step.claimed_batches:
-            client = client or portals.client_by_id(portal_id)
+            client = client or clients.client_by_id(portal_id)
             if len(step.claimed_batches) == 1 and not running:
                 outcomes = [_send_batch(portal_id, client, step.claimed_batches[0])]
                 continue
@@ -98,7 +98,7 @@ def _record_portal_stops(portal_id: int, outcomes: Iterable[BatchOutcome | DialO
     """Where the portal will not be asked for now, its state says so before the next step."""
     for outcome in outcomes:
         if isinstance(outcome, BatchOutcome) and outcome.blocking_error is not None:
-            portals.mark_needs_admin(portal_id, outcome.blocking_error)
+            lifecycle.mark_needs_admin(portal_id, outcome.blocking_error)
 
 
 def _send_batch(portal_id: int, client: Bitrix24Client, parcel: Batch) -> BatchOutcome:
@@ -132,7 +132,7 @@ def _run_step(portal_id: int, outcomes: Sequence[BatchOutcome | DialOutcome], cl
     """One transaction: answers stored, calls folded, the next parcels claimed."""
     breaker = circuit_breaker.of_portal(portal_id)
     state = _update_circuit(breaker, outcomes) if claim else circuit_breaker.CircuitState()
-    budget = portals.portal_budget(portal_id)
+    budget = clients.portal_budget(portal_id)
     level = budget.available_requests() if claim else 0.0
     ready: list[Batch] = []
     dials: list[DialOrder] = []

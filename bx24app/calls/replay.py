@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app import portals
 from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
 from bx24app.calls.recordings import transfer
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.infra import queue
-from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Recording, audit, db, utcnow
 from bx24app.models.call_index import mark_lost
 from bx24app.models.locking import portal_lock
 
@@ -70,7 +69,7 @@ def replay_entry(portal_id: int, entry_id: str, by: Actor = OPERATOR) -> ReplayR
         known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
         calls = len(session.scalars(known).all())
         if notifications:
-            portals.record_audit(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
+            audit.record(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
     if notifications:
         queue.wake_portal(portal_id, force=True)
     return ReplayResult(calls, notifications)
@@ -93,7 +92,7 @@ def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR)
     with portal_lock(portal_id) as (session, _):
         left = session.scalar(select(func.count()).select_from(_dead_deliveries(portal_id, call_id).subquery())) or 0
         if revived:
-            portals.record_audit(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
+            audit.record(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
         queue.wake_portal(portal_id, force=True)
     return RetryResult(revived, len(calls), left)
@@ -107,7 +106,7 @@ def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
     )
     ids = list(db.session.scalars(lost))
     if ids:
-        portals.record_audit(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
+        audit.record(portal_id, by.user_id, by.source, "replayed", recordings=len(ids))
     db.session.commit()
     for recording_id in ids:
         transfer.try_again(portal_id, recording_id)

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from bx24app import portals
 from bx24app.calls import click_to_call, clock_jumps
 from bx24app.calls.outbox import sender
 from bx24app.calls.recordings import attempts
@@ -18,6 +17,7 @@ from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.portals import sync
 
 _log = get_logger(__name__)
 
@@ -70,9 +70,9 @@ def _fetch_ids(query: object) -> set[int]:
 
 def maintain_portals() -> None:
     """Portals in trouble are asked again, grants kept fresh, the daily look queued."""
-    portals.probe_due_portals()
-    portals.refresh_due_grants()
-    for portal_id in portals.claim_due_syncs():
+    sync.probe_due_portals()
+    sync.refresh_due_grants()
+    for portal_id in sync.claim_due_syncs():
         queue.enqueue_background("look", portal_id)
 
 

@@ -33,8 +33,8 @@ def backfill_calls(member_id: str, start: datetime, end: datetime, pbx_key: str 
 
     Example: bx24app backfill --portal a223c6b3710f85df22e9377d6c4f7553 --from 2026-11-01 --to 2026-11-08
     """
-    from bx24app import portals
     from bx24app.calls.reconciliation import backfill as use_case
+    from bx24app.models import audit
 
     start, end = (at if at.tzinfo else at.replace(tzinfo=UTC) for at in (start, end))
     with app_context():
@@ -42,7 +42,7 @@ def backfill_calls(member_id: str, start: datetime, end: datetime, pbx_key: str 
         if portal.state == "removed":
             raise InputError(f"the portal {member_id} has removed the app: nothing can be told to it")
         period = {"start": start.isoformat(), "end": end.isoformat()}
-        portals.record_audit(portal.id, None, "cli", "backfill", **period, pbx=pbx_key, records=records)
+        audit.record(portal.id, None, "cli", "backfill", **period, pbx=pbx_key, records=records)
         try:
             ids = use_case.begin(portal.id, start, end, pbx_key, records)
         except use_case.InvalidBackfill as error:

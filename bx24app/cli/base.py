@@ -88,7 +88,7 @@ def app_context() -> Iterator[Flask]:
 
 def get_portal(member_id: str) -> Portal:
     """The portal that a command names; removed ones too."""
-    from bx24app.portals import find_by_member
+    from bx24app.portals.lifecycle import find_by_member
 
     portal = find_by_member(member_id)
     if portal is None:

@@ -35,13 +35,12 @@ def export_calls(member_id: str, since: datetime | None, form: str) -> None:
 
     Example: bx24app calls export --portal a223c6b3710f85df22e9377d6c4f7553 --since 2026-01-31 --format csv
     """
-    from bx24app import portals
     from bx24app.calls.journal import export as journal
-    from bx24app.models import db
+    from bx24app.models import audit, db
 
     with app_context():
         portal_id = get_portal(member_id).id
-        portals.record_audit(portal_id, None, "cli", "journal exported", format=form)
+        audit.record(portal_id, None, "cli", "journal exported", format=form)
         db.session.commit()
         sys.stdout.writelines(journal.export_portal(portal_id, since, form))
 

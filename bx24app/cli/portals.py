@@ -23,7 +23,7 @@ def add_app(client_id: str, client_secret: str, name: str) -> None:
 
     Example: bx24app apps add local.0123456789abcd.12345678 SECRET --name "Our portal"
     """
-    from bx24app.models import Audit, Registration, db
+    from bx24app.models import Registration, audit, db
 
     client_id, client_secret = client_id.strip(), client_secret.strip()
     if not client_id or not client_secret:
@@ -36,7 +36,7 @@ def add_app(client_id: str, client_secret: str, name: str) -> None:
             db.session.add(row)
         row.client_secret, row.name = client_secret, name or row.name or ""
         what = "registration changed" if known else "registration added"
-        db.session.add(Audit(portal_id=None, user_id=None, source="cli", what=what, facts={"client_id": client_id}))
+        audit.record(None, None, "cli", what, client_id=client_id)
         db.session.commit()
     click.echo(f"{client_id} {'changed' if known else 'added'}")
 

@@ -27,13 +27,12 @@ def export_settings(member_id: str) -> None:
 
     Example: bx24app settings export --portal a223c6b3710f85df22e9377d6c4f7553 > portal.yaml
     """
-    from bx24app import portals
     from bx24app import settings as use_case
-    from bx24app.models import db
+    from bx24app.models import audit, db
 
     with app_context() as app:
         portal = get_portal(member_id)
-        portals.record_audit(portal.id, None, "cli", "settings exported")
+        audit.record(portal.id, None, "cli", "settings exported")
         text = use_case.export_yaml(portal, app.extensions["bx24app"].config.public_url)
         db.session.commit()
     click.echo(text, nl=False)
@@ -70,12 +69,11 @@ def _read_text(file: Path) -> str:
 
 
 def _import_text(member_id: str, text: str, allow_delete: bool) -> list[LeafChange]:
-    from bx24app import portals
     from bx24app import settings as use_case
     from bx24app.bitrix24.errors import PortalError
     from bx24app.domain.document import DocumentError
     from bx24app.models import db
-    from bx24app.portals import crm_dictionaries
+    from bx24app.portals import crm_dictionaries, sync
 
     portal_id = get_portal(member_id).id
     db.session.rollback()
@@ -83,7 +81,7 @@ def _import_text(member_id: str, text: str, allow_delete: bool) -> list[LeafChan
     offered: CrmDictionaries | None = None
     trouble: list[str] = []
     try:
-        users = portals.fetch_users(portal_id)
+        users = sync.fetch_users(portal_id)
         offered = crm_dictionaries.fetch(portal_id) if _has_dictionary_names(text) else None
     except PortalError as error:
         db.session.rollback()
@@ -118,15 +116,14 @@ def _update_external_lines(portal_id: int) -> None:
     """The portal's external lines: by a worker, or at once where there is no queue to tell one by."""
     import redis
 
-    from bx24app import portals
     from bx24app.bitrix24.budget import Priority
     from bx24app.bitrix24.errors import PortalError
     from bx24app.infra.runtime import runtime
-    from bx24app.portals import external_lines
+    from bx24app.portals import external_lines, lifecycle
 
     try:
         runtime().redis.ping()
-        portals.queue_line_sync(portal_id)
+        lifecycle.queue_line_sync(portal_id)
     except redis.RedisError:
         try:  # without Redis a process has a small budget of its own, too small for background work
             external_lines.sync_lines(portal_id, Priority.CARD)

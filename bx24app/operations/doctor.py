@@ -16,13 +16,13 @@ import requests
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from bx24app import portals
 from bx24app.bitrix24.errors import PortalError
 from bx24app.infra import embedded_redis
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.runtime import runtime
 from bx24app.mango.client import MangoClient
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
+from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
 """How far the clock may be off: a rotating token is judged by it, and a call's times are shown by it."""
@@ -177,7 +177,7 @@ def _portals() -> Iterator[Finding]:
         yield Finding("portals", True, "none is installed yet")
     for portal_id, domain, state, trouble, since in rows:
         try:
-            portals.client_by_id(portal_id).probe_access()
+            clients.client_by_id(portal_id).probe_access()
         except (PortalError, redis.RedisError) as error:
             yield Finding(
                 f"portal {domain}", False, f"{state}; its token was not accepted: {error or type(error).__name__}"

@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from bx24app import portals
 from bx24app.calls.recordings.attempts import CLAIM_LIFETIME
 from bx24app.domain import phone
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Portal, Recording, audit, db, utcnow
 from bx24app.models.locking import portal_lock
 from bx24app.operations import redaction
 
@@ -76,7 +75,7 @@ def erase_person(portal_id: int, number: str) -> ErasureResult:
         redaction.redact_calls(session, portal, number, found.other_calls)
         result.employees = redaction.redact_directory(session, portal, number)
         result.is_in_settings = redaction.redact_settings(session, portal, number)
-        portals.record_audit(portal_id, None, "cli", "forgot", calls=result.calls, notifications=result.notifications)
+        audit.record(portal_id, None, "cli", "forgot", calls=result.calls, notifications=result.notifications)
     result.files = sum(_remove_spool_files(tape) for tape in tapes)
     _truncate_wal()
     return result

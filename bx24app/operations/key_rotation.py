@@ -13,7 +13,7 @@ from sqlalchemy import Column, LargeBinary, Table, and_, select, type_coerce, up
 
 from bx24app.infra import encryption
 from bx24app.infra.encryption import EncryptedText, UndecryptableSecret
-from bx24app.models import Audit, Base, db
+from bx24app.models import Base, audit, db
 
 MAX_TRIES = 5
 """A secret that changes under our hands is read again so many times."""
@@ -34,8 +34,7 @@ def rotate_secrets() -> RotationResult:
         for column in table.columns:
             if isinstance(column.type, EncryptedText):
                 _rotate_column(table, column, result)
-    facts = {"done": result.rotated_count, "unreadable": len(result.undecryptable)}
-    db.session.add(Audit(portal_id=None, user_id=None, source="cli", what="secrets rotated", facts=facts))
+    audit.record(None, None, "cli", "secrets rotated", done=result.rotated_count, unreadable=len(result.undecryptable))
     db.session.commit()
     return result
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Select, delete, select
 
-from bx24app import portals
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Notification, Recording, db, utcnow
+from bx24app.portals import lifecycle
 from bx24app.settings import hook_keys
 
 _log = get_logger(__name__)
@@ -36,8 +36,8 @@ def prune() -> None:
         _log.info("old things have gone", notifications=notifications, calls=calls, files=files)
     hook_keys.end_overlaps()
     hook_keys.hide_plain_keys()
-    portals.remove_vanished()
-    portals.purge_due()
+    lifecycle.remove_vanished()
+    lifecycle.purge_due()
 
 
 def _old_notifications(before: datetime) -> Select[Any]:

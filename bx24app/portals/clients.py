@@ -27,7 +27,7 @@ from bx24app.bitrix24.oauth import OAuthServers, TokenPair
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter, NotAdmitted
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Audit, Grant, Portal, Registration, db, utcnow
+from bx24app.models import Grant, Portal, Registration, audit, db, utcnow
 
 _log = get_logger(__name__)
 
@@ -278,9 +278,7 @@ def adopt_new_address(portal_id: int, location: str) -> str:
         raise NotSent("the portal redirects to an address that the auth server does not know as its own")
     portal = db.session.get_one(Portal, portal_id)
     portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
-    db.session.add(
-        Audit(portal_id=portal_id, user_id=None, source="system", what="moved", facts={"domain": info.domain})
-    )
+    audit.record(portal_id, None, "system", "moved", domain=info.domain)
     db.session.commit()
     _log.info("portal moved", portal=portal_id, domain=info.domain)
     return info.client_endpoint

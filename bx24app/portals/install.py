@@ -16,10 +16,10 @@ from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Grant, Portal, db, utcnow
+from bx24app.models import Grant, Portal, audit, db, utcnow
 from bx24app.portals import placements
 from bx24app.portals.clients import client_by_id
-from bx24app.portals.lifecycle import mark_needs_admin, record_audit
+from bx24app.portals.lifecycle import mark_needs_admin
 
 _log = get_logger(__name__)
 
@@ -42,7 +42,7 @@ def store_installation(portal: Portal, post: FramePost, info: AppInfo, server: s
     portal.lang = post.lang
     portal.scopes = post.scope or info.scope
     store_grant(portal, info.user_id, post.access_token, post.refresh_token, post.expires_in)
-    record_audit(portal.id, info.user_id, "frame", what)
+    audit.record(portal.id, info.user_id, "frame", what)
     _log.info(what, portal=portal.id, domain=info.domain)
     return portal
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import delete, exists, func, select, update
 
@@ -12,7 +11,6 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import (
-    Audit,
     Call,
     Delivery,
     Dictionary,
@@ -27,6 +25,7 @@ from bx24app.models import (
     PortalUser,
     Recording,
     SettingsVersion,
+    audit,
     db,
     utcnow,
 )
@@ -37,11 +36,6 @@ PURGE_AFTER = timedelta(days=30)
 PROBE_INTERVAL = timedelta(hours=1)
 ROWS_PER_STEP = 1000
 """Rows that one step of a purge deletes, so that no lock is held for long."""
-
-
-def record_audit(portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any) -> None:
-    """One line of the audit log. The caller commits."""
-    db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, address=address, what=what, facts=facts))
 
 
 def find_by_member(member_id: str) -> Portal | None:
@@ -75,7 +69,7 @@ def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> 
     elif portal.state in ("active", "pending", "needs_admin"):
         if portal.state != "needs_admin":
             portal.state_before, portal.state, portal.trouble_at = portal.state, "needs_admin", now
-            record_audit(portal_id, None, "system", "needs an administrator", code=error.code)
+            audit.record(portal_id, None, "system", "needs an administrator", code=error.code)
             _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
         portal.trouble, portal.probe_at = error.code, now + PROBE_INTERVAL
         if error.code != "authorise":  # that is the auth server's word; the others are the portal's own
@@ -99,7 +93,7 @@ def resume(portal_id: int) -> None:
         portal.state, portal.state_before = portal.state_before or "active", None
         portal.trouble = portal.trouble_at = portal.probe_at = None
         portal.answered_at = utcnow()
-        record_audit(portal_id, None, "system", "resumed")
+        audit.record(portal_id, None, "system", "resumed")
         _log.info("portal resumed", portal=portal_id)
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
@@ -114,7 +108,7 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
             portal.state_before = "needs_admin"
     elif not paused and portal.state == "paused":
         portal.state, portal.state_before = portal.state_before or "active", None
-    record_audit(portal_id, user_id, "frame", "paused" if paused else "unpaused")
+    audit.record(portal_id, user_id, "frame", "paused" if paused else "unpaused")
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
 
@@ -126,7 +120,7 @@ def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: st
     portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
     db.session.execute(delete(Grant).where(Grant.portal_id == portal.id))
     portal.purge_at = now if clean else now + PURGE_AFTER
-    record_audit(portal.id, None, source, what, clean=clean)
+    audit.record(portal.id, None, source, what, clean=clean)
     db.session.flush()
     if clean:
         purge(portal.id)

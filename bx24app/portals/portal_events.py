@@ -16,15 +16,14 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from bx24app import portals
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.inbound import EventPost
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Grant, Notification, Portal, db
-from bx24app.portals import install
+from bx24app.models import Grant, Notification, Portal, audit, db
+from bx24app.portals import frame_auth, install, lifecycle
 from bx24app.portals.clients import address_policy, client_secret, oauth_servers
 
 _log = get_logger(__name__)
@@ -47,7 +46,7 @@ def receive(post: EventPost) -> int:
 def _handle_event(post: EventPost) -> int:
     if not post.event:
         return _refuse_event(post, "no event")
-    if post.event not in portals.EVENTS:
+    if post.event not in install.EVENTS:
         return 200
     if post.event in ("ONAPPINSTALL", "ONAPPUPDATE"):
         return _handle_installation(post)
@@ -57,7 +56,7 @@ def _handle_event(post: EventPost) -> int:
     if not _is_proven(portal, post):
         return _refuse_event(post, "wrong application token")
     if post.event == "ONAPPUNINSTALL":
-        portals.remove(portal, clean=str(post.data.get("CLEAN")) == "1")
+        lifecycle.remove(portal, clean=str(post.data.get("CLEAN")) == "1")
         db.session.commit()
         return 200
     return _store_event(portal, post)
@@ -107,7 +106,7 @@ def _handle_installation(post: EventPost) -> int:
     """ONAPPINSTALL, ONAPPUPDATE: believed after the auth server and the portal confirmed the event's own access token."""
     try:
         found = _confirm_token(post)
-    except portals.ForgedRequest as error:
+    except frame_auth.ForgedRequest as error:
         return _refuse_event(post, str(error))
     except errors.Later as error:
         _log.warning("event cannot be confirmed now", event_name=post.event, error=str(error))
@@ -125,7 +124,7 @@ def _handle_installation(post: EventPost) -> int:
     _update_installation(portal, post, info, server)
     portal_id = portal.id
     db.session.commit()
-    portals.set_up_portal(portal_id)
+    install.set_up_portal(portal_id)
     queue.wake_portal(portal_id, force=True)
     return 200
 
@@ -136,11 +135,11 @@ def _update_installation(portal: Portal, post: EventPost, info: AppInfo, server:
         portal, info, server, post.auth.application_token, finished=str(post.data.get("INSTALLED") or "Y") != "N"
     )
     held = db.session.get(Grant, portal.id)
-    dead = portal.state == "needs_admin" and portal.trouble in portals.DEAD_GRANT_CODES
+    dead = portal.state == "needs_admin" and portal.trouble in frame_auth.DEAD_GRANT_CODES
     if post.auth.refresh_token and (held is None or anew or dead):
         auth = post.auth
-        portals.store_grant(portal, info.user_id, auth.access_token, auth.refresh_token, auth.expires_in)
-    portals.record_audit(portal.id, info.user_id, "event", post.event.lower(), version=str(post.data.get("VERSION") or ""))
+        install.store_grant(portal, info.user_id, auth.access_token, auth.refresh_token, auth.expires_in)
+    audit.record(portal.id, info.user_id, "event", post.event.lower(), version=str(post.data.get("VERSION") or ""))
 
 
 def _confirm_token(post: EventPost) -> tuple[AppInfo, str] | None:
@@ -172,4 +171,4 @@ def _may_install(post: EventPost, info: AppInfo) -> bool:
     if info.member_id != post.auth.member_id:
         return False
     address_policy().check_url_form(info.client_endpoint)
-    return portals.is_administrator(info, post.auth.access_token)
+    return frame_auth.is_administrator(info, post.auth.access_token)

@@ -11,12 +11,12 @@ from urllib.parse import urlencode, urlsplit
 from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy import select
 
-from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Portal, db
+from bx24app.models import Portal, audit, db
+from bx24app.portals import frame_auth, install
 from bx24app.portals.clients import address_policy, client_secret, oauth_servers
 
 STATE_SECONDS = 600
@@ -72,11 +72,11 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     if info.member_id != member_id or info.client_id != client_id:
         raise NotProven("the code belongs to another portal or application")
     address_policy().check_url_form(info.client_endpoint)
-    if not portals.is_administrator(info, pair.access_token):
+    if not frame_auth.is_administrator(info, pair.access_token):
         raise NotProven("only an administrator of the portal may authorise the app")
     portal = db.session.get_one(Portal, portal_id)
-    portals.store_grant(portal, info.user_id, pair.access_token, pair.refresh_token, pair.expires_in)
-    portals.record_audit(portal_id, info.user_id, "oauth", "authorised again")
+    install.store_grant(portal, info.user_id, pair.access_token, pair.refresh_token, pair.expires_in)
+    audit.record(portal_id, info.user_id, "oauth", "authorised again")
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
     _log.info("authorised again", portal=portal_id)

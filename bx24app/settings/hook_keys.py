@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select
 
-from bx24app.models import Audit, Moment, Pbx, db, hash_hook_key, utcnow
+from bx24app.models import Moment, Pbx, audit, db, hash_hook_key, utcnow
 
 OVERLAP = timedelta(hours=24)
 _KEY_BYTES = 24
@@ -35,7 +35,7 @@ def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: st
         row.old_hook_key, row.old_hook_until = shown, utcnow() + OVERLAP
         row.hook_key = generate_key()
         facts = {"pbx": key}  # never the keys
-        db.session.add(Audit(portal_id=portal_id, user_id=user_id, source=source, what="hook key rotated", facts=facts))
+        audit.record(portal_id, user_id, source, "hook key rotated", **facts)
     db.session.commit()
     return done
 

@@ -18,7 +18,7 @@ from bx24app.domain.document import LeafChange, yaml_text
 from bx24app.domain.rules import ParsedRule
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
-from bx24app.models import Audit, Pbx, Portal, SettingsVersion, db, utcnow
+from bx24app.models import Pbx, Portal, SettingsVersion, audit, db, utcnow
 from bx24app.settings import hook_keys
 
 
@@ -133,7 +133,7 @@ def save(
     portal.settings_version_id = version.id
     _update_pbxs(portal, settings, keys or {})
     facts: dict[str, Any] = {"version": version.number}
-    db.session.add(Audit(portal_id=portal.id, user_id=author, source=source, what="settings saved", facts=facts))
+    audit.record(portal.id, author, source, "settings saved", **facts)
     return version
 
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
-from bx24app.portals import crm_dictionaries
+from bx24app.portals import crm_dictionaries, sync
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, Activity, Record
 from scripts import needs
 from tests.conftest import KEY, SALT, config_for
@@ -52,7 +52,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
 def look(made: World) -> None:
     """The daily look, now."""
     with made.app.app_context():
-        portals.sync_portal(made.portal_row()["id"])
+        sync.sync_portal(made.portal_row()["id"])
 
 
 def document(*rules: Rule) -> Settings:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from bx24app import portals
 from bx24app.models import Audit, Grant, PortalUser, db
+from bx24app.portals import clients, sync
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
 from tests.browser import every_page
@@ -25,7 +25,7 @@ def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[
         made.earth.sandbox.call(made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True))
         made.connect_one()
         with made.earth.app.app_context():
-            portals.fetch_users(made.earth.portal_row()["id"])
+            sync.fetch_users(made.earth.portal_row()["id"])
         yield made
 
 
@@ -57,7 +57,7 @@ def test_another_administrator_takes_over_with_one_click(room: Showroom, browser
         db.session.rollback()
     number = room.earth.portal_row()["id"]
     with room.earth.app.app_context():
-        said = portals.client_by_id(number).call("profile").result
+        said = clients.client_by_id(number).call("profile").result
     assert str(said["ID"]) == str(SECOND), "the portal is asked as the new one"
 
 

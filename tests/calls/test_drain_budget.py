@@ -7,13 +7,13 @@ from itertools import count
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.budget import MARGIN_SECONDS, RequestBudget
 from bx24app.calls import drain
 from bx24app.calls.outbox import batches
 from bx24app.domain.calls.commands import Register, to_json
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Portal, db, utcnow
+from bx24app.portals import clients
 
 _numbers = count(1)
 
@@ -47,7 +47,7 @@ def busy(portal: Portal) -> tuple[int, RequestBudget]:
     portal.state = "active"
     db.session.commit()
     number = portal.id
-    return number, portals.portal_budget(number)
+    return number, clients.portal_budget(number)
 
 
 def claimed(portal_id: int) -> tuple[list[int], float]:

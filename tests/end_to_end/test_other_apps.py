@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bx24app import portals
 from bx24app.models import db
-from bx24app.portals import other_apps
+from bx24app.portals import other_apps, sync
 from tests.end_to_end.test_scenarios import told
 from tests.support.scenarios import all_scenarios
 from tests.support.stack import World
@@ -17,7 +16,7 @@ SCENARIO = next(s for s in all_scenarios() if s.folder.name == "incoming_answere
 def look(earth: World) -> dict[str, int]:
     number = earth.portal_row()["id"]
     with earth.app.app_context():
-        portals.sync_portal(number)
+        sync.sync_portal(number)
         found = other_apps.counts(number)
         db.session.rollback()
         return found

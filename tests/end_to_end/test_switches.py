@@ -11,13 +11,13 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from bx24app import portals
 from bx24app.bitrix24.admin_messages import admin_message
 from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import monitor
-from bx24app.portals import DEAD_GRANT_CODES
+from bx24app.portals import lifecycle, sync
+from bx24app.portals.frame_auth import DEAD_GRANT_CODES
 from bx24app.web.base.session import HEADER
 from tests.end_to_end.test_scenarios import connect, told
 from tests.support.replayed_scenario import Retold, absorb, in_portal, post, retell
@@ -83,7 +83,7 @@ def probe(earth: World) -> None:
     with earth.app.app_context():
         db.session.execute(update(Portal).values(probe_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
-        portals.probe_due_portals()
+        sync.probe_due_portals()
         db.session.remove()
 
 
@@ -158,7 +158,7 @@ def test_pause_and_resume_lose_nothing(mended: World) -> None:
     _, fair = told(earth, SCENARIO, "as it is")
     number = earth.portal_row()["id"]
     with earth.app.app_context():
-        portals.pause(number, 1, paused=True)
+        lifecycle.pause(number, 1, paused=True)
     hits = earth.portal.hits
     both = [calls(earth), calls(earth)]
     until(lambda: "notifications" not in earth.pending(), "notifications were not taken in", 60)
@@ -166,6 +166,6 @@ def test_pause_and_resume_lose_nothing(mended: World) -> None:
         assert db.session.query(Call).filter(Call.entry_id.in_([one.entry_id for one in both])).count() == 2
     assert earth.portal.hits == hits, "nothing leaves meanwhile"
     with earth.app.app_context():
-        portals.pause(number, 1, paused=False)
+        lifecycle.pause(number, 1, paused=False)
     earth.settle(60)
     assert [in_portal(earth, one) for one in both] == [fair, fair]

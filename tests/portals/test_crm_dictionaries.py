@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app import portals
 from bx24app.domain import crm_dictionaries as domain
 from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import db
-from bx24app.portals import crm_dictionaries
+from bx24app.portals import crm_dictionaries, sync
 from bx24app.sandbox.bitrix.state import SpaType
 from tests.cli.test_settings import Office, office
 from tests.support.installations import installed, w
@@ -69,7 +68,7 @@ def test_what_was_never_told_is_no_fault() -> None:
 
 def test_the_daily_look_reads_them_and_an_import_asks_anew(w: World) -> None:
     portal_id = installed(w)
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     found = crm_dictionaries.load(portal_id)
     assert [one.name for one in found.pipelines_of("deal") or ()] == ["Общая", "Пропущенные"]
     assert next(one.id for one in found.stages_of("deal", 9) or ()) == "C9:NEW"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin, PortalError
 from bx24app.models import Notification, Portal
-from bx24app.portals import ForgedRequest
+from bx24app.portals import frame_auth, install, lifecycle
+from bx24app.portals.frame_auth import ForgedRequest
 from tests.support.installations import event, grant, installed, opened, post_of, row, rows, token_of, w
 from tests.support.stack import CLIENT_ID, World, until
 
@@ -45,7 +45,7 @@ def test_the_token_of_another_portal_opens_nothing_here(w: World) -> None:
     ours = post_of(w)
     mixed = ours.model_copy(update={"access_token": theirs.access_token, "refresh_token": theirs.refresh_token})
     with pytest.raises(ForgedRequest):
-        portals.open_frame(mixed, install_page=False)
+        frame_auth.open_frame(mixed, install_page=False)
 
 
 def test_a_server_that_the_browser_names_is_not_asked(w: World) -> None:
@@ -65,14 +65,14 @@ def test_a_portal_that_names_another_user_is_not_believed(w: World) -> None:
     said = AppInfo(CLIENT_ID, 1, w.portal.member_id, w.portal.domain, w.portal.client_endpoint, "", True, "L")
     w.app.extensions["bx24app"].redis.flushall()
     with pytest.raises(ForgedRequest):
-        portals.is_administrator(said, post.access_token)
+        frame_auth.is_administrator(said, post.access_token)
 
 
 def test_an_expired_token_opens_nothing(w: World) -> None:
     post = post_of(w)
     w.sandbox.oauth.expire_tokens()
     with pytest.raises(ForgedRequest):
-        portals.open_frame(post, install_page=True)
+        frame_auth.open_frame(post, install_page=True)
 
 
 def test_an_auth_server_that_does_not_answer_opens_nothing(w: World) -> None:
@@ -111,7 +111,7 @@ def notifications(portal_id: int) -> list[Notification]:
 
 def test_a_telephony_event_is_stored_once_and_without_tokens(w: World) -> None:
     portal_id = installed(w)
-    portals.pause(portal_id, 1, paused=True)
+    lifecycle.pause(portal_id, 1, paused=True)
     call = {"CALL_ID": "externalCall.1", "USER_ID": "12", "PHONE_NUMBER": "+79161234567"}
     secrets = {"application_token": token_of(w), "access_token": "a-very-secret-token"}
     for _ in range(3):
@@ -132,7 +132,7 @@ def test_an_update_brings_a_new_token_and_binds_again(w: World) -> None:
     old = token_of(w)
     w.sandbox.call(w.portal.update_version, w.application)
     until(lambda: row(portal_id).application_token == token_of(w) != old, "the new token was not taken")
-    until(lambda: len(w.portal.event_bindings) == len(portals.EVENTS), "events were not bound again")
+    until(lambda: len(w.portal.event_bindings) == len(install.EVENTS), "events were not bound again")
     assert event(w, "ONEXTERNALCALLSTART", data={"CALL_ID": "c"}, application_token=old) == 403
     assert event(w, "ONEXTERNALCALLSTART", data={"CALL_ID": "c"}, application_token=token_of(w)) == 200
     assert grant(portal_id).user_id == 1

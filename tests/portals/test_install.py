@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Portal, PortalUser, Registration, db
-from bx24app.portals import UnknownClient
+from bx24app.portals import clients, frame_auth, install, sync
+from bx24app.portals.frame_auth import UnknownClient
 from tests.support.installations import grant, installed, opened, post_of, row, rows, token_of, w
 from tests.support.stack import CLIENT_ID, World, until
 
@@ -29,7 +29,7 @@ def test_an_administrators_first_opening_installs(w: World) -> None:
     assert grant(portal.id).user_id == 1
     handler = f"{w.url}/bitrix24/events"
     bound = {(one.event.upper(), one.handler) for one in w.portal.event_bindings.values()}
-    assert bound == {(name, handler) for name in portals.EVENTS}
+    assert bound == {(name, handler) for name in install.EVENTS}
     w.sandbox.call(w.portal.finish_install, w.application)
     until(lambda: row(opening.portal_id).state == "active", "ONAPPINSTALL was not taken")
     assert w.portal.violations == []
@@ -41,7 +41,7 @@ def test_an_ordinary_person_installs_nothing(w: World) -> None:
     theirs = w.sandbox.call(w.sandbox.oauth.issue_token, w.portal, CLIENT_ID, 12)
     post = post.model_copy(update={"access_token": theirs.access, "refresh_token": theirs.refresh})
     for page in (True, False):
-        opening = portals.open_frame(post, install_page=page)
+        opening = frame_auth.open_frame(post, install_page=page)
         assert (opening.portal_id, opening.is_admin, opening.user_id) == (None, False, 12)
     assert rows(Portal) == []
 
@@ -74,10 +74,10 @@ def test_the_mode_the_licence_and_the_users_are_read(w: World) -> None:
     w.portal.crm_mode, w.portal.license = 2, "ru_ent250"
     w.portal.add_user(77, "Gone", "Away", active=False, email="gone@example.ru")
     portal_id = installed(w)
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     portal = row(portal_id)
     assert (portal.crm_mode, portal.license) == (2, "ru_ent250")
-    assert portals.portal_budget(portal_id).rate == 5.0
+    assert clients.portal_budget(portal_id).rate == 5.0
     people = {one.user_id: one for one in rows(PortalUser, portal_id=portal_id)}
     assert people[12].name == "Анна Орлова"
     assert (people[12].inner_number, people[12].active) == ("101", True)
@@ -87,18 +87,18 @@ def test_the_mode_the_licence_and_the_users_are_read(w: World) -> None:
 
 def test_an_empty_or_shrunken_answer_takes_nobody_away(w: World) -> None:
     portal_id = installed(w)
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     users = dict(w.portal.users)
     for left in ({1: users[1]}, {1: users[1], 12: replace(users[12], active=False)}):
         w.portal.users = left
-        portals.sync_portal(portal_id)
+        sync.sync_portal(portal_id)
     people = {one.user_id: one.active for one in rows(PortalUser, portal_id=portal_id)}
     assert people == {1: True, 8: True, 12: False, 15: True}
 
 
 def test_rows_without_the_portals_word_stay_active(w: World) -> None:
     portal_id = installed(w)
-    portals.store_users(portal_id, [{"ID": "5", "NAME": "Eve"}, {"ID": None}, {}, {"ID": "x"}])
+    sync.store_users(portal_id, [{"ID": "5", "NAME": "Eve"}, {"ID": None}, {}, {"ID": "x"}])
     db.session.commit()
     assert rows(PortalUser, portal_id=portal_id, user_id=5)[0].active
 
@@ -109,7 +109,7 @@ def test_two_first_openings_at_once_make_one_portal(w: World) -> None:
 
     def work(post: FramePost) -> None:
         with w.app.app_context():
-            found.append(portals.open_frame(post, install_page=True).portal_id)
+            found.append(frame_auth.open_frame(post, install_page=True).portal_id)
 
     threads = [threading.Thread(target=work, args=(post,)) for post in posts]
     for thread in threads:
@@ -117,7 +117,7 @@ def test_two_first_openings_at_once_make_one_portal(w: World) -> None:
     for thread in threads:
         thread.join()
     assert found == [rows(Portal)[0].id] * 4
-    assert len(w.portal.event_bindings) == len(portals.EVENTS)
+    assert len(w.portal.event_bindings) == len(install.EVENTS)
 
 
 def test_a_portal_that_could_not_be_set_up_is_looked_at_again(w: World) -> None:
@@ -125,19 +125,19 @@ def test_a_portal_that_could_not_be_set_up_is_looked_at_again(w: World) -> None:
     opening = opened(w, install_page=True)
     assert opening.portal_id is not None
     assert len(w.portal.event_bindings) == 0
-    portals.sync_portal(opening.portal_id)
-    assert len(w.portal.event_bindings) == len(portals.EVENTS)
+    sync.sync_portal(opening.portal_id)
+    assert len(w.portal.event_bindings) == len(install.EVENTS)
 
 
 def test_bindings_to_an_address_that_is_no_longer_ours_go(w: World) -> None:
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     client.call("event.bind", {"EVENT": "ONEXTERNALCALLSTART", "HANDLER": "https://old.example.com/bitrix24/events"})
     client.call("event.bind", {"EVENT": "ONCRMDEALADD", "HANDLER": "https://old.example.com/else"})
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     bound = {(one.event.upper(), one.handler) for one in w.portal.event_bindings.values()}
     handler = f"{w.url}/bitrix24/events"
-    assert bound == {*((name, handler) for name in portals.EVENTS), ("ONCRMDEALADD", "https://old.example.com/else")}
+    assert bound == {*((name, handler) for name in install.EVENTS), ("ONCRMDEALADD", "https://old.example.com/else")}
 
 
 def test_an_application_without_a_page_installs_by_its_event(w: World) -> None:
@@ -153,7 +153,7 @@ def test_an_application_without_a_page_installs_by_its_event(w: World) -> None:
     assert (portal.state, portal.client_id) == ("active", "local.script")
     assert portal.application_token == w.portal.apps["local.script"].application_token
     assert grant(portal.id).user_id == 1
-    assert len(w.portal.event_bindings) == len(portals.EVENTS)
+    assert len(w.portal.event_bindings) == len(install.EVENTS)
     assert w.portal.event_sender.posts[0].status == 200
 
 
@@ -161,7 +161,7 @@ def test_an_unknown_application_is_named(w: World) -> None:
     other = w.sandbox.call(w.sandbox.oauth.register_application, "local.other", "s", f"{w.url}/", f"{w.url}/install")
     post = post_of(w, app=other)
     with pytest.raises(UnknownClient) as unknown:
-        portals.open_frame(post, install_page=True)
+        frame_auth.open_frame(post, install_page=True)
     assert unknown.value.client_id == "local.other"
     assert rows(Portal) == []
 
@@ -171,11 +171,11 @@ def test_a_new_client_id_on_the_same_portal_replaces_the_old_one(w: World) -> No
     fresh = w.sandbox.call(w.sandbox.oauth.register_application, "local.new", "new secret", f"{w.url}/", f"{w.url}/install")
     db.session.add(Registration(client_id="local.new", client_secret="new secret"))
     db.session.commit()
-    opening = portals.open_frame(post_of(w, app=fresh), install_page=True)
+    opening = frame_auth.open_frame(post_of(w, app=fresh), install_page=True)
     assert opening.portal_id == portal_id
     portal = row(portal_id)
     assert portal.client_id == "local.new"
     assert portal.application_token == w.portal.apps["local.new"].application_token
-    assert portals.client_by_id(portal_id).call("app.info").result["CODE"] is not None
+    assert clients.client_by_id(portal_id).call("app.info").result["CODE"] is not None
     w.sandbox.oauth.expire_tokens()
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"

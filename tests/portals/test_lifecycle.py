@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent, PortalError
 from bx24app.models import Audit, utcnow
+from bx24app.portals import clients, lifecycle, sync
 from tests.support.installations import change, grant, installed, opened, row, rows, w
 from tests.support.stack import World
 
@@ -29,16 +29,16 @@ def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trou
     portal_id = installed(w)
     w.portal.switches.switch_on(switch)
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("telephony.externalCall.show", {"CALL_ID": "x"})
-    portals.mark_needs_admin(portal_id, met.value)
+        clients.client_by_id(portal_id).call("telephony.externalCall.show", {"CALL_ID": "x"})
+    lifecycle.mark_needs_admin(portal_id, met.value)
     assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", trouble)
     assert grant(portal_id) is not None
     make_due(portal_id)
-    portals.probe_due_portals()
+    sync.probe_due_portals()
     assert row(portal_id).state == "needs_admin"
     w.portal.switches.switch_off()
     make_due(portal_id)
-    portals.probe_due_portals()
+    sync.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
 
 
@@ -48,10 +48,10 @@ def make_due(portal_id: int) -> None:
 
 def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> None:
     portal_id = installed(w)
-    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
+    lifecycle.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     w.portal.switches.switch_on("http502")
     make_due(portal_id)
-    portals.probe_due_portals()
+    sync.probe_due_portals()
     portal = row(portal_id)
     assert (portal.state, portal.trouble) == ("needs_admin", "payment")
     assert portal.probe_at is not None
@@ -60,7 +60,7 @@ def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> No
 def test_rights_taken_away(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.switch_on("right_removed", method="telephony.*")
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     with pytest.raises(NeedsAdmin) as met:
         client.call("telephony.externalCall.show", {"CALL_ID": "x"})
     assert met.value.code == "rights"
@@ -74,37 +74,37 @@ def test_a_dead_grant_is_mended_by_an_administrators_opening(w: World) -> None:
     w.portal.add_user(2, "Second", admin=True)
     w.sandbox.call(w.portal.dismiss, 1)
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert met.value.code in ("authorise", "rights")
-    portals.mark_needs_admin(portal_id, met.value)
+    lifecycle.mark_needs_admin(portal_id, met.value)
     opened(w, user_id=12)
     assert row(portal_id).state == "needs_admin"
     opened(w, user_id=2)
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
     assert grant(portal_id).user_id == 2
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "2"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "2"
 
 
 def test_pause_keeps_the_trouble_that_was_there(w: World) -> None:
     portal_id = installed(w)
-    portals.pause(portal_id, 1, paused=True)
+    lifecycle.pause(portal_id, 1, paused=True)
     assert row(portal_id).state == "paused"
-    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
+    lifecycle.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     assert row(portal_id).state == "paused"
-    portals.pause(portal_id, 1, paused=False)
+    lifecycle.pause(portal_id, 1, paused=False)
     assert row(portal_id).state == "active"
-    portals.mark_needs_admin(portal_id, NeedsAdmin("payment"))
-    portals.pause(portal_id, 1, paused=True)
-    portals.pause(portal_id, 1, paused=False)
+    lifecycle.mark_needs_admin(portal_id, NeedsAdmin("payment"))
+    lifecycle.pause(portal_id, 1, paused=True)
+    lifecycle.pause(portal_id, 1, paused=False)
     assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", "payment")
-    portals.resume(portal_id)
+    lifecycle.resume(portal_id)
     assert row(portal_id).state == "active"
     assert [one.what for one in rows(Audit, user_id=1, source="frame")].count("paused") == 2
 
 
 def test_a_changed_domain_is_followed_verified_and_stored(w: World) -> None:
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     old = w.portal.domain
     new = w.sandbox.move_portal(w.portal)
     assert new != old
@@ -119,7 +119,7 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
     elsewhere = w.sandbox.portals[1]
     for address in (f"{elsewhere.url}/rest/profile", "http://169.254.169.254/", "http://evil.example.invalid/", "/login/"):
         with pytest.raises(NotSent):
-            portals.client_by_id(portal_id)._token_source.follow_redirect(address)
+            clients.client_by_id(portal_id)._token_source.follow_redirect(address)
     assert row(portal_id).domain == w.portal.domain
     assert not any(entry.params for entry in elsewhere.request_log)
 
@@ -127,14 +127,14 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
 def test_each_daily_look_is_due_once(w: World) -> None:
     portal_id = installed(w)
     change(portal_id, looked_at=None)
-    assert portals.claim_due_syncs() == [portal_id]
-    assert portals.claim_due_syncs() == []
+    assert sync.claim_due_syncs() == [portal_id]
+    assert sync.claim_due_syncs() == []
 
 
 def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.switch_on("http502")
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     looked = row(portal_id).looked_at
     assert looked is not None
     assert timedelta(hours=22) < utcnow() - looked < timedelta(hours=24)
@@ -143,15 +143,15 @@ def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
 
 def test_one_budget_for_openings_and_calls(w: World) -> None:
     portal_id = installed(w)
-    before = portals.portal_budget(portal_id).available_requests()
+    before = clients.portal_budget(portal_id).available_requests()
     w.app.extensions["bx24app"].redis.delete(f"admin:{w.portal.member_id}:12")
     opened(w, user_id=12)
-    assert portals.portal_budget(portal_id).available_requests() < before + 2
+    assert clients.portal_budget(portal_id).available_requests() < before + 2
 
 
 def test_a_directory_is_fetched_at_once(w: World) -> None:
     portal_id = installed(w)
-    assert portals.fetch_users(portal_id) == {1, 8, 12, 15}
+    assert sync.fetch_users(portal_id) == {1, 8, 12, 15}
     w.portal.switches.switch_on("html")
     with pytest.raises(PortalError):
-        portals.fetch_users(portal_id)
+        sync.fetch_users(portal_id)

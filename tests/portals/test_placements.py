@@ -12,10 +12,9 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from bx24app import portals
 from bx24app.infra.runtime import runtime
 from bx24app.models import Audit, Call, Grant, Portal, Recording, db, utcnow
-from bx24app.portals import install
+from bx24app.portals import clients, install, lifecycle
 from bx24app.portals.placements import PLACEMENTS
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Placement
 from bx24app.web.base import session
@@ -40,7 +39,7 @@ def test_the_installation_places_everything_once(w: World) -> None:
     assert len(w.portal.placements) == len(PLACEMENTS)
     titles = {one.lang_all["ru"]["TITLE"] for one in w.portal.placements}
     assert "Звонки клиента" in titles
-    portals.set_up_portal(portal_id)
+    install.set_up_portal(portal_id)
     assert len(w.portal.placements) == len(PLACEMENTS), "a second time changes nothing"
     assert w.portal.violations == []
 
@@ -56,7 +55,7 @@ def test_an_address_that_is_no_longer_ours_goes(w: World) -> None:
     app_id = w.portal.placements[0].app_id
     w.portal.placements.append(Placement(app_id, "CALL_CARD", "https://old.example/place/call"))
     w.portal.placements.append(Placement(app_id, "LEFT_MENU", f"{w.url}/place/menu"))
-    portals.set_up_portal(portal_id)
+    install.set_up_portal(portal_id)
     assert placed(w) == ours(w)
 
 
@@ -65,9 +64,9 @@ def test_somebody_was_quicker(w: World, monkeypatch: pytest.MonkeyPatch) -> None
     portal_id = installed(w)
     everything = install.placements.binding_commands(portals_answer([]), w.url, 50)
     monkeypatch.setattr(install.placements, "binding_commands", lambda *_: everything)
-    portals.set_up_portal(portal_id)
+    install.set_up_portal(portal_id)
     assert len(w.portal.placements) == len(PLACEMENTS)
-    assert portals.state_of(portal_id) == "active"
+    assert lifecycle.state_of(portal_id) == "active"
 
 
 def portals_answer(rows: list[Any]) -> Any:
@@ -80,8 +79,8 @@ def test_without_the_scope_calls_go_on(w: World) -> None:
     w.application.scopes = tuple(scope for scope in w.application.scopes if scope != "placement")
     portal_id = installed(w)
     assert w.portal.placements == []
-    assert len(w.portal.event_bindings) == len(portals.EVENTS)
-    assert portals.state_of(portal_id) == "active"
+    assert len(w.portal.event_bindings) == len(install.EVENTS)
+    assert lifecycle.state_of(portal_id) == "active"
 
 
 # --- tabs --------------------------------------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ def test_a_tab_costs_at_most_two_requests_and_no_profile(tabs: Tabs) -> None:
 
 
 def test_a_tab_waits_while_calls_need_the_budget(tabs: Tabs) -> None:
-    budget = portals.portal_budget(tabs.id)
+    budget = clients.portal_budget(tabs.id)
     while budget.acquire(portals_priority()) == 0:
         pass
     before = tabs.w.portal.hits

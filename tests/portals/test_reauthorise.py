@@ -8,10 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from bx24app import portals
 from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.models import Portal, db
-from bx24app.portals import reauthorise
+from bx24app.portals import clients, lifecycle, reauthorise
 from bx24app.portals.reauthorise import NotProven
 from tests.support.installations import grant, installed, row, w
 from tests.support.stack import World
@@ -42,24 +41,24 @@ def test_a_dead_authorisation_is_mended_and_deliveries_resume(w: World) -> None:
     portal_id = installed(w)
     w.sandbox.call(w.sandbox.oauth.revoke_tokens, w.portal)
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("profile")
-    portals.mark_needs_admin(portal_id, met.value)
+        clients.client_by_id(portal_id).call("profile")
+    lifecycle.mark_needs_admin(portal_id, met.value)
     before = grant(portal_id)
     assert walked(w).status_code == 200
     after = grant(portal_id)
     assert after.refresh_token != before.refresh_token
     assert after.generation == before.generation + 1
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
 
 
 def test_a_late_word_about_the_dead_grant_does_not_stop_the_new_one(w: World) -> None:
     portal_id = installed(w)
     w.sandbox.call(w.sandbox.oauth.revoke_tokens, w.portal)
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert walked(w).status_code == 200
-    portals.mark_needs_admin(portal_id, met.value)
+    lifecycle.mark_needs_admin(portal_id, met.value)
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
 
 

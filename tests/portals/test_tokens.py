@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from bx24app import create_app, portals
+from bx24app import create_app
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent
 from bx24app.models import Grant, db, utcnow
-from bx24app.portals import clients
+from bx24app.portals import clients, sync
 from tests.conftest import config_for
 from tests.support.installations import grant, installed, row, w
 from tests.support.stack import World
@@ -49,7 +49,7 @@ def test_eight_threads_refresh_once(w: World) -> None:
     portal_id = installed(w)
     before = grant(portal_id)
     done = refreshes(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     w.sandbox.oauth.expire_tokens()
     said = at_once(w, 8, lambda: client.call("profile").result["ID"])
     assert said == ["1"] * 8
@@ -63,7 +63,7 @@ def test_eight_threads_in_clients_of_their_own_refresh_once(w: World) -> None:
     portal_id = installed(w)
     done = refreshes(w)
     w.sandbox.oauth.expire_tokens()
-    said = at_once(w, 8, lambda: portals.client_by_id(portal_id).call("profile").result["ID"])
+    said = at_once(w, 8, lambda: clients.client_by_id(portal_id).call("profile").result["ID"])
     assert said == ["1"] * 8
     assert refreshes(w) == done + 1
 
@@ -73,7 +73,7 @@ def test_a_token_whose_time_is_over_is_refreshed_before_the_portal_is_asked(w: W
     db.session.execute(update(Grant).values(expires_at=utcnow() - timedelta(seconds=1)))
     db.session.commit()
     hits = w.portal.hits
-    portals.client_by_id(portal_id).call("profile")
+    clients.client_by_id(portal_id).call("profile")
     assert w.portal.hits == hits + 1
     assert grant(portal_id).expires_at > utcnow() + timedelta(minutes=50)
 
@@ -86,7 +86,7 @@ def test_without_a_lock_the_slower_one_takes_the_quicker_ones_pair(w: World) -> 
     found = at_once(w, 2, lambda: clients._refresh_grant(portal_id, old))
     assert found == [grant(portal_id).access_token] * 2
     assert found[0] != old
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
 
 
 def test_without_redis_a_refresh_waits(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_redis_a_refresh_waits(w: World, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(w.app.extensions["bx24app"].redis, "lock", gone)
     with pytest.raises(NotSent):
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert grant(portal_id).refresh_token == old.refresh_token
 
 
@@ -110,12 +110,12 @@ def test_a_lost_refresh_is_repeated_with_the_old_token(w: World, switch: str) ->
     portal_id = installed(w)
     w.sandbox.oauth.expire_tokens()
     w.sandbox.oauth.switches.switch_on(switch, times=1, method="token")
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
     w.sandbox.oauth.expire_tokens()
     w.sandbox.oauth.switches.switch_on(switch, times=2, method="token")
     with pytest.raises(NotSent):
-        portals.client_by_id(portal_id).call("telephony.externalCall.finish", {"CALL_ID": "x", "USER_ID": 1})
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+        clients.client_by_id(portal_id).call("telephony.externalCall.finish", {"CALL_ID": "x", "USER_ID": 1})
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
     assert row(portal_id).state == "active"
 
 
@@ -124,7 +124,7 @@ def test_a_refresh_whose_effect_is_lost_for_good_needs_an_administrator_and_lose
     w.sandbox.oauth.expire_tokens()
     w.sandbox.oauth.switches.switch_on("close_after", times=1, method="token")
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert met.value.code == "authorise"
 
 
@@ -138,7 +138,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
 
     monkeypatch.setattr(clients, "store_token_pair", broken)
     with pytest.raises(OperationalError):
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     used = {entry.error for entry in list(w.portal.request_log)[hits:]}
     assert used <= {"expired_token"}
 
@@ -155,7 +155,7 @@ def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.Mo
         return real(statement, *args, **options)
 
     monkeypatch.setattr(db.session, "execute", flaky)
-    assert portals.client_by_id(portal_id).call("profile").result["ID"] == "1"
+    assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
     assert grant(portal_id).generation == 2
 
 
@@ -166,7 +166,7 @@ def test_a_dead_refresh_token(w: World, switch: str, kind: type[Exception], monk
     w.sandbox.oauth.expire_tokens()
     w.sandbox.oauth.switches.switch_on(switch, method="token")
     with pytest.raises(kind):
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
 
 
 def test_a_client_without_its_secret_needs_the_operator(w: World) -> None:
@@ -176,18 +176,18 @@ def test_a_client_without_its_secret_needs_the_operator(w: World) -> None:
     db.session.commit()
     w.sandbox.oauth.expire_tokens()
     with pytest.raises(NeedsAdmin) as met:
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert met.value.code == "registration"
 
 
 def test_old_grants_are_kept_fresh_and_young_ones_left_alone(w: World) -> None:
     portal_id = installed(w)
     before = grant(portal_id)
-    portals.refresh_due_grants()
+    sync.refresh_due_grants()
     assert grant(portal_id).refresh_token == before.refresh_token
     db.session.execute(update(Grant).values(refreshed_at=utcnow() - timedelta(days=21)))
     db.session.commit()
-    portals.refresh_due_grants()
+    sync.refresh_due_grants()
     assert grant(portal_id).refresh_token != before.refresh_token
     assert grant(portal_id).refreshed_at > utcnow() - timedelta(minutes=5)
 
@@ -195,7 +195,7 @@ def test_old_grants_are_kept_fresh_and_young_ones_left_alone(w: World) -> None:
 def test_a_token_that_expires_in_the_middle_of_a_batch(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.switch_on("expired_token", times=1, method="crm.settings.mode.get")
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     commands: list[tuple[str, str, dict[str, Any]]] = [("a", "app.info", {}), ("b", "crm.settings.mode.get", {}), ("c", "app.info", {})]
     said = client.batch(commands)
     assert isinstance(said["b"], NotSent)
@@ -204,7 +204,7 @@ def test_a_token_that_expires_in_the_middle_of_a_batch(w: World) -> None:
 
 def test_a_portal_that_breaks_off_after_the_effect_is_a_lost_answer(w: World) -> None:
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     fields = {"entityTypeId": 1, "fields": {"title": "t"}}
     for switch in ("close_after", "http502_after"):
         w.portal.switches.switch_on(switch, times=1, method="crm.item.add")
@@ -220,7 +220,7 @@ def test_text_of_a_client_is_no_reference_for_the_portal(w: World) -> None:
     from bx24app.bitrix24.client import BatchRef
 
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     said = client.batch(
         [
             ("lead", "crm.item.add", {"entityTypeId": 1, "fields": {"title": "$result[lead][item][id] & friends"}}),
@@ -237,7 +237,7 @@ def test_text_of_a_client_is_no_reference_for_the_portal(w: World) -> None:
 
 def test_a_recording_is_uploaded_and_a_portal_with_a_full_disk_says_so(w: World, tmp_path: Any) -> None:
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     call = client.call(
         "telephony.externalCall.register",
         {"USER_ID": 12, "PHONE_NUMBER": "+79161234567", "TYPE": 2, "SHOW": 0, "CRM_CREATE": 0, "EXTERNAL_CALL_ID": "moscow:1", "CALL_START_DATE": "2026-03-10T11:00:00+03:00"},
@@ -256,7 +256,7 @@ def test_a_recording_is_uploaded_and_a_portal_with_a_full_disk_says_so(w: World,
 
 def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
     portal_id = installed(w)
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
 
     def burst() -> list[bool]:
         """For each try: did it leave? What did not was held back by our own budget."""

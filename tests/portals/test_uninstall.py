@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 import requests
 
-from bx24app import portals
 from bx24app.bitrix24.errors import Gone, NeedsAdmin
 from bx24app.models import (
     Audit,
@@ -23,6 +22,7 @@ from bx24app.models import (
     db,
     utcnow,
 )
+from bx24app.portals import clients, lifecycle, sync
 from tests.conftest import DOCUMENT, KEY, SALT
 from tests.support.installations import change, event, installed, row, rows, token_of, w
 from tests.support.stack import World, until
@@ -42,7 +42,7 @@ def test_uninstalling_deletes_the_grant_at_once_and_keeps_the_rest_for_30_days(w
     assert portal.removed_at is not None
     assert 29 < (portal.purge_at - portal.removed_at).days <= 30
     with pytest.raises(NeedsAdmin):
-        portals.client_by_id(portal_id).call("profile")
+        clients.client_by_id(portal_id).call("profile")
     assert requests.post(hook, data={}, timeout=10).status_code == 404
     assert installed(w) == portal_id
     assert (row(portal_id).state, row(portal_id).purge_at) == ("active", None)
@@ -60,7 +60,7 @@ def connect(w: World, portal_id: int) -> str:
 
 def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     portal_id = installed(w)
-    portals.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
     connect(w, portal_id)
     event(w, "ONEXTERNALCALLSTART", data={"CALL_ID": "c", "USER_ID": "12"}, application_token=token_of(w))
     call = Call(portal_id=portal_id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow())
@@ -90,10 +90,10 @@ def test_the_purge_comes_after_its_time(w: World) -> None:
     connect(w, portal_id)
     w.sandbox.call(w.portal.uninstall, w.application)
     until(lambda: row(portal_id).state == "removed", "ONAPPUNINSTALL was not taken")
-    portals.purge_due()
+    lifecycle.purge_due()
     assert len(rows(Pbx)) == 1
     change(portal_id, purge_at=utcnow() - timedelta(seconds=1))
-    portals.purge_due()
+    lifecycle.purge_due()
     assert rows(Pbx) == []
 
 
@@ -101,8 +101,8 @@ def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
     portal_id = installed(w)
     w.portal.deleted = True
     with pytest.raises(Gone) as met:
-        portals.client_by_id(portal_id).call("profile")
-    portals.mark_needs_admin(portal_id, met.value)
+        clients.client_by_id(portal_id).call("profile")
+    lifecycle.mark_needs_admin(portal_id, met.value)
     portal = row(portal_id)
     assert portal.state == "removed"
     assert portal.purge_at is not None
@@ -118,11 +118,11 @@ def test_a_portal_that_has_been_silent_for_long_is_removed_as_if_it_had_said_so(
     hook = connect(w, portal_id)
     change(portal_id, state=state, trouble="authorise" if state == "needs_admin" else None, answered_at=utcnow() - LONG_AGO)
     if state in ("pending", "paused"):
-        assert portals.remove_vanished() == 0, "its grant was refreshed lately: the auth server knows it"
+        assert lifecycle.remove_vanished() == 0, "its grant was refreshed lately: the auth server knows it"
         assert row(portal_id).state == state
         db.session.query(Grant).update({"refreshed_at": utcnow() - LONG_AGO})
         db.session.commit()
-    assert portals.remove_vanished() == 1
+    assert lifecycle.remove_vanished() == 1
     portal = row(portal_id)
     assert portal.state == "removed"
     assert portal.purge_at is not None
@@ -133,22 +133,22 @@ def test_a_portal_that_has_been_silent_for_long_is_removed_as_if_it_had_said_so(
     assert installed(w) == portal_id, "the administrator comes back within the 30 days"
     assert (row(portal_id).state, row(portal_id).purge_at) == ("active", None)
     assert connect(w, portal_id) == hook, "and finds settings and hooks as they were"
-    assert portals.remove_vanished() == 0
+    assert lifecycle.remove_vanished() == 0
 
 
 def test_a_portal_that_says_anything_has_not_vanished(w: World) -> None:
     portal_id = installed(w)
     for sign in (
-        lambda: portals.sync_portal(portal_id),
-        lambda: portals.mark_needs_admin(portal_id, NeedsAdmin("payment")),
-        lambda: portals.resume(portal_id),
+        lambda: sync.sync_portal(portal_id),
+        lambda: lifecycle.mark_needs_admin(portal_id, NeedsAdmin("payment")),
+        lambda: lifecycle.resume(portal_id),
     ):
         change(portal_id, answered_at=utcnow() - LONG_AGO)
         sign()
-        assert portals.remove_vanished() == 0
+        assert lifecycle.remove_vanished() == 0
     change(portal_id, answered_at=utcnow() - LONG_AGO)
-    portals.mark_needs_admin(portal_id, NeedsAdmin("authorise"))
-    assert portals.remove_vanished() == 1, "a dead grant is not the portal's own word"
+    lifecycle.mark_needs_admin(portal_id, NeedsAdmin("authorise"))
+    assert lifecycle.remove_vanished() == 1, "a dead grant is not the portal's own word"
 
 
 def test_nobody_is_removed_for_silence_where_that_is_off(w: World) -> None:
@@ -158,7 +158,7 @@ def test_nobody_is_removed_for_silence_where_that_is_off(w: World) -> None:
     config = runtime.config
     runtime.config = config.model_copy(update={"keep_silent_days": 0})
     try:
-        assert portals.remove_vanished() == 0
+        assert lifecycle.remove_vanished() == 0
     finally:
         runtime.config = config
     assert row(portal_id).state == "active"

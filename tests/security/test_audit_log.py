@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from bx24app import create_app
 from bx24app.cli import up
 from bx24app.cli.main import main
-from bx24app.models import Audit, Call, Notification, Portal, db, utcnow
+from bx24app.models import Audit, Call, Notification, Portal, audit, db, utcnow
 from bx24app.models.append_only import MESSAGE
 from bx24app.operations import key_rotation
 from scripts import needs
@@ -156,11 +156,11 @@ def test_a_hook_key_is_rotated_from_the_command_line(site: Flask, client: FlaskC
 
 def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:
     with site.app_context():
-        from bx24app import portals
+        from bx24app.portals import lifecycle
 
-        portals.record_audit(portal, 7, "frame", "paused")
+        audit.record(portal, 7, "frame", "paused")
         db.session.get_one(Portal, portal).state = "removed"
         db.session.commit()
-        portals.purge(portal)
+        lifecycle.purge(portal)
         assert key_rotation.rotate_secrets().undecryptable == []
     assert whats(site)[0] == ("paused", "frame", 7)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import (
     CallSettings,
@@ -24,6 +24,7 @@ from bx24app.domain.settings import (
 from bx24app.domain.settings import PortalSettings as PortalPart
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
+from bx24app.portals import lifecycle
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, User
 from tests.conftest import KEY, SALT, config_for
 from tests.support.replayed_scenario import Retold, absorb, post, retell
@@ -115,7 +116,7 @@ class Showroom:
                 kept = {key: keys[key] for key in document.by_key}
                 settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
                 db.session.commit()
-            portals.queue_line_sync(portal_id)
+            lifecycle.queue_line_sync(portal_id)
             db.session.remove()
         self.hooks = self.earth.connect(DOCUMENT, keys)
         self.known["portal"] = portal_id

@@ -11,10 +11,10 @@ import pytest
 import requests
 from sqlalchemy import select, update
 
-from bx24app import portals
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Base, Grant, Portal, db
-from bx24app.portals import FrameOpening
+from bx24app.portals import frame_auth
+from bx24app.portals.frame_auth import FrameOpening
 from bx24app.sandbox.bitrix.state import Application
 from tests.conftest import config_for
 from tests.support.stack import CLIENT_ID, World, until, world
@@ -36,7 +36,7 @@ def post_of(w: World, user_id: int = 1, number: int = 0, app: Application | None
 
 
 def opened(w: World, user_id: int = 1, number: int = 0, install_page: bool = False, **forged: str) -> FrameOpening:
-    return portals.open_frame(post_of(w, user_id, number, **forged), install_page=install_page)
+    return frame_auth.open_frame(post_of(w, user_id, number, **forged), install_page=install_page)
 
 
 def installed(w: World, user_id: int = 1, number: int = 0) -> int:

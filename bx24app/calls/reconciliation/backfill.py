@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24 import telephony
 from bx24app.bitrix24.budget import Priority
@@ -25,6 +24,7 @@ from bx24app.domain import phone
 from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango_errors
 from bx24app.models import Backfill, Call, Delivery, Pbx, db, utcnow
+from bx24app.portals import clients
 
 _log = get_logger(__name__)
 
@@ -256,7 +256,7 @@ def _load_portal_calls(portal_id: int, entries: list[StatisticsEntry]) -> list[P
     """The portal's own statistics around these calls."""
     if not entries:
         return []
-    client = portals.client_by_id(portal_id)
+    client = clients.client_by_id(portal_id)
     since = entries[0].started_at - SAME_CALL_WITHIN
     until = entries[-1].started_at + SAME_CALL_WITHIN
     method, params = telephony.build_statistics_query(int(since.timestamp()), int(until.timestamp()))

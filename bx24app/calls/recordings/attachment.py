@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import update
 
-from bx24app import portals
 from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.budget import BUDGET_USED_UP, Priority
@@ -24,6 +23,7 @@ from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.download import RetryLater
 from bx24app.infra.shutdown import stop_event
 from bx24app.models import Recording, db
+from bx24app.portals import lifecycle
 
 DISK_FULL = "the portal's disk is full"
 """The problem of a recording that waits for space; by it they are found."""
@@ -95,10 +95,10 @@ def _classify_error(errand: Attempt, error: portal_errors.PortalError) -> RetryL
     if isinstance(error, portal_errors.NeedsAdmin):
         if error.code == "disk":  # cards and calls need no disk: only recordings wait
             return RetryLater(DISK_FULL, DISK_RETRY_SECONDS, is_counted=False)
-        portals.mark_needs_admin(errand.portal_id, error)
+        lifecycle.mark_needs_admin(errand.portal_id, error)
         return RetryLater(str(error), 60, is_counted=False)
     if isinstance(error, portal_errors.Gone):
-        portals.mark_needs_admin(errand.portal_id, error)
+        lifecycle.mark_needs_admin(errand.portal_id, error)
         return RetryLater(str(error), 3600, is_counted=False)
     if isinstance(error, portal_errors.Later):
         return RetryLater(str(error), error.retry_after, is_counted=not error.is_rate_limited, is_budget_wait=error.is_rate_limited)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, select, update
 
-from bx24app import portals
 from bx24app.bitrix24.budget import BUDGET_USED_UP
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.decision import make_external_id
 from bx24app.models import Call, Pbx, Recording, db, utcnow
+from bx24app.portals import lifecycle
 
 CLAIM_LIFETIME = timedelta(minutes=20)
 """A try that is older than this has died with its worker."""
@@ -74,7 +74,7 @@ def claim_recording(recording_id: int) -> Attempt | None:
         db.session.rollback()
         return None
     row = db.session.get_one(Recording, recording_id)
-    if portals.state_of(row.portal_id) not in ("active", "pending"):
+    if lifecycle.state_of(row.portal_id) not in ("active", "pending"):
         row.claimed_at = None
         db.session.commit()
         db.session.remove()

@@ -13,7 +13,6 @@ from random import uniform
 
 from sqlalchemy import func, select, update
 
-from bx24app import portals
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.calls.recordings import attachment, attempts, download
 from bx24app.calls.recordings.attachment import DISK_FULL
@@ -24,6 +23,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db, utcnow
 from bx24app.models.locking import portal_lock
+from bx24app.portals import clients
 
 _log = get_logger(__name__)
 
@@ -40,7 +40,7 @@ def transfer_recording(recording_id: int) -> None:
         pause = circuit_breaker.of_portal(errand.portal_id).read_state().pause
         if pause > 0:
             raise RetryLater("the portal has not answered lately", pause, is_counted=False)
-        client = portals.client_by_id(errand.portal_id)
+        client = clients.client_by_id(errand.portal_id)
         file_id = attachment.find_attached(client, errand) if errand.is_upload_uncertain else None
         if file_id is None:
             if errand.is_upload_uncertain:
@@ -112,7 +112,7 @@ def _mark_attached(portal_id: int, done: Sequence[tuple[Attempt, int]]) -> None:
 def _turn_delay(errand: Attempt, after: float) -> float:
     """Seconds until this one asks for the portal's budget again: all that wait spread over the time that the budget needs for them,
     or hundreds would ask at every drop of it."""
-    rate = portals.portal_budget(errand.portal_id).rate or 1.0
+    rate = clients.portal_budget(errand.portal_id).rate or 1.0
     soon = utcnow() + timedelta(minutes=1)
     waiting = select(func.count()).where(
         Recording.portal_id == errand.portal_id,

@@ -11,10 +11,9 @@ from flask import Blueprint, Response, g, jsonify, request, url_for
 from sqlalchemy import Select, func, select
 from werkzeug.exceptions import NotFound
 
-from bx24app import portals
 from bx24app.calls import replay
 from bx24app.calls.recordings import transfer
-from bx24app.models import Call, CallPerson, Delivery, Recording, db
+from bx24app.models import Call, CallPerson, Delivery, Recording, audit, db
 from bx24app.web.base import directory, rendering, session
 from bx24app.web.base.session import Ticket
 from bx24app.web.calls import downloads, timeline, undelivered
@@ -50,7 +49,7 @@ def request_export(form: str) -> Response:
     kind = downloads.journal_ticket_kind(form, whose, wanted)
     text = session.issue_ticket(Ticket(g.portal.id, g.frame.user_id, kind, 0))
     address = request.remote_addr or ""
-    portals.record_audit(g.portal.id, g.frame.user_id, "frame", "journal exported", address=address, format=form, whose=whose)
+    audit.record(g.portal.id, g.frame.user_id, "frame", "journal exported", address=address, format=form, whose=whose)
     db.session.commit()
     parts: dict[str, Any] = wanted.as_params()
     return jsonify(url=url_for("downloads.download_journal", form=form, whose=whose, ticket=text, **parts))
@@ -101,7 +100,7 @@ def issue_ticket(recording_id: int) -> Response:
     tape = _load_recording(recording_id)
     text = session.issue_ticket(Ticket(g.portal.id, g.frame.user_id, "recording", tape.id))
     url = url_for("downloads.stream_recording", recording_id=tape.id, ticket=text)
-    portals.record_audit(g.portal.id, g.frame.user_id, "frame", "recording heard", address=request.remote_addr or "", recording=tape.id)
+    audit.record(g.portal.id, g.frame.user_id, "frame", "recording heard", address=request.remote_addr or "", recording=tape.id)
     db.session.commit()
     return jsonify(url=url)
 
@@ -111,7 +110,7 @@ def retry_recording(recording_id: int) -> Response:
     """Try to fetch and attach a recording once more."""
     tape = _load_recording(recording_id)
     portal_id, call_id = tape.portal_id, tape.call_id
-    portals.record_audit(portal_id, g.frame.user_id, "frame", "replayed", recording=recording_id)
+    audit.record(portal_id, g.frame.user_id, "frame", "replayed", recording=recording_id)
     db.session.commit()
     transfer.try_again(portal_id, recording_id)
     rendering.reload_portal()

@@ -6,13 +6,13 @@ import re
 
 from flask import Blueprint, Response, current_app, g, jsonify, make_response, render_template, request
 
-from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.inbound import FramePost, MalformedPost
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Portal, db
-from bx24app.portals import FrameOpening
+from bx24app.models import Portal, audit, db
+from bx24app.portals import frame_auth
+from bx24app.portals.frame_auth import FrameOpening
 from bx24app.web.base import errors, headers, rendering, session
 from bx24app.web.base.session import FrameSession
 from bx24app.web.launch import oauth
@@ -64,8 +64,8 @@ def show_privacy() -> Response:
 def renew_session() -> Response:
     """A fresh AUTH_ID of the SDK's `refreshAuth` -> a fresh session, verified like an opening. The page keeps what was typed."""
     try:
-        opening = portals.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
-    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient):
+        opening = frame_auth.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
+    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient):
         raise session.NoSession from None
     if opening.portal_id is None:
         raise session.NoSession
@@ -76,8 +76,8 @@ def renew_session() -> Response:
 def take_over() -> tuple[Response, int]:
     """Fresh tokens of the SDK's `refreshAuth`, and the wish to be the background identity; verified like an opening."""
     try:
-        portals.take_over_grant(FramePost.from_form(request.form, request.args))
-    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient) as error:
+        frame_auth.take_over_grant(FramePost.from_form(request.form, request.args))
+    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
         _log.warning("take-over refused", error=str(error))
         raise session.NoSession from None
     return jsonify(done=True), 200
@@ -88,12 +88,12 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
         post = FramePost.from_form(request.form, request.args)
-        opening = portals.open_frame(post, install_page=install_page)
-    except (MalformedPost, portals.ForgedRequest) as error:
+        opening = frame_auth.open_frame(post, install_page=install_page)
+    except (MalformedPost, frame_auth.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
         allow_known_portal(request.args.get("DOMAIN", ""))
         return errors.render_error("session", 403)
-    except portals.UnknownClient as error:
+    except frame_auth.UnknownClient as error:
         _allow_unverified_domain(request.args.get("DOMAIN", ""))
         return errors.render_error("unknown_client", 403, client_id=error.client_id)
     except portal_errors.PortalError as error:
@@ -114,7 +114,7 @@ def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Respon
     g.frame = _frame_session(opening)
     g.portal = db.session.get_one(Portal, opening.portal_id)
     claim = session.issue(g.frame)
-    portals.record_audit(
+    audit.record(
         g.portal.id, g.frame.user_id, "frame", "opened", address=request.remote_addr or "", administrator=opening.is_admin
     )
     db.session.commit()

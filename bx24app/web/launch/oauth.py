@@ -6,10 +6,9 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.infra.logs import get_logger
-from bx24app.portals import reauthorise
+from bx24app.portals import frame_auth, reauthorise
 from bx24app.web.base import errors
 
 blueprint = Blueprint("oauth", __name__)
@@ -32,7 +31,7 @@ def callback() -> Response:
         origin = reauthorise.finish_authorisation(
             request.args.get("code", ""), request.args.get("state", ""), request.args.get("server_domain", "")
         )
-    except (reauthorise.NotProven, portals.ForgedRequest) as error:
+    except (reauthorise.NotProven, frame_auth.ForgedRequest) as error:
         _log.warning("authorisation refused", error=str(error))
         return errors.render_error("not_authorised", 403)
     except (portal_errors.Refused, portal_errors.NeedsAdmin, portal_errors.Gone) as error:

@@ -8,9 +8,8 @@ from flask import Blueprint, Response, g, jsonify, make_response, render_templat
 from sqlalchemy import Select, and_, false, or_, select, union
 from werkzeug.exceptions import NotFound
 
-from bx24app import portals
 from bx24app.calls.journal.search import Cursor
-from bx24app.models import Call, CallPerson, CallRecord, Recording, db
+from bx24app.models import Call, CallPerson, CallRecord, Recording, audit, db
 from bx24app.web.base import directory, rendering, rule_labels, session
 from bx24app.web.base.session import PlacementSession, Ticket
 from bx24app.web.calls import listing as calls_list
@@ -42,7 +41,7 @@ def issue_ticket(recording_id: int) -> Response:
         raise NotFound
     text = session.issue_ticket(Ticket(g.portal.id, g.placement.user_id, "recording", tape.id))
     url = url_for("downloads.stream_recording", recording_id=tape.id, ticket=text)
-    portals.record_audit(g.portal.id, g.placement.user_id, "place", "recording heard", address=request.remote_addr or "", recording=tape.id)
+    audit.record(g.portal.id, g.placement.user_id, "place", "recording heard", address=request.remote_addr or "", recording=tape.id)
     db.session.commit()
     return jsonify(url=url)
 

@@ -11,13 +11,13 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, make_response, render_template, request
 from sqlalchemy import select
 
-from bx24app import portals
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.inbound import FramePost, MalformedPost
 from bx24app.domain import phone
 from bx24app.infra.logs import get_logger
 from bx24app.models import Call, Portal, db
-from bx24app.portals import PlacementVisit
+from bx24app.portals import frame_auth, record_access
+from bx24app.portals.frame_auth import PlacementVisit
 from bx24app.web.base import errors, headers, session
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.base.session import PlacementSession
@@ -97,8 +97,8 @@ def _require_same_viewer(held: PlacementSession) -> PlacementVisit:
         session.NoSession: somebody else, or nobody. PortalError
     """
     try:
-        visit = portals.open_placement(FramePost.from_form(request.form, request.args))
-    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient):
+        visit = frame_auth.open_placement(FramePost.from_form(request.form, request.args))
+    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient):
         raise session.NoSession from None
     if visit is None or (visit.portal_id, visit.user_id) != (held.portal_id, held.user_id):
         raise session.NoSession
@@ -113,8 +113,8 @@ def _verify_visit() -> PlacementVisit | Response:
     """Who looks, or the page that says why nothing is shown."""
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
-        visit = portals.open_placement(FramePost.from_form(request.form, request.args))
-    except (MalformedPost, portals.ForgedRequest, portals.UnknownClient) as error:
+        visit = frame_auth.open_placement(FramePost.from_form(request.form, request.args))
+    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
         _log.warning("opening of a place refused", error=str(error))
         app_frame.allow_known_portal(request.args.get("DOMAIN", ""))
         return errors.render_error("session", 403)
@@ -131,11 +131,11 @@ def _verify_visit() -> PlacementVisit | Response:
 
 def _readable_records(visit: PlacementVisit, entity: str, number: Any) -> list[tuple[str, int]]:
     record = parse_int(str(number or ""))
-    if entity not in portals.ENTITY_TYPE_IDS or record is None or not 0 < record < 2**31:
+    if entity not in record_access.ENTITY_TYPE_IDS or record is None or not 0 < record < 2**31:
         return []
     client = visit.viewer_client()
     db.session.rollback()  # no transaction is held while the portal is asked
-    return portals.readable_records(client, entity, record)
+    return record_access.readable_records(client, entity, record)
 
 
 def _client_number(portal_id: int, options: dict[str, Any]) -> str:

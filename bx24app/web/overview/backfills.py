@@ -9,12 +9,11 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from flask_babel import gettext
 from werkzeug.exceptions import NotFound
 
-from bx24app import portals
 from bx24app.calls.journal import search
 from bx24app.calls.reconciliation import backfill
 from bx24app.domain.settings import Settings
 from bx24app.domain.working_hours import load_zone
-from bx24app.models import db, utcnow
+from bx24app.models import audit, db, utcnow
 from bx24app.web.base import rendering
 
 blueprint = Blueprint("backfills", __name__)
@@ -52,7 +51,7 @@ def begin_backfill() -> Response:
     except backfill.InvalidBackfill:
         return _render_page(settings, {"pbx": str(gettext("Statistics need a PBX with Mango's key and salt."))})
     facts: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
-    portals.record_audit(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
+    audit.record(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
     db.session.commit()
     rendering.reload_portal()
     return _render_page(rendering.load_settings(), {})

@@ -10,8 +10,8 @@ from flask import g
 from flask_babel import gettext
 from sqlalchemy import func, select
 
-from bx24app import portals
 from bx24app.models import Call, Delivery, Grant, Recording, db, utcnow
+from bx24app.portals import clients
 from bx24app.web.base import directory
 
 WEEK = timedelta(days=7)
@@ -40,7 +40,7 @@ def load_status() -> PortalStatus:
         Call.portal_id == g.portal.id, Call.unmapped.is_not(None), Call.started_at >= since
     )
     counts: dict[int, int] = {row[0]: row[1] for row in db.session.execute(unmapped.group_by(Call.pbx_id))}
-    return PortalStatus(delays, int(portals.portal_budget(g.frame.portal_id).available_requests()), counts)
+    return PortalStatus(delays, int(clients.portal_budget(g.frame.portal_id).available_requests()), counts)
 
 
 def _pick_percentile(values: list[float], share: float) -> float:

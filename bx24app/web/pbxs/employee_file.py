@@ -10,11 +10,11 @@ from flask_babel import gettext
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.domain.employees import csv_table
 from bx24app.domain.employees.csv_table import EmployeeChange, ImportPreview, UserFinder
 from bx24app.domain.settings import PbxSettings
-from bx24app.models import Portal, PortalUser, db
+from bx24app.models import Portal, PortalUser, audit, db
 from bx24app.web.base import call_counts, directory, rendering, session
 from bx24app.web.base.session import Ticket
 from bx24app.web.pbxs import mango_inventory
@@ -37,7 +37,7 @@ def issue_ticket(key: str) -> Response:
     pbx = _get_pbx_settings(key)
     ticket = session.issue_ticket(Ticket(g.portal.id, g.frame.user_id, ticket_kind(pbx.key), 0))
     address = request.remote_addr or ""
-    portals.record_audit(g.portal.id, g.frame.user_id, "frame", "employees exported", address=address, pbx=pbx.key)
+    audit.record(g.portal.id, g.frame.user_id, "frame", "employees exported", address=address, pbx=pbx.key)
     db.session.commit()
     return jsonify(url=url_for("downloads.download_employees", key=pbx.key, ticket=ticket))
 

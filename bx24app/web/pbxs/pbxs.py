@@ -10,14 +10,13 @@ from flask_babel import gettext
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
-from bx24app import portals
 from bx24app.calls.reconciliation import backfill
 from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.infra.encryption import mask_secret
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import CredentialCheck
-from bx24app.models import Pbx, db, utcnow
+from bx24app.models import Pbx, audit, db, utcnow
 from bx24app.settings import hook_keys
 from bx24app.web.base import call_counts, directory, rendering
 from bx24app.web.pbxs import employees, mango_inventory, pbx_form
@@ -115,7 +114,7 @@ def _start_backfill(key: str, since: datetime) -> None:
     """The calls of the time in which notifications were refused are told afterwards, out of Mango's statistics."""
     portal_id, user_id = g.portal.id, g.frame.user_id
     ids = backfill.begin(portal_id, since - timedelta(minutes=5), utcnow(), key)
-    portals.record_audit(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
+    audit.record(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
     db.session.commit()
     rendering.reload_portal()
 

@@ -15,9 +15,10 @@ from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import defer
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.domain import document
 from bx24app.models import SettingsVersion, db
+from bx24app.portals import lifecycle
 from bx24app.web.base import directory
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings import differences as comparing
@@ -91,7 +92,7 @@ def save(change: Callable[[Document], None], note: str, shown: int | None = None
         db.session.rollback()
         return SaveResult(_conflict_message(stands_on, conflict.number))
     db.session.commit()
-    portals.queue_line_sync(g.portal.id)
+    lifecycle.queue_line_sync(g.portal.id)
     return SaveResult(FormMessage("saved"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from flask import g
 from flask_babel import gettext, lazy_gettext
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.bitrix24.errors import PortalError
 from bx24app.domain import document, rules
 from bx24app.domain.crm_dictionaries import CrmDictionaries, needs_dictionaries
@@ -17,7 +17,7 @@ from bx24app.domain.crm_dictionaries import find_faults as dictionaries_faults
 from bx24app.domain.document import DocumentError, ParsedDocument
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import db
-from bx24app.portals import crm_dictionaries
+from bx24app.portals import crm_dictionaries, sync
 from bx24app.web.base import directory, rendering
 
 
@@ -152,6 +152,6 @@ def _fetch_users() -> set[int]:
     portal_id = g.portal.id
     db.session.rollback()  # no transaction is held while the portal is asked
     try:
-        return portals.fetch_users(portal_id)
+        return sync.fetch_users(portal_id)
     finally:
         rendering.reload_portal()

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import BUDGET_USED_UP
 from bx24app.bitrix24.client import RestResult
@@ -18,6 +17,7 @@ from bx24app.calls.recordings import attachment, download, transfer
 from bx24app.calls.recordings.attempts import BATCH_BYTES, BATCH_FILES, SMALL_BYTES
 from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.portals import clients
 
 Make = Callable[..., int]
 
@@ -69,7 +69,7 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client()
-    monkeypatch.setattr(portals, "client_by_id", lambda _: made)
+    monkeypatch.setattr(clients, "client_by_id", lambda _: made)
     return made
 
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError
 from bx24app.calls.recordings import transfer
 from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.portals import clients
 
 
 class Client:
@@ -46,7 +46,7 @@ def attempted(portal: Portal) -> int:
     ],
 )
 def test_who_spends_a_try(attempted: int, monkeypatch: pytest.MonkeyPatch, error: PortalError, tries: int) -> None:
-    monkeypatch.setattr(portals, "client_by_id", lambda _: Client(error))
+    monkeypatch.setattr(clients, "client_by_id", lambda _: Client(error))
     transfer.transfer_recording(attempted)
     row = db.session.get_one(Recording, attempted)
     assert (row.state, row.tries, row.claimed_at) == ("waiting", tries, None)

@@ -12,10 +12,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from bx24app import create_app, portals, settings
+from bx24app import create_app, settings
 from bx24app.calls.statistics import aggregation
 from bx24app.calls.statistics import report as figures
 from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, utcnow
+from bx24app.portals import lifecycle
 from scripts import needs
 from tests.conftest import DOCUMENT, config_for, make_portal
 from tests.support.servers import POSTGRES_MISSING, postgres
@@ -176,7 +177,7 @@ def test_portals_are_kept_apart_and_purged(book: Book) -> None:
     for _ in range(3):
         other.call(MONDAY, "10:00")
     assert (found(book).total.calls, found(other).total.calls) == (1, 3)
-    portals.purge(other.portal_id)
+    lifecycle.purge(other.portal_id)
     assert db.session.query(Figure).filter_by(portal_id=other.portal_id).count() == 0
     assert (found(book).total.calls, found(other).total.calls) == (1, 0)
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from bx24app import portals, settings
+from bx24app import settings
 from bx24app.bitrix24 import errors
 from bx24app.domain.settings import EmployeeSettings, HoursBlock, LineSettings, PbxSettings, Settings
 from bx24app.models import Call, Notice, Portal, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.operations.alerts import monitor, notices
+from bx24app.portals import lifecycle
 from tests.support.installations import change, installed, w
 from tests.support.stack import World
 
@@ -202,13 +203,13 @@ def test_many_unmapped_employees_are_one_notice(watched: Watched) -> None:
 
 def test_a_dead_authorisation_is_told_when_it_is_over_at_the_latest(watched: Watched) -> None:
     watched.w.sandbox.call(watched.w.portal.notifications.clear)
-    portals.mark_needs_admin(watched.id, errors.NeedsAdmin("authorise", "dead"))
+    lifecycle.mark_needs_admin(watched.id, errors.NeedsAdmin("authorise", "dead"))
     watched.w.sandbox.call(watched.w.sandbox.oauth.revoke_tokens, watched.w.portal)
     assert watched.look() == [], "nobody lets us in"
     assert db.session.query(Notice).filter_by(portal_id=watched.id).count() == 1
     db.session.rollback()
     watched.w.open(1)
-    assert portals.state_of(watched.id) == "active"
+    assert lifecycle.state_of(watched.id) == "active"
     db.session.rollback()
     (words,) = watched.look()
     assert "восстановлен" in words
@@ -216,10 +217,10 @@ def test_a_dead_authorisation_is_told_when_it_is_over_at_the_latest(watched: Wat
 
 
 def test_where_rest_still_works_the_beginning_is_told_too(watched: Watched) -> None:
-    portals.mark_needs_admin(watched.id, errors.NeedsAdmin("rights", "of lines"))
+    lifecycle.mark_needs_admin(watched.id, errors.NeedsAdmin("rights", "of lines"))
     (words,) = watched.look()
     assert "звонки ждут" in words
-    portals.resume(watched.id)
+    lifecycle.resume(watched.id)
     assert len(watched.look()) == 1
 
 

@@ -12,11 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
-from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.models import Portal, db
-from bx24app.portals import FrameOpening, portal_events, reauthorise
+from bx24app.portals import frame_auth, portal_events, reauthorise
+from bx24app.portals.frame_auth import FrameOpening
 from bx24app.web.base import session
 
 POST = {"AUTH_ID": "token", "REFRESH_ID": "refresh", "member_id": "m" * 32}
@@ -34,7 +34,7 @@ def outcome(portal: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[Outcome],
                 raise found
             return replace(found, lang=post.lang)
 
-        monkeypatch.setattr(portals, "open_frame", opened)
+        monkeypatch.setattr(frame_auth, "open_frame", opened)
 
     choose(opening(portal))
     return choose
@@ -98,7 +98,7 @@ def test_no_page_holds_inline_script_or_style(site: Flask, client: FlaskClient) 
 def test_a_forged_opening_shows_how_to_get_back_in(
     client: FlaskClient, outcome: Callable[[Outcome], None], path: str
 ) -> None:
-    outcome(portals.ForgedRequest("the token belongs to another portal"))
+    outcome(frame_auth.ForgedRequest("the token belongs to another portal"))
     said = client.post(path + QUERY, data=POST)
     assert said.status_code == 403
     assert "open the application again" in said.text
@@ -115,7 +115,7 @@ def test_nothing_that_can_be_believed_is_refused_as_well(client: FlaskClient, po
 
 
 def test_an_unknown_client_is_told_the_command(client: FlaskClient, outcome: Callable[[Outcome], None]) -> None:
-    outcome(portals.UnknownClient("local.<5f>"))
+    outcome(frame_auth.UnknownClient("local.<5f>"))
     said = client.post("/install" + QUERY, data=POST)
     assert said.status_code == 403
     assert "local.&lt;5f&gt;" in said.text
@@ -206,7 +206,7 @@ def test_a_session_is_renewed_by_a_fresh_token(client: FlaskClient) -> None:
 
 
 def test_a_renewal_that_is_not_believed_gives_nothing(client: FlaskClient, outcome: Callable[[Outcome], None]) -> None:
-    for met in (portals.ForgedRequest("x"), portals.UnknownClient("x"), opening(None)):
+    for met in (frame_auth.ForgedRequest("x"), frame_auth.UnknownClient("x"), opening(None)):
         outcome(met)
         assert client.post("/frame/renew", data=POST).status_code == 401
     assert client.post("/frame/renew", data={}).status_code == 401
@@ -264,7 +264,7 @@ def test_a_silent_database_and_a_fault_say_nothing_inside(client: FlaskClient, m
         def opened(post: FramePost, *, install_page: bool, error: Exception = error) -> FrameOpening:
             raise error
 
-        monkeypatch.setattr(portals, "open_frame", opened)
+        monkeypatch.setattr(frame_auth, "open_frame", opened)
         said = client.post("/" + QUERY, data=POST)
         assert said.status_code == status
         for word in ("secret", "db.local", "Traceback"):

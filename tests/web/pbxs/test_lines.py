@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost
 from bx24app.domain.settings import EmployeeSettings, HoursBlock, LineResponsible, LineSettings, PbxSettings, Settings
 from bx24app.mango.errors import Unreachable
 from bx24app.models import Portal, PortalUser, db
+from bx24app.portals import sync
 from tests.support.frame_pages import FakeMango, Frame, frame, has, mango, wrong
 
 __all__ = ["frame", "mango"]
@@ -132,7 +132,7 @@ def test_a_number_of_another_line_is_refused_at_its_field(ready: Frame) -> None:
 
 
 def test_a_user_whom_nobody_knows_is_looked_up_in_the_portal(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {11, 77})
+    monkeypatch.setattr(sync, "fetch_users", lambda portal_id: {11, 77})
     said = ready.post(LINES, line(0, "74951234567", name="Moscow", users=["88"]))
     assert "no such active employee" in said
     assert ready.number() == 1
@@ -142,7 +142,7 @@ def test_a_user_whom_nobody_knows_is_looked_up_in_the_portal(ready: Frame, monke
     def silent(portal_id: int) -> set[int]:
         raise AnswerLost("x")
 
-    monkeypatch.setattr(portals, "fetch_users", silent)
+    monkeypatch.setattr(sync, "fetch_users", silent)
     assert "cannot be checked" in ready.post(LINES, line(0, "74951234567", name="Moscow", users=["99"]))
 
 
@@ -196,7 +196,7 @@ def test_a_row_without_a_user_takes_its_mapping_away(ready: Frame) -> None:
 
 
 def test_a_fault_stands_at_its_row(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {11})
+    monkeypatch.setattr(sync, "fetch_users", lambda portal_id: {11})
     said = ready.post(EMPLOYEES, row(0, "103", "55") | row(1, "102", "12"))
     assert "no such active employee" in said.split('data-testid="row-103"')[1].split("</tr>")[0]
     assert "no such active employee" not in said.split('data-testid="row-102"')[1].split("</tr>")[0]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rq import Queue
 
-from bx24app import portals
 from bx24app.domain.settings import EmployeeSettings, LineResponsible, LineSettings, PbxSettings, Rule, Settings
 from bx24app.domain.settings import PortalSettings as PortalPart
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Notice, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.operations.alerts import dismissed_employees
+from bx24app.portals import lifecycle, sync
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.model import Pbx as Product
 from tests.conftest import config_for
@@ -88,7 +88,7 @@ def look(earth: World, portal: int) -> None:
     """The daily look, and what it tells; not beside the workers' own, which may have read the users before the test changed them."""
     idle(earth)
     with earth.app.app_context():
-        portals.sync_portal(portal)
+        sync.sync_portal(portal)
         dismissed_employees.notify_administrators(portal)
 
 
@@ -155,7 +155,7 @@ def test_a_notice_that_the_portal_did_not_take_is_told_by_the_next_look(earth: W
     earth.sandbox.call(lambda: earth.portal.switches.switch_on("http503", method="batch"))
     with earth.app.app_context():
         earth.sandbox.call(earth.portal.switches.switch_off)
-        portals.sync_portal(frame.portal)
+        sync.sync_portal(frame.portal)
         earth.sandbox.call(lambda: earth.portal.switches.switch_on("http503"))
         dismissed_employees.notify_administrators(frame.portal)
         assert notices(earth, OLGA) == []
@@ -262,7 +262,7 @@ def test_lines_follow_and_are_looked_at_after_saving(earth: World, frame: Frame)
     frame.save(DOCUMENT.model_copy(update={"pbxs": (pbx,)}), ("key", "salt"))
     assert has(frame.get(POLICY), "lines-missing")
     with earth.app.app_context():
-        portals.queue_line_sync(frame.portal)
+        lifecycle.queue_line_sync(frame.portal)
     until(lambda: not has(frame.get(POLICY), "lines-missing"), "the new line is never seen in the portal")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from bx24app import portals
 from bx24app.bitrix24.errors import AnswerLost
 from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.rules import missed_matrix
@@ -18,7 +17,7 @@ from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from bx24app.portals import crm_dictionaries
+from bx24app.portals import crm_dictionaries, sync
 from tests.portals.test_crm_dictionaries import KNOWN
 from tests.support.frame_pages import FakeMango, Frame, frame, has, mango, wrong
 from tests.support.rule_forms import form, with_fields
@@ -170,7 +169,7 @@ def test_the_sentence_follows_what_is_typed(ready: Frame) -> None:
 
 
 def test_a_faulty_draft_tells_every_fault_at_its_field(ready: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {11, 12})
+    monkeypatch.setattr(sync, "fetch_users", lambda portal_id: {11, 12})
     monkeypatch.setattr(crm_dictionaries, "fetch", lambda portal_id: KNOWN)
     draft = [
         FULL[0] | {"do": [{"create": {"entity": "deal", "category_id": 9, "stage_id": "C9:GONE", "source_id": "X"}}]},
@@ -215,7 +214,7 @@ def test_a_stage_that_was_added_just_now_is_asked_for(ready: Frame, monkeypatch:
 def test_a_dismissed_employee_stops_changed_rules_but_no_other_page(
     ready: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {11, 12})
+    monkeypatch.setattr(sync, "fetch_users", lambda portal_id: {11, 12})
     rule = Rule.model_validate({"name": "Old", "do": [{"notify": {"user": 13, "text": "x"}}]})
     ready.save(Settings(pbxs=(PBX,), rules=(rule,)))
     assert has(ready.post("/frame/policy", {"missed": "nothing"}), "saved")

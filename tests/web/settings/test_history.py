@@ -10,7 +10,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bx24app import portals
 from bx24app.bitrix24 import errors
 from bx24app.domain.settings import (
     CallSettings,
@@ -22,6 +21,7 @@ from bx24app.domain.settings import (
     Settings,
 )
 from bx24app.models import Call, SettingsVersion, db, utcnow
+from bx24app.portals import sync
 from tests.support.frame_pages import Frame, frame, has
 from tests.web.conftest import claim
 
@@ -141,11 +141,11 @@ def test_going_back_is_checked_like_an_import(two: Frame, monkeypatch: pytest.Mo
     old["pbxs"][0]["employees"][0]["user_id"] = 13
     two.save(Settings.model_validate(old))
     two.save(SECOND)
-    monkeypatch.setattr(portals, "fetch_users", lambda portal_id: {1, 11, 12})
+    monkeypatch.setattr(sync, "fetch_users", lambda portal_id: {1, 11, 12})
     said = two.post("/frame/history/3/back", {})
     assert "no such active employee" in said
     assert two.number() == 4
-    monkeypatch.setattr(portals, "fetch_users", _silent)
+    monkeypatch.setattr(sync, "fetch_users", _silent)
     assert "cannot be checked" in two.post("/frame/history/3/back", {})
     assert two.number() == 4
 
