@@ -17,8 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app import settings
-from bx24app.calls.fold.call_facts import titles_for
 from bx24app.calls.fold.portal_fold import user_name
+from bx24app.calls.fold.titles import titles_for
 from bx24app.domain import phone, rules
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.policy import Policy

@@ -12,6 +12,7 @@ from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, TOO_LATE, mark
 from bx24app.domain.calls.commands import AnyCommand, Finish, Notify, to_json
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
+from bx24app.domain.languages import choose_language
 from bx24app.infra.messages import message
 from bx24app.mango import codes
 from bx24app.models import Call, Delivery, Notification, Portal, utcnow
@@ -72,7 +73,7 @@ def _failure_time(dial: Delivery, result: int | None) -> datetime | None:
 def _describe_failure(dial: Delivery, code: int, lang: str) -> str:
     """Mango's code in words; without one, what kept the command from leaving."""
     if code >= codes.SUCCESS:
-        return codes.describe_code(code, "ru" if lang in ("ru", "", "by", "kz") else "en")
+        return codes.describe_code(code, choose_language(lang))
     if dial.code == TOO_LATE:
         return message(lang, "mango_too_late")
     return message(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")

@@ -1,47 +1,16 @@
-"""What a call stores for rules and pages: the facts that may be read later without asking the portal, and words in the portal's language."""
+"""What a call stores for rules and pages: the facts that may be read later without asking the portal."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from bx24app.domain.calls.commands import CreateRecord, ReadClient, ReadDeals, Register
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
-from bx24app.domain.calls.policy import CallTexts, Policy
+from bx24app.domain.calls.policy import Policy
 from bx24app.domain.working_hours import is_open
-from bx24app.mango import codes
 from bx24app.models import Call
-
-_TITLES = {
-    "ru": {
-        "in": "{number} — входящий звонок",
-        "out": "{number} — исходящий звонок",
-        "todo": "Перезвонить {number}",
-        "click": "Не удалось дозвониться до {number}",
-        "callback": "Обратный звонок на {number}, заказанный в форме, не состоялся. Перезвоните клиенту",
-    },
-    "en": {
-        "in": "{number} – incoming call",
-        "out": "{number} – outgoing call",
-        "todo": "Call back {number}",
-        "click": "No connection with {number}",
-        "callback": "The callback to {number} that a form asked for reached nobody. Call the client back",
-    },
-}
-
-
-@lru_cache(maxsize=8)
-def titles_for(lang: str) -> CallTexts:
-    """The sentences of the edges in one language; anything but Russian reads English."""
-    lang = "ru" if lang in ("ru", "by", "kz", "ua", "la") or not lang else "en"
-    titles = _TITLES[lang]
-    return CallTexts(
-        describe_reason=lambda code: codes.describe_code(code, lang),
-        failed_status=codes.sip_status,
-        make_title=lambda what, number: titles[what].format(number=number),
-    )
 
 
 def update_facts(call: Call, entry: CallEntry, policy: Policy, ledger: Ledger) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import settings
-from bx24app.calls.fold.call_facts import titles_for
 from bx24app.calls.fold.call_fold import CallRows, FoldResult, fold_call
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import (
@@ -21,6 +20,7 @@ from bx24app.calls.fold.grouping import (
     load_new_notifications,
     load_notifications,
 )
+from bx24app.calls.fold.titles import titles_for
 from bx24app.domain import phone
 from bx24app.domain.calls.entry import CallEntry, assemble_entry
 from bx24app.domain.calls.policy import Policy
