@@ -18,14 +18,8 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
-from bx24app.portals.clients import (
-    address_policy,
-    client_secret,
-    client_with_token,
-    member_budget,
-    oauth_servers,
-    portal_budget,
-)
+from bx24app.portals.clients import client_with_token, member_budget, portal_budget
+from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 from bx24app.portals.install import ensure_portal, set_up_portal, store_installation
 
 _log = get_logger(__name__)

@@ -24,7 +24,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Notification, Portal, audit, db
 from bx24app.portals import frame_auth, install, lifecycle
-from bx24app.portals.clients import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 
 _log = get_logger(__name__)
 

@@ -17,7 +17,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, audit, db
 from bx24app.portals import frame_auth, install
-from bx24app.portals.clients import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 
 STATE_SECONDS = 600
 _log = get_logger(__name__)

@@ -13,9 +13,10 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.models import Grant, Portal, PortalUser, db, utcnow
 from bx24app.portals import crm_dictionaries, other_apps, outgoing_line
-from bx24app.portals.clients import client_by_id, refresh_access_token
+from bx24app.portals.clients import client_by_id
 from bx24app.portals.install import bind_and_read, store_portal_info
 from bx24app.portals.lifecycle import mark_needs_admin, resume
+from bx24app.portals.tokens import refresh_access_token
 
 _log = get_logger(__name__)
 

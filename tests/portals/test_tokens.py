@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from bx24app import create_app
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent
 from bx24app.models import Grant, db, utcnow
-from bx24app.portals import clients, sync
+from bx24app.portals import clients, sync, tokens
 from tests.conftest import config_for
 from tests.support.installations import grant, installed, row, w
 from tests.support.stack import World
@@ -83,7 +83,7 @@ def test_without_a_lock_the_slower_one_takes_the_quicker_ones_pair(w: World) -> 
     portal_id = installed(w)
     old = grant(portal_id).access_token
     w.sandbox.oauth.latency = 0.2
-    found = at_once(w, 2, lambda: clients._refresh_grant(portal_id, old))
+    found = at_once(w, 2, lambda: tokens._refresh_grant(portal_id, old))
     assert found == [grant(portal_id).access_token] * 2
     assert found[0] != old
     assert clients.client_by_id(portal_id).call("profile").result["ID"] == "1"
@@ -136,7 +136,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
     def broken(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("disk full"))
 
-    monkeypatch.setattr(clients, "store_token_pair", broken)
+    monkeypatch.setattr(tokens, "store_token_pair", broken)
     with pytest.raises(OperationalError):
         clients.client_by_id(portal_id).call("profile")
     used = {entry.error for entry in list(w.portal.request_log)[hits:]}
@@ -146,7 +146,7 @@ def test_a_pair_that_cannot_be_stored_is_never_used(w: World, monkeypatch: pytes
 def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
     w.sandbox.oauth.expire_tokens()
-    monkeypatch.setattr(clients.time, "sleep", lambda _: None)
+    monkeypatch.setattr(tokens.time, "sleep", lambda _: None)
     real, failures = db.session.execute, iter([True, True])
 
     def flaky(statement: Any, *args: Any, **options: Any) -> Any:
@@ -162,7 +162,7 @@ def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("switch", "kind"), [("invalid_grant", NeedsAdmin), ("wrong_client", NeedsAdmin), ("not_installed", Gone)])
 def test_a_dead_refresh_token(w: World, switch: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
-    monkeypatch.setattr(clients.time, "sleep", lambda _: None)
+    monkeypatch.setattr(tokens.time, "sleep", lambda _: None)
     w.sandbox.oauth.expire_tokens()
     w.sandbox.oauth.switches.switch_on(switch, method="token")
     with pytest.raises(kind):

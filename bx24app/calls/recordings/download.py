@@ -14,7 +14,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.mango import errors as mango_errors
 from bx24app.mango.client import MangoClient
 from bx24app.mango.recording import RecordingDownload, is_audio
-from bx24app.portals import clients
+from bx24app.portals import connections
 
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes of one recording at the most: days of talk."""
@@ -86,7 +86,7 @@ def check_url(url: str) -> None:
     if (parts.hostname or "").lower() not in {host.lower() for host in config.recording_hosts}:
         raise mango_errors.RequestRefused(f"a recording is not fetched from {parts.hostname}: not in BX24APP_RECORDING_HOSTS")
     try:
-        clients.address_policy().check_url(url)
+        connections.address_policy().check_url(url)
     except portal_errors.NeedsAdmin as error:
         raise mango_errors.RequestRefused(str(error)) from None
     except portal_errors.Later as error:
