@@ -1,4 +1,4 @@
-"""`bx24app backfill`: the calls of a chosen period, told to the portal afterwards."""
+"""`bx24app backfill`: load the past calls of a chosen period into the portal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bx24app.cli.base import InputError, app_context, get_portal
+from bx24app.cli.base import PORTAL_OPTION, InputError, app_context, get_portal
 
 if TYPE_CHECKING:
     from bx24app.calls.reconciliation.backfill import BackfillProgress
@@ -17,19 +17,17 @@ _TIME_TYPE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:
 
 
 @click.command("backfill")
-@click.option("--portal", "member_id", required=True, help="The portal's member_id.")
-@click.option(
-    "--from", "start", type=_TIME_TYPE, required=True, help="Beginning of the period, UTC where no offset is given."
-)
+@PORTAL_OPTION
+@click.option("--from", "start", type=_TIME_TYPE, required=True, help="Beginning of the period, UTC if no offset is given.")
 @click.option("--to", "end", type=_TIME_TYPE, required=True, help="End of the period.")
-@click.option("--pbx", "pbx_key", help="Only this PBX; without it all of the portal.")
-@click.option("--crm", "records", is_flag=True, help="Calls older than a day make CRM records too.")
-@click.option("--follow/--no-follow", default=True, help="Show the progress until it is over; it goes on without us.")
+@click.option("--pbx", "pbx_key", help="Only this PBX; by default all PBXs of the portal.")
+@click.option("--crm", "records", is_flag=True, help="Create CRM records for calls older than a day too.")
+@click.option("--follow/--no-follow", default=True, help="Show the progress until the back-fill ends; it continues without this command.")
 def backfill_calls(member_id: str, start: datetime, end: datetime, pbx_key: str | None, records: bool, follow: bool) -> None:
-    """Tell the portal the calls of a period that it does not have: of an outage, or from before the installation.
+    """Load calls that the portal does not have: calls during an outage, or before the installation.
 
-    The portal's own statistics are read first: the same number and direction within a minute is left out, whoever wrote it. The
-    workers do it, when nothing else needs the portal's budget; the same command again goes on with what was left.
+    The portal's own statistics are read first: a call with the same number and direction within a minute is skipped, whichever app recorded it.
+    The workers load the calls while nothing else needs the portal's request budget; the same command again continues where it stopped.
 
     Example: bx24app backfill --portal a223c6b3710f85df22e9377d6c4f7553 --from 2026-11-01 --to 2026-11-08
     """
@@ -40,7 +38,7 @@ def backfill_calls(member_id: str, start: datetime, end: datetime, pbx_key: str 
     with app_context():
         portal = get_portal(member_id)
         if portal.state == "removed":
-            raise InputError(f"the portal {member_id} has removed the app: nothing can be told to it")
+            raise InputError(f"the portal {member_id} has removed the app: nothing can be sent to it")
         period = {"start": start.isoformat(), "end": end.isoformat()}
         audit.record(portal.id, None, "cli", "backfill", **period, pbx=pbx_key, records=records)
         try:
@@ -57,24 +55,24 @@ def _follow_progress(portal_id: int, ids: list[int]) -> None:
     from bx24app.calls.reconciliation import backfill as use_case
     from bx24app.models import db
 
-    said = ""
+    printed = ""
     while True:
-        rows = [one for one in use_case.list_progress(portal_id, 100) if one.id in ids]
+        rows = [row for row in use_case.list_progress(portal_id, 100) if row.id in ids]
         db.session.rollback()
-        words = "; ".join(_describe_progress(one) for one in sorted(rows, key=lambda one: one.id))
-        if words != said:
-            click.echo(words)
-            said = words
-        if all(one.state != "running" for one in rows) and not any(one.waiting_commands for one in rows if one.state == "done"):
+        line = "; ".join(_describe_progress(row) for row in sorted(rows, key=lambda row: row.id))
+        if line != printed:
+            click.echo(line)
+            printed = line
+        if all(row.state != "running" for row in rows) and not any(row.waiting_commands for row in rows if row.state == "done"):
             break
         time.sleep(1)
-    stopped = [one for one in rows if one.state != "done"]
+    stopped = [row for row in rows if row.state != "done"]
     if stopped:
-        raise click.ClickException("; ".join(f"{one.pbx} stopped: {one.problem or 'by a person'}" for one in stopped))
+        raise click.ClickException("; ".join(f"{row.pbx} stopped: {row.problem or 'by a person'}" for row in stopped))
 
 
-def _describe_progress(one: BackfillProgress) -> str:
-    words = f"{one.pbx}: {one.fraction:.0%}, {one.total_calls} calls, {one.delivered_calls} told, {one.skipped_calls} there already"
-    if one.waiting_commands:
-        words += f", {one.waiting_commands} commands on their way"
-    return f"{words} ({one.problem})" if one.problem and one.state == "running" else words
+def _describe_progress(row: BackfillProgress) -> str:
+    text = f"{row.pbx}: {row.fraction:.0%}, {row.total_calls} calls, {row.delivered_calls} delivered, {row.skipped_calls} already there"
+    if row.waiting_commands:
+        text += f", {row.waiting_commands} commands waiting"
+    return f"{text} ({row.problem})" if row.problem and row.state == "running" else text

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bx24app.models import Portal
 
 
+PORTAL_OPTION = click.option("--portal", "member_id", required=True, help="The portal's member_id.")
+
+
 class InputError(click.ClickException):
     """Wrong input: exit 2."""
 
@@ -94,3 +97,19 @@ def get_portal(member_id: str) -> Portal:
     if portal is None:
         raise InputError(f"no portal with the member_id {member_id}: see `bx24app portals list`")
     return portal
+
+
+def load_id_and_state(member_id: str) -> tuple[int, str]:
+    """Row id and state of the portal that a command names; no transaction stays open."""
+    from bx24app.models import db
+
+    portal = get_portal(member_id)
+    result = portal.id, portal.state
+    db.session.rollback()
+    return result
+
+
+def format_count(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`, `2 deliveries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bx24app.cli import backfill, hooks, journal, portals, replay, rules, settings
+from bx24app.cli import backfill, doctor, erasure, hooks, journal, keys, portals, replay, rules, settings
 from bx24app.cli.base import InputError, load_config, report_errors
 from bx24app.config import Config
 
@@ -133,11 +133,11 @@ main.add_command(portals.apps)
 main.add_command(portals.portals)
 main.add_command(journal.calls)
 main.add_command(replay.replay_calls)
-main.add_command(replay.forget_person)
+main.add_command(erasure.forget_person)
 main.add_command(backfill.backfill_calls)
 main.add_command(hooks.hooks)
-main.add_command(journal.keys)
-main.add_command(journal.doctor)
+main.add_command(keys.keys)
+main.add_command(doctor.run_doctor)
 
 
 if __name__ == "__main__":

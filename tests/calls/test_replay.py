@@ -180,11 +180,11 @@ def test_the_words_of_the_command(environ: dict[str, str], portal: Portal) -> No
     base = ["replay", "--portal", portal.member_id]
     db.session.rollback()
     ran = commands.run(environ, *base, "--dead")
-    paused = "the portal is paused: it is told nothing before that ends"
+    paused = "the portal is paused: nothing is sent to it until that ends"
     assert (ran.exit_code, ran.output.splitlines()) == (
         0,
         [
-            "1 dead delivery of 1 call tried again; 1 left dead: a dialling or a card whose moment is over, or made anew for somebody else",
+            "1 dead delivery of 1 call tried again; 1 left dead: a dial command or a card that is too late, or one that was replaced for another employee",
             paused,
         ],
     )
@@ -192,7 +192,7 @@ def test_the_words_of_the_command(environ: dict[str, str], portal: Portal) -> No
     assert (ran.exit_code, ran.output.splitlines()) == (0, ["1 notification run again", paused])
     for wrong, words in (
         (["--call", "nobody"], "no call nobody in this portal"),
-        (["--call", "pruned"], "no notification of the call pruned is kept any more"),
+        (["--call", "pruned"], "no notification of the call pruned is stored"),
         ([], "give either --call ENTRY_ID or --dead"),
         (["--dead", "--call", "E1"], "give either --call ENTRY_ID or --dead"),
     ):

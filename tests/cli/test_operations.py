@@ -51,7 +51,7 @@ def test_rotation_seals_everything_with_the_first_key(app: Flask, old: str, port
     new = Fernet.generate_key().decode()
     environ = commands.environment_of(app.extensions["bx24app"].config)
     result = commands.run({**environ, "BX24APP_ENCRYPTION_KEYS": f"{new},{old}"}, "keys", "rotate")
-    assert (result.exit_code, result.output) == (0, "5 secrets are sealed with the first key\n")
+    assert (result.exit_code, result.output) == (0, "5 secrets are encrypted with the first key\n")
     box = Fernet(new)
     assert [box.decrypt(one) for one in raw("client_secret", "registration")] == [b"the secret"]
     assert [box.decrypt(one) for one in raw("application_token", "portal")] == [b"token-of-the-application"]

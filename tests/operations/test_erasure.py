@@ -220,9 +220,9 @@ def test_the_words_of_the_command(environ: dict[str, str]) -> None:
     person(db.session.query(Portal).one(), "E2", state="open", heard_at=utcnow() - timedelta(hours=1))
     db.session.commit()
     ran = commands.run(environ, "forget", "--portal", member_id, "--number", NUMBER)
-    assert (ran.exit_code, "1 call with this number still under way, and kept" in ran.output) == (1, True)
+    assert (ran.exit_code, "1 call with this number still under way and not erased" in ran.output) == (1, True)
     for portal_of, number, words in (
-        (member_id, "101", "'101' is no telephone number"),
+        (member_id, "101", "'101' is not a telephone number"),
         ("nobody", NUMBER, "no portal with the member_id nobody"),
     ):
         ran = commands.run(environ, "forget", "--portal", portal_of, "--number", number)

@@ -117,7 +117,7 @@ RUNNING = {"up", "demo", "web", "worker", "cron"}
 
 
 def test_every_command_leaves_its_line(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bx24app.portals.fetch_users", lambda _: {1})
+    monkeypatch.setattr("bx24app.portals.sync.fetch_users", lambda _: {1})
     environ = commands.environment_of(site.extensions["bx24app"].config)
     found = {path for path, _ in leaves(main) if path[0] not in RUNNING}
     assert found == set(LINES), "say above what line a new command leaves"

@@ -123,7 +123,7 @@ def state(site: Flask, portal_id: int) -> dict[str, list[tuple[Any, ...]]]:
 def test_every_route_of_a_frame_refuses_another_portals_ids(
     site: Flask, client: FlaskClient, tenants: tuple[dict[str, int], dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bx24app.portals.fetch_users", lambda *_: None)
+    monkeypatch.setattr("bx24app.portals.sync.fetch_users", lambda *_: None)
     ours, theirs = tenants
     before, tried, named = state(site, theirs["portal"]), 0, 0
     for rule, guard in guarded(site):
