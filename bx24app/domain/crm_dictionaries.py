@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Settings
 
 DEAL, INVOICE = 2, 31
@@ -103,32 +104,31 @@ def _parse_items(rows: Any) -> tuple[DictionaryItem, ...] | None:
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
-def find_faults(settings: Settings, known: CrmDictionaries) -> Iterator[tuple[str, str]]:
-    """What rules name and the portal does not have: (full path, sentence)."""
+def find_faults(settings: Settings, known: CrmDictionaries) -> Iterator[Fault]:
+    """What rules name and the portal does not have."""
     for index, rule in enumerate(settings.rules):
         for place, action in enumerate(rule.do):
             parts = action.get("create")
             if isinstance(parts, dict):
-                for key, message in _create_faults(parts, known):
-                    yield f"rules[{index}].do[{place}].create.{key}", message
+                yield from (fault.at(f"rules[{index}].do[{place}].create.") for fault in _create_faults(parts, known))
 
 
-def _create_faults(parts: dict[str, Any], known: CrmDictionaries) -> Iterator[tuple[str, str]]:
+def _create_faults(parts: dict[str, Any], known: CrmDictionaries) -> Iterator[Fault]:
     entity, category = parts.get("entity"), parts.get("category_id")
     if isinstance(entity, str | int) and not isinstance(entity, bool):
         number = entity_type_id(entity)
         if number not in (None, DEAL, INVOICE) and _is_missing(known.smart_processes, number):
-            yield "entity", f"the portal has no smart process {number}"
+            yield Fault("unknown_smart_process", {"value": number}, "entity")
             return
         if category is not None and _is_missing(known.pipelines_of(entity) or None, category):
-            yield "category_id", f"the portal has no pipeline {category} of this kind"
+            yield Fault("unknown_pipeline", {"value": category}, "category_id")
         elif category is None or isinstance(category, int):
             stage = parts.get("stage_id")
             if stage is not None and _is_missing(known.stages_of(entity, category) or None, stage):
-                yield "stage_id", f"the pipeline has no stage {stage}"
+                yield Fault("unknown_stage", {"value": stage}, "stage_id")
     source = parts.get("source_id")
     if source is not None and _is_missing(known.sources, source):
-        yield "source_id", f"the portal has no source {source}"
+        yield Fault("unknown_source", {"value": source}, "source_id")
 
 
 def _is_missing(offered: tuple[DictionaryItem, ...] | None, wanted: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bx24app.domain import document, rules
+from bx24app.domain.faults import Fault
 from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from scripts import rules_doc
@@ -16,7 +17,7 @@ TEXT = rules_doc.FILE.read_text(encoding="utf-8")
 PBX = PbxSettings(key="moscow", lines=(LineSettings(number="74951234567"),))
 
 
-def faults(*written: Any) -> list[tuple[str, str]]:
+def faults(*written: Any) -> list[Fault]:
     return list(rules.find_faults(Settings(pbxs=(PBX,), rules=tuple(Rule.model_validate(rule) for rule in written))))
 
 

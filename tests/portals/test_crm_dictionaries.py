@@ -36,8 +36,8 @@ KNOWN = CrmDictionaries(
 
 def faults(known: CrmDictionaries = KNOWN, **parts: Any) -> dict[str, str]:
     rule = Rule(name="r", do=({"nothing": {}}, {"create": parts}))
-    found = dict(domain.find_faults(Settings(rules=(Rule(name="first"), rule)), known))
-    return {path.removeprefix("rules[1].do[1].create."): words for path, words in found.items()}
+    found = domain.find_faults(Settings(rules=(Rule(name="first"), rule)), known)
+    return {fault.path.removeprefix("rules[1].do[1].create."): fault.message for fault in found}
 
 
 def test_what_the_portal_has_is_no_fault() -> None:

@@ -4,7 +4,7 @@ from bx24app.domain.document.parse import (
     FLAG_SUFFIXES,
     SECRET_KEYS,
     DocumentError,
-    DocumentFault,
+    Fault,
     LeafChange,
     ParsedDocument,
     dump,
@@ -16,4 +16,4 @@ from bx24app.domain.document.parse import (
     removed_paths,
 )
 
-__all__ = ["FLAG_SUFFIXES", "SECRET_KEYS", "DocumentError", "DocumentFault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]
+__all__ = ["FLAG_SUFFIXES", "SECRET_KEYS", "DocumentError", "Fault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]

@@ -1,67 +1,58 @@
-"""What is wrong with a settings document: faults with their paths, in plain words."""
+"""The error that says everything that is wrong with a settings document, and pydantic's errors as faults with a code of ours."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class DocumentFault:
-    """One thing that is wrong: `pbxs[0].lines[1].number`, and a sentence."""
-
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+from bx24app.domain.faults import Fault
 
 
 class DocumentError(Exception):
     """The document cannot be used; `faults` holds every reason."""
 
-    def __init__(self, faults: list[DocumentFault]) -> None:
+    def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
 
-_MESSAGES = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a known key",
-    "invalid_key": "is not a known key",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "string_type": "must be a text",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "is longer than {max_length} characters",
-    "literal_error": "must be one of {expected}",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "model_attributes_type": "must be a mapping",
-    "date_from_datetime_parsing": "must be a valid date such as 2026-01-31",
-    "date_parsing": "must be a valid date such as 2026-01-31",
-    "date_type": "must be a valid date such as 2026-01-31",
+CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_key",
+    "invalid_key": "unknown_key",
+    "int_parsing": "not_integer",
+    "int_type": "not_integer",
+    "int_from_float": "not_integer",
+    "string_type": "not_text",
+    "greater_than": "too_small",
+    "greater_than_equal": "below_minimum",
+    "less_than_equal": "above_maximum",
+    "string_too_short": "empty",
+    "string_too_long": "too_long",
+    "literal_error": "not_allowed",
+    "bool_type": "not_boolean",
+    "tuple_type": "not_list",
+    "list_type": "not_list",
+    "dict_type": "not_mapping",
+    "model_type": "not_mapping",
+    "model_attributes_type": "not_mapping",
+    "date_from_datetime_parsing": "not_date",
+    "date_parsing": "not_date",
+    "date_type": "not_date",
 }
-"""Types of pydantic's errors -> sentence."""
+"""Type of pydantic's error (https://docs.pydantic.dev/latest/errors/validation_errors/) -> code of the fault."""
 
 
-def from_pydantic(item: Any) -> DocumentFault:
-    """One of pydantic's errors as a fault."""
-    kind, path, held = item["type"], format_path(item["loc"]), item.get("input")
+def from_pydantic(item: Any) -> Fault:
+    """One of pydantic's errors (`ValidationError.errors()`) as a fault."""
+    kind, path, value = item["type"], format_path(item["loc"]), item.get("input")
     if kind == "string_pattern_mismatch":
-        key = path.endswith(".key")
-        message = "is a key of up to 20 letters a-z, digits and -" if key else "must be a time such as 09:00"
+        code = "not_pbx_key" if path.endswith(".key") else "not_time"
     else:
-        words = _MESSAGES.get(kind)
-        message = words.format(**item.get("ctx", {})) if words else str(item["msg"]).removeprefix("Value error, ")
-    if isinstance(held, str | int | float) and kind not in ("missing", "extra_forbidden", "invalid_key"):
-        message += f", not {str(held)[:60]!r}"
-    return DocumentFault(path, message)
+        code = CODES.get(kind, "bad_value")
+    params = dict(item.get("ctx", {})) if code != "bad_value" else {"reason": str(item["msg"]).removeprefix("Value error, ")}
+    if isinstance(value, str | int | float) and code not in ("missing", "unknown_key"):
+        params["value"] = str(value)[:60]
+    return Fault(code, params, path)
 
 
 def format_path(loc: tuple[Any, ...]) -> str:

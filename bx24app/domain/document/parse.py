@@ -14,11 +14,12 @@ from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.document import errors
 from bx24app.domain.document.checks import KeyPair, check_document, mobile_faults, referenced_users
 from bx24app.domain.document.diff import MEMBER_KEYS, LeafChange, dump, list_changes, removed_paths
-from bx24app.domain.document.errors import DocumentError, DocumentFault, format_path
+from bx24app.domain.document.errors import DocumentError, format_path
 from bx24app.domain.document.yaml_text import load_yaml
+from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Settings
 
-__all__ = ["DocumentError", "DocumentFault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]
+__all__ = ["DocumentError", "Fault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]
 
 SECRET_KEYS = ("api_key", "api_salt")
 
@@ -66,7 +67,7 @@ def parse(
     lying = [*check_document(settings, pairs, keyed, known_users, set(plain), offered), *mobile_faults(settings, base)]
     wrong += [fault for fault in lying if fault.path not in told]
     if not allow_delete and shaped:
-        wrong += [DocumentFault(path, "would be deleted; say --allow-delete") for path in removed_paths(base, settings)]
+        wrong += [Fault("would_be_deleted", path=path) for path in removed_paths(base, settings)]
     if wrong:
         raise DocumentError(list(dict.fromkeys(wrong)))
     return ParsedDocument(settings, {pbx.key: pair for pbx, pair in zip(settings.pbxs, pairs, strict=False)})
@@ -95,12 +96,12 @@ def _key_pair(item: dict[str, Any]) -> KeyPair:
     return api_key, api_salt
 
 
-def _secret_faults(data: dict[str, Any]) -> Iterator[DocumentFault]:
+def _secret_faults(data: dict[str, Any]) -> Iterator[Fault]:
     for index, item in enumerate(data["pbxs"] if isinstance(data.get("pbxs"), list) else ()):
         for name in SECRET_KEYS if isinstance(item, dict) else ():
             value = _number_as_text(item.get(name))
             if value is not None and (not isinstance(value, str) or "\0" in value):
-                yield DocumentFault(f"pbxs[{index}].{name}", "must be a text")
+                yield Fault("not_text", path=f"pbxs[{index}].{name}")
 
 
 def _expand_pbx(item: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ FLAG_SUFFIXES = (".owner_card",)
 """The few places where true and false are values, not YAML's idea of a `yes` or `no` that was meant as a word."""
 
 
-def _value_faults(value: Any, path: str) -> Iterator[DocumentFault]:
+def _value_faults(value: Any, path: str) -> Iterator[Fault]:
     """What no place of a document may hold, and what pydantic would quietly take for something else."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -154,12 +155,12 @@ def _value_faults(value: Any, path: str) -> Iterator[DocumentFault]:
             yield from _value_faults(item, f"{path}[{index}]")
     elif isinstance(value, bool):
         if not path.startswith("rules") and not path.endswith(FLAG_SUFFIXES):
-            yield DocumentFault(path, "must not be true or false")
+            yield Fault("unexpected_boolean", path=path)
     elif isinstance(value, str):
         if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value if not letter.isascii()):
-            yield DocumentFault(path, "holds characters that are no text")
+            yield Fault("bad_characters", path=path)
     elif isinstance(value, float) and not math.isfinite(value):
-        yield DocumentFault(path, "must be a number")
+        yield Fault("not_number", path=path)
 
 
 # --- a faulty document, put right somehow ----------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
-from bx24app.domain.document.errors import DocumentError, DocumentFault
+from bx24app.domain.document.errors import DocumentError
+from bx24app.domain.faults import Fault
 
 MAX_LENGTH = 4 * 1024 * 1024
 """Characters of a document at the most: 10,000 employees are about one million."""
@@ -90,16 +91,16 @@ def load_yaml(text: str) -> dict[str, Any]:
         DocumentError: not YAML, or not a mapping; the fault's path is the line.
     """
     if len(text) > MAX_LENGTH:
-        raise DocumentError([DocumentFault("", f"the document is longer than {MAX_LENGTH} characters")])
+        raise DocumentError([Fault("document_too_long", {"max_length": MAX_LENGTH})])
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # nosec B506 - built on the safe constructor
     except (yaml.YAMLError, ValueError, KeyError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark is not None else ""
         why = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-        raise DocumentError([DocumentFault(where, f"not YAML: {why}")]) from None
+        raise DocumentError([Fault("not_yaml", {"reason": why}, where)]) from None
     if not isinstance(data, dict):
-        raise DocumentError([DocumentFault("", "the document must be a mapping with sections such as `pbxs`")])
+        raise DocumentError([Fault("document_not_mapping")])
     return data
 
 

@@ -1,4 +1,4 @@
-"""Checks of single values in rules: each gives None where the value is good, else a sentence."""
+"""Checks of single values in rules: each yields the faults of the value, none where it is good."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from bx24app.domain import phone
+from bx24app.domain.faults import Fault
 from bx24app.domain.rules import templates
 from bx24app.domain.settings import Settings
 
-ValueCheck = Callable[[Any, Settings], str | None]
+ValueCheck = Callable[[Any, Settings], Iterator[Fault]]
 
 
 def one_of(*words: str) -> ValueCheck:
     """One of these words."""
 
-    def check_word(value: Any, settings: Settings) -> str | None:
-        good = isinstance(value, str) and value in words
-        return None if good else f"must be one of {', '.join(words)}, not {value!r}"
+    def check_word(value: Any, settings: Settings) -> Iterator[Fault]:
+        if not (isinstance(value, str) and value in words):
+            yield Fault("not_allowed", {"expected": words, "value": value})
 
     check_word.__doc__ = ", ".join(f"`{word}`" for word in words) + "."
     return check_word
@@ -28,34 +29,37 @@ def is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def number_prefix(value: Any, settings: Settings) -> str | None:
+def number_prefix(value: Any, settings: Settings) -> Iterator[Fault]:
     """Digits, with or without plus."""
-    good = (isinstance(value, str) or is_int(value)) and str(value).strip().removeprefix("+").isdecimal()
-    return None if good else "must be the beginning of a number, such as +7495"
+    if not ((isinstance(value, str) or is_int(value)) and str(value).strip().removeprefix("+").isdecimal()):
+        yield Fault("not_phone_prefix")
 
 
-def not_negative(value: Any, settings: Settings) -> str | None:
+def not_negative(value: Any, settings: Settings) -> Iterator[Fault]:
     """0, 1, 2 …"""
-    return None if is_int(value) and 0 <= value <= _MAX_NUMBER else "must be a whole number, 0 or more"
+    if not (is_int(value) and 0 <= value <= _MAX_NUMBER):
+        yield Fault("negative")
 
 
-def positive_number(value: Any, settings: Settings) -> str | None:
+def positive_number(value: Any, settings: Settings) -> Iterator[Fault]:
     """1, 2, 3 …"""
-    return None if is_int(value) and 0 < value <= _MAX_NUMBER else "must be a whole number above 0"
+    if not (is_int(value) and 0 < value <= _MAX_NUMBER):
+        yield Fault("not_positive")
 
 
 _MAX_NUMBER = 10_000_000
 
 
-def pbx_key(value: Any, settings: Settings) -> str | None:
+def pbx_key(value: Any, settings: Settings) -> Iterator[Fault]:
     """A key of the document."""
-    return None if isinstance(value, str) and value in settings.by_key else f"there is no PBX {value!r}"
+    if not (isinstance(value, str) and value in settings.by_key):
+        yield Fault("unknown_pbx", {"value": value})
 
 
-def line_number(value: Any, settings: Settings) -> str | None:
+def line_number(value: Any, settings: Settings) -> Iterator[Fault]:
     """A line of the document, by either of its numbers."""
-    good = (isinstance(value, str) or is_int(value)) and line_digits(str(value), settings) is not None
-    return None if good else f"there is no line {value!r}"
+    if not ((isinstance(value, str) or is_int(value)) and line_digits(str(value), settings) is not None):
+        yield Fault("unknown_line", {"value": value})
 
 
 def line_digits(value: str, settings: Settings) -> str | None:
@@ -69,51 +73,52 @@ def line_digits(value: str, settings: Settings) -> str | None:
     return None
 
 
-def non_empty_text(value: Any, settings: Settings) -> str | None:
+def non_empty_text(value: Any, settings: Settings) -> Iterator[Fault]:
     """A text that is not empty; an unquoted number is one too."""
-    good = (isinstance(value, str) and value.strip()) or is_int(value)
-    return None if good else "must be a text"
+    if not ((isinstance(value, str) and value.strip()) or is_int(value)):
+        yield Fault("not_text")
 
 
-def true_or_false(value: Any, settings: Settings) -> str | None:
+def true_or_false(value: Any, settings: Settings) -> Iterator[Fault]:
     """true or false."""
-    return None if isinstance(value, bool) else "must be true or false"
+    if not isinstance(value, bool):
+        yield Fault("not_boolean")
 
 
-def template_text(value: Any, settings: Settings) -> str | None:
+def template_text(value: Any, settings: Settings) -> Iterator[Fault]:
     """A text whose expressions can be filled."""
-    if not isinstance(value, str) or not value.strip():
-        return "must be a text"
-    return "; ".join(templates.find_faults(value)) or None
+    if isinstance(value, str) and value.strip():
+        yield from templates.find_faults(value)
+    else:
+        yield Fault("not_text")
 
 
-def entity_type(value: Any, settings: Settings) -> str | None:
+def entity_type(value: Any, settings: Settings) -> Iterator[Fault]:
     """lead, deal, contact, or a smart process. Bitrix24 numbers those from 31 on (below are its own types)."""
     process = (is_int(value) or isinstance(value, str)) and str(value).isdecimal() and int(value) >= _FIRST_PROCESS
-    good = process or (isinstance(value, str) and value in ("lead", "deal", "contact"))
-    return None if good else "must be lead, deal, contact, or the entity type id of a smart process"
+    if not (process or (isinstance(value, str) and value in ("lead", "deal", "contact"))):
+        yield Fault("not_entity")
 
 
 _FIRST_PROCESS = 31
 """31 is the smart invoice; smart processes follow from 128 on."""
 
 
-def user_or_role(value: Any, settings: Settings) -> str | None:
+def user_or_role(value: Any, settings: Settings) -> Iterator[Fault]:
     """A role, or a user of the portal."""
-    good = (isinstance(value, str) and value in ("line", "answered", "owner")) or (is_int(value) and value > 0)
-    return None if good else "must be line, answered, owner, or a user id"
+    if not ((isinstance(value, str) and value in ("line", "answered", "owner")) or (is_int(value) and value > 0)):
+        yield Fault("not_user_or_role")
 
 
-def field_values(value: Any, settings: Settings) -> str | None:
+def field_values(value: Any, settings: Settings) -> Iterator[Fault]:
     """Field names of Bitrix24 -> values; texts in them are templates."""
     if not isinstance(value, dict):
-        return "must be a mapping of field names to values"
-    if not all(isinstance(name, str) and name for name in value):
-        return "field names must be texts"
-    wrong = [
-        f"{name}: {fault}" for name, item in value.items() for text in _nested_texts(item) for fault in templates.find_faults(text)
-    ]
-    return "; ".join(wrong) or None
+        yield Fault("not_field_values")
+    elif not all(isinstance(name, str) and name for name in value):
+        yield Fault("not_field_name")
+    else:
+        for name, item in value.items():
+            yield from (fault.at(f".{name}") for text in _nested_texts(item) for fault in templates.find_faults(text))
 
 
 def _nested_texts(value: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from bx24app.domain.faults import Fault
 from bx24app.domain.rules import actions
 from bx24app.domain.rules.actions import Action
 from bx24app.domain.rules.checks import is_int
@@ -211,50 +212,50 @@ def _compile_rule(rule: Rule, settings: Settings) -> ParsedRule:
     )
 
 
-def find_faults(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What is wrong with the rules of a document: (full path, sentence)."""
+def find_faults(settings: Settings) -> Iterator[Fault]:
+    """What is wrong with the rules of a document."""
     for index, rule in enumerate(settings.rules):
         for key, value in rule.when.items():
-            for message in _condition_faults(key, value, settings):
-                yield f"rules[{index}].when.{key}", message
+            for fault in _condition_faults(key, value, settings):
+                yield fault.at(f"rules[{index}].when.{key}")
         if not rule.do:
-            yield f"rules[{index}].do", "must name at least one action"
+            yield Fault("no_action").at(f"rules[{index}].do")
         elif len(rule.do) > 1 and any("nothing" in action for action in rule.do):
-            yield f"rules[{index}].do", "`nothing` must stand alone"
+            yield Fault("nothing_not_alone").at(f"rules[{index}].do")
         for place, action in enumerate(rule.do):
             yield from _action_faults(f"rules[{index}].do[{place}]", action, settings)
 
 
-def _condition_faults(key: str, value: Any, settings: Settings) -> Iterator[str]:
+def _condition_faults(key: str, value: Any, settings: Settings) -> Iterator[Fault]:
     condition = CONDITIONS.get(key)
     if condition is None:
-        yield f"is not a known condition; known are {', '.join(CONDITIONS)}"
+        yield Fault("unknown_condition", {"known": tuple(CONDITIONS)})
     elif value == []:
-        yield "must not be an empty list"
+        yield Fault("empty_list")
     else:
-        yield from filter(None, (condition.check(item, settings) for item in _as_list(key, value)))
+        for item in _as_list(key, value):
+            yield from condition.check(item, settings)
 
 
-def _action_faults(path: str, action: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
+def _action_faults(path: str, action: dict[str, Any], settings: Settings) -> Iterator[Fault]:
     if len(action) != 1:
-        yield path, "must be one action, such as `todo: {…}`"
+        yield Fault("not_one_action").at(path)
         return
     [(name, parts)] = action.items()
     table = ACTIONS.get(name)
     if table is None:
-        yield f"{path}.{name}", f"is not a known action; known are {', '.join(ACTIONS)}"
+        yield Fault("unknown_action", {"known": tuple(ACTIONS)}).at(f"{path}.{name}")
     elif not isinstance(parts, dict | None):
-        yield f"{path}.{name}", "must be a mapping"
+        yield Fault("not_mapping").at(f"{path}.{name}")
     else:
         parts = parts or {}
+        unknown = Fault("unknown_action_part", {"known": tuple(table) or ("none",)})
         for key, value in parts.items():
-            known = f"is not known here; known are {', '.join(table) or 'none'}"
-            wrong = table[key].check(value, settings) if key in table else known
-            if wrong:
-                yield f"{path}.{name}.{key}", wrong
+            for fault in table[key].check(value, settings) if key in table else (unknown,):
+                yield fault.at(f"{path}.{name}.{key}")
         for key in table:
             if table[key].is_required and key not in parts:
-                yield f"{path}.{name}.{key}", "is missing"
+                yield Fault("missing").at(f"{path}.{name}.{key}")
 
 
 def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:

@@ -15,6 +15,8 @@ from typing import Any
 from jinja2 import Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from bx24app.domain.faults import Fault
+
 MAX_LENGTH = 2000
 """Characters of a template, and of what it gives, at the most."""
 MAX_DEPTH = 20
@@ -98,22 +100,22 @@ _TEMPLATE_ERRORS = (TemplateError, SyntaxError, RecursionError, MemoryError, Val
 """What reading a text that is no template, or one built to hurt, may raise."""
 
 
-def find_faults(source: str) -> tuple[str, ...]:
-    """What is wrong with a template, a sentence each."""
-    return _syntax_faults(source) if len(source) <= MAX_LENGTH else (f"is longer than {MAX_LENGTH} characters",)
+def find_faults(source: str) -> tuple[Fault, ...]:
+    """What is wrong with a template."""
+    return _syntax_faults(source) if len(source) <= MAX_LENGTH else (Fault("too_long", {"max_length": MAX_LENGTH}),)
 
 
 @lru_cache(maxsize=2048)
-def _syntax_faults(source: str) -> tuple[str, ...]:
+def _syntax_faults(source: str) -> tuple[Fault, ...]:
     """Remembered: a page tries a draft of hundreds of templates again and again."""
     if "{%" in source or "{#" in source:
-        return ("may hold expressions such as {{ client.number }}, but no blocks",)
+        return (Fault("template_block"),)
     try:
         wrong = tuple(_expression_faults(_ENVIRONMENT.parse(source)))
         if not wrong:  # compiling folds constants, so only what is harmless gets so far
             _ENVIRONMENT.from_string(source)
     except _TEMPLATE_ERRORS as error:
-        return (f"cannot be read: {getattr(error, 'message', None) or type(error).__name__}",)
+        return (Fault("template_unreadable", {"reason": getattr(error, "message", None) or type(error).__name__}),)
     return wrong
 
 
@@ -121,23 +123,24 @@ def _node_depth(node: nodes.Node) -> int:
     return 1 + max((_node_depth(child) for child in node.iter_child_nodes()), default=0)
 
 
-def _expression_faults(tree: nodes.Template) -> Iterator[str]:
+def _expression_faults(tree: nodes.Template) -> Iterator[Fault]:
     if _node_depth(tree) > MAX_DEPTH:
-        yield "is nested too deeply"
+        yield Fault("template_too_deep")
         return
     spoken = {id(part.node) for part in tree.find_all(nodes.Getattr)}
     for name in tree.find_all(nodes.Name):
         if name.name in TEMPLATE_NAMES and id(name) not in spoken:
-            yield f"{name.name} alone says nothing; say {name.name}.{min(TEMPLATE_NAMES[name.name])} or the like"
+            yield Fault("template_bare_name", {"name": name.name, "example": f"{name.name}.{min(TEMPLATE_NAMES[name.name])}"})
         elif name.name not in TEMPLATE_NAMES:
-            yield f"{name.name} is not a known name; known are {', '.join(sorted(TEMPLATE_NAMES))}"
+            yield Fault("template_unknown_name", {"name": name.name, "known": tuple(sorted(TEMPLATE_NAMES))})
     for part in tree.find_all(nodes.Getattr):
         if not isinstance(part.node, nodes.Name):
-            yield f"{part.attr} of something that is not a name"
+            yield Fault("template_chained_attribute", {"name": part.attr})
         elif part.node.name in TEMPLATE_NAMES and part.attr not in TEMPLATE_NAMES[part.node.name]:
-            yield f"{part.node.name}.{part.attr} is not known; known are {', '.join(sorted(TEMPLATE_NAMES[part.node.name]))}"
+            known = tuple(sorted(TEMPLATE_NAMES[part.node.name]))
+            yield Fault("template_unknown_attribute", {"name": f"{part.node.name}.{part.attr}", "known": known})
     for node in tree.find_all(tuple(_FORBIDDEN_NODES)):
-        yield f"{_FORBIDDEN_NODES[type(node)]} not allowed (line {node.lineno})"
+        yield Fault("template_forbidden", {"construct": _FORBIDDEN_NODES[type(node)], "line": node.lineno})
 
 
 _FORBIDDEN_NODES: dict[type[nodes.Node], str] = {

@@ -13,7 +13,8 @@ from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 
 def faults(when: dict[str, Any], *do: dict[str, Any]) -> dict[str, str]:
     pbx = PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),))
-    return dict(rules.find_faults(Settings(pbxs=(pbx,), rules=(Rule(name="r", when=when, do=do or ({"nothing": {}},)),))))
+    rule = Rule(name="r", when=when, do=do or ({"nothing": {}},))
+    return {fault.path: fault.message for fault in rules.find_faults(Settings(pbxs=(pbx,), rules=(rule,)))}
 
 
 GOOD = [
@@ -96,13 +97,13 @@ def test_good_actions(action: dict[str, Any]) -> None:
         ({"create": {}}, "create.entity"),
         ({"create": {"entity": "deal", "responsible": "boss"}}, "create.responsible"),
         ({"create": {"entity": "deal", "stage": "NEW"}}, "create.stage"),
-        ({"create": {"entity": "deal", "fields": {"a": "{{ secret }}"}}}, "create.fields"),
+        ({"create": {"entity": "deal", "fields": {"a": "{{ secret }}"}}}, "create.fields.a"),
         ({"todo": {"deadline_minutes": 0}}, "todo.deadline_minutes"),
         ({"comment": {"text": "{% for x in y %}"}}, "comment.text"),
         ({"dance": {}}, "dance"),
         ({"create": {"entity": 2}}, "create.entity"),
         ({"create": {"entity": "deal", "responsible": True}}, "create.responsible"),
-        ({"create": {"entity": "deal", "fields": {"a": [{"b": "{{ no }}"}]}}}, "create.fields"),
+        ({"create": {"entity": "deal", "fields": {"a": [{"b": "{{ no }}"}]}}}, "create.fields.a"),
         ({"notify": {"text": "x"}}, "notify.user"),
         ({"todo": [1]}, "todo"),
     ],
@@ -117,7 +118,8 @@ def test_nothing_stands_alone() -> None:
 
 def test_a_rule_without_actions() -> None:
     rule = Rule(name="r")
-    assert dict(rules.find_faults(Settings(rules=(rule,)))) == {"rules[0].do": "must name at least one action"}
+    [fault] = rules.find_faults(Settings(rules=(rule,)))
+    assert (fault.code, str(fault)) == ("no_action", "rules[0].do: must name at least one action")
 
 
 @pytest.mark.parametrize(

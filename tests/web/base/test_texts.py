@@ -13,9 +13,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 
+from bx24app.domain.document import errors
 from bx24app.domain.employees.matching import EmployeeMatcher, PbxExtension, Person
+from bx24app.domain.faults import SENTENCES, Fault
 from bx24app.web.base import i18n
-from bx24app.web.settings import validation
+from bx24app.web.settings import fault_messages
 
 ROOT = Path(__file__).resolve().parents[3]
 RUSSIAN = ROOT / "translations" / "ru" / "LC_MESSAGES"
@@ -80,8 +82,23 @@ def test_durations(seconds: float | None, shown: str) -> None:
 
 def test_faults_of_the_document_speak_the_language_of_the_page(site: Flask) -> None:
     with site.test_request_context("/?LANG=ru"):
-        assert validation.translate_fault("is longer than 50 characters, not 'x'") == "Не больше 50 символов."
-        assert validation.translate_fault("something new") == "something new"
+        fault = Fault("too_long", {"max_length": 50, "value": "x"})
+        assert fault_messages.describe_fault(fault) == "Не больше 50 символов."
+        assert fault.message == "is longer than 50 characters, not 'x'"
+
+
+def test_every_fault_of_the_document_has_both_sentences(site: Flask) -> None:
+    """A code is made somewhere, has a sentence for the command line and one for pages, with parameters that it is made with."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bx24app/domain").rglob("*.py"))
+    used = set(re.findall(r'Fault\(\s*"(\w+)"', source)) | set(re.findall(r'_of_repeats\("(\w+)"', source))
+    used |= {*errors.CODES.values(), "not_pbx_key", "not_time", "bad_value"}
+    assert used == set(SENTENCES)
+    assert set(fault_messages.SENTENCES) == set(SENTENCES)
+    with site.test_request_context("/?LANG=ru"):
+        for code, sentence in SENTENCES.items():
+            names = set(re.findall(r"(?<!{){(\w+)", sentence))
+            shown = fault_messages.describe_fault(Fault(code, dict.fromkeys(names, "x")))
+            assert re.search("[а-я]", shown), code
 
 
 PEOPLE = EmployeeMatcher(
