@@ -19,6 +19,7 @@ from benchmarks.filled import fill
 from benchmarks.left import pbx_of
 from benchmarks.measure import Figure, Measure, best_of
 from benchmarks.rig import Rig, rig
+from bx24app.calls import notifications
 from bx24app.calls.fold import grouping
 from bx24app.calls.inbox import receiver
 from bx24app.calls.journal import search
@@ -75,7 +76,7 @@ def _gather(portal_id: int) -> None:
     news = grouping.load_new_notifications(db.session(), row)
     calls = grouping.find_or_create_calls(db.session(), row, news)
     db.session.flush()
-    grouping.load_notifications(db.session(), row, list(calls.values()))
+    notifications.load_by_call(db.session(), calls.values())
     db.session.rollback()
 
 

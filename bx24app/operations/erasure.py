@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from bx24app.calls import notifications
 from bx24app.calls.recordings.attempts import CLAIM_LIFETIME
 from bx24app.domain import phone
 from bx24app.infra.runtime import runtime
@@ -134,7 +135,7 @@ def _find_rows(session: Session, portal: Portal, number: str, named: set[int]) -
     found.calls = [call for call in found.calls if call.id not in busy]
     for some in _split_chunks(named):
         for row in session.scalars(select(Notification).where(Notification.id.in_(some))):
-            if any(_is_of_call(row, call) for call in found.kept_calls):
+            if any(notifications.belongs_to(row, call) for call in found.kept_calls):
                 continue
             if row.state == "new" and portal.state in _WORKING_STATES and row.received_at > utcnow() - ACTIVE_WITHIN:
                 found.new_calls.add((row.pbx_id, row.entry_id, row.command_id))
@@ -142,7 +143,7 @@ def _find_rows(session: Session, portal: Portal, number: str, named: set[int]) -
                 found.notifications.add(row.id)
                 if row.entry_id is not None:
                     found.other_calls.add((row.pbx_id, row.entry_id))
-    found.notifications |= _call_notification_ids(session, portal.id, found.calls)
+    found.notifications |= notifications.load_ids(session, found.calls)
     return found
 
 
@@ -159,26 +160,6 @@ def _busy_call_ids(session: Session, portal: Portal, calls: list[Call]) -> set[i
             if tape.claimed_at is not None and tape.claimed_at > utcnow() - CLAIM_LIFETIME:
                 busy.add(tape.call_id)
     return busy
-
-
-def _is_of_call(row: Notification, call: Call) -> bool:
-    if row.pbx_id not in (call.pbx_id, 0):
-        return False
-    by_entry = row.entry_id is not None and row.entry_id == call.entry_id
-    return by_entry or (row.command_id is not None and row.command_id == call.command_id)
-
-
-def _call_notification_ids(session: Session, portal_id: int, calls: list[Call]) -> set[int]:
-    """All notifications of these calls, those too that do not name the number (recordings, answers of Mango)."""
-    found: set[int] = set()
-    for pbx_id in {call.pbx_id for call in calls}:
-        for some in _split_chunks(call for call in calls if call.pbx_id == pbx_id):
-            commands = [call.command_id for call in some if call.command_id]
-            by_entry = and_(Notification.pbx_id == pbx_id, Notification.entry_id.in_([call.entry_id for call in some]))
-            by_command = and_(Notification.pbx_id.in_({pbx_id, 0}), Notification.command_id.in_(commands))
-            query = select(Notification.id).where(Notification.portal_id == portal_id, or_(by_entry, by_command))
-            found |= set(session.scalars(query))
-    return found
 
 
 def _delete_rows(session: Session, found: _PersonalRows, result: ErasureResult) -> list[int]:

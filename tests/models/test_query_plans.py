@@ -13,7 +13,7 @@ from sqlalchemy import event, select
 
 from benchmarks import filled
 from bx24app import settings
-from bx24app.calls import replay, sweep
+from bx24app.calls import notifications, replay, sweep
 from bx24app.calls.drain import portal_lock
 from bx24app.calls.fold import grouping
 from bx24app.calls.reconciliation import schedule
@@ -81,7 +81,7 @@ def _gather() -> None:
             portal_id=1, pbx_id=1, dialect="vpbx", name="result/callback", command_id="bx24app-known", dedup_key="one", body="{}", received_at=utcnow()
         )  # fmt: skip
         grouping.find_or_create_calls(session, portal, [row])
-        grouping.load_notifications(session, portal, [last])
+        notifications.load_by_call(session, [last])
         session.rollback()
 
 

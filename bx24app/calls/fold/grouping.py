@@ -15,8 +15,7 @@ from bx24app.calls import click_to_call
 from bx24app.domain.calls.events import CallEnded, LegEvent, PbxEvent, RecordingEvent
 from bx24app.mango import events_dialect, statistics, vpbx
 from bx24app.mango.notification import MalformedNotification
-from bx24app.models import Call, Notification, Portal
-from bx24app.models import Pbx as PbxRow
+from bx24app.models import Call, Notification, Pbx, Portal
 
 STATISTICS = "statistics"
 """Dialect of what was never notified (`lost`)."""
@@ -26,11 +25,8 @@ PASS_LIMIT = 500
 # Made once: building a statement costs more than SQLite needs to answer it.
 _NEW_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
 _NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(PASS_LIMIT)
-_PBXS = select(PbxRow.id, PbxRow.key, PbxRow.portal_id).where(PbxRow.portal_id == bindparam("portal"))
+_PBXS = select(Pbx.id, Pbx.key, Pbx.portal_id).where(Pbx.portal_id == bindparam("portal"))
 _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
-_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.pbx_id == bindparam("pbx"))
-_BY_ENTRY = _NOTIFICATIONS.where(Notification.entry_id.in_(bindparam("names", expanding=True)))
-_BY_COMMAND = _NOTIFICATIONS.where(Notification.command_id.in_(bindparam("names", expanding=True)))
 
 
 class PbxIdentity(NamedTuple):
@@ -155,26 +151,6 @@ def parse_notification(row: Notification) -> tuple[PbxEvent, ...]:
         row.state, row.reason = "rejected", str(error)
         return ()
     return row.parsed_events
-
-
-def load_notifications(session: Session, portal: Portal, calls: list[Call]) -> dict[int, list[Notification]]:
-    """Every notification of these calls, by entry or by command, in one query a PBX."""
-    found: dict[int, list[Notification]] = defaultdict(list)
-    by_pbx: dict[int, list[Call]] = defaultdict(list)
-    for call in calls:
-        by_pbx[call.pbx_id].append(call)
-    for pbx_id, group in by_pbx.items():
-        entries = {call.entry_id: call.id for call in group}
-        commands = {call.command_id: call.id for call in group if call.command_id}
-        one = {"portal": portal.id, "pbx": pbx_id}
-        rows = {row.id: row for row in session.scalars(_BY_ENTRY, {**one, "names": list(entries)})}
-        if commands:
-            rows.update({row.id: row for row in session.scalars(_BY_COMMAND, {**one, "names": list(commands)})})
-        for row in sorted(rows.values(), key=lambda row: row.id):
-            owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
-            if owner is not None:
-                found[owner].append(row)
-    return found
 
 
 def collect_events(told: Sequence[Notification]) -> list[PbxEvent]:

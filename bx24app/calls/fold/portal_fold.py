@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import settings
+from bx24app.calls import notifications
 from bx24app.calls.fold.call_fold import CallRows, FoldResult, fold_call
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import (
@@ -18,7 +19,6 @@ from bx24app.calls.fold.grouping import (
     collect_events,
     find_or_create_calls,
     load_new_notifications,
-    load_notifications,
 )
 from bx24app.calls.fold.titles import titles_for
 from bx24app.domain import phone
@@ -88,7 +88,7 @@ def _load_calls(session: Session, portal: Portal, calls: set[int]) -> Iterable[C
 
 def _fold_calls(session: Session, portal: Portal, calls: list[Call], wakes: FoldResult) -> None:
     by_id = [call.id for call in calls]
-    told = load_notifications(session, portal, calls)
+    told = notifications.load_by_call(session, calls)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in session.scalars(_DELIVERIES, {"calls": by_id}):
         deliveries[delivery.call_id].append(delivery)

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from bx24app.calls import notifications
 from bx24app.calls.journal.timeline import build_timeline, format_iso
-from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.models import Call, Delivery, Recording, db
 
 PAGE_SIZE = 500
 COLUMNS = (
@@ -68,30 +69,9 @@ def _load_rows(session: Session, calls: list[Call]) -> Iterator[dict[str, Any]]:
             tapes[tape.call_id].append(tape)
         for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(ids)).order_by(Delivery.id)):
             told[delivery.call_id].append(delivery)
-    heard = _notifications_by_call(session, calls)
+    heard = notifications.load_by_call(session, calls)
     for call in calls:
         yield _build_row(call, tapes[call.id], build_timeline(call, heard[call.id], told[call.id], tapes[call.id]))
-
-
-def _notifications_by_call(session: Session, calls: list[Call]) -> dict[int, list[Notification]]:
-    """Notifications by call: those of its entry, and those that only its command joins (answers of Mango, a click in the portal)."""
-    found: dict[int, list[Notification]] = defaultdict(list)
-    by_pbx: dict[int, list[Call]] = defaultdict(list)
-    for call in calls:
-        by_pbx[call.pbx_id].append(call)
-    for pbx_id, group in by_pbx.items():
-        entries = {call.entry_id: call.id for call in group}
-        commands = {call.command_id: call.id for call in group if call.command_id}
-        theirs = and_(Notification.pbx_id == pbx_id, Notification.entry_id.in_(entries))
-        if commands:
-            joined = and_(Notification.pbx_id.in_({pbx_id, 0}), Notification.command_id.in_(commands))
-            theirs = or_(theirs, joined)
-        query = select(Notification).where(Notification.portal_id == group[0].portal_id, theirs)
-        for row in session.scalars(query.order_by(Notification.id)):
-            owner = entries.get(row.entry_id or "") or commands.get(row.command_id or "")
-            if owner is not None:
-                found[owner].append(row)
-    return found
 
 
 def _build_row(call: Call, tapes: list[Recording], steps: list[dict[str, Any]]) -> dict[str, Any]:
