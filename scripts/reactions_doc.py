@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bx24app.bitrix24.admin_messages import MESSAGES
 from bx24app.bitrix24.error_table import DISK_FULL_PHRASES, OAUTH_ERRORS, PORTAL_ERRORS, TARIFF_PHRASES, ErrorRule
+from bx24app.infra.messages import NEEDS_ADMIN
 from bx24app.mango import codes
 from bx24app.mango.code_table import CODES
 
@@ -53,7 +53,7 @@ A full disk stops recordings alone: they try again every 15 minutes and are neve
 def of_row(row: ErrorRule) -> str:
     """One row's reaction in words."""
     if row.kind == "needs_admin":
-        return f"tell the administrators and stop the drain: “{MESSAGES[row.message_key][1]}”"
+        return f"tell the administrators and stop the drain: “{NEEDS_ADMIN[row.message_key][1]}”"
     if row.retry_after:
         return f"repeat after {row.retry_after:g} s with jitter, or at `operating_reset_at`; it was not executed"
     return KINDS[row.kind]
@@ -78,7 +78,7 @@ def written() -> str:
         "\nBy the description, where the code is dull (none, `ERROR_CORE`, `100`, `0`) or denies:\n",
         "| Words | Reaction |",
         "|---|---|",
-        *(f"| {text} | recordings wait: “{MESSAGES['disk'][1]}” |" for text in DISK_FULL_PHRASES),
+        *(f"| {text} | recordings wait: “{NEEDS_ADMIN['disk'][1]}” |" for text in DISK_FULL_PHRASES),
         *(f"| {text} | {of_row(ErrorRule('needs_admin', 'tariff'))} |" for text in TARIFF_PHRASES),
         "\n## Bitrix24: the OAuth server, where it means something else\n",
         *_portal(OAUTH_ERRORS),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bx24app.bitrix24 import admin_messages, error_table
+from bx24app.bitrix24 import error_table
 from bx24app.bitrix24.errors import (
     CALL_NOT_FINISHED,
     CALL_UNKNOWN,
@@ -22,6 +22,7 @@ from bx24app.bitrix24.errors import (
     Refused,
     TokenExpired,
 )
+from bx24app.infra import messages
 
 CODES: list[tuple[str, int, type[PortalError], str]] = [
     ("expired_token", 401, TokenExpired, ""),
@@ -193,8 +194,8 @@ def test_only_the_request_limit_is_the_budgets_matter() -> None:
 def test_every_trouble_has_a_sentence_in_both_languages() -> None:
     troubles = {row.message_key for row in [*error_table.PORTAL_ERRORS.values(), *error_table.OAUTH_ERRORS.values()] if row.kind == "needs_admin"}
     for trouble in troubles | {"tariff", "rights", "disk", "address"}:
-        russian, english = admin_messages.MESSAGES[trouble]
-        assert admin_messages.admin_message(trouble, "ru") == russian
-        assert admin_messages.admin_message(trouble, "de") == english
+        russian, english = messages.NEEDS_ADMIN[trouble]
+        assert messages.needs_admin_message("ru", trouble) == russian
+        assert messages.needs_admin_message("de", trouble) == english
         assert russian != english
-    assert admin_messages.admin_message("no such trouble", "en") == admin_messages.MESSAGES["authorise"][1]
+    assert messages.needs_admin_message("en", "no such trouble") == messages.NEEDS_ADMIN["authorise"][1]

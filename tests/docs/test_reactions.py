@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bx24app.bitrix24.admin_messages import MESSAGES
 from bx24app.bitrix24.error_table import OAUTH_ERRORS, PORTAL_ERRORS
+from bx24app.infra.messages import NEEDS_ADMIN
 from bx24app.mango.code_table import CODES
 from scripts import reactions_doc
 from tests.bitrix24.test_error_table import AUTH_SERVER
@@ -44,4 +44,4 @@ def test_every_row_has_a_test() -> None:
 
 def test_every_stop_has_a_sentence() -> None:
     for row in (*PORTAL_ERRORS.values(), *OAUTH_ERRORS.values()):
-        assert (row.kind == "needs_admin") == (row.message_key in MESSAGES)
+        assert (row.kind == "needs_admin") == (row.message_key in NEEDS_ADMIN)

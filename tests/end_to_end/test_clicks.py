@@ -130,7 +130,7 @@ def test_refused_by_a_result_after_it_was_accepted(both: Offices, monkeypatch: p
 
 def refusing(code: int) -> object:
     def callback(board, first, plan, *, command_id, device="", name="callback"):  # type: ignore[no-untyped-def]
-        board.emit(f"result/{name}", {"command_id": command_id, "result": code})
+        board.emit_notification(f"result/{name}", {"command_id": command_id, "result": code})
 
     return callback
 

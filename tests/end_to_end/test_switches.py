@@ -11,9 +11,9 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from bx24app.bitrix24.admin_messages import admin_message
 from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.infra import queue
+from bx24app.infra.messages import needs_admin_message
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import monitor
 from bx24app.portals import lifecycle, sync
@@ -99,11 +99,11 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     assert earth.portal_row()["state"] == "needs_admin"
     said = notices(earth)
     if switch == "right_removed":  # the one in which the portal still takes a notice
-        assert [admin_message(trouble, "ru") in words for words in said] == [True]
+        assert [needs_admin_message("ru", trouble) in words for words in said] == [True]
     else:
         assert said == [], "the portal takes nothing; its end will be told"
     assert not in_portal(earth, call)["calls"]
-    assert admin_message(trouble, "ru") in page.shown()
+    assert needs_admin_message("ru", trouble) in page.shown()
     probe(earth)
     # `profile` tells nothing of a single right: there the next delivery is the question
     until(lambda: earth.portal_row()["trouble"] == trouble, "it is not over", 60)
@@ -118,7 +118,7 @@ def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switc
     assert in_portal(earth, call) == fair
     (words,) = notices(earth)
     assert "восстановлен" in words
-    assert admin_message(trouble, "ru") not in page.shown()
+    assert needs_admin_message("ru", trouble) not in page.shown()
 
 
 def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
@@ -131,9 +131,9 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     earth.settle_quietly()
     assert earth.portal_row()["state"] == "active", "calls and cards need no disk"
     assert len(in_portal(earth, call)["calls"]) == 1
-    assert admin_message("disk", "ru") in page.shown()
+    assert needs_admin_message("ru", "disk") in page.shown()
     (words,) = notices(earth)
-    assert admin_message("disk", "ru") in words
+    assert needs_admin_message("ru", "disk") in words
     earth.sandbox.call(earth.portal.switches.switch_off)
     with earth.app.app_context():
         (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem == DISK_FULL))
@@ -145,7 +145,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert in_portal(earth, call) == fair
     (words,) = notices(earth)
     assert "снова сохраняются" in words
-    assert admin_message("disk", "ru") not in page.shown()
+    assert needs_admin_message("ru", "disk") not in page.shown()
 
 
 def waiting(earth: World) -> int:

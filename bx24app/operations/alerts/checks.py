@@ -11,12 +11,11 @@ from zoneinfo import ZoneInfo
 import redis
 from sqlalchemy import func, select
 
-from bx24app.bitrix24.admin_messages import admin_message
 from bx24app.calls import replay
 from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.domain.settings import Settings
 from bx24app.infra import circuit_breaker
-from bx24app.infra.messages import message
+from bx24app.infra.messages import message, needs_admin_message
 from bx24app.models import Delivery, Pbx, Portal, Recording, db
 from bx24app.operations.alerts.candidates import DEAD_FOR, MIN_ASK_FAILURES
 from bx24app.operations.alerts.notices import Alert
@@ -87,5 +86,5 @@ def _full_disk_alerts(portal: Portal) -> dict[str, Alert]:
     count = count_without_space(portal.id)
     if not count:
         return {}
-    words = message(portal.lang, "disk", why=admin_message("disk", portal.lang), count=str(count))
+    words = message(portal.lang, "disk", why=needs_admin_message(portal.lang, "disk"), count=str(count))
     return {"portal": Alert(words, message(portal.lang, "disk_over"))}

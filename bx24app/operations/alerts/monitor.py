@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from bx24app import settings
-from bx24app.bitrix24 import admin_messages, errors
+from bx24app.bitrix24 import errors
 from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.domain.working_hours import is_open
 from bx24app.infra.logs import get_logger
-from bx24app.infra.messages import message
+from bx24app.infra.messages import message, needs_admin_message
 from bx24app.models import Call, Notice, Pbx, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import checks as alarms
 from bx24app.operations.alerts import notices
@@ -77,7 +77,7 @@ def _report_authorisation(portal: Portal) -> None:
     portal_id, lang = portal.id, portal.lang
     zone = ZoneInfo(settings.current(portal).portal.timezone)
     since = (portal.trouble_at or utcnow()).astimezone(zone).strftime("%d.%m %H:%M")
-    why = admin_messages.admin_message(portal.trouble or "", "ru" if lang in ("ru", "", "by", "kz") else "en")
+    why = needs_admin_message(lang, portal.trouble)
     trouble = Alert(message(lang, "authorisation", why=why), message(lang, "authorisation_over", since=since))
     db.session.rollback()
     notices.send_once(portal_id, "authorisation:portal", trouble)

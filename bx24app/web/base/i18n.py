@@ -12,12 +12,10 @@ import phonenumbers
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel, format_date, format_decimal, format_time, get_locale, gettext, ngettext
 
+from bx24app.domain.languages import choose_language
 from bx24app.models import utcnow
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-RUSSIAN_LANGS = ("ru", "by", "kz", "uz", "ua")
-"""LANG values of portals whose people read Russian."""
 
 
 def init_babel(app: Flask, translations: Path) -> None:
@@ -30,21 +28,16 @@ def init_babel(app: Flask, translations: Path) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
 
 
-def language_for(lang: str) -> str:
-    """`ru` or `en` for a portal's LANG."""
-    return "ru" if lang.lower()[:2] in RUSSIAN_LANGS else "en"
-
-
 def current_language() -> str:
     """Of the present answer."""
     if not has_request_context():
         return "en"
     if "lang" in g:
-        return language_for(g.lang)
+        return choose_language(g.lang)
     if "frame" in g:
-        return language_for(g.frame.lang)
+        return choose_language(g.frame.lang)
     asked = request.args.get("LANG") or request.args.get("lang")
-    return language_for(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
+    return choose_language(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
 
 
 def current_timezone() -> str:

@@ -6,8 +6,8 @@ from flask import Response, g, make_response, render_template
 from markupsafe import Markup
 
 from bx24app import settings
-from bx24app.bitrix24 import admin_messages
 from bx24app.domain.settings import Settings
+from bx24app.infra.messages import needs_admin_message
 from bx24app.models import Portal, db
 from bx24app.web.base import session
 from bx24app.web.base.i18n import current_language
@@ -44,5 +44,5 @@ def reload_portal() -> None:
 
 
 def needs_admin_text(code: str) -> str:
-    """What an administrator has to mend, in words."""
-    return admin_messages.admin_message(code, current_language())
+    """What an administrator has to do, in the language of the page."""
+    return needs_admin_message(current_language(), code)

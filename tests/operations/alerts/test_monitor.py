@@ -247,4 +247,4 @@ def test_english_portals_read_english(watched: Watched) -> None:
     change(watched.id, lang="en")
     watched.call(timedelta(hours=1), unmapped="105")
     (words,) = watched.look()
-    assert words.startswith("PBX Moscow: nobody is matched with the extension 105")
+    assert words.startswith("PBX Moscow: extension 105 has no employee")

@@ -62,10 +62,11 @@ def test_the_compiled_catalogue_is_fresh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lang", "spoken"), [("ru", "ru"), ("RU", "ru"), ("kz", "ru"), ("by", "ru"), ("en", "en"), ("de", "en"), ("", "en")]
+    ("lang", "language"), [("ru", "ru"), ("RU", "ru"), ("kz", "ru"), ("by", "ru"), ("ua", "ru"), ("en", "en"), ("de", "en"), ("la", "en"), ("", "en")]
 )
-def test_which_language_a_portal_reads(lang: str, spoken: str) -> None:
-    assert i18n.language_for(lang) == spoken
+def test_which_language_a_page_speaks(site: Flask, lang: str, language: str) -> None:
+    with site.test_request_context(f"/?LANG={lang}"):
+        assert i18n.current_language() == language
 
 
 @pytest.mark.parametrize(
