@@ -28,6 +28,7 @@ from bx24app.domain.rules.actions import CreateAction, NotifyAction
 from bx24app.domain.settings import PbxSettings, Settings
 from bx24app.domain.working_hours import is_open, weekday_name
 from bx24app.models import Call, Portal, PortalUser
+from bx24app.models.call_facts import StoredCase
 
 MAX_CALLS = 1000
 """Calls of one dry run."""
@@ -91,7 +92,7 @@ def compare_rules(session: Session, portal: Portal, draft: Settings, calls: Iter
     parsed = rules.parse_rules(draft)  # not `plans.rules_of`: a draft must not outlive its dry run in a cache
     gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
     named = NameLookup(lru_cache(maxsize=None)(partial(user_name, portal.id)), frozenset(session.scalars(gone)))
-    chosen = [call for call in calls if "seen" in (call.facts or {})]
+    chosen = [call for call in calls if call.read_facts().rule_facts]
     before = _previous_call_times(session, portal.id, chosen) if plans.needs_previous_call(parsed) else {}
     return [_compare_call(portal, named, draft, parsed, call, before.get(call.id)) for call in chosen]
 
@@ -114,8 +115,9 @@ def _compare_call(
 
 def _rule_facts(document: Settings, call: Call, previous: float | None) -> RuleFacts:
     """The call as the conditions of a document see it: what the document itself says (hours) is asked of the document."""
-    facts = rules.facts_from_json(call.facts["seen"])
-    pbx, raw = _pbx_settings(document, call), call.facts["case"].get("raw_line")
+    stored = call.read_facts()
+    facts = rules.facts_from_json(stored.rule_facts or {})
+    pbx, raw = _pbx_settings(document, call), (stored.rule_case or {}).get("raw_line")
     line = Policy(document, pbx, titles_for("en")).find_line(raw)
     at, here = call.started_at, document.portal.timezone
     own = line.working_hours[0].timezone if line and line.working_hours else None
@@ -138,8 +140,9 @@ def _open_records(call: Call, facts: RuleFacts) -> frozenset[str] | None:
     if facts.client != "known":
         return frozenset() if facts.client == "new" else None
     made = {(one["entity"], one["id"]) for one in call.crm or () if one["created"]}
-    deals = [one for one in call.facts.get("deals") or () if ("deal", one["id"]) not in made]
-    lead = (call.facts.get("record") or {}).get("entity") == "lead"
+    stored = call.read_facts()
+    deals = [one for one in stored.client_deals or () if ("deal", one["id"]) not in made]
+    lead = stored.record is not None and stored.record["entity"] == "lead"
     return frozenset((["deal"] if deals else []) + (["lead"] if lead else []))
 
 
@@ -169,7 +172,7 @@ def _rule_result(
 
 
 def _rule_case(call: Call, facts: RuleFacts, policy: Policy) -> RuleCase:
-    kept = call.facts["case"]
+    kept: StoredCase = call.read_facts().rule_case or {}
     line = policy.find_line(kept.get("raw_line"))
     never = policy.calls.transfer_responsible == "never"
     moved = None if never else kept.get("transferred_to")
@@ -200,7 +203,7 @@ def _rule_case(call: Call, facts: RuleFacts, policy: Policy) -> RuleCase:
 
 
 def _record_owner(call: Call) -> int | None:
-    return next((one["responsible"] for one in call.facts.get("records") or () if one.get("responsible")), None)
+    return next((one["responsible"] for one in call.read_facts().client_records or () if one.get("responsible")), None)
 
 
 def as_plain(one: PlannedAction) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
+from bx24app.models.call_facts import CallFacts
 
 if TYPE_CHECKING:
     from bx24app.domain.calls.events import PbxEvent
@@ -64,7 +65,7 @@ PROBLEM_CONDITION = "problem IS NOT NULL OR lost OR state = 'dead'"
 
 
 class Call(Base):
-    """The journal: one conversation. Columns are the result of the last fold; `facts` is what rules may read later without the portal."""
+    """The journal: one conversation. The columns are the result of the last fold, `facts` is what `CallFacts` says of it."""
 
     __tablename__ = "call"
     __table_args__ = (
@@ -116,6 +117,7 @@ class Call(Base):
     continues: Mapped[str | None]
     rule: Mapped[str | None]
     facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    """JSON of `CallFacts`; see `read_facts` and `write_facts`."""
     unmapped: Mapped[str | None]
     """Extensions that rang or talked and are nobody's in the settings, comma list; None: there were none."""
     problem: Mapped[str | None]
@@ -127,6 +129,14 @@ class Call(Base):
     heard_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     """When its last notification arrived."""
     updated_at: Mapped[datetime] = mapped_column(Moment, default=utcnow, onupdate=utcnow)
+
+    def read_facts(self) -> CallFacts:
+        """The facts as stored, in a new object: changes to it count once `write_facts` has it."""
+        return CallFacts.from_json(self.facts)
+
+    def write_facts(self, facts: CallFacts) -> None:
+        """Store the facts: the only writer of the column, besides the erasure of a person's number."""
+        self.facts = facts.to_json()
 
 
 class Delivery(Base):

@@ -65,7 +65,7 @@ def claim_dial_orders(session: Session, portal: Portal) -> list[DialOrder]:
         command = from_json(row.kind, row.command)
         if isinstance(command, Dial):  # a routed call shows by its legs what became of it
             call.due_at = until
-        lasts = CALLBACK_LIFETIME if call.facts.get("form_callback") else CLICK_LIFETIME
+        lasts = CALLBACK_LIFETIME if call.read_facts().is_form_callback else CLICK_LIFETIME
         if call.started_at + lasts < now:
             row.state, row.code, row.reason, row.done_at = "dead", TOO_LATE, "asked for too long ago", now
             call.due_at = now

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bx24app.domain import phone
+from bx24app.models.call_facts import RecordRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class CallRequest:
     line_number: str
     """LINE_NUMBER; "" where the portal chose none."""
     is_mobile: bool
-    record: dict[str, Any] | None
-    created_records: list[dict[str, Any]]
+    record: RecordRef | None
+    created_records: list[RecordRef]
     """Records that the portal made when it registered the click."""
 
 
@@ -60,13 +61,13 @@ def _parse_integer(name: str, value: object) -> int:
         raise ValueError(f"{name} is not a number") from None
 
 
-def _parse_entity(name: str, kind: object, number: object) -> dict[str, Any] | None:
+def _parse_entity(name: str, kind: object, number: object) -> RecordRef | None:
     if not kind or not number or str(number) == "0":
         return None
-    return {"entity": str(kind).lower(), "id": _parse_integer(name, number)}
+    return RecordRef(entity=str(kind).lower(), id=_parse_integer(name, number))
 
 
-def _parse_created_records(value: object) -> list[dict[str, Any]]:
+def _parse_created_records(value: object) -> list[RecordRef]:
     items = list(value.values()) if isinstance(value, dict) else value or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("CRM_CREATED_ENTITIES is not a list of records")

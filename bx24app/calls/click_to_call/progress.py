@@ -33,9 +33,9 @@ def update_progress(
         return
     if call.outcome is not None or call.state == "dead":
         return
-    cannot = call.facts.get("cannot")
-    if cannot is not None:
-        _fail_call(session, call, policy, str(cannot["status"]), str(cannot["words"]))
+    refusal = call.read_facts().refusal
+    if refusal is not None:
+        _fail_call(session, call, policy, refusal["status"], refusal["words"])
         return
     dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
     if dial is not None:
@@ -43,7 +43,7 @@ def update_progress(
 
 
 def _evaluate_dial(session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy) -> None:
-    kind = "callback" if call.facts.get("form_callback") else "click"
+    kind = "callback" if call.read_facts().is_form_callback else "click"
     number = call.client_number or ""
     if dial.state == "dead" or result not in (None, codes.SUCCESS):
         code = result or (int(dial.code) if dial.code and dial.code.isdecimal() else 0)
@@ -93,7 +93,8 @@ def _callback_result(told: list[Notification]) -> int | None:
 
 def _fail_call(session: Session, call: Call, policy: Policy, status: str, words: str) -> None:
     """Over at once. A click is finished and its user told; of a form callback, which has no call in the portal, the responsible is told."""
-    user = call.facts.get("click_user")
+    facts = call.read_facts()
+    user = facts.click_user_id
     call.outcome, call.ended_at, call.problem, call.due_at = "failed", utcnow(), words, None
     commands: list[AnyCommand] = []
     if user is not None:
@@ -104,7 +105,7 @@ def _fail_call(session: Session, call: Call, policy: Policy, status: str, words:
         ]
     else:
         call.state = "finished"
-        line = policy.find_line(call.facts.get("line"))
+        line = policy.find_line(facts.requested_line)
         told = policy.line_responsible(line, None) or policy.default_user
         commands.append(Notify(key="notify-callback", user_id=told, text=words))
     have = set(session.scalars(select(Delivery.key).where(Delivery.call_id == call.id)))

@@ -17,6 +17,7 @@ from bx24app.calls.click_to_call.portal_event import CallRequest, parse_event
 from bx24app.domain.calls.commands import AnyCommand, Dial, Register, to_json
 from bx24app.infra.messages import message
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, utcnow
+from bx24app.models.call_facts import CallFacts, Refusal
 
 COMMAND_ID_PREFIX = "bx24-"
 """Of our command ids."""
@@ -51,10 +52,10 @@ def _start_click(session: Session, portal: Portal, row: Notification, asked: Cal
         return None
     place = origin.find_click_origin(settings.of_version(portal.settings_version_id), asked.line_number, asked.user_id)
     pbx = _load_pbx(session, portal, place)
-    running = [call for call in _running_calls(session, portal, asked) if call.facts.get("click_user") == asked.user_id]
+    running = [call for call in _running_calls(session, portal, asked) if call.read_facts().click_user_id == asked.user_id]
     call = _create_call(session, portal, row, pbx, asked)
     call.bitrix_call_id, call.user_id = asked.call_id, asked.user_id
-    call.facts = {"click_user": asked.user_id, "line": place.caller_id if place else None}
+    call.write_facts(CallFacts(click_user_id=asked.user_id, requested_line=place.caller_id if place else None))
     _store_registration(session, call, asked)
     if running:
         _refuse_call(call, "304", message(portal.lang, "click_running", number=asked.raw_number))
@@ -71,7 +72,7 @@ def _start_click(session: Session, portal: Portal, row: Notification, asked: Cal
 
 
 def _start_callback(session: Session, portal: Portal, row: Notification, asked: CallRequest) -> Call | None:
-    running = [call for call in _running_calls(session, portal, asked) if call.facts.get("form_callback")]
+    running = [call for call in _running_calls(session, portal, asked) if call.read_facts().is_form_callback]
     if running:
         row.state, row.reason = "rejected", "this number is being called back already"
         return None
@@ -80,7 +81,7 @@ def _start_callback(session: Session, portal: Portal, row: Notification, asked: 
     call = _create_call(session, portal, row, pbx, asked)
     call.direction = "callback"
     call.line_number = place.line.bitrix_number if place and place.line else None
-    call.facts = {"form_callback": True, "record": asked.record, "line": place.caller_id if place else None}
+    call.write_facts(CallFacts(is_form_callback=True, record=asked.record, requested_line=place.caller_id if place else None))
     first = origin.choose_callback_target(place) if place else None
     if asked.number is None:
         _refuse_call(call, "404", message(portal.lang, "callback_bad_number", number=asked.raw_number))
@@ -152,7 +153,9 @@ def _store_registration(session: Session, call: Call, asked: CallRequest) -> Non
 
 def _refuse_call(call: Call, status: str, words: str) -> None:
     """Nothing is dialled; `following` finishes the call and tells people."""
-    call.facts = {**call.facts, "cannot": {"status": status, "words": words}}
+    facts = call.read_facts()
+    facts.refusal = Refusal(status=status, words=words)
+    call.write_facts(facts)
 
 
 def _queue_dial(session: Session, call: Call, place: Origin, to: str, first: str, mobile: str | None = None) -> None:

@@ -1,59 +1,86 @@
-"""What a call stores for rules and pages: the facts that may be read later without asking the portal."""
+"""What a fold writes into `CallFacts`: all of it in `update_facts`, called once in each fold."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from bx24app.domain.calls.commands import CreateRecord, ReadClient, ReadDeals, Register
+from bx24app.calls.fold.related_calls import RelatedCalls
+from bx24app.domain import rules
+from bx24app.domain.calls.commands import Command, CreateRecord, ReadClient, ReadDeals, Register
 from bx24app.domain.calls.entry import CallEntry
-from bx24app.domain.calls.ledger import Ledger
+from bx24app.domain.calls.ledger import Ledger, LedgerEntry
+from bx24app.domain.calls.plan import CallPlan
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.working_hours import is_open
-from bx24app.models import Call
+from bx24app.models.call_facts import CallFacts, StoredCase
 
 
-def update_facts(call: Call, entry: CallEntry, policy: Policy, ledger: Ledger) -> dict[str, Any]:
-    """The facts of a call after a fold; also sets `call.crm` and `call.unmapped`."""
-    facts = dict(call.facts)
-    register = ledger.register_entry()
-    if register is not None and register.state == "done" and isinstance(register.command, Register):
-        record = register.answer.get("record")
-        facts["client"] = "known" if record else "new"
-        facts["record"] = record
-    read = next((e for e in ledger if isinstance(e.command, ReadClient) and e.state == "done"), None)
-    if read is not None:
-        facts["records"] = read.answer.get("records", [])
-    deals = next((e for e in ledger if isinstance(e.command, ReadDeals) and e.state == "done"), None)
-    if deals is not None:
-        facts["deals"] = deals.answer.get("deals", [])
-    rang = [ring.employee.extension or ring.employee.number for ring in entry.rings]
-    facts["rang"] = list(dict.fromkeys(name for name in rang if name))
-    facts["groups"] = list(dict.fromkeys(s.group for leg in entry.legs for s in leg.steps if s.group))
+def update_facts(
+    facts: CallFacts, entry: CallEntry, policy: Policy, ledger: Ledger, plan: CallPlan | None, related: RelatedCalls
+) -> None:
+    """Set every fact that a fold knows. The three parts set different fields, so their order does not matter.
+
+    Args:
+        plan: of the fold's decision, None for a call that is none of the portal's business.
+    """
+    _set_call_facts(facts, entry, policy)
+    _set_answers(facts, ledger)
+    if plan is not None:
+        _set_plan(facts, plan)
+    facts.continued_call_id = related.continues.call_id if related.continues else None
+    facts.handed_to = related.handed_to
+    facts.has_made_record = related.is_made_later or _creates_record(ledger)
+
+
+def _set_call_facts(facts: CallFacts, entry: CallEntry, policy: Policy) -> None:
+    names = [ring.employee.extension or ring.employee.number for ring in entry.rings]
+    facts.rang_extensions = list(dict.fromkeys(name for name in names if name))
+    facts.groups = list(dict.fromkeys(step.group for leg in entry.legs for step in leg.steps if step.group))
     line = policy.find_line(entry.line)
     if line is not None:
-        at = datetime.fromtimestamp(entry.started_at, UTC)
-        facts["open"] = is_open(line.working_hours, at, policy.settings.portal.timezone)
-    strangers = {
-        r.employee.extension for r in entry.rings if r.employee.extension and policy.find_user(r.employee) is None
-    }
-    facts["unmapped"] = sorted(name for name in strangers if name)
-    call.unmapped = ",".join(facts["unmapped"]) or None
-    call.crm = _crm_records(ledger)
-    return facts
+        began = datetime.fromtimestamp(entry.started_at, UTC)
+        facts.is_working_time = is_open(line.working_hours, began, policy.settings.portal.timezone)
+    employees = [ring.employee for ring in entry.rings if ring.employee.extension]
+    facts.unmapped_extensions = sorted({one.extension for one in employees if one.extension and policy.find_user(one) is None})
 
 
-def _crm_records(ledger: Ledger) -> list[dict[str, Any]]:
-    """Section 8: the records of the call, each with whether this call made it."""
-    found: dict[tuple[str, int], bool] = {}
-    for entry in ledger:
-        if entry.state != "done" or entry.command.part != 1:
-            continue
-        for made in entry.answer.get("created", []):
-            found[made["entity"], made["id"]] = True
-        if isinstance(entry.command, CreateRecord) and entry.answer.get("id"):
-            found[entry.command.entity, int(entry.answer["id"])] = True
-        record = entry.answer.get("record")
-        if record:
-            found.setdefault((record["entity"], record["id"]), False)
-    return [{"entity": entity, "id": number, "created": made} for (entity, number), made in found.items()]
+def _set_answers(facts: CallFacts, ledger: Ledger) -> None:
+    register = ledger.register_entry()
+    if register is not None and register.state == "done" and isinstance(register.command, Register):
+        facts.record = register.answer.get("record")
+        facts.client_status = "known" if facts.record else "new"
+    client = _first_answer(ledger, ReadClient)
+    if client is not None:
+        facts.client_records = client.answer.get("records", [])
+    deals = _first_answer(ledger, ReadDeals)
+    if deals is not None:
+        facts.client_deals = deals.answer.get("deals", [])
+
+
+def _first_answer(ledger: Ledger, kind: type[Command]) -> LedgerEntry | None:
+    return next((entry for entry in ledger if isinstance(entry.command, kind) and entry.state == "done"), None)
+
+
+def _set_plan(facts: CallFacts, plan: CallPlan) -> None:
+    if plan.is_decided:
+        facts.chosen_rule = plan.rule.name if plan.rule else ""
+    case = plan.case
+    facts.rule_facts = rules.facts_to_json(case.facts)
+    facts.rule_case = StoredCase(
+        raw_line=case.raw_line,
+        extension=case.extension,
+        transferred_to=case.transferred_to,
+        owner=case.manager_id,
+        client_name=case.client_name,
+        pick=case.pick,
+        days={str(user): day for user, day in case.day_statuses.items() if day},
+        misses=case.misses,
+    )
+
+
+def _creates_record(ledger: Ledger) -> bool:
+    return any(
+        isinstance(entry.command, CreateRecord) or (isinstance(entry.command, Register) and entry.command.create)
+        for entry in ledger
+        if entry.state != "dead"
+    )

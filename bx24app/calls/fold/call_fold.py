@@ -1,10 +1,13 @@
-"""One call, folded: what its notifications, the ledger and the tables say becomes deliveries, journal columns and recordings. No HTTP."""
+"""The fold of one call: reads what the tables hold, asks `domain.calls.decision` and stores the decision. No HTTP.
+
+`portal_fold` calls `fold_call` for each call of a portal that has news. A fold writes new deliveries, the journal columns and the facts of
+the call, its to-dos and its recordings.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -14,39 +17,46 @@ from bx24app.calls.fold import fold_context, related_calls
 from bx24app.calls.fold.call_facts import update_facts
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import parse_notification
+from bx24app.calls.fold.journal_columns import write_journal_columns
 from bx24app.calls.fold.recording_rows import save_recordings
+from bx24app.calls.fold.related_calls import RelatedCalls
+from bx24app.calls.fold.todo_rows import save_todos
 from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
 from bx24app.domain import phone
-from bx24app.domain.calls import decision as fold
 from bx24app.domain.calls import linked_calls
+from bx24app.domain.calls.call_view import CallClock
 from bx24app.domain.calls.commands import to_json
+from bx24app.domain.calls.decision import Decision, decide_call
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.events import CallEnded, RecordingEvent
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.infra.logs import get_logger
 from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Recording, utcnow
+from bx24app.models.call_facts import CallFacts
 
 _log = get_logger(__name__)
 
 
 @dataclass(slots=True)
 class FoldResult:
-    """What is to be rung for after the commit."""
+    """What the caller of a fold has to do after the commit."""
 
     wake_times: list[datetime] = field(default_factory=list)
+    """When the portal must be woken, whatever comes before."""
     recordings: list[Recording] = field(default_factory=list)
-    """Recordings whose first try is due, at their `due_at`."""
+    """Recordings whose first attempt is due, at their `due_at`."""
     has_more: bool = False
+    """More notifications wait than one pass takes."""
     folded_calls: FoldedCalls = field(default_factory=dict)
-    """What was folded, as it stands in the session: claiming need not read it again."""
+    """The calls of this pass with their deliveries, as the session holds them: claiming batches need not read them again."""
     affected_calls: set[int] = field(default_factory=set)
-    """Calls of the same client to be folded again, since what they are decided by has changed."""
+    """Other calls of the same client that must be folded again, because a call that they depend on has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallRows:
-    """What the tables hold of one call, in order."""
+    """The rows of one call in the order of their ids."""
 
     notifications: list[Notification]
     deliveries: list[Delivery]
@@ -54,83 +64,119 @@ class CallRows:
 
 
 def _drop_blocked_deliveries(session: Session, deliveries: list[Delivery]) -> list[Delivery]:
-    """Without what never left behind a record or to-do that was refused: the fold tries that again, before what follows it."""
+    """Delete deliveries that were never sent because they stand behind a refused record or to-do.
+
+    The fold then decides them again behind its second try of what was refused, which must leave first.
+    """
     refused = max((row.id for row in deliveries if row.kind in ("CreateRecord", "AddTodo") and row.state == "dead"), default=None)
-    done_at = next((row.done_at for row in deliveries if row.id == refused), None)
-    if refused is None or done_at is None:
+    refused_at = next((row.done_at for row in deliveries if row.id == refused), None)
+    if refused is None or refused_at is None:
         return deliveries
-    behind = [
+    blocked = [
         row
         for row in deliveries
-        if row.id > refused and row.state == "waiting" and not row.attempts and not row.uncertain and row.created_at < done_at
+        if row.id > refused
+        and row.state == "waiting"
+        and not row.attempts
+        and not row.uncertain
+        and row.created_at < refused_at
     ]
-    for row in behind:
+    for row in blocked:
         session.delete(row)
     session.flush()
-    return [row for row in deliveries if row not in behind]
+    return [row for row in deliveries if row not in blocked]
 
 
 def fold_call(
-    session: Session, portal: Portal, call: Call, entry: CallEntry | None, held: CallRows, policy: Policy, past: ClientHistory, wakes: FoldResult
+    session: Session,
+    portal: Portal,
+    call: Call,
+    entry: CallEntry | None,
+    rows: CallRows,
+    policy: Policy,
+    history: ClientHistory,
+    result: FoldResult,
 ) -> None:
-    """Decide what is to be told of one call now: new deliveries, journal columns, recordings. The caller flushes.
+    """Decide what the portal must be sent about one call, and store the decision. The caller flushes.
 
     Args:
-        entry: what its notifications say, None where they tell of no leg yet.
+        entry: the call's events, assembled; None if no notification names a leg yet.
+        result: gets what has to happen after the commit.
     """
-    standing = _drop_blocked_deliveries(session, held.deliveries)
-    ledger = build_ledger(standing)
-    wakes.folded_calls.pop(call.id, None)
+    deliveries = _drop_blocked_deliveries(session, rows.deliveries)
+    ledger = build_ledger(deliveries)
+    result.folded_calls.pop(call.id, None)
     if entry is None:
-        click_to_call.update_progress(session, portal, call, held.notifications, ledger, policy)
+        click_to_call.update_progress(session, portal, call, rows.notifications, ledger, policy)
         return
     client = phone.normalise(entry.raw_client)
-    past.flush_unwritten(client, call.client_number)
+    history.flush_unwritten(client, call.client_number)
     with session.no_autoflush:
-        at = _fold_clock(call, held.notifications)
-        before = related_calls.as_linked_call(call)
-        near = related_calls.load(session, portal, call, entry, policy)
-        while True:
-            known = fold_context.load_context(session, portal, call, entry, policy, held.recordings, near, past)
-            decision = fold.decide_call(entry, policy, ledger, at, known)
-            if not decision.needs_pick:
-                break
-            call.facts = {**call.facts, "pick": _draw_pick(session, portal, call, policy.line_number(entry.line) or "")}
-        made = [
-            Delivery(
-                portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command)
-            )
-            for command in decision.commands
-        ]
-        session.add_all(made)
-        wakes.folded_calls[call.id] = (call, [*standing, *made])
+        facts, before = call.read_facts(), related_calls.as_linked_call(call)
+        related = related_calls.load(session, portal, call, facts, entry, policy)
+        decision = _decide(session, portal, call, facts, entry, rows, policy, ledger, related, history)
+        result.folded_calls[call.id] = call, [*deliveries, *_add_deliveries(session, portal, call, decision)]
+        update_facts(facts, entry, policy, ledger, decision.plan, related)
+        call.write_facts(facts)
+        write_journal_columns(call, decision, facts, ledger, rows.deliveries, related)
+        save_todos(session, call, ledger)  # reads the outcome in the journal columns
         if decision.commands:
-            kinds = [type(command).__name__ for command in decision.commands]
-            _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)
-        _write_journal(call, decision, ledger, held.deliveries)
-        call.facts = update_facts(call, entry, policy, ledger)
-        fold_context.save_context(session, portal, call, decision, ledger)
-        related_calls.save_links(call, near, ledger)
-        wakes.affected_calls |= linked_calls.find_affected_calls(before, related_calls.as_linked_call(call), near.calls)
+            fold_context.save_day_states(session, portal, ledger)
+        result.affected_calls |= linked_calls.find_affected_calls(before, related_calls.as_linked_call(call), related.calls)
         call.due_at = datetime.fromtimestamp(decision.due_at, UTC) if decision.due_at else None
-        noticed = _notice_times(held.notifications)
-        wakes.recordings += save_recordings(session, call, decision.recordings, ledger, held.recordings, noticed)
-    past.mark_unwritten(client, call.client_number)
+        noticed = _notice_times(rows.notifications)
+        result.recordings += save_recordings(session, call, decision.recordings, ledger, rows.recordings, noticed)
+    history.mark_unwritten(client, call.client_number)
 
 
-def _fold_clock(call: Call, told: list[Notification]) -> fold.CallClock:
-    heard_end = next((row for row in told if any(isinstance(event, CallEnded) for event in parse_notification(row))), None)
-    return fold.CallClock(
+def _decide(
+    session: Session,
+    portal: Portal,
+    call: Call,
+    facts: CallFacts,
+    entry: CallEntry,
+    rows: CallRows,
+    policy: Policy,
+    ledger: Ledger,
+    related: RelatedCalls,
+    history: ClientHistory,
+) -> Decision:
+    """The decision; draws the call's turn in the round robin if it needs one, and decides again with it."""
+    clock = _fold_clock(call, rows.notifications)
+    while True:
+        context = fold_context.load_context(session, portal, call, facts, entry, policy, rows.recordings, related, history)
+        decision = decide_call(entry, policy, ledger, clock, context)
+        if not decision.needs_pick:
+            return decision
+        facts.pick = _draw_pick(session, portal, call, policy.line_number(entry.line) or "")
+
+
+def _add_deliveries(session: Session, portal: Portal, call: Call, decision: Decision) -> list[Delivery]:
+    """The new commands as rows of the outbox."""
+    added = [
+        Delivery(portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command))
+        for command in decision.commands
+    ]
+    session.add_all(added)
+    if added:
+        kinds = [row.kind for row in added]
+        _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)
+    return added
+
+
+def _fold_clock(call: Call, notifications: list[Notification]) -> CallClock:
+    end = next((row for row in notifications if any(isinstance(event, CallEnded) for event in parse_notification(row))), None)
+    return CallClock(
         now=utcnow().timestamp() - clock_jumps.recent_jump_seconds(),
         last_received_at=call.heard_at.timestamp(),
-        summary_received_at=heard_end.received_at.timestamp() if heard_end else None,
+        summary_received_at=end.received_at.timestamp() if end else None,
     )
 
 
-def _notice_times(told: list[Notification]) -> dict[str, datetime]:
-    """recording_id -> when the notice came that made it fetchable."""
+def _notice_times(notifications: list[Notification]) -> dict[str, datetime]:
+    """Recording id -> when the notification arrived that says it can be fetched."""
     noticed: dict[str, datetime] = {}
-    for row in told:
+    for row in notifications:
         for event in parse_notification(row):
             if isinstance(event, RecordingEvent) and (event.state == "added" or event.code == 1000):
                 noticed.setdefault(event.recording_id, row.received_at)
@@ -138,38 +184,13 @@ def _notice_times(told: list[Notification]) -> dict[str, datetime]:
 
 
 def _draw_pick(session: Session, portal: Portal, call: Call, line: str) -> int:
-    """One place in the round robin, drawn by one atomic increment."""
+    """The next turn in the round robin of a line, from one atomic increment."""
     name = f"{call.pbx_key}:{line}"
     where = (LineCounter.portal_id == portal.id, LineCounter.line == name)
-    drawn = session.execute(
-        update(LineCounter).where(*where).values(picks=LineCounter.picks + 1).returning(LineCounter.picks)
-    )
-    picks = drawn.scalar()
+    increment = update(LineCounter).where(*where).values(picks=LineCounter.picks + 1).returning(LineCounter.picks)
+    picks = session.execute(increment).scalar()
     if picks is None:
         session.add(LineCounter(portal_id=portal.id, line=name, picks=1))
         session.flush()
         return 0
     return picks - 1
-
-
-def _write_journal(call: Call, decision: fold.Decision, ledger: Ledger, deliveries: list[Delivery]) -> None:
-    """The journal's columns."""
-    journal: dict[str, Any] = dict(decision.journal)
-    complete = journal.pop("complete")
-    for name, value in journal.items():
-        if getattr(call, name) != value:
-            setattr(call, name, value)
-    register, finish = ledger.register_entry(), ledger.finish_entry()
-    if register is not None and register.state == "done":
-        call.bitrix_call_id = register.answer.get("call_id")
-    if finish is not None and finish.state == "done":
-        call.activity_id = finish.answer.get("activity_id")
-    dead = next((row for row in deliveries if row.state == "dead" and row.kind in ("Register", "Finish")), None)
-    lost = [entry for entry in (register, finish) if entry is not None and entry.state == "dead"]
-    if lost:
-        call.state = "dead"
-        call.problem = dead.reason if dead else None
-    elif (finish is not None and finish.state == "done") or (complete and register is None and not decision.commands):
-        call.state = "finished"
-    else:
-        call.state = "open"

@@ -1,10 +1,12 @@
-"""What is known of a call besides its notifications: drawn turns, the rule that was chosen, earlier calls of the client, their open to-dos."""
+"""The fold context of one call, from the tables: what decides about the call besides its events and its ledger.
+
+`load_context` runs before each decision; its queries run only where the settings or the client's history need them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,55 +14,62 @@ from sqlalchemy.orm import Session
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.related_calls import RelatedCalls
 from bx24app.domain import phone, rules
-from bx24app.domain.calls import decision as fold
 from bx24app.domain.calls import plan as plans
-from bx24app.domain.calls.call_view import OpenTodo
-from bx24app.domain.calls.commands import AddTodo, CloseTodo, ReadDay, ReadTodo, Record, Ref, RetitleTodo
+from bx24app.domain.calls.call_view import FoldContext, OpenTodo
+from bx24app.domain.calls.commands import ReadDay, Record
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
-from bx24app.domain.calls.ledger import LedgerEntry as LedgerEntry
 from bx24app.domain.calls.policy import Policy
-from bx24app.models import Call, Portal, PortalUser, Recording, Todo, utcnow
+from bx24app.models import Call, Portal, PortalUser, Recording, utcnow
+from bx24app.models.call_facts import CallFacts
 
 DAY_STATE_SECONDS = 60
-"""How long the portal's word holds on whose working day is open."""
+"""How long the portal's answer about a user's working day is used for further calls."""
 
 
 def load_context(
-    session: Session, portal: Portal, call: Call, entry: CallEntry, policy: Policy, recordings: Iterable[Recording], near: RelatedCalls, past: ClientHistory
-) -> fold.FoldContext:
-    """The rest of what decides about a call; queries only what the settings or the client's past make necessary."""
+    session: Session,
+    portal: Portal,
+    call: Call,
+    facts: CallFacts,
+    entry: CallEntry,
+    policy: Policy,
+    recordings: Iterable[Recording],
+    related: RelatedCalls,
+    history: ClientHistory,
+) -> FoldContext:
+    """The context of one call. `facts` may hold a pick that is not stored yet."""
     parsed = plans.get_parsed_rules(policy.settings)
-    return fold.FoldContext(
+    return FoldContext(
         entry_id=call.entry_id,
-        pick=call.facts.get("pick"),
-        is_form_callback=bool(call.facts.get("form_callback")),
-        requested_line=call.facts.get("line"),
-        click_user_id=call.facts.get("click_user"),
-        callback_record=_requested_record(call),
-        is_quiet=bool(call.facts.get("quiet")),
+        pick=facts.pick,
+        is_form_callback=facts.is_form_callback,
+        requested_line=facts.requested_line,
+        click_user_id=facts.click_user_id,
+        callback_record=_requested_record(facts),
+        is_quiet=facts.is_quiet,
         recording_parts={row.recording_id: row.part for row in recordings if row.part},
-        continued_call=near.continues,
-        handed_to=near.handed_to,
-        has_linked_record=near.is_made_later,
-        chosen_rule=call.facts.get("chosen"),
+        continued_call=related.continues,
+        handed_to=related.handed_to,
+        has_linked_record=related.is_made_later,
+        chosen_rule=facts.chosen_rule,
         previous_call_at=_previous_call_time(session, portal, call, entry) if plans.needs_previous_call(parsed) else None,
-        day_statuses=_load_day_states(session, portal, call) if _asks_for_days(parsed) else {},
-        open_todos=_open_client_todos(call, entry, past),
-        has_parallel_call=_has_overlapping_call(call, entry, past),
-        may_create_records=not call.facts.get("no_records"),
-        may_notify=not call.facts.get("no_notices"),
+        day_statuses=_load_day_states(session, portal, facts) if _asks_for_days(parsed) else {},
+        open_todos=_open_client_todos(call, entry, history),
+        has_parallel_call=_has_overlapping_call(call, entry, history),
+        may_create_records=not facts.is_without_records,
+        may_notify=not facts.is_without_notices,
     )
 
 
-def _requested_record(call: Call) -> Record | None:
+def _requested_record(facts: CallFacts) -> Record | None:
     """The CRM record that the portal named with a form callback."""
-    record = call.facts.get("record") if call.facts.get("form_callback") else None
+    record = facts.record if facts.is_form_callback else None
     return Record(record["entity"], int(record["id"])) if record else None
 
 
 def _previous_call_time(session: Session, portal: Portal, call: Call, entry: CallEntry) -> float:
-    """When the same client's call before this one began, whichever PBX and direction; minus infinity: there was none."""
+    """When the client's previous call began, at any PBX and in any direction; minus infinity if there was none."""
     client = phone.normalise(entry.raw_client)
     began = datetime.fromtimestamp(entry.started_at, UTC)
     if client is None:
@@ -68,132 +77,54 @@ def _previous_call_time(session: Session, portal: Portal, call: Call, entry: Cal
     query = select(func.max(Call.started_at)).where(
         Call.portal_id == portal.id, Call.client_number == client, Call.started_at < began, Call.id != call.id
     )
-    found = session.scalar(query)
-    return found.timestamp() if found is not None else float("-inf")
+    previous = session.scalar(query)
+    return previous.timestamp() if previous is not None else float("-inf")
 
 
-def _has_overlapping_call(call: Call, entry: CallEntry, past: ClientHistory) -> bool:
-    """Was another call of this client under way, or just over, while this one went on?"""
+def _has_overlapping_call(call: Call, entry: CallEntry, history: ClientHistory) -> bool:
+    """Was another call of this client under way, or just over, during this call?"""
     client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or not (entry.talk_at or entry.end_event or entry.all_legs_ended):
-        return False  # before that, only what register itself makes is made
-    began = datetime.fromtimestamp(entry.started_at, UTC)
-    over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    return past.has_overlapping_call(client, call.id, began, over)
+        return False  # until then the call creates no record but the one that Register itself creates
+    return history.has_overlapping_call(client, call.id, datetime.fromtimestamp(entry.started_at, UTC), _end_time(entry))
+
+
+def _end_time(entry: CallEntry) -> datetime:
+    return datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
 
 
 def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:
     return any(getattr(action, "if_absent", "keep") == "next" for rule in parsed for action in rule.actions)
 
 
-def _load_day_states(session: Session, portal: Portal, call: Call) -> dict[int, str]:
-    """What was once said of a day holds for this call to its end: nobody gives back in the evening what they were given at noon."""
-    kept = {int(user): str(day) for user, day in (call.facts.get("case") or {}).get("days", {}).items()}
+def _load_day_states(session: Session, portal: Portal, facts: CallFacts) -> dict[int, str]:
+    """User id -> state of the working day. A state that this call has used holds to its end: a record does not change hands again
+    because its responsible ends the day."""
+    case = facts.rule_case or {}
+    used = {int(user): str(day) for user, day in case.get("days", {}).items()}
     fresh = utcnow() - timedelta(seconds=DAY_STATE_SECONDS)
-    session.flush()  # another call of this pass may just have learned of a day
+    session.flush()  # another call of this pass may just have stored a state
     query = select(PortalUser.user_id, PortalUser.day).where(PortalUser.portal_id == portal.id, PortalUser.day_at > fresh)
-    return {user: day for user, day in session.execute(query) if day} | kept
+    return {user: day for user, day in session.execute(query) if day} | used
 
 
-def _open_client_todos(call: Call, entry: CallEntry, past: ClientHistory) -> tuple[OpenTodo, ...]:
-    """Open to-dos of earlier misses of this client. A call that was over before the miss says nothing about it."""
+def save_day_states(session: Session, portal: Portal, ledger: Ledger) -> None:
+    """Store the answers to ReadDay, so that other calls of the next minute need not ask."""
+    for entry in ledger:
+        if isinstance(entry.command, ReadDay) and entry.state == "done":
+            row = session.get(PortalUser, (portal.id, entry.command.user_id))
+            if row is not None:
+                row.day, row.day_at = str(entry.answer.get("day") or ""), utcnow()
+
+
+def _open_client_todos(call: Call, entry: CallEntry, history: ClientHistory) -> tuple[OpenTodo, ...]:
+    """Open to-dos of misses that came before the end of this call: a call that was over before the miss does not close its to-do."""
     client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or not (entry.end_event or entry.all_legs_ended):
-        return ()  # to-dos matter when a call is over; while it goes on, its folds save the query
-    over = datetime.fromtimestamp(entry.ended_at, UTC) if entry.ended_at else utcnow()
-    rows = [row for row in past.open_todos(client) if row.call_id != call.id and row.missed_at <= over]
+        return ()  # to-dos matter once a call is over; before that the query is saved
+    end = _end_time(entry)
+    rows = [row for row in history.open_todos(client) if row.call_id != call.id and row.missed_at <= end]
     return tuple(
         OpenTodo(row.activity_id, Record(row.entity, row.entity_id or 0), row.title, int(row.deadline_at.timestamp()), row.misses)
         for row in rows
     )
-
-
-def save_context(session: Session, portal: Portal, call: Call, decision: fold.Decision, ledger: Ledger) -> None:
-    """Write down what later folds, and other calls, will want to know."""
-    if decision.plan is not None:
-        plan = decision.plan
-        facts = dict(call.facts)
-        if plan.is_decided:
-            facts["chosen"] = plan.rule.name if plan.rule else ""
-            call.rule = facts["chosen"] or None
-        facts["seen"] = rules.facts_to_json(plan.case.facts)
-        facts["case"] = _case_to_json(plan)
-        call.facts = facts
-    for entry in ledger:
-        match entry.command:
-            case AddTodo():
-                _save_todo(session, call, entry, ledger)
-            case RetitleTodo(activity_id=number, misses=misses) if entry.state != "dead":
-                for row in _todos_by_activity(session, portal, number):
-                    row.misses = max(row.misses, misses)
-            case CloseTodo(activity_id=number) if entry.state != "dead":
-                _close_todo(session, portal, number)
-            case ReadTodo(activity_id=number) if not (plans.get_lookup_answer(entry) or {"open": entry.state != "dead"}).get("open"):
-                _close_todo(session, portal, number)
-            case ReadDay(user_id=user) if entry.state == "done" and decision.commands:
-                _save_day_state(session, portal, user, str(entry.answer.get("day") or ""))
-            case _:
-                pass
-
-
-def _case_to_json(plan: plans.CallPlan) -> dict[str, Any]:
-    """What the dry run needs and the journal's columns do not hold."""
-    case = plan.case
-    return {
-        "raw_line": case.raw_line,
-        "extension": case.extension,
-        "transferred_to": case.transferred_to,
-        "owner": case.manager_id,
-        "client_name": case.client_name,
-        "pick": case.pick,
-        "days": {str(user): day for user, day in case.day_statuses.items() if day},
-        "misses": case.misses,
-    }
-
-
-def _save_todo(session: Session, call: Call, entry: LedgerEntry, ledger: Ledger) -> None:
-    """To-dos of misses are remembered by the client; others (a rule's own errands) fold into nothing."""
-    command = entry.command
-    if not isinstance(command, AddTodo) or call.outcome != "missed" or not call.client_number:
-        return
-    row = session.scalars(select(Todo).where(Todo.call_id == call.id, Todo.key == command.key)).first()
-    if entry.state == "dead":
-        if row is not None:
-            session.delete(row)
-        return
-    if row is None:
-        row = Todo(
-            portal_id=call.portal_id,
-            client_number=call.client_number,
-            call_id=call.id,
-            key=command.key,
-            title=command.title,
-            entity=command.record.entity,
-            missed_at=call.started_at,
-            deadline_at=datetime.fromtimestamp(command.deadline_at, UTC),
-        )
-        session.add(row)
-    target = command.record.id
-    if isinstance(target, Ref):
-        made = next((e for e in ledger if e.command.key.partition("~")[0] == target.key and e.answer.get("id")), None)
-        row.entity_id = int(made.answer["id"]) if made else None
-    else:
-        row.entity_id = int(target)
-    number = entry.answer.get("id")
-    row.activity_id = int(number) if number else None
-
-
-def _todos_by_activity(session: Session, portal: Portal, number: int) -> Iterable[Todo]:
-    session.flush()  # this very fold may just have learned the number
-    return session.scalars(select(Todo).where(Todo.portal_id == portal.id, Todo.activity_id == number)).all()
-
-
-def _close_todo(session: Session, portal: Portal, number: int) -> None:
-    for row in _todos_by_activity(session, portal, number):
-        row.state = "closed"
-
-
-def _save_day_state(session: Session, portal: Portal, user: int, day: str) -> None:
-    row = session.get(PortalUser, (portal.id, user))
-    if row is not None:
-        row.day, row.day_at = day, utcnow()

@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 
 from bx24app.domain import phone
 from bx24app.domain.calls import linked_calls
-from bx24app.domain.calls.commands import CreateRecord, Register
 from bx24app.domain.calls.entry import CallEntry
-from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.models import Call, Portal
+from bx24app.models.call_facts import CallFacts
 
 _SPAN = timedelta(seconds=linked_calls.MAX_TALK_SECONDS)
 _GAP = timedelta(seconds=linked_calls.GAP_SECONDS)
@@ -32,7 +31,7 @@ class RelatedCalls:
     calls: tuple[linked_calls.LinkedCall, ...] = ()
 
 
-def load(session: Session, portal: Portal, call: Call, entry: CallEntry, policy: Policy) -> RelatedCalls:
+def load(session: Session, portal: Portal, call: Call, facts: CallFacts, entry: CallEntry, policy: Policy) -> RelatedCalls:
     """One query, and only where it can find something: the client is known and the portal has more than one PBX."""
     client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
@@ -49,7 +48,7 @@ def load(session: Session, portal: Portal, call: Call, entry: CallEntry, policy:
     others = tuple(as_linked_call(row) for row in session.scalars(query.order_by(Call.id.desc()).limit(MAX_CALLS)))
     if not others:
         return RelatedCalls()
-    direction = "callback" if call.facts.get("form_callback") else entry.direction
+    direction = "callback" if facts.is_form_callback else entry.direction
     this = linked_calls.LinkedCall(
         call.id, call.pbx_id, call.entry_id, direction, entry.started_at, entry.talk_at, entry.ended_at
     )
@@ -63,6 +62,7 @@ def load(session: Session, portal: Portal, call: Call, entry: CallEntry, policy:
 
 def as_linked_call(call: Call) -> linked_calls.LinkedCall:
     """A row of the journal as the pure part sees it."""
+    facts = call.read_facts()
     return linked_calls.LinkedCall(
         call_id=call.id,
         pbx_id=call.pbx_id,
@@ -73,28 +73,7 @@ def as_linked_call(call: Call) -> linked_calls.LinkedCall:
         ended_at=call.ended_at.timestamp() if call.ended_at else None,
         talker_id=call.users[-1] if call.users else None,
         responsible_id=call.responsible_id,
-        continued_call_id=call.facts.get("continues"),
-        handed_to=call.facts.get("handed_to"),
-        has_made_record=bool(call.facts.get("makes")),
-    )
-
-
-def save_links(call: Call, near: RelatedCalls, ledger: Ledger) -> None:
-    """Write it down: the journal names the entry, the facts name the row (entry ids may repeat over PBXs)."""
-    call.continues = near.continues.entry_id if near.continues else None
-    facts = {name: value for name, value in call.facts.items() if name not in ("continues", "handed_to", "makes")}
-    if near.continues is not None:
-        facts["continues"] = near.continues.call_id
-    if near.handed_to is not None:
-        facts["handed_to"] = near.handed_to
-    if near.is_made_later or _creates_record(ledger):
-        facts["makes"] = True
-    call.facts = facts
-
-
-def _creates_record(ledger: Ledger) -> bool:
-    return any(
-        isinstance(entry.command, CreateRecord) or (isinstance(entry.command, Register) and entry.command.create)
-        for entry in ledger
-        if entry.state != "dead"
+        continued_call_id=facts.continued_call_id,
+        handed_to=facts.handed_to,
+        has_made_record=facts.has_made_record,
     )

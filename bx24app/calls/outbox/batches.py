@@ -46,6 +46,7 @@ from bx24app.domain.calls.commands import (
 )
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.models import Call, Delivery, Portal, utcnow
+from bx24app.models.call_facts import CallFacts
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 """How far a portal's clock may go behind ours."""
@@ -160,7 +161,7 @@ def _background_calls(session: Session, calls: list[int], folded: FoldedCalls) -
     if len(found) < len(calls):
         left = [number for number in calls if number not in found]
         found |= {row.id: row.facts for row in session.execute(select(Call.id, Call.facts).where(Call.id.in_(left)))}
-    return {number for number, facts in found.items() if facts.get("background")}
+    return {number for number, facts in found.items() if CallFacts.from_json(facts).is_background}
 
 
 def _due_by_call(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:

@@ -24,6 +24,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.mango import statistics
 from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
+from bx24app.models.call_facts import CallFacts
 from bx24app.models.locking import portal_lock
 
 _log = get_logger(__name__)
@@ -34,8 +35,8 @@ LATE_AFTER = timedelta(hours=24)
 """A call that ended longer ago makes no to-do and no notice."""
 SAME_CALL_WITHIN = timedelta(seconds=60)
 """A call of the short dialect, or a click, that began so near to an entry of the same client is that entry."""
-CallOptions = tuple[bool, dict[str, bool]]
-"""(may calls older than a day make records, further facts of calls that are made)."""
+CallOptions = tuple[bool, bool]
+"""(may calls older than a day make records, are calls that are made part of a backfill)."""
 _END_NOTIFICATIONS = ("events/summary", "call_end")
 
 
@@ -115,7 +116,6 @@ def store_missing(portal_id: int, pbx_id: int, entries: Iterable[StatisticsEntry
         records: may calls older than a day make CRM records? Younger ones always may.
         background: they are told when nothing else needs the portal's budget.
     """
-    more = {"background": True} if background else {}
     found = MissingCounts()
     ordered = sorted(entries, key=lambda one: one.started_at)
     for some in (ordered[at : at + ENTRIES_PER_TRANSACTION] for at in range(0, len(ordered), ENTRIES_PER_TRANSACTION)):
@@ -123,7 +123,7 @@ def store_missing(portal_id: int, pbx_id: int, entries: Iterable[StatisticsEntry
             pbx = session.get(Pbx, pbx_id)
             if portal is None or pbx is None or pbx.portal_id != portal.id:
                 return found
-            _store_entries(session, portal, pbx, some, (records, more), found)
+            _store_entries(session, portal, pbx, some, (records, background), found)
     if found.total:
         _log.warning("lost notifications found", pbx=pbx_id, calls=found.calls, ends=found.ends, tapes=found.recordings)
         queue.wake_portal(portal_id, force=True)
@@ -203,7 +203,7 @@ def _create_call(session: Session, portal: Portal, pbx: Pbx, one: StatisticsEntr
         started_at=one.started_at,
         users=[],
         crm=[],
-        facts={"quiet": True, **how[1]},
+        facts=CallFacts(is_quiet=True, is_background=how[1]).to_json(),
     )
     _mark_late(call, one, how[0])
     session.add(call)
@@ -213,7 +213,9 @@ def _create_call(session: Session, portal: Portal, pbx: Pbx, one: StatisticsEntr
 
 def _mark_late(call: Call, one: StatisticsEntry, records: bool) -> None:
     if utcnow() - one.ended_at > LATE_AFTER:
-        call.facts = {**call.facts, "no_notices": True, "no_records": not records}
+        facts = call.read_facts()
+        facts.is_without_notices, facts.is_without_records = True, not records
+        call.write_facts(facts)
 
 
 def _store_notification(session: Session, call: Call, one: StatisticsEntry) -> int:

@@ -141,7 +141,7 @@ def _load_call(call_id: int) -> Call:
 
 def _previous_call(call: Call) -> Call | None:
     """The call of another office's PBX that this one continues; None where there is none, or none that the viewer may see."""
-    row = call.facts.get("continues")
+    row = call.read_facts().continued_call_id
     return db.session.scalars(_visible_calls().where(Call.id == row)).first() if row else None
 
 

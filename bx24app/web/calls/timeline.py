@@ -155,12 +155,12 @@ class RuleVerdict:
 
 def rule_verdicts(call: Call) -> list[RuleVerdict]:
     """Every rule of the settings that the call began with, held against what the fold had seen when it decided last."""
-    held = call.facts.get("seen")
-    if not held:
+    stored = call.read_facts().rule_facts
+    if not stored:
         return []
     names = _build_names(settings.of_version(call.settings_version_id))
     try:
-        facts = rules.facts_from_json(held)
+        facts = rules.facts_from_json(stored)
     except TypeError:  # written by a version that kept other facts
         return []
     choice = rules.choose_rule(settings.rules_of(call.settings_version_id), facts)
