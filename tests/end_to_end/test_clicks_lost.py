@@ -37,7 +37,7 @@ def says(code: int) -> Callable[..., None]:
     def callback(
         board: Any, _first: str, _plan: object, *, command_id: str, name: str = "callback", **_: object
     ) -> None:
-        board.emit(f"result/{name}", {"command_id": command_id, "result": code})
+        board.emit_notification(f"result/{name}", {"command_id": command_id, "result": code})
 
     return callback
 
