@@ -125,7 +125,6 @@ def counted(work: Callable[[], object]) -> tuple[int, float]:
 
 def cost(app: Flask, count: int) -> Cost:
     """Of an installation with so many portals."""
-    jobs.use_app(app)
     with app.app_context():
         install(count)
         aggregation.refresh_counts()

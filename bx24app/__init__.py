@@ -25,7 +25,7 @@ def create_app(config: Any = None) -> Flask:
     """
     from bx24app import config as configuration
     from bx24app import web
-    from bx24app.infra import encryption, logs, migrate, tracing
+    from bx24app.infra import logs, migrate, tracing
     from bx24app.infra.runtime import Runtime
     from bx24app.models import db
     from bx24app.models.base import make_durable
@@ -33,7 +33,6 @@ def create_app(config: Any = None) -> Flask:
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
     tracing.set_up(settings.otlp_endpoint)
-    encryption.use_keys(settings.encryption_keys)
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config.update(
         SECRET_KEY=settings.secret_key,

@@ -1,153 +1,123 @@
-"""RQ entry points: app context, one use case each. A job may run twice, late, or never."""
+"""The functions that RQ calls, by their dotted names, which lie in Redis: neither the module nor a function may be renamed.
+
+A worker pushes the application's context around each job (`infra.worker.ThreadWorker`). A job may run twice, late, or never; the sweep
+queues again whatever is due. Use cases are imported when a job runs, so that a process loads only what its jobs need.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
-
-from flask import Flask
-
-_app: Flask | None = None
-
-
-def use_app(app: Flask) -> None:
-    """Set the app of this worker process."""
-    global _app
-    _app = app
-
-
-def _app_context() -> Any:
-    if _app is None:
-        raise RuntimeError("no app: run the worker by `bx24app worker`, or call jobs.use first")
-    return _app.app_context()
 
 
 def drain(portal_id: int) -> None:
-    """Everything that is due for one portal."""
+    """Do everything that is due for one portal."""
     from bx24app.calls import drain as use_case
 
-    with _app_context():
-        use_case.drain(portal_id)
+    use_case.drain(portal_id)
 
 
 def carry_recording(recording_id: int) -> None:
-    """Fetch one recording and attach it."""
+    """Fetch one recording from Mango Office and attach it to its call in the portal."""
     from bx24app.calls.recordings import transfer
 
-    with _app_context():
-        transfer.transfer_recording(recording_id)
+    transfer.transfer_recording(recording_id)
 
 
 def sweep() -> None:
-    """Ring for everything that is due and whose wake-up was lost."""
-    from bx24app.calls import sweep as sweeps
+    """Wake every portal with something due whose wake-up was lost."""
+    from bx24app.calls import sweep as use_case
 
-    with _app_context():
-        sweeps.sweep()
+    use_case.sweep()
 
 
 def look_after_portals() -> None:
-    """Grants kept fresh, portals in trouble asked again, daily looks."""
-    from bx24app.calls import sweep as sweeps
+    """Refresh grants, probe portals that need an administrator, queue the daily syncs."""
+    from bx24app.calls import sweep as use_case
 
-    with _app_context():
-        sweeps.maintain_portals()
+    use_case.maintain_portals()
 
 
 def count_figures() -> None:
-    """The statistics follow the calls that changed."""
+    """Bring the statistics up to date with the calls that changed."""
     from bx24app.calls.statistics import aggregation
 
-    with _app_context():
-        aggregation.refresh_counts()
+    aggregation.refresh_counts()
 
 
 def look(portal_id: int) -> None:
-    """The daily look at one portal: licence, CRM mode, users."""
+    """Sync one portal: licence, CRM mode, users, dictionaries."""
     from bx24app.portals import sync
 
-    with _app_context():
-        sync.sync_portal(portal_id)
+    sync.sync_portal(portal_id)
 
 
 def tell_dismissed(portal_id: int) -> None:
-    """Administrators hear of dismissed employees whom the settings name."""
+    """Notify administrators of dismissed employees whom the settings name."""
     from bx24app.operations.alerts import dismissed_employees
 
-    with _app_context():
-        dismissed_employees.notify_administrators(portal_id)
+    dismissed_employees.notify_administrators(portal_id)
 
 
 def watch() -> None:
-    """Administrators hear of troubles in Bitrix24 itself."""
+    """Check all portals for problems and notify their administrators in Bitrix24."""
     from bx24app.operations.alerts import monitor
 
-    with _app_context():
-        monitor.check_all()
+    monitor.check_all()
 
 
 def close_silent() -> None:
-    """Open calls whose end never came."""
-    from bx24app.calls import sweep as sweeps
+    """Re-evaluate open calls whose end was never notified."""
+    from bx24app.calls import sweep as use_case
 
-    with _app_context():
-        sweeps.close_silent_calls()
+    use_case.close_silent_calls()
 
 
 def try_again(portal_id: int, user_id: int) -> None:
-    """Everything that the portal refused and every lost recording, once more: an administrator asked for it."""
+    """Retry everything that the portal refused and every lost recording, as an administrator asked."""
     from bx24app.calls import replay
 
-    with _app_context():
-        replay.retry_everything(portal_id, replay.Actor("frame", user_id))
+    replay.retry_everything(portal_id, replay.Actor("frame", user_id))
 
 
 def prune() -> None:
-    """Old rows, old files and portals that are gone go, in small steps."""
+    """Delete old rows, old files and portals that were removed, in small steps."""
     from bx24app.operations import retention
 
-    with _app_context():
-        retention.prune()
+    retention.prune()
 
 
 def lines(portal_id: int) -> None:
-    """The portal's external lines follow the settings; where the portal cannot be asked now, a little later."""
-    from datetime import timedelta
-
+    """Bring the portal's external lines in line with the settings; retry in a minute where the portal does not answer."""
     from bx24app.bitrix24.errors import Later
     from bx24app.infra import queue
-    from bx24app.models import utcnow
-    from bx24app.portals import external_lines as use_case
-    from bx24app.portals import outgoing_line
+    from bx24app.infra.clock import utcnow
+    from bx24app.portals import external_lines, outgoing_line
 
-    with _app_context():
-        try:
-            use_case.sync_lines(portal_id)
-            outgoing_line.fetch(portal_id)
-        except Later:
-            queue.enqueue_background("lines", portal_id, when=utcnow() + timedelta(minutes=1))
+    try:
+        external_lines.sync_lines(portal_id)
+        outgoing_line.fetch(portal_id)
+    except Later:
+        queue.enqueue_background("lines", portal_id, when=utcnow() + timedelta(minutes=1))
 
 
 def reconcile() -> None:
-    """Send off the PBXs whose statistics are to be compared."""
-    from bx24app.calls.reconciliation import backfill
-    from bx24app.calls.reconciliation import schedule as use_case
+    """Queue the PBXs whose statistics are due for comparison, and back-fills whose job was lost."""
+    from bx24app.calls.reconciliation import backfill, schedule
 
-    with _app_context():
-        use_case.queue_due_pbxs()
-        backfill.requeue_lost()
+    schedule.queue_due_pbxs()
+    backfill.requeue_lost()
 
 
 def reconcile_step(order: dict[str, Any]) -> None:
-    """One request of one PBX's look for lost notifications."""
-    from bx24app.calls.reconciliation import schedule as use_case
+    """Do one request of one PBX's search for missing calls."""
+    from bx24app.calls.reconciliation import schedule
 
-    with _app_context():
-        use_case.run_step(order)
+    schedule.run_step(order)
 
 
 def backfill_step(order: dict[str, Any]) -> None:
-    """One request, or one stretch, of a back-fill."""
-    from bx24app.calls.reconciliation import backfill as use_case
+    """Do one request, or add one part of the calls, of a back-fill."""
+    from bx24app.calls.reconciliation import backfill
 
-    with _app_context():
-        use_case.run_step(order)
+    backfill.run_step(order)

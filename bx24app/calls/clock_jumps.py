@@ -69,9 +69,6 @@ class _ClockState:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_clock_state = _ClockState()
-
-
 def recent_jump_seconds() -> float:
     """Seconds by which this machine's clock has gone forward just now; 0.0: it goes on as it should.
 
@@ -79,15 +76,16 @@ def recent_jump_seconds() -> float:
     """
     counted = time.monotonic()
     base = utcnow().timestamp() - counted
-    with _clock_state.lock:
-        moved = 0.0 if _clock_state.base is None else base - _clock_state.base
+    state = runtime().get(_ClockState)
+    with state.lock:
+        moved = 0.0 if state.base is None else base - state.base
         if abs(moved) > TOLERANCE_SECONDS:
-            _clock_state.jump_seconds, _clock_state.jumped_at = max(0.0, _clock_state.jump_seconds + moved), counted
-        elif counted - _clock_state.jumped_at > JUMP_HOLD_SECONDS:
-            _clock_state.jump_seconds = 0.0
-        if _clock_state.base is None or abs(moved) > TOLERANCE_SECONDS:
-            _clock_state.base = base
-        return _clock_state.jump_seconds
+            state.jump_seconds, state.jumped_at = max(0.0, state.jump_seconds + moved), counted
+        elif counted - state.jumped_at > JUMP_HOLD_SECONDS:
+            state.jump_seconds = 0.0
+        if state.base is None or abs(moved) > TOLERANCE_SECONDS:
+            state.base = base
+        return state.jump_seconds
 
 
 def _boot_id() -> str:

@@ -6,13 +6,12 @@ lock), deliveries are claimed there, and no HTTP happens inside it. So a waiting
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import redis
 from sqlalchemy import select
@@ -30,8 +29,7 @@ from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, queue, tracing
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.infra.shutdown import stop_event
-from bx24app.models import Call, Portal, db
+from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models.locking import portal_lock
 from bx24app.portals import clients, lifecycle
 
@@ -47,16 +45,16 @@ BATCH_SPACING = 1.5
 LINGER_SECONDS = 0.005
 """So long the first of several answers waits for the others."""
 
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
+
+class _SenderPool(ThreadPoolExecutor):
+    """The threads of a process in which requests wait for their answers."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=64, thread_name_prefix="send")
 
 
 def _sender_pool() -> ThreadPoolExecutor:
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="send")
-        return _pool
+    return runtime().get(_SenderPool)
 
 
 def drain(portal_id: int) -> None:
@@ -64,7 +62,7 @@ def drain(portal_id: int) -> None:
     queue.clear_wake(portal_id)
     if concurrency.portal_gate(portal_id).has_waiter:
         return
-    started = time.monotonic()
+    started, stop_event = time.monotonic(), runtime().stop_event
     running: set[Future[BatchOutcome | DialOutcome]] = set()
     outcomes: list[BatchOutcome | DialOutcome] = []
     client: Bitrix24Client | None = None
@@ -153,7 +151,7 @@ def _run_step(portal_id: int, outcomes: Sequence[BatchOutcome | DialOutcome], cl
             dials = click_to_call.claim_dial_orders(session, portal)
             wakes.wake_times += [errand.answer_due_at for errand in dials]
             if state.pause > 0:
-                again = datetime.now(UTC) + timedelta(seconds=state.pause)
+                again = utcnow() + timedelta(seconds=state.pause)
             elif (pause := _seconds_until_send(session, portal, budget, level)) > 0:
                 dry = pause if batches.has_due(session, portal) else 0.0
             else:
@@ -215,7 +213,7 @@ def _claim_batches(
 ) -> tuple[list[Batch], datetime | None]:
     """What may leave by the portal's budget. To a portal that has not answered one parcel goes, and it alone tells what is next."""
     if tripped is not None and not (batches.has_due(session, portal) and tripped.acquire_trial()):
-        return [], datetime.now(UTC) + timedelta(seconds=circuit_breaker.TRIAL_SECONDS)
+        return [], utcnow() + timedelta(seconds=circuit_breaker.TRIAL_SECONDS)
     return batches.claim(
         session,
         portal,
@@ -238,7 +236,7 @@ def _add_entry_ids(session: Session, ready: list[Batch]) -> None:
 
 def _wait_for_budget(portal_id: int, seconds: float) -> bool:
     """One drain a portal waits for the next request that the budget allows; the others leave the work to it."""
-    seconds = min(seconds, 0.5)
+    seconds, stop_event = min(seconds, 0.5), runtime().stop_event
     try:
         if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=int(seconds * 1e3) + 200):
             return False
@@ -253,7 +251,7 @@ def _schedule_wakeups(portal_id: int, times: list[datetime], recordings: list[tu
     """After the commit: alarms for what becomes due by itself, jobs for recordings (row id, when)."""
     times = [*times, *([again] if again else [])]
     if times:
-        queue.wake_at(portal_id, max(min(times), datetime.now(UTC) + timedelta(milliseconds=50)))
+        queue.wake_at(portal_id, max(min(times), utcnow() + timedelta(milliseconds=50)))
     for recording, when in recordings:
         queue.wake_recording(recording, when)
 

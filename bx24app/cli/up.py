@@ -10,7 +10,7 @@ from functools import partial
 
 from flask import Flask
 
-from bx24app import create_app, jobs
+from bx24app import create_app
 from bx24app.config import Config
 from bx24app.infra import embedded_redis
 from bx24app.infra import migrate as migrating
@@ -67,7 +67,6 @@ def _drop_parent_connections(app: Flask) -> Flask:
 def _worker_target(app: Flask, calls: int, recordings: int) -> None:
     from bx24app.infra.worker import run_worker
 
-    jobs.use_app(app)
     run_worker(_drop_parent_connections(app), calls, recordings)
 
 

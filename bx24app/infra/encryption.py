@@ -1,48 +1,37 @@
-"""Secrets at rest: an encrypted column type, key rotation, masking.
+"""Secrets at rest: an encrypted column type, and masking for pages.
 
-The first key encrypts, all keys decrypt (MultiFernet), so keys rotate without a stop: put the new one in front, run
-`bx24app keys rotate`, drop the old one.
+The first key encrypts, all keys decrypt (MultiFernet), so keys rotate without a stop: put the new key in front, run
+`bx24app keys rotate`, drop the old key. The keys belong to the current application (`Runtime.cipher`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from sqlalchemy import Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
-_cipher: MultiFernet | None = None
+from bx24app.infra.runtime import runtime
 
 
 class UndecryptableSecret(Exception):
-    """A stored secret was sealed with a key that is not in BX24APP_ENCRYPTION_KEYS."""
-
-
-def use_keys(keys: Iterable[str]) -> None:
-    """Set the process's keys; called once by `create_app`."""
-    global _cipher
-    _cipher = MultiFernet([Fernet(key) for key in keys])
+    """A stored secret was encrypted with a key that is not in BX24APP_ENCRYPTION_KEYS."""
 
 
 def encrypt(text: str) -> bytes:
     """Encrypt with the first key."""
-    if _cipher is None:
-        raise RuntimeError("sealed.use_keys has not been called: make the app with create_app")
-    return _cipher.encrypt(text.encode())
+    return runtime().cipher.encrypt(text.encode())
 
 
 def decrypt(token: bytes) -> str:
     """Decrypt with whichever key fits.
 
     Raises:
-        Unreadable: none of the keys fits.
+        UndecryptableSecret: none of the keys fits.
     """
-    if _cipher is None:
-        raise RuntimeError("sealed.use_keys has not been called: make the app with create_app")
     try:
-        return _cipher.decrypt(token).decode()
+        return runtime().cipher.decrypt(token).decode()
     except InvalidToken:
         raise UndecryptableSecret("a stored secret cannot be read with the present BX24APP_ENCRYPTION_KEYS") from None
 

@@ -8,7 +8,6 @@ before it looks.
 from __future__ import annotations
 
 import math
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from bx24app.infra.clock import utcnow
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 
@@ -71,7 +71,7 @@ def clear_wake(portal_id: int) -> None:
 
 def wake_at(portal_id: int, when: datetime) -> None:
     """Let a worker look at this portal at `when`; an earlier time that is already set stays."""
-    if when <= datetime.now(UTC):
+    if when <= utcnow():
         wake_portal(portal_id)
         return
     # RQ counts in whole seconds: rounded down, the alarm would ring before anything is due.
@@ -79,9 +79,9 @@ def wake_at(portal_id: int, when: datetime) -> None:
     try:
         client = runtime().redis
         held = client.get(key)
-        if held is not None and time.time() < float(held) <= stamp:
+        if held is not None and utcnow().timestamp() < float(held) <= stamp:
             return
-        client.set(key, stamp, ex=max(60, int(stamp - time.time()) + 60))
+        client.set(key, stamp, ex=max(60, int(stamp - utcnow().timestamp()) + 60))
     except redis.RedisError as error:
         _log.warning("alarm not set, the sweep will ring", error=type(error).__name__)
         return
@@ -91,7 +91,7 @@ def wake_at(portal_id: int, when: datetime) -> None:
 def wake_recording(recording_id: int, when: datetime | None = None) -> None:
     """Let a worker fetch and attach this recording, at once or at `when`."""
     later = None
-    if when is not None and when > datetime.now(UTC):
+    if when is not None and when > utcnow():
         later = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
     _enqueue_by_name(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later)
 

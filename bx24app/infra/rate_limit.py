@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import redis
 
+from bx24app.infra.clock import utcnow
 from bx24app.infra.runtime import runtime
 
 WINDOW_SECONDS = 10
@@ -66,7 +67,7 @@ class LocalCounter:
 
 def is_over_limit(hook_key: str, address: str) -> bool:
     """Count one request; is it more than its hook or its address may send? Never raises for Redis' sake."""
-    config, window = runtime().config, int(time.time()) // WINDOW_SECONDS
+    config, window = runtime().config, int(utcnow().timestamp()) // WINDOW_SECONDS
     bounds = {}
     if config.hook_rate:
         # The key itself must not stand in Redis.
@@ -74,7 +75,7 @@ def is_over_limit(hook_key: str, address: str) -> bool:
         bounds[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
     if config.address_rate:
         bounds[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
-    local: LocalCounter = runtime().cache.setdefault("flood", LocalCounter())
+    local = runtime().get(LocalCounter)
     if time.monotonic() < local.redis_retry_at:
         return _is_over_locally(local, bounds, window)
     out = local.use_reserves(bounds, window)

@@ -1,12 +1,16 @@
-"""What one process holds besides Flask: configuration, Redis, pooled HTTP sessions. Made in `create_app`, reached by `runtime()`."""
+"""What one application holds in a process besides Flask: configuration, Redis, pooled HTTP sessions, caches.
+
+`create_app` makes it; use cases reach it by `runtime()`. Two applications in one process share nothing that is kept here.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 import requests
+from cryptography.fernet import Fernet, MultiFernet
 from flask import current_app
 
 from bx24app.bitrix24.errors import PortalError
@@ -15,27 +19,45 @@ from bx24app.config import Config
 from bx24app.infra import redis_client
 from bx24app.mango.transport import new_session
 
+T = TypeVar("T")
+
 
 class _PinnedAdapter(GuardedAdapter):
-    """Mango's files may redirect: here too a connection goes to the address that was checked, whatever the name says a moment later."""
+    """The SSRF guard for Mango: a connection goes to the address that was checked, redirects included."""
 
     def send(self, *args: Any, **options: Any) -> requests.Response:
         try:
             return super().send(*args, **options)
-        except PortalError as error:  # the wall's words, in the language of those who ask Mango
+        except PortalError as error:  # the guard speaks Bitrix24's errors; Mango's client expects those of requests
             raise requests.exceptions.InvalidURL(str(error)) from None
 
 
 class Runtime:
-    """Shared things of a process. Connections are opened at first use, so that a fork starts with none."""
+    """The shared objects of one application in one process. Connections are opened at first use, so a fork starts with none."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.cache: dict[str, Any] = {}
-        """Per-process caches of the use cases, each under its own name."""
-        self._lock = threading.Lock()
+        self.cipher = MultiFernet([Fernet(key) for key in config.encryption_keys])
+        """Encrypts secrets at rest with the first key, decrypts with any (`infra.encryption`)."""
+        self.stop_event = threading.Event()
+        """Set when the process ends: no new request leaves."""
+        self._lock = threading.RLock()
+        self._kept: dict[type[Any], Any] = {}
         self._redis: redis.Redis | None = None
         self._http: requests.Session | None = None
+
+    def get(self, kind: type[T]) -> T:
+        """The one instance of `kind` that this application keeps in this process, made without arguments at the first request.
+
+        A module that keeps something between calls (a cache, a pool, a counter) declares a class for it and asks for it here.
+        """
+        try:
+            return cast(T, self._kept[kind])
+        except KeyError:
+            with self._lock:
+                if kind not in self._kept:
+                    self._kept[kind] = kind()
+                return cast(T, self._kept[kind])
 
     @property
     def redis(self) -> redis.Redis:
@@ -46,8 +68,8 @@ class Runtime:
                     raise RuntimeError(
                         "no Redis: set BX24APP_REDIS_URL, or start with `bx24app up`, which brings its own"
                     )
-                patience = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
-                self._redis = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **patience)
+                timeouts = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
+                self._redis = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **timeouts)
             return self._redis
 
     @property
@@ -56,9 +78,9 @@ class Runtime:
         with self._lock:
             if self._http is None:
                 session = new_session(64)
-                wall = AddressPolicy(self.config.allow_loopback, self.config.private_portals)
+                policy = AddressPolicy(self.config.allow_loopback, self.config.private_portals)
                 for scheme in ("https://", "http://"):
-                    session.mount(scheme, _PinnedAdapter(wall, pool_connections=64, pool_maxsize=64))
+                    session.mount(scheme, _PinnedAdapter(policy, pool_connections=64, pool_maxsize=64))
                 if self.config.ca_bundle is not None:
                     session.verify = str(self.config.ca_bundle)
                 self._http = session
@@ -66,5 +88,5 @@ class Runtime:
 
 
 def runtime() -> Runtime:
-    """The runtime of the current app."""
+    """The runtime of the current application; needs an application context."""
     return cast(Runtime, current_app.extensions["bx24app"])

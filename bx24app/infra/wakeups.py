@@ -46,5 +46,4 @@ def wake(portal_id: int) -> None:
 
     A process that dies before somebody else said it takes it with it, as one does that dies after its commit; the sweep rings.
     """
-    bell: WakeupBatcher = runtime().cache.get("bell") or runtime().cache.setdefault("bell", WakeupBatcher())
-    bell.wake(portal_id)
+    runtime().get(WakeupBatcher).wake(portal_id)

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import redis
+from flask import Flask
 from rq import Queue, SimpleWorker
 from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
@@ -22,7 +23,6 @@ from bx24app.infra import memory, redis_client
 from bx24app.infra.logs import get_logger
 from bx24app.infra.queue import BACKGROUND, CALLS, JOB_TIMEOUT_SECONDS, QUEUES, RECORDINGS
 from bx24app.infra.runtime import runtime
-from bx24app.infra.shutdown import stop_event
 
 _log = get_logger(__name__)
 
@@ -40,6 +40,10 @@ class ThreadWorker(SimpleWorker):
 
     death_penalty_class = TimerDeathPenalty
 
+    def __init__(self, app: Flask, queues: list[str], **options: Any) -> None:
+        super().__init__(queues, **options)
+        self._app = app
+
     def _install_signal_handlers(self) -> None:
         """Only the main thread may; `run_worker` does."""
 
@@ -49,7 +53,8 @@ class ThreadWorker(SimpleWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         self.is_busy = True
         try:
-            super().execute_job(job, queue)
+            with self._app.app_context():
+                super().execute_job(job, queue)
         finally:
             self.is_busy = False
             self.jobs_done += 1
@@ -119,7 +124,7 @@ def _open_connection() -> redis.Redis:
     return redis_client.connect(config.redis_url, config.ca_bundle, socket_connect_timeout=5, health_check_interval=30)
 
 
-def run_worker(app: Any, calls: int, recordings: int) -> None:
+def run_worker(app: Flask, calls: int, recordings: int) -> None:
     """One worker process: `calls` threads for portals, `recordings` threads for files and background work, until SIGTERM.
 
     Files have threads of their own, so that a thousand waiting recordings never delay a card.
@@ -133,7 +138,7 @@ def run_worker(app: Any, calls: int, recordings: int) -> None:
     with app.app_context():
         for index in range(calls + recordings):
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
-            _start_worker(workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", _open_connection(), stopped)
+            _start_worker(app, workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", stopped)
         _log.info("worker ready", threads=calls, recording_threads=recordings)
         _trim_when_idle(workers, stopped)
         _stop_workers(workers)
@@ -150,12 +155,15 @@ def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> No
 
 
 def _start_worker(
-    workers: list[ThreadWorker], names: list[str], name: str, connection: redis.Redis, stopped: threading.Event
+    app: Flask, workers: list[ThreadWorker], names: list[str], name: str, stopped: threading.Event
 ) -> None:
+    connection = _open_connection()
+
     def work_loop() -> None:
         while not stopped.is_set():
             try:
                 worker = ThreadWorker(
+                    app,
                     names,
                     connection=connection,
                     serializer=JSONSerializer,
@@ -175,7 +183,7 @@ def _start_worker(
 
 def _stop_workers(workers: list[ThreadWorker]) -> None:
     """Finish the work in hand within 8 s; what is then still open counts as answer lost, and the next start looks before it repeats."""
-    stop_event.set()
+    runtime().stop_event.set()
     until = time.monotonic() + 8
     while time.monotonic() < until and any(worker.is_busy for worker in list(workers)):
         time.sleep(0.02)
@@ -189,7 +197,7 @@ def _stop_workers(workers: list[ThreadWorker]) -> None:
     os._exit(0)  # threads blocked in Redis need no farewell
 
 
-def run_cron(app: Any) -> None:
+def run_cron(app: Flask) -> None:
     """The periodic list and the alarm clock, until SIGTERM. Two of them are safe."""
     with app.app_context():
         stopped = threading.Event()

@@ -11,15 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
+from bx24app.infra.clock import utcnow as utcnow
+
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """Primary keys of the big tables; SQLite autoincrements only INTEGER."""
 
 Document = JSON().with_variant(JSONB(), "postgresql")
-
-
-def utcnow() -> datetime:
-    """Now, aware, UTC: the only clock of the use cases."""
-    return datetime.now(UTC)
 
 
 class Moment(TypeDecorator[datetime]):

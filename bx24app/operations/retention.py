@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -64,7 +63,7 @@ def _delete_in_steps(table: type[Call] | type[Notification], old: Select[Any]) -
 
 def _delete_files(keep: timedelta) -> int:
     """Files that nobody waits for any more, and those that have waited too long: a recording that is still wanted is fetched again."""
-    now, gone = time.time(), 0
+    now, gone = utcnow().timestamp(), 0
     for path in _spool_files():
         try:
             age = timedelta(seconds=now - path.stat().st_mtime)

@@ -30,16 +30,24 @@ LICENCE_CACHE_SECONDS = 600
 """How long a process remembers a portal's licence."""
 
 
+class BudgetCache(dict[int, tuple[RequestBudget, float]]):
+    """Portal id -> its budget, and until when the licence behind it is trusted (monotonic seconds)."""
+
+
+class _MethodLoads(dict[int, PortalMethodLoad]):
+    """Portal id -> how much of Bitrix24's `operating` time its methods have used."""
+
+
 def portal_budget(portal_id: int) -> RequestBudget:
     """The portal's request budget; its size follows the licence, which is read again every ten minutes."""
-    key, cache, now = f"budget:{portal_id}", runtime().cache, time.monotonic()
-    cached: tuple[RequestBudget, float] | None = cache.get(key)
+    cache, now = runtime().get(BudgetCache), time.monotonic()
+    cached = cache.get(portal_id)
     if cached is not None and cached[1] > now:
         return cached[0]
     row = db.session.query(Portal.member_id, Portal.license).filter_by(id=portal_id).one()
     db.session.rollback()
     budget = member_budget(row.member_id, row.license)
-    cache[key] = (budget, now + LICENCE_CACHE_SECONDS)
+    cache[portal_id] = (budget, now + LICENCE_CACHE_SECONDS)
     return budget
 
 
@@ -87,7 +95,7 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
         with app.app_context():
             return tokens.adopt_new_address(portal_id, location)
 
-    method_load: PortalMethodLoad = runtime().cache.setdefault(f"operating:{portal_id}", PortalMethodLoad())
+    method_load = runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
     return Bitrix24Client(endpoint, TokenSource(current_token, renew_token, follow_redirect), budget, portal_transport(), method_load)
 
 

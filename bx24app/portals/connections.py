@@ -6,11 +6,7 @@ except to the authorisation servers, which the operator names in the configurati
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import requests
-from requests.adapters import HTTPAdapter
 
 from bx24app.bitrix24.client import Transport
 from bx24app.bitrix24.oauth import OAuthServers
@@ -18,44 +14,35 @@ from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.infra.runtime import runtime
 from bx24app.models import Registration, db
 
-_T = TypeVar("_T")
 
+class PortalConnections:
+    """What a process needs to reach portals and authorisation servers, made from the configuration at the first request."""
 
-def _cached(name: str, make: Callable[[], _T]) -> _T:
-    cache = runtime().cache
-    if name not in cache:
-        cache[name] = make()
-    return cast(_T, cache[name])
+    def __init__(self) -> None:
+        config = runtime().config
+        self.address_policy = AddressPolicy(config.allow_loopback, config.private_portals)
+        adapter = GuardedAdapter(self.address_policy, pool_connections=256, pool_maxsize=64)
+        self.transport = Transport(adapter, config.ca_bundle, plain_http=config.allow_loopback)
+        session = requests.Session()
+        session.trust_env = False
+        if config.ca_bundle is not None:
+            session.verify = str(config.ca_bundle)
+        self.oauth_servers = OAuthServers(config.oauth_servers, session)
 
 
 def address_policy() -> AddressPolicy:
     """The policy that decides to which addresses the app connects."""
-    config = runtime().config
-    return _cached("addresses", lambda: AddressPolicy(config.allow_loopback, config.private_portals))
-
-
-def guarded_adapter() -> HTTPAdapter:
-    """A pooled adapter that connects only where the address policy allows it."""
-    return GuardedAdapter(address_policy(), pool_connections=256, pool_maxsize=64)
+    return runtime().get(PortalConnections).address_policy
 
 
 def portal_transport() -> Transport:
     """The process's connections to portals."""
-    config = runtime().config
-    return _cached("transport", lambda: Transport(guarded_adapter(), config.ca_bundle, plain_http=config.allow_loopback))
+    return runtime().get(PortalConnections).transport
 
 
 def oauth_servers() -> OAuthServers:
     """The authorisation servers that the configuration names."""
-
-    def make_servers() -> OAuthServers:
-        session = requests.Session()
-        session.trust_env = False
-        if runtime().config.ca_bundle is not None:
-            session.verify = str(runtime().config.ca_bundle)
-        return OAuthServers(runtime().config.oauth_servers, session)
-
-    return _cached("oauth", make_servers)
+    return runtime().get(PortalConnections).oauth_servers
 
 
 def client_secret(client_id: str) -> str | None:

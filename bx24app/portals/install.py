@@ -17,7 +17,7 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Portal, audit, db, utcnow
-from bx24app.portals import placements
+from bx24app.portals import clients, placements
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.lifecycle import mark_needs_admin
 
@@ -152,6 +152,6 @@ def store_portal_info(portal: Portal, said: dict[str, RestResult | errors.Portal
     licence = str(app.result.get("LICENSE") or "")[:64]
     if licence != portal.license:
         portal.license = licence
-        runtime().cache.pop(f"budget:{portal.id}", None)
+        runtime().get(clients.BudgetCache).pop(portal.id, None)
     if portal.state == "pending" and app.result.get("INSTALLED") in (True, "true", "Y", "1", 1):
         portal.state = "active"

@@ -75,8 +75,7 @@ def _version_weight(settings: Settings) -> int:
 
 
 def _parsed_versions() -> _ParsedVersions:
-    found: _ParsedVersions = runtime().cache.setdefault("settings", _ParsedVersions())
-    return found
+    return runtime().get(_ParsedVersions)
 
 
 def of_version(version_id: int | None) -> Settings:

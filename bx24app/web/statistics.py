@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from bx24app.domain.statistics import (
     Granularity,
     counts_by_period,
 )
+from bx24app.models import utcnow
 from bx24app.web.base import directory, rendering
 from bx24app.web.base.i18n import current_timezone
 
@@ -48,7 +49,7 @@ class Period:
 def show() -> Response:
     """The figures of a period."""
     settings = rendering.load_settings()
-    today = datetime.now(ZoneInfo(current_timezone())).date()
+    today = utcnow().astimezone(ZoneInfo(current_timezone())).date()
     period = read_period(request.args.get, today)
     names = {pbx.key: pbx.name or pbx.key for pbx in settings.pbxs}
     wanted = request.args.get("pbx", "")

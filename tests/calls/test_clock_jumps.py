@@ -100,6 +100,7 @@ def test_a_jump_forward_gives_nobody_up(
     assert db.session.get_one(Delivery, planned[2]).state == state
 
 
+@pytest.mark.usefixtures("app")
 def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the new time every wait for the late rest of a call would be over at once."""
     wall, counted = 1_000_000.0, 50.0
@@ -109,7 +110,6 @@ def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.Mon
         wall, counted = wall + seconds + leaps, counted + seconds
         return clock_jumps.recent_jump_seconds()
 
-    monkeypatch.setattr(clock_jumps, "_clock_state", clock_jumps._ClockState())
     monkeypatch.setattr(clock_jumps, "utcnow", lambda: datetime.fromtimestamp(wall, UTC))
     monkeypatch.setattr(clock_jumps.time, "monotonic", lambda: counted)
     assert pass_by(1) == 0.0
@@ -123,7 +123,6 @@ def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.Mon
 
 def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
-    monkeypatch.setattr(clock_jumps, "_clock_state", clock_jumps._ClockState())
     assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5
     monkeypatch.setattr(call_fold, "utcnow", lambda: utcnow() + AHEAD)
     monkeypatch.setattr(clock_jumps, "utcnow", lambda: utcnow() + AHEAD)

@@ -14,6 +14,7 @@ from bx24app import create_app
 from bx24app.calls import concurrency, drain
 from bx24app.calls.concurrency import PortalGate
 from bx24app.cli import up
+from bx24app.infra.runtime import runtime
 from bx24app.models import db
 from scripts import needs
 from tests.conftest import config_for
@@ -85,23 +86,25 @@ def taken_elsewhere(folder: Path) -> bool:
 
 
 def test_on_sqlite_the_drains_of_all_processes_stand_in_one_line(tmp_path: Path) -> None:
-    with concurrency.fold_slot("sqlite", tmp_path):
+    gates = concurrency.DrainGates()
+    with gates.fold_slot("sqlite", tmp_path):
         assert taken_elsewhere(tmp_path)
     assert not taken_elsewhere(tmp_path)
-    with pytest.raises(ValueError, match="x"), concurrency.fold_slot("sqlite", tmp_path):
+    with pytest.raises(ValueError, match="x"), gates.fold_slot("sqlite", tmp_path):
         raise ValueError("x")
     assert not taken_elsewhere(tmp_path)
 
 
 def test_a_desk_is_one_for_the_threads_of_a_process_too(tmp_path: Path) -> None:
     seen: list[str] = []
+    gates = concurrency.DrainGates()
 
     def second() -> None:
-        with concurrency.fold_slot("sqlite", tmp_path):
+        with gates.fold_slot("sqlite", tmp_path):
             seen.append("second")
 
     thread = threading.Thread(target=second, daemon=True)
-    with concurrency.fold_slot("sqlite", tmp_path):
+    with gates.fold_slot("sqlite", tmp_path):
         thread.start()
         thread.join(0.2)
         seen.append("first")
@@ -127,7 +130,7 @@ def test_on_postgresql_who_waits_for_a_portals_lock_takes_no_desk(tmp_path: Path
                 thread = threading.Thread(target=fold, daemon=True)
                 thread.start()
                 assert not entered.wait(0.5)
-                free = concurrency._FOLD_SLOTS["postgresql"]
+                free = runtime().get(concurrency.DrainGates)._fold_slots["postgresql"]
                 taken = [free.acquire(blocking=False) for _ in range(3)]
                 for one in taken:
                     if one:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from sqlalchemy import text
 from bx24app import settings
 from bx24app.domain.settings import LineSettings, Settings
 from bx24app.domain.settings import PbxSettings as PbxSettings
-from bx24app.infra import encryption
 from bx24app.models import Grant, Portal, Registration, db
 from bx24app.models import Pbx as PbxRow
 from bx24app.operations import doctor
@@ -32,11 +30,9 @@ __all__ = ["w"]
 
 
 @pytest.fixture
-def old(app: Flask) -> Iterator[str]:
-    """The key that everything is sealed with; the process has it again afterwards."""
-    keys = app.extensions["bx24app"].config.encryption_keys
-    yield keys[0]
-    encryption.use_keys(keys)
+def old(app: Flask) -> str:
+    """The key that everything is encrypted with."""
+    return app.extensions["bx24app"].config.encryption_keys[0]
 
 
 def raw(column: str, table: str) -> list[bytes]:
@@ -141,7 +137,6 @@ def test_secrets_that_cannot_be_read(w: World) -> None:
     environ = connected(w)
     environ["BX24APP_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
     exit_code, found = checked(environ)
-    encryption.use_keys(w.config.encryption_keys)
     assert exit_code == 1
     assert "BX24APP_ENCRYPTION_KEYS" in found["pbxs"]
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 
 from bx24app.infra import encryption
+from bx24app.infra.runtime import runtime
 
 
+@pytest.mark.usefixtures("app")
 def test_rotation() -> None:
-    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    encryption.use_keys([old])
+    old, new = (Fernet(Fernet.generate_key()) for _ in range(2))
+    runtime().cipher = MultiFernet([old])
     token = encryption.encrypt("salt")
-    encryption.use_keys([new, old])
+    runtime().cipher = MultiFernet([new, old])
     assert encryption.decrypt(token) == "salt"
-    encryption.use_keys([new])
+    runtime().cipher = MultiFernet([new])
     with pytest.raises(encryption.UndecryptableSecret):
         encryption.decrypt(token)
 

@@ -16,7 +16,7 @@ from flask import Flask
 from rq.serializers import JSONSerializer
 from werkzeug.serving import make_server
 
-from bx24app import create_app, jobs, settings
+from bx24app import create_app, settings
 from bx24app.cli import up
 from bx24app.config import Config
 from bx24app.domain.settings import Settings
@@ -89,7 +89,6 @@ class World:
         self._stopped = threading.Event()
         self._workers: list[ThreadWorker] = []
         self._threads: list[threading.Thread] = []
-        jobs.use_app(self.app)
 
     def _served(self) -> Any:
         """The WSGI application at the public address."""
@@ -117,7 +116,7 @@ class World:
     def _run_worker(self, names: list[str], name: str) -> None:
         with self.app.app_context():
             connection = redis.Redis.from_url(self.config.redis_url)
-            worker = ThreadWorker(names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16)
+            worker = ThreadWorker(self.app, names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16)
             worker.log_job_description = False
             self._workers.append(worker)
             worker.work(logging_level="ERROR")

@@ -103,9 +103,12 @@ def receive(
         return 503
 
 
-def _hook_cache() -> dict[str, Hook]:
-    known: dict[str, Hook] = runtime().cache.setdefault("hooks", {})
-    return known
+class HookCache(dict[str, Hook]):
+    """Hash of a hook key -> the hook, as this process looked it up within the last seconds."""
+
+
+def _hook_cache() -> HookCache:
+    return runtime().get(HookCache)
 
 
 def _cache_hook(hook: Hook) -> None:
@@ -145,7 +148,7 @@ def _handle_signed(hook: Hook, suffix: str, form: Mapping[str, str]) -> int:
     if not vpbx.is_stored(suffix):
         return _skip_notification(hook)
     try:
-        found = vpbx.identify_strictly(suffix, raw, int(time.time()))
+        found = vpbx.identify_strictly(suffix, raw, int(utcnow().timestamp()))
     except MalformedNotification as error:
         return _store_rejected(hook, "vpbx", suffix, raw, str(error))
     return _store_notification(

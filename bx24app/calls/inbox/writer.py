@@ -76,11 +76,7 @@ def store(row: dict[str, Any], guard: Guard | None = None) -> bool:
 
 
 def _inbox_writer() -> InboxWriter:
-    cache = runtime().cache
-    found: InboxWriter | None = cache.get("storing")
-    if found is None:
-        found = cache.setdefault("storing", InboxWriter(db.engine))
-    return found
+    return runtime().get(InboxWriter)
 
 
 class _PendingRow:
@@ -100,7 +96,8 @@ class InboxWriter:
     queue up; the next to write stores for all of them at once, and they find it done.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | None = None) -> None:
+        engine = engine or db.engine
         self._engine, self._free_connections = engine, deque[PoolProxiedConnection]()
         self._is_postgresql = engine.dialect.name == "postgresql"
         self._queue, self._write_lock = deque[_PendingRow](), threading.Lock()

@@ -21,7 +21,7 @@ from bx24app.bitrix24.budget import BUDGET_USED_UP, Priority
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.download import RetryLater
-from bx24app.infra.shutdown import stop_event
+from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db
 from bx24app.portals import lifecycle
 
@@ -31,8 +31,12 @@ DISK_RETRY_SECONDS = 900.0
 """Until such a one tries again."""
 MAX_WAIT_SECONDS = 4.0
 """Seconds."""
-_wait_slot = threading.Semaphore()
 ATTACH_METHOD = "telephony.externalCall.attachRecord"
+
+
+
+class _WaitSlot(threading.Semaphore):
+    """Held by the one thread of a process that waits for the budget."""
 
 
 def wait_for_turn(client: Bitrix24Client) -> None:
@@ -42,14 +46,15 @@ def wait_for_turn(client: Bitrix24Client) -> None:
 
     Raises: NotNow
     """
+    stop_event, slot = runtime().stop_event, runtime().get(_WaitSlot)
     wait = client.budget.seconds_until_free(Priority.RECORD)
-    if 0 < wait <= MAX_WAIT_SECONDS and _wait_slot.acquire(blocking=False):
+    if 0 < wait <= MAX_WAIT_SECONDS and slot.acquire(blocking=False):
         try:
             until = time.monotonic() + MAX_WAIT_SECONDS
             while wait > 0 and time.monotonic() + wait <= until and not stop_event.wait(wait):
                 wait = client.budget.seconds_until_free(Priority.RECORD)
         finally:
-            _wait_slot.release()
+            slot.release()
     if wait > 0:
         raise RetryLater(BUDGET_USED_UP, wait, is_counted=False, is_budget_wait=True)
 

@@ -78,7 +78,7 @@ def _refresh_portal(portal_id: int, since: datetime) -> None:
     db.session.commit()
     for day in sorted(days):
         store_day(portal_id, day, zone)
-    _store_months(portal_id, days, datetime.now(zone).date())
+    _store_months(portal_id, days, utcnow().astimezone(zone).date())
     db.session.merge(FigureMark(portal_id=portal_id, at=utcnow(), zone=zone.key))
     db.session.commit()
 

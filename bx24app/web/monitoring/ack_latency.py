@@ -22,42 +22,52 @@ FLUSH_SECONDS = 5.0
 """Seconds between two additions of a process."""
 REDIS_KEY = "bx24app:acks"
 
-_lock = threading.Lock()
-_counts: Counter[str] = Counter()
-_total_seconds = 0.0
-_flushed_at = time.monotonic()
+
+class AckCounter:
+    """What this process has measured since it last added its counts to Redis."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._total_seconds = 0.0
+        self._flushed_at = time.monotonic()
+
+    def add(self, counts: Counter[str], seconds: float) -> bool:
+        """Count latencies by bucket; returns whether a flush is due."""
+        with self._lock:
+            self._counts += counts
+            self._total_seconds += seconds
+            return time.monotonic() - self._flushed_at > FLUSH_SECONDS
+
+    def take(self) -> tuple[Counter[str], float]:
+        """The counts by bucket and the sum of seconds, which start again from zero."""
+        with self._lock:
+            counts, seconds = self._counts, self._total_seconds
+            self._counts, self._total_seconds, self._flushed_at = Counter(), 0.0, time.monotonic()
+            return counts, seconds
 
 
 def record_latency(seconds: float) -> None:
-    """One notification was answered after so many seconds."""
-    global _total_seconds
-    place = bisect_left(BUCKET_BOUNDS, seconds)
-    with _lock:
-        _counts[str(place)] += 1
-        _total_seconds += seconds
-        due = time.monotonic() - _flushed_at > FLUSH_SECONDS
-    if due:
+    """Count one notification that was answered after `seconds`."""
+    bucket = str(bisect_left(BUCKET_BOUNDS, seconds))
+    if runtime().get(AckCounter).add(Counter({bucket: 1}), seconds):
         flush_counts()
 
 
 def flush_counts() -> None:
-    """Add what this process has counted to the sum of all. Where Redis does not answer, it is kept for the next time."""
-    global _counts, _total_seconds, _flushed_at
-    with _lock:
-        counts, seconds = _counts, _total_seconds
-        _counts, _total_seconds, _flushed_at = Counter(), 0.0, time.monotonic()
+    """Add this process's counts to the sum of all. While Redis does not answer, they are kept for the next time."""
+    counter = runtime().get(AckCounter)
+    counts, seconds = counter.take()
     if not counts:
         return
     try:
         pipe = runtime().redis.pipeline()
-        for place, count in counts.items():
-            pipe.hincrby(REDIS_KEY, place, count)
+        for bucket, count in counts.items():
+            pipe.hincrby(REDIS_KEY, bucket, count)
         pipe.hincrbyfloat(REDIS_KEY, "seconds", seconds)
         pipe.execute()
     except redis.RedisError:
-        with _lock:
-            _counts += counts
-            _total_seconds += seconds
+        counter.add(counts, seconds)
 
 
 def collect_histogram() -> HistogramMetricFamily:

@@ -78,9 +78,17 @@ def _row_sort_key(row: EmployeeRow) -> tuple[int, int, str]:
     return -row.calls, len(row.extension), row.extension
 
 
+class _ExtensionCache(dict[int, tuple[tuple[MangoUser, ...], dict[str, PbxExtension]]]):
+    """Identity of a PBX's listing -> the listing and its extensions."""
+
+
+class _MatcherCache(dict[tuple[int, str], tuple[Settings, object, EmployeeMatcher]]):
+    """Portal and PBX key -> the settings and the state of the people that the matcher was made from, and the matcher."""
+
+
 def _pbx_extensions(heard: MangoListing[MangoUser]) -> dict[str, PbxExtension]:
     """By extension; made once for what the PBX told."""
-    kept: dict[int, tuple[tuple[MangoUser, ...], dict[str, PbxExtension]]] = runtime().cache.setdefault("seats", {})
+    kept = runtime().get(_ExtensionCache)
     known = kept.get(id(heard.rows))
     if known is not None and known[0] is heard.rows:
         return known[1]
@@ -98,7 +106,7 @@ def _pbx_extensions(heard: MangoListing[MangoUser]) -> dict[str, PbxExtension]:
 def _matching_directory(pbx: PbxSettings) -> EmployeeMatcher:
     """Whom a seat of this PBX may belong to; made anew when the settings or the portal's people have changed."""
     settings, state = rendering.load_settings(), _people_state()
-    kept: dict[tuple[int, str], tuple[Settings, object, EmployeeMatcher]] = runtime().cache.setdefault("directories", {})
+    kept = runtime().get(_MatcherCache)
     name = (g.portal.id, pbx.key)
     known = kept.get(name)
     if known is not None and known[0] is settings and known[1] == state:

@@ -87,6 +87,10 @@ def _load_listing(
     return MangoListing(tuple(found))
 
 
+class _ListingCache(dict[str, tuple[bytes, tuple[Any, ...]]]):
+    """Redis key of a listing -> its stored text and the rows read from it."""
+
+
 def _read_cache(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
     """What was told within the last minutes. Text that has not changed since the last time is not read again: it may name 10,000 people."""
     try:
@@ -95,7 +99,7 @@ def _read_cache(name: str, made: Callable[[Any], T]) -> tuple[T, ...] | None:
         return None
     if not isinstance(text, bytes):
         return None
-    cache: dict[str, tuple[bytes, tuple[T, ...]]] = runtime().cache.setdefault("mango_side", {})
+    cache = runtime().get(_ListingCache)
     known = cache.get(name)
     if known is None or known[0] != text:
         while len(cache) >= CACHE_SIZE:

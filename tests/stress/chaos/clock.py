@@ -1,17 +1,14 @@
 """Jumps of the clock. The parts that `zygote` forks read an offset in seconds from a file, at every look at the program's clock.
 
-Forced in two places: `bx24app.models.base.datetime`, on which `utcnow` stands (the only clock of the use cases), and `time.time`. What the kernel
-counts by itself (time-outs, `time.monotonic`) does not jump, as it does not in life. The web part and the sandbox keep the right time: as if
-one of two machines were wrong.
+Forced in one place: `time.time`, on which `bx24app.infra.clock` stands. What the kernel counts by itself (time-outs, `time.monotonic`)
+does not jump, as it does not in life. The web part and the sandbox keep the right time: as if one of two machines were wrong.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
 
 FILE = "CHAOS_CLOCK"
 """The environment variable that names the file."""
@@ -19,8 +16,6 @@ FILE = "CHAOS_CLOCK"
 
 def follow() -> None:
     """From now on this process and its children live by the file."""
-    from bx24app.models import base
-
     path, right = Path(os.environ[FILE]), time.time
 
     def offset() -> float:
@@ -29,12 +24,6 @@ def follow() -> None:
         except FileNotFoundError:
             return 0.0
 
-    class Jumping(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return datetime.now(tz) + timedelta(seconds=offset())
-
-    base.datetime = Jumping  # type: ignore[misc]
     time.time = lambda: right() + offset()
 
 
