@@ -1,8 +1,9 @@
-"""Which addresses we connect to: no way into the network that we run in (SSRF).
+"""The SSRF guard: decides to which addresses the program connects, so that nobody can lead it into the network that it runs in.
 
-A portal's address comes, in the end, from outside (an auth server's answer, a redirect, a recording link). Before a connection its
-host is resolved once and every address checked; the connection then goes to a checked address, so that a name that changes its
-answer in between gains nothing.
+The address of a portal or a recording comes from outside in the end (an answer of an authorisation server, a redirect, a link). Before a
+connection the host is resolved once and each of its addresses is checked; the connection then goes to a checked address, so a name that
+changes its answer in between gains nothing. The tables below decide, not Python's `is_global`, whose answer differs between patch
+versions.
 """
 
 from __future__ import annotations
@@ -25,26 +26,51 @@ from bx24app.bitrix24.read_deadline import enforce_deadline
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64_NETWORK: Final = ipaddress.ip_network("64:ff9b::/96")
-_SPECIAL_NETWORKS: Final = tuple(
-    ipaddress.ip_network(network) for network in ("192.0.0.0/24", "100.64.0.0/10", "192.88.99.0/24", "64:ff9b:1::/48")
-)
-"""Special-purpose networks (IANA's registries) that not every Python counts as such."""
+
+
+def _networks(*names: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names)
+
+
+# Sources: the special-purpose registries of IANA (iana-ipv4-special-registry, iana-ipv6-special-registry) of October 2024.
+_LOOPBACK: Final = _networks("127.0.0.0/8", "::1/128")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052: the last 32 bits are the IPv4 address to which the gateway connects."""
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""RFC 4291: everything else of IPv6 is local, reserved, multicast (`ff00::/8`) or not assigned. That excludes `::/96` (IPv4-compatible),
+`64:ff9b:1::/48` (local NAT64), `100::/64` (discard), `5f00::/16` (SRv6), `fc00::/7` (unique local), `fe80::/10` (link-local) and
+`fec0::/10` (site-local)."""
+_REFUSED: Final = _networks(
+    "0.0.0.0/8",  # this network
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # private
+    "100.64.0.0/10",  # shared by a provider's customers
+    "169.254.0.0/16",  # link-local, metadata services of clouds
+    "192.0.0.0/24",  # protocol assignments
+    "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",  # documentation
+    "192.88.99.0/24",  # former 6to4 relays
+    "198.18.0.0/15",  # benchmarks
+    "224.0.0.0/4", "240.0.0.0/4",  # multicast; reserved, broadcast
+    "2001::/23",  # protocol assignments, Teredo (2001::/32) among them
+    "2001:db8::/32", "3fff::/20",  # documentation
+)  # fmt: skip
 
 
 HEAD_SECONDS = 75.0
-"""Until the last line of an answer's head is there. A cloud portal ends a request of its own after 60 s."""
+"""How long the head of an answer may take. A cloud portal ends a request of its own after 60 s."""
 
 
 class NotAdmitted(NeedsAdmin):
-    """We do not connect there. The text names the host and the reason; it is the operator who may admit a private network."""
+    """The program does not connect there. The text names the host and the reason; only the operator may admit a private network."""
 
     def __init__(self, text: str) -> None:
         super().__init__("address", text)
 
 
 class AddressPolicy:
-    """The wall. `may_use_loopback`: demo and tests only; `private_networks`: networks in which on-premise portals may live."""
+    """Which addresses are admitted: public ones, and those that the configuration names.
+
+    `may_use_loopback` is for demo and tests only; `private_networks` are those in which on-premise portals may live.
+    """
 
     def __init__(self, may_use_loopback: bool = False, private_networks: Iterable[Network] = ()) -> None:
         self.may_use_loopback, self.private_networks = may_use_loopback, tuple(private_networks)
@@ -53,17 +79,17 @@ class AddressPolicy:
         """Check form and addresses of `url`.
 
         Raises:
-            NotAdmitted, NotSent (no such host)
+            NotAdmitted: the form is wrong, or an address is not admitted. NotSent: there is no such host.
         """
         self.check_url_form(url)
         parts = urlsplit(url)
         self.resolve_host(str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80))
 
     def check_url_form(self, url: str) -> None:
-        """https (http only in demo and tests), a host, no credentials, a port of the web.
+        """Check that `url` has https (http only in demo and tests), a host, no credentials and a port of the web.
 
         Raises:
-            NotAdmitted
+            NotAdmitted: it has not.
         """
         if not url.isprintable() or " " in url or "\\" in url:  # parsers disagree about these
             raise NotAdmitted("the address cannot be read")
@@ -80,53 +106,53 @@ class AddressPolicy:
             raise NotAdmitted(f"{host}: port {port} is not one of the web")
 
     def resolve_host(self, host: str, port: int) -> list[tuple[int, str]]:
-        """(family, address) of a host, all of them admitted.
+        """Resolve a host to its (family, address) pairs, all of which are admitted.
 
         Raises:
-            NotAdmitted, NotSent (no such host)
+            NotAdmitted: one of its addresses is not admitted. NotSent: there is no such host.
         """
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise NotSent(f"{host}: no such host") from None
-        addresses = [(int(family), str(where[0])) for family, _, _, _, where in found]
+        addresses = [(int(family), str(peer[0])) for family, _, _, _, peer in entries]
         for _, address in addresses:
             if not self.is_allowed(address):
                 raise NotAdmitted(f"{host}: {address} is not a public address")
         return addresses
 
     def is_allowed(self, address: str) -> bool:
-        """Is this a public address, or one that the configuration allows? An IPv4 address inside an IPv6 one counts as itself."""
+        """Is this a public address, or one that the configuration admits? IPv4 addresses inside an IPv6 address are checked as such."""
         ip = ipaddress.ip_address(address.partition("%")[0])
-        return all(self._is_ip_allowed(one) for one in _embedded_addresses(ip))
+        return all(self._is_ip_allowed(target) for target in _connection_targets(ip))
 
     def _is_ip_allowed(self, ip: Address) -> bool:
-        if any(ip in network for network in self.private_networks if network.version == ip.version):
+        if _is_in(ip, self.private_networks):
             return True
-        if ip.is_loopback:
+        if _is_in(ip, _LOOPBACK):
             return self.may_use_loopback
-        if any(ip in network for network in _SPECIAL_NETWORKS if network.version == ip.version):
-            return False
-        return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+        return (ip.version == 4 or ip in _GLOBAL_UNICAST) and not _is_in(ip, _REFUSED)
 
 
-def _embedded_addresses(ip: Address) -> list[Address]:
-    """What a connection to `ip` can end at: itself, or the IPv4 addresses that it carries (mapped, 6to4, Teredo, NAT64)."""
+def _is_in(ip: Address, networks: Iterable[Network]) -> bool:
+    return any(ip in network for network in networks if network.version == ip.version)
+
+
+def _connection_targets(ip: Address) -> list[Address]:
+    """The addresses at which a connection to `ip` may end: itself, or the IPv4 address that it carries (mapped, NAT64), or both (6to4)."""
     if isinstance(ip, ipaddress.IPv4Address):
         return [ip]
     if ip.ipv4_mapped is not None:
         return [ip.ipv4_mapped]
+    if ip in _NAT64:
+        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
     if ip.sixtofour is not None:
         return [ip, ip.sixtofour]
-    if ip.teredo is not None:
-        return [ip, *ip.teredo]
-    if ip in _NAT64_NETWORK:
-        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
     return [ip]
 
 
 class _DeadlineConnection(HTTPConnection):
-    """A connection whose answers begin in time, or not at all."""
+    """A connection that is closed when the head of an answer takes longer than `HEAD_SECONDS`."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         with enforce_deadline(HEAD_SECONDS, self.sock):
@@ -134,9 +160,9 @@ class _DeadlineConnection(HTTPConnection):
 
 
 class GuardedAdapter(HTTPAdapter):
-    """An HTTPAdapter whose connections go to addresses that the wall admitted; TLS still proves the host's name.
+    """An HTTPAdapter whose connections go only to addresses that the policy admits; TLS still proves the host's name.
 
-    Keep-alive connections stay at the address that was checked when they were made. No retries, no proxies.
+    A kept-alive connection stays at the address that was checked when it was made. There are no retries and no proxies.
     """
 
     def __init__(self, addresses: AddressPolicy, **options: Any) -> None:
@@ -158,7 +184,7 @@ class GuardedAdapter(HTTPAdapter):
             def connect(self) -> None:
                 try:
                     super().connect()
-                except (ssl.SSLError, SSLError) as error:  # before anything was sent: not a lost answer
+                except (ssl.SSLError, SSLError) as error:  # nothing was sent yet, so this is not a lost answer
                     raise NewConnectionError(self, f"no secure connection: {error}") from error
 
         plain_pool = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": GuardedConnection})
@@ -167,7 +193,7 @@ class GuardedAdapter(HTTPAdapter):
 
 
 def _open_socket(connection: Any, addresses: AddressPolicy) -> socket.socket:
-    """The first address that answers. What the wall refuses passes through urllib3 as it is."""
+    """A socket to the first address that answers. The policy's errors pass through urllib3 unchanged."""
     last: OSError | None = None
     for family, address in addresses.resolve_host(connection._dns_host, connection.port):
         sock = socket.socket(family, socket.SOCK_STREAM)

@@ -13,26 +13,56 @@ from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter, NotAdmitted
 from tests.support.scripted_server import scripted
 
-INWARD = [
-    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "100.64.0.1",
-    "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.0.8",
-    "::1", "::", "fe80::1", "fe80::1%2", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1",
-    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::a00:1",
-    "64:ff9b::7f00:1", "2001:0:7f00:1::",
+INWARD = {
+    "loopback": ["127.0.0.1", "127.8.8.8", "::1"],
+    "this network, unspecified": ["0.0.0.0", "0.1.2.3", "::"],
+    "private": ["10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1", "fc00::1", "fd12:3456::1"],
+    "link-local, site-local": ["169.254.169.254", "fe80::1", "fe80::1%2", "fec0::1", "feff::1"],
+    "shared": ["100.64.0.1", "100.127.255.255"],
+    "protocol assignments": ["192.0.0.8", "192.0.0.170", "192.88.99.1", "2001:1::1", "2001:20::1", "2001:1ff::1"],
+    "documentation": ["192.0.2.1", "198.51.100.7", "203.0.113.7", "2001:db8::1", "3fff::1", "3fff:fff::1"],
+    "benchmarks": ["198.18.0.1", "198.19.255.255", "2001:2::1"],
+    "multicast, reserved": ["224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "ff02::1", "4000::1", "1::1", "5f00::1", "100::1"],
+    "IPv4-mapped": ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:100.64.0.1"],
+    "IPv4-compatible": ["::10.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8"],
+    "6to4": ["2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::1", "2002:6440:1::1", "2002:c000:201::1", "2002:e000:1::1"],
+    "NAT64": ["64:ff9b::a00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::6440:1"],
+    "NAT64 of the own network": ["64:ff9b:1::808:808", "64:ff9b:1:ffff::1", "64:ff9b:0:1::808:808"],
+    "Teredo": ["2001:0:7f00:1::", "2001:0:808:808::f7f7:f7f7"],
+}
+OUTWARD = [
+    "5.255.255.77", "185.178.208.10", "8.8.8.8", "2a02:6b8::2:242", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
+    # One address beyond a refused network on either side.
+    "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0", "169.253.255.255", "169.255.0.0",
+    "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:200::1", "2001:db7:ffff::1", "2001:db9::1",
+    "3ffe::1", "3fff:1000::1", "2620:fe::fe",
 ]  # fmt: skip
-OUTWARD = ["5.255.255.77", "185.178.208.10", "8.8.8.8", "2a02:6b8::2:242", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+STDLIB_OPINIONS = (
+    "is_global", "is_private", "is_reserved", "is_multicast", "is_unspecified", "is_loopback", "is_link_local", "is_site_local",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("address", INWARD)
+@pytest.fixture(params=[None, True, False], ids=["this Python", "Python says yes", "Python says no"])
+def stdlib_opinion(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `ipaddress` says of an address differs between patch versions of Python; it must not matter."""
+    for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address) if request.param is not None else ():
+        for name in STDLIB_OPINIONS:
+            monkeypatch.setattr(kind, name, property(lambda self: request.param), raising=False)
+
+
+@pytest.mark.usefixtures("stdlib_opinion")
+@pytest.mark.parametrize("address", [pytest.param(address, id=f"{kind} {address}") for kind in INWARD for address in INWARD[kind]])
 def test_inward_addresses_are_refused(address: str) -> None:
     assert not AddressPolicy().is_allowed(address)
 
 
+@pytest.mark.usefixtures("stdlib_opinion")
 @pytest.mark.parametrize("address", OUTWARD)
 def test_public_addresses_are_admitted(address: str) -> None:
     assert AddressPolicy().is_allowed(address)
 
 
+@pytest.mark.usefixtures("stdlib_opinion")
 def test_only_what_the_operator_names_is_admitted_besides() -> None:
     private = AddressPolicy(private_networks=[ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00::/8")])
     assert private.is_allowed("10.20.3.4")
@@ -43,7 +73,9 @@ def test_only_what_the_operator_names_is_admitted_besides() -> None:
     loopback = AddressPolicy(may_use_loopback=True)
     assert loopback.is_allowed("127.0.0.1")
     assert loopback.is_allowed("::1")
+    assert loopback.is_allowed("::ffff:127.0.0.1")
     assert not loopback.is_allowed("192.168.0.1")
+    assert not loopback.is_allowed("::127.0.0.1")
 
 
 @pytest.mark.parametrize(
