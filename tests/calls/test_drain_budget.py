@@ -10,7 +10,8 @@ import pytest
 from bx24app.bitrix24.budget import MARGIN_SECONDS, RequestBudget
 from bx24app.calls import drain
 from bx24app.calls.outbox import batches
-from bx24app.domain.calls.commands import Register, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Register
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Portal, db, utcnow
 from bx24app.portals import clients

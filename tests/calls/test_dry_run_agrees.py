@@ -14,7 +14,7 @@ from flask import Flask
 from bx24app import create_app, settings
 from bx24app.calls import drain, dry_run
 from bx24app.calls.fold.portal_fold import fold_portal
-from bx24app.domain.calls.commands import from_json
+from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.domain.settings import Rule, Settings
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, db, utcnow

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 
 from bx24app.calls import drain, replay
-from bx24app.domain.calls.commands import Dial, Finish, Notify, Register, ShowCard, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Dial, Finish, Notify, Register, ShowCard
 from bx24app.models import Audit, Call, Delivery, Notification, Portal, Recording, db, utcnow
 from tests.calls.fold.test_portal_fold import tell
 from tests.calls.inbox.test_receiver import post

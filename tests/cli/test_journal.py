@@ -14,7 +14,8 @@ from flask import Flask
 from sqlalchemy import event
 
 from bx24app.calls.journal import export
-from bx24app.domain.calls.commands import Dial, Finish, Register, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Dial, Finish, Register
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db
 from tests.conftest import make_portal
 from tests.support import commands

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import Party, PbxEvent
 from bx24app.mango import statistics, vpbx
 from bx24app.mango.client import MangoClient

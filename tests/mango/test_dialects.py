@@ -7,7 +7,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import Party, PbxEvent
 from bx24app.mango import events_dialect, vpbx
 from bx24app.sandbox.mango import Board

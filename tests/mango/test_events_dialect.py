@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bx24app.domain import phone
-from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import CallEnded, CallTransferred, Party, PbxEvent, RecordingEvent
 from bx24app.mango import events_dialect
 from bx24app.mango.notification import MalformedNotification

@@ -28,7 +28,7 @@ from bx24app.domain.calls.commands import (
     SetActivityUser,
     ShowCard,
 )
-from bx24app.domain.calls.entry import assemble_entry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.rules.actions import TodoAction
 from tests.support.scenarios import QUIET, Notice, Scenario, all_scenarios
 from tests.support.transcript import Play, tell

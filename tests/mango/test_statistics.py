@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import Party, PbxEvent, RecordingEvent
 from bx24app.mango import statistics, vpbx
 from bx24app.mango.notification import MalformedNotification

@@ -9,7 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bx24app import settings
-from bx24app.domain.calls.commands import Notify, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Notify
 from bx24app.domain.settings import Settings
 from bx24app.models import Base, Call, Delivery, Notification, Pbx, Portal, PortalUser, Recording, db, utcnow
 from bx24app.web.base.guards import require_frame_admin, require_frame_session, require_placement_session

@@ -18,7 +18,8 @@ from werkzeug.routing import Rule
 
 from bx24app import settings
 from bx24app.cli.main import main
-from bx24app.domain.calls.commands import Notify, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Notify
 from bx24app.models import Base, Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.web import ROUTE_TABLE

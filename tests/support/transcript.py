@@ -26,7 +26,7 @@ from bx24app.domain.calls.commands import (
     Register,
     ShowCard,
 )
-from bx24app.domain.calls.entry import assemble_entry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import CallEnded, PbxEvent
 from bx24app.domain.calls.ledger import USER_INACTIVE, Ledger, LedgerEntry
 from bx24app.domain.calls.policy import CallTexts, Policy

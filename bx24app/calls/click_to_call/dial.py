@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from bx24app.domain.calls.commands import MANGO_KINDS, Dial, Route, from_json
+from bx24app.domain.calls.command_json import from_json
+from bx24app.domain.calls.commands import MANGO_KINDS, Dial, Route
 from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango
 from bx24app.mango.client import MangoClient

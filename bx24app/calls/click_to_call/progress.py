@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, TOO_LATE, mark_answer_lost
-from bx24app.domain.calls.commands import AnyCommand, Finish, Notify, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import AnyCommand, Finish, Notify
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.languages import choose_language

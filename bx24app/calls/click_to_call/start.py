@@ -14,7 +14,8 @@ from bx24app import settings
 from bx24app.calls.click_to_call import origin
 from bx24app.calls.click_to_call.origin import Origin
 from bx24app.calls.click_to_call.portal_event import CallRequest, parse_event
-from bx24app.domain.calls.commands import AnyCommand, Dial, Register, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import AnyCommand, Dial, Register
 from bx24app.infra.messages import message
 from bx24app.models import Call, Delivery, Notification, Pbx, Portal, utcnow
 from bx24app.models.call_facts import CallFacts, Refusal

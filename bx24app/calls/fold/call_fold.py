@@ -25,7 +25,7 @@ from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
 from bx24app.domain import phone
 from bx24app.domain.calls import linked_calls
 from bx24app.domain.calls.call_view import CallClock
-from bx24app.domain.calls.commands import to_json
+from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.decision import Decision, decide_call
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.events import CallEnded, RecordingEvent

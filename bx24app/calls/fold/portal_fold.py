@@ -22,7 +22,8 @@ from bx24app.calls.fold.grouping import (
 )
 from bx24app.calls.fold.titles import titles_for
 from bx24app.domain import phone
-from bx24app.domain.calls.entry import CallEntry, assemble_entry
+from bx24app.domain.calls.entry import CallEntry
+from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.infra import tracing

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bx24app.bitrix24 import commands
-from bx24app.domain.calls.commands import AnyCommand, Dial, Route, from_json
+from bx24app.domain.calls.command_json import from_json
+from bx24app.domain.calls.commands import AnyCommand, Dial, Route
 from bx24app.models import Call, Delivery, Notification, Recording
 
 _NOTIFICATION_KEYS = ("call_state", "recording_state", "extension", "disconnect_reason", "transfer", "completion_code", "result")

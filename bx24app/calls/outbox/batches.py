@@ -21,6 +21,7 @@ from bx24app.bitrix24.errors import Refused
 from bx24app.calls.outbox.client_order import select_sendable
 from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
 from bx24app.calls.outbox.verification import Verification, build_verification
+from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.commands import (
     MANGO_KINDS,
     AddComment,
@@ -42,7 +43,6 @@ from bx24app.domain.calls.commands import (
     RetitleTodo,
     SetActivityUser,
     ShowCard,
-    from_json,
 )
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.models import Call, Delivery, Portal, utcnow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bx24app.domain.calls.commands import from_json
+from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.ledger import LedgerEntry as LedgerEntry
 from bx24app.models import Call, Delivery

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select, update
 from bx24app.bitrix24.budget import BUDGET_USED_UP
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.download import RecordingSource
-from bx24app.domain.calls.decision import make_external_id
+from bx24app.domain.calls.call_view import make_external_id
 from bx24app.models import Call, Pbx, Recording, db, utcnow
 from bx24app.portals import lifecycle
 

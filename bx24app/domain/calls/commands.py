@@ -1,21 +1,22 @@
-"""What we may tell Bitrix24, imperative. Each command has a key that is stable within its call: the same decision made twice is one delivery.
+"""Commands: what the fold may decide to send to Bitrix24 or Mango for one call.
 
-A value that only the portal knows (the CALL_ID, the id of a record made by an earlier command) is a `Ref` to that command's
-answer; it is filled in when the request is built, or by Bitrix24 itself inside a batch.
+The fold adds commands to the ledger, the outbox stores and sends them (`bitrix24.commands` builds the requests). A command has a key that
+is unique and stable within its call, so the same decision taken twice is one delivery. Class and field names are stored in the database
+and never change.
+
+A value that only the portal knows, such as the CALL_ID or the id of a record that an earlier command creates, is a `Ref` to the answer of
+that command. It is filled in when the request is built, or by Bitrix24 itself inside a batch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-EntityName = Literal["lead", "deal", "contact", "company"]
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """`fact` of the answer to the command `key` of the same call."""
+    """The value `fact` in the answer to the command `key` of the same call."""
 
     key: str
     fact: str
@@ -23,7 +24,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A CRM record: `entity` is lead, deal, contact, company, or the number of a smart process."""
+    """A CRM record. `entity` is lead, deal, contact, company, or the number of a smart process."""
 
     entity: str
     id: int | Ref
@@ -31,17 +32,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
+    """What all commands have."""
+
     key: str
     part: int = 1
-    """1: the call's own portal call; 2, 3 …: the portal call of a further recording."""
-
-    may_chain: ClassVar[bool] = False
-    """May stand in a shared batch right behind the command that it refers to: a failure of that one makes it fail harmlessly."""
+    """1: the portal call of the call itself; 2, 3 …: the portal call that carries a further recording."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register(Command):
-    """telephony.externalCall.register. A repeat with the same values gives the same CALL_ID (or an orphan that never finishes)."""
+    """telephony.externalCall.register. A repeat with the same values answers with the same CALL_ID, or leaves a second call that is never
+    finished."""
 
     user_id: int
     number: str
@@ -51,65 +52,68 @@ class Register(Command):
     line: str | None
     external_id: str
     create: bool = False
-    """CRM_CREATE: the portal makes the lead itself."""
+    """CRM_CREATE: the portal creates the lead itself."""
     show: bool = False
+    """SHOW: the card opens on the screen of `user_id`."""
     source: str = "CALL"
     record: Record | None = None
+    """The CRM record that the portal named for a form callback, or that a further recording belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowCard(Command):
-    """telephony.externalCall.show; a repeat changes nothing."""
+    """telephony.externalCall.show. A repeat changes nothing."""
 
     users: tuple[int, ...]
-    may_chain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HideCard(Command):
-    """telephony.externalCall.hide; a repeat changes nothing."""
+    """telephony.externalCall.hide. A repeat changes nothing."""
 
     users: tuple[int, ...]
-    may_chain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRecord(Command):
-    """crm.item.add. Not idempotent: found again by its origin before a repeat."""
+    """crm.item.add. Not idempotent: before a repeat the record is looked up by its origin."""
 
     entity: str
     responsible: int
     title: str
     origin: str
-    """originId; with originatorId `bx24app` it marks the record as made by this call and command."""
+    """originId. Together with originatorId `bx24app` it says which call and command created the record."""
     number: str | None = None
-    """The client's telephone; for records that have one (lead, contact)."""
+    """The client's phone number, for leads and contacts."""
     source: str = "CALL"
     contact: int | Ref | None = None
     company: int | None = None
     lead: int | None = None
-    """The client's lead, where that is all the CRM has of them."""
+    """The client's lead, if the CRM has neither a contact nor a company of theirs."""
     category_id: int | None = None
     stage_id: str | None = None
     fields: tuple[tuple[str, Any], ...] = ()
+    """Further fields that a rule sets: (name, value)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish(Command):
-    """telephony.externalCall.finish. Neither idempotent nor locked: the statistics are asked before a repeat."""
+    """telephony.externalCall.finish. Not idempotent: before a repeat the portal's call statistics are asked whether it was carried out."""
 
     user_id: int
     seconds: int
+    """DURATION: of the talk."""
     status: str
+    """STATUS_CODE: 200 answered, 304 missed, else a SIP code."""
     reason: str = ""
+    """FAILED_REASON: why the call failed, in the portal's language."""
     number: str = ""
-    """Only for comparing a row of the statistics after a lost answer."""
-    may_chain: ClassVar[bool] = True
+    """Not sent: it identifies the row of the statistics after a lost answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reassign(Command):
-    """crm.item.update assignedById; a repeat changes nothing."""
+    """crm.item.update assignedById: the record gets another responsible. A repeat changes nothing."""
 
     record: Record
     user_id: int
@@ -117,26 +121,27 @@ class Reassign(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind(Command):
-    """crm.activity.binding.add of the call's activity, or of a to-do; "already bound" is done."""
+    """crm.activity.binding.add: the activity of the call, or a to-do, also hangs on `record`. The answer "already bound" counts as done."""
 
     record: Record
     todo: str | None = None
-    """Key of the to-do; None: the call's own activity."""
+    """Key of the AddTodo; None: the activity of the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddTodo(Command):
-    """crm.activity.todo.add."""
+    """crm.activity.todo.add. Not idempotent: before a repeat the to-do is looked up by its title and deadline."""
 
     record: Record
     responsible: int
     title: str
     deadline_at: int
+    """Epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetitleTodo(Command):
-    """crm.activity.todo.update: another miss of the same client, counted in the to-do that an earlier call made; a repeat changes nothing."""
+    """crm.activity.todo.update: a further missed call of the client is counted in the to-do of an earlier one. A repeat changes nothing."""
 
     record: Record
     activity_id: int
@@ -147,7 +152,7 @@ class RetitleTodo(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddComment(Command):
-    """crm.timeline.comment.add. Not idempotent: found again by its text before a repeat."""
+    """crm.timeline.comment.add. Not idempotent: before a repeat the comment is looked up by its text."""
 
     record: Record
     text: str
@@ -155,21 +160,24 @@ class AddComment(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseTodo(Command):
-    """crm.activity.update COMPLETED=Y of a to-do that an earlier call made."""
+    """crm.activity.update COMPLETED=Y of a to-do that an earlier call added."""
 
     activity_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetActivityUser(Command):
-    """crm.activity.update RESPONSIBLE_ID: what came after finish corrects the activity, never repeats finish."""
+    """crm.activity.update RESPONSIBLE_ID: corrects the activity if the talker becomes known only after Finish, which is never repeated."""
 
     user_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadClient(Command):
-    """Records of the number, and whose they are. Rides in finish's batch for what rules may read later; or asked before a rule is carried out."""
+    """The CRM records of a phone number with their responsibles.
+
+    Sent in one batch with Finish, so that the dry run knows them later, or before a rule creates a record.
+    """
 
     record: Record | None = None
     number: str
@@ -177,14 +185,14 @@ class ReadClient(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadDeals(Command):
-    """crm.item.list of the client's open deals, for rules that read them later. Rides in finish's batch."""
+    """crm.item.list: the client's open deals. Sent in one batch with Finish, so that the dry run knows them later."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOpen(Command):
-    """crm.item.list: open items of one kind that the client has already, so that a rule makes no second one."""
+    """crm.item.list: the open records of one entity that the client already has, so that a rule creates no second one."""
 
     entity: str
     record: Record
@@ -193,21 +201,21 @@ class ReadOpen(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadDay(Command):
-    """timeman.status: is this user's working day open?"""
+    """timeman.status: whether this user's working day is open."""
 
     user_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadTodo(Command):
-    """crm.activity.get: is a to-do of ours still open, or has somebody done it by hand?"""
+    """crm.activity.get: whether a to-do that an earlier call added is still open."""
 
     activity_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notify(Command):
-    """im.notify.system.add."""
+    """im.notify.system.add: a message to one user."""
 
     user_id: int
     text: str
@@ -216,23 +224,23 @@ class Notify(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dial(Command):
-    """commands/callback (or callback_group) to Mango. Sent at most once: Mango would dial twice."""
+    """commands/callback or callback_group to Mango. Sent at most once: Mango would dial a second time."""
 
     command_id: str
-    """Ours; the legs of the callback and its result carry it."""
+    """Our id; the legs of the callback and its result carry it."""
     to_number: str
     extension: str | None = None
-    """Rung first; None: `group` is."""
+    """Rings first; None: `group` rings first."""
     group: str | None = None
     from_number: str | None = None
-    """The telephone of that employee to ring instead of the default one (a mobile)."""
+    """The phone to ring at that employee instead of the default one: a mobile."""
     line: str | None = None
-    """Caller id."""
+    """The line whose number the client sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Command):
-    """commands/route to Mango: a waiting leg goes to an extension. Sent at most once."""
+    """commands/route to Mango: takes a waiting leg to an extension. Sent at most once."""
 
     command_id: str
     leg: str
@@ -240,7 +248,7 @@ class Route(Command):
 
 
 MANGO_KINDS = ("Dial", "Route")
-"""Kinds that go to Mango: claimed by `bx24app.calls.click_to_call`, sent at most once, never repeated."""
+"""Kinds that are sent to Mango, by `calls.click_to_call`, at most once."""
 
 AnyCommand = (
     Register
@@ -264,67 +272,3 @@ AnyCommand = (
     | Dial
     | Route
 )
-KINDS: dict[str, type[AnyCommand]] = {
-    kind.__name__: kind
-    for kind in (
-        Register,
-        ShowCard,
-        HideCard,
-        CreateRecord,
-        Finish,
-        Reassign,
-        Bind,
-        AddTodo,
-        RetitleTodo,
-        CloseTodo,
-        AddComment,
-        SetActivityUser,
-        ReadClient,
-        ReadDeals,
-        ReadOpen,
-        ReadDay,
-        ReadTodo,
-        Notify,
-        Dial,
-        Route,
-    )
-}
-
-
-def to_json(command: AnyCommand) -> dict[str, Any]:
-    """The command as a JSON document, for the outbox; `Ref` is written ``{"$ref": [key, fact]}``."""
-    return {field.name: _to_plain(getattr(command, field.name)) for field in dataclasses.fields(command)}
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, Ref):
-        return {"$ref": [value.key, value.fact]}
-    if isinstance(value, Record):
-        return {"entity": value.entity, "id": _to_plain(value.id)}
-    if isinstance(value, tuple):
-        return [_to_plain(item) for item in value]
-    return value
-
-
-def from_json(kind: str, document: dict[str, Any]) -> AnyCommand:
-    """The command back from the outbox."""
-    values = dict(document)
-    for name in ("record",):
-        if isinstance(values.get(name), dict):
-            values[name] = Record(values[name]["entity"], _restore_ref(values[name]["id"]))
-    for name in ("contact",):
-        if name in values:
-            values[name] = _restore_ref(values[name])
-    for name in ("users",):
-        if name in values:
-            values[name] = tuple(values[name])
-    if "fields" in values:
-        values["fields"] = tuple((key, value) for key, value in values["fields"])
-    return KINDS[kind](**values)
-
-
-def _restore_ref(value: Any) -> Any:
-    if isinstance(value, dict) and "$ref" in value:
-        key, fact = value["$ref"]
-        return Ref(key, fact)
-    return value

@@ -11,7 +11,7 @@ from flask_babel import gettext, lazy_gettext
 from bx24app.bitrix24 import commands
 from bx24app.calls.journal.timeline import mango_method
 from bx24app.calls.replay import UNREADABLE, UNRESOLVED
-from bx24app.domain.calls.commands import from_json
+from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.mango import codes
 from bx24app.models import Delivery, Notification

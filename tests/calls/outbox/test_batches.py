@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bx24app.calls.outbox import batches
-from bx24app.domain.calls.commands import Finish, HideCard, Reassign, Record, Register, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import Finish, HideCard, Reassign, Record, Register
 from bx24app.models import Call, Delivery, Portal, db, utcnow
 
 

@@ -16,7 +16,8 @@ from bx24app.calls.outbox import batches, sender
 from bx24app.calls.outbox.batches import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import attempts, transfer
-from bx24app.domain.calls.commands import AddComment, Record, to_json
+from bx24app.domain.calls.command_json import to_json
+from bx24app.domain.calls.commands import AddComment, Record
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Portal, Recording, db, utcnow
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bx24app.domain.calls import commands
+from bx24app.domain.calls import command_json, commands
 from bx24app.domain.calls.commands import Record, Ref
 
 SAMPLES = [
@@ -54,9 +54,9 @@ SAMPLES = [
 
 @pytest.mark.parametrize("command", SAMPLES, ids=lambda command: type(command).__name__)
 def test_round_trip(command: commands.AnyCommand) -> None:
-    text = json.dumps(commands.to_json(command))
-    assert commands.from_json(type(command).__name__, json.loads(text)) == command
+    text = json.dumps(command_json.to_json(command))
+    assert command_json.from_json(type(command).__name__, json.loads(text)) == command
 
 
 def test_every_kind_has_a_sample() -> None:
-    assert {type(command).__name__ for command in SAMPLES} == set(commands.KINDS)
+    assert {type(command).__name__ for command in SAMPLES} == set(command_json.KINDS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bx24app.domain.calls.call_view import make_external_id
 from bx24app.domain.calls.commands import Finish, Register, SetActivityUser
-from bx24app.domain.calls.decision import make_external_id
 from bx24app.domain.calls.events import Party
 from bx24app.domain.calls.ledger import USER_INACTIVE, Ledger, LedgerEntry
 from bx24app.domain.calls.policy import Policy
