@@ -31,7 +31,7 @@ class Priority(IntEnum):
 MARGIN_SECONDS = 1.5
 """Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
 BUDGET_USED_UP = "the portal's request budget is used up"
-"""The words for it, by which what waits for it is found."""
+"""The text of the error, for people."""
 LOCAL_SHARE = 0.25
 """Share of the store, and of each reserve, that a process has while it keeps the pace alone."""
 REDIS_PAUSE = 1.0

@@ -241,7 +241,7 @@ class Bitrix24Client:
     def _acquire_budget(self, priority: Priority) -> None:
         wait = self.budget.acquire(priority)
         if wait > 0:
-            raise NotSent(BUDGET_USED_UP, wait, is_rate_limited=True)
+            raise NotSent(BUDGET_USED_UP, wait, is_rate_limited=True, is_budget_used_up=True)
 
     def _require_success(self, reply: PortalResponse, method: str) -> dict[str, Any]:
         met = error_table.classify_answer(reply.status, reply.body, method, reply.location)

@@ -31,11 +31,16 @@ class PortalError(Exception):
 
 
 class Later(PortalError):
-    """Try again. `retry_after`: seconds that the portal itself names; None leaves it to the caller's back-off. `is_rate_limited`: the request limit was the reason."""
+    """Try again. `retry_after`: seconds that the portal itself names; None leaves it to the caller's back-off.
 
-    def __init__(self, text: str, retry_after: float | None = None, *, is_rate_limited: bool = False) -> None:
+    `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: it was our own budget for this portal.
+    """
+
+    def __init__(
+        self, text: str, retry_after: float | None = None, *, is_rate_limited: bool = False, is_budget_used_up: bool = False
+    ) -> None:
         super().__init__(text)
-        self.retry_after, self.is_rate_limited = retry_after, is_rate_limited
+        self.retry_after, self.is_rate_limited, self.is_budget_used_up = retry_after, is_rate_limited, is_budget_used_up
 
 
 class NotSent(Later):

@@ -18,7 +18,7 @@ from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
 from bx24app.calls.recordings import transfer
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.infra import queue
-from bx24app.models import Call, Delivery, Notification, Recording, audit, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Recording, audit, db, problem_codes, utcnow
 from bx24app.models.call_index import mark_lost
 from bx24app.models.locking import portal_lock
 
@@ -137,8 +137,8 @@ def _reset_deliveries(session: Session, rows: Iterable[Delivery]) -> None:
     for row in rows:
         by_call.setdefault(row.call_id, []).append(row)
     for call in session.scalars(select(Call).where(Call.id.in_(by_call))):
-        if call.problem in {row.reason for row in by_call[call.id]}:
-            call.problem = None
+        if problem_codes.is_problem_of(call, by_call[call.id]):
+            call.problem = call.problem_delivery = None
         if call.state == "dead":
             call.state = "open"
         call.due_at = utcnow()
@@ -152,5 +152,5 @@ def _reset_deliveries(session: Session, rows: Iterable[Delivery]) -> None:
                 row.command = {**row.command, "show": False}  # its card would open for a call that is over
     # Recordings that were given up with the call that they belong to get their first try once it is finished.
     orphans = (Recording.call_id.in_(by_call), Recording.state == "lost", Recording.bitrix_call_id.is_(None))
-    session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, tries=0))
+    session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, problem_code=None, tries=0))
     mark_lost(session, Call.id.in_(by_call))

@@ -22,7 +22,7 @@ from __future__ import annotations
 from bx24app.mango.codes import describe_code
 
 ADDRESS_REFUSED = "Mango refuses this server's address, or has locked it out for two minutes after wrong requests."
-"""The message of `AddressRefused`; by it a stored problem is known again."""
+"""The message of `AddressRefused`."""
 
 
 class MangoError(Exception):

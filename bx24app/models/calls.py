@@ -122,6 +122,8 @@ class Call(Base):
     """Extensions that rang or talked and are nobody's in the settings, comma list; None: there were none."""
     problem: Mapped[str | None]
     """One sentence for the journal where something went wrong."""
+    problem_delivery: Mapped[str | None]
+    """Key of the delivery whose refusal is the problem; None: the problem has another cause (`problem_codes`)."""
     lost: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A recording of it is lost; kept by `models.journal`."""
     due_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -213,6 +215,9 @@ class Recording(Base):
     attached_at: Mapped[datetime | None] = mapped_column(Moment)
     lag_seconds: Mapped[float | None]
     problem: Mapped[str | None]
+    """What the last try met, for people."""
+    problem_code: Mapped[str | None]
+    """`problem_codes.RecordingProblem`, for the program; None: nothing is decided by this problem."""
 
 
 class Todo(Base):

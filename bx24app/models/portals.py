@@ -142,7 +142,9 @@ class Pbx(Base):
     ask_failures: Mapped[int] = mapped_column(default=0, server_default="0")
     """In a row."""
     ask_problem: Mapped[str | None]
-    """What Mango said to the last failure."""
+    """What Mango answered to the last failure, for people."""
+    ask_problem_code: Mapped[str | None]
+    """`problem_codes.ADDRESS_REFUSED`, for the program; None: nothing is decided by this problem."""
     lost_found: Mapped[int] = mapped_column(default=0, server_default="0")
     """Calls, ends and recordings of which no notification had come."""
     lost_at: Mapped[datetime | None] = mapped_column(Moment)

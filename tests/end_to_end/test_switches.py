@@ -11,10 +11,10 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.infra import queue
 from bx24app.infra.messages import needs_admin_message
 from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.models.problem_codes import RecordingProblem
 from bx24app.operations.alerts import monitor
 from bx24app.portals import lifecycle, sync
 from bx24app.portals.frame_auth import DEAD_GRANT_CODES
@@ -136,7 +136,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert needs_admin_message("ru", "disk") in words
     earth.sandbox.call(earth.portal.switches.switch_off)
     with earth.app.app_context():
-        (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem == DISK_FULL))
+        (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem_code == RecordingProblem.PORTAL_DISK))
         db.session.execute(update(Recording).where(Recording.id == number).values(due_at=utcnow()))
         db.session.commit()
         queue.wake_recording(number)
@@ -150,7 +150,7 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
 
 def waiting(earth: World) -> int:
     with earth.app.app_context():
-        return db.session.query(Recording).filter(Recording.problem == DISK_FULL).count()
+        return db.session.query(Recording).filter(Recording.problem_code == RecordingProblem.PORTAL_DISK).count()
 
 
 def test_pause_and_resume_lose_nothing(mended: World) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
@@ -18,9 +19,12 @@ from flask_migrate import downgrade
 from sqlalchemy import inspect
 
 from bx24app import create_app
+from bx24app.bitrix24.budget import BUDGET_USED_UP
+from bx24app.calls.recordings.attachment import DISK_FULL
 from bx24app.cli import up
 from bx24app.config import load
 from bx24app.infra import migrate
+from bx24app.mango.errors import ADDRESS_REFUSED
 from bx24app.models import Base, db
 from scripts import needs
 from tests.support.servers import POSTGRES_MISSING, postgres
@@ -124,3 +128,59 @@ def test_in_a_process_of_its_own_it_leaves_its_tables_and_nothing_else(tmp_path:
         assert "notification" in inspect(db.engine).get_table_names()
         db.engine.dispose()
     assert isinstance(app.extensions["migrate"], migrate.LazyMigrate), "Flask-Migrate, and with it Alembic, was not needed here"
+
+
+def test_codes_are_filled_from_the_texts_of_older_versions(app: Flask) -> None:
+    """0017. What only looks alike stays without a code."""
+    up.migrate_database(app)
+    with app.app_context():
+        downgrade(revision="0016")
+        with db.engine.begin() as connection:
+            for table, rows in OLD_ROWS.items():
+                for row in rows:
+                    connection.execute(sa.table(table, *map(sa.column, row)).insert().values(**row))
+        db.engine.dispose()
+    up.migrate_database(app)
+    with app.app_context():
+        with db.engine.connect() as connection:
+            recordings = connection.exec_driver_sql("SELECT id, problem_code FROM recording ORDER BY id").all()
+            calls = connection.exec_driver_sql("SELECT id, problem_delivery FROM call ORDER BY id").all()
+            pbxs = connection.exec_driver_sql("SELECT id, ask_problem_code FROM pbx ORDER BY id").all()
+        db.engine.dispose()
+    assert recordings == [(1, "portal_budget"), (2, "portal_disk"), (3, None), (4, None)]
+    assert calls == [(1, "register"), (2, None), (3, None)]
+    assert pbxs == [(1, "address_refused"), (2, None), (3, None)]
+
+
+_AT = "2026-01-01 00:00:00"
+_PORTAL = {"id": 1, "member_id": "a", "domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": "", "state": "active",
+           "scopes": "", "license": "", "crm_mode": 1, "lang": "ru", "installed_at": _AT}  # fmt: skip
+_PBX = {"portal_id": 1, "position": 0, "dialects": "vpbx", "refused_count": 0, "created_at": _AT}
+_CALL = {"portal_id": 1, "pbx_id": 1, "pbx_key": "a", "visible": True, "state": "dead", "direction": "in", "started_at": _AT,
+         "talk_seconds": 0, "users": "[]", "crm": "[]", "facts": "{}", "heard_at": _AT, "updated_at": _AT}  # fmt: skip
+_DELIVERY = {"portal_id": 1, "command": "{}", "uncertain": False, "attempts": 1, "created_at": _AT}
+_RECORDING = {"portal_id": 1, "call_id": 1, "seconds": 0, "state": "waiting", "tries": 0, "attempted": False, "due_at": _AT}
+OLD_ROWS: dict[str, list[dict[str, object]]] = {
+    "portal": [_PORTAL],
+    "pbx": [
+        {**_PBX, "id": number, "key": key, "hook_key": key, "ask_problem": problem}
+        for number, key, problem in ((1, "a", ADDRESS_REFUSED), (2, "b", "5201"), (3, "c", None))
+    ],
+    "call": [
+        {**_CALL, "id": number, "entry_id": str(number), "problem": problem}
+        for number, problem in ((1, "no rights"), (2, "its own words"), (3, None))
+    ],
+    "delivery": [
+        {**_DELIVERY, "id": 1, "call_id": 1, "key": "notify", "kind": "Notify", "state": "dead", "reason": "no rights"},
+        {**_DELIVERY, "id": 2, "call_id": 1, "key": "register", "kind": "Register", "state": "dead", "reason": "no rights"},
+        {**_DELIVERY, "id": 3, "call_id": 1, "key": "finish", "kind": "Finish", "state": "dead", "reason": "no rights"},
+        {**_DELIVERY, "id": 4, "call_id": 2, "key": "finish", "kind": "Finish", "state": "dead", "reason": "no rights"},
+    ],
+    "recording": [
+        {**_RECORDING, "id": 1, "recording_id": "1", "problem": BUDGET_USED_UP},
+        {**_RECORDING, "id": 2, "recording_id": "2", "problem": DISK_FULL},
+        {**_RECORDING, "id": 3, "recording_id": "3", "problem": None},
+        {**_RECORDING, "id": 4, "recording_id": "4", "problem": BUDGET_USED_UP, "state": "attached", "due_at": None},
+    ],
+}
+"""As version 4f532bf would have written them."""

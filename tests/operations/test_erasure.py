@@ -290,10 +290,10 @@ ERASED = {
 }
 """Columns that may name a person, by tables whose rows `forget` takes away or goes through."""
 WORDS_OF_OURS = {
-    "call": {"pbx_key", "state", "direction", "line_number", "outcome"},
+    "call": {"pbx_key", "state", "direction", "line_number", "outcome", "problem_delivery"},
     "delivery": {"kind", "state"},
     "notification": {"dialect", "state"},
-    "recording": {"state"},
+    "recording": {"state", "problem_code"},
     "todo": {"state"},
     "portal_user": {"day"},
     "settings_version": {"source", "note"},

@@ -97,6 +97,7 @@ def _fail_call(session: Session, call: Call, policy: Policy, status: str, words:
     facts = call.read_facts()
     user = facts.click_user_id
     call.outcome, call.ended_at, call.problem, call.due_at = "failed", utcnow(), words, None
+    call.problem_delivery = None
     commands: list[AnyCommand] = []
     if user is not None:
         number = call.client_number or ""

@@ -39,7 +39,8 @@ def write_journal_columns(
     call.continues = related.continues.entry_id if related.continues else None
     if any(entry is not None and entry.state == "dead" for entry in (register, finish)):
         dead = next((row for row in deliveries if row.state == "dead" and row.kind in ("Register", "Finish")), None)
-        call.state, call.problem = "dead", dead.reason if dead else None
+        call.state = "dead"
+        call.problem, call.problem_delivery = (dead.reason, dead.key) if dead else (None, None)
     elif (finish is not None and finish.state == "done") or (is_complete and register is None and not decision.commands):
         call.state = "finished"
     else:

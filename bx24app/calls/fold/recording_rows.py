@@ -54,7 +54,7 @@ def _schedule_first_attempt(row: Recording, tape: CallRecording, ledger: Ledger,
     if finish is None or register is None:
         return
     if finish.state == "dead" or register.state == "dead":
-        row.state, row.problem = "lost", "the portal refused the call that it belongs to"
+        row.state, row.problem, row.problem_code = "lost", "the portal refused the call that it belongs to", None
         return
     if finish.state != "done":
         return

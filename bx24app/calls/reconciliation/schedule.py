@@ -27,7 +27,7 @@ from bx24app.domain.working_hours import is_open
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
-from bx24app.models import Call, Pbx, Portal, db, utcnow
+from bx24app.models import Call, Pbx, Portal, db, problem_codes, utcnow
 
 _log = get_logger(__name__)
 
@@ -146,7 +146,7 @@ def _compare_statistics(order: StatisticsRequest, answer: StatisticsAnswer) -> N
     if answer.next_request is not None:
         statistics_requests.queue_request(JOB, answer.next_request, 0)
     else:
-        values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0, "ask_problem": None}
+        values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0, "ask_problem": None, "ask_problem_code": None}
     db.session.execute(update(Pbx).where(Pbx.id == order.pbx_id).values(**values))
     db.session.commit()
 
@@ -159,6 +159,7 @@ def _record_failure(order: StatisticsRequest, error: errors.MangoError) -> None:
         return
     row.ask_failures += 1
     row.ask_problem = str(error)[:300]
+    row.ask_problem_code = problem_codes.ADDRESS_REFUSED if isinstance(error, errors.AddressRefused) else None
     passing = isinstance(error, errors.TemporaryFailure)
     seconds = min(60.0 * 2 ** (row.ask_failures - 1), 3600.0) if passing else 3600.0
     named = error.retry_after if isinstance(error, errors.TemporaryFailure) else None

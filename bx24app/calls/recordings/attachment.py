@@ -23,10 +23,11 @@ from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.download import RetryLater
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db
+from bx24app.models.problem_codes import RecordingProblem
 from bx24app.portals import lifecycle
 
 DISK_FULL = "the portal's disk is full"
-"""The problem of a recording that waits for space; by it they are found."""
+"""The problem of a recording that waits for space, for people."""
 DISK_RETRY_SECONDS = 900.0
 """Until such a one tries again."""
 MAX_WAIT_SECONDS = 4.0
@@ -56,7 +57,7 @@ def wait_for_turn(client: Bitrix24Client) -> None:
         finally:
             slot.release()
     if wait > 0:
-        raise RetryLater(BUDGET_USED_UP, wait, is_counted=False, is_budget_wait=True)
+        raise RetryLater(BUDGET_USED_UP, wait, is_counted=False, is_budget_wait=True, code=RecordingProblem.PORTAL_BUDGET)
 
 
 def attach_batch(client: Bitrix24Client, errands: Sequence[Attempt]) -> list[tuple[Attempt, int | RetryLater]]:
@@ -99,14 +100,16 @@ def _classify_error(errand: Attempt, error: portal_errors.PortalError) -> RetryL
     """What the portal's refusal means for this recording, whichever request met it. Its budget and its own state spend no try."""
     if isinstance(error, portal_errors.NeedsAdmin):
         if error.code == "disk":  # cards and calls need no disk: only recordings wait
-            return RetryLater(DISK_FULL, DISK_RETRY_SECONDS, is_counted=False)
+            return RetryLater(DISK_FULL, DISK_RETRY_SECONDS, is_counted=False, code=RecordingProblem.PORTAL_DISK)
         lifecycle.mark_needs_admin(errand.portal_id, error)
         return RetryLater(str(error), 60, is_counted=False)
     if isinstance(error, portal_errors.Gone):
         lifecycle.mark_needs_admin(errand.portal_id, error)
         return RetryLater(str(error), 3600, is_counted=False)
     if isinstance(error, portal_errors.Later):
-        return RetryLater(str(error), error.retry_after, is_counted=not error.is_rate_limited, is_budget_wait=error.is_rate_limited)
+        code = RecordingProblem.PORTAL_BUDGET if error.is_budget_used_up else None
+        limited = error.is_rate_limited
+        return RetryLater(str(error), error.retry_after, is_counted=not limited, is_budget_wait=limited, code=code)
     return RetryLater(f"the portal refused the recording: {error}")
 
 

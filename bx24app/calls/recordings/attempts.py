@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, select, update
 
-from bx24app.bitrix24.budget import BUDGET_USED_UP
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.call_view import make_external_id
 from bx24app.models import Call, Pbx, Recording, db, utcnow
+from bx24app.models.problem_codes import RecordingProblem, recording_has_problem
 from bx24app.portals import lifecycle
 
 CLAIM_LIFETIME = timedelta(minutes=20)
@@ -171,7 +171,7 @@ def _waiting_conditions() -> tuple[ColumnElement[bool], ...]:
     return (
         row.state == "waiting",
         row.claimed_at.is_(None),
-        row.problem == BUDGET_USED_UP,
+        recording_has_problem(RecordingProblem.PORTAL_BUDGET),
         row.tries == 0,
         row.attempted.is_(False),
     )

@@ -14,6 +14,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.mango import errors as mango_errors
 from bx24app.mango.client import MangoClient
 from bx24app.mango.recording import RecordingDownload, is_audio
+from bx24app.models.problem_codes import RecordingProblem
 from bx24app.portals import connections
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -33,9 +34,13 @@ class RetryLater(Exception):
     """This try failed; the plan has a next one. `counts` False: it was the portal's state, not a try of the plan; `queued`: it was
     the portal's budget, for which others wait too."""
 
-    def __init__(self, why: str, after_seconds: float | None = None, *, is_counted: bool = True, is_budget_wait: bool = False) -> None:
+    def __init__(
+        self, why: str, after_seconds: float | None = None, *, is_counted: bool = True, is_budget_wait: bool = False,
+        code: RecordingProblem | None = None,
+    ) -> None:
         super().__init__(why)
         self.after_seconds, self.is_counted, self.is_budget_wait = after_seconds, is_counted, is_budget_wait
+        self.code = code
 
 
 class Unrecoverable(Exception):
@@ -121,7 +126,7 @@ def fetch_to_spool(source: RecordingSource, spool: Path) -> None:
         raise RetryLater(str(error), after, is_counted=error.code != BUSY_STATUS) from None
     except OSError as error:
         # Our own disk says nothing of the recording: no try of the plan is spent, however long somebody takes to make space.
-        raise RetryLater(f"the spool cannot be written: {error.strerror}", DISK_RETRY_SECONDS, is_counted=False) from None
+        raise RetryLater(f"the spool cannot be written: {error.strerror}", DISK_RETRY_SECONDS, is_counted=False, code=RecordingProblem.SPOOL) from None
     finally:
         partial.unlink(missing_ok=True)
         if breaker and not answered:

@@ -23,6 +23,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db, utcnow
 from bx24app.models.locking import portal_lock
+from bx24app.models.problem_codes import RecordingProblem
 from bx24app.portals import clients
 
 _log = get_logger(__name__)
@@ -85,12 +86,12 @@ def _attach_batch(client: Bitrix24Client, errand: Attempt) -> None:
 
 def _schedule_retry(errand: Attempt, why: RetryLater) -> None:
     if not why.is_budget_wait:
-        _record_failed_try(errand, str(why), why.after_seconds, counts=why.is_counted)
+        _record_failed_try(errand, str(why), why.after_seconds, counts=why.is_counted, code=why.code)
         return
     # It only stands in line: nothing of its call is touched, so the portal's lock, for which its drains wait, is left to them.
     due = utcnow() + timedelta(seconds=_turn_delay(errand, why.after_seconds or 0.5))
     line = update(Recording).where(Recording.id == errand.id, Recording.claimed_at == errand.claimed_at)
-    db.session.execute(line.values(claimed_at=None, problem=str(why), due_at=due))
+    db.session.execute(line.values(claimed_at=None, problem=str(why), problem_code=why.code, due_at=due))
     db.session.commit()
     db.session.remove()
     queue.wake_recording(errand.id, due)
@@ -102,7 +103,7 @@ def _mark_attached(portal_id: int, done: Sequence[tuple[Attempt, int]]) -> None:
         for errand, file_id in done:
             row = session.get_one(Recording, errand.id)
             row.state, row.file_id, row.attached_at, row.due_at, row.claimed_at = "attached", file_id, now, None, None
-            row.problem, row.attempted = None, False
+            row.problem, row.problem_code, row.attempted = None, None, False
             row.lag_seconds = round((now - row.noticed_at).total_seconds(), 3) if row.noticed_at else None
     for errand, _file in done:
         errand.spool_file.unlink(missing_ok=True)
@@ -125,13 +126,13 @@ def _turn_delay(errand: Attempt, after: float) -> float:
     return after + uniform(0, min(others / rate, MAX_SPREAD_SECONDS))  # noqa: S311 - jitter, not a secret
 
 
-def _record_failed_try(errand: Attempt, why: str, after: float | None, *, counts: bool) -> None:
+def _record_failed_try(errand: Attempt, why: str, after: float | None, *, counts: bool, code: RecordingProblem | None = None) -> None:
     plan = runtime().config.recording_retry
     with portal_lock(errand.portal_id) as (session, _):
         row = session.get_one(Recording, errand.id)
         if row.claimed_at != errand.claimed_at:
             return
-        row.claimed_at, row.problem = None, why[:500]
+        row.claimed_at, row.problem, row.problem_code = None, why[:500], code
         row.tries += 1 if counts else 0
         if row.tries >= len(plan):
             row.state, row.due_at = "lost", None
@@ -150,7 +151,7 @@ def _mark_lost(errand: Attempt, why: str) -> None:
         row = session.get_one(Recording, errand.id)
         if row.claimed_at != errand.claimed_at:
             return
-        row.state, row.due_at, row.claimed_at, row.problem = "lost", None, None, why[:500]
+        row.state, row.due_at, row.claimed_at, row.problem, row.problem_code = "lost", None, None, why[:500], None
     errand.spool_file.unlink(missing_ok=True)
     _log.warning("recording lost", recording=errand.id, portal=errand.portal_id, why=why)
 

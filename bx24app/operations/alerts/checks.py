@@ -12,11 +12,11 @@ import redis
 from sqlalchemy import func, select
 
 from bx24app.calls import replay
-from bx24app.calls.recordings.transfer import DISK_FULL
 from bx24app.domain.settings import Settings
 from bx24app.infra import circuit_breaker
 from bx24app.infra.messages import message, needs_admin_message
 from bx24app.models import Delivery, Pbx, Portal, Recording, db
+from bx24app.models.problem_codes import RecordingProblem, recording_has_problem
 from bx24app.operations.alerts.candidates import DEAD_FOR, MIN_ASK_FAILURES
 from bx24app.operations.alerts.notices import Alert
 
@@ -73,7 +73,7 @@ def count_refused(portal_id: int, now: datetime) -> int:
 
 def count_without_space(portal_id: int) -> int:
     """Recordings that wait because the portal's disk is full."""
-    waiting = (Recording.due_at.is_not(None), Recording.portal_id == portal_id, Recording.problem == DISK_FULL)
+    waiting = (Recording.due_at.is_not(None), Recording.portal_id == portal_id, recording_has_problem(RecordingProblem.PORTAL_DISK))
     return db.session.scalar(select(func.count()).where(*waiting)) or 0
 
 

@@ -11,8 +11,7 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import ColumnElement, or_, select
 
 from bx24app.infra.runtime import runtime
-from bx24app.mango.errors import ADDRESS_REFUSED
-from bx24app.models import Call, Notification, Pbx, db, utcnow
+from bx24app.models import Call, Notification, Pbx, db, problem_codes, utcnow
 from bx24app.operations.alerts import checks as alarms
 from bx24app.portals import other_apps
 from bx24app.web.base import rendering
@@ -78,7 +77,7 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
             gettext("Was a key regenerated in Mango Office? Enter the present ones; the calls since then are told afterwards."),
             url_for("pbxs.edit_form", key=row.key),
         )  # fmt: skip
-    if row.ask_problem == ADDRESS_REFUSED:
+    if problem_codes.is_address_refused(row):
         yield Problem(
             "address", "warn",
             gettext("%(pbx)s: Mango Office does not let our server ask", pbx=name),

@@ -6,6 +6,7 @@ import resource
 import time
 
 from bx24app.models import Recording, db
+from bx24app.models.problem_codes import RecordingProblem
 from tests.stress.chaos.clock import jump
 from tests.stress.chaos.processes import Arena
 from tests.stress.chaos.upgrading import upgraded
@@ -27,7 +28,7 @@ def disk_full(arena: Arena, seconds: float) -> None:
 
 def _spool_refused(arena: Arena) -> int:
     with arena.world.app.app_context():
-        found: int = db.session.query(Recording).filter(Recording.problem.like("the spool cannot be written%")).count()
+        found: int = db.session.query(Recording).filter(Recording.problem_code == RecordingProblem.SPOOL).count()
         db.session.rollback()
         return found
 
