@@ -1,21 +1,20 @@
-"""bx24app: Mango Office for Bitrix24.
+"""bx24app: Mango Office cloud telephony for Bitrix24.
 
-`create_app` is the only place where things are joined; importing the package does nothing.
+`create_app` is the only place where the parts are joined. Importing the package has no effects.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: templates/, static/, migrations/ lie beside the package."""
+__version__ = "0.1.0"
+"""The one place where the version stands; pyproject.toml reads it from here."""
 
 
 def create_app(config: Any = None) -> Flask:
-    """The Flask app of one process.
+    """Make the Flask application of one process.
 
     Args:
         config: a `bx24app.config.Config`; None reads the environment.
@@ -25,7 +24,7 @@ def create_app(config: Any = None) -> Flask:
     """
     from bx24app import config as configuration
     from bx24app import web
-    from bx24app.infra import logs, migrate, tracing
+    from bx24app.infra import logs, migrate, resources, tracing
     from bx24app.infra.runtime import Runtime
     from bx24app.models import db
     from bx24app.models.base import make_durable
@@ -33,7 +32,8 @@ def create_app(config: Any = None) -> Flask:
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
     tracing.set_up(settings.otlp_endpoint)
-    app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    templates, static = (str(resources.find_folder(name)) for name in ("templates", "static"))
+    app = Flask(__name__, template_folder=templates, static_folder=static)
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
@@ -45,19 +45,19 @@ def create_app(config: Any = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)
-    app.extensions["migrate"] = migrate.LazyMigrate(app, ROOT / "migrations")
+    app.extensions["migrate"] = migrate.LazyMigrate(app, resources.find_folder("migrations"))
     app.extensions["bx24app"] = Runtime(settings)
     web.init_app(app)
     return app
 
 
 def _engine_options(url: str) -> dict[str, Any]:
-    # An error of the database must not print what was to be stored: bodies, numbers, hook keys.
+    # hide_parameters: an error of the database must not print what was to be stored (bodies, numbers, hook keys).
     if url.startswith("sqlite"):
-        return {"hide_parameters": True, "connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": 20, "max_overflow": 80}
+        arguments = {"timeout": 15, "check_same_thread": False}
+        return {"hide_parameters": True, "connect_args": arguments, "pool_size": 20, "max_overflow": 80}
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}
     if "options=" not in url:
-        # Compiling a query costs more than any of ours takes (measured: 50 ms of 130), and so does starting helpers for one (25 of 80),
-        # which would take the cores away from other portals' requests besides.
+        # Measured: compiling a query took 50 ms of 130, starting parallel workers 25 of 80, which also takes cores from other portals.
         options["connect_args"] = {"options": "-c jit=off -c max_parallel_workers_per_gather=0"}
     return options

@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from bx24app import __version__
 from bx24app.cli import backfill, doctor, erasure, hooks, journal, keys, portals, replay, rules, settings
 from bx24app.cli.base import InputError, load_config, report_errors
 from bx24app.config import Config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bx24app", message="%(prog)s %(version)s")
 def main() -> None:
     """Mango Office for Bitrix24: calls of Mango Office cloud PBXs in Bitrix24 portals."""
 

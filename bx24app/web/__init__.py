@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flask import Blueprint, Flask, Request
 from flask.sessions import SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from bx24app.infra import resources
 from bx24app.infra.runtime import Runtime
 from bx24app.web import statistics
 from bx24app.web.base import assets, errors, guards, headers, i18n, rendering
@@ -66,7 +65,7 @@ def init_app(app: Flask) -> None:
     if runtime.config.trusted_proxies:
         count = runtime.config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    i18n.init_babel(app, Path(str(app.static_folder)).parent / "translations")
+    i18n.init_babel(app, resources.find_folder("translations"))
     app.jinja_env.finalize = i18n.replace_surrogates
     app.jinja_env.globals.update(asset=assets.asset_url, trouble=rendering.needs_admin_text)
     by_name: dict[str | None, Guard] = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
