@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -128,6 +128,16 @@ class CallStatistics:
     def callback_share(self) -> float | None:
         """Of the missed calls; None: there were none."""
         return self.callback_times.count / self.missed_clients if self.missed_clients else None
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value below which `share` (0..1) of the values lie, by the nearest rank; None: there are no values.
+
+    >>> percentile([3.0, 1.0, 2.0], 0.5), percentile([], 0.5)
+    (2.0, None)
+    """
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
 def kind_for_pbx(kind: str, pbx: str) -> str:

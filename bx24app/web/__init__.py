@@ -1,4 +1,7 @@
-"""The web edge: everything that answers HTTP. One table says which routes there are and who may call them."""
+"""The web edge: everything that answers HTTP. `ROUTE_TABLE` says which blueprints there are, under which prefix, and who may call them.
+
+`create_app` calls `init_app`; nothing below this package knows Flask's requests.
+"""
 
 from __future__ import annotations
 
@@ -49,25 +52,25 @@ ROUTE_TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (statistics.blueprint, "/frame/statistics", require_frame_admin),
     (backfills.blueprint, "/frame/backfill", require_frame_admin),
 )
-"""(blueprint, prefix, guard): all routes there are. A blueprint that is not here answers 404."""
+"""(blueprint, prefix, guard). A blueprint that is not in the table answers 404."""
 
 
 class NoCookies(SessionInterface):
-    """No cookie is ever read or set: Flask's own sessions are off."""
+    """Flask's own sessions are off: no cookie is ever read or set."""
 
     def open_session(self, app: Flask, request: Request) -> None:
         return None
 
 
 def init_app(app: Flask) -> None:
-    """Join the web edge to the app."""
+    """Register blueprints, guards, error handlers, headers, languages and template globals."""
     runtime: Runtime = app.extensions["bx24app"]
     if runtime.config.trusted_proxies:
         count = runtime.config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     i18n.init_babel(app, resources.find_folder("translations"))
     app.jinja_env.finalize = i18n.replace_surrogates
-    app.jinja_env.globals.update(asset=assets.asset_url, trouble=rendering.needs_admin_text)
+    app.jinja_env.globals.update(asset=assets.asset_url, needs_admin_text=rendering.needs_admin_text)
     by_name: dict[str | None, Guard] = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     by_name[None] = open_to_all  # Flask's own `static`
     app.extensions["bx24app.guards"] = by_name
@@ -78,5 +81,3 @@ def init_app(app: Flask) -> None:
     for blueprint, prefix, _ in ROUTE_TABLE:
         app.register_blueprint(blueprint, url_prefix=prefix or None)
 
-
-__all__ = ["ROUTE_TABLE", "NoCookies", "init_app", "require_frame_admin", "require_frame_session"]

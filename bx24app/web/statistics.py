@@ -1,7 +1,11 @@
-"""Statistics in the frame: when people call, what is missed, how long it takes. Drawn from the tables on the page, so both say the same."""
+"""The statistics page: when clients call, what is missed, how long answers take.
+
+The charts are drawn from the tables on the page, so both show the same numbers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -10,7 +14,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, g, request
 from flask_babel import format_date, gettext
 
-from bx24app.calls.statistics import report as figures
+from bx24app.calls.statistics import report
 from bx24app.domain.settings import Settings
 from bx24app.domain.statistics import (
     BUCKET_BOUNDS,
@@ -27,60 +31,60 @@ from bx24app.web.base.i18n import current_timezone
 blueprint = Blueprint("statistics", __name__)
 PERIOD_DAYS = {"7": 7, "30": 30, "90": 90, "365": 365}
 MAX_PERIOD_DAYS = 1100
-"""Days that a period of one's own may have."""
+"""The longest period that a viewer may choose."""
 SHADE_COUNT = 6
 WAIT_BAR_ENDS = (5, 10, 20, 30, 60, 120)
-"""Ends, in seconds, of the bars of the time to answer; each is an end of `BANDS`."""
+"""Upper ends, in seconds, of the bars of the time to answer; each is one of `BUCKET_BOUNDS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is looked at: days, both within, and how they are put together."""
+    """The days shown, both included, and how they are grouped."""
 
     name: str
     since: date
     until: date
     granularity: Granularity
     requested_granularity: str = ""
-    """What the viewer chose for `grain`; empty: nothing, so that it fits the length."""
+    """The grouping that the viewer chose; empty: one that fits the length of the period."""
 
 
 @blueprint.get("")
 def show() -> Response:
-    """The figures of a period."""
+    """The statistics of a period."""
     settings = rendering.load_settings()
     today = utcnow().astimezone(ZoneInfo(current_timezone())).date()
     period = read_period(request.args.get, today)
     names = {pbx.key: pbx.name or pbx.key for pbx in settings.pbxs}
     wanted = request.args.get("pbx", "")
     pbx = wanted if wanted in names else ""
-    found = figures.load_period(g.portal.id, period.since, period.until, today, pbx)
+    statistics = report.load_period(g.portal.id, period.since, period.until, today, pbx)
     return rendering.render_response(
         "statistics.html",
         "statistics",
         period=period,
-        figures=found,
+        statistics=statistics,
         pbx=pbx,
         pbxs=list(names.items()) if len(names) > 1 or pbx else [],
-        counted_at=figures.counted_at(g.portal.id),
+        counted_at=report.counted_at(g.portal.id),
         today=today,
-        rows=[(_axis_label(day, period.granularity), tally) for day, tally in _build_series(found, period)],
-        heat=_build_heatmap(found),
-        days=_weekday_names(),
-        lines=[(_line_name(settings, key), tally) for key, tally in _sort_by_calls(found.lines)],
-        persons=_sort_by_calls(found.people),
-        waits=_wait_bars(found.wait_times),
-        people=directory.by_ids(found.people),
-        most=figures.MAX_SHOWN,
+        rows=[(_axis_label(day, period.granularity), counts) for day, counts in _build_series(statistics, period)],
+        heatmap=_build_heatmap(statistics),
+        weekdays=_weekday_names(),
+        lines=[(_line_name(settings, key), counts) for key, counts in _sort_by_calls(statistics.lines)],
+        persons=_sort_by_calls(statistics.people),
+        wait_bars=_wait_bars(statistics.wait_times),
+        people=directory.by_ids(statistics.people),
+        max_shown=report.MAX_SHOWN,
     )
 
 
-def read_period(asked: Any, today: date) -> Period:
-    """The period of a request; what is no period is the last 30 days."""
-    name = asked("period", "")
+def read_period(get_param: Callable[[str, str], str], today: date) -> Period:
+    """The period that the parameters name; without a valid one, the last 30 days."""
+    name = get_param("period", "")
     until = today
     if name == "own":
-        first, last = _parse_date(asked("since", "")), _parse_date(asked("until", ""))
+        first, last = _parse_date(get_param("since", "")), _parse_date(get_param("until", ""))
         if first and last:
             first, until = sorted((first, last))
             since = max(first, until - timedelta(days=MAX_PERIOD_DAYS))
@@ -91,9 +95,9 @@ def read_period(asked: Any, today: date) -> Period:
         since = today - timedelta(days=PERIOD_DAYS[name] - 1)
     days = (until - since).days + 1
     fitting: Granularity = "day" if days <= 45 else "week" if days <= 200 else "month"
-    by: dict[str, Granularity] = {"day": "day", "week": "week", "month": "month"}
-    wanted = asked("by", "")
-    return Period(name, since, until, by.get(wanted, fitting), wanted if wanted in by else "")
+    granularities: dict[str, Granularity] = {"day": "day", "week": "week", "month": "month"}
+    wanted = get_param("by", "")
+    return Period(name, since, until, granularities.get(wanted, fitting), wanted if wanted in granularities else "")
 
 
 def _parse_date(text: str) -> date | None:
@@ -103,12 +107,12 @@ def _parse_date(text: str) -> date | None:
         return None
 
 
-def _build_series(found: CallStatistics, period: Period) -> list[tuple[date, CallCounts]]:
-    return counts_by_period(found.days, period.since, period.until, period.granularity)
+def _build_series(statistics: CallStatistics, period: Period) -> list[tuple[date, CallCounts]]:
+    return counts_by_period(statistics.days, period.since, period.until, period.granularity)
 
 
-def _axis_label(day: date, grain: Granularity) -> str:
-    if grain == "month":
+def _axis_label(day: date, granularity: Granularity) -> str:
+    if granularity == "month":
         return str(format_date(day, "LLL y", rebase=False))
     return str(format_date(day, "d MMM", rebase=False))
 
@@ -118,21 +122,21 @@ def _weekday_names() -> list[str]:
     return [str(format_date(monday + timedelta(days=number), "EEE", rebase=False)) for number in range(7)]
 
 
-def _build_heatmap(found: CallStatistics) -> list[list[tuple[CallCounts, int]]]:
-    """By weekday and hour: counts, and how dark (0..SHADES)."""
-    busiest = max((tally.calls for tally in found.hours.values()), default=0)
+def _build_heatmap(statistics: CallStatistics) -> list[list[tuple[CallCounts, int]]]:
+    """By weekday and hour: counts, and how dark the cell is (0..SHADE_COUNT)."""
+    busiest = max((counts.calls for counts in statistics.hours.values()), default=0)
     grid = []
     for weekday in range(7):
         row = []
         for hour in range(24):
-            tally = found.hours.get((weekday, hour), CallCounts())
-            row.append((tally, -(-tally.calls * SHADE_COUNT // busiest) if busiest else 0))
+            counts = statistics.hours.get((weekday, hour), CallCounts())
+            row.append((counts, -(-counts.calls * SHADE_COUNT // busiest) if busiest else 0))
         grid.append(row)
     return grid
 
 
-def _sort_by_calls(found: dict[Any, CallCounts]) -> list[tuple[Any, CallCounts]]:
-    return sorted(found.items(), key=lambda row: (-row[1].calls, str(row[0])))
+def _sort_by_calls(counts_by_key: dict[Any, CallCounts]) -> list[tuple[Any, CallCounts]]:
+    return sorted(counts_by_key.items(), key=lambda row: (-row[1].calls, str(row[0])))
 
 
 def _line_name(settings: Settings, key: str) -> str:
@@ -147,7 +151,11 @@ def _line_name(settings: Settings, key: str) -> str:
 def _wait_bars(waits: Distribution) -> list[tuple[str, int]]:
     bars, low = [], 0
     for end in WAIT_BAR_ENDS:
-        count = sum(number for band, number in waits.buckets.items() if band < len(BUCKET_BOUNDS) and low < BUCKET_BOUNDS[band] <= end)
+        count = sum(
+            number
+            for bucket, number in waits.buckets.items()
+            if bucket < len(BUCKET_BOUNDS) and low < BUCKET_BOUNDS[bucket] <= end
+        )
         bars.append((str(gettext("up to %(seconds)d s", seconds=end)), count))
         low = end
     rest = waits.count - sum(count for _, count in bars)

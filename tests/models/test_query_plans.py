@@ -20,9 +20,8 @@ from bx24app.calls.reconciliation import schedule
 from bx24app.calls.recordings import attempts
 from bx24app.infra import queue
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
-from bx24app.operations import retention
+from bx24app.operations import retention, system_counts
 from bx24app.operations.alerts import candidates, monitor
-from bx24app.web.monitoring import health
 from scripts import needs
 from tests.support.servers import POSTGRES_MISSING
 
@@ -116,7 +115,7 @@ WORK: dict[str, Callable[[], object]] = {
     "take a recording": lambda: attempts.claim_recording(7),
     "who leaves with a recording": lambda: attempts.batch_with(cast(Any, SimpleNamespace(portal_id=1, spool_file=Path(__file__)))),
     "hurry": lambda: replay.retry_now(1),
-    "health": lambda: health.count_pending(utcnow()),
+    "health": lambda: system_counts.count_pending(utcnow()),
 }
 
 

@@ -1,7 +1,7 @@
-"""USE CASE: the call journal as plain rows (contract, section 8), for exports and pages.
+"""The call journal as plain rows (contract, section 8), for `bx24app calls export` and for downloads in the frame.
 
-Read in pages, each in a reading transaction of its own, so that an export of a million calls neither holds memory nor keeps SQLite's writers waiting.
-A page takes the same number of queries however many calls it holds.
+Calls are read in pages, each in a read-only transaction of its own, so an export of a million calls neither fills memory nor blocks
+SQLite's writer. A page takes the same number of queries however many calls it holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.calls import notifications
-from bx24app.calls.journal.timeline import build_timeline, format_iso
+from bx24app.calls.journal import timeline
+from bx24app.calls.journal.timeline import format_iso
 from bx24app.models import Call, Delivery, Recording, db
 
 PAGE_SIZE = 500
@@ -30,7 +31,7 @@ _LIST_COLUMNS = frozenset({"users", "crm", "recordings", "trace"})
 
 
 def iterate_rows(portal_id: int, since: datetime | None = None) -> Iterator[dict[str, Any]]:
-    """Every call of the portal that began at `since` or later (aware), oldest first. Internal calls that are not logged are left out."""
+    """Every call of the portal that began at `since` (aware) or later, oldest first, without internal calls that are not logged."""
     query = select(Call).where(Call.portal_id == portal_id, Call.visible.is_(True))
     if since is not None:
         query = query.where(Call.started_at >= since)
@@ -44,8 +45,8 @@ def _iterate_query(query: Select[Call]) -> Iterator[dict[str, Any]]:
         with Session(db.engine) as session:
             session.connection(execution_options={"read_only": True})
             calls = list(session.scalars(page))
-            found = list(_load_rows(session, calls))
-        yield from found
+            rows = list(_load_rows(session, calls))
+        yield from rows
         if len(calls) < PAGE_SIZE:
             return
         at, number = calls[-1].started_at, calls[-1].id
@@ -53,7 +54,7 @@ def _iterate_query(query: Select[Call]) -> Iterator[dict[str, Any]]:
 
 
 def find_row(portal_id: int, call_id: int) -> dict[str, Any] | None:
-    """One call by the id of its row; None where it is not one of this portal's journal."""
+    """One call by its row id; None: it is not in this portal's journal."""
     query = select(Call).where(Call.id == call_id, Call.portal_id == portal_id, Call.visible.is_(True))
     with Session(db.engine) as session:
         session.connection(execution_options={"read_only": True})
@@ -62,19 +63,20 @@ def find_row(portal_id: int, call_id: int) -> dict[str, Any] | None:
 
 def _load_rows(session: Session, calls: list[Call]) -> Iterator[dict[str, Any]]:
     ids = [call.id for call in calls]
-    tapes: dict[int, list[Recording]] = defaultdict(list)
-    told: dict[int, list[Delivery]] = defaultdict(list)
+    recordings: dict[int, list[Recording]] = defaultdict(list)
+    deliveries: dict[int, list[Delivery]] = defaultdict(list)
     if ids:
-        for tape in session.scalars(select(Recording).where(Recording.call_id.in_(ids)).order_by(Recording.id)):
-            tapes[tape.call_id].append(tape)
+        for recording in session.scalars(select(Recording).where(Recording.call_id.in_(ids)).order_by(Recording.id)):
+            recordings[recording.call_id].append(recording)
         for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(ids)).order_by(Delivery.id)):
-            told[delivery.call_id].append(delivery)
-    heard = notifications.load_by_call(session, calls)
+            deliveries[delivery.call_id].append(delivery)
+    by_call = notifications.load_by_call(session, calls)
     for call in calls:
-        yield _build_row(call, tapes[call.id], build_timeline(call, heard[call.id], told[call.id], tapes[call.id]))
+        steps = timeline.build_timeline(call, by_call[call.id], deliveries[call.id], recordings[call.id])
+        yield _build_row(call, recordings[call.id], timeline.exported_rows(steps))
 
 
-def _build_row(call: Call, tapes: list[Recording], steps: list[dict[str, Any]]) -> dict[str, Any]:
+def _build_row(call: Call, recordings: list[Recording], steps: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "entry_id": call.entry_id,
         "pbx": call.pbx_key,
@@ -91,7 +93,7 @@ def _build_row(call: Call, tapes: list[Recording], steps: list[dict[str, Any]]) 
         "bitrix_call_id": call.bitrix_call_id,
         "crm": list(call.crm or ()),
         "activity_id": call.activity_id,
-        "recordings": [_recording_fields(tape) for tape in tapes],
+        "recordings": [_recording_fields(row) for row in recordings],
         "continues": call.continues,
         "state": call.state,
         "rule": call.rule,
@@ -99,33 +101,33 @@ def _build_row(call: Call, tapes: list[Recording], steps: list[dict[str, Any]]) 
     }
 
 
-def _recording_fields(tape: Recording) -> dict[str, Any]:
+def _recording_fields(row: Recording) -> dict[str, Any]:
     return {
-        "recording_id": tape.recording_id,
-        "bitrix_call_id": tape.bitrix_call_id,
-        "state": tape.state,
-        "file_id": tape.file_id,
-        "attached_at": format_iso(tape.attached_at),
-        "lag_seconds": tape.lag_seconds,
+        "recording_id": row.recording_id,
+        "bitrix_call_id": row.bitrix_call_id,
+        "state": row.state,
+        "file_id": row.file_id,
+        "attached_at": format_iso(row.attached_at),
+        "lag_seconds": row.lag_seconds,
     }
 
 
 def export_portal(portal_id: int, since: datetime | None, form: str) -> Iterator[str]:
-    """The rows as text, line by line: `jsonl`, or `csv` (lists as JSON within a cell) with a head."""
+    """The rows as text, line by line: `jsonl`, or `csv` with a header and lists as JSON within a cell."""
     return _format_rows(iterate_rows(portal_id, since), form)
 
 
 def export_query(query: Select[Call], form: str) -> Iterator[str]:
-    """The same for the calls of a query without an order, oldest first."""
+    """The same for the calls of an unordered query, oldest first."""
     return _format_rows(_iterate_query(query), form)
 
 
-def _format_rows(found: Iterator[dict[str, Any]], form: str) -> Iterator[str]:
+def _format_rows(rows: Iterator[dict[str, Any]], form: str) -> Iterator[str]:
     if form == "csv":
         yield _csv_line(COLUMNS)
-        yield from (_csv_line(_csv_cell(name, row[name]) for name in COLUMNS) for row in found)
+        yield from (_csv_line(_csv_cell(name, row[name]) for name in COLUMNS) for row in rows)
     else:
-        yield from (_compact_json(row) + "\n" for row in found)
+        yield from (_compact_json(row) + "\n" for row in rows)
 
 
 def _csv_line(cells: Iterable[Any]) -> str:

@@ -1,6 +1,7 @@
-"""Who may call a route. Every blueprint has exactly one guard (the table in `bx24app.web`); a route without one is answered 404.
+"""Who may call a route. Every blueprint has exactly one guard, named in the table of `bx24app.web`; without one a route answers 404.
 
-A guard runs before the view and raises; what it found is in `flask.g`: `g.frame` (the session) and `g.portal` (its row).
+A guard runs before the view. It raises where the caller may not go on, and otherwise leaves the session in `g.frame` (or
+`g.placement`) and the portal's row in `g.portal`.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
-from bx24app.models import Portal, PortalUser, db
+from bx24app.models import Portal, db
+from bx24app.portals import lookup
 from bx24app.web.base import headers, session
 
 Guard = Callable[[], None]
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path. What is longer than any database's ids is no address of ours."""
+    """An id in a path. A number longer than any database id answers 404."""
 
     regex = r"[0-9]{1,18}"
 
 
 class NotAdministrator(Exception):
-    """A good session, but of a person who may not change settings."""
+    """The session is valid, but its user may not change settings."""
 
 
 def open_to_all() -> None:
@@ -37,43 +39,30 @@ def require_frame_session() -> None:
     Raises:
         bx24app.web.base.session.NoSession
     """
-    found = session.read(session.extract_claim(request))
-    if request.method == "GET":
-        db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
-    portal = db.session.get(Portal, found.portal_id)
-    if portal is None or portal.member_id != found.member_id or portal.state == "removed":
-        raise session.NoSession
-    _require_not_dismissed(found.portal_id, found.user_id)
-    g.frame, g.portal = found, portal
-    headers.allow_framing(portal.client_endpoint)
+    claim = session.read(session.extract_claim(request))
+    g.frame, g.portal = claim, _load_portal(claim.portal_id, claim.member_id, claim.user_id)
+    headers.allow_framing(g.portal.client_endpoint)
 
 
 def require_placement_session() -> None:
-    """Only from inside a tab of ours in the portal; what may be seen there is in `g.placement`.
+    """Only from inside one of our tabs in the portal; `g.placement` says what may be seen there.
 
     Raises:
         bx24app.web.base.session.NoSession
     """
-    found = session.read_placement(session.extract_claim(request))
+    claim = session.read_placement(session.extract_claim(request))
+    g.placement, g.portal, g.lang = claim, _load_portal(claim.portal_id, claim.member_id, claim.user_id), claim.lang
+    headers.allow_framing(g.portal.client_endpoint)
+
+
+def _load_portal(portal_id: int, member_id: str, user_id: int) -> Portal:
     if request.method == "GET":
-        db.session.connection(execution_options={"read_only": True})
-    portal = db.session.get(Portal, found.portal_id)
-    if portal is None or portal.member_id != found.member_id or portal.state == "removed":
+        db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
+    portal = lookup.find_installed(portal_id)
+    # A dismissed user loses the session at once, however young it is.
+    if portal is None or portal.member_id != member_id or lookup.is_dismissed(portal_id, user_id):
         raise session.NoSession
-    _require_not_dismissed(found.portal_id, found.user_id)
-    g.placement, g.portal, g.lang = found, portal, found.lang
-    headers.allow_framing(portal.client_endpoint)
-
-
-def _require_not_dismissed(portal_id: int, user_id: int) -> None:
-    """Whom the directory knows as dismissed has no session any more, however young it is.
-
-    Raises:
-        bx24app.web.base.session.NoSession
-    """
-    user = db.session.get(PortalUser, (portal_id, user_id))
-    if user is not None and not user.active:
-        raise session.NoSession
+    return portal
 
 
 def require_frame_admin() -> None:

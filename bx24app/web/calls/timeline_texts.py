@@ -1,4 +1,4 @@
-"""Words of the time line: notifications, commands and answers as a person reads them."""
+"""Texts of the timeline: notifications, commands and answers as a person reads them. The lists of what is undelivered use them too."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Any
 
 from flask_babel import gettext, lazy_gettext
 
-from bx24app.bitrix24 import commands
-from bx24app.calls.journal.timeline import mango_method
 from bx24app.calls.replay import UNREADABLE, UNRESOLVED
-from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.mango import codes
 from bx24app.models import Delivery, Notification
@@ -19,7 +16,6 @@ from bx24app.web.base.i18n import current_language
 from bx24app.web.base.parsing import parse_int
 
 _MISSING_FIELD = re.compile(r"([\w.\[\]]+):? is missing\.?")
-ATTACH_METHOD = "telephony.externalCall.attachRecord"
 _NOTIFICATION_TEXTS: dict[str, Any] = {
     "events/call": lazy_gettext("The PBX: state of a leg"),
     "events/summary": lazy_gettext("The PBX: summary of the call"),
@@ -87,24 +83,24 @@ _ANSWER_TEXTS: tuple[tuple[str, Any], ...] = (
 
 
 def describe_notification(row: Notification) -> str:
-    """What was said to us."""
+    """What a notification reports."""
     return str(_NOTIFICATION_TEXTS.get(row.name, row.name))
 
 
 def describe_command(row: Delivery) -> str:
-    """What we asked for."""
+    """What a command asks for."""
     return str(_COMMAND_TEXTS.get(row.kind, row.kind))
 
 
 def describe_reason(row: Delivery) -> str:
     """Code and reason of an answer, in words where the code is known."""
     known = str(_CODE_TEXTS[row.code]) if row.code in _CODE_TEXTS else ""
-    said = ": ".join(part for part in (row.code, row.reason) if part)
-    return f"{known} ({said})" if known and said else known or said
+    answer = ": ".join(part for part in (row.code, row.reason) if part)
+    return f"{known} ({answer})" if known and answer else known or answer
 
 
 def describe_rejection(reason: str | None) -> str:
-    """Why a notification could not be understood. The parser's own words name fields of Mango's documentation, so they stay behind ours."""
+    """Why a notification could not be read. The parser's own words name fields of Mango's documentation, so they follow in brackets."""
     if not reason:
         return ""
     missing = _MISSING_FIELD.fullmatch(reason)
@@ -113,63 +109,60 @@ def describe_rejection(reason: str | None) -> str:
     return str(gettext("It is not as Mango Office documents it (%(reason)s)", reason=reason.rstrip(".")))
 
 
-def command_method(row: Delivery) -> str:
-    """The method that carries a command out; empty where the command is of another version."""
-    try:
-        command = from_json(row.kind, row.command)
-        return mango_method(command) or commands.build_request(command, str)[0]
-    except (KeyError, TypeError, ValueError):
-        return ""
-
-
 def describe_answer(row: Delivery) -> str:
-    """What the answer told, in a few words."""
-    held = row.answer or {}
+    """What the answer contains, in a few words."""
+    answer = row.answer or {}
     parts = [
-        f"{words} {held[name]}" for name, words in _ANSWER_TEXTS if isinstance(held.get(name), int | str) and held[name]
+        f"{text} {answer[name]}"
+        for name, text in _ANSWER_TEXTS
+        if isinstance(answer.get(name), int | str) and answer[name]
     ]
-    record = held.get("record")
+    record = answer.get("record")
     if isinstance(record, dict):
         parts.append(gettext("client: %(entity)s %(id)s", entity=_entity_name(record), id=record.get("id")))
     parts += [
-        gettext("created: %(entity)s %(id)s", entity=_entity_name(one), id=one.get("id"))
-        for one in held.get("created") or ()
-        if isinstance(one, dict)
+        gettext("created: %(entity)s %(id)s", entity=_entity_name(created), id=created.get("id"))
+        for created in answer.get("created") or ()
+        if isinstance(created, dict)
     ]
     return ", ".join(str(part) for part in parts)
 
 
 def _entity_name(record: dict[str, Any]) -> str:
-    """The kind of a record; a smart process by its number."""
+    """The kind of a record; of a smart process, its number."""
     name = str(record.get("entity"))
     return str(_ENTITY_NAMES.get(name, gettext("item of process %(entity)s", entity=name)))
 
 
 def describe_recording_problem(problem: str) -> str:
-    """Why a recording is not there yet. Of a bare code of the PBX: what it means."""
-    return f"{codes.describe_code(int(problem), current_language())} ({problem})" if problem.isdecimal() else problem
+    """Why a recording is not attached yet. A bare code of the PBX is put into words."""
+    if not problem.isdecimal():
+        return problem
+    return f"{codes.describe_code(int(problem), current_language())} ({problem})"
 
 
 def describe_body(body: str) -> str:
-    """What a notification tells in a word: the state, whose leg it is, why it ended."""
+    """What the body of a notification says: the state, the number of the leg, why it ended."""
     try:
-        held = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(held, dict):
+    if not isinstance(fields, dict):
         return ""
-    state = held.get("call_state") or held.get("recording_state")
-    parts = [str(_STATE_TEXTS.get(str(state), state)) if state else "", _leg_number(held), _end_reason(held)]
+    state = fields.get("call_state") or fields.get("recording_state")
+    parts = [str(_STATE_TEXTS.get(str(state), state)) if state else "", _leg_number(fields), _end_reason(fields)]
     return ", ".join(part[:120] for part in parts if part)
 
 
-def _leg_number(held: dict[str, Any]) -> str:
-    to = held.get("to")
-    found = (to.get("extension") or to.get("number")) if isinstance(to, dict) else held.get("extension")
-    return str(found) if found else ""
+def _leg_number(fields: dict[str, Any]) -> str:
+    to = fields.get("to")
+    number = (to.get("extension") or to.get("number")) if isinstance(to, dict) else fields.get("extension")
+    return str(number) if number else ""
 
 
-def _end_reason(held: dict[str, Any]) -> str:
-    code = held.get("disconnect_reason") or (held.get("result") if "command_id" in held else None)
+def _end_reason(fields: dict[str, Any]) -> str:
+    code = fields.get("disconnect_reason") or (fields.get("result") if "command_id" in fields else None)
     number = parse_int(str(code or ""))
-    return "" if number is None or number in (0, 1000) else f"{codes.describe_code(number, current_language())} ({number})"
+    if number is None or number in (0, 1000):
+        return ""
+    return f"{codes.describe_code(number, current_language())} ({number})"

@@ -1,4 +1,7 @@
-"""`/` and `/install`: where a portal opens us in its frame, and what a passer-by sees there; renewal of the frame session."""
+"""`/` and `/install`: the pages that a portal opens in its frame, what a visitor without a portal sees there, and session renewal.
+
+Every opening is verified by `portals.frame_auth` before anything is shown.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from bx24app.bitrix24 import errors as portal_errors
 from bx24app.bitrix24.inbound import FramePost, MalformedPost
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Portal, audit, db
-from bx24app.portals import frame_auth
+from bx24app.models import audit, db
+from bx24app.portals import frame_auth, lookup
 from bx24app.portals.frame_auth import FrameOpening
 from bx24app.web.base import errors, headers, rendering, session
 from bx24app.web.base.session import FrameSession
@@ -50,19 +53,19 @@ def show_about() -> Response:
 
 @blueprint.get("/install")
 def show_install_about() -> Response:
-    """A moderator's checker asks for every address of the application's card."""
+    """Bitrix24's moderation checks every address of the application card by GET."""
     return make_response(render_template("about.html"))
 
 
 @blueprint.get("/privacy")
 def show_privacy() -> Response:
-    """What is kept of whom, how long, and how it goes."""
+    """Which personal data is kept, for how long, and how it is deleted."""
     return make_response(render_template("privacy.html", keep=runtime().config))
 
 
 @blueprint.post("/frame/renew")
 def renew_session() -> Response:
-    """A fresh AUTH_ID of the SDK's `refreshAuth` -> a fresh session, verified like an opening. The page keeps what was typed."""
+    """Exchange a fresh AUTH_ID of the SDK's `refreshAuth` for a fresh session, verified like an opening. The page keeps what was typed."""
     try:
         opening = frame_auth.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient):
@@ -74,11 +77,11 @@ def renew_session() -> Response:
 
 @blueprint.post("/frame/takeover")
 def take_over() -> tuple[Response, int]:
-    """Fresh tokens of the SDK's `refreshAuth`, and the wish to be the background identity; verified like an opening."""
+    """Make the viewer the background identity, with fresh tokens of the SDK's `refreshAuth`, verified like an opening."""
     try:
         frame_auth.take_over_grant(FramePost.from_form(request.form, request.args))
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
-        _log.warning("take-over refused", error=str(error))
+        _log.warning("takeover refused", error=str(error))
         raise session.NoSession from None
     return jsonify(done=True), 200
 
@@ -97,7 +100,7 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
         _allow_unverified_domain(request.args.get("DOMAIN", ""))
         return errors.render_error("unknown_client", 403, client_id=error.client_id)
     except portal_errors.PortalError as error:
-        _log.warning("opening cannot be verified", error=str(error))
+        _log.warning("opening not verified", error=str(error))
         _allow_unverified_domain(request.args.get("DOMAIN", ""))
         if isinstance(error, portal_errors.NeedsAdmin):
             return errors.render_error("portal_refuses", 403, code=error.code)
@@ -110,13 +113,12 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
 
 
 def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Response:
-    assert opening.portal_id is not None  # noqa: S101 - the caller looked
+    assert opening.portal_id is not None  # noqa: S101 - the caller checked
     g.frame = _frame_session(opening)
-    g.portal = db.session.get_one(Portal, opening.portal_id)
+    g.portal = lookup.get_portal(opening.portal_id)
     claim = session.issue(g.frame)
-    audit.record(
-        g.portal.id, g.frame.user_id, "frame", "opened", address=request.remote_addr or "", administrator=opening.is_admin
-    )
+    address = request.remote_addr or ""
+    audit.record(g.portal.id, g.frame.user_id, "frame", "opened", address=address, administrator=opening.is_admin)
     db.session.commit()
     if install_page and opening.is_admin:
         return make_response(render_template("install.html", claim=claim))
@@ -127,19 +129,19 @@ def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Respon
 
 
 def _frame_session(opening: FrameOpening) -> FrameSession:
-    assert opening.portal_id is not None  # noqa: S101 - the caller looked
+    assert opening.portal_id is not None  # noqa: S101 - the caller checked
     return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
 
 
 def allow_known_portal(domain: str) -> None:
-    """A refused opening proves nothing; but a portal that we know may at least show its people what went wrong."""
-    portal = db.session.query(Portal).filter(Portal.domain == domain.lower(), Portal.state != "removed").first()
+    """Let a portal that we know show the error page in its frame, although the opening was refused."""
+    portal = lookup.find_by_domain(domain)
     if portal is not None:
         headers.allow_framing(portal.client_endpoint)
 
 
 def _allow_unverified_domain(domain: str) -> None:
-    """Pages that tell why nothing was opened hold no data and no action: the portal that asked may show them, though it is not verified yet."""
+    """Let an unverified portal show the error page in its frame: such a page holds no data and no action."""
     if _HOST_PATTERN.match(domain.lower()):
         scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
         headers.allow_framing(f"{scheme}://{domain.lower()}/")

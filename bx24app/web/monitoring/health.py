@@ -1,4 +1,7 @@
-"""`/healthz`, `/readyz`, `/metrics`: for load balancers and Prometheus. All figures come from the tables, so any number of processes agrees."""
+"""`/healthz`, `/readyz` and `/metrics`, for load balancers and Prometheus.
+
+All numbers come from the tables and from Redis, so every web process reports the same.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.infra.runtime import runtime
 from bx24app.models import db, utcnow
+from bx24app.operations.system_counts import count_pending
 from bx24app.web.monitoring import metrics
-from bx24app.web.monitoring.backlog import count_pending
 
 blueprint = Blueprint("health", __name__)
 
@@ -22,7 +25,7 @@ def check_alive() -> Response:
 
 @blueprint.get("/readyz")
 def check_ready() -> tuple[Response, int]:
-    """200 when both database and Redis answer, else 503; what waits is told in numbers."""
+    """200 when both database and Redis answer, else 503; the body says how much waits."""
     try:
         pending, oldest = count_pending(utcnow())
         database = "ok"
@@ -30,9 +33,9 @@ def check_ready() -> tuple[Response, int]:
         db.session.rollback()
         pending, oldest, database = dict.fromkeys(("notifications", "deliveries", "recordings")), None, "down"
     queue = "ok" if redis_answers() else "down"
-    good = database == queue == "ok"
-    said = {"status": "ok" if good else "unavailable", "database": database, "redis": queue}
-    return jsonify(said | {"pending": pending, "oldest_pending_seconds": oldest}), 200 if good else 503
+    is_ready = database == queue == "ok"
+    answer = {"status": "ok" if is_ready else "unavailable", "database": database, "redis": queue}
+    return jsonify(answer | {"pending": pending, "oldest_pending_seconds": oldest}), 200 if is_ready else 503
 
 
 @blueprint.get("/metrics")

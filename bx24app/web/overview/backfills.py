@@ -28,7 +28,7 @@ def show() -> Response:
 @blueprint.get("/progress")
 def show_progress() -> Response:
     """Only the table, asked for again while something runs."""
-    return make_response(render_template("parts/backfills.html", rows=backfill.list_progress(g.portal.id)))
+    return make_response(render_template("parts/backfills_progress.html", rows=backfill.list_progress(g.portal.id)))
 
 
 @blueprint.post("")
@@ -75,4 +75,4 @@ def _render_page(settings: Settings, faults: dict[str, str]) -> Response:
     said = request.form
     values = {name: said.get(name, "") for name in ("from", "to", "pbx", "records")} if faults else {}
     pbxs = [(pbx.key, pbx.name or pbx.key) for pbx in settings.pbxs]
-    return rendering.render_response("backfill.html", "home", rows=rows, pbxs=pbxs, faults=faults, values=values)
+    return rendering.render_response("backfills.html", "home", rows=rows, pbxs=pbxs, faults=faults, values=values)

@@ -1,4 +1,4 @@
-"""The first page: for administrators what is set up and how it is; for everybody else their calls."""
+"""The first page: for administrators the overview of set-up and state, for everybody else their own calls."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, abort, g, make_response, request
 from flask_babel import gettext
-from sqlalchemy import select
 
 from bx24app.domain.rules import presets
-from bx24app.models import Pbx, db
+from bx24app.portals import lookup
 from bx24app.web.base import call_counts, directory, rendering, session
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.calls import listing
@@ -28,30 +27,35 @@ def show() -> Response:
 
 @blueprint.post("/open")
 def open_page() -> Response:
-    """The whole page by a session in a form field: the installation page goes on to here where the portal does not reload it."""
+    """The whole page, with the session in a form field: the installation page posts to here if the portal does not reload the frame."""
     return rendering.render_shell(render_content(), session.extract_claim(request))
 
 
 @blueprint.post("/preset")
 def choose_preset() -> Response:
-    """A ready-made answer to what calls make; administrators only."""
+    """Save a preset of what calls create in the CRM; administrators only."""
     if not g.frame.is_admin:
         abort(403)
     wanted, category = request.form.get("preset", ""), parse_int(request.form.get("category_id", ""))
     if wanted not in presets.PRESETS:
         abort(404)
-    outcome = saving.save(lambda data: presets.apply_preset(data, wanted, category, checklist.deal_rule_name()), gettext("A ready-made handling of calls chosen"))
+    outcome = saving.save(
+        lambda data: presets.apply_preset(data, wanted, category, checklist.deal_rule_name()),
+        gettext("A ready-made handling of calls chosen"),
+    )
     rendering.reload_portal()
     return make_response(render_content(outcome.message), outcome.http_status)
 
 
 @blueprint.post("/responsible")
 def save_responsible() -> Response:
-    """Who answers for lines that nobody answered for; administrators only."""
+    """Save who is responsible for lines without anybody; administrators only."""
     if not g.frame.is_admin:
         abort(403)
     typed = line_setup.read_form()
-    outcome = saving.save(lambda data: line_setup.apply_lines(data, typed), gettext("Responsible people of lines chosen"))
+    outcome = saving.save(
+        lambda data: line_setup.apply_lines(data, typed), gettext("Responsible people of lines chosen")
+    )
     rendering.reload_portal()
     outcome.message.texts.extend(fault.message for fault in outcome.faults if fault.path)
     return make_response(render_content(outcome.message, [] if outcome.is_accepted else typed), outcome.http_status)
@@ -59,11 +63,11 @@ def save_responsible() -> Response:
 
 @blueprint.get("/ticks")
 def show_milestones() -> Response:
-    """How far the newest call has come; asked again by itself while something may still come."""
+    """How far the newest call has come. The page polls it while a step may still come."""
     if not g.frame.is_admin:
         abort(403)
     rendering.load_settings()
-    return rendering.render_response("parts/ticks.html", "home", ticks=status.load_milestones())
+    return rendering.render_response("parts/milestones.html", "home", milestones=status.load_milestones())
 
 
 def render_first_page(claim: str) -> Response:
@@ -71,13 +75,12 @@ def render_first_page(claim: str) -> Response:
     return rendering.render_shell(render_content(), claim)
 
 
-def render_content(said: saving.FormMessage | None = None, typed: Sequence[line_setup.SetupLine] = ()) -> str:
-    """What a person sees first."""
+def render_content(message: saving.FormMessage | None = None, typed: Sequence[line_setup.SetupLine] = ()) -> str:
+    """The first page of this viewer."""
     if not g.frame.is_admin:
         return rendering.render_page("calls.html", "home", **listing.load_listing(), counts=None)
     settings = rendering.load_settings()
-    query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.removed_at.is_(None))
-    rows = {row.key: row for row in db.session.scalars(query)}
+    rows = lookup.load_pbxs(g.portal.id)
     today = call_counts.count_calls_today()
     steps = checklist.build_steps(settings, rows, sum(today.values()))
     done = sum(step.is_done for step in steps)
@@ -87,19 +90,19 @@ def render_content(said: saving.FormMessage | None = None, typed: Sequence[line_
         "home",
         settings=settings,
         rows=rows,
-        calls=today,
+        calls_today=today,
         steps=steps,
-        done=done,
-        ready=checklist.load_preset_choice(settings) if settings.pbxs else None,
+        done_count=done,
+        preset_choice=checklist.load_preset_choice(settings) if settings.pbxs else None,
         open_lines=lines,
         open_count=len(line_setup.unassigned_lines(settings)),
-        typed=bool(typed),
+        has_typed=bool(typed),
         people=directory.by_ids(user for line in lines for user in line.users),
         version=saving.current_number(),
-        said=said,
+        message=message,
         dismissed=dismissed_employees.list_dismissed(settings),
-        troubles=problems.find_problems(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
-        figures=status.load_status() if rows else None,
+        problems=problems.find_problems(rows, {pbx.key: pbx.name for pbx in settings.pbxs}),
+        status=status.load_status() if rows else None,
         identity=status.load_identity(),
-        ticks=status.load_milestones() if rows else [],
+        milestones=status.load_milestones() if rows else [],
     )

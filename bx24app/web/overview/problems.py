@@ -1,4 +1,4 @@
-"""What somebody has to mend, for the overview: what is wrong, what to do, where. Much of it only Mango Office's account can mend."""
+"""Problems that an administrator has to fix, for the overview: what is wrong, what to do, where. Many are fixed in Mango Office."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ from datetime import timedelta
 
 from flask import g, url_for
 from flask_babel import gettext, ngettext
-from sqlalchemy import ColumnElement, or_, select
 
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Notification, Pbx, db, problem_codes, utcnow
-from bx24app.operations.alerts import checks as alarms
+from bx24app.models import Pbx, problem_codes, utcnow
+from bx24app.operations import pbx_checks
+from bx24app.operations.alerts import checks
 from bx24app.portals import other_apps
 from bx24app.web.base import rendering
 
 WRONG_KEY_AFTER = timedelta(minutes=5)
-"""Wrong signatures on a known address for so long are no accident: the key was made anew in Mango Office."""
-CALLS_WITHOUT_SUMMARY = 5
-"""So many calls one after the other without a summary: a filter keeps it back."""
-MIN_TALKED_CALLS, CHECKED_CALLS = 3, 300
-"""So many of the last calls in which several people talked, and no leg said how it came: events of version 1."""
+"""Wrong signatures on a known address for this long are no accident: the key was regenerated in Mango Office."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to mend: what it is, what to do, where. `level`: bad, warn."""
+    """One problem: what it is, what to do about it, and where. `level`: bad, warn."""
 
     name: str
     level: str
@@ -36,9 +32,11 @@ class Problem:
 
 
 def find_problems(rows: dict[str, Pbx], names: dict[str, str]) -> list[Problem]:
-    """What is wrong now, the worst first. `names`: what PBXs are called, by key."""
-    every = [*_portal_problems(), *(one for row in rows.values() for one in _pbx_problems(row, names.get(row.key) or row.key))]
-    return sorted(every, key=lambda one: one.level != "bad")
+    """All problems of the portal, the worst first. `names`: PBX key -> name."""
+    problems = list(_portal_problems())
+    for row in rows.values():
+        problems += _pbx_problems(row, names.get(row.key) or row.key)
+    return sorted(problems, key=lambda problem: problem.level != "bad")
 
 
 def _portal_problems() -> Iterator[Problem]:
@@ -50,7 +48,7 @@ def _portal_problems() -> Iterator[Problem]:
             + " " + gettext("Switch these lines off in that application, or remove it."),
             url_for("calls.show"),
         )  # fmt: skip
-    waiting = alarms.count_without_space(g.portal.id)
+    waiting = checks.count_without_space(g.portal.id)
     if waiting:
         yield Problem(
             "disk", "bad",
@@ -58,7 +56,7 @@ def _portal_problems() -> Iterator[Problem]:
             ngettext("%(num)d recording waits; calls and cards go on.", "%(num)d recordings wait; calls and cards go on.", waiting),
             url_for("calls.show"),
         )  # fmt: skip
-    dead = alarms.count_refused(g.portal.id, utcnow())
+    dead = checks.count_refused(g.portal.id, utcnow())
     if dead:
         yield Problem(
             "dead", "warn",
@@ -93,14 +91,14 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
         )  # fmt: skip
     if "vpbx" not in row.dialects:
         return
-    if _has_no_summaries(row):
+    if pbx_checks.has_no_summaries(row):
         yield Problem(
             "summary", "warn",
             gettext("%(pbx)s: the last calls came without a summary", pbx=name),
             gettext("In the API connector's external system, switch off the filter of “events/summary”."),
             here,
         )  # fmt: skip
-    if _is_version_one(row):
+    if pbx_checks.sends_version_one(row):
         yield Problem(
             "version", "warn",
             gettext("%(pbx)s: events of version 1 do not tell of transfers", pbx=name),
@@ -110,38 +108,9 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
 
 
 def _allow_address_text() -> str:
-    """What to enter in Mango Office: our outgoing addresses, where the operator named them."""
+    """What to enter in Mango Office: the server's outgoing addresses, if the operator configured them."""
     addresses = ", ".join(runtime().config.outgoing_addresses)
     switches = gettext("Switch on “Services of the PBX” and “Statistics” there as well.")
     if addresses:
         return str(gettext("In the API connector, allow the address %(address)s.", address=addresses)) + " " + str(switches)
     return str(gettext("In the API connector, allow this server’s address; whoever runs the application knows it.")) + " " + str(switches)
-
-
-def _has_notification(row: Pbx, entries: list[str], *more: ColumnElement[bool]) -> bool:
-    """Is there such a notification of these calls?"""
-    mine = (Notification.portal_id == row.portal_id, Notification.pbx_id == row.id, Notification.entry_id.in_(entries))
-    return db.session.scalars(select(Notification.id).where(*mine, *more).limit(1)).first() is not None
-
-
-def _has_no_summaries(row: Pbx) -> bool:
-    """Have the last finished calls all ended without a word of their summary?"""
-    last = select(Call.entry_id).where(
-        Call.portal_id == row.portal_id, Call.pbx_id == row.id, Call.state == "finished", Call.direction != "internal"
-    )
-    entries = list(db.session.scalars(last.order_by(Call.started_at.desc(), Call.id.desc()).limit(CALLS_WITHOUT_SUMMARY)))
-    told = Notification.name.in_(("events/summary", "call_end"))
-    return len(entries) == CALLS_WITHOUT_SUMMARY and not _has_notification(row, entries, told)
-
-
-def _is_version_one(row: Pbx) -> bool:
-    """Calls went from one person to another, and no leg named a transfer. Only version 2 of the events does."""
-    last = select(Call.entry_id, Call.users).where(
-        Call.portal_id == row.portal_id, Call.pbx_id == row.id, Call.started_at > utcnow() - timedelta(days=7)
-    )
-    rows = db.session.execute(last.order_by(Call.started_at.desc(), Call.id.desc()).limit(CHECKED_CALLS))
-    entries = [entry for entry, users in rows if len(users or ()) > 1]
-    if len(entries) < MIN_TALKED_CALLS:
-        return False
-    named = or_(Notification.body.contains('"transfer"'), Notification.body.contains('"was_transfer'))
-    return not _has_notification(row, entries, named)

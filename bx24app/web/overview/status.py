@@ -1,4 +1,4 @@
-"""How a portal is, for the overview: figures, and the newest call step by step."""
+"""The state of a portal, for the overview: a few numbers, the background identity, the newest call step by step."""
 
 from __future__ import annotations
 
@@ -8,48 +8,42 @@ from datetime import timedelta
 
 from flask import g
 from flask_babel import gettext
-from sqlalchemy import func, select
 
-from bx24app.models import Call, Delivery, Grant, Recording, db, utcnow
-from bx24app.portals import clients
+from bx24app.calls.journal import counts
+from bx24app.calls.journal import lookup as journal
+from bx24app.domain.statistics import percentile
+from bx24app.models import Recording, utcnow
+from bx24app.portals import clients, lookup
 from bx24app.web.base import directory
 
 WEEK = timedelta(days=7)
-_MAX_DELAYS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class PortalStatus:
-    """`delays`: seconds from a recording's notice to its being attached, (median, 95th percentile); None: none this week."""
+    """`delays`: seconds from the notice of a recording to its attachment (median, 95th percentile); None: none this week."""
 
     delays: tuple[int, int] | None
     budget: int
     unmapped_calls: dict[int, int]
-    """PBX row id -> calls of extensions that are nobody's."""
+    """PBX row id -> calls of extensions that are mapped to no employee."""
 
 
 def load_status() -> PortalStatus:
-    """Of the last seven days; the budget as it is now."""
+    """Delays and unmapped calls of the last seven days; the request budget as it is now."""
     since = utcnow() - WEEK
-    lags = select(Recording.lag_seconds).where(
-        Recording.portal_id == g.portal.id, Recording.attached_at >= since, Recording.lag_seconds.is_not(None)
+    lags = counts.recording_lags(g.portal.id, since)
+    median, slowest = percentile(lags, 0.5), percentile(lags, 0.95)
+    return PortalStatus(
+        delays=(round(median), round(slowest)) if median is not None and slowest is not None else None,
+        budget=int(clients.portal_budget(g.portal.id).available_requests()),
+        unmapped_calls=counts.count_unmapped_by_pbx(g.portal.id, since),
     )
-    found = sorted(float(lag) for lag in db.session.scalars(lags.order_by(Recording.attached_at.desc()).limit(_MAX_DELAYS)) if lag is not None)
-    delays = (round(_pick_percentile(found, 0.5)), round(_pick_percentile(found, 0.95))) if found else None
-    unmapped = select(Call.pbx_id, func.count()).where(
-        Call.portal_id == g.portal.id, Call.unmapped.is_not(None), Call.started_at >= since
-    )
-    counts: dict[int, int] = {row[0]: row[1] for row in db.session.execute(unmapped.group_by(Call.pbx_id))}
-    return PortalStatus(delays, int(clients.portal_budget(g.frame.portal_id).available_requests()), counts)
-
-
-def _pick_percentile(values: list[float], share: float) -> float:
-    return values[min(len(values) - 1, int(share * len(values)))]
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundIdentity:
-    """On whose authorisation the application works. `left`: they were dismissed, so it may die any day; `mine`: it is the viewer's."""
+    """The user on whose authorisation the application works. `is_dismissed`: it may end any day; `is_mine`: it is the viewer."""
 
     name: str
     is_dismissed: bool
@@ -57,17 +51,17 @@ class BackgroundIdentity:
 
 
 def load_identity() -> BackgroundIdentity | None:
-    """Of the portal's background grant; None: there is none."""
-    grant = db.session.get(Grant, g.portal.id)
-    if grant is None:
+    """The user of the portal's background grant; None: there is no grant."""
+    user_id = lookup.background_user_id(g.portal.id)
+    if user_id is None:
         return None
-    known = directory.by_ids([grant.user_id])
-    return BackgroundIdentity(known.name(grant.user_id), known.is_dismissed(grant.user_id), grant.user_id == g.frame.user_id)
+    people = directory.by_ids([user_id])
+    return BackgroundIdentity(people.name(user_id), people.is_dismissed(user_id), user_id == g.frame.user_id)
 
 
 @dataclass(frozen=True, slots=True)
 class CallMilestone:
-    """One station of the test call: `done`, `busy` (may still come) or `failed`."""
+    """One step of the newest call. `state`: done, busy (may still come) or failed."""
 
     name: str
     state: str
@@ -75,37 +69,34 @@ class CallMilestone:
 
 
 def load_milestones() -> list[CallMilestone]:
-    """How far the newest call of the last day has come; nothing where there was none."""
-    query = select(Call).where(Call.portal_id == g.portal.id, Call.direction != "internal", Call.started_at >= utcnow() - timedelta(days=1))
-    call = db.session.scalars(query.order_by(Call.started_at.desc(), Call.id.desc()).limit(1)).first()
+    """How far the newest call of the last 24 hours has come; empty without such a call."""
+    call = journal.find_latest(g.portal.id, utcnow() - timedelta(days=1))
     if call is None:
         return []
-    over = call.state != "open"
-    kinds = select(Delivery.kind, Delivery.command).where(Delivery.call_id == call.id, Delivery.state == "done")
-    told = db.session.execute(kinds).all()
-    card = any(kind == "ShowCard" or (kind == "Register" and command.get("show")) for kind, command in told)
-    tapes = db.session.scalars(select(Recording).where(Recording.call_id == call.id)).all()
+    is_over = call.state != "open"
+    recordings = journal.load_recordings([call.id]).get(call.id, [])
+    has_employee = bool(call.users) or call.outcome in ("missed", "failed")
+    has_card = journal.has_card_opened(call.id)
     return [
         CallMilestone("notification", "done", gettext("The PBX told of the call")),
         CallMilestone("signature", "done", gettext("Its signature is right")),
-        CallMilestone("employee", _milestone_state(bool(call.users) or call.outcome in ("missed", "failed"), over), gettext("The employee is known")),
-        CallMilestone("card", _milestone_state(card, over), gettext("The call card opened")),
-        CallMilestone("activity", _milestone_state(call.activity_id is not None, over), gettext("The call is in the CRM")),
-        _recording_milestone(tapes, over, answered=call.outcome == "answered"),
+        CallMilestone("employee", _milestone_state(has_employee, is_over), gettext("The employee is known")),
+        CallMilestone("card", _milestone_state(has_card, is_over), gettext("The call card opened")),
+        CallMilestone("activity", _milestone_state(call.activity_id is not None, is_over), gettext("The call is in the CRM")),
+        _recording_milestone(recordings, is_over, is_answered=call.outcome == "answered"),
     ]
 
 
-def _milestone_state(done: bool, over: bool) -> str:
-    return "done" if done else ("failed" if over else "busy")
+def _milestone_state(is_done: bool, is_over: bool) -> str:
+    return "done" if is_done else ("failed" if is_over else "busy")
 
 
-def _recording_milestone(tapes: Sequence[Recording], over: bool, *, answered: bool) -> CallMilestone:
-    states = {tape.state for tape in tapes}
+def _recording_milestone(recordings: Sequence[Recording], is_over: bool, *, is_answered: bool) -> CallMilestone:
+    states = {recording.state for recording in recordings}
     if "attached" in states:
         return CallMilestone("recording", "done", gettext("The recording is attached"))
-    if over and not answered:
+    if is_over and not is_answered:
         return CallMilestone("recording", "done", gettext("Nobody talked, so there is no recording"))
     if "lost" in states or states == {"none"}:
         return CallMilestone("recording", "failed", gettext("There is no recording of this talk"))
     return CallMilestone("recording", "busy", gettext("The recording is on its way; it may take minutes"))
-
