@@ -1,7 +1,7 @@
-"""Portals of which administrators may have to hear something: those with a trouble, or with one that was told and may be over.
+"""Which portals the alert monitor checks: those with a problem now, and those with an open notice whose problem may be over.
 
-`watching` looks at these alone. A constant number of queries, however many portals are installed; whoever is named here needlessly costs a
-look, whoever is left out would never be told.
+The number of queries does not depend on how many portals are installed. A portal that is listed needlessly costs one check; a portal that is
+left out would never be alerted.
 """
 
 from __future__ import annotations
@@ -15,37 +15,38 @@ from bx24app.infra import circuit_breaker
 from bx24app.models import Call, Delivery, Notice, Pbx, Portal, Recording, db
 
 MIN_ASK_FAILURES = 3
-"""So many questions in a row that Mango did not answer: of a PBX without recordings on their way no circuit tells."""
+"""Requests in a row that Mango did not answer. A PBX without waiting recordings has no circuit breaker that would show it."""
 DEAD_FOR = timedelta(days=3)
-"""A refused delivery stands for so long; whoever has not tried it again by then does not want it."""
+"""How long a refused delivery counts; whoever has not tried it again by then does not want it."""
 LOST_FOR = timedelta(days=3)
-"""A lost recording stands for so long after its call; then it is over, if no other was lost."""
+"""How long after its call a lost recording counts."""
 UNMAPPED_FOR = timedelta(days=7)
+"""How long after a call its unmapped extensions count."""
 SILENCE = timedelta(hours=1)
-"""A PBX that said nothing for so long, though it is working time, has fallen silent, if such an hour usually brings calls."""
+"""A PBX without notifications for this long in working hours is silent, if the same hour usually brings calls."""
 COMPARED_WEEKS = 3
-"""The hour is compared with the same one of so many weeks before."""
+"""How many previous weeks the hour is compared with."""
 
 
 def find_candidates(now: datetime) -> list[int]:
     """Ids of portals, in order. Ends the transaction."""
-    found: set[int] = set()
+    ids: set[int] = set()
     for query in _candidate_queries(now):
-        found |= set(db.session.scalars(query))
+        ids |= set(db.session.scalars(query))
     db.session.rollback()
-    return sorted(found)
+    return sorted(ids)
 
 
 def _candidate_queries(now: datetime) -> list[Select[int]]:
     portals, pbxs = _unreachable_ids()
     installed = Portal.state.in_(("active", "needs_admin"))
-    told = select(Notice.portal_id).distinct()
+    with_notice = select(Notice.portal_id).distinct()
     lost = select(Recording.portal_id).join(Call, Call.id == Recording.call_id)
-    troubled = or_(Pbx.ask_failures >= MIN_ASK_FAILURES, Pbx.id.in_(pbxs))
+    unreachable = or_(Pbx.ask_failures >= MIN_ASK_FAILURES, Pbx.id.in_(pbxs))
     return [
-        select(Portal.id).where(or_(Portal.state == "needs_admin", installed & Portal.id.in_(told))),
+        select(Portal.id).where(or_(Portal.state == "needs_admin", installed & Portal.id.in_(with_notice))),
         select(Portal.id).where(installed, Portal.id.in_(portals)),
-        _only_active(select(Pbx.portal_id).where(Pbx.removed_at.is_(None), or_(troubled, _is_silent(now)))),
+        _only_active(select(Pbx.portal_id).where(Pbx.removed_at.is_(None), or_(unreachable, _is_silent(now)))),
         _only_active(lost.where(Recording.state == "lost", Call.started_at > now - LOST_FOR)),
         _only_active(select(Recording.portal_id).where(Recording.due_at.is_not(None), Recording.problem.is_not(None))),
         _only_active(select(Call.portal_id).where(Call.unmapped.is_not(None), Call.started_at > now - UNMAPPED_FOR)),
@@ -54,14 +55,14 @@ def _candidate_queries(now: datetime) -> list[Select[int]]:
 
 
 def _only_active(query: Select[int]) -> Select[int]:
-    """Without those that are paused or gone."""
+    """Without portals that are paused or removed."""
     return select(Portal.id).where(Portal.state == "active", Portal.id.in_(query))
 
 
 def _is_silent(now: datetime) -> ColumnElement[bool]:
-    """Not heard of for an hour that brought calls before. One that has been silent for longer than the weeks looked at usually is."""
-    heard = Pbx.last_notification_at
-    return (heard <= now - SILENCE) & (heard > now - timedelta(weeks=COMPARED_WEEKS) - SILENCE) & or_(
+    """The last hour brought no notification, and the same hour of some week did bring calls. A PBX silent for all these weeks is left out."""
+    last = Pbx.last_notification_at
+    return (last <= now - SILENCE) & (last > now - timedelta(weeks=COMPARED_WEEKS) - SILENCE) & or_(
         *(_has_calls(now - timedelta(weeks=week)) for week in range(1, COMPARED_WEEKS + 1))
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ def _has_calls(until: datetime) -> ColumnElement[bool]:
 
 
 def _unreachable_ids() -> tuple[list[int], list[int]]:
-    """(portals, PBXs) with an open circuit; without Redis nobody knows."""
+    """(portals, PBXs) with an open circuit breaker; none if Redis does not answer."""
     try:
         names = circuit_breaker.list_open_names()
     except redis.RedisError:
@@ -88,6 +89,3 @@ def _unreachable_ids() -> tuple[list[int], list[int]]:
         kind, _, number = name.partition(":")
         numbers[kind].append(int(number))
     return numbers["portal"], numbers["pbx"]
-
-
-__all__ = ["COMPARED_WEEKS", "DEAD_FOR", "LOST_FOR", "MIN_ASK_FAILURES", "SILENCE", "UNMAPPED_FOR", "find_candidates"]

@@ -1,6 +1,6 @@
-"""USE CASE: employees who were dismissed in the portal and whom the settings still name.
+"""Dismissed employees whom the settings still name: pages list them, and administrators get a notice about each.
 
-Their calls fall to whoever answers for the rest; nothing in the settings is changed by itself: somebody has to say who follows.
+The default responsible gets their calls. The settings are never changed automatically: an administrator has to choose the successor.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from bx24app.operations.alerts.notices import Alert
 
 _log = get_logger(__name__)
 MAX_REFERENCES = 5
-"""Places that a notice names; the page shows all."""
+"""How many places in the settings a notice names; the page shows all."""
 
 
 def references_by_user(portal_id: int, document: Settings) -> dict[int, list[UserReference]]:
-    """Dismissed user -> every place of the document that names them. Two queries, however large the portal."""
-    gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal_id, PortalUser.active.is_(False))
-    found: dict[int, list[UserReference]] = {}
-    for naming in find_references(document, set(db.session.scalars(gone))):
-        found.setdefault(naming.user_id, []).append(naming)
-    return found
+    """Dismissed user -> every place in the document that names them. One query, however large the portal."""
+    dismissed = select(PortalUser.user_id).where(PortalUser.portal_id == portal_id, PortalUser.active.is_(False))
+    references: dict[int, list[UserReference]] = {}
+    for reference in find_references(document, set(db.session.scalars(dismissed))):
+        references.setdefault(reference.user_id, []).append(reference)
+    return references
 
 
 def notify_administrators(portal_id: int) -> None:
-    """Tell the administrators of each of them once, and once more when nobody names them any more or they are back."""
+    """Send one notice about each of them, and another one when the settings no longer name them or they are active again."""
     portal = db.session.get_one(Portal, portal_id)
     lang, document = portal.lang, settings.current(portal)
-    found = references_by_user(portal_id, document)
+    references = references_by_user(portal_id, document)
     rows = select(PortalUser.user_id, PortalUser.name).where(
-        PortalUser.portal_id == portal_id, PortalUser.user_id.in_(found)
+        PortalUser.portal_id == portal_id, PortalUser.user_id.in_(references)
     )
-    names = {user_id: name or str(user_id) for user_id, name in db.session.execute(rows)} if found else {}
-    standing = {str(user): _build_alert(lang, names[user], places, document) for user, places in found.items()}
+    names = {user_id: name or str(user_id) for user_id, name in db.session.execute(rows)} if references else {}
+    standing = {str(user): _build_alert(lang, names[user], places, document) for user, places in references.items()}
     try:
         notices.sync_notices(portal_id, "dismissed", standing)
     except errors.PortalError as error:
         db.session.rollback()
-        _log.info("administrators not told yet", portal=portal_id, error=str(error))
+        _log.info("administrators not notified yet", portal=portal_id, error=str(error))
 
 
 def _build_alert(lang: str, name: str, places: list[UserReference], document: Settings) -> Alert:
-    said = [_describe_reference(lang, place, document) for place in places[:MAX_REFERENCES]]
+    texts = [_describe_reference(lang, place, document) for place in places[:MAX_REFERENCES]]
     if len(places) > MAX_REFERENCES:
-        said.append("…")
-    words = message(lang, "dismissed", name=name, places=", ".join(said))
-    return Alert(words, message(lang, "dismissed_over", name=name))
+        texts.append("…")
+    text = message(lang, "dismissed", name=name, places=", ".join(texts))
+    return Alert(text, message(lang, "dismissed_over", name=name))
 
 
 def _describe_reference(lang: str, place: UserReference, document: Settings) -> str:

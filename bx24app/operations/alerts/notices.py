@@ -1,6 +1,7 @@
-"""USE CASE: what the administrators of a portal are told in Bitrix24 itself: each trouble once, and once more when it is over.
+"""Notices to the administrators of a portal in Bitrix24 itself: one when a problem begins, and one when it is over.
 
-Told are whoever installed the app and whoever saved the present settings: Bitrix24's REST does not say who else is an administrator.
+The alert monitor and the check for dismissed employees call this module. It remembers in the table `notice` what was sent, so that nothing is
+sent twice. Recipients are the user of the grant and the author of the current settings: Bitrix24's REST does not list administrators.
 """
 
 from __future__ import annotations
@@ -23,82 +24,91 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What is told when it begins, and when it is over."""
+    """The texts for the beginning and the end of a problem."""
 
     message: str
     end_message: str
 
 
-def sync_notices(portal_id: int, kind: str, standing: Mapping[str, Alert]) -> None:
-    """Tell what of this kind is new and what is over; `standing`: everything of the kind that holds now, by what it concerns.
+def load_open_notices(portal_id: int, kind: str) -> dict[str, Notice]:
+    """Notices of this kind whose problem is not over yet, by what they concern."""
+    query = select(Notice).where(Notice.portal_id == portal_id, Notice.key.startswith(f"{kind}:"))
+    return {row.key.partition(":")[2]: row for row in db.session.scalars(query)}
 
-    A notice carries a tag, so that one that is repeated after a lost answer takes the first one's place. Commits.
+
+def sync_notices(portal_id: int, kind: str, alerts: Mapping[str, Alert]) -> None:
+    """Send notices about new problems of this kind and about those that are over. Commits.
+
+    Each notice carries a tag, so that one that is sent again after a lost answer replaces the first.
+
+    Args:
+        alerts: every current problem of the kind, by what it concerns.
 
     Raises:
-        bx24app.bitrix24.errors.PortalError: the portal cannot be asked; what was not told is told by the next run.
+        bx24app.bitrix24.errors.PortalError: the portal cannot be reached; the next run sends what was not sent.
     """
-    query = select(Notice).where(Notice.portal_id == portal_id, Notice.key.startswith(f"{kind}:"))
-    held = {row.key: row.over for row in db.session.scalars(query)}
-    now = {f"{kind}:{what}": trouble for what, trouble in standing.items()}
-    said = {key: trouble.message for key, trouble in now.items() if key not in held}
-    said |= {key: over for key, over in held.items() if key not in now}
-    to = _administrator_ids(portal_id)
+    notices = {f"{kind}:{what}": row.over for what, row in load_open_notices(portal_id, kind).items()}
+    current = {f"{kind}:{what}": alert for what, alert in alerts.items()}
+    texts = {key: alert.message for key, alert in current.items() if key not in notices}
+    texts |= {key: end_message for key, end_message in notices.items() if key not in current}
+    recipients = _administrator_ids(portal_id)
     db.session.rollback()
-    if not said or not to:
+    if not texts or not recipients:
         return
-    for key in _send_notices(portal_id, to, said):
-        row = db.session.get(Notice, (portal_id, key))
-        if key in now and row is None:
-            db.session.add(Notice(portal_id=portal_id, key=key, over=now[key].end_message))
-        elif key not in now and row is not None:
+    for key in _send_notices(portal_id, recipients, texts):
+        if key in current:
+            _add_notice(portal_id, key, current[key])
+        elif (row := db.session.get(Notice, (portal_id, key))) is not None:
             db.session.delete(row)
     db.session.commit()
 
 
-def send_once(portal_id: int, key: str, trouble: Alert) -> None:
-    """Tell one trouble where that is possible, and remember it either way: the portal's access may be the very thing that is broken. Commits."""
+def send_once(portal_id: int, key: str, alert: Alert) -> None:
+    """Send a notice if the portal can be reached, and remember it in either case: the access to the portal may be the problem. Commits."""
     if db.session.get(Notice, (portal_id, key)) is not None:
         db.session.rollback()
         return
-    to = _administrator_ids(portal_id)
+    recipients = _administrator_ids(portal_id)
     db.session.rollback()
     try:
-        _send_notices(portal_id, to, {key: trouble.message})
+        _send_notices(portal_id, recipients, {key: alert.message})
     except errors.PortalError as error:
-        _log.info("administrators cannot be told", portal=portal_id, error=str(error))
-    if db.session.get(Notice, (portal_id, key)) is None:
-        db.session.add(Notice(portal_id=portal_id, key=key, over=trouble.end_message))
+        _log.info("administrators cannot be notified", portal=portal_id, error=str(error))
+    remember_alert(portal_id, key, alert)
+
+
+def remember_alert(portal_id: int, key: str, alert: Alert) -> None:
+    """Remember a problem whose beginning cannot be sent, so that its end is. Commits."""
+    _add_notice(portal_id, key, alert)
     db.session.commit()
 
 
-def remember_alert(portal_id: int, key: str, trouble: Alert) -> None:
-    """Of a trouble in which nobody can be told: only its end will be. Commits."""
+def _add_notice(portal_id: int, key: str, alert: Alert) -> None:
     if db.session.get(Notice, (portal_id, key)) is None:
-        db.session.add(Notice(portal_id=portal_id, key=key, over=trouble.end_message))
-    db.session.commit()
+        db.session.add(Notice(portal_id=portal_id, key=key, over=alert.end_message))
 
 
 def _administrator_ids(portal_id: int) -> list[int]:
     portal, grant = db.session.get_one(Portal, portal_id), db.session.get(Grant, portal_id)
     version = db.session.get(SettingsVersion, portal.settings_version_id or 0)
-    found = {grant.user_id if grant is not None else None, version.author if version is not None else None} - {None}
-    gone = select(PortalUser.user_id).where(PortalUser.portal_id == portal_id, PortalUser.active.is_(False))
-    return sorted(user for user in found - set(db.session.scalars(gone)) if user)
+    user_ids = {grant.user_id if grant is not None else None, version.author if version is not None else None}
+    dismissed = select(PortalUser.user_id).where(PortalUser.portal_id == portal_id, PortalUser.active.is_(False))
+    return sorted(user for user in user_ids - set(db.session.scalars(dismissed)) if user)
 
 
-def _send_notices(portal_id: int, to: list[int], said: Mapping[str, str]) -> list[str]:
-    """Keys that reached somebody, or never will: a notice that the portal refuses is not worth a request a day."""
+def _send_notices(portal_id: int, recipients: list[int], texts: Mapping[str, str]) -> list[str]:
+    """Keys of the notices that reached somebody, or that the portal refused: a refused notice is not sent again."""
     client = client_by_id(portal_id)
     commands: list[tuple[str, str, dict[str, Any]]] = [
-        (f"n{index}u{user}", "im.notify.system.add", {"USER_ID": user, "MESSAGE": words, "TAG": f"BX24APP|{key}"})
-        for index, (key, words) in enumerate(said.items())
-        for user in to
+        (f"n{index}u{user}", "im.notify.system.add", {"USER_ID": user, "MESSAGE": text, "TAG": f"BX24APP|{key}"})
+        for index, (key, text) in enumerate(texts.items())
+        for user in recipients
     ]
     reached: set[int] = set()
     for start in range(0, len(commands), MAX_BATCH_SIZE):
-        for name, met in client.batch(commands[start : start + MAX_BATCH_SIZE], priority=Priority.BACKGROUND).items():
-            if isinstance(met, errors.Refused):
-                _log.warning("notice refused", portal=portal_id, code=met.code, reason=met.description)
-            if isinstance(met, RestResult | errors.Refused):
+        for name, answer in client.batch(commands[start : start + MAX_BATCH_SIZE], priority=Priority.BACKGROUND).items():
+            if isinstance(answer, errors.Refused):
+                _log.warning("notice refused", portal=portal_id, code=answer.code, reason=answer.description)
+            if isinstance(answer, RestResult | errors.Refused):
                 reached.add(int(name[1:].partition("u")[0]))
-    return [key for index, key in enumerate(said) if index in reached]
+    return [key for index, key in enumerate(texts) if index in reached]

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from flask import g
 from sqlalchemy import case, func, select
 
+from bx24app.calls.journal import unmapped
 from bx24app.domain.employees.matching import EmployeeMatcher, PbxExtension, Person, Suggestion
 from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
@@ -144,11 +145,5 @@ def _count_calls_by_user(key: str) -> dict[int, int]:
 
 
 def _count_unmapped_calls(key: str) -> Counter[str]:
-    """Extension -> calls of the last seven days on this PBX in which it was nobody's. One query on an index of its own."""
-    query = select(Call.unmapped).where(
-        Call.portal_id == g.portal.id,
-        Call.unmapped.is_not(None),
-        Call.started_at >= utcnow() - timedelta(days=7),
-        Call.pbx_key == key,
-    )
-    return Counter(name for names in db.session.scalars(query.limit(20_000)) for name in (names or "").split(","))
+    """Extension -> calls of the last seven days on this PBX in which it was mapped to no employee."""
+    return unmapped.count_calls(g.portal.id, key, utcnow() - timedelta(days=7))
