@@ -18,16 +18,25 @@ _TIME_TYPE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:
 
 @click.command("backfill")
 @PORTAL_OPTION
-@click.option("--from", "start", type=_TIME_TYPE, required=True, help="Beginning of the period, UTC if no offset is given.")
+@click.option(
+    "--from", "start", type=_TIME_TYPE, required=True, help="Beginning of the period, UTC if no offset is given."
+)
 @click.option("--to", "end", type=_TIME_TYPE, required=True, help="End of the period.")
 @click.option("--pbx", "pbx_key", help="Only this PBX; by default all PBXs of the portal.")
 @click.option("--crm", "records", is_flag=True, help="Create CRM records for calls older than a day too.")
-@click.option("--follow/--no-follow", default=True, help="Show the progress until the back-fill ends; it continues without this command.")
-def backfill_calls(member_id: str, start: datetime, end: datetime, pbx_key: str | None, records: bool, follow: bool) -> None:
+@click.option(
+    "--follow/--no-follow",
+    default=True,
+    help="Show the progress until the back-fill ends; it continues without this command.",
+)
+def backfill_calls(
+    member_id: str, start: datetime, end: datetime, pbx_key: str | None, records: bool, follow: bool
+) -> None:
     """Load calls that the portal does not have: calls during an outage, or before the installation.
 
-    The portal's own statistics are read first: a call with the same number and direction within a minute is skipped, whichever app recorded it.
-    The workers load the calls while nothing else needs the portal's request budget; the same command again continues where it stopped.
+    The portal's own statistics are read first: a call with the same number and direction within a minute is skipped,
+    whichever app recorded it. The workers load the calls while nothing else needs the portal's request budget; the same
+    command again continues where it stopped.
 
     Example: bx24app backfill --portal a223c6b3710f85df22e9377d6c4f7553 --from 2026-11-01 --to 2026-11-08
     """
@@ -63,7 +72,9 @@ def _follow_progress(portal_id: int, ids: list[int]) -> None:
         if line != printed:
             click.echo(line)
             printed = line
-        if all(row.state != "running" for row in rows) and not any(row.waiting_commands for row in rows if row.state == "done"):
+        if all(row.state != "running" for row in rows) and not any(
+            row.waiting_commands for row in rows if row.state == "done"
+        ):
             break
         time.sleep(1)
     stopped = [row for row in rows if row.state != "done"]
@@ -72,7 +83,10 @@ def _follow_progress(portal_id: int, ids: list[int]) -> None:
 
 
 def _describe_progress(row: BackfillProgress) -> str:
-    text = f"{row.pbx}: {row.fraction:.0%}, {row.total_calls} calls, {row.delivered_calls} delivered, {row.skipped_calls} already there"
+    text = (
+        f"{row.pbx}: {row.fraction:.0%}, {row.total_calls} calls, {row.delivered_calls} delivered, {row.skipped_calls} "
+        "already there"
+    )
     if row.waiting_commands:
         text += f", {row.waiting_commands} commands waiting"
     return f"{text} ({row.problem})" if row.problem and row.state == "running" else text

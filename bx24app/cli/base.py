@@ -1,4 +1,4 @@
-"""What all commands share: wrong input ends with 2 and one line, an app in its context, failures of the surroundings in words."""
+"""What all commands share: an app in its context, the portal of a command, errors as one line (wrong input: exit 2)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _command_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Failures of the surroundings (database, Valkey, address, keys) as one line; nothing prints a traceback for them."""
+    """Turn failures of database, Valkey, address and keys into one line each, without a traceback."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError
 
     from bx24app.infra.embedded_redis import EmbeddedRedisError

@@ -36,8 +36,12 @@ def forget_person(member_id: str, number: str) -> None:
         entries = format_count(result.employees, "directory entry")
         click.echo(f"{entries} emptied: the daily synchronisation reads again whatever the portal still holds")
     if result.is_in_settings:
-        click.echo("the current settings contain this number (an employee's mobile, or a rule): remove it there, then run this again")
+        click.echo(
+            "the current settings contain this number (an employee's mobile, or a rule): remove it there, then run "
+            "this again"
+        )
     if result.kept_calls:
         raise click.ClickException(
-            f"{format_count(result.kept_calls, 'call')} with this number still under way and not erased: run this again when no call is under way"
+            f"{format_count(result.kept_calls, 'call')} with this number still under way and not erased: run this "
+            "again when no call is under way"
         )

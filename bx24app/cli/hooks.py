@@ -15,9 +15,15 @@ def hooks() -> None:
 @hooks.command("rotate")
 @PORTAL_OPTION
 @click.option("--pbx", "key", required=True, help="The PBX's key in the settings.")
-@click.option("--end-old", is_flag=True, help="Rotate although an earlier address still works; that address stops working at once.")
+@click.option(
+    "--end-old",
+    is_flag=True,
+    help="Rotate although an earlier address still works; that address stops working at once.",
+)
 def rotate_hook(member_id: str, key: str, end_old: bool) -> None:
-    """Give a PBX a new hook address and print it. The current address works for 24 more hours: enter the new one in Mango Office by then.
+    """Give a PBX a new hook address and print it.
+
+    The current address works for 24 more hours: enter the new one in Mango Office by then.
 
     Example: bx24app hooks rotate --portal a223c6b3710f85df22e9377d6c4f7553 --pbx moscow
     """

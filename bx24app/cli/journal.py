@@ -17,7 +17,9 @@ def _parse_moment(context: click.Context, option: click.Parameter, value: str | 
     try:
         at = datetime.fromisoformat(value.strip())
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a date or time such as 2026-01-31 or 2026-01-31T09:00:00+03:00") from None
+        raise click.BadParameter(
+            f"{value!r} is not a date or time such as 2026-01-31 or 2026-01-31T09:00:00+03:00"
+        ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 

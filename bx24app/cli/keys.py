@@ -36,4 +36,6 @@ def rotate_keys() -> None:
     click.echo(f"{result.rotated_count} secrets are encrypted with the first key")
     if result.undecryptable:
         lines = "\n".join(f"  {line}" for line in result.undecryptable)
-        raise click.ClickException(f"no key decrypts these; give the key that encrypted them, or enter them anew:\n{lines}")
+        raise click.ClickException(
+            f"no key decrypts these; give the key that encrypted them, or enter them anew:\n{lines}"
+        )

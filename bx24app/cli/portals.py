@@ -27,7 +27,9 @@ def add_app(client_id: str, client_secret: str, name: str) -> None:
 
     client_id, client_secret = client_id.strip(), client_secret.strip()
     if not client_id or not client_secret:
-        raise InputError("CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24")
+        raise InputError(
+            "CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24"
+        )
     with app_context():
         row = db.session.get(Registration, client_id)
         known = row is not None

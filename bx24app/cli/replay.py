@@ -44,5 +44,8 @@ def _replay_dead(portal_id: int) -> str:
     result = replay.retry_dead(portal_id)
     text = f"{format_count(result.deliveries, 'dead delivery')} of {format_count(result.calls, 'call')} tried again"
     if result.still_dead:
-        text += f"; {result.still_dead} left dead: a dial command or a card that is too late, or one that was replaced for another employee"
+        text += (
+            f"; {result.still_dead} left dead: a dial command or a card that is too late, or one that was replaced for "
+            "another employee"
+        )
     return text

@@ -1,7 +1,7 @@
-"""Texts that the app writes to people through Bitrix24 (notices, reasons of failed calls) and tells administrators on pages, in Russian and English.
+"""Texts for people outside the pages' catalogue, in Russian and English: notices, reasons of failed calls, what to fix.
 
-Workers use these texts outside any request, so they stand here as pairs; the texts of pages are in Flask-Babel's catalogue. The portal's
-language decides between Russian and English (`domain/languages.py`).
+Workers use these texts outside any request, so they stand here as pairs; the texts of pages are in Flask-Babel's
+catalogue. The portal's language decides between Russian and English (`domain/languages.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ NEEDS_ADMIN: Final[dict[str, tuple[str, str]]] = {
         "The portal no longer accepts the app's authorisation. Open the app again as an administrator of the portal.",
     ),
     "registration": (
-        "Битрикс24 не узнаёт приложение: проверьте client_id и client_secret на сервере приложения (bx24app apps list).",
-        "Bitrix24 does not recognise the app: check client_id and client_secret on the app's server (bx24app apps list).",
+        "Битрикс24 не узнаёт приложение: проверьте client_id и client_secret на сервере приложения (bx24app apps "
+        "list).",
+        "Bitrix24 does not recognise the app: check client_id and client_secret on the app's server (bx24app apps "
+        "list).",
     ),
     "payment": (
         "Приложение не оплачено. Продлите его в каталоге Битрикс24.",
@@ -32,22 +34,29 @@ NEEDS_ADMIN: Final[dict[str, tuple[str, str]]] = {
         "Bitrix24 has stopped the app because of its load on the portal. Contact Bitrix24's support.",
     ),
     "scope": (
-        "У приложения отозвано одно из разрешений (telephony, crm, user_basic, placement, im). Переустановите приложение и подтвердите их.",
-        "A permission of the app was withdrawn (telephony, crm, user_basic, placement, im). Reinstall the app and confirm them.",
+        "У приложения отозвано одно из разрешений (telephony, crm, user_basic, placement, im). Переустановите "
+        "приложение и подтвердите их.",
+        "A permission of the app was withdrawn (telephony, crm, user_basic, placement, im). Reinstall the app and "
+        "confirm them.",
     ),
     "access": (
-        "Пользователю, от чьего имени работает приложение, закрыт доступ к нему. Дайте доступ в настройках приложения или откройте приложение "
+        "Пользователю, от чьего имени работает приложение, закрыт доступ к нему. Дайте доступ в настройках приложения "
+        "или откройте приложение "
         "под другим администратором.",
-        "The user on whose behalf the app works has no access to it. Grant access in the app's settings, or let another administrator open it.",
+        "The user on whose behalf the app works has no access to it. Grant access in the app's settings, or let "
+        "another administrator open it.",
     ),
     "rights": (
-        "У пользователя, от чьего имени работает приложение, не хватает прав на портале. Верните права или откройте приложение под другим "
+        "У пользователя, от чьего имени работает приложение, не хватает прав на портале. Верните права или откройте "
+        "приложение под другим "
         "администратором.",
-        "The user on whose behalf the app works lacks rights in the portal. Restore them, or let another administrator open the app.",
+        "The user on whose behalf the app works lacks rights in the portal. Restore them, or let another administrator "
+        "open the app.",
     ),
     "confirm": (
         "Портал ждёт, чтобы администратор подтвердил метод REST. Подтвердите его в уведомлениях портала.",
-        "The portal is waiting for an administrator to confirm a REST method. Confirm it in the portal's notifications.",
+        "The portal is waiting for an administrator to confirm a REST method. Confirm it in the portal's "
+        "notifications.",
     ),
     "disk": (
         "На диске портала нет места: записи разговоров не сохраняются. Освободите место или увеличьте диск.",
@@ -55,7 +64,8 @@ NEEDS_ADMIN: Final[dict[str, tuple[str, str]]] = {
     ),
     "address": (
         "Адрес портала ведёт в закрытую сеть, которую сервер приложения не обслуживает (BX24APP_PRIVATE_PORTALS).",
-        "The portal's address leads into a private network that the app's server does not serve (BX24APP_PRIVATE_PORTALS).",
+        "The portal's address leads into a private network that the app's server does not serve "
+        "(BX24APP_PRIVATE_PORTALS).",
     ),
 }
 """Code of what only an administrator can fix (`NeedsAdmin.code`) -> (Russian, English)."""
@@ -66,8 +76,10 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "The number {number} cannot be dialled",
     ),
     "click_no_extension": (
-        "Звонок не начат: у вас нет внутреннего номера Mango Office. Попросите администратора портала указать его в приложении",
-        "The call was not started: you have no Mango Office extension. Ask the portal's administrator to enter it in the app",
+        "Звонок не начат: у вас нет внутреннего номера Mango Office. Попросите администратора портала указать его в "
+        "приложении",
+        "The call was not started: you have no Mango Office extension. Ask the portal's administrator to enter it in "
+        "the app",
     ),
     "click_no_key": (
         "Звонок не начат: для АТС {pbx} не указаны ключ и соль API",
@@ -118,9 +130,11 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "the app received the command too late",
     ),
     "dismissed": (
-        "{name}: сотрудник уволен, но указан в настройках Mango Office ({places}). Его звонки получает ответственный по умолчанию. "
+        "{name}: сотрудник уволен, но указан в настройках Mango Office ({places}). Его звонки получает ответственный "
+        "по умолчанию. "
         "Откройте приложение и выберите другого сотрудника",
-        "{name} was dismissed but is still named in the Mango Office settings ({places}). The default responsible gets these calls. "
+        "{name} was dismissed but is still named in the Mango Office settings ({places}). The default responsible gets "
+        "these calls. "
         "Open the app and choose another employee",
     ),
     "dismissed_over": (
@@ -146,7 +160,8 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Mango Office: access to Bitrix24 is restored; calls that have waited since {since} are being delivered",
     ),
     "recordings_lost": (
-        "АТС {pbx}: не удалось получить записи разговоров ({count}). Их можно запросить ещё раз на странице «Звонки» приложения",
+        "АТС {pbx}: не удалось получить записи разговоров ({count}). Их можно запросить ещё раз на странице «Звонки» "
+        "приложения",
         "PBX {pbx}: {count} recordings could not be fetched. You can request them again on the page “Calls” of the app",
     ),
     "recordings_lost_over": (
@@ -154,7 +169,8 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "PBX {pbx}: all recordings are arriving again",
     ),
     "unmapped": (
-        "АТС {pbx}: внутреннему номеру {extension} не назначен сотрудник, его звонки получает ответственный по умолчанию",
+        "АТС {pbx}: внутреннему номеру {extension} не назначен сотрудник, его звонки получает ответственный по "
+        "умолчанию",
         "PBX {pbx}: extension {extension} has no employee; the default responsible gets its calls",
     ),
     "unmapped_over": (
@@ -162,7 +178,8 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "PBX {pbx}: extension {extension} now has an employee",
     ),
     "unmapped_many": (
-        "АТС {pbx}: внутренним номерам ({count}: {some} …) не назначены сотрудники, их звонки получает ответственный по умолчанию",
+        "АТС {pbx}: внутренним номерам ({count}: {some} …) не назначены сотрудники, их звонки получает ответственный "
+        "по умолчанию",
         "PBX {pbx}: {count} extensions ({some} …) have no employee; the default responsible gets their calls",
     ),
     "unmapped_many_over": (
@@ -175,18 +192,22 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "portal_away_over": (
         "Mango Office: Битрикс24 не отвечал приложению с {since}; теперь отвечает, ждавшие звонки доставляются",
-        "Mango Office: Bitrix24 had not answered the app since {since}; it answers again, and the waiting calls are being delivered",
+        "Mango Office: Bitrix24 had not answered the app since {since}; it answers again, and the waiting calls are "
+        "being delivered",
     ),
     "pbx_away": (
-        "АТС {pbx}: Mango Office не отвечает на запросы приложения. Записи разговоров ждут, потерянные звонки не ищутся",
-        "PBX {pbx}: Mango Office does not answer the app. Recordings are waiting, and the app cannot look for missing calls",
+        "АТС {pbx}: Mango Office не отвечает на запросы приложения. Записи разговоров ждут, потерянные звонки не "
+        "ищутся",
+        "PBX {pbx}: Mango Office does not answer the app. Recordings are waiting, and the app cannot look for missing "
+        "calls",
     ),
     "pbx_away_over": (
         "АТС {pbx}: Mango Office снова отвечает",
         "PBX {pbx}: Mango Office answers again",
     ),
     "dead": (
-        "Mango Office: Битрикс24 отказался принять часть звонков ({count}). Причины и повтор – в приложении, страница «Звонки»",
+        "Mango Office: Битрикс24 отказался принять часть звонков ({count}). Причины и повтор – в приложении, страница "
+        "«Звонки»",
         "Mango Office: Bitrix24 refused some calls ({count}). See the reasons and try again in the app, page “Calls”",
     ),
     "dead_over": (
@@ -216,7 +237,7 @@ def message(lang: str, key: str, **values: str) -> str:
 
 
 def needs_admin_message(lang: str, code: str | None) -> str:
-    """What an administrator has to do about `code`, a key of `NEEDS_ADMIN`; an unknown code reads as the need to authorise again."""
+    """What an administrator has to do about `code`, a key of `NEEDS_ADMIN`; unknown codes read as `authorise`."""
     return _in_language(lang, NEEDS_ADMIN.get(code or "", NEEDS_ADMIN["authorise"]))
 
 

@@ -1,6 +1,7 @@
-"""USE CASE: is everything that the app needs in order? One finding after the other, each ok or with what to do.
+"""Is everything that the app needs in order? `bx24app doctor` prints the findings, each ok or with what to do.
 
-Each check stands by itself: what one finds wrong does not keep the others from looking. Nothing is changed, but that a worn-out grant is refreshed.
+The checks are independent: what is wrong for one does not stop the others, except that stored things are not checked
+without a database. Nothing is changed, except that an expired access token is refreshed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from bx24app.models import Pbx, Portal, Registration, db, utcnow
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
-"""How far the clock may be off: a rotating token is judged by it, and a call's times are shown by it."""
+"""How far the clock may be off: the lifetime of tokens and the times of calls depend on it."""
 TIMEOUT = (3.05, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line. `about` names the thing; `words` say how it is, or what to do."""
+    """One line: what was checked, whether it is in order, and how it is or what to do."""
 
     subject: str
     is_ok: bool
@@ -42,26 +43,28 @@ class Finding:
 
 
 def run_checks() -> Iterator[Finding]:
-    """All checks, in the order in which an operator mends."""
+    """All checks, in the order in which an operator fixes things."""
     database = list(_check_database())
     yield from database
     yield _check_redis()
     yield from _check_public_address()
     yield _check_clock()
     if all(finding.is_ok for finding in database):
-        for check in (_registrations, _portals, _pbxs):
-            yield from _run_check(check)
+        yield from _check_stored("registrations", _check_registrations)
+        yield from _check_stored("portals", _check_portals)
+        yield from _check_stored("pbxs", _check_pbxs)
 
 
-def _run_check(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """A check of stored things: each of them may be sealed with a key that is gone."""
-    name = check.__name__.lstrip("_")
+def _check_stored(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Run a check of stored things, any of which may be encrypted with a key that is missing."""
     try:
         yield from check()
     except UndecryptableSecret as error:
-        yield Finding(name, False, f"{error}: give the key they were sealed with as well, then `bx24app keys rotate`")
+        yield Finding(
+            subject, False, f"{error}: give the key that encrypted them as well, then run `bx24app keys rotate`"
+        )
     except SQLAlchemyError as error:
-        yield Finding(name, False, f"the database does not answer: {_first_line(error)}")
+        yield Finding(subject, False, f"the database does not answer: {_first_line(error)}")
     finally:
         db.session.rollback()
 
@@ -94,14 +97,16 @@ def _check_database() -> Iterator[Finding]:
 
 def _check_redis() -> Finding:
     config = runtime().config
-    ours = config.redis_url == embedded_redis.socket_url(config.data_dir)
-    shown = "the embedded Valkey" if ours else _without_password(config.redis_url)
+    is_embedded = config.redis_url == embedded_redis.socket_url(config.data_dir)
+    name = "the embedded Valkey" if is_embedded else _without_password(config.redis_url)
     try:
         runtime().redis.ping()
     except redis.RedisError as error:
-        todo = "it runs as long as `bx24app up` does" if ours else f"{_first_line(error)}; see BX24APP_REDIS_URL"
-        return Finding("redis", False, f"{shown} does not answer: {todo}")
-    return Finding("redis", True, shown)
+        remedy = (
+            "it runs only while `bx24app up` runs" if is_embedded else f"{_first_line(error)}; see BX24APP_REDIS_URL"
+        )
+        return Finding("redis", False, f"{name} does not answer: {remedy}")
+    return Finding("redis", True, name)
 
 
 def _without_password(url: str) -> str:
@@ -113,19 +118,25 @@ def _check_public_address() -> Iterator[Finding]:
     config = runtime().config
     url = config.public_url
     if urlsplit(url).scheme != "https" and not config.allow_loopback:
-        words = f"{url} is not https: Bitrix24 and Mango reach the app by https only; set BX24APP_PUBLIC_URL"
-        yield Finding("public address", False, words)
+        text = f"{url} is not https: Bitrix24 and Mango reach the app by https only; set BX24APP_PUBLIC_URL"
+        yield Finding("public address", False, text)
     try:
         answer = _http_session().get(f"{url}/healthz", timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
-        words = f"{url} cannot be reached from here ({type(error).__name__}): is `bx24app up` running, does the proxy lead to it?"
-        yield Finding("public address", False, words)
+        text = (
+            f"{url} cannot be reached from here ({type(error).__name__}): is `bx24app up` running, does the proxy lead "
+            "to it?"
+        )
+        yield Finding("public address", False, text)
         return
     if answer.status_code == 200 and answer.text.strip() == "ok":
         yield Finding("public address", True, f"{url} leads to this app")
     else:
-        words = f"{url}/healthz answers {answer.status_code}, and not as this app does: see BX24APP_PUBLIC_URL and the proxy"
-        yield Finding("public address", False, words)
+        text = (
+            f"{url}/healthz answers {answer.status_code}, and not as this app does: see BX24APP_PUBLIC_URL and the "
+            "proxy"
+        )
+        yield Finding("public address", False, text)
 
 
 def _http_session() -> requests.Session:
@@ -137,25 +148,28 @@ def _http_session() -> requests.Session:
 
 
 def _check_clock() -> Finding:
-    """Against the authorisation server's: tokens are judged there."""
+    """Compare our clock with that of the authorisation server, which issues the tokens."""
     server = runtime().config.oauth_servers[0]
     try:
         answer = _http_session().head(server, timeout=TIMEOUT, allow_redirects=False)
-        theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+        server_time = parsedate_to_datetime(answer.headers.get("Date", ""))
     except requests.RequestException as error:
-        words = f"{server} cannot be reached ({type(error).__name__}): without it no token can be refreshed; see the firewall"
-        return Finding("clock", False, words)
-    except ValueError:
-        return Finding("clock", True, f"{server} answers, but does not say what time it is")
-    off = round((utcnow() - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds())
-    if abs(off) > MAX_CLOCK_DRIFT_SECONDS:
-        return Finding(
-            "clock", False, f"{off:+d} s against {server}: let an NTP client set it (timedatectl set-ntp true)"
+        text = (
+            f"{server} cannot be reached ({type(error).__name__}): without it no token can be refreshed; see the "
+            "firewall"
         )
-    return Finding("clock", True, f"{off:+d} s against {server}")
+        return Finding("clock", False, text)
+    except ValueError:
+        return Finding("clock", True, f"{server} answers, but does not send the time")
+    offset = round((utcnow() - server_time.replace(tzinfo=server_time.tzinfo or UTC)).total_seconds())
+    if abs(offset) > MAX_CLOCK_DRIFT_SECONDS:
+        return Finding(
+            "clock", False, f"{offset:+d} s against {server}: synchronise it by NTP (timedatectl set-ntp true)"
+        )
+    return Finding("clock", True, f"{offset:+d} s against {server}")
 
 
-def _registrations() -> Iterator[Finding]:
+def _check_registrations() -> Iterator[Finding]:
     config = runtime().config
     count = len(db.session.scalars(select(Registration)).all()) + bool(config.client_id)
     if config.client_id and not config.client_secret:
@@ -166,7 +180,7 @@ def _registrations() -> Iterator[Finding]:
         yield Finding("applications", False, "none known: set BX24APP_CLIENT_ID and _SECRET, or `bx24app apps add`")
 
 
-def _portals() -> Iterator[Finding]:
+def _check_portals() -> Iterator[Finding]:
     rows = db.session.execute(
         select(Portal.id, Portal.domain, Portal.state, Portal.trouble, Portal.trouble_at)
         .where(Portal.state != "removed")
@@ -174,7 +188,7 @@ def _portals() -> Iterator[Finding]:
     ).all()
     db.session.rollback()
     if not rows:
-        yield Finding("portals", True, "none is installed yet")
+        yield Finding("portals", True, "none installed yet")
     for portal_id, domain, state, trouble, since in rows:
         try:
             clients.client_by_id(portal_id).probe_access()
@@ -184,8 +198,11 @@ def _portals() -> Iterator[Finding]:
             )
         else:
             if state == "needs_admin":
-                words = f"needs an administrator since {_format_time(since)} ({trouble}); it answers now, deliveries resume within the hour"
-                yield Finding(f"portal {domain}", False, words)
+                text = (
+                    f"needs an administrator since {_format_time(since)} ({trouble}); it answers now, deliveries "
+                    "resume within the hour"
+                )
+                yield Finding(f"portal {domain}", False, text)
             else:
                 yield Finding(f"portal {domain}", True, f"{state}, its token is accepted")
 
@@ -197,15 +214,17 @@ def _format_time(at: datetime | None) -> str:
 _VERDICTS = {
     "ok": "key and salt are accepted",
     "wrong_key": "Mango does not know the API key: copy it from the account's VPBX API page",
-    "wrong_salt": "Mango knows the key, but the salt is another one: copy it from the account's VPBX API page",
-    "address_refused": "Mango refuses this server's address: allow it in the connector's settings, or wait two minutes",
+    "wrong_salt": "Mango knows the key, but the salt is wrong: copy it from the account's VPBX API page",
+    "address_refused": (
+        "Mango refuses this server's address: allow it in the API connector's settings, or wait two minutes"
+    ),
     "unreachable": "Mango cannot be reached: see BX24APP_MANGO_API_URL and the firewall",
-    "busy": "Mango is busy; ask again in a minute",
+    "busy": "Mango is busy; try again in a minute",
     "refused": "Mango refuses the request",
 }
 
 
-def _pbxs() -> Iterator[Finding]:
+def _check_pbxs() -> Iterator[Finding]:
     config = runtime().config
     rows = db.session.execute(
         select(Portal.domain, Pbx.key, Pbx.api_key, Pbx.api_salt, Pbx.dialects, Pbx.refused_count, Pbx.refused_since)
@@ -216,17 +235,21 @@ def _pbxs() -> Iterator[Finding]:
     db.session.rollback()
     bundle = str(config.ca_bundle) if config.ca_bundle else None
     for row in rows:
-        about = f"pbx {row.key} of {row.domain}"
+        subject = f"pbx {row.key} of {row.domain}"
         if not row.api_key or not row.api_salt:
             signed = "vpbx" in row.dialects.split(",")
-            words = "has no API key: enter key and salt" if signed else "takes unsigned events, needs no key"
-            yield Finding(about, not signed, words)
+            text = "has no API key: enter key and salt" if signed else "sends unsigned events, needs no key"
+            yield Finding(subject, not signed, text)
             continue
-        found = MangoClient(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session, ca_bundle=bundle).check_credentials()
-        detail = f" ({found.detail})" if found.detail else ""
-        yield Finding(about, found.state == "ok", _VERDICTS[found.state] + detail)
+        result = MangoClient(
+            config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session, ca_bundle=bundle
+        ).check_credentials()
+        detail = f" ({result.detail})" if result.detail else ""
+        yield Finding(subject, result.state == "ok", _VERDICTS[result.state] + detail)
         if row.refused_count:
-            words = (
-                f"{row.refused_count} notifications with a wrong key or signature since {_format_time(row.refused_since)}: "
+            since = _format_time(row.refused_since)
+            text = (
+                f"{row.refused_count} notifications with a wrong key or signature since {since}: was the key "
+                "regenerated in Mango Office?"
             )
-            yield Finding(about, False, words + "was the key made anew in Mango's account?")
+            yield Finding(subject, False, text)

@@ -1,8 +1,12 @@
-"""USE CASE: erase one person (152-FZ, GDPR): journal, outbox, inbox, recordings on their way, what else names them (`personal`).
-Backups, Bitrix24 and Mango are others' to erase; what the portal still says of its employees comes back with the daily look.
+"""Erase one person's data (152-FZ, GDPR) from a portal's rows and files; `bx24app forget` calls this.
 
-A call that still goes on, or of which something is just leaving, is kept and counted: erased under the app's hands it would be told to
-the portal a second time. The inbox is searched before the portal's lock is taken, since that reads every body that could name the number.
+Calls, deliveries, recordings and notifications of the person are deleted; rows of others that name the number are
+redacted (`redaction`). Backups, Bitrix24 and Mango Office are not touched, and the daily sync reads again what the
+portal still holds about its employees.
+
+A call that is under way, or of which something is being sent, is kept and counted: if it were erased, the portal would
+get it a second time. The inbox is searched before the portal's lock is taken, since the search reads every body that
+could contain the number.
 """
 
 from __future__ import annotations
@@ -19,22 +23,22 @@ from sqlalchemy.orm import Session
 from bx24app.calls import notifications
 from bx24app.calls.recordings.attempts import CLAIM_LIFETIME
 from bx24app.domain import phone
-from bx24app.infra.runtime import runtime
+from bx24app.infra import spool
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, audit, db, utcnow
 from bx24app.models.locking import portal_lock
 from bx24app.operations import redaction
 
 ROWS_PER_STATEMENT = 500
-"""Rows that one statement names."""
+"""How many row ids one statement names."""
 ACTIVE_WITHIN = timedelta(days=1)
-"""An open call of a working portal that was heard of less than this long ago still goes on."""
+"""An open call of a working portal with a notification within this time is under way."""
 _WORKING_STATES = ("active", "pending")
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class ErasureResult:
-    """What is gone, in rows and files; `kept`: calls with this number that are under way, and so still there."""
+    """Erased rows and files, and what is left."""
 
     calls: int = 0
     deliveries: int = 0
@@ -42,54 +46,61 @@ class ErasureResult:
     files: int = 0
     notifications: int = 0
     kept_calls: int = 0
+    """Calls with this number that are under way and were not erased."""
     employees: int = 0
-    """Entries of the portal's directory that had the telephone."""
+    """Directory entries that had the number."""
     is_in_settings: bool = False
-    """The present settings name the telephone (an employee's mobile, a rule); an administrator takes it out."""
+    """The current settings contain the number (an employee's mobile, a rule); an administrator has to remove it."""
 
 
 @dataclass(slots=True)
 class _PersonalRows:
-    """Row ids that name the person."""
+    """Rows that name the person."""
 
     calls: list[Call]
     kept_calls: list[Call] = field(default_factory=list)
     notifications: set[int] = field(default_factory=set)
     new_calls: set[tuple[int, str | None, str | None]] = field(default_factory=set)
-    """Calls (PBX, entry, command) that were told and are not in the journal yet."""
+    """Calls (PBX, entry, command) whose notifications have come and which are not in the journal yet."""
     other_calls: set[tuple[int, str]] = field(default_factory=set)
-    """Other calls (PBX, entry) of which a notification names the person: somebody was sent on to them, or they were asked in."""
+    """Other people's calls (PBX, entry) with a notification that names the person, by a transfer or a conference."""
 
 
 def erase_person(portal_id: int, number: str) -> ErasureResult:
-    """Erase the person with this telephone (E.164) from one portal, in one transaction. What is still under way stays and is counted."""
-    seen = db.session.scalar(select(func.max(Notification.id))) or 0
+    """Erase the person with this number (E.164) from one portal in one transaction.
+
+    Calls under way stay and are counted.
+    """
+    last_id = db.session.scalar(select(func.max(Notification.id))) or 0
     db.session.rollback()
-    named = set(_find_notifications(portal_id, number))
+    notification_ids = set(_find_notifications(portal_id, number))
     result = ErasureResult()
     with portal_lock(portal_id) as (session, portal):
         if portal is None:
             return result
-        named |= set(_find_notifications(portal_id, number, session, above=seen))
-        found = _find_rows(session, portal, number, named)
-        tapes = _delete_rows(session, found, result)
-        redaction.redact_calls(session, portal, number, found.other_calls)
+        notification_ids |= set(_find_notifications(portal_id, number, session, above=last_id))
+        rows = _find_rows(session, portal, number, notification_ids)
+        recording_ids = _delete_rows(session, rows, result)
+        redaction.redact_calls(session, portal, number, rows.other_calls)
         result.employees = redaction.redact_directory(session, portal, number)
         result.is_in_settings = redaction.redact_settings(session, portal, number)
         audit.record(portal_id, None, "cli", "forgot", calls=result.calls, notifications=result.notifications)
-    result.files = sum(_remove_spool_files(tape) for tape in tapes)
+    result.files = sum(spool.remove(recording_id) for recording_id in recording_ids)
     _truncate_wal()
     return result
 
 
 def _find_notifications(portal_id: int, number: str, session: Session | None = None, above: int = 0) -> Iterator[int]:
-    """Notifications after `above` whose body names the telephone, however it is written there."""
+    """Ids of notifications after `above` whose body contains the number in any spelling."""
     columns = select(Notification.id, Notification.body)
-    # A PBX writes digits in a row; what people typed (a click, a body that nobody could read) may have anything in between.
-    written = or_(
-        Notification.body.contains(_significant_digits(number)), Notification.pbx_id == 0, Notification.state == "rejected"
+    # A PBX writes digits without gaps; what people typed (a click, a body that could not be parsed) may have
+    # any character in between.
+    may_contain = or_(
+        Notification.body.contains(_significant_digits(number)),
+        Notification.pbx_id == 0,
+        Notification.state == "rejected",
     )
-    query = columns.where(Notification.portal_id == portal_id, Notification.id > above, written)
+    query = columns.where(Notification.portal_id == portal_id, Notification.id > above, may_contain)
     if session is not None:
         yield from (row.id for row in session.execute(query) if has_number(row.body, number))
         return
@@ -101,19 +112,19 @@ def _find_notifications(portal_id: int, number: str, session: Session | None = N
 
 
 def _significant_digits(number: str) -> str:
-    """The digits that every way to write the number has: a Russian one may begin with 8, or with the code of the town."""
+    """The digits that every spelling has: a Russian number may begin with +7, with 8 or with the area code."""
     digits = phone.digits_only(number)
     return digits[1:] if digits.startswith("7") and len(digits) == 11 else digits
 
 
 def has_number(body: str, number: str) -> bool:
-    """Does this notification name the telephone (E.164)?"""
+    """Does this body of a notification contain the number (E.164)?"""
     try:
-        held = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return _significant_digits(number) in phone.digits_only(body)
     digits = phone.digits_only(number)
-    return any(digits in said or phone.normalise(said) == number for said in _iterate_scalars(held))
+    return any(digits in text or phone.normalise(text) == number for text in _iterate_scalars(content))
 
 
 def _iterate_scalars(value: Any) -> Iterator[str]:
@@ -127,77 +138,70 @@ def _iterate_scalars(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _find_rows(session: Session, portal: Portal, number: str, named: set[int]) -> _PersonalRows:
-    theirs = select(Call).where(Call.portal_id == portal.id, Call.client_number == number)
-    found = _PersonalRows(list(session.scalars(theirs.order_by(Call.id))))
-    busy = _busy_call_ids(session, portal, found.calls)
-    found.kept_calls = [call for call in found.calls if call.id in busy]
-    found.calls = [call for call in found.calls if call.id not in busy]
-    for some in _split_chunks(named):
+def _find_rows(session: Session, portal: Portal, number: str, notification_ids: set[int]) -> _PersonalRows:
+    query = select(Call).where(Call.portal_id == portal.id, Call.client_number == number)
+    rows = _PersonalRows(list(session.scalars(query.order_by(Call.id))))
+    busy = _busy_call_ids(session, portal, rows.calls)
+    rows.kept_calls = [call for call in rows.calls if call.id in busy]
+    rows.calls = [call for call in rows.calls if call.id not in busy]
+    for some in _split_chunks(notification_ids):
         for row in session.scalars(select(Notification).where(Notification.id.in_(some))):
-            if any(notifications.belongs_to(row, call) for call in found.kept_calls):
+            if any(notifications.belongs_to(row, call) for call in rows.kept_calls):
                 continue
             if row.state == "new" and portal.state in _WORKING_STATES and row.received_at > utcnow() - ACTIVE_WITHIN:
-                found.new_calls.add((row.pbx_id, row.entry_id, row.command_id))
+                rows.new_calls.add((row.pbx_id, row.entry_id, row.command_id))
             else:
-                found.notifications.add(row.id)
+                rows.notifications.add(row.id)
                 if row.entry_id is not None:
-                    found.other_calls.add((row.pbx_id, row.entry_id))
-    found.notifications |= notifications.load_ids(session, found.calls)
-    return found
+                    rows.other_calls.add((row.pbx_id, row.entry_id))
+    rows.notifications |= notifications.load_ids(session, rows.calls)
+    return rows
 
 
 def _busy_call_ids(session: Session, portal: Portal, calls: list[Call]) -> set[int]:
-    """Calls of which something is on its way now, or that go on."""
+    """Calls that are under way, or of which something is being sent."""
     busy: set[int] = set()
     if portal.state in _WORKING_STATES:
         busy |= {call.id for call in calls if call.state == "open" and call.heard_at > utcnow() - ACTIVE_WITHIN}
     for some in _split_chunks(call.id for call in calls):
         sent = select(Delivery.call_id).where(Delivery.call_id.in_(some), Delivery.state == "sent")
         busy |= set(session.scalars(sent))
-        # Locked: nobody may take one between this look and the erasing.
-        for tape in session.scalars(select(Recording).where(Recording.call_id.in_(some)).with_for_update()):
-            if tape.claimed_at is not None and tape.claimed_at > utcnow() - CLAIM_LIFETIME:
-                busy.add(tape.call_id)
+        # Locked, so that no worker claims one before it is erased.
+        for recording in session.scalars(select(Recording).where(Recording.call_id.in_(some)).with_for_update()):
+            if recording.claimed_at is not None and recording.claimed_at > utcnow() - CLAIM_LIFETIME:
+                busy.add(recording.call_id)
     return busy
 
 
-def _delete_rows(session: Session, found: _PersonalRows, result: ErasureResult) -> list[int]:
-    """Delete the rows. Returns the row ids of recordings that may have a file in the spool."""
+def _delete_rows(session: Session, rows: _PersonalRows, result: ErasureResult) -> list[int]:
+    """Delete the rows. Returns the row ids of recordings, which may have files in the spool."""
     if session.get_bind().dialect.name == "sqlite":
-        # Without it the bytes stay in the file until something overwrites them.
+        # Otherwise the bytes stay in the file until something overwrites them.
         session.execute(text("PRAGMA secure_delete = ON"))
-    tapes: list[int] = []
-    for some in _split_chunks(call.id for call in found.calls):
-        tapes += session.scalars(delete(Recording).where(Recording.call_id.in_(some)).returning(Recording.id))
-        gone = delete(Delivery).where(Delivery.call_id.in_(some)).returning(Delivery.id)
-        result.deliveries += len(session.scalars(gone).all())
+    recording_ids: list[int] = []
+    for some in _split_chunks(call.id for call in rows.calls):
+        recording_ids += session.scalars(delete(Recording).where(Recording.call_id.in_(some)).returning(Recording.id))
+        statement = delete(Delivery).where(Delivery.call_id.in_(some)).returning(Delivery.id)
+        result.deliveries += len(session.scalars(statement).all())
         session.execute(delete(Call).where(Call.id.in_(some)))
-    for some in _split_chunks(found.notifications):
+    for some in _split_chunks(rows.notifications):
         session.execute(delete(Notification).where(Notification.id.in_(some)))
-    result.calls, result.recordings = len(found.calls), len(tapes)
-    result.notifications, result.kept_calls = len(found.notifications), len(found.kept_calls) + len(found.new_calls)
-    return tapes
+    result.calls, result.recordings = len(rows.calls), len(recording_ids)
+    result.notifications, result.kept_calls = len(rows.notifications), len(rows.kept_calls) + len(rows.new_calls)
+    return recording_ids
 
 
 def _split_chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
-    held = list(values)
-    for start in range(0, len(held), ROWS_PER_STATEMENT):
-        yield held[start : start + ROWS_PER_STATEMENT]
-
-
-def _remove_spool_files(recording_id: int) -> bool:
-    """Remove a fetched file that was not attached yet; False where there is none."""
-    spool = runtime().config.data_dir / "spool"
-    files = [spool / f"{recording_id}.{ending}" for ending in ("mp3", "part")]
-    there = [file for file in files if file.exists()]
-    for file in there:
-        file.unlink(missing_ok=True)
-    return bool(there)
+    items = list(values)
+    for start in range(0, len(items), ROWS_PER_STATEMENT):
+        yield items[start : start + ROWS_PER_STATEMENT]
 
 
 def _truncate_wal() -> None:
-    """SQLite's log still holds the rows as they were: it is emptied now if nobody reads from it, else by its next round."""
+    """Empty SQLite's log, which still holds the old rows.
+
+    While somebody reads from it, its next checkpoint does that.
+    """
     if db.engine.dialect.name != "sqlite":
         return
     connection = db.engine.raw_connection()
@@ -207,4 +211,4 @@ def _truncate_wal() -> None:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         cursor.close()
     finally:
-        connection.invalidate()  # its short patience is not for others
+        connection.invalidate()  # nobody else may get this connection with its short busy_timeout

@@ -1,6 +1,7 @@
-"""USE CASE: re-encrypt every stored secret with the first key, while the app runs.
+"""Re-encrypt every stored secret with the first key while the app runs; `bx24app keys rotate` calls this.
 
-Each row is written only if its secret is still the one that was read: a grant that a worker refreshes meanwhile keeps its newer pair.
+A row is written only if its secret is still the one that was read: a grant that a worker refreshes meanwhile keeps its
+newer tokens.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from bx24app.infra.encryption import EncryptedText, UndecryptableSecret
 from bx24app.models import Base, audit, db
 
 MAX_TRIES = 5
-"""A secret that changes under our hands is read again so many times."""
+"""How often a secret that changes meanwhile is read again."""
 
 
 @dataclass(slots=True)
 class RotationResult:
-    """`done`: secrets that are sealed with the first key now. `unreadable`: table, row and column of those that no key fits."""
+    """Secrets that are encrypted with the first key now, and those that no key decrypts (table, row and column)."""
 
     rotated_count: int = 0
     undecryptable: list[str] = field(default_factory=list)
@@ -43,19 +44,19 @@ def _rotate_column(table: Table, column: Column[Any], result: RotationResult) ->
     for row in list(_primary_keys(table)):
         where = and_(*(key == value for key, value in zip(table.primary_key, row, strict=True)))
         for _ in range(MAX_TRIES):
-            held = db.session.scalar(select(type_coerce(column, LargeBinary)).where(where))
-            if held is None:
+            stored = db.session.scalar(select(type_coerce(column, LargeBinary)).where(where))
+            if stored is None:
                 break
             try:
-                fresh = encryption.encrypt(encryption.decrypt(bytes(held)))
+                fresh = encryption.encrypt(encryption.decrypt(bytes(stored)))
             except UndecryptableSecret:
                 result.undecryptable.append(f"{table.name} {', '.join(map(str, row))}: {column.name}")
                 break
-            same = type_coerce(column, LargeBinary) == held
-            change = update(table).where(where, same).values({column: type_coerce(fresh, LargeBinary)})
-            written: Any = db.session.execute(change)
+            is_unchanged = type_coerce(column, LargeBinary) == stored
+            statement = update(table).where(where, is_unchanged).values({column: type_coerce(fresh, LargeBinary)})
+            updated: Any = db.session.execute(statement)
             db.session.commit()
-            if written.rowcount:
+            if updated.rowcount:
                 result.rotated_count += 1
                 break
         db.session.rollback()

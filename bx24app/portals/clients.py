@@ -1,7 +1,7 @@
 """REST clients of portals and the request budgets that they share.
 
-Everything that speaks with a portal takes its client here: the drain, recordings and background jobs on the portal's grant, pages on the token
-of the person who opened them. All clients of a portal spend from one request budget in Redis.
+Everything that speaks with a portal takes its client here: the drain, recordings and background jobs on the portal's
+grant, pages on the token of the person who opened them. All clients of a portal spend from one request budget in Redis.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def member_budget(member_id: str, licence: str = "") -> RequestBudget:
 
 @dataclass(slots=True)
 class _CachedToken:
-    """The access token that a client has read. A token that was renewed or withdrawn meanwhile is refused by the portal and read again."""
+    """The access token that a client has read.
+
+    A token that was renewed or withdrawn meanwhile is refused by the portal and read again.
+    """
 
     token: str
     valid_until: float
@@ -83,7 +86,10 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     def current_token() -> str:
         if time.monotonic() > cached.valid_until:
             with app.app_context():
-                cached.token, cached.valid_until = tokens.access_token(portal_id), time.monotonic() + TOKEN_CACHE_SECONDS
+                cached.token, cached.valid_until = (
+                    tokens.access_token(portal_id),
+                    time.monotonic() + TOKEN_CACHE_SECONDS,
+                )
         return cached.token
 
     def renew_token(old: str) -> str:
@@ -96,7 +102,9 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
             return tokens.adopt_new_address(portal_id, location)
 
     method_load = runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
-    return Bitrix24Client(endpoint, TokenSource(current_token, renew_token, follow_redirect), budget, portal_transport(), method_load)
+    return Bitrix24Client(
+        endpoint, TokenSource(current_token, renew_token, follow_redirect), budget, portal_transport(), method_load
+    )
 
 
 def client_with_token(endpoint: str, token: str, budget: RequestBudget) -> Bitrix24Client:
@@ -105,4 +113,6 @@ def client_with_token(endpoint: str, token: str, budget: RequestBudget) -> Bitri
     def refuse_refresh(_: str) -> str:
         raise NeedsAdmin("authorise", "the token of this opening is no longer good")
 
-    return Bitrix24Client(endpoint, TokenSource(lambda: token, refuse_refresh, refuse_refresh), budget, portal_transport())
+    return Bitrix24Client(
+        endpoint, TokenSource(lambda: token, refuse_refresh, refuse_refresh), budget, portal_transport()
+    )

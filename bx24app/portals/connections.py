@@ -1,7 +1,7 @@
 """Connections to portals and authorisation servers: which addresses are admitted, pooled transports, client secrets.
 
-Use cases that speak with a portal or an authorisation server take their connections from here. No connection leaves past the address policy,
-except to the authorisation servers, which the operator names in the configuration.
+Use cases that speak with a portal or an authorisation server take their connections from here. No connection leaves
+past the address policy, except to the authorisation servers, which the operator names in the configuration.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def oauth_servers() -> OAuthServers:
 
 
 def client_secret(client_id: str) -> str | None:
-    """The client secret of a registration, from the table (`apps add`) or the configuration; None if the registration is unknown."""
+    """The client secret of a registration, from the table (`apps add`) or the configuration; None: unknown."""
     row = db.session.get(Registration, client_id)
     if row is not None:
         return row.client_secret

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import delete, exists, func, select, update
 
 from bx24app.bitrix24 import errors
-from bx24app.infra import queue
+from bx24app.infra import queue, spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import (
@@ -165,10 +165,8 @@ def purge(portal_id: int) -> None:
 
 def _remove_spool_files(portal_id: int) -> None:
     """Recordings that were fetched and not attached yet."""
-    spool = runtime().config.data_dir / "spool"
-    for number in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):
-        for ending in ("mp3", "part"):
-            (spool / f"{number}.{ending}").unlink(missing_ok=True)
+    for recording_id in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):
+        spool.remove(recording_id)
 
 
 def purge_due() -> None:

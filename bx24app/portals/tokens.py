@@ -1,7 +1,8 @@
 """The tokens of a portal's grant: reading, refreshing and storing them, and following the portal to a new address.
 
-Clients (`clients.py`) and the daily refresh of idle grants (`sync.py`) call this. A refresh token works once, so that two simultaneous refreshes
-would destroy the grant: a refresh holds a lock in Redis, reads the grant again under it, and commits the new pair before anybody uses it.
+Clients (`clients.py`) and the daily refresh of idle grants (`sync.py`) call this. A refresh token works once, so that
+two simultaneous refreshes would destroy the grant: a refresh holds a lock in Redis, reads the grant again under it, and
+commits the new pair before anybody uses it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ EXPIRY_MARGIN = timedelta(seconds=20)
 
 
 def access_token(portal_id: int) -> str:
-    """The grant's access token, refreshed if it is about to expire. Takes no write lock, since every request of a client asks for it.
+    """The grant's access token, refreshed if it is about to expire.
+
+    Takes no write lock, since every request of a client asks for it.
 
     Raises:
         NeedsAdmin: the portal has no grant, or its refresh token is dead. Later: the token cannot be refreshed now.
@@ -52,7 +55,9 @@ def refresh_access_token(portal_id: int, old: str) -> str:
         Later: the server cannot be asked now. NeedsAdmin: the refresh token is dead.
     """
     try:
-        with runtime().redis.lock(f"refresh:{portal_id}", timeout=REFRESH_LOCK_SECONDS, blocking_timeout=REFRESH_LOCK_SECONDS):
+        with runtime().redis.lock(
+            f"refresh:{portal_id}", timeout=REFRESH_LOCK_SECONDS, blocking_timeout=REFRESH_LOCK_SECONDS
+        ):
             return _refresh_grant(portal_id, old)
     except redis.exceptions.LockError:
         raise NotSent("another worker is refreshing this portal's token", 1.0) from None
@@ -90,7 +95,8 @@ def _refresh_grant(portal_id: int, old: str) -> str:
 def _await_other_refresh(portal_id: int, generation: int) -> str | None:
     """The token of a refresh that another worker has just made; None if there is none.
 
-    Redis loses its locks when it is flushed: the refresh token that the server calls dead may have been used by another worker a moment ago.
+    Redis loses its locks when it is flushed: the refresh token that the server calls dead may have been used by another
+    worker a moment ago.
     """
     for pause in (0.0, 0.2, 0.5, 1.0):
         time.sleep(pause)
@@ -133,7 +139,9 @@ def store_token_pair(portal_id: int, pair: TokenPair, generation: int) -> None:
 
 
 def adopt_new_address(portal_id: int, location: str) -> str:
-    """Verify a portal's new address, to which it redirects, at the authorisation server, and store it. Returns the new REST base.
+    """Verify a portal's new address, to which it redirects, at the authorisation server, and store it.
+
+    Returns the new REST base.
 
     Raises:
         NotSent: the address does not belong to this portal (yet), or the address policy refuses it.

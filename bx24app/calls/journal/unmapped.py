@@ -1,4 +1,6 @@
-"""Extensions that rang or talked in a call and are mapped to no employee. The alert monitor and the page of employees ask.
+"""Extensions that rang or talked in a call and are mapped to no employee.
+
+The alert monitor and the page of employees ask.
 
 A call keeps them in one column, separated by commas (`call.unmapped`); this module is the only reader of that form.
 """

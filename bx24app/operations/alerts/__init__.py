@@ -1,1 +1,1 @@
-"""Alerts to the administrators of a portal: which portals to check, the checks, and the notices that tell the result."""
+"""Alerts to administrators of a portal: which portals to check, the checks, and the notices about the results."""

@@ -1,7 +1,7 @@
-"""Which portals the alert monitor checks: those with a problem now, and those with an open notice whose problem may be over.
+"""Which portals the alert monitor checks: those with a problem, and those with a notice whose problem may be over.
 
-The number of queries does not depend on how many portals are installed. A portal that is listed needlessly costs one check; a portal that is
-left out would never be alerted.
+The number of queries does not depend on how many portals are installed. A portal that is listed needlessly costs one
+check; a portal that is left out would never be alerted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from bx24app.infra import circuit_breaker
 from bx24app.models import Call, Delivery, Notice, Pbx, Portal, Recording, db
 
 MIN_ASK_FAILURES = 3
-"""Requests in a row that Mango did not answer. A PBX without waiting recordings has no circuit breaker that would show it."""
+"""Requests in a row that Mango did not answer. A PBX without waiting recordings has no circuit breaker that would show
+it."""
 DEAD_FOR = timedelta(days=3)
 """How long a refused delivery counts; whoever has not tried it again by then does not want it."""
 LOST_FOR = timedelta(days=3)
@@ -60,7 +61,10 @@ def _only_active(query: Select[int]) -> Select[int]:
 
 
 def _is_silent(now: datetime) -> ColumnElement[bool]:
-    """The last hour brought no notification, and the same hour of some week did bring calls. A PBX silent for all these weeks is left out."""
+    """The last hour brought no notification, and the same hour of some week did bring calls.
+
+    A PBX silent for all these weeks is left out.
+    """
     last = Pbx.last_notification_at
     return (last <= now - SILENCE) & (last > now - timedelta(weeks=COMPARED_WEEKS) - SILENCE) & or_(
         *(_has_calls(now - timedelta(weeks=week)) for week in range(1, COMPARED_WEEKS + 1))

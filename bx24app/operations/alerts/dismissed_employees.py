@@ -1,6 +1,7 @@
 """Dismissed employees whom the settings still name: pages list them, and administrators get a notice about each.
 
-The default responsible gets their calls. The settings are never changed automatically: an administrator has to choose the successor.
+The default responsible gets their calls. The settings are never changed automatically: an administrator has to choose
+the successor.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def references_by_user(portal_id: int, document: Settings) -> dict[int, list[Use
 
 
 def notify_administrators(portal_id: int) -> None:
-    """Send one notice about each of them, and another one when the settings no longer name them or they are active again."""
+    """Send one notice about each of them.
+
+    Another one follows when the settings no longer name them or they are active again.
+    """
     portal = db.session.get_one(Portal, portal_id)
     lang, document = portal.lang, settings.current(portal)
     references = references_by_user(portal_id, document)

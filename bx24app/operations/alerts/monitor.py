@@ -1,8 +1,8 @@
 """The alert monitor: which problems of a portal its administrators get notices about.
 
-The periodic job `check_all` judges the portals that `candidates` lists: silent PBXs, a dead authorisation, lost recordings, unmapped extensions,
-and the problems of `checks`. It reads the tables and the circuit breakers alone; the portal is asked for nothing but to deliver the notices
-(`notices`).
+The periodic job `check_all` judges the portals that `candidates` lists: silent PBXs, a dead authorisation, lost
+recordings, unmapped extensions, and the problems of `checks`. It reads the tables and the circuit breakers alone; the
+portal is asked for nothing but to deliver the notices (`notices`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from bx24app.operations.alerts.notices import Alert
 _log = get_logger(__name__)
 
 USUAL_CALLS, USUAL_WEEKS = 3, 2
-"""An hour usually brings calls if it brought at least 3 in at least 2 of the compared weeks, at the same time of the week."""
+"""An hour usually brings calls if it brought at least 3 in at least 2 of the compared weeks, at the same time of the
+week."""
 MAX_SINGLE_ALERTS = 3
 """How many unmapped extensions of a PBX get a notice each; more than that share one."""
 AlertsByKey = dict[str, Alert]
@@ -82,7 +83,10 @@ def _report_authorisation(portal: Portal) -> None:
 
 
 def _silent_pbxs(portal: Portal, document: Settings, now: datetime) -> AlertsByKey:
-    """Silence begins with an hour without notifications in working hours; it ends with the next notification, not with the working day."""
+    """PBXs without notifications for an hour of working time; the silence ends with the next notification.
+
+    The end of the working day does not end it.
+    """
     open_notices = notices.load_open_notices(portal.id, "silent")
     query = select(Pbx).where(Pbx.portal_id == portal.id, Pbx.removed_at.is_(None))
     alerts: AlertsByKey = {}
@@ -93,18 +97,27 @@ def _silent_pbxs(portal: Portal, document: Settings, now: datetime) -> AlertsByK
         if row.key in open_notices:
             is_silent = last <= open_notices[row.key].told_at
         else:
-            is_silent = last <= now - SILENCE and _is_working_time(pbx, document, now) and _is_usually_busy(portal.id, row.key, now)
+            is_silent = (
+                last <= now - SILENCE
+                and _is_working_time(pbx, document, now)
+                and _is_usually_busy(portal.id, row.key, now)
+            )
         if is_silent:
             at = last.astimezone(ZoneInfo(document.portal.timezone)).strftime("%d.%m %H:%M")
             name = pbx.name or pbx.key
-            alerts[row.key] = Alert(message(portal.lang, "silent", pbx=name, at=at), message(portal.lang, "silent_over", pbx=name))
+            alerts[row.key] = Alert(
+                message(portal.lang, "silent", pbx=name, at=at), message(portal.lang, "silent_over", pbx=name)
+            )
     return alerts
 
 
 def _is_working_time(pbx: PbxSettings, document: Settings, now: datetime) -> bool:
     """Was one of its lines open during the whole last hour?"""
     zone = document.portal.timezone
-    return any(is_open(line.working_hours, now, zone) and is_open(line.working_hours, now - SILENCE, zone) for line in pbx.lines)
+    return any(
+        is_open(line.working_hours, now, zone) and is_open(line.working_hours, now - SILENCE, zone)
+        for line in pbx.lines
+    )
 
 
 def _is_usually_busy(portal_id: int, key: str, now: datetime) -> bool:
@@ -134,7 +147,10 @@ def _lost_recordings(portal_id: int, document: Settings, lang: str, now: datetim
 
 
 def _unmapped_extensions(portal_id: int, document: Settings, lang: str, now: datetime) -> AlertsByKey:
-    """Extensions that rang without an employee. One with a notice counts until it is mapped, whether it rings again or not."""
+    """Extensions that rang without an employee.
+
+    One with a notice counts until it is mapped, whether it rings again or not.
+    """
     extensions = unmapped.load_extensions(portal_id, now - UNMAPPED_FOR)
     for what in notices.load_open_notices(portal_id, "unmapped"):
         key, _, extension = what.partition(":")

@@ -1,7 +1,8 @@
 """Notices to the administrators of a portal in Bitrix24 itself: one when a problem begins, and one when it is over.
 
-The alert monitor and the check for dismissed employees call this module. It remembers in the table `notice` what was sent, so that nothing is
-sent twice. Recipients are the user of the grant and the author of the current settings: Bitrix24's REST does not list administrators.
+The alert monitor and the check for dismissed employees call this module. It remembers in the table `notice` what was
+sent, so that nothing is sent twice. Recipients are the user of the grant and the author of the current settings:
+Bitrix24's REST does not list administrators.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ def sync_notices(portal_id: int, kind: str, alerts: Mapping[str, Alert]) -> None
 
 
 def send_once(portal_id: int, key: str, alert: Alert) -> None:
-    """Send a notice if the portal can be reached, and remember it in either case: the access to the portal may be the problem. Commits."""
+    """Send a notice if the portal can be reached, and remember it in either case. Commits.
+
+    The access to the portal may be the very problem.
+    """
     if db.session.get(Notice, (portal_id, key)) is not None:
         db.session.rollback()
         return
@@ -106,7 +110,9 @@ def _send_notices(portal_id: int, recipients: list[int], texts: Mapping[str, str
     ]
     reached: set[int] = set()
     for start in range(0, len(commands), MAX_BATCH_SIZE):
-        for name, answer in client.batch(commands[start : start + MAX_BATCH_SIZE], priority=Priority.BACKGROUND).items():
+        for name, answer in client.batch(
+            commands[start : start + MAX_BATCH_SIZE], priority=Priority.BACKGROUND
+        ).items():
             if isinstance(answer, errors.Refused):
                 _log.warning("notice refused", portal=portal_id, code=answer.code, reason=answer.description)
             if isinstance(answer, RestResult | errors.Refused):
