@@ -21,6 +21,19 @@ def path_of(recording_id: int) -> Path:
     return _folder() / f"{recording_id}.mp3"
 
 
+def partial_path(complete: Path) -> Path:
+    """Where a file is written before it gets the name of a complete one."""
+    return complete.with_suffix(".part")
+
+
+def size_of(recording_id: int) -> int | None:
+    """Bytes of the complete file; None: it is on another machine, or was attached and removed a moment ago."""
+    try:
+        return path_of(recording_id).stat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def remove(recording_id: int) -> bool:
     """Remove the files of this recording; False if there are none."""
     files = [path_of(recording_id).with_suffix(suffix) for suffix in SUFFIXES]

@@ -69,6 +69,14 @@ def shared_span(name: str, portal_id: int, entries: Iterable[str], **facts: Any)
     return _start_span(name, portal_id, named, facts) if named else _NO_SPAN
 
 
+def mark_failed(reason: str) -> None:
+    """The current span ends as an error, for work that reports a failure without raising it."""
+    if _endpoint:
+        from opentelemetry.trace import StatusCode, get_current_span
+
+        get_current_span().set_status(StatusCode.ERROR, reason)
+
+
 def flush_spans() -> None:
     """Send what waits: before a process ends."""
     pid, tracer = _tracer

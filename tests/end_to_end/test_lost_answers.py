@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bx24app.calls.recordings.attempts import SMALL_BYTES
-from bx24app.calls.recordings.transfer import next_file_name
+from bx24app.calls.recordings.attempts import SMALL_BYTES, next_file_name
 from tests.conftest import KEY
 from tests.end_to_end.test_scenarios import told
 from tests.support.scenarios import FIXTURES, Scenario

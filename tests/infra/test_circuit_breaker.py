@@ -14,7 +14,8 @@ from bx24app.calls import drain
 from bx24app.calls.outbox.batches import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import download
-from bx24app.infra import circuit_breaker
+from bx24app.calls.recordings.outcomes import FailedTry
+from bx24app.infra import circuit_breaker, spool
 from bx24app.infra.circuit_breaker import FAILURE_THRESHOLD, LONGEST_PAUSE
 from bx24app.infra.runtime import runtime
 from bx24app.mango.errors import Unreachable
@@ -116,14 +117,10 @@ def test_a_silent_mango_costs_no_try_of_a_recording(app: Flask, monkeypatch: pyt
 
     monkeypatch.setattr(download, "open_stream", open_stream)
     source = download.RecordingSource("rec", None, "key", "salt", 7)
-    counted = []
-    for _ in range(FAILURE_THRESHOLD + 3):
-        with pytest.raises(download.RetryLater) as met:
-            download.fetch_to_spool(source, download.spool_path(1))
-        counted.append(met.value.is_counted)
+    failures = [download.fetch_to_spool(source, spool.path_of(1)) for _ in range(FAILURE_THRESHOLD + 3)]
+    counted = [isinstance(failure, FailedTry) for failure in failures]
     assert counted == [True] * FAILURE_THRESHOLD + [False] * 3
     assert len(asked) == FAILURE_THRESHOLD
     passed(circuit_breaker.of_pbx(7))
-    with pytest.raises(download.RetryLater):
-        download.fetch_to_spool(source, download.spool_path(1))
+    assert isinstance(download.fetch_to_spool(source, spool.path_of(1)), FailedTry)
     assert len(asked) == FAILURE_THRESHOLD + 1, "one tries"

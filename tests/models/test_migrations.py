@@ -20,7 +20,7 @@ from sqlalchemy import inspect
 
 from bx24app import create_app
 from bx24app.bitrix24.budget import BUDGET_USED_UP
-from bx24app.calls.recordings.attachment import DISK_FULL
+from bx24app.calls.recordings.outcomes import DISK_FULL
 from bx24app.cli import up
 from bx24app.config import load
 from bx24app.infra import migrate

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from bx24app.bitrix24.budget import BUDGET_USED_UP
-from bx24app.calls.recordings.attachment import DISK_FULL
+from bx24app.calls.recordings.outcomes import DISK_FULL
 from bx24app.mango.errors import ADDRESS_REFUSED
 from bx24app.models import Call, Delivery, Pbx, Portal, Recording, db, problem_codes, utcnow
 from bx24app.models.problem_codes import RecordingProblem, recording_has_problem

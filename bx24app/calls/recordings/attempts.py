@@ -1,4 +1,7 @@
-"""Tries for recordings, detached from the database: who has which one in hand, and who leaves together with whom."""
+"""Tries for recordings as rows: which worker has which one, under which name it is sent, and which leave together.
+
+An `Attempt` is detached from the database, so that no connection is held while Mango or the portal answers.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +14,53 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, select, update
 
-from bx24app.calls.recordings import download
 from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.call_view import make_external_id
+from bx24app.infra import spool
 from bx24app.models import Call, Pbx, Recording, db, utcnow
 from bx24app.models.problem_codes import RecordingProblem, recording_has_problem
 from bx24app.portals import lifecycle
 
 CLAIM_LIFETIME = timedelta(minutes=20)
-"""A try that is older than this has died with its worker."""
+"""A claim that is older than this belongs to a worker that has died."""
 SMALL_BYTES = 1_000_000
-"""Bytes of a recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
+"""Largest recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
 BATCH_BYTES, BATCH_FILES = 2_500_000, 12
-"""Bytes, and recordings, of one request at the most: well within the 60 s that the cloud gives a request."""
+"""Bytes and recordings of one request at most: well within the 60 s that the cloud gives a request."""
 DUE_WITHIN = timedelta(minutes=4)
-"""Who waits for the budget is due within this time (`recordings.LONGEST_TURN`)."""
+"""A recording that waits for the budget is due within this time (twice `transfer.MAX_SPREAD_SECONDS`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try, detached from the database."""
+    """One try for one recording. `id`: of the row."""
 
     id: int
     portal_id: int
     source: RecordingSource
     bitrix_call_id: str
     is_upload_uncertain: bool
+    """An upload left and its answer was lost."""
     tries: int
+    """Tries of the plan that were spent before this one."""
     file_name: str
     noticed_at: datetime | None
     claimed_at: datetime
-    """A row that says otherwise by now is in other hands: this try was given up."""
+    """While the row says the same, it belongs to this try."""
     entry_id: str = ""
 
     @property
     def spool_file(self) -> Path:
-        return download.spool_path(self.id)
+        return spool.path_of(self.id)
 
     @property
     def is_small(self) -> bool:
-        """May it leave inside a request? Asked when its file is there."""
+        """May it leave inside a request? Known once its file is there."""
         return not self.is_upload_uncertain and not self.tries and self.spool_file.stat().st_size <= SMALL_BYTES
 
 
 def claim_recording(recording_id: int) -> Attempt | None:
-    """This recording (row id), where it is due and in nobody's hands."""
+    """Claim this recording (row id) for a try; None: it is not due, or another worker has it."""
     now = utcnow()
     claim = (
         update(Recording)
@@ -69,8 +74,7 @@ def claim_recording(recording_id: int) -> Attempt | None:
         .values(claimed_at=now)
         .returning(Recording.call_id)
     )
-    taken = db.session.execute(claim).scalar()
-    if taken is None:
+    if db.session.execute(claim).scalar() is None:
         db.session.rollback()
         return None
     row = db.session.get_one(Recording, recording_id)
@@ -79,10 +83,10 @@ def claim_recording(recording_id: int) -> Attempt | None:
         db.session.commit()
         db.session.remove()
         return None
-    errand = _build_attempt(row, now)
+    attempt = _build_attempt(row, now)
     db.session.commit()
     db.session.remove()
-    return errand
+    return attempt
 
 
 def _build_attempt(row: Recording, now: datetime) -> Attempt:
@@ -110,63 +114,63 @@ def _build_attempt(row: Recording, now: datetime) -> Attempt:
 
 
 def _make_file_name(call: Call, row: Recording) -> str:
-    """Unique in the portal's month folder; lower case, since Bitrix24 compares the ending by letters."""
+    """Unique in the portal's folder of the month. Lower case, because Bitrix24 compares the ending with case."""
     digest = hashlib.sha256(f"{make_external_id(call.pbx_key, call.entry_id)}/{row.recording_id}".encode()).hexdigest()[:16]
     client = (call.client_number or "anonymous").lstrip("+")
     return f"{call.started_at:%Y%m%d-%H%M%S}-{call.pbx_key}-{client}-{digest}.mp3"
 
 
 def next_file_name(file_name: str) -> str:
-    """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name without its call knowing of it."""
+    """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name, not attached to its call."""
     stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?\.mp3", file_name).groups()  # type: ignore[union-attr]
     return f"{stem}-{int(number or 1) + 1}.mp3"
 
 
-def batch_with(errand: Attempt) -> tuple[list[Attempt], int | None]:
-    """The errand with those whose files are here, claimed; and the next of those that found no room, due now."""
-    now, size = utcnow(), errand.spool_file.stat().st_size
+def batch_with(attempt: Attempt) -> tuple[list[Attempt], int | None]:
+    """This try with those of other recordings that are in the spool and wait for the portal's budget, all claimed.
+
+    Returns them, and the next recording (row id) for which there was no room; it is due now.
+    """
+    now = utcnow()
     waiting = (
         select(Recording.id)
         .where(
-            Recording.portal_id == errand.portal_id,
+            Recording.portal_id == attempt.portal_id,
             Recording.due_at <= now + DUE_WITHIN,
             *_waiting_conditions(),
         )
         .order_by(Recording.due_at)
-        .with_for_update(skip_locked=True)  # two companies at once would lock each other out
+        .with_for_update(skip_locked=True)  # two batches at once would lock each other out
     )
-    chosen: list[int] = []
-    left: int | None = None
-    for number in db.session.scalars(waiting.limit(BATCH_FILES * 4)).all():
-        more = _file_size(number)
-        if more is None or more > SMALL_BYTES:
-            continue
-        if size + more > BATCH_BYTES or len(chosen) + 1 >= BATCH_FILES:
-            left = number
-            break
-        chosen.append(number)
-        size += more
+    candidates = db.session.scalars(waiting.limit(BATCH_FILES * 4)).all()
+    chosen, next_id = _choose_by_size(candidates, attempt.spool_file.stat().st_size)
     claim = update(Recording).where(Recording.id.in_(chosen), *_waiting_conditions())
-    taken = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
-    rows = db.session.scalars(select(Recording).where(Recording.id.in_(taken)).order_by(Recording.id)).all()
-    company = [errand, *(_build_attempt(row, now) for row in rows)]
-    if left is not None:
-        db.session.execute(update(Recording).where(Recording.id == left, *_waiting_conditions()).values(due_at=now))
+    claimed = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
+    rows = db.session.scalars(select(Recording).where(Recording.id.in_(claimed)).order_by(Recording.id)).all()
+    batch = [attempt, *(_build_attempt(row, now) for row in rows)]
+    if next_id is not None:
+        db.session.execute(update(Recording).where(Recording.id == next_id, *_waiting_conditions()).values(due_at=now))
     db.session.commit()
     db.session.remove()
-    return company, left
+    return batch, next_id
 
 
-def _file_size(number: int) -> int | None:
-    """Bytes; None: its file is on another machine, or was attached and removed a moment ago."""
-    try:
-        return download.spool_path(number).stat().st_size
-    except FileNotFoundError:
-        return None
+def _choose_by_size(candidates: Sequence[int], total_bytes: int) -> tuple[list[int], int | None]:
+    """Recordings that fit into a request beside `total_bytes`, and the first one that does not."""
+    chosen: list[int] = []
+    for recording_id in candidates:
+        size = spool.size_of(recording_id)
+        if size is None or size > SMALL_BYTES:
+            continue
+        if total_bytes + size > BATCH_BYTES or len(chosen) + 1 >= BATCH_FILES:
+            return chosen, recording_id
+        chosen.append(recording_id)
+        total_bytes += size
+    return chosen, None
 
 
 def _waiting_conditions() -> tuple[ColumnElement[bool], ...]:
-    """Of recordings that were fetched, and wait for nothing but the portal's budget."""
+    """The conditions of recordings that were fetched and wait for nothing but the portal's budget."""
     row = Recording
     return (
         row.state == "waiting",
@@ -177,10 +181,19 @@ def _waiting_conditions() -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def release_claims(errands: Sequence[Attempt]) -> None:
-    """Out of our hands, due in a moment: what was to be done with them failed in a way that nobody foresaw."""
-    for one in errands:
-        held = update(Recording).where(Recording.id == one.id, Recording.claimed_at == one.claimed_at)
-        db.session.execute(held.values(claimed_at=None, due_at=utcnow() + timedelta(seconds=30)))
+def mark_attempted(attempts: Sequence[Attempt], *, attempted: bool) -> None:
+    """Write on disk, before anything leaves, that the portal may have these files from now on; or that nothing has left after all."""
+    for attempt in attempts:
+        values = {"attempted": attempted, "file_name": attempt.file_name}
+        db.session.execute(update(Recording).where(Recording.id == attempt.id).values(**values))
+    db.session.commit()
+    db.session.remove()
+
+
+def release_claims(attempts: Sequence[Attempt]) -> None:
+    """Give these recordings back, due in a moment: something failed that nobody foresaw."""
+    for attempt in attempts:
+        mine = update(Recording).where(Recording.id == attempt.id, Recording.claimed_at == attempt.claimed_at)
+        db.session.execute(mine.values(claimed_at=None, due_at=utcnow() + timedelta(seconds=30)))
     db.session.commit()
     db.session.remove()

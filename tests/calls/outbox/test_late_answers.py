@@ -16,6 +16,7 @@ from bx24app.calls.outbox import batches, sender
 from bx24app.calls.outbox.batches import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import attempts, transfer
+from bx24app.calls.recordings.outcomes import FailedTry, Lost
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import AddComment, Record
 from bx24app.infra.runtime import runtime
@@ -124,8 +125,8 @@ def test_a_recording_in_other_hands_stays_there(portal: Portal, row: Delivery, e
     db.session.get_one(Recording, number).claimed_at = newer = utcnow()
     db.session.commit()
     if ends == "put off":
-        transfer._record_failed_try(first, "timed out", None, counts=True)
+        transfer._store(first, FailedTry("timed out"))
     else:
-        transfer._mark_lost(first, "no such file")
+        transfer._store(first, Lost("no such file"))
     held = db.session.get_one(Recording, number)
     assert (held.state, held.claimed_at, held.tries) == ("waiting", newer, 0)

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from bx24app.calls.recordings import download
+from bx24app.calls.recordings import download, outcomes
+from bx24app.calls.recordings.outcomes import FailedTry, Postponed
 from bx24app.infra import circuit_breaker
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
+from bx24app.models.problem_codes import RecordingProblem
 from tests.security.test_recordings import Download
 
 
@@ -31,11 +33,13 @@ def full_disk() -> Iterator[None]:
 def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, file = download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3"
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"sound"))
-    with full_disk(), pytest.raises(download.RetryLater, match="spool cannot be written") as refused:
-        download.fetch_to_spool(source, file)
-    assert (refused.value.is_counted, refused.value.after_seconds) == (False, download.DISK_RETRY_SECONDS)
+    with full_disk():
+        failure = download.fetch_to_spool(source, file)
+    assert isinstance(failure, Postponed)
+    assert "spool cannot be written" in failure.reason
+    assert (failure.seconds, failure.code) == (outcomes.SPOOL_RETRY_SECONDS, RecordingProblem.SPOOL)
     assert list(tmp_path.glob("1.*")) == []
-    download.fetch_to_spool(source, file)
+    assert download.fetch_to_spool(source, file) is None
     assert file.read_bytes() == b"ID3sound"
 
 
@@ -45,7 +49,7 @@ def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pyte
         (errors.RecordingNotReady("no file yet", 3320), True, None),
         (errors.ResourceNotFound("no such recording", 404), True, None),
         (errors.NotPermitted("an option is off", 5201), True, None),
-        (errors.TemporaryFailure("Mango asks to slow down", 429), False, download.BUSY_RETRY_SECONDS),
+        (errors.TemporaryFailure("Mango asks to slow down", 429), False, outcomes.MANGO_BUSY_RETRY_SECONDS),
         (errors.TemporaryFailure("Mango asks to slow down", 429, 7.0), False, 7.0),
     ],
 )
@@ -65,11 +69,9 @@ def test_an_answer_closes_the_circuit_whatever_it_says(
         monkeypatch.setattr(download, "open_stream", ask)
 
     says(met)
-    with pytest.raises(download.RetryLater) as refused:
-        download.fetch_to_spool(source, tmp_path / "1.mp3")
-    assert (refused.value.is_counted, refused.value.after_seconds) == (counts, after)
+    failure = download.fetch_to_spool(source, tmp_path / "1.mp3")
+    assert failure == (FailedTry(str(met), after) if counts else Postponed(str(met), after or 0))
     assert one.read_state() == circuit_breaker.CircuitState()
     says(errors.TemporaryFailure("Mango did not answer"))
-    with pytest.raises(download.RetryLater):
-        download.fetch_to_spool(source, tmp_path / "1.mp3")
+    assert isinstance(download.fetch_to_spool(source, tmp_path / "1.mp3"), FailedTry)
     assert one.read_state().failures == 1

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from bx24app.calls.recordings.transfer import DISK_FULL
+from bx24app.calls.recordings.outcomes import DISK_FULL
 from bx24app.infra import circuit_breaker
 from bx24app.infra.runtime import runtime
 from bx24app.models import Delivery, Notice, Pbx, Recording, db, utcnow

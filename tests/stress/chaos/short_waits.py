@@ -7,7 +7,7 @@ from datetime import timedelta
 from bx24app.bitrix24 import transport
 from bx24app.calls import sweep
 from bx24app.calls.outbox import batches, sender
-from bx24app.calls.recordings import attempts, download
+from bx24app.calls.recordings import attempts, outcomes
 from bx24app.domain.calls import outcome
 from bx24app.infra import circuit_breaker, worker
 
@@ -26,7 +26,7 @@ def hasten() -> None:
     batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=12)
     attempts.CLAIM_LIFETIME = timedelta(seconds=20)
-    download.DISK_RETRY_SECONDS = 2.0
+    outcomes.SPOOL_RETRY_SECONDS = 2.0
     sender.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit_breaker.TRIAL_SECONDS = 3
     outcome.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # what is late on a busy machine is not the matter here

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from bx24app.calls.recordings.transfer import DISK_FULL
+from bx24app.calls.recordings.outcomes import DISK_FULL
 from bx24app.domain.settings import LineSettings, Settings
 from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.mango.errors import ADDRESS_REFUSED, AddressRefused
