@@ -1,1 +1,1 @@
-"""EDGE: everything that speaks Bitrix24. Knows neither tables, nor Flask, nor Mango."""
+"""The Bitrix24 adapter: everything that speaks with Bitrix24. It knows neither tables, nor Flask, nor Mango Office."""

@@ -1,4 +1,4 @@
-"""Commands of a batch as query strings, and why text from outside never becomes a reference in one."""
+"""Encodes the commands of a batch as query strings, so that text from outside never becomes a reference in one. Used by `client`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class BatchRef:
-    """``$result[key][path]`` inside a batch; `path` may hold brackets (``item][id``). Text from outside never becomes one."""
+    """A reference to an earlier command's answer: ``$result[key][path]``; `path` may hold brackets (``item][id``)."""
 
     key: str
     path: str
 
 
 class QuotedText(str):
-    """Text that stands in a query as it is."""
+    """Text that is already quoted for a query."""
 
     __slots__ = ()
 
 
 def quote_base64(content: bytes) -> QuotedText:
-    """A file for a query. Megabytes: quoting them letter by letter would take longer than the rest of the request."""
+    """A file as base64 for a query. `urllib.parse.quote` would take longer for megabytes than the rest of the request."""
     text = base64.b64encode(content).decode()
     return QuotedText(text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"))
 
@@ -35,10 +35,10 @@ _BATCH_KEY: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
 def encode_command(key: str, method: str, params: dict[str, Any]) -> str:
-    """``method?query`` with PHP's brackets. None and empty lists are left out, since a query cannot say them.
+    """``method?query`` with PHP's brackets. None and empty lists are left out, since a query cannot express them.
 
     Raises:
-        ValueError: `key` could not be named by a reference.
+        ValueError: a reference could not name `key`.
     """
     if not _BATCH_KEY.fullmatch(key):
         raise ValueError(f"a batch key is made of letters, digits and underscores: {key!r}")
@@ -46,15 +46,16 @@ def encode_command(key: str, method: str, params: dict[str, Any]) -> str:
 
 
 def escape_references(text: str) -> str:
-    """Bitrix24 replaces ``$result[`` (``$next[``, ``$error[`` …) in any parsed value, whoever wrote it: a full-width dollar
-    reads the same and means nothing to it (server's source; only inside a batch)."""
+    """Replace the dollar of ``$result[``, ``$next[`` … by a full-width one, which reads the same and means nothing to Bitrix24.
+
+    Inside a batch Bitrix24 replaces references in any parsed value, whoever wrote it (server's source)."""
     return _REFERENCE_START.sub("\uff04", text)
 
 
 def _quote_text(text: str) -> str:
     if isinstance(text, QuotedText):
         return text
-    return quote(text, safe="", errors="replace")  # a lone surrogate of somebody's JSON must not end a drain
+    return quote(text, safe="", errors="replace")  # a lone surrogate must not end a drain
 
 
 def _flatten_params(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

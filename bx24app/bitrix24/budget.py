@@ -1,8 +1,8 @@
 """A portal's request budget: one leaky bucket in Redis, shared by all workers and machines, with priorities.
 
-Bitrix24 counts per portal and source address: every request fills the bucket by one, it drains at 2 a second, 50 overflow it
-(Enterprise: 5 and 250; official page "limits"). A batch counts as one. We stay a little below both figures, since the portal's
-clock starts when a request arrives, not when it leaves.
+Bitrix24 counts requests per portal and source address: every request, a batch too, fills the bucket by one; it drains at 2 a second and
+overflows at 50 (Enterprise: 5 and 250; official page "limits"). `client` takes one request from the budget before each POST. The
+program stays a little below both figures, since the portal counts a request when it arrives, not when it leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Priority(IntEnum):
-    """What may use the last of the budget. The value is the reserve that must be left for more urgent requests."""
+    """Which requests may use the rest of a budget. The value is the reserve that must be left for more urgent requests."""
 
     CARD = 0
     FINISH = 1
@@ -29,13 +29,13 @@ class Priority(IntEnum):
 
 
 MARGIN_SECONDS = 1.5
-"""Seconds' worth of requests that are never used: requests that leave apart may arrive together when the network holds the first ones up."""
+"""The requests of this many seconds are never used: requests that leave apart arrive together when the network delays the first."""
 BUDGET_USED_UP = "the portal's request budget is used up"
 """The text of the error, for people."""
 LOCAL_SHARE = 0.25
-"""Share of the store, and of each reserve, that a process has while it keeps the pace alone."""
+"""Share of the capacity, and of each reserve, that one process uses while Redis does not answer."""
 REDIS_PAUSE = 1.0
-"""Seconds for which a Redis that did not answer is not asked again: a call must not wait for it twice."""
+"""Seconds that the program waits before it asks a Redis again that did not answer: a call must not wait for it twice."""
 
 _BUCKET_SCRIPT = """
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -63,25 +63,25 @@ return '0'
 
 @dataclass
 class _LocalBucket:
-    """Stands in while Redis does not answer: this process alone keeps the pace, at half the rate and a quarter of the store.
+    """The bucket of this process alone, used while Redis does not answer: half the rate, a quarter of the capacity.
 
-    Reserves are a quarter too: else what has the lowest priority would never leave a store that is smaller than its reserve.
+    Reserves are a quarter too; otherwise the lowest priority's reserve would be larger than the capacity, and it would never get a turn.
     """
 
     fill_level: float = 0.0
     updated_at: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
     redis_retry_at: float = 0.0
-    """Redis is not asked before."""
+    """When Redis may be asked again (monotonic seconds)."""
 
 
 class RequestBudget:
     """The bucket of one portal.
 
     Args:
-        name: key of the portal (its member id); all that talk to it from here share it.
-        rate: requests a second that drain; 0: no limit (on-premise).
-        capacity: requests that may be in store.
+        name: key of the portal (its member id); all clients of the portal share the bucket.
+        rate: requests a second that drain; 0 means no limit (on-premise).
+        capacity: requests at which the bucket overflows.
     """
 
     def __init__(self, client: redis.Redis, name: str, rate: float = 2.0, capacity: float = 50.0) -> None:
@@ -89,48 +89,48 @@ class RequestBudget:
         self._redis, self._script, self._local_bucket = client, client.register_script(_BUCKET_SCRIPT), _LocalBucket()
 
     def acquire(self, priority: Priority = Priority.CARD) -> float:
-        """Take one request. Returns 0.0 when it may leave now, else the seconds to wait (then nothing was taken)."""
+        """Take one request. Returns 0.0 if it may leave now, else the seconds to wait; then nothing was taken."""
         if self.rate <= 0:
             return 0.0
         return self._run_command(float(priority), "take")
 
     def available_requests(self) -> float:
-        """How many requests could leave at once now."""
+        """How many requests could leave now at once."""
         if self.rate <= 0:
             return 1000.0
         return self._run_command(0.0, "level")
 
     def seconds_until_free(self, priority: Priority) -> float:
-        """Seconds until `take` may give one; 0.0: now. Takes nothing."""
+        """Seconds until `acquire` would succeed, 0.0 if now. Takes nothing."""
         if self.rate <= 0:
             return 0.0
         return max(0.0, (1 + float(priority) - self.available_requests()) / self.rate)
 
     def block_for(self, seconds: float) -> None:
-        """The portal said that the limit was exceeded: nothing leaves for so long, and the bucket is taken for full."""
+        """Let nothing leave for `seconds`, since the portal said that the limit was exceeded; the bucket then counts as full."""
         if self.rate > 0:
             self._run_command(seconds, "block")
 
-    def _run_command(self, cost: float, what: str) -> float:
+    def _run_command(self, cost: float, action: str) -> float:
         if time.monotonic() >= self._local_bucket.redis_retry_at:
             try:
-                safe = self.capacity - self.rate * MARGIN_SECONDS
-                said: bytes = self._script(keys=[f"budget:{self.name}"], args=[self.rate, safe, cost, what])
-                return float(said)
+                usable = self.capacity - self.rate * MARGIN_SECONDS
+                answer: bytes = self._script(keys=[f"budget:{self.name}"], args=[self.rate, usable, cost, action])
+                return float(answer)
             except redis.RedisError as error:
                 self._local_bucket.redis_retry_at = time.monotonic() + REDIS_PAUSE
                 _log.warning("budget kept by this process alone", error=type(error).__name__)
-        return self._run_locally(cost, what)
+        return self._run_locally(cost, action)
 
-    def _run_locally(self, cost: float, what: str) -> float:
+    def _run_locally(self, cost: float, action: str) -> float:
         local = self._local_bucket
         with local.lock:
             now, rate, capacity = time.monotonic(), self.rate / 2, self.capacity * LOCAL_SHARE
             local.fill_level = max(0.0, local.fill_level - rate * (now - local.updated_at))
             local.updated_at = now
-            if what == "level":
+            if action == "level":
                 return max(0.0, capacity - local.fill_level)
-            if what == "block":
+            if action == "block":
                 local.fill_level = capacity + cost * rate
                 return 0.0
             wait = (1 + cost * LOCAL_SHARE - (capacity - local.fill_level)) / rate

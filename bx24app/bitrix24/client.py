@@ -1,4 +1,8 @@
-"""REST of one portal: `call`, `batch`, `list`, `upload`, `probe`. Every request leaves through a pooled OAuth2Session (`wire`)."""
+"""The REST client of one portal: single calls, batches, lists, uploads.
+
+It spends the portal's request budget, refreshes the token once, follows a changed domain once, and turns every answer into a result or
+into one of the errors of `errors`. Requests leave through `transport`. Use cases get a client from `portals.clients`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from urllib.parse import urlsplit
 import structlog
 
 from bx24app.bitrix24 import batch_encoding, error_table, errors
-from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.budget import BUDGET_USED_UP, Priority, RequestBudget
 from bx24app.bitrix24.errors import AccessDenied, AnswerLost, NeedsAdmin, NotSent, PortalMoved, Refused, TokenExpired
 from bx24app.bitrix24.method_load import PortalMethodLoad
@@ -21,17 +24,19 @@ from bx24app.bitrix24.transport import MultipartBody, PortalResponse, Transport
 _log = structlog.get_logger(__name__)
 
 MAX_BATCH_SIZE: Final = 50
-"""Commands in one batch (official page "batch")."""
+"""How many commands a batch takes (official page "batch")."""
 MAX_PAGE_WAIT: Final = 60.0
-"""Seconds that a page of a long list waits for the budget at the most."""
+"""Seconds that a page of a long list waits for the budget at most."""
 _JSON_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 _ID_PAGED_METHODS: Final = {"crm.item.list": ("filter", "order", "id"), "voximplant.statistic.get": ("FILTER", None, "ID")}
-"""List methods that page by id (parameter of the filter, of the order, field): fast, and complete while rows come and go."""
+"""List methods that can page by id -> (name of the filter parameter, of the order parameter, id field).
+
+Paging by id is fast, and complete while rows are added and deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestResult:
-    """A success. `next` and `total` only of lists; `time` as the portal measured."""
+    """A success. Only lists have `next` and `total`; `time` is what the portal measured."""
 
     result: Any
     next: int | None = None
@@ -41,26 +46,26 @@ class RestResult:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """Where the client takes its token from. All three may take a lock and talk to the database; none is called during HTTP."""
+    """Where the client gets its token from. All three functions may take a lock and use the database; none is called during HTTP."""
 
     get_token: Callable[[], str]
     refresh_token: Callable[[str], str]
-    """Given the token that was refused, a fresh one."""
+    """Takes the token that was refused, returns a fresh one."""
     follow_redirect: Callable[[str], str]
-    """Given the address of a redirect: the verified and stored new REST base."""
+    """Takes the address of a redirect, returns the new REST base after it was verified and stored."""
 
 
 class Bitrix24Client:
-    """REST of one portal on its background grant. Threads may share it.
+    """REST of one portal. Threads may share a client.
 
-    Every method raises `Later` (`NotSent`, `AnswerLost`), `NeedsAdmin`, `Gone` or `Refused`, and nothing else of `errors`.
+    Every method raises `Later` (`NotSent`, `AnswerLost`), `NeedsAdmin`, `Gone` or `Refused`, and no other error of `errors`.
     """
 
     def __init__(
-        self, endpoint: str, grants: TokenSource, budget: RequestBudget, transport: Transport, operating: PortalMethodLoad | None = None
+        self, endpoint: str, token_source: TokenSource, budget: RequestBudget, transport: Transport, method_load: PortalMethodLoad | None = None
     ) -> None:
         self.endpoint, self.budget = endpoint.rstrip("/") + "/", budget
-        self._token_source, self._transport, self._method_load = grants, transport, operating or PortalMethodLoad()
+        self._token_source, self._transport, self._method_load = token_source, transport, method_load or PortalMethodLoad()
 
     def call(
         self,
@@ -70,24 +75,24 @@ class Bitrix24Client:
         patience: float = 0.0,
         leave_by: float | None = None,
     ) -> RestResult:
-        """One method. Where the budget is used up it waits up to `patience` seconds, then raises `NotSent` with the seconds to wait.
+        """Call one method. If the budget is used up, wait up to `patience` seconds, then raise `NotSent` with the seconds to wait.
 
-        `leave_by`: moment of the monotonic clock after which it must not leave any more; then `NotSent` is raised.
+        `leave_by`: the moment of the monotonic clock after which the request must not leave; then `NotSent` is raised.
         """
-        until = time.monotonic() + patience
+        deadline = time.monotonic() + patience
         while True:
             try:
                 self._check_method_load([method], priority)
-                said = self._send_with_token(method, params or {}, priority, leave_by)
+                answer = self._send_with_token(method, params or {}, priority, leave_by)
             except AccessDenied as denied:
                 raise self._explain_denial(method, denied) from None
             except NotSent as error:
-                if not error.is_rate_limited or time.monotonic() + (error.retry_after or 1.0) > until:
+                if not error.is_rate_limited or time.monotonic() + (error.retry_after or 1.0) > deadline:
                     raise
                 time.sleep(error.retry_after or 1.0)
             else:
-                self._method_load.record_time(method, said.get("time"), time.time())
-                return RestResult(said.get("result"), said.get("next"), said.get("total"), said.get("time"))
+                self._method_load.record_time(method, answer.get("time"), time.time())
+                return RestResult(answer.get("result"), answer.get("next"), answer.get("total"), answer.get("time"))
 
     def batch(
         self,
@@ -96,38 +101,39 @@ class Bitrix24Client:
         priority: Priority = Priority.CARD,
         leave_by: float | None = None,
     ) -> dict[str, RestResult | errors.PortalError]:
-        """Up to 50 (key, method, params) in one request, in their order. What is missing in the answer was not reached.
+        """Send up to 50 (key, method, params) in one request; the portal runs them in their order.
 
-        The whole batch raises like `call`, with the same `leave_by`; what a single command met is its value.
+        Returns key -> result or error of each command that was reached; with `halt` an error ends the batch. The batch as a whole
+        raises like `call`, with the same `leave_by`.
         """
         if len(commands) > MAX_BATCH_SIZE:
             raise ValueError(f"a batch takes {MAX_BATCH_SIZE} commands, not {len(commands)}")
-        cmd = {key: batch_encoding.encode_command(key, method, params) for key, method, params in commands}
+        queries = {key: batch_encoding.encode_command(key, method, params) for key, method, params in commands}
         methods = {key: method for key, method, _ in commands}
         self._check_method_load(methods.values(), priority)
         try:
-            said = self._send_with_token("batch", {"halt": int(halt), "cmd": cmd}, priority, leave_by).get("result")
+            answer = self._send_with_token("batch", {"halt": int(halt), "cmd": queries}, priority, leave_by).get("result")
         except AccessDenied as denied:
             raise self._explain_denial("batch", denied) from None
-        if not isinstance(said, dict) or "result" not in said:
+        if not isinstance(answer, dict) or "result" not in answer:
             raise AnswerLost("the portal's answer to a batch has an unknown shape")
-        maps = {
-            name: _as_mapping(said.get(name), cmd) for name in ("result", "result_error", "result_next", "result_total")
+        parts = {
+            name: _as_mapping(answer.get(name), queries) for name in ("result", "result_error", "result_next", "result_total")
         }
-        found: dict[str, RestResult | errors.PortalError] = {
-            key: RestResult(value, maps["result_next"].get(key), maps["result_total"].get(key))
-            for key, value in maps["result"].items()
+        results: dict[str, RestResult | errors.PortalError] = {
+            key: RestResult(value, parts["result_next"].get(key), parts["result_total"].get(key))
+            for key, value in parts["result"].items()
         }
-        for key, told in _as_mapping(said.get("result_time"), cmd).items():
-            self._method_load.record_time(methods.get(key, ""), told, time.time())
-        for key, error in maps["result_error"].items():
-            found[key] = self._command_error(error, methods.get(key, ""))
-        return found
+        for key, times in _as_mapping(answer.get("result_time"), queries).items():
+            self._method_load.record_time(methods.get(key, ""), times, time.time())
+        for key, error in parts["result_error"].items():
+            results[key] = self._command_error(error, methods.get(key, ""))
+        return results
 
     def iter_rows(
         self, method: str, params: dict[str, Any] | None = None, priority: Priority = Priority.BACKGROUND
     ) -> Iterator[Any]:
-        """Every row of a list method, page by page (50 a page), by id where the method can. Waits for the budget between pages."""
+        """Yield every row of a list method, 50 a page, by id where the method can. Waits for the budget between pages."""
         if method in _ID_PAGED_METHODS:
             yield from self._iter_rows_by_id(method, params or {}, priority)
             return
@@ -140,12 +146,12 @@ class Bitrix24Client:
     def upload_file(
         self, url: str, file: Path, filename: str, field: str = "file", priority: Priority = Priority.RECORD
     ) -> Any:
-        """POST a file to an upload address of this portal, streamed from disk. The address is a secret: it is never logged."""
-        ours, theirs = urlsplit(self.endpoint), urlsplit(url)
-        if theirs.hostname != ours.hostname:
+        """POST a file to an upload address of this portal, streamed from disk. The address is a secret and never logged."""
+        own, target = urlsplit(self.endpoint), urlsplit(url)
+        if target.hostname != own.hostname:
             raise Refused("UPLOAD_HOST", "the portal named an upload address on another host")
-        if theirs.scheme == "http" and ours.scheme == "https":  # a portal behind a proxy that ends TLS
-            url = theirs._replace(scheme="https", netloc=ours.netloc).geturl()
+        if target.scheme == "http" and own.scheme == "https":  # a portal behind a proxy that ends TLS
+            url = target._replace(scheme="https", netloc=own.netloc).geturl()
         self._acquire_budget(priority)
         with file.open("rb") as stream:
             body = MultipartBody(stream, file.stat().st_size, filename, field)
@@ -158,19 +164,19 @@ class Bitrix24Client:
                 raise Refused(denied.code, denied.description) from None
 
     def probe_access(self, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
-        """The simplest question: `profile`. An answer means that the grant, the tariff and the application are all right.
+        """Call `profile`, the simplest method. An answer means that grant, tariff and application are in order.
 
         Raises:
             Later, NeedsAdmin, Gone: what is wrong.
         """
         try:
-            said = self._send_with_token("profile", {}, priority).get("result")
+            profile = self._send_with_token("profile", {}, priority).get("result")
         except (AccessDenied, Refused) as error:
             raise _probe_error(error) from None
-        return said if isinstance(said, dict) else {}
+        return profile if isinstance(profile, dict) else {}
 
     def _explain_denial(self, method: str, denied: AccessDenied) -> errors.PortalError:
-        """Rights or tariff? Where even `profile` is denied, it is the tariff, or the user is no more."""
+        """Find out whether rights or the tariff are missing: if even `profile` is denied, it is the tariff or the grant's user."""
         try:
             self.probe_access(Priority.CARD)
         except NeedsAdmin as error:
@@ -182,15 +188,15 @@ class Bitrix24Client:
         return _missing_rights_error(method, denied)
 
     def _command_error(self, error: Any, method: str) -> errors.PortalError:
-        """What one command of a batch met; REST as such works, or there would be no batch."""
-        met = error_table.classify_error(error if isinstance(error, dict) else {"error": str(error)}, method=method)
-        if isinstance(met, TokenExpired):
+        """The error of one command of a batch. REST as such works, or the batch would have no answer."""
+        problem = error_table.classify_error(error if isinstance(error, dict) else {"error": str(error)}, method=method)
+        if isinstance(problem, TokenExpired):
             return NotSent("the token expired in the middle of a batch", 0.0)
-        if isinstance(met, AccessDenied):
-            return _missing_rights_error(method, met)
-        if isinstance(met, NotSent) and met.is_rate_limited:
-            self.budget.block_for(met.retry_after or 1.0)
-        return met
+        if isinstance(problem, AccessDenied):
+            return _missing_rights_error(method, problem)
+        if isinstance(problem, NotSent) and problem.is_rate_limited:
+            self.budget.block_for(problem.retry_after or 1.0)
+        return problem
 
     def _send_with_token(
         self, method: str, params: dict[str, Any], priority: Priority, leave_by: float | None = None
@@ -202,7 +208,7 @@ class Bitrix24Client:
             self._acquire_budget(priority)
             started = time.monotonic()
             if leave_by is not None and started > leave_by:
-                raise NotSent("it waited too long for its turn to leave", 0.0)
+                raise NotSent("the request waited too long for its turn", 0.0)
             try:
                 reply = self._transport.post(self.endpoint + method, params, _JSON_HEADERS, token)
                 _log.debug(
@@ -216,16 +222,16 @@ class Bitrix24Client:
             except PortalMoved as redirect:
                 if moved:
                     raise NotSent("the portal redirects again and again") from None
-                where = redirect.location
-                self.endpoint, moved = _query_token_source(lambda: self._token_source.follow_redirect(where)).rstrip("/") + "/", True  # noqa: B023
+                location = redirect.location
+                self.endpoint, moved = _query_token_source(lambda: self._token_source.follow_redirect(location)).rstrip("/") + "/", True  # noqa: B023
 
     def _iter_rows_by_id(self, method: str, params: dict[str, Any], priority: Priority) -> Iterator[Any]:
         filter_name, order_name, field = _ID_PAGED_METHODS[method]
         order = {order_name: {field: "ASC"}} if order_name else {"SORT": field, "ORDER": "ASC"}
         last = 0
         while True:
-            chosen = {**(params.get(filter_name) or {}), f">{field}": last}
-            page = {**params, **order, filter_name: chosen, "start": -1}
+            page_filter = {**(params.get(filter_name) or {}), f">{field}": last}
+            page = {**params, **order, filter_name: page_filter, "start": -1}
             rows = _extract_rows(self.call(method, page, priority, MAX_PAGE_WAIT).result)
             yield from rows
             newest = max((int(row[field]) for row in rows), default=0)
@@ -244,17 +250,17 @@ class Bitrix24Client:
             raise NotSent(BUDGET_USED_UP, wait, is_rate_limited=True, is_budget_used_up=True)
 
     def _require_success(self, reply: PortalResponse, method: str) -> dict[str, Any]:
-        met = error_table.classify_answer(reply.status, reply.body, method, reply.location)
-        if met is None:
-            said: dict[str, Any] = reply.body
-            return said
-        if isinstance(met, NotSent) and met.is_rate_limited:
-            self.budget.block_for(met.retry_after or 1.0)
-        raise met
+        problem = error_table.classify_answer(reply.status, reply.body, method, reply.location)
+        if problem is None:
+            answer: dict[str, Any] = reply.body
+            return answer
+        if isinstance(problem, NotSent) and problem.is_rate_limited:
+            self.budget.block_for(problem.retry_after or 1.0)
+        raise problem
 
 
 def _query_token_source(question: Callable[[], str]) -> str:
-    """A question about the grant. Whatever became of it, the portal's command was not executed."""
+    """Ask about the grant. Whatever fails here, the portal's command was not executed."""
     try:
         return question()
     except AnswerLost as error:
@@ -264,23 +270,23 @@ def _query_token_source(question: Callable[[], str]) -> str:
 
 
 def _missing_rights_error(method: str, denied: AccessDenied) -> errors.PortalError:
-    """The grant works, but not for this method: an administrator's matter where we cannot do without it, else this command's end."""
+    """The grant works, but not for this method. If the app cannot do without the method, an administrator must act."""
     if error_table.is_required_method(method):
         return NeedsAdmin("rights", f"{method}: {denied}")
     return Refused(denied.code, denied.description)
 
 
 def _probe_error(error: AccessDenied | Refused) -> NeedsAdmin:
-    """Even `profile` is denied: no REST on this tariff, or the user is gone from the portal."""
+    """`profile` is denied: the tariff has no REST, or the grant's user was removed from the portal."""
     return NeedsAdmin("tariff" if error.code.lower() == "access_denied" else "rights", str(error))
 
 
-def _as_mapping(value: Any, cmd: dict[str, str]) -> dict[str, Any]:
-    """Every empty map arrives as ``[]``; a list stands for the commands in their order."""
+def _as_mapping(value: Any, commands: dict[str, str]) -> dict[str, Any]:
+    """PHP sends an empty map as ``[]``, and a list for the commands in their order."""
     if isinstance(value, dict):
         return value
     if isinstance(value, list):
-        return dict(zip(cmd, value, strict=False))
+        return dict(zip(commands, value, strict=False))
     return {}
 
 
@@ -289,6 +295,3 @@ def _extract_rows(result: Any) -> list[Any]:
     if isinstance(result, dict):
         result = next((value for value in result.values() if isinstance(value, list)), [])
     return result if isinstance(result, list) else []
-
-
-__all__ = ["MAX_BATCH_SIZE", "BatchRef", "Bitrix24Client", "RestResult", "TokenSource", "Transport"]

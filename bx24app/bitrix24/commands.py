@@ -1,4 +1,7 @@
-"""The one table from command to request and from answer to facts; used by the drain."""
+"""The table of the portal commands: how each becomes a request, what its answer means, which refusals are harmless.
+
+The outbox (`calls.outbox`) builds requests and reads answers here. A new command needs a row in each table that concerns it.
+"""
 
 from __future__ import annotations
 
@@ -68,18 +71,18 @@ _FACT_PATHS: dict[tuple[type, str], str] = {
     (CreateRecord, "id"): "item][id",
     (AddTodo, "id"): "id",
 }
-"""Fact -> path inside the raw answer, for references that Bitrix24 itself fills in within a batch."""
+"""(command, fact) -> path inside the raw answer, for references that Bitrix24 itself resolves within a batch."""
 
 
 def build_request(command: AnyCommand, resolve: Callable[[Ref], Any]) -> RestRequest:
-    """(method, params) of a command; every `Ref` is handed to `resolve`, which gives its value or a reference for a batch."""
+    """(method, params) of a command. `resolve` returns the value of a `Ref`, or a reference for the batch."""
     method, params = _REQUEST_BUILDERS[type(command)](command)
     filled: dict[str, Any] = _resolve_refs(params, resolve)
     return method, filled
 
 
 def fact_path(command: AnyCommand, fact: str) -> str:
-    """Where a fact stands in the raw answer to `command`, for ``$result[key][…]``."""
+    """The path of a fact in the raw answer to `command`, for ``$result[key][…]``."""
     return _FACT_PATHS[type(command), fact]
 
 
@@ -94,17 +97,21 @@ def _resolve_refs(value: Any, resolve: Callable[[Ref], Any]) -> Any:
 
 
 def parse_answer(command: AnyCommand, result: Any) -> dict[str, Any]:
-    """What the portal's answer means; raises KeyError, TypeError or ValueError where it is not of the documented shape."""
-    reader = _ANSWER_PARSERS.get(type(command))
-    return reader(result) if reader else {}
+    """The facts in the portal's answer.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer has not the documented shape.
+    """
+    parser = _ANSWER_PARSERS.get(type(command))
+    return parser(result) if parser else {}
 
 
 def is_harmless_refusal(command: AnyCommand, description: str) -> bool:
-    """Is this refusal as good as done? Binding what is bound; hiding the card of a call that is over; closing a to-do that is gone."""
+    """Is the command's purpose fulfilled all the same? For example the record is bound already, or the to-do was deleted."""
     text = description.lower()
     if isinstance(command, Bind):
         return "already" in text or "bound" in text
-    if isinstance(command, CloseTodo | RetitleTodo):  # somebody removed it: nothing is left to do
+    if isinstance(command, CloseTodo | RetitleTodo):
         return "not found" in text or "not_found" in text
     return isinstance(command, HideCard | ShowCard) and "not found" in text
 
@@ -113,9 +120,6 @@ _RESPONSIBLE_WORDS = ("ответственн", "responsible", "assigned")
 
 
 def is_about_user(command: AnyCommand, description: str) -> bool:
-    """Does this refusal mean the user to whom a record or to-do was to go? Known by its wording alone: the portal gives no code."""
+    """Was the responsible user of a record or to-do refused? Only the text of the refusal says so: the portal sends no code."""
     text = description.lower()
     return isinstance(command, CreateRecord | AddTodo) and any(word in text for word in _RESPONSIBLE_WORDS)
-
-
-__all__ = ["build_request", "fact_path", "is_about_user", "is_harmless_refusal", "parse_answer"]

@@ -1,11 +1,15 @@
-"""Command -> (method, params), answer -> facts: CRM records, activities, to-dos, notices (crm.*, im.*)."""
+"""Requests and answers of the CRM, of working days and of notices (`crm.*`, `timeman.*`, `im.*`).
+
+A `build_…` turns a command into (method, params); a `parse_…` turns the answer into the facts that the ledger keeps. After a lost answer
+a `build_…_query` asks whether the command was carried out, and a `match_…` finds its record in the answer. The tables are in `commands`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from bx24app.bitrix24.telephony import RestRequest, call_id_ref, to_iso
+from bx24app.bitrix24.telephony import RestRequest, to_iso
 from bx24app.domain.calls.commands import (
     AddComment,
     AddTodo,
@@ -24,21 +28,21 @@ from bx24app.domain.calls.commands import (
 )
 
 ORIGINATOR = "bx24app"
-"""originatorId of every record that we make: with originId it tells our own after a lost answer."""
+"""originatorId of every record that the app makes; with originId it identifies the record after a lost answer."""
 
 DEADLINE_TOLERANCE = 60
-"""Seconds: portals keep deadlines to the minute in places."""
+"""Seconds by which a stored deadline may differ: some portals keep deadlines to the minute."""
 
 _TYPE_IDS = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
 
 
 def entity_type_id(entity: str) -> int:
-    """entityTypeId: the four old ones by name, smart processes by their number."""
+    """The entityTypeId of an entity: four have a name, smart processes their number."""
     return _TYPE_IDS.get(entity) or int(entity)
 
 
 def is_smart_process(entity: str) -> bool:
-    """A smart process, by its number."""
+    """Is this entity a smart process, named by its number?"""
     return entity not in _TYPE_IDS
 
 
@@ -66,7 +70,7 @@ def build_create_record(command: CreateRecord) -> RestRequest:
 
 
 def _origin_fields(command: CreateRecord) -> dict[str, str]:
-    """Smart processes have no originId, but an xmlId."""
+    """The fields by which a record is found again; smart processes have an xmlId in place of originId."""
     if is_smart_process(command.entity):
         return {"xmlId": f"{ORIGINATOR}:{command.origin}"}
     return {"originatorId": ORIGINATOR, "originId": command.origin}
@@ -77,7 +81,7 @@ def parse_created_record(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_record_query(command: CreateRecord) -> RestRequest:
-    """After a lost answer: there is no uniqueness on the origin, so look before making a second one."""
+    """After a lost answer: a second record with the same origin would be accepted, so look for the first."""
     origin = _origin_fields(command)
     return "crm.item.list", {
         "entityTypeId": entity_type_id(command.entity),
@@ -146,14 +150,14 @@ def _comment_entity_type(command: AddComment) -> str:
 
 
 def build_read_open(command: ReadOpen) -> RestRequest:
-    """Open: in a stage that is neither won nor lost (semantics P)."""
-    held: dict[str, Any] = {"=stageSemanticId": "P", f"={_owner_field(command)}": command.record.id}
+    """Open means in a stage that is neither won nor lost (semantics P)."""
+    conditions: dict[str, Any] = {"=stageSemanticId": "P", f"={_owner_field(command)}": command.record.id}
     if command.category_id is not None:
-        held["=categoryId"] = command.category_id
+        conditions["=categoryId"] = command.category_id
     return "crm.item.list", {
         "entityTypeId": entity_type_id(command.entity),
         "select": ["id", "categoryId", "assignedById"],
-        "filter": held,
+        "filter": conditions,
     }
 
 
@@ -185,7 +189,7 @@ def parse_todo(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_todo_query(command: AddTodo, record_id: int) -> RestRequest:
-    """After a lost answer: the to-dos of this record with this title; `found_todo` compares their deadlines."""
+    """After a lost answer: the to-dos of this record with this title; `match_todo` compares their deadlines."""
     return "crm.activity.list", {
         "select": ["ID", "SUBJECT", "DEADLINE"],
         "order": {"ID": "DESC"},
@@ -198,7 +202,7 @@ def build_todo_query(command: AddTodo, record_id: int) -> RestRequest:
 
 
 def match_todo(command: AddTodo, result: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Each call's to-do has a deadline of its own, so an older one of the same client is not taken for this one."""
+    """The to-do with the same deadline: each call's to-do has its own, so one of an earlier call does not match."""
     for row in result:
         deadline = datetime.fromisoformat(row["DEADLINE"]).timestamp() if row.get("DEADLINE") else 0.0
         if row.get("SUBJECT") == command.title and abs(deadline - command.deadline_at) < DEADLINE_TOLERANCE:
@@ -207,7 +211,7 @@ def match_todo(command: AddTodo, result: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def build_comment_query(command: AddComment, record_id: int) -> RestRequest:
-    """After a lost answer: the newest comments of this record; `found_comment` compares them."""
+    """After a lost answer: the newest comments of this record; `match_comment` compares them."""
     return "crm.timeline.comment.list", {
         "select": ["ID", "COMMENT", "CREATED"],
         "order": {"ID": "DESC"},
@@ -216,10 +220,10 @@ def build_comment_query(command: AddComment, record_id: int) -> RestRequest:
 
 
 def match_comment(command: AddComment, since: float, result: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The same words, not older than `since`: an earlier call may have left the same ones."""
+    """The comment with the same text that is not older than `since`: an earlier call may have left the same text."""
     for row in result:
-        made = datetime.fromisoformat(row["CREATED"]).timestamp()
-        if row["COMMENT"] == command.text and made >= since:
+        created_at = datetime.fromisoformat(row["CREATED"]).timestamp()
+        if row["COMMENT"] == command.text and created_at >= since:
             return {"id": int(row["ID"]), "found": True}
     return None
 
@@ -263,6 +267,3 @@ def build_notify(command: Notify) -> RestRequest:
     if command.tag:
         params["TAG"] = command.tag
     return "im.notify.system.add", params
-
-
-__all__ = ["ORIGINATOR", "call_id_ref", "entity_type_id"]

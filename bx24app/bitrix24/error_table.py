@@ -1,7 +1,8 @@
-"""The one table from what a portal or its OAuth server answers to a reaction.
+"""The table that turns an answer of a portal or an authorisation server into an error of `errors`, and so into a reaction.
 
-The code is looked up first (`error` of the answer, in any case of letters), then the description, then the HTTP status: the portal
-uses 401, 403 and 200 for the same trouble (official error-codes page against the server's source).
+`client` and `oauth` classify every answer here. The code decides first (`error` of the answer, in any letter case), then the description,
+then the HTTP status, since the portal uses 401, 403 and 200 for the same error (official error-codes page; server's source).
+docs/reactions.md is made from this table.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, Final, Literal
 from bx24app.bitrix24.errors import (
     CALL_NOT_FINISHED,
     CALL_UNKNOWN,
-    USER_INACTIVE,
     AccessDenied,
     AnswerLost,
     Gone,
@@ -25,11 +25,12 @@ from bx24app.bitrix24.errors import (
     Refused,
     TokenExpired,
 )
+from bx24app.domain.calls.ledger import USER_INACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What a code means: `kind` is the reaction, `sentence` (of needs_admin) what to mend, `after` (of not_sent) seconds to wait."""
+    """What a code means: `kind` is the reaction, `message_key` (of needs_admin) names what to fix, `retry_after` (of not_sent) is in seconds."""
 
     kind: Literal["expired", "not_sent", "unsure", "needs_admin", "denied", "gone", "refused"]
     message_key: str = ""
@@ -41,14 +42,14 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "expired_token": ErrorRule("expired"),
     "invalid_token": ErrorRule("expired"),
     "no_auth_found": ErrorRule("expired"),
-    # limits: turned away before execution
+    # limits: refused before execution
     "query_limit_exceeded": ErrorRule("not_sent", retry_after=1.0),
     "operation_time_limit": ErrorRule("not_sent", retry_after=60.0),
     "connection_error": ErrorRule("not_sent"),
-    # the portal broke off: nobody knows how far it came
+    # the portal failed while it worked: the effect is unknown
     "internal_server_error": ErrorRule("unsure"),
     "error_unexpected_answer": ErrorRule("unsure"),
-    # an administrator's matter
+    # an administrator must act
     "authorization_error": ErrorRule("needs_admin", "authorise"),
     "invalid_grant": ErrorRule("needs_admin", "authorise"),
     "invalid_client": ErrorRule("needs_admin", "registration"),
@@ -62,7 +63,7 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "user_access_error": ErrorRule("needs_admin", "access"),
     "method_confirm_waiting": ErrorRule("needs_admin", "confirm"),
     "method_confirm_denied": ErrorRule("needs_admin", "confirm"),
-    # rights or tariff: `profile` tells
+    # rights or tariff: `profile` decides
     "access_denied": ErrorRule("denied"),
     "invalid_credentials": ErrorRule("denied"),
     "allowed_only_intranet_user": ErrorRule("denied"),
@@ -71,7 +72,7 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "portal_deleted": ErrorRule("gone"),
     "application_not_found": ErrorRule("gone"),
     "not_installed": ErrorRule("gone"),
-    # this command, as it is
+    # this command will never be accepted
     "invalid_request": ErrorRule("refused"),
     "error_batch_length_exceeded": ErrorRule("refused"),
     "error_batch_method_not_allowed": ErrorRule("refused"),
@@ -84,7 +85,7 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "0": ErrorRule("refused"),
     "": ErrorRule("refused"),
 }
-"""Code in lower case -> what it means. A code that is not here is the method's own: refused (below 500), unsure (from 500 on)."""
+"""Code in lower case -> what it means. Any other code is the method's own: refused below HTTP 500, unsure from 500 on."""
 
 OAUTH_ERRORS: Final[dict[str, ErrorRule]] = {
     "invalid_request": ErrorRule("needs_admin", "authorise"),
@@ -95,7 +96,7 @@ OAUTH_ERRORS: Final[dict[str, ErrorRule]] = {
     "authorization_error": ErrorRule("not_sent"),
     "internal_server_error": ErrorRule("not_sent"),
 }
-"""What the OAuth server means otherwise. It changes nothing but tokens, and a lost refresh is repeated with the old one."""
+"""Codes that mean something else at the authorisation server. It changes only tokens, and a lost refresh is repeated with the old token."""
 
 DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
     ("user is not found or is not active", USER_INACTIVE),
@@ -103,19 +104,20 @@ DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
     ("not finished yet", CALL_NOT_FINISHED),
     ("call is not found", CALL_UNKNOWN),
 )
-"""Parts of descriptions under `""`, ERROR_CORE, 100 and 0, where the code tells nothing -> code of the refusal."""
+"""(part of a description, code of the refusal) for errors whose own code says nothing (`_UNINFORMATIVE_CODES`)."""
 
 DISK_FULL_PHRASES: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
 TARIFF_PHRASES: Final = ("commercial plan", "by subscription", "subscription")
 _UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
 _REQUIRED_METHODS: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
-"""Methods without which the app is of no use: want of their rights is an administrator's matter, of any other one command's."""
+"""Beginnings of the methods that the app cannot do without: an administrator must grant the rights for them. Missing rights for any
+other method end one command."""
 
 
 def classify_answer(
     status: int, body: Any, method: str = "", location: str | None = None, *, oauth: bool = False
 ) -> PortalError | None:
-    """The error of an HTTP answer; None: it is a success. `body`: parsed JSON, or None where it was not JSON."""
+    """The error of an HTTP answer; None if it is a success. `body` is the parsed JSON, or None if it was not JSON."""
     if isinstance(body, dict) and "error" in body:
         return classify_error(body, status, method, oauth=oauth)
     if location and status in (301, 302, 303, 307, 308):
@@ -127,17 +129,17 @@ def classify_answer(
 
 def classify_error(body: dict[str, Any], status: int = 400, method: str = "", *, oauth: bool = False) -> PortalError:
     """The error of one `{"error", "error_description"}` object: of an answer, or of a command in a batch."""
-    said = body.get("error")
-    code = "" if said is None else str(said)
+    raw_code = body.get("error")
+    code = "" if raw_code is None else str(raw_code)
     text = str(body.get("error_description") or body.get("error_message") or "")[:500]
     plain = code.strip().lower()
     row = (OAUTH_ERRORS.get(plain) if oauth else None) or PORTAL_ERRORS.get(plain)
     if row is None:
         row = ErrorRule("unsure" if status >= 500 else "refused")
     if plain in _UNINFORMATIVE_CODES:
-        told = _classify_description(code, text)
-        if told is not None:
-            return told
+        described = _classify_description(code, text)
+        if described is not None:
+            return described
         if status >= 500:
             row = ErrorRule("unsure")
     return _make_error(row, code, text, body, method)
@@ -165,13 +167,13 @@ def _make_error(row: ErrorRule, code: str, text: str, body: dict[str, Any], meth
 def _make_denial(code: str, text: str, method: str) -> PortalError:
     if any(words in text.lower() for words in TARIFF_PHRASES):
         return NeedsAdmin("tariff", f"{code}: {text}")
-    if code.lower() == "error_method_not_found":  # said also where the scope or the module is missing
+    if code.lower() == "error_method_not_found":  # also the answer if the scope or the module is missing
         return NeedsAdmin("scope", f"{code}: {text}") if is_required_method(method) else Refused(code, text)
     return AccessDenied(code, text)
 
 
 def is_required_method(method: str) -> bool:
-    """Is the app of no use without this method?"""
+    """Can the app not do without this method?"""
     return method.lower().startswith(_REQUIRED_METHODS)
 
 
@@ -186,7 +188,7 @@ def _classify_description(code: str, text: str) -> PortalError | None:
 
 
 def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float | None:
-    """Seconds until the portal takes this again: its own `operating_reset_at` where it says one, at most an hour."""
+    """Seconds until the portal accepts the method again: by its own `operating_reset_at`, else `otherwise`; at most an hour."""
     times = body.get("time")
     reset = body.get("operating_reset_at") or (times.get("operating_reset_at") if isinstance(times, dict) else None)
     try:
@@ -199,7 +201,7 @@ def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float
 
 
 def _classify_status(status: int) -> PortalError:
-    """An answer that is no JSON: a proxy, a firewall, a maintenance page. What is below 500 did not reach the method."""
+    """The error of an answer that is no JSON (a proxy, a firewall, a maintenance page). Below 500 the request did not reach the method."""
     if status == 413:
         return Refused("HTTP_413", "the portal's server does not take a request of this size")
     if status == 429:

@@ -1,39 +1,37 @@
-"""What went wrong with a portal, named by what the caller should do: four reactions, chosen in one table (`reactions`).
+"""Errors of a portal, named by what the caller should do. `error_table` chooses them; use cases decide by their class.
 
 ::
 
     PortalError
-    ├── Later            back-off, the portal's own reset time obeyed; nothing is lost
+    ├── Later            try again later, not before the portal's own reset time; nothing is lost
     │   ├── NotSent      certainly not executed
-    │   └── AnswerLost   the request left, its effect is unknown: look before repeating
-    ├── NeedsAdmin       authorise again, pay, allow: stop, keep everything, tell them, probe hourly, resume
-    ├── Gone             portal or application removed
-    └── Refused          this one command is dead, with its reason
+    │   └── AnswerLost   the request left, its effect is unknown: verify before repeating
+    ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, alert, probe hourly, resume
+    ├── Gone             the portal or the application was removed
+    └── Refused          this one command failed for good
 
     inside this package only
     ├── TokenExpired     refresh once and repeat
-    ├── Denied           ask `profile` whether the tariff or the rights are missing
-    └── Moved            the portal answers from another address
+    ├── AccessDenied     ask `profile` whether the tariff or the rights are missing
+    └── PortalMoved      the portal answers from another address
 """
 
 from __future__ import annotations
 
-from bx24app.domain.calls.ledger import USER_INACTIVE
-
 CALL_UNKNOWN = "CALL_UNKNOWN"
-"""Code of a refusal because the portal knows no such unfinished call."""
+"""Code of a refusal: the portal knows no such unfinished call."""
 CALL_NOT_FINISHED = "CALL_NOT_FINISHED"
-"""Code of a refusal because a recording came before finish."""
+"""Code of a refusal: a recording was attached before the call was finished."""
 
 
 class PortalError(Exception):
-    """Base of all. The text is for logs and journals: it never holds a token or an address with one."""
+    """Base of all errors. The text is for logs and the journal: it never holds a token or an address with a token."""
 
 
 class Later(PortalError):
-    """Try again. `retry_after`: seconds that the portal itself names; None leaves it to the caller's back-off.
+    """Try again. `retry_after` is how many seconds the portal asks to wait; None leaves that to the caller's back-off.
 
-    `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: it was our own budget for this portal.
+    `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: that limit was the program's own budget for this portal.
     """
 
     def __init__(
@@ -44,17 +42,17 @@ class Later(PortalError):
 
 
 class NotSent(Later):
-    """Certainly not executed: no connection, or turned away before execution (a limit, a token)."""
+    """Certainly not executed: no connection, or refused before execution (a limit, a token)."""
 
 
 class AnswerLost(Later):
-    """The request left and no readable answer came: it may or may not have been executed."""
+    """The request left, but no readable answer came: it may have been executed."""
 
 
 class NeedsAdmin(PortalError):
-    """Only an administrator can mend it. `code`: what, a key of `sentences`; the text tells what the other side said.
+    """Only an administrator can fix it. `code` says what (a key of `infra.messages.NEEDS_ADMIN`); the text is the other side's own.
 
-    `generation`: of the grant that was refused, where one was; a newer grant is not meant.
+    `generation` is that of the grant that was refused, if one was; the error does not concern a newer grant.
     """
 
     def __init__(self, code: str, text: str = "", generation: int | None = None) -> None:
@@ -63,7 +61,7 @@ class NeedsAdmin(PortalError):
 
 
 class Gone(PortalError):
-    """The portal or the installation no longer exists. `code`: as the other side named it."""
+    """The portal or the installation no longer exists. `code` is the other side's own."""
 
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(f"{code}: {text}" if text else code)
@@ -71,7 +69,7 @@ class Gone(PortalError):
 
 
 class Refused(PortalError):
-    """This command will never be accepted as it is."""
+    """This command will never be accepted."""
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(f"{code}: {description}" if code else description)
@@ -79,11 +77,11 @@ class Refused(PortalError):
 
 
 class TokenExpired(PortalError):
-    """The access token is not good (any more): refresh once and repeat. Never leaves this package."""
+    """The access token is not valid (any more): refresh it once and repeat. Never leaves this package."""
 
 
 class AccessDenied(PortalError):
-    """Turned away for want of rights, or for a tariff without REST: `profile` tells which. Never leaves this package."""
+    """Rights are missing, or the tariff has no REST: `profile` tells which. Never leaves this package."""
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(f"{code}: {description}")
@@ -91,11 +89,8 @@ class AccessDenied(PortalError):
 
 
 class PortalMoved(PortalError):
-    """The portal answers with a redirect: its domain changed. Never leaves this package."""
+    """The portal redirects to another address, since its domain changed. Never leaves this package."""
 
     def __init__(self, location: str) -> None:
         super().__init__("the portal answers from another address")
         self.location = location
-
-
-__all__ = ["CALL_NOT_FINISHED", "CALL_UNKNOWN", "USER_INACTIVE", "AccessDenied", "AnswerLost", "Gone", "Later", "NeedsAdmin", "NotSent", "PortalError", "PortalMoved", "Refused", "TokenExpired"]

@@ -1,4 +1,8 @@
-"""What Bitrix24 posts to us: openings of a frame, events. Nothing in it is believed before the auth server confirmed it."""
+"""Parses what Bitrix24 and browsers post to the app: openings of the frame, and events.
+
+`portals.frame_auth` and `portals.portal_events` call this. The models only check shapes and bounds: nothing in a post may be believed
+before the authorisation server has confirmed it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ _BRACKET_KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 _KEY_PART = re.compile(r"\[([^\[\]]*)\]")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_FIELDS, MAX_DEPTH, MAX_KEY_LENGTH = 2000, 8, 500
-"""Of what is more, deeper, or longer, nothing is read."""
+"""Fields beyond these bounds are ignored."""
 
 
 class MalformedPost(Exception):
-    """The post has not the shape of Bitrix24's; the text names the field."""
+    """The post has not the shape of Bitrix24's. The text names the field."""
 
 
 def parse_bracket_keys(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -26,24 +30,24 @@ def parse_bracket_keys(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     for count, (key, value) in enumerate(pairs):
         if count >= MAX_FIELDS:
             break
-        found = _BRACKET_KEY.match(key) if len(key) <= MAX_KEY_LENGTH else None
-        if found is None:
+        match = _BRACKET_KEY.match(key) if len(key) <= MAX_KEY_LENGTH else None
+        if match is None:
             continue
-        path = [found.group(1), *_KEY_PART.findall(found.group(2))]
+        path = [match.group(1), *_KEY_PART.findall(match.group(2))]
         if len(path) > MAX_DEPTH:
             continue
-        place = tree
+        node = tree
         for piece in path[:-1]:
-            below = place.setdefault(piece, {})
-            if not isinstance(below, dict):
-                below = place[piece] = {}
-            place = below
-        place[path[-1] or str(len(place))] = value
+            child = node.setdefault(piece, {})
+            if not isinstance(child, dict):
+                child = node[piece] = {}
+            node = child
+        node[path[-1] or str(len(node))] = value
     return tree
 
 
 def _parse_lifetime(value: Any) -> int:
-    """How long a token is good: an hour where nothing sensible is said."""
+    """Seconds that a token is valid; an hour if the value is missing or absurd."""
     try:
         seconds = int(value)
     except (TypeError, ValueError):
@@ -52,7 +56,7 @@ def _parse_lifetime(value: Any) -> int:
 
 
 def _printable_text(value: Any) -> str:
-    """Text without control characters; anything but text says nothing."""
+    """Text without control characters; empty if the value is not text."""
     return "".join(letter for letter in value if letter.isprintable()) if isinstance(value, str) else ""
 
 
@@ -62,7 +66,7 @@ Token = Annotated[str, BeforeValidator(_printable_text), Field(max_length=1024, 
 
 
 class FramePost(BaseModel):
-    """An opening of the app's page in the portal (official page "widgets", parameters of the handler)."""
+    """An opening of the app in the portal (official page "widgets", parameters of the handler)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -82,13 +86,13 @@ class FramePost(BaseModel):
     @field_validator("lang", mode="before")
     @classmethod
     def _parse_lang(cls, value: Any) -> str:
-        found = re.match(r"[A-Za-z]{2,5}", str(value))
-        return found.group().lower() if found else "ru"
+        match = re.match(r"[A-Za-z]{2,5}", str(value))
+        return match.group().lower() if match else "ru"
 
     @field_validator("options", mode="before")
     @classmethod
     def _parse_options(cls, value: Any) -> Any:
-        """A JSON *string* in the post; a list stands for an empty map."""
+        """The post holds a JSON string; PHP writes an empty map as a list."""
         if isinstance(value, str):
             try:
                 value = json.loads(value or "{}")
@@ -98,10 +102,10 @@ class FramePost(BaseModel):
 
     @classmethod
     def from_form(cls, form: Mapping[str, str], query: Mapping[str, str]) -> FramePost:
-        """From a form and its query.
+        """Parse a posted form and the query of its address.
 
         Raises:
-            Unreadable
+            MalformedPost: a field is missing or wrong.
         """
         raw = {
             "access_token": form.get("AUTH_ID", ""),
@@ -121,7 +125,7 @@ class FramePost(BaseModel):
 
 
 class EventAuth(BaseModel):
-    """The `auth` block of an event. Tokens may be missing altogether; only install and update bring a refresh token."""
+    """The `auth` block of an event. Tokens may be missing; only install and update have a refresh token."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -136,7 +140,7 @@ class EventAuth(BaseModel):
 
 
 class EventPost(BaseModel):
-    """One event of Bitrix24. `event` is empty where the post names none."""
+    """One event of Bitrix24. `event` is empty if the post names none."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -157,10 +161,10 @@ class EventPost(BaseModel):
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> EventPost:
-        """From the pairs of a form.
+        """Parse the pairs of a posted form.
 
         Raises:
-            Unreadable
+            MalformedPost: a field is wrong.
         """
         return _validate_post(cls, parse_bracket_keys(pairs))
 

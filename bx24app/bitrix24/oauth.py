@@ -1,7 +1,8 @@
-"""Bitrix24's authorisation servers: who is this token, code exchange, refresh. The only hosts that ever see a client secret.
+"""Client of Bitrix24's authorisation servers: whose a token is, code exchange, refresh.
 
-Sources: official pages `settings/oauth/*`. A refresh token rotates: the new pair is stored before it is used. In a token's answer
-`domain` is the auth server itself; the portal is in `client_endpoint`.
+They are the only hosts that ever see a client secret. `portals.tokens` and `portals.frame_auth` call this. A refresh token works once: the
+caller must store the new pair before it is used. In the answer to a token request `domain` is the authorisation server itself; the portal
+is in `client_endpoint`. Sources: official pages `settings/oauth/*`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from bx24app.bitrix24.transport import classify_failure
 
 TIMEOUT = (3.05, 15.0)
 MAX_ANSWER_BYTES = 1024 * 1024
-"""Bytes of an answer that are read."""
+"""Bytes of an answer that are read at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppInfo:
-    """What the auth server says of an access token."""
+    """What the authorisation server knows about an access token."""
 
     client_id: str
     user_id: int
@@ -40,7 +41,7 @@ class AppInfo:
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """Access and refresh token with what belongs to them. `expires_in` seconds from now."""
+    """Access and refresh token with what belongs to them; `expires_in` is in seconds from now."""
 
     access_token: str
     refresh_token: str
@@ -56,14 +57,14 @@ class TokenPair:
 
 
 class OAuthServers:
-    """The allow-list of servers with one pooled session."""
+    """The servers that the configuration allows, over one pooled session."""
 
     def __init__(self, servers: Iterable[str], session: requests.Session) -> None:
         self.servers = tuple(server.rstrip("/") for server in servers)
         self._session = session
 
     def find_server(self, endpoint: str | None) -> str | None:
-        """The server of the allow-list whose host `endpoint` names; None: it names none of them."""
+        """The allowed server whose host `endpoint` names; None if it names none of them."""
         try:
             wanted = urlsplit(endpoint or "").netloc.lower()
         except ValueError:
@@ -71,14 +72,14 @@ class OAuthServers:
         return next((server for server in self.servers if urlsplit(server).netloc.lower() == wanted), None)
 
     def fetch_app_info(self, access_token: str, server: str) -> AppInfo:
-        """Whose token is this? Everything that a browser claims is checked against this answer.
+        """Ask whose token this is. Everything that a browser claims is checked against this answer.
 
         Raises:
-            Later: the server cannot be asked now. NeedsAdmin (``authorise``), Refused: it does not know the token.
-            NeedsAdmin (other codes), Gone: it knows it, but the application is unpaid, or no longer installed.
+            Later: the server does not answer now. NeedsAdmin (``authorise``), Refused: it does not know the token.
+            NeedsAdmin (other codes), Gone: it knows the token, but the application is not paid for, or no longer installed.
         """
-        said = self._send_request("GET", server, "/rest/app.info", {"auth": access_token})
-        result = said.get("result") or {}
+        answer = self._send_request("GET", server, "/rest/app.info", {"auth": access_token})
+        result = answer.get("result") or {}
         install = result.get("install") or {}
         try:
             return AppInfo(
@@ -95,7 +96,7 @@ class OAuthServers:
             raise errors.Refused("invalid_token", "the auth server does not say whose token this is") from None
 
     def exchange_code(self, server: str, client_id: str, client_secret: str, code: str) -> TokenPair:
-        """A code of the authorisation page (good for 30 s, once) for a pair."""
+        """Exchange a code of the authorisation page, valid once and for 30 s, for a pair. Raises as `refresh_pair` does."""
         fields = {
             "grant_type": "authorization_code",
             "client_id": client_id,
@@ -105,10 +106,10 @@ class OAuthServers:
         return self._request_pair(server, fields)
 
     def refresh_pair(self, server: str, client_id: str, client_secret: str, refresh_token: str) -> TokenPair:
-        """A fresh pair; the old refresh token is dead from now on. A lost answer is asked for once more with the old token.
+        """Get a fresh pair; the old refresh token is then invalid. After a lost answer the request is repeated once.
 
         Raises:
-            Later: the server cannot be asked now; the old pair is still the one. NeedsAdmin, Gone: it is dead.
+            Later: the server does not answer now, the old pair stays valid. NeedsAdmin, Gone: the refresh token is invalid.
         """
         fields = {
             "grant_type": "refresh_token",
@@ -122,17 +123,17 @@ class OAuthServers:
             return self._request_pair(server, fields)
 
     def _request_pair(self, server: str, fields: dict[str, str]) -> TokenPair:
-        said = self._send_request("POST", server, "/oauth/token/", fields)
+        answer = self._send_request("POST", server, "/oauth/token/", fields)
         try:
             return TokenPair(
-                access_token=_require_token(said["access_token"]),
-                refresh_token=_require_token(said["refresh_token"]),
-                expires_in=int(said.get("expires_in") or 3600),
-                member_id=str(said.get("member_id") or ""),
-                client_endpoint=str(said.get("client_endpoint") or ""),
-                server_endpoint=str(said.get("server_endpoint") or ""),
-                user_id=int(said.get("user_id") or 0),
-                scope=str(said.get("scope") or ""),
+                access_token=_require_token(answer["access_token"]),
+                refresh_token=_require_token(answer["refresh_token"]),
+                expires_in=int(answer.get("expires_in") or 3600),
+                member_id=str(answer.get("member_id") or ""),
+                client_endpoint=str(answer.get("client_endpoint") or ""),
+                server_endpoint=str(answer.get("server_endpoint") or ""),
+                user_id=int(answer.get("user_id") or 0),
+                scope=str(answer.get("scope") or ""),
             )
         except (KeyError, TypeError, ValueError):
             raise AnswerLost("the auth server's answer has an unknown shape") from None
@@ -140,23 +141,23 @@ class OAuthServers:
     def _send_request(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
         if server not in self.servers:
             raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
-        place: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
+        arguments: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
         try:
             with self._session.request(
-                verb, server + path, timeout=TIMEOUT, allow_redirects=False, stream=True, **place
+                verb, server + path, timeout=TIMEOUT, allow_redirects=False, stream=True, **arguments
             ) as response:
                 status, content = response.status_code, response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise classify_failure(error, "the auth server") from None
         try:
-            said = json.loads(content)
+            body = json.loads(content)
         except (ValueError, RecursionError):
             raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
-        met = error_table.classify_answer(status, said, oauth=True)
-        if met is None:
-            answer: dict[str, Any] = said
+        refusal = error_table.classify_answer(status, body, oauth=True)
+        if refusal is None:
+            answer: dict[str, Any] = body
             return answer
-        raise AnswerLost("the auth server answers with a redirect") if isinstance(met, errors.PortalMoved) else met
+        raise AnswerLost("the auth server answers with a redirect") if isinstance(refusal, errors.PortalMoved) else refusal
 
 
 def _require_token(value: Any) -> str:

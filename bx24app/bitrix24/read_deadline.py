@@ -1,6 +1,7 @@
-"""A bound on what a socket's own time-out does not bound: it starts anew with every byte, so a head that drips in would hold a thread for hours.
+"""A deadline for reading from a socket. The socket's own time-out starts anew with every byte, so a slow head could hold a thread for hours.
 
-One thread of the process looks once a second at the answers that are awaited, and shuts down the sockets of those whose time is over.
+`ssrf_guard` sets a deadline for the head of each answer. One thread of the process checks once a second which deadlines have passed, and
+shuts those sockets down. The thread serves all sockets of the process, whatever application opened them, so it is kept by the module.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ _thread: threading.Thread | None = None
 
 @contextmanager
 def enforce_deadline(seconds: float, sock: socket.socket | None) -> Iterator[None]:
-    """Inside, whoever waits for `sock` meets its end once `seconds` are over, however slowly bytes come.
+    """Shut `sock` down if the block is not left within `seconds`.
 
     Raises:
-        TimeoutError: at the end, where that happened and nothing else was raised.
+        TimeoutError: when the block is left, if the socket was shut down and the block itself raised nothing.
     """
     if sock is None:
         yield
         return
     _start_watchdog()
-    number = id(sock)
-    _deadlines[number] = (time.monotonic() + seconds, sock)
+    key = id(sock)
+    _deadlines[key] = (time.monotonic() + seconds, sock)
     _wakeup.set()
-    cut = False
+    was_closed = False
     try:
         yield
     finally:
-        cut = _deadlines.pop(number, None) is None
-    if cut:  # what was read until then looks like an answer with few headers
+        was_closed = _deadlines.pop(key, None) is None
+    if was_closed:  # a head that was cut off looks like an answer with few headers
         raise TimeoutError("the answer takes too long to begin")
 
 
@@ -58,17 +59,17 @@ def _close_overdue() -> None:
         _wakeup.clear()
         while _deadlines:
             now = time.monotonic()
-            for number, (until, sock) in list(_deadlines.items()):
-                if now > until:
-                    _deadlines.pop(number, None)
-                    with suppress(OSError):  # its owner has closed it meanwhile
-                        # Of the plain socket: the TLS one would forget its session under the feet of who reads.
+            for key, (deadline, sock) in list(_deadlines.items()):
+                if now > deadline:
+                    _deadlines.pop(key, None)
+                    with suppress(OSError):  # the owner closed it meanwhile
+                        # The plain socket's method: that of a TLS socket would drop the session while another thread reads.
                         socket.socket.shutdown(sock, socket.SHUT_RDWR)
             time.sleep(CHECK_SECONDS)
 
 
 def _reset_after_fork() -> None:
-    """Threads do not survive a fork, and what they watched is the parent's."""
+    """Threads do not survive a fork, and the sockets belong to the parent."""
     global _thread, _lock, _wakeup
     _deadlines.clear()
     _thread, _lock, _wakeup = None, threading.Lock(), threading.Event()

@@ -1,7 +1,7 @@
-"""Command -> (method, params), answer -> facts: the calls themselves (telephony.externalCall.*).
+"""Requests and answers of the calls themselves (`telephony.externalCall.*`, `voximplant.statistic.get`).
 
-Sources: official documentation of `telephony.externalCall.*`; quirks are named where they matter. Flags are always 0 or 1, since
-the portal takes the text "N" for true.
+Built and named as in `crm`; the tables are in `commands`. Source: the official documentation of `telephony.externalCall.*`. Flags are
+always 0 or 1, since the portal reads the text "N" as true.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from bx24app.domain.calls.commands import Finish, HideCard, ReadClient, Record, Ref, Register, ShowCard
+from bx24app.domain.calls.commands import Finish, HideCard, ReadClient, Ref, Register, ShowCard
 
 RestRequest = tuple[str, dict[str, Any]]
 
@@ -17,12 +17,12 @@ _ENTITY_TYPES = {"lead": "LEAD", "contact": "CONTACT", "company": "COMPANY", "de
 
 
 def to_iso(at: int) -> str:
-    """Epoch seconds as ISO 8601 with an offset: a naive time would be read in the portal server's zone."""
+    """Epoch seconds as ISO 8601 with an offset; the portal would read a naive time in its server's zone."""
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def call_id_ref(part: int) -> Ref:
-    """The CALL_ID that register of this part was given."""
+    """The CALL_ID in the answer to the register command of this part."""
     return Ref("register" if part == 1 else f"register-{part}", "call_id")
 
 
@@ -47,7 +47,7 @@ def build_register(command: Register) -> RestRequest:
 
 
 def parse_register(result: dict[str, Any]) -> dict[str, Any]:
-    """`record`: the client's own, known before this call; `created`: what CRM_CREATE made."""
+    """`record` is the client's, known before this call; `created` are the records that CRM_CREATE made."""
     created = [
         {"entity": str(item["ENTITY_TYPE"]).lower(), "id": int(item["ENTITY_ID"])}
         for item in result.get("CRM_CREATED_ENTITIES") or []
@@ -89,14 +89,14 @@ def build_finish(command: Finish) -> RestRequest:
 
 
 def parse_finish(result: dict[str, Any]) -> dict[str, Any]:
-    """`activity_id` None: nothing in the CRM to hang it on (`problem` says so)."""
-    errors = result.get("ERRORS") or {}
+    """`activity_id` is None if the CRM has no record for the activity; then `problem` says so."""
+    faults = result.get("ERRORS") or {}
     facts: dict[str, Any] = {
         "activity_id": int(result["CRM_ACTIVITY_ID"]) if result.get("CRM_ACTIVITY_ID") else None,
         "record": _parse_record(result),
     }
-    if isinstance(errors, dict) and errors.get("ACTIVITY_CREATION"):
-        facts["problem"] = str(errors["ACTIVITY_CREATION"])
+    if isinstance(faults, dict) and faults.get("ACTIVITY_CREATION"):
+        facts["problem"] = str(faults["ACTIVITY_CREATION"])
     return facts
 
 
@@ -106,12 +106,12 @@ def build_finish_query(call: str) -> RestRequest:
 
 
 def build_external_query(external_id: str) -> RestRequest:
-    """The same where the answer that named the call was lost as well."""
+    """The same if the answer with the CALL_ID was lost too."""
     return "voximplant.statistic.get", {"FILTER": {"EXTERNAL_CALL_ID": external_id}}
 
 
 def match_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row of this call, compared: an unknown filter key would be ignored and give everybody's calls."""
+    """The facts of this call's row. The id is compared, since a portal that does not know the filter key returns all calls."""
     for row in result:
         if str(row.get("CALL_ID")) == call:
             activity = row.get("CRM_ACTIVITY_ID")
@@ -120,12 +120,12 @@ def match_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | No
 
 
 def build_statistics_query(start: int, end: int) -> RestRequest:
-    """Calls that began between two epochs, whatever app wrote them."""
+    """Calls of all apps that began between two epochs."""
     return "voximplant.statistic.get", {"FILTER": {">=CALL_START_DATE": to_iso(start), "<=CALL_START_DATE": to_iso(end)}}
 
 
 def parse_statistic(row: dict[str, Any]) -> tuple[str, bool, datetime]:
-    """(number, is it outgoing, beginning) of a row of the statistics."""
+    """(number, is outgoing, start) of a row of the statistics."""
     started = datetime.fromisoformat(str(row["CALL_START_DATE"]))
     return str(row.get("PHONE_NUMBER") or ""), str(row.get("CALL_TYPE")) in ("1", "4"), started
 
@@ -135,7 +135,7 @@ def build_read_client(command: ReadClient) -> RestRequest:
 
 
 def parse_clients(result: list[dict[str, Any]]) -> dict[str, Any]:
-    """Records of the number with the users who answer for them, and whether their working day is open."""
+    """The records of a number with their responsible users and the state of those users' working day."""
     return {
         "records": [
             {
@@ -149,6 +149,3 @@ def parse_clients(result: list[dict[str, Any]]) -> dict[str, Any]:
             if item.get("CRM_ENTITY_ID")
         ]
     }
-
-
-__all__ = ["Record", "RestRequest", "build_card", "build_finish", "build_read_client", "build_register", "call_id_ref", "to_iso"]

@@ -1,7 +1,7 @@
-"""One POST to a portal over a pooled OAuth2Session: what leaves, what came back, and whether it left at all.
+"""One POST to a portal: sends it over a pooled OAuth2Session, bounds the answer, and tells whether a failed request left at all.
 
-The token goes into the JSON body as ``auth``: that is what the documentation names, it keeps the token out of logs, and only so
-does `attachRecord` give an upload address that stands on its own (official documentation against the server's source).
+`client` uses it for every request. The token is sent in the JSON body as ``auth``, as the documentation says: that keeps it out of access
+logs, and only then does `attachRecord` return an upload address that works without a token (server's source).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 TIMEOUT: Final = (3.05, 65.0)
 """Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""
 TOTAL_TIMEOUT: Final = 75.0
-"""Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
+"""Seconds for a whole answer, so that bytes that drip in do not hold a thread."""
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of an answer at the most."""
+"""Bytes of an answer at most."""
 _CHUNK_SIZE: Final = 256 * 1024
-"""Bytes of a file that are read and sent at once."""
+"""Bytes of a file that are read and sent at once; by urllib3's own 16 KB an upload costs more CPU time."""
 
 
 class BodyTokenClient(WebApplicationClient):
-    """Puts the access token into the JSON body as ``auth``. Anything but a dict (an upload) passes as it is."""
+    """Puts the access token into the JSON body as ``auth``. Any body but a dict (an upload) is sent unchanged."""
 
     def add_token(  # type: ignore[no-untyped-def]
         self, uri, http_method="GET", body=None, headers=None, token_placement=None, **kwargs
@@ -47,7 +47,7 @@ class BodyTokenClient(WebApplicationClient):
 
 
 def encode_json(content: dict[str, Any]) -> bytes:
-    """PHP takes a body with a lone surrogate for no JSON at all, and then answers NO_AUTH_FOUND: such a letter becomes "?"."""
+    """JSON as UTF-8. A lone surrogate becomes "?": PHP cannot parse a body that holds one, and answers NO_AUTH_FOUND."""
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -55,8 +55,8 @@ class Transport:
     """Connections of one process: a pooled adapter shared by the sessions of all portals. Thread-safe.
 
     Args:
-        adapter: where connections are made; `addresses.GuardedAdapter` in the app.
-        plain_http: http is let through (demo and tests; `Addresses` says to whom).
+        adapter: makes the connections; in the app a `ssrf_guard.GuardedAdapter`.
+        plain_http: admit http (demo and tests; the `AddressPolicy` says to which hosts).
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Transport:
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._thread_local = threading.local()
         if plain_http:
-            os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # oauthlib has no other switch; `Addresses` is the wall
+            os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # oauthlib has no other switch; the AddressPolicy decides
         for library in ("requests_oauthlib", "oauthlib", "urllib3"):
-            logging.getLogger(library).setLevel(logging.INFO)  # at DEBUG they write tokens and upload addresses down
+            logging.getLogger(library).setLevel(logging.INFO)  # at DEBUG they log tokens and upload addresses
 
     def get_session(self, token: str = "") -> OAuth2Session:
         """This thread's session, with the token of the next request, so that no portal ever sees another's."""
@@ -85,10 +85,10 @@ class Transport:
         return session
 
     def post(self, url: str, body: Any, headers: dict[str, str], token: str = "") -> PortalResponse:
-        """Send and read the answer whole.
+        """Send a request and read the whole answer.
 
         Raises:
-            NotSent: no connection was made. AnswerLost: it broke, took too long, or was too large.
+            NotSent: no connection was made. AnswerLost: the connection broke, or the answer took too long or was too large.
         """
         try:
             with self.get_session(token).post(
@@ -101,31 +101,31 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class PortalResponse:
-    """`body`: parsed JSON; None where it was none."""
+    """`body` is the parsed JSON; None if the answer was not JSON."""
 
     status: int
     body: Any
     location: str | None
 
 
-def classify_failure(error: Exception, whom: str = "the portal") -> Later:
-    """`NotSent` where the connection was never made, else `AnswerLost`. The error's own text may hold a token: only its name is kept."""
+def classify_failure(error: Exception, peer: str = "the portal") -> Later:
+    """`NotSent` if the connection was never made, else `AnswerLost`. The error's text may hold a token, so only its name is used."""
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
-    never = (ConnectTimeoutError, NewConnectionError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
-    if isinstance(error, never) or isinstance(reason, never):
-        return NotSent(f"no connection to {whom} ({type(reason if isinstance(reason, never) else error).__name__})")
-    return AnswerLost(f"the connection to {whom} broke ({type(error).__name__})")
+    not_connected = (ConnectTimeoutError, NewConnectionError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
+    if isinstance(error, not_connected) or isinstance(reason, not_connected):
+        return NotSent(f"no connection to {peer} ({type(reason if isinstance(reason, not_connected) else error).__name__})")
+    return AnswerLost(f"the connection to {peer} broke ({type(error).__name__})")
 
 
 def _read_bounded(response: requests.Response) -> bytes:
-    parts, size, until = [], 0, time.monotonic() + TOTAL_TIMEOUT
-    # As it comes: a portal that sends a byte now and then would hold a worker up for hours.
+    parts, size, deadline = [], 0, time.monotonic() + TOTAL_TIMEOUT
+    # read1 returns what has arrived; read would wait for 64 KB, past the deadline if the portal sends a byte now and then.
     while part := response.raw.read1(65536, decode_content=True):
         size += len(part)
         if size > MAX_ANSWER_BYTES:
             raise AnswerLost(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise AnswerLost("the answer takes too long")
         parts.append(part)
     return b"".join(parts)
@@ -139,7 +139,7 @@ def _parse_json(content: bytes) -> Any:
 
 
 class MultipartBody:
-    """A multipart body with one file, read as it is sent: nothing is held in memory."""
+    """A multipart body with one file that is read while it is sent, so it is never whole in memory."""
 
     def __init__(self, stream: BinaryIO, size: int, filename: str, field: str) -> None:
         boundary = f"bx24app{secrets.token_hex(16)}"
@@ -171,5 +171,5 @@ class MultipartBody:
 
 
 def _header_text(text: str) -> str:
-    """A quoted string of a header: no quotes, no line breaks."""
+    """Text for a quoted string of a header: without quotes, backslashes and line breaks."""
     return "".join(letter for letter in text if letter.isprintable() and letter not in '"\\')

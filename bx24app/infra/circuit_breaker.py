@@ -143,6 +143,3 @@ def list_open_names() -> list[str]:
     client.zremrangebyscore(OPEN_KEY, "-inf", seconds - OPEN_TTL)
     found: Any = client.zrange(OPEN_KEY, 0, -1)
     return [name.decode() for name in found]
-
-
-__all__ = ["CircuitBreaker", "CircuitState", "count_open", "list_open_names", "of_pbx", "of_portal"]

@@ -35,7 +35,3 @@ def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Re
         master, db=number, username=user, password=password, **options
     )
     return found
-
-
-
-__all__ = ["connect"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import requests
 
-from bx24app.bitrix24.client import Transport
 from bx24app.bitrix24.oauth import OAuthServers
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
+from bx24app.bitrix24.transport import Transport
 from bx24app.infra.runtime import runtime
 from bx24app.models import Registration, db
 

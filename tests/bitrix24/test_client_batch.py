@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from bx24app.bitrix24 import batch_encoding
+from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.client import BatchRef, RestResult
+from bx24app.bitrix24.client import RestResult
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, Refused
 from tests.support.scripted_client import Rig, result, rig
 from tests.support.scripted_server import Asked, Says, refused, told

@@ -11,7 +11,6 @@ from bx24app.bitrix24 import error_table
 from bx24app.bitrix24.errors import (
     CALL_NOT_FINISHED,
     CALL_UNKNOWN,
-    USER_INACTIVE,
     AccessDenied,
     AnswerLost,
     Gone,
@@ -22,6 +21,7 @@ from bx24app.bitrix24.errors import (
     Refused,
     TokenExpired,
 )
+from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.infra import messages
 
 CODES: list[tuple[str, int, type[PortalError], str]] = [

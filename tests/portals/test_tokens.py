@@ -217,7 +217,7 @@ def test_a_portal_that_breaks_off_after_the_effect_is_a_lost_answer(w: World) ->
 
 
 def test_text_of_a_client_is_no_reference_for_the_portal(w: World) -> None:
-    from bx24app.bitrix24.client import BatchRef
+    from bx24app.bitrix24.batch_encoding import BatchRef
 
     portal_id = installed(w)
     client = clients.client_by_id(portal_id)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bx24app.bitrix24.budget import Priority, RequestBudget
-from bx24app.bitrix24.client import Bitrix24Client, TokenSource, Transport
+from bx24app.bitrix24.client import Bitrix24Client, TokenSource
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
+from bx24app.bitrix24.transport import Transport
 from tests.support.scripted_server import Scripted, scripted
 
 

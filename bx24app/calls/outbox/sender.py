@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24 import commands as speech
-from bx24app.bitrix24.client import BatchRef as BatchRef
+from bx24app.bitrix24.batch_encoding import BatchRef as BatchRef
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
 from bx24app.calls.outbox.batches import Batch, BatchItem
