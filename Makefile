@@ -12,7 +12,7 @@ ARGS ?=
 # Tests mostly wait (for back-off times, browsers, other processes): three runners keep two cores busy. A file's tests stay together.
 JOBS ?= 3
 
-.PHONY: help setup demo test lint bench bench-quick screenshots mutants fuzz chaos wide audit lock clean migrated
+.PHONY: help setup demo test test-fast test-day lint bench bench-quick screenshots mutants fuzz chaos wide audit lock clean migrated
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -27,7 +27,18 @@ test: .venv/.dev node_modules/.dev static/vendor/.stamp ## run the whole test su
 	@$(BIN)/python scripts/needs.py
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-lint: .venv/.dev ## check style, types and the arrows between modules
+# What needs no server, browser or sleep.
+FAST := tests/domain tests/mango tests/bitrix24/test_error_table.py tests/bitrix24/test_inbound.py tests/infra/test_logs.py tests/test_config.py tests/docs
+SLOW := $(addprefix --ignore=tests/mango/test_,client.py dialects.py transport.py)
+test-fast: .venv/.dev ## the tests that need no server, browser or sleep: under two minutes
+	@$(BIN)/python -m pytest -q -n $(JOBS) $(FAST) $(SLOW) $(ARGS)
+
+DAY ?= 2028-02-29T12:00
+DAYS := tests/domain tests/calls tests/mango tests/operations tests/portals tests/settings tests/web tests/cli tests/docs
+test-day: .venv/.dev static/vendor/.stamp ## the tests that know dates, under another one in Moscow (DAY=2027-12-31T23:59); needs gcc
+	@$(BIN)/python -m scripts.with_clock $(DAY) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(DAYS) $(ARGS)
+
+lint: .venv/.dev ## check style, types and imports between packages
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports

@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller numbers, one run")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the report there too")
-    parser.add_argument("--keep", action="store_true", help="keep the figures under benchmarks/results and in the README (quick ones: not there)")
+    parser.add_argument("--keep", action="store_true", help="keep the figures under benchmarks/results and in docs/performance.md (quick ones: not there)")
     asked = parser.parse_args()
     unknown = set(asked.names) - {one.name for one in MEASURES}
     if unknown:
@@ -71,7 +71,7 @@ def main() -> int:
     if asked.json:
         asked.json.write_text(json.dumps(report.plain(), indent=1, ensure_ascii=False) + "\n")
     if asked.keep and not asked.quick:
-        kept.README.write_text(kept.written(kept.README.read_text(encoding="utf-8")), encoding="utf-8")
+        kept.PAGE.write_text(kept.written(kept.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Figures that are kept: `benchmarks/results/NAME.json`, measure by measure as each was run last, and their table in the README.
+"""Figures that are kept: `benchmarks/results/NAME.json`, measure by measure as each was run last, and their table in docs/performance.md.
 
 Long measures need a quiet machine, so each may be run by itself; every figure says when it was measured, of how many runs it is the median, and
 how busy the machine was when its measure began.
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.measure import Measure, Report
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _PLACE = re.compile(r"(<!-- figures -->\n).*?(\n<!-- end -->)", re.DOTALL)
 Row = dict[str, Any]
 """A figure with `row` (of the table of measures), `measure`, `at`, `runs`, `load`, and the machine."""
@@ -67,7 +67,7 @@ def of_readme(rows: Sequence[Row]) -> str:
 
 
 def written(text: str) -> str:
-    """The README with the table as it is kept. Raises: ValueError where it has no place for it."""
+    """The page with the table as it is kept. Raises: ValueError where it has no place for it."""
     if not _PLACE.search(text):
-        raise ValueError(f"{README} has no place for the figures")
+        raise ValueError(f"{PAGE} has no place for the figures")
     return _PLACE.sub(lambda found: found[1] + of_readme(load("bench")) + found[2], text)

@@ -1,4 +1,4 @@
-"""The README's table of speed is the kept one, and a run of one measure leaves the others' figures alone."""
+"""The table in docs/performance.md is the kept one, and a run of one measure leaves the others' figures alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks import kept
 from benchmarks.__main__ import MEASURES
 from benchmarks.measure import Figure, Measure, Ran, Report, median
 
-TEXT = kept.README.read_text(encoding="utf-8")
+TEXT = kept.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_readme_says_what_is_kept() -> None:
