@@ -16,7 +16,7 @@ from bx24app.models import Registration, db
 
 
 class PortalConnections:
-    """What a process needs to reach portals and authorisation servers, made from the configuration at the first request."""
+    """What a process needs to reach portals and authorisation servers, made at the first request."""
 
     def __init__(self) -> None:
         config = runtime().config

@@ -1,6 +1,7 @@
-"""USE CASE: the portal's CRM dictionaries: asked daily and by a button, kept on a row, read without a request.
+"""The portal's CRM dictionaries: sources, stages, pipelines and smart processes, read daily and by a button.
 
-What the portal does not tell (a right is missing, an answer is empty) stays as it was told last.
+They are stored in one row. Pages, rules and the fold read it without a request. What the portal does not answer (a
+right is missing, an answer is empty) keeps its last value.
 """
 
 from __future__ import annotations
@@ -22,36 +23,35 @@ _BatchAnswers = dict[str, RestResult | errors.PortalError]
 
 
 def load(portal_id: int) -> CrmDictionaries:
-    """As told last; empty where the portal was never asked."""
+    """The dictionaries as last read; empty if the portal was never asked."""
     row = db.session.get(Dictionary, portal_id)
     return CrmDictionaries(row.content) if row is not None else CrmDictionaries()
 
 
 def last_read_at(portal_id: int) -> datetime | None:
-    """When the portal was asked last."""
+    """When the dictionaries were last read."""
     row = db.session.get(Dictionary, portal_id)
     return row.read_at if row is not None else None
 
 
 def fetch(portal_id: int) -> CrmDictionaries:
-    """Ask the portal now, keep what it says. Commits.
+    """Ask the portal now and store its answer. Commits.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
-    found = ask_portal(client_by_id(portal_id), Priority.CARD)
-    store_answers(portal_id, found)
+    store_answers(portal_id, ask_portal(client_by_id(portal_id), Priority.CARD))
     db.session.commit()
     return load(portal_id)
 
 
 def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
-    """What the portal tells, in the shape that is kept; two requests, more only for hundreds of smart processes.
+    """The portal's answer in the stored form; two requests, more only for hundreds of smart processes.
 
     Raises:
         bx24app.bitrix24.errors.PortalError
     """
-    said = client.batch(
+    answers = client.batch(
         [
             ("statuses", "crm.status.list", {"order": {"SORT": "ASC"}}),
             ("types", "crm.type.list", {}),
@@ -59,25 +59,27 @@ def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND)
         ],
         priority=priority,
     )
-    found: dict[str, Any] = {}
-    statuses = _parse_statuses(_answer_rows(said, "statuses", ""))
+    content: dict[str, Any] = {}
+    statuses = _parse_statuses(_answer_rows(answers, "statuses", ""))
     if statuses:
-        found["statuses"] = statuses
-    deals = _parse_pipelines(_answer_rows(said, "deals", "categories"))
+        content["statuses"] = statuses
+    deals = _parse_pipelines(_answer_rows(answers, "deals", "categories"))
     pipelines = {str(DEAL): deals} if deals else {}
-    types = _smart_process_types(client, said, priority)
+    types = _smart_process_types(client, answers, priority)
     if types is not None:
-        found["types"] = [{"id": number, "name": name} for number, name in types]
+        content["types"] = [{"id": number, "name": name} for number, name in types]
         pipelines |= _type_pipelines(client, [number for number, _ in types], priority)
     if pipelines:
-        found["pipelines"] = pipelines
-    return found
+        content["pipelines"] = pipelines
+    return content
 
 
-def _smart_process_types(client: Bitrix24Client, said: _BatchAnswers, priority: Priority) -> list[tuple[int, str]] | None:
-    """(entity type id, name) of every smart process; None: not told."""
-    first = said.get("types")
-    rows = _answer_rows(said, "types", "types")
+def _smart_process_types(
+    client: Bitrix24Client, answers: _BatchAnswers, priority: Priority
+) -> list[tuple[int, str]] | None:
+    """(entity type id, name) of every smart process; None: the portal did not answer that."""
+    first = answers.get("types")
+    rows = _answer_rows(answers, "types", "types")
     if rows is None or not isinstance(first, RestResult):
         return None
     if first.next is not None:
@@ -90,24 +92,24 @@ def _smart_process_types(client: Bitrix24Client, said: _BatchAnswers, priority: 
 
 
 def _type_pipelines(client: Bitrix24Client, numbers: list[int], priority: Priority) -> dict[str, list[dict[str, Any]]]:
-    found = {}
+    pipelines = {}
     for start in range(0, len(numbers), MAX_BATCH_SIZE):
         part = numbers[start : start + MAX_BATCH_SIZE]
-        said = client.batch(
+        answers = client.batch(
             [(f"t{number}", "crm.category.list", {"entityTypeId": number}) for number in part], priority=priority
         )
         for number in part:
-            rows = _parse_pipelines(_answer_rows(said, f"t{number}", "categories"))
+            rows = _parse_pipelines(_answer_rows(answers, f"t{number}", "categories"))
             if rows:
-                found[str(number)] = rows
-    return found
+                pipelines[str(number)] = rows
+    return pipelines
 
 
-def _answer_rows(said: _BatchAnswers, key: str, name: str) -> list[Any] | None:
-    """The rows of one command; None where the portal refused it (a CRM without this part, a missing right)."""
-    answer = said.get(key)
+def _answer_rows(answers: _BatchAnswers, key: str, name: str) -> list[Any] | None:
+    """The rows of one command; None if the portal refused it (a CRM without this part, a missing right)."""
+    answer = answers.get(key)
     if not isinstance(answer, RestResult):
-        _log.info("dictionary not told", part=key, reason=str(answer))
+        _log.info("dictionary not answered", part=key, reason=str(answer))
         return None
     rows = answer.result.get(name) if name and isinstance(answer.result, dict) else answer.result
     return rows if isinstance(rows, list) else None
@@ -122,11 +124,11 @@ def _parse_pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
 
 
 def _parse_statuses(rows: list[Any] | None) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+    statuses: dict[str, list[dict[str, str]]] = {}
     for entity, status, name in _complete_rows(rows or []):
         if entity == "SOURCE" or entity == "STATUS" or "_STAGE" in entity:
-            found.setdefault(entity, []).append({"id": status, "name": name})
-    return found
+            statuses.setdefault(entity, []).append({"id": status, "name": name})
+    return statuses
 
 
 def _complete_rows(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
@@ -135,10 +137,10 @@ def _complete_rows(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
             yield str(row["ENTITY_ID"]), str(row["STATUS_ID"]), str(row.get("NAME") or row["STATUS_ID"])
 
 
-def store_answers(portal_id: int, found: dict[str, Any]) -> None:
-    """Write down what `ask` found; parts that were not told stay. The caller commits."""
+def store_answers(portal_id: int, content: dict[str, Any]) -> None:
+    """Store what `ask_portal` returned; parts without an answer stay as they were. The caller commits."""
     row = db.session.get(Dictionary, portal_id)
     if row is None:
         row = Dictionary(portal_id=portal_id, content={})
         db.session.add(row)
-    row.content, row.read_at = {**row.content, **found}, utcnow()
+    row.content, row.read_at = {**row.content, **content}, utcnow()

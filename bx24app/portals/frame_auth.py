@@ -1,4 +1,8 @@
-"""A page of the app is opened in a portal: who is that, of which portal, with which rights? Nothing that a browser said is believed."""
+"""Verifies who opens a page of the app in a portal: which portal, which user, with which rights.
+
+Pages call this when the frame or a placement is opened. What the browser posts is not trusted: the authorisation server
+names portal and user of the posted token, and the portal itself says whether the user is an administrator.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +29,15 @@ from bx24app.portals.install import ensure_portal, set_up_portal, store_installa
 _log = get_logger(__name__)
 
 ADMIN_CACHE_SECONDS = 300
-"""How long the portal's word on somebody's rights is remembered."""
+"""How long the portal's answer about a user's rights is cached."""
 BUDGET_WAIT_SECONDS = 5.0
-"""Seconds that an opening waits for the portal's request budget: calls come first."""
+"""How long an opening waits for the portal's request budget: calls come first."""
 DEAD_GRANT_CODES = ("authorise", "registration", "rights", "access", "scope")
-"""Troubles that another pair of tokens mends."""
+"""Reasons for needs_admin that a new pair of tokens fixes."""
 
 
 class ForgedRequest(Exception):
-    """The opening does not prove what it claims."""
+    """The opening cannot prove what it claims."""
 
 
 class UnknownClient(Exception):
@@ -46,7 +50,10 @@ class UnknownClient(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrameOpening:
-    """Who opened which page of which portal, verified. `portal_id` None: not installed, and this person cannot install it."""
+    """A verified opening: who opened which page of which portal.
+
+    `portal_id` None: not installed, and this user cannot install it.
+    """
 
     portal_id: int | None
     member_id: str
@@ -61,10 +68,11 @@ class FrameOpening:
 
 
 def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
-    """Verify an opening; an administrator's installs the app, or mends a dead authorisation.
+    """Verify an opening. An administrator's opening installs the app, or replaces a dead authorisation.
 
     Raises:
-        Forged, UnknownClient, bx24app.bitrix24.errors.PortalError (the auth server or the portal cannot be asked)
+        ForgedRequest, UnknownClient.
+        bx24app.bitrix24.errors.PortalError: the authorisation server or the portal cannot be asked.
     """
     info, server = _verify_token(post)
     admin = is_administrator(info, post.access_token)
@@ -76,14 +84,13 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
         set_up_portal(portal_id)
         queue.wake_portal(portal_id, force=True)
         portal = db.session.get_one(Portal, portal_id)
+    installed_id = None
     if portal is not None and portal.state != "removed":
         _update_portal(portal, post, info, admin)
-        known: int | None = portal.id
-    else:
-        known = None
+        installed_id = portal.id
     db.session.commit()
     return FrameOpening(
-        portal_id=known,
+        portal_id=installed_id,
         member_id=info.member_id,
         domain=info.domain,
         client_endpoint=info.client_endpoint,
@@ -97,11 +104,12 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
 
 
 def take_over_grant(post: FramePost) -> int:
-    """The background identity becomes whoever sends this: an administrator's own wish, since the one before has left or is about to. Returns the
-    portal's id.
+    """Make the administrator who sends this the background identity, at their own wish. Returns the portal's id.
 
     Raises:
-        Forged: not proven, no administrator, not installed, or no refresh token. UnknownClient, bx24app.bitrix24.errors.PortalError
+        ForgedRequest: not proven, not an administrator, not installed, or without a refresh token.
+        UnknownClient.
+        bx24app.bitrix24.errors.PortalError: the authorisation server or the portal cannot be asked.
     """
     info, server = _verify_token(post)
     admin = is_administrator(info, post.access_token)
@@ -118,7 +126,10 @@ def take_over_grant(post: FramePost) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PlacementVisit:
-    """Who opened one of our places in the portal's pages, verified. `token` is theirs, not ours: what it may not read, they may not see."""
+    """A verified opening of one of our placements.
+
+    `token` is the viewer's: what it may not read, the viewer may not see.
+    """
 
     portal_id: int
     member_id: str
@@ -134,10 +145,11 @@ class PlacementVisit:
 
 
 def open_placement(post: FramePost) -> PlacementVisit | None:
-    """Verify the opening of a place; None: the app is not installed there. Asks the auth server only, which has a budget of its own.
+    """Verify the opening of a placement; None: the app is not installed there. Only the authorisation server is asked.
 
     Raises:
-        Forged, UnknownClient, bx24app.bitrix24.errors.PortalError (the auth server cannot be asked)
+        ForgedRequest, UnknownClient.
+        bx24app.bitrix24.errors.PortalError: the authorisation server cannot be asked.
     """
     info, _ = _verify_token(post)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
@@ -149,28 +161,31 @@ def open_placement(post: FramePost) -> PlacementVisit | None:
 
 
 def _verify_token(post: FramePost) -> tuple[AppInfo, str]:
-    """Ask the auth server whose token this is; a browser may name one of the allow-list, else all of it are asked."""
+    """Ask the authorisation server whose token this is.
+
+    The browser may name one of the configured servers; otherwise all of them are asked.
+    """
     named = oauth_servers().find_server(post.server_endpoint)
-    told: errors.PortalError | None = None
+    failure: errors.PortalError | None = None
     for server in [named] if named else list(oauth_servers().servers):
         try:
             info = oauth_servers().fetch_app_info(post.access_token, server)
         except errors.Later as error:
-            told = error
-        except errors.NeedsAdmin as error:  # unpaid, overloaded … : not a question of who it is
-            told = error if error.code != "authorise" else told
+            failure = error
+        except errors.NeedsAdmin as error:  # unpaid, overloaded …: says nothing about whose token it is
+            failure = error if error.code != "authorise" else failure
         except (errors.Refused, errors.Gone):
             continue
         else:
             _check_match(post, info)
             return info, server
-    raise told or ForgedRequest("no auth server accepts the token")
+    raise failure or ForgedRequest("no auth server accepts the token")
 
 
 def _check_match(post: FramePost, info: AppInfo) -> None:
-    known = client_secret(info.client_id) is not None
-    db.session.rollback()  # what follows is HTTP
-    if not known:
+    is_registered = client_secret(info.client_id) is not None
+    db.session.rollback()  # no transaction stays open during HTTP
+    if not is_registered:
         raise UnknownClient(info.client_id)
     if info.member_id != post.member_id:
         raise ForgedRequest("the token belongs to another portal")
@@ -180,7 +195,7 @@ def _check_match(post: FramePost, info: AppInfo) -> None:
 
 
 def _normalise_host(domain: str) -> str:
-    """A host as the auth server and the portal's page may write it: with or without the port that goes without saying."""
+    """The host without a default port: the authorisation server and the portal's page may write it either way."""
     try:
         parts = urlsplit(f"//{domain.strip().lower()}")
         return f"{parts.hostname}:{parts.port}" if parts.port not in (None, 80, 443) else str(parts.hostname)
@@ -189,18 +204,21 @@ def _normalise_host(domain: str) -> str:
 
 
 def is_administrator(info: AppInfo, access_token: str) -> bool:
-    """Does the portal itself call the user of this verified token an administrator? Remembered for five minutes.
+    """Does the portal itself call the user of this verified token an administrator?
+
+    The answer is cached for five minutes.
 
     Raises:
-        Forged: the portal names another user than the auth server. bx24app.bitrix24.errors.PortalError
+        ForgedRequest: the portal names another user than the authorisation server.
+        bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
     key = f"admin:{info.member_id}:{info.user_id}"
     try:
-        held = runtime().redis.get(key)
+        cached = runtime().redis.get(key)
     except redis.RedisError:
-        held = None
-    if held is not None:
-        return held == b"1"
+        cached = None
+    if cached is not None:
+        return cached == b"1"
     client = client_with_token(info.client_endpoint, access_token, member_budget(info.member_id))
     profile = client.call("profile", priority=Priority.VIEW, patience=BUDGET_WAIT_SECONDS).result
     if not isinstance(profile, dict) or str(profile.get("ID")) != str(info.user_id):
@@ -209,27 +227,27 @@ def is_administrator(info: AppInfo, access_token: str) -> bool:
     try:
         runtime().redis.set(key, b"1" if admin else b"0", ex=ADMIN_CACHE_SECONDS)
     except redis.RedisError as error:
-        _log.warning("rights not remembered", error=type(error).__name__)
+        _log.warning("rights not cached", error=type(error).__name__)
     return admin
 
 
 def _may_store(portal: Portal | None, info: AppInfo, install_page: bool) -> bool:
-    """Does this administrator's opening become the background grant?"""
+    """Does this administrator's opening replace the background grant?"""
     if portal is None or portal.state == "removed" or portal.grant is None:
         return True
     if portal.client_id != info.client_id:
-        return True  # the application was registered anew in the same portal: the old one's tokens are dead
+        return True  # the application was registered again in this portal: the old tokens are dead
     if install_page and not info.is_installed:
-        return True  # the portal itself says that the app is being installed
+        return True  # the portal says that the app is being installed
     return portal.state == "needs_admin" and portal.trouble in DEAD_GRANT_CODES
 
 
 def _update_portal(portal: Portal, post: FramePost, info: AppInfo, admin: bool) -> None:
-    """What a verified opening tells by the way: the domain may have changed, the installation is finished."""
+    """Store what a verified opening shows besides: a changed domain, a finished installation."""
     if portal.client_endpoint != info.client_endpoint:
         portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
     if admin:
-        portal.lang = post.lang  # notices and records speak the administrators' language
+        portal.lang = post.lang  # notices and CRM records are in the administrators' language
     if portal.state == "pending" and info.is_installed:
         portal.state = "active"
     if admin and portal.application_token is None and post.application_token:

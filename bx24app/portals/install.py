@@ -1,4 +1,7 @@
-"""Installing: the grant, what the portal told with it, the events that we want to hear of."""
+"""Installing: store the grant, bind events and placements in the portal, read what calls depend on.
+
+Openings of the frame, events and the OAuth callback call this; the daily sync repeats `bind_and_read`.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,22 @@ _log = get_logger(__name__)
 
 EVENTS = ("ONAPPINSTALL", "ONAPPUNINSTALL", "ONAPPUPDATE", "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
 RETRY_AFTER = timedelta(seconds=60)
-"""A portal that could not be set up is looked at again after this."""
+"""A portal that could not be set up is synchronised again after this."""
 
 
 def ensure_portal(member_id: str) -> Portal:
-    """The portal's row, made where there is none; two first openings at once make one."""
+    """The portal's row, locked; created if there is none, and only once if two openings come at the same time."""
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    empty = {"domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": ""}
-    db.session.execute(insert(Portal).values(member_id=member_id, **empty).on_conflict_do_nothing())
+    blank = {"domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": ""}
+    db.session.execute(insert(Portal).values(member_id=member_id, **blank).on_conflict_do_nothing())
     return db.session.scalars(select(Portal).where(Portal.member_id == member_id).with_for_update()).one()
 
 
 def store_installation(portal: Portal, post: FramePost, info: AppInfo, server: str, what: str = "installed") -> Portal:
-    """A verified administrator's opening becomes the installation. `what`: for the audit log. The caller commits."""
+    """Store a verified administrator's opening as the installation.
+
+    `what` goes to the audit log. The caller commits.
+    """
     update_installation(portal, info, server, post.application_token, finished=info.is_installed)
     portal.lang = post.lang
     portal.scopes = post.scope or info.scope
@@ -48,23 +54,30 @@ def store_installation(portal: Portal, post: FramePost, info: AppInfo, server: s
 
 
 def update_installation(portal: Portal, info: AppInfo, server: str, application_token: str, *, finished: bool) -> None:
-    """Write down what the auth server confirmed. `finished`: the portal counts the app as installed, so that events flow."""
-    back, anew = portal.state == "removed" or not portal.client_id, portal.client_id != info.client_id
+    """Store what the authorisation server confirmed.
+
+    `finished`: the portal counts the app as installed, so it sends events.
+    """
+    is_return = portal.state == "removed" or not portal.client_id
+    is_new_client = portal.client_id != info.client_id
     portal.domain, portal.client_endpoint, portal.server_endpoint = info.domain, info.client_endpoint, server
     portal.client_id, portal.scopes = info.client_id, info.scope or portal.scopes
-    if application_token or anew:
+    if application_token or is_new_client:
         portal.application_token = application_token or None
-    if back or portal.state in ("pending", "active"):
+    if is_return or portal.state in ("pending", "active"):
         portal.state = "active" if finished else "pending"
         portal.state_before = None
     portal.removed_at = portal.purge_at = None
-    if back:
+    if is_return:
         portal.installed_at, portal.installed_by = utcnow(), info.user_id
     db.session.flush()
 
 
 def store_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_in: int) -> None:
-    """These tokens are the background identity from now on; what a dead grant had stopped may go on. The caller commits."""
+    """Make these tokens the background identity; deliveries that a dead grant had stopped resume.
+
+    The caller commits.
+    """
     now = utcnow()
     row = db.session.get(Grant, portal.id) or Grant(portal_id=portal.id, generation=0)
     row.user_id, row.access_token, row.refresh_token = user_id, access, refresh
@@ -77,10 +90,13 @@ def store_grant(portal: Portal, user_id: int, access: str, refresh: str, expires
 
 
 def set_up_portal(portal_id: int) -> None:
-    """Bind events and read what calls depend on, now; users follow in a job. Idempotent; what fails is tried again by a look."""
+    """Bind events and read what calls depend on, now; a job reads the users.
+
+    Idempotent; a job repeats it after an error.
+    """
     client = client_by_id(portal_id)
     try:
-        said = bind_and_read(client)
+        answers = bind_and_read(client)
     except (errors.NeedsAdmin, errors.Gone) as error:
         mark_needs_admin(portal_id, error)
         return
@@ -88,16 +104,18 @@ def set_up_portal(portal_id: int) -> None:
         _log.warning("portal not set up yet", portal=portal_id, error=str(error))
         queue.enqueue_background("look", portal_id, when=utcnow() + RETRY_AFTER)
         return
-    store_portal_info(db.session.get_one(Portal, portal_id), said)
+    store_portal_info(db.session.get_one(Portal, portal_id), answers)
     db.session.commit()
     queue.enqueue_background("look", portal_id)
 
 
-def bind_and_read(client: Bitrix24Client, priority: Priority = Priority.CARD) -> dict[str, RestResult | errors.PortalError]:
-    """What the portal is and which of our events and places it has: one request, and a second one where a binding is missing or strange.
+def bind_and_read(
+    client: Bitrix24Client, priority: Priority = Priority.CARD
+) -> dict[str, RestResult | errors.PortalError]:
+    """Read what the portal is and bind our events and placements: one request, and a second if bindings have to change.
 
     Raises:
-        bx24app.bitrix24.errors.PortalError: also where events cannot be bound for want of a right or a scope.
+        bx24app.bitrix24.errors.PortalError: also if a missing right or scope prevents the binding of events.
     """
     questions = (
         ("bound", "event.get"),
@@ -105,16 +123,18 @@ def bind_and_read(client: Bitrix24Client, priority: Priority = Priority.CARD) ->
         ("app", "app.info"),
         ("placed", "placement.get"),
     )
-    said = client.batch([(key, method, {}) for key, method in questions], priority=priority)
-    changes = _binding_changes(said["bound"], f"{runtime().config.public_url}/bitrix24/events")
-    changes += placements.binding_commands(said.get("placed"), runtime().config.public_url, MAX_BATCH_SIZE - len(changes))
+    answers = client.batch([(key, method, {}) for key, method in questions], priority=priority)
+    changes = _binding_changes(answers["bound"], f"{runtime().config.public_url}/bitrix24/events")
+    changes += placements.binding_commands(
+        answers.get("placed"), runtime().config.public_url, MAX_BATCH_SIZE - len(changes)
+    )
     if changes:
         _check_bindings(client.batch(changes, priority=priority))
-    return said
+    return answers
 
 
 def _binding_changes(bound: RestResult | errors.PortalError, handler: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Bindings to make, and those to undo: of our events to an address that is no longer ours."""
+    """Commands that bind our events, and unbind them from an address that is no longer ours."""
     if not isinstance(bound, RestResult):
         raise bound
     rows = [row for row in bound.result or [] if isinstance(row, dict)]
@@ -124,27 +144,27 @@ def _binding_changes(bound: RestResult | errors.PortalError, handler: str) -> li
         for index, event in enumerate(EVENTS)
         if (event, handler) not in pairs
     ]
-    strange = sorted(pair for pair in pairs if pair[0] in EVENTS and pair[1] not in ("", handler))
+    outdated = sorted(pair for pair in pairs if pair[0] in EVENTS and pair[1] not in ("", handler))
     return changes + [
-        (f"u{index}", "event.unbind", {"EVENT": event, "HANDLER": where})
-        for index, (event, where) in enumerate(strange[: MAX_BATCH_SIZE - len(changes)])
+        (f"u{index}", "event.unbind", {"EVENT": event, "HANDLER": address})
+        for index, (event, address) in enumerate(outdated[: MAX_BATCH_SIZE - len(changes)])
     ]
 
 
-def _check_bindings(said: dict[str, RestResult | errors.PortalError]) -> None:
-    for key, met in said.items():
-        if isinstance(met, errors.Refused):
-            if "already bind" not in met.description.lower():  # "Handler already binded": somebody was quicker
-                _log.warning("not bound", what=key, code=met.code, reason=met.description)
-        elif isinstance(met, errors.NeedsAdmin) and key[0] in "pq":
-            _log.warning("a tab cannot be placed", what=key, reason=str(met))  # calls go on without it
-        elif isinstance(met, errors.PortalError):
-            raise met
+def _check_bindings(answers: dict[str, RestResult | errors.PortalError]) -> None:
+    for key, answer in answers.items():
+        if isinstance(answer, errors.Refused):
+            if "already bind" not in answer.description.lower():  # "Handler already binded": another process was faster
+                _log.warning("event or placement not bound", what=key, code=answer.code, reason=answer.description)
+        elif isinstance(answer, errors.NeedsAdmin) and key[0] in "pq":
+            _log.warning("placement not bound", what=key, reason=str(answer))  # calls work without it
+        elif isinstance(answer, errors.PortalError):
+            raise answer
 
 
-def store_portal_info(portal: Portal, said: dict[str, RestResult | errors.PortalError]) -> None:
-    """CRM mode, licence, and whether the portal counts the app as installed. The caller commits."""
-    mode, app = said.get("mode"), said.get("app")
+def store_portal_info(portal: Portal, answers: dict[str, RestResult | errors.PortalError]) -> None:
+    """Store CRM mode, licence, and whether the portal counts the app as installed. The caller commits."""
+    mode, app = answers.get("mode"), answers.get("app")
     if isinstance(mode, RestResult) and str(mode.result) in ("1", "2"):
         portal.crm_mode = int(mode.result)
     if not isinstance(app, RestResult) or not isinstance(app.result, dict):

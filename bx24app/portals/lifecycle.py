@@ -1,4 +1,8 @@
-"""The states of an installation and the steps between them: trouble, pause, removal, purge."""
+"""The states of an installation and the steps between them: needs_admin, pause, removal, purge.
+
+The drain, recordings and jobs report errors that stop a portal here; pages pause it; events and retention remove it.
+Everything is kept until a purge, so that a portal that comes back continues where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,11 @@ from bx24app.models import (
 _log = get_logger(__name__)
 
 PURGE_AFTER = timedelta(days=30)
+"""How long the data of a removed portal is kept, unless the portal asked to delete it at once."""
 PROBE_INTERVAL = timedelta(hours=1)
+"""How often a portal that needs an administrator is asked whether it accepts requests again."""
 ROWS_PER_STEP = 1000
-"""Rows that one step of a purge deletes, so that no lock is held for long."""
+"""How many rows one step of a purge deletes, so that no lock is held for long."""
 
 
 def find_by_member(member_id: str) -> Portal | None:
@@ -44,7 +50,7 @@ def find_by_member(member_id: str) -> Portal | None:
 
 
 def queue_line_sync(portal_id: int) -> None:
-    """Let the portal's external lines follow the settings, soon and by a job of its own."""
+    """Queue the job that brings the portal's external lines in line with the settings."""
     queue.enqueue_background("lines", portal_id)
 
 
@@ -54,7 +60,7 @@ def state_of(portal_id: int) -> str:
 
 
 def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> None:
-    """Stop delivering and keep everything: an administrator has to do something, or the portal is gone."""
+    """Stop delivering and keep everything: an administrator has to act. A portal that no longer exists is removed."""
     now = utcnow()
     portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
     if _is_outdated(portal_id, error):
@@ -72,22 +78,24 @@ def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> 
             audit.record(portal_id, None, "system", "needs an administrator", code=error.code)
             _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
         portal.trouble, portal.probe_at = error.code, now + PROBE_INTERVAL
-        if error.code != "authorise":  # that is the auth server's word; the others are the portal's own
+        if (
+            error.code != "authorise"
+        ):  # the authorisation server says that; everything else comes from the portal itself
             portal.answered_at = now
     db.session.commit()
     db.session.remove()
 
 
 def _is_outdated(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool:
-    """The word is about a grant that was replaced while it was on its way."""
+    """Is the error about a grant that was replaced meanwhile?"""
     if not isinstance(error, errors.NeedsAdmin) or error.generation is None:
         return False
-    held = db.session.query(Grant.generation).filter_by(portal_id=portal_id).scalar()
-    return bool(held != error.generation)
+    generation = db.session.query(Grant.generation).filter_by(portal_id=portal_id).scalar()
+    return bool(generation != error.generation)
 
 
 def resume(portal_id: int) -> None:
-    """Deliver again; what waited leaves in its order."""
+    """Deliver again; waiting deliveries are sent in their order."""
     portal = db.session.get_one(Portal, portal_id)
     if portal.state == "needs_admin":
         portal.state, portal.state_before = portal.state_before or "active", None
@@ -100,7 +108,10 @@ def resume(portal_id: int) -> None:
 
 
 def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
-    """Stop or resume deliveries by an administrator's wish; nothing is lost meanwhile. A trouble that was there before comes back."""
+    """Stop or resume deliveries, as an administrator wishes; nothing is lost.
+
+    A portal that needed an administrator before still does afterwards.
+    """
     portal = db.session.get_one(Portal, portal_id)
     if paused and portal.state in ("active", "pending", "needs_admin"):
         portal.state_before, portal.state = portal.state, "paused"
@@ -114,7 +125,7 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
 
 
 def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: str = "event") -> None:
-    """Uninstalled: the grant goes at once, personal data at once (`clean`) or after 30 days. The caller commits."""
+    """Uninstall: delete the grant at once, personal data at once (`clean`) or after 30 days. The caller commits."""
     now = utcnow()
     portal.state, portal.removed_at = "removed", now
     portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
@@ -127,36 +138,36 @@ def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: st
 
 
 def remove_vanished() -> int:
-    """Portals that have not let us in for BX24APP_KEEP_SILENT_DAYS, and never said that they uninstalled, are removed as if they had; so many.
+    """Remove portals that have not accepted a request for BX24APP_KEEP_SILENT_DAYS; returns how many.
 
-    Their data is kept for 30 days more. An administrator who comes back finds settings and hooks again.
+    Their data is kept for 30 more days. An administrator who comes back finds settings and hooks again.
     """
     days = runtime().config.keep_silent_days
     if not days:
         return 0
-    old = utcnow() - timedelta(days=days)
-    # Whoever is paused, or has not finished the installation, is not looked at daily; the auth server's last good word counts for them.
-    refreshed = exists().where(Grant.portal_id == Portal.id, Grant.refreshed_at > old)
-    asked = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
-    silent = func.coalesce(Portal.answered_at, Portal.installed_at) < old
-    found = list(db.session.scalars(select(Portal).where(asked, silent).limit(100)))
-    for portal in found:
-        _log.warning("portal has vanished", portal=portal.id, answered_at=str(portal.answered_at))
+    before = utcnow() - timedelta(days=days)
+    # The daily sync leaves out portals that are paused or pending; for them the last refresh of the grant counts.
+    refreshed = exists().where(Grant.portal_id == Portal.id, Grant.refreshed_at > before)
+    is_asked = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
+    is_silent = func.coalesce(Portal.answered_at, Portal.installed_at) < before
+    vanished = list(db.session.scalars(select(Portal).where(is_asked, is_silent).limit(100)))
+    for portal in vanished:
+        _log.warning("portal vanished", portal=portal.id, answered_at=str(portal.answered_at))
         remove(portal, clean=False, what="vanished", source="system")
     db.session.commit()
-    return len(found)
+    return len(vanished)
 
 
 def purge(portal_id: int) -> None:
-    """Everything of a removed portal goes: calls, people, settings, hooks, files on their way. Commits in small steps."""
+    """Delete everything of a removed portal: calls, employees, settings, hooks, spool files. Commits in small steps."""
     _remove_spool_files(portal_id)
     for table in (Recording, Delivery, Call, Notification):
-        some = select(table.id).where(table.portal_id == portal_id).limit(ROWS_PER_STEP)
-        while ids := list(db.session.scalars(some)):
+        query = select(table.id).where(table.portal_id == portal_id).limit(ROWS_PER_STEP)
+        while ids := list(db.session.scalars(query)):
             db.session.execute(delete(table).where(table.id.in_(ids)))
             db.session.commit()
-    for rest in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark):
-        db.session.execute(delete(rest).where(rest.portal_id == portal_id))
+    for small in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark):
+        db.session.execute(delete(small).where(small.portal_id == portal_id))
     values = {"settings_version_id": None, "purge_at": None, "domain": "", "client_endpoint": "", "installed_by": None}
     db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))
     db.session.commit()
@@ -164,13 +175,13 @@ def purge(portal_id: int) -> None:
 
 
 def _remove_spool_files(portal_id: int) -> None:
-    """Recordings that were fetched and not attached yet."""
+    """Remove recordings that were downloaded and not attached yet."""
     for recording_id in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):
         spool.remove(recording_id)
 
 
 def purge_due() -> None:
-    """Removed portals whose 30 days are over, and those whose purge was cut short."""
+    """Purge removed portals whose 30 days are over, and those whose purge was interrupted."""
     due = select(Portal.id).where(Portal.state == "removed", Portal.purge_at <= utcnow())
     for portal_id in list(db.session.scalars(due)):
         purge(portal_id)

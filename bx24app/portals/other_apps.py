@@ -1,6 +1,7 @@
-"""USE CASE: does another telephony application tell the portal the same calls? Then each of them stands there twice.
+"""Finds other telephony applications that register the same calls in the portal, so that each call appears twice.
 
-The portal's statistics name the application of every call. Seen daily, kept beside the dictionaries; what the portal does not tell changes nothing.
+The daily sync compares the portal's statistics, which name the application of every call, with our journal, and stores
+the counts beside the dictionaries; the overview warns of them.
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ _log = get_logger(__name__)
 
 COMPARED_PERIOD = timedelta(days=1)
 SAME_CALL_WITHIN = timedelta(seconds=60)
-"""The same number in the same direction so close together is the same call."""
+"""Two calls with the same number and direction that begin within this time are the same call."""
 _OUTGOING = "1"
 
 
 def ask_portal(client: Bitrix24Client, portal_id: int) -> dict[str, Any]:
-    """Names of other applications with the number of our calls that they told too, in the shape that is kept; one request, the newest rows."""
+    """Other applications, each with the number of our calls that it registered too, in the stored form.
+
+    One request, for the newest rows.
+    """
     since = utcnow() - COMPARED_PERIOD
-    asked = {"FILTER": {">CALL_START_DATE": since.isoformat()}, "SORT": "CALL_START_DATE", "ORDER": "DESC"}
+    params = {"FILTER": {">CALL_START_DATE": since.isoformat()}, "SORT": "CALL_START_DATE", "ORDER": "DESC"}
     try:
-        rows = client.call("voximplant.statistic.get", asked, Priority.BACKGROUND).result or []
-    except errors.Refused as error:  # who may not see statistics cannot tell
-        _log.info("statistics not told", portal=portal_id, reason=str(error))
+        rows = client.call("voximplant.statistic.get", params, Priority.BACKGROUND).result or []
+    except errors.Refused as error:  # the user of the grant may not see statistics
+        _log.info("portal statistics refused", portal=portal_id, reason=str(error))
         return {}
     ours = db.session.execute(
         select(Call.bitrix_call_id, Call.client_number, Call.started_at, Call.direction).where(
@@ -41,28 +45,32 @@ def ask_portal(client: Bitrix24Client, portal_id: int) -> dict[str, Any]:
         )
     ).all()
     db.session.rollback()
-    known = {call_id for call_id, *_ in ours}
-    told = Counter(
+    our_ids = {call_id for call_id, *_ in ours}
+    doubled = Counter(
         name
         for row in rows
-        if isinstance(row, dict) and row.get("CALL_ID") not in known and (name := str(row.get("REST_APP_NAME") or ""))
+        if isinstance(row, dict) and row.get("CALL_ID") not in our_ids and (name := str(row.get("REST_APP_NAME") or ""))
         if any(_is_same_call(row, number, at, direction) for _, number, at, direction in ours)
     )
-    return {"rivals": dict(told)}
+    return {"rivals": dict(doubled)}
 
 
 def _is_same_call(row: dict[str, Any], number: str | None, at: datetime, direction: str) -> bool:
     if not number or (str(row.get("CALL_TYPE")) == _OUTGOING) != (direction == "out"):
         return False
     try:
-        began = datetime.fromisoformat(str(row.get("CALL_START_DATE")))
+        started_at = datetime.fromisoformat(str(row.get("CALL_START_DATE")))
     except ValueError:
         return False
-    return began.tzinfo is not None and abs(began - at) <= SAME_CALL_WITHIN and phone.is_same_number(str(row.get("PHONE_NUMBER")), number)
+    return (
+        started_at.tzinfo is not None
+        and abs(started_at - at) <= SAME_CALL_WITHIN
+        and phone.is_same_number(str(row.get("PHONE_NUMBER")), number)
+    )
 
 
 def counts(portal_id: int) -> dict[str, int]:
-    """Name -> calls of the day before the last look that this application told as well."""
+    """Name -> calls of the day before the last sync that this application registered too."""
     row = db.session.get(Dictionary, portal_id)
-    found: dict[str, int] = row.content.get("rivals", {}) if row is not None else {}
-    return found
+    names: dict[str, int] = row.content.get("rivals", {}) if row is not None else {}
+    return names

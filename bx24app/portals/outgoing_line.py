@@ -1,7 +1,10 @@
-"""USE CASE: where the portal's outgoing calls leave through, as far as REST tells it; read daily and by a button, kept beside the dictionaries.
+"""Which line the portal's outgoing calls use, as far as REST tells.
 
-The portal's default number is the only thing that can be read (`voximplant.line.outgoing.get`, for who may manage numbers): an
-application stands there as `REST_APP:<id>`, a line by its number. What a user chose for themselves no method tells.
+It is read daily and by a button, and stored beside the dictionaries.
+
+Only the portal's default number can be read (`voximplant.line.outgoing.get`, by users who may manage numbers): an
+application appears there as `REST_APP:<id>`, a line by its number. No method tells what a user has chosen for
+themselves.
 """
 
 from __future__ import annotations
@@ -22,30 +25,30 @@ from bx24app.portals.clients import client_by_id
 
 OutgoingState = Literal["app", "line", "none", "other", "refused", "unread"]
 MAX_COLLISIONS = 50
-"""Colliding inner numbers that are listed."""
+"""How many colliding inner numbers are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingLine:
-    """`state`: calls leave through our app, our line `chosen`, nothing chosen, something else `chosen`, not told, never asked.
-
-    `missing`: numbers of our settings that the portal does not have as lines (yet).
-    """
+    """What the portal's outgoing calls use, compared with the settings."""
 
     state: OutgoingState
+    """Our app, our line, nothing chosen, another line or application, refused by the portal, never asked."""
     chosen_line: str = ""
     reason: str = ""
+    """Why the portal refused to tell."""
     missing_numbers: tuple[str, ...] = ()
+    """Numbers of our settings that the portal does not have as lines (yet)."""
     read_at: datetime | None = None
 
 
 def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
-    """What the portal tells, in the shape that is kept; one request.
+    """The portal's answer in the stored form; one request.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked at all.
     """
-    said = client.batch(
+    answers = client.batch(
         [
             ("chosen", "voximplant.line.outgoing.get", {}),
             ("lines", "telephony.externalLine.get", {}),
@@ -53,43 +56,46 @@ def ask_portal(client: Bitrix24Client, priority: Priority = Priority.BACKGROUND)
         ],
         priority=priority,
     )
-    chosen, lines, app = said.get("chosen"), said.get("lines"), said.get("app")
-    found: dict[str, Any] = {"read_at": utcnow().isoformat()}
+    chosen, lines, app = answers.get("chosen"), answers.get("lines"), answers.get("app")
+    content: dict[str, Any] = {"read_at": utcnow().isoformat()}
     if isinstance(chosen, RestResult):
-        found["chosen"] = str(chosen.result or "")
+        content["chosen"] = str(chosen.result or "")
     elif isinstance(chosen, errors.PortalError):
-        found["why"] = str(chosen)
+        content["why"] = str(chosen)
     if isinstance(lines, RestResult):
-        found["lines"] = [str(row["NUMBER"]) for row in lines.result or [] if isinstance(row, dict) and "NUMBER" in row]
+        content["lines"] = [
+            str(row["NUMBER"]) for row in lines.result or [] if isinstance(row, dict) and "NUMBER" in row
+        ]
     if isinstance(app, RestResult) and isinstance(app.result, dict):
-        found["app"] = str(app.result.get("ID") or "")
-    return {"outgoing": found}
+        content["app"] = str(app.result.get("ID") or "")
+    return {"outgoing": content}
 
 
 def fetch(portal_id: int) -> None:
-    """Ask the portal now, keep what it says. Commits.
+    """Ask the portal now and store its answer. Commits.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
-    found = ask_portal(client_by_id(portal_id), Priority.CARD)
-    crm_dictionaries.store_answers(portal_id, found)
+    crm_dictionaries.store_answers(portal_id, ask_portal(client_by_id(portal_id), Priority.CARD))
     db.session.commit()
 
 
 def state_for(portal_id: int, document: Settings) -> OutgoingLine:
-    """As told last, held against the settings."""
+    """The answer as last read, compared with the settings."""
     row = db.session.get(Dictionary, portal_id)
-    held: dict[str, Any] = row.content.get("outgoing", {}) if row is not None else {}
-    if not held:
+    stored: dict[str, Any] = row.content.get("outgoing", {}) if row is not None else {}
+    if not stored:
         return OutgoingLine("unread")
-    read_at = datetime.fromisoformat(held["read_at"])
+    read_at = datetime.fromisoformat(stored["read_at"])
     ours = [line.bitrix_number for pbx in document.pbxs for line in pbx.lines]
-    missing = tuple(one for one in ours if one not in held["lines"]) if "lines" in held else ()
-    if "chosen" not in held:
-        return OutgoingLine("refused", reason=held.get("why", ""), missing_numbers=missing, read_at=read_at)
-    chosen: str = held["chosen"]
-    return OutgoingLine(_classify_choice(chosen, held.get("app", ""), ours), chosen, missing_numbers=missing, read_at=read_at)
+    missing = tuple(number for number in ours if number not in stored["lines"]) if "lines" in stored else ()
+    if "chosen" not in stored:
+        return OutgoingLine("refused", reason=stored.get("why", ""), missing_numbers=missing, read_at=read_at)
+    chosen: str = stored["chosen"]
+    return OutgoingLine(
+        _classify_choice(chosen, stored.get("app", ""), ours), chosen, missing_numbers=missing, read_at=read_at
+    )
 
 
 def _classify_choice(chosen: str, app: str, ours: list[str]) -> OutgoingState:
@@ -102,7 +108,10 @@ def _classify_choice(chosen: str, app: str, ours: list[str]) -> OutgoingState:
 
 @dataclass(frozen=True, slots=True)
 class NumberCollision:
-    """An employee's inner number that Bitrix24 may take for a client's. `calls`: of clients with this very number."""
+    """An employee's inner number that Bitrix24 may take for a client's.
+
+    `calls`: calls of clients with the same number.
+    """
 
     user_id: int
     number: str
@@ -110,10 +119,10 @@ class NumberCollision:
 
 
 def find_collisions(portal_id: int) -> list[NumberCollision]:
-    """Inner numbers that a client has called from, or that look like a telephone in the world (five digits and more).
+    """Inner numbers that a client has called from, or that look like a telephone number (five digits and more).
 
-    Bitrix24 takes a call with such a number for one between colleagues: its CRM is left out (server source of its telephony).
-    One query: each inner number is looked up in the index of client numbers.
+    Bitrix24 takes a call with such a number for an internal one and leaves it out of the CRM (server source of its
+    telephony). One query, which looks up each inner number in the index of client numbers.
     """
     user, number = PortalUser, PortalUser.inner_number
     calls = (
@@ -123,7 +132,11 @@ def find_collisions(portal_id: int) -> list[NumberCollision]:
         .correlate(user)
         .scalar_subquery()
     )
-    inner = select(user.user_id, number, calls.label("calls")).where(user.portal_id == portal_id, user.active, number != "").subquery()
-    odd = select(inner).where(or_(inner.c.calls > 0, func.length(inner.c.inner_number) >= 5))
-    rows = db.session.execute(odd.order_by(inner.c.calls.desc(), inner.c.inner_number).limit(MAX_COLLISIONS))
+    inner = (
+        select(user.user_id, number, calls.label("calls"))
+        .where(user.portal_id == portal_id, user.active, number != "")
+        .subquery()
+    )
+    colliding = select(inner).where(or_(inner.c.calls > 0, func.length(inner.c.inner_number) >= 5))
+    rows = db.session.execute(colliding.order_by(inner.c.calls.desc(), inner.c.inner_number).limit(MAX_COLLISIONS))
     return [NumberCollision(*row) for row in rows]

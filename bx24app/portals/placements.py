@@ -1,4 +1,7 @@
-"""Places of ours in the portal's pages: which there are, and what has to be bound or unbound (official page "widgets", placement.bind)."""
+"""Our placements in the portal's pages, and the commands that bind or unbind them.
+
+Installation and the daily sync run the commands (official page "widgets", placement.bind).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PortalPlacement:
-    """`path`: below the app's address. Titles as people read them on the tab or in the menu."""
+    """The path below the app's address, and the title on the tab or in the menu."""
 
     path: str
     russian_title: str
@@ -27,37 +30,43 @@ PLACEMENTS = {
     "CRM_DEAL_DETAIL_TAB": PortalPlacement("/place/deal", "Звонки Mango Office", "Mango Office calls"),
     "CRM_CONTACT_DETAIL_TAB": PortalPlacement("/place/contact", "Звонки Mango Office", "Mango Office calls"),
     "CRM_COMPANY_DETAIL_TAB": PortalPlacement("/place/company", "Звонки Mango Office", "Mango Office calls"),
-    "TELEPHONY_ANALYTICS_MENU": PortalPlacement("/place/telephony", "Mango Office: статистика", "Mango Office: statistics"),
+    "TELEPHONY_ANALYTICS_MENU": PortalPlacement(
+        "/place/telephony", "Mango Office: статистика", "Mango Office: statistics"
+    ),
 }
-"""Code -> what stands there."""
+"""Bitrix24's placement code -> our placement."""
 BatchCommand = tuple[str, str, dict[str, Any]]
 
 
 def binding_commands(placed: RestResult | errors.PortalError | None, public_url: str, most: int) -> list[BatchCommand]:
-    """What to bind, and what to unbind because it leads to an address that is no longer ours; at most so many.
+    """Commands that bind missing placements, and unbind those that lead to an address that is no longer ours.
 
-    `placed`: the answer of placement.get. A portal that does not let us place anything still gets its calls.
+    A portal that does not allow placements still gets its calls.
+
+    Args:
+        placed: the answer to `placement.get`.
+        most: how many commands there may be.
     """
     if not isinstance(placed, RestResult):
         if isinstance(placed, errors.PortalError):
-            _log.warning("tabs cannot be placed", reason=str(placed))
+            _log.warning("placements not available", reason=str(placed))
         return []
     rows = [row for row in placed.result or [] if isinstance(row, dict)]
     pairs = {(str(row.get("placement", "")).upper(), str(row.get("handler") or "")) for row in rows}
-    wanted = {(code, public_url + place.path): place for code, place in PLACEMENTS.items()}
-    found: list[BatchCommand] = [
-        (f"p{index}", "placement.bind", _bind_params(code, handler, place))
-        for index, ((code, handler), place) in enumerate(wanted.items())
+    wanted = {(code, public_url + placement.path): placement for code, placement in PLACEMENTS.items()}
+    commands: list[BatchCommand] = [
+        (f"p{index}", "placement.bind", _bind_params(code, handler, placement))
+        for index, ((code, handler), placement) in enumerate(wanted.items())
         if (code, handler) not in pairs
     ]
-    strange = sorted(pair for pair in pairs if pair not in wanted)
-    found += [
+    outdated = sorted(pair for pair in pairs if pair not in wanted)
+    commands += [
         (f"q{index}", "placement.unbind", {"PLACEMENT": code, "HANDLER": handler})
-        for index, (code, handler) in enumerate(strange)
+        for index, (code, handler) in enumerate(outdated)
     ]
-    return found[:most]
+    return commands[:most]
 
 
-def _bind_params(code: str, handler: str, place: PortalPlacement) -> dict[str, Any]:
-    titles = {"ru": {"TITLE": place.russian_title}, "en": {"TITLE": place.english_title}}
-    return {"PLACEMENT": code, "HANDLER": handler, "TITLE": place.english_title, "LANG_ALL": titles}
+def _bind_params(code: str, handler: str, placement: PortalPlacement) -> dict[str, Any]:
+    titles = {"ru": {"TITLE": placement.russian_title}, "en": {"TITLE": placement.english_title}}
+    return {"PLACEMENT": code, "HANDLER": handler, "TITLE": placement.english_title, "LANG_ALL": titles}

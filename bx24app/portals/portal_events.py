@@ -1,8 +1,11 @@
-"""USE CASE: events of Bitrix24: prove them, store them before their 200, change the installation's life.
+"""Events of Bitrix24: verifies them, stores those about calls, installs and removes the app.
 
-Bitrix24 signs nothing and repeats nothing. An event is genuine when it brings the application token that we stored for its portal. An
-installation or update brings a new one, which is believed only after the event's access token was verified at the auth server, and
-the portal called its owner an administrator: any employee could post us an event with a token of their own.
+The webhook calls `receive`.
+
+Bitrix24 neither signs nor repeats events, so an event is stored before it is answered with 200. An event is genuine if
+it carries the application token that we stored for its portal. An installation or update carries a new one; it is
+accepted only after the authorisation server has verified the event's access token and the portal has called its owner
+an administrator: any employee could post us an event with their own token.
 """
 
 from __future__ import annotations
@@ -30,11 +33,11 @@ _log = get_logger(__name__)
 
 TELEPHONY_EVENTS = ("ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
 REFUSED_COUNTER_KEY = "count:events_refused"
-"""Redis key that counts events without proof."""
+"""Redis key that counts refused events."""
 
 
 def receive(post: EventPost) -> int:
-    """Take one event and say the HTTP status (contract, section 4): 200, 403, or 503 (database or auth server do not answer)."""
+    """Handle one event and return the HTTP status: 200, 403 (refused), or 503 (database or authorisation server down)."""
     try:
         return _handle_event(post)
     except DBAPIError as error:
@@ -63,12 +66,12 @@ def _handle_event(post: EventPost) -> int:
 
 
 def _is_proven(portal: Portal, post: EventPost) -> bool:
-    known, said = portal.application_token or "", post.auth.application_token
-    return bool(known) and hmac.compare_digest(known.encode(), said.encode(errors="replace"))
+    stored, posted = portal.application_token or "", post.auth.application_token
+    return bool(stored) and hmac.compare_digest(stored.encode(), posted.encode(errors="replace"))
 
 
 def _refuse_event(post: EventPost, why: str) -> int:
-    """Without proof: counted, nothing stored."""
+    """Count and log an event that is not genuine; nothing is stored."""
     db.session.rollback()
     try:
         runtime().redis.incr(REFUSED_COUNTER_KEY)
@@ -79,33 +82,33 @@ def _refuse_event(post: EventPost, why: str) -> int:
 
 
 def _store_event(portal: Portal, post: EventPost) -> int:
-    """On disk before the 200: Bitrix24 does not say it twice. Tokens are not kept."""
+    """Store an event about a call before the 200, without its tokens."""
     data = json.dumps(post.data, ensure_ascii=False, sort_keys=True)
     call_id = str(post.data.get("CALL_ID") or "")
     content = hashlib.sha256(data.encode(errors="replace")).hexdigest()
-    named = f"{post.event}:{call_id}" if call_id else f"{post.event}:{post.ts}:{content}"
+    dedup_key = f"{post.event}:{call_id}" if call_id else f"{post.event}:{post.ts}:{content}"
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     statement = insert(Notification).values(
         portal_id=portal.id,
         pbx_id=0,
         dialect="bitrix24",
         name=post.event,
-        dedup_key=named[:255],
+        dedup_key=dedup_key[:255],
         body=data.replace("\\u0000", "\ufffd"),
         state="new",
     )
     portal_id = portal.id
-    stored = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
+    is_new = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
     db.session.commit()
-    if stored:
+    if is_new:
         queue.wake_portal(portal_id)
     return 200
 
 
 def _handle_installation(post: EventPost) -> int:
-    """ONAPPINSTALL, ONAPPUPDATE: believed after the auth server and the portal confirmed the event's own access token."""
+    """Handle ONAPPINSTALL or ONAPPUPDATE, once authorisation server and portal have confirmed its access token."""
     try:
-        found = _confirm_token(post)
+        confirmed = _confirm_token(post)
     except frame_auth.ForgedRequest as error:
         return _refuse_event(post, str(error))
     except errors.Later as error:
@@ -113,9 +116,9 @@ def _handle_installation(post: EventPost) -> int:
         return 503
     except errors.PortalError as error:
         return _refuse_event(post, str(error))
-    if found is None:
+    if confirmed is None:
         return _refuse_event(post, "not confirmed by the auth server")
-    info, server = found
+    info, server = confirmed
     if post.event == "ONAPPUPDATE":
         state = db.session.scalar(select(Portal.state).where(Portal.member_id == info.member_id))
         if state in (None, "removed"):
@@ -130,42 +133,42 @@ def _handle_installation(post: EventPost) -> int:
 
 
 def _update_installation(portal: Portal, post: EventPost, info: AppInfo, server: str) -> None:
-    anew = portal.state == "removed" or portal.client_id != info.client_id
+    is_new = portal.state == "removed" or portal.client_id != info.client_id
     install.update_installation(
         portal, info, server, post.auth.application_token, finished=str(post.data.get("INSTALLED") or "Y") != "N"
     )
-    held = db.session.get(Grant, portal.id)
-    dead = portal.state == "needs_admin" and portal.trouble in frame_auth.DEAD_GRANT_CODES
-    if post.auth.refresh_token and (held is None or anew or dead):
+    grant = db.session.get(Grant, portal.id)
+    is_dead = portal.state == "needs_admin" and portal.trouble in frame_auth.DEAD_GRANT_CODES
+    if post.auth.refresh_token and (grant is None or is_new or is_dead):
         auth = post.auth
         install.store_grant(portal, info.user_id, auth.access_token, auth.refresh_token, auth.expires_in)
     audit.record(portal.id, info.user_id, "event", post.event.lower(), version=str(post.data.get("VERSION") or ""))
 
 
 def _confirm_token(post: EventPost) -> tuple[AppInfo, str] | None:
-    """Whose token it is, by the auth server's word, if it is an administrator's of the portal that the event names."""
+    """What an authorisation server says of the event's token, and which one; None: not an administrator's token."""
     if not post.auth.access_token or not post.auth.member_id:
         return None
     named = oauth_servers().find_server(post.auth.server_endpoint)
-    late: errors.Later | None = None
+    unavailable: errors.Later | None = None
     for server in [named] if named else oauth_servers().servers:
         try:
             info = oauth_servers().fetch_app_info(post.auth.access_token, server)
         except errors.Later as error:
-            late = error
+            unavailable = error
             continue
         except (errors.Refused, errors.NeedsAdmin, errors.Gone):
             continue
         return (info, server) if _may_install(post, info) else None
-    if late is not None:
-        raise late
+    if unavailable is not None:
+        raise unavailable
     return None
 
 
 def _may_install(post: EventPost, info: AppInfo) -> bool:
-    known = client_secret(info.client_id) is not None
-    db.session.rollback()  # what follows is HTTP
-    if not known:
+    is_registered = client_secret(info.client_id) is not None
+    db.session.rollback()  # no transaction stays open during HTTP
+    if not is_registered:
         _log.warning("installation by an unknown application; to admit it: bx24app apps add", client_id=info.client_id)
         return False
     if info.member_id != post.auth.member_id:

@@ -1,7 +1,8 @@
-"""USE CASE: an administrator gives an installed portal a fresh grant outside the frame, by the authorisation-code flow (official page "full OAuth").
+"""Gives an installed portal a fresh grant outside the frame (official page "full OAuth", authorisation-code flow).
 
-The address to return to is fixed in the application's card, so `state` is all that joins the answer to the question: it is signed, names
-the portal, and is good for ten minutes. The grant changes only when the code's portal is that one and its user an administrator there.
+The return address is fixed in the application's card, so only `state` connects the callback with our request: it is
+signed, names the portal, and is valid for ten minutes. The grant changes only if the code belongs to that portal and
+its user is an administrator there.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ _log = get_logger(__name__)
 
 
 class NotInstalled(Exception):
-    """There is no such installation."""
+    """The app is not installed in this portal."""
 
 
 class NotProven(Exception):
-    """The answer does not belong to a question of ours, or not to that portal, or not to one of its administrators."""
+    """The callback does not belong to a request of ours, to that portal, or to one of its administrators."""
 
 
 def start_authorisation(domain: str) -> str:
-    """Where to send the administrator's browser.
+    """The address to which the administrator's browser is sent.
 
     Raises:
         NotInstalled
@@ -49,10 +50,11 @@ def start_authorisation(domain: str) -> str:
 
 
 def finish_authorisation(code: str, state: str, server_domain: str) -> str:
-    """Exchange the code and store the grant; gives the portal's origin.
+    """Exchange the code and store the grant. Returns the portal's origin.
 
     Raises:
-        NotProven, bx24app.portals.Forged, bx24app.bitrix24.errors.PortalError (the code is spent, the servers do not answer)
+        NotProven, bx24app.portals.frame_auth.ForgedRequest.
+        bx24app.bitrix24.errors.PortalError: the code was used already, or a server does not answer.
     """
     try:
         portal_id, client_id = _state_signer().loads(state, max_age=STATE_SECONDS)
@@ -61,14 +63,15 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     portal = db.session.get(Portal, portal_id)
     if portal is None or portal.state == "removed" or portal.client_id != client_id:
         raise NotProven("the installation is gone")
-    member_id, known = portal.member_id, portal.server_endpoint
+    member_id, stored_server = portal.member_id, portal.server_endpoint
     secret = client_secret(client_id)
     db.session.rollback()
     if secret is None:
         raise NeedsAdmin("registration", f"no client secret for {client_id}")
-    server = oauth_servers().find_server(f"https://{server_domain}") or oauth_servers().find_server(known) or oauth_servers().servers[0]
-    pair = oauth_servers().exchange_code(server, client_id, secret, code)
-    info = oauth_servers().fetch_app_info(pair.access_token, server)
+    servers = oauth_servers()
+    server = servers.find_server(f"https://{server_domain}") or servers.find_server(stored_server) or servers.servers[0]
+    pair = servers.exchange_code(server, client_id, secret, code)
+    info = servers.fetch_app_info(pair.access_token, server)
     if info.member_id != member_id or info.client_id != client_id:
         raise NotProven("the code belongs to another portal or application")
     address_policy().check_url_form(info.client_endpoint)
@@ -79,7 +82,7 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     audit.record(portal_id, info.user_id, "oauth", "authorised again")
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
-    _log.info("authorised again", portal=portal_id)
+    _log.info("portal authorised again", portal=portal_id)
     parts = urlsplit(info.client_endpoint)
     return f"{parts.scheme}://{parts.netloc}"
 

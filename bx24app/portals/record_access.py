@@ -1,4 +1,7 @@
-"""May this person read this record of the CRM? The portal is asked with their own token, when everything more urgent has been asked."""
+"""May the viewer of a placement read a CRM record?
+
+The portal is asked with the viewer's own token, at the lowest priority.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,26 @@ RecordRef = tuple[str, int]
 
 
 def readable_records(client: Bitrix24Client, entity: str, number: int) -> list[RecordRef]:
-    """The record, and those of its contacts and its company that the viewer may read as well; empty: the portal refuses the record.
+    """The record, and its contacts and company that the viewer may read too; empty: the portal refuses the record.
 
-    `client`: with the viewer's token.
+    Args:
+        client: on the viewer's token.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked now.
     """
-    asked = {"entityTypeId": ENTITY_TYPE_IDS[entity], "id": number}
-    met = client.batch([("record", "crm.item.get", asked)], priority=Priority.VIEW).get("record")
-    if isinstance(met, errors.Later):
-        raise met
-    item = met.result.get("item") if isinstance(met, RestResult) and isinstance(met.result, dict) else None
+    params = {"entityTypeId": ENTITY_TYPE_IDS[entity], "id": number}
+    answer = client.batch([("record", "crm.item.get", params)], priority=Priority.VIEW).get("record")
+    if isinstance(answer, errors.Later):
+        raise answer
+    item = answer.result.get("item") if isinstance(answer, RestResult) and isinstance(answer.result, dict) else None
     if not isinstance(item, dict) or str(item.get("id")) != str(number):
         return []
     return [(entity, number), *_related_records(client, entity, item)]
 
 
 def _related_records(client: Bitrix24Client, entity: str, item: dict[str, Any]) -> list[RecordRef]:
-    """Clients of a lead or a deal: its calls are mostly theirs."""
+    """The clients of a lead or a deal, whose calls mostly belong to it."""
     if entity not in ("lead", "deal"):
         return []
     contacts = {*(item.get("contactIds") or ()), item.get("contactId")}
@@ -45,12 +49,14 @@ def _related_records(client: Bitrix24Client, entity: str, item: dict[str, Any]) 
     ]
     if not commands:
         return []
-    said = client.batch(commands, priority=Priority.VIEW)
-    found: list[RecordRef] = []
-    for name, met in said.items():
-        rows = met.result.get("items") if isinstance(met, RestResult) and isinstance(met.result, dict) else None
-        found += [(name, number) for number in _valid_ids({row.get("id") for row in rows or ()}) if number in wanted[name]]
-    return found
+    records: list[RecordRef] = []
+    for name, answer in client.batch(commands, priority=Priority.VIEW).items():
+        rows = (
+            answer.result.get("items") if isinstance(answer, RestResult) and isinstance(answer.result, dict) else None
+        )
+        ids = _valid_ids({row.get("id") for row in rows or ()})
+        records += [(name, number) for number in ids if number in wanted[name]]
+    return records
 
 
 def _valid_ids(values: set[Any]) -> list[int]:

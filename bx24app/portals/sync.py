@@ -1,4 +1,8 @@
-"""Looking after installed portals: the daily look, users, troubles that may be over, grants that must not die of age."""
+"""Keeps what the app knows of installed portals up to date; periodic jobs call this.
+
+The daily sync reads bindings, users and dictionaries; other jobs probe portals that need an administrator and refresh
+grants that would expire.
+"""
 
 from __future__ import annotations
 
@@ -21,52 +25,56 @@ from bx24app.portals.tokens import refresh_access_token
 _log = get_logger(__name__)
 
 REFRESH_AFTER = timedelta(days=20)
-"""A grant that has not been refreshed for so long is; it would die after 180 idle days."""
+"""The age at which an idle grant is refreshed; it would expire after 180 days."""
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 PROBE_RETRY = timedelta(minutes=10)
-"""A portal in trouble that does not answer at all is asked again after this."""
+"""A portal in needs_admin that does not answer at all is asked again after this."""
 _EMPLOYEES = {"FILTER": {"USER_TYPE": "employee"}}
 
 
 def sync_portal(portal_id: int) -> None:
-    """The daily look: bindings, licence, CRM mode, users, CRM dictionaries, outgoing line. An empty or shrunken answer never takes a user away."""
+    """The daily sync: bindings, licence, CRM mode, users, CRM dictionaries, outgoing line.
+
+    Users that are missing in the answer keep their rows.
+    """
     if db.session.scalar(select(Portal.state).where(Portal.id == portal_id)) not in ("active", "pending"):
         db.session.rollback()
         return
     client = client_by_id(portal_id)
     try:
-        said = bind_and_read(client, Priority.BACKGROUND)
+        answers = bind_and_read(client, Priority.BACKGROUND)
         users = list(client.iter_rows("user.get", _EMPLOYEES))
-        offered = crm_dictionaries.ask_portal(client) | outgoing_line.ask_portal(client) | other_apps.ask_portal(client, portal_id)
+        content = crm_dictionaries.ask_portal(client) | outgoing_line.ask_portal(client)
+        content |= other_apps.ask_portal(client, portal_id)
     except (errors.NeedsAdmin, errors.Gone) as error:
         mark_needs_admin(portal_id, error)
         return
     except errors.PortalError as error:
-        _log.warning("daily look put off", portal=portal_id, error=str(error))
-        soon = utcnow() - DAY + HOUR
-        db.session.execute(update(Portal).where(Portal.id == portal_id).values(looked_at=soon))
+        _log.warning("daily sync postponed", portal=portal_id, error=str(error))
+        in_an_hour = utcnow() - DAY + HOUR
+        db.session.execute(update(Portal).where(Portal.id == portal_id).values(looked_at=in_an_hour))
         db.session.commit()
         return
     portal = db.session.get_one(Portal, portal_id)
-    store_portal_info(portal, said)
+    store_portal_info(portal, answers)
     portal.looked_at = portal.answered_at = utcnow()
     store_users(portal_id, users)
-    crm_dictionaries.store_answers(portal_id, offered)
+    crm_dictionaries.store_answers(portal_id, content)
     db.session.commit()
     queue.enqueue_background("tell_dismissed", portal_id)
 
 
 def store_users(portal_id: int, users: list[dict[str, Any]]) -> None:
-    """Write `user.get` rows into the directory; who is missing in the answer keeps their row. The caller commits."""
+    """Store rows of `user.get` in the directory; users that are missing keep their rows. The caller commits."""
     now = utcnow()
-    held = {row.user_id: row for row in db.session.scalars(select(PortalUser).where(PortalUser.portal_id == portal_id))}
+    rows = {row.user_id: row for row in db.session.scalars(select(PortalUser).where(PortalUser.portal_id == portal_id))}
     for user in users:
         user_id = _user_id(user)
         if user_id is None:
             continue
-        row = held.get(user_id)
+        row = rows.get(user_id)
         if row is None:
-            row = held[user_id] = PortalUser(portal_id=portal_id, user_id=user_id)
+            row = rows[user_id] = PortalUser(portal_id=portal_id, user_id=user_id)
             db.session.add(row)
         row.active, row.seen_at = _is_active(user), now
         row.name = " ".join(_text_fields(user, "NAME", "LAST_NAME")) or str(user.get("EMAIL") or "")
@@ -82,7 +90,7 @@ def _user_id(user: Any) -> int | None:
 
 
 def _is_active(user: dict[str, Any]) -> bool:
-    """Only the portal's own word makes somebody inactive; where the scope hides the field, nobody is."""
+    """A user is inactive only if the portal says so; without the field (a scope hides it) everybody is active."""
     return user.get("ACTIVE", True) in (True, "true", "Y", "1", 1)
 
 
@@ -91,12 +99,14 @@ def _text_fields(user: dict[str, Any], *names: str) -> list[str]:
 
 
 def fetch_users(portal_id: int) -> set[int]:
-    """Ids of the portal's active users, asked now and kept.
+    """Ids of the portal's active users, read now and stored.
 
     Raises:
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
-    users = [user for user in client_by_id(portal_id).iter_rows("user.get", _EMPLOYEES, Priority.CARD) if _user_id(user)]
+    users = [
+        user for user in client_by_id(portal_id).iter_rows("user.get", _EMPLOYEES, Priority.CARD) if _user_id(user)
+    ]
     store_users(portal_id, users)
     db.session.commit()
     queue.enqueue_background("tell_dismissed", portal_id)
@@ -104,7 +114,7 @@ def fetch_users(portal_id: int) -> set[int]:
 
 
 def probe_due_portals() -> None:
-    """Ask portals in trouble whether it is over."""
+    """Ask portals in needs_admin whether they accept requests again."""
     due = select(Portal.id).where(Portal.state == "needs_admin", Portal.probe_at <= utcnow()).limit(100)
     for portal_id in list(db.session.scalars(due)):
         db.session.rollback()
@@ -115,18 +125,18 @@ def probe_due_portals() -> None:
         except errors.PortalError as error:
             db.session.execute(update(Portal).where(Portal.id == portal_id).values(probe_at=utcnow() + PROBE_RETRY))
             db.session.commit()
-            _log.info("portal in trouble does not answer", portal=portal_id, error=str(error))
+            _log.info("portal that needs an administrator does not answer", portal=portal_id, error=str(error))
         else:
             resume(portal_id)
 
 
 def refresh_due_grants() -> None:
-    """Keep idle grants fresh, long before they die of age; also those of portals that wait for a payment."""
-    alive = or_(
+    """Refresh idle grants long before they expire; also those of portals that wait for a payment."""
+    can_refresh = or_(
         Portal.state.in_(("active", "paused")), (Portal.state == "needs_admin") & (Portal.trouble != "authorise")
     )
-    old = utcnow() - REFRESH_AFTER
-    due = select(Grant.portal_id).join(Portal).where(alive, Grant.refreshed_at < old).limit(50)
+    before = utcnow() - REFRESH_AFTER
+    due = select(Grant.portal_id).join(Portal).where(can_refresh, Grant.refreshed_at < before).limit(50)
     for portal_id in list(db.session.scalars(due)):
         token = db.session.get_one(Grant, portal_id).access_token
         db.session.rollback()
@@ -139,7 +149,7 @@ def refresh_due_grants() -> None:
 
 
 def claim_due_syncs() -> list[int]:
-    """Portals whose daily look is due; marked, so that each is queued once."""
+    """Portals whose daily sync is due, marked so that each is queued once."""
     now = utcnow()
     query = select(Portal.id).where(
         Portal.state == "active", (Portal.looked_at.is_(None)) | (Portal.looked_at < now - DAY)
