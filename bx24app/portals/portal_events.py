@@ -37,7 +37,7 @@ REFUSED_COUNTER_KEY = "count:events_refused"
 
 
 def receive(post: EventPost) -> int:
-    """Handle one event and return the HTTP status: 200, 403 (refused), or 503 (database or authorisation server down)."""
+    """Handle one event; returns the HTTP status: 200, 403 (refused), 503 (database or authorisation server down)."""
     try:
         return _handle_event(post)
     except DBAPIError as error:
