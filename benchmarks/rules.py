@@ -11,8 +11,7 @@ from bx24app import create_app
 from bx24app.calls import dry_run
 from bx24app.cli import up
 from bx24app.config import load
-from bx24app.domain.calls import plan
-from bx24app.domain.rules import RuleFacts, choose_rule
+from bx24app.domain.rules import RuleFacts, choose_rule, get_parsed_rules
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, Portal, db, utcnow
 
@@ -58,7 +57,7 @@ def facts() -> RuleFacts:
 
 
 def _choosing(quick: bool) -> list[Figure]:
-    rules, seen, times = plan.get_parsed_rules(document()), facts(), 100 if quick else 1000
+    rules, seen, times = get_parsed_rules(document()), facts(), 100 if quick else 1000
     chosen = choose_rule(rules, seen)
     assert chosen.rule is not None
     assert chosen.rule.name == "The last"

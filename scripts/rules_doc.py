@@ -1,6 +1,6 @@
-"""Writes the tables of docs/rules.md from the table that the parser itself uses.
+"""Writes the tables of docs/rules.md from those that the parser uses.
 
-Usage: python -m scripts.rules_doc     (a test fails while the file says something else)
+Usage: python -m scripts.rules_doc     (a test fails while the file differs)
 """
 
 from __future__ import annotations
@@ -10,39 +10,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bx24app.domain.rules import ACTIONS, CONDITIONS
 from bx24app.domain.rules.sentences import DisplayNames, describe_condition
-from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from bx24app.domain.rules.templates import FILTERS, TEMPLATE_NAMES
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
-EXAMPLES: dict[str, Any] = {
-    "direction": "in",
-    "outcome": ["missed", "failed"],
-    "client": "new",
-    "hours": "off",
-    "pbx": "moscow",
-    "line": "74951234567",
-    "number": ["+7495", "+7812"],
-    "min_seconds": 30,
-    "moment": "answer",
-    "client_has_open": "deal",
-    "repeat_within_minutes": 60,
-    "rang": ["101", "300"],
-    "weekday": ["sat", "sun"],
-}
-"""A value for each condition; a condition without one is a row without an example, which the test refuses."""
 
 
 def conditions() -> str:
     """A row for every key of `when`."""
     rows = ["| Key | Value | Several | Holds when | Example | Read back |", "|---|---|---|---|---|---|"]
-    for key, one in CONDITIONS.items():
-        example = EXAMPLES[key]
-        several = "yes" if one.accepts_list else "no"
-        words = describe_condition(key, example, DisplayNames(), "en")
-        rows.append(
-            f"| `{key}` | {_values(one)} | {several} | {one.description} | `{key}: {_yaml(example)}` | a call {words} |"
-        )
+    for key, condition in CONDITIONS.items():
+        several = "yes" if condition.accepts_list else "no"
+        example = f"`{key}: {_yaml(condition.example)}`"
+        words = describe_condition(key, condition.example, DisplayNames(), "en")
+        rows.append(f"| `{key}` | {_values(condition)} | {several} | {condition.description} | {example} | a call {words} |")
     return "\n".join(rows)
 
 
@@ -58,15 +40,15 @@ def actions() -> str:
 
 
 def names() -> str:
-    """What a template may speak of."""
+    """A row for every name of templates."""
     rows = ["| Name | Says |", "|---|---|"]
     rows += [f"| `{name}` | {', '.join(f'`{name}.{part}`' for part in sorted(TEMPLATE_NAMES[name]))} |" for name in TEMPLATE_NAMES]
     return "\n".join(rows) + f"\n\nFilters: {', '.join(f'`{name}`' for name in sorted(FILTERS))}."
 
 
-def _values(one: Any) -> str:
+def _values(row: Any) -> str:
     """The first line of the check's own docstring."""
-    text = (one.check.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    text = (row.check.__doc__ or "").strip().splitlines()[0].rstrip(".")
     return text.replace("|", "\\|")
 
 
@@ -80,11 +62,11 @@ PARTS = {"conditions": conditions, "actions": actions, "names": names}
 
 
 def written(text: str) -> str:
-    """The document with its tables as they should be; what stands between `<!-- name -->` and `<!-- end -->` is replaced."""
+    """The document with its tables up to date: each stands between `<!-- name -->` and `<!-- end -->`."""
     for name, part in PARTS.items():
         text, count = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)",
-            lambda found, part=part: found.group(1) + part() + "\n" + found.group(2),
+            lambda match, part=part: match.group(1) + part() + "\n" + match.group(2),
             text,
             flags=re.DOTALL,
         )

@@ -9,8 +9,7 @@ from bx24app.settings.versions import (
     of_version,
     pbxs_with_keys,
     roll_back,
-    rules_of,
     save,
 )
 
-__all__ = ["VersionConflict", "current", "export_yaml", "history", "import_yaml", "of_version", "pbxs_with_keys", "roll_back", "rules_of", "save"]
+__all__ = ["VersionConflict", "current", "export_yaml", "history", "import_yaml", "of_version", "pbxs_with_keys", "roll_back", "save"]

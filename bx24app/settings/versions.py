@@ -12,10 +12,9 @@ from typing import Any
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from bx24app.domain import document, rules
+from bx24app.domain import document
 from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.document import LeafChange, yaml_text
-from bx24app.domain.rules import ParsedRule
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, Portal, SettingsVersion, audit, db, utcnow
@@ -38,14 +37,14 @@ _MIN_WEIGHT = 50
 
 
 class _ParsedVersions:
-    """Parsed versions with their rules, those used last."""
+    """The parsed versions that were used last."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[int, tuple[Settings, tuple[ParsedRule, ...]]] = OrderedDict()
+        self._entries: OrderedDict[int, Settings] = OrderedDict()
         self._weight = 0
         self._lock = threading.Lock()
 
-    def get(self, version_id: int) -> tuple[Settings, tuple[ParsedRule, ...]]:
+    def get(self, version_id: int) -> Settings:
         with self._lock:
             found = self._entries.get(version_id)
             if found is not None:
@@ -55,19 +54,18 @@ class _ParsedVersions:
         if stored is None:
             raise LookupError(f"there are no settings with the id {version_id}")
         settings = Settings.model_validate(stored)
-        parsed = (settings, rules.parse_rules(settings))
         with self._lock:
             if version_id not in self._entries:
-                self._entries[version_id] = parsed
+                self._entries[version_id] = settings
                 self._weight += _version_weight(settings)
             while self._weight > _CACHE_CAPACITY and len(self._entries) > 1:
-                self._weight -= _version_weight(self._entries.popitem(last=False)[1][0])
-        return parsed
+                self._weight -= _version_weight(self._entries.popitem(last=False)[1])
+        return settings
 
     def discard(self, version_id: int) -> None:
         with self._lock:
             gone = self._entries.pop(version_id, None)
-            self._weight -= _version_weight(gone[0]) if gone is not None else 0
+            self._weight -= _version_weight(gone) if gone is not None else 0
 
 
 def _version_weight(settings: Settings) -> int:
@@ -80,12 +78,7 @@ def _parsed_versions() -> _ParsedVersions:
 
 def of_version(version_id: int | None) -> Settings:
     """The settings of one version; defaults where nothing was saved yet."""
-    return _parsed_versions().get(version_id)[0] if version_id is not None else _DEFAULTS
-
-
-def rules_of(version_id: int | None) -> tuple[ParsedRule, ...]:
-    """The rules of one version, ready for `domain.rules.choose`."""
-    return _parsed_versions().get(version_id)[1] if version_id is not None else ()
+    return _parsed_versions().get(version_id) if version_id is not None else _DEFAULTS
 
 
 def current(portal: Portal) -> Settings:

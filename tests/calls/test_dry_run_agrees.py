@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from flask import Flask
 from bx24app import create_app, settings
 from bx24app.calls import drain, dry_run
 from bx24app.calls.fold.portal_fold import fold_portal
+from bx24app.domain import rules
 from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.ledger import USER_INACTIVE
 from bx24app.domain.settings import Rule, Settings
@@ -72,16 +73,21 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
 _members = itertools.count(1)
 
 
-def told(scenario: Scenario, rules: tuple[Rule, ...] | None) -> int:
-    """A portal of its own that hears the scenario and answers every delivery, until nothing is left to say. Returns its id."""
+def told(scenario: Scenario, own_rules: tuple[Rule, ...] | None, prepare: Callable[[Portal], None] | None = None) -> int:
+    """A portal of its own that hears the scenario and answers every delivery, until nothing is left to say. Returns its id.
+
+    `prepare` writes what the portal's journal holds before the call.
+    """
     document: Settings = scenario.settings
-    if rules is not None:
-        document = document.model_copy(update={"rules": rules})
+    if own_rules is not None:
+        document = document.model_copy(update={"rules": own_rules})
     portal = make_portal(f"{next(_members):032d}", document=document)
     portal.crm_mode = scenario.config.get("crm_mode", 1)
     portal.scopes = "timeman" if scenario.config.get("timeman") else ""
     portal.lang = "en"
     number = portal.id
+    if prepare is not None:
+        prepare(portal)
     hook = db.session.query(PbxRow).filter_by(portal_id=number, key=scenario.config.get("pbx", "moscow")).one().hook_key
     db.session.commit()
     answers = scenario.answers()
@@ -228,3 +234,60 @@ def test_what_left_is_what_the_dry_run_says(house: Flask, scenario: Scenario, la
         planned = list(row.draft.actions)
         assert [one for one in made if not is_told(one, planned)] == [], planned
         assert [one for one in planned if not is_made(one, made, call, scenario)] == [], made
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+CLIENT, BEGAN = "+79160000001", datetime(2026, 4, 13, 6, 0, tzinfo=UTC)
+"""Of the scenario that the conditions are tried on: Monday, 9:00 in Moscow."""
+FITS_AND_NOT: dict[str, tuple[Any, Any]] = {
+    "direction": ("in", "out"),
+    "outcome": ("answered", "missed"),
+    "pbx": ("moscow", "north"),
+    "line": ("74950000001", "74950000002"),
+    "hours": ("working", "off"),
+    "weekday": ("mon", "tue"),
+    "client": ("known", "new"),
+    "number": ("+7916", "+7495"),
+    "client_has_open": ("deal", "lead"),
+    "repeat_within_minutes": (11, 9),
+    "rang": ("300", "999"),
+    "min_seconds": (84, 85),
+    "moment": ("end", None),
+}
+"""Condition -> a value that the call fulfils, and one that it does not."""
+
+
+def add_previous_call(portal: Portal) -> None:
+    """The same client called ten minutes before."""
+    pbx = db.session.query(PbxRow).filter_by(portal_id=portal.id).first()
+    assert pbx is not None
+    began = BEGAN - timedelta(minutes=10)
+    db.session.add(
+        Call(
+            portal_id=portal.id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id="previous", direction="in", client_number=CLIENT,
+            outcome="missed", state="finished", started_at=began, ended_at=began, updated_at=began, heard_at=began,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("key", rules.CONDITIONS)
+def test_a_rule_of_one_condition_fires_in_the_worker_and_in_the_dry_run(house: Flask, key: str) -> None:
+    """A condition whose fact is not computed in one of the two would never fire there. A new row needs values here."""
+    scenario = next(one for one in SCENARIOS if one.folder.name == "rule_client_has_open")
+    for value, fires in zip(FITS_AND_NOT[key], (True, False), strict=True):
+        if value is None:
+            continue
+        rule = Rule(name="tried", when={key: value}, do=({"notify": {"user": 12, "text": "fired"}},))
+        portal = db.session.get_one(Portal, told(scenario, (rule,), add_previous_call))
+        call = db.session.query(Call).filter_by(portal_id=portal.id, entry_id=scenario.entry_id).one()
+        assert (call.rule == "tried") is fires
+        draft = settings.current(portal)
+        [row] = dry_run.compare_rules(db.session(), portal, draft, [call])
+        assert (row.draft.rule == "tried") is fires, row.rule_trace
+        assert getattr(row.choice.facts, rules.CONDITIONS[key].fact) is not None
+        own = draft.model_copy(update={"rules": ()})
+        call.settings_version_id = settings.save(portal, own).id  # made under other settings, which asked for nothing
+        [row] = dry_run.compare_rules(db.session(), portal, draft, [call])
+        assert (row.draft.rule == "tried") is fires, row.rule_trace
+        db.session.commit()

@@ -9,7 +9,7 @@ import pytest
 
 from bx24app.domain import document, rules
 from bx24app.domain.faults import Fault
-from bx24app.domain.rules.table import ACTIONS, CONDITIONS
+from bx24app.domain.rules import ACTIONS, CONDITIONS
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from scripts import rules_doc
 
@@ -40,9 +40,9 @@ def test_a_table_that_says_something_else_is_found() -> None:
 def test_the_example_of_each_condition_is_good(key: str) -> None:
     row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{key}` | "))
     example = row.split(" | ")[4].strip("`")
-    held = document.load_yaml(f"rules: [{{name: x, when: {{{example}}}, do: [nothing: {{}}]}}]")["rules"][0]
-    assert held["when"] == {key: rules_doc.EXAMPLES[key]}
-    assert faults(held) == []
+    rule = document.load_yaml(f"rules: [{{name: x, when: {{{example}}}, do: [nothing: {{}}]}}]")["rules"][0]
+    assert rule["when"] == {key: CONDITIONS[key].example}
+    assert faults(rule) == []
 
 
 def test_the_examples_are_good_rules() -> None:

@@ -39,7 +39,7 @@ def load_context(
     history: ClientHistory,
 ) -> FoldContext:
     """The context of one call. `facts` may hold a pick that is not stored yet."""
-    parsed = plans.get_parsed_rules(policy.settings)
+    parsed = rules.get_parsed_rules(policy.settings)
     return FoldContext(
         entry_id=call.entry_id,
         pick=facts.pick,

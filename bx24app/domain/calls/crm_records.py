@@ -16,6 +16,7 @@ from bx24app.domain.calls.call_view import CallView, Outcome
 from bx24app.domain.calls.commands import AnyCommand, CreateRecord, Notify, ReadClient, ReadDay, ReadOpen, Record, Ref
 from bx24app.domain.calls.plan import CallPlan
 from bx24app.domain.calls.rule_case import PlannedAction, list_candidates
+from bx24app.domain.rules import get_parsed_rules
 from bx24app.domain.rules.actions import CommentAction, CreateAction, NotifyAction, TodoAction
 
 CREATE_CONTACT_KEY = "create-contact"
@@ -77,7 +78,7 @@ def _ask_questions(view: CallView, questions: Iterator[AnyCommand]) -> bool:
 def _choice_lookups(view: CallView) -> Iterator[AnyCommand]:
     """What a condition asks about, once it is known who the client is."""
     record = record_queries.find_client_record(view)
-    if record is not None and plans.needs_open_records(plans.get_parsed_rules(view.policy.settings)):
+    if record is not None and plans.needs_open_records(get_parsed_rules(view.policy.settings)):
         for kind in plans.OPEN_KINDS:
             yield ReadOpen(key=f"open-{kind}", entity=kind, record=record)
 

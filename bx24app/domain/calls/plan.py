@@ -1,25 +1,33 @@
-"""The plan of a call: which rule holds for it, and what its actions become; asked at every fold, fixed once a rule is chosen."""
+"""The plan of a call: which rule holds for it, and what the rule's actions become.
+
+The decision makes a plan at every fold. Once a rule is chosen, later folds keep it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal
 
-from bx24app.domain import phone
 from bx24app.domain.calls.call_view import CallView, Outcome
 from bx24app.domain.calls.ledger import LedgerEntry as LedgerEntry
 from bx24app.domain.calls.rule_case import PlannedAction, RuleCase, default_actions, plan_actions
-from bx24app.domain.rules import NEVER, ParsedRule, RuleFacts, choose_rule, parse_rules
+from bx24app.domain.rules import (
+    CallSnapshot,
+    ParsedRule,
+    RuleFacts,
+    choose_rule,
+    compute_facts,
+    get_parsed_rules,
+    minutes_between,
+    uses_fact,
+)
 from bx24app.domain.rules.actions import CreateAction, NotifyAction, TodoAction
-from bx24app.domain.settings import Settings
-from bx24app.domain.working_hours import is_open, weekday_name
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """`rule` None with `decided`: no rule matched, so `calls.*` hold. While undecided, nothing is to be made yet."""
+    """What a call makes. `rule` None with `is_decided`: no rule holds, so `calls.*` do. Before the decision nothing is made."""
 
     is_decided: bool
     rule: ParsedRule | None
@@ -29,99 +37,76 @@ class CallPlan:
     @property
     def record_actions(self) -> tuple[PlannedAction, ...]:
         """The actions that make a record."""
-        return tuple(one for one in self.actions if isinstance(one.action, CreateAction))
+        return tuple(planned for planned in self.actions if isinstance(planned.action, CreateAction))
 
     @property
     def needs_pick(self) -> bool:
-        """Will the line's next responsible be used? A place drawn and not used would make the turns unfair."""
-        return self.is_decided and any(isinstance(one.action, CreateAction | TodoAction) for one in self.actions)
-
-
-@lru_cache(maxsize=512)
-def _parse_cached(settings: _SettingsIdentity) -> tuple[ParsedRule, ...]:
-    return parse_rules(settings.document)
-
-
-class _SettingsIdentity:
-    """Parsed documents are shared and never change: compared by identity, which costs nothing."""
-
-    def __init__(self, document: Settings) -> None:
-        self.document = document
-
-    def __hash__(self) -> int:
-        return id(self.document)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SettingsIdentity) and other.document is self.document
-
-
-def get_parsed_rules(settings: Settings) -> tuple[ParsedRule, ...]:
-    """The parsed rules of a document, remembered."""
-    return _parse_cached(_SettingsIdentity(settings)) if settings.rules else ()
+        """Will the line's next responsible get something? To draw a place in the line's turns and not use it would make them unfair."""
+        return self.is_decided and any(isinstance(planned.action, CreateAction | TodoAction) for planned in self.actions)
 
 
 def make_plan(view: CallView, end: Outcome) -> CallPlan:
-    """What this call makes, as far as it can be said now."""
+    """What this call makes, as far as it is known now."""
     rules = get_parsed_rules(view.policy.settings)
     case = make_rule_case(view, end, make_rule_facts(view, end, rules))
     if view.context.chosen_rule is not None:
-        rule = next((one for one in rules if one.name == view.context.chosen_rule), None)
-        decided = True
+        rule = next((rule for rule in rules if rule.name == view.context.chosen_rule), None)
+        is_decided = True
     elif not (view.has_rung or end.is_complete or view.ledger.register_entry() is not None):
-        return CallPlan(False, None, (), case)  # too little is known: a choice is for good
+        return CallPlan(False, None, (), case)  # a choice is final, and too little is known for one
     else:
         choice = choose_rule(rules, case.facts)
-        rule, decided = choice.rule, choice.is_decided
-    if not decided:
+        rule, is_decided = choice.rule, choice.is_decided
+    if not is_decided:
         return CallPlan(False, None, (), case)
     actions = rule.actions if rule else default_actions(case.facts, view.policy)
     if actions is None:  # no rule, and calls.* wait for the outcome
         return CallPlan(True, None, (), case)
-    planned = plan_actions(case, actions, view.policy)
-    if view.context.continued_call is not None or view.context.has_linked_record:  # the other call of the two has made the record
-        planned = tuple(one for one in planned if isinstance(one.action, NotifyAction))
-    return CallPlan(True, rule, planned, case)
+    planned_actions = plan_actions(case, actions, view.policy)
+    if view.context.continued_call is not None or view.context.has_linked_record:  # the linked call has made the records
+        planned_actions = tuple(planned for planned in planned_actions if isinstance(planned.action, NotifyAction))
+    return CallPlan(True, rule, planned_actions, case)
 
 
 def make_rule_facts(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...]) -> RuleFacts:
     """The call as conditions see it now."""
-    entry, policy, line = view.entry, view.policy, view.line
-    at = datetime.fromtimestamp(entry.started_at, UTC)
-    here = policy.settings.portal.timezone
-    own = line.working_hours[0].timezone if line and line.working_hours else None
-    raw = view.raw_line
-    open_records = _find_open_records(view)
-    waits = view.client_number is not None and (client_status(view) is None or (needs_open_records(rules) and open_records is None))
-    outcome = end.result or ("answered" if end.is_answered else None)
-    return RuleFacts(
-        moment="end" if end.is_complete and not (waits and _may_portal_answer(view)) else ("answer" if end.is_answered else "ring"),
+    return compute_facts(_take_snapshot(view, end, rules))
+
+
+def _take_snapshot(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...]) -> CallSnapshot:
+    status, open_records = client_status(view), _find_open_records(view)
+    awaits_client = view.client_number is not None and (status is None or (needs_open_records(rules) and open_records is None))
+    is_over = end.is_complete and not (awaits_client and _may_portal_answer(view))
+    return CallSnapshot(
+        moment="end" if is_over else ("answer" if end.is_answered else "ring"),
+        started_at=datetime.fromtimestamp(view.entry.started_at, UTC),
+        timezone=view.policy.settings.portal.timezone,
+        pbx_key=view.policy.pbx.key,
+        line=view.line,
+        raw_line=view.raw_line,
         direction="in" if view.direction == "in" else "out",
-        outcome=outcome,
-        pbx=policy.pbx.key,
-        line=(phone.digits_only(line.number) or line.number) if line else (phone.digits_only(raw) or raw) if raw else None,
-        number=view.client_number or "",
-        client=client_status(view),
-        hours="working" if line is None or is_open(line.working_hours, at, here) else "off",
-        weekday=weekday_name(at, own or here),
-        talk_seconds=entry.talk_seconds if end.is_complete else None,
+        outcome=end.result or ("answered" if end.is_answered else None),
+        client_number=view.client_number,
+        client=status,
+        talk_seconds=view.entry.talk_seconds if end.is_complete else None,
         rang=_rung_names(view),
         open_records=open_records,
-        minutes_since_last=_minutes_since_previous(view),
+        minutes_since_last=minutes_between(view.context.previous_call_at, view.entry.started_at),
     )
 
 
 def needs_open_records(rules: tuple[ParsedRule, ...]) -> bool:
-    """Does a rule want to know what the client has open, so that it must be asked?"""
-    return any("client_has_open" in rule.when for rule in rules)
+    """Does a rule depend on what the client has open, so that the portal must be asked?"""
+    return uses_fact(rules, "open_records")
 
 
 def needs_previous_call(rules: tuple[ParsedRule, ...]) -> bool:
-    """Does a rule want to know when the client called before?"""
-    return any("repeat_within_minutes" in rule.when for rule in rules)
+    """Does a rule depend on when the client called before, so that the journal must be asked?"""
+    return uses_fact(rules, "minutes_since_last")
 
 
 def client_status(view: CallView) -> Literal["new", "known"] | None:
-    """Has the client a record in the CRM? None: the portal has not said, or the caller is anonymous."""
+    """Has the client a record in the CRM? None: the portal has not answered yet, or the caller is anonymous."""
     register = view.ledger.register_entry()
     if register is None or register.state != "done" or view.client_number is None:
         return None
@@ -129,7 +114,7 @@ def client_status(view: CallView) -> Literal["new", "known"] | None:
 
 
 def _may_portal_answer(view: CallView) -> bool:
-    """Can the portal still tell who the client is?"""
+    """Can the portal still answer who the client is?"""
     register = view.ledger.register_entry()
     return register is None or register.state != "dead"
 
@@ -140,33 +125,26 @@ def _rung_names(view: CallView) -> frozenset[str]:
     return frozenset(name for name in (*rung, *groups) if name)
 
 
-def _minutes_since_previous(view: CallView) -> float | None:
-    previous = view.context.previous_call_at
-    if previous is None:
-        return None
-    return NEVER if previous == float("-inf") else max(0.0, (view.entry.started_at - previous) / 60)
-
-
 OPEN_KINDS = ("deal", "lead")
 """What `client_has_open` may ask for."""
 
 
 def _find_open_records(view: CallView) -> frozenset[str] | None:
-    """None as long as a look-up that was asked for has not been answered; refused ones count as nothing open."""
-    client = client_status(view)
-    if client == "new":
+    """None until every look-up that was asked for is answered. A refused look-up counts as nothing open."""
+    status = client_status(view)
+    if status == "new":
         return frozenset()
-    found = {kind: get_lookup_answer(view.ledger.find_by_key(f"open-{kind}")) for kind in OPEN_KINDS}
-    if client is None or any(answer is None for answer in found.values()):
+    answers = {kind: get_lookup_answer(view.ledger.find_by_key(f"open-{kind}")) for kind in OPEN_KINDS}
+    if status is None or any(answer is None for answer in answers.values()):
         return None
     register = view.ledger.register_entry()
     record = (register.answer.get("record") if register else None) or {}
-    kinds = {kind for kind, answer in found.items() if answer and answer.get("open")}
+    kinds = {kind for kind, answer in answers.items() if answer and answer.get("open")}
     return frozenset(kinds | ({"lead"} if record.get("entity") == "lead" else set()))
 
 
 def get_lookup_answer(entry: LedgerEntry | None) -> dict[str, Any] | None:
-    """The answer of a look-up; empty where it was refused; None: not asked, or still on its way."""
+    """The answer of a look-up. Empty: the portal refused it; None: it was not asked, or is on its way."""
     if entry is None or entry.state in ("waiting", "sent"):
         return None
     return entry.answer if entry.state == "done" else {}
@@ -177,19 +155,19 @@ def make_rule_case(view: CallView, end: Outcome, facts: RuleFacts) -> RuleCase:
     entry = view.entry
     people = [talk.employee for talk in entry.talks] or [ring.employee for ring in entry.rings]
     last = people[-1] if entry.talks else (people[0] if people else None)
-    found = (get_lookup_answer(view.ledger.find_by_key("find-client")) or {}).get("records") or []
-    asked = {
+    records = (get_lookup_answer(view.ledger.find_by_key("find-client")) or {}).get("records") or []
+    day_answers = {
         item.command.user_id: str((get_lookup_answer(item) or {}).get("day", ""))  # type: ignore[union-attr]
         for item in view.ledger
         if item.command.key.startswith("day-")
     }
-    told = {item["responsible"]: item["day"] for item in found if item.get("responsible")}
+    manager_days = {record["responsible"]: record["day"] for record in records if record.get("responsible")}
     misses = 1 + max((todo.misses for todo in view.context.open_todos), default=0)
     return RuleCase(
         facts=facts,
         entry_id=view.context.entry_id,
         client_number=view.client_number,
-        client_name=str(found[0].get("name") or "") if found else "",
+        client_name=str(records[0].get("name") or "") if records else "",
         line=view.line,
         raw_line=view.raw_line,
         started_at=entry.started_at,
@@ -200,8 +178,8 @@ def make_rule_case(view: CallView, end: Outcome, facts: RuleFacts) -> RuleCase:
         talker_id=end.user_id,
         responsible_id=end.responsible_id,
         transferred_to=end.transferred_to,
-        manager_id=next((item["responsible"] for item in found if item.get("responsible")), None),
-        day_statuses={**view.context.day_statuses, **told, **asked},
+        manager_id=next((record["responsible"] for record in records if record.get("responsible")), None),
+        day_statuses={**view.context.day_statuses, **manager_days, **day_answers},
         pick=view.context.pick,
         misses=misses,
         is_complete=end.is_complete,

@@ -1,13 +1,13 @@
-"""What rules ask for, as types: the parsed form of `do`. Carried out by the fold; filled by `bx24app.domain.rules.templates`."""
+"""The actions of rules as types: the parsed form of `do`. `domain.calls.rule_case` fills them, the fold carries them out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 UserOrRole = int | Literal["line", "answered", "owner"]
-"""A user, the line's responsible, who talked, or the client's responsible in the CRM."""
+"""A user id, the line's responsible, the talker, or the client manager."""
 IfAbsent = Literal["keep", "next"]
 
 
@@ -15,13 +15,14 @@ IfAbsent = Literal["keep", "next"]
 class CreateAction:
     """A record of the CRM."""
 
+    kind: ClassVar[str] = "create"
     entity: str | int
     """lead, deal, contact, or the entity type id of a smart process."""
     category_id: int | None = None
     stage_id: str | None = None
     title: str | None = None
     responsible: UserOrRole | None = None
-    """None: who gets the records that the call makes without rules."""
+    """None: the user who gets the call's records where no rule holds."""
     source_id: str | None = None
     fields: tuple[tuple[str, Any], ...] = ()
     duplicate: Literal["skip", "allow"] = "skip"
@@ -32,6 +33,7 @@ class CreateAction:
 class TodoAction:
     """A to-do on the client's record."""
 
+    kind: ClassVar[str] = "todo"
     deadline_minutes: int = 30
     working: bool = False
     """Count working minutes of the line."""
@@ -44,30 +46,34 @@ class TodoAction:
 class CommentAction:
     """A comment in the client's timeline."""
 
+    kind: ClassVar[str] = "comment"
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyAction:
-    """`notify`: a notice to a user."""
+    """A notice to a user."""
 
+    kind: ClassVar[str] = "notify"
     user: UserOrRole
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingAction:
-    """The rule matches, so that nothing further is tried, and makes nothing."""
+    """Nothing is made, and no further rule is tried."""
+
+    kind: ClassVar[str] = "nothing"
 
 
 Action = CreateAction | TodoAction | CommentAction | NotifyAction | NothingAction
 
 
 def parse(action: Mapping[str, Any]) -> Action:
-    """One member of `do`, checked before, as its type."""
-    [(name, parts)] = action.items()
-    made: Action = _ACTION_TYPES[name](**{key: _convert_value(key, value) for key, value in (parts or {}).items()})
-    return made
+    """One member of `do` as its type. It has passed the check at saving."""
+    [(kind, parts)] = action.items()
+    parsed: Action = _ACTION_TYPES[kind](**{key: _convert_value(key, value) for key, value in (parts or {}).items()})
+    return parsed
 
 
 def _convert_value(key: str, value: Any) -> Any:
@@ -79,9 +85,5 @@ def _convert_value(key: str, value: Any) -> Any:
 
 
 _ACTION_TYPES: dict[str, Callable[..., Action]] = {
-    "create": CreateAction,
-    "todo": TodoAction,
-    "comment": CommentAction,
-    "notify": NotifyAction,
-    "nothing": NothingAction,
+    action_type.kind: action_type for action_type in (CreateAction, TodoAction, CommentAction, NotifyAction, NothingAction)
 }

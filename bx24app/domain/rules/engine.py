@@ -1,73 +1,25 @@
-"""Rules: checked at saving, parsed, chosen. The worker and the dry run call the same `choose`.
+"""The engine of rules: checks them at saving, parses them, chooses the one that holds for a call.
 
-A call is asked about more than once: at the ring, at the answer, at its end. What is not known yet (the outcome while it rings) is neither true nor
-false; a rule above whose turn depends on it keeps the rules below from being chosen too early.
+The worker and the dry run call the same `choose_rule`. A call is tried more than once: when it rings, when it is answered, when it
+ends. A fact that is not known yet (the outcome while the call rings) makes its condition neither true nor false, and a rule that waits
+for such a fact keeps the rules below it from being chosen too early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from bx24app.domain.faults import Fault
 from bx24app.domain.rules import actions
+from bx24app.domain.rules.action_parts import ACTIONS
 from bx24app.domain.rules.actions import Action
 from bx24app.domain.rules.checks import is_int
-from bx24app.domain.rules.table import ACTIONS, CONDITIONS, WILDCARD_VALUES
-from bx24app.domain.settings import Day, Rule, Settings
-
-__all__ = ["ACTIONS", "CONDITIONS", "ConditionTrace", "ParsedRule", "RuleChoice", "RuleFacts", "RuleTrace", "choose_rule", "find_faults", "parse_rules", "referenced_users"]
-
-NEVER = float("inf")
-"""`Facts.minutes_since_last` of a client who has not called before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleFacts:
-    """What is known of a call at a moment. None: not known yet; at the end, None fulfils no condition."""
-
-    moment: Literal["ring", "answer", "end"]
-    direction: Literal["in", "out"] | None = None
-    outcome: Literal["answered", "missed", "failed"] | None = None
-    pbx: str | None = None
-    line: str | None = None
-    """Digits of the line as the PBX names it."""
-    number: str | None = None
-    """The client's, E.164; empty: anonymous."""
-    client: Literal["new", "known"] | None = None
-    hours: Literal["working", "off"] | None = None
-    weekday: Day | None = None
-    talk_seconds: int | None = None
-    """Not before the end."""
-    rang: frozenset[str] = frozenset()
-    """Extensions and groups; grows until the end."""
-    open_records: frozenset[str] | None = None
-    """Of deal and lead, those of which the client has an open one."""
-    minutes_since_last: float | None = None
-    """Since the same client's previous call; `NEVER`: none."""
-
-
-def facts_to_json(facts: RuleFacts) -> dict[str, Any]:
-    """As plain data, for the call's row; what is not known is left out."""
-    held = {name: getattr(facts, name) for name in facts.__slots__}
-    held["rang"] = sorted(facts.rang)
-    held["open_records"] = sorted(facts.open_records) if facts.open_records is not None else None
-    if facts.minutes_since_last == NEVER:
-        held["minutes_since_last"] = "never"
-    return {name: value for name, value in held.items() if value is not None}
-
-
-def facts_from_json(held: dict[str, Any]) -> RuleFacts:
-    """The facts back from the call's row."""
-    values = dict(held)
-    values["rang"] = frozenset(values.get("rang") or ())
-    if values.get("open_records") is not None:
-        values["open_records"] = frozenset(values["open_records"])
-    if values.get("minutes_since_last") == "never":
-        values["minutes_since_last"] = NEVER
-    return RuleFacts(**values)
+from bx24app.domain.rules.conditions import CONDITIONS
+from bx24app.domain.rules.facts import RuleFacts
+from bx24app.domain.settings import Rule, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +29,16 @@ class ParsedRule:
     name: str
     actions: tuple[Action, ...]
     simple_conditions: tuple[tuple[str, frozenset[Any]], ...]
-    """(fact, values of which it must be one): cheap, tried first."""
+    """(fact, values one of which it must be): cheap, so they are tried first."""
     other_conditions: tuple[tuple[str, Any], ...]
-    """(key of the table, what is expected)."""
+    """(key of the table, expected value)."""
     when: dict[str, Any] = field(default_factory=dict, hash=False)
-    """As it was written: for the trace."""
+    """The conditions as they were written, for the trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionTrace:
-    """One condition of a trace. `ok` None: not known yet."""
+    """One condition of a trace. `is_fulfilled` None: not known yet."""
 
     condition: str
     expected: Any
@@ -94,18 +46,22 @@ class ConditionTrace:
     is_fulfilled: bool | None
 
 
+Verdict = Literal["matched", "passed", "undecided", "behind"]
+"""Of a rule: it decides, it does not hold, it is not known yet, a rule above it decides."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule of a trace with all its conditions. `verdict`: matched, passed (over), undecided, behind (a rule above decides)."""
+    """One rule of a trace with all its conditions."""
 
     rule: str
-    verdict: Literal["matched", "passed", "undecided", "behind"]
+    verdict: Verdict
     conditions: tuple[ConditionTrace, ...]
 
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """`rule`: the one that matches; None: no rule, or, while not `decided`, none yet."""
+    """`rule`: the one that holds. None: no rule does, or, while `is_decided` is false, none does yet."""
 
     rule: ParsedRule | None
     is_decided: bool
@@ -114,102 +70,139 @@ class RuleChoice:
 
     @cached_property
     def trace(self) -> tuple[RuleTrace, ...]:
-        """Every rule with every condition: what was expected and what was seen. Made when somebody looks."""
-        found: list[RuleTrace] = []
-        closed = False
+        """Every rule with every condition, its expected value and the fact. Computed at the first access: most choices need none."""
+        traces: list[RuleTrace] = []
+        is_closed = False
         for rule in self.rules:
-            seen = tuple(_trace_condition(key, value, rule, self.facts) for key, value in rule.when.items())
-            verdict: Literal["matched", "passed", "undecided", "behind"]
-            if any(one.is_fulfilled is False for one in seen):
-                verdict = "passed"
-            elif closed:
-                verdict = "behind"
-            else:
-                closed = True
-                verdict = "undecided" if any(one.is_fulfilled is None for one in seen) else "matched"
-            found.append(RuleTrace(rule.name, verdict, seen))
-        return tuple(found)
+            conditions = tuple(_trace_condition(key, value, rule, self.facts) for key, value in rule.when.items())
+            verdict = _judge_rule(conditions, is_closed)
+            is_closed = is_closed or verdict != "passed"
+            traces.append(RuleTrace(rule.name, verdict, conditions))
+        return tuple(traces)
+
+
+def _judge_rule(conditions: tuple[ConditionTrace, ...], is_closed: bool) -> Verdict:
+    """`is_closed`: a rule above has decided, or waits to."""
+    if any(condition.is_fulfilled is False for condition in conditions):
+        return "passed"
+    if is_closed:
+        return "behind"
+    return "undecided" if any(condition.is_fulfilled is None for condition in conditions) else "matched"
 
 
 def choose_rule(rules: tuple[ParsedRule, ...], facts: RuleFacts) -> RuleChoice:
     """The first rule from the top whose conditions all hold."""
     for rule in rules:
-        held = _rule_holds(rule, facts)
-        if held:
+        holds = _rule_holds(rule, facts)
+        if holds:
             return RuleChoice(rule, True, rules, facts)
-        if held is None:
+        if holds is None:
             return RuleChoice(None, False, rules, facts)
     return RuleChoice(None, True, rules, facts)
 
 
 def _rule_holds(rule: ParsedRule, facts: RuleFacts) -> bool | None:
-    """All conditions; False as soon as one cannot hold any more, else None as long as one is open. Quick: tried for each call on every rule."""
-    unknown = False
+    """Do all conditions hold? False as soon as one cannot hold any more; None while one is not known yet.
+
+    This runs for each fold of a call on every rule above the chosen one, so it is kept fast.
+    """
+    is_unknown = False
     for fact, values in rule.simple_conditions:
-        seen = getattr(facts, fact)
-        if seen is None:
-            unknown = True
-        elif seen not in values:
+        actual = getattr(facts, fact)
+        if actual is None:
+            is_unknown = True
+        elif actual not in values:
             return False
     for key, expected in rule.other_conditions:
-        held = _condition_holds(key, expected, facts)
-        if held is None:
-            unknown = True
-        elif not held:
+        holds = _condition_holds(key, expected, facts)
+        if holds is None:
+            is_unknown = True
+        elif not holds:
             return False
-    if not unknown:
+    if not is_unknown:
         return True
     return False if facts.moment == "end" else None
 
 
 def _condition_holds(key: str, expected: Any, facts: RuleFacts) -> bool | None:
     condition = CONDITIONS[key]
-    seen = getattr(facts, condition.fact)
-    if seen is None or condition.holds is None:
+    actual = getattr(facts, condition.fact)
+    if actual is None or condition.holds is None:
         return None
-    return condition.holds(expected, seen)
+    return condition.holds(expected, actual)
 
 
 def _trace_condition(key: str, value: Any, rule: ParsedRule, facts: RuleFacts) -> ConditionTrace:
-    """One condition by itself, as `_holds` judges it."""
-    if WILDCARD_VALUES.get(key) in _as_list(key, value):
-        return ConditionTrace(key, value, getattr(facts, CONDITIONS[key].fact), True)
-    fact = CONDITIONS[key].fact
-    alone = ParsedRule(
-        "", (), tuple(one for one in rule.simple_conditions if one[0] == fact), tuple(one for one in rule.other_conditions if one[0] == key)
-    )
-    seen = getattr(facts, fact)
-    return ConditionTrace(key, value, sorted(seen) if isinstance(seen, frozenset) else seen, _rule_holds(alone, facts))
+    """One condition by itself, judged as `_rule_holds` judges it."""
+    condition = CONDITIONS[key]
+    actual = getattr(facts, condition.fact)
+    if _has_wildcard(key, value):
+        return ConditionTrace(key, value, actual, True)
+    simple = tuple(pair for pair in rule.simple_conditions if pair[0] == condition.fact)
+    other = tuple(pair for pair in rule.other_conditions if pair[0] == key)
+    shown = sorted(actual) if isinstance(actual, frozenset) else actual
+    return ConditionTrace(key, value, shown, _rule_holds(ParsedRule("", (), simple, other), facts))
 
 
 def _as_list(key: str, value: Any) -> list[Any]:
     return value if isinstance(value, list) and CONDITIONS[key].accepts_list else [value]
 
 
+def _has_wildcard(key: str, value: Any) -> bool:
+    wildcard = CONDITIONS[key].wildcard
+    return wildcard is not None and wildcard in _as_list(key, value)
+
+
 # --- the document's rules --------------------------------------------------------------------------------------------
 
 
 def parse_rules(settings: Settings) -> tuple[ParsedRule, ...]:
-    """The rules of a document that has been checked, in their order."""
+    """The rules of a document that has been checked, in their order. Nothing is cached: for drafts."""
     return tuple(_compile_rule(rule, settings) for rule in settings.rules)
 
 
+def get_parsed_rules(settings: Settings) -> tuple[ParsedRule, ...]:
+    """The parsed rules of a saved document, from the cache."""
+    return _parse_cached(_SettingsIdentity(settings)) if settings.rules else ()
+
+
+class _SettingsIdentity:
+    """A document as a cache key. Saved documents are shared and never change, so they are compared by identity, which is cheap."""
+
+    def __init__(self, document: Settings) -> None:
+        self.document = document
+
+    def __hash__(self) -> int:
+        return id(self.document)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SettingsIdentity) and other.document is self.document
+
+
+@lru_cache(maxsize=512)
+def _parse_cached(key: _SettingsIdentity) -> tuple[ParsedRule, ...]:
+    return parse_rules(key.document)
+
+
 def _compile_rule(rule: Rule, settings: Settings) -> ParsedRule:
-    plain: list[tuple[str, frozenset[Any]]] = []
-    others: list[tuple[str, Any]] = []
+    simple: list[tuple[str, frozenset[Any]]] = []
+    other: list[tuple[str, Any]] = []
     for key, value in rule.when.items():
-        condition = CONDITIONS[key]
-        values = _as_list(key, value)
-        if WILDCARD_VALUES.get(key) in values:
+        if _has_wildcard(key, value):
             continue
-        wanted = [condition.prepare(item, settings) for item in values]
+        condition = CONDITIONS[key]
+        expected = [condition.prepare(item, settings) for item in _as_list(key, value)]
         if condition.holds is None:
-            plain.append((condition.fact, frozenset(wanted)))
+            simple.append((condition.fact, frozenset(expected)))
         else:
-            others.append((key, frozenset(wanted) if condition.accepts_list else wanted[0]))
-    return ParsedRule(
-        rule.name, tuple(actions.parse(one) for one in rule.do), tuple(plain), tuple(others), dict(rule.when)
-    )
+            other.append((key, frozenset(expected) if condition.accepts_list else expected[0]))
+    parsed_actions = tuple(actions.parse(action) for action in rule.do)
+    return ParsedRule(rule.name, parsed_actions, tuple(simple), tuple(other), dict(rule.when))
+
+
+def uses_fact(rules: Iterable[ParsedRule], fact: str) -> bool:
+    """Does a condition of these rules look at this fact?"""
+    return any(CONDITIONS[key].fact == fact for rule in rules for key in rule.when)
 
 
 def find_faults(settings: Settings) -> Iterator[Fault]:

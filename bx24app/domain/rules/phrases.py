@@ -1,4 +1,4 @@
-"""The phrases of `rule_words`, by language: what stands for each condition and each part of an action."""
+"""The phrases of a rule's sentence, by language: its frame and its actions. The table of conditions holds those of conditions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phrases:
-    """One language. A condition's phrase: a frame (`{}`) for what is given, and, where the values are
-    few, a word for each of them."""
+    """One language. `{}` stands for a value of the rule."""
 
     begin: str
     any_call: str
     separator: str
     quote: str
-    conditions: dict[str, tuple[str, dict[str, str]]]
-    standalone_words: dict[str, dict[str, str]]
-    """Words of values outside of a sentence, where they differ."""
     create: dict[str, str]
     create_other: str
     create_parts: dict[str, str]
@@ -40,39 +36,6 @@ ENGLISH = Phrases(
     any_call="For any call: ",
     separator=" or ",
     quote="“{}”",
-    conditions={
-        "direction": ("{}", {"in": "comes in", "out": "goes out"}),
-        "outcome": ("is {}", {"answered": "answered", "missed": "missed", "failed": "not answered by the client"}),
-        "pbx": ("is on the PBX {}", {}),
-        "line": ("is on the line {}", {}),
-        "hours": (
-            "falls {}",
-            {"working": "in working hours", "off": "outside working hours", "any": "at any time"},
-        ),
-        "weekday": (
-            "falls on a {}",
-            {
-                "mon": "Monday",
-                "tue": "Tuesday",
-                "wed": "Wednesday",
-                "thu": "Thursday",
-                "fri": "Friday",
-                "sat": "Saturday",
-                "sun": "Sunday",
-            },
-        ),
-        "client": ("is with a {} client", {"new": "new", "known": "known"}),
-        "number": ("is with a number that begins with {}", {}),
-        "client_has_open": ("is with a client who has an open {}", {"deal": "deal", "lead": "lead"}),
-        "repeat_within_minutes": ("follows another of the same client within {} min", {}),
-        "rang": ("rang at {}", {}),
-        "min_seconds": ("has a talk of at least {} s", {}),
-        "moment": (
-            "has {}",
-            {"ring": "begun to ring", "answer": "been answered or ended", "end": "ended"},
-        ),
-    },
-    standalone_words={"direction": {"in": "incoming", "out": "outgoing"}},
     create={"lead": "create a lead", "deal": "create a deal", "contact": "create a contact"},
     create_other="create an item of {}",
     create_parts={
@@ -108,36 +71,6 @@ RUSSIAN = Phrases(
     any_call="Для любого звонка: ",
     separator=" или ",
     quote="«{}»",
-    conditions={
-        "direction": ("{}", {"in": "входящий", "out": "исходящий"}),
-        "outcome": ("{}", {"answered": "принят", "missed": "пропущен", "failed": "не состоялся"}),
-        "pbx": ("на АТС {}", {}),
-        "line": ("на линии {}", {}),
-        "hours": ("{}", {"working": "в рабочее время", "off": "в нерабочее время", "any": "в любое время"}),
-        "weekday": (
-            "{}",
-            {
-                "mon": "в понедельник",
-                "tue": "во вторник",
-                "wed": "в среду",
-                "thu": "в четверг",
-                "fri": "в пятницу",
-                "sat": "в субботу",
-                "sun": "в воскресенье",
-            },
-        ),
-        "client": ("с {} клиентом", {"new": "новым", "known": "известным"}),
-        "number": ("с номером, который начинается на {}", {}),
-        "client_has_open": ("с клиентом, у которого {}", {"deal": "открыта сделка", "lead": "открыт лид"}),
-        "repeat_within_minutes": ("повторный от того же клиента за {} мин", {}),
-        "rang": ("поступал на {}", {}),
-        "min_seconds": ("с разговором не короче {} с", {}),
-        "moment": ("уже {}", {"ring": "поступил", "answer": "принят или завершён", "end": "завершён"}),
-    },
-    standalone_words={
-        "client": {"new": "новый", "known": "известный"},
-        "client_has_open": {"deal": "сделка", "lead": "лид"},
-    },
     create={"lead": "создать лид", "deal": "создать сделку", "contact": "создать контакт"},
     create_other="создать элемент {}",
     create_parts={

@@ -1,21 +1,25 @@
-"""A rule read back in words: one sentence, in Russian or English. Pure; never raises, whatever a draft holds."""
+"""A rule in words: one sentence, in Russian or English, whatever a draft holds. Nothing here raises.
+
+The rules page shows the sentence of each rule, the dry run shows conditions and actions by themselves, docs/rules.md quotes both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bx24app.domain.crm_dictionaries import CrmDictionaries, DictionaryItem
+from bx24app.domain.rules.conditions import CONDITIONS
 from bx24app.domain.rules.phrases import ENGLISH, LANGUAGES, Phrases
 
 MAX_TEXT_LENGTH = 60
-"""Characters of a template that a sentence shows at the most."""
+"""Characters of a template that a sentence shows at most."""
 
 
 @dataclass(frozen=True)
 class DisplayNames:
-    """How things are called that a rule names by an id; what has no name is told by its id."""
+    """Names for the things that a rule names by an id. A thing without a name is shown by its id."""
 
     user: Callable[[int], str] = lambda number: f"#{number}"
     line: Callable[[str], str] = str
@@ -28,77 +32,105 @@ def describe_rule(rule: dict[str, Any], names: DisplayNames, language: str) -> s
     words = LANGUAGES.get(language, ENGLISH)
     when, do = rule.get("when"), rule.get("do")
     clauses = [
-        _condition_clause(key, when[key], words, names) for key in words.conditions if isinstance(when, dict) and key in when
+        describe_condition(key, when[key], names, language) for key in CONDITIONS if isinstance(when, dict) and key in when
     ]
-    acts = [describe_action(one, names, language) for one in do if isinstance(one, dict)] if isinstance(do, list | tuple) else []
+    actions = do if isinstance(do, list | tuple) else []
+    parts = [describe_action(action, names, language) for action in actions if isinstance(action, dict)]
     head = words.begin.format(", ".join(clauses)) if clauses else words.any_call
-    return head + ("; ".join(acts) or words.no_action) + "."
+    return head + ("; ".join(parts) or words.no_action) + "."
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
 
 
 def describe_condition(key: str, value: Any, names: DisplayNames, language: str) -> str:
     """One condition in words."""
-    return _condition_clause(key, value, LANGUAGES.get(language, ENGLISH), names)
+    condition = CONDITIONS.get(key)
+    frame = condition.phrase.in_language(language) if condition is not None else key + " {}"
+    return frame.format(_join_values(value, LANGUAGES.get(language, ENGLISH), lambda one: _phrase_word(key, one, names, language)))
+
+
+def describe_expected(key: str, value: Any, names: DisplayNames, language: str) -> str:
+    """What a condition expects, by itself."""
+    return _join_values(value, LANGUAGES.get(language, ENGLISH), lambda one: _word_alone(key, one, names, language))
+
+
+def describe_actual(key: str, value: Any, names: DisplayNames, language: str) -> str:
+    """The fact that a condition looked at, by itself. Where it is a list, all of it holds."""
+    values = value if isinstance(value, list | tuple | frozenset) else [value]
+    return ", ".join(_word_alone(key, one, names, language) for one in values)
 
 
 def translate_fact(key: str, value: Any, names: DisplayNames, language: str) -> Any:
-    """What a call showed of a condition, its words in place of those of the document; lists stay lists."""
+    """A fact with the words of sentences in place of the document's values; lists stay lists, other values stay as they are."""
     if isinstance(value, list | tuple):
         return [translate_fact(key, one, names, language) for one in value]
-    _, said = LANGUAGES.get(language, ENGLISH).conditions.get(key, ("", {}))
-    named = {"pbx": names.pbx, "line": names.line}.get(key)
-    return named(str(value)) if named and value is not None else said.get(str(value), value)
+    condition = CONDITIONS.get(key)
+    if condition is None or value is None:
+        return value
+    if condition.named_by:
+        return _thing_name(condition.named_by, value, names)
+    known = condition.values.get(str(value))
+    return known.phrase.in_language(language) if known else value
+
+
+def _join_values(value: Any, words: Phrases, describe: Callable[[Any], str]) -> str:
+    values = value if isinstance(value, list | tuple | frozenset) else [value]
+    return words.separator.join(map(describe, values))
+
+
+def _phrase_word(key: str, value: Any, names: DisplayNames, language: str) -> str:
+    known = CONDITIONS[key].values.get(str(value)) if key in CONDITIONS else None
+    return known.phrase.in_language(language) if known else _quoted_name(key, value, names, language)
+
+
+def _word_alone(key: str, value: Any, names: DisplayNames, language: str) -> str:
+    known = CONDITIONS[key].values.get(str(value)) if key in CONDITIONS else None
+    return known.alone(language) if known else _quoted_name(key, value, names, language)
+
+
+def _quoted_name(key: str, value: Any, names: DisplayNames, language: str) -> str:
+    kind = CONDITIONS[key].named_by if key in CONDITIONS else None
+    return LANGUAGES.get(language, ENGLISH).quote.format(_thing_name(kind, value, names)) if kind else str(value)
+
+
+def _thing_name(kind: Literal["pbx", "line"], value: Any, names: DisplayNames) -> str:
+    return (names.pbx if kind == "pbx" else names.line)(str(value))
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
 
 
 def describe_action(action: dict[str, Any], names: DisplayNames, language: str) -> str:
     """One member of `do` in words."""
     words = LANGUAGES.get(language, ENGLISH)
     for name, parts in action.items():
-        held = parts if isinstance(parts, dict) else {}
-        return _DESCRIBERS[name](held, words, names) if name in _DESCRIBERS else name
+        values = parts if isinstance(parts, dict) else {}
+        return _DESCRIBERS[name](values, words, names) if name in _DESCRIBERS else name
     return words.no_action
 
 
-def describe_planned_action(told: Mapping[str, Any], names: DisplayNames, language: str, when: Callable[[str], str]) -> str:
+def describe_planned_action(
+    action: Mapping[str, Any], names: DisplayNames, language: str, format_moment: Callable[[str], str]
+) -> str:
     """An action of one call with its values filled in, in words.
 
     Args:
-        told: `action` and its values: `entity`, `category_id`, `stage_id`, `source_id`, `fields`, `user`, `text`, `deadline_at`.
-        when: tells a moment (ISO 8601).
+        action: its kind (`action`) and its values: `entity`, `category_id`, `stage_id`, `source_id`, `fields`, `user`, `text`,
+            `deadline_at`.
+        format_moment: a moment (ISO 8601) in words.
     """
     words = LANGUAGES.get(language, ENGLISH)
-    kind, text, user = str(told.get("action")), told.get("text"), told.get("user")
+    kind, text, user = str(action.get("action")), action.get("text"), action.get("user")
     if kind == "todo":
-        due = words.until.format(when(told["deadline_at"])) if told.get("deadline_at") else ""
+        due = words.until.format(format_moment(action["deadline_at"])) if action.get("deadline_at") else ""
         return _todo_phrase(words, text, due) + words.responsible.format(_user_phrase(user, words, names))
     parts = {
-        "create": {**told, "title": text, "responsible": user},
+        "create": {**action, "title": text, "responsible": user},
         "comment": {"text": text},
         "notify": {"user": user, "text": text},
     }
     return describe_action({kind: parts.get(kind, {})}, names, language)
-
-
-def describe_value(key: str, held: Any, names: DisplayNames, language: str) -> str:
-    """What a condition expects, or what was seen of a call, in words; empty: nothing."""
-    words = LANGUAGES.get(language, ENGLISH)
-    return _value_words(key, held, words, names, words.standalone_words.get(key))
-
-
-def _condition_clause(key: str, held: Any, words: Phrases, names: DisplayNames) -> str:
-    frame, _ = words.conditions.get(key, (key + " {}", {}))
-    return frame.format(_value_words(key, held, words, names))
-
-
-def _value_words(key: str, held: Any, words: Phrases, names: DisplayNames, alone: dict[str, str] | None = None) -> str:
-    said = alone or words.conditions.get(key, ("", {}))[1]
-    values = held if isinstance(held, list | tuple | frozenset) else [held]
-    named = {"pbx": names.pbx, "line": names.line}.get(key)
-    return words.separator.join(
-        words.quote.format(named(str(one))) if named else said.get(str(one), str(one)) for one in values
-    )
-
-
-# --- actions ---------------------------------------------------------------------------------------------------------
 
 
 def _describe_create(parts: dict[str, Any], words: Phrases, names: DisplayNames) -> str:
@@ -177,7 +209,7 @@ _DESCRIBERS: dict[str, Callable[[dict[str, Any], Phrases, DisplayNames], str]] =
 
 
 def _item_name(offered: tuple[DictionaryItem, ...] | None, value: Any) -> str:
-    return next((one.name for one in offered or () if one.id == str(value)), str(value))
+    return next((item.name for item in offered or () if item.id == str(value)), str(value))
 
 
 def _shorten_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from flask_babel import gettext
 
 from bx24app import settings
-from bx24app.calls import notifications
+from bx24app.calls import dry_run, notifications
 from bx24app.calls.journal import lookup
 from bx24app.calls.journal.timeline import StepKind, TimelineStep, build_timeline
 from bx24app.domain import rules
@@ -128,15 +128,11 @@ class RuleVerdict:
 
 def rule_verdicts(call: Call) -> list[RuleVerdict]:
     """Every rule of the settings that the call began with, judged by what the fold knew when it decided last."""
-    stored = call.read_facts().rule_facts
-    if not stored:
+    if not call.read_facts().rule_facts:
         return []
-    names = _build_names(settings.of_version(call.settings_version_id))
-    try:
-        facts = rules.facts_from_json(stored)
-    except TypeError:  # stored by a version with other facts
-        return []
-    choice = rules.choose_rule(settings.rules_of(call.settings_version_id), facts)
+    document = settings.of_version(call.settings_version_id)
+    names = _build_names(document)
+    choice = rules.choose_rule(rules.get_parsed_rules(document), dry_run.compute_seen_facts(document, call))
     return [
         RuleVerdict(
             result.rule, result.verdict, tuple(_describe_condition(condition, names) for condition in result.conditions)

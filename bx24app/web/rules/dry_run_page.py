@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import g
-from flask_babel import gettext, lazy_gettext, ngettext
+from flask_babel import gettext, ngettext
 from werkzeug.exceptions import NotFound
 
 from bx24app import settings
@@ -16,7 +16,7 @@ from bx24app.calls import dry_run
 from bx24app.calls.dry_run import DryRunRow, RuleResult
 from bx24app.domain import document
 from bx24app.domain.document import DocumentError
-from bx24app.domain.rules import NEVER, ConditionTrace, sentences
+from bx24app.domain.rules import CONDITIONS, NEVER, ConditionTrace, sentences
 from bx24app.domain.rules.sentences import DisplayNames
 from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
@@ -26,22 +26,6 @@ from bx24app.web.rules import rule_presentation
 from bx24app.web.rules.rule_form import RuleItem
 
 CALL_LIMIT = 50
-CONDITION_LABELS: dict[str, Any] = {
-    "direction": lazy_gettext("Direction"),
-    "outcome": lazy_gettext("Outcome"),
-    "client": lazy_gettext("Client"),
-    "hours": lazy_gettext("Time"),
-    "pbx": lazy_gettext("PBX"),
-    "line": lazy_gettext("Line"),
-    "number": lazy_gettext("The client’s number begins with"),
-    "min_seconds": lazy_gettext("The talk lasted at least, seconds"),
-    "moment": lazy_gettext("Not earlier than"),
-    "client_has_open": lazy_gettext("The client has an open"),
-    "repeat_within_minutes": lazy_gettext("The same client called within, minutes"),
-    "rang": lazy_gettext("This extension or group rang"),
-    "weekday": lazy_gettext("Day of the week"),
-}
-"""Condition -> what the editor calls it."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +177,22 @@ def _format_moment(iso: str) -> str:
     return i18n.format_moment(datetime.fromisoformat(iso))
 
 
-def _draft_condition(one: ConditionTrace, names: DisplayNames) -> DraftCondition:
-    def format_value(held: Any) -> str:
-        return sentences.describe_value(one.condition, held, names, i18n.current_language())
+def _draft_condition(trace: ConditionTrace, names: DisplayNames) -> DraftCondition:
+    language = i18n.current_language()
+    return DraftCondition(
+        CONDITIONS[trace.condition].label.in_language(language),
+        sentences.describe_expected(trace.condition, trace.expected, names, language),
+        _describe_actual(trace, names, language),
+        trace.is_fulfilled,
+    )
 
-    seen = one.actual
-    if seen is None:
-        told = gettext("unknown")
-    elif seen == NEVER:
-        told = gettext("never")
-    elif seen in ([], ""):
-        told = gettext("none")
-    else:
-        told = format_value(int(seen) if isinstance(seen, float) else seen)
-    return DraftCondition(str(CONDITION_LABELS.get(one.condition, one.condition)), format_value(one.expected), told, one.is_fulfilled)
+
+def _describe_actual(trace: ConditionTrace, names: DisplayNames, language: str) -> str:
+    actual = trace.actual
+    if actual is None:
+        return str(gettext("unknown"))
+    if actual == NEVER:
+        return str(gettext("never"))
+    if actual in ([], ""):
+        return str(gettext("none"))
+    return sentences.describe_actual(trace.condition, int(actual) if isinstance(actual, float) else actual, names, language)

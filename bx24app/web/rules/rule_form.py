@@ -1,6 +1,7 @@
-"""The rules page's fields: `rule` names each rule by a token, in their order; `<token>-json` holds a closed one, `<token>-…` the fields of an open one.
+"""Reads the rules page's form.
 
-What was typed wrong stays as it was typed: the document's check says what is wrong with it.
+The fields named `rule` hold the rules' tokens in their order. `<token>-json` holds a closed rule, `<token>-…` the fields of an open one.
+A value that cannot be read stays as it was typed: the document's check then says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,12 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from bx24app.domain.rules.table import CONDITIONS
+from bx24app.domain.rules.condition_spec import FormControl
+from bx24app.domain.rules.conditions import CONDITIONS
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings.saving import Document
 
 FormData = MultiDict[str, str]
-TICKED_CONDITIONS = ("direction", "outcome", "client", "hours", "pbx", "line", "weekday", "client_has_open")
-"""Conditions chosen by ticking."""
-LIST_CONDITIONS = ("number", "rang")
-"""Conditions written as a list with commas."""
-NUMBER_CONDITIONS = ("min_seconds", "repeat_within_minutes")
 TEXT_PARTS = {"create": ("title",), "todo": ("title",), "comment": ("text",), "notify": ("text",)}
 """Parts of actions that are texts."""
 _TOKEN = re.compile(r"^[a-z][a-z0-9]{0,15}$")
@@ -29,35 +26,37 @@ _TOKEN = re.compile(r"^[a-z][a-z0-9]{0,15}$")
 
 @dataclass
 class RuleItem:
-    """One rule on the page. `faults`: field name -> words; `general`: those of no field."""
+    """One rule on the page."""
 
     token: str
     rule: Document
     is_open: bool = False
     faults: dict[str, str] = field(default_factory=dict)
+    """Field name -> what is wrong."""
     general_faults: list[str] = field(default_factory=list)
+    """Faults that belong to no field."""
     sentence: str = ""
     label: str = ""
 
     @property
     def as_json(self) -> str:
-        """The rule as a closed one is sent."""
+        """The rule as the form sends a closed one."""
         return json.dumps(self.rule, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def actions(self) -> list[tuple[str, str, Document]]:
         """(token, kind, parts) of each action."""
-        found = []
+        actions = []
         for index, action in enumerate(_as_list(self.rule.get("do"))):
             for kind, parts in action.items() if isinstance(action, dict) else ():
-                found.append((f"{self.token}-a{index}", str(kind), parts if isinstance(parts, dict) else {}))
-        return found
+                actions.append((f"{self.token}-a{index}", str(kind), parts if isinstance(parts, dict) else {}))
+        return actions
 
     def condition_values(self, key: str) -> list[str]:
         """Values of a condition, as texts."""
         when = self.rule.get("when")
         value = when.get(key) if isinstance(when, dict) else None
-        return [str(one) for one in _as_list(value)] if value is not None else []
+        return [str(item) for item in _as_list(value)] if value is not None else []
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -70,7 +69,7 @@ def closed_items(rules: list[Document]) -> list[RuleItem]:
 
 
 def read_form(form: FormData) -> list[RuleItem]:
-    """Every rule that the form holds, in its order."""
+    """Every rule of the form, in the form's order."""
     tokens = [token for token in dict.fromkeys(form.getlist("rule")) if _TOKEN.match(token)]
     return [read_rule(form, token) for token in tokens]
 
@@ -86,9 +85,9 @@ def read_rule(form: FormData, token: str) -> RuleItem:
     return RuleItem(token, rule if isinstance(rule, dict) else {"name": "", "when": {}, "do": []})
 
 
-def free_token(present: list[RuleItem]) -> str:
+def free_token(items: list[RuleItem]) -> str:
     """A token that no rule on the page has."""
-    taken = {item.token for item in present}
+    taken = {item.token for item in items}
     return next(f"r{number}" for number in range(len(taken) + 1) if f"r{number}" not in taken)
 
 
@@ -97,8 +96,8 @@ def free_token(present: list[RuleItem]) -> str:
 
 def _read_open_rule(form: FormData, token: str) -> Document:
     when: Document = {}
-    for key in CONDITIONS:
-        value = _read_condition(form, f"{token}-{key}", key)
+    for key, condition in CONDITIONS.items():
+        value = _read_condition(form, f"{token}-{key}", condition.control)
         if value not in (None, [], ""):
             when[key] = value
     names = form.getlist(f"{token}-do")
@@ -106,18 +105,19 @@ def _read_open_rule(form: FormData, token: str) -> Document:
     return {"name": form.get(f"{token}-name", "").strip(), "when": when, "do": do}
 
 
-def _read_condition(form: FormData, name: str, key: str) -> Any:
-    if key in NUMBER_CONDITIONS:
+def _read_condition(form: FormData, name: str, control: FormControl) -> Any:
+    if control.kind == "number":
         return parse_number(form.get(name, ""))
-    if key in LIST_CONDITIONS:
-        found = [text for part in re.split(r"[,;\n]", form.get(name, "")) if (text := part.strip())]
+    if control.kind == "list":
+        texts = [text for part in re.split(r"[,;\n]", form.get(name, "")) if (text := part.strip())]
     else:
-        found = [text for text in form.getlist(name) if text]
-    return found[0] if len(found) == 1 else found
+        texts = [text for text in form.getlist(name) if text]
+    values = [parse_number(text) for text in texts] if control.has_numbers else texts
+    return values[0] if len(values) == 1 else values
 
 
 def parse_number(text: str) -> int | str | None:
-    """A number as typed; what is none stays a text, for the check to refuse; nothing is None."""
+    """The number that was typed. None: nothing was typed; what is no number stays a text, which the check refuses."""
     text = text.strip()
     if not text:
         return None
@@ -147,21 +147,21 @@ def _read_action(form: FormData, name: str) -> Document:
 
 
 def _parse_target(value: str) -> Document:
-    """`deal:9` -> a deal in pipeline 9; `deal`, `lead`: the default one, or none."""
+    """`deal:9` -> a deal in pipeline 9; `deal`, `lead`: in the default pipeline, or in none."""
     entity, _, category = value.partition(":")
     kind, pipeline = parse_int(entity), parse_int(category)
-    found: Document = {"entity": entity if kind is None else kind}
-    return found | ({"category_id": pipeline} if pipeline is not None else {})
+    parts: Document = {"entity": entity if kind is None else kind}
+    return parts | ({"category_id": pipeline} if pipeline is not None else {})
 
 
 def format_target(parts: Document) -> str:
-    """What `_target` reads."""
+    """The reverse of `_parse_target`."""
     category = parts.get("category_id")
     return f"{parts.get('entity', '')}" + (f":{category}" if category is not None else "")
 
 
 def read_responsible(form: FormData, name: str) -> int | str | None:
-    """A role or a chosen user; None: as the call's own records."""
+    """A role or a chosen user. None: the user who gets the call's own records."""
     chosen = form.get(name, "")
     if chosen != "user":
         return chosen or None
@@ -169,7 +169,7 @@ def read_responsible(form: FormData, name: str) -> int | str | None:
 
 
 def _read_fields(form: FormData, name: str) -> Document:
-    found: Document = {}
+    fields: Document = {}
     for row in form.getlist(f"{name}-field"):
         key = form.get(f"{name}-{row}-name", "").strip()
         value: Any = form.get(f"{name}-{row}-value", "")
@@ -179,8 +179,8 @@ def _read_fields(form: FormData, name: str) -> Document:
             except (ValueError, RecursionError):
                 value = str(value)
         if key:
-            found[key] = value
-    return found
+            fields[key] = value
+    return fields
 
 
 # --- where faults belong ---------------------------------------------------------------------------------------------
@@ -189,24 +189,24 @@ _FAULT_PATH = re.compile(r"^rules\[(\d+)\]\.?(.*)$")
 _ACTION_PATH = re.compile(r"^do\[(\d+)\]\.?(\w*)\.?(\w*)")
 
 
-def mark_fault(shown: list[RuleItem], path: str, words: str) -> bool:
-    """Put a fault at the field that it belongs to, and open its rule. False: it is of no rule."""
-    found = _FAULT_PATH.match(path)
-    if found is None or int(found.group(1)) >= len(shown):
+def mark_fault(items: list[RuleItem], path: str, message: str) -> bool:
+    """Put a fault at its field and open the rule. False: the fault belongs to no rule of the page."""
+    match = _FAULT_PATH.match(path)
+    if match is None or int(match.group(1)) >= len(items):
         return False
-    item = shown[int(found.group(1))]
+    item = items[int(match.group(1))]
     item.is_open = True
-    name = _field_name(item.token, found.group(2))
-    said = f"{words} ({path})"
+    name = _field_name(item.token, match.group(2))
+    text = f"{message} ({path})"
     if name is None:
-        item.general_faults.append(said)
+        item.general_faults.append(text)
     else:
-        item.faults[name] = f"{item.faults[name]} {said}" if name in item.faults else said
+        item.faults[name] = f"{item.faults[name]} {text}" if name in item.faults else text
     return True
 
 
 def _field_name(token: str, rest: str) -> str | None:
-    """Name of the field of a path within a rule."""
+    """The name of the field that a path within a rule stands for."""
     if rest in ("name", "do"):
         return f"{token}-{rest}"
     key = re.split(r"[\[.]", rest.removeprefix("when."))[0]

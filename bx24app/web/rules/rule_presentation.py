@@ -1,4 +1,4 @@
-"""What the templates of the rules page need: names to choose from, sentences, the matrix."""
+"""What the templates of the rules page need: fields, names to choose from, sentences, the matrix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from flask import g
 from flask_babel import gettext
 
-from bx24app.domain import phone
 from bx24app.domain.crm_dictionaries import CrmDictionaries, DictionaryItem
 from bx24app.domain.rules import missed_matrix, sentences
 from bx24app.domain.rules.sentences import DisplayNames
@@ -17,7 +16,8 @@ from bx24app.portals import crm_dictionaries
 from bx24app.web.base import call_counts, directory, rendering, rule_labels
 from bx24app.web.base.directory import EmployeeDirectory
 from bx24app.web.base.i18n import current_language
-from bx24app.web.rules import matrix_form, rule_form
+from bx24app.web.rules import condition_fields, matrix_form, rule_form
+from bx24app.web.rules.condition_fields import is_same_line
 from bx24app.web.rules.rule_form import RuleItem
 
 ACTION_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ def template_context(shown: list[RuleItem]) -> dict[str, Any]:
     return {
         "items": shown,
         "settings": settings,
-        "lines": [line for pbx in settings.pbxs for line in pbx.lines],
+        "condition_fields": lambda item: condition_fields.list_fields(item, settings),
         "offered": offered,
         "targets": list_targets(offered),
         "people": _load_people(shown),
@@ -63,23 +63,22 @@ def template_context(shown: list[RuleItem]) -> dict[str, Any]:
         "leads": g.portal.crm_mode != 2,
         "read_at": read_at,
         "presence": "timeman" in g.portal.scopes.split(","),
-        "same_line": _is_same_line,
         "used": call_counts.count_calls_by_rule(),
     }
 
 
 def list_targets(offered: CrmDictionaries) -> list[tuple[str, str]]:
-    """(value, words) of everything that a rule can create: with its pipeline, where there are several."""
-    found = [("lead", gettext("Lead")), ("contact", gettext("Contact"))]
-    found += _pipeline_targets("deal", gettext("Deal"), offered.pipelines_of("deal"))
+    """(value, words) of everything that a rule can create; what has several pipelines is listed for each."""
+    targets = [("lead", gettext("Lead")), ("contact", gettext("Contact"))]
+    targets += _pipeline_targets("deal", gettext("Deal"), offered.pipelines_of("deal"))
     for kind in offered.smart_processes or ():
-        found += _pipeline_targets(kind.id, kind.name, offered.pipelines_of(kind.id))
-    return found
+        targets += _pipeline_targets(kind.id, kind.name, offered.pipelines_of(kind.id))
+    return targets
 
 
 def _pipeline_targets(entity: str, name: str, pipelines: tuple[DictionaryItem, ...] | None) -> list[tuple[str, str]]:
-    rest = [(f"{entity}:{one.id}", f"{name}: {one.name}") for one in pipelines or ()]
-    return [(entity, gettext("%(name)s: default pipeline", name=name) if rest else name), *rest]
+    named = [(f"{entity}:{pipeline.id}", f"{name}: {pipeline.name}") for pipeline in pipelines or ()]
+    return [(entity, gettext("%(name)s: default pipeline", name=name) if named else name), *named]
 
 
 def _load_names(shown: list[RuleItem], settings: Settings, offered: CrmDictionaries) -> DisplayNames:
@@ -87,43 +86,36 @@ def _load_names(shown: list[RuleItem], settings: Settings, offered: CrmDictionar
 
 
 def drop_unknown_stages(do: list[dict[str, Any]]) -> None:
-    """After another pipeline was chosen: a stage that it does not have goes, so that the first one holds."""
+    """Drop stages that the chosen pipeline does not have, so that its first stage is used. The page calls this after a change of pipeline."""
     offered = crm_dictionaries.load(portal_id())
     for action in do:
         parts = action.get("create")
         if isinstance(parts, dict) and "stage_id" in parts:
             category = parts.get("category_id")
             stages = offered.stages_of(parts.get("entity", ""), category if isinstance(category, int) else None)
-            if stages is not None and str(parts["stage_id"]) not in {one.id for one in stages}:
+            if stages is not None and str(parts["stage_id"]) not in {stage.id for stage in stages}:
                 del parts["stage_id"]
 
 
 def build_names(settings: Settings, offered: CrmDictionaries, known: EmployeeDirectory) -> DisplayNames:
-    """How sentences call lines, PBXs, people and the portal's things."""
-    lines = [line_name for pbx_name in settings.pbxs for line_name in pbx_name.lines]
+    """The names of lines, PBXs, employees and the portal's dictionaries for sentences."""
+    lines = [line for pbx in settings.pbxs for line in pbx.lines]
 
     def line_name(number: str) -> str:
-        found = next(
-            (one for one in lines if _is_same_line(one.number, number) or _is_same_line(one.bitrix_number, number)), None
-        )
-        return (found.name or found.number) if found is not None else number
+        same = (line for line in lines if is_same_line(line.number, number) or is_same_line(line.bitrix_number, number))
+        line = next(same, None)
+        return (line.name or line.number) if line is not None else number
 
     def pbx_name(key: str) -> str:
-        found = settings.by_key.get(key)
-        return (found.name or key) if found is not None else key
+        pbx = settings.by_key.get(key)
+        return (pbx.name or key) if pbx is not None else key
 
     return DisplayNames(user=known.name, line=line_name, pbx=pbx_name, dictionaries=offered)
 
 
-def _is_same_line(number: str, other: str) -> bool:
-    return (phone.digits_only(number) or number) == (phone.digits_only(other) or other)
-
-
 def _load_people(shown: list[RuleItem]) -> EmployeeDirectory:
-    wanted = set()
+    users = set()
     for item in shown:
         for _, _, parts in item.actions:
-            for key in ("responsible", "user"):
-                if isinstance(parts.get(key), int):
-                    wanted.add(int(parts[key]))
-    return directory.by_ids(wanted)
+            users |= {int(parts[key]) for key in ("responsible", "user") if isinstance(parts.get(key), int)}
+    return directory.by_ids(users)

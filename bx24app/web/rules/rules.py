@@ -13,8 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from bx24app.bitrix24.errors import PortalError
 from bx24app.domain import document
-from bx24app.domain.rules import missed_matrix
-from bx24app.domain.rules.table import ACTIONS
+from bx24app.domain.rules import ACTIONS, missed_matrix
 from bx24app.models import db
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import rendering

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bx24app.domain.rules import sentences
+from bx24app.domain.rules import ACTIONS, CONDITIONS, sentences
 from bx24app.domain.rules.phrases import LANGUAGES
 from bx24app.domain.rules.sentences import DisplayNames, describe_rule
-from bx24app.domain.rules.table import ACTIONS, CONDITIONS
 from tests.portals.test_crm_dictionaries import KNOWN
 
 NAMES = DisplayNames(
@@ -48,18 +47,17 @@ def test_russian() -> None:
 
 def test_lists_are_joined_and_smart_processes_named() -> None:
     rule = {"when": {"weekday": ["sat", "sun"]}, "do": [{"create": {"entity": "1038"}}]}
-    said = describe_rule(rule, NAMES, "en")
-    assert said == "If a call falls on a Saturday or Sunday: create an item of “Requests”."
+    assert describe_rule(rule, NAMES, "en") == "If a call falls on a Saturday or Sunday: create an item of “Requests”."
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_condition_and_every_action_has_words(language: str) -> None:
-    words = LANGUAGES[language]
-    assert set(words.conditions) == set(CONDITIONS)
-    for key, (frame, said) in words.conditions.items():
+    for key, condition in CONDITIONS.items():
+        frame = condition.phrase.in_language(language)
         assert "{}" in frame
-        for value, word in said.items():
-            assert sentences.describe_condition(key, value, NAMES, language) == frame.format(word)
+        assert condition.label.in_language(language)
+        for value, words in condition.values.items():
+            assert sentences.describe_condition(key, value, NAMES, language) == frame.format(words.phrase.in_language(language))
     for action in ACTIONS:
         assert sentences.describe_action({action: {}}, NAMES, language) != action
 
@@ -75,22 +73,22 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
         ("notify", "text", "T"), ("create", "entity", "lead"),
     ],
 )  # fmt: skip
-def test_every_part_of_an_action_is_told(language: str, value: tuple[str, str, Any]) -> None:
+def test_every_part_of_an_action_has_words(language: str, value: tuple[str, str, Any]) -> None:
     action, part, given_value = value
     bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}
-    told = sentences.describe_action({action: bare | {part: given_value}}, NAMES, language)
-    assert told != sentences.describe_action({action: bare}, NAMES, language)
+    words = sentences.describe_action({action: bare | {part: given_value}}, NAMES, language)
+    assert words != sentences.describe_action({action: bare}, NAMES, language)
     assert part in ACTIONS[action]
 
 
 def test_values_by_themselves() -> None:
-    assert sentences.describe_value("client", "new", NAMES, "ru") == "новый"
-    assert sentences.describe_value("line", "74951234567", NAMES, "en") == "“Moscow”"
-    assert sentences.describe_value("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
-    assert sentences.describe_value("min_seconds", 30, NAMES, "ru") == "30"
-    for words in LANGUAGES.values():
-        for key, said in words.standalone_words.items():
-            assert set(said) == set(words.conditions[key][1])
+    assert sentences.describe_expected("client", "new", NAMES, "ru") == "новый"
+    assert sentences.describe_expected("line", "74951234567", NAMES, "en") == "“Moscow”"
+    assert sentences.describe_expected("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
+    assert sentences.describe_expected("weekday", "sat", NAMES, "ru") == "суббота"
+    assert sentences.describe_expected("min_seconds", 30, NAMES, "ru") == "30"
+    assert sentences.describe_actual("rang", ["101", "300"], NAMES, "en") == "101, 300"
+    assert sentences.describe_actual("pbx", "moscow", NAMES, "en") == "“Moscow office”"
 
 
 FILLED: list[tuple[dict[str, Any], str, str]] = [
@@ -117,10 +115,10 @@ FILLED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "english", "russian"), FILLED)
-def test_filled_actions(told: dict[str, Any], english: str, russian: str) -> None:
-    assert sentences.describe_planned_action(told, NAMES, "en", str) == english
-    assert sentences.describe_planned_action(told, NAMES, "ru", str) == russian
+@pytest.mark.parametrize(("action", "english", "russian"), FILLED)
+def test_filled_actions(action: dict[str, Any], english: str, russian: str) -> None:
+    assert sentences.describe_planned_action(action, NAMES, "en", str) == english
+    assert sentences.describe_planned_action(action, NAMES, "ru", str) == russian
 
 
 JSON = st.recursive(

@@ -12,8 +12,7 @@ import pytest
 
 from bx24app.bitrix24.errors import AnswerLost
 from bx24app.domain.crm_dictionaries import CrmDictionaries
-from bx24app.domain.rules import missed_matrix
-from bx24app.domain.rules.table import ACTIONS, CONDITIONS
+from bx24app.domain.rules import ACTIONS, CONDITIONS, missed_matrix
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models import Pbx as PbxRow

@@ -1,0 +1,70 @@
+"""The table of conditions: each row is whole, each fact is computed."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+
+from bx24app.domain import rules
+from bx24app.domain.rules import CONDITIONS, CallSnapshot, RuleFacts, compute_facts
+from bx24app.domain.rules.facts import STORED_FACTS
+from bx24app.domain.settings import HoursBlock, LineSettings, PbxSettings, Rule, Settings
+
+LINE = LineSettings(number="+7 495 000-00-01", working_hours=(HoursBlock(days=("mon",), from_="09:00", to="18:00"),))
+SNAPSHOT = CallSnapshot(
+    moment="end", started_at=datetime(2026, 4, 13, 6, 0, tzinfo=UTC), timezone="Europe/Moscow", pbx_key="moscow", line=LINE,
+    direction="in", outcome="answered", client_number="+79160000001", client="known", talk_seconds=60, rang=frozenset({"101"}),
+    open_records=frozenset({"deal"}), minutes_since_last=5.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", CONDITIONS)
+def test_each_condition_computes_its_fact(key: str) -> None:
+    assert getattr(compute_facts(SNAPSHOT), CONDITIONS[key].fact) not in (None, frozenset(), "")
+
+
+def test_each_fact_belongs_to_one_condition() -> None:
+    assert sorted(condition.fact for condition in CONDITIONS.values()) == sorted(field.name for field in fields(RuleFacts))
+
+
+@pytest.mark.parametrize("key", CONDITIONS)
+def test_each_row_agrees_with_itself(key: str) -> None:
+    condition = CONDITIONS[key]
+    pbx = PbxSettings(key="moscow", lines=(LineSettings(number="74951234567"),))
+    values = [int(value) if value.isdecimal() else value for value in condition.values]
+    for value in [condition.example, *values]:
+        settings = Settings(pbxs=(pbx,), rules=(Rule(name="r", when={key: value}, do=({"nothing": {}},)),))
+        assert list(rules.find_faults(settings)) == []
+    assert isinstance(condition.example, list) <= condition.accepts_list
+    if condition.wildcard:
+        assert condition.wildcard in condition.values
+    if condition.control.kind in ("ticks", "choice"):
+        assert condition.named_by or any(value.option for value in condition.values.values())
+    assert (condition.control.empty_option is not None) == (condition.control.kind == "choice")
+    assert condition.control.has_numbers == any(value.isdecimal() for value in condition.values)
+
+
+def test_stored_facts_survive_the_row() -> None:
+    facts = compute_facts(SNAPSHOT)
+    stored = rules.facts_to_json(facts)
+    assert set(stored) == set(STORED_FACTS)
+    again = rules.snapshot_from_json(
+        stored, started_at=SNAPSHOT.started_at, timezone="Europe/Moscow", pbx_key="moscow", line=LINE, raw_line=None
+    )
+    assert compute_facts(again) == facts
+
+
+def test_stored_facts_that_this_version_does_not_know_are_passed_over() -> None:
+    snapshot = rules.snapshot_from_json(
+        {"colour": "red"}, started_at=SNAPSHOT.started_at, timezone="UTC", pbx_key="moscow", line=None, raw_line=None
+    )
+    assert (snapshot.moment, snapshot.rang, snapshot.minutes_since_last) == ("end", frozenset(), None)
+
+
+@pytest.mark.parametrize(
+    ("previous", "minutes"), [(None, None), (float("-inf"), rules.NEVER), (940.0, 1.0), (2000.0, 0.0)]
+)
+def test_minutes_since_the_previous_call(previous: float | None, minutes: float | None) -> None:
+    assert rules.minutes_between(previous, 1000.0) == minutes
