@@ -247,6 +247,7 @@ FITS_AND_NOT: dict[str, tuple[Any, Any]] = {
     "line": ("74950000001", "74950000002"),
     "hours": ("working", "off"),
     "weekday": ("mon", "tue"),
+    "day_of_month": (13, "last"),
     "client": ("known", "new"),
     "number": ("+7916", "+7495"),
     "client_has_open": ("deal", "lead"),

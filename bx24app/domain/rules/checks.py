@@ -50,6 +50,12 @@ def positive_number(value: Any, settings: Settings) -> Iterator[Fault]:
 _MAX_NUMBER = 10_000_000
 
 
+def day_of_month(value: Any, settings: Settings) -> Iterator[Fault]:
+    """1 … 31, or `last`."""
+    if not (value == "last" or (is_int(value) and 1 <= value <= 31)):
+        yield Fault("not_allowed", {"expected": ("1 … 31", "last"), "value": value})
+
+
 def pbx_key(value: Any, settings: Settings) -> Iterator[Fault]:
     """A key of the document."""
     if not (isinstance(value, str) and value in settings.by_key):

@@ -6,6 +6,7 @@ A new condition is a row here and a field of `RuleFacts`. Sentences, form and do
 
 from __future__ import annotations
 
+from calendar import monthrange
 from typing import Any
 
 from bx24app.domain import phone
@@ -13,7 +14,7 @@ from bx24app.domain.rules import checks as check
 from bx24app.domain.rules.condition_spec import Condition, ConditionValue, FormControl, LocalText
 from bx24app.domain.rules.facts import CallSnapshot, RuleFacts
 from bx24app.domain.settings import Settings
-from bx24app.domain.working_hours import is_open, weekday_name
+from bx24app.domain.working_hours import is_open, load_zone, weekday_name
 
 MOMENTS = ("ring", "answer", "end")
 """How far a call can be, in their order."""
@@ -40,6 +41,12 @@ def _weekday(call: CallSnapshot) -> str:
     return weekday_name(call.started_at, (hours[0].timezone if hours else None) or call.timezone)
 
 
+def _day_of_month(call: CallSnapshot) -> frozenset[str]:
+    day = call.started_at.astimezone(load_zone(call.timezone)).date()
+    is_last = day.day == monthrange(day.year, day.month)[1]
+    return frozenset({str(day.day), "last"} if is_last else {str(day.day)})
+
+
 def _has_prefix(expected: Any, actual: Any) -> bool:
     return bool(actual) and str(actual).startswith(tuple(expected))
 
@@ -62,6 +69,15 @@ def _prepare_prefix(value: Any, settings: Settings) -> str:
 
 def _prepare_text(value: Any, settings: Settings) -> str:
     return str(value).strip()
+
+
+def _ordinal(day: int) -> str:
+    ending = "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+    return f"{day}{ending}"
+
+
+def _day_value(day: int) -> ConditionValue:
+    return ConditionValue(LocalText(f"the {_ordinal(day)}", f"{day}-го числа"), LocalText(str(day), str(day)))
 
 
 def _value(phrase: tuple[str, str], option: tuple[str, str] | None = None, full_name: tuple[str, str] | None = None) -> ConditionValue:
@@ -156,6 +172,20 @@ CONDITIONS: dict[str, Condition] = {
             "sun": _value(("Sunday", "в воскресенье"), ("Su", "Вс"), ("Sunday", "воскресенье")),
         },
         control=FormControl(kind="ticks"),
+    ),
+    "day_of_month": Condition(
+        check=check.day_of_month,
+        description="the day of the month on which the call began, in the portal's time zone",
+        example=[1, 15, "last"],
+        fact="day_of_month",
+        compute=_day_of_month,
+        prepare=_prepare_text,
+        holds=_has_overlap,
+        label=LocalText("Day of the month", "День месяца"),
+        phrase=LocalText("falls on {} of the month", "{}"),
+        values={str(day): _day_value(day) for day in range(1, 32)}
+        | {"last": _value(("the last day", "в последний день месяца"), ("last day", "последний день"))},
+        control=FormControl(kind="ticks", has_numbers=True),
     ),
     "client": Condition(
         check=check.one_of("new", "known"),

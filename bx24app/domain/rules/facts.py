@@ -65,6 +65,8 @@ class RuleFacts:
     client: Literal["new", "known"] | None = None
     hours: Literal["working", "off"] | None = None
     weekday: Day | None = None
+    day_of_month: frozenset[str] | None = None
+    """The day as a number, and `last` on the month's last day."""
     talk_seconds: int | None = None
     """Not before the end."""
     rang: frozenset[str] = frozenset()

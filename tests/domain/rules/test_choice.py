@@ -12,12 +12,12 @@ from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 
 MISSED = RuleFacts(
     moment="end", direction="in", outcome="missed", pbx="moscow", line="74950000001", number="+79160000001", client="new",
-    hours="off", weekday="sun", talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(),
+    hours="off", weekday="sun", day_of_month=frozenset({"31", "last"}), talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(),
     minutes_since_last=12.0,
 )  # fmt: skip
 ANSWERED = RuleFacts(
     moment="end", direction="in", outcome="answered", pbx="moscow", line="74950000002", number="", client=None, hours="working",
-    weekday="mon", talk_seconds=40, rang=frozenset({"101"}), open_records=frozenset({"deal"}),
+    weekday="mon", day_of_month=frozenset({"1"}), talk_seconds=40, rang=frozenset({"101"}), open_records=frozenset({"deal"}),
     minutes_since_last=rules.NEVER,
 )  # fmt: skip
 
@@ -53,6 +53,10 @@ def parsed(*whens: dict[str, Any]) -> tuple[rules.ParsedRule, ...]:
         ({"repeat_within_minutes": 11}, False, False),
         ({"rang": 300}, True, False),
         ({"weekday": ["sat", "sun"]}, True, False),
+        ({"day_of_month": 1}, False, True),
+        ({"day_of_month": "last"}, True, False),
+        ({"day_of_month": [1, 31]}, True, True),
+        ({"day_of_month": [2, 30]}, False, False),
         ({"moment": "end"}, True, True),
         ({"direction": "in", "outcome": "missed", "hours": "working"}, False, False),
     ],

@@ -1,9 +1,10 @@
-"""The table of conditions: each row is whole, each fact is computed."""
+"""The table of conditions: each row is whole, each fact is computed; the day of the month."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,11 @@ SNAPSHOT = CallSnapshot(
     direction="in", outcome="answered", client_number="+79160000001", client="known", talk_seconds=60, rang=frozenset({"101"}),
     open_records=frozenset({"deal"}), minutes_since_last=5.0,
 )  # fmt: skip
+
+
+def began(local: str, zone: str = "Europe/Moscow") -> CallSnapshot:
+    """A call that began at this moment (ISO 8601 with an offset) in a portal of this zone."""
+    return CallSnapshot(moment="ring", started_at=datetime.fromisoformat(local), timezone=zone, pbx_key="moscow")
 
 
 @pytest.mark.parametrize("key", CONDITIONS)
@@ -68,3 +74,53 @@ def test_stored_facts_that_this_version_does_not_know_are_passed_over() -> None:
 )
 def test_minutes_since_the_previous_call(previous: float | None, minutes: float | None) -> None:
     assert rules.minutes_between(previous, 1000.0) == minutes
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "days"),
+    [
+        (began("2026-02-27T12:00+03:00"), {"27"}),
+        (began("2026-02-28T12:00+03:00"), {"28", "last"}),
+        (began("2024-02-28T12:00+03:00"), {"28"}),
+        (began("2024-02-29T12:00+03:00"), {"29", "last"}),
+        (began("2026-03-01T12:00+03:00"), {"1"}),
+        (began("2026-04-30T12:00+03:00"), {"30", "last"}),
+        (began("2026-05-30T12:00+03:00"), {"30"}),
+        (began("2026-05-31T12:00+03:00"), {"31", "last"}),
+        (began("2026-12-31T23:59:59+03:00"), {"31", "last"}),
+        (began("2027-01-01T00:00+03:00"), {"1"}),
+        (began("2026-12-31T20:59:59+00:00"), {"31", "last"}),
+        (began("2026-12-31T21:00+00:00"), {"1"}),
+        (began("2026-12-31T21:00+00:00", "UTC"), {"31", "last"}),
+        (began("2026-02-28T22:00+00:00", "Asia/Vladivostok"), {"1"}),
+        (began("2024-03-01T03:00+00:00", "America/New_York"), {"29", "last"}),
+    ],
+)
+def test_the_day_of_the_month_in_the_portals_zone(snapshot: CallSnapshot, days: set[str]) -> None:
+    assert compute_facts(snapshot).day_of_month == days
+
+
+@pytest.mark.parametrize(
+    ("days", "moment", "fits"),
+    [
+        (31, "2026-02-28T12:00+03:00", False),
+        ("last", "2026-02-28T12:00+03:00", True),
+        ("last", "2024-02-28T12:00+03:00", False),
+        ([28, "last"], "2024-02-28T12:00+03:00", True),
+        ([1, 15, "last"], "2026-04-30T12:00+03:00", True),
+        ([1, 15, "last"], "2026-04-29T12:00+03:00", False),
+    ],
+)
+def test_a_rule_by_the_day_of_the_month(days: Any, moment: str, fits: bool) -> None:
+    settings = Settings(rules=(Rule(name="day", when={"day_of_month": days}, do=({"nothing": {}},)),))
+    choice = rules.choose_rule(rules.parse_rules(settings), compute_facts(began(moment)))
+    assert (choice.rule is not None, choice.is_decided) == (fits, True)
+
+
+def test_the_day_does_not_follow_the_lines_zone() -> None:
+    line = LineSettings(number="1", working_hours=(HoursBlock(days=("mon",), from_="09:00", to="18:00", timezone="Asia/Vladivostok"),))
+    snapshot = CallSnapshot(
+        moment="ring", started_at=datetime(2026, 11, 29, 20, tzinfo=UTC), timezone="Europe/Moscow", pbx_key="m", line=line
+    )
+    facts = compute_facts(snapshot)
+    assert (facts.day_of_month, facts.weekday) == ({"29"}, "mon")

@@ -26,7 +26,10 @@ GOOD = [
         "repeat_within_minutes": 30,
         "rang": "300",
         "weekday": ["sat", "sun"],
+        "day_of_month": [1, 31, "last"],
     },
+    {"day_of_month": 15},
+    {"day_of_month": "last"},
 ]
 
 
@@ -47,6 +50,13 @@ BAD = [
     ("min_seconds", [1]),
     ("moment", "later"),
     ("weekday", "someday"),
+    ("day_of_month", 0),
+    ("day_of_month", [1, 32]),
+    ("day_of_month", "15"),
+    ("day_of_month", "first"),
+    ("day_of_month", True),
+    ("day_of_month", 1.0),
+    ("day_of_month", []),
     ("colour", "red"),
     ("pbx", {"a": 1}),
     ("line", None),

@@ -62,6 +62,21 @@ def test_every_condition_and_every_action_has_words(language: str) -> None:
         assert sentences.describe_action({action: {}}, NAMES, language) != action
 
 
+@pytest.mark.parametrize(
+    ("days", "english", "russian"),
+    [
+        (1, "falls on the 1st of the month", "1-го числа"),
+        (["last"], "falls on the last day of the month", "в последний день месяца"),
+        ([2, 3, 11], "falls on the 2nd or the 3rd or the 11th of the month", "2-го числа или 3-го числа или 11-го числа"),
+        ([22, 31, "last"], "falls on the 22nd or the 31st or the last day of the month", "22-го числа или 31-го числа или в последний день месяца"),
+    ],
+)
+def test_days_of_the_month(days: Any, english: str, russian: str) -> None:
+    rule = {"when": {"day_of_month": days}, "do": [{"nothing": {}}]}
+    assert describe_rule(rule, NAMES, "en") == f"If a call {english}: make nothing."
+    assert describe_rule(rule, NAMES, "ru") == f"Если звонок {russian}: ничего не создавать."
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     "value",
@@ -87,6 +102,8 @@ def test_values_by_themselves() -> None:
     assert sentences.describe_expected("weekday", ["sat", "sun"], NAMES, "en") == "Saturday or Sunday"
     assert sentences.describe_expected("weekday", "sat", NAMES, "ru") == "суббота"
     assert sentences.describe_expected("min_seconds", 30, NAMES, "ru") == "30"
+    assert sentences.describe_expected("day_of_month", [5, "last"], NAMES, "ru") == "5 или последний день"
+    assert sentences.describe_actual("day_of_month", ["30", "last"], NAMES, "en") == "30, last day"
     assert sentences.describe_actual("rang", ["101", "300"], NAMES, "en") == "101, 300"
     assert sentences.describe_actual("pbx", "moscow", NAMES, "en") == "“Moscow office”"
 

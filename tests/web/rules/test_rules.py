@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ FULL: list[dict[str, Any]] = [
             "direction": ["in", "out"], "outcome": "missed", "client": "new", "hours": "off", "pbx": "moscow",
             "line": "74951234567", "number": ["+7495", "+7812"], "min_seconds": 5, "moment": "answer",
             "client_has_open": ["deal", "lead"], "repeat_within_minutes": 30, "rang": ["101", "300"],
-            "weekday": ["sat", "sun"],
+            "weekday": ["sat", "sun"], "day_of_month": [1, "last"],
         },
         "do": [
             {
@@ -423,6 +423,15 @@ def test_the_trace_of_a_call(tried: Frame) -> None:
     assert "→ create a deal in the pipeline" in text
     other = tried.post(PAGE + "/why", draft(tried, known) | {"call": str(call)})
     assert "Everything else" in other
+
+
+def test_the_trace_tells_the_day_of_the_month(tried: Frame) -> None:
+    [call] = past(tried, {"started_at": datetime(2024, 2, 29, 20, 30, tzinfo=UTC)})
+    rule = {"name": "Day", "when": {"day_of_month": [1, "last"]}, "do": [{"nothing": {}}]}
+    why = tried.post(PAGE + "/why", draft(tried, rule) | {"call": str(call)})
+    assert "Day of the month: 1 or last day" in why
+    assert "seen: 29, last day" in why
+    assert 'class="trial-rule matched"' in why
 
 
 def test_a_faulty_draft_is_not_tried(tried: Frame) -> None:
