@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from bx24app.domain.calls import commands
+from bx24app.domain.calls import command_json, commands
 from bx24app.domain.settings import EmployeeSettings, LineSettings, PbxSettings, Rule, Settings
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
 from bx24app.models import Pbx as PbxRow
@@ -115,7 +115,7 @@ def tell(call: Call, *, refused: bool) -> None:
     for command, seconds in ((register, 0.2), (finish, 200.3)):
         dead = refused and command is finish
         at = call.started_at + timedelta(seconds=seconds)
-        db.session.add(Delivery(portal_id=call.portal_id, call_id=call.id, key=command.key, kind=type(command).__name__, command=commands.to_json(command), state="dead" if dead else "done", attempts=1, created_at=at, sent_at=at + timedelta(seconds=0.1), done_at=at + timedelta(seconds=0.34), answer=None if dead else answers[command.key], code="ACCESS_DENIED" if dead else None, reason="Недостаточно прав" if dead else None))  # fmt: skip
+        db.session.add(Delivery(portal_id=call.portal_id, call_id=call.id, key=command.key, kind=type(command).__name__, command=command_json.to_json(command), state="dead" if dead else "done", attempts=1, created_at=at, sent_at=at + timedelta(seconds=0.1), done_at=at + timedelta(seconds=0.34), answer=None if dead else answers[command.key], code="ACCESS_DENIED" if dead else None, reason="Недостаточно прав" if dead else None))  # fmt: skip
 
 
 @pytest.fixture(params=["ru", "en"])

@@ -18,7 +18,7 @@ from sqlalchemy import event, select
 from bx24app.calls import replay
 from bx24app.calls.journal import search
 from bx24app.calls.journal.search import CallFilter, Cursor
-from bx24app.domain.calls import commands
+from bx24app.domain.calls import command_json, commands
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.infra import queue
 from bx24app.models import Audit, Call, CallPerson, Delivery, Notification, Portal, Recording, db, utcnow
@@ -337,7 +337,7 @@ def test_the_time_line_tells_decision_request_and_answer(frame: Frame, portal: i
         call = add_call(portal, 1, reason=1110, ended_at=utcnow())
         at = call.started_at
         for kind, state, answer in (("Register", "done", {"call_id": "externalCall.1", "record": {"entity": "contact", "id": 9}}), ("Finish", "waiting", None)):  # fmt: skip
-            command = commands.to_json(_command(kind))
+            command = command_json.to_json(_command(kind))
             db.session.add(Delivery(portal_id=portal, call_id=call.id, key=kind, kind=kind, command=command, state=state, answer=answer, created_at=at, sent_at=at + timedelta(seconds=1), done_at=at + timedelta(seconds=1.5) if answer else None))  # fmt: skip
         body = json.dumps({"call_state": "Disconnected", "to": {"extension": "101"}, "disconnect_reason": 1110})
         db.session.add(Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", entry_id="entry-1", dedup_key="1", body=body, received_at=at))  # fmt: skip
