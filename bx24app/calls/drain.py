@@ -26,7 +26,7 @@ from bx24app.calls.outbox import batches, sender
 from bx24app.calls.outbox.batches import Batch
 from bx24app.calls.outbox.ledger import FoldedCalls
 from bx24app.calls.outbox.sender import BatchOutcome
-from bx24app.infra import circuit_breaker, queue, tracing
+from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Portal, db, utcnow
@@ -71,7 +71,7 @@ def drain(portal_id: int) -> None:
         step = _run_step(portal_id, outcomes, claim=not stop_event.is_set())
         outcomes = []
         for errand in step.dial_orders:
-            running.add(_sender_pool().submit(click_to_call.send_dial_order, errand, runtime().config.mango_api_url, runtime().http_session))
+            running.add(_sender_pool().submit(click_to_call.send_dial_order, errand, mango_clients.build_client(errand.api_key, errand.api_salt)))
         if step.claimed_batches:
             client = client or clients.client_by_id(portal_id)
             if len(step.claimed_batches) == 1 and not running:

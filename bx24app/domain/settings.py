@@ -10,11 +10,21 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from bx24app.domain import phone
+from bx24app.domain.dialects import DIALECT_TRAITS, DialectTraits, traits_of
 
-Dialect = Literal["vpbx", "events"]
+
+def _check_dialect(name: str) -> str:
+    if name not in DIALECT_TRAITS:
+        expected = " or ".join(repr(known) for known in DIALECT_TRAITS)
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+Dialect = Annotated[str, AfterValidator(_check_dialect)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 RecordingPolicy = Literal["upload", "never"]
 UserId = Annotated[int, Field(gt=0)]
@@ -112,6 +122,11 @@ class PbxSettings(FrozenModel):
     default_user_id: UserId | None = None
     lines: tuple[LineSettings, ...] = ()
     employees: tuple[EmployeeSettings, ...] = ()
+
+    @cached_property
+    def traits(self) -> list[DialectTraits]:
+        """Of each of its dialects."""
+        return traits_of(self.dialects)
 
     @cached_property
     def by_extension(self) -> dict[str, EmployeeSettings]:

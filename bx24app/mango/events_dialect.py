@@ -34,6 +34,8 @@ from bx24app.mango.notification import (
     validate_schema,
 )
 
+UUID_PREFIX: Final = "uuid:"
+"""Before a call's uuid where it stands in for a command id, `Notification.command_id` and `Call.command_id`."""
 STORED_NAMES: Final = frozenset({"call_start", "call_answer", "call_end", "call_record", "call_transfer"})
 
 _ANSWERED_STATES: Final = frozenset({"answered", "connected", "answer"})

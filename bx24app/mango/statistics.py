@@ -14,6 +14,8 @@ from bx24app.mango.statistics_legs import CSV_FIELDS, csv_to_entries, rows_to_ev
 
 __all__ = ["CALLS", "CSV_FIELDS", "LEGS", "csv_to_entries", "entry_to_events", "identify", "parse", "rows_to_events"]
 
+DIALECT = "statistics"
+"""`Notification.dialect` of what statistics told and no notification did."""
 CALLS = "stats/calls"
 """Name under which an entry of `calls_result` is kept, as its JSON."""
 LEGS = "stats/legs"

@@ -34,7 +34,7 @@ from bx24app.mango.errors import (
     WrongKey,
     WrongSignature,
 )
-from bx24app.mango.vpbx import sign_text
+from bx24app.mango.signature import sign_text
 
 _log = structlog.get_logger(__name__)
 

@@ -6,8 +6,6 @@ in a row (no HMAC).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypedDict
 
@@ -34,6 +32,7 @@ from bx24app.mango.notification import (
     read_object,
     validate_schema,
 )
+from bx24app.mango.signature import sign_text, verify_signature
 from bx24app.mango.vpbx_schema import (
     CallReference,
     CallSide,
@@ -121,34 +120,6 @@ class LegFields(TypedDict):
     command_id: str | None
     callback_initiator: str | None
     transfer: TransferKind | None
-
-
-def sign_text(api_key: str, api_salt: str, raw_json: str) -> str:
-    """The signature of a text, in both directions: lower-case hex."""
-    return hashlib.sha256(f"{api_key}{raw_json}{api_salt}".encode(errors="surrogatepass")).hexdigest()
-
-
-def verify_signature(
-    api_key: str | None, api_salt: str | None, form_key: str | None, form_sign: str | None, raw_json: str
-) -> None:
-    """Is this text signed by the PBX that has this key and salt?
-
-    The raw text counts: parsed JSON written anew has another hash.
-
-    Raises:
-        Forged: the key is another one, or the signature does not fit.
-    """
-    if not api_key or not api_salt:
-        raise ForgedNotification("This PBX has no key and salt yet, so nothing can be verified.")
-    if not _is_same_text(api_key, form_key or ""):
-        raise ForgedNotification("The key is not the one of this PBX.")
-    if not _is_same_text(sign_text(api_key, api_salt, raw_json), (form_sign or "").lower()):
-        raise ForgedNotification("The signature does not fit the key and salt of this PBX.")
-
-
-def _is_same_text(one: str, other: str) -> bool:
-    # compare_digest takes only ASCII as text
-    return hmac.compare_digest(one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass"))
 
 
 def is_stored(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from bx24app.domain.dialects import DialectTraits, split_names, traits_of
 from bx24app.infra.encryption import EncryptedText
 from bx24app.models.append_only import protect_table
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
@@ -151,6 +152,11 @@ class Pbx(Base):
     """When some were found last."""
 
     portal: Mapped[Portal] = relationship(back_populates="pbxs")
+
+    @property
+    def traits(self) -> list[DialectTraits]:
+        """Of each of its dialects."""
+        return traits_of(split_names(self.dialects))
 
     @property
     def hook_key(self) -> str:

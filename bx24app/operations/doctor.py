@@ -18,10 +18,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.bitrix24.errors import PortalError
-from bx24app.infra import embedded_redis
+from bx24app.domain.dialects import split_names, traits_of
+from bx24app.infra import embedded_redis, mango_clients
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.runtime import runtime
-from bx24app.mango.client import MangoClient
+from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
 from bx24app.portals import clients
 
@@ -225,7 +226,6 @@ _VERDICTS = {
 
 
 def _check_pbxs() -> Iterator[Finding]:
-    config = runtime().config
     rows = db.session.execute(
         select(Portal.domain, Pbx.key, Pbx.api_key, Pbx.api_salt, Pbx.dialects, Pbx.refused_count, Pbx.refused_since)
         .join(Portal, Portal.id == Pbx.portal_id)
@@ -233,17 +233,14 @@ def _check_pbxs() -> Iterator[Finding]:
         .order_by(Pbx.portal_id, Pbx.position)
     ).all()
     db.session.rollback()
-    bundle = str(config.ca_bundle) if config.ca_bundle else None
     for row in rows:
-        subject = f"pbx {row.key} of {row.domain}"
+        subject, enabled = f"pbx {row.key} of {row.domain}", split_names(row.dialects)
         if not row.api_key or not row.api_salt:
-            signed = "vpbx" in row.dialects.split(",")
-            text = "has no API key: enter key and salt" if signed else "sends unsigned events, needs no key"
-            yield Finding(subject, not signed, text)
+            needs_keys = any(traits.needs_keys for traits in traits_of(enabled))
+            text = "has no API key: enter key and salt" if needs_keys else "sends unsigned events, needs no key"
+            yield Finding(subject, not needs_keys, text)
             continue
-        result = MangoClient(
-            config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session, ca_bundle=bundle
-        ).check_credentials()
+        result = dialects.check_credentials(enabled, mango_clients.build_client(row.api_key, row.api_salt))
         detail = f" ({result.detail})" if result.detail else ""
         yield Finding(subject, result.state == "ok", _VERDICTS[result.state] + detail)
         if row.refused_count:

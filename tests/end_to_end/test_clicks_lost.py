@@ -13,6 +13,7 @@ from bx24app.calls import click_to_call, drain, sweep
 from bx24app.calls.click_to_call import DialOrder, DialOutcome
 from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS
 from bx24app.infra import queue
+from bx24app.mango.client import MangoClient
 from bx24app.models import Delivery, Notification, Portal, db
 from bx24app.sandbox.mango import simulation
 from tests.support.click_offices import ANNA, BORIS, MOSCOW, THINKS, Offices, number, offices
@@ -126,12 +127,12 @@ class Killed(BaseException):
     """What a kill looks like from inside: nothing after it is stored."""
 
 
-def dies(before: bool) -> Callable[[DialOrder, str, Any], DialOutcome]:
+def dies(before: bool) -> Callable[[DialOrder, MangoClient], DialOutcome]:
     real = click_to_call.send_dial_order
 
-    def dial(errand: DialOrder, api_url: str, http: Any) -> DialOutcome:
+    def dial(order: DialOrder, client: MangoClient) -> DialOutcome:
         if not before:
-            real(errand, api_url, http)
+            real(order, client)
         raise Killed
 
     return dial

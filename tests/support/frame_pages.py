@@ -13,10 +13,10 @@ from werkzeug.datastructures import MultiDict
 
 from bx24app import settings
 from bx24app.domain.settings import Settings
+from bx24app.infra import mango_clients
 from bx24app.mango.api_types import CredentialCheck, MangoLine, MangoUser
 from bx24app.mango.errors import MangoError
 from bx24app.models import Portal, PortalUser, db
-from bx24app.web.pbxs import mango_inventory
 from tests.web.conftest import claim
 
 LINES = (MangoLine("74951234567", "Moscow", "1", "msk"), MangoLine("78121234567", "Petersburg", "2", "spb"))
@@ -65,7 +65,7 @@ class FakeMango:
 def mango(monkeypatch: pytest.MonkeyPatch) -> FakeMango:
     """Mango as pages meet it."""
     fake = FakeMango()
-    monkeypatch.setattr(mango_inventory, "build_client", fake)
+    monkeypatch.setattr(mango_clients, "build_client", fake)
     return fake
 
 

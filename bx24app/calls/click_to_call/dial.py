@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -79,9 +78,8 @@ def claim_dial_orders(session: Session, portal: Portal) -> list[DialOrder]:
     return errands
 
 
-def send_dial_order(errand: DialOrder, api_url: str, http: Any) -> DialOutcome:
+def send_dial_order(errand: DialOrder, client: MangoClient) -> DialOutcome:
     """Give the command to Mango. Never touches the database. Where Mango asks to slow down it has carried nothing out, and is asked again."""
-    client = MangoClient(api_url, errand.api_key, errand.api_salt, session=http)
     until = time.monotonic() + MAX_SLOW_DOWN_SECONDS
     while True:
         try:

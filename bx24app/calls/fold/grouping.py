@@ -1,10 +1,15 @@
-"""Notifications of a portal -> the calls that they belong to, and what each of them means."""
+"""From a portal's new notifications to the calls that they belong to, and from a call's notifications to its events.
+
+`portal_fold` calls this in the transaction of a drain. A call that does not exist yet is created here; a click that waits for its first leg
+is recognised by its command.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,14 +18,14 @@ from sqlalchemy.orm import Session
 
 from bx24app.calls import click_to_call
 from bx24app.domain.calls.events import CallEnded, LegEvent, PbxEvent, RecordingEvent
-from bx24app.mango import events_dialect, statistics, vpbx
+from bx24app.domain.dialects import traits_of
+from bx24app.mango import dialects, events_dialect, statistics
 from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Call, Notification, Pbx, Portal
 
-STATISTICS = "statistics"
-"""Dialect of what was never notified (`lost`)."""
+STATISTICS = statistics.DIALECT
 PASS_LIMIT = 500
-"""Notifications taken by one pass; the next pass takes the rest."""
+"""Notifications that one pass takes; the next pass takes the rest."""
 
 # Made once: building a statement costs more than SQLite needs to answer it.
 _NEW_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
@@ -30,7 +35,7 @@ _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(b
 
 
 class PbxIdentity(NamedTuple):
-    """A PBX without its secrets: opening them would cost more than the rest of the row."""
+    """A PBX without its secrets, which would take longer to decrypt than the rest of the row takes to load."""
 
     id: int
     key: str
@@ -38,27 +43,27 @@ class PbxIdentity(NamedTuple):
 
 
 def load_new_notifications(session: Session, portal: Portal) -> Sequence[Notification]:
-    """What was said since the last pass, oldest first."""
+    """Notifications that no pass has taken yet, oldest first."""
     return session.scalars(_NEW_NOTIFICATIONS, {"portal": portal.id}).all()
 
 
-def find_or_create_calls(session: Session, portal: Portal, news: Sequence[Notification]) -> dict[int, Call]:
-    """The calls that these notifications belong to, made where there are none yet."""
-    pbxs = {row.id: PbxIdentity(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if news else {}
+def find_or_create_calls(session: Session, portal: Portal, rows: Sequence[Notification]) -> dict[int, Call]:
+    """Call id -> call, for the calls that these new notifications belong to. Missing calls are created."""
+    pbxs = {row.id: PbxIdentity(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if rows else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
-    for row in news:
+    for row in rows:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
-    known = _load_existing_calls(session, groups)
+    by_entry = _load_existing_calls(session, groups)
     calls: list[Call] = []
-    for (pbx_id, entry_id, command_id), rows in groups.items():
+    for (pbx_id, entry_id, command_id), group in groups.items():
         if pbx_id == 0:
-            calls += click_to_call.start_calls(session, portal, rows)
+            calls += click_to_call.start_calls(session, portal, group)
             continue
-        call = _resolve_call(session, portal, pbxs[pbx_id], entry_id, command_id, rows, known)
+        call = _resolve_call(session, portal, pbxs[pbx_id], entry_id, command_id, group, by_entry)
         if call is not None:
-            call.heard_at = max(call.heard_at, *(row.received_at for row in rows))
+            call.heard_at = max(call.heard_at, *(row.received_at for row in group))
             calls.append(call)
-    session.flush()  # new ones get their ids, all in one statement
+    session.flush()  # new calls get their ids, all in one statement
     return {call.id: call for call in calls}
 
 
@@ -67,16 +72,16 @@ CallsByEntry = dict[tuple[int, str], Call]
 
 
 def _load_existing_calls(session: Session, groups: Iterable[tuple[int, str | None, str | None]]) -> CallsByEntry:
-    """The calls that were there before, in one query a PBX."""
+    """The calls that exist already, in one query for each PBX."""
     entries: dict[int, set[str]] = defaultdict(set)
     for pbx_id, entry_id, _ in groups:
         if pbx_id and entry_id is not None:
             entries[pbx_id].add(entry_id)
-    found: CallsByEntry = {}
+    by_entry: CallsByEntry = {}
     for pbx_id, names in entries.items():
         for call in session.scalars(_CALLS, {"pbx": pbx_id, "entries": sorted(names)}):
-            found[pbx_id, call.entry_id] = call
-    return found
+            by_entry[pbx_id, call.entry_id] = call
+    return by_entry
 
 
 def _resolve_call(
@@ -86,97 +91,97 @@ def _resolve_call(
     entry_id: str | None,
     command_id: str | None,
     rows: list[Notification],
-    known: CallsByEntry,
+    by_entry: CallsByEntry,
 ) -> Call | None:
+    """The call of notifications that have this entry and command, created if need be; None: only a command that no call knows."""
     if command_id is not None:
         call = session.scalars(_calls_of_pbx(pbx).where(Call.command_id == command_id)).first()
-        if call is not None and entry_id and command_id == f"uuid:{call.entry_id}":
-            call.entry_id = entry_id  # the short dialect named its entry only now
-            known[pbx.id, entry_id] = call
+        if call is not None and entry_id and command_id == events_dialect.UUID_PREFIX + call.entry_id:
+            call.entry_id = entry_id  # the first notifications had only the uuid, this one has the entry
+            by_entry[pbx.id, entry_id] = call
         if call is not None or entry_id is None:
             return call
     entry_id = str(entry_id)
-    call = known.get((pbx.id, entry_id))
-    if call is not None:
-        return call
-    ours = {
-        event.command_id for row in rows for event in parse_notification(row) if isinstance(event, LegEvent) and event.command_id
-    }
-    if ours:
-        clicked = session.scalars(_calls_of_pbx(pbx).where(Call.command_id.in_(ours), Call.entry_id.like("click:%"))).first()
-        if clicked is not None:
-            clicked.entry_id = entry_id
-            known[pbx.id, entry_id] = clicked
-            return clicked
-    call = Call(
+    call = by_entry.get((pbx.id, entry_id)) or _find_clicked_call(session, pbx, rows)
+    if call is None:
+        call = _create_call(portal, pbx, entry_id, command_id, rows[0].received_at)
+        session.add(call)
+    call.entry_id = entry_id
+    by_entry[pbx.id, entry_id] = call
+    return call
+
+
+def _find_clicked_call(session: Session, pbx: PbxIdentity, rows: list[Notification]) -> Call | None:
+    """A click-to-call that had no leg so far and whose command one of these legs carries."""
+    events = (event for row in rows for event in parse_notification(row))
+    command_ids = {event.command_id for event in events if isinstance(event, LegEvent) and event.command_id}
+    if not command_ids:
+        return None
+    query = _calls_of_pbx(pbx).where(Call.command_id.in_(command_ids), Call.entry_id.like("click:%"))
+    return session.scalars(query).first()
+
+
+def _create_call(portal: Portal, pbx: PbxIdentity, entry_id: str, command_id: str | None, received_at: datetime) -> Call:
+    return Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
         pbx_key=pbx.key,
         entry_id=entry_id,
         command_id=command_id,
         settings_version_id=portal.settings_version_id,
-        started_at=rows[0].received_at,
-        heard_at=rows[0].received_at,
+        started_at=received_at,
+        heard_at=received_at,
         users=[],
         crm=[],
         facts={},
     )
-    session.add(call)
-    known[pbx.id, entry_id] = call
-    return call
 
 
 def _calls_of_pbx(pbx: PbxIdentity) -> Select[Call]:
     return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
 
 
-@lru_cache(maxsize=2_000)
-def _parse_body(dialect: str, name: str, body: str, received: int) -> tuple[PbxEvent, ...]:
-    """Rows never change, so what they mean is worth remembering while the call lives."""
-    if dialect == "vpbx":
-        return tuple(vpbx.parse(name, body, received))
-    if dialect == "events":
-        return tuple(events_dialect.parse(name, body, received))
-    return tuple(statistics.parse(name, body, received))
+_parse_body = lru_cache(maxsize=2_000)(dialects.parse)
+"""Rows never change, so what they mean is cached while the call lives."""
 
 
 def parse_notification(row: Notification) -> tuple[PbxEvent, ...]:
-    if row.state == "rejected" or row.pbx_id == 0:  # what the portal said began the call, it tells nothing of legs
+    """What a notification means; nothing if it was rejected or came from the portal (a click starts a call, but tells of no leg)."""
+    if row.state == "rejected" or row.pbx_id == 0:
         return ()
-    if row.parsed_events is not None:
-        return row.parsed_events
-    try:
-        row.parsed_events = _parse_body(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
-    except MalformedNotification as error:  # stored by an older version that took it
-        row.state, row.reason = "rejected", str(error)
-        return ()
+    if row.parsed_events is None:
+        try:
+            row.parsed_events = _parse_body(row.dialect, row.name, row.body, int(row.received_at.timestamp()))
+        except MalformedNotification as error:  # stored by an older version that accepted it
+            row.state, row.reason = "rejected", str(error)
+            return ()
     return row.parsed_events
 
 
-def collect_events(told: Sequence[Notification]) -> list[PbxEvent]:
-    """All that was told of one call.
+def collect_events(rows: Sequence[Notification]) -> list[PbxEvent]:
+    """All events of one call.
 
-    Legs of the older statistics have no ids, and the short dialect's one leg is none of Mango's: where legs were heard of already,
-    such statistics tell nothing but the end, and recordings where they have the same names.
+    Legs of the older statistics have no ids, and the one leg of a dialect without legs is not one of Mango's. If notifications told of legs
+    already, such statistics add only the end of the call, and recordings if both name them alike.
     """
-    heard = [event for row in told if row.dialect != STATISTICS for event in parse_notification(row)]
-    legs = any(isinstance(event, LegEvent) for event in heard)
-    short_told = any(row.dialect == "events" for row in told)
-    newer = any(row.name == statistics.CALLS for row in told)
-    events: list[PbxEvent] = heard
-    for row in told:
-        if row.dialect != STATISTICS or (row.name == statistics.LEGS and newer):
+    notified = [row for row in rows if row.dialect != STATISTICS]
+    events = [event for row in notified for event in parse_notification(row)]
+    has_legs = any(isinstance(event, LegEvent) for event in events)
+    has_own_ids = any(not traits.has_legs for traits in traits_of(row.dialect for row in notified))
+    has_newer_statistics = any(row.name == statistics.CALLS for row in rows)
+    for row in rows:
+        if row.dialect != STATISTICS or (row.name == statistics.LEGS and has_newer_statistics):
             continue
-        said = parse_notification(row)
-        if legs and (short_told or row.name == statistics.LEGS):
-            said = tuple(_without_legs(said, short_told))
-        events = [*events, *said]
+        from_statistics = parse_notification(row)
+        if has_legs and (has_own_ids or row.name == statistics.LEGS):
+            from_statistics = tuple(_without_legs(from_statistics, has_own_ids))
+        events += from_statistics
     return events
 
 
-def _without_legs(events: Sequence[PbxEvent], short_told: bool) -> Iterator[PbxEvent]:
+def _without_legs(events: Sequence[PbxEvent], has_own_ids: bool) -> Iterator[PbxEvent]:
     for event in events:
         if isinstance(event, CallEnded):
             yield event
-        elif isinstance(event, RecordingEvent) and not short_told:
+        elif isinstance(event, RecordingEvent) and not has_own_ids:
             yield replace(event, leg=None)

@@ -22,6 +22,7 @@ from bx24app.domain.calls.events import CallEnded, Direction, PbxEvent, Recordin
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.mango import statistics
+from bx24app.mango.events_dialect import UUID_PREFIX
 from bx24app.mango.notification import MalformedNotification
 from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
 from bx24app.models.call_facts import CallFacts
@@ -148,13 +149,8 @@ def _store_entries(session: Session, portal: Portal, pbx: Pbx, entries: Sequence
         elif call.entry_id not in ended:
             _mark_late(call, one, how[0])
             found.ends += _store_notification(session, call, one)
-        elif not _has_events_dialect(pbx) and one.recording_ids - tapes.get(call.id, set()):
+        elif all(traits.has_legs for traits in pbx.traits) and one.recording_ids - tapes.get(call.id, set()):
             found.recordings += _store_notification(session, call, one)
-
-
-def _has_events_dialect(pbx: Pbx) -> bool:
-    """Does it notify in the short dialect, whose recordings have other names than those of the statistics?"""
-    return "events" in pbx.dialects.split(",")
 
 
 def _find_matching_call(session: Session, mine: tuple[ColumnElement[bool], ...], one: StatisticsEntry) -> Call | None:
@@ -167,7 +163,7 @@ def _find_matching_call(session: Session, mine: tuple[ColumnElement[bool], ...],
         clicked = call.entry_id.startswith("click:") and one.direction == "out"
         if clicked:
             call.entry_id = one.entry_id
-        if clicked or ((call.command_id or "").startswith("uuid:") and call.direction == one.direction):
+        if clicked or ((call.command_id or "").startswith(UUID_PREFIX) and call.direction == one.direction):
             return call
     return None
 

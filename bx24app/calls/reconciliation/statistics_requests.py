@@ -8,7 +8,7 @@ from random import uniform
 
 from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import missing_calls
-from bx24app.infra import queue
+from bx24app.infra import mango_clients, queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
@@ -72,7 +72,7 @@ def rate_limiter() -> RequestBudget:
 
 
 def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | None:
-    """One request at the most. None: the PBX is gone, or has no key any more.
+    """One request at most. None: the PBX is gone, has no key any more, or none of its dialects has statistics.
 
     Raises:
         bx24app.mango.errors.MangoError
@@ -107,8 +107,9 @@ def _mango_client(pbx_id: int) -> tuple[int, MangoClient] | None:
     try:
         if row is None or row.removed_at is not None or not row.api_key or not row.api_salt:
             return None
-        config = runtime().config
-        return row.portal_id, MangoClient(config.mango_api_url, row.api_key, row.api_salt, session=runtime().http_session)
+        if not any(traits.has_statistics for traits in row.traits):
+            return None
+        return row.portal_id, mango_clients.build_client(row.api_key, row.api_salt)
     finally:
         db.session.rollback()
         db.session.remove()

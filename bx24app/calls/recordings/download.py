@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.calls.recordings import outcomes
 from bx24app.calls.recordings.outcomes import FailedTry, Failure, Lost, Postponed
-from bx24app.infra import circuit_breaker, spool
+from bx24app.infra import circuit_breaker, mango_clients, spool
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors as mango_errors
-from bx24app.mango.client import MangoClient
 from bx24app.mango.recording import RecordingDownload, is_audio
 from bx24app.portals import connections
 
@@ -91,8 +90,7 @@ def open_stream(source: RecordingSource, byte_range: str | None = None, play: bo
     Raises:
         bx24app.mango.errors.MangoError
     """
-    config = runtime().config
-    mango = MangoClient(config.mango_api_url, source.api_key or "", source.api_salt or "", session=runtime().http_session)
+    mango = mango_clients.build_client(source.api_key, source.api_salt)
     if source.url:
         stream = mango.open_url(source.url, check_url, byte_range=byte_range)
     else:

@@ -96,13 +96,13 @@ class CallView:
 
     @property
     def raw_line(self) -> str | None:
-        """The line as the PBX names it. The PBX's first line stands in where none is told: the short dialect may leave it out,
-        and Mango names the line of an outgoing call only when it is answered, while register leaves at the ring."""
+        """The line as the PBX names it. The PBX's first line stands in for a missing one: some dialects may omit the line, and Mango names
+        the line of an outgoing call only when it is answered, while the call is registered when it rings."""
         if self.entry.line or self.entry.direction == "internal":
             return self.entry.line
         if self.context.requested_line:
             return self.context.requested_line
-        guess = self.entry.direction == "out" or "events" in self.policy.pbx.dialects
+        guess = self.entry.direction == "out" or any(traits.may_omit_line for traits in self.policy.pbx.traits)
         return self.policy.pbx.lines[0].number if guess and self.policy.pbx.lines else None
 
     @property

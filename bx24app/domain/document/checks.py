@@ -100,7 +100,7 @@ def _key_faults(settings: Settings, pairs: list[KeyPair], keyed: frozenset[str])
     for p, (pbx, (api_key, api_salt)) in enumerate(zip(settings.pbxs, pairs, strict=False)):
         if (api_key is None) != (api_salt is None):
             yield Fault("half_key", path=f"pbxs[{p}].{'api_key' if api_key is None else 'api_salt'}")
-        elif "vpbx" in pbx.dialects and api_key is None and pbx.key not in keyed:
+        elif any(traits.needs_keys for traits in pbx.traits) and api_key is None and pbx.key not in keyed:
             yield Fault("missing_api_key", path=f"pbxs[{p}].api_key")
         if not pbx.dialects:
             yield Fault("no_dialect", path=f"pbxs[{p}].dialects")

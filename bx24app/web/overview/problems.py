@@ -89,7 +89,7 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
             gettext("In the API connector, switch on the services of the PBX; calls go on, lost ones are not looked for meanwhile."),
             here,
         )  # fmt: skip
-    if "vpbx" not in row.dialects:
+    if not any(traits.has_legs for traits in row.traits):
         return
     if pbx_checks.has_no_summaries(row):
         yield Problem(

@@ -11,6 +11,7 @@ import redis
 from flask import g
 from sqlalchemy import select
 
+from bx24app.infra import mango_clients
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import MangoLine, MangoUser
 from bx24app.mango.client import MangoClient
@@ -30,13 +31,6 @@ class MangoListing(Generic[T]):
     rows: tuple[T, ...] = ()
     problem: str = ""
     has_keys: bool = True
-
-
-def build_client(api_key: str, api_salt: str) -> MangoClient:
-    """A client of one PBX on the process's pooled connections."""
-    config = runtime().config
-    bundle = str(config.ca_bundle) if config.ca_bundle else None
-    return MangoClient(config.mango_api_url, api_key, api_salt, session=runtime().http_session, ca_bundle=bundle)
 
 
 def load_lines(pbx: Pbx, lang: str, *, fresh: bool = False) -> MangoListing[MangoLine]:
@@ -80,7 +74,7 @@ def _load_listing(
         return MangoListing(held)
     db.session.rollback()  # no transaction is held while Mango is asked
     try:
-        found = ask(build_client(api_key, api_salt))
+        found = ask(mango_clients.build_client(api_key, api_salt))
     except MangoError as error:
         return MangoListing(problem=error.describe(lang))
     _write_cache(name, [asdict(one) for one in found])

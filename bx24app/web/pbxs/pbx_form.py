@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from flask import request
 from flask_babel import gettext
 
+from bx24app.domain.dialects import DIALECT_TRAITS, traits_of
+from bx24app.infra import mango_clients
+from bx24app.mango import dialects
 from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import db
 from bx24app.web.base.parsing import parse_int
-from bx24app.web.pbxs import mango_inventory
 from bx24app.web.settings.saving import Document, FormMessage, SaveResult
-
-DIALECTS = ("vpbx", "events")
 
 
 @dataclass
@@ -37,7 +37,7 @@ def read_form() -> PbxForm:
     return PbxForm(
         name=raw.get("name", "").strip(),
         key=raw.get("key", "").strip(),
-        dialects=tuple(name for name in DIALECTS if name in request.form.getlist("dialects")),
+        dialects=tuple(name for name in DIALECT_TRAITS if name in request.form.getlist("dialects")),
         api_key=raw.get("api_key", "").strip(),
         api_salt=raw.get("api_salt", "").strip(),
         default_user_id=parse_int(default) or None,
@@ -50,7 +50,7 @@ def check_required(form: PbxForm, *, stored: bool) -> None:
         form.faults["name"] = gettext("Give it a name, such as the city of the office.")
     if not form.dialects:
         form.faults["dialects"] = gettext("Choose at least one.")
-    wanted = "vpbx" in form.dialects and not stored
+    wanted = any(traits.needs_keys for traits in traits_of(form.dialects)) and not stored
     for name in ("api_key", "api_salt"):
         other = form.api_salt if name == "api_key" else form.api_key
         if not getattr(form, name) and (wanted or other):
@@ -62,7 +62,7 @@ def check_keys(form: PbxForm) -> CredentialCheck:
     if form.faults or not form.api_key:
         return CredentialCheck("ok")
     db.session.rollback()  # no transaction is held while Mango is asked
-    met = mango_inventory.build_client(form.api_key, form.api_salt).check_credentials()
+    met = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
     if met.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is not the number of the contract."

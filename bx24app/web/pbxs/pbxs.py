@@ -19,7 +19,7 @@ from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import Pbx, audit, db, utcnow
 from bx24app.settings import hook_keys
 from bx24app.web.base import call_counts, directory, rendering
-from bx24app.web.pbxs import employees, mango_inventory, pbx_form
+from bx24app.web.pbxs import dialect_texts, employees, mango_inventory, pbx_form
 from bx24app.web.pbxs.pbx_form import PbxForm
 from bx24app.web.settings import saving
 from bx24app.web.settings.saving import Document, FormMessage, SaveResult
@@ -177,6 +177,7 @@ def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = No
         form=form,
         fresh=row is None,
         held=held,
+        dialects=dialect_texts.all_texts(),
         version=saving.current_number(),
         said=outcome.message if outcome is not None else None,
         people=directory.by_ids([form.default_user_id]),
@@ -191,6 +192,7 @@ def _render_page(key: str, said: FormMessage | None = None, connected: bool = Fa
         pbx=pbx,
         row=row,
         part="connection",
+        dialect_text=dialect_texts.text_of,
         said=said,
         connected=connected,
         held=mask_secret(row.api_key),
