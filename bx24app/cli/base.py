@@ -64,7 +64,7 @@ def report_errors() -> Iterator[None]:
     except _command_errors() as error:
         raise click.ClickException(f"the database belongs to another version of the app: {error}") from None
     except UndecryptableSecret as error:
-        raise click.ClickException(f"{error}: give the key that they were sealed with as well") from None
+        raise click.ClickException(f"{error}: give the key that encrypted them as well") from None
     except (ListenError, EmbeddedRedisError) as error:
         raise click.ClickException(str(error)) from None
     except ConfigError as error:

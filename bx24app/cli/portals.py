@@ -11,15 +11,15 @@ from bx24app.cli.base import InputError, app_context
 
 @click.group()
 def apps() -> None:
-    """Registrations: each portal's local application has a pair of its own."""
+    """Registrations: the client id and secret of each portal's local application."""
 
 
 @apps.command("add")
 @click.argument("client_id")
 @click.argument("client_secret")
-@click.option("--name", default="", help="What to call it.")
+@click.option("--name", default="", help="A name for your own lists.")
 def add_app(client_id: str, client_secret: str, name: str) -> None:
-    """Make a further registration known, or change the secret of one.
+    """Add a registration, or change the secret of one.
 
     Example: bx24app apps add local.0123456789abcd.12345678 SECRET --name "Our portal"
     """
@@ -32,20 +32,19 @@ def add_app(client_id: str, client_secret: str, name: str) -> None:
         )
     with app_context():
         row = db.session.get(Registration, client_id)
-        known = row is not None
+        change = "changed" if row is not None else "added"
         if row is None:
             row = Registration(client_id=client_id)
             db.session.add(row)
         row.client_secret, row.name = client_secret, name or row.name or ""
-        what = "registration changed" if known else "registration added"
-        audit.record(None, None, "cli", what, client_id=client_id)
+        audit.record(None, None, "cli", f"registration {change}", client_id=client_id)
         db.session.commit()
-    click.echo(f"{client_id} {'changed' if known else 'added'}")
+    click.echo(f"{client_id} {change}")
 
 
 @apps.command("list")
 def list_apps() -> None:
-    """The registrations, without their secrets.
+    """List the registrations, without their secrets.
 
     Example: bx24app apps list
     """
@@ -68,7 +67,7 @@ def portals() -> None:
 @portals.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
 def list_portals(as_json: bool) -> None:
-    """Every portal with its state: pending, active, paused, needs_admin, removed.
+    """List every portal with its state: pending, active, paused, needs_admin, removed.
 
     Example: bx24app portals list --json
     """

@@ -190,7 +190,7 @@ def _check_portals() -> Iterator[Finding]:
     db.session.rollback()
     if not rows:
         yield Finding("portals", True, "none installed yet")
-    for portal_id, domain, state, trouble, since in rows:
+    for portal_id, domain, state, code, since in rows:
         try:
             clients.client_by_id(portal_id).probe_access()
         except (PortalError, redis.RedisError) as error:
@@ -200,7 +200,7 @@ def _check_portals() -> Iterator[Finding]:
         else:
             if state == "needs_admin":
                 text = (
-                    f"needs an administrator since {_format_time(since)} ({trouble}); it answers now, deliveries "
+                    f"needs an administrator since {_format_time(since)} ({code}); it answers now, deliveries "
                     "resume within the hour"
                 )
                 yield Finding(f"portal {domain}", False, text)

@@ -19,10 +19,11 @@ from bx24app.domain.settings import PbxSettings, Settings
 from bx24app.domain.working_hours import is_open
 from bx24app.infra.logs import get_logger
 from bx24app.infra.messages import message, needs_admin_message
-from bx24app.models import Call, Pbx, Portal, Recording, db, utcnow
+from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.operations.alerts import checks, notices
 from bx24app.operations.alerts.candidates import COMPARED_WEEKS, LOST_FOR, SILENCE, UNMAPPED_FOR, find_candidates
 from bx24app.operations.alerts.notices import Alert
+from bx24app.portals import lookup
 
 _log = get_logger(__name__)
 
@@ -88,9 +89,8 @@ def _silent_pbxs(portal: Portal, document: Settings, now: datetime) -> AlertsByK
     The end of the working day does not end it.
     """
     open_notices = notices.load_open_notices(portal.id, "silent")
-    query = select(Pbx).where(Pbx.portal_id == portal.id, Pbx.removed_at.is_(None))
     alerts: AlertsByKey = {}
-    for row in db.session.scalars(query):
+    for row in lookup.load_pbxs(portal.id).values():
         pbx, last = document.by_key.get(row.key), row.last_notification_at
         if pbx is None or last is None:
             continue
