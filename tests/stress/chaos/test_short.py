@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from scripts import needs
-from tests.end_to_end.test_random_calls import tell
+from tests.end_to_end.test_random_calls import connect, sizes, tell
 from tests.stress.chaos.calls import day_of
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.processes import Arena, arena
-from tests.stress.chaos.run import _ready, points, run
+from tests.stress.chaos.run import NotAtRest, _ready, points, run
 from tests.stress.chaos.verdict import judge
 from tests.support.servers import POSTGRES_MISSING
 
@@ -21,8 +21,9 @@ SHORT = ("worker killed", "Valkey killed", "PostgreSQL restarted", "closes after
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def chaos() -> Iterator[Arena]:
+    """One of its own for each test: calls that a failed test leaves in flight would be counted as the next one's."""
     with arena() as made:
         yield made
 
@@ -39,6 +40,23 @@ def test_a_worker_dies_between_two_side_effects(chaos: Arena) -> None:
     assert row.calls >= 2, "the armed worker never died"
     assert reached >= 30
     assert row.good, "\n".join([str(row), *row.details])
+
+
+def test_calls_that_were_left_in_flight_are_counted_by_whoever_comes_next(chaos: Arena) -> None:
+    """What made "closes after the effect" say "9 doubled" once: the test before it had failed with its calls in flight."""
+    left, mine = day_of(10), day_of(10)
+    hooks = connect(chaos.world, left)
+    chaos.kill_all()
+    for call in left.calls:
+        tell(hooks[call.scene.office.key], call)
+    with pytest.raises(NotAtRest, match="in flight"):
+        _ready(chaos, "the next one", mine)
+    before = chaos.world.sandbox.call(sizes, chaos.world)
+    chaos.start("worker")
+    chaos.start("cron")
+    assert chaos.settle(120)
+    after = chaos.world.sandbox.call(sizes, chaos.world)
+    assert after["calls"] > before["calls"], "without the check these would have been the next day's"
 
 
 def test_the_judge_finds_fault(chaos: Arena) -> None:

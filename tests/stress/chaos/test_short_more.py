@@ -19,7 +19,7 @@ SHORT = ("recordings come late", "one-shot link", "disk full")
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def chaos() -> Iterator[Arena]:
     with arena() as made:
         yield made

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.end_to_end.test_random_calls import tell
 from tests.stress.chaos.calls import day_of
 from tests.stress.chaos.processes import Arena
 from tests.stress.chaos.run import AT_ONCE, _finish, _ready
+from tests.stress.chaos.telling import tell_until_acknowledged
 from tests.stress.chaos.verdict import Row
 from tests.support.stack import until
 
@@ -22,7 +22,7 @@ def run(arena: Arena, count: int, seconds: float, patience: float = 300) -> Row:
     row, hooks, before, predicted = _ready(arena, NAME, day)
     busy = made.sandbox.call(made.portal.switches.switch_on, "http503")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda told: tell(hooks[told.scene.office.key], told), day.calls))
+        list(pool.map(lambda call: tell_until_acknowledged(hooks[call.scene.office.key], call), day.calls))
     if not busy.hits:
         raise RuntimeError("no request met the busy portal: nothing was in flight")
     made.sandbox.call(made.portal.switches.switch_off)
