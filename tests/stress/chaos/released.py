@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from bx24app.infra.processes.child_process import die_with_parent
+from bx24app.models import Delivery, db
 from tests.support.servers import free_port
 from tests.support.stack import until
 
@@ -54,7 +55,10 @@ def roll_over(arena: Arena, seconds: float) -> None:
     released = _start(arena, "released")
     web, url = _start_web(arena)
     arena.other_web.append(url)
+    delivered = _count_delivered(arena)
     time.sleep(seconds / 3)
+    if _count_delivered(arena) == delivered:
+        raise RuntimeError("the released edition delivered nothing while it was alone: nothing was tried")
     _start(arena, "old")
     time.sleep(seconds / 3)
     _stop(arena, released)
@@ -65,6 +69,13 @@ def roll_over(arena: Arena, seconds: float) -> None:
     again = _start(arena, "released")
     time.sleep(seconds / 6)
     _stop(arena, again)
+
+
+def _count_delivered(arena: Arena) -> int:
+    with arena.world.app.app_context():
+        count: int = db.session.query(Delivery).filter_by(state="done").count()
+        db.session.rollback()
+        return count
 
 
 def _start(arena: Arena, code: str) -> list[int]:
