@@ -41,7 +41,12 @@ def count_pending(now: datetime) -> tuple[dict[str, Any], float]:
 
 def highest_ids() -> dict[str, int]:
     """The highest row id of each table: what was ever taken in, read from the primary key."""
-    columns = {"notifications": Notification.id, "calls": Call.id, "deliveries": Delivery.id, "recordings": Recording.id}
+    columns = {
+        "notifications": Notification.id,
+        "calls": Call.id,
+        "deliveries": Delivery.id,
+        "recordings": Recording.id,
+    }
     return {name: db.session.scalar(select(func.max(column))) or 0 for name, column in columns.items()}
 
 
