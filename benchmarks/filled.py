@@ -118,7 +118,7 @@ def portal(quick: bool) -> int:
     )  # fmt: skip
     db.session.add(row)
     db.session.flush()
-    settings.save(row, _document(employees, lines), {PBX: ("k" * 32, "s" * 32)})
+    settings.save_version(row, _document(employees, lines), {PBX: ("k" * 32, "s" * 32)})
     db.session.execute(text(_USERS), {"portal": row.id, "employees": employees})
     db.session.commit()
     say_of_mango(employees, lines)

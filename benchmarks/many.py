@@ -59,7 +59,7 @@ def _first() -> None:
     db.session.flush()
     token = {"access_token": "a" * 70, "refresh_token": "r" * 70, "expires_at": utcnow(), "refreshed_at": utcnow()}
     db.session.add(Grant(portal_id=row.id, user_id=1, **token))
-    settings.save(row, Settings.model_validate(DOCUMENT), {"moscow": ("k" * 32, "s" * 32)})
+    settings.save_version(row, Settings.model_validate(DOCUMENT), {"moscow": ("k" * 32, "s" * 32)})
     db.session.commit()
     db.session.execute(update(Pbx).values(asked_at=utcnow(), ask_at=func.now() + text("interval '40 minutes'")))
     db.session.commit()

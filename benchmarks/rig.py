@@ -51,7 +51,7 @@ class Rig:
         until(partial(self._active, member), f"portal {number} never became active")
         with self.app.app_context():
             portal = db.session.query(Portal).filter_by(member_id=member).one()
-            settings.save(portal, self._document, {"moscow": (KEY, SALT)})
+            settings.save_version(portal, self._document, {"moscow": (KEY, SALT)})
             db.session.commit()
             key = db.session.query(PbxRow).filter_by(portal_id=portal.id).one().hook_key
             db.session.remove()

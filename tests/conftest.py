@@ -93,7 +93,7 @@ def make_portal(member_id: str = "a" * 32, state: str = "paused", document: Sett
     )
     db.session.add(portal)
     db.session.flush()
-    settings.save(portal, document, {pbx.key: (KEY, SALT) for pbx in document.pbxs})
+    settings.save_version(portal, document, {pbx.key: (KEY, SALT) for pbx in document.pbxs})
     db.session.commit()
     return portal
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bx24app.cli.base import InputError, app_context, get_portal
+from bx24app.cli.base import PORTAL_OPTION, InputError, app_context, format_count, get_portal, load_id_and_state
 
 if TYPE_CHECKING:
-    from bx24app.domain.crm_dictionaries import CrmDictionaries
-    from bx24app.domain.document import LeafChange
+    from bx24app.domain.document.comparison import Difference
+    from bx24app.settings.save import SaveOutcome
 
 
 @click.group()
@@ -21,7 +22,7 @@ def settings() -> None:
 
 
 @settings.command("export")
-@click.option("--portal", "member_id", required=True, help="The portal's member_id.")
+@PORTAL_OPTION
 def export_settings(member_id: str) -> None:
     """Write the document as YAML to standard output; secrets as null, each PBX with its webhook_url.
 
@@ -39,7 +40,7 @@ def export_settings(member_id: str) -> None:
 
 
 @settings.command("import")
-@click.option("--portal", "member_id", required=True, help="The portal's member_id.")
+@PORTAL_OPTION
 @click.option("--allow-delete", is_flag=True, help="Let a section lose a PBX, line, employee or rule.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 def import_settings(member_id: str, allow_delete: bool, file: Path) -> None:
@@ -51,11 +52,11 @@ def import_settings(member_id: str, allow_delete: bool, file: Path) -> None:
     """
     text = _read_text(file)
     with app_context():
-        changes = _import_text(member_id, text, allow_delete)
-    for change in changes:
-        click.echo(str(change))
-    count = len(changes)
-    click.echo(f"{count} change{'' if count == 1 else 's'}" if changes else "nothing to change")
+        outcome = _import_text(member_id, text, allow_delete)
+    lines = list(describe_changes(outcome))
+    for line in lines:
+        click.echo(line)
+    click.echo(format_count(len(lines), "change") if lines else "nothing to change")
 
 
 def _read_text(file: Path) -> str:
@@ -68,52 +69,27 @@ def _read_text(file: Path) -> str:
         raise InputError(f"{file} is not UTF-8: byte {error.start} is no letter") from None
 
 
-def _import_text(member_id: str, text: str, allow_delete: bool) -> list[LeafChange]:
-    from bx24app import settings as use_case
-    from bx24app.bitrix24.errors import PortalError
-    from bx24app.domain.document import DocumentError
-    from bx24app.models import db
-    from bx24app.portals import crm_dictionaries, sync
+def _import_text(member_id: str, text: str, allow_delete: bool) -> SaveOutcome:
+    from bx24app.domain.document import DocumentError, load_yaml
+    from bx24app.portals.user_directory import FreshDirectory
+    from bx24app.settings.save import save_document
 
-    portal_id = get_portal(member_id).id
-    db.session.rollback()
-    users: set[int] | None = None
-    offered: CrmDictionaries | None = None
-    trouble: list[str] = []
+    portal_id, _ = load_id_and_state(member_id)
+    directory = FreshDirectory(portal_id)
     try:
-        users = sync.fetch_users(portal_id)
-        offered = crm_dictionaries.fetch(portal_id) if _has_dictionary_names(text) else None
-    except PortalError as error:
-        db.session.rollback()
-        trouble = [f"the portal cannot be asked for its users and pipelines: {error or type(error).__name__}"]
-    try:
-        changes = use_case.import_yaml(
-            get_portal(member_id), text, allow_delete=allow_delete, known_users=users, offered=offered
+        data = load_yaml(text)
+        outcome = save_document(
+            portal_id, data, directory, author=None, source="cli", is_import=True, allow_delete=allow_delete
         )
     except DocumentError as error:
-        db.session.rollback()
-        trouble += [str(fault) for fault in error.faults]
-    if trouble:
-        db.session.rollback()
-        raise InputError("nothing was imported:\n" + "\n".join(f"  {line}" for line in trouble))
-    db.session.commit()
+        faults = "\n".join(f"  {fault}" for fault in error.faults)
+        raise InputError(f"nothing was imported:\n{faults}") from None
     _update_external_lines(portal_id)
-    return changes
-
-
-def _has_dictionary_names(text: str) -> bool:
-    """Does the document name pipelines, stages or sources? A text that is no document names none, and is told as such later."""
-    from bx24app.domain import document
-    from bx24app.domain.crm_dictionaries import needs_dictionaries
-
-    try:
-        return needs_dictionaries(document.load_yaml(text).get("rules"))
-    except document.DocumentError:
-        return False
+    return outcome
 
 
 def _update_external_lines(portal_id: int) -> None:
-    """The portal's external lines: by a worker, or at once where there is no queue to tell one by."""
+    """Update the portal's external lines: by a worker, or at once where there is no queue."""
     import redis
 
     from bx24app.bitrix24.budget import Priority
@@ -129,3 +105,52 @@ def _update_external_lines(portal_id: int) -> None:
             external_lines.sync_lines(portal_id, Priority.CARD)
         except PortalError as error:
             click.echo(f"the portal's external lines could not be changed yet: {error}", err=True)
+
+
+# --- what an import changed ------------------------------------------------------------------------------------------
+
+
+def describe_changes(outcome: SaveOutcome) -> Iterator[str]:
+    """A line for each change: `+` was added, `-` was removed, `~` was changed or moved."""
+    from bx24app.domain.document.comparison import compare_settings
+
+    for difference in compare_settings(outcome.old, outcome.new):
+        path = _difference_path(difference)
+        if difference.change == "moved":
+            yield f"~ {path}: moved"
+        elif difference.change == "changed":
+            yield from (_value_line(f"{path}.{field.name}", field.old, field.new) for field in difference.fields)
+        else:
+            yield _value_line(path, _without_empty(difference.old), _without_empty(difference.new))
+    yield from (f"+ pbxs.{key}.api_key: (new)" for key in outcome.new_keys)
+
+
+def _difference_path(difference: Difference) -> str:
+    name = difference.name
+    return {
+        "pbx": f"pbxs.{name}",
+        "line": f"pbxs.{difference.pbx}.lines.{name}",
+        "employee": f"pbxs.{difference.pbx}.employees.{name}",
+        "rule": f"rules.{name}",
+    }.get(difference.kind, difference.kind)
+
+
+def _without_empty(data: dict[str, Any] | None) -> dict[str, Any]:
+    values = {name.removeprefix("_"): value for name, value in (data or {}).items()}
+    return {name: value for name, value in values.items() if value not in (None, [], "", False, 0)}
+
+
+def _value_line(path: str, old: Any, new: Any) -> str:
+    if old in (None, [], {}, ""):
+        return f"+ {path}: {_short_yaml(new)}"
+    if new in (None, [], {}, ""):
+        return f"- {path}: {_short_yaml(old)}"
+    return f"~ {path}: {_short_yaml(old)} -> {_short_yaml(new)}"
+
+
+def _short_yaml(value: Any) -> str:
+    import yaml
+
+    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10_000, sort_keys=False)
+    text = text.replace("\n...", "").strip()
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -41,6 +41,7 @@ SENTENCES = {
     "not_yaml": "not YAML: {reason}",
     "document_too_long": "the document is longer than {max_length} characters",
     "document_not_mapping": "the document must be a mapping with sections such as `pbxs`",
+    "portal_silent": "the portal cannot be asked for its users and pipelines: {reason}",
     "would_be_deleted": "would be deleted; say --allow-delete",
     "unknown_user": "the portal has no active user {user}",
     "unknown_timezone": "is not a time zone such as Europe/Moscow, but {value!r}",

@@ -1,15 +1,25 @@
-"""USE CASE: the settings document of a portal: load, save as a version, import, export, history, roll back."""
+"""The settings documents of portals: `save` checks and saves one, `versions` stores and reads them, `hook_keys` gives PBXs their addresses."""
 
 from bx24app.settings.versions import (
     VersionConflict,
     current,
+    current_number,
     export_yaml,
+    find_version,
     history,
-    import_yaml,
     of_version,
     pbxs_with_keys,
-    roll_back,
-    save,
+    save_version,
 )
 
-__all__ = ["VersionConflict", "current", "export_yaml", "history", "import_yaml", "of_version", "pbxs_with_keys", "roll_back", "save"]
+__all__ = [
+    "VersionConflict",
+    "current",
+    "current_number",
+    "export_yaml",
+    "find_version",
+    "history",
+    "of_version",
+    "pbxs_with_keys",
+    "save_version",
+]

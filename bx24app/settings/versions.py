@@ -1,6 +1,7 @@
-"""USE CASE: the settings document of a portal: load, save as a version, import, export, history, roll back.
+"""Stores the settings documents of portals as numbered versions, and reads them back parsed.
 
-A version is never changed, so a process parses each at most once; calls pin the version that they began with.
+`bx24app.settings.save` writes through `save_version` after its checks; calls, jobs and pages read. A version is never changed, so a process
+parses each at most once, and a call keeps using the version that it began with.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from sqlalchemy import event, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, event, func, select
+from sqlalchemy.orm import Session, defer
 
 from bx24app.domain import document
-from bx24app.domain.crm_dictionaries import CrmDictionaries
-from bx24app.domain.document import LeafChange, yaml_text
+from bx24app.domain.document import yaml_text
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, Portal, SettingsVersion, audit, db, utcnow
@@ -22,7 +22,7 @@ from bx24app.settings import hook_keys
 
 
 class VersionConflict(Exception):
-    """Somebody saved another version meanwhile; `number` is the present one."""
+    """Somebody saved another version meanwhile. `number`: the present version's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"the settings were changed meanwhile, their version is now {number}")
@@ -31,13 +31,13 @@ class VersionConflict(Exception):
 
 _DEFAULTS = Settings()
 _CACHE_CAPACITY = 100_000
-"""Employees, lines and rules in all parsed versions that a process keeps: about 100 MB."""
+"""Most employees, lines and rules in all parsed versions that a process keeps: about 100 MB."""
 _MIN_WEIGHT = 50
-"""What a version counts at the least: an empty one takes room too."""
+"""The least that a version counts: an empty one takes memory too."""
 
 
 class _ParsedVersions:
-    """The parsed versions that were used last."""
+    """The parsed versions that a process used last."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[int, Settings] = OrderedDict()
@@ -46,10 +46,10 @@ class _ParsedVersions:
 
     def get(self, version_id: int) -> Settings:
         with self._lock:
-            found = self._entries.get(version_id)
-            if found is not None:
+            entry = self._entries.get(version_id)
+            if entry is not None:
                 self._entries.move_to_end(version_id)
-                return found
+                return entry
         stored = db.session.scalar(select(SettingsVersion.document).where(SettingsVersion.id == version_id))
         if stored is None:
             raise LookupError(f"there are no settings with the id {version_id}")
@@ -64,8 +64,8 @@ class _ParsedVersions:
 
     def discard(self, version_id: int) -> None:
         with self._lock:
-            gone = self._entries.pop(version_id, None)
-            self._weight -= _version_weight(gone) if gone is not None else 0
+            entry = self._entries.pop(version_id, None)
+            self._weight -= _version_weight(entry) if entry is not None else 0
 
 
 def _version_weight(settings: Settings) -> int:
@@ -86,7 +86,7 @@ def current(portal: Portal) -> Settings:
     return of_version(portal.settings_version_id)
 
 
-def save(
+def save_version(
     portal: Portal,
     settings: Settings,
     keys: dict[str, tuple[str | None, str | None]] | None = None,
@@ -96,17 +96,17 @@ def save(
     note: str = "",
     expected_number: int | None = None,
 ) -> SettingsVersion:
-    """Write a new version and bring the PBX rows into line with it. The caller commits.
+    """Write a new version, and update the PBX rows from it. Settings are not checked here. The caller commits.
 
     Args:
-        keys: PBX key -> (api_key, api_salt) to store; None keeps what is stored.
+        keys: PBX key -> (api_key, api_salt) to store; None: the stored one stays.
         author: user id at the portal; None: the command line.
-        expected_number: the version that the author saw.
+        expected_number: the version that the author saw; None: whichever is the present one.
 
     Raises:
-        Conflict
+        VersionConflict: another version was saved after `expected_number`.
     """
-    _lock_portal(portal)
+    lock_portal(portal)
     newest = select(func.max(SettingsVersion.number)).where(SettingsVersion.portal_id == portal.id)
     number = db.session.scalar(newest) or 0
     if expected_number is not None and expected_number != number:
@@ -124,28 +124,27 @@ def save(
     _discard_on_rollback(version.id)
     portal.settings_version_id = version.id
     _update_pbxs(portal, settings, keys or {})
-    facts: dict[str, Any] = {"version": version.number}
-    audit.record(portal.id, author, source, "settings saved", **facts)
+    audit.record(portal.id, author, source, "settings saved", version=version.number)
     return version
 
 
-def _lock_portal(portal: Portal) -> None:
-    """One at a time for a portal: others wait here, and then see what was saved meanwhile."""
+def lock_portal(portal: Portal) -> None:
+    """Let one save at a time run for a portal: others wait here, and then see what was saved meanwhile."""
     db.session.refresh(portal, attribute_names=["settings_version_id"], with_for_update=True)
 
 
 def _discard_on_rollback(version_id: int) -> None:
-    """A version that was read before its commit must not outlive a rollback: the next one may get the same id."""
-    held = _parsed_versions()
+    """A version that was read before its commit must not stay cached after a rollback: the next one may get the same id."""
+    cache = _parsed_versions()
 
     def discard_version(session: Session, previous: Any) -> None:
-        held.discard(version_id)
+        cache.discard(version_id)
 
     event.listen(db.session(), "after_soft_rollback", discard_version)
 
 
 def _update_pbxs(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None, str | None]]) -> None:
-    """PBX rows: made with an unguessable hook key, kept with their secrets, put aside when the document drops them."""
+    """A new PBX gets a row with a fresh hook key; one that the document no longer has is marked as removed and keeps its secrets."""
     rows = _load_pbxs(portal)
     for position, pbx in enumerate(settings.pbxs):
         row = rows.pop(pbx.key, None)
@@ -155,8 +154,8 @@ def _update_pbxs(portal: Portal, settings: Settings, keys: dict[str, tuple[str |
         row.position, row.dialects, row.removed_at = position, ",".join(pbx.dialects), None
         api_key, api_salt = keys.get(pbx.key, (None, None))
         row.api_key, row.api_salt = api_key or row.api_key, api_salt or row.api_salt
-    for gone in rows.values():
-        gone.removed_at = gone.removed_at or utcnow()
+    for removed in rows.values():
+        removed.removed_at = removed.removed_at or utcnow()
     db.session.flush()
 
 
@@ -178,63 +177,33 @@ def export_yaml(portal: Portal, public_url: str) -> str:
     return yaml_text.dump_yaml(document.dump(current(portal)), addresses)
 
 
-def import_yaml(
-    portal: Portal,
-    text: str,
-    *,
-    allow_delete: bool = False,
-    known_users: set[int] | None = None,
-    offered: CrmDictionaries | None = None,
-    author: int | None = None,
-    source: str = "cli",
-) -> list[LeafChange]:
-    """Check all of a YAML document, then apply it. The caller commits. Returns what changed.
-
-    Args:
-        known_users: the portal's active users; None: not checked.
-        offered: the portal's pipelines, stages, sources; None: not checked.
-
-    Raises:
-        bx24app.domain.document.DocumentError: with every fault; nothing was changed.
-    """
-    data = document.load_yaml(text)
-    _lock_portal(portal)
-    old = current(portal)
-    parsed = document.parse(
-        data, old, known_users=known_users, offered=offered, keyed=pbxs_with_keys(portal), allow_delete=allow_delete
-    )
-    changes = document.list_changes(old, parsed.settings)
-    changes += [LeafChange(f"pbxs.{key}.api_key", None, "(new)") for key in _pbxs_with_new_keys(portal, parsed.keys)]
-    if changes or portal.settings_version_id is None:
-        save(portal, parsed.settings, parsed.keys, author=author, source=source)
-    return changes
-
-
-def _pbxs_with_new_keys(portal: Portal, keys: dict[str, tuple[str | None, str | None]]) -> list[str]:
+def find_new_keys(portal: Portal, keys: dict[str, tuple[str | None, str | None]]) -> list[str]:
     """PBXs whose API key or salt would become another one."""
-    rows = _load_pbxs(portal)
-    stored = {key: (row.api_key, row.api_salt) for key, row in rows.items()}
-    return [key for key, pair in keys.items() if pair[0] is not None and stored.get(key) != pair]
+    brought = {key: pair for key, pair in keys.items() if pair[0] is not None}
+    if not brought:
+        return []
+    stored = {key: (row.api_key, row.api_salt) for key, row in _load_pbxs(portal).items()}
+    return [key for key, pair in brought.items() if stored.get(key) != pair]
 
 
-def history(portal: Portal, limit: int = 50) -> list[SettingsVersion]:
-    """The newest versions first."""
-    rows = select(SettingsVersion).where(SettingsVersion.portal_id == portal.id)
-    return list(db.session.scalars(rows.order_by(SettingsVersion.number.desc()).limit(limit)))
+def history(portal_id: int, limit: int = 50, below: int | None = None) -> list[SettingsVersion]:
+    """The newest versions first, without their documents. `below`: only those with a smaller number."""
+    query = _select_versions(portal_id).order_by(SettingsVersion.number.desc()).limit(limit)
+    return list(db.session.scalars(query if below is None else query.where(SettingsVersion.number < below)))
 
 
-def roll_back(
-    portal: Portal, number: int, *, author: int | None, expected_number: int | None = None
-) -> SettingsVersion | None:
-    """Save an earlier version anew; None where there is none of that number. The caller commits.
+def find_version(portal_id: int, number: int) -> SettingsVersion | None:
+    """One version of the portal, without its document: `of_version` has it parsed."""
+    return db.session.scalars(_select_versions(portal_id).where(SettingsVersion.number == number)).first()
 
-    Raises:
-        Conflict
-    """
-    wanted = select(SettingsVersion.id).where(SettingsVersion.portal_id == portal.id, SettingsVersion.number == number)
-    version_id = db.session.scalar(wanted)
-    if version_id is None:
-        return None
-    note = f"back to version {number}"
-    old = of_version(version_id)
-    return save(portal, old, author=author, source="rollback", note=note, expected_number=expected_number)
+
+def current_number(portal: Portal) -> int:
+    """Number of the present version; 0: nothing was ever saved."""
+    if portal.settings_version_id is None:
+        return 0
+    return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == portal.settings_version_id)) or 0
+
+
+def _select_versions(portal_id: int) -> Select[SettingsVersion]:
+    rows = select(SettingsVersion).options(defer(SettingsVersion.document, raiseload=True))
+    return rows.where(SettingsVersion.portal_id == portal_id)

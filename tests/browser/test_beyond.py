@@ -52,7 +52,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
         with made.app.app_context():
             portal_id = made.portal_row()["id"]
             for document, author in ((FIRST, 1), (SECOND, None)):
-                settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author)
+                settings.save_version(db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author)
                 db.session.commit()
             fill(portal_id, contact)
             aggregation.refresh_counts()

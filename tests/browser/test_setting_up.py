@@ -36,7 +36,7 @@ def put(room: Showroom, moscow: PbxSettings) -> None:
     """Settings as somebody left them, with this PBX."""
     with room.earth.app.app_context():
         row = db.session.get_one(Portal, room.known["portal"])
-        settings.save(row, DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {}, author=1, source="frame", note="")
+        settings.save_version(row, DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {}, author=1, source="frame", note="")
         db.session.commit()
         db.session.remove()
 

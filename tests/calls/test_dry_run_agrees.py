@@ -288,7 +288,7 @@ def test_a_rule_of_one_condition_fires_in_the_worker_and_in_the_dry_run(house: F
         assert (row.draft.rule == "tried") is fires, row.rule_trace
         assert getattr(row.choice.facts, rules.CONDITIONS[key].fact) is not None
         own = draft.model_copy(update={"rules": ()})
-        call.settings_version_id = settings.save(portal, own).id  # made under other settings, which asked for nothing
+        call.settings_version_id = settings.save_version(portal, own).id  # made under other settings, which asked for nothing
         [row] = dry_run.compare_rules(db.session(), portal, draft, [call])
         assert (row.draft.rule == "tried") is fires, row.rule_trace
         db.session.commit()

@@ -78,7 +78,7 @@ def connected(w: World) -> dict[str, str]:
     board = w.mango.add_pbx(api_key=KEY, api_salt=SALT)
     board.pbx.add_line("74950000001", "Moscow")
     document = Settings(pbxs=(PbxSettings(key="moscow", lines=(LineSettings(number="74950000001"),)),))
-    settings.save(db.session.get_one(Portal, portal_id), document, {"moscow": (KEY, SALT)})
+    settings.save_version(db.session.get_one(Portal, portal_id), document, {"moscow": (KEY, SALT)})
     db.session.commit()
     return commands.environment_of(w.config)
 

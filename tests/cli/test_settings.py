@@ -10,7 +10,10 @@ import yaml
 from click.testing import Result
 
 from bx24app import settings
-from bx24app.models import Pbx, Portal, db
+from bx24app.cli.settings import describe_changes
+from bx24app.domain.document import load_yaml, parse
+from bx24app.models import Pbx, db
+from bx24app.settings.save import SaveOutcome
 from tests.support import commands
 from tests.support.installations import change, installed, row, w
 from tests.support.stack import World, until
@@ -48,9 +51,9 @@ class Office:
         return self.run("settings", "import", "--portal", self.member_id, *flags, str(self.file))
 
     def versions(self) -> int:
-        found = len(settings.history(db.session.get_one(Portal, self.id)))
+        count = len(settings.history(self.id))
         db.session.rollback()
-        return found
+        return count
 
 
 @pytest.fixture
@@ -62,7 +65,8 @@ def office(w: World, tmp_path: Path) -> Iterator[Office]:
 def test_import_and_export(office: Office) -> None:
     result = office.imported(DOCUMENT)
     assert result.exit_code == 0, result.output
-    assert "+ pbxs.moscow.lines.74950000001.name: Moscow" in result.output
+    assert "+ pbxs.moscow: {key: moscow, name: Moscow office, dialects: [vpbx], lines: 1, employees: 1}" in result.output
+    assert "+ pbxs.moscow.api_key: (new)" in result.output
     assert "the salt" not in result.output
     text = office.run("settings", "export", "--portal", office.member_id).output
     [pbx] = yaml.safe_load(text)["pbxs"]
@@ -75,6 +79,36 @@ def test_import_and_export(office: Office) -> None:
     assert office.versions() == 1
     through = office.run("settings", "import", "--portal", office.member_id, "-", text="calls: {missed: nothing}")
     assert through.output.splitlines() == ["~ calls.missed: activity -> nothing", "1 change"]
+
+
+def changes(old: str, new: str) -> list[str]:
+    before, after = (parse(load_yaml(text), keyed=frozenset({"moscow"})).settings for text in (old, new))
+    return list(describe_changes(SaveOutcome(before, after, 1)))
+
+
+def test_changes_are_listed_by_names() -> None:
+    text = DOCUMENT.replace("extension: 101, user_id: 1", "extension: 101, user_id: 8").replace("missed: activity", "missed: lead")
+    text = text.replace("name: Moscow, responsible: {users: [1]}", "responsible: {users: [1, 8]}")
+    assert changes(DOCUMENT, text) == [
+        "~ calls.missed: activity -> lead",
+        "- pbxs.moscow.lines.74950000001.name: Moscow",
+        "~ pbxs.moscow.lines.74950000001.responsible.users: [1] -> [1, 8]",
+        "~ pbxs.moscow.employees.101.user_id: 1 -> 8",
+    ]
+    other = DOCUMENT.replace("number: 74950000001", "number: 74950000002").replace("extension: 101", "extension: 102")
+    assert changes(DOCUMENT, other)[-2:] == [
+        "- pbxs.moscow.employees.101: {extension: '101', user_id: 1}",
+        "+ pbxs.moscow.employees.102: {extension: '102', user_id: 1}",
+    ]
+
+
+def test_another_order_is_a_change() -> None:
+    pbxs = "pbxs: [{key: a, dialects: [events]}, {key: b, dialects: [events]}]"
+    rules = "rules: [{name: one, do: [{nothing: {}}]}, {name: two, do: [{nothing: {}}]}]"
+    settings = parse(load_yaml(f"{pbxs}\n{rules}")).settings
+    new = settings.model_copy(update={"pbxs": settings.pbxs[::-1], "rules": settings.rules[::-1]})
+    assert list(describe_changes(SaveOutcome(settings, new, 1))) == ["~ pbxs.b: moved", "~ rules.two: moved"]
+    assert list(describe_changes(SaveOutcome(settings, settings, None))) == []
 
 
 def test_every_fault_with_its_path_and_nothing_changed(office: Office) -> None:
@@ -122,7 +156,8 @@ def test_a_section_that_loses_something(office: Office) -> None:
     assert office.versions() == 1
     allowed = office.imported("pbxs: []\nrules: []", "--allow-delete")
     assert allowed.exit_code == 0
-    assert "- rules.Missed.do" in allowed.output
+    assert "- pbxs.moscow: " in allowed.output
+    assert "- rules.Missed: " in allowed.output
 
 
 def test_a_portal_that_cannot_be_asked(office: Office) -> None:

@@ -80,7 +80,7 @@ def test_settings_of_the_same_version_number_are_not_mixed_up(pair: tuple[Flask,
             portal = db.session.query(Portal).one()
             document = settings.current(portal).model_dump()
             document["pbxs"][0]["name"] = name
-            settings.save(portal, type(settings.current(portal)).model_validate(document))
+            settings.save_version(portal, type(settings.current(portal)).model_validate(document))
             db.session.commit()
     for app in pair:
         with app.app_context():

@@ -248,7 +248,7 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
         (12, "Vera", ("+79160000002",)),
     }
     said = settings.current(db.session.get_one(Portal, portal_id))
-    settings.save(db.session.get_one(Portal, portal_id), DOCUMENT, {})
+    settings.save_version(db.session.get_one(Portal, portal_id), DOCUMENT, {})
     db.session.commit()
     assert said.pbxs[0].employees[0].numbers
     gone = erasure.erase_person(portal_id, NUMBER)

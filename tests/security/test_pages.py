@@ -37,8 +37,8 @@ def infested(site: Flask) -> dict[str, int]:
             "key": "moscow", "name": EVIL, "dialects": ["vpbx"], "lines": [{"number": "74950000001", "name": EVIL}], "employees": [{"extension": "101", "user_id": 8}],
         }  # fmt: skip
         rule = {"name": EVIL, "when": {"direction": "in"}, "do": [{"comment": {"text": "<script>x()</script>\"'>"}}]}
-        settings.save(portal, Settings.model_validate({"pbxs": [pbx], "rules": [rule]}), {"moscow": ("key", "salt")}, note=EVIL, author=8)
-        settings.save(portal, Settings.model_validate({"pbxs": [pbx]}), note=EVIL, author=8)
+        settings.save_version(portal, Settings.model_validate({"pbxs": [pbx], "rules": [rule]}), {"moscow": ("key", "salt")}, note=EVIL, author=8)
+        settings.save_version(portal, Settings.model_validate({"pbxs": [pbx]}), note=EVIL, author=8)
         row = db.session.query(Pbx).one()
         row.ask_problem = EVIL
         call = Call(

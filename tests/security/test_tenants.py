@@ -48,7 +48,7 @@ def tenant(number: int) -> dict[str, int]:
     db.session.flush()
     document = OTHERS if number == 2 else DOCUMENT
     for version in range(number):  # the second portal's newest number is none of the first one's
-        settings.save(portal, document, {document.pbxs[0].key: ("key", "salt")}, note=f"{name} {version}")
+        settings.save_version(portal, document, {document.pbxs[0].key: ("key", "salt")}, note=f"{name} {version}")
     db.session.add(PortalUser(portal_id=portal.id, user_id=7 + number, name=f"{name} person"))
     pbx = db.session.query(PbxRow).filter_by(portal_id=portal.id).one()
     call = Call(

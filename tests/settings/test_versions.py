@@ -1,4 +1,4 @@
-"""Settings of a portal: versions, conflicts, PBX rows that follow, import and export."""
+"""Settings of a portal: versions, conflicts, PBX rows that follow."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
 from cryptography.fernet import Fernet
-from flask import Flask
 
 from bx24app import create_app, settings
 from bx24app.cli import up
 from bx24app.config import load
-from bx24app.domain.document import DocumentError
 from bx24app.domain.rules import get_parsed_rules
-from bx24app.domain.settings import CallSettings, LineSettings, PbxSettings, Rule, Settings
+from bx24app.domain.settings import CallSettings, PbxSettings, Rule, Settings
 from bx24app.models import Audit, Portal, SettingsVersion, db
 from bx24app.models import Pbx as PbxRow
 from scripts import needs
@@ -31,19 +28,19 @@ def rows(portal: Portal) -> dict[str, PbxRow]:
 
 def test_versions_count_and_are_kept(portal: Portal) -> None:
     first = portal.settings_version_id
-    version = settings.save(portal, TWO, author=7, source="frame", note="a second office", expected_number=1)
+    version = settings.save_version(portal, TWO, author=7, source="frame", note="a second office", expected_number=1)
     db.session.commit()
     assert (version.number, version.author, portal.settings_version_id) == (2, 7, version.id)
     assert settings.current(portal) == TWO
     assert settings.of_version(first) == DOCUMENT
-    assert [one.number for one in settings.history(portal)] == [2, 1]
+    assert [one.number for one in settings.history(portal.id)] == [2, 1]
     said = db.session.query(Audit).filter_by(portal_id=portal.id, what="settings saved").all()
     assert [(one.user_id, one.facts) for one in said][-1] == (7, {"version": 2})
 
 
 def test_each_version_is_parsed_once(portal: Portal) -> None:
     assert settings.current(portal) is settings.current(portal)
-    settings.save(portal, Settings(rules=(Rule(name="one", do=({"nothing": {}},)),)))
+    settings.save_version(portal, Settings(rules=(Rule(name="one", do=({"nothing": {}},)),)))
     assert get_parsed_rules(settings.current(portal)) is get_parsed_rules(settings.current(portal))
     assert settings.of_version(None) == Settings()
 
@@ -52,7 +49,7 @@ def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pyt
     monkeypatch.setattr(settings.versions, "_CACHE_CAPACITY", 100)
     first = portal.settings_version_id
     held = settings.current(portal)
-    others = [settings.save(portal, TWO).id for _ in range(2)]
+    others = [settings.save_version(portal, TWO).id for _ in range(2)]
     assert [settings.of_version(number) for number in others] == [TWO, TWO]
     assert settings.of_version(others[0]) is settings.of_version(others[0])
     assert settings.of_version(first) == held
@@ -60,21 +57,21 @@ def test_parsed_versions_are_kept_within_bounds(portal: Portal, monkeypatch: pyt
 
 
 def test_who_saw_an_older_version_does_not_overwrite(portal: Portal) -> None:
-    settings.save(portal, TWO, expected_number=1)
+    settings.save_version(portal, TWO, expected_number=1)
     db.session.commit()
     with pytest.raises(settings.VersionConflict) as caught:
-        settings.save(portal, DOCUMENT, expected_number=1)
+        settings.save_version(portal, DOCUMENT, expected_number=1)
     assert caught.value.number == 2
 
 
 def test_what_was_rolled_back_is_not_remembered(portal: Portal) -> None:
     """The next version may get the id that the lost one had."""
-    lost = settings.save(portal, TWO)
+    lost = settings.save_version(portal, TWO)
     lost_id = lost.id
     assert settings.of_version(lost_id) == TWO
     db.session.rollback()
     other = Settings(calls=CallSettings(missed="nothing"))
-    kept = settings.save(portal, other)
+    kept = settings.save_version(portal, other)
     db.session.commit()
     assert settings.of_version(kept.id) == other
     assert kept.id == lost_id  # else this test shows nothing
@@ -82,17 +79,17 @@ def test_what_was_rolled_back_is_not_remembered(portal: Portal) -> None:
 
 def test_no_id_of_a_version_comes_twice(portal: Portal) -> None:
     """Other processes keep parsed versions by their ids; a purge deletes rows."""
-    last = settings.save(portal, TWO).id
+    last = settings.save_version(portal, TWO).id
     db.session.commit()
     db.session.query(SettingsVersion).delete()
     db.session.commit()
-    assert settings.save(portal, DOCUMENT).id > last
+    assert settings.save_version(portal, DOCUMENT).id > last
 
 
 def test_pbx_rows_follow(portal: Portal) -> None:
     hook = rows(portal)["moscow"].hook_key
     assert len(hook) >= 22  # 128 bits in base64
-    settings.save(portal, TWO)
+    settings.save_version(portal, TWO)
     db.session.commit()
     found = rows(portal)
     assert [(row.key, row.position, row.dialects) for row in found.values()] == [
@@ -105,76 +102,27 @@ def test_pbx_rows_follow(portal: Portal) -> None:
 
 def test_a_pbx_that_comes_back_finds_hook_and_secrets(portal: Portal) -> None:
     hook = rows(portal)["moscow"].hook_key
-    settings.save(portal, Settings())
+    settings.save_version(portal, Settings())
     db.session.commit()
     assert rows(portal)["moscow"].removed_at is not None
-    settings.import_yaml(portal, "pbxs: [{key: moscow}]")
+    settings.save_version(portal, Settings(pbxs=(PbxSettings(key="moscow"),)))
     db.session.commit()
     row = rows(portal)["moscow"]
     assert (row.removed_at, row.hook_key, row.api_key) == (None, hook, KEY)
 
 
-def test_export_and_import_change_nothing(portal: Portal) -> None:
-    text = settings.export_yaml(portal, "https://calls.example.ru")
-    hook = rows(portal)["moscow"].hook_key
-    assert yaml.safe_load(text)["pbxs"][0]["webhook_url"] == f"https://calls.example.ru/mango/{hook}"
-    assert KEY not in text
-    assert SALT not in text
-    assert settings.import_yaml(portal, text) == []
-    assert [one.number for one in settings.history(portal)] == [1]
-
-
-def test_an_import_with_new_keys_says_so(portal: Portal) -> None:
-    text = (
-        settings.export_yaml(portal, "https://x.ru")
-        .replace("api_key: null", "api_key: fresh")
-        .replace("api_salt: null", "api_salt: salt")
-    )
-    assert [str(change) for change in settings.import_yaml(portal, text)] == ["+ pbxs.moscow.api_key: (new)"]
+def test_history_and_one_version(portal: Portal) -> None:
+    for _ in range(3):
+        settings.save_version(portal, TWO)
     db.session.commit()
-    assert (rows(portal)["moscow"].api_key, rows(portal)["moscow"].api_salt) == ("fresh", "salt")
-    assert settings.import_yaml(portal, text) == []
-
-
-def test_an_import_with_faults_changes_nothing(portal: Portal) -> None:
-    text = "portal: {default_user_id: 99}\npbxs: []\ncalls: {card: late}"
-    with pytest.raises(DocumentError) as caught:
-        settings.import_yaml(portal, text, known_users={1})
-    db.session.rollback()
-    told = {fault.path for fault in caught.value.faults}
-    assert told >= {"portal.default_user_id", "calls.card", "pbxs.moscow", "pbxs.moscow.lines.74950000001"}
-    assert settings.current(portal) == DOCUMENT
-
-
-def test_an_order_alone_is_saved(portal: Portal) -> None:
-    one, two = (Rule(name=name, do=({"nothing": {}},)) for name in ("one", "two"))
-    settings.save(portal, Settings(rules=(one, two)))
-    db.session.commit()
-    text = "rules: [{name: two, do: [{nothing: {}}]}, {name: one, do: [{nothing: {}}]}]"
-    assert [str(change) for change in settings.import_yaml(portal, text)] == ["~ rules (order): [one, two] -> [two, one]"]
-    db.session.commit()
-    assert [rule.name for rule in get_parsed_rules(settings.current(portal))] == ["two", "one"]
-
-
-def test_back_to_an_earlier_version(portal: Portal) -> None:
-    settings.save(portal, TWO)
-    db.session.commit()
-    with pytest.raises(settings.VersionConflict):
-        settings.roll_back(portal, 1, author=1, expected_number=1)
-    version = settings.roll_back(portal, 1, author=1, expected_number=2)
-    db.session.commit()
+    assert [row.number for row in settings.history(portal.id, 2)] == [4, 3]
+    assert [row.number for row in settings.history(portal.id, below=3)] == [2, 1]
+    version = settings.find_version(portal.id, 1)
     assert version is not None
-    assert (version.number, version.source, version.note) == (3, "rollback", "back to version 1")
-    assert settings.current(portal) == DOCUMENT
-    assert rows(portal)["second"].removed_at is not None
-    assert settings.roll_back(portal, 99, author=1) is None
-
-
-def test_a_version_of_another_portal_is_not_gone_back_to(app: Flask, portal: Portal) -> None:
+    assert settings.of_version(version.id) == DOCUMENT
     other = make_portal("b" * 32)
-    settings.save(other, Settings(pbxs=(PbxSettings(key="theirs", lines=(LineSettings(number="1"),)),)))
-    db.session.commit()
-    assert settings.roll_back(portal, 2, author=1) is None
+    assert settings.find_version(other.id, 4) is None
+    assert (settings.current_number(portal), settings.find_version(portal.id, 9)) == (4, None)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +169,7 @@ def _race(tmp_path: Path, url: str) -> None:
             db.session.rollback()
             together.wait()
             try:
-                ends.append(settings.save(portal, TWO, expected_number=expected).number)
+                ends.append(settings.save_version(portal, TWO, expected_number=expected).number)
                 db.session.commit()
             except settings.VersionConflict:
                 db.session.rollback()
@@ -233,7 +181,7 @@ def _race(tmp_path: Path, url: str) -> None:
     for thread in threads:
         thread.join(60)
     with app.app_context():
-        numbers = [one.number for one in settings.history(db.session.get_one(Portal, portal_id))]
+        numbers = [one.number for one in settings.history(portal_id)]
         db.session.remove()
         db.engine.dispose()
     assert len(ends) == 4

@@ -114,7 +114,7 @@ class Showroom:
             portal_id = self.earth.portal_row()["id"]
             for document, note in ((first, "АТС подключена"), (second, "Краснодар подключён"), (DOCUMENT, "Правила изменены")):
                 kept = {key: keys[key] for key in document.by_key}
-                settings.save(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
+                settings.save_version(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
                 db.session.commit()
             lifecycle.queue_line_sync(portal_id)
             db.session.remove()

@@ -95,14 +95,14 @@ class Frame:
 
     def number(self) -> int:
         with self.site.app_context():
-            rows = settings.history(db.session.get_one(Portal, self.portal))
+            rows = settings.history(self.portal)
             return rows[0].number if rows else 0
 
     def save(self, found: Settings, keys: tuple[str, str] = ("key", "salt")) -> None:
         """As if somebody else had saved this."""
         with self.site.app_context():
             row = db.session.get_one(Portal, self.portal)
-            settings.save(row, found, {pbx.key: keys for pbx in found.pbxs}, author=9, source="frame", note="theirs")
+            settings.save_version(row, found, {pbx.key: keys for pbx in found.pbxs}, author=9, source="frame", note="theirs")
             db.session.commit()
 
 

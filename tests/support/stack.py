@@ -169,7 +169,7 @@ class World:
         """Save settings as the frame would. Returns PBX key -> hook address."""
         with self.app.app_context():
             portal = db.session.get_one(Portal, self.portal_row(number)["id"])
-            settings.save(portal, document, keys)
+            settings.save_version(portal, document, keys)
             db.session.commit()
             rows = db.session.query(PbxRow).filter_by(portal_id=portal.id)
             return {row.key: f"{self.url}/mango/{row.hook_key}" for row in rows}

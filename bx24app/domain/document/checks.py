@@ -1,4 +1,4 @@
-"""Faults of a settings document that lie between its parts: what may stand only once, what must exist, who must be known."""
+"""Faults of a settings document that lie between its parts: names that must be unique, keys that must be there, zones, telephones."""
 
 from __future__ import annotations
 
@@ -6,36 +6,26 @@ from collections.abc import Iterator
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from bx24app.domain import crm_dictionaries, phone, rules
-from bx24app.domain.crm_dictionaries import CrmDictionaries
+from bx24app.domain import phone, rules
 from bx24app.domain.faults import Fault
 from bx24app.domain.settings import HoursBlock, Settings
 
 KeyPair = tuple[str | None, str | None]
-"""(api_key, api_salt) as a document brings them; None: keep what is stored."""
+"""(api_key, api_salt) as a document brings them; None: the stored one stays."""
 
 
-def check_document(
-    settings: Settings,
-    pairs: list[KeyPair],
-    keyed: frozenset[str],
-    known_users: set[int] | None,
-    named: set[str],
-    offered: CrmDictionaries | None = None,
-) -> list[Fault]:
-    """Faults that lie between parts."""
-    found = [*_zone_faults(settings), *_duplicate_faults(settings), *_line_faults(settings)]
-    if "pbxs" in named:
-        found += _key_faults(settings, pairs, keyed)
-    if known_users is not None:
-        found += [
-            Fault("unknown_user", {"user": user}, path)
-            for path, user in referenced_users(settings)
-            if user not in known_users and path.split("[")[0].split(".")[0] in named
-        ]
-    if offered is not None and "rules" in named:
-        found += crm_dictionaries.find_faults(settings, offered)
-    return [*found, *rules.find_faults(settings)]
+def find_faults(settings: Settings, pairs: list[KeyPair], keyed: frozenset[str], sections: set[str]) -> list[Fault]:
+    """What does not fit together in a document.
+
+    Args:
+        pairs: what the document brings for each PBX, in their order.
+        keyed: PBX keys whose API key and salt are stored already.
+        sections: those that the document names.
+    """
+    faults = [*_zone_faults(settings), *_duplicate_faults(settings), *_line_faults(settings)]
+    if "pbxs" in sections:
+        faults += _key_faults(settings, pairs, keyed)
+    return [*faults, *rules.find_faults(settings)]
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +53,7 @@ def _hours_blocks(settings: Settings) -> Iterator[tuple[str, HoursBlock]]:
 
 
 def _duplicate_faults(settings: Settings) -> Iterator[Fault]:
-    """What may stand only once: PBX keys, extensions of a PBX, names of rules."""
+    """PBX keys, extensions of a PBX and names of rules must be unique."""
     yield from _faults_of_repeats("repeated_pbx", "pbxs[{}].key", [pbx.key for pbx in settings.pbxs])
     for p, pbx in enumerate(settings.pbxs):
         extensions = [employee.extension for employee in pbx.employees]
@@ -106,27 +96,13 @@ def _key_faults(settings: Settings, pairs: list[KeyPair], keyed: frozenset[str])
             yield Fault("no_dialect", path=f"pbxs[{p}].dialects")
 
 
-def mobile_faults(settings: Settings, held: Settings) -> Iterator[Fault]:
-    """Mobiles that are no telephones. What an employee already has in `held` stays as it is: a document from before this rule can still be saved."""
+def mobile_faults(settings: Settings, base: Settings) -> Iterator[Fault]:
+    """Mobiles that are no telephones. One that the employee already has in `base` is accepted: documents from before this check stay valid."""
     present = {
-        (pbx.key, employee.extension, number) for pbx in held.pbxs for employee in pbx.employees for number in employee.numbers
+        (pbx.key, employee.extension, number) for pbx in base.pbxs for employee in pbx.employees for number in employee.numbers
     }
     for p, pbx in enumerate(settings.pbxs):
         for e, employee in enumerate(pbx.employees):
             for n, number in enumerate(employee.numbers):
                 if phone.normalise(number) is None and (pbx.key, employee.extension, number) not in present:
                     yield Fault("not_phone", {"value": number}, f"pbxs[{p}].employees[{e}].numbers[{n}]")
-
-
-def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:
-    """(path, user id) of everybody whom the document names."""
-    yield "portal.default_user_id", settings.portal.default_user_id
-    for p, pbx in enumerate(settings.pbxs):
-        if pbx.default_user_id is not None:
-            yield f"pbxs[{p}].default_user_id", pbx.default_user_id
-        for n, line in enumerate(pbx.lines):
-            for u, user in enumerate(line.responsible.users):
-                yield f"pbxs[{p}].lines[{n}].responsible.users[{u}]", user
-        for e, employee in enumerate(pbx.employees):
-            yield f"pbxs[{p}].employees[{e}].user_id", employee.user_id
-    yield from rules.referenced_users(settings)

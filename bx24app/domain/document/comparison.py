@@ -1,6 +1,6 @@
-"""Two settings side by side, thing by thing, for people: what came, what went, what is different in what stayed.
+"""Compares two settings, thing by thing: PBXs, lines, employees and rules that were added, removed, changed or moved.
 
-`changes.difference` says the same leaf by leaf, for the command line.
+The history's pages, conflicts and `bx24app settings import` word the result; a save that may not delete asks for what would be lost. Pure.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bx24app.domain import phone
-from bx24app.domain.document.diff import dump
 from bx24app.domain.settings import LineSettings, PbxSettings, Settings
 
 DifferenceKind = Literal["portal", "calls", "pbx", "line", "employee", "rule"]
 
 
+def dump(settings: Settings) -> dict[str, Any]:
+    """The document as plain data in the contract's order, without secrets and addresses."""
+    return settings.model_dump(mode="json", by_alias=True)
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One value that is another one now. `name`: its path within the thing."""
+    """One value that has changed. `name`: its path within the thing."""
 
     name: str
     old: Any
@@ -28,9 +32,10 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing. `old` and `new`: the whole of it as plain data; None: it was not, or is no longer, there.
+    """One thing. `old` and `new`: the whole of it as plain data; None: it was not there, or is no longer.
 
-    `what`: added, removed, changed (see `fields`), moved (only its place among its like).
+    `change`: added, removed, changed (see `fields`), moved (only its position in its list). `name`: the PBX's key, the line's number,
+    the extension, the rule's name.
     """
 
     kind: DifferenceKind
@@ -133,3 +138,23 @@ def _compare_fields(old: dict[str, Any], new: dict[str, Any], path: str = "") ->
             yield from _compare_fields(was, now, f"{path}{name}.")
         else:
             yield FieldChange(path + name, was, now)
+
+
+def removed_paths(old: Settings, new: Settings) -> list[str]:
+    """Paths of PBXs, lines, employees and rules that `new` no longer has; those of a removed PBX are listed too."""
+    remaining = _member_paths(new)
+    return [path for name, path in _member_paths(old).items() if name not in remaining]
+
+
+def _member_paths(settings: Settings) -> dict[tuple[str, ...], str]:
+    """Name -> path of everything that can be lost. Lines are compared by their digits, as everywhere."""
+    paths: dict[tuple[str, ...], str] = {}
+    for pbx in settings.pbxs:
+        paths["pbx", pbx.key] = path = f"pbxs.{pbx.key}"
+        for line in pbx.lines:
+            paths["line", pbx.key, _line_key(line)] = f"{path}.lines.{line.number}"
+        for employee in pbx.employees:
+            paths["employee", pbx.key, employee.extension] = f"{path}.employees.{employee.extension}"
+    for rule in settings.rules:
+        paths["rule", rule.name] = f"rules.{rule.name}"
+    return paths

@@ -1,4 +1,9 @@
-"""Data -> settings, or every fault with its path. Pure; the types are in `bx24app.domain.settings`, YAML in `document_text`."""
+"""Data -> settings, or every fault with its path.
+
+A document is read in two steps: `read_draft` checks what can be checked here, and after the portal was asked `DocumentDraft.finish` gives the
+settings or raises `DocumentError` with every fault; `parse` does both for callers who have nothing to ask. Pure; the types are in
+`bx24app.domain.settings`, YAML in `yaml_text`.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +15,75 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bx24app.domain import crm_dictionaries
 from bx24app.domain.crm_dictionaries import CrmDictionaries
 from bx24app.domain.document import errors
-from bx24app.domain.document.checks import KeyPair, check_document, mobile_faults, referenced_users
-from bx24app.domain.document.diff import MEMBER_KEYS, LeafChange, dump, list_changes, removed_paths
-from bx24app.domain.document.errors import DocumentError, format_path
-from bx24app.domain.document.yaml_text import load_yaml
+from bx24app.domain.document.checks import KeyPair, find_faults, mobile_faults
+from bx24app.domain.document.comparison import dump, removed_paths
+from bx24app.domain.document.errors import DocumentError
+from bx24app.domain.document.user_references import referenced_users
 from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Settings
 
-__all__ = ["DocumentError", "Fault", "LeafChange", "ParsedDocument", "dump", "format_path", "list_changes", "load_yaml", "parse", "referenced_users", "removed_paths"]
-
 SECRET_KEYS = ("api_key", "api_salt")
+MEMBER_KEYS = {"pbxs": "key", "lines": "number", "employees": "extension", "rules": "name"}
+"""Lists whose members have a name of their own, and the key that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """A document that can be used. `keys`: PBX key -> (api_key, api_salt) that it brings (None: keep what is stored)."""
+    """A document that can be used. `keys`: PBX key -> (api_key, api_salt) that it brings (None: the stored one stays)."""
 
     settings: Settings
     keys: dict[str, KeyPair]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDraft:
+    """A document that was read, before the portal is asked who and what it names.
+
+    `settings`: with the faulty values replaced, so that the checks that follow report in the same go. `sections`: those that the document
+    names; the others are taken from `base`.
+    """
+
+    base: Settings
+    settings: Settings
+    sections: frozenset[str]
+    written_rules: Any
+    pairs: list[KeyPair]
+    faults: list[Fault]
+
+    @property
+    def has_new_rules(self) -> bool:
+        """Does the document bring other rules than `base` has?"""
+        return "rules" in self.sections and self.written_rules != dump(self.base)["rules"]
+
+    def named_users(self) -> list[tuple[str, int]]:
+        """(path, user id) of everybody whom the named sections name, places with a fault aside."""
+        faulty = {fault.path for fault in self.faults}
+        return [
+            (path, user)
+            for path, user in referenced_users(self.settings)
+            if path not in faulty and path.split("[")[0].split(".")[0] in self.sections
+        ]
+
+    def dictionary_faults(self, offered: CrmDictionaries | None) -> list[Fault]:
+        """What the rules name and the portal does not offer; `offered` None: nothing is checked."""
+        if offered is None or "rules" not in self.sections:
+            return []
+        faulty = {fault.path for fault in self.faults}
+        return [fault for fault in crm_dictionaries.find_faults(self.settings, offered) if fault.path not in faulty]
+
+    def finish(self, more: list[Fault]) -> ParsedDocument:
+        """The document as settings.
+
+        Raises:
+            DocumentError: the draft has faults, or `more` holds any.
+        """
+        faults = [*self.faults, *more]
+        if faults:
+            raise DocumentError(list(dict.fromkeys(faults)))
+        return ParsedDocument(self.settings, {pbx.key: pair for pbx, pair in zip(self.settings.pbxs, self.pairs, strict=False)})
 
 
 def parse(
@@ -52,25 +106,32 @@ def parse(
     Raises:
         DocumentError: with every fault.
     """
-    base = base or Settings()
+    draft = read_draft(data, base or Settings(), keyed=keyed, allow_delete=allow_delete)
+    named = draft.named_users() if known_users is not None else []
+    unknown = [Fault("unknown_user", {"user": user}, path) for path, user in named if user not in (known_users or ())]
+    return draft.finish([*unknown, *draft.dictionary_faults(offered)])
+
+
+def read_draft(
+    data: dict[str, Any], base: Settings, *, keyed: frozenset[str] = frozenset(), allow_delete: bool = True
+) -> DocumentDraft:
+    """Data -> settings and the faults that can be seen without asking the portal; arguments as of `parse`."""
     plain, pairs = _expand_short_forms(data)
     merged = {**dump(base), **plain}
-    wrong = [*_value_faults(plain, ""), *_secret_faults(data)]
-    shaped = True
+    faults = [*_value_faults(plain, ""), *_secret_faults(data)]
+    has_clear_names = True
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        wrong += [errors.from_pydantic(item) for item in error.errors()]
-        shaped = all(_keeps_names(item["loc"]) for item in error.errors())
+        faults += [errors.from_pydantic(item) for item in error.errors()]
+        has_clear_names = all(_keeps_names(item["loc"]) for item in error.errors())
         settings = _repair_document(merged)
-    told = {fault.path for fault in wrong}
-    lying = [*check_document(settings, pairs, keyed, known_users, set(plain), offered), *mobile_faults(settings, base)]
-    wrong += [fault for fault in lying if fault.path not in told]
-    if not allow_delete and shaped:
-        wrong += [Fault("would_be_deleted", path=path) for path in removed_paths(base, settings)]
-    if wrong:
-        raise DocumentError(list(dict.fromkeys(wrong)))
-    return ParsedDocument(settings, {pbx.key: pair for pbx, pair in zip(settings.pbxs, pairs, strict=False)})
+    faulty = {fault.path for fault in faults}
+    across = [*find_faults(settings, pairs, keyed, set(plain)), *mobile_faults(settings, base)]
+    faults += [fault for fault in across if fault.path not in faulty]
+    if not allow_delete and has_clear_names:
+        faults += [Fault("would_be_deleted", path=path) for path in removed_paths(base, settings)]
+    return DocumentDraft(base, settings, frozenset(plain), data.get("rules"), pairs, faults)
 
 
 # --- before the types ------------------------------------------------------------------------------------------------

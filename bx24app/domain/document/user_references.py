@@ -1,55 +1,57 @@
-"""Where a settings document names an employee of the portal: for telling what a dismissal leaves open. Pure."""
+"""Where a settings document names a user of the portal.
+
+The checks at saving ask whether each of them exists, the notice about a dismissed employee says what is left without one, and the history
+loads their names. Pure.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from bx24app.domain import document
+from bx24app.domain import rules
 from bx24app.domain.settings import Settings
 
 ReferenceKind = Literal["portal", "pbx", "line", "employee", "rule"]
-_PBX_PATH = re.compile(r"^pbxs\[(\d+)\]\.(?:(lines|employees)\[(\d+)\])?")
-_RULE_PATH = re.compile(r"^rules\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class UserReference:
-    """`kind`: answers for the whole portal, for a PBX, for a line, is an extension's employee, stands in a rule.
+    """One place. `kind`: the user is the default of the portal or a PBX, a line's responsible, an extension's employee, or in a rule.
 
-    `pbx`: key of the PBX, empty for portal and rules; `what`: number of the line, extension, name of the rule.
+    `pbx`: key of the PBX, empty for portal and rules. `name`: number of the line, extension, name of the rule. `path`: within the document.
     """
 
     user_id: int
     kind: ReferenceKind
     pbx: str = ""
     name: str = ""
+    path: str = field(default="", compare=False)
 
 
-def find_references(settings: Settings, of: Collection[int] | None = None) -> Iterator[UserReference]:
-    """Every place in the document's order; `of`: only of these users."""
-    seen: set[UserReference] = set()
-    for path, user_id in document.referenced_users(settings):
-        if of is not None and user_id not in of:
-            continue
-        found = _reference_at(settings, path, user_id)
-        if found not in seen:  # a rule may name somebody twice
-            seen.add(found)
-            yield found
+def iter_references(settings: Settings) -> Iterator[UserReference]:
+    """Every place, in the document's order."""
+    yield UserReference(settings.portal.default_user_id, "portal", path="portal.default_user_id")
+    for p, pbx in enumerate(settings.pbxs):
+        if pbx.default_user_id is not None:
+            yield UserReference(pbx.default_user_id, "pbx", pbx.key, path=f"pbxs[{p}].default_user_id")
+        for n, line in enumerate(pbx.lines):
+            for u, user in enumerate(line.responsible.users):
+                yield UserReference(user, "line", pbx.key, line.number, f"pbxs[{p}].lines[{n}].responsible.users[{u}]")
+        for e, employee in enumerate(pbx.employees):
+            path = f"pbxs[{p}].employees[{e}].user_id"
+            yield UserReference(employee.user_id, "employee", pbx.key, employee.extension, path)
+    for index, path, user in rules.referenced_users(settings):
+        yield UserReference(user, "rule", name=settings.rules[index].name, path=path)
 
 
-def _reference_at(settings: Settings, path: str, user_id: int) -> UserReference:
-    rule = _RULE_PATH.match(path)
-    if rule is not None:
-        return UserReference(user_id, "rule", name=settings.rules[int(rule.group(1))].name)
-    found = _PBX_PATH.match(path)
-    if found is None:
-        return UserReference(user_id, "portal")
-    pbx = settings.pbxs[int(found.group(1))]
-    if found.group(2) == "lines":
-        return UserReference(user_id, "line", pbx.key, pbx.lines[int(found.group(3))].number)
-    if found.group(2) == "employees":
-        return UserReference(user_id, "employee", pbx.key, pbx.employees[int(found.group(3))].extension)
-    return UserReference(user_id, "pbx", pbx.key)
+def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:
+    """(path, user id) of every place."""
+    return ((reference.path, reference.user_id) for reference in iter_references(settings))
+
+
+def find_references(settings: Settings, user_ids: Collection[int] | None = None) -> Iterator[UserReference]:
+    """The places once each, though a rule may name somebody twice. `user_ids`: only of these users."""
+    references = iter_references(settings)
+    yield from dict.fromkeys(ref for ref in references if user_ids is None or ref.user_id in user_ids)

@@ -251,12 +251,12 @@ def _action_faults(path: str, action: dict[str, Any], settings: Settings) -> Ite
                 yield Fault("missing").at(f"{path}.{name}.{key}")
 
 
-def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:
-    """(path, user id) of everybody whom the rules name."""
+def referenced_users(settings: Settings) -> Iterator[tuple[int, str, int]]:
+    """(position of the rule, path, user id) of everybody whom the rules name."""
     for index, rule in enumerate(settings.rules):
         for place, action in enumerate(rule.do):
             for name, parts in action.items():
                 for key in ("responsible", "user"):
                     value = parts.get(key) if isinstance(parts, dict) else None
                     if is_int(value):
-                        yield f"rules[{index}].do[{place}].{name}.{key}", value
+                        yield index, f"rules[{index}].do[{place}].{name}.{key}", value

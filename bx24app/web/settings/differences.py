@@ -9,7 +9,9 @@ from typing import Any
 from flask import g
 from flask_babel import gettext, lazy_gettext, ngettext
 
+from bx24app.domain import phone
 from bx24app.domain.document.comparison import Difference, FieldChange, compare_settings
+from bx24app.domain.document.user_references import iter_references
 from bx24app.domain.rules import sentences
 from bx24app.domain.rules.sentences import DisplayNames
 from bx24app.domain.settings import Settings
@@ -21,7 +23,7 @@ from bx24app.web.base.i18n import current_language, format_phone
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRow:
-    """One difference: of what thing, what became of it, and the values (name, before, after) in words."""
+    """One difference: the thing, what became of it, and its values (name, before, after) in words."""
 
     change: str
     subject: str
@@ -77,91 +79,90 @@ _DAY_LABELS: dict[str, Any] = {
 
 
 def build_rows(old: Settings, new: Settings, compared: list[Difference] | None = None) -> list[DifferenceRow]:
-    """What `new` has otherwise than `old`. `compared`: where that is known already."""
-    found = compare_settings(old, new) if compared is None else compared
-    said = _DifferenceFormatter(directory.by_ids(_user_ids(found)), old, new)
-    return [said.describe_difference(one) for one in found]
+    """What changed from `old` to `new`. `compared`: where that is known already."""
+    changes = compare_settings(old, new) if compared is None else compared
+    formatter = _DifferenceFormatter(directory.by_ids(_user_ids(changes, old, new)), old, new)
+    return [formatter.describe_difference(difference) for difference in changes]
 
 
-def group_removed(found: Iterable[Difference]) -> dict[str, list[Difference]]:
+def group_removed(changes: Iterable[Difference]) -> dict[str, list[Difference]]:
     """What the newer settings no longer have, by kind: pbx, line, employee, rule."""
-    gone: dict[str, list[Difference]] = {}
-    for one in found:
-        if one.change == "removed":
-            gone.setdefault(one.kind, []).append(one)
-    return gone
+    removed: dict[str, list[Difference]] = {}
+    for difference in changes:
+        if difference.change == "removed":
+            removed.setdefault(difference.kind, []).append(difference)
+    return removed
 
 
-def _user_ids(found: Iterable[Difference]) -> set[int]:
-    ids: set[int] = set()
-    for one in found:
-        for data in (one.old or {}, one.new or {}):
-            listed = [
-                data.get("default_user_id"),
-                data.get("user_id"),
-                *(data.get("responsible") or {}).get("users", ()),
-            ]
-            ids |= {user for user in listed if isinstance(user, int)}
-            acts = [parts for act in data.get("do") or () for parts in act.values() if isinstance(parts, dict)]
-            ids |= {parts[key] for parts in acts for key in ("responsible", "user") if type(parts.get(key)) is int}
-    return ids
+def _user_ids(changes: Iterable[Difference], old: Settings, new: Settings) -> set[int]:
+    """Users whom the changed things name, before or after."""
+    things = {
+        _thing("pbx", difference.name) if difference.kind == "pbx" else _thing(difference.kind, difference.pbx, difference.name)
+        for difference in changes
+    }
+    references = (reference for side in (old, new) for reference in iter_references(side))
+    return {ref.user_id for ref in references if _thing(ref.kind, ref.pbx, ref.name) in things}
+
+
+def _thing(kind: str, pbx: str, name: str = "") -> tuple[str, str, str]:
+    return kind, pbx, (phone.digits_only(name) or name) if kind == "line" else name
 
 
 class _DifferenceFormatter:
-    def __init__(self, known: EmployeeDirectory, old: Settings, new: Settings) -> None:
-        self._people = known
+    def __init__(self, people: EmployeeDirectory, old: Settings, new: Settings) -> None:
+        self._people = people
         self._names_by_key = {pbx.key: pbx.name or pbx.key for side in (old, new) for pbx in side.pbxs}
         self._names_by_number = {line.number: line.name for side in (old, new) for pbx in side.pbxs for line in pbx.lines}
-        self._names = DisplayNames(user=known.name, line=lambda number: self._names_by_number.get(number) or number, pbx=self._pbx_name)
+        self._names = DisplayNames(user=people.name, line=lambda number: self._names_by_number.get(number) or number, pbx=self._pbx_name)
         if any(side.rules for side in (old, new)):
             offered = crm_dictionaries.load(g.portal.id)
-            self._names = DisplayNames(user=known.name, line=self._names.line, pbx=self._pbx_name, dictionaries=offered)
+            self._names = DisplayNames(user=people.name, line=self._names.line, pbx=self._pbx_name, dictionaries=offered)
 
     def _pbx_name(self, key: str) -> str:
         return self._names_by_key.get(key, key)
 
-    def describe_difference(self, one: Difference) -> DifferenceRow:
-        if one.kind == "rule":
-            return DifferenceRow(one.change, self._describe_subject(one), self._rule_values(one))
-        if one.change == "changed":
-            return DifferenceRow(one.change, self._describe_subject(one), [self._describe_field(found) for found in one.fields])
-        return DifferenceRow(one.change, self._describe_subject(one), self._added_values(one) if one.change == "added" else [])
+    def describe_difference(self, difference: Difference) -> DifferenceRow:
+        if difference.kind == "rule":
+            return DifferenceRow(difference.change, self._describe_subject(difference), self._rule_values(difference))
+        if difference.change == "changed":
+            return DifferenceRow(difference.change, self._describe_subject(difference), [self._describe_field(item) for item in difference.fields])
+        return DifferenceRow(difference.change, self._describe_subject(difference), self._added_values(difference) if difference.change == "added" else [])
 
-    def _describe_subject(self, one: Difference) -> str:
-        pbx = self._pbx_name(one.pbx)
-        data = one.new or one.old or {}
-        if one.kind == "line":
+    def _describe_subject(self, difference: Difference) -> str:
+        pbx = self._pbx_name(difference.pbx)
+        data = difference.new or difference.old or {}
+        if difference.kind == "line":
             name = str(data.get("name") or "")
-            said = f"{name} ({format_phone(one.name)})" if name else format_phone(one.name)
-            return str(gettext("Line %(name)s", name=said)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
-        if one.kind == "employee":
-            return str(gettext("Extension %(name)s", name=one.name)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
-        if one.kind == "pbx":
-            return str(gettext("PBX %(name)s", name=data.get("name") or one.name))
-        if one.kind == "rule":
-            return str(gettext("Rule “%(name)s”", name=rule_labels.rule_label(one.name)))
-        return str(gettext("The portal") if one.kind == "portal" else gettext("Handling of calls"))
+            label = f"{name} ({format_phone(difference.name)})" if name else format_phone(difference.name)
+            return str(gettext("Line %(name)s", name=label)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
+        if difference.kind == "employee":
+            return str(gettext("Extension %(name)s", name=difference.name)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
+        if difference.kind == "pbx":
+            return str(gettext("PBX %(name)s", name=data.get("name") or difference.name))
+        if difference.kind == "rule":
+            return str(gettext("Rule “%(name)s”", name=rule_labels.rule_label(difference.name)))
+        return str(gettext("The portal") if difference.kind == "portal" else gettext("Handling of calls"))
 
-    def _rule_values(self, one: Difference) -> list[tuple[str, str, str]]:
-        if one.change == "moved":
+    def _rule_values(self, difference: Difference) -> list[tuple[str, str, str]]:
+        if difference.change == "moved":
             return []
-        old, new = ((sentences.describe_rule(side, self._names, current_language()) if side else "") for side in (one.old, one.new))
+        old, new = ((sentences.describe_rule(side, self._names, current_language()) if side else "") for side in (difference.old, difference.new))
         return [("", old, new)]
 
-    def _added_values(self, one: Difference) -> list[tuple[str, str, str]]:
-        data = one.new or {}
-        if one.kind == "pbx":
+    def _added_values(self, difference: Difference) -> list[tuple[str, str, str]]:
+        data = difference.new or {}
+        if difference.kind == "pbx":
             lines = ngettext("%(num)d line", "%(num)d lines", data["_lines"])
             employees = ngettext("%(num)d employee", "%(num)d employees", data["_employees"])
             return [("", "", f"{lines}, {employees}")]
-        if one.kind == "employee":
+        if difference.kind == "employee":
             return [self._describe_field(FieldChange("user_id", None, data["user_id"]))]
         users = data["responsible"]["users"]
         return [self._describe_field(FieldChange("responsible.users", None, users))] if users else []
 
-    def _describe_field(self, found: FieldChange) -> tuple[str, str, str]:
-        name = str(_FIELD_LABELS.get(found.name, found.name))
-        return name, self._format_value(found.name, found.old), self._format_value(found.name, found.new)
+    def _describe_field(self, field_change: FieldChange) -> tuple[str, str, str]:
+        name = str(_FIELD_LABELS.get(field_change.name, field_change.name))
+        return name, self._format_value(field_change.name, field_change.old), self._format_value(field_change.name, field_change.new)
 
     def _format_value(self, name: str, value: Any) -> str:
         if value in (None, "", [], ()):
@@ -172,7 +173,7 @@ class _DifferenceFormatter:
             return "; ".join(_format_hours(block) for block in value)
         if name in _VALUE_LABELS and str(value) in _VALUE_LABELS[name]:
             return str(_VALUE_LABELS[name][str(value)])
-        return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+        return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def _format_hours(block: dict[str, Any]) -> str:

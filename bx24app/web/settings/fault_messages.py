@@ -42,6 +42,9 @@ SENTENCES: dict[str, Any] = {
     "not_yaml": lazy_gettext("This is not YAML: %(reason)s."),
     "document_too_long": lazy_gettext("The document is longer than %(max_length)s characters."),
     "document_not_mapping": lazy_gettext("The document must consist of sections such as pbxs."),
+    "portal_silent": lazy_gettext(
+        "Bitrix24 does not answer just now, so the chosen employees cannot be checked. Try again."
+    ),
     "would_be_deleted": lazy_gettext("This would be deleted."),
     "unknown_user": lazy_gettext("There is no such active employee in your Bitrix24."),
     "unknown_timezone": lazy_gettext("There is no such time zone."),

@@ -1,18 +1,16 @@
-"""History of the settings in the frame: who changed what, when and from where; two versions side by side; back to an earlier one."""
+"""Pages of the settings' history: who changed what, when and from where; two versions side by side; the return to an earlier one."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
-from sqlalchemy import select
-from sqlalchemy.orm import defer
 from werkzeug.exceptions import NotFound
 
 from bx24app import settings
 from bx24app.domain import document
 from bx24app.domain.document.comparison import Difference, compare_settings
 from bx24app.domain.settings import Settings
-from bx24app.models import SettingsVersion, db
+from bx24app.models import SettingsVersion
 from bx24app.web.base import call_counts, directory, rendering
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings import differences, saving
@@ -33,20 +31,21 @@ def show_version(number: int) -> Response:
     """What a version changed: against the one before, or against `with`."""
     row = _get_version(number)
     other = request.args.get("with", "")
-    asked = parse_int(other)
-    base = asked if asked is not None and asked <= _current_number() else number - 1
+    chosen = parse_int(other)
+    base = chosen if chosen is not None and chosen <= saving.current_number() else number - 1
     older, newer = sorted((base, number))
-    old = saving.find_version(older)
+    old = settings.find_version(g.portal.id, older)
     if old is None and older > 0:
         raise NotFound
-    rows = differences.build_rows(_version_settings(old), _version_settings(saving.find_version(newer)))
+    new = settings.find_version(g.portal.id, newer)
+    rows = differences.build_rows(_version_settings(old), _version_settings(new))
     return rendering.render_response(
         "history_version.html",
         "history",
         row=row,
         older=older,
         newer=newer,
-        present=_current_number(),
+        present=saving.current_number(),
         rows=rows,
         source=_describe_source(row),
         people=directory.by_ids([row.author]),
@@ -55,7 +54,7 @@ def show_version(number: int) -> Response:
 
 @blueprint.get("/<int:number>/back")
 def confirm_rollback(number: int) -> Response:
-    """What going back to a version would change and stop, before it is done."""
+    """What the return to a version would change and remove, before it is done."""
     return _render_rollback(number)
 
 
@@ -75,73 +74,64 @@ def roll_back(number: int) -> Response:
 
 
 def _render_rollback(number: int, outcome: SaveResult | None = None) -> Response:
-    row, now = _get_version(number), rendering.load_settings()
-    then = _version_settings(row)
-    found = compare_settings(now, then)
-    gone = differences.group_removed(found)
-    said = outcome.message if outcome is not None else None
-    if outcome is not None and said is not None and said.kind == "wrong":
-        said.texts.extend(f"{fault.path}: {fault.message}" for fault in outcome.faults if fault.path)
+    row, present = _get_version(number), rendering.load_settings()
+    wanted = _version_settings(row)
+    changes = compare_settings(present, wanted)
+    removed = differences.group_removed(changes)
+    message = outcome.message if outcome is not None else None
+    if outcome is not None and message is not None and message.kind == "wrong":
+        message.texts.extend(f"{fault.path}: {fault.message}" for fault in outcome.faults if fault.path)
     return rendering.render_response(
         "history_back.html",
         "history",
         outcome.http_status if outcome is not None else 200,
         row=row,
-        rows=differences.build_rows(now, then, found),
-        gone={kind: len(found) for kind, found in gone.items()},
-        calls=_count_calls(gone) if gone else 0,
-        version=_current_number(),
-        said=said,
+        rows=differences.build_rows(present, wanted, changes),
+        gone={kind: len(things) for kind, things in removed.items()},
+        calls=_count_calls(removed) if removed else 0,
+        version=saving.current_number(),
+        said=message,
         people=directory.by_ids([row.author]),
     )
 
 
-def _count_calls(gone: dict[str, list[Difference]]) -> int:
-    """Calls of yesterday on what would go."""
-    pbxs = {one.name for one in gone.get("pbx", ())}
-    lines = [(one.pbx, str((one.old or {}).get("number"))) for one in gone.get("line", ())]
+def _count_calls(removed: dict[str, list[Difference]]) -> int:
+    """Yesterday's calls on what would be removed."""
+    pbxs = {difference.name for difference in removed.get("pbx", ())}
+    lines = [(difference.pbx, str((difference.old or {}).get("number"))) for difference in removed.get("line", ())]
     return call_counts.count_calls_yesterday(pbxs, lines)
 
 
-def _render_list(said: FormMessage | None = None) -> Response:
+def _render_list(message: FormMessage | None = None) -> Response:
     rendering.load_settings()
     before = request.args.get("before", "")
-    rows = select(SettingsVersion).options(defer(SettingsVersion.document, raiseload=True))
-    query = rows.where(SettingsVersion.portal_id == g.portal.id)
-    below = parse_int(before)
-    if below is not None:
-        query = query.where(SettingsVersion.number < below)
-    found = list(db.session.scalars(query.order_by(SettingsVersion.number.desc()).limit(VERSIONS_PER_PAGE + 1)))
+    rows = settings.history(g.portal.id, VERSIONS_PER_PAGE + 1, below=parse_int(before))
     return rendering.render_response(
         "history.html",
         "history",
-        entries=[(row, _describe_source(row)) for row in found[:VERSIONS_PER_PAGE]],
-        more=found[VERSIONS_PER_PAGE - 1].number if len(found) > VERSIONS_PER_PAGE else 0,
+        entries=[(row, _describe_source(row)) for row in rows[:VERSIONS_PER_PAGE]],
+        more=rows[VERSIONS_PER_PAGE - 1].number if len(rows) > VERSIONS_PER_PAGE else 0,
         first=not before,
-        present=_current_number(),
-        people=directory.by_ids(row.author for row in found),
-        said=said,
+        present=saving.current_number(),
+        people=directory.by_ids(row.author for row in rows),
+        said=message,
     )
 
 
 def _get_version(number: int) -> SettingsVersion:
     rendering.load_settings()
-    found = saving.find_version(number)
-    if found is None:
+    row = settings.find_version(g.portal.id, number)
+    if row is None:
         raise NotFound
-    return found
+    return row
 
 
 def _version_settings(row: SettingsVersion | None) -> Settings:
     return settings.of_version(row.id if row is not None else None)
 
 
-def _current_number() -> int:
-    return saving.current_number()
-
-
 def _describe_source(row: SettingsVersion) -> str:
-    words = {
+    sources = {
         "frame": gettext("this page"),
         "cli": gettext("command line, import"),
         "install": gettext("installation"),
@@ -149,4 +139,4 @@ def _describe_source(row: SettingsVersion) -> str:
     }
     if row.source == "rollback" and row.author is None:
         return str(gettext("command line, return to an earlier version"))
-    return str(words.get(row.source, row.source))
+    return str(sources.get(row.source, row.source))

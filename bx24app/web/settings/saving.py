@@ -1,6 +1,7 @@
-"""One way to save from a page: the change is applied to the present document, checked whole, and written under the version that the page showed.
+"""How pages save settings: a change is applied to the present document, and `bx24app.settings.save` checks and saves the whole of it.
 
-A page sends what it showed, not the whole document: what it did not show stays, and a POST without fields changes nothing.
+Every page that edits a part of the settings calls `save` with a function that changes the document. A page sends only what it showed: what it
+did not show stays, and a POST without fields changes nothing. Faults and conflicts come back in the words of pages.
 """
 
 from __future__ import annotations
@@ -12,27 +13,35 @@ from typing import Any
 
 from flask import g, request
 from flask_babel import gettext
-from sqlalchemy import select
-from sqlalchemy.orm import defer
 
 from bx24app import settings
 from bx24app.domain import document
-from bx24app.models import SettingsVersion, db
+from bx24app.domain.document import DocumentError
 from bx24app.portals import lifecycle
-from bx24app.web.base import directory
+from bx24app.portals.user_directory import StoredDirectory
+from bx24app.settings.save import save_document
+from bx24app.web.base import directory, rendering
 from bx24app.web.base.parsing import parse_int
-from bx24app.web.settings import differences as comparing
-from bx24app.web.settings import validation
-from bx24app.web.settings.validation import FieldFault
+from bx24app.web.settings import differences
+from bx24app.web.settings.differences import DifferenceRow
+from bx24app.web.settings.fault_messages import describe_fault
 
 Document = dict[str, Any]
 INVALID_STATUS = 200
 """Status of a form that was not saved: an answer like any other. A 422 would stand in the browser's console as a failed request."""
 
 
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """`path`: as in the document, `pbxs[0].lines[1].name`; empty: of no field. `message`: in the page's language."""
+
+    path: str
+    message: str
+
+
 @dataclass(frozen=True)
 class FormMessage:
-    """What a form says on top: saved, nothing (was changed), conflict (with who, when and what), wrong (with sentences of no field).
+    """The message on top of a form. `kind`: saved, nothing (was changed), conflict (with who, when and what), wrong (with `texts`).
 
     `differences`: of a conflict, what the others changed since the page was shown.
     """
@@ -42,12 +51,12 @@ class FormMessage:
     author: str = ""
     saved_at: datetime | None = None
     note: str = ""
-    differences: list[comparing.DifferenceRow] = field(default_factory=list)
+    differences: list[DifferenceRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class SaveResult:
-    """`faults`: what is wrong, by path in the document."""
+    """What became of a form. `faults`: what is wrong with its values."""
 
     message: FormMessage
     faults: tuple[FieldFault, ...] = ()
@@ -58,67 +67,58 @@ class SaveResult:
 
     @property
     def http_status(self) -> int:
-        """Of the HTTP answer."""
+        """Status of the page that shows the result."""
         return {"conflict": 409, "wrong": INVALID_STATUS}.get(self.message.kind, 200)
 
 
 def current_number() -> int:
     """The version that a page shows and sends back; 0: nothing was ever saved."""
-    version_id = g.portal.settings_version_id
-    if version_id is None:
-        return 0
-    return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == version_id)) or 0
+    return settings.current_number(g.portal)
 
 
 def save(change: Callable[[Document], None], note: str, shown: int | None = None, source: str = "frame") -> SaveResult:
-    """Apply `change` to the present document and save it. `note` names it in the history, in the words of who saves.
+    """Apply `change` to the present document and save it. `note` names it in the history, in the author's words.
 
-    `shown`: the version that the change stands on; None: the one that the page sent back.
+    `shown`: the version that the change is based on; None: the one that the page sent back.
     """
-    before = settings.current(g.portal)
-    data = document.dump(before)
+    data = current_document()
     change(data)
-    found = validation.check_document(data)
-    if isinstance(found, tuple):
-        return SaveResult(FormMessage("wrong", [fault.message for fault in found if not fault.path]), found)
-    keys = {key: pair for key, pair in found.keys.items() if pair[0] is not None}
-    if found.settings == before and not keys:
-        return SaveResult(FormMessage("nothing"))
-    stands_on = _posted_number() if shown is None else shown
-    options = {"author": g.frame.user_id, "source": source, "note": note, "expected_number": stands_on}
+    base = _posted_number() if shown is None else shown
+    portal_id = g.portal.id
+    author = g.frame.user_id
     try:
-        settings.save(g.portal, found.settings, keys, **options)
+        outcome = save_document(
+            portal_id, data, StoredDirectory(portal_id), author=author, source=source, note=note, base_number=base
+        )
+    except DocumentError as error:
+        rendering.reload_portal()
+        faults = tuple(FieldFault(fault.path, describe_fault(fault)) for fault in error.faults)
+        return SaveResult(FormMessage("wrong", [fault.message for fault in faults if not fault.path]), faults)
     except settings.VersionConflict as conflict:
-        db.session.rollback()
-        return SaveResult(_conflict_message(stands_on, conflict.number))
-    db.session.commit()
-    lifecycle.queue_line_sync(g.portal.id)
+        rendering.reload_portal()
+        return SaveResult(_conflict_message(base, conflict.number))
+    rendering.reload_portal()
+    if outcome.number is None:
+        return SaveResult(FormMessage("nothing"))
+    lifecycle.queue_line_sync(portal_id)
     return SaveResult(FormMessage("saved"))
 
 
 def current_document() -> Document:
-    """The present document as plain data, for finding out where a fault of a changed one belongs."""
+    """The present document as plain data."""
     return document.dump(settings.current(g.portal))
 
 
 def _posted_number() -> int:
-    raw = request.form.get("version", "")
-    found = parse_int(raw)
-    return -1 if found is None else found
-
-
-def find_version(number: int) -> SettingsVersion | None:
-    """One version of this portal."""
-    rows = select(SettingsVersion).options(defer(SettingsVersion.document))  # large; who needs it asks `settings.of_version`, which remembers
-    query = rows.where(SettingsVersion.portal_id == g.portal.id, SettingsVersion.number == number)
-    return db.session.scalars(query).first()
+    number = parse_int(request.form.get("version", ""))
+    return -1 if number is None else number
 
 
 def _conflict_message(shown: int, present: int) -> FormMessage:
-    row, old = find_version(present), find_version(shown)
+    row, base = settings.find_version(g.portal.id, present), settings.find_version(g.portal.id, shown)
     if row is None:
         return FormMessage("conflict", author="", note="")
-    who = directory.by_ids([row.author]).name(row.author) or gettext("The command line")
-    before = settings.of_version(old.id if old is not None else None)
-    differences = comparing.build_rows(before, settings.of_version(row.id)) if old is not None or shown == 0 else []
-    return FormMessage("conflict", author=who, saved_at=row.created_at, note=row.note or gettext("settings"), differences=differences)
+    author = directory.by_ids([row.author]).name(row.author) or gettext("The command line")
+    before = settings.of_version(base.id if base is not None else None)
+    rows = differences.build_rows(before, settings.of_version(row.id)) if base is not None or shown == 0 else []
+    return FormMessage("conflict", author=author, saved_at=row.created_at, note=row.note or gettext("settings"), differences=rows)

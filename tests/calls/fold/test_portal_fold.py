@@ -56,7 +56,7 @@ def test_extensions_that_are_nobodys_are_written_down(app: Flask, portal_id: int
 
     [pbx] = DOCUMENT.pbxs
     portal, left = db.session.get_one(Portal, portal_id), tuple(pbx.employees)[1:]
-    settings.save(portal, DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"employees": left}),)}))
+    settings.save_version(portal, DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"employees": left}),)}))
     db.session.commit()
     tell(hook, "incoming_answered_by_group")
     drain.drain(portal_id)
@@ -74,7 +74,7 @@ def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hoo
 
     [pbx] = DOCUMENT.pbxs
     line = pbx.lines[0].model_copy(update={"responsible": LineResponsible(users=(21, 22))})
-    settings.save(
+    settings.save_version(
         db.session.get_one(Portal, portal_id),
         DOCUMENT.model_copy(update={"pbxs": (pbx.model_copy(update={"lines": (line,)}),)}),
     )

@@ -117,7 +117,7 @@ def test_the_unsigned_dialect_only_where_it_is_enabled(app: Flask, portal: Porta
         "call_direction": "in",
     }
     assert short(hook, "call_start", call) == 403
-    settings.save(portal, Settings(pbxs=(PbxSettings(key="moscow", dialects=("vpbx", "events")),)))
+    settings.save_version(portal, Settings(pbxs=(PbxSettings(key="moscow", dialects=("vpbx", "events")),)))
     db.session.commit()
     assert short(hook, "call_start", call) == short(hook, "events/call_start", call) == 200
     assert short(hook, "", {**call, "event": "call_start"}) == 200
@@ -129,10 +129,10 @@ def test_the_unsigned_dialect_only_where_it_is_enabled(app: Flask, portal: Porta
 
 
 def test_a_removed_pbx_and_a_removed_portal_answer_404(app: Flask, portal: Portal, hook: str) -> None:
-    settings.save(portal, Settings())
+    settings.save_version(portal, Settings())
     db.session.commit()
     assert post(hook) == 404
-    settings.save(portal, Settings(pbxs=(PbxSettings(key="moscow"),)))
+    settings.save_version(portal, Settings(pbxs=(PbxSettings(key="moscow"),)))
     db.session.commit()
     assert post(hook) == 200
     portal.state = "removed"

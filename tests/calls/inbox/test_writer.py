@@ -106,7 +106,7 @@ def rotate_and_wait(key: str) -> None:
 
 
 def drop_pbx(key: str) -> None:
-    settings.save(db.session.query(Portal).one(), Settings())
+    settings.save_version(db.session.query(Portal).one(), Settings())
     db.session.commit()
 
 
@@ -116,12 +116,12 @@ def remove_portal(key: str) -> None:
 
 
 def other_salt(key: str) -> None:
-    settings.save(db.session.query(Portal).one(), DOCUMENT, {"moscow": (KEY, "x" * 32)})
+    settings.save_version(db.session.query(Portal).one(), DOCUMENT, {"moscow": (KEY, "x" * 32)})
     db.session.commit()
 
 
 def other_dialect(key: str) -> None:
-    settings.save(db.session.query(Portal).one(), Settings(pbxs=(PbxSettings(key="moscow", dialects=("events",)),)))
+    settings.save_version(db.session.query(Portal).one(), Settings(pbxs=(PbxSettings(key="moscow", dialects=("events",)),)))
     db.session.commit()
 
 
@@ -148,7 +148,7 @@ def test_what_changes_nothing_for_the_sender_loses_nothing(hook: str) -> None:
     db.session.query(Portal).update({"state": "paused"})
     db.session.commit()
     assert post(hook, 7) == 200, "a paused portal's calls wait"
-    settings.save(db.session.query(Portal).one(), DOCUMENT, {"moscow": (KEY, "x" * 32)})
+    settings.save_version(db.session.query(Portal).one(), DOCUMENT, {"moscow": (KEY, "x" * 32)})
     db.session.commit()
     assert [post(hook, 8, "x" * 32), post(hook, 9, "x" * 32)] == [200, 200], "the new salt at once"
     assert stored() == 9

@@ -187,7 +187,7 @@ def test_another_zone_cuts_the_days_anew(book: Book) -> None:
     assert set(found(book, MONDAY - timedelta(days=2)).days) == {MONDAY}
     portal = db.session.get_one(Portal, book.portal_id)
     now = settings.current(portal)
-    settings.save(
+    settings.save_version(
         portal, now.model_copy(update={"portal": now.portal.model_copy(update={"timezone": "Europe/London"})})
     )
     db.session.commit()

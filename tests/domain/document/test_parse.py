@@ -162,15 +162,6 @@ def test_unknown_users_only_in_the_named_sections() -> None:
     assert set(faults("portal: {default_user_id: 99}", base=good(), known_users={1})) == {"portal.default_user_id"}
 
 
-def test_differences_are_told_by_names() -> None:
-    old = good()
-    text = GOOD.replace("user_id: 12, numbers", "user_id: 8, numbers").replace("missed: activity", "missed: lead")
-    assert [str(change) for change in document.list_changes(old, parse(load_yaml(text)).settings)] == [
-        "~ calls.missed: activity -> lead",
-        "~ pbxs.moscow.employees.101.user_id: 12 -> 8",
-    ]
-
-
 def test_words_stay_as_they_were_written() -> None:
     """YAML 1.1 would read false, 65, 600 and a date."""
     text = """
@@ -249,19 +240,6 @@ def test_depth_and_size_are_bounded() -> None:
             load_yaml(text)
     with pytest.raises(DocumentError, match="tags are not allowed"):
         load_yaml("a: !!binary aGVsbG8=")
-
-
-def test_order_is_a_difference() -> None:
-    text = """
-pbxs: [{key: a, dialects: [events]}, {key: b, dialects: [events]}]
-rules: [{name: one, do: [{nothing: {}}]}, {name: two, do: [{nothing: {}}]}]
-"""
-    old = parse(load_yaml(text)).settings
-    new = old.model_copy(update={"pbxs": old.pbxs[::-1], "rules": old.rules[::-1]})
-    assert [str(change) for change in document.list_changes(old, new)] == [
-        "~ pbxs (order): [a, b] -> [b, a]",
-        "~ rules (order): [one, two] -> [two, one]",
-    ]
 
 
 def test_what_is_exported_is_imported_the_same() -> None:

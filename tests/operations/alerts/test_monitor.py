@@ -40,7 +40,7 @@ class Watched:
         w.sandbox.call(w.portal.notifications.clear)
 
     def save(self, document: Settings) -> None:
-        settings.save(db.session.get_one(Portal, self.id), document, {"moscow": ("k", "s")})
+        settings.save_version(db.session.get_one(Portal, self.id), document, {"moscow": ("k", "s")})
         db.session.commit()
 
     def heard(self, ago: timedelta) -> None:

@@ -90,7 +90,8 @@ def test_faults_of_the_document_speak_the_language_of_the_page(site: Flask) -> N
 
 def test_every_fault_of_the_document_has_both_sentences(site: Flask) -> None:
     """A code is made somewhere, has a sentence for the command line and one for pages, with parameters that it is made with."""
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bx24app/domain").rglob("*.py"))
+    files = [path for folder in ("domain", "settings") for path in (ROOT / "bx24app" / folder).rglob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
     used = set(re.findall(r'Fault\(\s*"(\w+)"', source)) | set(re.findall(r'_of_repeats\("(\w+)"', source))
     used |= {*errors.CODES.values(), "not_pbx_key", "not_time", "bad_value"}
     assert used == set(SENTENCES)
