@@ -1,8 +1,9 @@
 """`Call.facts`, typed: what a call stores beside its columns for later folds, for other calls and for the dry run.
 
-`Call.read_facts` reads them from the JSON column, `Call.write_facts` is the only way to store them. The keys in the database are
-older than the names here and never change, since processes of two versions may share one database: a key that this version does
-not know survives a rewrite, a missing or null key reads as the default, and a field with its default has no key.
+`Call.read_facts` reads them from the JSON column, `Call.write_facts` is the only way to store them. The keys in the
+database are older than the names here and never change, since processes of two versions may share one database: a key
+that this version does not know survives a rewrite, a missing or null key reads as the default, and a field with its
+default has no key.
 
 Three life times, named at each field:
 
@@ -60,7 +61,8 @@ class CallFacts:
     is_form_callback: bool = False
     """A CRM form asked for this call. Set once; read by the fold and by click-to-call."""
     requested_line: str | None = None
-    """The line that a click or a form callback leaves by, as the PBX names it. Set once; read by the fold and by click-to-call."""
+    """The line that a click or a form callback leaves by, as the PBX names it. Set once; read by the fold and by
+    click-to-call."""
     refusal: Refusal | None = None
     """Why a click or a form callback was not dialled. Set once; click-to-call finishes the call with it."""
     is_quiet: bool = False
@@ -86,8 +88,8 @@ class CallFacts:
     client_status: Literal["known", "new"] | None = None
     """Whether the portal knew the client when it registered the call. Patched with the answer; for support."""
     record: RecordRef | None = None
-    """The CRM record of the call: of a form callback the one that the portal named, then the one in the answer to Register.
-    Patched; read by the fold and by the dry run."""
+    """The CRM record of the call: of a form callback the one that the portal named, then the one in the answer to
+    Register. Patched; read by the fold and by the dry run."""
     client_records: list[dict[str, Any]] | None = None
     """The client's CRM records, each with its responsible, as ReadClient answered. Patched; read by the dry run."""
     client_deals: list[dict[str, Any]] | None = None
@@ -97,7 +99,8 @@ class CallFacts:
     pick: int | None = None
     """The call's turn in the round robin of its line. Set once, by the first fold that needs it; read by the fold."""
     chosen_rule: str | None = None
-    """The rule that matched, "" where none did; None as long as none is chosen. Set when the plan is decided; read by the fold."""
+    """The rule that matched, "" where none did; None as long as none is chosen. Set when the plan is decided; read by
+    the fold."""
     rule_facts: dict[str, Any] | None = None
     """`RuleFacts` of the last plan, as JSON. Replaced with each plan; read by the dry run and by the call's page."""
     rule_case: StoredCase | None = None
@@ -105,11 +108,13 @@ class CallFacts:
 
     # What other calls of the client show
     continued_call_id: int | None = None
-    """`Call.id` of another office's call that this one continues. Replaced at each fold; read by related calls and by the call's page."""
+    """`Call.id` of another office's call that this one continues. Replaced at each fold; read by related calls and by
+    the call's page."""
     handed_to: int | None = None
     """The user who talked last in the calls that continue this one. Replaced at each fold; read by related calls."""
     has_made_record: bool = False
-    """This call, or one that continues it, creates the client's CRM record. Replaced at each fold; read by related calls."""
+    """This call, or one that continues it, creates the client's CRM record. Replaced at each fold; read by related
+    calls."""
 
     unknown: dict[str, Any] = field(default_factory=dict)
     """Keys of another version of the program. Never read."""

@@ -194,7 +194,7 @@ MUTANTS = [
         "user = (talkers[-1] if talkers else named_talker(view)) or policy.default_user",
         "user = talkers[-1]",
     ),
-    Mutant("cards are never hidden", "calls/cards.py", "    if gone:\n", "    if False:\n"),
+    Mutant("cards are never hidden", "calls/cards.py", "    if hidden:\n", "    if False:\n"),
     Mutant("the card is shown to nobody else", "calls/cards.py", "    if new:\n", "    if False:\n"),
     Mutant(
         "the card stays with those who ring while one talks", "calls/cards.py", "(talking or ringing)", "(talking + ringing)"
@@ -228,7 +228,7 @@ MUTANTS = [
         "if transferred_to is not None and mode",
         "if False and mode",
     ),
-    Mutant("the line's responsible is not asked", "calls/outcome.py", "elif line_user is not None:", "elif False:"),
+    Mutant("the line's responsible is not asked", "calls/outcome.py", "    if line_user is not None:", "    if False:"),
     Mutant(
         "talk is counted from the first ring",
         "calls/entry.py",
@@ -266,7 +266,7 @@ MUTANTS = [
         "",
     ),
     Mutant("every recording replaces the one before", "calls/call_recordings.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
-    Mutant("the first recording is the call's own", "calls/call_recordings.py", "return named[-1] if named", "return kept[0] if named"),
+    Mutant("the first recording is the call's own", "calls/call_recordings.py", "return named[-1] if named", "return stored[0] if named"),
     Mutant("a recording too short is waited for", "calls/recording_facts.py", "return not self.is_added and (", "return False and ("),
     Mutant(
         "an internal call goes to the CRM",
@@ -316,14 +316,14 @@ MUTANTS = [
         "view.context.handed_to if view.context.handed_to is not None else _transferred_user(view)",
         "_transferred_user(view)",
     ),
-    Mutant("one PBX continues itself", "calls/linked_calls.py", "if one.pbx_id != this.pbx_id\n        and", "if"),
+    Mutant("one PBX continues itself", "calls/linked_calls.py", "if call.pbx_id != this.pbx_id\n        and", "if"),
     Mutant("a talk is continued for ever", "calls/linked_calls.py", "moment <= self.ended_at + GAP_SECONDS", "True"),
-    Mutant("of three offices the first is continued", "calls/linked_calls.py", "last = max(before", "last = min(before"),
+    Mutant("of three offices the first is continued", "calls/linked_calls.py", "last = max(candidates", "last = min(candidates"),
     Mutant(
         "the card stays while somebody without a user talks",
         "calls/cards.py",
-        "if not now and not _is_talk_elsewhere(view, end):",
-        "if not now:",
+        "if not users and not _is_talk_elsewhere(view, end):",
+        "if not users:",
     ),
     Mutant("a first talk that was not seen is not waited for", "calls/outcome.py", "_TALK_TOLERANCE_SECONDS = 2\n", "_TALK_TOLERANCE_SECONDS = 2**40\n"),
 ]

@@ -1,11 +1,13 @@
-"""USE CASE: click-to-call and form callback: what the portal asks for becomes one command to Mango, sent at most once.
+"""Click-to-call and form callbacks: the portal asks for a call, and the app sends one command to Mango, at most once.
 
-A clicked call was registered by the portal itself, which opened its card: we dial and finish it, never register. A form callback has
-no call yet: it is registered when the first employee rings. What became of the command is decided by Mango's answer, by
-`result/*`, or by a leg that carries our command id; twenty seconds after a lost answer, without any of them, the call has failed.
+The portal registers a clicked call itself and opens its card, so the app dials and finishes it but never registers it.
+A form callback has no call in the portal yet: the fold registers it when the first employee's phone rings. Mango's
+answer, a `result/*` notification or a leg with our command id shows what happened to the command. If none of them comes
+within twenty seconds after a lost answer, the call has failed.
 
-`asked`: what the portal says. `places`: which PBX, line and employee dial. `starting`: the event becomes a call with a command.
-`dialling`: the command leaves. `following`: what became of it, until the PBX shows a leg; from then on the fold decides.
+The way of a call, in the order of the modules: `portal_event` parses the portal's event; `origin` finds the PBX, the
+line and the employee; `start` creates the call with its command; `dial` sends the command; `progress` watches it until
+the PBX shows a leg. From then on the fold decides.
 """
 
 from bx24app.calls.click_to_call.dial import (
@@ -19,4 +21,13 @@ from bx24app.calls.click_to_call.dial import (
 from bx24app.calls.click_to_call.progress import update_progress
 from bx24app.calls.click_to_call.start import start_calls
 
-__all__ = ["DialOrder", "DialOutcome", "claim_dial_orders", "recover_lost_dials", "send_dial_order", "start_calls", "store_dial_outcome", "update_progress"]
+__all__ = [
+    "DialOrder",
+    "DialOutcome",
+    "claim_dial_orders",
+    "recover_lost_dials",
+    "send_dial_order",
+    "start_calls",
+    "store_dial_outcome",
+    "update_progress",
+]

@@ -1,4 +1,8 @@
-"""The command leaves for Mango, at most once: intent on disk before it, answer right after. The database's side and the wire's."""
+"""Sending commands to Mango, each at most once.
+
+A drain calls `claim_dial_orders` and commits, then `send_dial_order` without a database connection, then
+`store_dial_outcome`. A sweep calls `recover_lost_dials` for commands whose worker died in between.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +23,27 @@ from bx24app.models import Call, Delivery, Pbx, Portal, utcnow
 _log = get_logger(__name__)
 
 ANSWER_WAIT_SECONDS = 20
-"""How long a command without an answer may still show itself by a result or a leg (contract, section 7)."""
+"""How long after a lost answer a result or a leg may still show that the command was carried out (docs/contract.md,
+section 7)."""
 MAX_SLOW_DOWN_SECONDS = 5.0
-"""How long Mango's own request to slow down is obeyed: whoever clicked waits at the telephone."""
+"""How long a command is repeated after Mango asks to slow down: the user who clicked is waiting at the phone."""
 _SLOW_DOWN_CODES = (429, 503)
 CLICK_LIFETIME = timedelta(minutes=2)
-"""Whoever clicked longer ago is no longer waiting at the telephone."""
+"""A user who clicked longer ago no longer waits at the phone: the command is not sent."""
 CALLBACK_LIFETIME = timedelta(hours=1)
-"""A client who asked for a callback longer ago is called by people, not by surprise."""
+"""A client who asked for a callback longer ago is not called by the app: an employee decides."""
 TOO_LATE = "TOO_LATE"
-"""Code of a command that was never sent, since its time had passed."""
+"""Code of a command that was not sent because its lifetime had passed."""
 
 _UNSENT_DIALS = select(Delivery).where(
     Delivery.portal_id == bindparam("portal"), Delivery.kind.in_(MANGO_KINDS), Delivery.state == "waiting"
 )
-"""Made once: building a statement costs more than SQLite needs to answer it."""
+"""Built once: building a statement costs more than SQLite needs to answer it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialOrder:
-    """One command to Mango, detached from the database. `until`: when a lost answer counts as a failure."""
+    """One claimed command to Mango, without any row of the database."""
 
     delivery_id: int
     call_id: int
@@ -46,53 +51,59 @@ class DialOrder:
     api_key: str
     api_salt: str
     answer_due_at: datetime
+    """When a missing answer counts as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialOutcome:
+    """What Mango answered to a command."""
+
     order: DialOrder
     error: mango.MangoError | None
+    """None: Mango accepted the command."""
 
 
 def claim_dial_orders(session: Session, portal: Portal) -> list[DialOrder]:
-    """Commands to Mango that have not been sent; marked `sent`, which is never undone: a second try would ring the client twice."""
-    errands = []
+    """Mark the waiting commands to Mango as sent and return them. The mark is never removed: a second try would call
+    the client twice."""
+    orders = []
     for row in session.scalars(_UNSENT_DIALS, {"portal": portal.id}):
         call = session.get_one(Call, row.call_id)
         pbx = session.get(Pbx, call.pbx_id)
         now = utcnow()
-        until = now + timedelta(seconds=ANSWER_WAIT_SECONDS)
+        answer_due_at = now + timedelta(seconds=ANSWER_WAIT_SECONDS)
         command = from_json(row.kind, row.command)
-        if isinstance(command, Dial):  # a routed call shows by its legs what became of it
-            call.due_at = until
-        lasts = CALLBACK_LIFETIME if call.read_facts().is_form_callback else CLICK_LIFETIME
-        if call.started_at + lasts < now:
+        if isinstance(command, Dial):  # the legs of a routed call are there already, so the fold watches it
+            call.due_at = answer_due_at
+        lifetime = CALLBACK_LIFETIME if call.read_facts().is_form_callback else CLICK_LIFETIME
+        if call.started_at + lifetime < now:
             row.state, row.code, row.reason, row.done_at = "dead", TOO_LATE, "asked for too long ago", now
             call.due_at = now
         elif pbx is not None and isinstance(command, Dial | Route):
             row.state, row.sent_at, row.attempts = "sent", now, 1
-            errands.append(DialOrder(row.id, call.id, command, pbx.api_key or "", pbx.api_salt or "", until))
+            orders.append(DialOrder(row.id, call.id, command, pbx.api_key or "", pbx.api_salt or "", answer_due_at))
         else:
             row.state, row.reason, row.done_at = "dead", "the PBX is no longer in the settings", now
             call.due_at = now
-    return errands
+    return orders
 
 
-def send_dial_order(errand: DialOrder, client: MangoClient) -> DialOutcome:
-    """Give the command to Mango. Never touches the database. Where Mango asks to slow down it has carried nothing out, and is asked again."""
-    until = time.monotonic() + MAX_SLOW_DOWN_SECONDS
+def send_dial_order(order: DialOrder, client: MangoClient) -> DialOutcome:
+    """Send the command, without the database. If Mango asks to slow down, it has done nothing, so the command is
+    repeated."""
+    give_up_at = time.monotonic() + MAX_SLOW_DOWN_SECONDS
     while True:
         try:
-            _call_mango(client, errand.command)
+            _call_mango(client, order.command)
         except mango.TemporaryFailure as error:
             pause = max(0.5, error.retry_after or 1.0)
-            if error.code not in _SLOW_DOWN_CODES or time.monotonic() + pause > until:
-                return DialOutcome(errand, error)
+            if error.code not in _SLOW_DOWN_CODES or time.monotonic() + pause > give_up_at:
+                return DialOutcome(order, error)
             time.sleep(pause)
         except mango.MangoError as error:
-            return DialOutcome(errand, error)
+            return DialOutcome(order, error)
         else:
-            return DialOutcome(errand, None)
+            return DialOutcome(order, None)
 
 
 def _call_mango(client: MangoClient, command: Dial | Route) -> None:
@@ -111,7 +122,8 @@ def _call_mango(client: MangoClient, command: Dial | Route) -> None:
 
 
 def store_dial_outcome(session: Session, outcome: DialOutcome) -> set[int]:
-    """Write Mango's answer down. A lost answer is not a refusal: a leg or a result may still show that it was dialled."""
+    """Store Mango's answer; returns the id of the call, which must be folded. A lost answer is not a refusal: Mango may
+    have dialled."""
     row = session.get_one(Delivery, outcome.order.delivery_id)
     error = outcome.error
     row.done_at = utcnow()
@@ -126,17 +138,17 @@ def store_dial_outcome(session: Session, outcome: DialOutcome) -> set[int]:
 
 
 def mark_answer_lost(row: Delivery) -> None:
-    """No answer was stored, and it is never sent again."""
+    """Store that the answer to this command is lost. The command is never sent again."""
     row.state, row.answer, row.done_at = "done", {"lost": True}, utcnow()
     row.reason = "Mango's answer never came, or the worker ended before it"
 
 
 def recover_lost_dials(session: Session) -> set[int]:
-    """Commands whose worker died between intent and answer: their answer is lost, and they are never sent again."""
-    old = utcnow() - timedelta(seconds=ANSWER_WAIT_SECONDS)
-    rows = session.scalars(
-        select(Delivery).where(Delivery.kind.in_(MANGO_KINDS), Delivery.state == "sent", Delivery.sent_at < old)
-    )
+    """Mark commands whose worker died between claim and answer; returns the ids of their portals, which must be woken.
+    """
+    claimed_before = utcnow() - timedelta(seconds=ANSWER_WAIT_SECONDS)
+    query = select(Delivery).where(Delivery.kind.in_(MANGO_KINDS), Delivery.state == "sent")
+    rows = session.scalars(query.where(Delivery.sent_at < claimed_before))
     portals = set()
     for row in rows:
         mark_answer_lost(row)

@@ -1,4 +1,4 @@
-"""Where a call that the portal asks for leaves from: which PBX, which line, whose telephone. Decided by the settings alone."""
+"""The origin of a call that the portal asks for: which PBX, which line and whose phone. The settings alone decide."""
 
 from __future__ import annotations
 
@@ -10,44 +10,49 @@ from bx24app.domain.settings import EmployeeSettings, LineSettings, PbxSettings,
 
 @dataclass(frozen=True, slots=True)
 class Origin:
+    """Where a call begins."""
+
     pbx: PbxSettings
     line: LineSettings | None
     employee: EmployeeSettings | None = None
-    """Who clicked; None: has no extension in this PBX."""
+    """The employee who clicked; None: a form callback, or the user has no extension on this PBX."""
 
     @property
     def caller_id(self) -> str | None:
-        """The line's number as the PBX names it; None: nobody chose a line."""
+        """The number of the line as the PBX names it; None: no line is chosen."""
         return self.line.number if self.line else None
 
 
 def find_click_origin(document: Settings, line_number: str, user: int) -> Origin | None:
-    """LINE_NUMBER picks the PBX; where it is empty or unknown, the first PBX of the document in which the user has an extension."""
-    found = _find_line(document, line_number)
-    if found is not None:
-        return Origin(found[0], found[1], _find_employee(found[0], user))
-    places = (Origin(pbx, None, employee) for pbx in document.pbxs if (employee := _find_employee(pbx, user)) is not None)
-    return next(places, None)
+    """The origin of a click: the PBX that has the line LINE_NUMBER; else the first PBX on which the user has an
+    extension."""
+    pair = _find_line(document, line_number)
+    if pair is not None:
+        pbx, line = pair
+        return Origin(pbx, line, _find_employee(pbx, user))
+    rows = ((pbx, _find_employee(pbx, user)) for pbx in document.pbxs)
+    return next((Origin(pbx, None, employee) for pbx, employee in rows if employee is not None), None)
 
 
 def find_callback_origin(document: Settings, line_number: str) -> Origin | None:
-    """LINE_NUMBER picks the PBX; where it is empty or unknown, the first line of the document."""
-    found = _find_line(document, line_number)
-    if found is not None:
-        return Origin(*found)
+    """The origin of a form callback: the line LINE_NUMBER; else the first line in the settings."""
+    pair = _find_line(document, line_number)
+    if pair is not None:
+        return Origin(*pair)
     if not document.pbxs:
         return None
     first = next((pbx for pbx in document.pbxs if pbx.lines), document.pbxs[0])
     return Origin(first, first.lines[0] if first.lines else None)
 
 
-def choose_callback_target(place: Origin) -> str | None:
-    """Extension or group that a form callback rings first: the line's `callback_to`, else its first responsible, else the first employee."""
-    if place.line is not None and place.line.callback_to:
-        return place.line.callback_to
-    responsible = place.line.responsible.users if place.line is not None else ()
-    named = (employee for user in responsible if (employee := _find_employee(place.pbx, user)) is not None)
-    chosen = next(named, None) or next(iter(place.pbx.employees), None)
+def choose_callback_target(origin: Origin) -> str | None:
+    """The extension or group that a form callback rings first: the line's `callback_to`, else its first responsible,
+    else the first employee of the PBX."""
+    if origin.line is not None and origin.line.callback_to:
+        return origin.line.callback_to
+    responsible = origin.line.responsible.users if origin.line is not None else ()
+    named = (employee for user in responsible if (employee := _find_employee(origin.pbx, user)) is not None)
+    chosen = next(named, None) or next(iter(origin.pbx.employees), None)
     return chosen.extension if chosen else None
 
 
@@ -55,9 +60,9 @@ def _find_line(document: Settings, line_number: str) -> tuple[PbxSettings, LineS
     if not line_number:
         return None
     lines = [(pbx, line) for pbx in document.pbxs for line in pbx.lines]
-    exact = (found for found in lines if line_number in (found[1].bitrix_number, found[1].number))
+    exact = (pair for pair in lines if line_number in (pair[1].bitrix_number, pair[1].number))
     digits = phone.digits_only(line_number)
-    alike = (found for found in lines if digits and digits == phone.digits_only(found[1].bitrix_number))
+    alike = (pair for pair in lines if digits and digits == phone.digits_only(pair[1].bitrix_number))
     return next(exact, None) or next(alike, None)
 
 

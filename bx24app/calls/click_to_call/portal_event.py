@@ -1,4 +1,4 @@
-"""What the portal asks for: ONEXTERNALCALLSTART and ONEXTERNALCALLBACKSTART, read once."""
+"""Parsing of the portal's events ONEXTERNALCALLSTART (a click) and ONEXTERNALCALLBACKSTART (a form callback)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ from bx24app.models.call_facts import RecordRef
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """`call_id` and `user_id` are those of a click; a form callback has neither. `number`: E.164, None where `raw` cannot be dialled."""
+    """One event of the portal."""
 
     call_id: str
+    """CALL_ID, under which the portal has registered a click; "" for a form callback."""
     user_id: int
+    """The user who clicked; 0 for a form callback."""
     raw_number: str
     number: str | None
+    """E.164; None: `raw_number` cannot be dialled."""
+
     line_number: str
-    """LINE_NUMBER; "" where the portal chose none."""
+    """LINE_NUMBER; "": the portal chose none."""
     is_mobile: bool
+    """IS_MOBILE: the user clicked in the mobile app, so their mobile rings."""
     record: RecordRef | None
+    """The client's CRM record, unless it is among `created_records`."""
     created_records: list[RecordRef]
-    """Records that the portal made when it registered the click."""
+    """Records that the portal created when it registered the click."""
 
 
 def parse_event(data: Mapping[str, Any]) -> CallRequest:
-    """One event's data.
+    """The request in the data of an event.
 
     Raises:
-        ValueError: a field is not what it has to be; the message names it.
+        ValueError: a field is malformed; the message names it.
     """
     raw = _parse_text(data, "PHONE_NUMBER")
     created = _parse_created_records(data.get("CRM_CREATED_ENTITIES"))
@@ -71,5 +77,5 @@ def _parse_created_records(value: object) -> list[RecordRef]:
     items = list(value.values()) if isinstance(value, dict) else value or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("CRM_CREATED_ENTITIES is not a list of records")
-    found = (_parse_entity("CRM_CREATED_ENTITIES", item.get("ENTITY_TYPE"), item.get("ENTITY_ID")) for item in items)
-    return [record for record in found if record is not None]
+    records = (_parse_entity("CRM_CREATED_ENTITIES", item.get("ENTITY_TYPE"), item.get("ENTITY_ID")) for item in items)
+    return [record for record in records if record is not None]

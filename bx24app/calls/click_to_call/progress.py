@@ -1,4 +1,8 @@
-"""What became of a command of which the PBX has shown no leg yet: it goes on, or it has failed and people are told in words."""
+"""The progress of a click or a form callback before the PBX shows a leg: it is under way, or it has failed.
+
+The fold calls `update_progress` for calls without a leg. A failed call is finished at once, and a user gets a message
+that says why.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,14 @@ from bx24app.mango import codes
 from bx24app.models import Call, Delivery, Notification, Portal, utcnow
 
 NO_LEG_SECONDS = 120
-"""How long an accepted command may stay without any leg."""
+"""How long a command that Mango accepted may stay without a leg."""
 
 
 def update_progress(
-    session: Session, portal: Portal, call: Call, told: list[Notification], ledger: Ledger, policy: Policy
+    session: Session, portal: Portal, call: Call, notifications: list[Notification], ledger: Ledger, policy: Policy
 ) -> None:
-    """Ask again whenever something is heard or due; sets `call.due_at`. Once a leg is there, the fold decides instead."""
+    """Check the call on every notification and when `call.due_at` passes; sets `due_at` again. Once there is a leg, the
+    fold decides instead."""
     call.due_at = None
     finish = ledger.finish_entry()
     if finish is not None:
@@ -40,10 +45,12 @@ def update_progress(
         return
     dial = session.scalars(select(Delivery).where(Delivery.call_id == call.id, Delivery.kind == "Dial")).first()
     if dial is not None:
-        _evaluate_dial(session, portal, call, dial, _callback_result(told), policy)
+        _evaluate_dial(session, portal, call, dial, _callback_result(notifications), policy)
 
 
-def _evaluate_dial(session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy) -> None:
+def _evaluate_dial(
+    session: Session, portal: Portal, call: Call, dial: Delivery, result: int | None, policy: Policy
+) -> None:
     kind = "callback" if call.read_facts().is_form_callback else "click"
     number = call.client_number or ""
     if dial.state == "dead" or result not in (None, codes.SUCCESS):
@@ -52,19 +59,20 @@ def _evaluate_dial(session: Session, portal: Portal, call: Call, dial: Delivery,
         call.reason = code if code >= codes.SUCCESS else None
         _fail_call(session, call, policy, codes.sip_status(code), words)
         return
-    until = _failure_time(dial, result)
-    if until is None:
+    fails_at = _failure_time(dial, result)
+    if fails_at is None:
         return
-    if utcnow() >= until:
-        if dial.state == "sent":  # its worker has died, or waits for an answer that comes too late
+    if utcnow() >= fails_at:
+        if dial.state == "sent":  # its worker has died, or the answer would come too late
             mark_answer_lost(dial)
         _fail_call(session, call, policy, "304", message(portal.lang, f"{kind}_silent", number=number))
         return
-    call.due_at = until
+    call.due_at = fails_at
 
 
 def _failure_time(dial: Delivery, result: int | None) -> datetime | None:
-    """When silence means failure; None: the command has not left yet. Without an answer, or a result, it is short."""
+    """When a command without a leg has failed; None: it is not sent yet. Without an answer and a result the time is
+    short."""
     if dial.sent_at is None:
         return None
     answered = dial.state == "done" and not (dial.answer or {}).get("lost")
@@ -72,7 +80,7 @@ def _failure_time(dial: Delivery, result: int | None) -> datetime | None:
 
 
 def _describe_failure(dial: Delivery, code: int, lang: str) -> str:
-    """Mango's code in words; without one, what kept the command from leaving."""
+    """What Mango's code means; without a code, why the command was not sent."""
     if code >= codes.SUCCESS:
         return codes.describe_code(code, choose_language(lang))
     if dial.code == TOO_LATE:
@@ -80,20 +88,22 @@ def _describe_failure(dial: Delivery, code: int, lang: str) -> str:
     return message(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")
 
 
-def _callback_result(told: list[Notification]) -> int | None:
-    """The code of `result/callback` or `result/callback_group`: a refusal, where there is one; None: none has come."""
-    found = []
-    for row in told:
+def _callback_result(notifications: list[Notification]) -> int | None:
+    """The code of `result/callback` or `result/callback_group`, a refusal before a success; None: there is no result
+    yet."""
+    results = []
+    for row in notifications:
         if row.name.startswith("result/callback"):
             try:
-                found.append(int(json.loads(row.body).get("result")))
+                results.append(int(json.loads(row.body).get("result")))
             except (TypeError, ValueError, AttributeError):
-                continue  # the journal shows it as it came; it decides nothing
-    return next((code for code in found if code != codes.SUCCESS), found[0] if found else None)
+                continue  # a malformed result decides nothing; the journal shows it
+    return next((code for code in results if code != codes.SUCCESS), results[0] if results else None)
 
 
 def _fail_call(session: Session, call: Call, policy: Policy, status: str, words: str) -> None:
-    """Over at once. A click is finished and its user told; of a form callback, which has no call in the portal, the responsible is told."""
+    """End the call. A click is finished in the portal and its user gets a message; a form callback has no call in the
+    portal, so the line's responsible gets one."""
     facts = call.read_facts()
     user = facts.click_user_id
     call.outcome, call.ended_at, call.problem, call.due_at = "failed", utcnow(), words, None
@@ -108,11 +118,11 @@ def _fail_call(session: Session, call: Call, policy: Policy, status: str, words:
     else:
         call.state = "finished"
         line = policy.find_line(facts.requested_line)
-        told = policy.line_responsible(line, None) or policy.default_user
-        commands.append(Notify(key="notify-callback", user_id=told, text=words))
-    have = set(session.scalars(select(Delivery.key).where(Delivery.call_id == call.id)))
+        responsible = policy.line_responsible(line, None) or policy.default_user
+        commands.append(Notify(key="notify-callback", user_id=responsible, text=words))
+    existing = set(session.scalars(select(Delivery.key).where(Delivery.call_id == call.id)))
     for command in commands:
-        if command.key not in have:
+        if command.key not in existing:
             session.add(
                 Delivery(
                     portal_id=call.portal_id,

@@ -1,4 +1,5 @@
-"""The portal's own event becomes a call with one command to Mango, or with the words why nothing is dialled."""
+"""Starting a call that the portal asks for: its event becomes a call with one command to Mango, or with the reason why
+nothing is dialled."""
 
 from __future__ import annotations
 
@@ -11,8 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app import settings
-from bx24app.calls.click_to_call import origin
-from bx24app.calls.click_to_call.origin import Origin
+from bx24app.calls.click_to_call.origin import (
+    Origin,
+    choose_callback_target,
+    find_callback_origin,
+    find_click_origin,
+)
 from bx24app.calls.click_to_call.portal_event import CallRequest, parse_event
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import AnyCommand, Dial, Register
@@ -21,99 +26,104 @@ from bx24app.models import Call, Delivery, Notification, Pbx, Portal, utcnow
 from bx24app.models.call_facts import CallFacts, Refusal
 
 COMMAND_ID_PREFIX = "bx24-"
-"""Of our command ids."""
+"""All our command ids begin with it."""
 MAX_RUNNING_TIME = timedelta(minutes=30)
-"""A call that is still open, but of which nothing was heard for so long, has lost its end and hinders nobody."""
+"""An open call without notifications for this long has lost its end: it no longer keeps a user from calling the number
+again."""
 
 
 def start_calls(session: Session, portal: Portal, rows: list[Notification]) -> list[Call]:
-    """Calls for the portal's own events. An event that cannot be read is rejected; a repeated one makes nothing new."""
-    made = []
+    """Create calls for events of the portal (notifications with `pbx_id` 0). A malformed event is rejected, a repeated
+    one ignored."""
+    calls = []
     for row in rows:
         starter = {"ONEXTERNALCALLSTART": _start_click, "ONEXTERNALCALLBACKSTART": _start_callback}.get(row.name)
         if starter is None:
             continue
         try:
-            asked = parse_event(json.loads(row.body))
+            request = parse_event(json.loads(row.body))
         except ValueError as error:
             row.state, row.reason = "rejected", str(error)
             continue
-        call = starter(session, portal, row, asked)
+        call = starter(session, portal, row, request)
         if call is not None:
-            made.append(call)
-    return made
+            calls.append(call)
+    return calls
 
 
-def _start_click(session: Session, portal: Portal, row: Notification, asked: CallRequest) -> Call | None:
-    known = select(Call.id).where(Call.portal_id == portal.id, Call.bitrix_call_id == asked.call_id)
-    if not asked.call_id or not asked.user_id:
+def _start_click(session: Session, portal: Portal, row: Notification, request: CallRequest) -> Call | None:
+    known = select(Call.id).where(Call.portal_id == portal.id, Call.bitrix_call_id == request.call_id)
+    if not request.call_id or not request.user_id:
         row.state, row.reason = "rejected", "a click without CALL_ID or USER_ID"
         return None
     if session.scalars(known).first() is not None:
         return None
-    place = origin.find_click_origin(settings.of_version(portal.settings_version_id), asked.line_number, asked.user_id)
-    pbx = _load_pbx(session, portal, place)
-    running = [call for call in _running_calls(session, portal, asked) if call.read_facts().click_user_id == asked.user_id]
-    call = _create_call(session, portal, row, pbx, asked)
-    call.bitrix_call_id, call.user_id = asked.call_id, asked.user_id
-    call.write_facts(CallFacts(click_user_id=asked.user_id, requested_line=place.caller_id if place else None))
-    _store_registration(session, call, asked)
-    if running:
-        _refuse_call(call, "304", message(portal.lang, "click_running", number=asked.raw_number))
-    elif asked.number is None:
-        _refuse_call(call, "404", message(portal.lang, "click_bad_number", number=asked.raw_number))
-    elif place is None or place.employee is None or pbx is None:
+    document = settings.of_version(portal.settings_version_id)
+    origin = find_click_origin(document, request.line_number, request.user_id)
+    pbx = _load_pbx(session, portal, origin)
+    running = _running_calls(session, portal, request)
+    is_busy = any(other.read_facts().click_user_id == request.user_id for other in running)
+    call = _create_call(session, portal, row, pbx, request)
+    call.bitrix_call_id, call.user_id = request.call_id, request.user_id
+    call.write_facts(CallFacts(click_user_id=request.user_id, requested_line=origin.caller_id if origin else None))
+    _store_registration(session, call, request)
+    if is_busy:
+        _refuse_call(call, "304", message(portal.lang, "click_running", number=request.raw_number))
+    elif request.number is None:
+        _refuse_call(call, "404", message(portal.lang, "click_bad_number", number=request.raw_number))
+    elif origin is None or origin.employee is None or pbx is None:
         _refuse_call(call, "404", message(portal.lang, "click_no_extension"))
     elif not pbx.api_key or not pbx.api_salt:
-        _refuse_call(call, "404", message(portal.lang, "click_no_key", pbx=place.pbx.name or place.pbx.key))
+        _refuse_call(call, "404", message(portal.lang, "click_no_key", pbx=origin.pbx.name or origin.pbx.key))
     else:
-        mobiles = place.employee.numbers if asked.is_mobile else ()
-        _queue_dial(session, call, place, asked.number, place.employee.extension, next(iter(mobiles), None))
+        mobiles = origin.employee.numbers if request.is_mobile else ()
+        _queue_dial(session, call, origin, request.number, origin.employee.extension, next(iter(mobiles), None))
     return call
 
 
-def _start_callback(session: Session, portal: Portal, row: Notification, asked: CallRequest) -> Call | None:
-    running = [call for call in _running_calls(session, portal, asked) if call.read_facts().is_form_callback]
-    if running:
+def _start_callback(session: Session, portal: Portal, row: Notification, request: CallRequest) -> Call | None:
+    if any(other.read_facts().is_form_callback for other in _running_calls(session, portal, request)):
         row.state, row.reason = "rejected", "this number is being called back already"
         return None
-    place = origin.find_callback_origin(settings.of_version(portal.settings_version_id), asked.line_number)
-    pbx = _load_pbx(session, portal, place)
-    call = _create_call(session, portal, row, pbx, asked)
+    origin = find_callback_origin(settings.of_version(portal.settings_version_id), request.line_number)
+    pbx = _load_pbx(session, portal, origin)
+    call = _create_call(session, portal, row, pbx, request)
     call.direction = "callback"
-    call.line_number = place.line.bitrix_number if place and place.line else None
-    call.write_facts(CallFacts(is_form_callback=True, record=asked.record, requested_line=place.caller_id if place else None))
-    first = origin.choose_callback_target(place) if place else None
-    if asked.number is None:
-        _refuse_call(call, "404", message(portal.lang, "callback_bad_number", number=asked.raw_number))
-    elif place is None or pbx is None or first is None:
-        _refuse_call(call, "404", message(portal.lang, "callback_nobody", number=asked.number, line=asked.line_number or "—"))
+    call.line_number = origin.line.bitrix_number if origin and origin.line else None
+    line = origin.caller_id if origin else None
+    call.write_facts(CallFacts(is_form_callback=True, record=request.record, requested_line=line))
+    first = choose_callback_target(origin) if origin else None
+    if request.number is None:
+        _refuse_call(call, "404", message(portal.lang, "callback_bad_number", number=request.raw_number))
+    elif origin is None or pbx is None or first is None:
+        line = request.line_number or "—"
+        _refuse_call(call, "404", message(portal.lang, "callback_nobody", number=request.number, line=line))
     elif not pbx.api_key or not pbx.api_salt:
-        name = place.pbx.name or place.pbx.key
-        _refuse_call(call, "404", message(portal.lang, "callback_no_key", number=asked.number, pbx=name))
+        name = origin.pbx.name or origin.pbx.key
+        _refuse_call(call, "404", message(portal.lang, "callback_no_key", number=request.number, pbx=name))
     else:
-        _queue_dial(session, call, place, asked.number, first)
+        _queue_dial(session, call, origin, request.number, first)
     return call
 
 
-def _running_calls(session: Session, portal: Portal, asked: CallRequest) -> list[Call]:
-    """Calls to this number that have not ended yet: the client's telephone rings, or the client is talking."""
-    if asked.number is None:
+def _running_calls(session: Session, portal: Portal, request: CallRequest) -> list[Call]:
+    """Calls to this number that have not ended: the client's phone rings, or the client is talking."""
+    if request.number is None:
         return []
-    mine = (Call.portal_id == portal.id, Call.client_number == asked.number, Call.direction != "in")
-    going_on = (Call.state == "open", Call.ended_at.is_(None), Call.heard_at > utcnow() - MAX_RUNNING_TIME)
-    return list(session.scalars(select(Call).where(*mine, *going_on)))
+    mine = (Call.portal_id == portal.id, Call.client_number == request.number, Call.direction != "in")
+    under_way = (Call.state == "open", Call.ended_at.is_(None), Call.heard_at > utcnow() - MAX_RUNNING_TIME)
+    return list(session.scalars(select(Call).where(*mine, *under_way)))
 
 
-def _load_pbx(session: Session, portal: Portal, place: Origin | None) -> Pbx | None:
-    if place is None:
+def _load_pbx(session: Session, portal: Portal, origin: Origin | None) -> Pbx | None:
+    if origin is None:
         return None
-    return session.scalars(select(Pbx).where(Pbx.portal_id == portal.id, Pbx.key == place.pbx.key)).first()
+    return session.scalars(select(Pbx).where(Pbx.portal_id == portal.id, Pbx.key == origin.pbx.key)).first()
 
 
-def _create_call(session: Session, portal: Portal, row: Notification, pbx: Pbx | None, asked: CallRequest) -> Call:
+def _create_call(session: Session, portal: Portal, row: Notification, pbx: Pbx | None, request: CallRequest) -> Call:
     command_id = COMMAND_ID_PREFIX + secrets.token_hex(12)
-    row.command_id = command_id  # joins the event to its call, for the journal
+    row.command_id = command_id  # so that the event belongs to its call in the journal
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id if pbx else 0,
@@ -122,7 +132,7 @@ def _create_call(session: Session, portal: Portal, row: Notification, pbx: Pbx |
         command_id=command_id,
         settings_version_id=portal.settings_version_id,
         direction="out",
-        client_number=asked.number,
+        client_number=request.number,
         started_at=row.received_at,
         heard_at=row.received_at,
         users=[],
@@ -133,42 +143,43 @@ def _create_call(session: Session, portal: Portal, row: Notification, pbx: Pbx |
     return call
 
 
-def _store_registration(session: Session, call: Call, asked: CallRequest) -> None:
-    """The portal registered the click by itself: in the ledger as done, so that it is never registered again."""
+def _store_registration(session: Session, call: Call, request: CallRequest) -> None:
+    """Put a done Register into the ledger: the portal has registered the click itself, so the fold must not."""
     register = Register(
         key="register",
-        user_id=asked.user_id,
-        number=asked.number or asked.raw_number,
+        user_id=request.user_id,
+        number=request.number or request.raw_number,
         type=1,
         started_at=int(call.started_at.timestamp()),
-        line=asked.line_number or None,
+        line=request.line_number or None,
         external_id="",
         show=True,
     )
     row = _build_delivery(call, register)
-    answer: dict[str, Any] = {"call_id": asked.call_id, "record": asked.record, "created": asked.created_records}
+    answer: dict[str, Any] = {"call_id": request.call_id, "record": request.record, "created": request.created_records}
     row.state, row.answer, row.done_at = "done", answer, utcnow()
     session.add(row)
     session.flush()
 
 
 def _refuse_call(call: Call, status: str, words: str) -> None:
-    """Nothing is dialled; `following` finishes the call and tells people."""
+    """Dial nothing; `progress` finishes the call and tells the user."""
     facts = call.read_facts()
     facts.refusal = Refusal(status=status, words=words)
     call.write_facts(facts)
 
 
-def _queue_dial(session: Session, call: Call, place: Origin, to: str, first: str, mobile: str | None = None) -> None:
-    known = first in place.pbx.by_extension
+def _queue_dial(session: Session, call: Call, origin: Origin, to: str, first: str, mobile: str | None = None) -> None:
+    """Add the command; `first` is an extension or a group, `mobile` the phone that rings instead of the extension's."""
+    is_extension = first in origin.pbx.by_extension
     dial = Dial(
         key="dial",
         command_id=str(call.command_id),
         to_number=to,
-        extension=first if known else None,
-        group=None if known else first,
+        extension=first if is_extension else None,
+        group=None if is_extension else first,
         from_number=mobile,
-        line=place.caller_id,
+        line=origin.caller_id,
     )
     session.add(_build_delivery(call, dial))
 

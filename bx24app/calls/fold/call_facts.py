@@ -40,8 +40,8 @@ def _set_call_facts(facts: CallFacts, entry: CallEntry, policy: Policy) -> None:
     if line is not None:
         began = datetime.fromtimestamp(entry.started_at, UTC)
         facts.is_working_time = is_open(line.working_hours, began, policy.settings.portal.timezone)
-    employees = [ring.employee for ring in entry.rings if ring.employee.extension]
-    facts.unmapped_extensions = sorted({one.extension for one in employees if one.extension and policy.find_user(one) is None})
+    unmapped = {ring.employee.extension for ring in entry.rings if policy.find_user(ring.employee) is None}
+    facts.unmapped_extensions = sorted(extension for extension in unmapped if extension)
 
 
 def _set_answers(facts: CallFacts, ledger: Ledger) -> None:

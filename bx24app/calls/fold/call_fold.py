@@ -1,7 +1,7 @@
 """The fold of one call: reads what the tables hold, asks `domain.calls.decision` and stores the decision. No HTTP.
 
-`portal_fold` calls `fold_call` for each call of a portal that has news. A fold writes new deliveries, the journal columns and the facts of
-the call, its to-dos and its recordings.
+`portal_fold` calls `fold_call` for each call of a portal that has news. A fold writes new deliveries, the journal
+columns and the facts of the call, its to-dos and its recordings.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class FoldResult:
     has_more: bool = False
     """More notifications wait than one pass takes."""
     folded_calls: FoldedCalls = field(default_factory=dict)
-    """The calls of this pass with their deliveries, as the session holds them: claiming batches need not read them again."""
+    """The calls of this pass with their deliveries, as the session holds them: claiming batches need not read them
+    again."""
     affected_calls: set[int] = field(default_factory=set)
     """Other calls of the same client that must be folded again, because a call that they depend on has changed."""
 
@@ -68,7 +69,8 @@ def _drop_blocked_deliveries(session: Session, deliveries: list[Delivery]) -> li
 
     The fold then decides them again behind its second try of what was refused, which must leave first.
     """
-    refused = max((row.id for row in deliveries if row.kind in ("CreateRecord", "AddTodo") and row.state == "dead"), default=None)
+    dead = (row.id for row in deliveries if row.kind in ("CreateRecord", "AddTodo") and row.state == "dead")
+    refused = max(dead, default=None)
     refused_at = next((row.done_at for row in deliveries if row.id == refused), None)
     if refused is None or refused_at is None:
         return deliveries
@@ -122,7 +124,8 @@ def fold_call(
         save_todos(session, call, ledger)  # reads the outcome in the journal columns
         if decision.commands:
             fold_context.save_day_states(session, portal, ledger)
-        result.affected_calls |= linked_calls.find_affected_calls(before, related_calls.as_linked_call(call), related.calls)
+        after = related_calls.as_linked_call(call)
+        result.affected_calls |= linked_calls.find_affected_calls(before, after, related.calls)
         call.due_at = datetime.fromtimestamp(decision.due_at, UTC) if decision.due_at else None
         noticed = _notice_times(rows.notifications)
         result.recordings += save_recordings(session, call, decision.recordings, ledger, rows.recordings, noticed)
@@ -144,7 +147,9 @@ def _decide(
     """The decision; draws the call's turn in the round robin if it needs one, and decides again with it."""
     clock = _fold_clock(call, rows.notifications)
     while True:
-        context = fold_context.load_context(session, portal, call, facts, entry, policy, rows.recordings, related, history)
+        context = fold_context.load_context(
+            session, portal, call, facts, entry, policy, rows.recordings, related, history
+        )
         decision = decide_call(entry, policy, ledger, clock, context)
         if not decision.needs_pick:
             return decision
@@ -154,7 +159,9 @@ def _decide(
 def _add_deliveries(session: Session, portal: Portal, call: Call, decision: Decision) -> list[Delivery]:
     """The new commands as rows of the outbox."""
     added = [
-        Delivery(portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command))
+        Delivery(
+            portal_id=portal.id, call_id=call.id, key=command.key, kind=type(command).__name__, command=to_json(command)
+        )
         for command in decision.commands
     ]
     session.add_all(added)
@@ -165,7 +172,8 @@ def _add_deliveries(session: Session, portal: Portal, call: Call, decision: Deci
 
 
 def _fold_clock(call: Call, notifications: list[Notification]) -> CallClock:
-    end = next((row for row in notifications if any(isinstance(event, CallEnded) for event in parse_notification(row))), None)
+    ends = (row for row in notifications if any(isinstance(event, CallEnded) for event in parse_notification(row)))
+    end = next(ends, None)
     return CallClock(
         now=utcnow().timestamp() - clock_jumps.recent_jump_seconds(),
         last_received_at=call.heard_at.timestamp(),

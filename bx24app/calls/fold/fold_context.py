@@ -40,6 +40,8 @@ def load_context(
 ) -> FoldContext:
     """The context of one call. `facts` may hold a pick that is not stored yet."""
     parsed = rules.get_parsed_rules(policy.settings)
+    asks_for_previous = plans.needs_previous_call(parsed)
+    previous_call_at = _previous_call_time(session, portal, call, entry) if asks_for_previous else None
     return FoldContext(
         entry_id=call.entry_id,
         pick=facts.pick,
@@ -53,7 +55,7 @@ def load_context(
         handed_to=related.handed_to,
         has_linked_record=related.is_made_later,
         chosen_rule=facts.chosen_rule,
-        previous_call_at=_previous_call_time(session, portal, call, entry) if plans.needs_previous_call(parsed) else None,
+        previous_call_at=previous_call_at,
         day_statuses=_load_day_states(session, portal, facts) if _asks_for_days(parsed) else {},
         open_todos=_open_client_todos(call, entry, history),
         has_parallel_call=_has_overlapping_call(call, entry, history),
@@ -84,9 +86,12 @@ def _previous_call_time(session: Session, portal: Portal, call: Call, entry: Cal
 def _has_overlapping_call(call: Call, entry: CallEntry, history: ClientHistory) -> bool:
     """Was another call of this client under way, or just over, during this call?"""
     client = phone.normalise(entry.raw_client)
-    if client is None or entry.direction == "internal" or not (entry.talk_at or entry.end_event or entry.all_legs_ended):
+    if client is None or entry.direction == "internal":
+        return False
+    if not (entry.talk_at or entry.end_event or entry.all_legs_ended):
         return False  # until then the call creates no record but the one that Register itself creates
-    return history.has_overlapping_call(client, call.id, datetime.fromtimestamp(entry.started_at, UTC), _end_time(entry))
+    began = datetime.fromtimestamp(entry.started_at, UTC)
+    return history.has_overlapping_call(client, call.id, began, _end_time(entry))
 
 
 def _end_time(entry: CallEntry) -> datetime:
@@ -98,13 +103,14 @@ def _asks_for_days(parsed: tuple[rules.ParsedRule, ...]) -> bool:
 
 
 def _load_day_states(session: Session, portal: Portal, facts: CallFacts) -> dict[int, str]:
-    """User id -> state of the working day. A state that this call has used holds to its end: a record does not change hands again
-    because its responsible ends the day."""
+    """User id -> state of the working day. A state that this call has used holds to its end: a record does not change
+    hands again because its responsible ends the day."""
     case = facts.rule_case or {}
     used = {int(user): str(day) for user, day in case.get("days", {}).items()}
     fresh = utcnow() - timedelta(seconds=DAY_STATE_SECONDS)
     session.flush()  # another call of this pass may just have stored a state
-    query = select(PortalUser.user_id, PortalUser.day).where(PortalUser.portal_id == portal.id, PortalUser.day_at > fresh)
+    query = select(PortalUser.user_id, PortalUser.day)
+    query = query.where(PortalUser.portal_id == portal.id, PortalUser.day_at > fresh)
     return {user: day for user, day in session.execute(query) if day} | used
 
 
@@ -118,13 +124,20 @@ def save_day_states(session: Session, portal: Portal, ledger: Ledger) -> None:
 
 
 def _open_client_todos(call: Call, entry: CallEntry, history: ClientHistory) -> tuple[OpenTodo, ...]:
-    """Open to-dos of misses that came before the end of this call: a call that was over before the miss does not close its to-do."""
+    """Open to-dos of misses that came before the end of this call: a call that was over before the miss does not close
+    its to-do."""
     client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or not (entry.end_event or entry.all_legs_ended):
         return ()  # to-dos matter once a call is over; before that the query is saved
     end = _end_time(entry)
     rows = [row for row in history.open_todos(client) if row.call_id != call.id and row.missed_at <= end]
     return tuple(
-        OpenTodo(row.activity_id, Record(row.entity, row.entity_id or 0), row.title, int(row.deadline_at.timestamp()), row.misses)
+        OpenTodo(
+            activity_id=row.activity_id,
+            record=Record(row.entity, row.entity_id or 0),
+            title=row.title,
+            deadline_at=int(row.deadline_at.timestamp()),
+            misses=row.misses,
+        )
         for row in rows
     )

@@ -29,7 +29,8 @@ def write_journal_columns(
     register, finish = ledger.register_entry(), ledger.finish_entry()
     if register is not None and register.state == "done":
         call.bitrix_call_id = register.answer.get("call_id")
-    if finish is not None and finish.state == "done":
+    is_finished = finish is not None and finish.state == "done"
+    if finish is not None and is_finished:
         call.activity_id = finish.answer.get("activity_id")
     if decision.plan is not None and decision.plan.is_decided:
         call.rule = facts.chosen_rule or None
@@ -41,7 +42,7 @@ def write_journal_columns(
         dead = next((row for row in deliveries if row.state == "dead" and row.kind in ("Register", "Finish")), None)
         call.state = "dead"
         call.problem, call.problem_delivery = (dead.reason, dead.key) if dead else (None, None)
-    elif (finish is not None and finish.state == "done") or (is_complete and register is None and not decision.commands):
+    elif is_finished or (is_complete and register is None and not decision.commands):
         call.state = "finished"
     else:
         call.state = "open"

@@ -1,4 +1,8 @@
-"""The deciding half of a drain: new notifications -> calls -> fold -> journal columns, recordings, deliveries. One transaction, no HTTP."""
+"""The fold of a portal: the first half of a drain, in one transaction and without HTTP.
+
+`fold_portal` takes new notifications, finds or creates their calls, and folds these calls and those that are due.
+Afterwards the tables hold the new deliveries, which the second half of the drain sends.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ from bx24app.domain import phone
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.policy import Policy
-from bx24app.domain.settings import PbxSettings as PbxSettings
+from bx24app.domain.settings import PbxSettings
 from bx24app.infra import tracing
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -33,23 +37,27 @@ from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Rec
 
 _log = get_logger(__name__)
 
-# Made once: building a statement costs more than SQLite needs to answer it.
-_DUE_CALLS = select(Call).where(Call.portal_id == bindparam("portal"), Call.due_at <= bindparam("now")).limit(PASS_LIMIT)
-_NEXT_DUE_AT = select(func.min(Call.due_at)).where(Call.portal_id == bindparam("portal"), Call.due_at.is_not(None))
+# Built once: building a statement costs more than SQLite needs to answer it.
+_OF_PORTAL = Call.portal_id == bindparam("portal")
+_DUE_CALLS = select(Call).where(_OF_PORTAL, Call.due_at <= bindparam("now")).limit(PASS_LIMIT)
+_NEXT_DUE_AT = select(func.min(Call.due_at)).where(_OF_PORTAL, Call.due_at.is_not(None))
 _DELIVERIES = select(Delivery).where(Delivery.call_id.in_(bindparam("calls", expanding=True))).order_by(Delivery.id)
 _RECORDINGS = select(Recording).where(Recording.call_id.in_(bindparam("calls", expanding=True))).order_by(Recording.id)
-_CALLS_BY_ID = select(Call).where(Call.portal_id == bindparam("portal"), Call.id.in_(bindparam("calls", expanding=True)))
-_DISMISSED_IDS = select(PortalUser.user_id).where(PortalUser.portal_id == bindparam("portal"), PortalUser.active.is_(False))
+_CALLS_BY_ID = select(Call).where(_OF_PORTAL, Call.id.in_(bindparam("calls", expanding=True)))
+_DISMISSED_IDS = select(PortalUser.user_id).where(
+    PortalUser.portal_id == bindparam("portal"), PortalUser.active.is_(False)
+)
 
 
 def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -> FoldResult:
-    """Fold every call of this portal that something happened to: news, an answer (`touched`), or its time.
+    """Fold every call of this portal that has new notifications, is due, or is in `touched` (ids of calls with new
+    answers).
 
     The caller holds the portal's lock and commits.
     """
-    wakes = FoldResult()
+    result = FoldResult()
     fresh = load_new_notifications(session, portal)
-    wakes.has_more = len(fresh) == PASS_LIMIT
+    result.has_more = len(fresh) == PASS_LIMIT
     calls = find_or_create_calls(session, portal, fresh)
     _log_notifications(portal, fresh)
     missing = set(touched) - calls.keys()
@@ -59,23 +67,23 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
         for row in _load_calls(session, portal, missing):
             calls.setdefault(row.id, row)
     while calls:
-        _fold_calls(session, portal, list(calls.values()), wakes)
+        _fold_calls(session, portal, list(calls.values()), result)
         session.flush()
-        changed, wakes.affected_calls = wakes.affected_calls, set()
+        changed, result.affected_calls = result.affected_calls, set()
         calls = {row.id: row for row in _load_calls(session, portal, changed)} if changed else {}
     session.flush()
-    # Asked of the table, not remembered: an alarm that rings early must set the next one.
+    # From the table, not from this pass: a wake-up that comes early must schedule the next one.
     soonest = session.scalar(_NEXT_DUE_AT, {"portal": portal.id})
     if soonest is not None:
-        wakes.wake_times.append(soonest)
+        result.wake_times.append(soonest)
     if fresh:
         ids = [row.id for row in fresh if row.state == "new"]
         session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
-    return wakes
+    return result
 
 
 def _log_notifications(portal: Portal, fresh: Iterable[Notification]) -> None:
-    """One line a notification: when it was stored, and how long it waited for a worker."""
+    """One line for each notification with the time that it waited for a worker."""
     now = utcnow()
     for row in fresh:
         waited = round((now - row.received_at).total_seconds() * 1e3)
@@ -87,33 +95,40 @@ def _load_calls(session: Session, portal: Portal, calls: set[int]) -> Iterable[C
     return session.scalars(_CALLS_BY_ID, {"portal": portal.id, "calls": sorted(calls)})
 
 
-def _fold_calls(session: Session, portal: Portal, calls: list[Call], wakes: FoldResult) -> None:
-    by_id = [call.id for call in calls]
-    told = notifications.load_by_call(session, calls)
+def _fold_calls(session: Session, portal: Portal, calls: list[Call], result: FoldResult) -> None:
+    call_ids = [call.id for call in calls]
+    rows_by_call = notifications.load_by_call(session, calls)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)
-    for delivery in session.scalars(_DELIVERIES, {"calls": by_id}):
+    for delivery in session.scalars(_DELIVERIES, {"calls": call_ids}):
         deliveries[delivery.call_id].append(delivery)
     recordings: dict[int, list[Recording]] = defaultdict(list)
-    for recording in session.scalars(_RECORDINGS, {"calls": by_id}):
+    for recording in session.scalars(_RECORDINGS, {"calls": call_ids}):
         recordings[recording.call_id].append(recording)
-    dismissed = frozenset(session.scalars(_DISMISSED_IDS, {"portal": portal.id}))
-    policies = Policies(portal, dismissed)
-    entries = {call.id: assemble_entry(collect_events(told[call.id]), policies.for_call(call).find_employee) for call in calls}
-    past = _client_history(session, portal, entries.values())
+    policies = Policies(portal, frozenset(session.scalars(_DISMISSED_IDS, {"portal": portal.id})))
+    entries = {
+        call.id: assemble_entry(collect_events(rows_by_call[call.id]), policies.for_call(call).find_employee)
+        for call in calls
+    }
+    history = _client_history(session, portal, entries.values())
     for call in calls:
-        held = CallRows(told[call.id], deliveries[call.id], recordings[call.id])
+        rows = CallRows(rows_by_call[call.id], deliveries[call.id], recordings[call.id])
         with tracing.call_span("fold call", portal.id, call.entry_id):
-            fold_call(session, portal, call, entries[call.id], held, policies.for_call(call), past, wakes)
+            fold_call(session, portal, call, entries[call.id], rows, policies.for_call(call), history, result)
 
 
 def _client_history(session: Session, portal: Portal, entries: Iterable[CallEntry | None]) -> ClientHistory:
-    known = [(number, entry.started_at) for entry in entries if entry and (number := phone.normalise(entry.raw_client))]
-    since = min((at for _, at in known), default=0)
-    return ClientHistory(session, portal, (number for number, _ in known), datetime.fromtimestamp(since, UTC))
+    begins = [
+        (number, entry.started_at)
+        for entry in entries
+        if entry and (number := phone.normalise(entry.raw_client))
+    ]
+    since = min((at for _, at in begins), default=0)
+    return ClientHistory(session, portal, (number for number, _ in begins), datetime.fromtimestamp(since, UTC))
 
 
 class Policies:
-    """The policies of one pass: calls share their settings version, their PBX and the people's names."""
+    """The policies of one pass. Calls with the same settings version and PBX share one, and all share the names of
+    users."""
 
     def __init__(self, portal: Portal, dismissed: frozenset[int]) -> None:
         self._portal, self._dismissed_ids = portal, dismissed
@@ -129,7 +144,8 @@ class Policies:
 
     def _build_policy(self, call: Call) -> Policy:
         portal, document = self._portal, settings.of_version(call.settings_version_id)
-        # A click that found no PBX has the key ""; a PBX that is gone keeps its own: neither is checked again.
+        # A call of a deleted PBX goes on without settings of it, and so does a click for which no PBX was found (its
+        # key is "").
         pbx = document.by_key.get(call.pbx_key) or PbxSettings.model_construct(key=call.pbx_key)
         return Policy(
             settings=document,
@@ -144,6 +160,6 @@ class Policies:
 
 
 def user_name(portal_id: int, user_id: int) -> str:
-    """The user's name, as the portal told it last; else the id."""
+    """The user's name as of the last sync with the portal; the id if none is known."""
     row = db.session.get(PortalUser, (portal_id, user_id))
     return row.name if row is not None and row.name else str(user_id)

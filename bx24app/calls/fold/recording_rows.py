@@ -1,4 +1,5 @@
-"""USE CASE: what is known of recordings becomes rows, and rows that can be fetched get their first try."""
+"""Rows of the table `recording`, written by each fold. A recording that can be fetched and attached gets its first
+attempt."""
 
 from __future__ import annotations
 
@@ -16,39 +17,51 @@ from bx24app.models import Call, Recording, utcnow
 def save_recordings(
     session: Session,
     call: Call,
-    tapes: Iterable[CallRecording],
+    recordings: Iterable[CallRecording],
     ledger: Ledger,
     rows: list[Recording],
     noticed: dict[str, datetime],
 ) -> list[Recording]:
-    """Write the fold's recordings down. Returns those whose first try is due, at their `due_at`; new ones have no id before the caller's flush."""
-    known = {row.recording_id: row for row in rows}
+    """Store the recordings of the decision. New rows are added to `rows` and have no id before the caller flushes.
+
+    Args:
+        noticed: recording id -> when the notification arrived that says it can be fetched.
+
+    Returns:
+        The recordings whose first attempt is due, at their `due_at`.
+    """
+    by_id = {row.recording_id: row for row in rows}
     due: list[Recording] = []
-    for tape in tapes:
-        row = known.get(tape.recording_id)
+    for recording in recordings:
+        row = by_id.get(recording.recording_id)
         if row is None:
             row = Recording(
-                portal_id=call.portal_id, call_id=call.id, recording_id=tape.recording_id, state="waiting", tries=0
+                portal_id=call.portal_id,
+                call_id=call.id,
+                recording_id=recording.recording_id,
+                state="waiting",
+                tries=0,
             )
             session.add(row)
             rows.append(row)
         if row.state == "attached":
             continue
-        row.user_id, row.seconds, row.url = tape.user_id, tape.seconds, tape.url
-        row.part = row.part or tape.part
-        row.noticed_at = row.noticed_at or noticed.get(tape.recording_id)
-        if not tape.should_attach:
+        row.user_id, row.seconds, row.url = recording.user_id, recording.seconds, recording.url
+        row.part = row.part or recording.part
+        row.noticed_at = row.noticed_at or noticed.get(recording.recording_id)
+        if not recording.should_attach:
             row.state, row.due_at = "none", None
             continue
         if row.state == "none":
             row.state = "waiting"
-        _schedule_first_attempt(row, tape, ledger, due)
+        _schedule_first_attempt(row, recording, ledger, due)
     return due
 
 
-def _schedule_first_attempt(row: Recording, tape: CallRecording, ledger: Ledger, due: list[Recording]) -> None:
-    """Bitrix24 takes a recording only after finish, so the plan begins when both the file and the finished call are there."""
-    if row.part is None or row.bitrix_call_id is not None or not tape.is_fetchable or row.state != "waiting":
+def _schedule_first_attempt(row: Recording, recording: CallRecording, ledger: Ledger, due: list[Recording]) -> None:
+    """Bitrix24 takes a recording only for a finished call, so the attempts begin when both the file and the finish are
+    there."""
+    if row.part is None or row.bitrix_call_id is not None or not recording.is_fetchable or row.state != "waiting":
         return
     finish, register = ledger.finish_entry(row.part), ledger.register_entry(row.part)
     if finish is None or register is None:

@@ -1,4 +1,7 @@
-"""USE CASE: which call of another office's PBX goes on in which (`domain.handover` decides, this module looks)."""
+"""Related calls: other calls of the same client on other PBXs of the portal, which this call may continue.
+
+This module reads them; `domain.calls.linked_calls` decides which call continues which.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,28 @@ from bx24app.models.call_facts import CallFacts
 _SPAN = timedelta(seconds=linked_calls.MAX_TALK_SECONDS)
 _GAP = timedelta(seconds=linked_calls.GAP_SECONDS)
 MAX_CALLS = 200
-"""Calls of one client that are looked at, the latest; enough for another company's exchange with one number for all."""
+"""Calls of one client that are read, the latest first. Enough even for one number that stands for another company's
+PBX."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelatedCalls:
-    """What the other calls of the client say about one call. `others`: those that it may touch when it changes."""
+    """What the client's calls on other PBXs mean for one call."""
 
     continues: linked_calls.ContinuedCall | None = None
+    """The call that it continues."""
     handed_to: int | None = None
+    """The user who talked last in the calls that continue it."""
     is_made_later: bool = False
+    """A call that continues it has created the CRM record."""
     calls: tuple[linked_calls.LinkedCall, ...] = ()
+    """All of them: they may have to be folded again when this call changes."""
 
 
-def load(session: Session, portal: Portal, call: Call, facts: CallFacts, entry: CallEntry, policy: Policy) -> RelatedCalls:
-    """One query, and only where it can find something: the client is known and the portal has more than one PBX."""
+def load(
+    session: Session, portal: Portal, call: Call, facts: CallFacts, entry: CallEntry, policy: Policy
+) -> RelatedCalls:
+    """The related calls, by one query. There is none if the client is anonymous or the portal has one PBX."""
     client = phone.normalise(entry.raw_client)
     if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
         return RelatedCalls()
@@ -61,7 +71,7 @@ def load(session: Session, portal: Portal, call: Call, facts: CallFacts, entry: 
 
 
 def as_linked_call(call: Call) -> linked_calls.LinkedCall:
-    """A row of the journal as the pure part sees it."""
+    """A row of the journal as the domain sees it."""
     facts = call.read_facts()
     return linked_calls.LinkedCall(
         call_id=call.id,

@@ -1,4 +1,5 @@
-"""Texts that the program writes into a portal's CRM: titles of leads and to-dos, notices about clicks, reasons of a PBX.
+"""Texts that the program writes into a portal's CRM: titles of leads and to-dos, notices about clicks, reasons of a
+PBX.
 
 The fold and the dry run pass them to the pure domain as `Policy.texts`, so the domain holds no language of its own.
 """

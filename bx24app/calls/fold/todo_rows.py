@@ -1,6 +1,7 @@
 """Rows of the table `todo`: open to-dos of missed calls, by client. Each fold writes what its ledger says of them.
 
-A later miss of the same client reads them (`ClientHistory.open_todos`) and prolongs the to-do instead of adding another one.
+A later miss of the same client reads them (`ClientHistory.open_todos`) and prolongs the to-do instead of adding another
+one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from sqlalchemy.orm import Session
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.commands import AddTodo, CloseTodo, ReadTodo, Ref, RetitleTodo
 from bx24app.domain.calls.ledger import Ledger, LedgerEntry
+from bx24app.domain.calls.record_queries import base_key
 from bx24app.models import Call, Todo
 
 
 def save_todos(session: Session, call: Call, ledger: Ledger) -> None:
-    """Bring the client's to-dos in line with the commands of this call. The journal columns of the call are up to date."""
+    """Bring the client's to-dos in line with the commands of this call. The journal columns of the call are up to date.
+    """
     for entry in ledger:
         match entry.command:
             case AddTodo() as command:
@@ -41,7 +44,8 @@ def _is_open(entry: LedgerEntry) -> bool:
 
 
 def _save_added(session: Session, call: Call, command: AddTodo, entry: LedgerEntry, ledger: Ledger) -> None:
-    """Only to-dos of missed calls are stored: later misses do not prolong the to-dos that a rule adds to other calls."""
+    """Only to-dos of missed calls are stored: later misses do not prolong the to-dos that a rule adds to other calls.
+    """
     if call.outcome != "missed" or not call.client_number:
         return
     row = session.scalars(select(Todo).where(Todo.call_id == call.id, Todo.key == command.key)).first()
@@ -71,7 +75,8 @@ def _record_id(command: AddTodo, ledger: Ledger) -> int | None:
     target = command.record.id
     if not isinstance(target, Ref):
         return int(target)
-    created = next((one for one in ledger if one.command.key.partition("~")[0] == target.key and one.answer.get("id")), None)
+    attempts = (entry for entry in ledger if base_key(entry.command.key) == target.key)
+    created = next((entry for entry in attempts if entry.answer.get("id")), None)
     return int(created.answer["id"]) if created else None
 
 

@@ -1,4 +1,5 @@
-"""One call with all that decides about it: what the PBX told, the policy, what the portal was told, and when it is now."""
+"""The call view: everything that decides about one call. `decision.decide_call` builds it and passes it to each part of
+the decision."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import LineSettings
 
 SETTLE_SECONDS = 10
-"""How long a summary waits for legs that it names or that have not ended (contract, section 7)."""
+"""How long a summary waits for legs that it names, or that have not ended (docs/contract.md, section 7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallClock:
-    """Arrival times, ours (epoch seconds): `now`, when the last notification came, when the summary came."""
+    """Epoch seconds of our own clock: now, and when the last notification and the summary arrived."""
 
     now: float
     last_received_at: float
@@ -29,60 +30,64 @@ class CallClock:
 
 @dataclass(frozen=True, slots=True)
 class OpenTodo:
-    """A to-do that an earlier missed call of the same client made."""
+    """An open to-do of an earlier missed call of the same client."""
 
     activity_id: int | None
-    """None: it is on its way to the portal."""
+    """None: the portal has not answered the command that adds it."""
     record: Record
     title: str
-    """Without the count."""
+    """As it was added, without the count of misses."""
     deadline_at: int
     misses: int
 
 
 @dataclass(frozen=True, slots=True)
 class FoldContext:
-    """What is known of a call besides its notifications."""
+    """What decides about a call besides its events and its ledger. `calls.fold.fold_context` loads it from the tables.
+    """
 
     entry_id: str
     pick: int | None = None
-    """Its place in the line's round robin, once drawn."""
+    """The call's turn in the round robin of its line; None: not drawn."""
     is_form_callback: bool = False
     click_user_id: int | None = None
-    """Who clicked; told in words when the call fails."""
+    """The user who clicked in the portal; gets a message if the call fails."""
     callback_record: Record | None = None
-    """The CRM record that the portal named when it asked for a callback."""
+    """The CRM record that the portal named with a form callback."""
     requested_line: str | None = None
-    """The line that the portal asked for, as the PBX names it; of a click or a form callback."""
+    """The line of a click or a form callback, as the PBX names it."""
     is_quiet: bool = False
-    """No card: the call is told late (reconciliation, back-fill)."""
+    """No card: the call became known late, by reconciliation or a backfill."""
     recording_parts: dict[str, int] = field(default_factory=dict)
-    """recording_id -> part, of recordings that already have their place."""
+    """Recording id -> part, of recordings that already have one."""
     continued_call: ContinuedCall | None = None
-    """The entry of another PBX that this one continues."""
+    """The call on another PBX that this one continues."""
     handed_to: int | None = None
-    """The user to whom an entry that continues this one took the client."""
+    """The user who talked last with the client in the calls that continue this one."""
     has_linked_record: bool = False
-    """Such an entry was heard first and has made the record."""
+    """A call that continues this one became known first and has created the CRM record."""
     chosen_rule: str | None = None
-    """The rule that an earlier fold chose for this call; empty: none matched; None: not decided yet."""
+    """The rule that an earlier fold chose; "": none matched; None: not decided yet."""
     previous_call_at: float | None = None
-    """When the same client's call before this one began (epoch; minus infinity: none); None: nobody asked."""
+    """When the client's previous call began (epoch seconds; minus infinity: there was none); None: no rule asks for it.
+    """
     day_statuses: dict[int, str] = field(default_factory=dict)
-    """User -> TIMEMAN_STATUS, told less than a minute ago."""
+    """User -> TIMEMAN_STATUS, as the portal answered less than a minute ago or earlier in this call."""
     open_todos: tuple[OpenTodo, ...] = ()
-    """To-dos of this client's earlier misses that nobody has done yet, as far as we know."""
+    """To-dos of the client's earlier missed calls that are still open as far as we know."""
     has_parallel_call: bool = False
-    """Did another call of the client go on beside this one, or just before? It may have made the client known meanwhile."""
+    """Another call of the client was under way during this one or just before it, and may have created the client's
+    record meanwhile."""
     may_create_records: bool = True
-    """False: told so late that it makes no records (back-fill)."""
+    """False: the call became known so late that it creates no CRM records (backfill)."""
     may_notify: bool = True
-    """False: told so late that it makes no to-dos and no notices (back-fill)."""
+    """False: the call became known so late that it adds no to-dos and sends no messages (backfill)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallView:
-    """One call with all that decides about it; passed to the parts of the decision."""
+    """One call with everything that decides about it. Only the ledger changes: each part of the decision adds its
+    commands."""
 
     entry: CallEntry
     policy: Policy
@@ -96,8 +101,11 @@ class CallView:
 
     @property
     def raw_line(self) -> str | None:
-        """The line as the PBX names it. The PBX's first line stands in for a missing one: some dialects may omit the line, and Mango names
-        the line of an outgoing call only when it is answered, while the call is registered when it rings."""
+        """The line as the PBX names it; the first line of the PBX if the events name none.
+
+        A dialect may leave the line out, and Mango names the line of an outgoing call only when it is answered, but
+        Register is sent when the first phone rings.
+        """
         if self.entry.line or self.entry.direction == "internal":
             return self.entry.line
         if self.context.requested_line:
@@ -112,7 +120,7 @@ class CallView:
 
     @property
     def phone_number(self) -> str:
-        """PHONE_NUMBER."""
+        """PHONE_NUMBER of Bitrix24: the client's number, or a placeholder."""
         return self.client_number or phone.PLACEHOLDER
 
     @property
@@ -125,13 +133,13 @@ class CallView:
 
     @property
     def has_rung(self) -> bool:
-        """Did anybody ring for the client? A colleague who rings for a consultation, or a recording, told before anything else,
-        says neither who the client is nor who called whom."""
+        """Whether a phone has rung for the client. If a consultation or a recording becomes known first, it tells
+        neither who the client is nor who called whom."""
         return any(ring.is_for_client for ring in self.entry.rings)
 
     @property
     def is_ignored(self) -> bool:
-        """Nothing of it goes to the portal: internal, or anonymous where the settings skip those."""
+        """Nothing of the call is sent to the portal: it is internal, or anonymous and the settings skip those."""
         if self.entry.direction == "internal":
             return True
         return self.client_number is None and self.policy.calls.hidden_number == "skip"
@@ -139,20 +147,25 @@ class CallView:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`user` is the talker (finish's USER_ID), `responsible` gets the CRM records. Both are final once `complete`."""
+    """How the call ended. All fields are final once `is_complete`; before that they are the best guess."""
 
     is_complete: bool
+    """The call is over, and nothing more is to be waited for."""
     due_at: float | None
+    """When to decide again without a notification (our clock); None: no such time."""
     is_answered: bool
     result: Literal["answered", "missed", "failed"] | None
     user_id: int
+    """The talker, USER_ID of Finish; of a call without a talk, who missed it or tried to reach the client."""
     responsible_id: int
+    """Who gets the CRM records."""
     transferred_to: int | None
-    """The mapped user to whom a completed transfer handed the client."""
+    """The mapped user to whom a completed transfer handed the client; None: there was no such transfer."""
 
 
 def make_external_id(pbx_key: str, entry_id: str) -> str:
-    """EXTERNAL_CALL_ID: `<pbx key>:<entry_id>`, at most 64 characters (then a digest takes the entry's place)."""
+    """EXTERNAL_CALL_ID: `<pbx key>:<entry id>`; a digest stands for the entry id if there would be more than 64
+    characters."""
     plain = f"{pbx_key}:{entry_id}"
     if len(plain) <= 64:
         return plain

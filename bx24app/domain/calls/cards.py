@@ -1,4 +1,4 @@
-"""The call card follows the call: on every screen that rings, then only on the one that talks."""
+"""The card: it is shown to everybody whose phone rings for the client, then to the talker alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from bx24app.domain.calls.commands import HideCard, ShowCard
 
 
 def users_to_show(view: CallView, end: Outcome) -> list[int]:
-    """Users on whose screens the card should be now, first rung first; empty where there is nothing to say (not: hide all)."""
+    """Users on whose screens the card belongs now, in the order in which their phones rang.
+
+    An empty list means that nobody rings or talks. It does not mean that the card must be hidden.
+    """
     mode = view.policy.calls.card
     if mode == "never" or view.context.is_quiet or end.is_complete or view.entry.end_event is not None:
         return []
     talking = [talk.employee for talk in view.entry.talks if talk.end is None]
-    ringing = [ring.employee for ring in view.entry.rings if ring.is_active and ring.is_for_client] if mode == "ring" else []
+    active = [ring.employee for ring in view.entry.rings if ring.is_active and ring.is_for_client]
+    ringing = active if mode == "ring" else []
     users = [view.policy.find_user(employee) for employee in (talking or ringing)]
     if ringing and not talking:
         users.append(client_manager.find_card_manager(view))
@@ -21,18 +25,21 @@ def users_to_show(view: CallView, end: Outcome) -> list[int]:
 
 
 def update_cards(view: CallView, end: Outcome) -> None:
-    """Hide it from those who no longer ring or talk, show it to those who do. While nobody does, it stays where it is; while
-    somebody talks who has no user here (a colleague without a mapping, another office), it is on no screen."""
+    """Hide the card from users who no longer ring or talk, and show it to those who do.
+
+    While nobody rings or talks, the card stays where it is. While somebody without a user talks (a colleague without a
+    row in the mapping, another office), the card is on no screen.
+    """
     register = view.ledger.register_entry()
     if register is None or register.state == "dead" or view.ledger.finish_entry() is not None:
         return
-    now = users_to_show(view, end)
-    if not now and not _is_talk_elsewhere(view, end):
+    users = users_to_show(view, end)
+    if not users and not _is_talk_elsewhere(view, end):
         return
     shown = view.ledger.shown_users()
-    gone, new = sorted(shown - set(now)), [user for user in now if user not in shown]
-    if gone:
-        view.ledger.add_command(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(gone)))
+    hidden, new = sorted(shown - set(users)), [user for user in users if user not in shown]
+    if hidden:
+        view.ledger.add_command(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(hidden)))
     if new:
         view.ledger.add_command(ShowCard(key=view.ledger.next_key("show", ShowCard), users=tuple(new)))
 

@@ -1,8 +1,10 @@
-"""The client's own manager: looked up while the call rings, sees the card too, and gets the waiting client where the line says so.
+"""The client manager of an incoming call: looked up while the call rings, shown the card, and connected with the
+waiting client.
 
-Mango's `commands/route` takes a leg out of the menu or the queue (reference, commands). It is sent at most once, within the line's
-`route_seconds`, in its working hours, to a manager who is there. What happens when they do not pick up is the PBX's own business: the
-command respects the employee's schedule and forwarding.
+The settings of the line say which of these happen. Mango's `commands/route` takes a leg out of a menu or a queue. The
+app sends it at most once for a call, within the line's `route_seconds` and its working hours, and only to a manager
+whose working day is not closed. If the manager does not answer, the PBX goes on by the employee's schedule and
+forwarding.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ FIND_MANAGER_KEY = "find-owner"
 
 
 def route_client(view: CallView, end: Outcome) -> None:
-    """Ask who the client's manager is, and route a waiting client to them; both only on lines that want it, and once."""
+    """Ask the portal who the client manager is, then route a waiting client to them. Each happens once, on lines whose
+    settings want it."""
     line = view.line
     if line is None or not (line.route or line.owner_card) or view.direction != "in" or view.client_number is None:
         return
@@ -35,16 +38,17 @@ def route_client(view: CallView, end: Outcome) -> None:
     if not line.route or extension is None or leg is None or any(isinstance(e.command, Route) for e in view.ledger):
         return
     now = datetime.fromtimestamp(view.clock.now, UTC)
-    late = view.clock.now - view.entry.started_at > line.route_seconds
-    if late or not is_open(line.working_hours, now, view.policy.settings.portal.timezone):
+    is_late = view.clock.now - view.entry.started_at > line.route_seconds
+    if is_late or not is_open(line.working_hours, now, view.policy.settings.portal.timezone):
         return
     if any(ring.employee.extension == extension for ring in view.entry.rings):
-        return  # they ring, or have rung, already
+        return  # the manager's phone rings, or has rung
     view.ledger.add_command(Route(key="route", command_id=_route_command_id(view), leg=leg, extension=extension))
 
 
 def find_card_manager(view: CallView) -> int | None:
-    """The manager who sees the card while others ring; None: nobody more."""
+    """The client manager, who sees the card while other phones ring; None: the line does not want it, or nobody is
+    known."""
     line = view.line
     if line is None or not (line.route or line.owner_card):
         return None
@@ -52,26 +56,26 @@ def find_card_manager(view: CallView) -> int | None:
 
 
 def _present_manager(view: CallView) -> int | None:
-    """A manager of whom the portal does not say that their working day is closed."""
-    said: dict[str, Any] = plan.get_lookup_answer(view.ledger.find_by_key(FIND_MANAGER_KEY)) or {}
-    found = next((one for one in said.get("records") or () if one.get("responsible")), None)
-    if found is None or found.get("day") == DAY_CLOSED or found["responsible"] in view.policy.dismissed_users:
+    """The client manager, unless the user is dismissed or the portal says that the working day is closed."""
+    answer: dict[str, Any] = plan.get_lookup_answer(view.ledger.find_by_key(FIND_MANAGER_KEY)) or {}
+    record = next((record for record in answer.get("records") or () if record.get("responsible")), None)
+    if record is None or record.get("day") == DAY_CLOSED or record["responsible"] in view.policy.dismissed_users:
         return None
-    return int(found["responsible"])
+    return int(record["responsible"])
 
 
 def _manager_extension(view: CallView) -> str | None:
-    """Their extension on this PBX."""
+    """The manager's extension on this PBX."""
     user = _present_manager(view)
-    return next((one.extension for one in view.policy.pbx.employees if one.user_id == user), None)
+    return next((row.extension for row in view.policy.pbx.employees if row.user_id == user), None)
 
 
 def _waiting_leg(view: CallView) -> str | None:
-    """The leg that hears the menu or waits in a queue."""
+    """The leg of a client who is in a menu or waits in a queue."""
     waiting = [leg.id for leg in view.entry.legs if leg.leg_kind in ("ivr", "queue") and not leg.has_ended]
     return waiting[-1] if waiting else None
 
 
 def _route_command_id(view: CallView) -> str:
-    """Ours, the same at every fold: the PBX tells it with the legs that follow."""
+    """The same id at every fold; the legs that follow carry it."""
     return "bx24-route-" + hashlib.sha256(view.external_id.encode()).hexdigest()[:24]

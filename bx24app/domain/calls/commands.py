@@ -1,11 +1,11 @@
 """Commands: what the fold may decide to send to Bitrix24 or Mango for one call.
 
-The fold adds commands to the ledger, the outbox stores and sends them (`bitrix24.commands` builds the requests). A command has a key that
-is unique and stable within its call, so the same decision taken twice is one delivery. Class and field names are stored in the database
-and never change.
+The fold adds commands to the ledger, the outbox stores and sends them (`bitrix24.commands` builds the requests). A
+command has a key that is unique and stable within its call, so the same decision taken twice is one delivery. Class and
+field names are stored in the database and never change.
 
-A value that only the portal knows, such as the CALL_ID or the id of a record that an earlier command creates, is a `Ref` to the answer of
-that command. It is filled in when the request is built, or by Bitrix24 itself inside a batch.
+A value that only the portal knows, such as the CALL_ID or the id of a record that an earlier command creates, is a
+`Ref` to the answer of that command. It is filled in when the request is built, or by Bitrix24 itself inside a batch.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register(Command):
-    """telephony.externalCall.register. A repeat with the same values answers with the same CALL_ID, or leaves a second call that is never
-    finished."""
+    """telephony.externalCall.register. A repeat with the same values answers with the same CALL_ID, or leaves a second
+    call that is never finished."""
 
     user_id: int
     number: str
@@ -98,7 +98,8 @@ class CreateRecord(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish(Command):
-    """telephony.externalCall.finish. Not idempotent: before a repeat the portal's call statistics are asked whether it was carried out."""
+    """telephony.externalCall.finish. Not idempotent: before a repeat the portal's call statistics are asked whether it
+    was carried out."""
 
     user_id: int
     seconds: int
@@ -121,7 +122,8 @@ class Reassign(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind(Command):
-    """crm.activity.binding.add: the activity of the call, or a to-do, also hangs on `record`. The answer "already bound" counts as done."""
+    """crm.activity.binding.add: the activity of the call, or a to-do, also hangs on `record`. The answer "already
+    bound" counts as done."""
 
     record: Record
     todo: str | None = None
@@ -141,7 +143,8 @@ class AddTodo(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetitleTodo(Command):
-    """crm.activity.todo.update: a further missed call of the client is counted in the to-do of an earlier one. A repeat changes nothing."""
+    """crm.activity.todo.update: a further missed call of the client is counted in the to-do of an earlier one. A repeat
+    changes nothing."""
 
     record: Record
     activity_id: int
@@ -167,7 +170,8 @@ class CloseTodo(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetActivityUser(Command):
-    """crm.activity.update RESPONSIBLE_ID: corrects the activity if the talker becomes known only after Finish, which is never repeated."""
+    """crm.activity.update RESPONSIBLE_ID: corrects the activity if the talker becomes known only after Finish, which is
+    never repeated."""
 
     user_id: int
 
@@ -192,7 +196,8 @@ class ReadDeals(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOpen(Command):
-    """crm.item.list: the open records of one entity that the client already has, so that a rule creates no second one."""
+    """crm.item.list: the open records of one entity that the client already has, so that a rule creates no second one.
+    """
 
     entity: str
     record: Record

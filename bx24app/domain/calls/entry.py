@@ -63,7 +63,8 @@ class Leg:
     @property
     def is_callback_start(self) -> bool:
         """The first leg of a callback: the employee's phone rings, and the PBX names the client as the caller."""
-        return bool(self.first_step.command_id or self.first_step.callback_initiator) and self.first_step.taken_from is None
+        first = self.first_step
+        return bool(first.command_id or first.callback_initiator) and first.taken_from is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,12 @@ class CallEntry:
         reason = self.end_event.reason if self.end_event is not None else 0
         if reason and self.end_event is not None and self.end_event.source == "summary":
             return reason
-        # The statistics give the reason of their last leg alone, and know no legs for menus: all legs together are more exact. Of
-        # legs that ended in the same second the group's says what happened to the caller, an operator's only what that phone did.
-        ended = [leg.last_step for leg in reversed(self.legs) if isinstance(leg.last_step, LegEnded) and leg.last_step.reason]
-        return max(ended, key=lambda step: (step.at, step.leg_kind == "queue")).reason if ended else reason
+        # The statistics give the reason of their last leg alone, and know no legs for menus: all legs together are more
+        # exact. Of
+        # legs that ended in the same second the group's says what happened to the caller, an operator's only what that
+        # phone did.
+        ends = [step for leg in reversed(self.legs) if isinstance(step := leg.last_step, LegEnded) and step.reason]
+        return max(ends, key=lambda step: (step.at, step.leg_kind == "queue")).reason if ends else reason
 
     @property
     def is_callback(self) -> bool:

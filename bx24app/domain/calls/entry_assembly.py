@@ -1,7 +1,8 @@
 """Events of a call -> its entry: legs, direction, client, line, rings and talks with the client.
 
-The events are a *set*: neither the order of their arrival nor repeats change the result. The steps of a leg are ordered by the PBX's own
-counter, the legs by their first step. So late and repeated notifications need no code of their own anywhere else.
+The events are a *set*: neither the order of their arrival nor repeats change the result. The steps of a leg are ordered
+by the PBX's own counter, the legs by their first step. So late and repeated notifications need no code of their own
+anywhere else.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from bx24app.domain.calls.events import (
 from bx24app.domain.calls.recording_facts import collect_recordings
 
 EmployeeLookup = Callable[[Party], Party | None]
-"""A party -> the same employee by extension (found by extension, or by a mobile in the mapping); None: not an employee."""
+"""A party -> the same employee by extension (found by extension, or by a mobile in the mapping); None: not an employee.
+"""
 
 
 def assemble_entry(events: Iterable[PbxEvent], employee: EmployeeLookup) -> CallEntry | None:
-    """The entry of one call; None if no event belongs to a leg, a recording or an end (only results of commands, for example)."""
+    """The entry of one call; None if no event belongs to a leg, a recording or an end (only results of commands, for
+    example)."""
     unique = dict.fromkeys(events)
     legs = _group_legs(event for event in unique if isinstance(event, LegEvent))
     ends = [event for event in unique if isinstance(event, CallEnded)]
@@ -68,14 +71,15 @@ def _group_legs(events: Iterable[LegEvent]) -> tuple[Leg, ...]:
     for leg_id, steps in grouped.items():
         steps = _order_steps(steps)
         end = max((index for index, step in enumerate(steps) if isinstance(step, LegEnded)), default=None)
-        if end is not None:  # an ended leg stays ended: a step that carries a higher counter by mistake does not reopen it
+        if end is not None:  # a step that carries a higher counter by mistake does not reopen the leg
             steps = steps[: end + 1]
         legs.append(Leg(leg_id, steps[0].leg_kind, tuple(steps), end is not None))
     return tuple(sorted(legs, key=lambda leg: (leg.first_step.at, leg.first_step.taken_from is not None, leg.id)))
 
 
 def _order_steps(steps: list[LegEvent]) -> list[LegEvent]:
-    """Steps by the PBX's counter. Steps of the statistics have none (0 or less): their time puts them among the others."""
+    """Steps by the PBX's counter. Steps of the statistics have none (0 or less): their time puts them among the others.
+    """
     ordered = sorted((s for s in steps if s.seq > 0), key=lambda step: (step.seq, step.at, isinstance(step, LegEnded)))
     for step in sorted((s for s in steps if s.seq <= 0), key=lambda s: (s.at, not isinstance(s, LegRinging))):
         later = (i for i, s in enumerate(ordered) if (s.at, isinstance(s, LegEnded)) > (step.at, False))
@@ -101,7 +105,8 @@ def _guess_direction(legs: tuple[Leg, ...], employee: EmployeeLookup) -> Directi
 
 
 def _exclude_sip_guest(legs: tuple[Leg, ...], direction: Direction, employee: EmployeeLookup) -> EmployeeLookup:
-    """A caller from a bare ``sip:`` address is a client, not an employee: Mango names the extension of devices that it knows."""
+    """A caller from a bare ``sip:`` address is a client, not an employee: Mango names the extension of devices that it
+    knows."""
     guest = next((leg.first_step.caller for leg in legs if leg.first_step.taken_from is None), NOBODY)
     mistaken = employee(guest)
     if direction != "in" or mistaken is None or mistaken.extension is not None:
@@ -112,15 +117,17 @@ def _exclude_sip_guest(legs: tuple[Leg, ...], direction: Direction, employee: Em
 def _defining_step(legs: tuple[Leg, ...], employee: EmployeeLookup) -> LegEvent:
     """The step that shows best who called whom.
 
-    It is the first step of a leg that was not taken from another leg. As long as no such leg was seen, it is the first step with the client
-    on it: a consultation between two colleagues would look like an internal call.
+    It is the first step of a leg that was not taken from another leg. As long as no such leg was seen, it is the first
+    step with the client on it: a consultation between two colleagues would look like an internal call.
     """
     for leg in legs:
         if leg.first_step.taken_from is None:
             return leg.first_step
     steps = (step for leg in legs for step in leg.steps)
     with_client = (
-        step for step in steps if step.leg_kind != "person" or bool(employee(step.caller)) != bool(employee(step.callee))
+        step
+        for step in steps
+        if step.leg_kind != "person" or bool(employee(step.caller)) != bool(employee(step.callee))
     )
     return next(with_client, legs[0].first_step)
 
@@ -166,7 +173,8 @@ def _find_talks(legs: tuple[Leg, ...], direction: Direction, employee: EmployeeL
 
 
 def _find_rings(legs: tuple[Leg, ...], direction: Direction, employee: EmployeeLookup) -> tuple[Ring, ...]:
-    """One ring for each employee and leg. An employee who picked up has rung, even if the notification of the ring is missing."""
+    """One ring for each employee and leg. An employee who picked up has rung, even if the notification of the ring is
+    missing."""
     rings: dict[tuple[str, Party], Ring] = {}
     for leg in legs:
         for index, step in enumerate(leg.steps):
@@ -185,7 +193,9 @@ def _find_rings(legs: tuple[Leg, ...], direction: Direction, employee: EmployeeL
     return tuple(sorted(rings.values(), key=lambda ring: (ring.at, ring.employee.extension or "", ring.leg)))
 
 
-def _find_client(legs: tuple[Leg, ...], end: CallEnded | None, direction: Direction, employee: EmployeeLookup) -> str | None:
+def _find_client(
+    legs: tuple[Leg, ...], end: CallEnded | None, direction: Direction, employee: EmployeeLookup
+) -> str | None:
     """The first number outside the PBX: in the summary, then in the steps."""
     if direction == "internal":
         return None

@@ -1,7 +1,9 @@
-"""What a PBX can tell, past tense. Both dialects and Mango's statistics are translated into these; nothing else reaches the fold.
+"""Events: what a notification of a PBX means. The parsers in `mango/` make them from every dialect and from Mango's
+statistics.
 
-Times are Unix epoch seconds of the PBX's clock. Numbers are as the PBX wrote them: `phone.normal` is the fold's business,
-since only it knows which side is the client. Events are a *set*: order of arrival means nothing, `seq` orders a leg.
+The fold sees nothing else of a PBX. Times are epoch seconds of the PBX's clock. Phone numbers are as the PBX wrote
+them; the fold normalises them once it knows which side is the client. The events of a call are a *set*: the order of
+arrival means nothing, `seq` orders a leg.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ TransferKind = Literal["blind", "consultative", "return_blind"]
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One side of a leg: an employee (with `extension`) or somebody outside (only `number`). Both None: anonymous."""
+    """One side of a leg: an employee with an extension, or an outside party with a number alone. Both None: anonymous.
+    """
 
     extension: str | None = None
     number: str | None = None
@@ -27,7 +30,8 @@ NOBODY = Party()
 
 @dataclass(frozen=True, slots=True)
 class LegEvent:
-    """Common to all that concerns one leg (`call_id` of Mango). `seq` counts from 1 within the leg."""
+    """A step of one leg (Mango's `call_id`). `seq` counts from 1 within the leg; 0 or less: the source does not count.
+    """
 
     at: int
     leg: str
@@ -36,36 +40,37 @@ class LegEvent:
     caller: Party
     callee: Party
     line: str | None = None
-    """The PBX's own line as the notification names it (``line_number`` of either side)."""
+    """The line of the PBX as the notification names it (``line_number`` of either side)."""
     group: str | None = None
-    """Short number of the group that rings (``acd_group``), None where none or unnamed."""
+    """Number of the group that rings (``acd_group``); None: no group, or the notification does not name it."""
     taken_from: str | None = None
-    """The leg from which the caller came here."""
+    """The leg from which the caller was taken to this one."""
     command_id: str | None = None
-    """Id of the API command that made the leg; ours where it starts with our prefix."""
+    """Id of the API command that began the leg; ours start with `bx24-`."""
     callback_initiator: str | None = None
-    """Who ordered a callback (API, WEB, ObDial …, Latin letters); None: not a callback leg."""
+    """What ordered a callback (API, WEB, ObDial …); None: the leg belongs to no callback."""
     transfer: TransferKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LegRinging(LegEvent):
-    """The callee is known and rings (Appeared)."""
+    """The callee's phone rings (Mango: Appeared)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegAnswered(LegEvent):
-    """Both sides of the leg talk (Connected). A second one on a leg means that a side was replaced."""
+    """Both sides of the leg talk (Mango: Connected). A second one on the same leg: a side was replaced, or is back from
+    hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegHeld(LegEvent):
-    """One side was put on hold."""
+    """One side was put on hold (Mango: OnHold)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegEnded(LegEvent):
-    """The leg is over (Disconnected). `reason` is a code of `mango.codes`."""
+    """The leg is over (Mango: Disconnected). `reason` is a code of `mango.codes`."""
 
     reason: int = 0
     was_transferred: bool = False
@@ -73,9 +78,9 @@ class LegEnded(LegEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The whole communication is over, said once with authority (summary, or `call_end`, or statistics).
+    """The whole call is over, by the summary, by `call_end` or by the statistics.
 
-    `talk_at` 0 or None: nobody talked. `callee.extension` of a missed call may be a group.
+    `talk_at` 0 or None: nobody talked. The `callee.extension` of a missed call may be a group.
     """
 
     at: int
@@ -93,7 +98,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallTransferred:
-    """The short dialect's `call_transfer`: the client was handed from one extension to another."""
+    """The dialect `events` tells of a transfer: the client was handed from one extension to another."""
 
     at: int
     from_extension: str | None
@@ -102,10 +107,11 @@ class CallTransferred:
 
 @dataclass(frozen=True, slots=True)
 class RecordingEvent:
-    """State of one recording. `state`: started, continued (on another leg), completed (`code` 1000 = kept), added (fetchable).
+    """State of one recording: started, continued (on another leg), completed (`code` 1000: stored), added (can be
+    fetched).
 
-    `extension` is the recorded employee; None where the PBX did not say. `url` only in the short dialect (good for 24 h).
-    `at` of `added` starts the lag that the journal shows.
+    `extension` is the recorded employee; None if the PBX does not name one. `url` comes in the dialect `events` alone
+    and is good for 24 h.
     """
 
     at: int
@@ -115,14 +121,14 @@ class RecordingEvent:
     extension: str | None = None
     code: int | None = None
     is_in_cloud: bool = True
-    """False: only sent by mail, so the API has nothing."""
+    """False: Mango sends the recording by mail alone, the API does not have it."""
     url: str | None = field(default=None, repr=False)
     seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """`result/*`: what became of a command that we gave to the PBX. 1000 is success."""
+    """`result/*`: the result of a command that we gave to the PBX. 1000 is success."""
 
     at: int
     command_id: str

@@ -1,4 +1,8 @@
-"""What has been told to Bitrix24 for one call so far, and what it answered: the outbox as the fold sees it."""
+"""The ledger: all commands of one call with their states and answers. It is the outbox as the fold sees it.
+
+A decision reads what was sent, and adds what is missing at the end. `calls.outbox.ledger.build_ledger` builds it from
+the deliveries.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,17 @@ from typing import Any, Literal
 from bx24app.domain.calls.commands import AnyCommand, Finish, HideCard, Ref, Register, ShowCard
 
 USER_INACTIVE = "USER_INACTIVE"
-"""Code of a refusal because the named user is dismissed or unknown: the command is made again for somebody else."""
+"""Code of a refusal because the user in the command is dismissed or unknown. The fold then adds the command again for
+another user."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One command with what became of it. `answer` holds normalised facts (``call_id``, ``created``, ``id``, ``activity_id`` …)."""
+    """One command, its state and its answer.
+
+    `answer` holds the facts that `bitrix24.commands` reads from the response: `call_id`, `created`, `record`, `id`,
+    `activity_id` and so on.
+    """
 
     command: AnyCommand
     state: Literal["waiting", "sent", "done", "dead"]
@@ -23,11 +32,12 @@ class LedgerEntry:
 
     @property
     def must_be_repeated(self) -> bool:
+        """The portal refused the user; another command takes the place of this one."""
         return self.state == "dead" and self.code == USER_INACTIVE
 
 
 class Ledger:
-    """The commands of one call in their order. Grows only at its end."""
+    """The commands of one call in the order of their sending."""
 
     def __init__(self, entries: list[LedgerEntry] | None = None) -> None:
         self._entries = list(entries or [])
@@ -45,7 +55,7 @@ class Ledger:
         return next((entry for entry in self._entries if entry.command.key == key), None)
 
     def find_latest(self, kind: type[AnyCommand], part: int = 1) -> LedgerEntry | None:
-        """The newest command of a kind; None where there is none, or where the newest must be made again."""
+        """The newest command of a kind; None if there is none, or if the newest must be repeated."""
         for entry in reversed(self._entries):
             if isinstance(entry.command, kind) and entry.command.part == part:
                 return None if entry.must_be_repeated else entry
@@ -55,12 +65,12 @@ class Ledger:
         return sum(1 for entry in self._entries if isinstance(entry.command, kind) and entry.command.part == part)
 
     def next_key(self, base: str, kind: type[AnyCommand], part: int = 1) -> str:
-        """`base`, or `base~2`, `base~3` … where the same command had to be made again."""
-        made = self.count_commands(kind, part)
-        return base if made == 0 else f"{base}~{made + 1}"
+        """A free key for a command: `base`, or `base~2`, `base~3` … if commands of this kind exist."""
+        count = self.count_commands(kind, part)
+        return base if count == 0 else f"{base}~{count + 1}"
 
     def resolve_ref(self, ref: Ref) -> Any:
-        """What the command that `ref` names was answered, its newest repetition first; None: nothing (yet)."""
+        """The value that `ref` stands for, from the newest repetition of its command; None: there is no answer yet."""
         for entry in reversed(self._entries):
             if entry.state == "done" and entry.command.key.partition("~")[0] == ref.key and ref.fact in entry.answer:
                 return entry.answer[ref.fact]
@@ -73,7 +83,7 @@ class Ledger:
         return self.find_latest(Finish, part)
 
     def shown_users(self) -> frozenset[int]:
-        """On whose screens the card is, by what we told so far."""
+        """The users on whose screens the card is, once all commands so far are carried out."""
         users: set[int] = set()
         for entry in self._entries:
             if entry.state == "dead" or entry.command.part != 1:
@@ -81,10 +91,10 @@ class Ledger:
             match entry.command:
                 case Register(show=True, user_id=user):
                     users.add(user)
-                case ShowCard(users=some):
-                    users.update(some)
-                case HideCard(users=some):
-                    users.difference_update(some)
+                case ShowCard(users=shown):
+                    users.update(shown)
+                case HideCard(users=hidden):
+                    users.difference_update(hidden)
                 case Finish(user_id=user):
                     users.discard(user)
         return frozenset(users)

@@ -1,4 +1,7 @@
-"""How a call ends: is it over, how did it end, whose was it; and the one `Finish`."""
+"""The outcome of a call: whether it is over, how it ended, who talked and who is responsible. Also adds `Finish`, once.
+
+Defined in docs/contract.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,21 @@ from bx24app.domain.calls.call_view import SETTLE_SECONDS, CallView, Outcome
 from bx24app.domain.calls.commands import Finish, HideCard, Notify, ReadClient, ReadDeals
 
 _TALK_TOLERANCE_SECONDS = 2
-"""By how many seconds a summary and the legs may differ about the beginning and the end of the talk."""
-
+"""Seconds by which a summary and the legs may differ about the begin and the end of the talk."""
 
 MAX_SILENCE_SECONDS = 4 * 3600
-"""An open call of which nothing was heard for so long is over: its end was lost (the short dialect has no second source to ask). A
-sweep asks the fold then; no alarm is set for every call that rings."""
+"""An open call without notifications for this long is over: its end was lost, and for the dialect `events` no
+statistics would tell it.
+
+A sweep (`calls.sweep.close_silent_calls`) wakes such calls, so that not every call that rings needs a wake-up of its
+own.
+"""
 
 
 def determine_outcome(view: CallView) -> Outcome:
-    """What can be said of the end now; `user` and `responsible` are the best present knowledge while the call goes on."""
+    """The outcome as far as it is known now."""
     entry, policy = view.entry, view.policy
-    complete, due = _check_complete(view)
+    complete, due_at = _check_complete(view)
     answered = entry.talk_at is not None
     outcome: Literal["answered", "missed", "failed"] | None = None
     if complete:
@@ -35,20 +41,28 @@ def determine_outcome(view: CallView) -> Outcome:
     else:
         user = _calling_user(view) or policy.default_user
     transferred_to = view.context.handed_to if view.context.handed_to is not None else _transferred_user(view)
-    mode = policy.calls.transfer_responsible
+    responsible = _choose_responsible(view, talkers, transferred_to, line_user, user)
+    return Outcome(complete, due_at, answered, outcome, user, responsible, transferred_to)
+
+
+def _choose_responsible(
+    view: CallView, talkers: list[int], transferred_to: int | None, line_user: int | None, user: int
+) -> int:
+    """Who gets the CRM records: the user to whom the client was transferred, else who has the records of the call that
+    this one continues, else the line's responsible, else the talker."""
+    mode = view.policy.calls.transfer_responsible
     if transferred_to is not None and mode != "never":
-        responsible = transferred_to
-    elif (holder := _continued_responsible(view, talkers)) is not None:
-        responsible = holder
-    elif line_user is not None:
-        responsible = line_user
-    else:
-        responsible = talkers[0] if mode == "never" and talkers else user
-    return Outcome(complete, due, answered, outcome, user, responsible, transferred_to)
+        return transferred_to
+    if (holder := _continued_responsible(view, talkers)) is not None:
+        return holder
+    if line_user is not None:
+        return line_user
+    return talkers[0] if mode == "never" and talkers else user
 
 
 def _continued_responsible(view: CallView, talkers: list[int]) -> int | None:
-    """Who has the records of a conversation that this entry continues: its talker; else who has them already."""
+    """The responsible of a conversation that this call continues: the talker of this call, else whoever has the records
+    already."""
     before = view.context.continued_call
     if before is None:
         return None
@@ -59,25 +73,33 @@ def _continued_responsible(view: CallView, talkers: list[int]) -> int | None:
 
 
 def _transferred_user(view: CallView) -> int | None:
-    """The mapped user to whom the last completed transfer handed the client; None where nobody handed it over, or only to
-    somebody without a user. A client who comes back to the first talker by a second transfer was handed over too; a blind
-    transfer that nobody took was not."""
+    """The mapped user to whom the last completed transfer handed the client; None: no transfer, or none to a mapped
+    user.
+
+    A second transfer back to the first talker counts, a blind transfer that nobody answered does not.
+    """
     talks = view.entry.talks
-    handed = (
+    receivers = [
         view.policy.find_user(after.employee)
         for before, after in itertools.pairwise(talks)
         if after.employee != before.employee
-    )
-    return next((user for user in reversed(list(handed)) if user is not None), None)
+    ]
+    return next((user for user in reversed(receivers) if user is not None), None)
 
 
 def _check_complete(view: CallView) -> tuple[bool, float | None]:
-    """(is it over, else when to ask again)."""
+    """(the call is over, else when to check again).
+
+    A summary that agrees with the legs ends the call at once. A summary that does not waits for more notifications, up
+    to `SETTLE_SECONDS`. Without a summary a call whose legs have all ended is over after `quiet_seconds` without
+    notifications.
+    """
     entry, clock = view.entry, view.clock
     if entry.end_event is not None:
         if _is_consistent(view):
             return True, None
-        until = (clock.summary_received_at if clock.summary_received_at is not None else clock.last_received_at) + SETTLE_SECONDS
+        since = clock.summary_received_at if clock.summary_received_at is not None else clock.last_received_at
+        until = since + SETTLE_SECONDS
         return clock.now >= until, until
     if entry.legs and entry.all_legs_ended:
         until = clock.last_received_at + view.policy.quiet_seconds
@@ -86,7 +108,8 @@ def _check_complete(view: CallView) -> tuple[bool, float | None]:
 
 
 def _is_consistent(view: CallView) -> bool:
-    """Has every leg seen ended, is none of its notifications missing, and do they show the talk that the summary names?"""
+    """Whether the legs agree with the summary: all have ended, no notification is missing, and they show the talk that
+    it names."""
     entry = view.entry
     if not entry.all_legs_ended or entry.end_event is None or any(leg.has_gap for leg in entry.legs):
         return False
@@ -95,9 +118,9 @@ def _is_consistent(view: CallView) -> bool:
     if entry.direction == "internal":
         return bool(entry.legs)
     if entry.legs and max(leg.last_step.at for leg in entry.legs) < entry.end_event.ended_at - _TALK_TOLERANCE_SECONDS:
-        return False  # the leg to which the client was handed has not been seen
+        return False  # the leg to which the client was transferred is missing
     if not entry.talks or min(talk.start for talk in entry.talks) > entry.end_event.talk_at + _TALK_TOLERANCE_SECONDS:
-        return False  # the leg of the first talk has not been seen
+        return False  # the leg of the first talk is missing
     named = _named_extension(view)
     return named is None or any(talk.employee.extension == named for talk in entry.talks)
 
@@ -108,8 +131,8 @@ def _named_extension(view: CallView) -> str | None:
     if ended is None:
         return None
     party = ended.callee if ended.direction == "in" else ended.caller
-    found = view.policy.find_employee(party)
-    return found.extension if found else None
+    employee = view.policy.find_employee(party)
+    return employee.extension if employee else None
 
 
 def named_talker(view: CallView) -> int | None:
@@ -122,7 +145,8 @@ def named_talker(view: CallView) -> int | None:
 
 
 def _calling_user(view: CallView) -> int | None:
-    """Who tried to reach the client: the first person rung or dialling, else the summary's."""
+    """Who tried to reach the client: the first mapped user whose phone rang or dialled, else the one that the summary
+    names."""
     for ring in view.entry.rings:
         user = view.policy.find_user(ring.employee)
         if user is not None:
@@ -131,7 +155,10 @@ def _calling_user(view: CallView) -> int | None:
 
 
 def add_finish(view: CallView, end: Outcome) -> None:
-    """Once, when the call is over; the caller has asked for what it makes in the CRM. Cards of all others are hidden before it."""
+    """Add Finish once the call is over, and HideCard before it for everybody but the talker.
+
+    `crm_records.create_records` runs first: the call must not be finished before its records exist.
+    """
     if not end.is_complete or view.ledger.finish_entry() is not None or view.ledger.register_entry() is None:
         return
     others = sorted(view.ledger.shown_users() - {end.user_id})
@@ -163,9 +190,10 @@ def add_finish(view: CallView, end: Outcome) -> None:
 
 
 def _notify_requester(view: CallView, end: Outcome, words: str) -> None:
-    """A click that reached nobody is told to whoever clicked; a form callback, which nobody watched, to whoever answers for the line."""
-    told = {"click": view.context.click_user_id, "callback": end.responsible_id if view.context.is_form_callback and view.context.may_notify else None}
-    for kind, user in told.items():
+    """Tell the user who clicked that the call failed. A failed form callback is told to the responsible: nobody watched
+    it."""
+    callback_user = end.responsible_id if view.context.is_form_callback and view.context.may_notify else None
+    for kind, user in (("click", view.context.click_user_id), ("callback", callback_user)):
         if user is not None:
             text = f"{view.policy.texts.make_title(kind, view.phone_number)}: {words}".rstrip(": ")
             view.ledger.add_command(Notify(key=f"notify-{kind}", user_id=user, text=text))

@@ -1,4 +1,5 @@
-"""Who is who: extension -> user, line -> responsible. The settings document as the fold sees it for one PBX."""
+"""The policy: the settings as the fold sees them for one call of one PBX: which extension is which user, who answers
+for a line."""
 
 from __future__ import annotations
 
@@ -13,38 +14,41 @@ from bx24app.domain.settings import CallSettings, EmployeeSettings, LineSettings
 
 @dataclass(frozen=True)
 class CallTexts:
-    """Sentences that only the edges know: what a PBX's code means. Handed in, so that the fold stays pure."""
+    """Texts in the portal's language. `calls.fold.titles` makes them, so the domain holds no language and no codes of a
+    PBX."""
 
     describe_reason: Callable[[int], str]
-    """Code of the PBX -> words in the portal's language."""
+    """Code of the PBX -> what it means, in words."""
     failed_status: Callable[[int], str]
     """Code of an unanswered outgoing call -> STATUS_CODE of Bitrix24."""
     make_title: Callable[[str, str], str]
-    """(what: in, out, missed, todo; number) -> title of what a call makes."""
+    """(in, out, todo, click or callback; number) -> title of a lead or a to-do, or text of a message."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What one call is decided by: pinned settings, its PBX, the portal's CRM mode, users known to be dismissed."""
+    """The settings version with which the call began, its PBX, and what the portal has said about itself."""
 
     settings: Settings
     pbx: PbxSettings
     texts: CallTexts
     crm_mode: int = 1
+    """1: with leads (classic CRM), 2: without (simple CRM)."""
     dismissed_users: frozenset[int] = frozenset()
     quiet_seconds: int = 120
     todo_minutes: int = 30
     has_timeman: bool = False
-    """Was the scope granted that tells whose working day is open?"""
+    """The portal granted the scope `timeman`, which tells whose working day is open."""
     user_name: Callable[[int], str] = str
-    """User id -> name, for templates."""
+    """User id -> name, for templates of rules."""
 
     @property
     def calls(self) -> CallSettings:
         return self.settings.calls
 
     def find_employee(self, party: Party) -> Party | None:
-        """The employee behind a party: by extension, by a mobile of the mapping, else by a device's ``sip:`` address."""
+        """The employee behind a party: by extension, by a mobile in the mapping, or by the ``sip:`` address of a
+        device; None: not an employee."""
         if party.extension:
             return Party(extension=party.extension)
         if not party.number:
@@ -56,10 +60,10 @@ class Policy:
         return Party(extension=extension) if extension else None
 
     def find_mapping(self, extension: str | None) -> EmployeeSettings | None:
-        """The mapping's row of an extension; None where it has none.
+        """The row of an extension in the mapping; None: there is none.
 
-        An extension unknown here and known in exactly one other PBX of the portal is looked up there: an office may
-        hand a client to a colleague of another one.
+        An extension that this PBX does not have, and exactly one other PBX of the portal has, is taken from there: one
+        office may transfer a client to a colleague in another.
         """
         if not extension:
             return None
@@ -67,51 +71,53 @@ class Policy:
         if own is not None:
             return own
         others = [
-            found
+            row
             for pbx in self.settings.pbxs
-            if pbx.key != self.pbx.key and (found := pbx.by_extension.get(extension)) is not None
+            if pbx.key != self.pbx.key and (row := pbx.by_extension.get(extension)) is not None
         ]
         return others[0] if len(others) == 1 else None
 
     def find_user(self, party: Party) -> int | None:
-        """The user whom the mapping names for this employee; None where it names none (or one who was dismissed)."""
-        found = self.find_mapping(party.extension)
-        return None if found is None or found.user_id in self.dismissed_users else found.user_id
+        """The user of this employee by the mapping; None: there is none, or the user is dismissed."""
+        row = self.find_mapping(party.extension)
+        return None if row is None or row.user_id in self.dismissed_users else row.user_id
 
     @cached_property
     def default_user(self) -> int:
-        """Answers where nobody else does: the PBX's default, else the portal's."""
-        wanted = self.pbx.default_user_id
-        if wanted and wanted not in self.dismissed_users:
-            return wanted
+        """The default responsible: the PBX's, else the portal's."""
+        user = self.pbx.default_user_id
+        if user and user not in self.dismissed_users:
+            return user
         return self.settings.portal.default_user_id
 
     def find_line(self, raw: str | None) -> LineSettings | None:
-        """The line of this PBX that a notification names, with or without plus, as number or as ``sip:`` address."""
+        """The line of this PBX that a notification names: as a number with or without plus, or as a ``sip:`` address.
+        """
         if not raw:
             return None
         return self.pbx.by_line.get(phone.digits_only(raw) or raw) or self.pbx.by_line.get(raw)
 
     def line_number(self, raw: str | None) -> str | None:
-        """LINE_NUMBER: the line's; a line that the document does not name goes as the PBX names it (50 characters at most)."""
+        """LINE_NUMBER of Bitrix24. A line that is not in the settings keeps the name that the PBX gives it, up to 50
+        characters."""
         line = self.find_line(raw)
         return line.bitrix_number if line else (raw[:50] if raw else None)
 
     def line_responsible(self, line: LineSettings | None, pick: int | None) -> int | None:
-        """The line's responsible by its strategy; `pick` is this call's place in the round robin.
+        """The responsible of a line by its strategy; None: the line has no users who are not dismissed.
 
-        Returns None where the line has no users. Dismissed ones are passed over.
+        `pick` is the call's turn in the round robin.
         """
         return next(iter(self.users_in_turn(line, pick)), None)
 
     def users_in_turn(self, line: LineSettings | None, pick: int | None) -> list[int]:
-        """The line's users, whose turn it is first. Dismissed ones are passed over."""
+        """The users of a line without the dismissed, beginning with the one whose turn it is."""
         users = [user for user in line.responsible.users if user not in self.dismissed_users] if line else []
         if not users or line is None or line.responsible.strategy == "first" or pick is None:
             return users
-        place = pick % len(users)
-        return users[place:] + users[:place]
+        turn = pick % len(users)
+        return users[turn:] + users[:turn]
 
     def needs_pick(self, line: LineSettings | None) -> bool:
-        """Does this line take turns, so that a place in the round robin must be drawn?"""
+        """Whether the users of this line take turns, so that a turn must be drawn."""
         return line is not None and line.responsible.strategy == "round_robin" and len(line.responsible.users) > 1
