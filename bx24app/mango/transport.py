@@ -1,6 +1,7 @@
-"""One signed POST to Mango and the judgement of its answer. Sizes and times are bounded; nothing secret is ever logged.
+"""Sends one signed POST to Mango and turns a bad answer into the fitting error. `MangoClient` uses it.
 
-Mango names TLS 1.2 as the only version that it supports; Python's default context offers 1.2 and 1.3, and both sides agree on 1.2.
+Sizes and times of an answer are bounded; nothing secret is ever logged. Mango documents TLS 1.2 as the only version that it supports;
+Python's default context offers 1.2 and 1.3, so both sides agree on 1.2.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, cast
 
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError
 from urllib3.exceptions import SSLError as PoolSSLError
+from urllib3.util import Retry
 
 from bx24app.mango import codes
 from bx24app.mango.errors import (
@@ -43,15 +43,16 @@ Timeout = tuple[float, float]
 
 WRONG_KEY_CODE: Final = 3105
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""No answer but a file is larger: 5000 entries of statistics have about 10 MB."""
+"""Limit of an answer that is no file: 5000 entries of statistics have about 10 MB."""
 _TOTAL_TIMEOUT: Final = 120.0
-"""Seconds for a whole answer, so that a drip of bytes does not hold a thread."""
+"""Seconds for a whole answer, so that one that trickles in does not hold a thread."""
+_MAX_RETRY_AFTER: Final = 3600.0
 _CHUNK_SIZE: Final = 256 * 1024
-"""Bytes of a file that are asked of the system at once: with a quarter of it a recording of 200 MB took half as long again."""
+"""Bytes of a file that one read asks for. With 64 KiB a recording of 200 MB took half as long again."""
 
 
 def new_session(pool: int = 16) -> requests.Session:
-    """A pooled session as this module wants it: keep-alive, no retries, no cookies, no proxies or ``.netrc`` of the machine."""
+    """A pooled session: keep-alive, no retries, no cookies, neither proxies nor ``.netrc`` of the machine."""
     session = requests.Session()
     session.trust_env = False
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
@@ -68,7 +69,7 @@ class MangoResponse:
     content: bytes
 
     def parse_json(self) -> Any:
-        """The parsed body; None where it is no JSON."""
+        """The parsed body; None if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
@@ -76,7 +77,7 @@ class MangoResponse:
 
 
 class SignedTransport:
-    """Signs and posts with one PBX's key and salt. Threads may share it."""
+    """Signs and sends requests with one PBX's key and salt. Threads may share it."""
 
     def __init__(
         self,
@@ -91,19 +92,19 @@ class SignedTransport:
         self._key, self._salt = api_key, api_salt
         self.session = session or new_session()
         self.timeout = timeout
-        # Given with each request, since requests prefers what a request says to what its session says.
+        # Given with each request, since a request's own value takes precedence over its session's.
         self.verify: str | bool = ca_bundle or cast(str | bool, self.session.verify)
 
     def __repr__(self) -> str:
-        return f"<Wire {self.api_url}>"
+        return f"<SignedTransport {self.api_url}>"
 
     def post(self, path: str, fields: Mapping[str, Any], command: bool = False) -> MangoResponse:
-        """Send, read the answer whole. A command goes over a connection of its own, so that no stale one can swallow it.
+        """Send a request and read the whole answer. A command uses a connection of its own, since a stale pooled one could swallow it.
 
         Raises:
-            Unreachable: it did not leave.
-            AnswerLost: a command left, no answer came.
-            Later: a question left, no answer came.
+            Unreachable: the request was not sent.
+            AnswerLost: a command was sent, and no answer came.
+            TemporaryFailure: another request was sent, and no answer came.
         """
         started = time.monotonic()
         session = new_session(1) if command else self.session
@@ -115,14 +116,14 @@ class SignedTransport:
         finally:
             if command:
                 session.close()
-        _log.debug("mango.asked", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000))
+        _log.debug("mango request answered", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000))
         return answer
 
     def send(self, session: requests.Session, path: str, fields: Mapping[str, Any]) -> requests.Response:
-        """The bare request; the answer's body is not read yet, redirects are not followed.
+        """Send a request. The body of the answer is not read yet; redirects are not followed.
 
         Raises:
-            WrongKey: this PBX has none. Nothing was sent: two wrong requests would lock our address out.
+            WrongKey: this PBX has no key. Nothing was sent: two wrong requests would lock our address out.
         """
         if not self._key or not self._salt:
             raise WrongKey("This PBX has no key and salt.", WRONG_KEY_CODE)
@@ -138,10 +139,10 @@ class SignedTransport:
         )
 
     def request_object(self, path: str, fields: Mapping[str, Any], command: bool = False) -> dict[str, Any]:
-        """Post and return the object of a good answer.
+        """Send a request and return the JSON object of a good answer.
 
         Raises:
-            MangoError: the child that fits; see `errors`.
+            MangoError: the fitting subclass, see `errors`.
         """
         answer = self.post(path, fields, command)
         raise_for_error(answer, command)
@@ -149,8 +150,8 @@ class SignedTransport:
         return content if isinstance(content, dict) else {}
 
     def classify_failure(self, path: str, error: requests.RequestException, command: bool = False) -> MangoError:
-        """Which of the family a failed exchange is. `error` is not quoted: it may hold an address with a token."""
-        _log.info("mango.no_answer", path=path, error=type(error).__name__)
+        """The MangoError for a failed exchange. `error` is not quoted, since it may hold an address with a token."""
+        _log.info("mango request failed", path=path, error=type(error).__name__)
         if _is_unsent(error):
             return Unreachable(f"Mango cannot be reached ({_failure_reason(error)}).")
         if command:
@@ -159,9 +160,9 @@ class SignedTransport:
 
 
 def raise_for_error(answer: MangoResponse, command: bool = False) -> None:
-    """Return for a good answer, raise the fitting error for any other.
+    """Return for a good answer; raise the fitting MangoError for any other.
 
-    Business errors come with status 200 (or 420 in the older document) as ``result`` or ``code``.
+    Mango sends business errors with status 200 (420 in its older manual), as ``result`` or ``code`` in the body.
     """
     status = answer.status
     if status in (401, 403):
@@ -183,7 +184,7 @@ def raise_for_error(answer: MangoResponse, command: bool = False) -> None:
 
 
 def extract_code(content: Any) -> int | None:
-    """``result`` or ``code`` of an answer, as number or text; None: it has none (HTTP errors carry a ``code`` of 0)."""
+    """``result`` or ``code`` of an answer, sent as number or as text; None: there is none (HTTP errors have the ``code`` 0)."""
     if not isinstance(content, dict):
         return None
     for name in ("result", "code"):
@@ -216,7 +217,7 @@ def _raise_for_code(code: int, answer: MangoResponse, command: bool) -> None:
 
 
 _NOT_STARTED_CODES: Final = frozenset({4290, 4501, 5001, 5008})
-"""Codes that say that a command was not begun; other troubles of the server leave it open and are not tried again."""
+"""Codes that say that a command was not started. Other server errors leave that open, so the command is not sent again."""
 _TIMEOUT_CODE: Final = 5011
 
 
@@ -225,25 +226,18 @@ def _server_error(message: str, status: int, command: bool) -> MangoError:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a Retry-After header (a number or a date), at most an hour; None: not said or not readable."""
-    raw = headers.get("Retry-After", "").strip()
-    if not raw:
-        return None
-    if raw.isdecimal():
-        return min(float(raw), 3600.0)
+    """Seconds from a Retry-After header (a number or a date), at most an hour; None: there is none, or it is not readable."""
     try:
-        at = parsedate_to_datetime(raw)
-    except ValueError:
+        return min(float(Retry().parse_retry_after(headers["Retry-After"])), _MAX_RETRY_AFTER)
+    except (KeyError, InvalidHeader, ValueError, OverflowError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), 3600.0)
 
 
 def read_bounded(response: requests.Response, limit: int) -> bytes:
-    """The body, at most `limit` bytes and `_OVERALL` seconds.
+    """The body, at most `limit` bytes, read within `_TOTAL_TIMEOUT` seconds.
 
     Raises:
-        requests.ConnectionError: more, or longer.
+        requests.ConnectionError: the body is larger, or takes longer.
     """
     parts, size = [], 0
     for part in iter_body(response, _TOTAL_TIMEOUT):
@@ -255,10 +249,10 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
 
 
 def iter_body(response: requests.Response, seconds: float) -> Iterator[bytes]:
-    """The body piece by piece as it comes: whoever sends a byte now and then cannot hold us up longer than `seconds`.
+    """The body in pieces, as they arrive. A peer that sends a byte now and then cannot hold the thread for longer than `seconds`.
 
     Raises:
-        requests.ConnectionError: it broke off, or takes longer.
+        requests.ConnectionError: the connection broke off, or the body takes longer.
     """
     until = time.monotonic() + seconds
     try:

@@ -6,9 +6,10 @@ With 10,000 employees, ORM objects would take longer to build than the rest of t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Text, case, cast, func, select
 
 from bx24app.models import PortalUser, db
 
@@ -46,3 +47,11 @@ def phones_by_user(portal_id: int) -> dict[int, tuple[str, ...]]:
     query = select(PortalUser.user_id, PortalUser.phones).where(PortalUser.portal_id == portal_id, PortalUser.active)
     query = query.where(cast(PortalUser.phones, Text) != "[]")
     return {user_id: tuple(phones) for user_id, phones in db.session.execute(query) if phones}
+
+
+def state_mark(portal_id: int) -> tuple[int, int, datetime | None]:
+    """A value that changes whenever the directory is read anew or an employee is dismissed: for caches of what is derived from it."""
+    active = func.count(case((PortalUser.active, 1)))
+    query = select(func.count(), active, func.max(PortalUser.seen_at)).where(PortalUser.portal_id == portal_id)
+    total, active_count, seen_at = db.session.execute(query).one()
+    return total, active_count, seen_at

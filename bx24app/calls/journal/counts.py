@@ -35,6 +35,13 @@ def count_unmapped_by_pbx(portal_id: int, since: datetime) -> dict[int, int]:
     return _as_dict(select(Call.pbx_id, func.count()).where(*where))
 
 
+def count_by_user(portal_id: int, pbx_key: str, since: datetime) -> dict[int, int]:
+    """User id -> calls of this PBX in which the user talked last; an unanswered call counts for its responsible."""
+    user = func.coalesce(Call.user_id, Call.responsible_id).label("user_id")
+    where = (Call.portal_id == portal_id, Call.pbx_key == pbx_key, Call.started_at >= since)
+    return {row.user_id: row[1] for row in db.session.execute(select(user, func.count()).where(*where).group_by(user))}
+
+
 def count_by_rule(portal_id: int, since: datetime) -> dict[str, tuple[int, int]]:
     """Rule -> (calls that it decided, those of them with a problem)."""
     where = (Call.portal_id == portal_id, Call.started_at >= since, Call.rule.is_not(None))

@@ -14,8 +14,8 @@ from bx24app.domain.crm_dictionaries import DictionaryItem
 from bx24app.domain.rules import presets
 from bx24app.domain.settings import Settings
 from bx24app.models import Pbx
-from bx24app.portals import crm_dictionaries
-from bx24app.web.pbxs import employees, mango_inventory
+from bx24app.portals import crm_dictionaries, mango_inventory
+from bx24app.web.pbxs import employees
 
 MAX_EMPLOYEES = 1000
 """Larger PBXs are matched on their own page: to compare so many people takes longer than an overview may."""

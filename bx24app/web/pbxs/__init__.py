@@ -1,1 +1,1 @@
-"""bx24app/web/pbxs"""
+"""Pages of the PBXs: connection, lines, employees, the employee mapping as a file."""

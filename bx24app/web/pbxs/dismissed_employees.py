@@ -1,4 +1,4 @@
-"""Dismissed employees whom the settings still name, for pages: who, where, and the page on which somebody else is chosen."""
+"""Dismissed employees whom the settings still name, for pages: who they are, and links to the places where another employee is chosen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bx24app.web.base import directory
 
 @dataclass(frozen=True, slots=True)
 class DismissedEmployee:
-    """One of them, with (words, address) of each place."""
+    """One of them, with (text, address) of each place that names the employee."""
 
     user_id: int
     name: str
@@ -23,26 +23,30 @@ class DismissedEmployee:
 
 
 def list_dismissed(settings: Settings, pbx: str = "") -> list[DismissedEmployee]:
-    """All of them; `pbx`: only places of this PBX."""
-    found = dismissed_employees.references_by_user(g.portal.id, settings)
-    names = directory.by_ids(found)
-    made = [
-        DismissedEmployee(user_id, names.name(user_id), [_describe_reference(settings, one) for one in places if not pbx or one.pbx == pbx])
-        for user_id, places in found.items()
+    """All of them. `pbx`: only places of the PBX with this key."""
+    by_user = dismissed_employees.references_by_user(g.portal.id, settings)
+    names = directory.by_ids(by_user)
+    employees = [
+        DismissedEmployee(
+            user_id,
+            names.name(user_id),
+            [_describe_reference(settings, reference) for reference in references if not pbx or reference.pbx == pbx],
+        )
+        for user_id, references in by_user.items()
     ]
-    return [one for one in made if one.references]
+    return [employee for employee in employees if employee.references]
 
 
-def _describe_reference(settings: Settings, place: UserReference) -> tuple[str, str]:
-    pbx = settings.by_key.get(place.pbx)
+def _describe_reference(settings: Settings, reference: UserReference) -> tuple[str, str]:
+    pbx = settings.by_key.get(reference.pbx)
     name = (pbx.name or pbx.key) if pbx is not None else ""
-    if place.kind == "line":
-        return gettext("%(pbx)s, line %(line)s", pbx=name, line=place.name), url_for("lines.show", key=place.pbx)
-    if place.kind == "employee":
-        words = gettext("%(pbx)s, extension %(extension)s", pbx=name, extension=place.name)
-        return words, url_for("employees.show", key=place.pbx, q=place.name)
-    if place.kind == "pbx":
-        return gettext("%(pbx)s, calls of nobody", pbx=name), url_for("pbxs.show_pbx", key=place.pbx)
-    if place.kind == "rule":
-        return gettext("rule “%(name)s”", name=place.name), url_for("policy.show")
+    if reference.kind == "line":
+        return gettext("%(pbx)s, line %(line)s", pbx=name, line=reference.name), url_for("lines.show", key=reference.pbx)
+    if reference.kind == "employee":
+        text = gettext("%(pbx)s, extension %(extension)s", pbx=name, extension=reference.name)
+        return text, url_for("employees.show", key=reference.pbx, q=reference.name)
+    if reference.kind == "pbx":
+        return gettext("%(pbx)s, calls of nobody", pbx=name), url_for("pbxs.show_pbx", key=reference.pbx)
+    if reference.kind == "rule":
+        return gettext("rule “%(name)s”", name=reference.name), url_for("policy.show")
     return gettext("calls that map to nobody"), url_for("policy.show")

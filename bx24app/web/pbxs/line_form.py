@@ -1,4 +1,4 @@
-"""The fields of the page of lines: `line-<n>-…`, and blocks of hours within them: `line-<n>-hours-<m>-…`."""
+"""Reads the form of the page of lines: fields `line-<n>-…`, and blocks of working hours in them, `line-<n>-hours-<m>-…`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FAULT_PATH = re.compile(r"^pbxs\[(\d+)\]\.lines\[(\d+)\]\.?(\w*)")
 
 
 def read_lines(form: MultiDict[str, str]) -> list[tuple[Document, bool]]:
-    """Every line that the form shows, as its part of the document, and whether it is ticked."""
-    names = [found.group(1) for field in form if (found := _NUMBER_FIELD.match(field))]
+    """(part of the settings document, whether it is ticked) of every line that the form shows."""
+    names = [match.group(1) for field in form if (match := _NUMBER_FIELD.match(field))]
     return [(_read_line(form, f"line-{name}"), f"line-{name}-used" in form) for name in names]
 
 
@@ -27,7 +27,7 @@ def _read_line(form: MultiDict[str, str], name: str) -> Document:
 
     users = [user for text in form.getlist(f"{name}-users") if (user := parse_int(text)) is not None]
     blocks = re.compile(rf"^{re.escape(name)}-hours-(\w+)-from$")
-    hours = [_read_hours(form, f"{name}-hours-{found.group(1)}") for field in form if (found := blocks.match(field))]
+    hours = [_read_hours(form, f"{name}-hours-{match.group(1)}") for field in form if (match := blocks.match(field))]
     return {
         "number": read_field("number"),
         "line_number": read_field("line_number") or None,
@@ -54,18 +54,18 @@ def _read_hours(form: MultiDict[str, str], name: str) -> Document:
 
 
 def as_document(line: LineSettings) -> Document:
-    """A line of the settings in the shape that `read` gives."""
+    """A line of the settings in the form that `read_lines` returns."""
     return line.model_dump(mode="json", by_alias=True)
 
 
 def blank_line(number: str, name: str) -> Document:
-    """A line that is not in the document yet."""
+    """A line that is not in the settings yet."""
     return as_document(LineSettings(number=number, name=name))
 
 
 def locate_fault(path: str, pbx: int) -> tuple[int | None, str]:
-    """(index of the line, field) of a fault's path; None where it is not of this PBX's lines."""
-    found = _FAULT_PATH.match(path)
-    if found is None or int(found.group(1)) != pbx:
+    """(index of the line, field) that a fault's path names; (None, "") if it is about no line of the PBX with this index."""
+    match = _FAULT_PATH.match(path)
+    if match is None or int(match.group(1)) != pbx:
         return None, ""
-    return int(found.group(2)), found.group(3) or "number"
+    return int(match.group(2)), match.group(3) or "number"

@@ -1,4 +1,7 @@
-"""PBXs in the frame: the list, connecting one (its key and salt are tried against Mango before anything is saved), its hook address."""
+"""The pages of the PBXs: the list, connecting and changing one, its hook address, removing it.
+
+Key and salt are tried at Mango before anything is saved. Each change is one new version of the settings.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,17 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, g, request
 from flask_babel import gettext
-from sqlalchemy import select
-from werkzeug.exceptions import NotFound
 
 from bx24app.calls.reconciliation import backfill
-from bx24app.domain.settings import PbxSettings as PbxSettings
 from bx24app.domain.settings import Settings
 from bx24app.infra.encryption import mask_secret
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import Pbx, audit, db, utcnow
+from bx24app.portals import lookup
 from bx24app.settings import hook_keys
 from bx24app.web.base import call_counts, directory, rendering
-from bx24app.web.pbxs import dialect_texts, employees, mango_inventory, pbx_form
+from bx24app.web.pbxs import dialect_texts, employees, pbx_form, requested_pbx
 from bx24app.web.pbxs.pbx_form import PbxForm
 from bx24app.web.settings import saving
 from bx24app.web.settings.saving import Document, FormMessage, SaveResult
@@ -31,7 +32,7 @@ blueprint = Blueprint("pbxs", __name__)
 def show() -> Response:
     """The list."""
     settings = rendering.load_settings()
-    rows = _pbx_rows_by_key()
+    rows = lookup.load_pbxs(g.portal.id)
     return rendering.render_response(
         "pbxs.html",
         "pbxs",
@@ -50,7 +51,7 @@ def new_form() -> Response:
 
 @blueprint.post("")
 def create() -> Response:
-    """Connect a PBX: try its keys, save it with the lines that Mango names, show its hook address."""
+    """Connect a PBX: try its keys, save it with the lines that Mango lists, show its hook address."""
     settings = rendering.load_settings()
     form = pbx_form.read_form()
     pbx_form.check_required(form, stored=False)
@@ -58,10 +59,10 @@ def create() -> Response:
         form.faults.setdefault("key", gettext("Up to 20 small Latin letters, digits and hyphens."))
     elif form.key in settings.by_key:
         form.faults["key"] = gettext("Another PBX has this short name.")
-    met = pbx_form.check_keys(form)
-    if form.faults or met.state != "ok":
-        return _render_form(form, None, SaveResult(pbx_form.check_message(met)), status=saving.INVALID_STATUS)
-    lines = [{"number": line.number, "name": line.name} for line in met.lines]
+    check = pbx_form.check_keys(form)
+    if form.faults or check.state != "ok":
+        return _render_form(form, None, SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS)
+    lines = [{"number": line.number, "name": line.name} for line in check.lines]
     taken = {line.number for pbx in settings.pbxs for line in pbx.lines}
     key = form.key or pbx_form.make_key(form.name, set(settings.by_key))
     added = pbx_form.as_document(form) | {"key": key, "lines": [line for line in lines if line["number"] not in taken]}
@@ -75,27 +76,27 @@ def create() -> Response:
 
 @blueprint.get("/<key>")
 def show_pbx(key: str) -> Response:
-    """The page of one PBX: hook address, whether notifications arrive."""
+    """The page of one PBX: its hook address, and whether notifications arrive."""
     return _render_page(key)
 
 
 @blueprint.get("/<key>/edit")
 def edit_form(key: str) -> Response:
-    """The form of a PBX that exists."""
-    pbx = _get_pbx_settings(key)
-    return _render_form(PbxForm(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), _get_pbx_row(key))
+    """The form of a connected PBX."""
+    pbx = requested_pbx.get_settings(key)
+    return _render_form(PbxForm(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), requested_pbx.get_row(key))
 
 
 @blueprint.post("/<key>")
 def save(key: str) -> Response:
-    """Save it; new keys are tried first, empty ones keep what is stored."""
-    _get_pbx_settings(key)
-    row, form = _get_pbx_row(key), pbx_form.read_form()
+    """Save the form. New keys are tried first; empty fields keep the stored keys."""
+    requested_pbx.get_settings(key)
+    row, form = requested_pbx.get_row(key), pbx_form.read_form()
     form.key = key
     pbx_form.check_required(form, stored=bool(row.api_key))
-    met = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
-    if form.faults or met.state != "ok":
-        return _render_form(form, _get_pbx_row(key), SaveResult(pbx_form.check_message(met)), status=saving.INVALID_STATUS)
+    check = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
+    if form.faults or check.state != "ok":
+        return _render_form(form, requested_pbx.get_row(key), SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS)
     index = [pbx.key for pbx in rendering.load_settings().pbxs].index(key)
     refused_since = row.refused_since if row.refused_count else None
     outcome = saving.save(
@@ -104,14 +105,14 @@ def save(key: str) -> Response:
     )
     if not outcome.is_accepted:
         pbx_form.assign_faults(form, outcome, index)
-        return _render_form(form, _get_pbx_row(key), outcome, status=outcome.http_status)
+        return _render_form(form, requested_pbx.get_row(key), outcome, status=outcome.http_status)
     if form.api_key and refused_since is not None:
         _start_backfill(key, refused_since)
     return _render_page(key, outcome.message)
 
 
 def _start_backfill(key: str, since: datetime) -> None:
-    """The calls of the time in which notifications were refused are told afterwards, out of Mango's statistics."""
+    """Load the calls of the time in which notifications were refused from Mango's statistics."""
     portal_id, user_id = g.portal.id, g.frame.user_id
     ids = backfill.begin(portal_id, since - timedelta(minutes=5), utcnow(), key)
     audit.record(portal_id, user_id, "frame", "backfill", pbx=key, since=since.isoformat(), why="new keys", rows=ids)
@@ -121,21 +122,21 @@ def _start_backfill(key: str, since: datetime) -> None:
 
 @blueprint.get("/<key>/pulse")
 def show_notification_state(key: str) -> Response:
-    """Only the light that says whether notifications arrive; asks again by itself."""
-    return rendering.render_response("parts/pulse.html", "pbxs", row=_get_pbx_row(key))
+    """The part of the page that says whether notifications arrive. The browser reloads it by itself."""
+    return rendering.render_response("parts/pulse.html", "pbxs", row=requested_pbx.get_row(key))
 
 
 @blueprint.route("/<key>/remove", methods=["GET", "POST"])
 def remove(key: str) -> Response:
-    """Tell in numbers what would stop; then, said once more, do it."""
-    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
+    """Say in numbers what would stop; remove the PBX once the form confirms it."""
+    pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     if request.method == "GET" or request.form.get("confirm") != key:
         return rendering.render_response(
             "pbx_remove.html", "pbxs", pbx=pbx, row=row, version=saving.current_number(), calls=call_counts.count_calls_last_day(row.id)
         )
 
     def drop_pbx(data: Document) -> None:
-        data["pbxs"] = [one for one in data["pbxs"] if one["key"] != key]
+        data["pbxs"] = [row for row in data["pbxs"] if row["key"] != key]
 
     outcome = saving.save(drop_pbx, gettext("PBX %(name)s removed", name=pbx.name or key))
     if not outcome.is_accepted:
@@ -144,9 +145,9 @@ def remove(key: str) -> Response:
             "pbxs",
             outcome.http_status,
             pbx=pbx,
-            row=_get_pbx_row(key),
+            row=requested_pbx.get_row(key),
             version=saving.current_number(),
-            calls=call_counts.count_calls_last_day(_get_pbx_row(key).id),
+            calls=call_counts.count_calls_last_day(requested_pbx.get_row(key).id),
             said=outcome.message,
         )
     return show()
@@ -154,8 +155,8 @@ def remove(key: str) -> Response:
 
 @blueprint.route("/<key>/address", methods=["GET", "POST"])
 def rotate_address(key: str) -> Response:
-    """Say what another hook address means; then, said once more, make it."""
-    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
+    """Explain what a new hook address means; make it when the form is posted."""
+    pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     if request.method == "GET":
         return rendering.render_response("pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_old_address_until(row))
     hook_keys.rotate(g.portal.id, key, request.form.get("shown", ""), g.frame.user_id)
@@ -164,19 +165,18 @@ def rotate_address(key: str) -> Response:
 
 
 def _old_address_until(row: Pbx) -> datetime | None:
-    """Until when the address before works; None: there is none."""
+    """Until when the previous address works; None: there is none."""
     return row.old_hook_until if row.old_hook_until is not None and row.old_hook_until > utcnow() else None
 
 
 def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = None, status: int = 200) -> Response:
-    held = mask_secret(row.api_key) if row is not None else ""
     return rendering.render_response(
         "pbx_form.html",
         "pbxs",
         status,
         form=form,
         fresh=row is None,
-        held=held,
+        held=mask_secret(row.api_key) if row is not None else "",
         dialects=dialect_texts.all_texts(),
         version=saving.current_number(),
         said=outcome.message if outcome is not None else None,
@@ -184,8 +184,8 @@ def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = No
     )
 
 
-def _render_page(key: str, said: FormMessage | None = None, connected: bool = False) -> Response:
-    pbx, row = _get_pbx_settings(key), _get_pbx_row(key)
+def _render_page(key: str, message: FormMessage | None = None, connected: bool = False) -> Response:
+    pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     return rendering.render_response(
         "pbx.html",
         "pbxs",
@@ -193,7 +193,7 @@ def _render_page(key: str, said: FormMessage | None = None, connected: bool = Fa
         row=row,
         part="connection",
         dialect_text=dialect_texts.text_of,
-        said=said,
+        said=message,
         connected=connected,
         held=mask_secret(row.api_key),
         overlap=_old_address_until(row),
@@ -202,25 +202,6 @@ def _render_page(key: str, said: FormMessage | None = None, connected: bool = Fa
         people=directory.by_ids([pbx.default_user_id, rendering.load_settings().portal.default_user_id]),
         settings=rendering.load_settings(),
     )
-
-
-def _get_pbx_settings(key: str) -> PbxSettings:
-    found = rendering.load_settings().by_key.get(key)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _get_pbx_row(key: str) -> Pbx:
-    found = mango_inventory.find_pbx(key)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _pbx_rows_by_key() -> dict[str, Pbx]:
-    query = select(Pbx).where(Pbx.portal_id == g.portal.id, Pbx.removed_at.is_(None))
-    return {row.key: row for row in db.session.scalars(query)}
 
 
 def _default_user_ids(settings: Settings) -> list[int | None]:

@@ -1,1 +1,1 @@
-"""bx24app/web/webhooks"""
+"""What PBXs and portals send to us over HTTP: `/mango` and `/bitrix24/events`."""

@@ -9,10 +9,6 @@ import bx24app.web
 
 WEB = Path(bx24app.web.__file__).parent
 STILL_QUERYING = {
-    "pbxs/employee_file.py",
-    "pbxs/employee_rows.py",
-    "pbxs/mango_inventory.py",
-    "pbxs/pbxs.py",
     "rules/dry_run_page.py",
     "settings/history.py",
     "settings/saving.py",
