@@ -58,6 +58,7 @@ def _engine_options(url: str) -> dict[str, Any]:
         return {"hide_parameters": True, "connect_args": arguments, "pool_size": 20, "max_overflow": 80}
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": 90, "pool_pre_ping": True}
     if "options=" not in url:
-        # Measured: compiling a query took 50 ms of 130, starting parallel workers 25 of 80, which also takes cores from other portals.
+        # Measured: compiling a query took 50 ms of 130, starting parallel workers 25 of 80 (and they take cores from
+        # other portals).
         options["connect_args"] = {"options": "-c jit=off -c max_parallel_workers_per_gather=0"}
     return options

@@ -1,4 +1,5 @@
-"""Every BX24APP_ variable: its default, its meaning, its check. Read once in `create_app`; nobody else reads the environment."""
+"""The configuration: every BX24APP_ variable with its default, meaning and check. `create_app` reads it once; nothing
+else reads the environment."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ _DEFAULT_RECORDING_RETRY = "0,15,30,60,60,120,300,600,1800,3600,7200,14400,28800
 
 
 class ConfigError(Exception):
-    """A variable cannot be used. The message is one line: the variable, what it held (masked), what would do."""
+    """A variable cannot be used. The message is one line: the variable, its value (secrets masked), what to give
+    instead.
+    """
 
 
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
@@ -30,15 +33,18 @@ SENTINEL_PORT = 26379
 
 
 def sentinel_parts(url: str) -> tuple[str | None, str | None, list[tuple[str, int]], str, int]:
+    """(user, password, sentinels, master, database) of a redis+sentinel address. Raises ValueError if it cannot be
+    read.
+    """
     parts = urlsplit(url)
-    login, _, places = parts.netloc.rpartition("@")
+    login, _, addresses = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     path = [piece for piece in parts.path.split("/") if piece]
-    if not places or not path:
+    if not addresses or not path:
         raise ValueError("give an address such as redis+sentinel://host1:26379,host2:26379/mymaster/0")
     hosts = []
-    for place in places.split(","):
-        host, _, port = place.partition(":")
+    for address in addresses.split(","):
+        host, _, port = address.partition(":")
         hosts.append((host, int(port or SENTINEL_PORT)))
     return unquote(user) or None, unquote(password) or None, hosts, path[0], int(path[1]) if len(path) > 1 else 0
 
@@ -49,7 +55,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     public_url: str = "http://127.0.0.1:8000"
-    """The https address under which Bitrix24 and Mango reach the app; no slash at its end."""
+    """The https address under which Bitrix24 and Mango Office reach the app, without a slash at its end."""
     data_dir: Path = Path("./var")
     database_url: str = ""
     redis_url: str = ""
@@ -65,31 +71,33 @@ class Config(BaseModel):
     private_portals: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     ca_bundle: Path | None = None
     outgoing_addresses: tuple[str, ...] = ()
-    """Addresses from which this installation asks Mango, for administrators who must allow them there."""
+    """Addresses from which this installation asks Mango Office, for administrators who must allow them there."""
     trusted_proxies: int = Field(0, ge=0, le=10)
     mango_addresses: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
-    """Networks (CIDR) from which notifications may come; none: from anywhere. Behind a proxy needs `trusted_proxies`."""
+    """Networks (CIDR) from which notifications may come; empty admits any. Behind a proxy this needs
+    `trusted_proxies`."""
     hook_rate: int = Field(1000, ge=0)
-    """Requests a second that one hook address may get, over ten seconds; 0: any number."""
+    """Requests a second that one hook address may receive, averaged over ten seconds; 0 means any number."""
     address_rate: int = Field(5000, ge=0)
-    """The same of one sender, whatever it knocks at."""
+    """Requests a second that one sender may send to all hook addresses, averaged over ten seconds; 0 means any
+    number."""
     recording_retry: tuple[int, ...] = tuple(int(step) for step in _DEFAULT_RECORDING_RETRY.split(","))
     reconcile_seconds: int = Field(600, ge=0)
     onpremise_rate: float = Field(0.0, ge=0, le=1000, allow_inf_nan=False)
-    """Requests a second that an on-premise portal may be asked; 0: as many as there are. The cloud's portals have their tariff's."""
+    """Requests a second to an on-premise portal; 0 means no limit. A cloud portal has the limit of its tariff."""
     quiet_seconds: int = Field(120, ge=1)
     keep_notifications_days: int = Field(90, ge=7)
-    """How long a handled notification is kept."""
+    """Days that a handled notification is kept."""
     keep_calls_days: int = Field(1095, ge=0)
-    """How long a finished call stays in the journal, with all that was said and done about it; 0: for ever."""
+    """Days that a finished call stays in the journal with its deliveries and recordings; 0 means for ever."""
     keep_spool_days: int = Field(7, ge=2)
-    """How long a fetched recording may wait for its portal; it is fetched again where it is still wanted."""
+    """Days that a fetched recording may wait for its portal; later it is fetched again if it is still needed."""
     keep_silent_days: int = Field(90, ge=0)
-    """A portal that has not let us in for so long counts as uninstalled; 0: never."""
+    """Days after which a portal that refuses the grant counts as uninstalled; 0 means never."""
     workers: int = Field(0, ge=0, le=64)
     worker_threads: int = Field(0, ge=0, le=256)
     otlp_endpoint: str = ""
-    """Where OpenTelemetry traces go (OTLP over HTTP); none: nothing is traced. Needs the extra `otel`."""
+    """Where OpenTelemetry traces are sent (OTLP over HTTP); empty traces nothing. Needs the extra `otel`."""
     log_level: str = "INFO"
     log_format: str = "console"
 
@@ -159,7 +167,7 @@ class Config(BaseModel):
     @field_validator("keep_calls_days")
     @classmethod
     def _check_keep_calls(cls, value: int, info: ValidationInfo) -> int:
-        # A notification that outlives its call would make the call a second time.
+        # A notification that is kept longer than its call would make the call a second time.
         if value and value < info.data.get("keep_notifications_days", 0):
             raise ValueError("give as many days as BX24APP_KEEP_NOTIFICATIONS_DAYS has, or more, or 0 for ever")
         return value
@@ -180,19 +188,22 @@ class Config(BaseModel):
 
     @property
     def has_external_database(self) -> bool:
-        """Does the database lie outside the data directory, so that other machines may share it?"""
+        """Is the database outside the data directory, so that other machines may share it?"""
         url = urlsplit(self.database_url)
         if not url.scheme.startswith("sqlite"):
             return bool(self.database_url)
         return not Path(url.path[1:] or ".").resolve().is_relative_to(self.data_dir.resolve())
 
 
-_LIST_FIELDS = {"oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses", "outgoing_addresses", "recording_retry"}
+_LIST_FIELDS = {
+    "oauth_servers", "recording_hosts", "encryption_keys", "private_portals", "mango_addresses",
+    "outgoing_addresses", "recording_retry",
+}  # fmt: skip
 _FLAG_FIELDS = {"allow_loopback"}
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
-    """The configuration from the environment; generates keys in the data directory where none are given.
+    """Read the configuration from the environment; generates missing keys in the data directory.
 
     Raises:
         ConfigError: a variable is wrong; the message is one line for the operator.
@@ -224,23 +235,23 @@ def _parse_value(name: str, raw: str) -> Any:
 def _describe_error(error: ValidationError, environ: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]).upper()
-    held = "(hidden)" if name in SECRETS else repr(_URL_PASSWORD.sub(r"\1***@", environ.get(PREFIX + name, "")))
-    return f"{PREFIX}{name} is {held}: {first['msg'].removeprefix('Value error, ')}"
+    value = "(hidden)" if name in SECRETS else repr(_URL_PASSWORD.sub(r"\1***@", environ.get(PREFIX + name, "")))
+    return f"{PREFIX}{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _fill_defaults(config: Config) -> Config:
     data = config.data_dir.resolve()
     update: dict[str, Any] = {"data_dir": data}
     if config.has_external_database:
-        for name, wanted in (
+        for name, variable in (
             ("secret_key", "SECRET_KEY"),
             ("encryption_keys", "ENCRYPTION_KEYS"),
             ("redis_url", "REDIS_URL"),
         ):
             if not getattr(config, name):
                 raise ConfigError(
-                    f"{PREFIX}{wanted} is not set: it must be given where {PREFIX}DATABASE_URL points outside the data directory, "
-                    "since other machines share the database"
+                    f"{PREFIX}{variable} is not set: it must be given where {PREFIX}DATABASE_URL points outside the "
+                    "data directory, since other machines share the database"
                 )
     if not config.database_url:
         update["database_url"] = f"sqlite:///{data / 'bx24app.sqlite'}"
@@ -256,7 +267,9 @@ def _fill_defaults(config: Config) -> Config:
 
 
 def _load_or_generate(data: Path, name: str, make: Any) -> str:
-    """The key kept in the data directory, made on the first start. `O_EXCL` decides a race of two first starts."""
+    """The key in the data directory, generated at the first start. `O_EXCL` decides between two simultaneous first
+    starts.
+    """
     path = data / "keys" / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

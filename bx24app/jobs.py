@@ -1,7 +1,9 @@
-"""The functions that RQ calls, by their dotted names, which lie in Redis: neither the module nor a function may be renamed.
+"""The functions that RQ calls, by their dotted names, which lie in Redis: neither the module nor a function may be
+renamed.
 
-A worker pushes the application's context around each job (`infra.worker.ThreadWorker`). A job may run twice, late, or never; the sweep
-queues again whatever is due. Use cases are imported when a job runs, so that a process loads only what its jobs need.
+A worker pushes the application's context around each job (`infra.worker.ThreadWorker`). A job may run twice, late, or
+never; the sweep queues again whatever is due. Use cases are imported when a job runs, so that a process loads only what
+its jobs need.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def prune() -> None:
 
 
 def lines(portal_id: int) -> None:
-    """Bring the portal's external lines in line with the settings; retry in a minute where the portal does not answer."""
+    """Bring the portal's external lines in line with the settings; retry in a minute where the portal does not answer.
+    """
     from bx24app.bitrix24.errors import Later
     from bx24app.infra import queue
     from bx24app.infra.clock import utcnow

@@ -1,4 +1,5 @@
-"""Encodes the commands of a batch as query strings, so that text from outside never becomes a reference in one. Used by `client`."""
+"""Encodes the commands of a batch as query strings, so that text from outside never becomes a reference in one. Used by
+`client`."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class QuotedText(str):
 
 
 def quote_base64(content: bytes) -> QuotedText:
-    """A file as base64 for a query. `urllib.parse.quote` would take longer for megabytes than the rest of the request."""
+    """A file as base64 for a query. `urllib.parse.quote` would take longer for megabytes than the rest of the request.
+    """
     text = base64.b64encode(content).decode()
     return QuotedText(text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"))
 
@@ -42,11 +44,13 @@ def encode_command(key: str, method: str, params: dict[str, Any]) -> str:
     """
     if not _BATCH_KEY.fullmatch(key):
         raise ValueError(f"a batch key is made of letters, digits and underscores: {key!r}")
-    return f"{method}?" + "&".join(f"{_quote_text(name)}={_quote_text(value)}" for name, value in _flatten_params(params))
+    pairs = _flatten_params(params)
+    return f"{method}?" + "&".join(f"{_quote_text(name)}={_quote_text(value)}" for name, value in pairs)
 
 
 def escape_references(text: str) -> str:
-    """Replace the dollar of ``$result[``, ``$next[`` … by a full-width one, which reads the same and means nothing to Bitrix24.
+    """Replace the dollar of ``$result[``, ``$next[`` … by a full-width one, which reads the same and means nothing to
+    Bitrix24.
 
     Inside a batch Bitrix24 replaces references in any parsed value, whoever wrote it (server's source)."""
     return _REFERENCE_START.sub("\uff04", text)

@@ -1,8 +1,9 @@
 """A portal's request budget: one leaky bucket in Redis, shared by all workers and machines, with priorities.
 
-Bitrix24 counts requests per portal and source address: every request, a batch too, fills the bucket by one; it drains at 2 a second and
-overflows at 50 (Enterprise: 5 and 250; official page "limits"). `client` takes one request from the budget before each POST. The
-program stays a little below both figures, since the portal counts a request when it arrives, not when it leaves.
+Bitrix24 counts requests per portal and source address: every request, a batch too, fills the bucket by one; it drains
+at 2 a second and overflows at 50 (Enterprise: 5 and 250; official page "limits"). `client` takes one request from the
+budget before each POST. The program stays a little below both figures, since the portal counts a request when it
+arrives, not when it leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Priority(IntEnum):
-    """Which requests may use the rest of a budget. The value is the reserve that must be left for more urgent requests."""
+    """Which requests may use the rest of a budget. The value is the reserve that must be left for more urgent requests.
+    """
 
     CARD = 0
     FINISH = 1
@@ -29,13 +31,15 @@ class Priority(IntEnum):
 
 
 MARGIN_SECONDS = 1.5
-"""The requests of this many seconds are never used: requests that leave apart arrive together when the network delays the first."""
+"""The requests of this many seconds are never used: requests that leave apart arrive together when the network delays
+the first."""
 BUDGET_USED_UP = "the portal's request budget is used up"
 """The text of the error, for people."""
 LOCAL_SHARE = 0.25
 """Share of the capacity, and of each reserve, that one process uses while Redis does not answer."""
 REDIS_PAUSE = 1.0
-"""Seconds that the program waits before it asks a Redis again that did not answer: a call must not wait for it twice."""
+"""Seconds that the program waits before it asks a Redis again that did not answer: a call must not wait for it
+twice."""
 
 _BUCKET_SCRIPT = """
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -65,7 +69,8 @@ return '0'
 class _LocalBucket:
     """The bucket of this process alone, used while Redis does not answer: half the rate, a quarter of the capacity.
 
-    Reserves are a quarter too; otherwise the lowest priority's reserve would be larger than the capacity, and it would never get a turn.
+    Reserves are a quarter too; otherwise the lowest priority's reserve would be larger than the capacity, and it would
+    never get a turn.
     """
 
     fill_level: float = 0.0
@@ -107,7 +112,9 @@ class RequestBudget:
         return max(0.0, (1 + float(priority) - self.available_requests()) / self.rate)
 
     def block_for(self, seconds: float) -> None:
-        """Let nothing leave for `seconds`, since the portal said that the limit was exceeded; the bucket then counts as full."""
+        """Let nothing leave for `seconds`, since the portal said that the limit was exceeded; the bucket then counts as
+        full.
+        """
         if self.rate > 0:
             self._run_command(seconds, "block")
 

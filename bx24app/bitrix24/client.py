@@ -1,7 +1,8 @@
 """The REST client of one portal: single calls, batches, lists, uploads.
 
-It spends the portal's request budget, refreshes the token once, follows a changed domain once, and turns every answer into a result or
-into one of the errors of `errors`. Requests leave through `transport`. Use cases get a client from `portals.clients`.
+It spends the portal's request budget, refreshes the token once, follows a changed domain once, and turns every answer
+into a result or into one of the errors of `errors`. Requests leave through `transport`. Use cases get a client from
+`portals.clients`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,7 +30,10 @@ MAX_BATCH_SIZE: Final = 50
 MAX_PAGE_WAIT: Final = 60.0
 """Seconds that a page of a long list waits for the budget at most."""
 _JSON_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
-_ID_PAGED_METHODS: Final = {"crm.item.list": ("filter", "order", "id"), "voximplant.statistic.get": ("FILTER", None, "ID")}
+_ID_PAGED_METHODS: Final = {
+    "crm.item.list": ("filter", "order", "id"),
+    "voximplant.statistic.get": ("FILTER", None, "ID"),
+}
 """List methods that can page by id -> (name of the filter parameter, of the order parameter, id field).
 
 Paging by id is fast, and complete while rows are added and deleted."""
@@ -46,7 +51,9 @@ class RestResult:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """Where the client gets its token from. All three functions may take a lock and use the database; none is called during HTTP."""
+    """Where the client gets its token from. All three functions may take a lock and use the database; none is called
+    during HTTP.
+    """
 
     get_token: Callable[[], str]
     refresh_token: Callable[[str], str]
@@ -58,14 +65,21 @@ class TokenSource:
 class Bitrix24Client:
     """REST of one portal. Threads may share a client.
 
-    Every method raises `Later` (`NotSent`, `AnswerLost`), `NeedsAdmin`, `Gone` or `Refused`, and no other error of `errors`.
+    Every method raises `Later` (`NotSent`, `AnswerLost`), `NeedsAdmin`, `Gone` or `Refused`, and no other error of
+    `errors`.
     """
 
     def __init__(
-        self, endpoint: str, token_source: TokenSource, budget: RequestBudget, transport: Transport, method_load: PortalMethodLoad | None = None
+        self,
+        endpoint: str,
+        token_source: TokenSource,
+        budget: RequestBudget,
+        transport: Transport,
+        method_load: PortalMethodLoad | None = None,
     ) -> None:
         self.endpoint, self.budget = endpoint.rstrip("/") + "/", budget
-        self._token_source, self._transport, self._method_load = token_source, transport, method_load or PortalMethodLoad()
+        self._token_source, self._transport = token_source, transport
+        self._method_load = method_load or PortalMethodLoad()
 
     def call(
         self,
@@ -75,7 +89,8 @@ class Bitrix24Client:
         patience: float = 0.0,
         leave_by: float | None = None,
     ) -> RestResult:
-        """Call one method. If the budget is used up, wait up to `patience` seconds, then raise `NotSent` with the seconds to wait.
+        """Call one method. If the budget is used up, wait up to `patience` seconds, then raise `NotSent` with the
+        seconds to wait.
 
         `leave_by`: the moment of the monotonic clock after which the request must not leave; then `NotSent` is raised.
         """
@@ -103,8 +118,8 @@ class Bitrix24Client:
     ) -> dict[str, RestResult | errors.PortalError]:
         """Send up to 50 (key, method, params) in one request; the portal runs them in their order.
 
-        Returns key -> result or error of each command that was reached; with `halt` an error ends the batch. The batch as a whole
-        raises like `call`, with the same `leave_by`.
+        Returns key -> result or error of each command that was reached; with `halt` an error ends the batch. The batch
+        as a whole raises like `call`, with the same `leave_by`.
         """
         if len(commands) > MAX_BATCH_SIZE:
             raise ValueError(f"a batch takes {MAX_BATCH_SIZE} commands, not {len(commands)}")
@@ -112,13 +127,15 @@ class Bitrix24Client:
         methods = {key: method for key, method, _ in commands}
         self._check_method_load(methods.values(), priority)
         try:
-            answer = self._send_with_token("batch", {"halt": int(halt), "cmd": queries}, priority, leave_by).get("result")
+            params = {"halt": int(halt), "cmd": queries}
+            answer = self._send_with_token("batch", params, priority, leave_by).get("result")
         except AccessDenied as denied:
             raise self._explain_denial("batch", denied) from None
         if not isinstance(answer, dict) or "result" not in answer:
             raise AnswerLost("the portal's answer to a batch has an unknown shape")
         parts = {
-            name: _as_mapping(answer.get(name), queries) for name in ("result", "result_error", "result_next", "result_total")
+            name: _as_mapping(answer.get(name), queries)
+            for name in ("result", "result_error", "result_next", "result_total")
         }
         results: dict[str, RestResult | errors.PortalError] = {
             key: RestResult(value, parts["result_next"].get(key), parts["result_total"].get(key))
@@ -133,7 +150,8 @@ class Bitrix24Client:
     def iter_rows(
         self, method: str, params: dict[str, Any] | None = None, priority: Priority = Priority.BACKGROUND
     ) -> Iterator[Any]:
-        """Yield every row of a list method, 50 a page, by id where the method can. Waits for the budget between pages."""
+        """Yield every row of a list method, 50 a page, by id where the method can. Waits for the budget between pages.
+        """
         if method in _ID_PAGED_METHODS:
             yield from self._iter_rows_by_id(method, params or {}, priority)
             return
@@ -146,7 +164,9 @@ class Bitrix24Client:
     def upload_file(
         self, url: str, file: Path, filename: str, field: str = "file", priority: Priority = Priority.RECORD
     ) -> Any:
-        """POST a file to an upload address of this portal, streamed from disk. The address is a secret and never logged."""
+        """POST a file to an upload address of this portal, streamed from disk. The address is a secret and never
+        logged.
+        """
         own, target = urlsplit(self.endpoint), urlsplit(url)
         if target.hostname != own.hostname:
             raise Refused("UPLOAD_HOST", "the portal named an upload address on another host")
@@ -176,7 +196,9 @@ class Bitrix24Client:
         return profile if isinstance(profile, dict) else {}
 
     def _explain_denial(self, method: str, denied: AccessDenied) -> errors.PortalError:
-        """Find out whether rights or the tariff are missing: if even `profile` is denied, it is the tariff or the grant's user."""
+        """Find out whether rights or the tariff are missing: if even `profile` is denied, it is the tariff or the
+        grant's user.
+        """
         try:
             self.probe_access(Priority.CARD)
         except NeedsAdmin as error:
@@ -184,7 +206,8 @@ class Bitrix24Client:
         except errors.Gone as error:
             return error
         except errors.Later as error:
-            return NotSent(f"{denied}; the reason cannot be asked now", error.retry_after, is_rate_limited=error.is_rate_limited)
+            text = f"{denied}; the reason cannot be asked now"
+            return NotSent(text, error.retry_after, is_rate_limited=error.is_rate_limited)
         return _missing_rights_error(method, denied)
 
     def _command_error(self, error: Any, method: str) -> errors.PortalError:
@@ -218,12 +241,13 @@ class Bitrix24Client:
             except TokenExpired as error:
                 if refreshed:
                     raise NeedsAdmin("authorise", f"the portal refuses a fresh token: {error}") from None
-                token, refreshed = _query_token_source(lambda stale=token: self._token_source.refresh_token(stale)), True  # type: ignore[misc]
+                token = _query_token_source(partial(self._token_source.refresh_token, token))
+                refreshed = True
             except PortalMoved as redirect:
                 if moved:
                     raise NotSent("the portal redirects again and again") from None
-                location = redirect.location
-                self.endpoint, moved = _query_token_source(lambda: self._token_source.follow_redirect(location)).rstrip("/") + "/", True  # noqa: B023
+                address = _query_token_source(partial(self._token_source.follow_redirect, redirect.location))
+                self.endpoint, moved = address.rstrip("/") + "/", True
 
     def _iter_rows_by_id(self, method: str, params: dict[str, Any], priority: Priority) -> Iterator[Any]:
         filter_name, order_name, field = _ID_PAGED_METHODS[method]

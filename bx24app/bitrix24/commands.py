@@ -1,6 +1,7 @@
 """The table of the portal commands: how each becomes a request, what its answer means, which refusals are harmless.
 
-The outbox (`calls.outbox`) builds requests and reads answers here. A new command needs a row in each table that concerns it.
+The outbox (`calls.outbox`) builds requests and reads answers here. A new command needs a row in each table that
+concerns it.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ def parse_answer(command: AnyCommand, result: Any) -> dict[str, Any]:
 
 
 def is_harmless_refusal(command: AnyCommand, description: str) -> bool:
-    """Is the command's purpose fulfilled all the same? For example the record is bound already, or the to-do was deleted."""
+    """Is the command's purpose fulfilled all the same? For example the record is bound already, or the to-do was
+    deleted.
+    """
     text = description.lower()
     if isinstance(command, Bind):
         return "already" in text or "bound" in text
@@ -120,6 +123,8 @@ _RESPONSIBLE_WORDS = ("ответственн", "responsible", "assigned")
 
 
 def is_about_user(command: AnyCommand, description: str) -> bool:
-    """Was the responsible user of a record or to-do refused? Only the text of the refusal says so: the portal sends no code."""
+    """Was the responsible user of a record or to-do refused? Only the text of the refusal says so: the portal sends no
+    code.
+    """
     text = description.lower()
     return isinstance(command, CreateRecord | AddTodo) and any(word in text for word in _RESPONSIBLE_WORDS)

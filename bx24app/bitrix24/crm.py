@@ -1,7 +1,8 @@
 """Requests and answers of the CRM, of working days and of notices (`crm.*`, `timeman.*`, `im.*`).
 
-A `build_…` turns a command into (method, params); a `parse_…` turns the answer into the facts that the ledger keeps. After a lost answer
-a `build_…_query` asks whether the command was carried out, and a `match_…` finds its record in the answer. The tables are in `commands`.
+A `build_…` turns a command into (method, params); a `parse_…` turns the answer into the facts that the ledger keeps.
+After a lost answer a `build_…_query` asks whether the command was carried out, and a `match_…` finds its record in the
+answer. The tables are in `commands`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The table that turns an answer of a portal or an authorisation server into an error of `errors`, and so into a reaction.
+"""The table that turns an answer of a portal or an authorisation server into an error of `errors`, and so into a
+reaction.
 
-`client` and `oauth` classify every answer here. The code decides first (`error` of the answer, in any letter case), then the description,
-then the HTTP status, since the portal uses 401, 403 and 200 for the same error (official error-codes page; server's source).
-docs/reactions.md is made from this table.
+`client` and `oauth` classify every answer here. The code decides first (`error` of the answer, in any letter case),
+then the description, then the HTTP status, since the portal uses 401, 403 and 200 for the same error (official
+error-codes page; server's source). docs/reactions.md is made from this table.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from bx24app.domain.calls.ledger import USER_INACTIVE
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What a code means: `kind` is the reaction, `message_key` (of needs_admin) names what to fix, `retry_after` (of not_sent) is in seconds."""
+    """What a code means: `kind` is the reaction, `message_key` (of needs_admin) names what to fix, `retry_after` (of
+    not_sent) is in seconds.
+    """
 
     kind: Literal["expired", "not_sent", "unsure", "needs_admin", "denied", "gone", "refused"]
     message_key: str = ""
@@ -85,7 +88,8 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "0": ErrorRule("refused"),
     "": ErrorRule("refused"),
 }
-"""Code in lower case -> what it means. Any other code is the method's own: refused below HTTP 500, unsure from 500 on."""
+"""Code in lower case -> what it means. Any other code is the method's own: refused below HTTP 500, unsure from 500
+on."""
 
 OAUTH_ERRORS: Final[dict[str, ErrorRule]] = {
     "invalid_request": ErrorRule("needs_admin", "authorise"),
@@ -96,7 +100,8 @@ OAUTH_ERRORS: Final[dict[str, ErrorRule]] = {
     "authorization_error": ErrorRule("not_sent"),
     "internal_server_error": ErrorRule("not_sent"),
 }
-"""Codes that mean something else at the authorisation server. It changes only tokens, and a lost refresh is repeated with the old token."""
+"""Codes that mean something else at the authorisation server. It changes only tokens, and a lost refresh is repeated
+with the old token."""
 
 DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
     ("user is not found or is not active", USER_INACTIVE),
@@ -110,8 +115,8 @@ DISK_FULL_PHRASES: Final = ("disk space", "free space", "quota", "no space left"
 TARIFF_PHRASES: Final = ("commercial plan", "by subscription", "subscription")
 _UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
 _REQUIRED_METHODS: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
-"""Beginnings of the methods that the app cannot do without: an administrator must grant the rights for them. Missing rights for any
-other method end one command."""
+"""Beginnings of the methods that the app cannot do without: an administrator must grant the rights for them. Missing
+rights for any other method end one command."""
 
 
 def classify_answer(
@@ -188,7 +193,9 @@ def _classify_description(code: str, text: str) -> PortalError | None:
 
 
 def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float | None:
-    """Seconds until the portal accepts the method again: by its own `operating_reset_at`, else `otherwise`; at most an hour."""
+    """Seconds until the portal accepts the method again: by its own `operating_reset_at`, else `otherwise`; at most an
+    hour.
+    """
     times = body.get("time")
     reset = body.get("operating_reset_at") or (times.get("operating_reset_at") if isinstance(times, dict) else None)
     try:
@@ -201,7 +208,9 @@ def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float
 
 
 def _classify_status(status: int) -> PortalError:
-    """The error of an answer that is no JSON (a proxy, a firewall, a maintenance page). Below 500 the request did not reach the method."""
+    """The error of an answer that is no JSON (a proxy, a firewall, a maintenance page). Below 500 the request did not
+    reach the method.
+    """
     if status == 413:
         return Refused("HTTP_413", "the portal's server does not take a request of this size")
     if status == 429:

@@ -2,13 +2,11 @@
 
 ::
 
-    PortalError
-    ├── Later            try again later, not before the portal's own reset time; nothing is lost
-    │   ├── NotSent      certainly not executed
-    │   └── AnswerLost   the request left, its effect is unknown: verify before repeating
-    ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, alert, probe hourly, resume
-    ├── Gone             the portal or the application was removed
-    └── Refused          this one command failed for good
+    PortalError ├── Later            try again later, not before the portal's own reset time; nothing is lost │   ├──
+    NotSent      certainly not executed │   └── AnswerLost   the request left, its effect is unknown: verify before
+    repeating ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, alert, probe
+    hourly, resume ├── Gone             the portal or the application was removed └── Refused          this one command
+    failed for good
 
     inside this package only
     ├── TokenExpired     refresh once and repeat
@@ -31,11 +29,17 @@ class PortalError(Exception):
 class Later(PortalError):
     """Try again. `retry_after` is how many seconds the portal asks to wait; None leaves that to the caller's back-off.
 
-    `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: that limit was the program's own budget for this portal.
+    `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: that limit was the program's own budget for
+    this portal.
     """
 
     def __init__(
-        self, text: str, retry_after: float | None = None, *, is_rate_limited: bool = False, is_budget_used_up: bool = False
+        self,
+        text: str,
+        retry_after: float | None = None,
+        *,
+        is_rate_limited: bool = False,
+        is_budget_used_up: bool = False,
     ) -> None:
         super().__init__(text)
         self.retry_after, self.is_rate_limited, self.is_budget_used_up = retry_after, is_rate_limited, is_budget_used_up
@@ -50,7 +54,8 @@ class AnswerLost(Later):
 
 
 class NeedsAdmin(PortalError):
-    """Only an administrator can fix it. `code` says what (a key of `infra.messages.NEEDS_ADMIN`); the text is the other side's own.
+    """Only an administrator can fix it. `code` says what (a key of `infra.messages.NEEDS_ADMIN`); the text is the other
+    side's own.
 
     `generation` is that of the grant that was refused, if one was; the error does not concern a newer grant.
     """

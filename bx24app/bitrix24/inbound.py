@@ -1,7 +1,7 @@
 """Parses what Bitrix24 and browsers post to the app: openings of the frame, and events.
 
-`portals.frame_auth` and `portals.portal_events` call this. The models only check shapes and bounds: nothing in a post may be believed
-before the authorisation server has confirmed it.
+`portals.frame_auth` and `portals.portal_events` call this. The models only check shapes and bounds: nothing in a post
+may be believed before the authorisation server has confirmed it.
 """
 
 from __future__ import annotations

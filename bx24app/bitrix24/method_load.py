@@ -1,10 +1,12 @@
 """The working time of each method at a portal: slows requests down before the portal blocks the method.
 
-Bitrix24 sums up the seconds that each method works for an application within ten minutes, returns the sum in every answer
-(`time.operating`, of a batch in `result_time`), and from 480 s on refuses the method with OPERATION_TIME_LIMIT until
-`operating_reset_at` (official page "limits"). The sum covers all machines, so a process learns all it needs from its own answers.
+Bitrix24 sums up the seconds that each method works for an application within ten minutes, returns the sum in every
+answer (`time.operating`, of a batch in `result_time`), and from 480 s on refuses the method with OPERATION_TIME_LIMIT
+until `operating_reset_at` (official page "limits"). The sum covers all machines, so a process learns all it needs from
+its own answers.
 
-From half of the limit on, `client` spreads the rest over the time until the reset. Requests for which a person waits are never held back.
+From half of the limit on, `client` spreads the rest over the time until the reset. Requests for which a person waits
+are never held back.
 """
 
 from __future__ import annotations

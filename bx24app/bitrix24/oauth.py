@@ -1,8 +1,8 @@
 """Client of Bitrix24's authorisation servers: whose a token is, code exchange, refresh.
 
-They are the only hosts that ever see a client secret. `portals.tokens` and `portals.frame_auth` call this. A refresh token works once: the
-caller must store the new pair before it is used. In the answer to a token request `domain` is the authorisation server itself; the portal
-is in `client_endpoint`. Sources: official pages `settings/oauth/*`.
+They are the only hosts that ever see a client secret. `portals.tokens` and `portals.frame_auth` call this. A refresh
+token works once: the caller must store the new pair before it is used. In the answer to a token request `domain` is the
+authorisation server itself; the portal is in `client_endpoint`. Sources: official pages `settings/oauth/*`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class OAuthServers:
 
         Raises:
             Later: the server does not answer now. NeedsAdmin (``authorise``), Refused: it does not know the token.
-            NeedsAdmin (other codes), Gone: it knows the token, but the application is not paid for, or no longer installed.
+            NeedsAdmin (other codes), Gone: it knows the token, but the application is not paid for, or no longer
+            installed.
         """
         answer = self._send_request("GET", server, "/rest/app.info", {"auth": access_token})
         result = answer.get("result") or {}
@@ -96,7 +97,9 @@ class OAuthServers:
             raise errors.Refused("invalid_token", "the auth server does not say whose token this is") from None
 
     def exchange_code(self, server: str, client_id: str, client_secret: str, code: str) -> TokenPair:
-        """Exchange a code of the authorisation page, valid once and for 30 s, for a pair. Raises as `refresh_pair` does."""
+        """Exchange a code of the authorisation page, valid once and for 30 s, for a pair. Raises as `refresh_pair`
+        does.
+        """
         fields = {
             "grant_type": "authorization_code",
             "client_id": client_id,
@@ -109,7 +112,8 @@ class OAuthServers:
         """Get a fresh pair; the old refresh token is then invalid. After a lost answer the request is repeated once.
 
         Raises:
-            Later: the server does not answer now, the old pair stays valid. NeedsAdmin, Gone: the refresh token is invalid.
+            Later: the server does not answer now, the old pair stays valid. NeedsAdmin, Gone: the refresh token is
+            invalid.
         """
         fields = {
             "grant_type": "refresh_token",
@@ -157,7 +161,9 @@ class OAuthServers:
         if refusal is None:
             answer: dict[str, Any] = body
             return answer
-        raise AnswerLost("the auth server answers with a redirect") if isinstance(refusal, errors.PortalMoved) else refusal
+        if isinstance(refusal, errors.PortalMoved):
+            raise AnswerLost("the auth server answers with a redirect")
+        raise refusal
 
 
 def _require_token(value: Any) -> str:

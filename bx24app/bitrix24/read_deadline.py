@@ -1,7 +1,9 @@
-"""A deadline for reading from a socket. The socket's own time-out starts anew with every byte, so a slow head could hold a thread for hours.
+"""A deadline for reading from a socket. The socket's own time-out starts anew with every byte, so a slow head could
+hold a thread for hours.
 
-`ssrf_guard` sets a deadline for the head of each answer. One thread of the process checks once a second which deadlines have passed, and
-shuts those sockets down. The thread serves all sockets of the process, whatever application opened them, so it is kept by the module.
+`ssrf_guard` sets a deadline for the head of each answer. One thread of the process checks once a second which deadlines
+have passed, and shuts those sockets down. The thread serves all sockets of the process, whatever application opened
+them, so it is kept by the module.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def _close_overdue() -> None:
                 if now > deadline:
                     _deadlines.pop(key, None)
                     with suppress(OSError):  # the owner closed it meanwhile
-                        # The plain socket's method: that of a TLS socket would drop the session while another thread reads.
+                        # The plain socket's method: a TLS socket's would drop the session while another thread reads.
                         socket.socket.shutdown(sock, socket.SHUT_RDWR)
             time.sleep(CHECK_SECONDS)
 

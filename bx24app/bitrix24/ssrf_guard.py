@@ -1,9 +1,10 @@
-"""The SSRF guard: decides to which addresses the program connects, so that nobody can lead it into the network that it runs in.
+"""The SSRF guard: decides to which addresses the program connects, so that nobody can lead it into the network that it
+runs in.
 
-The address of a portal or a recording comes from outside in the end (an answer of an authorisation server, a redirect, a link). Before a
-connection the host is resolved once and each of its addresses is checked; the connection then goes to a checked address, so a name that
-changes its answer in between gains nothing. The tables below decide, not Python's `is_global`, whose answer differs between patch
-versions.
+The address of a portal or a recording comes from outside in the end (an answer of an authorisation server, a redirect,
+a link). Before a connection the host is resolved once and each of its addresses is checked; the connection then goes to
+a checked address, so a name that changes its answer in between gains nothing. The tables below decide, not Python's
+`is_global`, whose answer differs between patch versions.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ def _networks(*names: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(name) for name in names)
 
 
-# Sources: the special-purpose registries of IANA (iana-ipv4-special-registry, iana-ipv6-special-registry) of October 2024.
+# Sources: IANA's registries iana-ipv4-special-registry and iana-ipv6-special-registry.
 _LOOPBACK: Final = _networks("127.0.0.0/8", "::1/128")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are the IPv4 address to which the gateway connects."""
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-"""RFC 4291: everything else of IPv6 is local, reserved, multicast (`ff00::/8`) or not assigned. That excludes `::/96` (IPv4-compatible),
-`64:ff9b:1::/48` (local NAT64), `100::/64` (discard), `5f00::/16` (SRv6), `fc00::/7` (unique local), `fe80::/10` (link-local) and
-`fec0::/10` (site-local)."""
+"""RFC 4291: everything else of IPv6 is local, reserved, multicast (`ff00::/8`) or not assigned. That excludes `::/96`
+(IPv4-compatible), `64:ff9b:1::/48` (local NAT64), `100::/64` (discard), `5f00::/16` (SRv6), `fc00::/7` (unique local),
+`fe80::/10` (link-local) and `fec0::/10` (site-local)."""
 _REFUSED: Final = _networks(
     "0.0.0.0/8",  # this network
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # private
@@ -60,7 +61,9 @@ HEAD_SECONDS = 75.0
 
 
 class NotAdmitted(NeedsAdmin):
-    """The program does not connect there. The text names the host and the reason; only the operator may admit a private network."""
+    """The program does not connect there. The text names the host and the reason; only the operator may admit a private
+    network.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__("address", text)
@@ -122,7 +125,9 @@ class AddressPolicy:
         return addresses
 
     def is_allowed(self, address: str) -> bool:
-        """Is this a public address, or one that the configuration admits? IPv4 addresses inside an IPv6 address are checked as such."""
+        """Is this a public address, or one that the configuration admits? IPv4 addresses inside an IPv6 address are
+        checked as such.
+        """
         ip = ipaddress.ip_address(address.partition("%")[0])
         return all(self._is_ip_allowed(target) for target in _connection_targets(ip))
 
@@ -139,7 +144,9 @@ def _is_in(ip: Address, networks: Iterable[Network]) -> bool:
 
 
 def _connection_targets(ip: Address) -> list[Address]:
-    """The addresses at which a connection to `ip` may end: itself, or the IPv4 address that it carries (mapped, NAT64), or both (6to4)."""
+    """The addresses at which a connection to `ip` may end: itself, or the IPv4 address that it carries (mapped, NAT64),
+    or both (6to4).
+    """
     if isinstance(ip, ipaddress.IPv4Address):
         return [ip]
     if ip.ipv4_mapped is not None:

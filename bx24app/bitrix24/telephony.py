@@ -1,7 +1,7 @@
 """Requests and answers of the calls themselves (`telephony.externalCall.*`, `voximplant.statistic.get`).
 
-Built and named as in `crm`; the tables are in `commands`. Source: the official documentation of `telephony.externalCall.*`. Flags are
-always 0 or 1, since the portal reads the text "N" as true.
+Built and named as in `crm`; the tables are in `commands`. Source: the official documentation of
+`telephony.externalCall.*`. Flags are always 0 or 1, since the portal reads the text "N" as true.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def build_external_query(external_id: str) -> RestRequest:
 
 
 def match_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The facts of this call's row. The id is compared, since a portal that does not know the filter key returns all calls."""
+    """The facts of this call's row. The id is compared, since a portal that does not know the filter key returns all
+    calls.
+    """
     for row in result:
         if str(row.get("CALL_ID")) == call:
             activity = row.get("CRM_ACTIVITY_ID")
@@ -121,7 +123,8 @@ def match_finish(call: str, result: list[dict[str, Any]]) -> dict[str, Any] | No
 
 def build_statistics_query(start: int, end: int) -> RestRequest:
     """Calls of all apps that began between two epochs."""
-    return "voximplant.statistic.get", {"FILTER": {">=CALL_START_DATE": to_iso(start), "<=CALL_START_DATE": to_iso(end)}}
+    period = {">=CALL_START_DATE": to_iso(start), "<=CALL_START_DATE": to_iso(end)}
+    return "voximplant.statistic.get", {"FILTER": period}
 
 
 def parse_statistic(row: dict[str, Any]) -> tuple[str, bool, datetime]:

@@ -1,7 +1,9 @@
-"""One POST to a portal: sends it over a pooled OAuth2Session, bounds the answer, and tells whether a failed request left at all.
+"""One POST to a portal: sends it over a pooled OAuth2Session, bounds the answer, and tells whether a failed request
+left at all.
 
-`client` uses it for every request. The token is sent in the JSON body as ``auth``, as the documentation says: that keeps it out of access
-logs, and only then does `attachRecord` return an upload address that works without a token (server's source).
+`client` uses it for every request. The token is sent in the JSON body as ``auth``, as the documentation says: that
+keeps it out of access logs, and only then does `attachRecord` return an upload address that works without a token
+(server's source).
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class BodyTokenClient(WebApplicationClient):
 
 
 def encode_json(content: dict[str, Any]) -> bytes:
-    """JSON as UTF-8. A lone surrogate becomes "?": PHP cannot parse a body that holds one, and answers NO_AUTH_FOUND."""
+    """JSON as UTF-8. A lone surrogate becomes "?": PHP cannot parse a body that holds one, and answers NO_AUTH_FOUND.
+    """
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -88,13 +91,15 @@ class Transport:
         """Send a request and read the whole answer.
 
         Raises:
-            NotSent: no connection was made. AnswerLost: the connection broke, or the answer took too long or was too large.
+            NotSent: no connection was made. AnswerLost: the connection broke, or the answer took too long or was too
+            large.
         """
         try:
             with self.get_session(token).post(
                 url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
             ) as response:
-                return PortalResponse(response.status_code, _parse_json(_read_bounded(response)), response.headers.get("Location"))
+                content = _parse_json(_read_bounded(response))
+                return PortalResponse(response.status_code, content, response.headers.get("Location"))
         except (requests.RequestException, HTTPError, OSError) as error:
             raise classify_failure(error) from None
 
@@ -109,18 +114,21 @@ class PortalResponse:
 
 
 def classify_failure(error: Exception, peer: str = "the portal") -> Later:
-    """`NotSent` if the connection was never made, else `AnswerLost`. The error's text may hold a token, so only its name is used."""
+    """`NotSent` if the connection was never made, else `AnswerLost`. The error's text may hold a token, so only its
+    name is used.
+    """
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
     not_connected = (ConnectTimeoutError, NewConnectionError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
     if isinstance(error, not_connected) or isinstance(reason, not_connected):
-        return NotSent(f"no connection to {peer} ({type(reason if isinstance(reason, not_connected) else error).__name__})")
+        cause = reason if isinstance(reason, not_connected) else error
+        return NotSent(f"no connection to {peer} ({type(cause).__name__})")
     return AnswerLost(f"the connection to {peer} broke ({type(error).__name__})")
 
 
 def _read_bounded(response: requests.Response) -> bytes:
     parts, size, deadline = [], 0, time.monotonic() + TOTAL_TIMEOUT
-    # read1 returns what has arrived; read would wait for 64 KB, past the deadline if the portal sends a byte now and then.
+    # read1 returns what has arrived; read would wait for 64 KB, past the deadline if bytes come now and then.
     while part := response.raw.read1(65536, decode_content=True):
         size += len(part)
         if size > MAX_ANSWER_BYTES:
@@ -144,7 +152,8 @@ class MultipartBody:
     def __init__(self, stream: BinaryIO, size: int, filename: str, field: str) -> None:
         boundary = f"bx24app{secrets.token_hex(16)}"
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{_header_text(field)}"; filename="{_header_text(filename)}"\r\n'
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="{_header_text(field)}"; filename="{_header_text(filename)}"\r\n'
             "Content-Type: audio/mpeg\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()

@@ -1,1 +1,1 @@
-"""bx24app/cli"""
+"""The command line: one module for each group of commands, each command a thin call of a use case."""

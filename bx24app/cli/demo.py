@@ -1,4 +1,5 @@
-"""`bx24app demo`: the whole app on embedded defaults beside the sandbox, in one process tree. Each start is a new world."""
+"""`bx24app demo`: the whole app with its defaults beside the sandbox, in one process tree. Each start begins with empty
+data."""
 
 from __future__ import annotations
 
@@ -16,26 +17,27 @@ from bx24app.infra.embedded_redis import EmbeddedRedisError
 from bx24app.infra.processes.supervisor import ProcessSpec
 
 PORTAL_PORT, PBX_PORT, OAUTH_PORT = 8001, 8002, 8003
-"""Ports of the sandbox; 0: any free one."""
+"""Ports of the sandbox; 0 takes a free port."""
 
 
 def run_demo(host: str, port: int, ports: tuple[int, int, int] = (PORTAL_PORT, PBX_PORT, OAUTH_PORT)) -> int:
-    """Runs until a signal; returns the exit code. Nothing of the environment but the data directory is used: a demo must not reach real portals.
+    """Run until a signal; returns the exit code. Of the environment only the data directory is used: a demo must not
+    reach real portals.
 
     Raises:
-        bx24app.infra.embedded_redis.EmbeddedError: another demo runs in this data directory.
+        bx24app.infra.embedded_redis.EmbeddedRedisError: another demo runs in this data directory.
     """
-    port, *taken = (_find_free_port(host) if number == 0 else number for number in (port, *ports))
-    portal, pbx, oauth = taken
+    port, *sandbox_ports = (_find_free_port(host) if number == 0 else number for number in (port, *ports))
+    portal, pbx, oauth = sandbox_ports
     config = _load_demo_config(host, port, pbx, oauth)
-    sandbox = ProcessSpec(
-        "sandbox", partial(_run_sandbox, host, portal, oauth, pbx, config.public_url), is_ready=partial(_is_serving, host, pbx)
-    )
+    target = partial(_run_sandbox, host, portal, oauth, pbx, config.public_url)
+    sandbox = ProcessSpec("sandbox", target, is_ready=partial(_is_serving, host, pbx))
 
     def print_addresses(address: str) -> None:
         print(
             f"\n  the sandbox portal   http://{host}:{portal}/\n  the sandbox PBX      http://{host}:{pbx}/\n\n"
-            "Open the portal, install the application, connect the PBX, then press a button of the PBX.\nCtrl-C stops all of it.",
+            "Open the portal, install the application, connect the PBX, then press a button of the PBX.\n"
+            "Ctrl-C stops all of it.",
             flush=True,
         )
 
@@ -60,7 +62,7 @@ def _load_demo_config(host: str, port: int, pbx: int, oauth: int) -> Config:
 
 
 def _clear_data_dir(data_dir: Path) -> Path:
-    """An empty directory: the sandbox remembers nothing either, so what a former demo left would fit nobody."""
+    """Empty the directory: the sandbox keeps nothing, so the data of a former demo would match nothing."""
     if embedded_redis.is_answering(data_dir):
         raise EmbeddedRedisError(f"another demo runs in {data_dir}: end it first, or set BX24APP_DATA_DIR")
     shutil.rmtree(data_dir, ignore_errors=True)

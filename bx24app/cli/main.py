@@ -1,5 +1,6 @@
-"""The commands of the contract, each a thin call of a use case. Wrong input ends with 2 and says why; nothing prints a traceback.
+"""The root of the command line: the commands that run processes; the others are in the modules of this package.
 
+Each command is a thin call of a use case. Wrong input ends with exit code 2 and says why; nothing prints a traceback.
 Use cases are imported by the command that needs them, so that `--help` is quick.
 """
 
@@ -37,7 +38,7 @@ def _exit_with(run: Callable[[], int]) -> None:
 
 
 def _load_shared_config(name: str) -> Config:
-    """The configuration of a part that runs beside others."""
+    """The configuration of a process that shares Redis with others. Raises InputError if there is none."""
     config = load_config()
     if not config.redis_url:
         needed = f"`bx24app {name}` needs it, the embedded Valkey belongs to `bx24app up`"
@@ -48,14 +49,14 @@ def _load_shared_config(name: str) -> Config:
 @main.command()
 @_listen_options
 def up(host: str, port: int) -> None:
-    """Migrate, then web, workers and periodic jobs in one process tree.
+    """Migrate, then web, workers and periodic jobs in one process use_case.
 
     Example: bx24app up --host 0.0.0.0 --port 8000
     """
-    from bx24app.cli import up as tree
+    from bx24app.cli import up as use_case
 
     config = load_config()
-    _exit_with(lambda: tree.run_all(config, host, port))
+    _exit_with(lambda: use_case.run_all(config, host, port))
 
 
 @main.command()
@@ -64,7 +65,7 @@ def up(host: str, port: int) -> None:
 @click.option("--pbx-port", default=8002, show_default=True, help="Port of the sandbox PBX.")
 @click.option("--oauth-port", default=8003, show_default=True, help="Port of the sandbox's OAuth server.")
 def demo(host: str, port: int, **ports: Any) -> None:
-    """The whole app beside a sandbox portal and a sandbox PBX; each start is a new world.
+    """The whole app beside a sandbox portal and a sandbox PBX; each start begins with empty data.
 
     Example: bx24app demo
     """
@@ -76,14 +77,14 @@ def demo(host: str, port: int, **ports: Any) -> None:
 @main.command()
 @_listen_options
 def web(host: str, port: int) -> None:
-    """Only the web part, for more than one machine.
+    """Only the web process, for more than one machine.
 
     Example: BX24APP_REDIS_URL=redis://cache/0 bx24app web --port 8000
     """
-    from bx24app.cli import up as tree
+    from bx24app.cli import up as use_case
 
     config = _load_shared_config("web")
-    _exit_with(lambda: tree.run_web_only(config, host, port))
+    _exit_with(lambda: use_case.run_web_only(config, host, port))
 
 
 @main.command()
@@ -92,10 +93,10 @@ def worker() -> None:
 
     Example: BX24APP_REDIS_URL=redis://cache/0 bx24app worker
     """
-    from bx24app.cli import up as tree
+    from bx24app.cli import up as use_case
 
     config = _load_shared_config("worker")
-    _exit_with(lambda: tree.run_workers_only(config))
+    _exit_with(lambda: use_case.run_workers_only(config))
 
 
 @main.command()
@@ -104,10 +105,10 @@ def cron() -> None:
 
     Example: BX24APP_REDIS_URL=redis://cache/0 bx24app cron
     """
-    from bx24app.cli import up as tree
+    from bx24app.cli import up as use_case
 
     config = _load_shared_config("cron")
-    _exit_with(lambda: tree.run_cron_only(config))
+    _exit_with(lambda: use_case.run_cron_only(config))
 
 
 @main.group()
@@ -122,11 +123,11 @@ def upgrade() -> None:
     Example: bx24app db upgrade
     """
     from bx24app import create_app
-    from bx24app.cli import up as tree
+    from bx24app.cli import up as use_case
 
     config = load_config()
     with report_errors():
-        tree.migrate_database(create_app(config))
+        use_case.migrate_database(create_app(config))
 
 
 main.add_command(settings.settings)

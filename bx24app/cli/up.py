@@ -1,4 +1,7 @@
-"""`bx24app up` and its parts one by one: what runs in which process."""
+"""What `bx24app up`, `web`, `worker` and `cron` run in which process.
+
+The parent migrates the database and loads everything; the supervisor forks the processes from it.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,14 @@ from bx24app.infra.processes.web_server import address_of, make_web_spec, open_l
 from bx24app.models import db
 
 MIGRATION_LOCK = 2853
-"""Advisory lock of PostgreSQL: two machines that start at once migrate one after the other."""
+"""Advisory lock of PostgreSQL: two machines that start at the same time migrate one after the other."""
 
 
 def with_redis(config: Config) -> Config:
-    """The configuration with the embedded Valkey's address where none is given."""
-    return config if config.redis_url else config.model_copy(update={"redis_url": embedded_redis.socket_url(config.data_dir)})
+    """The configuration, with the address of the embedded Valkey if no Redis is configured."""
+    if config.redis_url:
+        return config
+    return config.model_copy(update={"redis_url": embedded_redis.socket_url(config.data_dir)})
 
 
 def size_workers(config: Config) -> tuple[int, int, int]:
@@ -43,8 +48,8 @@ def migrate_database(app: Flask) -> None:
     with app.app_context():
         if db.engine.dialect.name == "postgresql":
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                # Asked again and again, outside a transaction: an index that is made beside the writers waits for every statement
-                # that began before it, so one that waited for this lock would wait for ever.
+                # Polled, outside a transaction: an index made beside the writers waits for every statement that began
+                # before it, so it would wait for ever for a statement that waits for this lock.
                 while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
                     time.sleep(0.2)
                 try:
@@ -58,7 +63,7 @@ def migrate_database(app: Flask) -> None:
 
 
 def _drop_parent_connections(app: Flask) -> Flask:
-    """In a child: connections of the parent are not ours."""
+    """In a forked child: drop the connections, which belong to the parent."""
     with app.app_context():
         db.engine.dispose(close=False)
     return app
@@ -77,9 +82,13 @@ def _cron_target(app: Flask) -> None:
 
 
 def run_all(
-    config: Config, host: str, port: int, more: list[ProcessSpec] | None = None, ready: Callable[[str], None] | None = None
+    config: Config,
+    host: str,
+    port: int,
+    extra_specs: list[ProcessSpec] | None = None,
+    on_ready: Callable[[str], None] | None = None,
 ) -> int:
-    """Everything in one process tree; returns the exit code."""
+    """Run everything in one process tree; returns the exit code."""
     owns_redis = not config.redis_url
     config = with_redis(config)
     app = create_app(config)
@@ -87,9 +96,9 @@ def run_all(
     listener = open_listener(host, port)
     migrating.in_subprocess(partial(migrate_database, app))
     workers, calls, recordings = size_workers(config)
-    parts = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
-    parts += more or []
-    parts += [
+    specs = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
+    specs += extra_specs or []
+    specs += [
         make_web_spec(partial(_drop_parent_connections, app), listener),
         ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers),
         ProcessSpec("cron", partial(_cron_target, app)),
@@ -98,14 +107,14 @@ def run_all(
 
     def report_ready() -> None:
         print(f"bx24app ready on {address}", flush=True)
-        if ready is not None:
-            ready(address)
+        if on_ready is not None:
+            on_ready(address)
 
-    return run_process_tree(parts, report_ready)
+    return run_process_tree(specs, report_ready)
 
 
 def run_single(config: Config, part: Callable[[Flask], ProcessSpec]) -> int:
-    """One part by itself, for more than one machine."""
+    """Run one kind of process by itself, for installations on several machines."""
     app = create_app(config)
     _preload_modules()
     return run_process_tree([part(app)])
@@ -124,7 +133,11 @@ def run_web_only(config: Config, host: str, port: int) -> int:
 
 def run_workers_only(config: Config) -> int:
     workers, calls, recordings = size_workers(config)
-    return run_single(config, lambda app: ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers))
+
+    def make_spec(app: Flask) -> ProcessSpec:
+        return ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers)
+
+    return run_single(config, make_spec)
 
 
 def run_cron_only(config: Config) -> int:
@@ -132,7 +145,7 @@ def run_cron_only(config: Config) -> int:
 
 
 def _preload_modules() -> None:
-    """Load what the parts need before the fork, so that they share its memory."""
+    """Load before the fork what the processes need, so that they share its memory."""
     from sqlalchemy.orm import configure_mappers
 
     import bx24app.infra.worker  # noqa: F401

@@ -1,1 +1,1 @@
-"""bx24app/infra"""
+"""What the process needs around the use cases: runtime, queue, worker, processes, Redis, encryption, tracing, logs."""

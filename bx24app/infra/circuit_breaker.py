@@ -1,8 +1,9 @@
-"""A circuit per portal and per PBX: who has not answered several times in a row is left alone for a while, so that a dead one costs nothing.
+"""A circuit breaker for each portal and PBX: one that does not answer several times in a row is left alone for a while.
 
-It opens after `TRIPS` failures of the connection in a row (not refusals: those are answers). Then nothing leaves until its time is
-over; one request tries, and closes it or opens it for longer. It lives in Redis, for all workers; without Redis nothing is held back,
-the back-off of each delivery remains.
+The drain and the recordings ask before they send, and report failures and successes. The circuit opens after
+`FAILURE_THRESHOLD` failures of the connection in a row; refusals are answers and do not count. Then nothing leaves
+until the pause is over; one request tries, and closes the circuit or opens it for longer. The state lives in Redis, for
+all workers. Without Redis nothing is held back; the back-off of each delivery remains.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ FAILURE_THRESHOLD = 3
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds; the time doubles with each failed trial."""
 TRIAL_SECONDS = 45
-"""Longer than a request can take: meanwhile nobody else tries."""
+"""How long a trial keeps others from trying: longer than a request can take."""
 OPEN_KEY = "circuits"
 """Sorted set of the names of open circuits, for the metric."""
 FAILURES_TTL = 3600
-"""Seconds after which failures that did not open it are forgotten."""
+"""Seconds after which failures that did not open the circuit are forgotten."""
 OPEN_TTL = 86400
-"""Seconds for which an open one is kept though nobody tries: only an answer tells that it is over."""
+"""Seconds that an open circuit is kept while nothing is sent: only an answer closes it."""
 
 _STATE_SCRIPT = """
 local held = redis.call('HMGET', KEYS[1], 'failures', 'until')
@@ -57,7 +58,9 @@ return failures
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """`pause`: seconds for which nothing may leave. `failures` in a row; `tripped` with no pause: one request may try."""
+    """`pause` is how many seconds nothing may leave; `failures` counts those in a row. Tripped without a pause: one
+    request may try.
+    """
 
     failures: int = 0
     pause: float = 0.0
@@ -74,7 +77,7 @@ class CircuitBreaker:
         self.name, self._key = name, f"circuit:{name}"
 
     def read_state(self) -> CircuitState:
-        """Read only; costs one round trip."""
+        """Read the state in one round trip; closed if Redis does not answer."""
         try:
             failures, pause = runtime().redis.eval(_STATE_SCRIPT, 1, self._key)
         except redis.RedisError:
@@ -82,25 +85,28 @@ class CircuitBreaker:
         return CircuitState(int(failures), float(pause))
 
     def acquire_trial(self) -> bool:
-        """Of a tripped circuit whose time is over: may this caller try? The others wait for what becomes of it."""
+        """May this caller try a tripped circuit whose pause is over? Only one may; the others wait for its result."""
         try:
             return bool(runtime().redis.eval(_TRIAL_SCRIPT, 1, self._key, TRIAL_SECONDS))
         except redis.RedisError:
             return True
 
     def record_failure(self) -> None:
-        """No connection, no answer, or one that no application gave. Of requests that were under way together the first ones count."""
+        """Count a failure: no connection, no answer, or an answer that no application gave. Of simultaneous requests
+        the first count.
+        """
         jitter = uniform(1.0, 1.1)  # noqa: S311 - jitter, not a secret
         try:
-            runtime().redis.eval(_FAILURE_SCRIPT, 2, self._key, OPEN_KEY, FAILURE_THRESHOLD, FIRST_PAUSE, LONGEST_PAUSE, FAILURES_TTL, jitter, self.name, OPEN_TTL)
+            limits = (FAILURE_THRESHOLD, FIRST_PAUSE, LONGEST_PAUSE, FAILURES_TTL)
+            runtime().redis.eval(_FAILURE_SCRIPT, 2, self._key, OPEN_KEY, *limits, jitter, self.name, OPEN_TTL)
         except redis.RedisError:
             return
 
     def seconds_open(self) -> float:
-        """Seconds since it opened; 0: it is closed.
+        """Seconds since the circuit opened, 0 if it is closed.
 
         Raises:
-            redis.RedisError: nobody knows.
+            redis.RedisError: Redis does not answer.
         """
         since: Any = runtime().redis.hget(self._key, "since")
         if since is None:
@@ -109,7 +115,7 @@ class CircuitBreaker:
         return max(0.0, float(now[0]) - float(since))
 
     def record_success(self) -> None:
-        """It answers: closed."""
+        """The other side answered: close the circuit."""
         try:
             runtime().redis.delete(self._key)
             runtime().redis.zrem(OPEN_KEY, self.name)
@@ -118,28 +124,30 @@ class CircuitBreaker:
 
 
 def of_portal(portal_id: int) -> CircuitBreaker:
+    """The circuit of a portal."""
     return CircuitBreaker(f"portal:{portal_id}")
 
 
 def of_pbx(pbx_id: int) -> CircuitBreaker:
+    """The circuit of a PBX."""
     return CircuitBreaker(f"pbx:{pbx_id}")
 
 
 def count_open() -> dict[str, int]:
-    """How many circuits are open, by kind. Raises redis.RedisError."""
-    found = {"portal": 0, "pbx": 0}
+    """How many circuits are open, by kind (`portal`, `pbx`). Raises redis.RedisError."""
+    counts = {"portal": 0, "pbx": 0}
     client = runtime().redis
     seconds, _ = client.time()
     names: Any = client.zrangebyscore(OPEN_KEY, seconds, "+inf")
     for name in names:
-        found[name.decode().partition(":")[0]] += 1
-    return found
+        counts[name.decode().partition(":")[0]] += 1
+    return counts
 
 
 def list_open_names() -> list[str]:
-    """Of all circuits that were open within a day and have not closed. Raises redis.RedisError."""
+    """The names of all circuits that opened within a day and have not closed. Raises redis.RedisError."""
     client = runtime().redis
     seconds, _ = client.time()
     client.zremrangebyscore(OPEN_KEY, "-inf", seconds - OPEN_TTL)
-    found: Any = client.zrange(OPEN_KEY, 0, -1)
-    return [name.decode() for name in found]
+    names: Any = client.zrange(OPEN_KEY, 0, -1)
+    return [name.decode() for name in names]

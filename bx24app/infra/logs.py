@@ -1,4 +1,8 @@
-"""Logs: one line per stop of a notification's way, message constant, facts beside it. Never bodies, never tokens; numbers masked."""
+"""Sets up structlog for the whole process: a constant message with data beside it, secrets and phone numbers masked.
+
+Modules log by `get_logger`. They never log bodies or tokens; the masks here are for what libraries log. Logging belongs
+to the process: of two applications in it the last one decides about level and format.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +22,21 @@ _SECRET_FIELD = re.compile(
 )
 """The same as a mapping or a header prints it: `'access_token': 'x'`, `Authorization: Bearer x`."""
 _PHONE_NUMBER = re.compile(r"(?<![\dA-Za-z])(\+\d{3}|%2B\d{3}|[78]\d{2})\d{5,10}(\d{2})(?!\d)")
-"""Telephones: with a plus, or the eleven digits of a Russian one."""
+"""Phone numbers: with a plus, or the eleven digits of a Russian number."""
 _HOOK_KEY = re.compile(r"(/mango/)[A-Za-z0-9_-]{16,}")
 
 
 def scrub_text(text: str) -> str:
-    """The text without values of secret parameters, hook keys and whole telephones: last wall for what libraries log."""
+    """The text without values of secret parameters, hook keys and complete phone numbers."""
     text = _HOOK_KEY.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1=***", text))
     return _PHONE_NUMBER.sub(_mask_number, _SECRET_FIELD.sub(r"\1\2***", text))
 
 
-def _mask_number(found: re.Match[str]) -> str:
-    whole = found.group()
-    if whole[0] in "78" and len(whole) != 11:
-        return whole  # a time or an id
-    return f"{found.group(1)}***{found.group(2)}"
+def _mask_number(match: re.Match[str]) -> str:
+    number = match.group()
+    if number[0] in "78" and len(number) != 11:
+        return number  # a time or an id
+    return f"{match.group(1)}***{match.group(2)}"
 
 
 def _scrub_event(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def _scrub_event(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any
 
 
 def set_up(level: str, style: str) -> None:
-    """Send everything, ours and the libraries', through structlog to standard error. May be called again."""
+    """Send the logs of the app and of all libraries through structlog to standard error. May be called again."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,7 +62,12 @@ def set_up(level: str, style: str) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared[:2], *shared[3:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared[:2],
+            *shared[3:],
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

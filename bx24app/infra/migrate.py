@@ -1,4 +1,5 @@
-"""Alembic, loaded only where migrations run: what it takes would otherwise be copied into every process of the tree."""
+"""Runs migrations with Alembic loaded only where they run; otherwise every process of the tree would hold its
+memory."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from bx24app.infra.processes.child_process import die_with_parent
 
 
 class LazyMigrate:
-    """Stands where Flask-Migrate looks for itself in an application, and puts it there when it is first asked for something."""
+    """A stand-in for Flask-Migrate in `app.extensions`, which loads it when it is first used."""
 
     def __init__(self, app: Flask, directory: Path) -> None:
         self._app, self._directory = app, directory
@@ -27,30 +28,30 @@ class LazyMigrate:
 
 
 def in_subprocess(migrate: partial[None]) -> None:
-    """Run it in a forked process, so that this one stays as small as it was.
+    """Run `migrate` in a forked process, so that this process does not grow.
 
     Raises:
-        Exception: what it raised there, or RuntimeError if it was killed.
+        Exception: what `migrate` raised there, or RuntimeError if the process was killed.
     """
     fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_run_migration, args=(migrate, theirs, os.getpid()), daemon=True)
+    receiver, sender = fork.Pipe(duplex=False)
+    process = fork.Process(target=_run_migration, args=(migrate, sender, os.getpid()), daemon=True)
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        met = ours.recv()
+        error = receiver.recv()
     except EOFError:
-        met = RuntimeError("the process that migrated the database was killed")
+        error = RuntimeError("the process that migrated the database was killed")
     process.join()
-    if met is not None:
-        raise met
+    if error is not None:
+        raise error
 
 
-def _run_migration(migrate: partial[None], told: Any, parent: int) -> None:
+def _run_migration(migrate: partial[None], sender: Any, parent: int) -> None:
     die_with_parent(parent)
-    met = None
+    failure = None
     try:
         migrate()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the parent
-        met = error
-    told.send(met)
+        failure = error
+    sender.send(failure)

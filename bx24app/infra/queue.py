@@ -1,8 +1,8 @@
-"""The alarm clock: RQ queues and wake-ups.
+"""RQ queues and wake-ups: lets a worker do something now or at a given time.
 
-The tables are the truth; a job carries one id and may run twice, late, or never: `sweep` rings again for everything that is due.
-Wake-ups of a portal coalesce: at most one is queued besides those that run, and none is lost, since a drain takes the flag away
-before it looks.
+Use cases call this after their commit. The tables are the truth: a job carries one id and may run twice, late, or
+never, and the sweep queues again whatever is due. Wake-ups of a portal coalesce: at most one is queued besides those
+that run. None is lost, since a drain clears the flag before it reads.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from bx24app.infra.runtime import runtime
 CALLS, RECORDINGS, BACKGROUND = "calls", "recordings", "background"
 QUEUES = (CALLS, RECORDINGS, BACKGROUND)
 WAKE_FLAG_SECONDS = 30
-"""A wake-up flag whose job was lost (Redis restarted between both) stands in nobody's way for longer than this."""
+"""A wake-up flag whose job was lost (Redis restarted between both) holds back further wake-ups for at most this
+long."""
 JOB_TIMEOUT_SECONDS = 900
-"""Death penalty of a job; use cases bound themselves far below it."""
+"""RQ ends a job after this time; use cases bound themselves far below it."""
 
 _log = get_logger(__name__)
 
@@ -34,9 +35,10 @@ def _open_queue(name: str) -> Queue:
 
 
 def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = None) -> bool:
-    """Queue a job by the name of its function; False where Redis does not answer (the sweep will ring instead).
+    """Queue a job by the name of its function; False if Redis does not answer. Then the sweep queues it later.
 
-    Each job has an id of its own: RQ deletes a finished job by its id, and would take one of the same name, queued meanwhile, with it.
+    Each job has its own id: RQ deletes a finished job by its id, and would delete a job with the same id that was
+    queued meanwhile.
     """
     options: dict[str, Any] = {"result_ttl": 0, "failure_ttl": 86400, "job_timeout": JOB_TIMEOUT_SECONDS}
     try:
@@ -45,24 +47,24 @@ def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = Non
         else:
             _open_queue(queue).enqueue(job, *args, **options)
     except redis.RedisError as error:
-        _log.warning("wake-up not queued, the sweep will ring", job=job, error=type(error).__name__)
+        _log.warning("wake-up not queued, the next sweep will wake the portal", job=job, error=type(error).__name__)
         return False
     return True
 
 
 def wake_portal(portal_id: int, *, force: bool = False) -> None:
-    """Let a worker look at this portal at once. Call it after the commit. Never raises for Redis' sake."""
+    """Let a worker drain this portal at once. Call it after the commit. Does not raise if Redis does not answer."""
     try:
-        fresh = runtime().redis.set(f"wake:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
+        is_new = runtime().redis.set(f"wake:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
     except redis.RedisError as error:
-        _log.warning("wake-up not queued, the sweep will ring", job="drain", error=type(error).__name__)
+        _log.warning("wake-up not queued, the next sweep will wake the portal", job="drain", error=type(error).__name__)
         return
-    if fresh:
+    if is_new:
         _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id)
 
 
 def clear_wake(portal_id: int) -> None:
-    """A drain begins: whatever is said from now on needs a wake-up of its own."""
+    """A drain begins: whatever is committed from now on needs a new wake-up."""
     try:
         runtime().redis.delete(f"wake:{portal_id}")
     except redis.RedisError as error:
@@ -70,30 +72,30 @@ def clear_wake(portal_id: int) -> None:
 
 
 def wake_at(portal_id: int, when: datetime) -> None:
-    """Let a worker look at this portal at `when`; an earlier time that is already set stays."""
+    """Let a worker drain this portal at `when`; an earlier time that is already set stays."""
     if when <= utcnow():
         wake_portal(portal_id)
         return
-    # RQ counts in whole seconds: rounded down, the alarm would ring before anything is due.
+    # RQ schedules by whole seconds: rounded down, the job would run before anything is due.
     stamp, key = float(math.ceil(when.timestamp())), f"alarm:{portal_id}"
     try:
         client = runtime().redis
-        held = client.get(key)
-        if held is not None and utcnow().timestamp() < float(held) <= stamp:
+        current = client.get(key)
+        if current is not None and utcnow().timestamp() < float(current) <= stamp:
             return
         client.set(key, stamp, ex=max(60, int(stamp - utcnow().timestamp()) + 60))
     except redis.RedisError as error:
-        _log.warning("alarm not set, the sweep will ring", error=type(error).__name__)
+        _log.warning("wake-up time not set, the next sweep will wake the portal", error=type(error).__name__)
         return
     _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id, at=datetime.fromtimestamp(stamp, UTC))
 
 
 def wake_recording(recording_id: int, when: datetime | None = None) -> None:
     """Let a worker fetch and attach this recording, at once or at `when`."""
-    later = None
+    at = None
     if when is not None and when > utcnow():
-        later = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
-    _enqueue_by_name(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=later)
+        at = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
+    _enqueue_by_name(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=at)
 
 
 def enqueue_background(job: str, *args: Any, when: datetime | None = None) -> None:

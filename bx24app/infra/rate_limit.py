@@ -1,6 +1,8 @@
-"""How many requests a hook and an address may send: counted in Redis over all processes, in this process where Redis does not answer.
+"""Limits how many requests a hook and an address may send: counted in Redis over all processes, in this process while
+Redis is away.
 
-Mango repeats nothing, so the bounds are far above what a PBX says; they stop floods, not busy days.
+The webhooks ask before they read a notification. Mango Office never repeats a notification, so the limits are far above
+what a busy PBX sends; they stop floods.
 """
 
 from __future__ import annotations
@@ -18,17 +20,19 @@ from bx24app.infra.runtime import runtime
 WINDOW_SECONDS = 10
 """Seconds over which requests are counted."""
 _REDIS_RETRY_SECONDS = 5.0
-"""So long Redis is not asked again after a failure: a hanging one must not hold up every notification."""
+"""Seconds that Redis is not asked after a failure: a hanging Redis must not delay every notification."""
 _MAX_NAMES = 10_000
 
 
 SHARES_PER_LIMIT = 100
-"""A process takes leave for a hundredth of a bound at a time, so that Redis is not asked at every request. What it does not use of it when the
-window ends is counted all the same: the bound is exact to one hundredth a process."""
+"""A process reserves a hundredth of a limit at a time, so that not every request asks Redis. What it has not used when
+the window ends counts all the same: the limit is exact to a hundredth for each process."""
 
 
 class LocalCounter:
-    """Counts of this process: what is left of its leaves, and all of it while Redis is away. Forgets each window with the next; bounded, whoever knocks."""
+    """The counts of one process: the rest of its reserves, and all requests while Redis is away. Starts anew with each
+    window; bounded.
+    """
 
     def __init__(self) -> None:
         self._lock, self._window, self._counts = threading.Lock(), 0, dict[str, int]()
@@ -43,22 +47,22 @@ class LocalCounter:
             return [self._counts[name] for name in names]
 
     def use_reserves(self, names: Iterable[str], window: int) -> list[str]:
-        """Take one of each leave; gives those of which none was left."""
+        """Take one request from each reserve; returns the names whose reserve was empty."""
         with self._lock:
             self._start_window(window)
-            out = []
+            missing = []
             for name in names:
-                left = self._reserves.get(name, 0)
-                if left:
-                    self._reserves[name] = left - 1
+                remaining = self._reserves.get(name, 0)
+                if remaining:
+                    self._reserves[name] = remaining - 1
                 else:
-                    out.append(name)
-            return out
+                    missing.append(name)
+            return missing
 
-    def add_reserve(self, name: str, window: int, more: int) -> None:
+    def add_reserve(self, name: str, window: int, count: int) -> None:
         with self._lock:
             self._start_window(window)
-            self._reserves[name] = self._reserves.get(name, 0) + more
+            self._reserves[name] = self._reserves.get(name, 0) + count
 
     def _start_window(self, window: int) -> None:
         if window != self._window or len(self._counts) > _MAX_NAMES or len(self._reserves) > _MAX_NAMES:
@@ -66,48 +70,48 @@ class LocalCounter:
 
 
 def is_over_limit(hook_key: str, address: str) -> bool:
-    """Count one request; is it more than its hook or its address may send? Never raises for Redis' sake."""
+    """Count one request; is it more than its hook or its address may send? Does not raise if Redis does not answer."""
     config, window = runtime().config, int(utcnow().timestamp()) // WINDOW_SECONDS
-    bounds = {}
+    limits = {}
     if config.hook_rate:
-        # The key itself must not stand in Redis.
+        # Redis must not hold the key itself.
         hook = hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()[:24]
-        bounds[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
+        limits[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
     if config.address_rate:
-        bounds[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
+        limits[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
     local = runtime().get(LocalCounter)
     if time.monotonic() < local.redis_retry_at:
-        return _is_over_locally(local, bounds, window)
-    out = local.use_reserves(bounds, window)
-    if not out:
+        return _is_over_locally(local, limits, window)
+    missing = local.use_reserves(limits, window)
+    if not missing:
         return False
     try:
-        return not _reserve_shares(local, {name: bounds[name] for name in out}, window)
+        return not _reserve_shares(local, {name: limits[name] for name in missing}, window)
     except (redis.RedisError, RuntimeError):
         local.redis_retry_at = time.monotonic() + _REDIS_RETRY_SECONDS
-        return _is_over_locally(local, bounds, window)
+        return _is_over_locally(local, limits, window)
 
 
-def _is_over_locally(local: LocalCounter, bounds: dict[str, int], window: int) -> bool:
-    counts = local.count_requests(tuple(bounds), window)
-    return any(count > bound for count, bound in zip(counts, bounds.values(), strict=True))
+def _is_over_locally(local: LocalCounter, limits: dict[str, int], window: int) -> bool:
+    counts = local.count_requests(tuple(limits), window)
+    return any(count > limit for count, limit in zip(counts, limits.values(), strict=True))
 
 
-def _reserve_shares(local: LocalCounter, bounds: dict[str, int], window: int) -> bool:
-    """Ask Redis for another share of each; is there one of each for this request?"""
+def _reserve_shares(local: LocalCounter, limits: dict[str, int], window: int) -> bool:
+    """Reserve another share of each limit in Redis; is this request within all of them?"""
     pipe = runtime().redis.pipeline(transaction=False)
-    for name, bound in bounds.items():
-        pipe.incrby(f"{name}:{window}", _share_size(bound))
+    for name, limit in limits.items():
+        pipe.incrby(f"{name}:{window}", _share_size(limit))
         pipe.expire(f"{name}:{window}", 2 * WINDOW_SECONDS)
-    counts, good = pipe.execute()[::2], True
-    for count, (name, bound) in zip(counts, bounds.items(), strict=True):
-        # What lies beyond the bound is nobody's.
-        share = _share_size(bound) - max(0, int(count) - bound)
-        good = good and share > 0
+    counts, is_allowed = pipe.execute()[::2], True
+    for count, (name, limit) in zip(counts, limits.items(), strict=True):
+        # A share that reaches beyond the limit is cut.
+        share = _share_size(limit) - max(0, int(count) - limit)
+        is_allowed = is_allowed and share > 0
         if share > 1:
             local.add_reserve(name, window, share - 1)
-    return good
+    return is_allowed
 
 
-def _share_size(bound: int) -> int:
-    return max(1, bound // SHARES_PER_LIMIT)
+def _share_size(limit: int) -> int:
+    return max(1, limit // SHARES_PER_LIMIT)

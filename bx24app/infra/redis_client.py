@@ -1,4 +1,4 @@
-"""EDGE: a client for BX24APP_REDIS_URL: one server, with TLS (`rediss://`), or whichever server Sentinel names as the master."""
+"""Makes the client for BX24APP_REDIS_URL: one server, plain or with TLS, or the master that Sentinel names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bx24app.config import SENTINEL_SCHEMES, sentinel_parts
 
 
 def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Redis:
-    """A pooled, thread-safe client; connects at first use.
+    """A pooled, thread-safe client that connects at first use.
 
-    `redis+sentinel://[user:password@]host[:port][,host…]/MASTER[/DB]` asks these sentinels where the master is, each time a connection is
-    opened; user and password are the master's. With `rediss+sentinel` the master speaks TLS. `ca_bundle`: the authority to trust, where
-    TLS is spoken, instead of the system's.
+    With `redis+sentinel://[user:password@]host[:port][,host…]/MASTER[/DB]` it asks these sentinels for the master each
+    time it opens a connection; user and password are the master's. With `rediss+sentinel` the master speaks TLS. For
+    TLS, `ca_bundle` replaces the system's authorities.
 
     Raises:
         ValueError: the URL cannot be understood.
@@ -29,9 +29,9 @@ def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Re
     user, password, hosts, master, number = sentinel_parts(url)
     if scheme.startswith("rediss"):
         options = {**options, "ssl": True}
-    waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
-    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3, **waits})  # type: ignore[no-untyped-call]
-    found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
+    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3, **timeouts})  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         master, db=number, username=user, password=password, **options
     )
-    return found
+    return client

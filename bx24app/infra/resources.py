@@ -1,6 +1,7 @@
 """Finds the folders that the program needs besides its code: templates, static, translations, migrations.
 
-In a checkout they lie beside the package. A wheel carries them in `bx24app/_data` (pyproject.toml, `tool.hatch.build.targets.wheel`).
+In a checkout they lie beside the package. A wheel carries them in `bx24app/_data` (pyproject.toml,
+`tool.hatch.build.targets.wheel`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What one application holds in a process besides Flask: configuration, Redis, pooled HTTP sessions, caches.
 
-`create_app` makes it; use cases reach it by `runtime()`. Two applications in one process share nothing that is kept here.
+`create_app` makes it; use cases reach it by `runtime()`. Two applications in one process share nothing that is kept
+here.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class _PinnedAdapter(GuardedAdapter):
 
 
 class Runtime:
-    """The shared objects of one application in one process. Connections are opened at first use, so a fork starts with none."""
+    """The shared objects of one application in one process. Connections are opened at first use, so a fork starts with
+    none.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -47,9 +50,11 @@ class Runtime:
         self._http: requests.Session | None = None
 
     def get(self, kind: type[T]) -> T:
-        """The one instance of `kind` that this application keeps in this process, made without arguments at the first request.
+        """The one instance of `kind` that this application keeps in this process, made without arguments at the first
+        request.
 
-        A module that keeps something between calls (a cache, a pool, a counter) declares a class for it and asks for it here.
+        A module that keeps something between calls (a cache, a pool, a counter) declares a class for it and asks for it
+        here.
         """
         try:
             return cast(T, self._kept[kind])

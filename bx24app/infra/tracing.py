@@ -1,7 +1,9 @@
-"""EDGE: OpenTelemetry traces of one call over web, queue and REST.
+"""OpenTelemetry traces of one call over web, queue and REST.
 
-Off unless BX24APP_OTLP_ENDPOINT is set; then the extra `otel` must be installed. A call's trace id is made of its portal and entry, so
-every process of every machine agrees on it, and nothing has to travel through the queue. What belongs to no call is not traced.
+Tracing is off unless BX24APP_OTLP_ENDPOINT is set; then the extra `otel` must be installed. The trace id of a call is
+derived from its portal and entry, so every process of every machine agrees on it and the queue need not carry it. Work
+that belongs to no call is not traced. The exporter belongs to the process, as OpenTelemetry's does: of two applications
+in one process the last one decides about the endpoint.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from bx24app.config import ConfigError
 
 _endpoint = ""
 _tracer: tuple[int, Any] = (0, None)
-"""Process id and tracer: a fork makes its own, since the exporter's thread stays behind in the parent."""
+"""Process id and tracer: a forked process makes its own, since the exporter's thread stays in the parent."""
 _current_trace_id: ContextVar[int] = ContextVar("trace_id", default=0)
 _NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 
 def set_up(endpoint: str) -> None:
-    """Trace to this OTLP/HTTP collector (`http://collector:4318/v1/traces`); empty: not at all.
+    """Send traces to this OTLP/HTTP collector (`http://collector:4318/v1/traces`); with an empty text trace nothing.
 
     Raises:
         ConfigError: the extra `otel` is not installed.
@@ -35,7 +37,8 @@ def set_up(endpoint: str) -> None:
             import opentelemetry.sdk.trace  # noqa: F401 - both are needed at the first span
         except ImportError:
             raise ConfigError(
-                f"BX24APP_OTLP_ENDPOINT is {endpoint!r}: OpenTelemetry is not installed; pip install '.[otel]', or leave the variable out"
+                f"BX24APP_OTLP_ENDPOINT is {endpoint!r}: OpenTelemetry is not installed; "
+                "pip install '.[otel]', or leave the variable out"
             ) from None
     if endpoint != _endpoint:
         shut_down()
@@ -43,34 +46,39 @@ def set_up(endpoint: str) -> None:
 
 
 def is_enabled() -> bool:
-    """Is anything traced? Ask before looking up what only a trace needs."""
+    """Is tracing on? Callers ask before they load what only a trace needs."""
     return bool(_endpoint)
 
 
 def trace_id(portal_id: int, entry_id: str) -> int:
-    """128 bits that every process agrees on.
+    """The 128-bit trace id of a call, the same in every process.
 
     >>> trace_id(1, "a") == trace_id(1, "a") != trace_id(2, "a")
     True
     """
-    return int.from_bytes(hashlib.blake2b(f"{portal_id}:{entry_id}".encode(errors="replace"), digest_size=16).digest()) or 1
+    name = f"{portal_id}:{entry_id}".encode(errors="replace")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=16).digest()) or 1
 
 
 def call_span(name: str, portal_id: int, entry_id: str | None, **facts: Any) -> AbstractContextManager[None]:
-    """What happens inside is a span of this call's trace. Facts are numbers and words, never bodies, tokens or telephones."""
+    """Record the block as a span of this call's trace. Facts are numbers and words, never bodies, tokens or phone
+    numbers.
+    """
     if not _endpoint or not entry_id:
         return _NO_SPAN
     return _start_span(name, portal_id, (entry_id,), facts)
 
 
 def shared_span(name: str, portal_id: int, entries: Iterable[str], **facts: Any) -> AbstractContextManager[None]:
-    """A span that several calls share, such as one batch: of the first one's trace, linked to the others'."""
-    named = tuple(entries) if _endpoint else ()
-    return _start_span(name, portal_id, named, facts) if named else _NO_SPAN
+    """Record the block as a span that several calls share, such as a batch: in the first call's trace, linked to the
+    others.
+    """
+    traced_entries = tuple(entries) if _endpoint else ()
+    return _start_span(name, portal_id, traced_entries, facts) if traced_entries else _NO_SPAN
 
 
 def mark_failed(reason: str) -> None:
-    """The current span ends as an error, for work that reports a failure without raising it."""
+    """End the current span as an error, for work that reports a failure without raising it."""
     if _endpoint:
         from opentelemetry.trace import StatusCode, get_current_span
 
@@ -78,14 +86,14 @@ def mark_failed(reason: str) -> None:
 
 
 def flush_spans() -> None:
-    """Send what waits: before a process ends."""
+    """Send the spans that wait, before a process ends."""
     pid, tracer = _tracer
     if tracer is not None and pid == os.getpid():
         tracer.provider.force_flush(2000)
 
 
 def shut_down() -> None:
-    """Send what waits and end the exporter's thread."""
+    """Send the spans that wait, and end the exporter's thread."""
     global _tracer
     pid, tracer = _tracer
     if tracer is not None and pid == os.getpid():
@@ -129,12 +137,13 @@ def _new_tracer() -> Any:
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class CallTraceIdGenerator(RandomIdGenerator):
-        """A root span takes the trace id of its call."""
+        """Gives a root span the trace id of its call."""
 
         def generate_trace_id(self) -> int:
             return _current_trace_id.get() or super().generate_trace_id()
 
-    provider = TracerProvider(resource=Resource.create({"service.name": "bx24app"}), id_generator=CallTraceIdGenerator())
+    resource = Resource.create({"service.name": "bx24app"})
+    provider = TracerProvider(resource=resource, id_generator=CallTraceIdGenerator())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint)))
     tracer = provider.get_tracer("bx24app")
     tracer.provider = provider  # type: ignore[attr-defined]  # to flush it

@@ -1,6 +1,8 @@
-"""Wake-ups said together: while one thread of a process says some, all that others ask for wait for the next who says them, and share one.
+"""Batches the wake-ups of a process: while one thread queues some, the portals that other threads ask for wait for the
+next round.
 
-A wake-up says only "look at this portal", so one that is said after the last of several commits serves them all.
+The inbox calls `wake` after each commit. A wake-up only means "drain this portal", so one that is queued after the last
+of several commits serves them all.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ from bx24app.infra import queue
 from bx24app.infra.runtime import runtime
 
 PAUSE_SECONDS = 0.01
-"""Seconds that the next round waits for company, once rounds are shared at all: a lone notification wakes at once."""
+"""Seconds that a round waits for more portals if the last one was shared. A lone notification wakes its portal at
+once."""
 
 
 class WakeupBatcher:
-    """Who says wake-ups, and for which portals."""
+    """Queues the wake-ups of one process in rounds."""
 
     def __init__(self) -> None:
         self._lock, self._round_lock = threading.Lock(), threading.Lock()
         self._next_round: set[int] | None = None
-        """What the next round says; None: nobody stands for one."""
+        """Portals of the next round; None if no thread waits to run one."""
         self._is_shared = self._should_pause = False
 
     def wake(self, portal_id: int) -> None:
@@ -37,13 +40,15 @@ class WakeupBatcher:
             with self._lock:
                 portals, self._next_round = self._next_round, None
                 self._should_pause, self._is_shared = self._is_shared, False
-            for one in portals:
-                queue.wake_portal(one)
+            for waiting_id in portals:
+                queue.wake_portal(waiting_id)
 
 
 def wake(portal_id: int) -> None:
-    """Let a worker look at this portal, within milliseconds. Call it after the commit. Never raises for Redis' sake.
+    """Let a worker drain this portal within milliseconds. Call it after the commit. Does not raise if Redis does not
+    answer.
 
-    A process that dies before somebody else said it takes it with it, as one does that dies after its commit; the sweep rings.
+    If the process dies before the round, the wake-up is lost, as it is if the process dies right after the commit; the
+    sweep follows.
     """
     runtime().get(WakeupBatcher).wake(portal_id)

@@ -1,4 +1,8 @@
-"""The worker process and the periodic process: RQ in threads, the periodic list, the alarm clock of scheduled jobs."""
+"""The worker process and the cron process: RQ workers in threads, the periodic jobs, the scheduler of delayed jobs.
+
+`cli.up` runs both in the process tree. A worker pushes the application's context around each job. On SIGTERM it
+finishes the work in hand within eight seconds.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +32,17 @@ _log = get_logger(__name__)
 
 
 SWITCH_SECONDS = 0.0005
-"""For how long a thread computes while another one wants to. By Python's own 5 ms a card whose drain asks the database thirty times would wait
-150 ms beside a flooded portal that is being folded."""
+"""Seconds that a thread computes while another one waits for the interpreter. By Python's own 5 ms the drain of a card,
+which asks the database thirty times, would wait 150 ms beside the fold of a flooded portal."""
 
 
 IDLE_CHECK_SECONDS = 2.0
 
 
 class ThreadWorker(SimpleWorker):
-    """An RQ worker in a thread: a waiting portal holds a thread, not a process. Signals and titles are the process's business."""
+    """An RQ worker in a thread: a portal that is waited for holds a thread, not a process. `run_worker` handles signals
+    and the title.
+    """
 
     death_penalty_class = TimerDeathPenalty
 
@@ -45,10 +51,10 @@ class ThreadWorker(SimpleWorker):
         self._app = app
 
     def _install_signal_handlers(self) -> None:
-        """Only the main thread may; `run_worker` does."""
+        """Only the main thread may install them; `run_worker` does."""
 
     def procline(self, message: str) -> None:
-        """The process keeps its own title."""
+        """The process keeps the title that the supervisor gave it."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         self.is_busy = True
@@ -60,18 +66,18 @@ class ThreadWorker(SimpleWorker):
             self.jobs_done += 1
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Between two waits for a job: the place where a worker without signals can be told to stop."""
+        """RQ calls this between two waits for a job; here a worker without signal handlers can stop."""
         if self._stop_requested and not self.is_busy:
             raise StopRequested
         super().heartbeat(timeout, pipeline)
 
     is_busy = False
     jobs_done = 0
-    """Jobs."""
+    """How many jobs this worker has done."""
 
 
 class JobScheduler(RQScheduler):
-    """Moves scheduled jobs into their queue when their time has come. Two of them are harmless: a job may run twice."""
+    """Moves delayed jobs into their queue when they are due. Two schedulers are harmless, since a job may run twice."""
 
     def __init__(self, connection: redis.Redis) -> None:
         super().__init__(list(QUEUES), connection, interval=1, logging_level="WARNING", serializer=JSONSerializer)
@@ -82,17 +88,17 @@ class JobScheduler(RQScheduler):
         return False
 
     def run_until(self, stopped: threading.Event) -> None:
-        """Until `stopped`, twice a second."""
+        """Check twice a second, until `stopped`."""
         while not stopped.wait(0.5):
             try:
                 self.enqueue_scheduled_jobs()  # type: ignore[no-untyped-call]
             except redis.RedisError as error:
-                _log.warning("alarm clock waits for Redis", error=type(error).__name__)
+                _log.warning("job scheduler waits for Redis", error=type(error).__name__)
                 stopped.wait(2)
 
 
 class JsonCronJob(CronJob):
-    """RQ's own periodic job, but queued as JSON: workers here read nothing pickled."""
+    """RQ's periodic job, queued as JSON: the workers read nothing pickled."""
 
     def enqueue(self, connection: redis.Redis) -> Job:
         queue = Queue(self.queue_name, connection=connection, serializer=JSONSerializer)
@@ -108,26 +114,29 @@ PERIODIC_JOBS: tuple[tuple[str, int, str], ...] = (
     ("close_silent", 900, BACKGROUND),
     ("prune", 3600, BACKGROUND),
 )
-"""(job of bx24app.jobs, seconds, queue): everything that happens without being told to."""
+"""(function of bx24app.jobs, seconds, queue) of everything that happens at intervals."""
 
 
 def list_periodic_jobs() -> list[tuple[str, int, str]]:
-    """The list for this configuration: lost calls are looked for as often as it says, or never."""
+    """The periodic jobs of this configuration, which may turn reconciliation off or let it run more often."""
     every = runtime().config.reconcile_seconds
-    known = [(job, min(seconds, every) if job == "reconcile" else seconds, queue) for job, seconds, queue in PERIODIC_JOBS]
-    return [one for one in known if one[1]]
+    jobs = [
+        (job, min(seconds, every) if job == "reconcile" else seconds, queue) for job, seconds, queue in PERIODIC_JOBS
+    ]
+    return [entry for entry in jobs if entry[1]]
 
 
 def _open_connection() -> redis.Redis:
-    """A client for blocking reads: no read time-out of our own."""
+    """A client for blocking reads, without a read time-out."""
     config = runtime().config
     return redis_client.connect(config.redis_url, config.ca_bundle, socket_connect_timeout=5, health_check_interval=30)
 
 
 def run_worker(app: Flask, calls: int, recordings: int) -> None:
-    """One worker process: `calls` threads for portals, `recordings` threads for files and background work, until SIGTERM.
+    """Run a worker process until SIGTERM: `calls` threads for portals, `recordings` threads for files and background
+    work.
 
-    Files have threads of their own, so that a thousand waiting recordings never delay a card.
+    Recordings have their own threads, so that a thousand waiting recordings never delay a card.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     memory.limit_arenas()
@@ -145,13 +154,13 @@ def run_worker(app: Flask, calls: int, recordings: int) -> None:
 
 
 def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> None:
-    """Until `stopped`: when the work is done for now, what it needed goes back to the system."""
-    given_back = 0
+    """Return free memory to the system whenever the work is done for now, until `stopped`."""
+    trimmed_at = 0
     while not stopped.wait(IDLE_CHECK_SECONDS):
-        done = sum(worker.jobs_done for worker in list(workers))
-        if done != given_back and not any(worker.is_busy for worker in list(workers)):
+        jobs_done = sum(worker.jobs_done for worker in list(workers))
+        if jobs_done != trimmed_at and not any(worker.is_busy for worker in list(workers)):
             memory.trim()
-            given_back = done
+            trimmed_at = jobs_done
 
 
 def _start_worker(
@@ -182,27 +191,29 @@ def _start_worker(
 
 
 def _stop_workers(workers: list[ThreadWorker]) -> None:
-    """Finish the work in hand within 8 s; what is then still open counts as answer lost, and the next start looks before it repeats."""
+    """Finish the work in hand within 8 s. What is still open then counts as answer lost, and is verified before it is
+    repeated.
+    """
     runtime().stop_event.set()
-    until = time.monotonic() + 8
-    while time.monotonic() < until and any(worker.is_busy for worker in list(workers)):
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline and any(worker.is_busy for worker in list(workers)):
         time.sleep(0.02)
-    left = sum(worker.is_busy for worker in list(workers))
+    unfinished = sum(worker.is_busy for worker in list(workers))
     for worker in list(workers):
         try:
             worker.register_death()  # type: ignore[no-untyped-call]
         except redis.RedisError:
-            break  # Redis went first; its registry goes by its own time to live
-    _log.info("worker ended", unfinished=left)
-    os._exit(0)  # threads blocked in Redis need no farewell
+            break  # Redis ended first; its entries of workers expire by themselves
+    _log.info("worker ended", unfinished=unfinished)
+    os._exit(0)  # threads that block in Redis would not end by themselves
 
 
 def run_cron(app: Flask) -> None:
-    """The periodic list and the alarm clock, until SIGTERM. Two of them are safe."""
+    """Run the periodic jobs and the job scheduler until SIGTERM. Two such processes are safe."""
     with app.app_context():
         stopped = threading.Event()
-        clock = JobScheduler(_open_connection())
-        threading.Thread(target=clock.run_until, args=(stopped,), name="alarm-clock", daemon=True).start()
+        job_scheduler = JobScheduler(_open_connection())
+        threading.Thread(target=job_scheduler.run_until, args=(stopped,), name="job-scheduler", daemon=True).start()
         while not stopped.is_set():
             scheduler = CronScheduler(runtime().redis, logging_level="WARNING")
             for job, seconds, queue in list_periodic_jobs():
@@ -220,7 +231,7 @@ def run_cron(app: Flask) -> None:
                 )
             try:
                 scheduler.start()  # type: ignore[no-untyped-call]
-                stopped.set()  # it returns when told to stop
+                stopped.set()  # it returns after a signal
             except redis.RedisError as error:
                 _log.warning("cron waits for Redis", error=type(error).__name__)
                 stopped.wait(2)

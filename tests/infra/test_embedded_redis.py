@@ -47,7 +47,7 @@ def test_it_dies_with_its_parent_and_a_successor_starts(tmp_path: Path) -> None:
 def test_a_second_one_on_the_same_directory_is_refused_in_one_line(tmp_path: Path) -> None:
     with embedded_redis.run_server(tmp_path):
         with pytest.raises(embedded_redis.EmbeddedRedisError, match=r"another bx24app up runs on .*BX24APP_DATA_DIR") as error:
-            embedded_redis.claim_data_dir(tmp_path, patience=0.1)
+            embedded_redis.claim_data_dir(tmp_path, timeout=0.1)
         assert "\n" not in str(error.value)
         assert embedded_redis.is_answering(tmp_path), "the first one is not hurt"
 

@@ -1,1 +1,1 @@
-"""bx24app/infra/processes"""
+"""The process tree of `bx24app up`: supervisor, forked children, web server."""

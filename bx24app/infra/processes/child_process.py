@@ -1,4 +1,5 @@
-"""What happens in a freshly forked part: it is told apart, tied to its parent, and runs its target."""
+"""What a freshly forked child of the supervisor does: gets a group and a title, is tied to its parent, and runs its
+target."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
-    """From now on this process is killed when the process `parent`, which forked it, ends, however that ends.
+    """Let the kernel kill this process when `parent`, which forked it, ends in whatever way.
 
     Survives `exec`, not `fork`. Only Linux can do it (prctl(2), PR_SET_PDEATHSIG); elsewhere nothing happens.
     """
@@ -27,15 +28,15 @@ def die_with_parent(parent: int) -> None:
         return
     if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # it ended before the call
         os._exit(1)
 
 
 def run_child(name: str, target: Callable[[], None], parent: int) -> NoReturn:
-    """The life of a forked part, from the fork to its exit code: 0 when `target` returns, 1 when it raises."""
+    """Run `target` in a forked child and exit: with 0 when it returns, with 1 when it raises."""
     code = 1
     try:
-        # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then says SIGTERM, once, to every part.
+        # An own group: Ctrl-C in a terminal reaches the supervisor alone, which sends SIGTERM once to every child.
         os.setpgid(0, 0)
         die_with_parent(parent)
         signal.set_wakeup_fd(-1)
@@ -49,10 +50,10 @@ def run_child(name: str, target: Callable[[], None], parent: int) -> NoReturn:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001 - nothing stands above: it is printed, and the supervisor sees the exit code
+    except BaseException:  # noqa: BLE001 - there is no caller: the error is printed, and the supervisor sees the exit code
         traceback.print_exc()
     finally:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # what the parent registered with atexit is the parent's to do
+        os._exit(code)  # atexit functions were registered by the parent, for the parent

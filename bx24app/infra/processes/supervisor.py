@@ -1,7 +1,9 @@
-"""The process tree of `bx24app up`: one parent that has everything loaded, and parts forked from it, so that they share its memory.
+"""The process tree of `bx24app up`: a parent that has loaded everything, and processes forked from it, so that they
+share its memory.
 
-A part that dies is started again with back-off; five deaths of one within a minute end the tree. SIGTERM and SIGINT are passed on, and what
-is left after ten seconds is killed. Parts are killed when the parent is (see `processes_child`).
+`cli.up` calls `run_process_tree`. A process that dies is started again with back-off; five deaths of one kind within a
+minute end the tree. SIGTERM and SIGINT are passed on; what still runs after ten seconds is killed. Children are killed
+when the parent is (`child_process`).
 """
 
 from __future__ import annotations
@@ -27,20 +29,20 @@ from bx24app.infra.processes.child_process import STOP_SIGNALS, run_child
 _log = structlog.get_logger(__name__)
 
 SHUTDOWN_TIMEOUT_SECONDS = 10.0
-"""From the signal to the end of the tree, whatever the parts do."""
+"""Seconds from the signal to the end of the tree, whatever the processes do."""
 MAX_DEATHS, DEATH_WINDOW_SECONDS = 5, 60.0
 _POLL_SECONDS = 0.05
 _LAST_STOP_SECONDS = 0.8
-"""Seconds of the grace kept for the parts that outlive the others."""
+"""Seconds of the time-out that are left for the processes that are stopped last."""
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
     """One kind of process in the tree.
 
-    `target` runs in the forked child until SIGTERM; coming back before it counts as a death.
-    `ready` is asked in the parent, before what stands after the part is started (and `up` is called ready).
-    `outlives`: stopped after the others have ended.
+    `target` runs in the forked child until SIGTERM; returning earlier counts as a death. `is_ready` is asked in the
+    parent before the next kind is started (and before `up` reports that it is ready). `is_stopped_last`: stopped after
+    the others have ended.
     """
 
     name: str
@@ -52,7 +54,7 @@ class ProcessSpec:
 
 @dataclass
 class _ProcessSlot:
-    """A place in the tree: a part's n-th process, running (`pid`) or to be started again (`due`, monotonic seconds)."""
+    """One process of the tree: running (`pid`), or to be started again (`restart_at`, monotonic seconds)."""
 
     spec: ProcessSpec
     pid: int = 0
@@ -68,22 +70,26 @@ class _ProcessTree:
     """Why the tree ends by itself; empty while it does not."""
 
 
-def run_process_tree(parts: Sequence[ProcessSpec], ready: Callable[[], None] = lambda: None, grace: float = SHUTDOWN_TIMEOUT_SECONDS) -> int:
-    """Runs the parts until a signal or a part that cannot live; gives the exit code.
+def run_process_tree(
+    specs: Sequence[ProcessSpec],
+    on_ready: Callable[[], None] = lambda: None,
+    grace: float = SHUTDOWN_TIMEOUT_SECONDS,
+) -> int:
+    """Run the processes until a signal, or until one dies too often; returns the exit code.
 
-    `ready` is called once, when every part that has a `ready` said yes. Must be called in a main thread, with no other thread running
-    and no database or Redis connection open: the parts are forks of this process.
+    `on_ready` is called once, when every process is ready. Call this in the main thread, with no other thread running
+    and no database or Redis connection open, since the processes are forks of this one.
     """
-    tree = _ProcessTree([_ProcessSlot(part) for part in parts for _ in range(part.count)])
+    tree = _ProcessTree([_ProcessSlot(spec) for spec in specs for _ in range(spec.count)])
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a line of a part reaches the log when it is written
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a line of a child reaches the log when it is written
     memory.limit_arenas()
     gc.collect()
-    gc.freeze()  # a collection in a part must not touch, and so copy, the pages that all share
+    gc.freeze()  # a collection in a child must not touch, and so copy, the shared pages
     with _SignalWakeup(tree.signals) as wakeup:
-        _start_in_order(tree, parts, wakeup)
+        _start_in_order(tree, specs, wakeup)
         if not tree.signals and not tree.failure:
-            ready()
+            on_ready()
         while not tree.signals and not tree.failure:
             wakeup.wait(_seconds_to_restart(tree))
             _supervise_tree(tree)
@@ -94,60 +100,60 @@ def run_process_tree(parts: Sequence[ProcessSpec], ready: Callable[[], None] = l
     return 0
 
 
-def _start_in_order(tree: _ProcessTree, parts: Sequence[ProcessSpec], wakeup: _SignalWakeup) -> None:
-    """Starts part after part; one that has a `ready` must say yes before the next begins."""
-    for part in parts:
-        for seat in tree.slots:
-            if seat.spec is part:
-                _start_process(seat)
-        while part.is_ready is not None and not tree.signals and not tree.failure and not part.is_ready():
+def _start_in_order(tree: _ProcessTree, specs: Sequence[ProcessSpec], wakeup: _SignalWakeup) -> None:
+    """Start one kind of process after the other, the next when the last is ready."""
+    for spec in specs:
+        for slot in tree.slots:
+            if slot.spec is spec:
+                _start_process(slot)
+        while spec.is_ready is not None and not tree.signals and not tree.failure and not spec.is_ready():
             _supervise_tree(tree)
             wakeup.wait(_POLL_SECONDS)
         if tree.signals or tree.failure:
             return
 
 
-def _start_process(seat: _ProcessSlot) -> None:
+def _start_process(slot: _ProcessSlot) -> None:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A signal between the fork and the child's own handlers must wait, not be swallowed by ours.
+    # A signal between the fork and the child's own handlers must wait; the parent's handlers would swallow it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid == 0:
-        run_child(seat.spec.name, seat.spec.target, parent)
+        run_child(slot.spec.name, slot.spec.target, parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    seat.pid, seat.restart_at = pid, 0.0
+    slot.pid, slot.restart_at = pid, 0.0
 
 
 def _supervise_tree(tree: _ProcessTree) -> None:
-    """Buries the dead and starts again what is due."""
-    for seat in tree.slots:
-        if seat.pid and (code := _reap_process(seat.pid)) is not None:
-            _handle_death(tree, seat, code)
-        elif seat.restart_at and time.monotonic() >= seat.restart_at and not tree.failure:
-            _start_process(seat)
+    """Reap processes that ended, and start again those that are due."""
+    for slot in tree.slots:
+        if slot.pid and (code := _reap_process(slot.pid)) is not None:
+            _handle_death(tree, slot, code)
+        elif slot.restart_at and time.monotonic() >= slot.restart_at and not tree.failure:
+            _start_process(slot)
 
 
-def _handle_death(tree: _ProcessTree, seat: _ProcessSlot, code: int) -> None:
-    name, now = seat.spec.name, time.monotonic()
+def _handle_death(tree: _ProcessTree, slot: _ProcessSlot, code: int) -> None:
+    name, now = slot.spec.name, time.monotonic()
     deaths = tree.deaths.setdefault(name, deque(maxlen=MAX_DEATHS))
     deaths.append(now)
     recent = sum(1 for death in deaths if now - death < DEATH_WINDOW_SECONDS)
     if recent >= MAX_DEATHS:
         tree.failure = f"{name} died {recent} times within a minute, the last time by {_describe_exit(code)}; ending"
-        seat.pid = 0
+        slot.pid = 0
         return
     wait = min(5.0, 0.1 * 2**recent)
-    _log.warning("part died, starting it again", part=name, pid=seat.pid, by=_describe_exit(code), seconds=wait)
-    seat.pid, seat.restart_at = 0, now + wait
+    _log.warning("part died, starting it again", part=name, pid=slot.pid, by=_describe_exit(code), seconds=wait)
+    slot.pid, slot.restart_at = 0, now + wait
 
 
 def _reap_process(pid: int) -> int | None:
-    """None while a part lives; else its exit code (negative: a signal), after what it left running was killed too."""
+    """None while the process runs, else its exit code (negative: a signal). What it left running is killed."""
     if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         return None
-    # A part leads a process group of its own. Until we wait for it, its number, and so the group's, is nobody else's.
+    # A child leads its own process group. Until it is waited for, no other process or group can get its number.
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -158,38 +164,39 @@ def _describe_exit(code: int) -> str:
 
 
 def _seconds_to_restart(tree: _ProcessTree) -> float:
-    """Seconds until something is due; a death wakes us before."""
-    due = [seat.restart_at - time.monotonic() for seat in tree.slots if seat.restart_at]
+    """Seconds until a process is due; SIGCHLD ends the wait earlier."""
+    due = [slot.restart_at - time.monotonic() for slot in tree.slots if slot.restart_at]
     return max(0.0, min([5.0, *due]))
 
 
 def _stop_tree(tree: _ProcessTree, wakeup: _SignalWakeup, grace: float) -> None:
-    """SIGTERM to all, those that outlive the others last; SIGKILL to what is left after `grace` seconds, or at a second Ctrl-C."""
-    end = time.monotonic() + grace
-    for outlives, until in ((False, end - min(_LAST_STOP_SECONDS, grace / 2)), (True, end)):
-        seats = [seat for seat in tree.slots if seat.spec.is_stopped_last is outlives and seat.pid]
-        for seat in seats:
-            os.kill(seat.pid, signal.SIGTERM)
-        while _reap_slots(seats) and time.monotonic() < until and tree.signals.count(signal.SIGINT) < 2:
-            wakeup.wait(min(_POLL_SECONDS, max(0.0, until - time.monotonic())))
-        for seat in seats:
-            if seat.pid:
-                _log.warning("part did not end in time, killed", part=seat.spec.name, pid=seat.pid)
-                os.kill(seat.pid, signal.SIGKILL)
-                os.waitid(os.P_PID, seat.pid, os.WEXITED | os.WNOWAIT)
-                _reap_process(seat.pid)
+    """SIGTERM to all, in two phases; SIGKILL to what still runs after `grace` seconds, or at a second Ctrl-C."""
+    deadline = time.monotonic() + grace
+    for is_last, phase_end in ((False, deadline - min(_LAST_STOP_SECONDS, grace / 2)), (True, deadline)):
+        slots = [slot for slot in tree.slots if slot.spec.is_stopped_last is is_last and slot.pid]
+        for slot in slots:
+            os.kill(slot.pid, signal.SIGTERM)
+        while _reap_slots(slots) and time.monotonic() < phase_end and tree.signals.count(signal.SIGINT) < 2:
+            wakeup.wait(min(_POLL_SECONDS, max(0.0, phase_end - time.monotonic())))
+        for slot in slots:
+            if slot.pid:
+                _log.warning("part did not end in time, killed", part=slot.spec.name, pid=slot.pid)
+                os.kill(slot.pid, signal.SIGKILL)
+                os.waitid(os.P_PID, slot.pid, os.WEXITED | os.WNOWAIT)
+                _reap_process(slot.pid)
 
 
-def _reap_slots(seats: Sequence[_ProcessSlot]) -> int:
-    """Buries those that have ended; how many live."""
-    for seat in seats:
-        if seat.pid and _reap_process(seat.pid) is not None:
-            seat.pid = 0
-    return sum(1 for seat in seats if seat.pid)
+def _reap_slots(slots: Sequence[_ProcessSlot]) -> int:
+    """Reap the processes that have ended; returns how many still run."""
+    for slot in slots:
+        if slot.pid and _reap_process(slot.pid) is not None:
+            slot.pid = 0
+    return sum(1 for slot in slots if slot.pid)
 
 
 class _SignalWakeup:
-    """Signals end a wait: their handlers run in Python, and the interpreter writes to a socket that we select on (signal.set_wakeup_fd)."""
+    """Lets signals end a wait: the interpreter writes each to a socket on which `wait` selects (signal.set_wakeup_fd).
+    """
 
     def __init__(self, seen: list[int]) -> None:
         self._signals = seen
@@ -213,6 +220,6 @@ class _SignalWakeup:
         self._writer.close()
 
     def wait(self, seconds: float) -> None:
-        """Until a signal comes, at most `seconds`."""
+        """Wait for a signal, at most `seconds`."""
         if select.select([self._reader], [], [], seconds)[0]:
             self._reader.recv(4096)

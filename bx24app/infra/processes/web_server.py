@@ -1,8 +1,10 @@
-"""The web part: granian's WSGI worker inside a process that the supervisor forked, on a socket that the supervisor holds.
+"""The web process: granian's WSGI worker inside a process that the supervisor forked, on a socket that the supervisor
+holds.
 
-Granian's own main process is left out (docs/decisions/0001-wsgi-server.md): the supervisor does its work, one process is saved, and
-since the listening socket outlives a web process, connections that arrive while one is started again wait instead of being refused.
-This uses granian's inner interface, so its version is pinned, and tests/infra/processes/test_web_server.py holds what is relied upon.
+Granian's own main process is not used (docs/decisions/0001-wsgi-server.md). The supervisor does its work, which saves a
+process. The listening socket outlives a web process: connections that arrive during a restart wait and are not refused.
+This uses granian's private interface, so its version is pinned, and tests/infra/processes/test_web_server.py checks
+what is relied upon.
 """
 
 from __future__ import annotations
@@ -37,15 +39,15 @@ _log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 OPEN_REQUESTS_SECONDS = 8.0
-"""How long a request may still run after SIGTERM."""
+"""Seconds that a request may still run after SIGTERM."""
 
 
 class ListenError(Exception):
-    """The address cannot be listened on. The message is one line for the operator."""
+    """The program cannot listen on the address. The message is one line for the operator."""
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Close it when it is given up, not before the parts have ended.
+    """A listening socket; port 0 takes a free port. Close it only after the processes have ended.
 
     Raises:
         ListenError: the port is in use, needs rights, or the host is not an address of this machine.
@@ -59,7 +61,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a predecessor's closed connections linger
-        # Inherited by what is accepted: an answer sent in two pieces must not wait for the peer's delayed acknowledgement.
+        # Accepted sockets inherit it: the rest of an answer must not wait for the peer's delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -70,20 +72,23 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """`http://H:P`, with the port that was really taken."""
+    """`http://HOST:PORT`, with the port that was taken."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_web_spec(load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16) -> ProcessSpec:
-    """The web part of `up`. `load` gives the application, in the forked process: what must not cross a fork is made new there."""
-    return ProcessSpec(
-        "web", partial(serve_web, load, listener, threads), count=count, is_ready=partial(is_answering, address_of(listener))
-    )
+def make_web_spec(
+    load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16
+) -> ProcessSpec:
+    """The web process of `up`. `load` returns the application; it is called in the forked process, where it can renew
+    what must not cross a fork.
+    """
+    target = partial(serve_web, load, listener, threads)
+    return ProcessSpec("web", target, count=count, is_ready=partial(is_answering, address_of(listener)))
 
 
 def is_answering(address: str) -> bool:
-    """Does the web part answer a request on its health page, whatever it says, within a second?"""
+    """Does the web process answer a request for its health page within a second, with any status?"""
     parts = urlsplit(address)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname or "", parts.hostname)  # noqa: S104  # nosec B104 - to connect to, not to listen on
     try:
@@ -100,28 +105,30 @@ def serve_web(
     threads: int = 16,
     grace: float = OPEN_REQUESTS_SECONDS,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then lets open requests end for `grace` seconds; runs in the main thread of a process of its own."""
+    """Serve until SIGTERM or SIGINT, then let open requests finish for `grace` seconds. Needs the main thread of its
+    own process.
+    """
     logging.getLogger("_granian").setLevel(logging.WARNING)
     stop, ended = _granian.WorkerSignal(), threading.Event()
     stop.add_cb(ended.set)
 
-    def handle_stop(number: int, frame: object) -> None:
+    def handle_stop(signal_number: int, frame: object) -> None:
         stop.set()
-        late = threading.Timer(grace, _drop_open_requests)
-        late.daemon = True
-        late.start()
+        kill_timer = threading.Timer(grace, _drop_open_requests)
+        kill_timer.daemon = True
+        kill_timer.start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle_stop)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, handle_stop)
     loop = asyncio.new_event_loop()  # granian wants one for its scheduler; a WSGI worker never runs it
-    # Granian closes what it is given, so it gets a descriptor of its own.
+    # Granian closes the descriptor, so it gets a duplicate.
     holder = _granian.SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
     application = _wsgi._callback_wrapper(load(), {"url_path_prefix": None})
     worker = _granian.WSGIWorker(
         1, (None, holder), None,
         1,  # threads of the network runtime, which runs no Python
         threads + 8,  # upper bound of the runtime's own blocking threads
-        threads, 30,  # threads that run the application; idle ones end after seconds
+        threads, 30,  # threads that run the application; seconds until an idle one ends
         BACKLOG,  # connections held at a time, idle ones included
         HTTPModes.http1, HTTP1Settings(), None, None,
         False, None, None, None, "tls1.3", None, [], False,  # no TLS: a proxy's work
