@@ -73,7 +73,7 @@ def names_of(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 def _measure_entries() -> Figure:
     entries = sorted(
-        path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists() or path.suffix == ".py" and path.stem != "__init__"
+        path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists() or (path.suffix == ".py" and path.stem != "__init__")
     )
     too_many = (f"entries: {', '.join(entries)}",) if len(entries) > MAX_ENTRIES else ()
     return Figure("entries beside bx24app/__init__.py", str(len(entries)), f"at most {MAX_ENTRIES}", too_many)

@@ -1,11 +1,13 @@
-"""Encodes the commands of a batch as query strings, so that text from outside never becomes a reference in one. Used by
-`client`."""
+"""Encodes the commands of a batch as query strings, and reads the maps of its answer. Used by `client`.
+
+It guarantees that text from outside never becomes a reference to an earlier command's answer.
+"""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -77,3 +79,12 @@ def _flatten_params(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         yield prefix, value
     elif value is not None:
         yield prefix, escape_references(str(value))
+
+
+def as_mapping(value: Any, commands: Iterable[str]) -> dict[str, Any]:
+    """A map of a batch's answer, by key. PHP sends an empty map as ``[]``, or a list in the order of the commands."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list):
+        return dict(zip(commands, value, strict=False))
+    return {}

@@ -134,14 +134,14 @@ class Bitrix24Client:
         if not isinstance(answer, dict) or "result" not in answer:
             raise AnswerLost("the portal's answer to a batch has an unknown shape")
         parts = {
-            name: _as_mapping(answer.get(name), queries)
+            name: batch_encoding.as_mapping(answer.get(name), queries)
             for name in ("result", "result_error", "result_next", "result_total")
         }
         results: dict[str, RestResult | errors.PortalError] = {
             key: RestResult(value, parts["result_next"].get(key), parts["result_total"].get(key))
             for key, value in parts["result"].items()
         }
-        for key, times in _as_mapping(answer.get("result_time"), queries).items():
+        for key, times in batch_encoding.as_mapping(answer.get("result_time"), queries).items():
             self._method_load.record_time(methods.get(key, ""), times, time.time())
         for key, error in parts["result_error"].items():
             results[key] = self._command_error(error, methods.get(key, ""))
@@ -192,7 +192,7 @@ class Bitrix24Client:
         try:
             profile = self._send_with_token("profile", {}, priority).get("result")
         except (AccessDenied, Refused) as error:
-            raise _probe_error(error) from None
+            raise error_table.profile_error(error) from None
         return profile if isinstance(profile, dict) else {}
 
     def _explain_denial(self, method: str, denied: AccessDenied) -> errors.PortalError:
@@ -208,7 +208,7 @@ class Bitrix24Client:
         except errors.Later as error:
             text = f"{denied}; the reason cannot be asked now"
             return NotSent(text, error.retry_after, is_rate_limited=error.is_rate_limited)
-        return _missing_rights_error(method, denied)
+        return error_table.missing_rights_error(method, denied)
 
     def _command_error(self, error: Any, method: str) -> errors.PortalError:
         """The error of one command of a batch. REST as such works, or the batch would have no answer."""
@@ -216,7 +216,7 @@ class Bitrix24Client:
         if isinstance(problem, TokenExpired):
             return NotSent("the token expired in the middle of a batch", 0.0)
         if isinstance(problem, AccessDenied):
-            return _missing_rights_error(method, problem)
+            return error_table.missing_rights_error(method, problem)
         if isinstance(problem, NotSent) and problem.is_rate_limited:
             self.budget.block_for(problem.retry_after or 1.0)
         return problem
@@ -291,27 +291,6 @@ def _query_token_source(question: Callable[[], str]) -> str:
         raise NotSent(str(error), error.retry_after) from None
     except (Refused, TokenExpired) as error:
         raise NeedsAdmin("authorise", str(error)) from None
-
-
-def _missing_rights_error(method: str, denied: AccessDenied) -> errors.PortalError:
-    """The grant works, but not for this method. If the app cannot do without the method, an administrator must act."""
-    if error_table.is_required_method(method):
-        return NeedsAdmin("rights", f"{method}: {denied}")
-    return Refused(denied.code, denied.description)
-
-
-def _probe_error(error: AccessDenied | Refused) -> NeedsAdmin:
-    """`profile` is denied: the tariff has no REST, or the grant's user was removed from the portal."""
-    return NeedsAdmin("tariff" if error.code.lower() == "access_denied" else "rights", str(error))
-
-
-def _as_mapping(value: Any, commands: dict[str, str]) -> dict[str, Any]:
-    """PHP sends an empty map as ``[]``, and a list for the commands in their order."""
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, list):
-        return dict(zip(commands, value, strict=False))
-    return {}
 
 
 def _extract_rows(result: Any) -> list[Any]:

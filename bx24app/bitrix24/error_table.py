@@ -182,6 +182,18 @@ def is_required_method(method: str) -> bool:
     return method.lower().startswith(_REQUIRED_METHODS)
 
 
+def missing_rights_error(method: str, denied: AccessDenied) -> PortalError:
+    """The grant works, but not for this method. If the app cannot do without the method, an administrator must act."""
+    if is_required_method(method):
+        return NeedsAdmin("rights", f"{method}: {denied}")
+    return Refused(denied.code, denied.description)
+
+
+def profile_error(error: AccessDenied | Refused) -> NeedsAdmin:
+    """`profile` is denied: the tariff has no REST, or the grant's user was removed from the portal."""
+    return NeedsAdmin("tariff" if error.code.lower() == "access_denied" else "rights", str(error))
+
+
 def _classify_description(code: str, text: str) -> PortalError | None:
     lower = text.lower()
     for words, refusal in DESCRIPTION_CODES:
