@@ -1,6 +1,8 @@
-"""What did not get through, as lists: refused deliveries, waiting ones, lost recordings, notifications that could not be read.
+"""What did not get through, as lists: refused deliveries, waiting ones, lost recordings, notifications that could not
+be read.
 
-Pages show the lists and their counts; `calls.replay` tries again what they hold. Every list runs on a partial index of its own.
+Pages show the lists and their counts; `calls.replay` tries again what they hold. Every list runs on a partial index of
+its own.
 """
 
 from __future__ import annotations

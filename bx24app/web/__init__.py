@@ -1,4 +1,6 @@
-"""The web edge: everything that answers HTTP. `ROUTE_TABLE` says which blueprints there are, under which prefix, and who may call them.
+"""The web edge: everything that answers HTTP.
+
+`ROUTE_TABLE` says which blueprints there are, under which prefix, and who may call them.
 
 `create_app` calls `init_app`; nothing below this package knows Flask's requests.
 """

@@ -70,7 +70,7 @@ def test_a_forged_opening_is_shown_the_way_in(room: Showroom, browser: Browser, 
         page.get_by_role("link", name="Open", exact=True).click()
         app = page.frame_locator("#app iframe")
         expect(app.locator("h1")).to_have_text("Open this page from Bitrix24" if lang == "en" else "Откройте эту страницу из Битрикс24")
-        expect(app.locator("body")).to_contain_text("reload the page" if lang == "en" else "обновите страницу")
+        expect(app.locator("body")).to_contain_text("Reload the Bitrix24 page" if lang == "en" else "Обновите страницу")
         expect(app.locator("nav .tabs")).to_have_count(0)
         page.unroute_all()
         page.reload()

@@ -1,1 +1,1 @@
-"""bx24app/calls/journal"""
+"""The call journal: search, single calls, counts, the timeline of a call, the export."""

@@ -1,4 +1,6 @@
-"""Calls of one client, as a tab in the portal's own pages lists them: those bound to CRM records, and those with a phone number."""
+"""Calls of one client, as a tab in the portal's own pages lists them: those bound to CRM records, and those with a
+phone number.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The call journal as plain rows (contract, section 8), for `bx24app calls export` and for downloads in the frame.
 
-Calls are read in pages, each in a read-only transaction of its own, so an export of a million calls neither fills memory nor blocks
-SQLite's writer. A page takes the same number of queries however many calls it holds.
+Calls are read in pages, each in a read-only transaction of its own, so an export of a million calls neither fills
+memory nor blocks SQLite's writer. A page takes the same number of queries however many calls it holds.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from bx24app.models import Call, Delivery, Recording, db
 
 PAGE_SIZE = 500
 COLUMNS = (
-    "entry_id", "pbx", "line_number", "direction", "client_number", "started_at", "answered_at", "ended_at", "talk_seconds",
-    "outcome", "user_id", "users", "bitrix_call_id", "crm", "activity_id", "recordings", "continues", "state", "rule", "trace",
+    "entry_id", "pbx", "line_number", "direction", "client_number", "started_at", "answered_at", "ended_at",
+    "talk_seconds", "outcome", "user_id", "users", "bitrix_call_id", "crm", "activity_id", "recordings", "continues",
+    "state", "rule", "trace",
 )  # fmt: skip
 _LIST_COLUMNS = frozenset({"users", "crm", "recordings", "trace"})
 
 
 def iterate_rows(portal_id: int, since: datetime | None = None) -> Iterator[dict[str, Any]]:
-    """Every call of the portal that began at `since` (aware) or later, oldest first, without internal calls that are not logged."""
+    """Every call of the portal that began at `since` (aware) or later, oldest first, without internal calls that are
+    not logged.
+    """
     query = select(Call).where(Call.portal_id == portal_id, Call.visible.is_(True))
     if since is not None:
         query = query.where(Call.started_at >= since)

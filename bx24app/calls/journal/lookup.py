@@ -1,6 +1,7 @@
 """Single calls of the journal with what belongs to them: recordings and deliveries. For pages.
 
-`viewer` is the user whose calls alone may be read; None: all calls of the portal. Internal calls that are not logged are never returned.
+`viewer` is the user whose calls alone may be read; None: all calls of the portal. Internal calls that are not logged
+are never returned.
 """
 
 from __future__ import annotations

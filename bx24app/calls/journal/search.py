@@ -1,7 +1,8 @@
-"""USE CASE: calls of the journal that fit a filter, the latest first, in pages that stay quick however many calls there are.
+"""Search of the journal: calls that match a filter, the latest first, in pages that stay quick however many calls there
+are.
 
-A page follows one index in its order (of the employee, the client, the line, the PBX, what has a problem, or all) and looks at no more
-than `WINDOW` calls of it; where too few fit, the answer says how far it looked, and the next page goes on from there.
+A page reads one index in its order (by employee, client, line, PBX, problem, or all) and at most `SCAN_LIMIT` calls of
+it. If too few match, the page says how far it read, and the next page continues from there.
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ from bx24app.models.calls import PROBLEM_CONDITION
 
 PAGE_SIZE = 50
 SCAN_LIMIT = 20_000
-"""Calls that one page looks at most."""
+"""Calls that one page reads at most."""
 DIRECTIONS = ("in", "out", "callback", "internal")
 OUTCOMES = ("answered", "missed", "failed")
 FULL_NUMBER_DIGITS = 10
-"""Digits from which a number that is looked for is a whole one, found by its index; fewer are looked for within numbers."""
+"""With this many digits or more, the search is for a full number, by its index; with fewer, for a part of numbers."""
 _SEPARATOR = "_"
 _Condition = ColumnElement[bool] | TextClause
 
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """What the list leaves out; empty lets everything through. `line`: LINE_NUMBER; `since`, `until`: days of the portal, both included."""
+    """What the list shows; empty: everything.
+
+    `q`: client number; `line`: LINE_NUMBER; `since`, `until`: days of the portal, both included.
+    """
 
     q: str = ""
     pbx: str = ""
@@ -47,56 +51,57 @@ class CallFilter:
     problems: bool = False
 
     @classmethod
-    def from_params(cls, asked: Mapping[str, str]) -> CallFilter:
-        """From a form or an address; what means nothing is left out."""
-        employee = asked.get("employee", "")
+    def from_params(cls, params: Mapping[str, str]) -> CallFilter:
+        """From a form or an address; invalid values are left out."""
+        employee = params.get("employee", "")
         return cls(
-            q=asked.get("q", "").strip()[:64],
-            pbx=asked.get("pbx", ""),
-            line=asked.get("line", ""),
-            direction=asked.get("direction", "") if asked.get("direction") in DIRECTIONS else "",
-            outcome=asked.get("outcome", "") if asked.get("outcome") in OUTCOMES else "",
+            q=params.get("q", "").strip()[:64],
+            pbx=params.get("pbx", ""),
+            line=params.get("line", ""),
+            direction=params.get("direction", "") if params.get("direction") in DIRECTIONS else "",
+            outcome=params.get("outcome", "") if params.get("outcome") in OUTCOMES else "",
             employee=int(employee) if re.fullmatch(r"\d{1,9}", employee) else None,
-            since=parse_day(asked.get("since", "")),
-            until=parse_day(asked.get("until", "")),
-            problems=bool(asked.get("problems")),
+            since=parse_day(params.get("since", "")),
+            until=parse_day(params.get("until", "")),
+            problems=bool(params.get("problems")),
         )
 
     def as_params(self) -> dict[str, str]:
-        """As parameters of an address; `read` gives the same filter back."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        """As parameters of an address; `from_params` gives the same filter back."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: "1" if value is True else str(value) for name, value in values.items() if value}
 
     @property
     def is_empty(self) -> bool:
-        """Does it let everything through?"""
+        """Does the filter let everything through?"""
         return not self.as_params()
 
 
 def parse_day(text: str) -> date | None:
-    """The day of `2026-01-31`; None: none, or at the ends of time, where another zone has no such day."""
+    """The day of `2026-01-31`; None: no day, or in year 1 or 9999, where another zone may have no such day."""
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
-    return found if 1 < found.year < 9999 else None
+    return day if 1 < day.year < 9999 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in the order of the journal: the page below it holds only older calls."""
+    """A position in the order of the journal; the page below it has only older calls."""
 
     started_at: datetime
     call_id: int
 
     @classmethod
     def from_text(cls, text: str) -> Cursor | None:
-        """None: no place, or none of ours."""
+        """The cursor of an address; None: missing or invalid."""
         at, _, number = text.rpartition(_SEPARATOR)
         try:
-            found = datetime.fromisoformat(at.replace(" ", "+"))
-            there = found.tzinfo is not None and 1 < found.year < 9999  # at the ends of time another zone has no such moment
-            return cls(found, int(number)) if there and len(number) < 19 else None
+            started_at = datetime.fromisoformat(at.replace(" ", "+"))
+            # In year 1 or 9999 another zone may have no such moment.
+            is_valid = started_at.tzinfo is not None and 1 < started_at.year < 9999 and len(number) < 19
+            return cls(started_at, int(number)) if is_valid else None
         except ValueError:
             return None
 
@@ -106,7 +111,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """`below`: where the next page begins, None: there is none. `looked`: the page ended before it was full, having looked so far."""
+    """`next_cursor`: where the next page begins; None: there is none.
+
+    `scanned_to`: how far a page read that ended before it was full.
+    """
 
     calls: list[Call]
     next_cursor: Cursor | None = None
@@ -114,23 +122,27 @@ class SearchPage:
 
 
 def find_calls(
-    session: Session, portal_id: int, wanted: CallFilter, zone: str, viewer: int | None = None, below: Cursor | None = None
+    session: Session,
+    portal_id: int,
+    wanted: CallFilter,
+    zone: str,
+    viewer: int | None = None,
+    below: Cursor | None = None,
 ) -> SearchPage:
-    """One page. `viewer`: only calls of this employee, whatever the filter asks for; `zone`: IANA name, for days."""
+    """One page. `viewer`: only calls of this employee, whatever the filter says; `zone`: IANA name, for days."""
     plan = _plan_query(portal_id, wanted, zone, viewer)
     bounds = list(plan.time_bounds)
     if below is not None:
         bounds += [plan.cursor_columns < _cursor_values(below), plan.time_column <= below.started_at]
     edge = None
     if plan.row_conditions:
-        edge = session.execute(
-            select(*plan.order_columns).where(*plan.index_conditions, *bounds).order_by(*plan.latest_first).offset(SCAN_LIMIT - 1).limit(1)
-        ).first()
+        scanned = select(*plan.order_columns).where(*plan.index_conditions, *bounds).order_by(*plan.latest_first)
+        edge = session.execute(scanned.offset(SCAN_LIMIT - 1).limit(1)).first()
     if edge is not None:
-        # The moments once more: PostgreSQL cannot estimate how much a pair leaves, and would read the whole table.
+        # The time once more by itself: PostgreSQL cannot estimate how selective a pair is, and would read all rows.
         bounds += [plan.cursor_columns >= _cursor_values(Cursor(*edge)), plan.time_column >= edge[0]]
-    query = plan.query.where(*plan.index_conditions, *bounds, *plan.row_conditions).order_by(*plan.latest_first).limit(PAGE_SIZE + 1)
-    calls = list(session.scalars(query))
+    query = plan.query.where(*plan.index_conditions, *bounds, *plan.row_conditions).order_by(*plan.latest_first)
+    calls = list(session.scalars(query.limit(PAGE_SIZE + 1)))
     if len(calls) > PAGE_SIZE:
         last = calls[PAGE_SIZE - 1]
         return SearchPage(calls[:PAGE_SIZE], Cursor(last.started_at, last.id))
@@ -140,14 +152,14 @@ def find_calls(
 
 
 def filtered_query(portal_id: int, wanted: CallFilter, zone: str, viewer: int | None = None) -> Select[Call]:
-    """All of them as a query without an order, for exports."""
+    """All matching calls as an unordered query, for exports."""
     plan = _plan_query(portal_id, wanted, zone, viewer)
     return plan.query.where(*plan.index_conditions, *plan.time_bounds, *plan.row_conditions)
 
 
 @dataclass(frozen=True, slots=True)
 class _QueryPlan:
-    """`follows`: the beginning of the index that gives the order; `others`: what is looked at call by call."""
+    """`index_conditions`: on the first columns of the index that gives the order; `row_conditions`: checked by call."""
 
     query: Select[Call]
     time_column: Any
@@ -169,60 +181,63 @@ class _QueryPlan:
         return tuple_(self.time_column, self.id_column)
 
 
-def _cursor_values(place: Cursor) -> Any:
-    return tuple_(literal(place.started_at, Moment()), literal(place.call_id))
+def _cursor_values(cursor: Cursor) -> Any:
+    return tuple_(literal(cursor.started_at, Moment()), literal(cursor.call_id))
 
 
 def _plan_query(portal_id: int, wanted: CallFilter, zone: str, viewer: int | None) -> _QueryPlan:
-    person = viewer if viewer is not None else wanted.employee
-    others = _filter_conditions(wanted)
-    follows: list[_Condition]
-    if person is not None:
+    user_id = viewer if viewer is not None else wanted.employee
+    row_conditions = _filter_conditions(wanted)
+    index_conditions: list[_Condition]
+    if user_id is not None:
         query = select(Call).join(CallPerson, CallPerson.call_id == Call.id)
-        follows = [CallPerson.portal_id == portal_id, CallPerson.user_id == person]
+        index_conditions = [CallPerson.portal_id == portal_id, CallPerson.user_id == user_id]
         at, number = CallPerson.started_at, CallPerson.call_id
     else:
-        query, follows, at, number = select(Call), [Call.portal_id == portal_id], Call.started_at, Call.id
-        # The narrowest index first; what leads is no longer looked at call by call.
-        lead = next((name for name in ("number", "problems", "line", "pbx") if name in others), None)
+        query, index_conditions, at, number = select(Call), [Call.portal_id == portal_id], Call.started_at, Call.id
+        # The narrowest index first; its condition need not be checked call by call.
+        lead = next((name for name in ("number", "problems", "line", "pbx") if name in row_conditions), None)
         if lead is not None:
-            follows.append(others.pop(lead))
+            index_conditions.append(row_conditions.pop(lead))
         if lead == "problems":
-            follows.append(
-                Call.visible.is_(True)
-            )  # a column of its index, so that SQLite prefers it to the one of all calls
+            # A column of its index, so that SQLite prefers that index to the one of all calls.
+            index_conditions.append(Call.visible.is_(True))
     return _QueryPlan(
-        query.where(Call.visible.is_(True)), at, number, follows, _day_conditions(at, wanted, zone), list(others.values())
+        query.where(Call.visible.is_(True)),
+        at,
+        number,
+        index_conditions,
+        _day_conditions(at, wanted, zone),
+        list(row_conditions.values()),
     )
 
 
 def _filter_conditions(wanted: CallFilter) -> dict[str, _Condition]:
-    found: dict[str, _Condition] = {}
+    conditions: dict[str, _Condition] = {}
     digits = phone.digits_only(wanted.q)
     number = phone.normalise(wanted.q) if len(digits) >= FULL_NUMBER_DIGITS else None
     if number:
-        found["number"] = Call.client_number == number
+        conditions["number"] = Call.client_number == number
     elif wanted.q:
-        found["within"] = Call.client_number.contains(digits or wanted.q, autoescape=True)
+        conditions["within"] = Call.client_number.contains(digits or wanted.q, autoescape=True)
     if wanted.problems:
-        found["problems"] = text(
-            f"({PROBLEM_CONDITION})"
-        )  # words, since a typed expression gets "= 1" for SQLite and misses the index
+        # As text: SQLAlchemy would add "= 1" to an expression for SQLite, which then misses the index.
+        conditions["problems"] = text(f"({PROBLEM_CONDITION})")
     if wanted.line:
-        found["line"] = Call.line_number == wanted.line
+        conditions["line"] = Call.line_number == wanted.line
     if wanted.pbx:
-        found["pbx"] = Call.pbx_key == wanted.pbx
+        conditions["pbx"] = Call.pbx_key == wanted.pbx
     if wanted.direction:
-        found["direction"] = Call.direction == wanted.direction
+        conditions["direction"] = Call.direction == wanted.direction
     if wanted.outcome:
-        found["outcome"] = Call.outcome == wanted.outcome
-    return found
+        conditions["outcome"] = Call.outcome == wanted.outcome
+    return conditions
 
 
 def _day_conditions(at: Any, wanted: CallFilter, zone: str) -> list[ColumnElement[bool]]:
-    here, found = ZoneInfo(zone), []
+    zone_info, conditions = ZoneInfo(zone), []
     if wanted.since is not None:
-        found.append(at >= datetime.combine(wanted.since, time(), here))
+        conditions.append(at >= datetime.combine(wanted.since, time(), zone_info))
     if wanted.until is not None and wanted.until < date.max:
-        found.append(at < datetime.combine(wanted.until + timedelta(days=1), time(), here))
-    return found
+        conditions.append(at < datetime.combine(wanted.until + timedelta(days=1), time(), zone_info))
+    return conditions

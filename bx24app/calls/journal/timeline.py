@@ -1,7 +1,8 @@
 """The timeline of a call: the one list of its steps, from which the export, the call's page and its tab are written.
 
-A step is what happened once: a notification came, something was decided, a command was answered, a recording was attached. The export
-prints steps as plain data (`TimelineStep.as_row`, contract section 8); the page puts them into words (`web.calls.timeline`).
+A step is what happened once: a notification came, something was decided, a command was answered, a recording was
+attached. The export prints steps as plain data (`TimelineStep.as_row`, contract section 8); the page puts them into
+words (`web.calls.timeline`).
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _COMMAND_KEYS = (
 class TimelineStep:
     """One step. `rows`: what it was read from; of a decision, the deliveries that it made.
 
-    `code` and `reason`: of the answer; of a command that waits, why it was not carried out yet. `values`: the few that tell one step
-    from another like it (state of a leg, extension, user), under the names that the notification or command gives them.
+    `code` and `reason`: of the answer; of a command that waits, why it was not carried out yet. `values`: the few that
+    tell one step from another like it (state of a leg, extension, user), under the names that the notification or
+    command gives them.
     """
 
     time: datetime

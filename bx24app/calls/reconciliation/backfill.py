@@ -1,8 +1,11 @@
-"""USE CASE: the calls of a chosen period, told to the portal afterwards: an outage, or the time before the installation.
+"""Backfill: the calls of a past period, of an outage or from before the installation, are added to the portal
+afterwards.
 
-Step by step: a stretch of the PBX's statistics is read, what the portal has already (its own statistics, whatever app wrote them) is
-left out, the rest goes through the same fold as everything else, at background priority. The next step waits until the portal has
-digested this one. A step that is lost is rung for again and begins where the last one ended; two of them at once double nothing.
+It runs in steps. A step reads a part of the PBX's statistics, leaves out the calls that the portal has already
+(whatever application wrote them), and passes the rest through the usual fold at background priority. The next step
+waits until the portal has processed this one. A lost step is queued again and starts where the last one ended; two
+steps at once duplicate nothing. Pages and the command line call `begin`, `stop` and `list_progress`; the worker runs
+`run_step`; the sweep calls `requeue_lost`.
 """
 
 from __future__ import annotations
@@ -30,21 +33,21 @@ _log = get_logger(__name__)
 
 JOB = "backfill_step"
 CHUNK_SPAN = timedelta(days=1)
-"""Of the statistics in one order; shorter where they do not fit into one page."""
+"""The part of the period that one request covers; less if its calls do not fit into one page."""
 CALLS_PER_STEP = 100
-"""Calls that one step tells; the next one waits until fewer than these are on their way."""
+"""Calls that one step adds. The next step waits until the portal has fewer than this many commands waiting."""
 STEP_PAUSE_SECONDS = 3.0
 STEP_TIMEOUT = timedelta(minutes=5)
-"""A step of which nothing was heard for so long was lost."""
+"""A step that has not finished within this time is lost."""
 
 
 class InvalidBackfill(Exception):
-    """Not a period or a PBX that can be filled; the text says why."""
+    """The period or the PBX cannot be backfilled; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillProgress:
-    """How far one PBX's back-fill is. `share`: 0 to 1, by time."""
+    """How far the backfill of one PBX is. `fraction`: 0 to 1, by time."""
 
     id: int
     pbx: str
@@ -54,17 +57,17 @@ class BackfillProgress:
     delivered_calls: int
     skipped_calls: int
     waiting_commands: int
-    """Commands that the portal has still to be told, of all calls."""
+    """Commands that still wait for the portal, of all its calls."""
     problem: str | None
 
 
 def begin(
     portal_id: int, start: datetime, end: datetime, pbx_key: str | None = None, records: bool = False
 ) -> list[int]:
-    """Start, or go on with, the back-fill of a period for one PBX or for all that have a key. Returns the row ids.
+    """Start or continue the backfill of a period for one PBX, or for all PBXs with a key. Returns the row ids.
 
     Raises:
-        Unfit
+        InvalidBackfill: the period is empty, or no PBX fits.
     """
     end = min(end, utcnow())
     if start >= end:
@@ -93,7 +96,7 @@ def begin(
 
 
 def _find_unfinished(portal_id: int, pbx_id: int, start: datetime, end: datetime, records: bool) -> Backfill | None:
-    """An unfinished one of the same period; its end may have been cut at the moment of its beginning."""
+    """An unfinished backfill of the same period; its end may have been cut to the moment when it began."""
     query = select(Backfill).where(
         Backfill.portal_id == portal_id,
         Backfill.pbx_id == pbx_id,
@@ -109,7 +112,7 @@ def _find_unfinished(portal_id: int, pbx_id: int, start: datetime, end: datetime
 
 
 def stop(portal_id: int, number: int) -> bool:
-    """Leave it where it is; `begin` with the same period goes on. What is on its way to the portal still arrives."""
+    """Stop where it is; `begin` with the same period continues. Commands already decided still reach the portal."""
     values = {"state": "stopped", "due_at": None}
     mine = (Backfill.id == number, Backfill.portal_id == portal_id, Backfill.state == "running")
     done = db.session.execute(update(Backfill).where(*mine).values(**values))
@@ -118,7 +121,7 @@ def stop(portal_id: int, number: int) -> bool:
 
 
 def list_progress(portal_id: int, limit: int = 20) -> list[BackfillProgress]:
-    """The portal's back-fills, the latest first."""
+    """The portal's backfills, the latest first."""
     rows = db.session.execute(
         select(Backfill, Pbx.key)
         .join(Pbx, Pbx.id == Backfill.pbx_id)
@@ -144,7 +147,7 @@ def list_progress(portal_id: int, limit: int = 20) -> list[BackfillProgress]:
 
 
 def requeue_lost() -> None:
-    """Lost steps are queued again."""
+    """Queue lost steps again."""
     due = select(Backfill.id).where(Backfill.due_at <= utcnow(), Backfill.state == "running")
     ids = list(db.session.scalars(due.limit(100)))
     db.session.rollback()
@@ -164,25 +167,26 @@ def _set_due(number: int, ahead: timedelta) -> None:
 
 
 def _queue_step(number: int, seconds: float = 0.0) -> None:
-    """Queue the next order of this back-fill."""
+    """Queue the next step of this backfill."""
     row = db.session.get(Backfill, number)
     if row is None or row.state != "running":
         db.session.rollback()
         return
     until = min(row.end, row.done_until + CHUNK_SPAN)
-    order = StatisticsRequest(row.pbx_id, int(row.done_until.timestamp()), int(until.timestamp()) + 1, errand=number)
+    start, end = int(row.done_until.timestamp()), int(until.timestamp()) + 1
+    order = StatisticsRequest(row.pbx_id, start, end, backfill_id=number)
     db.session.rollback()
     statistics_requests.queue_request(JOB, order, seconds)
 
 
 def run_step(raw: dict[str, Any]) -> None:
-    """One request to Mango, or one stretch told."""
-    order = StatisticsRequest(**raw)
-    number = order.errand or 0
+    """One request to Mango, or one part of the period added. A job; `raw` are the fields of a `StatisticsRequest`."""
+    order = StatisticsRequest.from_job(raw)
+    number = order.backfill_id or 0
     row = db.session.get(Backfill, number)
     if row is None or row.state != "running" or int(row.done_until.timestamp()) != order.start:
         db.session.rollback()
-        return  # stopped, or another step was quicker
+        return  # stopped, or another step came first
     portal_id = row.portal_id
     busy = not order.key and _count_waiting(portal_id) >= CALLS_PER_STEP
     db.session.rollback()
@@ -196,8 +200,9 @@ def run_step(raw: dict[str, Any]) -> None:
             statistics_requests.queue_request(JOB, answer.request, answer.seconds)
         elif answer is None:
             _stop_with_problem(number, "the PBX is gone, or has no key any more")
-        elif answer.next_request is not None and order.end - order.start > 600:  # more than a page: a shorter stretch
-            statistics_requests.queue_request(JOB, replace(order, key="", polls=0, end=order.start + (order.end - order.start) // 2), 0)
+        elif answer.next_request is not None and order.end - order.start > 600:  # more than a page: halve the part
+            middle = order.start + (order.end - order.start) // 2
+            statistics_requests.queue_request(JOB, replace(order, key="", polls=0, end=middle), 0)
         else:
             _process_answer(number, portal_id, order, answer)
     except (mango_errors.TemporaryFailure, portal_errors.Later) as error:
@@ -207,26 +212,28 @@ def run_step(raw: dict[str, Any]) -> None:
 
 
 def _process_answer(number: int, portal_id: int, order: StatisticsRequest, answer: StatisticsAnswer) -> None:
-    """The first calls of the stretch that are not told yet; the pointer moves behind them."""
+    """Add the first calls that are not in the journal yet, and move `done_until` behind them."""
     row = db.session.get_one(Backfill, number)
     records, end = row.records, row.end
-    entries = sorted((one for one in answer.entries if one.started_at <= end), key=lambda one: one.started_at)
+    entries = sorted(
+        (entry for entry in answer.entries if entry.started_at <= end), key=lambda entry: entry.started_at
+    )
     known = _known_entry_ids(order.pbx_id, entries)
     db.session.rollback()
-    fresh = [one for one in entries if one.entry_id not in known]
-    some = fresh[:CALLS_PER_STEP]
-    whole = len(some) == len(fresh)
-    theirs = _load_portal_calls(portal_id, some)
-    missing = [one for one in some if not _is_in_portal(one, theirs)]
-    until = datetime.fromtimestamp(order.end - 1, UTC) if whole else some[-1].started_at
+    fresh = [entry for entry in entries if entry.entry_id not in known]
+    chunk = fresh[:CALLS_PER_STEP]
+    is_whole = len(chunk) == len(fresh)
+    portal_calls = _load_portal_calls(portal_id, chunk)
+    missing = [entry for entry in chunk if not _is_in_portal(entry, portal_calls)]
+    until = datetime.fromtimestamp(order.end - 1, UTC) if is_whole else chunk[-1].started_at
     until = min(max(until, datetime.fromtimestamp(order.start + 1, UTC)), end)
-    ours = [one for one in entries if one.entry_id in known and one.started_at <= until]
-    found = missing_calls.store_missing(portal_id, order.pbx_id, [*missing, *ours], records, background=True)
+    ours = [entry for entry in entries if entry.entry_id in known and entry.started_at <= until]
+    counts = missing_calls.store_missing(portal_id, order.pbx_id, [*missing, *ours], records, background=True)
     values = {
         "done_until": until,
-        "seen": Backfill.seen + len(some) + len(ours),
-        "made": Backfill.made + found.total,
-        "skipped": Backfill.skipped + len(some) - len(missing),
+        "seen": Backfill.seen + len(chunk) + len(ours),
+        "made": Backfill.made + counts.total,
+        "skipped": Backfill.skipped + len(chunk) - len(missing),
         "failures": 0,
         "problem": None,
     }
@@ -234,18 +241,18 @@ def _process_answer(number: int, portal_id: int, order: StatisticsRequest, answe
         values |= {"state": "done", "due_at": None}
     db.session.execute(update(Backfill).where(Backfill.id == number).values(**values))
     db.session.commit()
-    _log.info("back-fill went on", backfill=number, told=found.total, skipped=len(some) - len(missing))
+    _log.info("backfill step done", backfill=number, added=counts.total, skipped=len(chunk) - len(missing))
     if until < end:
-        _queue_step(number, STEP_PAUSE_SECONDS if found.total else 0)
+        _queue_step(number, STEP_PAUSE_SECONDS if counts.total else 0)
 
 
 def _known_entry_ids(pbx_id: int, entries: list[StatisticsEntry]) -> set[str]:
-    """Those that the journal has: what of them is missing is found by their ids, not by number and time."""
-    found: set[str] = set()
+    """Entries that the journal has: what is missing of them is found by id, not by number and time."""
+    known: set[str] = set()
     for at in range(0, len(entries), 500):
-        ids = [one.entry_id for one in entries[at : at + 500]]
-        found |= set(db.session.scalars(select(Call.entry_id).where(Call.pbx_id == pbx_id, Call.entry_id.in_(ids))))
-    return found
+        ids = [entry.entry_id for entry in entries[at : at + 500]]
+        known |= set(db.session.scalars(select(Call.entry_id).where(Call.pbx_id == pbx_id, Call.entry_id.in_(ids))))
+    return known
 
 
 PortalCall = tuple[str, bool, datetime]
@@ -260,25 +267,31 @@ def _load_portal_calls(portal_id: int, entries: list[StatisticsEntry]) -> list[P
     since = entries[0].started_at - SAME_CALL_WITHIN
     until = entries[-1].started_at + SAME_CALL_WITHIN
     method, params = telephony.build_statistics_query(int(since.timestamp()), int(until.timestamp()))
-    return [row for said in client.iter_rows(method, params, Priority.BACKGROUND) if (row := _parse_portal_call(said)) is not None]
+    rows = client.iter_rows(method, params, Priority.BACKGROUND)
+    return [call for row in rows if (call := _parse_portal_call(row)) is not None]
 
 
-def _parse_portal_call(said: dict[str, Any]) -> PortalCall | None:
-    number, outgoing, started = telephony.parse_statistic(said)
+def _parse_portal_call(row: dict[str, Any]) -> PortalCall | None:
+    number, outgoing, started = telephony.parse_statistic(row)
     normal = phone.normalise(number)
     return (normal, outgoing, started) if normal is not None else None
 
 
-def _is_in_portal(one: StatisticsEntry, rows: Iterable[PortalCall]) -> bool:
-    """The same number and direction within a minute. An anonymous call cannot be told from another one, so it is told."""
-    return one.client is not None and any(
-        number == one.client and outgoing == (one.direction == "out") and abs(started - one.started_at) <= SAME_CALL_WITHIN
-        for number, outgoing, started in rows
+def _is_in_portal(entry: StatisticsEntry, calls: Iterable[PortalCall]) -> bool:
+    """Does the portal have a call with the same number and direction within a minute?
+
+    Anonymous calls cannot be told apart: no.
+    """
+    return entry.client is not None and any(
+        number == entry.client
+        and outgoing == (entry.direction == "out")
+        and abs(started - entry.started_at) <= SAME_CALL_WITHIN
+        for number, outgoing, started in calls
     )
 
 
 def _schedule_retry(number: int, why: str, named: float | None) -> None:
-    """Once more from the last stretch, with a back-off that doubles up to ten minutes."""
+    """Repeat the step with a back-off that doubles up to ten minutes, or after Mango's own time if that is longer."""
     row = db.session.get(Backfill, number)
     if row is None:
         return
@@ -293,7 +306,5 @@ def _stop_with_problem(number: int, why: str) -> None:
     values = {"state": "stopped", "problem": why[:300], "due_at": None}
     db.session.execute(update(Backfill).where(Backfill.id == number).values(**values))
     db.session.commit()
-    _log.warning("back-fill stopped", backfill=number, why=why)
+    _log.warning("backfill stopped", backfill=number, why=why)
 
-
-__all__ = ["BackfillProgress", "InvalidBackfill", "begin", "list_progress", "requeue_lost", "run_step", "stop"]

@@ -1,7 +1,9 @@
-"""What a PBX's statistics tell and its notifications did not: compared by entry, the missing kept as notifications of dialect `statistics`.
+"""Missing calls: what Mango's statistics know and no notification reported.
 
-Whatever is kept goes through the same fold as everything else, so that nothing is doubled: a call that is known gets its end or its
-recordings, one that is not is made here, to be told without a card.
+Stored as notifications of dialect `statistics`.
+
+They pass through the usual fold, so nothing is duplicated: a known call gets its missing end or recordings; an unknown
+call is created here and reaches the portal without a card. Reconciliation and backfill call `store_missing`.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ _log = get_logger(__name__)
 ENTRIES_PER_TRANSACTION = 100
 """Entries that one transaction compares, so that the portal's lock is not held for long."""
 LATE_AFTER = timedelta(hours=24)
-"""A call that ended longer ago makes no to-do and no notice."""
+"""A call that ended longer ago creates no to-do and no notice."""
 SAME_CALL_WITHIN = timedelta(seconds=60)
-"""A call of the short dialect, or a click, that began so near to an entry of the same client is that entry."""
+"""A call of the events dialect, or a click, that began this close to an entry of the same client is that entry."""
 CallOptions = tuple[bool, bool]
 """(may calls older than a day make records, are calls that are made part of a backfill)."""
 _END_NOTIFICATIONS = ("events/summary", "call_end")
@@ -57,7 +59,7 @@ class StatisticsEntry:
 
 @dataclass(slots=True)
 class MissingCounts:
-    """How much was missing: whole calls, ends of calls, recordings of calls that were known with their end."""
+    """How much was missing: whole calls, ends of calls, and recordings of calls whose end was known."""
 
     calls: int = 0
     ends: int = 0
@@ -69,12 +71,16 @@ class MissingCounts:
 
 
 def read_calls(entries: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
-    """Entries of the newer pair. One that cannot be read is logged and left out; one that goes on is left for later."""
+    """Entries of `stats/calls`. An unreadable one is logged and left out; a call in progress is left for later."""
     return _read_entries(statistics.CALLS, entries)
 
 
 def read_legs(text: str) -> list[StatisticsEntry]:
-    """The older pair's CSV. Raises Malformed where it is none."""
+    """Entries of the CSV of `stats/request`.
+
+    Raises:
+        MalformedNotification: the text is no such CSV.
+    """
     entries = statistics.csv_to_entries(text)
     return _read_entries(statistics.LEGS, ({"entry_id": entry, "rows": rows} for entry, rows in entries.items()))
 
@@ -84,12 +90,12 @@ def _read_entries(name: str, contents: Iterable[Mapping[str, Any]]) -> list[Stat
     for content in contents:
         body = json.dumps(content, ensure_ascii=False, sort_keys=True)
         try:
-            told = _build_entry(name, body, statistics.parse(name, body))
+            entry = _build_entry(name, body, statistics.parse(name, body))
         except MalformedNotification as error:
             _log.warning("entry of the statistics cannot be read", reason=str(error))
             continue
-        if told is not None:
-            found.append(told)
+        if entry is not None:
+            found.append(entry)
     return found
 
 
@@ -110,66 +116,85 @@ def _build_entry(name: str, body: str, events: Sequence[PbxEvent]) -> Statistics
     )
 
 
-def store_missing(portal_id: int, pbx_id: int, entries: Iterable[StatisticsEntry], records: bool = True, background: bool = False) -> MissingCounts:
-    """Keep what is missing and wake the portal.
+def store_missing(
+    portal_id: int,
+    pbx_id: int,
+    entries: Iterable[StatisticsEntry],
+    records: bool = True,
+    background: bool = False,
+) -> MissingCounts:
+    """Store what is missing and wake the portal. Returns how much was missing.
 
     Args:
-        records: may calls older than a day make CRM records? Younger ones always may.
-        background: they are told when nothing else needs the portal's budget.
+        records: may calls older than a day create CRM records? Younger ones always may.
+        background: their commands wait until nothing else needs the portal's request budget.
     """
-    found = MissingCounts()
-    ordered = sorted(entries, key=lambda one: one.started_at)
-    for some in (ordered[at : at + ENTRIES_PER_TRANSACTION] for at in range(0, len(ordered), ENTRIES_PER_TRANSACTION)):
+    counts = MissingCounts()
+    ordered = sorted(entries, key=lambda entry: entry.started_at)
+    for chunk in (ordered[at : at + ENTRIES_PER_TRANSACTION] for at in range(0, len(ordered), ENTRIES_PER_TRANSACTION)):
         with portal_lock(portal_id) as (session, portal):
             pbx = session.get(Pbx, pbx_id)
             if portal is None or pbx is None or pbx.portal_id != portal.id:
-                return found
-            _store_entries(session, portal, pbx, some, (records, background), found)
-    if found.total:
-        _log.warning("lost notifications found", pbx=pbx_id, calls=found.calls, ends=found.ends, tapes=found.recordings)
+                return counts
+            _store_entries(session, portal, pbx, chunk, (records, background), counts)
+    if counts.total:
+        _log.warning(
+            "missing notifications found",
+            pbx=pbx_id,
+            calls=counts.calls,
+            ends=counts.ends,
+            recordings=counts.recordings,
+        )
         queue.wake_portal(portal_id, force=True)
-    return found
+    return counts
 
 
-def _store_entries(session: Session, portal: Portal, pbx: Pbx, entries: Sequence[StatisticsEntry], how: CallOptions, found: MissingCounts) -> None:
-    ids = [one.entry_id for one in entries]
+def _store_entries(
+    session: Session,
+    portal: Portal,
+    pbx: Pbx,
+    entries: Sequence[StatisticsEntry],
+    how: CallOptions,
+    counts: MissingCounts,
+) -> None:
+    ids = [entry.entry_id for entry in entries]
     mine = (Call.portal_id == portal.id, Call.pbx_id == pbx.id)
     calls = {row.entry_id: row for row in session.scalars(select(Call).where(*mine, Call.entry_id.in_(ids)))}
-    for one in entries:
-        if one.entry_id not in calls:
-            known = _find_matching_call(session, mine, one)
+    for entry in entries:
+        if entry.entry_id not in calls:
+            known = _find_matching_call(session, mine, entry)
             if known is not None:
-                calls[one.entry_id] = known
+                calls[entry.entry_id] = known
     ended = _ended_entry_ids(session, portal.id, pbx.id, [call.entry_id for call in calls.values()])
-    tapes = _recording_ids_by_call(session, [call.id for call in calls.values()])
-    for one in entries:
-        call = calls.get(one.entry_id)
+    recordings = _recording_ids_by_call(session, [call.id for call in calls.values()])
+    for entry in entries:
+        call = calls.get(entry.entry_id)
         if call is None:
-            found.calls += _store_notification(session, _create_call(session, portal, pbx, one, how), one)
+            counts.calls += _store_notification(session, _create_call(session, portal, pbx, entry, how), entry)
         elif call.entry_id not in ended:
-            _mark_late(call, one, how[0])
-            found.ends += _store_notification(session, call, one)
-        elif all(traits.has_legs for traits in pbx.traits) and one.recording_ids - tapes.get(call.id, set()):
-            found.recordings += _store_notification(session, call, one)
+            _mark_late(call, entry, how[0])
+            counts.ends += _store_notification(session, call, entry)
+        elif all(traits.has_legs for traits in pbx.traits) and entry.recording_ids - recordings.get(call.id, set()):
+            counts.recordings += _store_notification(session, call, entry)
 
 
-def _find_matching_call(session: Session, mine: tuple[ColumnElement[bool], ...], one: StatisticsEntry) -> Call | None:
-    """A click of which no leg was heard, or a call of the short dialect that never named its entry: the same client at the same time."""
-    if one.client is None:
+def _find_matching_call(session: Session, mine: tuple[ColumnElement[bool], ...], entry: StatisticsEntry) -> Call | None:
+    """A click whose legs nobody reported, or a call of the events dialect without an entry: same client and time."""
+    if entry.client is None:
         return None
-    near = Call.started_at.between(one.started_at - SAME_CALL_WITHIN, one.started_at + SAME_CALL_WITHIN)
-    query = select(Call).where(*mine, Call.client_number == one.client, near)
+    near = Call.started_at.between(entry.started_at - SAME_CALL_WITHIN, entry.started_at + SAME_CALL_WITHIN)
+    query = select(Call).where(*mine, Call.client_number == entry.client, near)
     for call in session.scalars(query.order_by(Call.id)):
-        clicked = call.entry_id.startswith("click:") and one.direction == "out"
+        clicked = call.entry_id.startswith("click:") and entry.direction == "out"
         if clicked:
-            call.entry_id = one.entry_id
-        if clicked or ((call.command_id or "").startswith(UUID_PREFIX) and call.direction == one.direction):
+            call.entry_id = entry.entry_id
+        if clicked or ((call.command_id or "").startswith(UUID_PREFIX) and call.direction == entry.direction):
             return call
     return None
 
 
 def _ended_entry_ids(session: Session, portal_id: int, pbx_id: int, entries: list[str]) -> set[str]:
-    """Those of which an end was heard, from whomever."""
+    """Entries whose end was reported, by a notification or by earlier statistics."""
     query = select(Notification.entry_id).where(
         Notification.portal_id == portal_id,
         Notification.pbx_id == pbx_id,
@@ -188,44 +213,44 @@ def _recording_ids_by_call(session: Session, calls: list[int]) -> dict[int, set[
     return found
 
 
-def _create_call(session: Session, portal: Portal, pbx: Pbx, one: StatisticsEntry, how: CallOptions) -> Call:
+def _create_call(session: Session, portal: Portal, pbx: Pbx, entry: StatisticsEntry, how: CallOptions) -> Call:
     call = Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
         pbx_key=pbx.key,
-        entry_id=one.entry_id,
+        entry_id=entry.entry_id,
         settings_version_id=portal.settings_version_id,
-        direction=one.direction,
-        started_at=one.started_at,
+        direction=entry.direction,
+        started_at=entry.started_at,
         users=[],
         crm=[],
         facts=CallFacts(is_quiet=True, is_background=how[1]).to_json(),
     )
-    _mark_late(call, one, how[0])
+    _mark_late(call, entry, how[0])
     session.add(call)
     session.flush()
     return call
 
 
-def _mark_late(call: Call, one: StatisticsEntry, records: bool) -> None:
-    if utcnow() - one.ended_at > LATE_AFTER:
+def _mark_late(call: Call, entry: StatisticsEntry, records: bool) -> None:
+    if utcnow() - entry.ended_at > LATE_AFTER:
         facts = call.read_facts()
         facts.is_without_notices, facts.is_without_records = True, not records
         call.write_facts(facts)
 
 
-def _store_notification(session: Session, call: Call, one: StatisticsEntry) -> int:
-    """1 where it is new; an entry that was kept before, word for word, changes nothing."""
+def _store_notification(session: Session, call: Call, entry: StatisticsEntry) -> int:
+    """1 if the entry is new; 0 if the very same text was stored before."""
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     statement = insert(Notification).values(
         portal_id=call.portal_id,
         pbx_id=call.pbx_id,
         dialect=STATISTICS,
-        name=one.name,
+        name=entry.name,
         entry_id=call.entry_id,
         command_id=None,
-        dedup_key=statistics.identify(one.name, one.body).dedup_key,
-        body=one.body.replace("\\u0000", "\ufffd"),
+        dedup_key=statistics.identify(entry.name, entry.body).dedup_key,
+        body=entry.body.replace("\\u0000", "\ufffd"),
         state="new",
         received_at=utcnow(),
     )

@@ -1,8 +1,9 @@
-"""USE CASE: lost notifications. Mango promises no retry, so its statistics are asked for what has not been heard of.
+"""Reconciliation: Mango does not repeat lost notifications, so its statistics are asked for calls that no notification
+reported.
 
-A busy PBX (heard of within the hour, or with a call open) is looked at every BX24APP_RECONCILE_SECONDS, an idle one hourly in its
-working hours. The hour's minute follows from the PBX's id, and all requests pass one limiter, so that a thousand PBXs do not ask at
-once.
+A busy PBX (notified within the hour, or with an open call) is checked every BX24APP_RECONCILE_SECONDS, an idle one
+hourly during its working hours. The minute of the hour follows from the PBX's id, and all requests pass one rate
+limiter, so a thousand PBXs do not ask at once. The scheduler calls `queue_due_pbxs`; the worker runs `run_step`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ _log = get_logger(__name__)
 JOB = "reconcile_step"
 HOUR = timedelta(hours=1)
 OVERLAP, LONG_OVERLAP = timedelta(hours=1), timedelta(hours=8)
-"""Statistics list a call by its beginning: so far back before the last look; the hourly look goes further, for very long calls."""
+"""Statistics list a call by its beginning, so a request reaches back before the last one; hourly ones further, for very
+long calls.
+"""
 GRACE_SECONDS = 60
-"""What ended so recently may still be on its way to us."""
+"""A call that ended this recently may still be reported by a notification."""
 TICK_LIMIT = 100
-"""PBXs that one tick sends off."""
+"""PBXs that one tick queues."""
 
 
 def reconcile_interval() -> timedelta | None:
@@ -48,7 +51,7 @@ def reconcile_interval() -> timedelta | None:
 
 
 def queue_due_pbxs() -> int:
-    """Send off the PBXs whose turn it is. Two of them at once are harmless. Returns how many."""
+    """Queue requests for the PBXs whose turn it is; returns how many. Two schedulers at once are harmless."""
     every, now, sent = reconcile_interval(), utcnow(), 0
     if every is None:
         return 0
@@ -65,7 +68,9 @@ def queue_due_pbxs() -> int:
 
 
 def _find_due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bool, bool, int | None]]:
-    """(PBX, when it was asked last, is the hour over, is it busy, settings version); one query however many PBXs there are."""
+    """(PBX, when it was asked last, is the hour over, is it busy, settings version); one query however many PBXs there
+    are.
+    """
     lately = now - HOUR
     open_calls = select(Call.pbx_id).where(Call.state == "open", Call.heard_at > now - timedelta(days=1))
     busy = or_(
@@ -87,14 +92,17 @@ def _find_due(now: datetime, every: timedelta) -> list[tuple[int, datetime | Non
 
 
 def _is_working_time(version: int | None, now: datetime) -> bool:
-    """Is a line of the portal open now? Off hours a quiet PBX is left alone; the next look goes back to the last one."""
+    """Is a line of the portal open now?
+
+    Outside working hours a quiet PBX is not asked; the next request reaches back to the last one.
+    """
     document: Settings = settings.of_version(version)
     lines = [line for pbx in document.pbxs for line in pbx.lines]
     return not lines or any(is_open(line.working_hours, now, document.portal.timezone) for line in lines)
 
 
 def _claim_turn(pbx_id: int, asked_at: datetime | None, now: datetime, asks: bool = True) -> bool:
-    """Only one of two schedulers gets it."""
+    """Take the turn of this PBX; of two schedulers, only one gets it."""
     values = {"ask_at": next_hour(pbx_id, now)} | ({"asked_at": now} if asks else {})
     mine = Pbx.asked_at.is_(None) if asked_at is None else Pbx.asked_at == asked_at
     done = db.session.execute(update(Pbx).where(Pbx.id == pbx_id, mine).values(**values))
@@ -111,7 +119,9 @@ def next_hour(pbx_id: int, now: datetime) -> datetime:
 
 
 def _request_window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int, int]:
-    """From the last good look, and from the beginning of the oldest call that is still open, to now; nothing from before the PBX came."""
+    """From the last successful request, or the oldest open call if that is earlier, to now; never from before the PBX
+    was connected.
+    """
     row = db.session.get_one(Pbx, pbx_id)
     oldest = select(func.min(Call.started_at)).where(Call.pbx_id == pbx_id, Call.state == "open")
     begun = db.session.scalar(oldest) or now
@@ -124,8 +134,11 @@ def _request_window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int
 
 
 def run_step(raw: dict[str, Any]) -> None:
-    """One request for an order: place it, or ask for its result and compare."""
-    order = StatisticsRequest(**raw)
+    """One request to Mango: order statistics, or fetch and compare them.
+
+    A job; `raw` are the fields of a `StatisticsRequest`.
+    """
+    order = StatisticsRequest.from_job(raw)
     try:
         answer = statistics_requests.advance(order)
     except errors.MangoError as error:
@@ -146,14 +159,17 @@ def _compare_statistics(order: StatisticsRequest, answer: StatisticsAnswer) -> N
     if answer.next_request is not None:
         statistics_requests.queue_request(JOB, answer.next_request, 0)
     else:
-        values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0, "ask_problem": None, "ask_problem_code": None}
+        values |= {"read_until": datetime.fromtimestamp(order.end, UTC), "ask_failures": 0}
+        values |= {"ask_problem": None, "ask_problem_code": None}
     db.session.execute(update(Pbx).where(Pbx.id == order.pbx_id).values(**values))
     db.session.commit()
 
 
 def _record_failure(order: StatisticsRequest, error: errors.MangoError) -> None:
-    """Mango's own time, or a back-off that doubles up to an hour; where an administrator must act, hourly, since two wrong requests
-    within two minutes lock our address out."""
+    """Retry after Mango's own time, or with a back-off that doubles up to an hour.
+
+    Where an administrator must act, hourly: two wrong requests within two minutes lock our address out.
+    """
     row = db.session.get(Pbx, order.pbx_id)
     if row is None:
         return

@@ -1,10 +1,15 @@
-"""Orders of statistics at Mango: placed, asked for until they are ready, read. A key waits in the queue, never in a thread."""
+"""Requests for Mango's statistics: ordered, polled until they are ready, read. Reconciliation and backfill share them.
+
+Mango answers an order with a key, under which the result can be fetched later. Between two polls the key waits in the
+job queue, never in a thread.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from random import uniform
+from typing import Any
 
 from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import missing_calls
@@ -19,19 +24,24 @@ from bx24app.models import Pbx, db, utcnow
 _log = get_logger(__name__)
 
 MAX_PERIOD = timedelta(seconds=MAX_WINDOW) - timedelta(hours=1)
-"""Of one order."""
+"""The longest period of one order."""
 PAGE_SIZE = 2000
-"""Entries of one order of the newer pair."""
+"""Entries of one page of `stats/calls`."""
 FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
-"""Seconds before the result of an order is asked for, and between two askings (Mango's own advice)."""
+"""Seconds before the first poll and between two polls, as Mango advises."""
 MAX_POLLS = 60
 REQUESTS_PER_SECOND = 10.0
-"""Requests a second, all PBXs together (limit of Mango's `stats` for all products)."""
+"""Requests a second over all PBXs (Mango's limit of `stats` for all products)."""
+_BACKFILL_IN_JOBS = "errand"
+"""The name of `backfill_id` in jobs, which a process of an older version may read during an upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatisticsRequest:
-    """One order on its way; travels as a job's argument. `key` empty: not placed yet. Times: epoch seconds."""
+    """One order, as a job's argument.
+
+    `key` empty: not placed yet. `start`, `end`: epoch seconds. `pair`: calls (newer), legs (older).
+    """
 
     pbx_id: int
     start: int
@@ -40,13 +50,24 @@ class StatisticsRequest:
     key: str = ""
     offset: int = 0
     polls: int = 0
-    errand: int | None = None
-    """The back-fill that it belongs to; None: the look for lost notifications."""
+    backfill_id: int | None = None
+    """The backfill it belongs to; None: reconciliation."""
+
+    @classmethod
+    def from_job(cls, raw: dict[str, Any]) -> StatisticsRequest:
+        """The request that a job carries."""
+        return cls(**{("backfill_id" if name == _BACKFILL_IN_JOBS else name): value for name, value in raw.items()})
+
+    def as_job(self) -> dict[str, Any]:
+        """The request as a job's argument."""
+        fields = asdict(self)
+        fields[_BACKFILL_IN_JOBS] = fields.pop("backfill_id")
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
 class DelayedRequest:
-    """Go on with `order` in so many seconds."""
+    """Continue with `request` in `seconds`."""
 
     request: StatisticsRequest
     seconds: float
@@ -54,7 +75,7 @@ class DelayedRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatisticsAnswer:
-    """What Mango told. `next`: the order of the next page; None: that was all."""
+    """Entries that Mango returned. `next_request`: the next page; None: that was all."""
 
     portal_id: int
     entries: list[missing_calls.StatisticsEntry]
@@ -62,20 +83,23 @@ class StatisticsAnswer:
 
 
 def queue_request(job: str, order: StatisticsRequest, seconds: float) -> None:
-    """Queue `job` with the order."""
-    queue.enqueue_background(job, asdict(order), when=utcnow() + timedelta(seconds=seconds) if seconds else None)
+    """Queue `job` with the order, in `seconds`."""
+    queue.enqueue_background(job, order.as_job(), when=utcnow() + timedelta(seconds=seconds) if seconds else None)
 
 
 def rate_limiter() -> RequestBudget:
-    """One for all PBXs, evenly spaced."""
-    return RequestBudget(runtime().redis, "mango:statistics", rate=REQUESTS_PER_SECOND, capacity=REQUESTS_PER_SECOND * 1.5 + 1)
+    """One limiter for all PBXs; requests are spaced evenly."""
+    capacity = REQUESTS_PER_SECOND * 1.5 + 1
+    return RequestBudget(runtime().redis, "mango:statistics", rate=REQUESTS_PER_SECOND, capacity=capacity)
 
 
 def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | None:
-    """One request at most. None: the PBX is gone, has no key any more, or none of its dialects has statistics.
+    """Send at most one request for the order.
+
+    None: the PBX was removed, has no key any more, or none of its dialects has statistics.
 
     Raises:
-        bx24app.mango.errors.MangoError
+        bx24app.mango.errors.MangoError: Mango refused, or does not answer.
     """
     wait = rate_limiter().acquire()
     if wait > 0:
@@ -91,14 +115,14 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
     except (errors.NotPermitted, errors.ResourceNotFound, errors.RequestRefused) as error:
         if order.pair == "legs":
             raise
-        _log.info("newer statistics not to be had, the older ones are asked", pbx=order.pbx_id, why=str(error))
+        _log.info("stats/calls not available, using stats/request", pbx=order.pbx_id, why=str(error))
         return DelayedRequest(replace(order, pair="legs", key="", polls=0, offset=0), 0)
     except MalformedNotification as error:
         raise errors.RequestRefused(str(error)) from None
     if answer is not None:
         return answer
     if order.polls >= MAX_POLLS:
-        raise errors.TemporaryFailure("Mango does not come to an end with the statistics.")
+        raise errors.TemporaryFailure("Mango does not finish the statistics.")
     return DelayedRequest(replace(order, polls=order.polls + 1), POLL_SECONDS)
 
 

@@ -1,1 +1,1 @@
-"""bx24app/calls/statistics"""
+"""Statistics: calls counted by day, employee and line, kept up to date in the background, read for pages."""

@@ -1,6 +1,8 @@
-"""USE CASE: keep the statistics counted. A million calls cannot be counted while somebody waits for a page, so days that changed are counted beforehand.
+"""Keeps the statistics counted: days whose calls changed are counted again in the background, so that a page need not
+count a million.
 
-Everything here can be made anew from the calls: a day is counted as a whole, so counting it twice, late or after a crash gives the same.
+A day is always counted as a whole, so counting it twice, late or after a crash gives the same result. The scheduler
+calls `refresh_counts`; `report` reads the rows.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import redis
 from sqlalchemy import Select, delete, func, insert, literal, or_, select, union
 
 from bx24app import settings
-from bx24app.calls.statistics.counts import CALLBACK_WITHIN, count_day, local_seconds
+from bx24app.calls.statistics.counts import CALLBACK_WITHIN, KeyedCounts, count_day, local_seconds
 from bx24app.domain import statistics
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -24,23 +26,23 @@ from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, utcn
 _log = get_logger(__name__)
 
 OVERLAP = timedelta(minutes=2)
-"""A change carries its own moment but shows only at its commit: what is so young is looked at twice."""
+"""A change has the time of its writing but becomes visible at its commit, so the last minutes are read twice."""
 ALL_PORTALS = 0
 """Stands for all portals in `FigureMark`."""
 MONTHLY_KINDS = ("line", "person")
-"""Kinds that are kept by month too, of the portal and of each PBX: they have more rows a day than the others."""
+"""Kinds that are stored by month too, for the portal and each PBX: they have more rows a day than the others."""
 MEASURES = tuple(name for name in statistics.CallCounts.__slots__)
 _LOCK_SECONDS = 600
 
 
 def refresh_counts() -> None:
-    """Count the days whose calls or recordings changed since the last time; at the first time, all days."""
+    """Count the days whose calls or recordings changed since the last run; in the first run, all days."""
     try:
         lock = runtime().redis.lock("figures", timeout=_LOCK_SECONDS, blocking=False)
         if not lock.acquire():
-            return  # somebody else is at it
+            return  # another process is counting
     except redis.RedisError as error:
-        _log.warning("figures are not counted while Redis does not answer", error=type(error).__name__)
+        _log.warning("statistics not counted, redis does not answer", error=type(error).__name__)
         return
     try:
         _refresh_changed()
@@ -54,7 +56,8 @@ def _refresh_changed() -> None:
     mark = db.session.get(FigureMark, ALL_PORTALS)
     since = mark.at - OVERLAP if mark is not None else datetime(1970, 1, 1, tzinfo=UTC)
     changed = union(
-        select(Call.portal_id).where(Call.updated_at > since), select(Recording.portal_id).where(Recording.attached_at > since)
+        select(Call.portal_id).where(Call.updated_at > since),
+        select(Recording.portal_id).where(Recording.attached_at > since),
     )  # fmt: skip
     portals = sorted(db.session.scalars(changed))
     db.session.rollback()
@@ -71,9 +74,9 @@ def _refresh_portal(portal_id: int, since: datetime) -> None:
         return
     zone = ZoneInfo(settings.current(portal).portal.timezone)
     mark = db.session.get(FigureMark, portal_id)
-    anew = mark is None or mark.zone != zone.key
-    days = _changed_days(portal_id, None if anew else since, zone)
-    if anew and days:  # what is older than the oldest call that is kept cannot be counted again
+    is_full = mark is None or mark.zone != zone.key
+    days = _changed_days(portal_id, None if is_full else since, zone)
+    if is_full and days:  # days before the oldest stored call cannot be counted again
         db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.day >= min(days)))
     db.session.commit()
     for day in sorted(days):
@@ -84,31 +87,33 @@ def _refresh_portal(portal_id: int, since: datetime) -> None:
 
 
 def _changed_days(portal_id: int, since: datetime | None, zone: ZoneInfo) -> set[date]:
-    """Days to count anew. Calling back changes the figures of the day of the missed call, which may be the one before."""
+    """Days to count again. A callback changes the counts of the day of the missed call, which may be the day before."""
     mine = Call.portal_id == portal_id
     bounds = db.session.execute(select(func.min(Call.started_at), func.max(Call.started_at)).where(mine)).one()
     first, last = tuple[Any, Any](bounds)
     if first is None:
         return set()
     number = (local_seconds(Call.started_at, statistics.utc_offsets(first, last, zone)) // 86400).label("number")
-    calls, tapes = select(number).where(mine), select(number).join(Recording, Recording.call_id == Call.id).where(mine)
+    calls = select(number).where(mine)
+    recordings = select(number).join(Recording, Recording.call_id == Call.id).where(mine)
     if since is None:
         return _distinct_days(calls)
-    called = _distinct_days(calls.where(Call.updated_at > since))
-    back = {day - timedelta(days=number + 1) for day in called for number in range(CALLBACK_WITHIN.days)}
-    return called | back | _distinct_days(tapes.where(Recording.portal_id == portal_id, Recording.attached_at > since))
+    changed = _distinct_days(calls.where(Call.updated_at > since))
+    before = {day - timedelta(days=number + 1) for day in changed for number in range(CALLBACK_WITHIN.days)}
+    attached = recordings.where(Recording.portal_id == portal_id, Recording.attached_at > since)
+    return changed | before | _distinct_days(attached)
 
 
 def _distinct_days(numbers: Select[Any]) -> set[date]:
-    """Days of their numbers since 1970."""
+    """The days with these numbers since 1970."""
     return {date(1970, 1, 1) + timedelta(days=int(number)) for number in db.session.scalars(numbers.distinct())}
 
 
 def store_day(portal_id: int, day: date, zone: ZoneInfo) -> None:
-    """One day of a portal, in one transaction."""
+    """Count one day of a portal and replace its rows, in one transaction."""
     rows: list[dict[str, Any]] = [
-        {"portal_id": portal_id, "grain": "day", "kind": kind, "day": day, "key": key, **asdict(tally)}
-        for kind, key, _, tally in _merge_counts(count_day(portal_id, day, zone))
+        {"portal_id": portal_id, "grain": "day", "kind": kind, "day": day, "key": key, **asdict(counts)}
+        for kind, key, _, counts in _merge_counts(count_day(portal_id, day, zone))
     ]
     db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.grain == "day", Figure.day == day))
     if rows:
@@ -116,16 +121,16 @@ def store_day(portal_id: int, day: date, zone: ZoneInfo) -> None:
     db.session.commit()
 
 
-def _merge_counts(found: Iterable[tuple[str, str, date, statistics.CallCounts]]) -> Iterable[tuple[str, str, date, statistics.CallCounts]]:
-    """Cells of one kind and key as one."""
-    held: dict[tuple[str, str, date], statistics.CallCounts] = {}
-    for kind, key, day, tally in found:
-        held.setdefault((kind, key, day), statistics.CallCounts()).add(tally)
-    return [(*name, tally) for name, tally in held.items()]
+def _merge_counts(rows: Iterable[KeyedCounts]) -> list[KeyedCounts]:
+    """Add up the counts of the same kind, key and day."""
+    merged: dict[tuple[str, str, date], statistics.CallCounts] = {}
+    for kind, key, day, counts in rows:
+        merged.setdefault((kind, key, day), statistics.CallCounts()).add(counts)
+    return [(*name, counts) for name, counts in merged.items()]
 
 
 def _store_months(portal_id: int, days: set[date], today: date) -> None:
-    """Months that are over, of the days that changed: the sum of their days."""
+    """Store the finished months of the changed days, each as the sum of its days."""
     for first in sorted({day.replace(day=1) for day in days} - {today.replace(day=1)}):
         last = statistics.month_end(first)
         old = (Figure.portal_id == portal_id, Figure.grain == "month", Figure.day == first)

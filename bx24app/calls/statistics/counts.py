@@ -1,6 +1,8 @@
-"""Calls counted by the database, as the cells that `domain.figures.Figures.take` adds up. Days and hours are those of the portal's time zone.
+"""Counts the calls of one day in the database.
 
-Internal calls are left out: what is asked for is how clients were served.
+`aggregation` stores the result; days and hours are those of the portal's time zone.
+
+Internal calls are left out: statistics show how clients were served.
 """
 
 from __future__ import annotations
@@ -33,14 +35,15 @@ from bx24app.domain.statistics import BUCKET_BOUNDS, CallCounts
 from bx24app.models import Call, Recording, db
 
 CALLBACK_WITHIN = timedelta(hours=24)
-"""A call to the client so long after a missed one counts as calling back."""
+"""A call to the client within this time after a missed one counts as a callback."""
 KeyedCounts = tuple[str, str, date, CallCounts]
+"""(kind, key, day, counts) of one row of the statistics."""
 CallConditions = tuple[ColumnElement[bool], ...]
-"""Which calls are counted."""
+"""SQL conditions: which calls are counted."""
 
 
 def count_day(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[KeyedCounts]:
-    """One day of the portal, from the calls themselves."""
+    """The counts of one day of the portal. The same kind and key may come more than once; the counts then add up."""
     start, end = statistics.day_start(day, zone), statistics.day_start(day + timedelta(days=1), zone)
     mine = (
         Call.portal_id == portal_id,
@@ -49,25 +52,27 @@ def count_day(portal_id: int, day: date, zone: ZoneInfo) -> Iterator[KeyedCounts
         Call.visible.is_(True),
         Call.direction != "internal",
     )
-    for (pbx, line), tally in _count_by(mine, Call.pbx_key, Call.line_number):
-        yield "line", f"{pbx}:{line or ''}", day, tally
-    for kind, pbx, key, tally in _count_by_pbx(mine, statistics.utc_offsets(start, end, zone)):
-        yield kind, key, day, tally
-        yield statistics.kind_for_pbx(kind, pbx), key, day, tally
+    for (pbx, line), counts in _count_by(mine, Call.pbx_key, Call.line_number):
+        yield "line", f"{pbx}:{line or ''}", day, counts
+    for kind, pbx, key, counts in _count_by_pbx(mine, statistics.utc_offsets(start, end, zone)):
+        yield kind, key, day, counts
+        yield statistics.kind_for_pbx(kind, pbx), key, day, counts
 
 
-def _count_by_pbx(mine: CallConditions, offsets: list[tuple[datetime, int]]) -> Iterator[tuple[str, str, str, CallCounts]]:
-    """(kind, PBX key, key, counts) of what is kept for the portal and for each of its PBXs."""
-    for (pbx, hour), tally in _count_by(mine, Call.pbx_key, local_seconds(Call.started_at, offsets) // 3600):
-        yield "hour", pbx, str(int(hour) % 24), tally
+def _count_by_pbx(
+    mine: CallConditions, offsets: list[tuple[datetime, int]]
+) -> Iterator[tuple[str, str, str, CallCounts]]:
+    """(kind, PBX key, key, counts) of everything that is stored for the portal and for each of its PBXs."""
+    for (pbx, hour), counts in _count_by(mine, Call.pbx_key, local_seconds(Call.started_at, offsets) // 3600):
+        yield "hour", pbx, str(int(hour) % 24), counts
     person = func.coalesce(Call.user_id, Call.responsible_id)
-    for (pbx, user_id), tally in _count_by((*mine, person.is_not(None)), Call.pbx_key, person):
-        yield "person", pbx, str(user_id), tally
+    for (pbx, user_id), counts in _count_by((*mine, person.is_not(None)), Call.pbx_key, person):
+        yield "person", pbx, str(user_id), counts
     yield from _count_distributions(mine)
 
 
 def local_seconds(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnElement[Any]:
-    """Seconds since 1970 as the portal's clocks show them. `offsets`: as of `domain.figures.offsets`."""
+    """Seconds since 1970 as the portal's clocks show them. `offsets`: of `domain.statistics.utc_offsets`."""
     shift: Any = offsets[0][1]
     if len(offsets) > 1:
         shift = case(*((column >= at, offset) for at, offset in reversed(offsets[1:])), else_=offsets[0][1])
@@ -76,7 +81,7 @@ def local_seconds(column: Any, offsets: list[tuple[datetime, int]]) -> ColumnEle
 
 
 def _count_by(mine: CallConditions, *by: Any) -> Iterator[tuple[tuple[Any, ...], CallCounts]]:
-    """Counts by the given columns; one row comes for each of their direction and outcome, which are few."""
+    """Counts by the given columns. Each key comes once for every direction and outcome."""
     waited = and_(Call.direction == "in", Call.outcome == "answered", Call.answered_at.is_not(None))
     wait = _epoch_seconds(Call.answered_at) - _epoch_seconds(Call.started_at)
     names = [column.label(f"key{index}") for index, column in enumerate(by)]
@@ -113,15 +118,17 @@ def _count_distributions(mine: CallConditions) -> Iterator[tuple[str, str, str, 
     lag = select(Call.pbx_key, Recording.lag_seconds.label("seconds")).join(Call, Call.id == Recording.call_id)
     yield from _count_buckets("lag", lag.where(*mine, Recording.lag_seconds.is_not(None)))
     missed = (*mine, Call.outcome == "missed", Call.client_number.is_not(None))
-    counts = db.session.execute(select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)).all()
-    for pbx, count in counts:
+    missed_by_pbx = db.session.execute(
+        select(Call.pbx_key, func.count()).where(*missed).group_by(Call.pbx_key)
+    ).all()
+    for pbx, count in missed_by_pbx:
         yield "missed", pbx, "", CallCounts(calls=count)
-    if counts:
+    if missed_by_pbx:
         yield from _count_buckets("back", _callback_delays(missed))
 
 
 def _callback_delays(missed: CallConditions) -> Select[Any]:
-    """Of each missed call, the seconds until the first call to its client; no row where there was none."""
+    """Seconds from each missed call to the first call to its client; missed calls without a callback are left out."""
     back = aliased(Call)
     first = (
         select(func.min(back.started_at))
@@ -135,18 +142,19 @@ def _callback_delays(missed: CallConditions) -> Select[Any]:
         .correlate(Call)
         .scalar_subquery()
     )
-    found = select(Call.pbx_key, _epoch_seconds(Call.started_at).label("missed"), first.label("back")).where(*missed).subquery()
-    seconds = (_epoch_seconds(found.c.back) - found.c.missed).label("seconds")
-    return select(found.c.pbx_key, seconds).where(found.c.back.is_not(None))
+    started = _epoch_seconds(Call.started_at).label("missed")
+    rows = select(Call.pbx_key, started, first.label("back")).where(*missed).subquery()
+    seconds = (_epoch_seconds(rows.c.back) - rows.c.missed).label("seconds")
+    return select(rows.c.pbx_key, seconds).where(rows.c.back.is_not(None))
 
 
 def _count_buckets(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[tuple[str, str, str, CallCounts]]:
-    """Counted by whole seconds there and by bands here: thirty comparisons a row would be the dearest part of it."""
+    """Grouped by second in the database and by bucket here: thirty comparisons a row would cost most of the time."""
     rows = durations.subquery()
     seconds = cast(rows.c.seconds, Integer).label("whole")
     query = select(rows.c.pbx_key, seconds, func.count()).select_from(rows).group_by(rows.c.pbx_key, seconds)
-    for pbx, whole, count in db.session.execute(query):
-        yield kind, pbx, str(bisect_left(BUCKET_BOUNDS, max(0, whole))), CallCounts(calls=count)
+    for pbx, number, count in db.session.execute(query):
+        yield kind, pbx, str(bisect_left(BUCKET_BOUNDS, max(0, number))), CallCounts(calls=count)
 
 
 def _is_sqlite() -> bool:
@@ -161,7 +169,7 @@ def _epoch_seconds(column: Any) -> ColumnElement[Any]:
 
 
 def _started_plus(span: timedelta) -> ColumnElement[Any]:
-    """So long after the call's beginning, to compare with a moment's column."""
+    """The moment `span` after the call's beginning, to compare with a column of moments."""
     if _is_sqlite():
         later = func.strftime(
             "%Y-%m-%d %H:%M:%S", Call.started_at, f"+{int(span.total_seconds())} seconds", type_=String

@@ -1,1 +1,1 @@
-"""bx24app/web/base"""
+"""What all pages share: guards, sessions, errors, headers, languages, rendering, names of employees."""

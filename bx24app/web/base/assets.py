@@ -1,6 +1,8 @@
-"""Scripts and styles under an address that holds their hash, so that browsers keep them for ever; compressed once a process.
+"""Scripts and styles, served under an address that contains their hash, so browsers cache them for ever.
 
-Relative imports between ES modules keep working, since the hash is a folder of the path, not a parameter.
+Compressed once per process.
+
+The hash is a folder of the path, not a parameter, so relative imports between ES modules keep working.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _MIME_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+
 
 @lru_cache(maxsize=4)
 def hash_files(folder: str) -> str:
-    """One hash over all files that pages load."""
+    """One hash over all files below `folder`."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file():
@@ -38,14 +40,17 @@ def asset_url(name: str) -> str:
 
 @blueprint.get("/<version>/<path:name>")
 def serve_file(version: str, name: str) -> Response:
-    """One file. An old version's address gives the present file: a page of a moment ago must not break."""
+    """One file.
+
+    The address of an old version serves the current file, so a page that is already open does not break.
+    """
     path = safe_join(str(current_app.static_folder), name)
-    if path is None or not os.path.isfile(path):  # a name too long for the disk is no file either
+    if path is None or not os.path.isfile(path):  # also for a name too long for the file system
         raise NotFound
-    kind = _MIME_TYPES.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
-    packed = kind.startswith(_COMPRESSIBLE_TYPES) and "gzip" in request.headers.get("Accept-Encoding", "")
-    response = Response(_read_content(path, Path(path).stat().st_mtime_ns, packed), mimetype=kind)
-    if packed:
+    mime_type = _MIME_TYPES.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
+    is_packed = mime_type.startswith(_COMPRESSIBLE_TYPES) and "gzip" in request.headers.get("Accept-Encoding", "")
+    response = Response(_read_content(path, Path(path).stat().st_mtime_ns, is_packed), mimetype=mime_type)
+    if is_packed:
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
@@ -53,6 +58,6 @@ def serve_file(version: str, name: str) -> Response:
 
 
 @lru_cache(maxsize=128)
-def _read_content(path: str, changed: int, packed: bool) -> bytes:
+def _read_content(path: str, changed_ns: int, is_packed: bool) -> bytes:
     content = Path(path).read_bytes()
-    return gzip.compress(content, 9, mtime=0) if packed else content
+    return gzip.compress(content, 9, mtime=0) if is_packed else content

@@ -1,4 +1,5 @@
-"""How many calls an action would concern, for pages: the counts of `calls.journal.counts` for the portal of the request.
+"""How many calls an action would concern, for pages: the counts of `calls.journal.counts` for the portal of the
+request.
 
 Days are those of the portal's time zone.
 """

@@ -1,4 +1,7 @@
-"""Exceptions -> pages or JSON, once, for all routes. No traceback and no inner word ever leaves; what was unexpected is logged with its own."""
+"""Turns exceptions into error pages or plain text, for all routes.
+
+No traceback leaves the server; unexpected exceptions are logged.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,27 @@ _MACHINE_PATHS = ("/bitrix24/", "/mango", "/readyz", "/metrics")
 
 
 def register_handlers(app: Flask) -> None:
-    """Hang all handlers on the app."""
+    """Register all error handlers."""
     app.register_error_handler(NoSession, _handle_no_session)
     app.register_error_handler(NotAdministrator, _handle_not_administrator)
     app.register_error_handler(HTTPException, _handle_http)
-    for silent in (OperationalError, InterfaceError, PoolTimeout):
-        app.register_error_handler(silent, _handle_database)
+    for unavailable in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(unavailable, _handle_database)
     app.register_error_handler(portal_errors.PortalError, _handle_portal)
     app.register_error_handler(Exception, _handle_unexpected)
 
 
-def render_error(kind: str, status: int, **facts: object) -> Response:
-    """One of the error pages (`templates/errors/page.html` says what each `kind` reads); a part of a page where htmx asks, words for machines."""
+def render_error(kind: str, status: int, **values: object) -> Response:
+    """One of the error pages; `templates/errors/words.html` has the text of each `kind`.
+
+    For htmx a part of a page, for machines plain text.
+    """
     if request.path.startswith(_MACHINE_PATHS):
         response = make_response(f"{kind}\n", status)
         response.mimetype = "text/plain"
     else:
         template = "errors/part.html" if request.headers.get("HX-Request") else "errors/page.html"
-        response = make_response(render_template(template, kind=kind, **facts), status)
+        response = make_response(render_template(template, kind=kind, **values), status)
     response.headers["X-Error"] = kind
     if status == 503:
         response.headers["Retry-After"] = "10"
@@ -60,13 +66,13 @@ def _handle_http(error: HTTPException) -> Response:
 
 def _handle_database(error: SQLAlchemyError) -> Response:
     db.session.rollback()
-    _log.error("the database does not answer", path=request.path, error=type(error).__name__, exc_info=error)
+    _log.error("database not available", path=request.path, error=type(error).__name__, exc_info=error)
     return render_error("later", 503)
 
 
 def _handle_portal(error: portal_errors.PortalError) -> Response:
     db.session.rollback()
-    _log.warning("the portal cannot be asked", path=request.path, error=str(error))
+    _log.warning("portal request failed", path=request.path, error=str(error))
     if isinstance(error, portal_errors.NeedsAdmin):
         return render_error("portal_refuses", 403, code=error.code)
     return render_error("portal_silent", 503)
@@ -74,5 +80,5 @@ def _handle_portal(error: portal_errors.PortalError) -> Response:
 
 def _handle_unexpected(error: Exception) -> Response:
     db.session.rollback()
-    _log.error("a page failed", path=request.path, error=type(error).__name__, exc_info=error)
+    _log.error("page failed", path=request.path, error=type(error).__name__, exc_info=error)
     return render_error("fault", 500)

@@ -1,7 +1,9 @@
-"""Who may call a route. Every blueprint has exactly one guard, named in the table of `bx24app.web`; without one a route answers 404.
+"""Who may call a route.
 
-A guard runs before the view. It raises where the caller may not go on, and otherwise leaves the session in `g.frame` (or
-`g.placement`) and the portal's row in `g.portal`.
+Every blueprint has exactly one guard, named in the table of `bx24app.web`; without one a route answers 404.
+
+A guard runs before the view. It raises where the caller may not go on, and otherwise leaves the session in `g.frame`
+(or `g.placement`) and the portal's row in `g.portal`.
 """
 
 from __future__ import annotations

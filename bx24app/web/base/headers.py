@@ -1,4 +1,7 @@
-"""Headers of every answer. No inline script or style is ever allowed, and only the verified portal may show us in a frame."""
+"""Security headers of every answer.
+
+Inline scripts and styles are never allowed; only a verified portal may show a page in its frame.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from flask import Response, g
 
 
 def parse_origin(client_endpoint: str) -> str:
-    """`https://HOST[:port]` of a REST base that the auth server named."""
+    """`https://HOST[:port]` of the REST address that the authorisation server gave; empty: no such address."""
     parts = urlsplit(client_endpoint)
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
 def content_security_policy(origin: str) -> str:
-    """The Content-Security-Policy of a page that `origin` may show; empty: nobody may."""
+    """The Content-Security-Policy of a page that `origin` may frame; empty: nobody may."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -32,21 +35,22 @@ def content_security_policy(origin: str) -> str:
 
 
 _NON_PAGE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""Of what is no page: should a browser show it as one all the same, nothing in it runs."""
+"""For answers that are no page: if a browser shows one as a page all the same, nothing in it runs."""
 
 
 def allow_framing(client_endpoint: str) -> None:
-    """Let this verified portal show the present answer in its frame."""
+    """Let this portal show the answer to the current request in its frame."""
     g.frame_origin = parse_origin(client_endpoint)
 
 
 def add_headers(response: Response) -> Response:
-    """After every request."""
+    """Add the headers; runs after every request."""
     headers = response.headers
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
-    page = response.mimetype == "text/html"
-    headers["Content-Security-Policy"] = content_security_policy(g.get("frame_origin", "")) if page else _NON_PAGE_POLICY
+    is_page = response.mimetype == "text/html"
+    policy = content_security_policy(g.get("frame_origin", "")) if is_page else _NON_PAGE_POLICY
+    headers["Content-Security-Policy"] = policy
     return response

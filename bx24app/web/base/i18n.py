@@ -1,4 +1,6 @@
-"""Russian and English: chosen by the portal's page, else by the browser; dates in the portal's time zone."""
+"""Language, time zone and formats of pages: Russian or English by the portal, else by the browser; dates in the
+portal's time zone.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +21,36 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def init_babel(app: Flask, translations: Path) -> None:
-    """Babel with our own choice of language and zone; filters for templates."""
+    """Set up Babel and the template filters for moments, durations, numbers and phones."""
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(translations)
     app.config["BABEL_DEFAULT_LOCALE"] = "en"
     Babel(app, locale_selector=current_language, timezone_selector=current_timezone)
-    app.jinja_env.filters.update(moment=format_moment, duration=format_duration, span=format_span, count=format_count, ago=format_ago, phone=format_phone)
+    app.jinja_env.filters.update(
+        moment=format_moment,
+        duration=format_duration,
+        span=format_span,
+        count=format_count,
+        ago=format_ago,
+        phone=format_phone,
+    )
     app.jinja_env.globals.update(language=lambda: str(get_locale() or "en")[:2])
     app.jinja_env.add_extension("jinja2.ext.i18n")
 
 
 def current_language() -> str:
-    """Of the present answer."""
+    """The language of the answer to the current request: ru or en."""
     if not has_request_context():
         return "en"
     if "lang" in g:
         return choose_language(g.lang)
     if "frame" in g:
         return choose_language(g.frame.lang)
-    asked = request.args.get("LANG") or request.args.get("lang")
-    return choose_language(asked) if asked else (request.accept_languages.best_match(["ru", "en"]) or "en")
+    lang = request.args.get("LANG") or request.args.get("lang")
+    return choose_language(lang) if lang else (request.accept_languages.best_match(["ru", "en"]) or "en")
 
 
 def current_timezone() -> str:
-    """The portal's IANA zone, where the view knows it."""
+    """The portal's IANA zone; UTC until the view has loaded the settings."""
     name = str(g.get("timezone", "UTC")) if has_request_context() else "UTC"
     try:
         ZoneInfo(name)
@@ -51,7 +60,7 @@ def current_timezone() -> str:
 
 
 def format_moment(at: datetime | None) -> str:
-    """`14:05` today, else with its date."""
+    """`14:05:09` today, else with the date: `3 Feb, 14:05`."""
     if at is None:
         return ""
     here = ZoneInfo(current_timezone())
@@ -72,7 +81,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_span(seconds: float | None) -> str:
-    """About how long, in words: `25 s`, `4 min`, `3 h 20 min`."""
+    """Roughly how long: `25 s`, `4 min`, `3 h 20 min`."""
     if seconds is None:
         return ""
     whole = round(seconds)
@@ -88,17 +97,18 @@ def format_span(seconds: float | None) -> str:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """What a page may print: a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and _SURROGATE.search(value) else value
+    """Replace lone surrogates by question marks: JSON can contain them, UTF-8 cannot."""
+    is_broken = isinstance(value, str) and _SURROGATE.search(value)
+    return value.encode("utf-8", "replace").decode() if is_broken else value
 
 
 def format_count(number: int) -> str:
-    """A number with its thousands set apart as the language does it."""
+    """A number with the thousands separator of the language."""
     return str(format_decimal(number))
 
 
 def format_ago(at: datetime | None) -> str:
-    """How long since, in words."""
+    """How long ago, in words."""
     if at is None:
         return str(gettext("never"))
     passed = max(timedelta(0), utcnow() - at)
@@ -113,7 +123,7 @@ def format_ago(at: datetime | None) -> str:
 
 
 def format_phone(number: str | None) -> str:
-    """`+7 495 123-45-67`; what is no telephone stays as it is."""
+    """`+7 495 123-45-67`; text that is no phone number stays as it is."""
     if not number:
         return ""
     try:

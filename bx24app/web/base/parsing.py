@@ -1,4 +1,4 @@
-"""Whole numbers that somebody typed or sent."""
+"""Reading of whole numbers from forms, addresses and notifications."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
 def parse_int(text: str) -> int | None:
-    """The number that the text is; None: no number, or longer than any id or count (Python itself refuses 4300 digits with an error).
+    """The number in the text; None: no number, or more than 15 digits, which no id or count has.
 
-    >>> whole("12"), whole("-1"), whole("٣"), whole("9" * 5000)
+    >>> parse_int("12"), parse_int("-1"), parse_int("٣"), parse_int("9" * 5000)
     (12, None, None, None)
     """
     return int(text) if _DIGITS.fullmatch(text) else None

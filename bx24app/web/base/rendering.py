@@ -1,4 +1,4 @@
-"""Rendering of the frame's pages: the whole shell when the frame is opened, afterwards only the part that htmx swaps."""
+"""Rendering of the frame's pages: the whole shell when the frame is opened, later only the part that htmx swaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page calls a rule."""
+"""Names of rules, as pages print them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from bx24app.domain.rules import missed_matrix
 
 
 def rule_label(name: str) -> str:
-    """What a page calls a rule; those of the matrix have a name in the page's language."""
-    place = missed_matrix.CELL_KEY_BY_NAME.get(name)
-    if place is None:
+    """What a page calls a rule; rules of the missed-call matrix are named in the language of the page."""
+    cell = missed_matrix.CELL_KEY_BY_NAME.get(name)
+    if cell is None:
         return name
-    words: dict[missed_matrix.CellKey, str] = {
+    labels: dict[missed_matrix.CellKey, str] = {
         ("new", "working"): gettext("Missed call: new client, working hours"),
         ("new", "off"): gettext("Missed call: new client, outside working hours"),
         ("known", "working"): gettext("Missed call: known client, working hours"),
         ("known", "off"): gettext("Missed call: known client, outside working hours"),
     }
-    return words[place]
+    return labels[cell]

@@ -1,7 +1,10 @@
-"""Frame sessions and tickets: short-lived signed claims. Never a cookie; a session never stands in a URL.
+"""Frame sessions, placement sessions and tickets: short-lived signed claims.
 
-A frame session says who looks at us from inside a portal's frame. It travels in a header (or a form field) that our own page sends, so
-another site cannot make a browser send it. A ticket is for what a browser fetches by itself (audio, a download): one object, one user.
+Never a cookie; a session is never part of a URL.
+
+A frame session says which user of which portal looks at a page. Our own page sends it in a header or form field, so
+another site cannot make a browser send it. A ticket allows a browser to fetch one object by itself (audio, a download),
+for one user.
 """
 
 from __future__ import annotations
@@ -16,16 +19,19 @@ from bx24app.infra.runtime import runtime
 
 HEADER, FIELD = "X-Frame-Session", "frame_session"
 SESSION_SECONDS = 3600
-"""How long a frame session is good; the page renews it before by the SDK's `refreshAuth`."""
+"""How long a frame session is valid; the page renews it earlier with the SDK's `refreshAuth`."""
 ADMIN_SECONDS = 300
-"""How long a session's word that its viewer is an administrator is good; then the page renews it, which asks the portal again."""
+"""How long an administrator's session is valid.
+
+Renewing it asks the portal again whether the user still is an administrator.
+"""
 TAB_SECONDS = 7 * 86400
-"""How long after its opening a tab may ask for another session, with a fresh token of its viewer."""
+"""How long after it was opened a tab can get a new session, with a fresh token of its viewer."""
 TICKET_SECONDS = 60
 
 
 class NoSession(Exception):
-    """There is no good claim. `stale`: it was ours, but its time is over, so the page may renew it by itself."""
+    """There is no valid claim. `is_stale`: it was valid once, so the page may renew it by itself."""
 
     def __init__(self, *, is_stale: bool = False) -> None:
         super().__init__("stale" if is_stale else "missing or forged")
@@ -34,7 +40,7 @@ class NoSession(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrameSession:
-    """Who looks: a verified user of a verified portal. `lang`: the language of the portal's page."""
+    """A verified user of a verified portal. `lang`: LANG of the portal's page."""
 
     portal_id: int
     member_id: str
@@ -45,7 +51,7 @@ class FrameSession:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to fetch one object, once it was shown to `user_id`. `kind`: what `object_id` is an id of."""
+    """Permission for `user_id` to fetch one object. `kind`: what `object_id` is an id of."""
 
     portal_id: int
     user_id: int
@@ -55,9 +61,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class PlacementSession:
-    """What the viewer of a tab may see: calls of `records` (entity, id), which the portal let them read, and calls with `number`.
+    """What the viewer of a tab may see: calls of `records` (entity, id), which the portal let them read, and calls with
+    `number`.
 
-    `own`: of those with the number only their own; nothing proved that they may read the client.
+    `is_own_only`: of the calls with the number, only the viewer's own, since nothing proved that they may read the
+    client.
     """
 
     portal_id: int
@@ -72,18 +80,21 @@ class PlacementSession:
 def issue_placement(session: PlacementSession) -> str:
     """The claim as text for `HEADER`."""
     records = [list(record) for record in session.records]
-    claim = [session.portal_id, session.member_id, session.user_id, session.lang, records, session.number, session.is_own_only]
-    return str(_make_signer("place").dumps(claim))
+    claim = [session.portal_id, session.member_id, session.user_id, session.lang]
+    return str(_make_signer("place").dumps([*claim, records, session.number, session.is_own_only]))
 
 
 def read_placement(text: str, seconds: int = 0) -> PlacementSession:
-    """The session of a tab's claim. `seconds`: how old it may be; 0: as old as any session.
+    """The session of a tab's claim. `seconds`: how old it may be; 0: `SESSION_SECONDS`.
 
     Raises:
         NoSession: empty, not signed by us for this purpose, or too old.
     """
-    portal_id, member_id, user_id, lang, records, number, own = _load_claim("place", text, seconds or SESSION_SECONDS)
-    return PlacementSession(portal_id, member_id, user_id, lang, tuple((str(e), int(i)) for e, i in records), number, own)
+    portal_id, member_id, user_id, lang, records, number, is_own_only = _load_claim(
+        "place", text, seconds or SESSION_SECONDS
+    )
+    readable = tuple((str(entity), int(record_id)) for entity, record_id in records)
+    return PlacementSession(portal_id, member_id, user_id, lang, readable, number, is_own_only)
 
 
 def issue(session: FrameSession) -> str:
@@ -96,16 +107,17 @@ def read(text: str) -> FrameSession:
     """The session of a claim.
 
     Raises:
-        NoSession: empty, not signed by us for this purpose, or too old: an administrator's sooner, as the right may be taken away.
+        NoSession: empty, not signed by us for this purpose, or too old. An administrator's expires sooner, since the
+            right may be revoked.
     """
-    found = FrameSession(*_load_claim("frame", text, SESSION_SECONDS))
-    if found.is_admin:
+    session = FrameSession(*_load_claim("frame", text, SESSION_SECONDS))
+    if session.is_admin:
         _load_claim("frame", text, ADMIN_SECONDS)
-    return found
+    return session
 
 
 def extract_claim(request: Request) -> str:
-    """The claim that a request carries; empty: none. A query string is not looked at."""
+    """The claim that a request carries in its header or form; empty: none. The query string is ignored."""
     return request.headers.get(HEADER) or (request.form.get(FIELD, "") if request.method == "POST" else "")
 
 
@@ -118,7 +130,7 @@ def read_ticket(text: str, kind: str, object_id: int) -> Ticket:
     """The ticket for exactly this object.
 
     Raises:
-        NoSession: of another object, forged, or older than a minute.
+        NoSession: for another object, forged, or older than a minute.
     """
     ticket = Ticket(*_load_claim("ticket", text, TICKET_SECONDS))
     if (ticket.kind, ticket.object_id) != (kind, object_id):

@@ -1,1 +1,1 @@
-"""bx24app/web/calls"""
+"""The calls tab: the journal, one call with its timeline, what is undelivered, downloads."""

@@ -27,7 +27,8 @@ blueprint = Blueprint("calls", __name__)
 def show() -> Response:
     """The latest calls."""
     counts = undelivered_rows.count_by_kind(g.portal.id) if g.frame.is_admin else None
-    return rendering.render_response("calls.html", "calls" if g.frame.is_admin else "home", **load_listing(), counts=counts)
+    tab = "calls" if g.frame.is_admin else "home"
+    return rendering.render_response("calls.html", tab, **load_listing(), counts=counts)
 
 
 @blueprint.get("/list")

@@ -1,6 +1,7 @@
 """What a browser fetches by itself with a ticket in the address: recordings, journal exports, employee mappings.
 
-Recordings are streamed from Mango Office for each playback; the app keeps no copy. A ticket is bound to one object and one user.
+Recordings are streamed from Mango Office for each playback; the app keeps no copy. A ticket is bound to one object and
+one user.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def journal_ticket_kind(form: str, whose: str, wanted: CallFilter) -> str:
 
 @blueprint.get("/calls/<any(all, own):whose>.<any(csv, jsonl):form>")
 def download_journal(whose: str, form: str) -> Response:
-    """The filtered journal, oldest first, as `bx24app calls export` prints it. CSV begins with the byte order mark that Excel needs."""
+    """The filtered journal, oldest first, as `bx24app calls export` prints it.
+
+    CSV begins with the byte order mark that Excel needs.
+    """
     wanted = CallFilter.from_params(request.args)
     ticket = session.read_ticket(request.args.get("ticket", ""), journal_ticket_kind(form, whose, wanted), 0)
     portal = portal_lookup.find_installed(ticket.portal_id)

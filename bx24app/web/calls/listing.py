@@ -1,4 +1,7 @@
-"""The list of calls: who may see which, and what one page of the list needs. The journal, the overview and the export use it."""
+"""The list of calls: who may see which, and what one page of the list needs.
+
+The journal, the overview and the export use it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def load_listing() -> dict[str, Any]:
 
 
 def main_record(call: Call) -> tuple[str, int, str] | None:
-    """(entity, id, path in the portal) of the most telling record: one that the call created, else one that it is bound to."""
+    """(entity, id, path in the portal) of the most telling record: one that the call created, else one that it is bound
+    to.
+    """
     records = sorted(call.crm or (), key=lambda row: (not row.get("created"), _entity_rank(str(row["entity"]))))
     if not records:
         return None

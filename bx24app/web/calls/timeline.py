@@ -1,4 +1,6 @@
-"""The timeline of a call in words, for its page: the steps of `calls.journal.timeline`, the reason of its end, the verdicts of its rules."""
+"""The timeline of a call in words, for its page: the steps of `calls.journal.timeline`, the reason of its end, the
+verdicts of its rules.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from bx24app.web.calls import timeline_texts as texts
 
 @dataclass(frozen=True, slots=True)
 class WordedStep:
-    """A step as the page shows it. `state`: came, decided, done, waiting, dead; `detail`: the answer, or what else there is to say."""
+    """A step as the page shows it.
+
+    `state`: came, decided, done, waiting, dead; `detail`: the answer, or what else there is to say.
+    """
 
     at: datetime
     state: str
@@ -67,14 +72,14 @@ def _worded_delivery(step: TimelineStep) -> WordedStep:
     elif step.state == "dead":
         detail = _join_parts(reason or gettext("refused"), _describe_effort(row))
     else:
-        detail = _join_parts(reason or gettext("waits to be delivered"), _describe_effort(row))
+        detail = _join_parts(reason or gettext("waiting for delivery"), _describe_effort(row))
     state = step.state if step.state in ("done", "dead") else "waiting"
     return WordedStep(step.time, state, texts.describe_command(row), step.request, detail)
 
 
 def _describe_effort(row: Delivery) -> str:
     """How many tries it took and how long the answer took."""
-    tries = gettext("took %(number)s tries", number=row.attempts) if row.attempts > 1 else ""
+    tries = gettext("attempts: %(number)s", number=row.attempts) if row.attempts > 1 else ""
     took = (row.done_at - row.sent_at).total_seconds() if row.done_at and row.sent_at else 0.0
     return _join_parts(tries, gettext("%(seconds)s s", seconds=f"{took:.2f}") if took > 0 else "")
 
@@ -85,7 +90,7 @@ def _join_parts(*parts: str) -> str:
 
 def _worded_announcement(step: TimelineStep) -> WordedStep:
     [row] = step.rows
-    return WordedStep(step.time, "came", gettext("The recording can be fetched"), detail=row.recording_id)
+    return WordedStep(step.time, "came", gettext("The recording is available"), detail=row.recording_id)
 
 
 def _worded_recording(step: TimelineStep) -> WordedStep:
@@ -94,7 +99,7 @@ def _worded_recording(step: TimelineStep) -> WordedStep:
         lag = gettext("after %(seconds)s s", seconds=f"{row.lag_seconds:.1f}") if row.lag_seconds is not None else ""
         return WordedStep(step.time, "done", gettext("Recording attached to the call"), step.request, lag)
     is_lost = step.state == "lost"
-    text = gettext("Recording not attached") if is_lost else gettext("Recording waits for another try")
+    text = gettext("Recording not attached") if is_lost else gettext("Recording waiting for the next attempt")
     detail = texts.describe_recording_problem(step.reason or "")
     return WordedStep(step.time, "dead" if is_lost else "waiting", text, step.request, detail)
 

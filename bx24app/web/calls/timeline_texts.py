@@ -1,4 +1,7 @@
-"""Texts of the timeline: notifications, commands and answers as a person reads them. The lists of what is undelivered use them too."""
+"""Texts of the timeline: notifications, commands and answers as a person reads them.
+
+The lists of what is undelivered use them too.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from bx24app.web.base.parsing import parse_int
 
 _MISSING_FIELD = re.compile(r"([\w.\[\]]+):? is missing\.?")
 _NOTIFICATION_TEXTS: dict[str, Any] = {
-    "events/call": lazy_gettext("The PBX: state of a leg"),
-    "events/summary": lazy_gettext("The PBX: summary of the call"),
-    "events/recording": lazy_gettext("The PBX: recording"),
-    "events/record/added": lazy_gettext("The PBX: recording is stored"),
-    "call_start": lazy_gettext("The PBX: call begins"),
-    "call_answer": lazy_gettext("The PBX: call is answered"),
-    "call_end": lazy_gettext("The PBX: call ends"),
-    "call_record": lazy_gettext("The PBX: recording"),
-    "call_transfer": lazy_gettext("The PBX: transfer"),
-    "result/callback": lazy_gettext("The PBX: answer to our order of a call"),
-    "ONEXTERNALCALLSTART": lazy_gettext("Bitrix24: an employee clicked on a number"),
-    "ONEXTERNALCALLBACKSTART": lazy_gettext("Bitrix24: a client ordered a callback"),
+    "events/call": lazy_gettext("PBX: call state"),
+    "events/summary": lazy_gettext("PBX: call summary"),
+    "events/recording": lazy_gettext("PBX: recording"),
+    "events/record/added": lazy_gettext("PBX: recording stored"),
+    "call_start": lazy_gettext("PBX: call started"),
+    "call_answer": lazy_gettext("PBX: call answered"),
+    "call_end": lazy_gettext("PBX: call ended"),
+    "call_record": lazy_gettext("PBX: recording"),
+    "call_transfer": lazy_gettext("PBX: transfer"),
+    "result/callback": lazy_gettext("PBX: answer to a call request"),
+    "ONEXTERNALCALLSTART": lazy_gettext("Bitrix24: an employee clicked a number"),
+    "ONEXTERNALCALLBACKSTART": lazy_gettext("Bitrix24: a client requested a callback"),
 }
 _STATE_TEXTS: dict[str, Any] = {
-    "Appeared": lazy_gettext("appeared"),
+    "Appeared": lazy_gettext("ringing"),
     "Connected": lazy_gettext("connected"),
     "Disconnected": lazy_gettext("ended"),
     "OnHold": lazy_gettext("on hold"),
@@ -44,30 +47,30 @@ _COMMAND_TEXTS: dict[str, Any] = {
     "HideCard": lazy_gettext("Close the call card"),
     "CreateRecord": lazy_gettext("Create a record in the CRM"),
     "Finish": lazy_gettext("Finish the call"),
-    "Reassign": lazy_gettext("Change the responsible"),
-    "Bind": lazy_gettext("Bind the call to a record"),
+    "Reassign": lazy_gettext("Change the person responsible"),
+    "Bind": lazy_gettext("Link the call to a record"),
     "AddTodo": lazy_gettext("Create a to-do"),
     "RetitleTodo": lazy_gettext("Rename a to-do"),
     "CloseTodo": lazy_gettext("Close a to-do"),
-    "AddComment": lazy_gettext("Write a comment into the time line"),
+    "AddComment": lazy_gettext("Add a comment to the timeline"),
     "SetActivityUser": lazy_gettext("Correct the employee of the call"),
-    "ReadClient": lazy_gettext("Read the client's records"),
-    "ReadDeals": lazy_gettext("Read the client's deals"),
-    "ReadOpen": lazy_gettext("Read the client's open records"),
-    "ReadDay": lazy_gettext("Read whether an employee is at work"),
-    "ReadTodo": lazy_gettext("Read whether a to-do is still open"),
+    "ReadClient": lazy_gettext("Find the client in the CRM"),
+    "ReadDeals": lazy_gettext("Find the client's deals"),
+    "ReadOpen": lazy_gettext("Find the client's open leads and deals"),
+    "ReadDay": lazy_gettext("Check whether an employee is at work"),
+    "ReadTodo": lazy_gettext("Check whether a to-do is still open"),
     "Notify": lazy_gettext("Notify an employee"),
-    "Dial": lazy_gettext("Order the call at Mango Office"),
-    "Route": lazy_gettext("Send the waiting client to their manager"),
+    "Dial": lazy_gettext("Place the call through Mango Office"),
+    "Route": lazy_gettext("Connect the waiting client to their manager"),
 }
 _CODE_TEXTS: dict[str, Any] = {
-    USER_INACTIVE: lazy_gettext("the employee is dismissed or unknown in Bitrix24; somebody else takes their place"),
-    UNRESOLVED: lazy_gettext("not sent: what it builds on was refused"),
-    UNREADABLE: lazy_gettext("Bitrix24 answered in an unknown form"),
-    "ACCESS_DENIED": lazy_gettext("Bitrix24 does not allow it: a right is missing"),
-    "insufficient_scope": lazy_gettext("Bitrix24 does not allow it: the application lacks a permission"),
-    "QUERY_LIMIT_EXCEEDED": lazy_gettext("too many requests just now"),
-    "OVERLOAD_LIMIT": lazy_gettext("Bitrix24 has stopped the application because of its load"),
+    USER_INACTIVE: lazy_gettext("the employee is dismissed or unknown in Bitrix24; another one is used instead"),
+    UNRESOLVED: lazy_gettext("not sent: a step that it depends on was refused"),
+    UNREADABLE: lazy_gettext("Bitrix24 sent an unexpected answer"),
+    "ACCESS_DENIED": lazy_gettext("Bitrix24 denied access: a right is missing"),
+    "insufficient_scope": lazy_gettext("Bitrix24 denied access: the application lacks a permission"),
+    "QUERY_LIMIT_EXCEEDED": lazy_gettext("too many requests at the moment"),
+    "OVERLOAD_LIMIT": lazy_gettext("Bitrix24 has blocked the application because of its load"),
 }
 _ENTITY_NAMES: dict[str, Any] = {
     "lead": lazy_gettext("lead"),
@@ -100,13 +103,16 @@ def describe_reason(row: Delivery) -> str:
 
 
 def describe_rejection(reason: str | None) -> str:
-    """Why a notification could not be read. The parser's own words name fields of Mango's documentation, so they follow in brackets."""
+    """Why a notification could not be read.
+
+    The parser's own words name fields of Mango's documentation, so they follow in brackets.
+    """
     if not reason:
         return ""
     missing = _MISSING_FIELD.fullmatch(reason)
     if missing:
         return str(gettext("The field “%(field)s” is missing.", field=missing[1]))
-    return str(gettext("It is not as Mango Office documents it (%(reason)s)", reason=reason.rstrip(".")))
+    return str(gettext("It does not match Mango Office's documentation (%(reason)s)", reason=reason.rstrip(".")))
 
 
 def describe_answer(row: Delivery) -> str:
@@ -131,7 +137,7 @@ def describe_answer(row: Delivery) -> str:
 def _entity_name(record: dict[str, Any]) -> str:
     """The kind of a record; of a smart process, its number."""
     name = str(record.get("entity"))
-    return str(_ENTITY_NAMES.get(name, gettext("item of process %(entity)s", entity=name)))
+    return str(_ENTITY_NAMES.get(name, gettext("item of smart process %(entity)s", entity=name)))
 
 
 def describe_recording_problem(problem: str) -> str:

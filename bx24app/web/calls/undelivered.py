@@ -1,4 +1,7 @@
-"""The pages of what did not get through: refused and waiting deliveries, lost recordings, unreadable notifications. For administrators."""
+"""The pages of what did not get through: refused and waiting deliveries, lost recordings, unreadable notifications.
+
+For administrators.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredRow:
-    """One line of a list. `text`: what it is; `reason`: why it is here, in words; `body`: the notification as it came."""
+    """One line of a list.
+
+    `text`: what it is; `reason`: why it is here, in words; `body`: the notification as it came.
+    """
 
     id: int
     at: Any

@@ -1,1 +1,1 @@
-"""bx24app/web/launch"""
+"""How a portal opens the application: the app page, placements in the portal's own pages, the OAuth callback."""

@@ -1,4 +1,5 @@
-"""`/` and `/install`: the pages that a portal opens in its frame, what a visitor without a portal sees there, and session renewal.
+"""`/` and `/install`: the pages that a portal opens in its frame, what a visitor without a portal sees there, and
+session renewal.
 
 Every opening is verified by `portals.frame_auth` before anything is shown.
 """
@@ -45,7 +46,10 @@ def open_install() -> Response:
 
 @blueprint.get("/")
 def show_about() -> Response:
-    """A short page. Bitrix24 sends the code of an authorisation to the address of the application card, which is here."""
+    """A short page.
+
+    Bitrix24 sends the code of an authorisation to the address of the application card, which is here.
+    """
     if "code" in request.args and "state" in request.args:
         return oauth.callback()
     return make_response(render_template("about.html"))
@@ -65,7 +69,10 @@ def show_privacy() -> Response:
 
 @blueprint.post("/frame/renew")
 def renew_session() -> Response:
-    """Exchange a fresh AUTH_ID of the SDK's `refreshAuth` for a fresh session, verified like an opening. The page keeps what was typed."""
+    """Exchange a fresh AUTH_ID of the SDK's `refreshAuth` for a fresh session, verified like an opening.
+
+    The page keeps what was typed.
+    """
     try:
         opening = frame_auth.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient):
@@ -77,7 +84,7 @@ def renew_session() -> Response:
 
 @blueprint.post("/frame/takeover")
 def take_over() -> tuple[Response, int]:
-    """Make the viewer the background identity, with fresh tokens of the SDK's `refreshAuth`, verified like an opening."""
+    """Make the viewer the background identity, by fresh tokens of the SDK's `refreshAuth`, verified like an opening."""
     try:
         frame_auth.take_over_grant(FramePost.from_form(request.form, request.args))
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
@@ -87,7 +94,10 @@ def take_over() -> tuple[Response, int]:
 
 
 def show_app(install_page: bool = False, first: str = "") -> Response:
-    """Verify an opening and show the app. `first`: endpoint of the page that an administrator sees first; empty: the overview."""
+    """Verify an opening and show the app.
+
+    `first`: endpoint of the page that an administrator sees first; empty: the overview.
+    """
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
         post = FramePost.from_form(request.form, request.args)

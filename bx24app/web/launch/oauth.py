@@ -1,4 +1,4 @@
-"""`/oauth`: authorising an installed portal again, outside its frame."""
+"""`/oauth`: authorise an installed portal again, outside its frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = get_logger(__name__)
 
 @blueprint.get("/start")
 def start_authorisation() -> AnyResponse:
-    """To the portal's own page, where an administrator agrees."""
+    """Redirect to the portal's own page, where an administrator agrees."""
     try:
         return redirect(reauthorise.start_authorisation(request.args.get("domain", "")))
     except reauthorise.NotInstalled:
@@ -26,7 +26,7 @@ def start_authorisation() -> AnyResponse:
 
 @blueprint.get("/callback")
 def callback() -> Response:
-    """Back from there with a code, which is good for 30 seconds."""
+    """The portal redirects back here with a code, which is valid for 30 seconds."""
     try:
         origin = reauthorise.finish_authorisation(
             request.args.get("code", ""), request.args.get("state", ""), request.args.get("server_domain", "")

@@ -70,7 +70,9 @@ def load_listing() -> dict[str, Any]:
 
 
 def _allowed_calls() -> ClientCalls:
-    """Calls of the tab's records, and calls with its number: all of them if a record was readable, else the viewer's own."""
+    """Calls of the tab's records, and calls with its number: all of them if a record was readable, else the viewer's
+    own.
+    """
     placement: PlacementSession = g.placement
     only_of_user = placement.user_id if placement.is_own_only else None
     return ClientCalls(g.portal.id, placement.records, placement.number, only_of_user)

@@ -1,6 +1,7 @@
 """Placements in the portal's own pages: a tab in the call card, tabs in CRM records, an item in the telephony menu.
 
-The portal decides what a viewer may see: the record is read with the viewer's own token, and a tab that may not read it shows nothing.
+The portal decides what a viewer may see: the record is read with the viewer's own token, and a tab that may not read it
+shows nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def show_record(entity: str) -> Response:
 
 @blueprint.post("/renew")
 def renew_session() -> Response:
-    """A new session for a tab that outlived its own: the same viewer proves with a fresh token that they may still read the record."""
+    """A new session for a tab that outlived its own: the same viewer proves with a fresh token that they may still read
+    the record.
+    """
     current = session.read_placement(session.extract_claim(request), session.TAB_SECONDS)
     try:
         visit = _require_same_viewer(current)
@@ -80,7 +83,9 @@ def renew_session() -> Response:
 
 @blueprint.post("/call/client")
 def change_client() -> Response:
-    """The call card shows another client now (`CallCard::EntityChanged`): a session for the new record, if the viewer may read it."""
+    """The call card shows another client now (`CallCard::EntityChanged`): a session for the new record, if the viewer
+    may read it.
+    """
     current = session.read_placement(session.extract_claim(request), session.TAB_SECONDS)
     entity = request.form.get("CRM_ENTITY_TYPE", "").lower()
     try:

@@ -1,1 +1,1 @@
-"""bx24app/web/monitoring"""
+"""`/healthz`, `/readyz` and `/metrics`."""

@@ -1,7 +1,9 @@
-"""How long notifications wait for their answer: a histogram over all web processes, for the objective "p99 under 25 ms".
+"""How long notifications wait for their answer: a histogram over all web processes, for the objective "p99 under 25
+ms".
 
-A process counts for itself and adds its counts to Redis every few seconds, so that no request waits for its own measurement. What was not
-added when a process ends is lost; what Redis forgets, Prometheus takes as a restart of the counter.
+Each process counts for itself and adds its counts to Redis every few seconds, so no request waits for its own
+measurement. Counts that a process had not added when it ended are lost; if Redis loses its data, Prometheus sees a
+counter reset.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from bx24app.infra.runtime import runtime
 BUCKET_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds."""
 FLUSH_SECONDS = 5.0
-"""Seconds between two additions of a process."""
+"""Seconds between two flushes of a process."""
 REDIS_KEY = "bx24app:acks"
 
 
@@ -77,11 +79,11 @@ def collect_histogram() -> HistogramMetricFamily:
         redis.RedisError: Redis does not answer.
     """
     flush_counts()
-    held = {name.decode(): float(value) for name, value in runtime().redis.hgetall(REDIS_KEY).items()}  # type: ignore[union-attr]
-    found = HistogramMetricFamily("bx24app_ack_seconds", "From a notification's last byte to its answer")
+    stored = {name.decode(): float(value) for name, value in runtime().redis.hgetall(REDIS_KEY).items()}  # type: ignore[union-attr]
+    family = HistogramMetricFamily("bx24app_ack_seconds", "From a notification's last byte to its answer")
     buckets, total = [], 0.0
-    for place in range(len(BUCKET_BOUNDS) + 1):
-        total += held.get(str(place), 0.0)
-        buckets.append((str(BUCKET_BOUNDS[place]) if place < len(BUCKET_BOUNDS) else "+Inf", total))
-    found.add_metric([], buckets, held.get("seconds", 0.0))
-    return found
+    for bucket in range(len(BUCKET_BOUNDS) + 1):
+        total += stored.get(str(bucket), 0.0)
+        buckets.append((str(BUCKET_BOUNDS[bucket]) if bucket < len(BUCKET_BOUNDS) else "+Inf", total))
+    family.add_metric([], buckets, stored.get("seconds", 0.0))
+    return family

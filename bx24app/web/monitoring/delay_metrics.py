@@ -1,4 +1,7 @@
-"""Metrics of what people wait for: call cards and recordings, over the last 15 minutes. Computed at each scrape from the newest rows."""
+"""Metrics of what people wait for: call cards and recordings, over the last 15 minutes.
+
+Computed at each scrape from the newest rows.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Prometheus metrics, computed at each scrape from the tables and from Redis.
 
-No counter lives in a process, so a restart loses none and all web processes report the same. `health.scrape_metrics` serves them.
+No counter lives in a process, so a restart loses none and all web processes report the same. `health.scrape_metrics`
+serves them.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ class _TableCollector(Collector):
             portals.add_metric([state], count)
         yield portals
         yield _gauge(
-            "bx24app_dead_deliveries", "Commands that the portal refused for good", system_counts.count_dead_deliveries()
+            "bx24app_dead_deliveries",
+            "Commands that the portal refused for good",
+            system_counts.count_dead_deliveries(),
         )
 
 

@@ -1,1 +1,1 @@
-"""bx24app/web/overview"""
+"""The overview tab: the set-up checklist, problems, the state of the portal, backfill."""

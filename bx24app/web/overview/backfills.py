@@ -1,4 +1,4 @@
-"""Back-fill in the frame: a period is chosen, its progress is shown; it goes on when the page is left."""
+"""The backfill page: choose a period, watch its progress. A backfill continues when the page is left."""
 
 from __future__ import annotations
 
@@ -21,37 +21,38 @@ blueprint = Blueprint("backfills", __name__)
 
 @blueprint.get("")
 def show() -> Response:
-    """The form, and what runs or ran."""
+    """The form, and the latest backfills."""
     return _render_page(rendering.load_settings(), {})
 
 
 @blueprint.get("/progress")
 def show_progress() -> Response:
-    """Only the table, asked for again while something runs."""
+    """Only the table; the page polls it while a backfill runs."""
     return make_response(render_template("parts/backfills_progress.html", rows=backfill.list_progress(g.portal.id)))
 
 
 @blueprint.post("")
 def begin_backfill() -> Response:
-    """Start, or go on with, a period; whole days of the portal's time zone."""
+    """Start or continue a period; whole days of the portal's time zone."""
     settings = rendering.load_settings()
     first, last = _parse_day("from"), _parse_day("to")
-    faults = {name: str(gettext("Give a day.")) for name, day in (("from", first), ("to", last)) if day is None}
+    faults = {name: str(gettext("Enter a date.")) for name, day in (("from", first), ("to", last)) if day is None}
     if first is None or last is None:
         return _render_page(settings, faults)
-    here = load_zone(settings.portal.timezone)
-    start = datetime.combine(first, time(), here).astimezone(UTC)
-    end = datetime.combine(last + timedelta(days=1), time(), here).astimezone(UTC)
+    zone = load_zone(settings.portal.timezone)
+    start = datetime.combine(first, time(), zone).astimezone(UTC)
+    end = datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC)
     if start >= min(end, utcnow()):
-        return _render_page(settings, {"to": str(gettext("The period is empty, or has not begun yet."))})
+        return _render_page(settings, {"to": str(gettext("The period is empty or has not started yet."))})
     try:
         ids = backfill.begin(
             g.portal.id, start, end, request.form.get("pbx") or None, bool(request.form.get("records"))
         )
     except backfill.InvalidBackfill:
-        return _render_page(settings, {"pbx": str(gettext("Statistics need a PBX with Mango's key and salt."))})
-    facts: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
-    audit.record(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **facts)
+        fault = str(gettext("Statistics require a PBX with its code and signature key."))
+        return _render_page(settings, {"pbx": fault})
+    details: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat(), "ids": ids}
+    audit.record(g.frame.portal_id, g.frame.user_id, "frame", "backfill", **details)
     db.session.commit()
     rendering.reload_portal()
     return _render_page(rendering.load_settings(), {})
@@ -59,7 +60,7 @@ def begin_backfill() -> Response:
 
 @blueprint.post("/<int:number>/stop")
 def stop_backfill(number: int) -> Response:
-    """Leave it where it is."""
+    """Stop it where it is."""
     if not backfill.stop(g.portal.id, number):
         raise NotFound
     rendering.reload_portal()
@@ -72,7 +73,7 @@ def _parse_day(name: str) -> date | None:
 
 def _render_page(settings: Settings, faults: dict[str, str]) -> Response:
     rows = backfill.list_progress(g.portal.id)
-    said = request.form
-    values = {name: said.get(name, "") for name in ("from", "to", "pbx", "records")} if faults else {}
+    form = request.form
+    values = {name: form.get(name, "") for name in ("from", "to", "pbx", "records")} if faults else {}
     pbxs = [(pbx.key, pbx.name or pbx.key) for pbx in settings.pbxs]
     return rendering.render_response("backfills.html", "home", rows=rows, pbxs=pbxs, faults=faults, values=values)

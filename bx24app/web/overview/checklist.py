@@ -1,4 +1,4 @@
-"""The steps of setting up, as the overview shows them until all are done."""
+"""The set-up checklist of the overview: what each step is, whether it is done, and what can be done right there."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from bx24app.portals import crm_dictionaries, mango_inventory
 from bx24app.web.pbxs import employees
 
 MAX_EMPLOYEES = 1000
-"""Larger PBXs are matched on their own page: to compare so many people takes longer than an overview may."""
+"""Larger PBXs are matched on their own page only: comparing more people takes too long for the overview."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupStep:
-    """One step: what is done in it, how far it is, where it is done. `sure`: suggestions to accept with one click, by PBX key."""
+    """One step: its title, how far it is, where it is done.
+
+    `sure_suggestions`: (PBX key, name, count) to accept with one click.
+    """
 
     name: str
     is_done: bool
@@ -35,7 +38,7 @@ class SetupStep:
 
 @dataclass(frozen=True, slots=True)
 class PresetChoice:
-    """The ready-made answers of step 4: the one that holds, the portal's pipelines, rules that are there already."""
+    """The presets of step 4: the current one, the portal's pipelines, how many rules there are already."""
 
     current_preset: str | None
     pipelines: tuple[DictionaryItem, ...]
@@ -44,17 +47,23 @@ class PresetChoice:
 
 
 def build_steps(settings: Settings, rows: Mapping[str, Pbx], today: int) -> list[SetupStep]:
-    """All steps, in the order in which they are done."""
+    """All steps in their order. `today`: calls since midnight."""
     first = settings.pbxs[0].key if settings.pbxs else None
-    heard = any(row.last_notification_at for row in rows.values())
+    is_notified = any(row.last_notification_at for row in rows.values())
     return [
-        SetupStep("pbx", heard, gettext("Connect a PBX"), _notification_text(settings, heard), _setup_url("pbxs.show_pbx", first, "pbxs.new_form")),
+        SetupStep(
+            "pbx",
+            is_notified,
+            gettext("Connect a PBX"),
+            _notification_text(settings, is_notified),
+            _setup_url("pbxs.show_pbx", first, "pbxs.new_form"),
+        ),
         _lines_step(settings, first),
         _employees_step(settings, rows, first),
         SetupStep(
             "rules",
             g.portal.settings_version_id is not None and settings.portal.default_user_id > 0 and bool(settings.pbxs),
-            gettext("Decide what calls create in the CRM"),
+            gettext("Choose what calls create in the CRM"),
             _policy_text(settings),
             url_for("policy.show"),
         ),
@@ -69,12 +78,16 @@ def build_steps(settings: Settings, rows: Mapping[str, Pbx], today: int) -> list
 
 
 def load_preset_choice(settings: Settings) -> PresetChoice:
-    """What step 4 offers."""
-    offered = crm_dictionaries.load(g.portal.id)
+    """The presets of step 4."""
+    dictionaries = crm_dictionaries.load(g.portal.id)
     data: dict[str, Any] = document.dump(settings)
-    deals = any(rule.name == deal_rule_name() for rule in settings.rules)
-    found = tuple(offered.pipelines_of("deal") or ())
-    return PresetChoice(presets.current_preset(data["calls"], deals), found, len(settings.rules), g.portal.crm_mode == 1)
+    has_deal_rule = any(rule.name == deal_rule_name() for rule in settings.rules)
+    return PresetChoice(
+        current_preset=presets.current_preset(data["calls"], has_deal_rule),
+        pipelines=tuple(dictionaries.pipelines_of("deal") or ()),
+        rule_count=len(settings.rules),
+        has_leads=g.portal.crm_mode == 1,
+    )
 
 
 def deal_rule_name() -> str:
@@ -92,48 +105,54 @@ def _lines_step(settings: Settings, first: str | None) -> SetupStep:
     return SetupStep(
         "lines",
         bool(lines) and named == len(lines),
-        gettext("Say who is responsible for each line"),
-        gettext("%(named)d of %(all)d lines", named=named, all=len(lines)),
+        gettext("Choose who is responsible for each line"),
+        gettext("%(named)d of %(all)d lines assigned", named=named, all=len(lines)),
         _setup_url("lines.show", first, "pbxs.show"),
     )
 
 
 def _employees_step(settings: Settings, rows: Mapping[str, Pbx], first: str | None) -> SetupStep:
-    """n of m: the m as the PBXs told it last; the overview itself asks nobody, so that it is there at once."""
+    """Mapped extensions of all known ones.
+
+    The overview reads what the PBXs answered last and asks none, so that it opens at once.
+    """
     matched = total = 0
-    sure: list[tuple[str, str, int]] = []
+    suggestions: list[tuple[str, str, int]] = []
     for pbx in settings.pbxs:
-        held = mango_inventory.cached_users(rows[pbx.key]) if pbx.key in rows else None
-        known = {one.extension for one in pbx.employees}
-        seats = {user.extension for user in held.rows if user.extension} if held is not None else set()
-        matched, total = matched + len(known), total + len(known | seats)
-        small = held is not None and len(held.rows) <= MAX_EMPLOYEES and bool(seats - known)
-        count = employees.count_certain_suggestions(pbx, held) if held is not None and small else 0
+        inventory = mango_inventory.cached_users(rows[pbx.key]) if pbx.key in rows else None
+        mapped = {employee.extension for employee in pbx.employees}
+        known = {user.extension for user in inventory.rows if user.extension} if inventory is not None else set()
+        matched, total = matched + len(mapped), total + len(mapped | known)
+        count = 0
+        if inventory is not None and len(inventory.rows) <= MAX_EMPLOYEES and known - mapped:
+            count = employees.count_certain_suggestions(pbx, inventory)
         if count:
-            sure.append((pbx.key, pbx.name or pbx.key, count))
-    words = gettext("%(mapped)d of %(total)d extensions are matched.", mapped=matched, total=total)
+            suggestions.append((pbx.key, pbx.name or pbx.key, count))
+    text = gettext("%(mapped)d of %(total)d extensions matched", mapped=matched, total=total)
     url = _setup_url("employees.show", first, "pbxs.show")
-    return SetupStep("employees", matched > 0 and not sure, gettext("Match extensions with employees"), words, url, tuple(sure))
+    is_done = matched > 0 and not suggestions
+    title = gettext("Match extensions with employees")
+    return SetupStep("employees", is_done, title, text, url, tuple(suggestions))
 
 
-def _notification_text(settings: Settings, heard: bool) -> str:
+def _notification_text(settings: Settings, is_notified: bool) -> str:
     if not settings.pbxs:
         return str(gettext("Two keys from your Mango Office account"))
-    return str(gettext("Notifications arrive") if heard else gettext("Waiting for the first notification"))
+    return str(gettext("Notifications are arriving") if is_notified else gettext("Waiting for the first notification"))
 
 
 def _policy_text(settings: Settings) -> str:
-    words = {
+    names = {
         "lead": gettext("lead"),
         "contact": gettext("contact"),
         "activity": gettext("contact and to-do"),
         "nothing": gettext("only the call"),
     }
-    said = gettext(
-        "New clients, answered: %(answered)s; missed: %(missed)s",
-        answered=words[settings.calls.answered],
-        missed=words[settings.calls.missed],
+    text = gettext(
+        "New clients: answered – %(answered)s, missed – %(missed)s",
+        answered=names[settings.calls.answered],
+        missed=names[settings.calls.missed],
     )
     count = len(settings.rules)
-    more = ngettext("%(num)d rule before it", "%(num)d rules before it", count) if count else ""
-    return f"{said}; {more}" if more else str(said)
+    more = ngettext("%(num)d rule applies first", "%(num)d rules apply first", count) if count else ""
+    return f"{text}; {more}" if more else str(text)

@@ -27,7 +27,9 @@ def show() -> Response:
 
 @blueprint.post("/open")
 def open_page() -> Response:
-    """The whole page, with the session in a form field: the installation page posts to here if the portal does not reload the frame."""
+    """The whole page, with the session in a form field: the installation page posts to here if the portal does not
+    reload the frame.
+    """
     return rendering.render_shell(render_content(), session.extract_claim(request))
 
 
@@ -41,7 +43,7 @@ def choose_preset() -> Response:
         abort(404)
     outcome = saving.save(
         lambda data: presets.apply_preset(data, wanted, category, checklist.deal_rule_name()),
-        gettext("A ready-made handling of calls chosen"),
+        gettext("Call handling preset chosen"),
     )
     rendering.reload_portal()
     return make_response(render_content(outcome.message), outcome.http_status)
@@ -54,7 +56,7 @@ def save_responsible() -> Response:
         abort(403)
     typed = line_setup.read_form()
     outcome = saving.save(
-        lambda data: line_setup.apply_lines(data, typed), gettext("Responsible people of lines chosen")
+        lambda data: line_setup.apply_lines(data, typed), gettext("People responsible for lines chosen")
     )
     rendering.reload_portal()
     outcome.message.texts.extend(fault.message for fault in outcome.faults if fault.path)

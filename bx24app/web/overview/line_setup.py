@@ -1,9 +1,9 @@
-"""Step 2 of setting up, done right in the overview: lines that have nobody responsible get a name and the people of their office."""
+"""Step 2 of the checklist, done in the overview itself: lines without anybody responsible get a name and people."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import request
@@ -13,7 +13,7 @@ from bx24app.web.base.parsing import parse_int
 from bx24app.web.settings.saving import Document
 
 MAX_LINES = 12
-"""Lines that the step shows at once; the next ones follow when these are done."""
+"""Lines that the step shows at once; the next ones appear once these are done."""
 _LINE_FIELD = re.compile(r"^line-(\d+)-number$")
 
 
@@ -39,40 +39,40 @@ def unassigned_lines(settings: Settings) -> list[SetupLine]:
 
 
 def read_form() -> list[SetupLine]:
-    """What the step's form holds."""
+    """The lines as the form has them."""
     form = request.form
-    found = []
+    lines = []
     for field in form:
-        met = _LINE_FIELD.match(field)
-        if met is None:
+        match = _LINE_FIELD.match(field)
+        if match is None:
             continue
-        name = f"line-{met.group(1)}"
+        name = f"line-{match.group(1)}"
         users = [user for text in form.getlist(f"{name}-users") if (user := parse_int(text)) is not None]
-        said = {key: form.get(f"{name}-{key}", "").strip() for key in ("pbx", "number", "name")}
-        found.append(SetupLine(said["pbx"], said["number"], said["name"], users=tuple(dict.fromkeys(users))))
-    return found
+        values = {key: form.get(f"{name}-{key}", "").strip() for key in ("pbx", "number", "name")}
+        lines.append(SetupLine(**values, users=tuple(dict.fromkeys(users))))
+    return lines
 
 
 def apply_lines(data: Document, typed: list[SetupLine]) -> None:
-    """Names and responsible people to the lines that are there; a line that the form leaves out, or without anybody, keeps its people."""
-    held: dict[tuple[str, str], dict[str, Any]] = {
+    """Write names and people into the document; a line without people in the form keeps its people."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {
         (pbx["key"], line["number"]): line for pbx in data["pbxs"] for line in pbx["lines"]
     }
-    for one in typed:
-        line = held.get((one.pbx, one.number))
+    for row in typed:
+        line = lines.get((row.pbx, row.number))
         if line is None:
             continue
-        if one.name:
-            line["name"] = one.name
-        if one.users:
-            line["responsible"]["users"] = list(one.users)
+        if row.name:
+            line["name"] = row.name
+        if row.users:
+            line["responsible"]["users"] = list(row.users)
 
 
 def lines_to_show(settings: Settings, typed: list[SetupLine]) -> list[SetupLine]:
-    """The step's lines; what was typed and not saved stays."""
-    held = {(one.pbx, one.number): one for one in typed}
-    rows = []
-    for one in unassigned_lines(settings)[:MAX_LINES]:
-        mine = held.get((one.pbx, one.number))
-        rows.append(SetupLine(one.pbx, one.number, mine.name, one.office, mine.users) if mine is not None else one)
-    return rows
+    """The lines to show; input that was not saved stays."""
+    input_by_line = {(row.pbx, row.number): row for row in typed}
+    lines = []
+    for line in unassigned_lines(settings)[:MAX_LINES]:
+        row = input_by_line.get((line.pbx, line.number))
+        lines.append(replace(line, name=row.name, users=row.users) if row is not None else line)
+    return lines

@@ -1,4 +1,7 @@
-"""Problems that an administrator has to fix, for the overview: what is wrong, what to do, where. Many are fixed in Mango Office."""
+"""Problems that an administrator has to fix, for the overview: what is wrong, what to do, where.
+
+Many are fixed in Mango Office.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,13 @@ def _portal_problems() -> Iterator[Problem]:
     for name, count in other_apps.counts(g.portal.id).items():
         yield Problem(
             "rival", "bad",
-            gettext("%(app)s tells Bitrix24 the same calls", app=name),
-            ngettext("%(num)d call of a day stands there twice.", "%(num)d calls of a day stand there twice.", count)
-            + " " + gettext("Switch these lines off in that application, or remove it."),
+            gettext("%(app)s also reports these calls to Bitrix24", app=name),
+            ngettext(
+                "%(num)d call of the last day is there twice.",
+                "%(num)d calls of the last day are there twice.",
+                count,
+            )
+            + " " + gettext("Turn these lines off in that application, or remove it."),
             url_for("calls.show"),
         )  # fmt: skip
     waiting = checks.count_without_space(g.portal.id)
@@ -53,15 +60,19 @@ def _portal_problems() -> Iterator[Problem]:
         yield Problem(
             "disk", "bad",
             rendering.needs_admin_text("disk"),
-            ngettext("%(num)d recording waits; calls and cards go on.", "%(num)d recordings wait; calls and cards go on.", waiting),
+            ngettext(
+                "%(num)d recording is waiting; calls and call cards keep working.",
+                "%(num)d recordings are waiting; calls and call cards keep working.",
+                waiting,
+            ),
             url_for("calls.show"),
         )  # fmt: skip
     dead = checks.count_refused(g.portal.id, utcnow())
     if dead:
         yield Problem(
             "dead", "warn",
-            ngettext("Bitrix24 refused %(num)d delivery", "Bitrix24 refused %(num)d deliveries", dead),
-            gettext("The reasons stand there; mend them and try again, one by one or all at once."),
+            ngettext("Bitrix24 refused %(num)d action", "Bitrix24 refused %(num)d actions", dead),
+            gettext("See the reasons, fix them, then try again one by one or all at once."),
             url_for("undelivered.show", kind="dead"),
         )  # fmt: skip
 
@@ -71,22 +82,28 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
     if row.refused_count and row.refused_since and row.refused_since < utcnow() - WRONG_KEY_AFTER:
         yield Problem(
             "key", "bad",
-            gettext("%(pbx)s: notifications come with a wrong signature", pbx=name),
-            gettext("Was a key regenerated in Mango Office? Enter the present ones; the calls since then are told afterwards."),
+            gettext("%(pbx)s: notifications have a wrong signature", pbx=name),
+            gettext(
+                "Was a key regenerated in Mango Office? Enter the current keys; "
+                "calls received since then will be added."
+            ),
             url_for("pbxs.edit_form", key=row.key),
         )  # fmt: skip
     if problem_codes.is_address_refused(row):
         yield Problem(
             "address", "warn",
-            gettext("%(pbx)s: Mango Office does not let our server ask", pbx=name),
+            gettext("%(pbx)s: Mango Office rejects requests from this server", pbx=name),
             _allow_address_text(),
             here,
         )  # fmt: skip
     elif row.ask_problem:
         yield Problem(
             "mango", "warn",
-            gettext("%(pbx)s: Mango Office does not answer our questions: %(why)s", pbx=name, why=row.ask_problem),
-            gettext("In the API connector, switch on the services of the PBX; calls go on, lost ones are not looked for meanwhile."),
+            gettext("%(pbx)s: Mango Office does not answer requests: %(why)s", pbx=name, why=row.ask_problem),
+            gettext(
+                "In the API connector, turn on “PBX services”. "
+                "Calls keep working, but missing ones are not searched for meanwhile."
+            ),
             here,
         )  # fmt: skip
     if not any(traits.has_legs for traits in row.traits):
@@ -95,14 +112,17 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
         yield Problem(
             "summary", "warn",
             gettext("%(pbx)s: the last calls came without a summary", pbx=name),
-            gettext("In the API connector's external system, switch off the filter of “events/summary”."),
+            gettext("In the API connector, under “External system”, turn off the filter for “events/summary”."),
             here,
         )  # fmt: skip
     if pbx_checks.sends_version_one(row):
         yield Problem(
             "version", "warn",
-            gettext("%(pbx)s: events of version 1 do not tell of transfers", pbx=name),
-            gettext("In the API connector's external system, choose version 2 of the events; until then a transfer is guessed from the legs."),
+            gettext("%(pbx)s: events of version 1 do not report transfers", pbx=name),
+            gettext(
+                "In the API connector, under “External system”, choose events version 2. "
+                "Until then, transfers are only inferred."
+            ),
             here,
         )  # fmt: skip
 
@@ -110,7 +130,10 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
 def _allow_address_text() -> str:
     """What to enter in Mango Office: the server's outgoing addresses, if the operator configured them."""
     addresses = ", ".join(runtime().config.outgoing_addresses)
-    switches = gettext("Switch on “Services of the PBX” and “Statistics” there as well.")
-    if addresses:
-        return str(gettext("In the API connector, allow the address %(address)s.", address=addresses)) + " " + str(switches)
-    return str(gettext("In the API connector, allow this server’s address; whoever runs the application knows it.")) + " " + str(switches)
+    switches = gettext("Turn on “PBX services” and “Statistics” there as well.")
+    allow = (
+        gettext("In the API connector, allow the address %(address)s.", address=addresses)
+        if addresses
+        else gettext("In the API connector, allow this server’s address; ask whoever runs the application for it.")
+    )
+    return f"{allow} {switches}"

@@ -21,7 +21,9 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class PortalStatus:
-    """`delays`: seconds from the notice of a recording to its attachment (median, 95th percentile); None: none this week."""
+    """`delays`: seconds from the notice of a recording to its attachment (median, 95th percentile); None: none this
+    week.
+    """
 
     delays: tuple[int, int] | None
     budget: int
@@ -43,7 +45,10 @@ def load_status() -> PortalStatus:
 
 @dataclass(frozen=True, slots=True)
 class BackgroundIdentity:
-    """The user on whose authorisation the application works. `is_dismissed`: it may end any day; `is_mine`: it is the viewer."""
+    """The user on whose authorisation the application works.
+
+    `is_dismissed`: it may end any day; `is_mine`: it is the viewer.
+    """
 
     name: str
     is_dismissed: bool
@@ -78,11 +83,13 @@ def load_milestones() -> list[CallMilestone]:
     has_employee = bool(call.users) or call.outcome in ("missed", "failed")
     has_card = journal.has_card_opened(call.id)
     return [
-        CallMilestone("notification", "done", gettext("The PBX told of the call")),
-        CallMilestone("signature", "done", gettext("Its signature is right")),
-        CallMilestone("employee", _milestone_state(has_employee, is_over), gettext("The employee is known")),
+        CallMilestone("notification", "done", gettext("The PBX reported the call")),
+        CallMilestone("signature", "done", gettext("The signature is valid")),
+        CallMilestone("employee", _milestone_state(has_employee, is_over), gettext("The employee was identified")),
         CallMilestone("card", _milestone_state(has_card, is_over), gettext("The call card opened")),
-        CallMilestone("activity", _milestone_state(call.activity_id is not None, is_over), gettext("The call is in the CRM")),
+        CallMilestone(
+            "activity", _milestone_state(call.activity_id is not None, is_over), gettext("The call is in the CRM")
+        ),
         _recording_milestone(recordings, is_over, is_answered=call.outcome == "answered"),
     ]
 
@@ -96,7 +103,7 @@ def _recording_milestone(recordings: Sequence[Recording], is_over: bool, *, is_a
     if "attached" in states:
         return CallMilestone("recording", "done", gettext("The recording is attached"))
     if is_over and not is_answered:
-        return CallMilestone("recording", "done", gettext("Nobody talked, so there is no recording"))
+        return CallMilestone("recording", "done", gettext("There was no conversation, so there is no recording"))
     if "lost" in states or states == {"none"}:
-        return CallMilestone("recording", "failed", gettext("There is no recording of this talk"))
-    return CallMilestone("recording", "busy", gettext("The recording is on its way; it may take minutes"))
+        return CallMilestone("recording", "failed", gettext("This conversation has no recording"))
+    return CallMilestone("recording", "busy", gettext("The recording is on its way; this may take a few minutes"))

@@ -141,7 +141,7 @@ class _DifferenceFormatter:
             return str(gettext("PBX %(name)s", name=data.get("name") or difference.name))
         if difference.kind == "rule":
             return str(gettext("Rule “%(name)s”", name=rule_labels.rule_label(difference.name)))
-        return str(gettext("The portal") if difference.kind == "portal" else gettext("Handling of calls"))
+        return str(gettext("The portal") if difference.kind == "portal" else gettext("Call handling"))
 
     def _rule_values(self, difference: Difference) -> list[tuple[str, str, str]]:
         if difference.change == "moved":

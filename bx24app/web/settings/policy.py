@@ -33,7 +33,7 @@ def save() -> Response:
     """Save what the form sends; what it does not send stays."""
     typed = document.dump(rendering.load_settings())
     _apply_form(typed)
-    outcome = saving.save(_apply_form, gettext("Handling of calls changed"))
+    outcome = saving.save(_apply_form, gettext("Call handling changed"))
     return _render_page(document.dump(rendering.load_settings()) if outcome.is_accepted else typed, outcome)
 
 

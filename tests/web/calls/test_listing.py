@@ -247,7 +247,7 @@ def test_what_is_stuck_is_one_click_away(frame: Frame, stuck: dict[str, int]) ->
     dead = frame.get("/frame/stuck/dead")
     assert "a right is missing (ACCESS_DENIED: no rights)" in unescape(dead)
     assert not has(dead, f"stuck-{stuck['card']}"), "what belongs to the moment is not offered again"
-    assert "next try" in frame.get("/frame/stuck/waiting")
+    assert "next attempt" in frame.get("/frame/stuck/waiting")
     rejected = frame.get("/frame/stuck/rejected")
     assert "no call_state" in rejected
     assert "&lt;b&gt;" in rejected, "as it came, and harmless"
@@ -345,7 +345,7 @@ def test_the_time_line_tells_decision_request_and_answer(frame: Frame, portal: i
         number = call.id
     said = unescape(frame.get(f"/frame/calls/{number}"))
     trace = said.partition('data-testid="trace"')[2]
-    for words in ("Register the call; Finish the call", "telephony.externalCall.register", "call externalCall.1, client: contact 9; 0.50 s", "waits to be delivered", "ended, 101"):  # fmt: skip
+    for words in ("Register the call; Finish the call", "telephony.externalCall.register", "call externalCall.1, client: contact 9; 0.50 s", "waiting for delivery", "ended, 101"):  # fmt: skip
         assert words in trace, words
     assert trace.index("Decided") < trace.index("externalCall.1")
     assert 'data-testid="why"' in said
@@ -378,8 +378,8 @@ def test_the_rules_of_the_call_are_shown_as_they_were_held_against_it(frame: Fra
         numbers = call.id, other.id
     said = unescape(frame.get(f"/frame/calls/{numbers[0]}"))
     part = said.partition('data-testid="rules"')[2].partition("</section>")[0]
-    assert [verdict in part for verdict in ("does not fit", "matched", "a rule above decides")] == [True] * 3
+    assert [verdict in part for verdict in ("does not match", "matched", "a rule above decides")] == [True] * 3
     assert part.index("Second office") < part.index("Missed at night") < part.index("The rest")
     assert "Petersburg" in part
-    assert "the call: Moscow" in part
+    assert "this call: Moscow" in part
     assert not has(frame.get(f"/frame/calls/{numbers[1]}"), "rules")

@@ -30,7 +30,7 @@ def chosen(page: str) -> list[str]:
 def test_a_preset_is_chosen_with_one_click_and_rules_stay(frame: Frame) -> None:
     said = frame.get("/frame")
     assert chosen(said) == ["leads"]
-    assert "1 rule of yours stays in front." in said
+    assert "Your 1 rule still applies first." in said
     said = frame.post("/frame/preset", {"preset": "log"})
     assert has(said, "saved")
     assert chosen(said) == ["log"]
@@ -82,15 +82,15 @@ def test_a_portal_without_leads_is_not_offered_one(frame: Frame) -> None:
 
 
 def test_sure_suggestions_are_accepted_from_the_checklist(frame: Frame, mango: FakeMango) -> None:
-    assert "0 of 0 extensions are matched." in frame.get("/frame"), "the overview itself asks nobody"
+    assert "0 of 0 extensions matched" in frame.get("/frame"), "the overview itself asks nobody"
     assert mango.asked == []
     frame.get("/frame/pbxs/moscow/employees")
     said = frame.get("/frame")
-    assert "0 of 3 extensions are matched." in said
+    assert "0 of 3 extensions matched" in said
     assert has(said, "accept-sure-moscow")
     frame.post("/frame/pbxs/moscow/employees/accept", {})
     said = frame.get("/frame")
-    assert "2 of 3 extensions are matched." in said
+    assert "2 of 3 extensions matched" in said
     assert not has(said, "accept-sure-moscow")
     assert '<li class="done" data-testid="step-employees">' in said
 
@@ -99,7 +99,7 @@ def test_a_large_pbx_is_matched_on_its_own_page(frame: Frame, mango: FakeMango) 
     many = tuple(EmployeeSettings(extension=str(number), user_id=11) for number in range(1000, 2500))
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"employees": many}),)))
     frame.get("/frame/pbxs/moscow/employees")
-    assert "1500 of 1503 extensions are matched." in frame.get("/frame")
+    assert "1500 of 1503 extensions matched" in frame.get("/frame")
 
 
 def test_lines_get_their_offices_people_in_the_step(frame: Frame) -> None:
@@ -139,4 +139,4 @@ def test_many_lines_come_in_parts(frame: Frame) -> None:
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": many}),)))
     said = frame.get("/frame")
     assert said.count('data-testid="open-7495') == 12
-    assert "28 more lines follow when these are done." in said
+    assert "28 more lines appear once these are done." in said

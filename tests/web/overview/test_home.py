@@ -124,7 +124,7 @@ def test_a_refused_address_is_told_with_the_address_and_the_switches(frame: Fram
     monkeypatch.setattr(runtime, "config", known)
     page = frame.get("/frame")
     assert "allow the address 203.0.113.7, 203.0.113.8." in page
-    assert "“Services of the PBX” and “Statistics”" in page
+    assert "“PBX services” and “Statistics”" in page
 
 
 def test_events_of_version_one_are_told_after_three_transfers(frame: Frame) -> None:
@@ -151,8 +151,8 @@ def test_another_application_on_the_same_lines_is_named(frame: Frame) -> None:
     connected(frame)
     add(frame, Dictionary(portal_id=frame.portal, content={"rivals": {"Other phones": 2}}))
     page = frame.get("/frame")
-    assert "Other phones tells Bitrix24 the same calls" in page
-    assert "2 calls of a day stand there twice." in page
+    assert "Other phones also reports these calls to Bitrix24" in page
+    assert "2 calls of the last day are there twice." in page
 
 
 def test_a_trouble_names_the_pbx_as_people_do(frame: Frame) -> None:
@@ -208,7 +208,7 @@ def test_a_full_disk_and_refused_deliveries_are_told_until_they_are_mended(frame
     page = frame.get("/frame")
     assert 'data-testid="trouble-disk"' in page
     assert "Free some space" in page
-    assert "Bitrix24 refused 1 delivery" in page, "a card whose moment is over is nobody's task"
+    assert "Bitrix24 refused 1 action" in page, "a card whose moment is over is nobody's task"
     with frame.site.app_context():
         db.session.query(Recording).update({"problem": None})
         db.session.query(Delivery).update({"state": "done"})

@@ -90,7 +90,7 @@ def test_many_versions_come_by_pages(frame: Frame) -> None:
 def test_what_a_version_changed_in_words(two: Frame) -> None:
     said = plain(two.get("/frame/history/2"))
     for words in (
-        "Handling of calls New clients who are answered: lead → now contact",
+        "Call handling New clients who are answered: lead → now contact",
         "Line +7 495 123-45-68 was removed",
         "Line Renamed (+7 495 123-45-67) Name: Main → now Renamed",
         "Extension 101 Employee: Anna Smirnova → now Petrov Ivan",
