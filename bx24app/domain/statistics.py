@@ -1,8 +1,8 @@
-"""Statistics of calls as plain figures: counts that add up, waiting times by bands, periods by day, week and month. No I/O."""
+"""Statistics of calls as plain numbers: counts that add up, durations by bucket, periods by day, week and month."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -13,12 +13,15 @@ BUCKET_BOUNDS = (
     1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800,
     14400, 21600, 28800, 43200, 86400,
 )  # fmt: skip
-"""Upper ends, in seconds, of the bands that durations are counted in: narrow enough for percentiles that people read, few enough to be kept."""
+"""Upper ends, in seconds, of the duration buckets: narrow enough for percentiles, few enough to store."""
 
 
 @dataclass(slots=True)
 class CallCounts:
-    """Calls with clients, counted. `waited` calls were answered and came in; `wait` is the sum of their seconds until the answer."""
+    """Calls with clients, counted.
+
+    `waited` calls were answered and came in; `wait` is the sum of their seconds until the answer.
+    """
 
     calls: int = 0
     incoming: int = 0
@@ -56,25 +59,27 @@ class CallCounts:
 
 @dataclass(slots=True)
 class Distribution:
-    """Durations by band: index into `BANDS` (one behind the last: longer) -> how many."""
+    """Durations by bucket: index into `BUCKET_BOUNDS` (one behind the last: longer) -> how many."""
 
     buckets: dict[int, int] = field(default_factory=dict)
 
-    def add(self, band: int, count: int) -> None:
-        """Count durations of one band."""
-        self.buckets[band] = self.buckets.get(band, 0) + count
+    def add(self, bucket: int, count: int) -> None:
+        """Count durations of one bucket."""
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
     @property
     def count(self) -> int:
         return sum(self.buckets.values())
 
     def percentile(self, share: float) -> float | None:
-        """Seconds within which `share` (0..1) of the durations lie, in a straight line within a band; None: there is none."""
+        """Seconds within which `share` (0..1) of the durations lie, linear within a bucket; None: there are no
+        durations.
+        """
         wanted, seen = share * self.count, 0
-        for band, count in sorted(self.buckets.items()):
+        for bucket, count in sorted(self.buckets.items()):
             if count and seen + count >= wanted:
-                low = BUCKET_BOUNDS[band - 1] if band else 0
-                high = BUCKET_BOUNDS[band] if band < len(BUCKET_BOUNDS) else low
+                low = BUCKET_BOUNDS[bucket - 1] if bucket else 0
+                high = BUCKET_BOUNDS[bucket] if bucket < len(BUCKET_BOUNDS) else low
                 return low + (high - low) * max(0.0, wanted - seen) / count
             seen += count
         return None
@@ -91,38 +96,38 @@ class CallStatistics:
     lines: dict[str, CallCounts] = field(default_factory=dict)
     """`<pbx key>:<line number>` -> counts."""
     people: dict[int, CallCounts] = field(default_factory=dict)
-    """Who talked, or who a missed call was left to -> counts."""
+    """User who talked, or who was responsible for a missed call -> counts."""
     wait_times: Distribution = field(default_factory=Distribution)
-    """Until an incoming call was answered."""
+    """Seconds until an incoming call was answered."""
     recording_lags: Distribution = field(default_factory=Distribution)
-    """From Mango's notice until the recording was in Bitrix24."""
+    """Seconds from Mango's notice until the recording was in Bitrix24."""
     callback_times: Distribution = field(default_factory=Distribution)
-    """From a missed call until the client was called back."""
+    """Seconds from a missed call until the client was called back."""
     missed_clients: int = 0
-    """Missed calls whose client could be called back: the whole of which `backs` is a share."""
+    """Missed calls whose client could be called back; `callback_share` is a share of them."""
 
-    def add_count(self, kind: str, key: str, day: date, tally: CallCounts) -> None:
-        """Count one cell as the tables keep it. `kind`: hour, line, person, and with their count in `calls`: wait, lag, back, missed."""
+    def add_count(self, kind: str, key: str, day: date, counts: CallCounts) -> None:
+        """Add one stored row. `kind`: hour, line, person; or wait, lag, back, missed, whose number is in `calls`."""
         if kind == "hour":
-            self.add_day(day, tally)
-            self.add_hour(day.weekday(), int(key), tally)
+            self.add_day(day, counts)
+            self.add_hour(day.weekday(), int(key), counts)
         elif kind == "line":
-            self.lines.setdefault(key, CallCounts()).add(tally)
+            self.lines.setdefault(key, CallCounts()).add(counts)
         elif kind == "person":
-            self.people.setdefault(int(key), CallCounts()).add(tally)
+            self.people.setdefault(int(key), CallCounts()).add(counts)
         elif kind == "missed":
-            self.missed_clients += tally.calls
+            self.missed_clients += counts.calls
         else:
-            {"wait": self.wait_times, "lag": self.recording_lags, "back": self.callback_times}[kind].add(int(key), tally.calls)
+            {"wait": self.wait_times, "lag": self.recording_lags, "back": self.callback_times}[kind].add(int(key), counts.calls)
 
-    def add_day(self, day: date, tally: CallCounts) -> None:
-        """Count calls of a day; hours and weekdays are counted by themselves."""
-        self.total.add(tally)
-        self.days.setdefault(day, CallCounts()).add(tally)
+    def add_day(self, day: date, counts: CallCounts) -> None:
+        """Add counts to a day and to the total; hours are added by `add_hour`."""
+        self.total.add(counts)
+        self.days.setdefault(day, CallCounts()).add(counts)
 
-    def add_hour(self, weekday: int, hour: int, tally: CallCounts) -> None:
-        """Count calls of an hour of the day on a weekday (Monday 0)."""
-        self.hours.setdefault((weekday, hour), CallCounts()).add(tally)
+    def add_hour(self, weekday: int, hour: int, counts: CallCounts) -> None:
+        """Add counts to an hour of the day on a weekday (Monday is 0)."""
+        self.hours.setdefault((weekday, hour), CallCounts()).add(counts)
 
     @property
     def callback_share(self) -> float | None:
@@ -141,33 +146,35 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def kind_for_pbx(kind: str, pbx: str) -> str:
-    """The kind under which the cells of one PBX (its key) are kept; of the whole portal where the key is empty.
+    """The kind of the stored rows of one PBX (its key); with an empty key, of the whole portal.
 
-    >>> kind_of("hour", "moscow"), kind_of("hour", "")
+    >>> kind_for_pbx("hour", "moscow"), kind_for_pbx("hour", "")
     ('hour@moscow', 'hour')
     """
     return f"{kind}@{pbx}" if pbx else kind
 
 
-def period_start(day: date, grain: Granularity) -> date:
+def period_start(day: date, granularity: Granularity) -> date:
     """The first day of the day, the week (Monday) or the month that `day` lies in."""
-    if grain == "week":
+    if granularity == "week":
         return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if grain == "month" else day
+    return day.replace(day=1) if granularity == "month" else day
 
 
-def counts_by_period(days: dict[date, CallCounts], since: date, until: date, grain: Granularity) -> list[tuple[date, CallCounts]]:
-    """Counts by day, week or month from `since` to `until` (both within), empty ones too."""
-    found: dict[date, CallCounts] = {}
+def counts_by_period(
+    days: dict[date, CallCounts], since: date, until: date, granularity: Granularity
+) -> list[tuple[date, CallCounts]]:
+    """Counts by day, week or month from `since` to `until`, both included, empty periods too."""
+    periods: dict[date, CallCounts] = {}
     for day in each_day(since, until):
-        tally = found.setdefault(period_start(day, grain), CallCounts())
+        counts = periods.setdefault(period_start(day, granularity), CallCounts())
         if day in days:
-            tally.add(days[day])
-    return list(found.items())
+            counts.add(days[day])
+    return list(periods.items())
 
 
 def each_day(since: date, until: date) -> Iterator[date]:
-    """From `since` to `until`, both within."""
+    """From `since` to `until`, both included."""
     for number in range((until - since).days + 1):
         yield since + timedelta(days=number)
 
@@ -178,15 +185,17 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
 
 
 def utc_offsets(since: datetime, until: datetime, zone: ZoneInfo) -> list[tuple[datetime, int]]:
-    """(from when on, seconds east of UTC), oldest first: one pair, and one more for every change of the clocks in between."""
-    found = [(since, _offset_seconds(since, zone))]
+    """(valid from, seconds east of UTC), oldest first: one pair, and one more for every change of the clocks in
+    between.
+    """
+    offsets = [(since, _offset_seconds(since, zone))]
     step, at = timedelta(days=7), since
     while at < until:
         later = min(at + step, until)
-        if _offset_seconds(later, zone) != found[-1][1]:
-            found.append((_find_clock_change(at, later, zone), _offset_seconds(later, zone)))
+        if _offset_seconds(later, zone) != offsets[-1][1]:
+            offsets.append((_find_clock_change(at, later, zone), _offset_seconds(later, zone)))
         at = later
-    return found
+    return offsets
 
 
 def _find_clock_change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
@@ -202,26 +211,23 @@ def _offset_seconds(at: datetime, zone: ZoneInfo) -> int:
     return int((at.astimezone(zone).utcoffset() or timedelta(0)).total_seconds())
 
 
-def top_rows(rows: Iterable[tuple[str, CallCounts]], most: int) -> list[tuple[str, CallCounts]]:
-    """Those with the most calls, at most so many."""
-    return sorted(rows, key=lambda row: (-row[1].calls, row[0]))[:most]
-
-
 def month_end(day: date) -> date:
     """The last day of its month."""
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
 def split_period(since: date, until: date, today: date) -> list[tuple[Literal["day", "month"], date, date]]:
-    """A period as whole months that are over, and the days around them: (grain, first, last), each day in exactly one of them."""
+    """Split a period into finished months and the days around them: (granularity, first, last); each day is in exactly
+    one.
+    """
     first = since if since.day == 1 else month_end(since) + timedelta(days=1)
     end = min(until, today.replace(day=1) - timedelta(days=1))
     last = end if end == month_end(end) else end.replace(day=1) - timedelta(days=1)
     if first > last:
         return [("day", since, until)]
-    found: list[tuple[Literal["day", "month"], date, date]] = [("month", first, last.replace(day=1))]
+    ranges: list[tuple[Literal["day", "month"], date, date]] = [("month", first, last.replace(day=1))]
     if since < first:
-        found.append(("day", since, first - timedelta(days=1)))
+        ranges.append(("day", since, first - timedelta(days=1)))
     if until > last:
-        found.append(("day", last + timedelta(days=1), until))
-    return found
+        ranges.append(("day", last + timedelta(days=1), until))
+    return ranges

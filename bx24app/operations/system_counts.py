@@ -55,7 +55,7 @@ def count_refused_notifications() -> int:
     return db.session.scalar(select(func.sum(Pbx.refused_count))) or 0
 
 
-def count_missing_found() -> int:
+def count_missing_calls() -> int:
     """Calls, ends and recordings that only Mango's statistics told of."""
     return db.session.scalar(select(func.sum(Pbx.lost_found))) or 0
 

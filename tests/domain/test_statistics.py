@@ -84,3 +84,11 @@ def test_cells_add_up() -> None:
     assert found.callback_share == 1
     empty = CallStatistics()
     assert (empty.total.missed_share, empty.total.mean_talk, empty.total.mean_wait, empty.callback_share) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([], 0.5, None), ([4.0], 0.95, 4.0), ([3.0, 1.0, 2.0], 0.5, 2.0), ([1.0, 2.0], 1.0, 2.0), ([0.2, 1.0], 0.5, 1.0)],
+)
+def test_a_percentile_is_one_of_the_values(values: list[float], share: float, expected: float | None) -> None:
+    assert statistics.percentile(values, share) == expected

@@ -10,7 +10,6 @@ steps at once duplicate nothing. Pages and the command line call `begin`, `stop`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,16 +17,12 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from bx24app.bitrix24 import errors as portal_errors
-from bx24app.bitrix24 import telephony
-from bx24app.bitrix24.budget import Priority
-from bx24app.calls.reconciliation import missing_calls, statistics_requests
-from bx24app.calls.reconciliation.missing_calls import SAME_CALL_WITHIN, StatisticsEntry
+from bx24app.calls.reconciliation import missing_calls, portal_calls, statistics_requests
+from bx24app.calls.reconciliation.missing_calls import StatisticsEntry
 from bx24app.calls.reconciliation.statistics_requests import DelayedRequest, StatisticsAnswer, StatisticsRequest
-from bx24app.domain import phone
 from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango_errors
 from bx24app.models import Backfill, Call, Delivery, Pbx, db, utcnow
-from bx24app.portals import clients
 
 _log = get_logger(__name__)
 
@@ -223,8 +218,8 @@ def _process_answer(number: int, portal_id: int, order: StatisticsRequest, answe
     fresh = [entry for entry in entries if entry.entry_id not in known]
     chunk = fresh[:CALLS_PER_STEP]
     is_whole = len(chunk) == len(fresh)
-    portal_calls = _load_portal_calls(portal_id, chunk)
-    missing = [entry for entry in chunk if not _is_in_portal(entry, portal_calls)]
+    known_calls = portal_calls.load_around(portal_id, chunk)
+    missing = [entry for entry in chunk if not portal_calls.includes(known_calls, entry)]
     until = datetime.fromtimestamp(order.end - 1, UTC) if is_whole else chunk[-1].started_at
     until = min(max(until, datetime.fromtimestamp(order.start + 1, UTC)), end)
     ours = [entry for entry in entries if entry.entry_id in known and entry.started_at <= until]
@@ -253,41 +248,6 @@ def _known_entry_ids(pbx_id: int, entries: list[StatisticsEntry]) -> set[str]:
         ids = [entry.entry_id for entry in entries[at : at + 500]]
         known |= set(db.session.scalars(select(Call.entry_id).where(Call.pbx_id == pbx_id, Call.entry_id.in_(ids))))
     return known
-
-
-PortalCall = tuple[str, bool, datetime]
-"""(E.164 digits, outgoing, beginning) of a call that the portal has."""
-
-
-def _load_portal_calls(portal_id: int, entries: list[StatisticsEntry]) -> list[PortalCall]:
-    """The portal's own statistics around these calls."""
-    if not entries:
-        return []
-    client = clients.client_by_id(portal_id)
-    since = entries[0].started_at - SAME_CALL_WITHIN
-    until = entries[-1].started_at + SAME_CALL_WITHIN
-    method, params = telephony.build_statistics_query(int(since.timestamp()), int(until.timestamp()))
-    rows = client.iter_rows(method, params, Priority.BACKGROUND)
-    return [call for row in rows if (call := _parse_portal_call(row)) is not None]
-
-
-def _parse_portal_call(row: dict[str, Any]) -> PortalCall | None:
-    number, outgoing, started = telephony.parse_statistic(row)
-    normal = phone.normalise(number)
-    return (normal, outgoing, started) if normal is not None else None
-
-
-def _is_in_portal(entry: StatisticsEntry, calls: Iterable[PortalCall]) -> bool:
-    """Does the portal have a call with the same number and direction within a minute?
-
-    Anonymous calls cannot be told apart: no.
-    """
-    return entry.client is not None and any(
-        number == entry.client
-        and outgoing == (entry.direction == "out")
-        and abs(started - entry.started_at) <= SAME_CALL_WITHIN
-        for number, outgoing, started in calls
-    )
 
 
 def _schedule_retry(number: int, why: str, named: float | None) -> None:

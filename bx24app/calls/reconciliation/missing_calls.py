@@ -86,7 +86,7 @@ def read_legs(text: str) -> list[StatisticsEntry]:
 
 
 def _read_entries(name: str, contents: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
-    found: list[StatisticsEntry] = []
+    read: list[StatisticsEntry] = []
     for content in contents:
         body = json.dumps(content, ensure_ascii=False, sort_keys=True)
         try:
@@ -95,8 +95,8 @@ def _read_entries(name: str, contents: Iterable[Mapping[str, Any]]) -> list[Stat
             _log.warning("entry of the statistics cannot be read", reason=str(error))
             continue
         if entry is not None:
-            found.append(entry)
-    return found
+            read.append(entry)
+    return read
 
 
 def _build_entry(name: str, body: str, events: Sequence[PbxEvent]) -> StatisticsEntry | None:
@@ -206,11 +206,11 @@ def _ended_entry_ids(session: Session, portal_id: int, pbx_id: int, entries: lis
 
 
 def _recording_ids_by_call(session: Session, calls: list[int]) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
+    by_call: dict[int, set[str]] = {}
     query = select(Recording.call_id, Recording.recording_id).where(Recording.call_id.in_(calls))
     for call_id, recording_id in session.execute(query):
-        found.setdefault(call_id, set()).add(recording_id)
-    return found
+        by_call.setdefault(call_id, set()).add(recording_id)
+    return by_call
 
 
 def _create_call(session: Session, portal: Portal, pbx: Pbx, entry: StatisticsEntry, how: CallOptions) -> Call:

@@ -57,10 +57,10 @@ def queue_due_pbxs() -> int:
         return 0
     due = _find_due(now, every)
     db.session.rollback()
-    for pbx_id, asked_at, hourly, busy, version in due:
+    for pbx_id, last_request, hourly, busy, version in due:
         if not busy and not _is_working_time(version, now):
-            _claim_turn(pbx_id, asked_at, now, asks=False)
-        elif _claim_turn(pbx_id, asked_at, now):
+            _claim_turn(pbx_id, last_request, now, asks=False)
+        elif _claim_turn(pbx_id, last_request, now):
             order = StatisticsRequest(pbx_id, *_request_window(pbx_id, now, LONG_OVERLAP if hourly else OVERLAP))
             statistics_requests.queue_request(JOB, order, sent / statistics_requests.REQUESTS_PER_SECOND)
             sent += 1
@@ -101,10 +101,10 @@ def _is_working_time(version: int | None, now: datetime) -> bool:
     return not lines or any(is_open(line.working_hours, now, document.portal.timezone) for line in lines)
 
 
-def _claim_turn(pbx_id: int, asked_at: datetime | None, now: datetime, asks: bool = True) -> bool:
+def _claim_turn(pbx_id: int, last_request: datetime | None, now: datetime, asks: bool = True) -> bool:
     """Take the turn of this PBX; of two schedulers, only one gets it."""
     values = {"ask_at": next_hour(pbx_id, now)} | ({"asked_at": now} if asks else {})
-    mine = Pbx.asked_at.is_(None) if asked_at is None else Pbx.asked_at == asked_at
+    mine = Pbx.asked_at.is_(None) if last_request is None else Pbx.asked_at == last_request
     done = db.session.execute(update(Pbx).where(Pbx.id == pbx_id, mine).values(**values))
     db.session.commit()
     taken: int = done.rowcount  # type: ignore[attr-defined]
@@ -153,9 +153,11 @@ def run_step(raw: dict[str, Any]) -> None:
 def _compare_statistics(order: StatisticsRequest, answer: StatisticsAnswer) -> None:
     now = utcnow()
     grace = timedelta(seconds=min(GRACE_SECONDS, (reconcile_interval() or HOUR).total_seconds()))
-    over = [one for one in answer.entries if one.ended_at < now - grace]
-    found = missing_calls.store_missing(answer.portal_id, order.pbx_id, over)
-    values: dict[str, Any] = {"lost_found": Pbx.lost_found + found.total} | ({"lost_at": now} if found.total else {})
+    finished = [entry for entry in answer.entries if entry.ended_at < now - grace]
+    counts = missing_calls.store_missing(answer.portal_id, order.pbx_id, finished)
+    values: dict[str, Any] = {"lost_found": Pbx.lost_found + counts.total}
+    if counts.total:
+        values["lost_at"] = now
     if answer.next_request is not None:
         statistics_requests.queue_request(JOB, answer.next_request, 0)
     else:

@@ -104,10 +104,10 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
     wait = rate_limiter().acquire()
     if wait > 0:
         return DelayedRequest(order, wait + uniform(0, 1))  # noqa: S311 - jitter, not a secret
-    found = _mango_client(order.pbx_id)
-    if found is None:
+    connection = _mango_client(order.pbx_id)
+    if connection is None:
         return None
-    portal_id, mango = found
+    portal_id, mango = connection
     try:
         if not order.key:
             return DelayedRequest(_place_request(mango, order), FIRST_POLL_SECONDS)

@@ -115,11 +115,11 @@ _WORDED_BY_KIND: dict[StepKind, Callable[[TimelineStep], WordedStep]] = {
 
 @dataclass(frozen=True, slots=True)
 class ConditionVerdict:
-    """One condition of a rule in words, and the call's own value. `is_met` None: it was not known yet."""
+    """One condition of a rule in words, and the call's own value. `is_fulfilled` None: it was not known yet."""
 
     text: str
     actual: str
-    is_met: bool | None
+    is_fulfilled: bool | None
 
 
 @dataclass(frozen=True, slots=True)

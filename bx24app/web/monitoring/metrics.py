@@ -83,7 +83,7 @@ class _TableCollector(Collector):
         yield _counter(
             "bx24app_lost_found",
             "Missing calls, ends and recordings found in Mango's statistics",
-            system_counts.count_missing_found(),
+            system_counts.count_missing_calls(),
         )
         yield _gauge(
             "bx24app_statistics_failing",
