@@ -10,8 +10,6 @@ import bx24app.web
 WEB = Path(bx24app.web.__file__).parent
 STILL_QUERYING = {
     "rules/dry_run_page.py",
-    "settings/history.py",
-    "settings/saving.py",
 }
 """Modules whose queries are not moved yet. Only shrinks."""
 _QUERY_METHODS = {"execute", "scalar", "scalars", "get", "get_one", "query", "merge", "add", "add_all", "delete"}
