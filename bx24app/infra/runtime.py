@@ -45,7 +45,7 @@ class Runtime:
         self.stop_event = threading.Event()
         """Set when the process ends: no new request leaves."""
         self._lock = threading.RLock()
-        self._kept: dict[type[Any], Any] = {}
+        self._instances: dict[type[Any], Any] = {}
         self._redis: redis.Redis | None = None
         self._http: requests.Session | None = None
 
@@ -57,12 +57,12 @@ class Runtime:
         here.
         """
         try:
-            return cast(T, self._kept[kind])
+            return cast(T, self._instances[kind])
         except KeyError:
             with self._lock:
-                if kind not in self._kept:
-                    self._kept[kind] = kind()
-                return cast(T, self._kept[kind])
+                if kind not in self._instances:
+                    self._instances[kind] = kind()
+                return cast(T, self._instances[kind])
 
     @property
     def redis(self) -> redis.Redis:
