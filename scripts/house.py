@@ -23,6 +23,8 @@ MAX_ENTRIES = 14
 MAX_ONE_WORD_SHARE = 0.30
 MAX_LINES = 300
 MAX_MEDIAN_LINES = 110
+ALLOWED = frozenset({"Gone"})
+"""Names that hold an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries hold its name."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -113,9 +115,9 @@ def _measure_lines(trees: dict[Path, ast.Module]) -> Iterator[Figure]:
     lines = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in trees}
     long = [f"{file.relative_to(ROOT)}: {count}" for file, count in lines.items() if count > MAX_LINES]
     yield Figure("longest file, lines", str(max(lines.values())), f"at most {MAX_LINES}", tuple(long))
-    median = statistics.median(count for file, count in lines.items() if file.name != "__init__.py")
-    violations = ("the median counts files other than __init__.py",) if median > MAX_MEDIAN_LINES else ()
-    yield Figure("median file, lines", f"{median:.0f}", f"at most {MAX_MEDIAN_LINES}", violations)
+    median = statistics.median(lines.values())
+    violations = (f"{len(lines)} files, __init__.py among them",) if median > MAX_MEDIAN_LINES else ()
+    yield Figure("median file, lines", f"{median:.1f}", f"at most {MAX_MEDIAN_LINES}", violations)
 
 
 def _measure_old_words(trees: dict[Path, ast.Module]) -> Figure:
@@ -124,7 +126,7 @@ def _measure_old_words(trees: dict[Path, ast.Module]) -> Figure:
         f"{file.relative_to(ROOT)}:{line}: {name}"
         for file, tree in trees.items()
         for name, line in sorted(names_of(tree), key=lambda pair: pair[1])
-        if old.intersection(word.lower() for word in _WORD.findall(name))
+        if name not in ALLOWED and old.intersection(word.lower() for word in _WORD.findall(name))
     ]
     return Figure("old words in names", str(len(found)), "none", tuple(found))
 

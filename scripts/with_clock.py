@@ -37,14 +37,13 @@ def environment(moment: datetime) -> dict[str, str]:
     return os.environ | {"LD_PRELOAD": str(build_library()), "CLOCK_SHIFT_SECONDS": str(seconds)}
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str]) -> None:
     """Replace this process by the command."""
     if len(words) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+        sys.exit(__doc__)
     moment = datetime.fromisoformat(words[0])
     os.execvpe(words[1], words[1:], environment(moment if moment.tzinfo else moment.replace(tzinfo=ZONE)))  # noqa: S606
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

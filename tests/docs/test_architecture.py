@@ -16,7 +16,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.
 def test_every_named_file_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:bx24app|tests|docs|scripts|templates|migrations)/[\w./-]+)`", text))
-    links = {link for link in re.findall(r"\]\(([\w./-]+)\)", text)}
+    links = set(re.findall(r"\]\(([\w./-]+)\)", text))
     paths = {ROOT / name for name in named} | {(ROOT / page).parent / link for link in links}
     assert [str(path) for path in sorted(paths) if not path.exists()] == []
 
