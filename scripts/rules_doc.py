@@ -24,7 +24,8 @@ def conditions() -> str:
         several = "yes" if condition.accepts_list else "no"
         example = f"`{key}: {_yaml(condition.example)}`"
         words = describe_condition(key, condition.example, DisplayNames(), "en")
-        rows.append(f"| `{key}` | {_values(condition)} | {several} | {condition.description} | {example} | a call {words} |")
+        cells = (f"`{key}`", _values(condition), several, condition.description, example, f"a call {words}")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -35,14 +36,16 @@ def actions() -> str:
         if not parts:
             rows.append(f"| `{name}` | – | `{{}}` | – | nothing is made, and no further rule is tried |")
         for key, part in parts.items():
-            rows.append(f"| `{name}` | `{key}` | {_values(part)} | {'yes' if part.is_required else 'no'} | {part.description} |")
+            needed = "yes" if part.is_required else "no"
+            rows.append(f"| `{name}` | `{key}` | {_values(part)} | {needed} | {part.description} |")
     return "\n".join(rows)
 
 
 def names() -> str:
     """A row for every name of templates."""
     rows = ["| Name | Says |", "|---|---|"]
-    rows += [f"| `{name}` | {', '.join(f'`{name}.{part}`' for part in sorted(TEMPLATE_NAMES[name]))} |" for name in TEMPLATE_NAMES]
+    for name, parts in TEMPLATE_NAMES.items():
+        rows.append(f"| `{name}` | {', '.join(f'`{name}.{part}`' for part in sorted(parts))} |")
     return "\n".join(rows) + f"\n\nFilters: {', '.join(f'`{name}`' for name in sorted(FILTERS))}."
 
 

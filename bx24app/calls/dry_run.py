@@ -1,8 +1,9 @@
 """USE CASE: the dry run tries a draft of the rules on past calls and sets the result beside what really happened.
 
-The rules page and `bx24app rules try` call it; nothing is sent to the portal. Facts, choice and actions come from the functions that the
-worker uses (`rules.compute_facts`, `rules.choose_rule`, `rule_case.plan_actions`), fed from what the worker stored on the call's row.
-What no rule had asked when the call was made (the client's open records, the previous call) is filled in from the journal.
+The rules page and `bx24app rules try` call it; nothing is sent to the portal. Facts, choice and actions come from the
+functions that the worker uses (`rules.compute_facts`, `rules.choose_rule`, `rule_case.plan_actions`), fed from what the
+worker stored on the call's row. What no rule had asked when the call was made (the client's open records, the previous
+call) is filled in from the journal.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class DryRunRow:
 
     @property
     def rule_trace(self) -> tuple[RuleTrace, ...]:
-        """Every rule of the draft with every condition. Computed at access only: for a thousand calls it takes a second."""
+        """Every rule of the draft with every condition. Computed at access only: for a thousand calls it takes a
+        second."""
         return self.choice.trace
 
     @property
@@ -120,7 +122,8 @@ def compute_seen_facts(document: Settings, call: Call) -> RuleFacts:
 
 
 def compute_final_facts(document: Settings, call: Call, previous_call_at: float | None) -> RuleFacts:
-    """The facts of a call that is over, for the rules of `document`. `previous_call_at`: epoch seconds, see `_previous_call_times`."""
+    """The facts of a call that is over, for the rules of `document`. `previous_call_at`: epoch seconds, see
+    `_previous_call_times`."""
     snapshot = _stored_snapshot(document, call)
     minutes = snapshot.minutes_since_last
     if minutes is None:

@@ -25,13 +25,15 @@ def rules() -> None:
 @rules.command("try")
 @click.option("--portal", "member_id", required=True, help="The portal's member_id.")
 @click.option(
-    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A draft, as for settings import; default: the settings."
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A draft, as for settings import; default: the settings.",
 )
-@click.option("--last", type=click.IntRange(1, 1000), default=50, show_default=True, help="So many calls, newest first.")
+@click.option("--last", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many of the last calls.")
 @click.option("--call", "entry_id", help="One call, by its entry_id: with the trace of every condition.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a call.")
 def try_rules(member_id: str, file: Path | None, last: int, entry_id: str | None, as_json: bool) -> None:
-    """Try rules on past calls: what would be made, beside what was. Nothing is sent to the portal.
+    """Try rules on past calls: what they would make, beside what was made. Nothing is sent to the portal.
 
     Example: bx24app rules try --portal a223c6b3710f85df22e9377d6c4f7553 --file draft.yaml --last 50
     """
@@ -42,7 +44,10 @@ def try_rules(member_id: str, file: Path | None, last: int, entry_id: str | None
         portal = get_portal(member_id)
         draft = _load_draft(portal, file)
         session = db.session()
-        calls = dry_run.load_entry_calls(session, portal.id, entry_id) if entry_id else dry_run.load_last_calls(session, portal.id, last)
+        if entry_id:
+            calls = dry_run.load_entry_calls(session, portal.id, entry_id)
+        else:
+            calls = dry_run.load_last_calls(session, portal.id, last)
         if entry_id and not calls:
             raise InputError(f"this portal has no call {entry_id}")
         rows = dry_run.compare_rules(session, portal, draft, calls)
@@ -74,13 +79,21 @@ def _json_lines(rows: list[DryRunRow]) -> Iterator[str]:
 
 def row_as_plain(row: DryRunRow) -> dict[str, Any]:
     """A row as plain data."""
-    trials = [
+    rule_traces = [
         {
-            "rule": one.rule,
-            "verdict": one.verdict,
-            "conditions": [{"condition": c.condition, "expected": c.expected, "seen": c.actual, "ok": c.is_fulfilled} for c in one.conditions],
+            "rule": trace.rule,
+            "verdict": trace.verdict,
+            "conditions": [
+                {
+                    "condition": condition.condition,
+                    "expected": condition.expected,
+                    "seen": condition.actual,
+                    "ok": condition.is_fulfilled,
+                }
+                for condition in trace.conditions
+            ],
         }
-        for one in row.rule_trace
+        for trace in row.rule_trace
     ]
     return {
         "entry_id": row.call.entry_id,
@@ -89,9 +102,14 @@ def row_as_plain(row: DryRunRow) -> dict[str, Any]:
         "started_at": row.call.started_at.isoformat(),
         "outcome": row.call.outcome,
         "differs": row.differs,
-        "really": {"rule": row.actual.rule, "actions": row.actual.actions, "crm": row.call.crm, "problem": row.call.problem},
+        "really": {
+            "rule": row.actual.rule,
+            "actions": row.actual.actions,
+            "crm": row.call.crm,
+            "problem": row.call.problem,
+        },
         "would": {"rule": row.draft.rule, "actions": row.draft.actions},
-        "trace": trials,
+        "trace": rule_traces,
     }
 
 
@@ -99,21 +117,25 @@ def _text_lines(rows: list[DryRunRow], traced: bool) -> Iterator[str]:
     for row in rows:
         call = row.call
         mark = "*" if row.differs else " "
-        when = call.started_at.strftime("%Y-%m-%d %H:%M")
-        yield f"{mark} {when}  {call.direction:8} {call.outcome or '-':8} {call.client_number or 'anonymous':16} {call.entry_id}"
+        began, outcome = call.started_at.strftime("%Y-%m-%d %H:%M"), call.outcome or "-"
+        client = call.client_number or "anonymous"
+        yield f"{mark} {began}  {call.direction:8} {outcome:8} {client:16} {call.entry_id}"
         yield f"    really: {_describe_result(row.actual)}"
         yield f"    would:  {_describe_result(row.draft)}"
-        for one in row.rule_trace if traced else ():
-            yield f"    {one.verdict:9} {one.rule}"
-            for seen in one.conditions:
-                verdict = {True: "yes", False: "no", None: "not known"}[seen.is_fulfilled]
-                yield f"              {seen.condition}: expected {seen.expected}, seen {seen.actual}: {verdict}"
-    other = sum(row.differs for row in rows)
-    yield f"{len(rows)} calls tried, {other} would be decided otherwise"
+        for trace in row.rule_trace if traced else ():
+            yield f"    {trace.verdict:9} {trace.rule}"
+            for condition in trace.conditions:
+                verdict = {True: "yes", False: "no", None: "not known"}[condition.is_fulfilled]
+                values = f"expected {condition.expected}, seen {condition.actual}"
+                yield f"              {condition.condition}: {values}: {verdict}"
+    different = sum(row.differs for row in rows)
+    yield f"{len(rows)} calls tried, {different} would be decided otherwise"
 
 
-def _describe_result(said: RuleResult) -> str:
-    actions = "; ".join(
-        " ".join(f"{value}" if name == "action" else f"{name}={value}" for name, value in action.items()) for action in said.actions
-    )
-    return f"[{said.rule or 'no rule: calls.*'}] {actions or 'nothing'}"
+def _describe_result(result: RuleResult) -> str:
+    actions = "; ".join(map(_describe_action, result.actions))
+    return f"[{result.rule or 'no rule: calls.*'}] {actions or 'nothing'}"
+
+
+def _describe_action(action: dict[str, Any]) -> str:
+    return " ".join(str(value) if name == "action" else f"{name}={value}" for name, value in action.items())

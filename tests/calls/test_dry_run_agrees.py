@@ -1,4 +1,5 @@
-"""The worker and the dry run agree: over every scenario and several rules, what left for the portal is what the dry run says."""
+"""The worker and the dry run agree: over every scenario and several rules, what left for the portal is what the dry
+run says."""
 
 from __future__ import annotations
 
@@ -73,8 +74,11 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
 _members = itertools.count(1)
 
 
-def told(scenario: Scenario, own_rules: tuple[Rule, ...] | None, prepare: Callable[[Portal], None] | None = None) -> int:
-    """A portal of its own that hears the scenario and answers every delivery, until nothing is left to say. Returns its id.
+def told(
+    scenario: Scenario, own_rules: tuple[Rule, ...] | None, prepare: Callable[[Portal], None] | None = None
+) -> int:
+    """A portal of its own that hears the scenario and answers every delivery, until nothing is left to say. Returns its
+    id.
 
     `prepare` writes what the portal's journal holds before the call.
     """
@@ -183,7 +187,8 @@ def number_of(rows: list[Delivery], given: Any) -> Any:
 
 
 def is_told(made: dict[str, Any], planned: list[dict[str, Any]]) -> bool:
-    """Did the dry run announce it? A contact that a deal, to-do or comment of a new client needs goes without saying."""
+    """Did the dry run announce it? A contact that a deal, to-do or comment of a new client needs goes without
+    saying."""
     for one in planned:
         if one["action"] == made["action"] and all(
             one[name] == made[name]
@@ -266,8 +271,8 @@ def add_previous_call(portal: Portal) -> None:
     began = BEGAN - timedelta(minutes=10)
     db.session.add(
         Call(
-            portal_id=portal.id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id="previous", direction="in", client_number=CLIENT,
-            outcome="missed", state="finished", started_at=began, ended_at=began, updated_at=began, heard_at=began,
+            portal_id=portal.id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id="previous", direction="in",
+            client_number=CLIENT, outcome="missed", state="finished", started_at=began, ended_at=began, updated_at=began, heard_at=began,
         )
     )  # fmt: skip
 

@@ -41,14 +41,14 @@ RULES = [
     Mutant(
         "a rule below is chosen while one above is open",
         "rules/engine.py",
-        "        if held is None:\n            return RuleChoice(None, False,",
+        "        if holds is None:\n            return RuleChoice(None, False,",
         "        if False:\n            return RuleChoice(None, False,",
     ),
     Mutant(
         "the last rule that holds decides",
         "rules/engine.py",
-        "    for rule in rules:\n        held",
-        "    for rule in reversed(rules):\n        held",
+        "    for rule in rules:\n        holds",
+        "    for rule in reversed(rules):\n        holds",
     ),
     Mutant(
         "what never was known holds at the end",
@@ -56,6 +56,8 @@ RULES = [
         'return False if facts.moment == "end" else None',
         'return facts.moment == "end" or None',
     ),
+    Mutant("the day of the month is not computed", "rules/conditions.py", "compute=_day_of_month,", "compute=lambda call: None,"),
+    Mutant("working hours are not computed", "rules/conditions.py", "compute=_working_hours,", "compute=lambda call: None,"),
     Mutant(
         "an open record is no reason against another",
         "calls/crm_records.py",
@@ -71,8 +73,8 @@ RULES = [
     Mutant(
         "the client is not looked for before a record is made",
         "calls/crm_records.py",
-        "        yield ReadClient(key=record_queries.FIND_CLIENT_KEY",
-        "        if False:\n            yield ReadClient(key=record_queries.FIND_CLIENT_KEY",
+        "_needs_client_again(view, end, plan):\n",
+        "_needs_client_again(view, end, plan) and False:\n",
     ),
     Mutant(
         "open records are not asked for before a choice",
@@ -101,7 +103,7 @@ RULES = [
         "            **variants[level],\n",
         "            **variants[0],\n",
     ),
-    Mutant("what speaks of the end is made early", "calls/crm_records.py", "    if not one.is_ready:\n        return False\n", ""),
+    Mutant("what speaks of the end is made early", "calls/crm_records.py", "    if not planned.is_ready:\n        return False\n", ""),
     Mutant(
         "a lead of simple CRM stays a lead",
         "calls/crm_records.py",
@@ -124,10 +126,10 @@ RULES = [
     Mutant(
         "late calls make records",
         "calls/crm_records.py",
-        "view.client_number is None or not view.context.may_create_records or",
-        "view.client_number is None or",
+        "if view.client_number is None or not view.context.may_create_records:",
+        "if view.client_number is None:",
     ),
-    Mutant("late calls send notices", "calls/crm_records.py", " and one.is_ready and view.context.may_notify:", " and one.is_ready:"),
+    Mutant("late calls send notices", "calls/crm_records.py", " and planned.is_ready and view.context.may_notify:", " and planned.is_ready:"),
     Mutant(
         "late calls make to-dos",
         "calls/after_finish.py",
@@ -141,7 +143,7 @@ RULES = [
         "        if False and used != record_queries",
     ),
     Mutant("misses do not fold", "calls/after_finish.py", 'if end.result == "missed" and view.context.open_todos:', "if False:"),
-    Mutant("a to-do that was done by hand counts on", "calls/after_finish.py", 'if said.get("open"):', "if True:"),
+    Mutant("a to-do that was done by hand counts on", "calls/after_finish.py", 'if answer.get("open"):', "if True:"),
     Mutant(
         "an answered call closes no to-do",
         "calls/after_finish.py",
@@ -174,7 +176,7 @@ RULES = [
         "nothing matches, and calls.* make it all the same",
         "calls/plan.py",
         "actions = rule.actions if rule else default_actions",
-        "actions = rule.actions if rule and type(rule.actions[0]).__name__ != 'Nothing' else default_actions",
+        "actions = rule.actions if rule and rule.actions[0].kind != 'nothing' else default_actions",
     ),
 ]
 """What rules could do wrong."""
@@ -299,8 +301,8 @@ MUTANTS = [
     Mutant(
         "an anonymous number is written into the CRM",
         "calls/crm_records.py",
-        "not wanted or view.client_number is None or not",
-        "not wanted or not",
+        "if view.client_number is None or not view.context.may_create_records:",
+        "if not view.context.may_create_records:",
     ),
     *RULES,
     Mutant(

@@ -1,4 +1,7 @@
-"""After finish: bind what it did not bind, give records to their responsible, to-dos, comments; corrections that came late."""
+"""What follows finish: bindings that finish did not make, responsibles, to-dos, comments, and corrections.
+
+The decision calls `add_follow_ups` at every fold after finish, so each step adds only what is missing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ RECHECK_SECONDS = 2
 
 
 def add_follow_ups(view: CallView, end: Outcome, plan: CallPlan) -> float | None:
-    """What follows finish. Returns when to look again by itself (our epoch)."""
+    """Add what follows finish. Returns when to fold the call again (our epoch seconds); None: with the next answer."""
     finish = view.ledger.finish_entry()
     if finish is None or finish.state == "dead":
         return None
@@ -47,20 +50,22 @@ def add_follow_ups(view: CallView, end: Outcome, plan: CallPlan) -> float | None
 
 
 def _add_all_binds(view: CallView, plan: CallPlan) -> None:
-    """Finish binds what has the client's number where register bound nothing: deals and smart processes it never finds."""
+    """Bind what finish does not. Finish binds records with the client's number if register bound none, and never
+    deals or smart processes."""
     bound = bool((record_queries.get_done_answer(view.ledger.register_entry()) or {}).get("record"))
     for _, command in record_queries.list_created_records(view):
         if bound or command.entity not in ("lead", "contact"):
             _bind_once(view, Record(command.entity, Ref(record_queries.base_key(command.key), "id")))
-    for one in plan.record_actions:
-        used = crm_records.find_existing_record(view, plan, one) if plan.rule is not None else None
+    for planned in plan.record_actions:
+        used = crm_records.find_existing_record(view, plan, planned) if plan.rule is not None else None
         if used is not None and used != record_queries.find_client_record(view):
             _bind_once(view, used)
 
 
 def _bind_once(view: CallView, record: Record) -> None:
-    bound = [e.command for e in view.ledger if isinstance(e.command, Bind) and e.command.todo is None]
-    if any(record_queries.is_same_record(view, one.record, record) for one in bound):
+    commands = [entry.command for entry in view.ledger]
+    bound = [command for command in commands if isinstance(command, Bind) and command.todo is None]
+    if any(record_queries.is_same_record(view, command.record, record) for command in bound):
         return
     view.ledger.add_command(Bind(key=f"bind-{_record_name(record)}", record=record))
 
@@ -70,47 +75,53 @@ def _record_name(record: Record) -> str:
 
 
 def _record_holders(view: CallView, end: Outcome, plan: CallPlan, finish: LedgerEntry) -> list[tuple[Record, int, int]]:
-    """Records that this call made: (record, who holds it before any reassignment of ours, whose it shall be)."""
+    """Records that this call made: (record, responsible before any reassignment, wanted responsible)."""
     finisher: int = finish.command.user_id  # type: ignore[union-attr]
-    held = [(record, finisher, end.responsible_id) for record in record_queries.list_portal_records(view)]
-    wanted = {crm_records.record_key(view, plan, one): _intended_responsible(view, plan, one) for one in plan.record_actions}
+    holders = [(record, finisher, end.responsible_id) for record in record_queries.list_portal_records(view)]
+    default_user = view.policy.settings.portal.default_user_id
+    wanted = {
+        crm_records.record_key(view, plan, planned): _intended_responsible(view, plan, planned)
+        for planned in plan.record_actions
+    }
     for record, command in record_queries.list_created_records(view):
         key = record_queries.base_key(command.key)
-        if record_queries.count_refusals(view, key) and command.responsible == view.policy.settings.portal.default_user_id:
-            continue  # nobody else could have it: whoever was refused is not given it after all
-        held.append((record, command.responsible, wanted.get(key, _contact_responsible(wanted, end, command))))
-    return held
+        if record_queries.count_refusals(view, key) and command.responsible == default_user:
+            continue  # the portal refused the wanted responsible, so the default user keeps the record
+        holders.append((record, command.responsible, wanted.get(key, _contact_responsible(wanted, end, command))))
+    return holders
 
 
-def _intended_responsible(view: CallView, plan: CallPlan, one: PlannedAction) -> int:
-    assert isinstance(one.action, CreateAction)  # noqa: S101 - narrowed by the caller
-    return resolve_role(plan.case, view.policy, one.action.responsible, one.action.if_absent)
+def _intended_responsible(view: CallView, plan: CallPlan, planned: PlannedAction) -> int:
+    assert isinstance(planned.action, CreateAction)  # noqa: S101 - narrowed by the caller
+    return resolve_role(plan.case, view.policy, planned.action.responsible, planned.action.if_absent)
 
 
 def _contact_responsible(wanted: dict[str, int], end: Outcome, command: CreateRecord) -> int:
-    """A contact that was made for a deal goes with it."""
+    """A contact that was made for a deal gets the deal's responsible."""
     return next(iter(wanted.values()), end.responsible_id)
 
 
 def _add_reassign(view: CallView, record: Record, holder: int | None, user: int) -> None:
-    given = [
-        e.command.user_id
-        for e in view.ledger
-        if isinstance(e.command, Reassign) and record_queries.is_same_record(view, e.command.record, record)
+    commands = [entry.command for entry in view.ledger]
+    reassigned = [
+        command.user_id
+        for command in commands
+        if isinstance(command, Reassign) and record_queries.is_same_record(view, command.record, record)
     ]
-    if (given[-1] if given else holder) == user:
+    if (reassigned[-1] if reassigned else holder) == user:
         return
     base = f"assign-{record.entity}-{_record_name(record) if isinstance(record.id, Ref) else record.id}-{user}"
-    key = base if view.ledger.find_by_key(base) is None else f"{base}~{len(given) + 1}"
+    key = base if view.ledger.find_by_key(base) is None else f"{base}~{len(reassigned) + 1}"
     view.ledger.add_command(Reassign(key=key, record=record, user_id=user))
 
 
 def _reassign_client_record(view: CallView, end: Outcome) -> None:
-    """Under `always`, a transfer takes the client's existing record along."""
+    """With `transfer_responsible: always`, the client's existing record follows the transfer too."""
     known = record_queries.find_client_record(view)
     if known is None or end.transferred_to is None or view.policy.calls.transfer_responsible != "always":
         return
-    if not any(record_queries.is_same_record(view, known, one) for one in record_queries.list_portal_records(view)):
+    records = record_queries.list_portal_records(view)
+    if not any(record_queries.is_same_record(view, known, record) for record in records):
         _add_reassign(view, known, None, end.responsible_id)
 
 
@@ -118,32 +129,36 @@ def _reassign_client_record(view: CallView, end: Outcome) -> None:
 
 
 def _target_record(view: CallView, plan: CallPlan) -> Record | None:
-    """Where to-dos and comments hang: on the rule's own record, else on the client's."""
-    for one in plan.record_actions if plan.rule is not None else ():
-        used = crm_records.find_existing_record(view, plan, one)
+    """The record that gets to-dos and comments: the rule's own one, else the client's."""
+    for planned in plan.record_actions if plan.rule is not None else ():
+        used = crm_records.find_existing_record(view, plan, planned)
         if used is not None:
             return used
-        entry = record_queries.find_live_attempt(view, crm_records.record_key(view, plan, one))
+        entry = record_queries.find_live_attempt(view, crm_records.record_key(view, plan, planned))
         if entry is not None and isinstance(entry.command, CreateRecord):
             return Record(entry.command.entity, Ref(record_queries.base_key(entry.command.key), "id"))
     return _client_or_contact(view) or next((record for record, _ in record_queries.list_created_records(view)), None)
 
 
 def _client_or_contact(view: CallView) -> Record | None:
-    """The client's own record, the contact that was made for them included."""
-    own = record_queries.find_client_record(view)
-    if own is None and record_queries.find_live_attempt(view, crm_records.CREATE_CONTACT_KEY) is not None:
-        own = Record("contact", Ref(crm_records.CREATE_CONTACT_KEY, "id"))
-    return own
+    """The client's record, or the contact that was made for the client."""
+    record = record_queries.find_client_record(view)
+    if record is None and record_queries.find_live_attempt(view, crm_records.CREATE_CONTACT_KEY) is not None:
+        record = Record("contact", Ref(crm_records.CREATE_CONTACT_KEY, "id"))
+    return record
 
 
 def _update_todos(view: CallView, end: Outcome, plan: CallPlan) -> float | None:
-    """To-dos of the plan. Repeated misses of one client fold into the open one; an answered call, either way, closes it."""
+    """To-dos of the plan. Repeated misses of a client are counted in the open to-do; an answered call in either
+    direction closes it."""
     if view.client_number is None or not view.context.may_notify:
         return None
     again = _close_todos(view) if end.is_answered else None
-    wanted = [one for one in plan.actions if isinstance(one.action, TodoAction)]
-    if not wanted or any(isinstance(e.command, AddTodo | RetitleTodo) and not e.must_be_repeated for e in view.ledger):
+    wanted = [planned for planned in plan.actions if isinstance(planned.action, TodoAction)]
+    is_added = any(
+        isinstance(entry.command, AddTodo | RetitleTodo) and not entry.must_be_repeated for entry in view.ledger
+    )
+    if not wanted or is_added:
         return again
     if end.result == "missed" and view.context.open_todos:
         return _count_miss(view, plan, wanted)
@@ -162,22 +177,22 @@ def _close_todos(view: CallView) -> float | None:
 
 
 def _count_miss(view: CallView, plan: CallPlan, wanted: list[PlannedAction]) -> float | None:
-    """The client was missed before: is the to-do still open? Then it counts this miss too."""
-    still = []
+    """Count this miss in the open to-dos of the client's earlier misses; if all of them are done, add a to-do."""
+    open_todos = []
     for todo in view.context.open_todos:
         if todo.activity_id is None:
             return view.clock.now + RECHECK_SECONDS
         key = f"look-todo-{todo.activity_id}"
         if view.ledger.find_by_key(key) is None:
             view.ledger.add_command(ReadTodo(key=key, activity_id=todo.activity_id))
-        said = plans.get_lookup_answer(view.ledger.find_by_key(key))
-        if said is None:
-            return None  # its answer folds this call again
-        if said.get("open"):
-            still.append(todo)
-    if not still:
+        answer = plans.get_lookup_answer(view.ledger.find_by_key(key))
+        if answer is None:
+            return None  # the answer folds this call again
+        if answer.get("open"):
+            open_todos.append(todo)
+    if not open_todos:
         _add_todos(view, plan, wanted)
-    for todo in still:
+    for todo in open_todos:
         misses = todo.misses + 1
         action = wanted[0].action
         counts = isinstance(action, TodoAction) and uses_miss_count(action.title or "")
@@ -196,40 +211,44 @@ def _count_miss(view: CallView, plan: CallPlan, wanted: list[PlannedAction]) -> 
 
 
 def _add_todos(view: CallView, plan: CallPlan, wanted: list[PlannedAction]) -> None:
-    """On the rule's record, and bound to the client's too: whoever opens either sees what is to be done."""
-    place = _target_record(view, plan)
+    """Add the to-dos to the rule's record and bind them to the client's record too, so that both show them."""
+    target = _target_record(view, plan)
     again = view.ledger.count_commands(AddTodo) // len(wanted)
-    if place is None or again > 2:
+    if target is None or again > 2:
         return
-    for number, one in enumerate(wanted):
-        key = "todo" if number == 0 else f"todo-{one.position}"
+    for number, planned in enumerate(wanted):
+        key = "todo" if number == 0 else f"todo-{planned.position}"
         view.ledger.add_command(
             AddTodo(
                 key=key if not again else f"{key}~{again + 1}",
-                record=place,
-                responsible=one.user_id if again < 2 else view.policy.settings.portal.default_user_id,
-                title=one.text or view.policy.texts.make_title("todo", view.phone_number),
-                deadline_at=one.deadline_at or view.entry.started_at,
+                record=target,
+                responsible=planned.user_id if again < 2 else view.policy.settings.portal.default_user_id,
+                title=planned.text or view.policy.texts.make_title("todo", view.phone_number),
+                deadline_at=planned.deadline_at or view.entry.started_at,
             )
         )
         client = _client_or_contact(view)
-        if client is not None and not record_queries.is_same_record(view, client, place):
-            view.ledger.add_command(Bind(key=f"bind-{key}~{again + 1}" if again else f"bind-{key}", record=client, todo=key))
+        if client is not None and not record_queries.is_same_record(view, client, target):
+            bind_key = f"bind-{key}~{again + 1}" if again else f"bind-{key}"
+            view.ledger.add_command(Bind(key=bind_key, record=client, todo=key))
 
 
 def _add_comments(view: CallView, plan: CallPlan) -> None:
-    place = _target_record(view, plan)
-    for one in plan.actions:
-        key = f"comment-{one.position}"
-        if isinstance(one.action, CommentAction) and place is not None and view.context.may_create_records and view.ledger.find_by_key(key) is None:
-            view.ledger.add_command(AddComment(key=key, record=place, text=one.text))
+    target = _target_record(view, plan)
+    if target is None or not view.context.may_create_records:
+        return
+    for planned in plan.actions:
+        key = f"comment-{planned.position}"
+        if isinstance(planned.action, CommentAction) and view.ledger.find_by_key(key) is None:
+            view.ledger.add_command(AddComment(key=key, record=target, text=planned.text))
 
 
 def _correct_activity(view: CallView, end: Outcome, finish: LedgerEntry) -> None:
-    """A leg that came after finish may show another talker: the activity follows, finish is never repeated."""
+    """A leg that arrives after finish may show another talker. Finish is never repeated, so the activity gets the
+    new user."""
     if finish.state != "done" or not finish.answer.get("activity_id"):
         return
-    given = [e.command.user_id for e in view.ledger if isinstance(e.command, SetActivityUser)]
-    holder = given[-1] if given else finish.command.user_id  # type: ignore[union-attr]
+    users = [entry.command.user_id for entry in view.ledger if isinstance(entry.command, SetActivityUser)]
+    holder = users[-1] if users else finish.command.user_id  # type: ignore[union-attr]
     if holder != end.user_id:
-        view.ledger.add_command(SetActivityUser(key=f"activity-user-{len(given) + 1}", user_id=end.user_id))
+        view.ledger.add_command(SetActivityUser(key=f"activity-user-{len(users) + 1}", user_id=end.user_id))

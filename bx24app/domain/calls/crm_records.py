@@ -1,8 +1,11 @@
-"""What a plan makes before finish: look-ups first, then the records. Each step is asked again at every fold, so it only adds what is missing.
+"""Makes a plan's CRM records before finish: look-ups first, then the records.
 
-A record that the portal refuses is tried again with less, in this order: without further fields; also without stage and source; in the
-default pipeline; for the portal's default user. Then it is given up: the call itself is never lost for it. Where the portal says that the
-responsible is the trouble, somebody else gets it, and nothing is left out.
+The decision calls `create_records` at every fold, so each step adds only what is missing.
+
+The portal may refuse a record. It is then tried again with less, in this order: without further fields; also without
+stage and source; in the default pipeline; for the portal's default user. After that the record is given up, and the
+call goes on without it. Where the portal says that the responsible is inactive, the record goes to another user and
+keeps all of its values.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from bx24app.domain.rules.actions import CommentAction, CreateAction, NotifyActi
 
 CREATE_CONTACT_KEY = "create-contact"
 MAX_ATTEMPTS = 8
-"""At one record: no portal is asked for ever."""
+"""At one record."""
 
 
 def create_records(view: CallView, end: Outcome, plan: CallPlan) -> bool:
-    """Make what can be made now. Returns whether finish may leave: everything that must exist before it is on its way."""
+    """Make what can be made now. Returns whether finish may leave: all that must exist before it is on its way."""
     register = view.ledger.register_entry()
     if register is None:
         return False
@@ -37,36 +40,42 @@ def create_records(view: CallView, end: Outcome, plan: CallPlan) -> bool:
     if not _is_client_settled(view, plan):
         return False
     _add_notices(view, plan)
-    wanted = [one for one in plan.actions if isinstance(one.action, CreateAction | TodoAction | CommentAction)]
-    if not wanted or view.client_number is None or not view.context.may_create_records or getattr(register.command, "create", False):
+    if not _needs_records(view, plan) or getattr(register.command, "create", False):
         return True
     if record_queries.is_client_unknown(view) is None:
         return False
     if not _ask_questions(view, _record_lookups(view, end, plan)):
         return False
-    steady = True
-    for one in _records_to_create(view, plan):
-        steady = _ensure_record(view, plan, one) and steady
+    is_done = True
+    for planned in _records_to_create(view, plan):
+        is_done = _ensure_record(view, plan, planned) and is_done
     if end.is_complete and not _has_target(view, plan):
-        steady = _ensure_contact(view, plan.case.responsible_id) and steady
-    return steady
+        is_done = _ensure_contact(view, plan.case.responsible_id) and is_done
+    return is_done
+
+
+def _needs_records(view: CallView, plan: CallPlan) -> bool:
+    """Does the plan make records, or need the client's record for a to-do or a comment?"""
+    if view.client_number is None or not view.context.may_create_records:
+        return False
+    return any(isinstance(planned.action, CreateAction | TodoAction | CommentAction) for planned in plan.actions)
 
 
 def _add_notices(view: CallView, plan: CallPlan) -> None:
-    """Notices leave as soon as what they speak of is known."""
-    for one in plan.actions:
-        if isinstance(one.action, NotifyAction) and one.is_ready and view.context.may_notify:
-            key = f"notify-{one.position}"
+    """A notice leaves as soon as the values in its text are known."""
+    for planned in plan.actions:
+        if isinstance(planned.action, NotifyAction) and planned.is_ready and view.context.may_notify:
+            key = f"notify-{planned.position}"
             if view.ledger.find_by_key(key) is None:
-                tag = f"bx24app-{view.external_id}-{one.position}"
-                view.ledger.add_command(Notify(key=key, user_id=one.user_id, text=one.text, tag=tag))
+                tag = f"bx24app-{view.external_id}-{planned.position}"
+                view.ledger.add_command(Notify(key=key, user_id=planned.user_id, text=planned.text, tag=tag))
 
 
 # --- look-ups --------------------------------------------------------------------------------------------------------
 
 
 def _ask_questions(view: CallView, questions: Iterator[AnyCommand]) -> bool:
-    """Put the questions that were not put yet; True where all of them are answered."""
+    """Send the look-ups that were not sent yet. True once all of them are answered."""
     keys = []
     for question in list(questions):
         keys.append(question.key)
@@ -76,7 +85,7 @@ def _ask_questions(view: CallView, questions: Iterator[AnyCommand]) -> bool:
 
 
 def _choice_lookups(view: CallView) -> Iterator[AnyCommand]:
-    """What a condition asks about, once it is known who the client is."""
+    """The look-ups that conditions need, once the client is known."""
     record = record_queries.find_client_record(view)
     if record is not None and plans.needs_open_records(get_parsed_rules(view.policy.settings)):
         for kind in plans.OPEN_KINDS:
@@ -84,39 +93,48 @@ def _choice_lookups(view: CallView) -> Iterator[AnyCommand]:
 
 
 def _record_lookups(view: CallView, end: Outcome, plan: CallPlan) -> Iterator[AnyCommand]:
-    """What decides about the records: the client again (a web form may have made one since), their manager, what is open, who is there."""
+    """The look-ups that records need: the client again, the client manager, open records, working days.
+
+    The client is looked up again because a web form may have created the client's record since register.
+    """
     if plan.rule is None:
-        if view.context.has_parallel_call and view.client_number is not None and plan.record_actions and _has_no_records(view) and _is_unknown_at_register(view):
+        may_have_changed = view.context.has_parallel_call and _is_unknown_at_register(view)
+        if view.client_number is not None and may_have_changed and plan.record_actions and _has_no_records(view):
             yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
         return
-    roles = _named_roles(plan)
-    late = end.is_complete or end.is_answered
-    fresh = record_queries.get_done_answer(view.ledger.register_entry()) or {}
-    known = bool(fresh.get("record"))
-    if view.client_number is not None and _has_no_records(view) and ((late and not known) or (known and ("owner" in roles or _mentions_client(plan)))):
+    if view.client_number is not None and _has_no_records(view) and _needs_client_again(view, end, plan):
         yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
     yield from _open_lookups(view, plan)
     yield from _day_lookups(view, plan)
 
 
+def _needs_client_again(view: CallView, end: Outcome, plan: CallPlan) -> bool:
+    """A known client for their manager or name; an unknown one as late as possible, at the answer or the end."""
+    if not _is_unknown_at_register(view):
+        return "owner" in _named_roles(plan) or _mentions_client(plan)
+    return end.is_complete or end.is_answered
+
+
 def _has_no_records(view: CallView) -> bool:
-    """Has it made nothing of its own that a look-up would find?"""
-    return not record_queries.list_created_records(view) or view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY) is not None
+    """Would a look-up of the client find no record of this call? One that was sent already was sent before them."""
+    is_looked_up = view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY) is not None
+    return is_looked_up or not record_queries.list_created_records(view)
 
 
 def _is_client_settled(view: CallView, plan: CallPlan) -> bool:
-    """Where the rule speaks of a known client, or means their manager: has the portal told who they are? Notices wait for it too."""
+    """Where the rule names the client or the client manager: has the portal answered who they are? Notices wait for
+    it too."""
     if view.client_number is None or plan.rule is None or not (_mentions_client(plan) or "owner" in _named_roles(plan)):
         return True
-    said = record_queries.get_done_answer(view.ledger.register_entry())
-    if said is None or not said.get("record"):
-        return said is not None
+    answer = record_queries.get_done_answer(view.ledger.register_entry())
+    if answer is None or not answer.get("record"):
+        return answer is not None
     return _ask_questions(view, iter((ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number),)))
 
 
 def _named_roles(plan: CallPlan) -> set[Any]:
-    """Whom the actions name."""
-    return {getattr(one.action, "responsible", getattr(one.action, "user", None)) for one in plan.actions}
+    """The users and roles that the actions name."""
+    return {getattr(planned.action, "responsible", getattr(planned.action, "user", None)) for planned in plan.actions}
 
 
 def _mentions_client(plan: CallPlan) -> bool:
@@ -132,8 +150,8 @@ def _open_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
     record = record_queries.find_client_record(view)
     if record is None:
         return
-    for one in plan.record_actions:
-        action = one.action
+    for planned in plan.record_actions:
+        action = planned.action
         if isinstance(action, CreateAction) and action.duplicate == "skip" and action.entity != "contact":
             entity, category = _entity_and_pipeline(view, action)
             if (entity, record.entity) != ("lead", "lead"):
@@ -145,12 +163,12 @@ def _open_key(entity: str, category: int | None) -> str:
 
 
 def _day_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
-    """Whose working day is open, of those who may get it. Without the scope nobody is asked, the line's hours alone count."""
+    """The working days of the users who may get something. Without the scope `timeman` only the line's hours count."""
     if not view.policy.has_timeman:
         return
-    for one in plan.actions:
-        if getattr(one.action, "if_absent", "keep") == "next":
-            for user in list_candidates(plan.case, view.policy, one.action.responsible):  # type: ignore[union-attr]
+    for planned in plan.actions:
+        if getattr(planned.action, "if_absent", "keep") == "next":
+            for user in list_candidates(plan.case, view.policy, planned.action.responsible):  # type: ignore[union-attr]
                 if user not in plan.case.day_statuses or view.ledger.find_by_key(f"day-{user}") is not None:
                     yield ReadDay(key=f"day-{user}", user_id=user)
 
@@ -159,7 +177,7 @@ def _day_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
 
 
 def _records_to_create(view: CallView, plan: CallPlan) -> list[PlannedAction]:
-    """The records of a plan; what `calls.*` makes is for unknown clients alone."""
+    """The records of a plan. `calls.*` make records for unknown clients only."""
     if plan.rule is None and not _was_client_unknown(view):
         return []
     return list(plan.record_actions)
@@ -170,65 +188,74 @@ def _is_unknown_at_register(view: CallView) -> bool:
 
 
 def _was_client_unknown(view: CallView) -> bool:
-    """Did neither register nor the look-up before anything was made know the client?"""
-    return _is_unknown_at_register(view) and not (plans.get_lookup_answer(view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY)) or {}).get("records")
+    """Neither register nor the look-up before the first record knew the client."""
+    answer = plans.get_lookup_answer(view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY)) or {}
+    return _is_unknown_at_register(view) and not answer.get("records")
 
 
 def _entity_and_pipeline(view: CallView, action: CreateAction) -> tuple[str, int | None]:
-    """(entity, pipeline). Without leads (mode 2), a lead is a deal in the default pipeline, with its contact."""
+    """(entity, pipeline). In simple CRM (mode 2) a lead becomes a deal in the default pipeline, with its contact."""
     if action.entity == "lead" and view.policy.crm_mode == 2:
         return "deal", 0
     entity = str(action.entity)
     return entity, (action.category_id or 0) if entity == "deal" else action.category_id
 
 
-def record_key(view: CallView, plan: CallPlan, one: PlannedAction) -> str:
-    """The key of an action's record: `create-deal`; a second one of a kind carries its place too."""
-    assert isinstance(one.action, CreateAction)  # noqa: S101 - narrowed by the caller
-    entity = _entity_and_pipeline(view, one.action)[0]
-    first = next(p for p in plan.record_actions if isinstance(p.action, CreateAction) and _entity_and_pipeline(view, p.action)[0] == entity)
-    return f"create-{entity}" if first.position == one.position else f"create-{entity}-{one.position}"
+def record_key(view: CallView, plan: CallPlan, planned: PlannedAction) -> str:
+    """The key of an action's record: `create-deal`; the second record of an entity carries the action's number too."""
+    assert isinstance(planned.action, CreateAction)  # noqa: S101 - narrowed by the caller
+    entity = _entity_and_pipeline(view, planned.action)[0]
+    creates = [(other.position, other.action) for other in plan.record_actions]
+    first = next(
+        position
+        for position, action in creates
+        if isinstance(action, CreateAction) and _entity_and_pipeline(view, action)[0] == entity
+    )
+    return f"create-{entity}" if first == planned.position else f"create-{entity}-{planned.position}"
 
 
-def find_existing_record(view: CallView, plan: CallPlan, one: PlannedAction) -> Record | None:
-    """The record that the client has already, which stands in for a second one."""
-    action = one.action
+def find_existing_record(view: CallView, plan: CallPlan, planned: PlannedAction) -> Record | None:
+    """The record that the client has already, which is used instead of a new one."""
+    action = planned.action
     assert isinstance(action, CreateAction)  # noqa: S101 - narrowed by the caller
     record = record_queries.find_client_record(view)
-    if action.duplicate == "allow" or record is None or record_queries.find_live_attempt(view, record_key(view, plan, one)):
+    if action.duplicate == "allow" or record is None:
+        return None
+    if record_queries.find_live_attempt(view, record_key(view, plan, planned)):
         return None
     entity, category = _entity_and_pipeline(view, action)
     if entity == record.entity or (entity == "contact" and record.entity == "company"):
         return record if entity in ("lead", "contact") else None
-    held = (plans.get_lookup_answer(view.ledger.find_by_key(_open_key(entity, category))) or {}).get("open") or []
-    return Record(entity, held[0]["id"]) if held else None
+    answer = plans.get_lookup_answer(view.ledger.find_by_key(_open_key(entity, category))) or {}
+    open_records = answer.get("open") or []
+    return Record(entity, open_records[0]["id"]) if open_records else None
 
 
-def _ensure_record(view: CallView, plan: CallPlan, one: PlannedAction) -> bool:
-    """Is this record made, or not to be made?"""
-    action = one.action
+def _ensure_record(view: CallView, plan: CallPlan, planned: PlannedAction) -> bool:
+    """Make this record. True: it is on its way, exists, or is given up."""
+    action = planned.action
     assert isinstance(action, CreateAction)  # noqa: S101 - narrowed by the caller
-    key = record_key(view, plan, one)
-    if record_queries.find_live_attempt(view, key) or find_existing_record(view, plan, one):
+    key = record_key(view, plan, planned)
+    if record_queries.find_live_attempt(view, key) or find_existing_record(view, plan, planned):
         return True
-    if not one.is_ready:
+    if not planned.is_ready:
         return False
     entity, category = _entity_and_pipeline(view, action)
-    variants = _record_variants(action, one, category, view.policy.settings.portal.default_user_id)
+    variants = _record_variants(action, planned, category, view.policy.settings.portal.default_user_id)
     level, tried = record_queries.count_refusals(view, key), len(record_queries.find_attempts(view, key))
     if level >= len(variants) or tried >= MAX_ATTEMPTS:
-        return True  # given up; its refusals are on the call
+        return True  # given up; the call shows the refusals
     record = record_queries.find_client_record(view)
     contact: int | Ref | None = record.id if record and record.entity == "contact" else None
     if record is None and entity not in ("lead", "contact"):
-        if not _ensure_contact(view, one.user_id):
+        if not _ensure_contact(view, planned.user_id):
             return False
         contact = Ref(CREATE_CONTACT_KEY, "id") if record_queries.find_live_attempt(view, CREATE_CONTACT_KEY) else None
     view.ledger.add_command(
         CreateRecord(
             key=key if not tried else f"{key}~{tried + 1}",
             entity=entity,
-            title=one.text or _record_title(view, entity),
+            title=planned.text or _record_title(view, entity),
             origin=f"{view.external_id}/{key}",
             number=view.client_number if entity in ("lead", "contact") else None,
             contact=contact,
@@ -240,23 +267,34 @@ def _ensure_record(view: CallView, plan: CallPlan, one: PlannedAction) -> bool:
     return True
 
 
-def _record_variants(action: CreateAction, one: PlannedAction, category: int | None, default_user: int) -> list[dict[str, Any]]:
-    """The record as stated, then with less and less of what the portal may refuse."""
-    full = {"responsible": one.user_id, "fields": one.fields, "stage_id": action.stage_id, "source": action.source_id or "CALL", "category_id": category}
+def _record_variants(
+    action: CreateAction, planned: PlannedAction, category: int | None, default_user: int
+) -> list[dict[str, Any]]:
+    """The record as the rule states it, then with less and less of what the portal may refuse."""
+    full = {
+        "responsible": planned.user_id,
+        "fields": planned.fields,
+        "stage_id": action.stage_id,
+        "source": action.source_id or "CALL",
+        "category_id": category,
+    }
     plain = {"fields": (), "stage_id": None, "source": "CALL"}
-    steps = [full, {**full, "fields": ()}, {**full, **plain}, {**full, **plain, "category_id": 0 if category else category}]
-    steps.append({**steps[-1], "responsible": default_user})
-    return [step for place, step in enumerate(steps) if step not in steps[:place]]
+    default_pipeline = {**full, **plain, "category_id": 0 if category else category}
+    for_default_user = {**default_pipeline, "responsible": default_user}
+    variants = [full, {**full, "fields": ()}, {**full, **plain}, default_pipeline, for_default_user]
+    return [variant for index, variant in enumerate(variants) if variant not in variants[:index]]
 
 
 def _record_title(view: CallView, entity: str) -> str:
-    way = "in" if view.direction == "in" else "out"
-    return view.phone_number if entity == "contact" else view.policy.texts.make_title(way, view.phone_number)
+    direction = "in" if view.direction == "in" else "out"
+    return view.phone_number if entity == "contact" else view.policy.texts.make_title(direction, view.phone_number)
 
 
 def _ensure_contact(view: CallView, responsible: int) -> bool:
-    """The contact that a deal, to-do or comment of an unknown client hangs on; True once it is made or given up."""
-    if record_queries.find_live_attempt(view, CREATE_CONTACT_KEY) is None and not record_queries.count_refusals(view, CREATE_CONTACT_KEY):
+    """Make the contact for a deal, to-do or comment of an unknown client. True: it is on its way, exists, or is
+    given up."""
+    is_refused = record_queries.count_refusals(view, CREATE_CONTACT_KEY) > 0
+    if record_queries.find_live_attempt(view, CREATE_CONTACT_KEY) is None and not is_refused:
         tried = len(record_queries.find_attempts(view, CREATE_CONTACT_KEY))
         view.ledger.add_command(
             CreateRecord(
@@ -272,9 +310,7 @@ def _ensure_contact(view: CallView, responsible: int) -> bool:
 
 
 def _has_target(view: CallView, plan: CallPlan) -> bool:
-    """Is there a record that a to-do or comment can hang on, or need there be none?"""
-    hanging = any(isinstance(one.action, TodoAction | CommentAction) for one in plan.actions)
-    return not hanging or bool(record_queries.list_created_records(view)) or record_queries.find_client_record(view) is not None
-
-
-__all__ = ["create_records", "find_existing_record", "record_key"]
+    """Has every to-do and comment of the plan a record to be added to?"""
+    if not any(isinstance(planned.action, TodoAction | CommentAction) for planned in plan.actions):
+        return True
+    return bool(record_queries.list_created_records(view)) or record_queries.find_client_record(view) is not None

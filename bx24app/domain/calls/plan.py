@@ -27,7 +27,8 @@ from bx24app.domain.rules.actions import CreateAction, NotifyAction, TodoAction
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What a call makes. `rule` None with `is_decided`: no rule holds, so `calls.*` do. Before the decision nothing is made."""
+    """What a call makes. `rule` None with `is_decided`: no rule holds, so `calls.*` do. Before the decision nothing
+    is made."""
 
     is_decided: bool
     rule: ParsedRule | None
@@ -41,8 +42,10 @@ class CallPlan:
 
     @property
     def needs_pick(self) -> bool:
-        """Will the line's next responsible get something? To draw a place in the line's turns and not use it would make them unfair."""
-        return self.is_decided and any(isinstance(planned.action, CreateAction | TodoAction) for planned in self.actions)
+        """Will the line's next responsible get something? To draw a place in the line's turns and not use it would
+        make them unfair."""
+        has_user = any(isinstance(planned.action, CreateAction | TodoAction) for planned in self.actions)
+        return self.is_decided and has_user
 
 
 def make_plan(view: CallView, end: Outcome) -> CallPlan:
@@ -63,7 +66,7 @@ def make_plan(view: CallView, end: Outcome) -> CallPlan:
     if actions is None:  # no rule, and calls.* wait for the outcome
         return CallPlan(True, None, (), case)
     planned_actions = plan_actions(case, actions, view.policy)
-    if view.context.continued_call is not None or view.context.has_linked_record:  # the linked call has made the records
+    if view.context.continued_call is not None or view.context.has_linked_record:  # that call makes the records
         planned_actions = tuple(planned for planned in planned_actions if isinstance(planned.action, NotifyAction))
     return CallPlan(True, rule, planned_actions, case)
 
@@ -75,8 +78,9 @@ def make_rule_facts(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...])
 
 def _take_snapshot(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...]) -> CallSnapshot:
     status, open_records = client_status(view), _find_open_records(view)
-    awaits_client = view.client_number is not None and (status is None or (needs_open_records(rules) and open_records is None))
-    is_over = end.is_complete and not (awaits_client and _may_portal_answer(view))
+    is_unsettled = status is None or (needs_open_records(rules) and open_records is None)
+    awaits_client = view.client_number is not None and is_unsettled and _may_portal_answer(view)
+    is_over = end.is_complete and not awaits_client
     return CallSnapshot(
         moment="end" if is_over else ("answer" if end.is_answered else "ring"),
         started_at=datetime.fromtimestamp(view.entry.started_at, UTC),
@@ -163,6 +167,7 @@ def make_rule_case(view: CallView, end: Outcome, facts: RuleFacts) -> RuleCase:
     }
     manager_days = {record["responsible"]: record["day"] for record in records if record.get("responsible")}
     misses = 1 + max((todo.misses for todo in view.context.open_todos), default=0)
+    reason = entry.end_reason if end.is_complete and not end.is_answered else None
     return RuleCase(
         facts=facts,
         entry_id=view.context.entry_id,
@@ -173,7 +178,7 @@ def make_rule_case(view: CallView, end: Outcome, facts: RuleFacts) -> RuleCase:
         started_at=entry.started_at,
         answered_at=entry.talk_at,
         ended_at=entry.ended_at if end.is_complete else None,
-        reason_text=view.policy.texts.describe_reason(entry.end_reason) if end.is_complete and not end.is_answered and entry.end_reason else "",
+        reason_text=view.policy.texts.describe_reason(reason) if reason else "",
         extension=(last.extension or last.number or "") if last else "",
         talker_id=end.user_id,
         responsible_id=end.responsible_id,

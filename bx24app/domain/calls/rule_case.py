@@ -1,4 +1,5 @@
-"""One call as rules see it, and what a rule's actions become for it: the same for the worker and for the dry run."""
+"""Fills the actions of a rule for one call: users, texts, fields, deadlines. The worker and the dry run both call
+it."""
 
 from __future__ import annotations
 
@@ -22,12 +23,13 @@ from bx24app.domain.settings import LineSettings
 from bx24app.domain.working_hours import add_working_minutes, load_zone
 
 DAY_CLOSED = "CLOSED"
-"""TIMEMAN_STATUS of somebody whose working day is over. Paused, forgotten (EXPIRED) or not tracked count as present."""
+"""TIMEMAN_STATUS of a user whose working day is over. PAUSED, EXPIRED (not closed in time) and no tracking count as
+present."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleCase:
-    """What the actions of a rule are filled from. Users are ids of the portal, times epoch seconds."""
+    """The values that fill the actions of a rule. Users are ids of the portal, times epoch seconds."""
 
     facts: RuleFacts
     entry_id: str
@@ -42,16 +44,16 @@ class RuleCase:
     reason_text: str = ""
     """Why it was not answered, in words."""
     extension: str = ""
-    """Who talked, else who rang first."""
+    """The extension that talked, else the one that rang first."""
     talker_id: int
-    """`End.user`."""
+    """`Outcome.user_id`."""
     responsible_id: int
-    """`End.responsible`: who gets the call's records where a rule says nothing else."""
+    """`Outcome.responsible_id`: the user who gets the call's records where a rule names no other."""
     transferred_to: int | None = None
     manager_id: int | None = None
-    """The client's responsible in the CRM."""
+    """The client manager."""
     day_statuses: Mapping[int, str] = field(default_factory=dict)
-    """User -> TIMEMAN_STATUS, as far as it was asked."""
+    """User -> TIMEMAN_STATUS, of the users that were looked up."""
     pick: int | None = None
     misses: int = 1
     is_complete: bool = True
@@ -59,26 +61,26 @@ class RuleCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAction:
-    """One action with its values filled. `user` gets or does it (of a notice: is told)."""
+    """One action with its values filled in. `user_id`: who gets the record, the to-do or the notice."""
 
     position: int
     """Its number in the rule's `do`."""
     action: Action
     user_id: int
     text: str = ""
-    """Title, comment or notice; empty where the rule gives none."""
+    """Title, comment or notice. Empty: the rule gives none."""
     fields: tuple[tuple[str, Any], ...] = ()
     deadline_at: int | None = None
     is_ready: bool = True
-    """False: it speaks of something that only the call's end will tell."""
+    """False: its text needs a value that is known only at the call's end."""
 
 
 def plan_actions(case: RuleCase, actions: tuple[Action, ...], policy: Policy) -> tuple[PlannedAction, ...]:
-    """The actions of a rule for this call, filled."""
-    return tuple(_fill_action(place, action, case, policy) for place, action in enumerate(actions))
+    """The actions of a rule for this call, filled in."""
+    return tuple(_fill_action(position, action, case, policy) for position, action in enumerate(actions))
 
 
-def _fill_action(place: int, action: Action, case: RuleCase, policy: Policy) -> PlannedAction:
+def _fill_action(position: int, action: Action, case: RuleCase, policy: Policy) -> PlannedAction:
     match action:
         case CreateAction():
             user = resolve_role(case, policy, action.responsible, action.if_absent)
@@ -86,30 +88,33 @@ def _fill_action(place: int, action: Action, case: RuleCase, policy: Policy) -> 
             names = _template_names(case, policy, user)
             fields = tuple((key, _fill_templates(value, names)) for key, value in action.fields)
             return PlannedAction(
-                position=place, action=action, user_id=user, text=_render_template(action.title, names), fields=fields,
+                position=position, action=action, user_id=user, fields=fields,
+                text=_render_template(action.title, names),
                 is_ready=case.is_complete or not any(templates.uses_end_values(text) for text in texts),
             )  # fmt: skip
         case TodoAction():
             user = resolve_role(case, policy, action.responsible, action.if_absent)
             text = _render_template(action.title, _template_names(case, policy, user))
             return PlannedAction(
-                position=place, action=action, user_id=user, text=text, deadline_at=compute_deadline(case, policy, action), is_ready=case.is_complete
-            )
+                position=position, action=action, user_id=user, text=text, is_ready=case.is_complete,
+                deadline_at=compute_deadline(case, policy, action),
+            )  # fmt: skip
         case CommentAction(text=text):
             user = case.responsible_id
-            return PlannedAction(
-                position=place, action=action, user_id=user, text=_render_template(text, _template_names(case, policy, user)), is_ready=case.is_complete
-            )
+            comment = _render_template(text, _template_names(case, policy, user))
+            is_ready = case.is_complete
+            return PlannedAction(position=position, action=action, user_id=user, text=comment, is_ready=is_ready)
         case NotifyAction(text=text):
             user = resolve_role(case, policy, action.user, follow=False)
-            ready = case.is_complete or not templates.uses_end_values(text)
-            return PlannedAction(position=place, action=action, user_id=user, text=_render_template(text, _template_names(case, policy, user)), is_ready=ready)
+            is_ready = case.is_complete or not templates.uses_end_values(text)
+            notice = _render_template(text, _template_names(case, policy, user))
+            return PlannedAction(position=position, action=action, user_id=user, text=notice, is_ready=is_ready)
         case _:
-            return PlannedAction(position=place, action=action, user_id=case.responsible_id)
+            return PlannedAction(position=position, action=action, user_id=case.responsible_id)
 
 
 def compute_deadline(case: RuleCase, policy: Policy, action: TodoAction) -> int:
-    """So many minutes, or working minutes of the line, after the call's end."""
+    """The action's minutes, or working minutes of the line, after the call's end (epoch seconds)."""
     at = datetime.fromtimestamp(case.ended_at or case.started_at, UTC)
     hours = case.line.working_hours if case.line and action.working else ()
     if not hours:
@@ -117,8 +122,14 @@ def compute_deadline(case: RuleCase, policy: Policy, action: TodoAction) -> int:
     return int(add_working_minutes(hours, at, action.deadline_minutes, policy.settings.portal.timezone).timestamp())
 
 
-def resolve_role(case: RuleCase, policy: Policy, role: UserOrRole | None, if_absent: IfAbsent = "keep", follow: bool = True) -> int:
-    """The user whom a role means. A completed transfer overrules all of them where records follow transfers (contract, section 7)."""
+def resolve_role(
+    case: RuleCase, policy: Policy, role: UserOrRole | None, if_absent: IfAbsent = "keep", follow: bool = True
+) -> int:
+    """The user that a role stands for. Where records follow transfers, the target of a completed transfer comes before
+    any role.
+
+    The contract, section 7, says so. `follow` False: for notices, which do not follow transfers.
+    """
     if follow and case.transferred_to is not None and policy.calls.transfer_responsible != "never":
         return case.transferred_to
     order = list_candidates(case, policy, role)
@@ -128,7 +139,7 @@ def resolve_role(case: RuleCase, policy: Policy, role: UserOrRole | None, if_abs
 
 
 def list_candidates(case: RuleCase, policy: Policy, role: UserOrRole | None) -> list[int]:
-    """Whom a role means, then who is next: the line's users in their turn."""
+    """The user that a role stands for, then the users who come next: those of the line, by its strategy."""
     line = policy.users_in_turn(case.line, case.pick)
     named = {
         None: case.responsible_id,
@@ -142,11 +153,11 @@ def list_candidates(case: RuleCase, policy: Policy, role: UserOrRole | None) -> 
 
 
 def _template_names(case: RuleCase, policy: Policy, user: int) -> dict[str, dict[str, Any]]:
-    """What a template may speak of (`templates.NAMES`). Times are in the portal's zone."""
-    here = load_zone(policy.settings.portal.timezone)
+    """The values of `templates.TEMPLATE_NAMES`. Times are in the portal's zone."""
+    zone = load_zone(policy.settings.portal.timezone)
 
     def local_time(at: int | None) -> datetime | None:
-        return datetime.fromtimestamp(at, here) if at is not None else None
+        return datetime.fromtimestamp(at, zone) if at is not None else None
 
     facts = case.facts
     return {
@@ -198,7 +209,10 @@ def _find_texts(value: Any) -> Iterator[str]:
 
 
 def default_actions(facts: RuleFacts, policy: Policy) -> tuple[Action, ...] | None:
-    """What `calls.*` asks for where no rule matches; None while the outcome can still change it. For unknown clients, except the to-do."""
+    """The actions of `calls.*`, for where no rule holds. None: they depend on an outcome that is not known yet.
+
+    The records are for unknown clients only, the to-do is for all.
+    """
     calls = policy.calls
     if facts.number == "":
         return ()

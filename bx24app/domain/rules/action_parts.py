@@ -20,7 +20,9 @@ class ActionPart:
 ACTIONS: dict[str, dict[str, ActionPart]] = {
     "create": {
         "entity": ActionPart(
-            check.entity_type, "what is created: lead, deal, contact, or a smart process by its entity type id", is_required=True
+            check.entity_type,
+            "what is created: lead, deal, contact, or a smart process by its entity type id",
+            is_required=True,
         ),
         "category_id": ActionPart(check.not_negative, "the pipeline"),
         "stage_id": ActionPart(check.non_empty_text, "the stage"),
@@ -28,15 +30,21 @@ ACTIONS: dict[str, dict[str, ActionPart]] = {
         "responsible": ActionPart(check.user_or_role, "who gets it; default: as the call's own records"),
         "source_id": ActionPart(check.non_empty_text, "the source"),
         "fields": ActionPart(check.field_values, "further fields; their texts are templates"),
-        "duplicate": ActionPart(check.one_of("skip", "allow"), "whether the client may get a second open one; default: skip"),
-        "if_absent": ActionPart(check.one_of("keep", "next"), "when the responsible's working day is closed; default: keep"),
+        "duplicate": ActionPart(
+            check.one_of("skip", "allow"), "whether the client may get a second open one; default: skip"
+        ),
+        "if_absent": ActionPart(
+            check.one_of("keep", "next"), "when the responsible's working day is closed; default: keep"
+        ),
     },
     "todo": {
         "deadline_minutes": ActionPart(check.positive_number, "minutes until the deadline; default: 30"),
         "working": ActionPart(check.true_or_false, "count working minutes of the line; default: false"),
         "responsible": ActionPart(check.user_or_role, "who is to do it; default: as the call's own records"),
         "title": ActionPart(check.template_text, "what is to be done"),
-        "if_absent": ActionPart(check.one_of("keep", "next"), "when the responsible's working day is closed; default: keep"),
+        "if_absent": ActionPart(
+            check.one_of("keep", "next"), "when the responsible's working day is closed; default: keep"
+        ),
     },
     "comment": {"text": ActionPart(check.template_text, "the text in the client's timeline", is_required=True)},
     "notify": {

@@ -1,4 +1,5 @@
-"""The actions of rules as types: the parsed form of `do`. `domain.calls.rule_case` fills them, the fold carries them out."""
+"""The actions of rules as types: the parsed form of `do`. `domain.calls.rule_case` fills them, the fold carries them
+out."""
 
 from __future__ import annotations
 
@@ -85,5 +86,6 @@ def _convert_value(key: str, value: Any) -> Any:
 
 
 _ACTION_TYPES: dict[str, Callable[..., Action]] = {
-    action_type.kind: action_type for action_type in (CreateAction, TodoAction, CommentAction, NotifyAction, NothingAction)
+    action_type.kind: action_type
+    for action_type in (CreateAction, TodoAction, CommentAction, NotifyAction, NothingAction)
 }

@@ -69,13 +69,14 @@ def line_number(value: Any, settings: Settings) -> Iterator[Fault]:
 
 
 def line_digits(value: str, settings: Settings) -> str | None:
-    """The digits of the line as its PBX names it; `value`: its number or its LINE_NUMBER. None: there is no such line."""
+    """The digits of a line as its PBX names it. `value`: the line's number or its LINE_NUMBER. None: there is no
+    such line."""
     plain = phone.digits_only(value) or value
     lines = [line for pbx in settings.pbxs for line in pbx.lines]
-    for number in ("number", "bitrix_number"):
-        for found in lines:
-            if (phone.digits_only(getattr(found, number)) or getattr(found, number)) == plain:
-                return phone.digits_only(found.number) or found.number
+    for name in ("number", "bitrix_number"):
+        for line in lines:
+            if (phone.digits_only(getattr(line, name)) or getattr(line, name)) == plain:
+                return phone.digits_only(line.number) or line.number
     return None
 
 

@@ -62,8 +62,8 @@ class FormControl:
 class Condition:
     """One key of `when`: the whole of what the program knows about it.
 
-    Without `holds`, the fact must be one of the expected values. `holds(expected, actual)` answers None for "not yet": the fact does not
-    fulfil the condition so far, but may grow (who rang) or advance (the moment).
+    Without `holds`, the fact must be one of the expected values. `holds(expected, actual)` answers None for "not yet":
+    the fact does not fulfil the condition so far, but may grow (who rang) or advance (the moment).
     """
 
     check: ValueCheck

@@ -1,7 +1,8 @@
 """The one table of conditions.
 
-The check at saving, the choice of a rule, the worker's and the dry run's facts, the sentences, the form and docs/rules.md all read it.
-A new condition is a row here and a field of `RuleFacts`. Sentences, form and documentation follow the order of the rows.
+The check at saving, the choice of a rule, the worker's and the dry run's facts, the sentences, the form and
+docs/rules.md all read it. A new condition is a row here and a field of `RuleFacts`. Sentences, form and documentation
+follow the order of the rows.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ def _prepare_text(value: Any, settings: Settings) -> str:
     return str(value).strip()
 
 
+_Pair = tuple[str, str]
+"""English, Russian."""
+
+
 def _ordinal(day: int) -> str:
     ending = "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
     return f"{day}{ending}"
@@ -80,9 +85,10 @@ def _day_value(day: int) -> ConditionValue:
     return ConditionValue(LocalText(f"the {_ordinal(day)}", f"{day}-го числа"), LocalText(str(day), str(day)))
 
 
-def _value(phrase: tuple[str, str], option: tuple[str, str] | None = None, full_name: tuple[str, str] | None = None) -> ConditionValue:
-    """(English, Russian) of each."""
-    return ConditionValue(LocalText(*phrase), LocalText(*option) if option else None, LocalText(*full_name) if full_name else None)
+def _value(phrase: _Pair, option: _Pair | None = None, full_name: _Pair | None = None) -> ConditionValue:
+    return ConditionValue(
+        LocalText(*phrase), LocalText(*option) if option else None, LocalText(*full_name) if full_name else None
+    )
 
 
 CONDITIONS: dict[str, Condition] = {
@@ -237,7 +243,9 @@ CONDITIONS: dict[str, Condition] = {
         accepts_list=False,
         holds=lambda expected, actual: actual <= expected,
         label=LocalText("The same client called within (minutes)", "Тот же клиент звонил за последние, минут"),
-        phrase=LocalText("follows another call of the same client within {} min", "повторный от того же клиента за {} мин"),
+        phrase=LocalText(
+            "follows another call of the same client within {} min", "повторный от того же клиента за {} мин"
+        ),
         control=FormControl(kind="number"),
     ),
     "rang": Condition(
@@ -279,6 +287,8 @@ CONDITIONS: dict[str, Condition] = {
             "answer": _value(("been answered or ended", "принят или завершён"), ("the answer", "ответ")),
             "end": _value(("ended", "завершён"), ("the end of the call", "конец звонка")),
         },
-        control=FormControl(kind="choice", empty_option=LocalText("as early as it can be decided", "как только можно решить")),
+        control=FormControl(
+            kind="choice", empty_option=LocalText("as early as it can be decided", "как только можно решить")
+        ),
     ),
 }  # fmt: skip

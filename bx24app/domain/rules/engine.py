@@ -1,8 +1,8 @@
 """The engine of rules: checks them at saving, parses them, chooses the one that holds for a call.
 
-The worker and the dry run call the same `choose_rule`. A call is tried more than once: when it rings, when it is answered, when it
-ends. A fact that is not known yet (the outcome while the call rings) makes its condition neither true nor false, and a rule that waits
-for such a fact keeps the rules below it from being chosen too early.
+The worker and the dry run call the same `choose_rule`. A call is tried more than once: when it rings, when it is
+answered, when it ends. A fact that is not known yet (the outcome while the call rings) makes its condition neither true
+nor false, and a rule that waits for such a fact keeps the rules below it from being chosen too early.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class RuleChoice:
 
     @cached_property
     def trace(self) -> tuple[RuleTrace, ...]:
-        """Every rule with every condition, its expected value and the fact. Computed at the first access: most choices need none."""
+        """Every rule with every condition, its expected value and the fact. Computed at the first access: most
+        choices need none."""
         traces: list[RuleTrace] = []
         is_closed = False
         for rule in self.rules:
@@ -167,7 +168,8 @@ def get_parsed_rules(settings: Settings) -> tuple[ParsedRule, ...]:
 
 
 class _SettingsIdentity:
-    """A document as a cache key. Saved documents are shared and never change, so they are compared by identity, which is cheap."""
+    """A document as a cache key. Saved documents are shared and never change, so they are compared by identity,
+    which is cheap."""
 
     def __init__(self, document: Settings) -> None:
         self.document = document
@@ -215,8 +217,8 @@ def find_faults(settings: Settings) -> Iterator[Fault]:
             yield Fault("no_action").at(f"rules[{index}].do")
         elif len(rule.do) > 1 and any("nothing" in action for action in rule.do):
             yield Fault("nothing_not_alone").at(f"rules[{index}].do")
-        for place, action in enumerate(rule.do):
-            yield from _action_faults(f"rules[{index}].do[{place}]", action, settings)
+        for position, action in enumerate(rule.do):
+            yield from _action_faults(f"rules[{index}].do[{position}]", action, settings)
 
 
 def _condition_faults(key: str, value: Any, settings: Settings) -> Iterator[Fault]:
@@ -252,11 +254,11 @@ def _action_faults(path: str, action: dict[str, Any], settings: Settings) -> Ite
 
 
 def referenced_users(settings: Settings) -> Iterator[tuple[int, str, int]]:
-    """(position of the rule, path, user id) of everybody whom the rules name."""
+    """(position of the rule, path, user id) of every user that the rules name."""
     for index, rule in enumerate(settings.rules):
-        for place, action in enumerate(rule.do):
+        for position, action in enumerate(rule.do):
             for name, parts in action.items():
                 for key in ("responsible", "user"):
                     value = parts.get(key) if isinstance(parts, dict) else None
                     if is_int(value):
-                        yield index, f"rules[{index}].do[{place}].{name}.{key}", value
+                        yield index, f"rules[{index}].do[{position}].{name}.{key}", value

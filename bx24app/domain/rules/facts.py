@@ -1,8 +1,8 @@
 """What rules know of a call.
 
-The worker fills a `CallSnapshot` from the fold's view of the call, the dry run and the timeline fill it from the journal's row.
-`conditions.compute_facts` turns a snapshot into `RuleFacts`, so all of them judge a call by the same values. This module also
-writes the facts to the call's row and reads a snapshot back from it.
+The worker fills a `CallSnapshot` from the fold's view of the call, the dry run and the timeline fill it from the
+journal's row. `conditions.compute_facts` turns a snapshot into `RuleFacts`, so all of them judge a call by the same
+values. This module also writes the facts to the call's row and reads a snapshot back from it.
 """
 
 from __future__ import annotations
@@ -76,11 +76,12 @@ class RuleFacts:
 
 
 STORED_FACTS = (
-    "moment", "direction", "outcome", "pbx", "line", "number", "client", "hours", "weekday", "talk_seconds", "rang", "open_records",
-    "minutes_since_last",
+    "moment", "direction", "outcome", "pbx", "line", "number", "client", "hours", "weekday", "talk_seconds", "rang",
+    "open_records", "minutes_since_last",
 )  # fmt: skip
-"""Facts on the call's row. One that follows from the row's own columns is computed when the row is read, and is not stored: an older
-version of the program, which runs beside this one during an upgrade, refuses a fact that it does not know."""
+"""Facts on the call's row. One that follows from the row's own columns is computed when the row is read, and is not
+stored: an older version of the program, which runs beside this one during an upgrade, refuses a fact that it does
+not know."""
 
 
 def facts_to_json(facts: RuleFacts) -> dict[str, Any]:
@@ -94,7 +95,13 @@ def facts_to_json(facts: RuleFacts) -> dict[str, Any]:
 
 
 def snapshot_from_json(
-    stored: Mapping[str, Any], *, started_at: datetime, timezone: str, pbx_key: str, line: LineSettings | None, raw_line: str | None
+    stored: Mapping[str, Any],
+    *,
+    started_at: datetime,
+    timezone: str,
+    pbx_key: str,
+    line: LineSettings | None,
+    raw_line: str | None,
 ) -> CallSnapshot:
     """The snapshot behind stored facts. The rest comes from the call's row and from the settings that look at it."""
     open_records, minutes = stored.get("open_records"), stored.get("minutes_since_last")
@@ -117,7 +124,8 @@ def snapshot_from_json(
 
 
 def minutes_between(previous: float | None, started: float) -> float | None:
-    """Minutes from the client's previous call to this one (both epoch seconds). Minus infinity: there was none; None: nobody looked."""
+    """Minutes from the client's previous call to this one (both epoch seconds). Minus infinity: there was none;
+    None: nobody looked."""
     if previous is None:
         return None
     return NEVER if previous == float("-inf") else max(0.0, (started - previous) / 60)

@@ -1,4 +1,5 @@
-"""The phrases of a rule's sentence, by language: its frame and its actions. The table of conditions holds those of conditions."""
+"""The phrases of a rule's sentence, by language: its frame and its actions. The table of conditions holds those of
+conditions."""
 
 from __future__ import annotations
 

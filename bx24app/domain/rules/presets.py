@@ -1,11 +1,13 @@
-"""Ready-made answers to "what do calls make in the CRM?", for the first minutes of an installation. Plain settings and rules, nothing of their own."""
+"""Presets for "what do calls create in the CRM?", for the first minutes after the installation. A preset is plain
+settings and a rule."""
 
 from __future__ import annotations
 
 from typing import Any
 
 PRESETS = ("leads", "deals", "log")
-"""A lead for new clients (contact and deal where the portal has no leads); a deal in a pipeline for new clients; only the call itself."""
+"""A lead for new clients (contact and deal in simple CRM); a deal in a pipeline for new clients; only the call
+itself."""
 
 _CALL_SETTINGS = {
     "leads": {"answered": "lead", "missed": "lead", "outgoing": "nothing"},
@@ -15,10 +17,12 @@ _CALL_SETTINGS = {
 
 
 def apply_preset(data: dict[str, Any], preset: str, category_id: int | None, rule_name: str) -> None:
-    """Change a settings document to this preset. Rules that exist stay, in front of what is added.
+    """Change a settings document to this preset. Existing rules stay, above the one that is added.
 
-    `category_id`: of the deals' pipeline, None: the default one. `rule_name`: in the administrator's language; a rule of this name that is
-    there already is this preset, chosen before, and is replaced.
+    Args:
+        category_id: of the deals' pipeline; None: the default one.
+        rule_name: in the administrator's language. An existing rule of this name comes from the same preset and is
+            replaced.
     """
     data["calls"] = {**data["calls"], **_CALL_SETTINGS[preset]}
     if preset != "deals":
@@ -29,14 +33,14 @@ def apply_preset(data: dict[str, Any], preset: str, category_id: int | None, rul
         "when": {"direction": "in", "client": "new"},
         "do": [{"create": {"entity": "deal", **pipeline}}],
     }
-    data["rules"] = [one for one in data["rules"] if one["name"] != rule_name] + [rule]
+    data["rules"] = [other for other in data["rules"] if other["name"] != rule_name] + [rule]
 
 
 def current_preset(calls: dict[str, Any], deals_rule: bool) -> str | None:
-    """Which preset the settings are; None: somebody made something of their own."""
+    """The preset that these settings match. None: they match none."""
     if deals_rule:
         return "deals" if _matches_preset(calls, "deals") else None
-    return next((one for one in ("leads", "log") if _matches_preset(calls, one)), None)
+    return next((preset for preset in ("leads", "log") if _matches_preset(calls, preset)), None)
 
 
 def _matches_preset(calls: dict[str, Any], preset: str) -> bool:

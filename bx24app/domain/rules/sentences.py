@@ -1,6 +1,7 @@
 """A rule in words: one sentence, in Russian or English, whatever a draft holds. Nothing here raises.
 
-The rules page shows the sentence of each rule, the dry run shows conditions and actions by themselves, docs/rules.md quotes both.
+The rules page shows the sentence of each rule, the dry run shows conditions and actions by themselves, docs/rules.md
+quotes both.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def describe_rule(rule: dict[str, Any], names: DisplayNames, language: str) -> s
     words = LANGUAGES.get(language, ENGLISH)
     when, do = rule.get("when"), rule.get("do")
     clauses = [
-        describe_condition(key, when[key], names, language) for key in CONDITIONS if isinstance(when, dict) and key in when
+        describe_condition(key, when[key], names, language)
+        for key in CONDITIONS
+        if isinstance(when, dict) and key in when
     ]
     actions = do if isinstance(do, list | tuple) else []
     parts = [describe_action(action, names, language) for action in actions if isinstance(action, dict)]
@@ -47,24 +50,26 @@ def describe_condition(key: str, value: Any, names: DisplayNames, language: str)
     """One condition in words."""
     condition = CONDITIONS.get(key)
     frame = condition.phrase.in_language(language) if condition is not None else key + " {}"
-    return frame.format(_join_values(value, LANGUAGES.get(language, ENGLISH), lambda one: _phrase_word(key, one, names, language)))
+    words = LANGUAGES.get(language, ENGLISH)
+    return frame.format(_join_values(value, words, lambda item: _phrase_word(key, item, names, language)))
 
 
 def describe_expected(key: str, value: Any, names: DisplayNames, language: str) -> str:
     """What a condition expects, by itself."""
-    return _join_values(value, LANGUAGES.get(language, ENGLISH), lambda one: _word_alone(key, one, names, language))
+    return _join_values(value, LANGUAGES.get(language, ENGLISH), lambda item: _word_alone(key, item, names, language))
 
 
 def describe_actual(key: str, value: Any, names: DisplayNames, language: str) -> str:
     """The fact that a condition looked at, by itself. Where it is a list, all of it holds."""
     values = value if isinstance(value, list | tuple | frozenset) else [value]
-    return ", ".join(_word_alone(key, one, names, language) for one in values)
+    return ", ".join(_word_alone(key, item, names, language) for item in values)
 
 
 def translate_fact(key: str, value: Any, names: DisplayNames, language: str) -> Any:
-    """A fact with the words of sentences in place of the document's values; lists stay lists, other values stay as they are."""
+    """A fact with the words of sentences in place of the document's values; lists stay lists, other values stay as
+    they are."""
     if isinstance(value, list | tuple):
-        return [translate_fact(key, one, names, language) for one in value]
+        return [translate_fact(key, item, names, language) for item in value]
     condition = CONDITIONS.get(key)
     if condition is None or value is None:
         return value
@@ -116,7 +121,8 @@ def describe_planned_action(
     """An action of one call with its values filled in, in words.
 
     Args:
-        action: its kind (`action`) and its values: `entity`, `category_id`, `stage_id`, `source_id`, `fields`, `user`, `text`,
+        action: its kind (`action`) and its values: `entity`, `category_id`, `stage_id`, `source_id`, `fields`, `user`,
+            `text`,
             `deadline_at`.
         format_moment: a moment (ISO 8601) in words.
     """
@@ -143,10 +149,10 @@ def _describe_create(parts: dict[str, Any], words: Phrases, names: DisplayNames)
 
 def _create_phrases(parts: dict[str, Any], words: Phrases, names: DisplayNames) -> Iterator[str]:
     entity, category = parts.get("entity", ""), parts.get("category_id")
-    place = category if isinstance(category, int) else None
+    pipeline = category if isinstance(category, int) else None
     shown = {
         "category_id": lambda value: _item_name(names.dictionaries.pipelines_of(_entity_key(entity)), value),
-        "stage_id": lambda value: _item_name(names.dictionaries.stages_of(_entity_key(entity), place), value),
+        "stage_id": lambda value: _item_name(names.dictionaries.stages_of(_entity_key(entity), pipeline), value),
         "source_id": lambda value: _item_name(names.dictionaries.sources, value),
         "title": _shorten_text,
     }
@@ -168,7 +174,8 @@ def _describe_todo(parts: dict[str, Any], words: Phrases, names: DisplayNames) -
     within = (words.working_minutes if parts.get("working") is True else words.minutes).format(
         parts.get("deadline_minutes", 30)
     )
-    return _todo_phrase(words, parts.get("title"), words.within.format(within)) + _responsible_phrase(parts, words, names)
+    todo = _todo_phrase(words, parts.get("title"), words.within.format(within))
+    return todo + _responsible_phrase(parts, words, names)
 
 
 def _todo_phrase(words: Phrases, title: Any, due: str) -> str:
@@ -176,8 +183,8 @@ def _todo_phrase(words: Phrases, title: Any, due: str) -> str:
 
 
 def _responsible_phrase(parts: dict[str, Any], words: Phrases, names: DisplayNames) -> str:
-    who = parts.get("responsible")
-    text = words.responsible.format(_user_phrase(who, words, names)) if who not in (None, "") else ""
+    user = parts.get("responsible")
+    text = words.responsible.format(_user_phrase(user, words, names)) if user not in (None, "") else ""
     return text + (words.if_absent if parts.get("if_absent") == "next" else "")
 
 
@@ -192,7 +199,8 @@ def _describe_comment(parts: dict[str, Any], words: Phrases, names: DisplayNames
 
 
 def _describe_notify(parts: dict[str, Any], words: Phrases, names: DisplayNames) -> str:
-    return words.notify.format(_user_phrase(parts.get("user", ""), words, names), words.quote.format(_shorten_text(parts.get("text"))))
+    user = _user_phrase(parts.get("user", ""), words, names)
+    return words.notify.format(user, words.quote.format(_shorten_text(parts.get("text"))))
 
 
 def _describe_nothing(parts: dict[str, Any], words: Phrases, names: DisplayNames) -> str:

@@ -1,7 +1,10 @@
-"""Templates of rules: Jinja expressions and filters in a sandbox; blocks and unknown names are faults, work and output are bounded.
+"""Templates of rules: Jinja expressions and filters in a sandbox.
 
-Who writes rules is an administrator of one portal among many on this server, so a template must not be able to take the server's time or
-memory: no calls, no arithmetic that grows (`*`, `**`, `%` on texts), and filters of our own wherever Jinja's take a size.
+The check at saving finds faults, `rule_case` renders. Blocks and unknown names are faults; work and output are bounded.
+
+Rules are written by the administrator of one portal among many on this server, so a template must not be able to take
+the server's time or memory. There are no calls, no arithmetic that grows (`*`, `**`, `%` on texts), and own filters
+wherever Jinja's take a size.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from bx24app.domain.faults import Fault
 
 MAX_LENGTH = 2000
-"""Characters of a template, and of what it gives, at the most."""
+"""Characters of a template and of its result, at most."""
 MAX_DEPTH = 20
-"""Levels of an expression at the most: compiling takes time that grows much faster than its depth."""
+"""Levels of an expression, at most: the time to compile grows much faster than the depth."""
 
 TEMPLATE_NAMES: dict[str, frozenset[str]] = {
     "client": frozenset({"number", "name", "known"}),
@@ -28,13 +31,13 @@ TEMPLATE_NAMES: dict[str, frozenset[str]] = {
     "pbx": frozenset({"name", "key"}),
     "call": frozenset(
         {
-            "direction", "outcome", "started_at", "answered_at", "ended_at", "talk_seconds", "reason", "entry_id", "extension",
-            "count",
+            "direction", "outcome", "started_at", "answered_at", "ended_at", "talk_seconds", "reason", "entry_id",
+            "extension", "count",
         }
     ),
     "user": frozenset({"id", "name"}),
 }  # fmt: skip
-"""What a template may speak of: name -> its attributes. `call.count`: of repeated misses, how many."""
+"""Name -> its attributes. `call.count`: how often the client was missed in a row."""
 
 
 _END_VALUES = re.compile(r"\bcall\s*\.\s*(outcome|answered_at|ended_at|talk_seconds|reason|count|extension)\b")
@@ -42,12 +45,13 @@ _END_VALUES = re.compile(r"\bcall\s*\.\s*(outcome|answered_at|ended_at|talk_seco
 
 @lru_cache(maxsize=2048)
 def uses_end_values(source: str) -> bool:
-    """Does this template name something that is not known before the call is over? Rather once too often than too seldom."""
+    """Does this template name a value that is known only when the call is over? May say yes without need, never the
+    reverse."""
     return _END_VALUES.search(source) is not None
 
 
 def uses_miss_count(source: str) -> bool:
-    """Does this template tell how often the client was missed?"""
+    """Does this template name the number of misses?"""
     return re.search(r"\bcall\s*\.\s*count\b", source) is not None
 
 
@@ -64,7 +68,7 @@ def _format_minutes(seconds: int | None) -> str:
 
 
 def _bounded_replace(text: Any, old: str, new: str) -> str:
-    """Bounded: chained with an empty `old`, Jinja's own would multiply the text at each step."""
+    """Jinja's own `replace`, chained with an empty `old`, would multiply the text at each step."""
     return str(text).replace(str(old), str(new), MAX_LENGTH)[:MAX_LENGTH] if old else str(text)
 
 
@@ -97,7 +101,7 @@ def _create_environment() -> ImmutableSandboxedEnvironment:
 
 _ENVIRONMENT = _create_environment()
 _TEMPLATE_ERRORS = (TemplateError, SyntaxError, RecursionError, MemoryError, ValueError, OverflowError)
-"""What reading a text that is no template, or one built to hurt, may raise."""
+"""What Jinja may raise for a text that is no template, or for one built to do harm."""
 
 
 def find_faults(source: str) -> tuple[Fault, ...]:
@@ -107,12 +111,12 @@ def find_faults(source: str) -> tuple[Fault, ...]:
 
 @lru_cache(maxsize=2048)
 def _syntax_faults(source: str) -> tuple[Fault, ...]:
-    """Remembered: a page tries a draft of hundreds of templates again and again."""
+    """Cached, because a page checks a draft with hundreds of templates after each change."""
     if "{%" in source or "{#" in source:
         return (Fault("template_block"),)
     try:
         wrong = tuple(_expression_faults(_ENVIRONMENT.parse(source)))
-        if not wrong:  # compiling folds constants, so only what is harmless gets so far
+        if not wrong:  # compiling evaluates constants, so it comes after the other checks
             _ENVIRONMENT.from_string(source)
     except _TEMPLATE_ERRORS as error:
         return (Fault("template_unreadable", {"reason": getattr(error, "message", None) or type(error).__name__}),)
@@ -127,10 +131,11 @@ def _expression_faults(tree: nodes.Template) -> Iterator[Fault]:
     if _node_depth(tree) > MAX_DEPTH:
         yield Fault("template_too_deep")
         return
-    spoken = {id(part.node) for part in tree.find_all(nodes.Getattr)}
+    with_attribute = {id(part.node) for part in tree.find_all(nodes.Getattr)}
     for name in tree.find_all(nodes.Name):
-        if name.name in TEMPLATE_NAMES and id(name) not in spoken:
-            yield Fault("template_bare_name", {"name": name.name, "example": f"{name.name}.{min(TEMPLATE_NAMES[name.name])}"})
+        if name.name in TEMPLATE_NAMES and id(name) not in with_attribute:
+            example = f"{name.name}.{min(TEMPLATE_NAMES[name.name])}"
+            yield Fault("template_bare_name", {"name": name.name, "example": example})
         elif name.name not in TEMPLATE_NAMES:
             yield Fault("template_unknown_name", {"name": name.name, "known": tuple(sorted(TEMPLATE_NAMES))})
     for part in tree.find_all(nodes.Getattr):
@@ -158,7 +163,8 @@ def _compile_template(source: str) -> Template:
 
 
 def render(source: str, names: dict[str, Any]) -> str:
-    """The filled template, cut to `LONGEST`; a template that fails with these values gives its source, never an error."""
+    """The filled template, cut to `MAX_LENGTH`. A template that fails with these values gives its source; nothing is
+    raised."""
     try:
         return _compile_template(source).render(names)[:MAX_LENGTH].strip()
     except (*_TEMPLATE_ERRORS, TypeError, AttributeError, ArithmeticError):

@@ -32,10 +32,14 @@ class ConditionField:
     """The rule has a value for it, or a fault at it."""
 
 
+_FORM_ORDER = sorted(
+    CONDITIONS.items(), key=lambda pair: (_KINDS.index(pair[1].control.kind), pair[1].named_by is not None)
+)
+
+
 def list_fields(item: RuleItem, settings: Settings) -> list[ConditionField]:
     """The fields of an open rule, in the form's order."""
-    conditions = sorted(CONDITIONS.items(), key=lambda pair: (_KINDS.index(pair[1].control.kind), pair[1].named_by is not None))
-    fields = [(_make_field(item, key, condition, settings), condition) for key, condition in conditions]
+    fields = [(_make_field(item, key, condition, settings), condition) for key, condition in _FORM_ORDER]
     return [
         field
         for field, condition in fields
@@ -77,8 +81,9 @@ def _list_lines(settings: Settings) -> list[LineSettings]:
 def _line_option(number: str, settings: Settings) -> str:
     """The option of a line that a rule names by either of its numbers; a line that is gone stays as it was written."""
     lines = _list_lines(settings)
-    same = (line.number for line in lines if is_same_line(line.number, number) or is_same_line(line.bitrix_number, number))
-    return next(same, number)
+    same = (line for line in lines if is_same_line(line.number, number) or is_same_line(line.bitrix_number, number))
+    line = next(same, None)
+    return line.number if line is not None else number
 
 
 def is_same_line(number: str, other: str) -> bool:

@@ -1,4 +1,5 @@
-"""The dry run on the rules page: the draft against the last calls, beside what really happened. Nothing is sent to the portal."""
+"""The dry run on the rules page: the draft on the last calls, beside what really happened. Nothing is sent to
+Bitrix24."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ CALL_LIMIT = 50
 
 @dataclass(frozen=True)
 class CallComparison:
-    """One call of the table. `really`, `would`: sentences; rules by their labels, empty: none."""
+    """One call of the table. Rules are named by their labels; an empty label: no rule."""
 
     call: Call
     actual_rule: str
@@ -42,14 +43,15 @@ class CallComparison:
 
 @dataclass(frozen=True)
 class DryRunTable:
-    """`faulty`: the draft cannot be tried."""
+    """The calls of a dry run."""
 
     rows: list[CallComparison] = field(default_factory=list)
     has_faults: bool = False
+    """The draft has faults, so it cannot be tried."""
 
     @property
     def different_count(self) -> int:
-        """How many would be decided otherwise than they were."""
+        """How many calls the draft would decide otherwise."""
         return sum(row.is_different for row in self.rows)
 
 
@@ -63,33 +65,35 @@ class DraftCondition:
     is_fulfilled: bool | None
 
 
-def try_last_calls(shown: list[RuleItem]) -> DryRunTable:
-    """The draft against the last calls."""
-    draft = _parse_draft(shown)
+def try_last_calls(items: list[RuleItem]) -> DryRunTable:
+    """The draft on the last calls."""
+    draft = _parse_draft(items)
     if draft is None:
         return DryRunTable(has_faults=True)
-    rows = dry_run.compare_rules(db.session(), g.portal, draft, dry_run.load_last_calls(db.session(), g.portal.id, CALL_LIMIT))
+    calls = dry_run.load_last_calls(db.session(), g.portal.id, CALL_LIMIT)
+    rows = dry_run.compare_rules(db.session(), g.portal, draft, calls)
     names = _load_names(rows, draft)
     return DryRunTable([_compare_call(row, names) for row in rows])
 
 
-def describe_changes(shown: list[RuleItem]) -> str:
-    """What saving would change, in sentences: which rules go, and what the draft would decide otherwise (where it has no faults)."""
-    said = [_describe_removals(shown), _describe_decisions(shown)]
-    return " ".join(one for one in said if one)
+def describe_changes(items: list[RuleItem]) -> str:
+    """What saving would change, in sentences: which rules it removes, and what the draft (if it has no faults) would
+    decide otherwise."""
+    return " ".join(sentence for sentence in (_describe_removals(items), _describe_decisions(items)) if sentence)
 
 
-def _describe_removals(shown: list[RuleItem]) -> str:
-    """Rules that saving takes away, with the calls that they decided in seven days. One that only got another name stays."""
-    held = {(str(item.rule.get("name")), _rule_content(item.rule)) for item in shown}
-    names, whats = {name for name, _ in held}, {what for _, what in held}
-    present: list[dict[str, Any]] = document.dump(rendering.load_settings())["rules"]
-    gone = [str(rule["name"]) for rule in present if rule["name"] not in names and _rule_content(rule) not in whats]
-    if not gone:
+def _describe_removals(items: list[RuleItem]) -> str:
+    """The rules that saving removes, with the calls that they decided in seven days. A renamed rule is not removed."""
+    draft_names = {str(item.rule.get("name")) for item in items}
+    draft_contents = {_rule_content(item.rule) for item in items}
+    saved: list[dict[str, Any]] = document.dump(rendering.load_settings())["rules"]
+    missing = [rule for rule in saved if rule["name"] not in draft_names and _rule_content(rule) not in draft_contents]
+    if not missing:
         return ""
-    used = call_counts.count_calls_by_rule()
-    rules = ngettext("%(num)d rule will be removed", "%(num)d rules will be removed", len(gone))
-    calls = ngettext("%(num)d call in 7 days", "%(num)d calls in 7 days", sum(used.get(name, (0, 0))[0] for name in gone))
+    counts = call_counts.count_calls_by_rule()
+    call_count = sum(counts.get(str(rule["name"]), (0, 0))[0] for rule in missing)
+    rules = ngettext("%(num)d rule will be removed", "%(num)d rules will be removed", len(missing))
+    calls = ngettext("%(num)d call in 7 days", "%(num)d calls in 7 days", call_count)
     return str(gettext("%(rules)s, which decided %(calls)s.", rules=rules, calls=calls))
 
 
@@ -97,25 +101,29 @@ def _rule_content(rule: dict[str, Any]) -> str:
     return json.dumps([rule.get("when"), rule.get("do")], sort_keys=True, default=str)
 
 
-def _describe_decisions(shown: list[RuleItem]) -> str:
-    found = try_last_calls(shown)
-    count, different = len(found.rows), found.different_count
+def _describe_decisions(items: list[RuleItem]) -> str:
+    table = try_last_calls(items)
+    count, different = len(table.rows), table.different_count
     if not count:
         return ""
     if different:
-        said = gettext(
+        sentence = gettext(
             "These rules would decide %(different)s of the last %(count)s calls otherwise.",
             different=different,
             count=count,
         )
     else:
-        said = gettext("These rules would decide all of the last %(count)s calls as they were decided.", count=count)
-    return str(said)
+        sentence = gettext(
+            "These rules would decide all of the last %(count)s calls as they were decided.",
+            count=count,
+        )
+    return str(sentence)
 
 
-def explain_call(shown: list[RuleItem], call_id: int) -> dict[str, Any]:
-    """For the trace of one call: every rule of the draft, its conditions, what was seen, what would be made."""
-    draft = _parse_draft(shown)
+def explain_call(items: list[RuleItem], call_id: int) -> dict[str, Any]:
+    """The trace of one call for its template: every rule of the draft with its conditions, and what the draft would
+    make."""
+    draft = _parse_draft(items)
     call = db.session.get(Call, call_id)
     if draft is None or call is None or call.portal_id != g.portal.id:
         raise NotFound
@@ -125,22 +133,22 @@ def explain_call(shown: list[RuleItem], call_id: int) -> dict[str, Any]:
     names = _load_names(rows, draft)
     trials = [
         {
-            "label": rule_labels.rule_label(one.rule),
-            "verdict": one.verdict,
-            "conditions": [_draft_condition(seen, names) for seen in one.conditions],
+            "label": rule_labels.rule_label(trace.rule),
+            "verdict": trace.verdict,
+            "conditions": [_draft_condition(condition, names) for condition in trace.conditions],
         }
-        for one in rows[0].rule_trace
+        for trace in rows[0].rule_trace
     ]
     return {
         "trials": trials,
-        "matched": any(one["verdict"] == "matched" for one in trials),
+        "matched": any(trial["verdict"] == "matched" for trial in trials),
         "would": _action_sentences(rows[0].draft, names),
     }
 
 
-def _parse_draft(shown: list[RuleItem]) -> Settings | None:
-    """The saved document with the draft's rules; None where it has faults."""
-    data = document.dump(rendering.load_settings()) | {"rules": [item.rule for item in shown]}
+def _parse_draft(items: list[RuleItem]) -> Settings | None:
+    """The saved document with the draft's rules. None: it has faults."""
+    data = document.dump(rendering.load_settings()) | {"rules": [item.rule for item in items]}
     try:
         return document.parse(data, settings.current(g.portal), keyed=settings.pbxs_with_keys(g.portal)).settings
     except DocumentError:
@@ -148,14 +156,10 @@ def _parse_draft(shown: list[RuleItem]) -> Settings | None:
 
 
 def _load_names(rows: list[DryRunRow], draft: Settings) -> DisplayNames:
-    users = {
-        action["user"]
-        for row in rows
-        for said in (row.actual, row.draft)
-        for action in said.actions
-        if "user" in action
-    }
-    return rule_presentation.build_names(draft, crm_dictionaries.load(rule_presentation.portal_id()), directory.by_ids(users))
+    results = [result for row in rows for result in (row.actual, row.draft)]
+    users = {action["user"] for result in results for action in result.actions if "user" in action}
+    dictionaries = crm_dictionaries.load(rule_presentation.portal_id())
+    return rule_presentation.build_names(draft, dictionaries, directory.by_ids(users))
 
 
 def _compare_call(row: DryRunRow, names: DisplayNames) -> CallComparison:
@@ -169,8 +173,9 @@ def _compare_call(row: DryRunRow, names: DisplayNames) -> CallComparison:
     )
 
 
-def _action_sentences(said: RuleResult, names: DisplayNames) -> list[str]:
-    return [sentences.describe_planned_action(action, names, i18n.current_language(), _format_moment) for action in said.actions]
+def _action_sentences(result: RuleResult, names: DisplayNames) -> list[str]:
+    language = i18n.current_language()
+    return [sentences.describe_planned_action(action, names, language, _format_moment) for action in result.actions]
 
 
 def _format_moment(iso: str) -> str:
@@ -195,4 +200,5 @@ def _describe_actual(trace: ConditionTrace, names: DisplayNames, language: str) 
         return str(gettext("never"))
     if actual in ([], ""):
         return str(gettext("none"))
-    return sentences.describe_actual(trace.condition, int(actual) if isinstance(actual, float) else actual, names, language)
+    value = int(actual) if isinstance(actual, float) else actual
+    return sentences.describe_actual(trace.condition, value, names, language)

@@ -10,30 +10,30 @@ from bx24app.web.rules import rule_form
 from bx24app.web.rules.rule_form import FormData
 
 
-def cell_prefix(place: CellKey) -> str:
-    """Beginning of the names of a cell's fields."""
-    return f"m-{place[0]}-{place[1]}"
+def cell_prefix(key: CellKey) -> str:
+    """How the names of a cell's fields begin."""
+    return f"m-{key[0]}-{key[1]}"
 
 
-def read_matrix(form: FormData, by_hand: set[CellKey]) -> Matrix:
-    """The matrix as the page shows it; cells that are changed by hand have no fields."""
-    cells = {place: cell for place in CELL_KEYS if place not in by_hand and (cell := _read_cell(form, cell_prefix(place)))}
-    return Matrix(cells)
+def read_matrix(form: FormData, customised: set[CellKey]) -> Matrix:
+    """The matrix as the page shows it. Cells whose rule was changed by hand (`customised`) have no fields."""
+    cells = {key: _read_cell(form, cell_prefix(key)) for key in CELL_KEYS if key not in customised}
+    return Matrix({key: cell for key, cell in cells.items() if cell})
 
 
 def _read_cell(form: FormData, name: str) -> Cell | None:
-    make: Any = form.get(f"{name}-make", "")
-    if make not in CELL_RESULTS:
+    result: Any = form.get(f"{name}-make", "")
+    if result not in CELL_RESULTS:
         return None
-    if make == "nothing":
+    if result == "nothing":
         return Cell("nothing")
     category = form.get(f"{name}-category_id", "")
     deadline = rule_form.parse_number(form.get(f"{name}-deadline_minutes", ""))
-    if make == "todo" and deadline is None:
+    if result == "todo" and deadline is None:
         deadline = DEFAULT_DEADLINE_MINUTES
     return Cell(
-        make,
-        parse_int(category) if make == "deal" else None,
+        result,
+        parse_int(category) if result == "deal" else None,
         rule_form.read_responsible(form, f"{name}-responsible"),
         deadline,
         f"{name}-working" in form and deadline is not None,

@@ -1,7 +1,8 @@
 """Reads the rules page's form.
 
-The fields named `rule` hold the rules' tokens in their order. `<token>-json` holds a closed rule, `<token>-…` the fields of an open one.
-A value that cannot be read stays as it was typed: the document's check then says what is wrong with it.
+The fields named `rule` hold the rules' tokens in their order. `<token>-json` holds a closed rule, `<token>-…` the
+fields of an open one. A value that cannot be read stays as it was typed: the document's check then says what is wrong
+with it.
 """
 
 from __future__ import annotations

@@ -36,25 +36,26 @@ def portal_id() -> int:
 
 def describe_rule(item: RuleItem) -> str:
     """A rule in words."""
-    return sentences.describe_rule(item.rule, _load_names([item], rendering.load_settings(), crm_dictionaries.load(portal_id())), current_language())
+    names = _load_names([item], rendering.load_settings(), crm_dictionaries.load(portal_id()))
+    return sentences.describe_rule(item.rule, names, current_language())
 
 
-def template_context(shown: list[RuleItem]) -> dict[str, Any]:
-    """For the page and its parts."""
+def template_context(items: list[RuleItem]) -> dict[str, Any]:
+    """The values for the page and its parts."""
     settings, offered = rendering.load_settings(), crm_dictionaries.load(portal_id())
-    names = _load_names(shown, settings, offered)
-    for item in shown:
+    names = _load_names(items, settings, offered)
+    for item in items:
         item.sentence = sentences.describe_rule(item.rule, names, current_language())
         item.label = rule_labels.rule_label(str(item.rule.get("name") or ""))
-    rules = [item.rule for item in shown]
+    rules = [item.rule for item in items]
     read_at: datetime | None = crm_dictionaries.last_read_at(portal_id())
     return {
-        "items": shown,
+        "items": items,
         "settings": settings,
         "condition_fields": lambda item: condition_fields.list_fields(item, settings),
         "offered": offered,
         "targets": list_targets(offered),
-        "people": _load_people(shown),
+        "people": _load_people(items),
         "matrix": missed_matrix.from_rules(rules).cells,
         "by_hand": missed_matrix.customised_cells(rules),
         "places": missed_matrix.CELL_KEYS,
@@ -81,12 +82,12 @@ def _pipeline_targets(entity: str, name: str, pipelines: tuple[DictionaryItem, .
     return [(entity, gettext("%(name)s: default pipeline", name=name) if named else name), *named]
 
 
-def _load_names(shown: list[RuleItem], settings: Settings, offered: CrmDictionaries) -> DisplayNames:
-    return build_names(settings, offered, _load_people(shown))
+def _load_names(items: list[RuleItem], settings: Settings, offered: CrmDictionaries) -> DisplayNames:
+    return build_names(settings, offered, _load_people(items))
 
 
 def drop_unknown_stages(do: list[dict[str, Any]]) -> None:
-    """Drop stages that the chosen pipeline does not have, so that its first stage is used. The page calls this after a change of pipeline."""
+    """Drop stages that the chosen pipeline does not have, so that its first stage is used."""
     offered = crm_dictionaries.load(portal_id())
     for action in do:
         parts = action.get("create")
@@ -113,9 +114,9 @@ def build_names(settings: Settings, offered: CrmDictionaries, known: EmployeeDir
     return DisplayNames(user=known.name, line=line_name, pbx=pbx_name, dictionaries=offered)
 
 
-def _load_people(shown: list[RuleItem]) -> EmployeeDirectory:
+def _load_people(items: list[RuleItem]) -> EmployeeDirectory:
     users = set()
-    for item in shown:
+    for item in items:
         for _, _, parts in item.actions:
             users |= {int(parts[key]) for key in ("responsible", "user") if isinstance(parts.get(key), int)}
     return directory.by_ids(users)

@@ -1,6 +1,6 @@
-"""Rules in the frame: the list with its order, an editor for each, the missed-call matrix above it.
+"""The rules page of the frame: the list of rules in their order, an editor for each, the missed-call matrix above.
 
-The page carries the whole draft: every part that is asked for again comes from what the form holds, and nothing is kept between requests.
+Each request carries the whole draft, and each answer is made from it: the server stores nothing between requests.
 """
 
 from __future__ import annotations
@@ -34,99 +34,97 @@ def show() -> Response:
 
 @blueprint.post("")
 def save() -> Response:
-    """Save the draft; with faults, the rules that have them open at their fields."""
-    shown = rule_form.read_form(request.form)
+    """Save the draft. With faults, the rules that have them are opened, and each fault is shown at its field."""
+    items = rule_form.read_form(request.form)
 
     def replace_rules(data: Document) -> None:
-        if shown or "whole" in request.form:  # a form that holds no list says nothing about it
-            data.update(rules=_draft_rules(shown))
+        if items or "whole" in request.form:  # a form without the list changes no rules
+            data.update(rules=_draft_rules(items))
 
     outcome = saving.save(replace_rules, gettext("Rules changed"))
     if outcome.is_accepted:
         return _render_page(rule_form.closed_items(_saved_rules()), outcome)
     for fault in outcome.faults:
-        if not rule_form.mark_fault(shown, fault.path, fault.message) and fault.path:
+        if not rule_form.mark_fault(items, fault.path, fault.message) and fault.path:
             outcome.message.texts.append(f"{fault.message} ({fault.path})")
-    return _render_page(shown, outcome)
+    return _render_page(items, outcome)
 
 
 @blueprint.post("/body")
 def apply_matrix() -> Response:
-    """The matrix and the list anew, after the matrix, or a ready one, was put into the rules."""
-    shown = rule_form.read_form(request.form)
+    """Put the matrix, or a preset of it, into the rules; show the matrix and the list again."""
+    items = rule_form.read_form(request.form)
     preset = missed_matrix.MATRIX_PRESETS.get(request.form.get("preset", ""))
-    wanted = preset or matrix_form.read_matrix(request.form, missed_matrix.customised_cells(_draft_rules(shown)))
-    rules = missed_matrix.merge_rules(_draft_rules(shown), wanted)
-    return _render_body(_rebuild_items(shown, rules))
+    wanted = preset or matrix_form.read_matrix(request.form, missed_matrix.customised_cells(_draft_rules(items)))
+    rules = missed_matrix.merge_rules(_draft_rules(items), wanted)
+    return _render_body(_rebuild_items(items, rules))
 
 
 @blueprint.post("/names")
 def reload_dictionaries() -> Response:
-    """Pipelines, stages and sources read anew from the portal; the draft stays."""
-    trouble = ""
+    """Read pipelines, stages and sources from the portal again. The draft stays."""
+    problem = ""
     portal_id = rule_presentation.portal_id()
-    db.session.rollback()  # no transaction is held while the portal is asked
+    db.session.rollback()  # no transaction stays open while the portal answers
     try:
         crm_dictionaries.fetch(portal_id)
     except PortalError:
         db.session.rollback()
-        trouble = gettext("Bitrix24 does not answer just now. Names are as they were read last.")
+        problem = gettext("Bitrix24 does not answer just now. Names are as they were read last.")
     rendering.reload_portal()
-    return _render_body(rule_form.read_form(request.form), trouble)
+    return _render_body(rule_form.read_form(request.form), problem)
 
 
 @blueprint.post("/rule")
 def edit_rule() -> Response:
-    """One rule anew: `op` opens or closes it, adds an action or a field, makes a new one or a copy."""
-    shown = rule_form.read_form(request.form)
+    """Show one rule again: `op` opens or closes it, adds an action or a field, creates a rule or a copy."""
+    items = rule_form.read_form(request.form)
     op, _, argument = request.form.get("op", "").partition(":")
     if op == "add":
-        return _render_item(_new_rule(shown), shown)
-    item = next((one for one in shown if one.token == request.form.get("token")), None)
+        return _render_item(_new_rule(items), items)
+    token = request.form.get("token")
+    item = next((item for item in items if item.token == token), None)
     if item is None:
         raise NotFound
     if op == "copy":
-        return _render_item(_copy_rule(item, shown), shown)
+        return _render_item(_copy_rule(item, items), items)
     item.is_open = op != "close"
     _apply_operation(item, op, argument)
-    return _render_item(item, shown, op)
+    return _render_item(item, items, op)
 
 
 @blueprint.post("/words")
 def describe_rule() -> Response:
-    """The sentence of an open rule, while it is typed."""
+    """The sentence of an open rule, while its fields are edited."""
     item = rule_form.read_rule(request.form, request.form.get("token", ""))
     return Response(rule_presentation.describe_rule(item))
 
 
 @blueprint.post("/try")
 def show_dry_run() -> Response:
-    """The draft against the last calls."""
-    return Response(
-        render_template(
-            "parts/rules_trial.html", trial=dry_run_page.try_last_calls(rule_form.read_form(request.form)), last=dry_run_page.CALL_LIMIT
-        )
-    )
+    """The draft on the last calls."""
+    table = dry_run_page.try_last_calls(rule_form.read_form(request.form))
+    return Response(render_template("parts/rules_trial.html", trial=table, last=dry_run_page.CALL_LIMIT))
 
 
 @blueprint.post("/numbers")
 def describe_changes() -> Response:
-    """What saving the draft would change, in a sentence."""
+    """What saving the draft would change, in sentences."""
     return Response(dry_run_page.describe_changes(rule_form.read_form(request.form)))
 
 
 @blueprint.post("/why")
 def explain_call() -> Response:
     """The trace of one call under the draft."""
-    call = request.form.get("call", "")
-    call_id = parse_int(call)
+    call_id = parse_int(request.form.get("call", ""))
     if call_id is None:
         raise NotFound
-    return Response(render_template("parts/rules_why.html", **dry_run_page.explain_call(rule_form.read_form(request.form), call_id)))
+    trace = dry_run_page.explain_call(rule_form.read_form(request.form), call_id)
+    return Response(render_template("parts/rules_why.html", **trace))
 
 
 def _apply_operation(item: RuleItem, op: str, argument: str) -> None:
-    """Operations within an open rule; an unknown one changes nothing."""
+    """Change an open rule. An unknown operation changes nothing."""
     do: list[Document] = item.rule.setdefault("do", [])
     if op == "act" and argument in ACTIONS:
         do.append({argument: dict(rule_presentation.ACTION_DEFAULTS.get(argument, {}))})
@@ -145,40 +143,41 @@ def _apply_operation(item: RuleItem, op: str, argument: str) -> None:
             fields.pop(name, None) if op == "unfield" else fields.setdefault("", "")
 
 
-def _new_rule(shown: list[RuleItem]) -> RuleItem:
-    names = {str(item.rule.get("name")) for item in shown}
-    free = (gettext("Rule %(number)s", number=number) for number in range(len(shown) + 1, len(shown) + 300))
+def _new_rule(items: list[RuleItem]) -> RuleItem:
+    names = {str(item.rule.get("name")) for item in items}
+    free = (gettext("Rule %(number)s", number=number) for number in range(len(items) + 1, len(items) + 300))
     name = next(name for name in free if name not in names)
-    return RuleItem(rule_form.free_token(shown), {"name": name, "when": {}, "do": []}, is_open=True)
+    return RuleItem(rule_form.free_token(items), {"name": name, "when": {}, "do": []}, is_open=True)
 
 
-def _copy_rule(item: RuleItem, shown: list[RuleItem]) -> RuleItem:
-    names = {str(one.rule.get("name")) for one in shown}
+def _copy_rule(item: RuleItem, items: list[RuleItem]) -> RuleItem:
+    names = {str(item.rule.get("name")) for item in items}
     base = str(item.rule.get("name"))[:180]
-    name = next(name for number in range(2, len(shown) + 300) if (name := f"{base} ({number})") not in names)
-    return RuleItem(rule_form.free_token(shown), copy.deepcopy(item.rule) | {"name": name}, is_open=True)
+    name = next(name for number in range(2, len(items) + 300) if (name := f"{base} ({number})") not in names)
+    return RuleItem(rule_form.free_token(items), copy.deepcopy(item.rule) | {"name": name}, is_open=True)
 
 
-def _rebuild_items(shown: list[RuleItem], rules: list[Document]) -> list[RuleItem]:
-    """The rules of a changed draft; those that were open stay open, tokens stay with their rules."""
-    left = list(shown)
-    found: list[RuleItem] = []
-    for one in rules:
-        held = next((item for item in left if item.rule.get("name") == one.get("name")), None)
-        if held is not None:
-            left.remove(held)
-        fresh = rule_form.free_token([*shown, *found])
-        found.append(RuleItem(held.token, one, held.is_open) if held is not None else RuleItem(fresh, one))
-    return found
+def _rebuild_items(items: list[RuleItem], rules: list[Document]) -> list[RuleItem]:
+    """Items for the rules of a changed draft. A rule keeps its token and stays open by its name."""
+    left = list(items)
+    rebuilt: list[RuleItem] = []
+    for rule in rules:
+        current = next((item for item in left if item.rule.get("name") == rule.get("name")), None)
+        if current is not None:
+            left.remove(current)
+            rebuilt.append(RuleItem(current.token, rule, current.is_open))
+        else:
+            rebuilt.append(RuleItem(rule_form.free_token([*items, *rebuilt]), rule))
+    return rebuilt
 
 
-def _draft_rules(shown: list[RuleItem]) -> list[Document]:
-    return [item.rule for item in shown]
+def _draft_rules(items: list[RuleItem]) -> list[Document]:
+    return [item.rule for item in items]
 
 
 def _saved_rules() -> list[Document]:
-    found: list[Document] = document.dump(rendering.load_settings())["rules"]
-    return found
+    rules: list[Document] = document.dump(rendering.load_settings())["rules"]
+    return rules
 
 
 _FOCUS_SELECTORS = {
@@ -188,24 +187,25 @@ _FOCUS_SELECTORS = {
     "drop": ".add button",
     "field": '.pair:has(input[value=""]) input[type=text]',
 }
-"""Operation -> what has the keyboard's focus after it; another pipeline leaves it where it is."""
+"""Operation -> what gets the keyboard focus after it. A change of pipeline leaves the focus where it is."""
 
 
-def _render_item(item: RuleItem, shown: list[RuleItem], op: str = "open") -> Response:
-    facts = rule_presentation.template_context([*shown, item])
-    return Response(render_template("parts/rule.html", item=item, focus=_FOCUS_SELECTORS.get(op, ""), **facts))
+def _render_item(item: RuleItem, items: list[RuleItem], op: str = "open") -> Response:
+    context = rule_presentation.template_context([*items, item])
+    return Response(render_template("parts/rule.html", item=item, focus=_FOCUS_SELECTORS.get(op, ""), **context))
 
 
-def _render_body(shown: list[RuleItem], trouble: str = "") -> Response:
-    return Response(render_template("parts/rules_body.html", names_trouble=trouble, **rule_presentation.template_context(shown)))
+def _render_body(items: list[RuleItem], problem: str = "") -> Response:
+    context = rule_presentation.template_context(items)
+    return Response(render_template("parts/rules_body.html", names_trouble=problem, **context))
 
 
-def _render_page(shown: list[RuleItem], outcome: SaveResult | None = None) -> Response:
+def _render_page(items: list[RuleItem], outcome: SaveResult | None = None) -> Response:
     return rendering.render_response(
         "rules.html",
         "rules",
         outcome.http_status if outcome is not None else 200,
         version=saving.current_number(),
         said=outcome.message if outcome is not None else None,
-        **rule_presentation.template_context(shown),
+        **rule_presentation.template_context(items),
     )

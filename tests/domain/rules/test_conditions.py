@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,8 @@ def test_each_condition_computes_its_fact(key: str) -> None:
 
 
 def test_each_fact_belongs_to_one_condition() -> None:
-    assert sorted(condition.fact for condition in CONDITIONS.values()) == sorted(field.name for field in fields(RuleFacts))
+    used = sorted(condition.fact for condition in CONDITIONS.values())
+    assert used == sorted(field.name for field in fields(RuleFacts))
 
 
 @pytest.mark.parametrize("key", CONDITIONS)
@@ -118,9 +119,7 @@ def test_a_rule_by_the_day_of_the_month(days: Any, moment: str, fits: bool) -> N
 
 
 def test_the_day_does_not_follow_the_lines_zone() -> None:
-    line = LineSettings(number="1", working_hours=(HoursBlock(days=("mon",), from_="09:00", to="18:00", timezone="Asia/Vladivostok"),))
-    snapshot = CallSnapshot(
-        moment="ring", started_at=datetime(2026, 11, 29, 20, tzinfo=UTC), timezone="Europe/Moscow", pbx_key="m", line=line
-    )
-    facts = compute_facts(snapshot)
+    hours = HoursBlock(days=("mon",), from_="09:00", to="18:00", timezone="Asia/Vladivostok")
+    line = LineSettings(number="1", working_hours=(hours,))
+    facts = compute_facts(replace(began("2026-11-29T20:00+00:00"), line=line))
     assert (facts.day_of_month, facts.weekday) == ({"29"}, "mon")
