@@ -20,6 +20,7 @@ from bx24app.infra import migrate as migrating
 from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
 from bx24app.infra.processes.web_server import address_of, make_web_spec, open_listener
 from bx24app.models import db
+from bx24app.models.base import is_sqlite
 
 MIGRATION_LOCK = 2853
 """Advisory lock of PostgreSQL: two machines that start at the same time migrate one after the other."""
@@ -46,7 +47,7 @@ def migrate_database(app: Flask) -> None:
     from sqlalchemy import text
 
     with app.app_context():
-        if db.engine.dialect.name == "postgresql":
+        if not is_sqlite():
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 # Polled, outside a transaction: an index made beside the writers waits for every statement that began
                 # before it, so it would wait for ever for a statement that waits for this lock.

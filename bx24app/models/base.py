@@ -53,6 +53,11 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 
 
+def is_sqlite() -> bool:
+    """Is the current application's database SQLite? The other one that there may be is PostgreSQL."""
+    return db.engine.dialect.name == "sqlite"
+
+
 def make_durable(engine: Engine) -> None:
     """A 200 means "on disk": SQLite in WAL with synchronous=FULL, PostgreSQL with synchronous_commit=on.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,6 +59,16 @@ class Notification(Base):
     """new, handled, rejected (stored for the journal, never folded)."""
     reason: Mapped[str | None]
     received_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+def join_extensions(extensions: Iterable[str]) -> str | None:
+    """A value of `Call.unmapped`."""
+    return ",".join(extensions) or None
+
+
+def split_extensions(value: str | None) -> list[str]:
+    """The extensions of a value of `Call.unmapped`."""
+    return [extension for extension in (value or "").split(",") if extension]
 
 
 PROBLEM_CONDITION = "problem IS NOT NULL OR lost OR state = 'dead'"
@@ -119,7 +130,7 @@ class Call(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
     """JSON of `CallFacts`; see `read_facts` and `write_facts`."""
     unmapped: Mapped[str | None]
-    """Extensions that rang or talked and are nobody's in the settings, comma list; None: there were none."""
+    """Extensions that rang or talked and belong to no employee, by `join_extensions`; None: there were none."""
     problem: Mapped[str | None]
     """One sentence for the journal where something went wrong."""
     problem_delivery: Mapped[str | None]

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, defer
 
 from bx24app.models import Portal, db
+from bx24app.models.base import is_sqlite
 
 _DEFERRED_COLUMNS = (defer(Portal.application_token),)
 """Nobody needs it here, and opening what is sealed takes its time."""
@@ -20,7 +21,7 @@ def portal_lock(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
     """One transaction in which nobody else decides for this portal; committed at its end."""
     session = db.session()
     try:
-        if db.engine.dialect.name == "postgresql":
+        if not is_sqlite():
             # 0xB24: our namespace among advisory locks; SQLite has one writer anyway (BEGIN IMMEDIATE).
             session.execute(text("SELECT pg_advisory_xact_lock(2852, :portal)"), {"portal": portal_id})
         yield session, session.get(Portal, portal_id, options=_DEFERRED_COLUMNS)

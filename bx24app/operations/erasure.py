@@ -25,6 +25,7 @@ from bx24app.calls.recordings.attempts import CLAIM_LIFETIME
 from bx24app.domain import phone
 from bx24app.infra import spool
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, audit, db, utcnow
+from bx24app.models.base import is_sqlite
 from bx24app.models.locking import portal_lock
 from bx24app.operations import redaction
 
@@ -175,7 +176,7 @@ def _busy_call_ids(session: Session, portal: Portal, calls: list[Call]) -> set[i
 
 def _delete_rows(session: Session, rows: _PersonalRows, result: ErasureResult) -> list[int]:
     """Delete the rows. Returns the row ids of recordings, which may have files in the spool."""
-    if session.get_bind().dialect.name == "sqlite":
+    if is_sqlite():
         # Otherwise the bytes stay in the file until something overwrites them.
         session.execute(text("PRAGMA secure_delete = ON"))
     recording_ids: list[int] = []
@@ -202,7 +203,7 @@ def _truncate_wal() -> None:
 
     While somebody reads from it, its next checkpoint does that.
     """
-    if db.engine.dialect.name != "sqlite":
+    if not is_sqlite():
         return
     connection = db.engine.raw_connection()
     try:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
@@ -20,6 +19,7 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Portal, audit, db, utcnow
+from bx24app.models.inserts import insert_or_ignore
 from bx24app.portals import clients, placements
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.lifecycle import mark_needs_admin
@@ -33,9 +33,8 @@ RETRY_AFTER = timedelta(seconds=60)
 
 def ensure_portal(member_id: str) -> Portal:
     """The portal's row, locked; created if there is none, and only once if two openings come at the same time."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     blank = {"domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": ""}
-    db.session.execute(insert(Portal).values(member_id=member_id, **blank).on_conflict_do_nothing())
+    insert_or_ignore(db.session, Portal, member_id=member_id, **blank)
     return db.session.scalars(select(Portal).where(Portal.member_id == member_id).with_for_update()).one()
 
 

@@ -16,7 +16,6 @@ import json
 
 import redis
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from bx24app.bitrix24 import errors
@@ -26,6 +25,7 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Notification, Portal, audit, db
+from bx24app.models.inserts import insert_or_ignore
 from bx24app.portals import frame_auth, install, lifecycle
 from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 
@@ -87,9 +87,11 @@ def _store_event(portal: Portal, post: EventPost) -> int:
     call_id = str(post.data.get("CALL_ID") or "")
     content = hashlib.sha256(data.encode(errors="replace")).hexdigest()
     dedup_key = f"{post.event}:{call_id}" if call_id else f"{post.event}:{post.ts}:{content}"
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(Notification).values(
-        portal_id=portal.id,
+    portal_id = portal.id
+    is_new = insert_or_ignore(
+        db.session,
+        Notification,
+        portal_id=portal_id,
         pbx_id=0,
         dialect="bitrix24",
         name=post.event,
@@ -97,8 +99,6 @@ def _store_event(portal: Portal, post: EventPost) -> int:
         body=data.replace("\\u0000", "\ufffd"),
         state="new",
     )
-    portal_id = portal.id
-    is_new = db.session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
     db.session.commit()
     if is_new:
         queue.wake_portal(portal_id)

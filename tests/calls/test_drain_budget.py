@@ -9,7 +9,7 @@ import pytest
 
 from bx24app.bitrix24.budget import MARGIN_SECONDS, RequestBudget
 from bx24app.calls import drain
-from bx24app.calls.outbox import batches
+from bx24app.calls.outbox import batches, pacing
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import Register
 from bx24app.infra.runtime import runtime
@@ -66,13 +66,13 @@ def test_a_comfortable_budget_waits_for_nobody(busy: tuple[int, RequestBudget]) 
 
 def test_a_short_budget_waits_for_company(busy: tuple[int, RequestBudget]) -> None:
     number, budget = busy
-    leave(budget, drain.AMPLE_BUDGET - 3)
+    leave(budget, pacing.AMPLE_BUDGET - 3)
     ring(number)
     assert claimed(number) == ([1], 0.0), "who comes alone after a while leaves at once"
     ring(number)
     parcels_now, wait = claimed(number)
     assert parcels_now == []
-    assert 0 < wait <= drain.BATCH_SPACING / budget.rate
+    assert 0 < wait <= pacing.BATCH_SPACING / budget.rate
     ring(number)
     runtime().redis.delete(f"gather:{number}")  # the time is over
     assert claimed(number) == ([2], 0.0)
@@ -80,7 +80,7 @@ def test_a_short_budget_waits_for_company(busy: tuple[int, RequestBudget]) -> No
 
 def test_a_whole_batch_waits_for_nobody(busy: tuple[int, RequestBudget]) -> None:
     number, budget = busy
-    leave(budget, drain.AMPLE_BUDGET - 3)
+    leave(budget, pacing.AMPLE_BUDGET - 3)
     ring(number)
     assert claimed(number)[0] == [1]
     for _ in range(batches.MAX_BATCH_COMMANDS):

@@ -14,12 +14,12 @@ from sqlalchemy import event, select
 from benchmarks import filled
 from bx24app import settings
 from bx24app.calls import notifications, replay, sweep
-from bx24app.calls.drain import portal_lock
 from bx24app.calls.fold import grouping
 from bx24app.calls.reconciliation import schedule
 from bx24app.calls.recordings import attempts
 from bx24app.infra import queue
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
+from bx24app.models.locking import portal_lock
 from bx24app.operations import retention, system_counts
 from bx24app.operations.alerts import candidates, monitor
 from scripts import needs

@@ -10,6 +10,7 @@ from bx24app.domain.calls.decision import Decision
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.models import Call, Delivery
 from bx24app.models.call_facts import CallFacts
+from bx24app.models.calls import join_extensions
 
 
 def write_journal_columns(
@@ -34,7 +35,7 @@ def write_journal_columns(
         call.activity_id = finish.answer.get("activity_id")
     if decision.plan is not None and decision.plan.is_decided:
         call.rule = facts.chosen_rule or None
-    call.unmapped = ",".join(facts.unmapped_extensions or ()) or None
+    call.unmapped = join_extensions(facts.unmapped_extensions or ())
     call.crm = _crm_records(ledger)
     # The journal names the entry, the facts name the row: an entry id may occur at two PBXs.
     call.continues = related.continues.entry_id if related.continues else None

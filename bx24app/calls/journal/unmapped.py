@@ -2,7 +2,7 @@
 
 The alert monitor and the page of employees ask.
 
-A call keeps them in one column, separated by commas (`call.unmapped`); this module is the only reader of that form.
+A call keeps them in the column `call.unmapped`; the fold writes it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from bx24app.models import Call, db
+from bx24app.models.calls import split_extensions
 
 MAX_COUNTED_CALLS = 20_000
 """How many calls `count_calls` reads at most."""
@@ -25,7 +26,7 @@ def load_extensions(portal_id: int, since: datetime) -> dict[str, set[str]]:
     )
     extensions: dict[str, set[str]] = {}
     for key, names in db.session.execute(query.distinct()):
-        extensions.setdefault(key, set()).update(_split(names))
+        extensions.setdefault(key, set()).update(split_extensions(names))
     return extensions
 
 
@@ -34,8 +35,4 @@ def count_calls(portal_id: int, pbx_key: str, since: datetime) -> Counter[str]:
     query = select(Call.unmapped).where(
         Call.portal_id == portal_id, Call.unmapped.is_not(None), Call.started_at >= since, Call.pbx_key == pbx_key
     )
-    return Counter(name for names in db.session.scalars(query.limit(MAX_COUNTED_CALLS)) for name in _split(names))
-
-
-def _split(names: str | None) -> list[str]:
-    return [name for name in (names or "").split(",") if name]
+    return Counter(name for names in db.session.scalars(query.limit(MAX_COUNTED_CALLS)) for name in split_extensions(names))

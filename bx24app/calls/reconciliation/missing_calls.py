@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bx24app.calls.fold.grouping import STATISTICS
@@ -26,8 +25,9 @@ from bx24app.infra.logs import get_logger
 from bx24app.mango import statistics
 from bx24app.mango.events_dialect import UUID_PREFIX
 from bx24app.mango.notification import MalformedNotification
-from bx24app.models import Call, Notification, Pbx, Portal, Recording, db, utcnow
+from bx24app.models import Call, Notification, Pbx, Portal, Recording, utcnow
 from bx24app.models.call_facts import CallFacts
+from bx24app.models.inserts import insert_or_ignore
 from bx24app.models.locking import portal_lock
 
 _log = get_logger(__name__)
@@ -241,8 +241,9 @@ def _mark_late(call: Call, entry: StatisticsEntry, records: bool) -> None:
 
 def _store_notification(session: Session, call: Call, entry: StatisticsEntry) -> int:
     """1 if the entry is new; 0 if the very same text was stored before."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(Notification).values(
+    is_new = insert_or_ignore(
+        session,
+        Notification,
         portal_id=call.portal_id,
         pbx_id=call.pbx_id,
         dialect=STATISTICS,
@@ -254,5 +255,4 @@ def _store_notification(session: Session, call: Call, entry: StatisticsEntry) ->
         state="new",
         received_at=utcnow(),
     )
-    stored: int = session.execute(statement.on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
-    return stored
+    return int(is_new)

@@ -33,6 +33,7 @@ from sqlalchemy.orm import aliased
 from bx24app.domain import statistics
 from bx24app.domain.statistics import BUCKET_BOUNDS, CallCounts
 from bx24app.models import Call, Recording, db
+from bx24app.models.base import is_sqlite
 
 CALLBACK_WITHIN = timedelta(hours=24)
 """A call to the client within this time after a missed one counts as a callback."""
@@ -157,20 +158,16 @@ def _count_buckets(kind: str, durations: Select[*tuple[Any, ...]]) -> Iterator[t
         yield kind, pbx, str(bisect_left(BUCKET_BOUNDS, max(0, number))), CallCounts(calls=count)
 
 
-def _is_sqlite() -> bool:
-    return db.engine.dialect.name == "sqlite"
-
-
 def _epoch_seconds(column: Any) -> ColumnElement[Any]:
     """Whole seconds since 1970 of a moment's column."""
-    if _is_sqlite():
+    if is_sqlite():
         return cast(func.strftime("%s", column), BigInteger)
     return cast(func.floor(func.date_part("epoch", column)), BigInteger)
 
 
 def _started_plus(span: timedelta) -> ColumnElement[Any]:
     """The moment `span` after the call's beginning, to compare with a column of moments."""
-    if _is_sqlite():
+    if is_sqlite():
         later = func.strftime(
             "%Y-%m-%d %H:%M:%S", Call.started_at, f"+{int(span.total_seconds())} seconds", type_=String
         )

@@ -15,6 +15,7 @@ from bx24app.calls.statistics.counts import CallConditions
 from bx24app.domain import statistics
 from bx24app.domain.statistics import CallCounts, CallStatistics, kind_for_pbx
 from bx24app.models import Figure, FigureMark, db
+from bx24app.models.base import is_sqlite
 
 MAX_SHOWN = 50
 """Lines and people that a page shows: those with the most calls."""
@@ -62,7 +63,7 @@ def _sum_by(mine: CallConditions, *keys: Any) -> Iterator[tuple[Any, ...]]:
 
 def _weekday_number() -> Any:
     """The weekday of a row's day; Monday is 0."""
-    if db.engine.dialect.name == "sqlite":
+    if is_sqlite():
         return (cast(func.strftime("%w", Figure.day), Integer) + 6) % 7
     return cast(func.extract("isodow", Figure.day), Integer) - 1
 
