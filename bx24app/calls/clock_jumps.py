@@ -1,4 +1,9 @@
-"""USE CASE: the clock jumped. What was planned by a wrong time must neither wait until it comes again, nor be given up too early."""
+"""USE CASE: the machine's clock jumped. What was planned by a wrong time must neither wait until that time, nor be
+given up too early.
+
+The sweep calls `detect_jumps` in every round; the fold asks `recent_jump_seconds` where it waits for late
+notifications.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +24,25 @@ from bx24app.models import Call, Delivery, Notification, Recording, db, utcnow
 _log = get_logger(__name__)
 
 REDIS_KEY = "clock"
-"""In Redis: the newest moment at which a sweep looked, seconds since 1970; behind ``:`` and a machine's start, that minus the seconds since
-that start, which only a clock that is set changes."""
+"""In Redis: the newest moment at which a sweep ran, in seconds since 1970. Under this key with ``:`` and the id of a
+machine's start: that moment minus the seconds since the start, which changes only when the clock is set."""
 TOLERANCE_SECONDS = 30.0
-"""Seconds by which machines may differ, and a clock be corrected, without anybody noticing."""
+"""Clocks of two machines may differ by this, and a clock may be corrected by this, without being treated as a jump."""
 MAX_PLAN_SECONDS = 2 * 3600.0
-"""Nothing but the plan for recordings looks further ahead than this (an hour at the most): who planned it lived by a wrong clock, even where that was
-right again before a sweep could see it."""
+"""Nothing but the plan for recordings is planned further ahead than an hour. A row beyond this limit was planned by a
+wrong clock, even if the clock was right again before a sweep ran."""
 KEY_TTL_SECONDS = 7 * 86400
 JUMP_HOLD_SECONDS = 180.0
-"""Seconds for which a leap is taken off again: longer than a call waits for what is late."""
+"""How long a jump is subtracted from waiting times: longer than a call waits for late notifications."""
 _BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 
 
 def detect_jumps() -> None:
     """Part of every sweep, before it gives anything up.
 
-    Where time ran backwards since the last one, everything that waits is due, and no claim lies ahead; where it jumped forward, nobody's
-    time to answer is over for that. A look too early does nothing but ask again; without Redis nothing is compared.
+    If the clock went back since the last sweep, everything that waits becomes due and claims from the future are moved
+    to now. If it went forward, nobody's time to answer has passed because of that. To run something too early does no
+    harm. Without Redis nothing is compared.
     """
     now = utcnow()
     _clamp_due_times(now, MAX_PLAN_SECONDS + max(runtime().config.recording_retry))
@@ -47,21 +53,21 @@ def detect_jumps() -> None:
         client.set(REDIS_KEY, now.timestamp())
         client.set(mine, base, ex=KEY_TTL_SECONDS)
     except redis.RedisError as error:
-        _log.warning("the clock is not compared", error=type(error).__name__)
+        _log.warning("clock not compared", error=type(error).__name__)
         return
     if newest is not None and now.timestamp() < float(newest) - TOLERANCE_SECONDS:
-        _log.warning("the clock went back", seconds=round(float(newest) - now.timestamp()))
+        _log.warning("clock went back", seconds=round(float(newest) - now.timestamp()))
         _clamp_due_times(now, TOLERANCE_SECONDS)
         _clamp_heard_times(now)
         _renew_claims(now, only_ahead=True)
     elif before is not None and base > float(before) + TOLERANCE_SECONDS:
-        _log.warning("the clock went forward", seconds=round(base - float(before)))
+        _log.warning("clock went forward", seconds=round(base - float(before)))
         _renew_claims(now)
 
 
 @dataclass(slots=True)
 class _ClockState:
-    """What a process knows of its clock: that minus the seconds that the machine counts by itself, and its last leap."""
+    """What a process knows of its clock. `base`: the clock minus the machine's monotonic seconds; and the last jump."""
 
     base: float | None = None
     jump_seconds: float = 0.0
@@ -70,9 +76,10 @@ class _ClockState:
 
 
 def recent_jump_seconds() -> float:
-    """Seconds by which this machine's clock has gone forward just now; 0.0: it goes on as it should.
+    """Seconds by which this machine's clock went forward just now; 0.0: it did not jump.
 
-    Who waits for the late rest of a call takes them off: by the new time the wait would be over, and the call be told half.
+    A wait for the late notifications of a call subtracts them: by the new time the wait would be over, and half a call
+    would reach the portal.
     """
     counted = time.monotonic()
     base = utcnow().timestamp() - counted
@@ -89,15 +96,18 @@ def recent_jump_seconds() -> float:
 
 
 def _boot_id() -> str:
-    """This start of this machine: the monotonic clock counts from it. All processes of the machine share it."""
+    """Identifies this start of this machine, from which the monotonic clock counts.
+
+    All processes of the machine share it.
+    """
     try:
         return _BOOT_ID_PATH.read_text().strip()
-    except OSError:  # no Linux: a process of its own compares only with itself
+    except OSError:  # not Linux: a process compares only with itself
         return f"process-{id(runtime())}"
 
 
 def _clamp_due_times(now: datetime, seconds: float) -> None:
-    """What is planned for later than so many seconds from now is due."""
+    """Make due what is planned for later than this many seconds from now."""
     ahead = now + timedelta(seconds=seconds)
     for due in (
         update(Call).where(Call.due_at > ahead),
@@ -109,7 +119,7 @@ def _clamp_due_times(now: datetime, seconds: float) -> None:
 
 
 def _clamp_heard_times(now: datetime) -> None:
-    """What is counted from the moment at which something was heard must not be counted from one that has yet to come."""
+    """Move moments of receipt from the future to now, because waits are counted from them."""
     ahead = now + timedelta(seconds=TOLERANCE_SECONDS)
     db.session.execute(update(Call).where(Call.state == "open", Call.heard_at > ahead).values(heard_at=now))
     db.session.execute(update(Notification).where(Notification.received_at > ahead).values(received_at=now))
@@ -117,9 +127,9 @@ def _clamp_heard_times(now: datetime) -> None:
 
 
 def _renew_claims(now: datetime, only_ahead: bool = False) -> None:
-    """Claims are moved to now, not taken away: their worker may be alive, and two would do the same.
+    """Move claims to now. They are not removed: their worker may be alive, and then two would do the same work.
 
-    A dial to Mango keeps its time: it is never repeated, and somebody waits for what is said of it.
+    A dial to Mango keeps its time: it is never repeated, and a person waits for the news that it failed.
     """
     ahead = now + timedelta(seconds=TOLERANCE_SECONDS)
     sent = update(Delivery).where(Delivery.state == "sent")

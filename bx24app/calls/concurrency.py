@@ -19,7 +19,8 @@ from bx24app.infra.runtime import runtime
 class PortalGate:
     """Lets one drain of a portal decide at a time.
 
-    Without it a flooded portal's drains would wait for the database's lock in every thread of the worker, each with a connection.
+    Without it a flooded portal's drains would wait for the database's lock in every thread of the worker, each with a
+    connection.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,10 @@ class PortalGate:
 
     @property
     def has_waiter(self) -> bool:
-        """Does a drain wait that has not begun to read? It will see everything that was committed before this question."""
+        """Does a drain wait that has not begun to read?
+
+        It will see everything that was committed before this question.
+        """
         return self._waiter_count > 0
 
     @contextmanager
@@ -50,12 +54,13 @@ class DrainGates:
     """The portal gates and fold slots of one application in one process."""
 
     def __init__(self) -> None:
-        # By dialect. On PostgreSQL a fold waits for the server without the interpreter's lock, so more than one keeps a process busy.
+        # By dialect. On PostgreSQL a fold waits for the server without the interpreter's lock, so more than one keeps a
+        # process busy.
         self._fold_slots = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
         self._gates: defaultdict[int, PortalGate] = defaultdict(PortalGate)
         self._lock = threading.Lock()
         self._lock_files: dict[int, int] = {}
-        """Process id -> descriptor of `desk.lock`: a forked process would share its parent's lock, so it opens its own."""
+        """Process id -> descriptor of `desk.lock`: a forked process would share its parent's lock."""
 
     def portal_gate(self, portal_id: int) -> PortalGate:
         """The gate of a portal; kept for the process's life, a hundred bytes a portal."""
@@ -66,9 +71,9 @@ class DrainGates:
     def fold_slot(self, dialect: str, folder: Path) -> Iterator[None]:
         """Hold one of the few slots in which a fold may compute.
 
-        The threads of a process share one interpreter; where many compute at once, changing from one to the next takes a good part of
-        its time. SQLite has one writer, and a connection that waits for it polls every few milliseconds: the drains of all processes
-        queue for a lock on a file of the data directory (`folder`) instead.
+        The threads of a process share one interpreter; where many compute at once, changing from one to the next takes
+        a good part of its time. SQLite has one writer, and a connection that waits for it polls every few milliseconds:
+        the drains of all processes queue for a lock on a file of the data directory (`folder`) instead.
         """
         with self._fold_slots[dialect]:
             descriptor = self._open_lock_file(folder) if dialect == "sqlite" else None

@@ -1,8 +1,9 @@
 """USE CASE: everything that is due for one portal: fold, claim, send, store, and again until nothing is left to do now.
 
-Jobs call `drain` at every wake-up of a portal. Several drains of a portal may run at once: each step is one short transaction under the
-portal's lock, which stores answers, folds calls and claims the next batches. Requests leave between the steps, with no database connection
-in use, so a portal that is slow to answer holds a thread and nothing else.
+Jobs call `drain` at every wake-up of a portal. Several drains of a portal may run at once: each step is one short
+transaction under the portal's lock, which stores answers, folds calls and claims the next batches. Requests leave
+between the steps, with no database connection in use, so a portal that is slow to answer holds a thread and nothing
+else.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def _run_step(portal_id: int, outcomes: Sequence[Outcome], claim: bool) -> _Drai
 def _lock_for_fold(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
     """The portal's lock, and a fold slot.
 
-    On PostgreSQL the lock comes first: its holder may be a machine that has frozen, and drains of three such portals that waited with a slot
-    in hand would stop all others. On SQLite all portals share one lock anyway.
+    On PostgreSQL the lock comes first: its holder may be a machine that has frozen, and drains of three such portals
+    that waited with a slot in hand would stop all others. On SQLite all portals share one lock anyway.
     """
     slot = concurrency.fold_slot(db.engine.dialect.name, runtime().config.data_dir)
     if is_sqlite():
@@ -148,7 +149,10 @@ def _read_route(portal_id: int, outcomes: Iterable[Outcome]) -> _Route:
 
 
 def _update_circuit(breaker: CircuitBreaker, outcomes: Iterable[Outcome]) -> CircuitState:
-    """Record on the circuit breaker whether the portal answered the last requests. One answer closes it, whatever the others met."""
+    """Record on the circuit breaker whether the portal answered the last requests.
+
+    One answer closes it, whatever the others met.
+    """
     unanswered = [outcome.is_unanswered for outcome in outcomes if isinstance(outcome, BatchOutcome)]
     if all(unanswered):
         for _ in unanswered:
@@ -160,7 +164,7 @@ def _update_circuit(breaker: CircuitBreaker, outcomes: Iterable[Outcome]) -> Cir
 
 
 def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls, step: _DrainStep) -> None:
-    """Put into `step` what may leave now: dials to Mango at any time, batches to the portal when circuit and budget allow them."""
+    """Put into `step` what may leave now: dials to Mango always, batches when the circuit and the budget allow them."""
     step.dial_orders = click_to_call.claim_dial_orders(session, portal)
     if route.circuit.pause > 0:
         step.next_claim_at = utcnow() + timedelta(seconds=route.circuit.pause)
@@ -176,7 +180,9 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls,
         _add_entry_ids(session, step.claimed_batches)
 
 
-def _claim_batches(session: Session, portal: Portal, route: _Route, folded: FoldedCalls) -> tuple[list[Batch], datetime | None]:
+def _claim_batches(
+    session: Session, portal: Portal, route: _Route, folded: FoldedCalls
+) -> tuple[list[Batch], datetime | None]:
     """A portal that has not answered gets one batch as a trial; all others wait for its answer."""
     is_trial = route.circuit.is_tripped
     if is_trial and not (batches.has_due(session, portal) and route.breaker.acquire_trial()):
@@ -237,7 +243,8 @@ class _Requests:
             client = self._client = self._client or clients.client_by_id(self._portal_id)
             if len(step.claimed_batches) == 1 and not self._running:
                 return [_send_batch(self._portal_id, client, step.claimed_batches[0])]
-            self._running |= {pool.submit(_send_batch, self._portal_id, client, batch) for batch in step.claimed_batches}
+            for batch in step.claimed_batches:
+                self._running.add(pool.submit(_send_batch, self._portal_id, client, batch))
         return self._wait_for_next()
 
     def _wait_for_next(self) -> list[Outcome]:

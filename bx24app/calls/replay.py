@@ -1,9 +1,11 @@
 """USE CASE: run again what went wrong: the stored notifications of a call, or the deliveries that the portal refused.
 
-Notifications are folded anew: what the portal was already told is in the ledger and is not told again. A dead delivery was refused, so
-it was not carried out; it waits again, in its old place within its call. One that never left, since what it builds on was refused, is
-taken out of the ledger instead: the fold decides about it anew, with all that belongs before it. Three kinds stay dead: what Mango was
-asked to dial (it would ring people now), the card of a call (it belongs to the moment), and what was made again for somebody else.
+The command line and the page of undelivered commands call it. Notifications are folded again: what the portal has
+already received is in the ledger and is not sent again. A dead delivery was refused, so it was not carried out; it
+waits again, in its old place within its call. A delivery that never left, because an earlier one gave no answer to
+build on, is removed from the ledger instead, and the fold decides about it again. Three kinds stay dead: dials to Mango
+(they would ring people now), the card of a call (its moment is over), and commands that were issued again for another
+user.
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ ROWS_PER_TRANSACTION = 500
 _TRANSIENT_KINDS = ("Dial", "Route", "ShowCard", "HideCard")
 _REISSUED_KINDS = ("Register", "Finish")
 UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
-"""Codes of a delivery that was carried out, but answered in an unknown shape: it is looked for before it is repeated; and of one that
-never left, since an earlier command gave no answer to build on."""
+"""Codes of deliveries: carried out, but answered in an unknown shape, so that a verification comes before a repeat; and
+never sent, because an earlier command gave no answer to build on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """`calls`: calls of this entry that are known already; `notifications`: how many are run again."""
+    """`calls`: how many calls of this entry there are; `notifications`: how many are run again."""
 
     calls: int
     notifications: int
@@ -41,7 +43,7 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """`deliveries` of `calls` wait again; `left` stay dead, as they must not be repeated."""
+    """How many `deliveries`, of how many `calls`, wait again; `still_dead`: how many must not be repeated."""
 
     deliveries: int
     calls: int
@@ -50,7 +52,7 @@ class RetryResult:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks for it, for the audit."""
+    """Who asks for it, for the audit log."""
 
     source: str = "cli"
     user_id: int | None = None
@@ -60,14 +62,17 @@ OPERATOR = Actor()
 
 
 def replay_entry(portal_id: int, entry_id: str, by: Actor = OPERATOR) -> ReplayResult:
-    """Run the stored notifications of one call again, those too that an older version could not read. Wakes the portal."""
+    """Run the stored notifications of one call again, also those that an older version could not read.
+
+    Wakes the portal.
+    """
     with portal_lock(portal_id) as (session, _):
-        # Of the portal itself nothing is run again: a click that is heard twice would dial twice.
-        theirs = (Notification.portal_id == portal_id, Notification.entry_id == entry_id, Notification.pbx_id != 0)
-        again = update(Notification).where(*theirs).values(state="new", reason=None).returning(Notification.id)
-        notifications = len(session.scalars(again).all())
-        known = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
-        calls = len(session.scalars(known).all())
+        # Events of the portal (PBX 0) are not run again: a click that is handled twice would dial twice.
+        of_pbx = (Notification.portal_id == portal_id, Notification.entry_id == entry_id, Notification.pbx_id != 0)
+        reset = update(Notification).where(*of_pbx).values(state="new", reason=None).returning(Notification.id)
+        notifications = len(session.scalars(reset).all())
+        of_entry = select(Call.id).where(Call.portal_id == portal_id, Call.entry_id == entry_id)
+        calls = len(session.scalars(of_entry).all())
         if notifications:
             audit.record(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
     if notifications:
@@ -76,30 +81,33 @@ def replay_entry(portal_id: int, entry_id: str, by: Actor = OPERATOR) -> ReplayR
 
 
 def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR) -> RetryResult:
-    """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all their tries. Wakes the portal."""
-    revived, calls, last = 0, set[int](), 0
+    """Let dead deliveries of the portal, or of one of its calls (row id), wait again with all tries.
+
+    Wakes the portal.
+    """
+    revived, calls, last_id = 0, set[int](), 0
     while True:
         with portal_lock(portal_id) as (session, _):
-            query = retryable_deliveries(portal_id, call_id).where(Delivery.id > last).order_by(Delivery.id).limit(ROWS_PER_TRANSACTION)
-            rows = list(session.scalars(query))
+            query = retryable_deliveries(portal_id, call_id).where(Delivery.id > last_id)
+            rows = list(session.scalars(query.order_by(Delivery.id).limit(ROWS_PER_TRANSACTION)))
             if rows:
-                last = rows[-1].id
-                touched = {row.call_id for row in rows}
+                last_id = rows[-1].id
+                revived, calls = revived + len(rows), calls | {row.call_id for row in rows}
                 _reset_deliveries(session, rows)
-                revived, calls = revived + len(rows), calls | touched
         if len(rows) < ROWS_PER_TRANSACTION:
             break
     with portal_lock(portal_id) as (session, _):
-        left = session.scalar(select(func.count()).select_from(_dead_deliveries(portal_id, call_id).subquery())) or 0
+        dead = _dead_deliveries(portal_id, call_id).subquery()
+        still_dead = session.scalar(select(func.count()).select_from(dead)) or 0
         if revived:
             audit.record(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
         queue.wake_portal(portal_id, force=True)
-    return RetryResult(revived, len(calls), left)
+    return RetryResult(revived, len(calls), still_dead)
 
 
 def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
-    """All refused deliveries and all lost recordings of the portal once more."""
+    """Let all refused deliveries and all lost recordings of the portal be tried once more."""
     retry_dead(portal_id, by=by)
     lost = select(Recording.id).where(
         Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
@@ -113,11 +121,11 @@ def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
 
 
 def retry_now(portal_id: int, call_id: int | None = None) -> None:
-    """What waits for its next try is tried now, of the portal or of one of its calls. Wakes the portal."""
+    """Try waiting deliveries of the portal, or of one of its calls (row id), now. Wakes the portal."""
     with portal_lock(portal_id) as (session, _):
         waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting", Delivery.due_at.is_not(None))
-        theirs = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
-        session.execute(update(Delivery).where(*theirs).values(due_at=None))
+        chosen = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
+        session.execute(update(Delivery).where(*chosen).values(due_at=None))
     queue.wake_portal(portal_id, force=True)
 
 
@@ -128,8 +136,8 @@ def _dead_deliveries(portal_id: int, call_id: int | None) -> Select[Delivery]:
 
 def retryable_deliveries(portal_id: int, call_id: int | None = None) -> Select[Delivery]:
     """Refused deliveries that may be tried again; without an order."""
-    made_again = Delivery.kind.in_(_REISSUED_KINDS) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
-    return _dead_deliveries(portal_id, call_id).where(Delivery.kind.not_in(_TRANSIENT_KINDS), ~made_again)
+    reissued = Delivery.kind.in_(_REISSUED_KINDS) & (func.coalesce(Delivery.code, "") == USER_INACTIVE)
+    return _dead_deliveries(portal_id, call_id).where(Delivery.kind.not_in(_TRANSIENT_KINDS), ~reissued)
 
 
 def _reset_deliveries(session: Session, rows: Iterable[Delivery]) -> None:
@@ -149,8 +157,8 @@ def _reset_deliveries(session: Session, rows: Iterable[Delivery]) -> None:
             row.state, row.attempts, row.uncertain = "waiting", 0, row.code in (UNREADABLE, UNKNOWN_OUTCOME)
             row.due_at = row.sent_at = row.done_at = row.code = row.reason = None
             if row.kind == "Register" and call.ended_at is not None:
-                row.command = {**row.command, "show": False}  # its card would open for a call that is over
-    # Recordings that were given up with the call that they belong to get their first try once it is finished.
+                row.command = {**row.command, "show": False}  # else its card would open for a call that is over
+    # Recordings that were lost together with their call get their first try once the call is finished.
     orphans = (Recording.call_id.in_(by_call), Recording.state == "lost", Recording.bitrix_call_id.is_(None))
     session.execute(update(Recording).where(*orphans).values(state="waiting", problem=None, problem_code=None, tries=0))
     mark_lost(session, Call.id.in_(by_call))

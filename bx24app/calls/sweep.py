@@ -1,7 +1,7 @@
-"""USE CASE: ring for everything that is due and whose wake-up was lost; look after portals.
+"""USE CASE: wake everything that is due and whose wake-up was lost; maintain portals. Run periodically by `jobs`.
 
-The queue is only an alarm clock. A crash between commit and enqueue, a flushed Redis, a killed worker: all are found here, by a
-constant number of queries however many portals are installed.
+Redis only schedules; the truth about what is due is in the database. A crash between commit and enqueue, a flushed
+Redis, a killed worker: the sweep repairs them all, by a constant number of queries for any number of portals.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from bx24app.portals import sync
 _log = get_logger(__name__)
 
 ANSWER_TIMEOUT = timedelta(seconds=120)
-"""A request whose answer is not stored after this long has died with its worker: it left within `parcels.LEAVE_SECONDS`, and the cloud
-ends a request after 60 s. An answer that comes later still is taken, where nobody has asked again by then (`deliver`)."""
+"""A request without a stored answer after this time has died with its worker: it left within
+`batches.SEND_WITHIN_SECONDS`, and the cloud ends a request after 60 s. A success that arrives even later is accepted
+unless the row was claimed again meanwhile (`sender`)."""
 ROWS_PER_ROUND = 1000
-"""Rows that one round takes."""
+"""The largest number of rows that one round wakes."""
 
 
 def sweep() -> None:
-    """Wake what is due. Running it twice at once is harmless."""
+    """Wake portals and recordings with something due. Two sweeps at once do no harm."""
     clock_jumps.detect_jumps()
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
-    wake: set[int] = sender.recover_lost_requests(db.session(), ANSWER_TIMEOUT) | click_to_call.recover_lost_dials(db.session())
+    wake = sender.recover_lost_requests(db.session(), ANSWER_TIMEOUT)
+    wake |= click_to_call.recover_lost_dials(db.session())
     wake |= _fetch_ids(
         select(Notification.portal_id)
         .where(Notification.state == "new", Notification.received_at < now - timedelta(seconds=3))
@@ -55,12 +57,12 @@ def sweep() -> None:
         (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - attempts.CLAIM_LIFETIME),
         Recording.portal_id.in_(working),
     )
-    files = list(db.session.scalars(late.limit(ROWS_PER_ROUND)))
+    recording_ids = list(db.session.scalars(late.limit(ROWS_PER_ROUND)))
     db.session.commit()
     db.session.remove()
     for portal_id in wake:
         queue.wake_portal(portal_id, force=True)
-    for recording_id in files:
+    for recording_id in recording_ids:
         queue.wake_recording(recording_id)
 
 
@@ -69,7 +71,7 @@ def _fetch_ids(query: object) -> set[int]:
 
 
 def maintain_portals() -> None:
-    """Portals in trouble are asked again, grants kept fresh, the daily look queued."""
+    """Probe portals that need an administrator, keep grants fresh, queue the daily sync of each portal."""
     sync.probe_due_portals()
     sync.refresh_due_grants()
     for portal_id in sync.claim_due_syncs():
@@ -77,7 +79,7 @@ def maintain_portals() -> None:
 
 
 def close_silent_calls() -> None:
-    """Open calls whose end never came are folded once more: after hours without a word they count as over."""
+    """Let open calls whose end never came be folded again: after hours without a notification they count as over."""
     silent = select(Call.id, Call.portal_id).where(
         Call.state == "open", Call.due_at.is_(None), Call.heard_at < utcnow() - timedelta(seconds=MAX_SILENCE_SECONDS)
     )

@@ -1,4 +1,8 @@
-"""The tables. Two of them are the truth: `Notification` (inbox: what was said to us) and `Delivery` (outbox: what we say, and the answer)."""
+"""The tables.
+
+Two of them are the truth: `Notification` (inbox: what we received) and `Delivery` (outbox: what we send, and the
+answers).
+"""
 
 from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
@@ -19,4 +23,8 @@ from bx24app.models.portals import (
 )
 from bx24app.models.statistics import Figure, FigureMark
 
-__all__ = ["Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "Delivery", "Dictionary", "Figure", "FigureMark", "Grant", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser", "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow"]
+__all__ = [
+    "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "Delivery", "Dictionary", "Figure",
+    "FigureMark", "Grant", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser",
+    "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow",
+]

@@ -1,4 +1,4 @@
-"""The audit log only grows: the database itself refuses to change or delete a line of it, whoever asks."""
+"""Triggers that make the audit log append-only: the database itself refuses to change or delete a row, whoever asks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _SQLITE = [
 ]
 _POSTGRESQL = [
     f"CREATE FUNCTION audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$",
-    "CREATE TRIGGER audit_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_keeps()",
+    "CREATE TRIGGER audit_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON audit"
+    " FOR EACH STATEMENT EXECUTE FUNCTION audit_keeps()",
 ]
 CREATE_STATEMENTS = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 DROP_STATEMENTS = {
@@ -23,7 +24,7 @@ DROP_STATEMENTS = {
 
 
 def protect_table(table: Table) -> None:
-    """Where the tables are made from the models, the triggers come with them."""
+    """Create the triggers whenever the table is created from the models; migration 0010 creates them otherwise."""
 
     def create_triggers(table: Any, connection: Any, **_: Any) -> None:
         for statement in CREATE_STATEMENTS.get(connection.dialect.name, ()):

@@ -1,6 +1,7 @@
 """Writes the audit log: who did what, when and from where. The only place that makes `Audit` rows.
 
-Use cases call `record` inside their own transaction, so that a line exists exactly when its change does. `append_only` keeps the rows from being changed.
+Use cases call `record` inside their own transaction, so that a line exists exactly when its change does. `append_only`
+keeps the rows from being changed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from bx24app.models.base import db
 from bx24app.models.portals import Audit
 
 
-def record(portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any) -> None:
+def record(
+    portal_id: int | None, user_id: int | None, source: str, what: str, *, address: str = "", **facts: Any
+) -> None:
     """Add one line to the current transaction; the caller commits.
 
     Args:

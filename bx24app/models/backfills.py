@@ -1,4 +1,6 @@
-"""Back-fills: a chosen period of one PBX, told to the portal afterwards."""
+"""Backfills: a chosen past period of one PBX, whose calls are sent to the portal afterwards
+(`calls.reconciliation.backfill`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from bx24app.models.base import Base, Moment, utcnow
 
 
 class Backfill(Base):
-    """One period of one PBX. It goes on where it was left: `done_until` is committed after each stretch."""
+    """One period of one PBX.
+
+    After an interruption it continues from `done_until`, which is committed after each part.
+    """
 
     __tablename__ = "backfill"
     __table_args__ = (
@@ -30,21 +35,21 @@ class Backfill(Base):
     start: Mapped[datetime] = mapped_column(Moment)
     end: Mapped[datetime] = mapped_column(Moment)
     done_until: Mapped[datetime] = mapped_column(Moment)
-    """Everything before is told, or was there."""
+    """Every call before this moment is in the portal."""
     records: Mapped[bool] = mapped_column(default=False)
-    """May calls older than a day make CRM records?"""
+    """May calls older than a day create CRM records?"""
     state: Mapped[str] = mapped_column(default="running")
-    """running, done, stopped (by a person, or by what only an administrator can mend: see `problem`)."""
+    """running, done, stopped (by a person, or by a problem that only an administrator can fix: see `problem`)."""
     seen: Mapped[int] = mapped_column(default=0)
-    """Calls that the PBX's statistics hold."""
+    """Calls in the PBX's statistics."""
     made: Mapped[int] = mapped_column(default=0)
-    """Calls told to the portal."""
+    """Calls sent to the portal."""
     skipped: Mapped[int] = mapped_column(default=0)
-    """Calls that the portal had from somebody else: the same number and direction within a minute."""
+    """Calls that the portal had from another application: the same number and direction within a minute."""
     problem: Mapped[str | None]
     failures: Mapped[int] = mapped_column(default=0)
-    """In a row."""
+    """Failures in a row."""
     due_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When a lost job is rung for again; None: over."""
+    """When the periodic job queues the next step again, in case it was lost; None: the backfill is over."""
     created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(Moment, default=utcnow, onupdate=utcnow)

@@ -1,4 +1,4 @@
-"""What all tables share: the `db` extension, aware UTC moments, the engine's durability settings."""
+"""What all tables share: the `db` extension, the column types, the engine's durability settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Document = JSON().with_variant(JSONB(), "postgresql")
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware UTC moment; SQLite forgets the zone, so it is put back on the way out."""
+    """An aware UTC moment. SQLite does not store the zone, so it is added on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

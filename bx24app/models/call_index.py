@@ -1,7 +1,8 @@
-"""What keeps the journal quick at a million calls: who had to do with a call, which records of the CRM it belongs to, and whether a recording of it
-was lost. Kept by the session itself.
+"""Keeps the journal quick at a million calls: whose calls they are, to which CRM records they belong, and whether a
+recording was lost.
 
-Both follow from columns of `Call` and `Recording`; whoever changes those by a statement of their own calls `mark_lost`.
+All three follow from columns of `Call` and `Recording`, and every flush of a session writes them along. An UPDATE or
+DELETE statement bypasses the session: code that changes the state of recordings that way calls `mark_lost`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from bx24app.models.calls import Call, Recording
 
 
 class CallPerson(Base):
-    """A user of the portal who talked in a call or is responsible for it: their calls in their order, without reading the others'."""
+    """A user of the portal who talked in a call or is responsible for it, so that their calls are found without reading
+    others.
+    """
 
     __tablename__ = "call_person"
     __table_args__ = (Index("ix_call_person_latest", "portal_id", "user_id", "started_at", "call_id"),)
@@ -31,7 +34,7 @@ class CallPerson(Base):
 
 
 class CallRecord(Base):
-    """A record of the CRM that a call belongs to: `Call.crm` the other way round, for the tab in the record."""
+    """A CRM record that a call belongs to: `Call.crm` the other way round, for the tab in the record."""
 
     __tablename__ = "call_record"
     __table_args__ = (Index("ix_call_record_call_id", "call_id"),)
@@ -45,20 +48,23 @@ class CallRecord(Base):
 
 @dataclass(slots=True)
 class _FlushChanges:
-    """What one flush has found: written at its end, since a statement for many calls costs little more than for one."""
+    """What one flush has changed.
+
+    It is written at the end, because a statement for many calls costs little more than for one.
+    """
 
     persons: dict[int, Call] = field(default_factory=dict)
     records: dict[int, Call] = field(default_factory=dict)
     stale_persons: set[int] = field(default_factory=set)
     stale_records: set[int] = field(default_factory=set)
     recording_calls: set[int] = field(default_factory=set)
-    """Calls by row id. `stale_`: those that may have had rows before."""
+    """All by the row id of the call. `stale_…`: calls that may have rows already."""
 
 
 def _session_changes(row: Call | Recording) -> _FlushChanges:
     session: Any = object_session(row)  # mapper events come from a session's flush, so there is one
-    found: _FlushChanges = session.info.setdefault("journal", _FlushChanges())
-    return found
+    changes: _FlushChanges = session.info.setdefault("journal", _FlushChanges())
+    return changes
 
 
 @event.listens_for(Call, "after_insert")
@@ -71,23 +77,23 @@ def _note_new_call(mapper: Mapper[Call], connection: Connection, call: Call) -> 
 @event.listens_for(Call, "after_update")
 def _note_changed_call(mapper: Mapper[Call], connection: Connection, call: Call) -> None:
     del mapper, connection
-    held: Any = inspect(call).attrs
+    columns: Any = inspect(call).attrs
     changed = _session_changes(call)
-    if any(held[name].history.has_changes() for name in ("user_id", "users", "responsible_id", "started_at")):
+    if any(columns[name].history.has_changes() for name in ("user_id", "users", "responsible_id", "started_at")):
         changed.persons[call.id] = call
         changed.stale_persons.add(call.id)
-    if held["crm"].history.has_changes():
+    if columns["crm"].history.has_changes():
         changed.records[call.id] = call
         changed.stale_records.add(call.id)
 
 
 @event.listens_for(Recording, "after_insert")
 @event.listens_for(Recording, "after_update")
-def _note_changed_recording(mapper: Mapper[Recording], connection: Connection, tape: Recording) -> None:
+def _note_changed_recording(mapper: Mapper[Recording], connection: Connection, recording: Recording) -> None:
     del mapper, connection
-    history = inspect(tape).attrs.state.history
-    if history.has_changes() and (tape.state == "lost" or "lost" in (history.deleted or ("lost",))):
-        _session_changes(tape).recording_calls.add(tape.call_id)
+    history = inspect(recording).attrs.state.history
+    if history.has_changes() and (recording.state == "lost" or "lost" in (history.deleted or ("lost",))):
+        _session_changes(recording).recording_calls.add(recording.call_id)
 
 
 @event.listens_for(Session, "after_flush")
@@ -110,8 +116,7 @@ def _write_index(session: Session, context: UOWTransaction) -> None:
 
 
 def _record_rows(call: Call) -> list[dict[str, Any]]:
-    """The tabs of these records show the call."""
-    records = sorted({(str(one["entity"]), int(one["id"])) for one in call.crm or ()})
+    records = sorted({(str(record["entity"]), int(record["id"])) for record in call.crm or ()})
     return [
         {"portal_id": call.portal_id, "entity": entity, "record_id": number, "call_id": call.id}
         for entity, number in records
@@ -127,6 +132,9 @@ def _person_rows(call: Call) -> list[dict[str, Any]]:
 
 
 def mark_lost(connection: Any, *calls: Any) -> None:
-    """`Call.lost` of these calls (conditions) as their recordings are now. The caller commits."""
+    """Set `Call.lost` of the calls that meet these conditions by the present state of their recordings.
+
+    The caller commits.
+    """
     lost = exists().where(Recording.call_id == Call.id, Recording.state == "lost")
     connection.execute(update(Call).where(*calls, Call.lost != lost).values(lost=lost))

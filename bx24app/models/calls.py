@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index of those rows only that `where` leaves, on both databases."""
+    """An index of the rows that meet `where`, on both databases."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class Notification(Base):
-    """The inbox: one thing said to us, by a PBX (`pbx_id` set) or by the portal (`pbx_id` 0), as it came. Stored before the 200.
+    """The inbox: one notification of a PBX, or one event of the portal (`pbx_id` 0), as it came. Stored before the 200.
 
-    `dedup_key` is unique per sender: a repeated notification is not stored twice, so nothing behind this table sees it.
+    `dedup_key` is unique per sender: a repeated notification is not stored again, so nothing behind this table sees it.
     """
 
     __tablename__ = "notification"
@@ -38,7 +38,7 @@ class Notification(Base):
     )
 
     parsed_events = cast("tuple[PbxEvent, ...] | None", None)
-    """Not a column: what it means, as soon as somebody has asked (`gathering.meaning`)."""
+    """Not a column: its events, once they have been parsed."""
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     portal_id: Mapped[int]
@@ -49,12 +49,13 @@ class Notification(Base):
     name: Mapped[str]
     """`events/call`, `call_end`, `ONEXTERNALCALLSTART` …"""
     entry_id: Mapped[str | None]
-    """The call it belongs to; None where only a command id joins it."""
+    """The call that it belongs to; None if only `command_id` connects it to a call."""
     command_id: Mapped[str | None]
-    """Joins what has no entry: the id of our own command, or `uuid:…` of the short dialect."""
+    """Connects a notification without an entry to its call: the id of our own command, or `uuid:…` of the events
+    dialect."""
     dedup_key: Mapped[str]
     body: Mapped[str] = mapped_column(Text)
-    """The raw JSON text, tokens removed."""
+    """The JSON text as it came, without tokens."""
     state: Mapped[str] = mapped_column(default="new")
     """new, handled, rejected (stored for the journal, never folded)."""
     reason: Mapped[str | None]
@@ -72,11 +73,15 @@ def split_extensions(value: str | None) -> list[str]:
 
 
 PROBLEM_CONDITION = "problem IS NOT NULL OR lost OR state = 'dead'"
-"""What "only problems" shows: as it stands in the index, since SQLite takes an index for the very same words only."""
+"""The condition of the journal's filter "only problems". SQLite uses the index only for a condition of exactly the same
+text."""
 
 
 class Call(Base):
-    """The journal: one conversation. The columns are the result of the last fold, `facts` is what `CallFacts` says of it."""
+    """The journal: one conversation.
+
+    The columns are the result of the last fold, `facts` is what `CallFacts` says of it.
+    """
 
     __tablename__ = "call"
     __table_args__ = (
@@ -100,11 +105,11 @@ class Call(Base):
     pbx_id: Mapped[int]
     pbx_key: Mapped[str]
     entry_id: Mapped[str]
-    """The PBX's id; of a click that has no leg yet, `click:<command id>`."""
+    """The PBX's id of the entry; of a click without a leg yet, `click:<command id>`."""
     command_id: Mapped[str | None]
-    """Our own Mango command, of a click-to-call or form callback; or `uuid:…` of the short dialect."""
+    """The id of our own command to Mango, of a click-to-call or form callback; or `uuid:…` of the events dialect."""
     settings_version_id: Mapped[int | None]
-    """The settings with which the call began."""
+    """The settings in force when the call began."""
     visible: Mapped[bool] = mapped_column(default=True)
     """False: an internal call under `internal_calls: skip`."""
     state: Mapped[str] = mapped_column(default="open")
@@ -118,7 +123,7 @@ class Call(Base):
     talk_seconds: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[str | None]
     reason: Mapped[int | None]
-    """The PBX's code of the end."""
+    """The PBX's code of why the call ended."""
     user_id: Mapped[int | None]
     users: Mapped[list[int]] = mapped_column(Document, default=list)
     responsible_id: Mapped[int | None]
@@ -136,9 +141,9 @@ class Call(Base):
     problem_delivery: Mapped[str | None]
     """Key of the delivery whose refusal is the problem; None: the problem has another cause (`problem_codes`)."""
     lost: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """A recording of it is lost; kept by `models.journal`."""
+    """A recording of the call is lost; written by `models.call_index`."""
     due_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When the fold wants to be asked again by itself (Tick); None: only a notification or an answer changes anything."""
+    """When the call is folded again by itself; None: only a notification or an answer changes anything."""
     heard_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     """When its last notification arrived."""
     updated_at: Mapped[datetime] = mapped_column(Moment, default=utcnow, onupdate=utcnow)
@@ -153,9 +158,9 @@ class Call(Base):
 
 
 class Delivery(Base):
-    """The outbox: one command on its way. The intent is here before a request leaves, the answer right after.
+    """The outbox: one command on its way. The row is here before a request leaves, the answer is stored right after.
 
-    Order within a call is `id`; `key` is stable, so the same decision made twice is one row.
+    `id` is the order within a call. `key` is stable: the same decision made twice is one row.
     """
 
     __tablename__ = "delivery"
@@ -175,10 +180,10 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(default="waiting")
     """waiting, sent (a request left, its answer is not stored yet), done, dead (refused, see `reason`)."""
     uncertain: Mapped[bool] = mapped_column(default=False)
-    """A request left and its answer was lost: look before repeating."""
+    """A request left and its answer was lost: a verification comes before a repeat."""
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(Moment)
-    """Not before; None: at once."""
+    """It leaves no earlier; None: at once."""
     sent_at: Mapped[datetime | None] = mapped_column(Moment)
     done_at: Mapped[datetime | None] = mapped_column(Moment)
     answer: Mapped[dict[str, Any] | None] = mapped_column(Document)
@@ -188,7 +193,7 @@ class Delivery(Base):
 
 
 class Recording(Base):
-    """One recording of a call, from the first word of it to the file in Bitrix24."""
+    """One recording of a call, from its first notification to the file in Bitrix24."""
 
     __tablename__ = "recording"
     __table_args__ = (
@@ -204,23 +209,24 @@ class Recording(Base):
     call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
     recording_id: Mapped[str]
     part: Mapped[int | None]
-    """1: the call's own (its last talker's); 2, 3 …: on a portal call of its own; None: no place yet."""
+    """1: attached to the call itself (the last talker's); 2, 3 …: attached to a portal call of its own; None: not
+    decided yet."""
     user_id: Mapped[int | None]
     seconds: Mapped[int] = mapped_column(default=0)
     bitrix_call_id: Mapped[str | None]
     state: Mapped[str] = mapped_column(default="waiting")
     """waiting, attached, none (too short, off, by mail only), lost (the plan ended without success)."""
     url: Mapped[str | None] = mapped_column(Text)
-    """Only of the short dialect: a link good for 24 h."""
+    """Only of the events dialect: a link that is valid for 24 hours."""
     noticed_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When the notice came that made it fetchable; the retry plan and the lag count from here."""
+    """When the notification came that made it fetchable; the retry plan and the lag count from here."""
     tries: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(Moment)
-    """Next try; None: not before the call is finished, or ended for good."""
+    """Next try; None: the call is not finished yet, or there is no next try."""
     claimed_at: Mapped[datetime | None] = mapped_column(Moment)
-    """A worker is at it since."""
+    """Since when a worker has it."""
     attempted: Mapped[bool] = mapped_column(default=False)
-    """An upload left and its answer was lost: look whether the portal has the file before sending it again."""
+    """An upload left and no answer is stored: the portal is asked whether it has the file before it is sent again."""
     file_name: Mapped[str | None]
     file_id: Mapped[int | None]
     attached_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -232,7 +238,9 @@ class Recording(Base):
 
 
 class Todo(Base):
-    """A to-do that a missed call made: further misses of the client fold into it, an answered call closes it."""
+    """A to-do that a missed call created: further missed calls of the client are added to it, an answered call closes
+    it.
+    """
 
     __tablename__ = "todo"
     __table_args__ = (
@@ -246,13 +254,13 @@ class Todo(Base):
     client_number: Mapped[str]
     call_id: Mapped[int] = mapped_column(ForeignKey("call.id", ondelete="CASCADE"))
     key: Mapped[str]
-    """Of its command."""
+    """Key of its command."""
     activity_id: Mapped[int | None]
-    """None: on its way to the portal."""
+    """The portal's id; None: it is on its way to the portal."""
     title: Mapped[str]
     entity: Mapped[str]
     entity_id: Mapped[int | None]
-    """The record that it hangs on."""
+    """The CRM record that it is attached to."""
     misses: Mapped[int] = mapped_column(default=1)
     missed_at: Mapped[datetime] = mapped_column(Moment)
     """When the missed call began."""

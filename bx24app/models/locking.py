@@ -1,4 +1,4 @@
-"""The portal's lock: one transaction at a time decides for a portal, whoever asks."""
+"""The portal's lock: one transaction at a time decides for a portal, over all processes and machines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from bx24app.models import Portal, db
 from bx24app.models.base import is_sqlite
 
 _DEFERRED_COLUMNS = (defer(Portal.application_token),)
-"""Nobody needs it here, and opening what is sealed takes its time."""
-
+"""Nobody needs it here, and decrypting it takes time."""
 
 
 @contextmanager
 def portal_lock(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
-    """One transaction in which nobody else decides for this portal; committed at its end."""
+    """A transaction in which nobody else decides for this portal: its session and the portal, None if there is no such
+    portal.
+
+    It is committed at the end, or rolled back after an exception.
+    """
     session = db.session()
     try:
         if not is_sqlite():

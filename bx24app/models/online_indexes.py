@@ -1,7 +1,7 @@
-"""For migrations: indexes made and dropped while others write.
+"""For migrations: create and drop indexes while others write.
 
-PostgreSQL's CREATE INDEX stops every writer of its table until it is done, minutes on a large one; CONCURRENTLY lets them go on, and must
-run outside a transaction. SQLite has one writer anyway.
+PostgreSQL's CREATE INDEX blocks every writer of its table until it is done, for minutes on a large one. CONCURRENTLY
+does not block them, but must run outside a transaction. SQLite has one writer anyway.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from alembic import op
 
 
 def create_index(name: str, table: str, columns: Sequence[str], where: str | None = None) -> None:
-    """Make an index without locking writers. An unusable one of the same name, left by a run that was cut short, goes first."""
+    """Create an index without blocking writers.
+
+    An invalid one of the same name, left by an interrupted run, is dropped first.
+    """
     only = sa.text(where) if where is not None else None
     if op.get_context().dialect.name != "postgresql":
         op.create_index(name, table, list(columns), sqlite_where=only)
@@ -25,7 +28,7 @@ def create_index(name: str, table: str, columns: Sequence[str], where: str | Non
 
 
 def drop_index(name: str, table: str) -> None:
-    """Drop an index without locking writers."""
+    """Drop an index without blocking writers."""
     if op.get_context().dialect.name != "postgresql":
         op.drop_index(name, table)
         return
@@ -35,7 +38,9 @@ def drop_index(name: str, table: str) -> None:
 
 @contextmanager
 def _outside_transaction() -> Iterator[None]:
-    """Outside a transaction. It waits as long as the oldest transaction lasts: nobody waits for it, so its patience need not end."""
+    """Outside a transaction and without a lock time-out: the statement waits for the oldest transaction, but nobody
+    waits for the statement.
+    """
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         yield

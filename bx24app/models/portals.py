@@ -16,12 +16,12 @@ from bx24app.models.base import Base, BigId, Document, Moment, utcnow
 
 
 def hash_hook_key(hook_key: str) -> str:
-    """By which a PBX is found from its hook key, whatever bytes somebody sends for one."""
+    """The digest by which a PBX is found from its hook key. It accepts any bytes that somebody sends as a key."""
     return hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()
 
 
 class Registration(Base):
-    """One application as Bitrix24 knows it: the marketplace's, or one portal's local one (`bx24app apps add`)."""
+    """One application as Bitrix24 knows it: the marketplace's, or a local one of one portal (`bx24app apps add`)."""
 
     __tablename__ = "registration"
 
@@ -48,16 +48,16 @@ class Portal(Base):
     client_id: Mapped[str]
     """The registration under which the app is installed."""
     application_token: Mapped[str | None] = mapped_column(EncryptedText)
-    """Proves Bitrix24's events; None until installation told it."""
+    """Proves Bitrix24's events; None until the installation brought it."""
     state: Mapped[str] = mapped_column(default="pending")
     """pending (page not finished), active, paused (by an administrator), needs_admin (see `trouble`), removed."""
     state_before: Mapped[str | None]
     """Where `paused` or `needs_admin` returns to."""
     trouble: Mapped[str | None]
-    """Code of what an administrator must mend while `needs_admin` (PAYMENT_REQUIRED, invalid_grant …)."""
+    """Code of what an administrator must fix while `needs_admin` (PAYMENT_REQUIRED, invalid_grant …)."""
     trouble_at: Mapped[datetime | None] = mapped_column(Moment)
     probe_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When a `needs_admin` portal is asked again by itself."""
+    """When a `needs_admin` portal is probed again."""
     scopes: Mapped[str] = mapped_column(default="")
     """Granted scopes, comma list."""
     license: Mapped[str] = mapped_column(default="")
@@ -66,21 +66,24 @@ class Portal(Base):
     looked_at: Mapped[datetime | None] = mapped_column(Moment)
     """When licence, mode and users were last read (daily)."""
     answered_at: Mapped[datetime | None] = mapped_column(Moment, default=utcnow)
-    """When the portal itself last let us in, or said why it does not."""
+    """When the portal itself last accepted a request, or said why it did not."""
     lang: Mapped[str] = mapped_column(default="ru")
     settings_version_id: Mapped[int | None]
     installed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     installed_by: Mapped[int | None]
     removed_at: Mapped[datetime | None] = mapped_column(Moment)
     purge_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When the personal data of a removed portal goes."""
+    """When the personal data of a removed portal is deleted."""
 
     grant: Mapped[Grant | None] = relationship(back_populates="portal", uselist=False)
     pbxs: Mapped[list[Pbx]] = relationship(back_populates="portal", order_by="Pbx.position")
 
 
 class Grant(Base):
-    """The background identity: the installing administrator's token pair. Openings by others never replace it."""
+    """The token pair of the installing administrator, with which the app works in the background.
+
+    Frames opened by others never replace it.
+    """
 
     __tablename__ = "grant"
 
@@ -91,13 +94,16 @@ class Grant(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)
     refreshed_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     generation: Mapped[int] = mapped_column(default=1)
-    """Counts refreshes: who holds an older generation looks again instead of refreshing a second time."""
+    """Counts refreshes: a process with an older generation reads the row again instead of refreshing a second time."""
 
     portal: Mapped[Portal] = relationship(back_populates="grant")
 
 
 class Pbx(Base):
-    """One Mango product of a portal. What it is called and how it is routed is in the settings document; here is what must not be there."""
+    """One Mango product of a portal.
+
+    Its name and routing are in the settings document; this row holds what must not be there.
+    """
 
     __tablename__ = "pbx"
     __table_args__ = (
@@ -112,44 +118,44 @@ class Pbx(Base):
     position: Mapped[int] = mapped_column(default=0)
     """Place in the document; the first PBX answers for click-to-call without a line."""
     hook_sealed: Mapped[str | None] = mapped_column(EncryptedText)
-    """`hook_key`, for those who may see it."""
+    """The hook key, encrypted; shown to those who may see it."""
     hook_hash: Mapped[str | None]
-    """By which it is found: nobody guesses what has 192 bits, so a plain digest hides it."""
+    """By which the PBX is found. A key of 192 bits cannot be guessed, so a plain digest hides it."""
     old_hook_sealed: Mapped[str | None] = mapped_column(EncryptedText)
     old_hook_hash: Mapped[str | None]
     plain_hook_key: Mapped[str] = mapped_column("hook_key", unique=True)
-    """As versions before 0014 wrote it and read it; its digest once they are gone (`hook_keys.hide`)."""
+    """The key as versions before 0014 write and read it; later its digest (`hook_keys.hide_plain_keys`)."""
     plain_old_hook_key: Mapped[str | None] = mapped_column("old_hook_key", unique=True)
     plain_until: Mapped[datetime | None] = mapped_column(Moment)
-    """So long a process of such a version may still run beside us; None: nobody needs the plain one."""
+    """Until when a process of such a version may still run beside this one; None: nobody needs the plain key."""
     old_hook_until: Mapped[datetime | None] = mapped_column(Moment)
     dialects: Mapped[str] = mapped_column(default="vpbx")
     """Comma list: vpbx, events."""
     api_key: Mapped[str | None] = mapped_column(EncryptedText)
     api_salt: Mapped[str | None] = mapped_column(EncryptedText)
     removed_at: Mapped[datetime | None] = mapped_column(Moment)
-    """Gone from the document; calls under way still end, the hook answers 404."""
+    """When it left the settings document; calls under way still end, the hook address answers 404."""
     last_notification_at: Mapped[datetime | None] = mapped_column(Moment)
     refused_count: Mapped[int] = mapped_column(default=0)
     """Notifications with a wrong key or signature since the last good one."""
     refused_since: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     asked_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When its statistics were asked for last."""
+    """When its statistics were last requested."""
     ask_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When they are asked for next though nothing goes on."""
+    """When they are requested next, even without any calls."""
     read_until: Mapped[datetime | None] = mapped_column(Moment)
-    """They were compared up to here."""
+    """Up to when the statistics are compared."""
     ask_failures: Mapped[int] = mapped_column(default=0, server_default="0")
-    """In a row."""
+    """Failed requests in a row."""
     ask_problem: Mapped[str | None]
     """What Mango answered to the last failure, for people."""
     ask_problem_code: Mapped[str | None]
     """`problem_codes.ADDRESS_REFUSED`, for the program; None: nothing is decided by this problem."""
     lost_found: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Calls, ends and recordings of which no notification had come."""
+    """Calls, ends and recordings that only the statistics showed."""
     lost_at: Mapped[datetime | None] = mapped_column(Moment)
-    """When some were found last."""
+    """When the statistics last showed such a one."""
 
     portal: Mapped[Portal] = relationship(back_populates="pbxs")
 
@@ -171,7 +177,7 @@ class Pbx(Base):
 
     @property
     def old_hook_key(self) -> str | None:
-        """The one before, good until `old_hook_until`."""
+        """The hook key before, valid until `old_hook_until`."""
         return self.old_hook_sealed or self.plain_old_hook_key
 
     @old_hook_key.setter
@@ -180,10 +186,13 @@ class Pbx(Base):
 
 
 class SettingsVersion(Base):
-    """One saved state of a portal's settings document, without secrets. Never changed: history, undo, and what running calls pin."""
+    """One saved state of a portal's settings document, without secrets.
+
+    Never changed: it is the history, and running calls keep theirs.
+    """
 
     __tablename__ = "settings_version"
-    # No id comes twice, not even after a purge: processes keep parsed versions by their ids.
+    # No id is used twice, not even after a purge: processes cache parsed versions by id.
     __table_args__ = (UniqueConstraint("portal_id", "number"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -199,7 +208,10 @@ class SettingsVersion(Base):
 
 
 class PortalUser(Base):
-    """Last good answer of `user.get`: names for pages, and who is active. An empty or shrunken answer never deletes rows."""
+    """The last good answer of `user.get`: names for pages, and who is active.
+
+    An empty or shorter answer never deletes rows.
+    """
 
     __tablename__ = "portal_user"
 
@@ -212,12 +224,12 @@ class PortalUser(Base):
     phones: Mapped[list[str]] = mapped_column(Document, default=list)
     seen_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
     day: Mapped[str | None]
-    """TIMEMAN_STATUS, as the portal told it at `day_at`."""
+    """TIMEMAN_STATUS, as the portal answered at `day_at`."""
     day_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class Dictionary(Base):
-    """Last good answer of the portal's CRM dictionaries (`domain.dictionaries`): names for pages, checks of rules."""
+    """The last good answer about the portal's CRM dictionaries (`domain.crm_dictionaries`): for pages and rules."""
 
     __tablename__ = "dictionary"
 
@@ -227,20 +239,20 @@ class Dictionary(Base):
 
 
 class Notice(Base):
-    """A notice that the administrators were given and that still holds: each is told once, and once more when it is over."""
+    """A notice that was sent to the administrators and still holds: it is sent once, and once more when it is over."""
 
     __tablename__ = "notice"
 
     portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
-    """`<kind>:<what>`, `dismissed:42`."""
+    """`<kind>:<what>`, such as `dismissed:42`."""
     over: Mapped[str]
-    """What is said when it is over, in the portal's language."""
+    """The text to send when it is over, in the portal's language."""
     told_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
 
 
 class LineCounter(Base):
-    """Round robin of a line's responsible users, fair over all workers: each pick is one atomic increment."""
+    """Round robin of a line's responsible users over all workers: each pick is one atomic increment."""
 
     __tablename__ = "line_counter"
 
@@ -251,7 +263,10 @@ class LineCounter(Base):
 
 
 class Audit(Base):
-    """Append-only (`unchanging`): who did what. `what` is a short verb, `facts` never holds a secret or a telephone."""
+    """Append-only (`append_only`): who did what.
+
+    `what` is a short verb, `facts` never holds a secret or a telephone.
+    """
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_portal_id_at", "portal_id", "at"),)

@@ -1,12 +1,13 @@
 """Codes of problems: what the program decides by, beside the sentences that people read.
 
-`Recording.problem`, `Call.problem` and `Pbx.ask_problem` are texts for people and may be reworded at any time. Beside each stands a column
-that is compared. During a rolling upgrade processes of versions before migration 0017 write the text and leave that column alone, so a row
-without a code is understood by the exact text that those versions wrote. Only this module knows those texts, and they can be removed once
-no such version can run beside this one.
+`Recording.problem`, `Call.problem` and `Pbx.ask_problem` are texts for people and may be reworded at any time. Beside
+each stands a column that is compared. During a rolling upgrade processes of versions before migration 0017 write the
+text and leave that column alone, so a row without a code is understood by the exact text that those versions wrote.
+Only this module knows those texts, and they can be removed once no such version can run beside this one.
 
-A code that an older version left beside a newer text of its own lasts until this version writes the row again: at the next try of the
-recording, or the next question to the PBX. Until then a recording may leave in a batch a little early, or be counted as waiting for space.
+A code that an older version left beside a newer text of its own lasts until this version writes the row again: at the
+next try of the recording, or the next question to the PBX. Until then a recording may leave in a batch a little early,
+or be counted as waiting for space.
 """
 
 from __future__ import annotations

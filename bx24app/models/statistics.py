@@ -1,4 +1,7 @@
-"""Tables of the statistics: calls counted by day, and by month where a month is over. Made from the calls, and made anew where those change."""
+"""Tables of the statistics: calls counted by day, and by month once a month is over.
+
+Counted from the calls, and again when calls change.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,19 @@ from bx24app.models.base import Base, Moment
 
 
 class Figure(Base):
-    """One count of one day or month. What `key` is depends on `kind` (see `domain.figures.Figures.take`)."""
+    """One count of one day or month. What `key` is depends on `kind` (see `domain.statistics.add_count`)."""
 
     __tablename__ = "figure"
-    # The primary key and one count more: the busiest people of a year are found without reading a row.
+    # The primary key and one count: the busiest employees of a year are found in the index alone.
     __table_args__ = (Index("ix_figure_calls", "portal_id", "grain", "kind", "day", "key", "calls"),)
 
     portal_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     grain: Mapped[str] = mapped_column(primary_key=True)
     """day, month (only kinds line and person, of months that are over)."""
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """hour, line, person, wait, lag, back, missed; all but line also of one PBX (`domain.figures.kind_of`)."""
+    """hour, line, person, wait, lag, back, missed; all but line also of one PBX (`domain.statistics.kind_for_pbx`)."""
     day: Mapped[date] = mapped_column(Date, primary_key=True)
-    """The day, or the first one of the month, as the portal's clocks have it."""
+    """The day, or the first one of the month, in the portal's time zone."""
     key: Mapped[str] = mapped_column(primary_key=True)
     calls: Mapped[int] = mapped_column(default=0)
     incoming: Mapped[int] = mapped_column(default=0)
@@ -34,11 +37,14 @@ class Figure(Base):
     waited: Mapped[int] = mapped_column(default=0)
     """Incoming calls that were answered."""
     wait: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Their seconds until the answer."""
+    """Seconds until those were answered."""
 
 
 class FigureMark(Base):
-    """How far the counting is. The row of portal 0: all that changed before `at` is counted; of a portal: with which zone its days are cut."""
+    """How far the counting is.
+
+    Portal 0: every change before `at` is counted. A portal: `zone` is the time zone that separates its days.
+    """
 
     __tablename__ = "figure_mark"
 

@@ -1,4 +1,6 @@
-"""The journal stays quick at a million calls: calls by employee, PBX, line and problem in their order; what was rejected or lost."""
+"""The journal stays quick at a million calls: calls by employee, PBX, line and problem in their order; what was
+rejected or lost.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,6 @@
-"""What is known of a PBX's statistics: when they were asked for, up to where they were compared, what was found; and back-fills."""
+"""What is known of a PBX's statistics: when they were asked for, up to where they were compared, what was found; and
+back-fills.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,6 @@
-"""When a portal was heard of last: one that vanished without an event is cleaned up after its time, counted from now on."""
+"""When a portal was heard of last: one that vanished without an event is cleaned up after its time, counted from now
+on.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,6 @@
-"""What is looked up by the id of a command or of a portal's call is found without reading the table; made while others write."""
+"""What is looked up by the id of a command or of a portal's call is found without reading the table; made while others
+write.
+"""
 
 from bx24app.models import online_indexes
 

@@ -1,4 +1,7 @@
-"""Hook keys are found by their digest and sealed. The plain ones stay for processes of older versions that run beside, and go a day later."""
+"""Hook keys are found by their digest and sealed.
+
+The plain ones stay for processes of older versions that run beside, and go a day later.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,7 @@
 """The program decides by codes beside the texts of problems; codes are filled in from today's texts while others write.
 
-The fill takes rows in small steps and skips rows that somebody else holds. What it leaves without a code, and what older versions go on
-writing beside this one, is understood by its text: see `bx24app.models.problem_codes`.
+The fill takes rows in small steps and skips rows that somebody else holds. What it leaves without a code, and what
+older versions go on writing beside this one, is understood by its text: see `bx24app.models.problem_codes`.
 """
 
 import sqlalchemy as sa
@@ -24,7 +24,8 @@ def upgrade() -> None:
         _add_columns()
         _fill()
         return
-    # Each statement is a transaction of its own: locks on several tables at once could meet a sweep's in the other order.
+    # Each statement is a transaction of its own: locks on several tables at once could meet a sweep's in the other
+    # order.
     with op.get_context().autocommit_block():
         _add_columns(if_not_exists=True)
         if not context.is_offline_mode():
@@ -65,18 +66,23 @@ def _fill_recordings() -> None:
             recording.c.due_at.is_not(None), recording.c.problem == problem, recording.c.problem_code.is_(None)
         )
         step = waiting.limit(_STEP).with_for_update(skip_locked=True)
-        while op.get_bind().execute(recording.update().where(recording.c.id.in_(step)).values(problem_code=code)).rowcount:
+        fill = recording.update().where(recording.c.id.in_(step)).values(problem_code=code)
+        while op.get_bind().execute(fill).rowcount:
             pass
 
 
 def _fill_calls() -> None:
-    """Calls whose problem is the refusal of a delivery name that delivery. One row a statement, so that no two locks are held together."""
+    """Calls whose problem is the refusal of a delivery name that delivery.
+
+    One row a statement, so that no two locks are held together.
+    """
     call = sa.table("call", *(sa.column(name) for name in ("id", "problem", "problem_delivery")))
     delivery = sa.table("delivery", *(sa.column(name) for name in ("id", "call_id", "key", "kind", "state", "reason")))
     refused = (
         sa.select(delivery.c.id, delivery.c.call_id, delivery.c.key, delivery.c.reason)
         .join(call, call.c.id == delivery.c.call_id)
-        .where(delivery.c.state == "dead", delivery.c.kind.in_(("Register", "Finish")), delivery.c.reason == call.c.problem)
+        .where(delivery.c.state == "dead", delivery.c.kind.in_(("Register", "Finish")))
+        .where(delivery.c.reason == call.c.problem)
         .order_by(delivery.c.id)
         .limit(_STEP)
     )

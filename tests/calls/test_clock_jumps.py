@@ -1,4 +1,6 @@
-"""The clock jumped: nothing waits for the wrong time to come again; nothing that is being done is given up and done twice."""
+"""The clock jumped: nothing waits for the wrong time to come again; nothing that is being done is given up and done
+twice.
+"""
 
 from __future__ import annotations
 

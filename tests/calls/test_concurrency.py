@@ -1,4 +1,6 @@
-"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed; folds stand in line behind the doors."""
+"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed; folds stand in line
+behind the doors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which notifications belong to a call: by entry on its PBX, by its command on its PBX or at the portal; nothing of others."""
+"""Which notifications belong to a call: by entry on its PBX, by its command on its PBX or at the portal; nothing of
+others.
+"""
 
 from __future__ import annotations
 

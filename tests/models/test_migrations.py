@@ -127,7 +127,7 @@ def test_in_a_process_of_its_own_it_leaves_its_tables_and_nothing_else(tmp_path:
     with app.app_context():
         assert "notification" in inspect(db.engine).get_table_names()
         db.engine.dispose()
-    assert isinstance(app.extensions["migrate"], migrate.LazyMigrate), "Flask-Migrate, and with it Alembic, was not needed here"
+    assert isinstance(app.extensions["migrate"], migrate.LazyMigrate), "Alembic was not needed here"
 
 
 def test_codes_are_filled_from_the_texts_of_older_versions(app: Flask) -> None:
@@ -153,13 +153,17 @@ def test_codes_are_filled_from_the_texts_of_older_versions(app: Flask) -> None:
 
 
 _AT = "2026-01-01 00:00:00"
-_PORTAL = {"id": 1, "member_id": "a", "domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": "", "state": "active",
-           "scopes": "", "license": "", "crm_mode": 1, "lang": "ru", "installed_at": _AT}  # fmt: skip
+_PORTAL = {"id": 1, "member_id": "a", "domain": "", "client_endpoint": "", "server_endpoint": "", "client_id": "",
+           "state": "active", "scopes": "", "license": "", "crm_mode": 1, "lang": "ru",
+           "installed_at": _AT}  # fmt: skip
 _PBX = {"portal_id": 1, "position": 0, "dialects": "vpbx", "refused_count": 0, "created_at": _AT}
-_CALL = {"portal_id": 1, "pbx_id": 1, "pbx_key": "a", "visible": True, "state": "dead", "direction": "in", "started_at": _AT,
-         "talk_seconds": 0, "users": "[]", "crm": "[]", "facts": "{}", "heard_at": _AT, "updated_at": _AT}  # fmt: skip
-_DELIVERY = {"portal_id": 1, "command": "{}", "uncertain": False, "attempts": 1, "created_at": _AT}
-_RECORDING = {"portal_id": 1, "call_id": 1, "seconds": 0, "state": "waiting", "tries": 0, "attempted": False, "due_at": _AT}
+_CALL = {"portal_id": 1, "pbx_id": 1, "pbx_key": "a", "visible": True, "state": "dead", "direction": "in",
+         "started_at": _AT, "talk_seconds": 0, "users": "[]", "crm": "[]", "facts": "{}", "heard_at": _AT,
+         "updated_at": _AT}  # fmt: skip
+_DELIVERY = {"portal_id": 1, "command": "{}", "state": "dead", "reason": "no rights", "uncertain": False, "attempts": 1,
+             "created_at": _AT}  # fmt: skip
+_RECORDING = {"portal_id": 1, "call_id": 1, "seconds": 0, "state": "waiting", "tries": 0, "attempted": False,
+              "due_at": _AT}  # fmt: skip
 OLD_ROWS: dict[str, list[dict[str, object]]] = {
     "portal": [_PORTAL],
     "pbx": [
@@ -171,10 +175,8 @@ OLD_ROWS: dict[str, list[dict[str, object]]] = {
         for number, problem in ((1, "no rights"), (2, "its own words"), (3, None))
     ],
     "delivery": [
-        {**_DELIVERY, "id": 1, "call_id": 1, "key": "notify", "kind": "Notify", "state": "dead", "reason": "no rights"},
-        {**_DELIVERY, "id": 2, "call_id": 1, "key": "register", "kind": "Register", "state": "dead", "reason": "no rights"},
-        {**_DELIVERY, "id": 3, "call_id": 1, "key": "finish", "kind": "Finish", "state": "dead", "reason": "no rights"},
-        {**_DELIVERY, "id": 4, "call_id": 2, "key": "finish", "kind": "Finish", "state": "dead", "reason": "no rights"},
+        {**_DELIVERY, "id": number, "call_id": call_id, "key": kind.lower(), "kind": kind}
+        for number, call_id, kind in ((1, 1, "Notify"), (2, 1, "Register"), (3, 1, "Finish"), (4, 2, "Finish"))
     ],
     "recording": [
         {**_RECORDING, "id": 1, "recording_id": "1", "problem": BUDGET_USED_UP},

@@ -1,4 +1,6 @@
-"""The program decides by codes of problems; a row that an older version wrote beside us, with a text alone, means the same."""
+"""The program decides by codes of problems; a row that an older version wrote beside us, with a text alone, means the
+same.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,11 @@ def test_a_recording_waits_for_what_its_code_says_or_an_older_text(
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow())
     db.session.add(call)
     db.session.flush()
-    db.session.add(Recording(portal_id=portal.id, call_id=call.id, recording_id="r", problem=problem, problem_code=code))
+    row = {"portal_id": portal.id, "call_id": call.id, "recording_id": "r"}
+    db.session.add(Recording(**row, problem=problem, problem_code=code))
     db.session.flush()
-    found = [one for one in RecordingProblem if db.session.scalar(select(Recording.id).where(recording_has_problem(one)))]
-    assert found == ([means] if means else [])
+    queries = {code: select(Recording.id).where(recording_has_problem(code)) for code in RecordingProblem}
+    assert [code for code, query in queries.items() if db.session.scalar(query)] == ([means] if means else [])
 
 
 @pytest.mark.parametrize(

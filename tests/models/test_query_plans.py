@@ -1,4 +1,7 @@
-"""No query of the sweeps and of a call's way reads a big table from end to end: PostgreSQL's own plans, with the statistics of filled tables."""
+"""No query of the sweeps and of a call's way reads a big table from end to end:
+
+PostgreSQL's own plans, with the statistics of filled tables.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Which deliveries may leave now, and in which parcels: each call's own, or those of several calls in one batch. No HTTP.
+"""Chooses which deliveries may leave now and groups them into batches, one for each call or one for several. No HTTP.
 
-Order holds within a call: only the head of a call's waiting commands may leave, with as many behind it as one batch carries.
+`calls.drain` claims here, `sender` sends. Order holds within a call: its first waiting command may leave, with those
+behind it that a batch takes; nothing overtakes a command that is on its way.
 """
 
 from __future__ import annotations
@@ -49,29 +50,34 @@ from bx24app.models import Call, Delivery, Portal, utcnow
 from bx24app.models.call_facts import CallFacts
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
-"""How far a portal's clock may go behind ours."""
+"""How far a portal's clock may be behind ours."""
 BACKGROUND_RETRY = timedelta(seconds=2)
-"""After so long what is told afterwards is looked at again, where the budget has no room for it."""
+"""When background calls are claimed again after the budget had no room for them."""
 SEND_WITHIN_SECONDS = 20.0
-"""How long a claimed parcel may wait for a thread, a token or its budget. With the time that a portal takes to carry a request out (60 s)
-it stays below `sweeps.SENT_FOR`: what has been given up must not leave any more."""
+"""How long a claimed batch may wait for a thread, a token or its budget. Together with the time that a portal takes to
+carry a request out (60 s) it stays below `sweep.ANSWER_TIMEOUT`: a request that the sweep has given up must not leave
+any more."""
 MAX_BATCH_COMMANDS = 50
 """Commands in one batch (Bitrix24's limit)."""
 
-_OPEN_DELIVERIES = select(Delivery).where(
-    Delivery.portal_id == bindparam("portal"), Delivery.state.in_(("waiting", "sent")), Delivery.kind.not_in(MANGO_KINDS)
+_OPEN_DELIVERIES = (
+    select(Delivery)
+    .where(
+        Delivery.portal_id == bindparam("portal"),
+        Delivery.state.in_(("waiting", "sent")),
+        Delivery.kind.not_in(MANGO_KINDS),
+    )
+    .order_by(Delivery.call_id, Delivery.id)
 )
-_OPEN_DELIVERIES = _OPEN_DELIVERIES.order_by(Delivery.call_id, Delivery.id)
 
 
 @dataclass(slots=True)
 class BatchItem:
-    """One command in a parcel. `call` and `delivery` are row ids."""
+    """One command of a batch, with the ids of its rows."""
 
     delivery_id: int
     call_id: int
     command: AnyCommand
-    created: Any = None
 
     @property
     def batch_key(self) -> str:
@@ -81,23 +87,23 @@ class BatchItem:
 
 @dataclass(slots=True)
 class Batch:
-    """One REST request: a single command, a chain of one call (`shared` False), commands of several calls, or a look-up."""
+    """One REST request: a command, a chain of one call, commands of several calls (`is_shared`), or a verification."""
 
     items: list[BatchItem]
     known_values: dict[int, dict[tuple[str, str], Any]] = field(default_factory=dict)
-    """call id -> facts already known, (key, fact) -> value."""
+    """Call id -> what the portal answered to earlier commands of the call, as (command key, fact) -> value."""
     is_shared: bool = False
     verification: Verification | None = None
     is_exclusive: bool = False
-    """Never in company: a look-up, or a command whose batch was refused as a whole."""
+    """Never together with others: a verification, or a command whose batch was refused as a whole."""
     is_background: bool = False
-    """Of calls that are told afterwards: leaves only what the rest of the portal's budget does not need."""
+    """Of backfilled calls: it leaves only when the budget has more than everything else needs."""
     entry_ids: list[str] = field(default_factory=list)
-    """Entry ids of its calls, where traces are kept."""
+    """Entry ids of its calls, when tracing is on."""
     claimed_at: datetime | None = None
-    """`Delivery.sent_at` of its rows: rows that say otherwise by now are not its own any more."""
+    """`Delivery.sent_at` of its rows: a row with another value belongs to somebody else by now."""
     leave_by: float | None = None
-    """Moment of the monotonic clock after which it must not leave: another worker may have taken its rows over."""
+    """Moment of the monotonic clock after which it must not leave, because another worker may have its rows."""
 
     @property
     def priority(self) -> Priority:
@@ -106,93 +112,109 @@ class Batch:
         kinds = {type(item.command) for item in self.items}
         if kinds & {Register, ShowCard, HideCard}:
             return Priority.CARD
-        # What is asked before a record is made delays its finish, so it is as urgent.
-        before = {Finish, CreateRecord, ReadClient, ReadOpen, ReadDay}
-        return Priority.FINISH if kinds & before else Priority.RECORD
+        # What is read before a record is created delays its finish, so it is as urgent.
+        urgent = {Finish, CreateRecord, ReadClient, ReadOpen, ReadDay}
+        return Priority.FINISH if kinds & urgent else Priority.RECORD
 
 
 def claim(
-    session: Session, portal: Portal, shared: bool, background: bool = True, most: int | None = None, folded: FoldedCalls | None = None
+    session: Session,
+    portal: Portal,
+    shared: bool,
+    background: bool = True,
+    most: int | None = None,
+    folded: FoldedCalls | None = None,
 ) -> tuple[list[Batch], datetime | None]:
-    """Take what may leave now (marked `sent`), as one parcel a call, or as one for all where the budget is short.
+    """Claim what may leave now: its rows become `sent`. The caller commits.
 
-    What is told afterwards (back-fill) leaves as one parcel for all, and only where `background` says that the budget has room.
-    `most`: so many parcels; `folded`: what need not be read again. Returns the parcels and when to look again for what is not due yet.
+    Args:
+        shared: the budget is short, so calls share one batch; else each call has one of its own.
+        background: the budget has room for backfilled calls, which always share one batch.
+        most: the largest number of batches; None: no limit.
+        folded: calls that the transaction has read already.
+
+    Returns the batches, and when to claim again for what is not due yet.
     """
     now = utcnow()
     folded = folded or {}
     open_rows = session.scalars(_OPEN_DELIVERIES, {"portal": portal.id}).all()
-    due, again = _due_by_call(open_rows, now)
-    free = select_sendable(due, open_rows, now, shared=shared)
-    if len(free) < len(due):
-        again, due = min(again or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY), free
-    if not due:
-        return [], again
-    patient = _background_calls(session, [rows[0].call_id for rows in due], folded)
-    live = [rows for rows in due if rows[0].call_id not in patient]
-    parcels, left = _prepare_batches(session, live, shared, folded)
-    if patient:
-        later = [rows for rows in due if rows[0].call_id in patient]
-        more, rest = _prepare_batches(session, later, True, folded) if background else ([], True)
-        for parcel in more:
-            parcel.is_background = True
-        parcels += more
-        again = min(again or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY) if rest else again
-    again = now if left else again
-    parcels = parcels[:most]
-    for parcel in parcels:
-        parcel.claimed_at, parcel.leave_by = now, time.monotonic() + SEND_WITHIN_SECONDS
-    taken = {item.delivery_id for parcel in parcels for item in parcel.items}
+    due, next_at = _due_by_call(open_rows, now)
+    sendable = select_sendable(due, open_rows, now, shared=shared)
+    if len(sendable) < len(due):
+        next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY)
+    if not sendable:
+        return [], next_at
+    background_calls = _background_calls(session, [rows[0].call_id for rows in sendable], folded)
+    live = [rows for rows in sendable if rows[0].call_id not in background_calls]
+    claimed, has_more = _prepare_batches(session, live, shared, folded)
+    if background_calls:
+        patient = [rows for rows in sendable if rows[0].call_id in background_calls]
+        more, has_more_background = _prepare_batches(session, patient, True, folded) if background else ([], True)
+        for batch in more:
+            batch.is_background = True
+        claimed += more
+        next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY) if has_more_background else next_at
+    next_at = now if has_more else next_at
+    claimed = claimed[:most]
+    _mark_sent(claimed, open_rows, now)
+    return claimed, next_at
+
+
+def _mark_sent(claimed: list[Batch], open_rows: Iterable[Delivery], now: datetime) -> None:
+    for batch in claimed:
+        batch.claimed_at, batch.leave_by = now, time.monotonic() + SEND_WITHIN_SECONDS
+    ids = {item.delivery_id for batch in claimed for item in batch.items}
     for row in open_rows:
-        if row.id in taken:
+        if row.id in ids:
             row.state, row.sent_at, row.attempts = "sent", now, row.attempts + 1
-    return parcels, again
 
 
-def _prepare_batches(session: Session, due: list[list[Delivery]], shared: bool, folded: FoldedCalls) -> tuple[list[Batch], bool]:
-    """One a call, or one for all; and whether others are left."""
+def _prepare_batches(
+    session: Session, due: list[list[Delivery]], shared: bool, folded: FoldedCalls
+) -> tuple[list[Batch], bool]:
+    """One for each call, or one for all; and whether calls are left."""
     ledgers = _load_ledgers(session, [rows[0].call_id for rows in due], folded)
-    parcels = [_build_batch(rows, ledgers[rows[0].call_id], shared) for rows in due]
-    return _merge_batches(parcels) if shared and parcels else (parcels, False)
+    prepared = [_build_batch(rows, ledgers[rows[0].call_id], shared) for rows in due]
+    return _merge_batches(prepared) if shared and prepared else (prepared, False)
 
 
-def _background_calls(session: Session, calls: list[int], folded: FoldedCalls) -> set[int]:
-    found = {number: folded[number][0].facts for number in calls if number in folded}
-    if len(found) < len(calls):
-        left = [number for number in calls if number not in found]
-        found |= {row.id: row.facts for row in session.execute(select(Call.id, Call.facts).where(Call.id.in_(left)))}
-    return {number for number, facts in found.items() if CallFacts.from_json(facts).is_background}
+def _background_calls(session: Session, call_ids: list[int], folded: FoldedCalls) -> set[int]:
+    facts = {call_id: folded[call_id][0].facts for call_id in call_ids if call_id in folded}
+    if len(facts) < len(call_ids):
+        unread = [call_id for call_id in call_ids if call_id not in facts]
+        facts |= {row.id: row.facts for row in session.execute(select(Call.id, Call.facts).where(Call.id.in_(unread)))}
+    return {call_id for call_id, document in facts.items() if CallFacts.from_json(document).is_background}
 
 
 def _due_by_call(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[list[Delivery]], datetime | None]:
-    """The open rows of each call whose head may leave, most urgent first; and when the next one becomes due."""
+    """The open rows of each call whose first command may leave, most urgent first; and when the next is due."""
     due: list[list[Delivery]] = []
-    again: datetime | None = None
+    next_at: datetime | None = None
     for rows in _group_by_call(open_rows):
-        head = rows[0]
+        first = rows[0]
         if any(row.state == "sent" for row in rows):
             continue
-        if head.due_at is not None and head.due_at > now:
-            again = min(again or head.due_at, head.due_at)
+        if first.due_at is not None and first.due_at > now:
+            next_at = min(next_at or first.due_at, first.due_at)
             continue
         due.append(rows)
-    return sorted(due, key=_urgency_key), again
+    return sorted(due, key=_urgency_key), next_at
 
 
-def _merge_batches(parcels: list[Batch]) -> tuple[list[Batch], bool]:
-    """One request for as many calls as a batch takes; what must not have company goes alone. Returns it, and whether others are left."""
-    apart = [parcel for parcel in parcels if parcel.is_exclusive]
-    batch = Batch([], is_shared=True)
-    for parcel in parcels:
-        if not parcel.is_exclusive and len(batch.items) + len(parcel.items) <= MAX_BATCH_COMMANDS:
-            batch.items += parcel.items
-            batch.known_values.update(parcel.known_values)
-    chosen = [batch] if batch.items else apart[:1]
-    return chosen, sum(len(p.items) for p in chosen) < sum(len(p.items) for p in parcels)
+def _merge_batches(batches: list[Batch]) -> tuple[list[Batch], bool]:
+    """One request for as many calls as a batch takes, or one exclusive batch alone; and whether others are left."""
+    exclusive = [batch for batch in batches if batch.is_exclusive]
+    merged = Batch([], is_shared=True)
+    for batch in batches:
+        if not batch.is_exclusive and len(merged.items) + len(batch.items) <= MAX_BATCH_COMMANDS:
+            merged.items += batch.items
+            merged.known_values.update(batch.known_values)
+    chosen = [merged] if merged.items else exclusive[:1]
+    return chosen, sum(len(batch.items) for batch in chosen) < sum(len(batch.items) for batch in batches)
 
 
 def has_due(session: Session, portal: Portal, count: int = 1) -> bool:
-    """Could something leave now, if the budget allowed it? `count`: so many commands."""
+    """Could at least `count` commands leave now, if the budget allowed it?"""
     query = select(Delivery.id).where(
         Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
     )
@@ -211,43 +233,49 @@ def _group_by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
     yield from groups.values()
 
 
-def _load_ledgers(session: Session, calls: list[int], folded: FoldedCalls) -> dict[int, Ledger]:
-    groups: dict[int, list[Delivery]] = defaultdict(list, {call: folded[call][1] for call in calls if call in folded})
-    left = [call for call in calls if call not in groups]
-    if left:
-        for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(left)).order_by(Delivery.id)):
+def _load_ledgers(session: Session, call_ids: list[int], folded: FoldedCalls) -> dict[int, Ledger]:
+    groups: dict[int, list[Delivery]] = defaultdict(list)
+    groups |= {call_id: folded[call_id][1] for call_id in call_ids if call_id in folded}
+    unread = [call_id for call_id in call_ids if call_id not in groups]
+    if unread:
+        for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(unread)).order_by(Delivery.id)):
             groups[row.call_id].append(row)
-    return {call: build_ledger(rows) for call, rows in groups.items()}
+    return {call_id: build_ledger(rows) for call_id, rows in groups.items()}
 
 
 def _build_batch(rows: list[Delivery], ledger: Ledger, shared: bool) -> Batch:
     items = [_build_item(row) for row in rows]
     uncertain = [item for item, row in zip(items, rows, strict=True) if row.uncertain]
-    since = min(row.created_at for row in rows) - MAX_CLOCK_SKEW
-    lookup = build_verification([item.command for item in uncertain], ledger, since.timestamp()) if uncertain else None
-    if lookup is not None:
-        return Batch([item for item in uncertain if item.command.key in lookup.keys], verification=lookup, is_exclusive=True)
+    since = (min(row.created_at for row in rows) - MAX_CLOCK_SKEW).timestamp()
+    verification = build_verification([item.command for item in uncertain], ledger, since)
+    if verification is not None:
+        questioned = [item for item in uncertain if item.command.key in verification.keys]
+        return Batch(questioned, verification=verification, is_exclusive=True)
     values = {rows[0].call_id: _ledger_values(ledger)}
-    if rows[0].code == Refused.__name__:  # its batch was refused: one by one, only what deserves it dies
+    if rows[0].code == Refused.__name__:
+        # Its batch was refused as a whole: sent alone, only the command that deserves it dies.
         return Batch(items[:1], values, is_exclusive=True)
     chain: list[BatchItem] = []
     for item in items[:MAX_BATCH_COMMANDS]:
         if chain and shared and not _can_join_chain(item.command, chain):
             break
-        if isinstance(item.command, Finish) and any(_may_create_record(one.command) for one in chain):
+        if isinstance(item.command, Finish) and any(_may_create_record(earlier.command) for earlier in chain):
             break
         chain.append(item)
     return Batch(chain, values, shared)
 
 
 def _may_create_record(command: AnyCommand) -> bool:
-    """Does the portal make the client's record by itself, and say so in this answer alone? Lost together with its finish, nobody would know
-    afterwards which record that was, and it would stay with whoever finished."""
+    """May the portal create the client's record by itself, and name it only in this answer?
+
+    If the answer were lost together with the finish, nobody would know afterwards which record that was, and the record
+    would stay with the user who finished the call.
+    """
     return isinstance(command, Register) and command.create
 
 
 def _build_item(row: Delivery) -> BatchItem:
-    """A notice gets a tag: the portal lets a repeat after a lost answer replace the first one of the same tag."""
+    """A notice gets a tag: after a lost answer, a repeat replaces the first notice of the same tag in the portal."""
     command = from_json(row.kind, row.command)
     if isinstance(command, Notify) and not command.tag:
         command = dataclasses.replace(command, tag=f"bx24app:{row.id}")
@@ -255,12 +283,13 @@ def _build_item(row: Delivery) -> BatchItem:
 
 
 _MAY_FOLLOW = (
-    ShowCard, HideCard, Finish, Reassign, Bind, SetActivityUser, RetitleTodo, CloseTodo, ReadClient, ReadDeals, ReadOpen, ReadDay, ReadTodo,
+    ShowCard, HideCard, Finish, Reassign, Bind, SetActivityUser, RetitleTodo, CloseTodo,
+    ReadClient, ReadDeals, ReadOpen, ReadDay, ReadTodo,
 )  # fmt: skip
 
 
 def _can_join_chain(command: AnyCommand, chain: list[BatchItem]) -> bool:
-    """In a shared batch nothing stops at an error: only what fails harmlessly behind a failed one may ride along."""
+    """A shared batch does not stop at an error: only a command that fails harmlessly behind a failed one may join."""
     if any(isinstance(item.command, CreateRecord | AddTodo | AddComment) for item in chain):
         return False
     return isinstance(command, _MAY_FOLLOW)

@@ -1,6 +1,8 @@
-"""How a drain spreads its batches over the portal's request budget: whether calls leave alone or share a batch, and who waits for the budget.
+"""How a drain spreads its batches over the portal's request budget: whether calls leave alone or share a batch, and who
+waits for the budget.
 
-`calls.drain` asks here before it claims and after it found nothing to send. Without Redis nothing is spread: batches are smaller then.
+`calls.drain` asks here before it claims and after it found nothing to send. Without Redis nothing is spread: batches
+are smaller then.
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ from bx24app.models import Portal
 AMPLE_BUDGET = 12
 """While the portal's budget holds more requests than this, every call's commands leave alone and at once."""
 BATCH_SPACING = 1.5
-"""Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for recordings."""
+"""Below that, batches leave so many requests' time apart: calls share them, and a third of the budget is left for
+recordings."""
 MAX_WAIT_SECONDS = 0.5
 """How long a drain waits for the budget before it looks at the database again."""
 
 
 def seconds_until_send(session: Session, portal: Portal, budget: RequestBudget, level: float) -> float:
-    """Seconds until something may leave. Where the budget (`level` requests) is short, calls wait to share a batch, unless one is full already."""
+    """Seconds until something may leave.
+
+    Where the budget (`level` requests) is short, calls wait to share a batch, unless one is full already.
+    """
     if level < 1:
         return max(0.05, (1 - level) / budget.rate)
     if level > AMPLE_BUDGET or batches.has_due(session, portal, batches.MAX_BATCH_COMMANDS):
@@ -36,13 +42,19 @@ def seconds_until_send(session: Session, portal: Portal, budget: RequestBudget, 
 
 
 def delay_next_batch(portal_id: int, rate: float) -> None:
-    """A batch is claimed: the next one of this portal gathers calls for a while. `rate`: requests a second of the portal's budget."""
+    """A batch is claimed: the next one of this portal gathers calls for a while.
+
+    `rate`: requests a second of the portal's budget.
+    """
     with suppress(redis.RedisError):
         runtime().redis.set(f"gather:{portal_id}", b"1", px=int(BATCH_SPACING / rate * 1e3))
 
 
 def wait_for_budget(portal_id: int, seconds: float) -> bool:
-    """Wait for the next request that the budget allows. False: another drain of the portal waits already, or the process stops."""
+    """Wait for the next request that the budget allows.
+
+    False: another drain of the portal waits already, or the process stops.
+    """
     seconds, stop_event = min(seconds, MAX_WAIT_SECONDS), runtime().stop_event
     try:
         if not runtime().redis.set(f"pace:{portal_id}", b"1", nx=True, px=int(seconds * 1e3) + 200):

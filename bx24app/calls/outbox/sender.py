@@ -1,7 +1,8 @@
-"""The delivering half of a drain: due deliveries -> REST requests -> answers on the rows. HTTP happens without a database connection.
+"""Sends claimed batches to the portal and stores what became of them. No database connection is in use meanwhile.
 
-What may leave is chosen in `parcels`. An intent is on disk before its request leaves (state `sent`), the answer right after. What
-was lost on the way is looked for before it is repeated, since the portal is not idempotent.
+`calls.drain` calls `send` and `store_outcomes`; which deliveries leave is chosen in `batches`. A row is `sent` on disk
+before its request leaves, and its answer is stored right after. The portal is not idempotent, so after a lost answer it
+is asked what happened before the command is repeated (`verification`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from bx24app.bitrix24 import commands as speech
-from bx24app.bitrix24.batch_encoding import BatchRef as BatchRef
+from bx24app.bitrix24 import commands as rest_commands
+from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
 from bx24app.calls.outbox.batches import Batch, BatchItem
@@ -30,23 +31,23 @@ _log = get_logger(__name__)
 UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
 """Code of a delivery that died because nobody can tell whether it was carried out."""
 BACKOFF = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900)
-"""Seconds before the next try; a tenth of jitter is added, the portal's own reset time obeyed where it gives one."""
+"""Seconds before the next try. Up to a tenth is added at random; a time that the portal names comes first."""
 
 
 _DELIVERIES_BY_ID = select(Delivery).where(Delivery.id.in_(bindparam("ids", expanding=True)))
-"""Made once: building a statement costs more than SQLite needs to answer it."""
+"""Built once: building a statement costs more than SQLite needs to answer it."""
 
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What became of a parcel: an answer or an error for each item that was reached, or one error for all."""
+    """What became of a batch: an answer or an error for each command that was reached, or one error for all."""
 
     batch: Batch
     answers: dict[int, Any] = field(default_factory=dict)
-    """delivery id -> raw result, or the exception that it met."""
+    """Delivery id -> raw result, or the exception."""
     error: Exception | None = None
     verified_answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of a look-up: command key -> facts of what has happened."""
+    """Of a verification: command key -> facts of a command that was carried out."""
 
     @property
     def is_unanswered(self) -> bool:
@@ -56,26 +57,26 @@ class BatchOutcome:
 
     @property
     def blocking_error(self) -> NeedsAdmin | Gone | None:
-        """What ends this portal's deliveries for now: met by the whole request, or by one command of a batch."""
-        met = (self.error, *self.answers.values())
-        return next((one for one in met if isinstance(one, NeedsAdmin | Gone)), None)
+        """The error that ends this portal's deliveries for now: of the whole request, or of one command of a batch."""
+        errors = (self.error, *self.answers.values())
+        return next((error for error in errors if isinstance(error, NeedsAdmin | Gone)), None)
 
 
 class _UnresolvedReference(Exception):
-    """A command names a fact that the portal did not give, such as the activity of a call that made none."""
+    """A command refers to a fact that no answer gave, such as the activity of a call that has none."""
 
 
-def send(client: Bitrix24Client, parcel: Batch) -> BatchOutcome:
-    """Carry one parcel over HTTP. Never touches the database; every failure is in the outcome."""
-    outcome = BatchOutcome(parcel)
+def send(client: Bitrix24Client, batch: Batch) -> BatchOutcome:
+    """Send one batch. Never touches the database; every failure of the portal is in the outcome."""
+    outcome = BatchOutcome(batch)
     try:
-        if parcel.verification is not None:
-            _send_verification(client, parcel, parcel.verification, outcome)
+        if batch.verification is not None:
+            _send_verification(client, batch, batch.verification, outcome)
         else:
-            _send_commands(client, parcel, outcome)
+            _send_commands(client, batch, outcome)
     except Refused as error:
-        if parcel.verification is None and len(parcel.items) == 1:
-            outcome.answers[parcel.items[0].delivery_id] = error
+        if batch.verification is None and len(batch.items) == 1:
+            outcome.answers[batch.items[0].delivery_id] = error
         else:
             outcome.error = error
     except (Later, NeedsAdmin, Gone) as error:
@@ -83,34 +84,34 @@ def send(client: Bitrix24Client, parcel: Batch) -> BatchOutcome:
     return outcome
 
 
-def _send_commands(client: Bitrix24Client, parcel: Batch, outcome: BatchOutcome) -> None:
-    requests = _build_requests(parcel, outcome)
-    if len(requests) == 1 and not parcel.is_shared:
+def _send_commands(client: Bitrix24Client, batch: Batch, outcome: BatchOutcome) -> None:
+    requests = _build_requests(batch, outcome)
+    if len(requests) == 1 and not batch.is_shared:
         item, method, params = requests[0]
-        outcome.answers[item.delivery_id] = client.call(method, params, parcel.priority, leave_by=parcel.leave_by).result
+        outcome.answers[item.delivery_id] = client.call(method, params, batch.priority, leave_by=batch.leave_by).result
     elif requests:
         commands = [(item.batch_key, method, params) for item, method, params in requests]
-        answers = client.batch(commands, halt=not parcel.is_shared, priority=parcel.priority, leave_by=parcel.leave_by)
+        answers = client.batch(commands, halt=not batch.is_shared, priority=batch.priority, leave_by=batch.leave_by)
         for item, _, _ in requests:
             if item.batch_key in answers:
-                said = answers[item.batch_key]
-                outcome.answers[item.delivery_id] = said.result if isinstance(said, RestResult) else said
+                answer = answers[item.batch_key]
+                outcome.answers[item.delivery_id] = answer.result if isinstance(answer, RestResult) else answer
 
 
-def _send_verification(client: Bitrix24Client, parcel: Batch, lookup: Verification, outcome: BatchOutcome) -> None:
-    """Only an answer that can be read says that something has not happened; a refusal says nothing."""
-    said = client.call(lookup.method, lookup.params, parcel.priority, leave_by=parcel.leave_by).result
+def _send_verification(client: Bitrix24Client, batch: Batch, verification: Verification, outcome: BatchOutcome) -> None:
+    """Only a readable answer shows that a command was not carried out; a refusal shows nothing."""
+    answer = client.call(verification.method, verification.params, batch.priority, leave_by=batch.leave_by).result
     try:
-        outcome.verified_answers = lookup.parse_answer(said)
+        outcome.verified_answers = verification.parse_answer(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused("UNREADABLE", f"a look-up's answer has an unknown shape: {type(error).__name__}") from None
 
 
-def _build_requests(parcel: Batch, outcome: BatchOutcome) -> list[tuple[BatchItem, str, dict[str, Any]]]:
-    slots: dict[tuple[int, str], BatchItem] = {}
-    made: list[tuple[BatchItem, str, dict[str, Any]]] = []
-    for item in parcel.items:
-        values = parcel.known_values.get(item.call_id, {})
+def _build_requests(batch: Batch, outcome: BatchOutcome) -> list[tuple[BatchItem, str, dict[str, Any]]]:
+    items_by_key: dict[tuple[int, str], BatchItem] = {}
+    requests: list[tuple[BatchItem, str, dict[str, Any]]] = []
+    for item in batch.items:
+        values = batch.known_values.get(item.call_id, {})
 
         def resolve_ref(ref: Ref, item: BatchItem = item, values: dict[tuple[str, str], Any] = values) -> Any:
             for (key, fact), value in reversed(values.items()):
@@ -118,34 +119,39 @@ def _build_requests(parcel: Batch, outcome: BatchOutcome) -> list[tuple[BatchIte
                     if value is None:
                         raise _UnresolvedReference(f"{ref.key} gave no {ref.fact}")
                     return value
-            behind = slots.get((item.call_id, ref.key))
-            if behind is None:
+            earlier = items_by_key.get((item.call_id, ref.key))
+            if earlier is None:
                 raise _UnresolvedReference(f"{ref.key} gave no {ref.fact}")
-            return BatchRef(behind.batch_key, speech.fact_path(behind.command, ref.fact))
+            return BatchRef(earlier.batch_key, rest_commands.fact_path(earlier.command, ref.fact))
 
         try:
-            method, params = speech.build_request(item.command, resolve_ref)
-        except _UnresolvedReference as missing:
-            outcome.answers[item.delivery_id] = Refused("UNRESOLVED", str(missing))
-            if not parcel.is_shared:
+            method, params = rest_commands.build_request(item.command, resolve_ref)
+        except _UnresolvedReference as error:
+            outcome.answers[item.delivery_id] = Refused("UNRESOLVED", str(error))
+            if not batch.is_shared:
                 break
             continue
-        slots[item.call_id, item.command.key.partition("~")[0]] = item
-        made.append((item, method, params))
-    return made
+        items_by_key[item.call_id, item.command.key.partition("~")[0]] = item
+        requests.append((item, method, params))
+    return requests
 
 
 def store_outcomes(session: Session, portal: Portal, *outcomes: BatchOutcome) -> set[int]:
-    """Write what became of parcels on their rows. Returns the calls to fold again."""
+    """Write on their rows what became of batches. Returns the calls (row ids) to fold again. The caller commits."""
     ids = [item.delivery_id for outcome in outcomes for item in outcome.batch.items]
-    held = {row.id: row for row in session.scalars(_DELIVERIES_BY_ID, {"ids": ids})}
-    return set().union(*(_write_outcome(session, portal, outcome, held) for outcome in outcomes))
+    current = {row.id: row for row in session.scalars(_DELIVERIES_BY_ID, {"ids": ids})}
+    return set().union(*(_write_outcome(session, portal, outcome, current) for outcome in outcomes))
 
 
-def _write_outcome(session: Session, portal: Portal, outcome: BatchOutcome, held: dict[int, Delivery]) -> set[int]:
-    rows = {number: row for number, row in held.items() if row.state == "sent" and row.sent_at == outcome.batch.claimed_at}
+def _write_outcome(session: Session, portal: Portal, outcome: BatchOutcome, current: dict[int, Delivery]) -> set[int]:
+    claimed_at = outcome.batch.claimed_at
+    rows = {
+        delivery_id: row
+        for delivery_id, row in current.items()
+        if row.state == "sent" and row.sent_at == claimed_at
+    }
     items = [item for item in outcome.batch.items if item.delivery_id in rows]
-    given_up = [(item, held.get(item.delivery_id)) for item in outcome.batch.items if item.delivery_id not in rows]
+    given_up = [(item, current.get(item.delivery_id)) for item in outcome.batch.items if item.delivery_id not in rows]
     late = _accept_late_answers(session, portal, outcome, given_up)
     if outcome.error is not None:
         for row in rows.values():
@@ -156,57 +162,60 @@ def _write_outcome(session: Session, portal: Portal, outcome: BatchOutcome, held
     if outcome.batch.verification is not None:
         _apply_verification(outcome, items, rows)
         return {item.call_id for item in items}
-    failed: set[int] = set()
+    _apply_answers(session, portal, outcome, items, rows)
+    return late | {item.call_id for item in items}
+
+
+def _apply_answers(
+    session: Session, portal: Portal, outcome: BatchOutcome, items: list[BatchItem], rows: dict[int, Delivery]
+) -> None:
+    failed_calls: set[int] = set()
     for item in items:
         row = rows[item.delivery_id]
-        said = outcome.answers.get(item.delivery_id, _NOT_REACHED)
-        if item.call_id in failed or said is _NOT_REACHED:
-            row.state, row.sent_at = (
-                "waiting",
-                None,
-            )  # not executed, or behind one that failed: nothing is decided about it
+        answer = outcome.answers.get(item.delivery_id, _NOT_REACHED)
+        if item.call_id in failed_calls or answer is _NOT_REACHED:
+            # Not carried out, or behind a command that failed: nothing is decided about it.
+            row.state, row.sent_at = "waiting", None
             row.attempts -= 1
-            continue
-        if not _apply_answer(session, portal, row, item.command, said):
-            failed.add(item.call_id)
-    return late | {item.call_id for item in items}
+        elif not _apply_answer(session, portal, row, item.command, answer):
+            failed_calls.add(item.call_id)
 
 
 _NOT_REACHED = object()
 
 
-def _accept_late_answers(session: Session, portal: Portal, outcome: BatchOutcome, given_up: list[tuple[BatchItem, Delivery | None]]) -> set[int]:
-    """Answers to requests that `recover` had given up. What was carried out is taken; all else is the matter of who holds the row now."""
-    done: set[int] = set()
+def _accept_late_answers(
+    session: Session, portal: Portal, outcome: BatchOutcome, given_up: list[tuple[BatchItem, Delivery | None]]
+) -> set[int]:
+    """Answers to requests that `recover_lost_requests` had given up.
+
+    A success is accepted; all else is left to whoever has the row now.
+    """
+    accepted_calls: set[int] = set()
     for item, row in given_up:
-        said = outcome.answers.get(item.delivery_id, _NOT_REACHED)
-        open_ = row is not None and row.state in ("waiting", "sent") and outcome.batch.verification is None
-        taken = open_ and said is not _NOT_REACHED and not isinstance(said, Exception)
-        _log.warning("late answer", delivery=item.delivery_id, kind=type(item.command).__name__, taken=taken)
-        if row is not None and taken:
-            _apply_answer(session, portal, row, item.command, said)
+        answer = outcome.answers.get(item.delivery_id, _NOT_REACHED)
+        is_open = row is not None and row.state in ("waiting", "sent") and outcome.batch.verification is None
+        is_accepted = is_open and answer is not _NOT_REACHED and not isinstance(answer, Exception)
+        _log.warning("late answer", delivery=item.delivery_id, kind=type(item.command).__name__, taken=is_accepted)
+        if row is not None and is_accepted:
+            _apply_answer(session, portal, row, item.command, answer)
             row.due_at = None
-            done.add(item.call_id)
-    return done
+            accepted_calls.add(item.call_id)
+    return accepted_calls
 
 
-def _apply_answer(session: Session, portal: Portal, row: Delivery, command: AnyCommand, said: Any) -> bool:
-    """One command's answer; False where it was not carried out (yet)."""
-    if isinstance(said, Refused) and speech.is_harmless_refusal(command, f"{said.code} {said.description}"):
-        said = {}
-    if isinstance(said, Refused):
-        row.state, row.done_at, row.code, row.reason = "dead", utcnow(), said.code, said.description
-        if speech.is_about_user(command, said.description):
-            row.code = USER_INACTIVE
-        if row.code == USER_INACTIVE:
-            _mark_user_inactive(session, portal, getattr(command, "user_id", getattr(command, "responsible", None)))
-        _log.warning("delivery refused", delivery=row.id, kind=row.kind, code=said.code, reason=said.description)
-        return False
-    if isinstance(said, Exception):
-        _reschedule_delivery(row, said)
+def _apply_answer(session: Session, portal: Portal, row: Delivery, command: AnyCommand, answer: Any) -> bool:
+    """One command's answer; False: it was not carried out (yet)."""
+    if isinstance(answer, Refused):
+        if not rest_commands.is_harmless_refusal(command, f"{answer.code} {answer.description}"):
+            _apply_refusal(session, portal, row, command, answer)
+            return False
+        answer = {}
+    if isinstance(answer, Exception):
+        _reschedule_delivery(row, answer)
         return False
     try:
-        row.answer = speech.parse_answer(command, said)
+        row.answer = rest_commands.parse_answer(command, answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         row.state, row.done_at, row.code = "dead", utcnow(), "UNREADABLE"
         row.reason = f"the portal's answer has an unknown shape: {type(error).__name__} {error}"[:500]
@@ -216,8 +225,20 @@ def _apply_answer(session: Session, portal: Portal, row: Delivery, command: AnyC
     return True
 
 
+def _apply_refusal(session: Session, portal: Portal, row: Delivery, command: AnyCommand, refusal: Refused) -> None:
+    row.state, row.done_at, row.code, row.reason = "dead", utcnow(), refusal.code, refusal.description
+    if rest_commands.is_about_user(command, refusal.description):
+        row.code = USER_INACTIVE
+    if row.code == USER_INACTIVE:
+        _mark_user_inactive(session, portal, getattr(command, "user_id", getattr(command, "responsible", None)))
+    _log.warning("delivery refused", delivery=row.id, kind=row.kind, code=refusal.code, reason=refusal.description)
+
+
 def _reschedule_delivery(row: Delivery, error: Exception) -> None:
-    """Later: back-off with jitter, or the time that the portal itself names. A lost answer is looked for first."""
+    """Try again after the back-off, or after the time that the portal names.
+
+    After a lost answer a verification comes first.
+    """
     row.state, row.sent_at = "waiting", None
     row.code, row.reason = type(error).__name__, str(error)[:500]
     if isinstance(error, AnswerLost):
@@ -231,7 +252,7 @@ def _reschedule_delivery(row: Delivery, error: Exception) -> None:
 
 
 def _apply_verification(outcome: BatchOutcome, items: list[BatchItem], rows: dict[int, Delivery]) -> None:
-    """A look-up's answer: what was found is done; what was not has not happened and may leave again."""
+    """A verification's answer: a command that it shows is done, any other was not carried out and may leave again."""
     for item in items:
         row = rows[item.delivery_id]
         row.attempts -= 1
@@ -243,14 +264,14 @@ def _apply_verification(outcome: BatchOutcome, items: list[BatchItem], rows: dic
 
 
 def _give_up_unverified(row: Delivery, error: Refused) -> None:
-    """The portal will not tell what became of a request. Repeating it might double it, so in the end a person decides."""
+    """The portal refuses to tell what became of a request. A repeat might double it, so in the end a person decides."""
     if row.attempts >= len(BACKOFF):
         row.state, row.done_at, row.due_at, row.code = "dead", utcnow(), None, UNKNOWN_OUTCOME
         row.reason = f"the answer was lost, and what became of the request cannot be found out: {error}"[:500]
 
 
 def _mark_user_inactive(session: Session, portal: Portal, user_id: int | None) -> None:
-    """The portal says that this user is not active: remembered, so that the fold names somebody else."""
+    """The portal says that this user is not active: stored, so that the fold chooses another user."""
     if user_id is None:
         return
     row = session.get(PortalUser, (portal.id, user_id))
@@ -261,8 +282,11 @@ def _mark_user_inactive(session: Session, portal: Portal, user_id: int | None) -
 
 
 def recover_lost_requests(session: Session, older_than: timedelta) -> set[int]:
-    """Requests whose worker died: their answer is lost. Returns the portals to wake. What went to Mango is not among them: it would be
-    carried out twice (`clicks.recover`)."""
+    """Let requests wait again that were sent earlier than this and have no answer: their worker died.
+
+    Returns the portals (row ids) to wake; the caller commits. Dials to Mango are left out: they must never be repeated
+    (`click_to_call.recover_lost_dials`).
+    """
     rows = session.scalars(
         select(Delivery).where(
             Delivery.state == "sent", Delivery.sent_at < utcnow() - older_than, Delivery.kind.not_in(MANGO_KINDS)
@@ -273,5 +297,3 @@ def recover_lost_requests(session: Session, older_than: timedelta) -> set[int]:
         row.reason = "the worker ended before the answer came"
     return {row.portal_id for row in rows}
 
-
-__all__ = ["BACKOFF", "UNKNOWN_OUTCOME", "BatchOutcome", "recover_lost_requests", "send", "store_outcomes"]

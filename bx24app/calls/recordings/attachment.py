@@ -1,8 +1,8 @@
 """Sends a fetched recording to its call in the portal: a small one inside a request, a large one as an upload.
 
-A small one costs one request less, and several that wait for the portal's budget share one request. A recording that was refused, or whose
-answer was lost, is uploaded the next time: a portal may accept less in one request than we think. `transfer` calls these functions and
-stores the outcomes that they return.
+A small one costs one request less, and several that wait for the portal's budget share one request. A recording that
+was refused, or whose answer was lost, is uploaded the next time: a portal may accept less in one request than we think.
+`transfer` calls these functions and stores the outcomes that they return.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class _WaitSlot(threading.Semaphore):
 def wait_for_budget(client: Bitrix24Client) -> BudgetWait | None:
     """None: the portal's budget has something for recordings. Nothing is taken from the budget.
 
-    One thread of a process waits a little here: scheduled jobs count in whole seconds and would let half of a short budget pass.
+    One thread of a process waits a little here: scheduled jobs count in whole seconds and would let half of a short
+    budget pass.
     """
     stop_event, slot = runtime().stop_event, runtime().get(_WaitSlot)
     wait = client.budget.seconds_until_free(Priority.RECORD)
@@ -65,7 +66,8 @@ def _send_batch(client: Bitrix24Client, batch: Sequence[Attempt]) -> dict[int, R
     if len(batch) == 1:
         (attempt,) = batch
         content = base64.b64encode(attempt.spool_file.read_bytes()).decode()
-        return {attempt.id: client.call(ATTACH_METHOD, {**_file_params(attempt), "FILE_CONTENT": content}, Priority.RECORD)}
+        params = {**_file_params(attempt), "FILE_CONTENT": content}
+        return {attempt.id: client.call(ATTACH_METHOD, params, Priority.RECORD)}
     commands = []
     for attempt in batch:
         content = batch_encoding.quote_base64(attempt.spool_file.read_bytes())
@@ -88,7 +90,9 @@ def _read_answer(answer: RestResult | portal_errors.PortalError | None) -> Outco
 
 
 def upload(client: Bitrix24Client, attempt: Attempt) -> Outcome:
-    """Attach a large recording: the portal gives an address for the file name, the file is streamed there from the spool."""
+    """Attach a large recording: the portal gives an address for the file name, the file is streamed there from the
+    spool.
+    """
     try:
         target = client.call(ATTACH_METHOD, _file_params(attempt), Priority.RECORD).result
         attempts.mark_attempted([attempt], attempted=True)
@@ -104,7 +108,10 @@ def upload(client: Bitrix24Client, attempt: Attempt) -> Outcome:
 
 
 def find_attached(client: Bitrix24Client, attempt: Attempt) -> Outcome | None:
-    """After a lost answer: does the portal have the file? None: it does not; a failure: the portal cannot be asked now."""
+    """After a lost answer: does the portal have the file?
+
+    None: it does not; a failure: the portal cannot be asked now.
+    """
     try:
         filters = {"FILTER": {"CALL_ID": attempt.bitrix_call_id}}
         rows = client.call("voximplant.statistic.get", filters, Priority.RECORD).result

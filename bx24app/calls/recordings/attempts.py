@@ -24,7 +24,7 @@ from bx24app.portals import lifecycle
 CLAIM_LIFETIME = timedelta(minutes=20)
 """A claim that is older than this belongs to a worker that has died."""
 SMALL_BYTES = 1_000_000
-"""Largest recording that may leave inside a request: four minutes at 32 kbit/s. It is in memory about five times then."""
+"""Largest recording that may leave inside a request: four minutes at 32 kbit/s. Memory then holds it five times."""
 BATCH_BYTES, BATCH_FILES = 2_500_000, 12
 """Bytes and recordings of one request at most: well within the 60 s that the cloud gives a request."""
 DUE_WITHIN = timedelta(minutes=4)
@@ -115,13 +115,14 @@ def _build_attempt(row: Recording, now: datetime) -> Attempt:
 
 def _make_file_name(call: Call, row: Recording) -> str:
     """Unique in the portal's folder of the month. Lower case, because Bitrix24 compares the ending with case."""
-    digest = hashlib.sha256(f"{make_external_id(call.pbx_key, call.entry_id)}/{row.recording_id}".encode()).hexdigest()[:16]
+    name = f"{make_external_id(call.pbx_key, call.entry_id)}/{row.recording_id}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     client = (call.client_number or "anonymous").lstrip("+")
     return f"{call.started_at:%Y%m%d-%H%M%S}-{call.pbx_key}-{client}-{digest}.mp3"
 
 
 def next_file_name(file_name: str) -> str:
-    """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name, not attached to its call."""
+    """`….mp3` -> `…-2.mp3` -> `…-3.mp3`: a lost upload may have left the file under the old name, without its call."""
     stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?\.mp3", file_name).groups()  # type: ignore[union-attr]
     return f"{stem}-{int(number or 1) + 1}.mp3"
 
@@ -182,7 +183,9 @@ def _waiting_conditions() -> tuple[ColumnElement[bool], ...]:
 
 
 def mark_attempted(attempts: Sequence[Attempt], *, attempted: bool) -> None:
-    """Write on disk, before anything leaves, that the portal may have these files from now on; or that nothing has left after all."""
+    """Write on disk, before anything leaves, that the portal may have these files from now on; or that nothing has left
+    after all.
+    """
     for attempt in attempts:
         values = {"attempted": attempted, "file_name": attempt.file_name}
         db.session.execute(update(Recording).where(Recording.id == attempt.id).values(**values))

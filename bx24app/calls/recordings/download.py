@@ -1,4 +1,6 @@
-"""A recording's bytes from Mango: as a file in the spool on their way to the portal (`transfer`), as a stream for the player of the pages."""
+"""A recording's bytes from Mango: as a file in the spool on their way to the portal (`transfer`), as a stream for the
+player of the pages.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from bx24app.portals import connections
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes of the largest recording that is fetched: days of talk."""
 MAX_DOWNLOAD_SECONDS = 600.0
-"""How long one download may take: well below the time that a worker has a recording for itself (`attempts.CLAIM_LIFETIME`)."""
+"""How long one download may take: well below the time that a worker has a recording for itself
+(`attempts.CLAIM_LIFETIME`)."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -80,7 +83,9 @@ def _write_partial(source: RecordingSource, partial: Path) -> FailedTry | Lost |
 
 
 @contextmanager
-def open_stream(source: RecordingSource, byte_range: str | None = None, play: bool = False) -> Iterator[RecordingDownload]:
+def open_stream(
+    source: RecordingSource, byte_range: str | None = None, play: bool = False
+) -> Iterator[RecordingDownload]:
     """A recording's bytes from Mango.
 
     Args:

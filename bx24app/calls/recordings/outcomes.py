@@ -1,7 +1,9 @@
-"""What became of one try for a recording, and what follows: it is attached, it waits, it is tried again by the plan, or it is lost.
+"""What became of one try for a recording, and what follows: it is attached, it waits, it is tried again by the plan, or
+it is lost.
 
-`download` and `attachment` return these outcomes, `transfer` stores them. Errors of Mango, of the portal and of our own disk are judged here and
-nowhere else. The one question is whether an error says something about this recording: only then a try of the plan is spent.
+`download` and `attachment` return these outcomes, `transfer` stores them. Errors of Mango, of the portal and of our own
+disk are judged here and nowhere else. The one question is whether an error says something about this recording: only
+then a try of the plan is spent.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class BudgetWait:
-    """The portal's request budget has nothing for recordings. Others wait for the budget too, so the recording stands in line with them."""
+    """The portal's request budget has nothing for recordings.
+
+    Others wait for the budget too, so the recording stands in line with them.
+    """
 
     reason: str
     seconds: float | None
@@ -42,7 +47,10 @@ class BudgetWait:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """Something other than this recording is in the way: the portal's state, a busy Mango, a full disk. No try of the plan is spent."""
+    """Something other than this recording is in the way: the portal's state, a busy Mango, a full disk.
+
+    No try of the plan is spent.
+    """
 
     reason: str
     seconds: float
@@ -53,7 +61,10 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class FailedTry:
-    """A try of the plan is spent. `retry_after`: seconds that the other side asks for, where the plan would be quicker."""
+    """A try of the plan is spent.
+
+    `retry_after`: seconds that the other side asks for, where the plan would be quicker.
+    """
 
     reason: str
     retry_after: float | None = None
@@ -91,7 +102,8 @@ def budget_used_up(seconds: float) -> BudgetWait:
 
 def from_portal_error(error: portal_errors.PortalError) -> Failure:
     """Whichever request met the error: the question for the file, an upload or an attachment."""
-    if isinstance(error, portal_errors.NeedsAdmin) and error.code == "disk":  # calls and cards need no disk: only recordings wait
+    if isinstance(error, portal_errors.NeedsAdmin) and error.code == "disk":
+        # Calls and cards need no disk space: only recordings wait.
         return Postponed(DISK_FULL, PORTAL_DISK_RETRY_SECONDS, RecordingProblem.PORTAL_DISK)
     if isinstance(error, portal_errors.NeedsAdmin):
         return Postponed(str(error), 60, blocking_error=error)

@@ -1,8 +1,9 @@
 """USE CASE: one recording from Mango's cloud to its call in Bitrix24, by the plan of BX24APP_RECORDING_RETRY.
 
-One try: claim the row (`attempts`), fetch the file into the spool (`download`), attach it (`attachment`), store what became of it. What an error
-means is decided in `outcomes`; rows are written here. The spool keeps a fetched file until it is attached, because Mango's link works once.
-After a lost answer the portal is asked whether it has the file before the file is sent again.
+One try: claim the row (`attempts`), fetch the file into the spool (`download`), attach it (`attachment`), store what
+became of it. What an error means is decided in `outcomes`; rows are written here. The spool keeps a fetched file until
+it is attached, because Mango's link works once. After a lost answer the portal is asked whether it has the file before
+the file is sent again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from bx24app.portals import clients, lifecycle
 _log = get_logger(__name__)
 
 MAX_SPREAD_SECONDS = 120.0
-"""Longest time over which waits for the portal's budget are spread; a recording that has its turn takes others along."""
+"""Longest time over which waits for the portal's budget are spread. A recording whose turn it is takes others along."""
 
 
 def transfer_recording(recording_id: int) -> None:
-    """One try for one recording (row id); does nothing if it is not due, is already attached, or another worker has it."""
+    """One try for one recording (row id); does nothing if it is not due or another worker has it."""
     attempt = attempts.claim_recording(recording_id)
     if attempt is None:
         return
@@ -64,7 +65,9 @@ def transfer_recording(recording_id: int) -> None:
 
 
 def _attach_with_others(client: Bitrix24Client, attempt: Attempt) -> None:
-    """This recording, and what else was fetched here and waits for the portal's budget, in one request; the next one left is woken."""
+    """This recording, and what else was fetched here and waits for the portal's budget, in one request; the next one
+    left is woken.
+    """
     budget_wait = attachment.wait_for_budget(client)
     if budget_wait is not None:
         _store(attempt, budget_wait)
@@ -102,7 +105,8 @@ def _store_attached(portal_id: int, results: Sequence[tuple[Attempt, Attached]])
     with portal_lock(portal_id) as (session, _):
         for attempt, attached in results:
             row = session.get_one(Recording, attempt.id)
-            row.state, row.file_id, row.attached_at, row.due_at, row.claimed_at = "attached", attached.file_id, now, None, None
+            row.state, row.file_id, row.attached_at = "attached", attached.file_id, now
+            row.due_at, row.claimed_at = None, None
             row.problem, row.problem_code, row.attempted = None, None, False
             row.lag_seconds = round((now - row.noticed_at).total_seconds(), 3) if row.noticed_at else None
     for attempt, _attached in results:
@@ -124,7 +128,8 @@ def _store_budget_wait(attempt: Attempt, outcome: BudgetWait) -> None:
 def _budget_delay(attempt: Attempt, seconds: float) -> float:
     """Seconds until this recording asks for the portal's budget again.
 
-    All that wait are spread over the time that the budget needs for them; else hundreds would ask for every request that becomes free.
+    All that wait are spread over the time that the budget needs for them; else hundreds would ask for every request
+    that becomes free.
     """
     rate = clients.portal_budget(attempt.portal_id).rate or 1.0
     soon = utcnow() + timedelta(minutes=1)
@@ -162,7 +167,10 @@ def _store_failure(attempt: Attempt, failure: Postponed | FailedTry | Lost) -> N
 
 
 def try_again(portal_id: int, recording_id: int) -> bool:
-    """Try a lost recording once more, because a person asks for it. False: it is not one of this portal's, or its call has no place for it."""
+    """Try a lost recording once more, because a person asks for it.
+
+    False: it is not one of this portal's, or its call has no place for it.
+    """
     with portal_lock(portal_id) as (session, _):
         mine = select(Recording).where(Recording.portal_id == portal_id, Recording.id == recording_id)
         row = session.scalars(mine).first()

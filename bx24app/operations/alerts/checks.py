@@ -1,6 +1,7 @@
-"""What stands still and should alarm somebody: a portal or a PBX that does not answer, refused deliveries, a full disk.
+"""Checks for what needs an administrator: a portal or a PBX that does not answer, refused deliveries, a full disk.
 
-Judged from the tables and the circuits; `watching` tells it. That the portal itself does not answer can be told only when it is over.
+They read the tables and the circuit breakers; `monitor` sends the alerts to the portal, and the pages count by the same
+functions. That the portal itself does not answer can be sent only when it is over.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from bx24app.operations.alerts.candidates import DEAD_FOR, MIN_ASK_FAILURES
 from bx24app.operations.alerts.notices import Alert
 
 ALERT_AFTER = timedelta(minutes=10)
-"""A circuit that is open for so long is no hiccup."""
+"""A circuit that has been open this long is more than a hiccup."""
 UNREACHABLE_KIND = "away"
 
 
 def find_alerts(portal: Portal, document: Settings, now: datetime) -> dict[str, dict[str, Alert]]:
-    """By kind and by what it concerns: what holds now. Of a kind that cannot be judged now nothing is said."""
-    found = {"dead": _dead_delivery_alerts(portal, now), "disk": _full_disk_alerts(portal), UNREACHABLE_KIND: {}}
-    quiet = _unreachable_pbxs(portal, document)
-    if quiet is not None:
-        found["pbx_away"] = quiet
-    trouble = unreachable_alert(portal, document, now)
-    if trouble is not None:
-        found[UNREACHABLE_KIND] = {"portal": trouble}
-    return found
+    """The alerts that hold now, by kind and by what they concern. A kind that cannot be judged now is left out."""
+    alerts = {"dead": _dead_delivery_alerts(portal, now), "disk": _full_disk_alerts(portal), UNREACHABLE_KIND: {}}
+    pbx_alerts = _unreachable_pbxs(portal, document)
+    if pbx_alerts is not None:
+        alerts["pbx_away"] = pbx_alerts
+    portal_alert = unreachable_alert(portal, document, now)
+    if portal_alert is not None:
+        alerts[UNREACHABLE_KIND] = {"portal": portal_alert}
+    return alerts
 
 
 def unreachable_alert(portal: Portal, document: Settings, now: datetime) -> Alert | None:
-    """The portal has not answered for some time."""
+    """An alert if the portal has not answered for some time."""
     try:
         seconds = circuit_breaker.of_portal(portal.id).seconds_open()
     except redis.RedisError:
@@ -50,41 +51,46 @@ def unreachable_alert(portal: Portal, document: Settings, now: datetime) -> Aler
 
 
 def _unreachable_pbxs(portal: Portal, document: Settings) -> dict[str, Alert] | None:
-    """PBXs whose Mango does not answer what we ask; None: without Redis nobody knows."""
-    found: dict[str, Alert] = {}
+    """Alerts, by PBX key, of PBXs whose Mango does not answer our requests; None: unknown, Redis does not answer."""
+    alerts: dict[str, Alert] = {}
     query = select(Pbx).where(Pbx.portal_id == portal.id, Pbx.removed_at.is_(None))
     for row in db.session.scalars(query):
         pbx = document.by_key.get(row.key)
+        breaker = circuit_breaker.of_pbx(row.id)
         try:
-            stands = row.ask_failures >= MIN_ASK_FAILURES or circuit_breaker.of_pbx(row.id).seconds_open() >= ALERT_AFTER.total_seconds()
+            is_away = row.ask_failures >= MIN_ASK_FAILURES or breaker.seconds_open() >= ALERT_AFTER.total_seconds()
         except redis.RedisError:
             return None
-        if stands and pbx is not None:
+        if is_away and pbx is not None:
             name = pbx.name or pbx.key
-            found[row.key] = Alert(message(portal.lang, "pbx_away", pbx=name), message(portal.lang, "pbx_away_over", pbx=name))
-    return found
+            over = message(portal.lang, "pbx_away_over", pbx=name)
+            alerts[row.key] = Alert(message(portal.lang, "pbx_away", pbx=name), over)
+    return alerts
 
 
 def count_refused(portal_id: int, now: datetime) -> int:
-    """Deliveries of the last days that the portal refused for good and a person may try again."""
+    """How many deliveries of the last days the portal refused that a person may try again."""
     dead = replay.retryable_deliveries(portal_id).where(Delivery.created_at > now - DEAD_FOR).subquery()
     return db.session.scalar(select(func.count()).select_from(dead)) or 0
 
 
 def count_without_space(portal_id: int) -> int:
-    """Recordings that wait because the portal's disk is full."""
-    waiting = (Recording.due_at.is_not(None), Recording.portal_id == portal_id, recording_has_problem(RecordingProblem.PORTAL_DISK))
+    """How many recordings wait because the portal's disk is full."""
+    without_space = recording_has_problem(RecordingProblem.PORTAL_DISK)
+    waiting = (Recording.due_at.is_not(None), Recording.portal_id == portal_id, without_space)
     return db.session.scalar(select(func.count()).where(*waiting)) or 0
 
 
 def _dead_delivery_alerts(portal: Portal, now: datetime) -> dict[str, Alert]:
     count = count_refused(portal.id, now)
-    return {"portal": Alert(message(portal.lang, "dead", count=str(count)), message(portal.lang, "dead_over"))} if count else {}
+    if not count:
+        return {}
+    return {"portal": Alert(message(portal.lang, "dead", count=str(count)), message(portal.lang, "dead_over"))}
 
 
 def _full_disk_alerts(portal: Portal) -> dict[str, Alert]:
     count = count_without_space(portal.id)
     if not count:
         return {}
-    words = message(portal.lang, "disk", why=needs_admin_message(portal.lang, "disk"), count=str(count))
-    return {"portal": Alert(words, message(portal.lang, "disk_over"))}
+    text = message(portal.lang, "disk", why=needs_admin_message(portal.lang, "disk"), count=str(count))
+    return {"portal": Alert(text, message(portal.lang, "disk_over"))}

@@ -15,8 +15,8 @@ from bx24app.models import Call, Delivery, Portal, db, utcnow
 def test_a_register_that_makes_a_record_is_answered_before_the_finish_leaves(
     portal: Portal, create: bool, shared: bool
 ) -> None:
-    """Its answer alone names the record. Lost with the finish, the call is found in the statistics, which do not tell whether the record is new:
-    it stayed with whoever finished instead of its responsible."""
+    """Its answer alone names the record. Lost with the finish, the call is found in the statistics, which do not tell
+    whether the record is new: it stayed with whoever finished instead of its responsible."""
     portal.state = "active"
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow())
     db.session.add(call)

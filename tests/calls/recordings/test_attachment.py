@@ -1,4 +1,6 @@
-"""Small recordings leave inside a request, together where they wait for the portal's budget; what was refused or lost goes as an upload."""
+"""Small recordings leave inside a request, together where they wait for the portal's budget; what was refused or lost
+goes as an upload.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Make = Callable[..., int]
 
 
 class Client:
-    """Answers with a file's id, or with what it is told to; `seen`: what every recording was on disk when a request left."""
+    """Answers with a file's id, or with what it is told to; `seen`: what every recording was on disk when a request
+    left.
+    """
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

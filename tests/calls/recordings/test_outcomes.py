@@ -11,7 +11,9 @@ from bx24app.mango import errors as mango_errors
 from bx24app.models.problem_codes import RecordingProblem
 
 PLAN = (0, 10, 60)
-NO_SPACE, GONE, NO_RIGHTS = portal_errors.NeedsAdmin("disk", "no space"), portal_errors.Gone("removed"), portal_errors.NeedsAdmin("rights", "no")
+NO_SPACE, NO_RIGHTS = portal_errors.NeedsAdmin("disk", "no space"), portal_errors.NeedsAdmin("rights", "no")
+GONE = portal_errors.Gone("removed")
+USED_UP = portal_errors.NotSent("used up", 2.0, is_rate_limited=True, is_budget_used_up=True)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ NO_SPACE, GONE, NO_RIGHTS = portal_errors.NeedsAdmin("disk", "no space"), portal
         (NO_SPACE, Postponed(outcomes.DISK_FULL, 900, RecordingProblem.PORTAL_DISK)),
         (NO_RIGHTS, Postponed("no", 60, blocking_error=NO_RIGHTS)),
         (GONE, Postponed("removed", 3600, blocking_error=GONE)),
-        (portal_errors.NotSent("used up", 2.0, is_rate_limited=True, is_budget_used_up=True), BudgetWait("used up", 2.0, RecordingProblem.PORTAL_BUDGET)),
+        (USED_UP, BudgetWait("used up", 2.0, RecordingProblem.PORTAL_BUDGET)),
         (portal_errors.NotSent("limit", None, is_rate_limited=True), BudgetWait("limit", None)),
         (portal_errors.AnswerLost("timed out"), FailedTry("timed out")),
         (portal_errors.Refused("413", "too large"), FailedTry("the portal refused the recording: 413: too large")),

@@ -1,4 +1,6 @@
-"""A recording whose upload was tried once: a busy or troubled portal spends none of its tries when it is asked for the file."""
+"""A recording whose upload was tried once: a busy or troubled portal spends none of its tries when it is asked for the
+file.
+"""
 
 from __future__ import annotations
 
