@@ -59,32 +59,32 @@ def activity_row(activity: Activity) -> dict[str, Any]:
     return {**activity.extra, **base}
 
 
-def find_activity(hit: CommandContext, number: Any) -> Activity:
+def find_activity(context: CommandContext, number: Any) -> Activity:
     """The activity of an id.
 
     Raises:
         RestError: NOT_FOUND.
     """
-    activity = hit.portal.activities.get(php.to_int(number))
+    activity = context.portal.activities.get(php.to_int(number))
     if activity is None:
         raise RestError("NOT_FOUND", "Activity is not found.", 400)
     return activity
 
 
 @rest_method("crm.activity.get", "crm")
-def get_activity(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    activity = find_activity(hit, params.get("id"))
+def get_activity(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    activity = find_activity(context, params.get("id"))
     return {**activity_row(activity), "COMMUNICATIONS": activity.communications}
 
 
 @rest_method("crm.activity.list", "crm")
-def list_activities(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def list_activities(context: CommandContext, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
     if not isinstance(wanted, dict):
         wanted = {}
     rows: list[dict[str, Any]] = []
     bound = _binding_filter(wanted)
-    for activity in hit.portal.activities.values():
+    for activity in context.portal.activities.values():
         if bound is None or bound in activity.bindings:
             shown = activity_row(activity)
             if bound:
@@ -93,8 +93,8 @@ def list_activities(hit: CommandContext, params: dict[str, Any]) -> ListPage:
     known = set(rows[0]) if rows else set()
     clean = {key: value for key, value in wanted.items() if not rows or filters.split_key(key)[1] in known}
     for key in wanted.keys() - clean.keys():
-        hit.portal.add_violation("crm.activity.list", f"unknown field in the filter: {key}")
-    rows = filters.sort_rows([one for one in rows if filters.matches_filter(one, clean)], params.get("order"))
+        context.portal.add_violation("crm.activity.list", f"unknown field in the filter: {key}")
+    rows = filters.sort_rows([row for row in rows if filters.matches_filter(row, clean)], params.get("order"))
     return filters.make_page(rows, params.get("start"))
 
 
@@ -105,39 +105,39 @@ def _binding_filter(wanted: dict[str, Any]) -> Owner | None:
 
 
 @rest_method("crm.activity.add", "crm")
-def add_activity(hit: CommandContext, params: dict[str, Any]) -> int:
+def add_activity(context: CommandContext, params: dict[str, Any]) -> int:
     fields = params.get("fields") or {}
     owner = php.to_int(fields.get("OWNER_TYPE_ID")), php.to_int(fields.get("OWNER_ID"))
-    if hit.portal.crm.get_record(*owner) is None:
+    if context.portal.crm.get_record(*owner) is None:
         raise RestError("ERROR_CORE", "Could not find the owner of the activity.")
     kind = php.to_int(fields.get("TYPE_ID"))
     if kind == 2 and not fields.get("COMMUNICATIONS"):
         raise RestError("ERROR_CORE", "The field COMMUNICATIONS is not defined or invalid.")
-    user = php.to_int(fields.get("RESPONSIBLE_ID")) or hit.user.id
+    user = php.to_int(fields.get("RESPONSIBLE_ID")) or context.user.id
     activity = Activity(
-        hit.portal.next_id("activity", 7001), kind, str(fields.get("PROVIDER_ID") or ""),
-        str(fields.get("PROVIDER_TYPE_ID") or ""), str(fields.get("SUBJECT") or ""), user, hit.user.id,
-        hit.portal.now(), [owner], description=str(fields.get("DESCRIPTION") or ""),
+        context.portal.next_id("activity", 7001), kind, str(fields.get("PROVIDER_ID") or ""),
+        str(fields.get("PROVIDER_TYPE_ID") or ""), str(fields.get("SUBJECT") or ""), user, context.user.id,
+        context.portal.now(), [owner], description=str(fields.get("DESCRIPTION") or ""),
         communications=php.array_values(fields.get("COMMUNICATIONS")), origin_id=str(fields.get("ORIGIN_ID") or ""),
     )  # fmt: skip
     _apply_fields(activity, fields)
-    return store_activity(hit.portal, activity).id
+    return store_activity(context.portal, activity).id
 
 
 @rest_method("crm.activity.update", "crm")
-def update_activity(hit: CommandContext, params: dict[str, Any]) -> bool:
-    activity = find_activity(hit, params.get("id"))
+def update_activity(context: CommandContext, params: dict[str, Any]) -> bool:
+    activity = find_activity(context, params.get("id"))
     fields = params.get("fields") or {}
     if "RESPONSIBLE_ID" in fields:
         user = php.to_int(fields["RESPONSIBLE_ID"])
-        if user not in hit.portal.users:
-            hit.portal.add_violation("crm.activity.update", f"there is no user {user}")
+        if user not in context.portal.users:
+            context.portal.add_violation("crm.activity.update", f"there is no user {user}")
         activity.responsible_id = user
     _apply_fields(activity, fields)
     for name, value in fields.items():
-        activity.history.append((hit.portal.now(), name, value))
-    hit.portal.event_sender.send_event("ONCRMACTIVITYUPDATE", {"FIELDS": {"ID": activity.id}}, hit.user.id)
-    hit.portal.notify_watchers("activity", id=activity.id)
+        activity.history.append((context.portal.now(), name, value))
+    context.portal.event_sender.send_event("ONCRMACTIVITYUPDATE", {"FIELDS": {"ID": activity.id}}, context.user.id)
+    context.portal.notify_watchers("activity", id=activity.id)
     return True
 
 
@@ -156,50 +156,50 @@ def _apply_fields(activity: Activity, fields: dict[str, Any]) -> None:
 
 
 @rest_method("crm.activity.delete", "crm")
-def delete_activity(hit: CommandContext, params: dict[str, Any]) -> bool:
-    activity = find_activity(hit, params.get("id"))
+def delete_activity(context: CommandContext, params: dict[str, Any]) -> bool:
+    activity = find_activity(context, params.get("id"))
     for owner in activity.bindings:
-        hit.portal.activity_ids_by_record[owner].remove(activity.id)
-    hit.portal.by_origin.pop(activity.origin_id, None)
-    del hit.portal.activities[activity.id]
+        context.portal.activity_ids_by_record[owner].remove(activity.id)
+    context.portal.by_origin.pop(activity.origin_id, None)
+    del context.portal.activities[activity.id]
     return True
 
 
-def _require_owner(hit: CommandContext, params: dict[str, Any]) -> Owner:
+def _require_owner(context: CommandContext, params: dict[str, Any]) -> Owner:
     owner = php.to_int(params.get("entityTypeId")), php.to_int(params.get("entityId"))
-    if hit.portal.crm.get_record(*owner) is None:
+    if context.portal.crm.get_record(*owner) is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found", 400)
     return owner
 
 
 @rest_method("crm.activity.binding.add", "crm")
-def add_binding(hit: CommandContext, params: dict[str, Any]) -> bool:
-    activity = find_activity(hit, params.get("activityId"))
-    owner = _require_owner(hit, params)
+def add_binding(context: CommandContext, params: dict[str, Any]) -> bool:
+    activity = find_activity(context, params.get("activityId"))
+    owner = _require_owner(context, params)
     if owner in activity.bindings:
         raise RestError("ACTIVITY_IS_ALREADY_BOUND", "Activity is already bound to this item", 400)
     if len(activity.bindings) >= MAX_BINDINGS:
         raise RestError("BINDINGS_COUNT_LIMIT", f"Too many bindings: {MAX_BINDINGS}", 400)
     activity.bindings.append(owner)
-    hit.portal.activity_ids_by_record[owner].append(activity.id)
-    hit.portal.notify_watchers("activity", id=activity.id)
+    context.portal.activity_ids_by_record[owner].append(activity.id)
+    context.portal.notify_watchers("activity", id=activity.id)
     return True
 
 
 @rest_method("crm.activity.binding.list", "crm")
-def list_bindings(hit: CommandContext, params: dict[str, Any]) -> list[dict[str, int]]:
-    activity = find_activity(hit, params.get("activityId"))
+def list_bindings(context: CommandContext, params: dict[str, Any]) -> list[dict[str, int]]:
+    activity = find_activity(context, params.get("activityId"))
     return [{"entityTypeId": kind, "entityId": number} for kind, number in activity.bindings]
 
 
 @rest_method("crm.activity.binding.delete", "crm")
-def delete_binding(hit: CommandContext, params: dict[str, Any]) -> bool:
-    activity = find_activity(hit, params.get("activityId"))
-    owner = _require_owner(hit, params)
+def delete_binding(context: CommandContext, params: dict[str, Any]) -> bool:
+    activity = find_activity(context, params.get("activityId"))
+    owner = _require_owner(context, params)
     if owner not in activity.bindings:
         raise RestError("BINDING_NOT_FOUND", "Binding was not found", 400)
     if len(activity.bindings) == 1:
         raise RestError("LAST_BINDING_CANNOT_BE_DELETED", "The last binding can not be deleted", 400)
     activity.bindings.remove(owner)
-    hit.portal.activity_ids_by_record[owner].remove(activity.id)
+    context.portal.activity_ids_by_record[owner].remove(activity.id)
     return True

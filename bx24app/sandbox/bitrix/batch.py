@@ -42,14 +42,14 @@ def php_array(values: dict[str, Any]) -> Any:
     return values
 
 
-async def run_batch(hit: CommandContext, entry: LogEntry, command: CommandRunner) -> dict[str, Any]:
+async def run_batch(context: CommandContext, entry: LogEntry, command: CommandRunner) -> dict[str, Any]:
     """Carries out a batch. HTTP 200 even if all its commands fail."""
-    halt = php.is_true(hit.params.get("halt"))
+    halt = php.is_true(context.params.get("halt"))
     parts: dict[str, dict[str, Any]] = {"result": {}, "error": {}, "total": {}, "next": {}, "time": {}}
-    if not isinstance(hit.params.get("cmd"), dict | list):
-        hit.portal.add_violation("batch", "cmd should be a map or a list")
-    for number, (key, text) in enumerate(_list_commands(hit.params)):
-        failed = await _run_one(hit, entry, command, parts, number, key, str(text))
+    if not isinstance(context.params.get("cmd"), dict | list):
+        context.portal.add_violation("batch", "cmd should be a map or a list")
+    for number, (key, text) in enumerate(_list_commands(context.params)):
+        failed = await _run_one(context, entry, command, parts, number, key, str(text))
         if failed and halt:
             break
     return {
@@ -62,13 +62,13 @@ async def run_batch(hit: CommandContext, entry: LogEntry, command: CommandRunner
 
 
 async def _run_one(
-    hit: CommandContext, entry: LogEntry, command: CommandRunner, parts: dict[str, dict[str, Any]], number: int, key: str, text: str
+    context: CommandContext, entry: LogEntry, command: CommandRunner, parts: dict[str, dict[str, Any]], number: int, key: str, text: str
 ) -> bool:
     name, _, query = text.partition("?")
     method = name.strip().lower()
     given = resolve_references(php.parse_query(query), parts) if query else {}
-    sub = CommandContext(hit.portal, method, given, hit.user, hit.app, hit.token, hit.auth_in_url, hit.secure)
-    started, begun = hit.portal.now(), time.perf_counter()
+    sub = CommandContext(context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure)
+    started, begun = context.portal.now(), time.perf_counter()
     code: str | None = None
     try:
         _check_allowed(sub, number)
@@ -82,25 +82,25 @@ async def _run_one(
     return code is not None
 
 
-def _time_block(hit: CommandContext, started: float, begun: float) -> dict[str, Any]:
-    return time_block(hit, started, begun, hit.method)
+def _time_block(context: CommandContext, started: float, begun: float) -> dict[str, Any]:
+    return time_block(context, started, begun, context.method)
 
 
-def _check_allowed(hit: CommandContext, number: int) -> None:
-    portal = hit.portal
+def _check_allowed(context: CommandContext, number: int) -> None:
+    portal = context.portal
     if number >= MAX_COMMANDS:
         portal.add_violation("batch", f"more than {MAX_COMMANDS} commands")
         raise RestError("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded", 400)
-    if hit.method in ("batch", "upload", "download") or (hit.method in METHODS and not METHODS[hit.method].may_batch):
-        portal.add_violation(hit.method, "not allowed in a batch")
+    if context.method in ("batch", "upload", "download") or (context.method in METHODS and not METHODS[context.method].may_batch):
+        portal.add_violation(context.method, "not allowed in a batch")
         raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage", 405)
     if portal.switches.faults:
-        fault = portal.switches.take_fault(REFUSE_KINDS, [hit.method], general=False)
+        fault = portal.switches.take_fault(REFUSE_KINDS, [context.method], general=False)
         if fault:
             if fault.kind == "expired_token":
-                hit.token.expires = 0.0
+                context.token.expires = 0.0
             raise faults.refusal_error(fault, portal.now())
-    if hit.token.expires < portal.now():
+    if context.token.expires < portal.now():
         raise RestError("expired_token", "The access token provided has expired.", 401)
 
 

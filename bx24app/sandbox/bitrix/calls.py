@@ -35,7 +35,7 @@ RETENTION_SECONDS = 30 * 86400
 """Calls that are never finished are cleaned away after this."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
 INACTIVE_USER = "User is not found or is not active"
-NOT_FOUND = "Call is not found (call should be registered prior to finishing"
+UNKNOWN_CALL = "Call is not found (call should be registered prior to finishing"
 NO_ENTITY = "Could not find associated crm entity for the current call"
 
 
@@ -136,7 +136,7 @@ def _find_duplicate(portal: Portal, app: InstalledApp, order: CallRegistration, 
 def _drop_expired(portal: Portal) -> None:
     """Drops calls that nobody finished for a month; they stand in the order of their registration."""
     limit = portal.now() - RETENTION_SECONDS
-    for call in list(itertools.takewhile(lambda one: one.registered < limit, portal.calls.values())):
+    for call in list(itertools.takewhile(lambda live: live.registered < limit, portal.calls.values())):
         _remove_call(portal, call)
 
 
@@ -161,16 +161,16 @@ def _create_call(portal: Portal, app: InstalledApp, order: CallRegistration, pho
         if order.entity:
             call.primary, call.bindings = order.entity, _with_deals(portal, [order.entity])
         else:
-            found = find_clients(portal, phone)
-            call.primary, call.bindings = (found[0] if found else None), _with_deals(portal, found[:1])
+            clients = find_clients(portal, phone)
+            call.primary, call.bindings = (clients[0] if clients else None), _with_deals(portal, clients[:1])
     portal.notify_watchers("call", call_id=call_id, state="registered")
     return call
 
 
 def find_clients(portal: Portal, phone: str) -> list[Owner]:
     """Records with this number: contacts, then companies, then leads that are not closed."""
-    found = portal.crm.find_records("PHONE", phone, CONTACT, COMPANY, LEAD)
-    return [one.key for one in found if one.type_id != LEAD or one.fields.get("stageSemanticId", "P") == "P"]
+    records = portal.crm.find_records("PHONE", phone, CONTACT, COMPANY, LEAD)
+    return [record.key for record in records if record.type_id != LEAD or record.fields.get("stageSemanticId", "P") == "P"]
 
 
 def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:

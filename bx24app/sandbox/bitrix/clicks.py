@@ -20,15 +20,15 @@ class NoLine(Exception):
 
 def _find_application(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, str]:
     """The application of a line, and the line's number ("" when the line is the application itself)."""
-    apps = {one.id: one for one in portal.apps.values()}
+    apps = {app.id: app for app in portal.apps.values()}
     if line and not line.startswith("REST_APP:"):
-        found = next((one for one in portal.lines.values() if one.number == line), None)
-        if found is None or found.app_id not in apps:
+        owned = next((known for known in portal.lines.values() if known.number == line), None)
+        if owned is None or owned.app_id not in apps:
             raise NoLine(f"no line {line}")
-        return apps[found.app_id], line
-    ready = [one for one in apps.values() if portal.event_sender.find_bindings(event, one) and one.installed]
+        return apps[owned.app_id], line
+    ready = [app for app in apps.values() if portal.event_sender.find_bindings(event, app) and app.installed]
     if line:
-        ready = [one for one in ready if f"REST_APP:{one.id}" == line]
+        ready = [app for app in ready if f"REST_APP:{app.id}" == line]
     if not ready:
         raise NoLine(f"no installed application is bound to {event}")
     return ready[0], ""
@@ -50,9 +50,9 @@ def click_to_call(
     """
     chosen = line if line is not None else portal.user_lines.get(user_id) or portal.outgoing_line or None
     app, number = _find_application(portal, chosen, CLICK_EVENT)
-    found = next((one for one in portal.lines.values() if one.number == number and one.app_id == app.id), None)
+    known_line = next((known for known in portal.lines.values() if known.number == number and known.app_id == app.id), None)
     order = calls.CallRegistration(
-        user_id, phone, 1, line=number or None, should_create=found is None or found.crm_auto_create == "Y", should_show=not mobile,
+        user_id, phone, 1, line=number or None, should_create=known_line is None or known_line.crm_auto_create == "Y", should_show=not mobile,
         entity=entity, is_click=True, activity_id=activity_id,
     )  # fmt: skip
     call = calls.register_call(portal, app, order)

@@ -30,12 +30,12 @@ def add_routes(portal: Portal, app: web.Application) -> None:
     """Adds the control API to a portal's site."""
 
     async def run_action(request: web.Request) -> web.StreamResponse:
-        found = ACTIONS.get(request.match_info["action"])
-        if found is None:
+        action = ACTIONS.get(request.match_info["action"])
+        if action is None:
             return _json_response({"error": f"no such action; there are: {', '.join(sorted(ACTIONS))}"}, 404)
         given = await request.json() if request.can_read_body else {}
         try:
-            result = found(portal, given)
+            result = action(portal, given)
             return _json_response({"result": await result if inspect.isawaitable(result) else result})
         except (KeyError, TypeError, ValueError, NoLine, PermissionError, RestError) as error:
             return _json_response({"error": f"{type(error).__name__}: {error}"}, 400)
@@ -60,7 +60,7 @@ def to_plain(value: Any) -> Any:
             "createdByCall": value.created_by_call,
         }  # fmt: skip
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        shown = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        shown = {attribute.name: getattr(value, attribute.name) for attribute in dataclasses.fields(value)}
         for name in ("content", "client_secret"):
             shown.pop(name, None)
         return shown
@@ -202,9 +202,9 @@ def revoke_tokens(portal: Portal, given: dict[str, Any]) -> None:
 @control_action
 def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
     """{scopes: [...]}: what the application may do from now on."""
-    made = portal.apps[_named_application(portal, given).client_id]
-    made.scopes = [str(one) for one in given["scopes"]]
-    return made.scopes
+    installation = portal.apps[_named_application(portal, given).client_id]
+    installation.scopes = [str(scope) for scope in given["scopes"]]
+    return installation.scopes
 
 
 @control_action

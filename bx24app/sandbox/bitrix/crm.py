@@ -71,8 +71,8 @@ class CrmStore:
         wanted = index_key(kind, value)
         if not wanted:
             return []
-        found = self._index.get((kind, wanted), [])
-        unique = {record.key: record for record in found}
+        indexed = self._index.get((kind, wanted), [])
+        unique = {record.key: record for record in indexed}
         return [unique[key] for type_id in types for key in sorted(unique) if key[0] == type_id]
 
     def open_deals_of(self, record: Record) -> list[Record]:

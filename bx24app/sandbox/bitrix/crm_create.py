@@ -23,17 +23,17 @@ def create_records(portal: Portal, call: LiveCall, source: str) -> None:
     if normalise_phone(call.phone) in portal.switches.number_blacklist:
         return
     if call.primary is None:
-        made = _create_client(portal, call, _choose_source(portal, source))
+        created = _create_client(portal, call, _choose_source(portal, source))
     elif portal.switches.repeat_leads and call.type != 1 and not _open_deals(portal, call):
-        made = _create_repeat(portal, call, call.primary, _choose_source(portal, source))
+        created = _create_repeat(portal, call, call.primary, _choose_source(portal, source))
     else:
         return
-    for record in made:
+    for record in created:
         record.created_by_call = call.call_id
         call.created.append(record.key)
         call.bindings.append(record.key)
-    if made:
-        call.primary = call.primary or made[0].key
+    if created:
+        call.primary = call.primary or created[0].key
 
 
 def _is_colleague(portal: Portal, phone: str) -> bool:
@@ -51,7 +51,7 @@ def _open_deals(portal: Portal, call: LiveCall) -> list[Record]:
 
 def _choose_source(portal: Portal, wanted: str) -> str:
     """Unknown or empty: CALL, then OTHER."""
-    known = [one.status_id for one in portal.statuses if one.entity_id == "SOURCE"]
+    known = [status.status_id for status in portal.statuses if status.entity_id == "SOURCE"]
     return next((source for source in (wanted, "CALL", "OTHER") if source in known), "")
 
 

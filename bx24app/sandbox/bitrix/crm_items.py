@@ -19,7 +19,7 @@ def record_body(record: Record) -> dict[str, Any]:
 
 def _multi_rows(record: Record) -> list[dict[str, Any]]:
     return [
-        {"id": one.id, "typeId": one.type_id, "valueType": one.value_type, "value": one.value} for one in record.multi
+        {"id": item.id, "typeId": item.type_id, "valueType": item.value_type, "value": item.value} for item in record.multi
     ]
 
 
@@ -38,34 +38,34 @@ def _require_fields(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @rest_method("crm.item.add", "crm")
-def add_item(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
-    return {"item": _full_body(records.add_record(hit, type_id, records.drop_unknown_fields(hit, type_id, _require_fields(params))))}
+def add_item(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    type_id = records.require_type(context, params.get("entityTypeId"))
+    return {"item": _full_body(records.add_record(context, type_id, records.drop_unknown_fields(context, type_id, _require_fields(params))))}
 
 
 @rest_method("crm.item.update", "crm")
-def update_item(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
-    record = records.find_record(hit, type_id, params.get("id"))
-    return {"item": _full_body(records.update_record(hit, record, records.drop_unknown_fields(hit, type_id, _require_fields(params))))}
+def update_item(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    type_id = records.require_type(context, params.get("entityTypeId"))
+    record = records.find_record(context, type_id, params.get("id"))
+    return {"item": _full_body(records.update_record(context, record, records.drop_unknown_fields(context, type_id, _require_fields(params))))}
 
 
 @rest_method("crm.item.get", "crm")
-def get_item(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
-    return {"item": _full_body(records.find_record(hit, type_id, params.get("id")))}
+def get_item(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    type_id = records.require_type(context, params.get("entityTypeId"))
+    return {"item": _full_body(records.find_record(context, type_id, params.get("id")))}
 
 
 @rest_method("crm.item.delete", "crm")
-def delete_item(hit: CommandContext, params: dict[str, Any]) -> list[Any]:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
-    hit.portal.crm.delete_record(records.find_record(hit, type_id, params.get("id")))
+def delete_item(context: CommandContext, params: dict[str, Any]) -> list[Any]:
+    type_id = records.require_type(context, params.get("entityTypeId"))
+    context.portal.crm.delete_record(records.find_record(context, type_id, params.get("id")))
     return []
 
 
 @rest_method("crm.item.fields", "crm")
-def describe_fields(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
+def describe_fields(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    type_id = records.require_type(context, params.get("entityTypeId"))
     names = fields.upper_names(type_id)
     described = {}
     for name, kind in {**fields.READ_ONLY, **fields.writable_fields(type_id)}.items():
@@ -77,16 +77,16 @@ def describe_fields(hit: CommandContext, params: dict[str, Any]) -> dict[str, An
 
 
 @rest_method("crm.item.list", "crm")
-def list_items(hit: CommandContext, params: dict[str, Any]) -> ListPage:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
+def list_items(context: CommandContext, params: dict[str, Any]) -> ListPage:
+    type_id = records.require_type(context, params.get("entityTypeId"))
     wanted = params.get("filter") or {}
     _check_filter(type_id, wanted)
-    rows = [one.fields for one in hit.portal.crm.records[type_id].values() if records.is_readable(hit, one)]
+    rows = [record.fields for record in context.portal.crm.records[type_id].values() if records.is_readable(context, record)]
     rows = [row for row in rows if filters.matches_filter(row, wanted)] if wanted else rows
     rows = filters.sort_rows(rows, params.get("order") or {"id": "ASC"})
     select = [str(name) for name in php.array_values(params.get("select"))]
     return filters.make_page(
-        rows, params.get("start"), lambda part: {"items": [_select_fields(hit, type_id, row, select) for row in part]}
+        rows, params.get("start"), lambda part: {"items": [_select_fields(context, type_id, row, select) for row in part]}
     )
 
 
@@ -101,9 +101,9 @@ def _check_filter(type_id: int, wanted: dict[str, Any]) -> None:
             raise RestError("INVALID_ARG_VALUE", f"Invalid filter: field '{key}' is not allowed in filter", 400)
 
 
-def _select_fields(hit: CommandContext, type_id: int, row: dict[str, Any], select: list[str]) -> dict[str, Any]:
+def _select_fields(context: CommandContext, type_id: int, row: dict[str, Any], select: list[str]) -> dict[str, Any]:
     """Phones (`fm`) come only with `*`."""
     if not select or "*" in select:
-        record = hit.portal.crm.get_record(type_id, row["id"])
+        record = context.portal.crm.get_record(type_id, row["id"])
         return _full_body(record) if record else row
     return {key: row.get(key) for key in ["id", *(name for name in select if name != "id")]}

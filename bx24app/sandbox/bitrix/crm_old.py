@@ -23,30 +23,30 @@ def record_row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
     body["ID"] = str(record.id)
     if with_multi and record.type_id in fields.WITH_MULTI:
         for kind in MULTI:
-            values = [one for one in record.multi if one.type_id == kind]
+            values = [item for item in record.multi if item.type_id == kind]
             if values:
                 body[kind] = [
-                    {"ID": str(one.id), "VALUE_TYPE": one.value_type, "VALUE": one.value, "TYPE_ID": kind}
-                    for one in values
+                    {"ID": str(item.id), "VALUE_TYPE": item.value_type, "VALUE": item.value, "TYPE_ID": kind}
+                    for item in values
                 ]
     return body
 
 
-def to_camel_case(hit: CommandContext, type_id: int, given: Any) -> dict[str, Any]:
+def to_camel_case(context: CommandContext, type_id: int, given: Any) -> dict[str, Any]:
     """Old names -> camelCase, phones -> fm. Unknown ones are ignored (the parameter tables complain)."""
     names = fields.camel_names(type_id)
-    made: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     phones: list[dict[str, Any]] = []
     for key, value in given.items() if isinstance(given, dict) else ():
         if key in MULTI:
             phones += [_multi_item(key, item) for item in php.array_values(value) if isinstance(item, dict)]
         elif key in names and names[key] not in fields.READ_ONLY:
-            made[names[key]] = value
+            converted[names[key]] = value
         elif key.startswith(("UF_CRM_", "PARENT_ID_")):
-            made[key] = value
+            converted[key] = value
     if phones:
-        made["fm"] = phones
-    return made
+        converted["fm"] = phones
+    return converted
 
 
 def _multi_item(kind: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -55,14 +55,14 @@ def _multi_item(kind: str, item: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _require_type(hit: CommandContext, type_id: int) -> int:
-    records.require_type(hit, type_id)
+def _require_type(context: CommandContext, type_id: int) -> int:
+    records.require_type(context, type_id)
     return type_id
 
 
-def _find_record(hit: CommandContext, type_id: int, params: dict[str, Any]) -> Record:
+def _find_record(context: CommandContext, type_id: int, params: dict[str, Any]) -> Record:
     number = params.get("id", params.get("ID"))
-    record = hit.portal.crm.get_record(type_id, php.to_int(number))
+    record = context.portal.crm.get_record(type_id, php.to_int(number))
     if record is None:
         raise RestError("", "Not found", 400)
     return record
@@ -70,26 +70,26 @@ def _find_record(hit: CommandContext, type_id: int, params: dict[str, Any]) -> R
 
 def _register_methods(kind: str, type_id: int) -> None:
     @rest_method(f"crm.{kind}.add", "crm")
-    def add_record(hit: CommandContext, params: dict[str, Any]) -> int:
-        return records.add_record(hit, _require_type(hit, type_id), to_camel_case(hit, type_id, params.get("fields"))).id
+    def add_record(context: CommandContext, params: dict[str, Any]) -> int:
+        return records.add_record(context, _require_type(context, type_id), to_camel_case(context, type_id, params.get("fields"))).id
 
     @rest_method(f"crm.{kind}.update", "crm")
-    def update_record(hit: CommandContext, params: dict[str, Any]) -> bool:
-        record = _find_record(hit, _require_type(hit, type_id), params)
-        records.update_record(hit, record, to_camel_case(hit, type_id, params.get("fields")))
+    def update_record(context: CommandContext, params: dict[str, Any]) -> bool:
+        record = _find_record(context, _require_type(context, type_id), params)
+        records.update_record(context, record, to_camel_case(context, type_id, params.get("fields")))
         return True
 
     @rest_method(f"crm.{kind}.get", "crm")
-    def get_record(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-        return record_row(_find_record(hit, _require_type(hit, type_id), params))
+    def get_record(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+        return record_row(_find_record(context, _require_type(context, type_id), params))
 
     @rest_method(f"crm.{kind}.delete", "crm")
-    def delete_record(hit: CommandContext, params: dict[str, Any]) -> bool:
-        hit.portal.crm.delete_record(_find_record(hit, _require_type(hit, type_id), params))
+    def delete_record(context: CommandContext, params: dict[str, Any]) -> bool:
+        context.portal.crm.delete_record(_find_record(context, _require_type(context, type_id), params))
         return True
 
     @rest_method(f"crm.{kind}.fields", "crm")
-    def describe_fields(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    def describe_fields(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
         names = fields.upper_names(type_id)
         kinds = {**fields.READ_ONLY, **fields.writable_fields(type_id)}
         return {
@@ -98,40 +98,40 @@ def _register_methods(kind: str, type_id: int) -> None:
         }
 
     @rest_method(f"crm.{kind}.list", "crm")
-    def list_records(hit: CommandContext, params: dict[str, Any]) -> ListPage:
-        return _list_page(hit, _require_type(hit, type_id), params)
+    def list_records(context: CommandContext, params: dict[str, Any]) -> ListPage:
+        return _list_page(context, _require_type(context, type_id), params)
 
 
-def _list_page(hit: CommandContext, type_id: int, params: dict[str, Any]) -> ListPage:
+def _list_page(context: CommandContext, type_id: int, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
-    found = list(hit.portal.crm.records[type_id].values())
+    matching = list(context.portal.crm.records[type_id].values())
     known = set(fields.camel_names(type_id))
     clean: dict[str, Any] = {}
     for key, value in wanted.items():
         prefix, name = filters.split_key(key)
         if name in MULTI:
-            found = [one for one in found if _has_value(one, name, prefix, value)]
+            matching = [record for record in matching if _has_value(record, name, prefix, value)]
         elif name in known or key.upper() == "LOGIC" or name.startswith("UF_"):
             clean[key] = value
         else:
             # Ignored, so that everything comes back.
-            hit.portal.add_violation(hit.method, f"unknown field in the filter: {key}")
-    rows = [one for one in (record_row(record) for record in found) if filters.matches_filter(one, clean)]
+            context.portal.add_violation(context.method, f"unknown field in the filter: {key}")
+    rows = [row for row in (record_row(record) for record in matching) if filters.matches_filter(row, clean)]
     rows = filters.sort_rows(rows, params.get("order") or {"ID": "ASC"})
     select = [str(name) for name in php.array_values(params.get("select"))]
-    return filters.make_page([_select_fields(one, select) for one in rows], params.get("start"))
+    return filters.make_page([_select_fields(row, select) for row in rows], params.get("start"))
 
 
 def _has_value(record: Record, kind: str, prefix: str, value: Any) -> bool:
-    values = [one.value for one in record.multi if one.type_id == kind]
-    return any(filters.matches_filter({kind: one}, {f"{prefix}{kind}": value}) for one in values)
+    values = [item.value for item in record.multi if item.type_id == kind]
+    return any(filters.matches_filter({kind: value_text}, {f"{prefix}{kind}": value}) for value_text in values)
 
 
 def _select_fields(shown: dict[str, Any], select: list[str]) -> dict[str, Any]:
     """Phones are not in `*`: they have to be asked for by name."""
     if not select or "*" in select:
-        asked = {name for name in select if name in MULTI}
-        return {key: value for key, value in shown.items() if key not in MULTI or key in asked}
+        selected = {name for name in select if name in MULTI}
+        return {key: value for key, value in shown.items() if key not in MULTI or key in selected}
     return {"ID": shown["ID"], **{key: shown.get(key) for key in select if key in shown}}
 
 

@@ -12,83 +12,83 @@ _SEMANTIC_NAMES = {None: "process", "S": "success", "F": "failure"}
 
 
 @rest_method("crm.settings.mode.get", "crm")
-def get_mode(hit: CommandContext, params: dict[str, Any]) -> int:
-    return hit.portal.crm_mode
+def get_mode(context: CommandContext, params: dict[str, Any]) -> int:
+    return context.portal.crm_mode
 
 
 @rest_method("crm.category.list", "crm")
-def list_categories(hit: CommandContext, params: dict[str, Any]) -> ListPage:
-    type_id = records.require_type(hit, params.get("entityTypeId"))
+def list_categories(context: CommandContext, params: dict[str, Any]) -> ListPage:
+    type_id = records.require_type(context, params.get("entityTypeId"))
     rows = [
         {
-            "id": one.id, "name": one.name, "sort": one.sort, "entityTypeId": type_id,
-            "isDefault": "Y" if one.default else "N",
+            "id": category.id, "name": category.name, "sort": category.sort, "entityTypeId": type_id,
+            "isDefault": "Y" if category.default else "N",
         }
-        for one in hit.portal.categories
-        if one.type_id == type_id
+        for category in context.portal.categories
+        if category.type_id == type_id
     ]  # fmt: skip
     return ListPage({"categories": rows}, len(rows))
 
 
-def _status_row(one: Status) -> dict[str, Any]:
+def _status_row(status: Status) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "ID": str(one.id),
-        "ENTITY_ID": one.entity_id,
-        "STATUS_ID": one.status_id,
-        "NAME": one.name,
-        "NAME_INIT": one.name,
-        "SORT": str(one.sort),
+        "ID": str(status.id),
+        "ENTITY_ID": status.entity_id,
+        "STATUS_ID": status.status_id,
+        "NAME": status.name,
+        "NAME_INIT": status.name,
+        "SORT": str(status.sort),
         "SYSTEM": "Y",
-        "CATEGORY_ID": str(one.category_id) if one.category_id is not None else None,
+        "CATEGORY_ID": str(status.category_id) if status.category_id is not None else None,
         "COLOR": "#39A8EF",
-        "SEMANTICS": one.semantics,
+        "SEMANTICS": status.semantics,
     }
-    if "STAGE" in one.entity_id or one.entity_id == "STATUS":
-        row["EXTRA"] = {"SEMANTICS": _SEMANTIC_NAMES[one.semantics], "COLOR": "#39A8EF"}
+    if "STAGE" in status.entity_id or status.entity_id == "STATUS":
+        row["EXTRA"] = {"SEMANTICS": _SEMANTIC_NAMES[status.semantics], "COLOR": "#39A8EF"}
     return row
 
 
 @rest_method("crm.status.list", "crm")
-def list_statuses(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def list_statuses(context: CommandContext, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
-    rows = [row for row in map(_status_row, hit.portal.statuses) if filters.matches_filter(row, wanted)]
+    rows = [row for row in map(_status_row, context.portal.statuses) if filters.matches_filter(row, wanted)]
     rows = filters.sort_rows(rows, params.get("order") or {"SORT": "ASC"})
     # The whole dictionary comes at once, whatever `start` says.
     return ListPage(rows, len(rows))
 
 
 @rest_method("crm.type.list", "crm")
-def list_types(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def list_types(context: CommandContext, params: dict[str, Any]) -> ListPage:
     rows = [
         {
-            "id": one.id, "title": one.title, "entityTypeId": one.entity_type_id, "isCategoriesEnabled": "Y",
+            "id": spa_type.id, "title": spa_type.title, "entityTypeId": spa_type.entity_type_id, "isCategoriesEnabled": "Y",
             "isStagesEnabled": "Y", "isClientEnabled": "Y", "isSourceEnabled": "Y", "isObserversEnabled": "Y",
             "isLinkWithProductsEnabled": "N", "code": "",
         }
-        for one in hit.portal.types
+        for spa_type in context.portal.types
     ]  # fmt: skip
     rows = [row for row in rows if filters.matches_filter(row, params.get("filter") or {})]
     return filters.make_page(rows, params.get("start"), lambda part: {"types": part})
 
 
 @rest_method("crm.duplicate.findbycomm", "crm")
-def find_duplicates(hit: CommandContext, params: dict[str, Any]) -> Any:
+def find_duplicates(context: CommandContext, params: dict[str, Any]) -> Any:
     """Ids by type; nothing found is `[]`, a list. Without entity_type the search ends with the type that has 20 or more."""
     kind = str(params.get("type") or "").upper()
-    values = [str(one) for one in php.array_values(params.get("values"))]
+    values = [str(value) for value in php.array_values(params.get("values"))]
     if kind not in ("PHONE", "EMAIL"):
         raise RestError("ERROR_CORE", "Communication type is not supported in current context.", 400)
     if not values:
         raise RestError("ERROR_CORE", "Communication values are not defined.", 400)
     if len(values) > 20:
-        hit.portal.add_violation("crm.duplicate.findbycomm", f"{len(values)} values, only 20 are searched")
+        context.portal.add_violation("crm.duplicate.findbycomm", f"{len(values)} values, only 20 are searched")
     wanted = str(params.get("entity_type") or "").upper()
     order = [TYPE_IDS[wanted]] if wanted in ("LEAD", "CONTACT", "COMPANY") else [LEAD, CONTACT, COMPANY]
-    found: dict[str, list[int]] = {}
+    ids_by_type: dict[str, list[int]] = {}
     for type_id in order:
-        ids = sorted({one.id for value in values[:20] for one in hit.portal.crm.find_records(kind, value, type_id)})
+        ids = sorted({record.id for value in values[:20] for record in context.portal.crm.find_records(kind, value, type_id)})
         if ids:
-            found[type_name(type_id)] = ids
+            ids_by_type[type_name(type_id)] = ids
         if len(ids) >= 20:
             break
-    return found or []
+    return ids_by_type or []

@@ -68,7 +68,7 @@ def store_file(portal: Portal, row: Statistic, name: str, content: bytes, size: 
 
 def delete_replaced(portal: Portal, row: Statistic, file: DriveFile) -> DriveFile:
     """Deletes the recording that this one takes the place of (base64 and address only; an upload leaves it on the Drive)."""
-    for old in [one for one in portal.files.values() if one.call_id == row.call_id and one.id != file.id]:
+    for old in [other for other in portal.files.values() if other.call_id == row.call_id and other.id != file.id]:
         del portal.files[old.id]
         portal.file_names.discard((old.folder, old.name))
     return file

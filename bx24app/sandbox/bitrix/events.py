@@ -1,4 +1,4 @@
-"""Events to applications: a form-encoded POST with PHP brackets, sent once, after the hit that caused it."""
+"""Events to applications: a form-encoded POST with PHP brackets, sent once, after the request that caused it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EventSender:
 
     def find_bindings(self, event: str, app: InstalledApp | None = None) -> list[EventBinding]:
         """Bindings to an event: of one application, or of all that are INSTALLED."""
-        ready = {one.id for one in self.portal.apps.values() if one.installed}
+        ready = {installation.id for installation in self.portal.apps.values() if installation.installed}
         return [
             binding
             for binding in self.portal.event_bindings.values()
@@ -57,7 +57,7 @@ class EventSender:
         """
         bindings = self.find_bindings(event, app)
         for binding in bindings:
-            owner = next(one for one in self.portal.apps.values() if one.id == binding.app_id)
+            owner = next(installation for installation in self.portal.apps.values() if installation.id == binding.app_id)
             user = binding.auth_type or user_id if user_id is not None and not self.without_tokens else None
             self.post_event(event, binding.handler, data, self.auth_block(owner, event, user), binding.id)
         return len(bindings)

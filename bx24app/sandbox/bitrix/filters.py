@@ -39,18 +39,18 @@ def _comparable_value(value: Any) -> Any:
 
 def _is_equal(left: Any, right: Any) -> bool:
     if isinstance(left, list):
-        return any(_is_equal(one, right) for one in left)
-    one, other = _comparable_value(left), _comparable_value(right)
-    if isinstance(one, str) and isinstance(other, str):
-        return one.lower() == other.lower()
-    return bool(one == other)
+        return any(_is_equal(item, right) for item in left)
+    first, second = _comparable_value(left), _comparable_value(right)
+    if isinstance(first, str) and isinstance(second, str):
+        return first.lower() == second.lower()
+    return bool(first == second)
 
 
 def _compare_values(left: Any, right: Any) -> int | None:
-    one, other = _comparable_value(left), _comparable_value(right)
-    if isinstance(one, str) is not isinstance(other, str) or left is None:
+    first, second = _comparable_value(left), _comparable_value(right)
+    if isinstance(first, str) is not isinstance(second, str) or left is None:
         return None
-    return int(one > other) - int(one < other)
+    return int(first > second) - int(first < second)
 
 
 def _contains_text(left: Any, pattern: Any) -> bool:
@@ -67,13 +67,13 @@ def _negate_test(test: Callable[[Any, Any], bool], left: Any, right: Any) -> boo
 
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "": lambda left, right: any(_is_equal(left, one) for one in php.array_values(right)) if right != "" else _is_equal(left, ""),
+    "": lambda left, right: any(_is_equal(left, item) for item in php.array_values(right)) if right != "" else _is_equal(left, ""),
     ">": lambda left, right: _compare_values(left, right) == 1,
     ">=": lambda left, right: _compare_values(left, right) in (0, 1),
     "<": lambda left, right: _compare_values(left, right) == -1,
     "<=": lambda left, right: _compare_values(left, right) in (0, -1),
     "><": _is_between,
-    "%": lambda left, right: any(_contains_text(left, one) for one in php.array_values(right)),
+    "%": lambda left, right: any(_contains_text(left, item) for item in php.array_values(right)),
 }
 _TESTS["="] = _TESTS["@"] = _TESTS["=="] = _TESTS[""]
 _TESTS["?"] = _TESTS["%="] = _TESTS["=%"] = _TESTS["%"]

@@ -12,7 +12,7 @@ from bx24app.sandbox.clock import format_iso
 ATTACH_LIMIT = 60_000
 
 
-def _parse_owner(hit: CommandContext, fields: dict[str, Any]) -> Owner:
+def _parse_owner(context: CommandContext, fields: dict[str, Any]) -> Owner:
     kind, number = str(fields.get("ENTITY_TYPE") or "").upper(), php.to_int(fields.get("ENTITY_ID"))
     if kind.startswith("DYNAMIC_"):
         return php.to_int(kind.removeprefix("DYNAMIC_")), number
@@ -20,42 +20,42 @@ def _parse_owner(hit: CommandContext, fields: dict[str, Any]) -> Owner:
 
 
 @rest_method("crm.timeline.comment.add", "crm")
-def add_comment(hit: CommandContext, params: dict[str, Any]) -> int:
+def add_comment(context: CommandContext, params: dict[str, Any]) -> int:
     fields = params.get("fields") or {}
-    owner = _parse_owner(hit, fields)
+    owner = _parse_owner(context, fields)
     if not fields.get("COMMENT"):
         raise RestError("ERROR_CORE", "Empty comment message.", 400)
-    if hit.portal.crm.get_record(*owner) is None:
+    if context.portal.crm.get_record(*owner) is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found", 400)
-    author = php.to_int(fields.get("AUTHOR_ID")) or hit.user.id
-    made = Comment(hit.portal.next_id("comment", 8001), owner, author, str(fields["COMMENT"]), hit.portal.now())
-    hit.portal.comments[made.id] = made
-    hit.portal.notify_watchers("comment", id=made.id)
-    return made.id
+    author = php.to_int(fields.get("AUTHOR_ID")) or context.user.id
+    comment = Comment(context.portal.next_id("comment", 8001), owner, author, str(fields["COMMENT"]), context.portal.now())
+    context.portal.comments[comment.id] = comment
+    context.portal.notify_watchers("comment", id=comment.id)
+    return comment.id
 
 
 @rest_method("crm.timeline.comment.list", "crm")
-def list_comments(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def list_comments(context: CommandContext, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
-    owner = _parse_owner(hit, wanted)
+    owner = _parse_owner(context, wanted)
     rows = [
         {
-            "ID": str(one.id),
-            "ENTITY_ID": str(one.owner[1]),
+            "ID": str(comment.id),
+            "ENTITY_ID": str(comment.owner[1]),
             "ENTITY_TYPE": str(wanted.get("ENTITY_TYPE")),
-            "CREATED": format_iso(one.created),
-            "COMMENT": one.text,
-            "AUTHOR_ID": str(one.author_id),
+            "CREATED": format_iso(comment.created),
+            "COMMENT": comment.text,
+            "AUTHOR_ID": str(comment.author_id),
             "FILES": [],
         }
-        for one in hit.portal.comments.values()
-        if one.owner == owner
+        for comment in context.portal.comments.values()
+        if comment.owner == owner
     ]
     return filters.make_page(filters.sort_rows(rows, params.get("order")), params.get("start"))
 
 
 @rest_method("im.notify.system.add", "im", upper=True)
-def notify_user(hit: CommandContext, params: dict[str, Any]) -> int | bool:
+def notify_user(context: CommandContext, params: dict[str, Any]) -> int | bool:
     given = upper_keys(params)
     user_id = php.to_int(given.get("USER_ID"))
     if not user_id:
@@ -65,37 +65,37 @@ def notify_user(hit: CommandContext, params: dict[str, Any]) -> int | bool:
         raise RestError("MESSAGE_EMPTY", "Message can't be empty", 400)
     if len(str(given.get("ATTACH") or "")) > ATTACH_LIMIT:
         raise RestError("ATTACH_OVERSIZE", "You have exceeded the maximum allowable size of attach", 400)
-    if user_id not in hit.portal.users:
-        hit.portal.add_violation("im.notify.system.add", f"there is no user {user_id}")
+    if user_id not in context.portal.users:
+        context.portal.add_violation("im.notify.system.add", f"there is no user {user_id}")
         return False
     tag = str(given.get("TAG") or "")
     if tag:
         # A new one takes the place of an older one with the same tag.
-        old = [key for key, one in hit.portal.notifications.items() if one.tag == tag and one.user_id == user_id]
+        old = [key for key, notification in context.portal.notifications.items() if notification.tag == tag and notification.user_id == user_id]
         for key in old:
-            del hit.portal.notifications[key]
-    made = Notification(hit.portal.next_id("notification"), user_id, message, hit.portal.now(), tag, hit.app.id)
-    hit.portal.notifications[made.id] = made
-    hit.portal.notify_watchers("notification", id=made.id, user_id=user_id)
-    return made.id
+            del context.portal.notifications[key]
+    notification = Notification(context.portal.next_id("notification"), user_id, message, context.portal.now(), tag, context.app.id)
+    context.portal.notifications[notification.id] = notification
+    context.portal.notify_watchers("notification", id=notification.id, user_id=user_id)
+    return notification.id
 
 
 @rest_method("im.notify.personal.add", "im", upper=True)
-def notify_personal(hit: CommandContext, params: dict[str, Any]) -> int | bool:
-    return notify_user(hit, params)
+def notify_personal(context: CommandContext, params: dict[str, Any]) -> int | bool:
+    return notify_user(context, params)
 
 
 @rest_method("tasks.task.add", "task|tasks")
-def add_task(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+def add_task(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     fields = params.get("fields") or {}
     for name, text in (("TITLE", "Не указано название задачи"), ("RESPONSIBLE_ID", "Не указан исполнитель")):
         if not fields.get(name):
             raise RestError("ERROR_CORE", text, 400)
-    made = {"id": str(hit.portal.next_id("task", 3711)), "title": fields["TITLE"], "status": "2"}
-    made["responsibleId"] = str(fields["RESPONSIBLE_ID"])
-    made["createdBy"] = str(fields.get("CREATED_BY") or hit.user.id)
-    made["deadline"] = fields.get("DEADLINE")
-    made["ufCrmTask"] = php.array_values(fields.get("UF_CRM_TASK"))
-    hit.portal.tasks.append(made)
-    hit.portal.notify_watchers("task", id=made["id"])
-    return {"task": made}
+    task = {"id": str(context.portal.next_id("task", 3711)), "title": fields["TITLE"], "status": "2"}
+    task["responsibleId"] = str(fields["RESPONSIBLE_ID"])
+    task["createdBy"] = str(fields.get("CREATED_BY") or context.user.id)
+    task["deadline"] = fields.get("DEADLINE")
+    task["ufCrmTask"] = php.array_values(fields.get("UF_CRM_TASK"))
+    context.portal.tasks.append(task)
+    context.portal.notify_watchers("task", id=task["id"])
+    return {"task": task}

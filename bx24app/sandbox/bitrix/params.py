@@ -102,7 +102,7 @@ def check_command(portal: Portal, method: str, given: dict[str, Any]) -> None:
 
 def find_faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """The sentences of one command."""
-    found: list[str] = []
+    faults: list[str] = []
     rows: dict[str, dict[str, Any]] = table["params"]
     tolerant = method in METHODS and METHODS[method].is_upper
     names = {name.upper(): name for name in rows} if tolerant else {name: name for name in rows}
@@ -112,42 +112,42 @@ def find_faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> li
             continue
         name = names.get(key.upper() if tolerant else key)
         if name is None:
-            found.append(f"unknown parameter {key}")
+            faults.append(f"unknown parameter {key}")
             continue
         seen[name] = value
-        found += _type_faults(name, value, rows[name]["type"])
-    found += [f"{name} is required" for name, row in rows.items() if row["required"] and seen.get(name) is None]
+        faults += _type_faults(name, value, rows[name]["type"])
+    faults += [f"{name} is required" for name, row in rows.items() if row["required"] and seen.get(name) is None]
     for group in table.get("either") or []:
         if not any(seen.get(name) not in (None, "", 0, "0") for name in group):
-            found.append(f"one of {', '.join(group)} is required")
+            faults.append(f"one of {', '.join(group)} is required")
     for name, fields in table["nested"].items():
         if method not in OWN_FIELDS and isinstance(seen.get(name), dict):
-            found += _nested_faults(name, seen[name], fields)
-    return found + _php_faults(method, seen)
+            faults += _nested_faults(name, seen[name], fields)
+    return faults + _php_faults(method, seen)
 
 
 def _nested_faults(name: str, value: dict[str, Any], fields: dict[str, list[str]]) -> list[str]:
-    found: list[str] = []
+    faults: list[str] = []
     open_ends = tuple(key.removesuffix("...") for key in fields if key.endswith("..."))
     for key, item in value.items():
         if key in fields:
-            found += _type_faults(f"{name}[{key}]", item, fields[key])
+            faults += _type_faults(f"{name}[{key}]", item, fields[key])
         elif not (open_ends and key.startswith(open_ends)):
-            found.append(f"unknown field {name}[{key}]")
-    return found
+            faults.append(f"unknown field {name}[{key}]")
+    return faults
 
 
 def _php_faults(method: str, seen: dict[str, Any]) -> list[str]:
     """What no table says and a portal swallows: flags that PHP takes for true, times in nobody's zone."""
-    found = [
+    faults = [
         f"{name} should be 0 or 1, not {seen[name]!r}"
         for name in FLAG_PARAMS.get(method, ())
         if name in seen and str(seen[name]) not in ("0", "1")
     ]
     start = seen.get("CALL_START_DATE")
     if method == "telephony.externalcall.register" and start and not _has_offset(str(start)):
-        found.append(f"CALL_START_DATE {start} has no offset")
-    return found
+        faults.append(f"CALL_START_DATE {start} has no offset")
+    return faults
 
 
 def _has_offset(text: str) -> bool:

@@ -187,7 +187,7 @@ class PortalState:
 
     @property
     def todos(self) -> dict[int, Activity]:
-        return {key: one for key, one in self.activities.items() if one.provider_id == TODO_PROVIDER}
+        return {key: todo for key, todo in self.activities.items() if todo.provider_id == TODO_PROVIDER}
 
     @property
     def external_lines(self) -> dict[str, Line]:

@@ -25,22 +25,22 @@ def is_audio(content: bytes) -> bool:
 
 
 @rest_method("telephony.externalCall.attachRecord", "telephony")
-async def attach_record(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+async def attach_record(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     url, name, content = params.get("RECORD_URL"), params.get("FILENAME"), params.get("FILE_CONTENT")
     if url is None and name is None:
-        raise hit.make_error("Required parameters are not set. Request should contain or URL or FILENAME parameter")
+        raise context.make_error("Required parameters are not set. Request should contain or URL or FILENAME parameter")
     try:
-        row = find_statistic(hit.portal, params.get("CALL_ID"))
+        row = find_statistic(context.portal, params.get("CALL_ID"))
         if url is not None:
-            return {"FILE_ID": (await attach_url(hit, row, str(url), str(name or ""))).id}
+            return {"FILE_ID": (await attach_url(context, row, str(url), str(name or ""))).id}
         if content is None:
-            return uploads.upload_address(hit, row.call_id)
-        return {"FILE_ID": _save_decoded(hit, row, str(name), content).id}
+            return uploads.upload_address(context, row.call_id)
+        return {"FILE_ID": _save_decoded(context, row, str(name), content).id}
     except RestError as error:
-        raise hit.make_error(error.text, error.code, error.status) from error
+        raise context.make_error(error.text, error.code, error.status) from error
 
 
-def _save_decoded(hit: CommandContext, row: Statistic, name: str, text: Any) -> DriveFile:
+def _save_decoded(context: CommandContext, row: Statistic, name: str, text: Any) -> DriveFile:
     if not name:
         raise RestError("ERROR_CORE", "File name is empty")
     if file_extension(name) not in ("wav", "mp3"):
@@ -52,7 +52,7 @@ def _save_decoded(hit: CommandContext, row: Statistic, name: str, text: Any) -> 
     except (binascii.Error, ValueError):
         raise RestError("ERROR_CORE", "File content is not properly encoded. Base64 encoding is expected.") from None
     _check_audio(content)
-    return delete_replaced(hit.portal, row, save_content(hit.portal, row, name, content, via="base64"))
+    return delete_replaced(context.portal, row, save_content(context.portal, row, name, content, via="base64"))
 
 
 def _check_audio(content: bytes) -> None:
@@ -60,8 +60,8 @@ def _check_audio(content: bytes) -> None:
         raise RestError("ERROR_CORE", "This file type is not allowed. Only audio files are accepted.")
 
 
-async def attach_url(hit: CommandContext, row: Statistic, url: str, name: str) -> DriveFile:
-    """The portal fetches the file itself, inside this hit.
+async def attach_url(context: CommandContext, row: Statistic, url: str, name: str) -> DriveFile:
+    """The portal fetches the file itself, within this request.
 
     Raises:
         RestError: it could not be fetched, or is no audio.
@@ -80,4 +80,4 @@ async def attach_url(hit: CommandContext, row: Statistic, url: str, name: str) -
     _check_audio(content)
     stored = name or unquote(urlsplit(url).path.rpartition("/")[2])
     row.record_url = url
-    return delete_replaced(hit.portal, row, save_content(hit.portal, row, stored, content, via="url"))
+    return delete_replaced(context.portal, row, save_content(context.portal, row, stored, content, via="url"))

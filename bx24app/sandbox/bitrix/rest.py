@@ -45,18 +45,18 @@ async def serve_request(portal: Portal, request: web.Request) -> web.StreamRespo
     if name == "upload":
         return await uploads.receive_upload(portal, request)
     started = portal.now()
-    asked = await read_request(request, name)
-    entry = LogEntry(started, asked.method, shorten_params(asked.params), "", 0)
-    names = [name, *batch.command_names(asked.params)] if name == "batch" else [name]
+    rest_request = await read_request(request, name)
+    entry = LogEntry(started, rest_request.method, shorten_params(rest_request.params), "", 0)
+    names = [name, *batch.command_names(rest_request.params)] if name == "batch" else [name]
     fault = portal.switches.take_fault(BEFORE_KINDS, names) if portal.switches.faults else None
     portal.hits += 1
     portal.request_log.append(entry)
     if fault:
         entry.status, entry.error = 0, fault.kind
         return await faults.spoil_answer(request, fault)
-    response = await _answer_request(portal, request, asked, entry, started)
+    response = await _answer_request(portal, request, rest_request, entry, started)
     entry.seconds = portal.now() - started
-    portal.notify_watchers("request", method=asked.method, status=entry.status, error=entry.error)
+    portal.notify_watchers("request", method=rest_request.method, status=entry.status, error=entry.error)
     fault = portal.switches.take_fault(AFTER_KINDS, names) if portal.switches.faults else None
     return await faults.spoil_answer(request, fault) if fault else response
 
@@ -95,32 +95,32 @@ def _parse_json(raw: bytes) -> dict[str, Any]:
 
 
 async def _answer_request(
-    portal: Portal, request: web.Request, asked: RestRequest, entry: LogEntry, started: float
+    portal: Portal, request: web.Request, rest_request: RestRequest, entry: LogEntry, started: float
 ) -> web.StreamResponse:
     try:
         portal.limits.count_request(request.remote or "", started)
-        hit = authorise_request(portal, asked, secure=request.secure)
-        entry.app, entry.user_id = hit.token.client_id, hit.user.id
-        body, status = await _run_request(hit, entry, started), 200
+        context = authorise_request(portal, rest_request, secure=request.secure)
+        entry.app, entry.user_id = context.token.client_id, context.user.id
+        body, status = await _run_request(context, entry, started), 200
     except RestError as error:
         body, status = error.error_body(), error.status
         entry.error = error.code
     except Exception as error:
-        portal.add_violation(asked.method, f"the sandbox itself failed: {error!r}")
+        portal.add_violation(rest_request.method, f"the sandbox itself failed: {error!r}")
         raise
     entry.status = status
     return web.Response(text=_dumps(body), status=status, content_type="application/json", headers=CORS_HEADERS)
 
 
-async def _run_request(hit: CommandContext, entry: LogEntry, started: float) -> dict[str, Any]:
+async def _run_request(context: CommandContext, entry: LogEntry, started: float) -> dict[str, Any]:
     begun = time.perf_counter()
-    if hit.method == "batch":
-        page: ListPage | Any = await batch.run_batch(hit, entry, run_command)
-        stamp = time_block(hit, started, begun)
+    if context.method == "batch":
+        page: ListPage | Any = await batch.run_batch(context, entry, run_command)
+        stamp = time_block(context, started, begun)
     else:
-        entry.method = METHODS[hit.method].name if hit.method in METHODS else hit.method
-        page = await run_command(hit)
-        stamp = time_block(hit, started, begun, hit.method)
+        entry.method = METHODS[context.method].name if context.method in METHODS else context.method
+        page = await run_command(context)
+        stamp = time_block(context, started, begun, context.method)
     return {**wrap_result(page), "time": stamp}
 
 

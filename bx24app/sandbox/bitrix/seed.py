@@ -46,13 +46,13 @@ _CONTACT_TYPES = (("CLIENT", "Клиенты"), ("SUPPLIER", "Поставщик
 
 def make_users() -> dict[int, User]:
     """One administrator and three people of the PBX."""
-    made = [
+    users = [
         User(1, "Мария", "Соколова", "sokolova@example.ru", admin=True, work_position="Директор"),
         User(8, "Борис", "Котов", "102@example.ru", uf_phone_inner="102", personal_mobile="+79160000102"),
         User(12, "Анна", "Орлова", "101@example.ru", uf_phone_inner="101", personal_mobile="+79160000101"),
         User(15, "Вера", "Линь", "103@example.ru", uf_phone_inner="103", personal_mobile="+79160000103"),
     ]
-    return {user.id: user for user in made}
+    return {user.id: user for user in users}
 
 
 def make_departments() -> list[dict[str, object]]:
@@ -79,11 +79,11 @@ def make_types() -> list[SpaType]:
 
 def make_statuses() -> list[Status]:
     """Sources and all stages."""
-    made: list[Status] = []
+    statuses: list[Status] = []
 
     def add_statuses(entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None) -> None:
         for number, (status, name, semantics) in enumerate(rows, start=1):
-            made.append(Status(len(made) + 101, entity, prefix + status, name, number * 10, semantics, category))
+            statuses.append(Status(len(statuses) + 101, entity, prefix + status, name, number * 10, semantics, category))
 
     add_statuses("SOURCE", tuple((key, name, None) for key, name in _SOURCES), "", None)
     add_statuses("STATUS", _LEAD_STAGES, "", None)
@@ -91,4 +91,4 @@ def make_statuses() -> list[Status]:
     add_statuses("DEAL_STAGE_9", _DEAL_STAGES, "C9:", 9)
     add_statuses(f"DYNAMIC_{SPA}_STAGE_12", _SPA_STAGES, f"DT{SPA}_12:", 12)
     add_statuses("CONTACT_TYPE", tuple((key, name, None) for key, name in _CONTACT_TYPES), "", None)
-    return made
+    return statuses

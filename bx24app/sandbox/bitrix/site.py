@@ -39,8 +39,8 @@ def _authorise_page(portal: Portal, request: web.Request) -> web.StreamResponse:
     Failures are shown to the user; no error goes back to the application.
     """
     client_id = request.query.get("client_id", "")
-    made = portal.apps.get(client_id)
-    if made is None:
+    installation = portal.apps.get(client_id)
+    if installation is None:
         return web.Response(status=400, text="Application is not installed in this portal.")
     first = next(user.id for user in portal.users.values() if user.admin and user.active)
     user_id = int(request.query.get("sandbox_user", first))
@@ -50,10 +50,10 @@ def _authorise_page(portal: Portal, request: web.Request) -> web.StreamResponse:
         "state": request.query.get("state", ""),
         "domain": portal.host_name(secure),
         "member_id": portal.member_id,
-        "scope": ",".join(made.scopes),
+        "scope": ",".join(installation.scopes),
         "server_domain": portal.oauth.base_url(secure).partition("://")[2],
     }
-    target = made.app.handler_url
+    target = installation.app.handler_url
     return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"})
 
 

@@ -21,76 +21,76 @@ FILTER_FIELDS = frozenset(
 )  # fmt: skip
 
 
-def statistic_row(one: Statistic) -> dict[str, Any]:
+def statistic_row(row: Statistic) -> dict[str, Any]:
     """As the method shows it: all scalars are texts, except RECORD_FILE_ID."""
     return {
-        "ID": str(one.id),
-        "PORTAL_USER_ID": str(one.user_id),
-        "PORTAL_NUMBER": one.portal_number,
-        "PHONE_NUMBER": one.phone,
-        "CALL_ID": one.call_id,
-        "EXTERNAL_CALL_ID": one.external_id,
+        "ID": str(row.id),
+        "PORTAL_USER_ID": str(row.user_id),
+        "PORTAL_NUMBER": row.portal_number,
+        "PHONE_NUMBER": row.phone,
+        "CALL_ID": row.call_id,
+        "EXTERNAL_CALL_ID": row.external_id,
         "CALL_CATEGORY": "external",
         "CALL_LOG": None,
-        "CALL_DURATION": str(one.duration),
-        "CALL_START_DATE": clock.format_iso(one.start),
-        "CALL_RECORD_URL": one.record_url,
-        "CALL_VOTE": str(one.vote),
-        "COST": f"{one.cost:.4f}",
-        "COST_CURRENCY": one.cost_currency,
-        "CALL_FAILED_CODE": one.failed_code,
-        "CALL_FAILED_REASON": one.failed_reason,
-        "CRM_ENTITY_TYPE": type_name(one.primary[0]) if one.primary else None,
-        "CRM_ENTITY_ID": str(one.primary[1]) if one.primary else None,
-        "CRM_ACTIVITY_ID": str(one.activity_id) if one.activity_id else None,
-        "REST_APP_ID": str(one.app_id),
-        "REST_APP_NAME": one.app_name,
-        "TRANSCRIPT_ID": str(one.transcript_id) if one.transcript_id else None,
+        "CALL_DURATION": str(row.duration),
+        "CALL_START_DATE": clock.format_iso(row.start),
+        "CALL_RECORD_URL": row.record_url,
+        "CALL_VOTE": str(row.vote),
+        "COST": f"{row.cost:.4f}",
+        "COST_CURRENCY": row.cost_currency,
+        "CALL_FAILED_CODE": row.failed_code,
+        "CALL_FAILED_REASON": row.failed_reason,
+        "CRM_ENTITY_TYPE": type_name(row.primary[0]) if row.primary else None,
+        "CRM_ENTITY_ID": str(row.primary[1]) if row.primary else None,
+        "CRM_ACTIVITY_ID": str(row.activity_id) if row.activity_id else None,
+        "REST_APP_ID": str(row.app_id),
+        "REST_APP_NAME": row.app_name,
+        "TRANSCRIPT_ID": str(row.transcript_id) if row.transcript_id else None,
         "TRANSCRIPT_PENDING": "N",
         "SESSION_ID": None,
         "REDIAL_ATTEMPT": None,
         "COMMENT": None,
         "RECORD_DURATION": None,
-        "RECORD_FILE_ID": one.file_id,
-        "CALL_TYPE": str(one.type),
+        "RECORD_FILE_ID": row.file_id,
+        "CALL_TYPE": str(row.type),
     }
 
 
-def clean_filter(hit: CommandContext, given: Any) -> dict[str, Any]:
+def clean_filter(context: CommandContext, given: Any) -> dict[str, Any]:
     """The filter without what the portal ignores; each ignored key becomes a violation."""
-    kept: dict[str, Any] = {}
+    accepted: dict[str, Any] = {}
     for key, value in upper_keys(given).items() if isinstance(given, dict) else ():
         prefix, name = filters.split_key(key)
         if name in FILTER_FIELDS and prefix in FILTER_PREFIXES:
-            kept[f"{prefix}{'CALL_TYPE' if name == 'INCOMING' else name}"] = value
+            accepted[f"{prefix}{'CALL_TYPE' if name == 'INCOMING' else name}"] = value
         elif name == "LOGIC" or (isinstance(value, dict) and not name):
-            kept[key] = value
+            accepted[key] = value
         else:
-            hit.portal.add_violation("voximplant.statistic.get", f"unknown key in FILTER: {key}")
-    return kept
+            context.portal.add_violation("voximplant.statistic.get", f"unknown key in FILTER: {key}")
+    return accepted
 
 
-def _candidate_rows(hit: CommandContext, wanted: dict[str, Any]) -> list[Statistic]:
+def _candidate_rows(context: CommandContext, wanted: dict[str, Any]) -> list[Statistic]:
     """Rows that may match, quickly where a call is asked for by its id."""
-    portal = hit.portal
+    portal = context.portal
     call_id = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
     external = wanted.get("EXTERNAL_CALL_ID", wanted.get("=EXTERNAL_CALL_ID"))
     if isinstance(external, str) and external:
         return portal.by_external.get(external, [])
     if isinstance(call_id, str):
         # Two finishes at once leave two rows of one call.
-        found = portal.statistics.values() if call_id in portal.by_call else ()
-        return [one for one in found if one.call_id == call_id]
+        rows = portal.statistics.values() if call_id in portal.by_call else ()
+        return [row for row in rows if row.call_id == call_id]
     return list(portal.statistics.values())
 
 
 @rest_method("voximplant.statistic.get", "telephony", upper=True)
-def get_statistics(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def get_statistics(context: CommandContext, params: dict[str, Any]) -> ListPage:
     given = upper_keys(params)
-    if not hit.user.rights.get("statistics", True):
+    if not context.user.rights.get("statistics", True):
         raise access_denied()
-    wanted = clean_filter(hit, given.get("FILTER"))
-    rows = [statistic_row(one) for one in _candidate_rows(hit, wanted)]
+    wanted = clean_filter(context, given.get("FILTER"))
+    rows = [statistic_row(row) for row in _candidate_rows(context, wanted)]
     rows = [shown for shown in rows if filters.matches_filter(shown, wanted)]
     sort, order = given.get("SORT"), given.get("ORDER")
     if isinstance(sort, str) and sort in FILTER_FIELDS and order in ("ASC", "DESC"):

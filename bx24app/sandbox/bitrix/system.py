@@ -28,92 +28,92 @@ MAX_HANDLERS = {"PAGE_BACKGROUND_WORKER": 1, "REST_APP_URI": 1}
 
 
 @rest_method("app.info", "")
-def get_app_info(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    license_type = hit.portal.license.partition("_")[2]
+def get_app_info(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    license_type = context.portal.license.partition("_")[2]
     return {
-        "ID": str(hit.app.id),
-        "CODE": hit.app.app.code,
-        "VERSION": str(hit.app.version),
-        "STATUS": hit.app.status,
-        "INSTALLED": hit.app.installed,
+        "ID": str(context.app.id),
+        "CODE": context.app.app.code,
+        "VERSION": str(context.app.version),
+        "STATUS": context.app.status,
+        "INSTALLED": context.app.installed,
         "PAYMENT_EXPIRED": "N",
         "DAYS": None,
-        "LANGUAGE_ID": hit.portal.lang,
-        "LICENSE": hit.portal.license,
+        "LANGUAGE_ID": context.portal.lang,
+        "LICENSE": context.portal.license,
         "LICENSE_TYPE": license_type,
         "LICENSE_FAMILY": license_type,
     }
 
 
 @rest_method("app.option.get", "")
-def get_app_option(hit: CommandContext, params: dict[str, Any]) -> Any:
+def get_app_option(context: CommandContext, params: dict[str, Any]) -> Any:
     name = params.get("option")
-    return hit.app.options.get(str(name)) if name is not None else (hit.app.options or [])
+    return context.app.options.get(str(name)) if name is not None else (context.app.options or [])
 
 
 @rest_method("app.option.set", "")
-def set_app_option(hit: CommandContext, params: dict[str, Any]) -> bool:
-    if not hit.user.admin:
+def set_app_option(context: CommandContext, params: dict[str, Any]) -> bool:
+    if not context.user.admin:
         raise access_denied("Administrator authorization required")
     if not isinstance(params.get("options"), dict):
         raise RestError("ERROR_ARGUMENT", "Argument 'options' is null or empty", 400, argument="options")
-    hit.app.options.update(params["options"])
+    context.app.options.update(params["options"])
     return True
 
 
 @rest_method("user.option.get", "")
-def get_user_option(hit: CommandContext, params: dict[str, Any]) -> Any:
-    options = hit.app.user_options.get(hit.user.id, {})
+def get_user_option(context: CommandContext, params: dict[str, Any]) -> Any:
+    options = context.app.user_options.get(context.user.id, {})
     name = params.get("option")
     return options.get(str(name)) if name is not None else (options or [])
 
 
 @rest_method("user.option.set", "")
-def set_user_option(hit: CommandContext, params: dict[str, Any]) -> bool:
+def set_user_option(context: CommandContext, params: dict[str, Any]) -> bool:
     if not isinstance(params.get("options"), dict):
         raise RestError("ERROR_ARGUMENT", "Argument 'options' is null or empty", 400, argument="options")
-    hit.app.user_options.setdefault(hit.user.id, {}).update(params["options"])
+    context.app.user_options.setdefault(context.user.id, {}).update(params["options"])
     return True
 
 
 @rest_method("scope", "")
-def list_scopes(hit: CommandContext, params: dict[str, Any]) -> list[str]:
+def list_scopes(context: CommandContext, params: dict[str, Any]) -> list[str]:
     if php.is_true(params.get("full")):
-        return sorted({one for found in METHODS.values() for one in found.scope.split("|") if one})
-    return list(hit.app.scopes)
+        return sorted({scope for method in METHODS.values() for scope in method.scope.split("|") if scope})
+    return list(context.app.scopes)
 
 
 @rest_method("method.get", "")
-def method_get(hit: CommandContext, params: dict[str, Any]) -> dict[str, bool]:
-    found = METHODS.get(str(params.get("name") or "").lower())
-    available = found is not None and (not found.scope or any(one in hit.app.scopes for one in found.scope.split("|")))
-    return {"isExisting": found is not None, "isAvailable": available}
+def method_get(context: CommandContext, params: dict[str, Any]) -> dict[str, bool]:
+    method = METHODS.get(str(params.get("name") or "").lower())
+    available = method is not None and (not method.scope or any(scope in context.app.scopes for scope in method.scope.split("|")))
+    return {"isExisting": method is not None, "isAvailable": available}
 
 
 @rest_method("methods", "")
-def list_methods(hit: CommandContext, params: dict[str, Any]) -> list[str]:
+def list_methods(context: CommandContext, params: dict[str, Any]) -> list[str]:
     wanted = params.get("scope")
     return [
-        found.name.lower()
-        for found in METHODS.values()
+        method.name.lower()
+        for method in METHODS.values()
         if (
-            wanted in found.scope.split("|") if wanted else any(one in hit.app.scopes for one in found.scope.split("|"))
+            wanted in method.scope.split("|") if wanted else any(scope in context.app.scopes for scope in method.scope.split("|"))
         )
     ]
 
 
 @rest_method("events", "")
-def list_events(hit: CommandContext, params: dict[str, Any]) -> list[str]:
+def list_events(context: CommandContext, params: dict[str, Any]) -> list[str]:
     return list(EVENTS)
 
 
 @rest_method("server.time", "")
-def server_time(hit: CommandContext, params: dict[str, Any]) -> str:
-    return format_iso(hit.portal.now())
+def server_time(context: CommandContext, params: dict[str, Any]) -> str:
+    return format_iso(context.portal.now())
 
 
 @rest_method("feature.get", "")
-def get_feature(hit: CommandContext, params: dict[str, Any]) -> dict[str, str]:
+def get_feature(context: CommandContext, params: dict[str, Any]) -> dict[str, str]:
     return {"value": "Y" if params.get("CODE") == "rest_auth_connector" else "N"}
 
 
@@ -130,7 +130,7 @@ def _check_handler(given: dict[str, Any], empty: str, wrong: str) -> str:
 
 
 @rest_method("event.bind", "", upper=True)
-def bind_event(hit: CommandContext, params: dict[str, Any]) -> bool:
+def bind_event(context: CommandContext, params: dict[str, Any]) -> bool:
     given = upper_keys(params)
     event = str(given.get("EVENT") or "").upper()
     if not event:
@@ -139,92 +139,92 @@ def bind_event(hit: CommandContext, params: dict[str, Any]) -> bool:
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found", 400)
     handler = _check_handler(given, "ERROR_ARGUMENT", "ERROR_WRONG_HANDLER_URL")
     auth_type = php.to_int(given.get("AUTH_TYPE"))
-    if not hit.user.admin and auth_type not in (0, hit.user.id):
+    if not context.user.admin and auth_type not in (0, context.user.id):
         raise access_denied("Access denied! Application administrator is required")
-    portal = hit.portal
-    for one in portal.event_bindings.values():
-        if (one.app_id, one.event, one.handler, one.auth_type) == (hit.app.id, event, handler, auth_type):
+    portal = context.portal
+    for binding in portal.event_bindings.values():
+        if (binding.app_id, binding.event, binding.handler, binding.auth_type) == (context.app.id, event, handler, auth_type):
             raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded", 400)
-    made = EventBinding(portal.next_id("binding", 1055), hit.app.id, event, handler, auth_type)
-    portal.event_bindings[made.id] = made
+    binding = EventBinding(portal.next_id("binding", 1055), context.app.id, event, handler, auth_type)
+    portal.event_bindings[binding.id] = binding
     return True
 
 
 @rest_method("event.get", "")
-def list_event_bindings(hit: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
+def list_event_bindings(context: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"event": one.event, "handler": one.handler, "auth_type": str(one.auth_type), "offline": 0}
-        for one in hit.portal.event_bindings.values()
-        if one.app_id == hit.app.id and (hit.user.admin or one.auth_type == hit.user.id)
+        {"event": binding.event, "handler": binding.handler, "auth_type": str(binding.auth_type), "offline": 0}
+        for binding in context.portal.event_bindings.values()
+        if binding.app_id == context.app.id and (context.user.admin or binding.auth_type == context.user.id)
     ]
 
 
 @rest_method("event.unbind", "", upper=True)
-def unbind_event(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def unbind_event(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     given = upper_keys(params)
     event, handler = str(given.get("EVENT") or "").upper(), given.get("HANDLER")
-    gone = [
+    keys = [
         key
-        for key, one in hit.portal.event_bindings.items()
-        if one.app_id == hit.app.id and one.event == event and handler in (None, one.handler)
+        for key, binding in context.portal.event_bindings.items()
+        if binding.app_id == context.app.id and binding.event == event and handler in (None, binding.handler)
     ]
-    for key in gone:
-        del hit.portal.event_bindings[key]
-    return {"count": len(gone)}
+    for key in keys:
+        del context.portal.event_bindings[key]
+    return {"count": len(keys)}
 
 
 @rest_method("placement.bind", "placement", upper=True)
-def bind_placement(hit: CommandContext, params: dict[str, Any]) -> bool:
+def bind_placement(context: CommandContext, params: dict[str, Any]) -> bool:
     given = upper_keys(params)
-    if not hit.user.admin:
+    if not context.user.admin:
         raise access_denied("Access denied! Application administrator is required")
     name = str(given.get("PLACEMENT") or "").upper()
-    if name not in PLACEMENT_SCOPES or (PLACEMENT_SCOPES[name] and PLACEMENT_SCOPES[name] not in hit.app.scopes):
+    if name not in PLACEMENT_SCOPES or (PLACEMENT_SCOPES[name] and PLACEMENT_SCOPES[name] not in context.app.scopes):
         raise RestError("ERROR_PLACEMENT_NOT_FOUND", "Placement not found", 400)
     handler = _check_handler(given, "EMPTY_ERROR_HANDLER_URL", "ERROR_WRONG_HANDLER_URL")
     user_id = php.to_int(given.get("USER_ID"))
-    mine = [one for one in hit.portal.placements if one.app_id == hit.app.id and one.placement == name]
-    if any(one.handler == handler and one.user_id == user_id for one in mine):
+    mine = [placement for placement in context.portal.placements if placement.app_id == context.app.id and placement.placement == name]
+    if any(placement.handler == handler and placement.user_id == user_id for placement in mine):
         raise RestError("ERROR_CORE", "Unable to set placement handler: Handler already binded", 400)
     if len(mine) >= MAX_HANDLERS.get(name, 1000):
         raise RestError("ERROR_PLACEMENT_MAX_COUNT", "Placement max count", 400)
     options, lang_all = given.get("OPTIONS"), given.get("LANG_ALL")
-    hit.portal.placements.append(Placement(
-        hit.app.id, name, handler, str(given.get("TITLE") or ""), str(given.get("DESCRIPTION") or ""), user_id,
+    context.portal.placements.append(Placement(
+        context.app.id, name, handler, str(given.get("TITLE") or ""), str(given.get("DESCRIPTION") or ""), user_id,
         options if isinstance(options, dict) else {}, lang_all if isinstance(lang_all, dict) else {},
     ))  # fmt: skip
-    hit.portal.notify_watchers("placement", placement=name)
+    context.portal.notify_watchers("placement", placement=name)
     return True
 
 
 @rest_method("placement.unbind", "placement", upper=True)
-def unbind_placement(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def unbind_placement(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     given = upper_keys(params)
     name, handler = str(given.get("PLACEMENT") or "").upper(), given.get("HANDLER")
-    gone = [
-        one
-        for one in hit.portal.placements
-        if one.app_id == hit.app.id and one.placement == name and handler in (None, one.handler)
+    removed = [
+        placement
+        for placement in context.portal.placements
+        if placement.app_id == context.app.id and placement.placement == name and handler in (None, placement.handler)
     ]
-    hit.portal.placements = [one for one in hit.portal.placements if one not in gone]
-    return {"count": len(gone)}
+    context.portal.placements = [placement for placement in context.portal.placements if placement not in removed]
+    return {"count": len(removed)}
 
 
 @rest_method("placement.get", "placement")
-def list_bound_placements(hit: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
+def list_bound_placements(context: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
-            "placement": one.placement, "userId": one.user_id, "handler": one.handler, "options": one.options or [],
-            "title": one.title, "description": one.description, "langAll": one.lang_all or [],
+            "placement": placement.placement, "userId": placement.user_id, "handler": placement.handler, "options": placement.options or [],
+            "title": placement.title, "description": placement.description, "langAll": placement.lang_all or [],
         }
-        for one in hit.portal.placements
-        if one.app_id == hit.app.id
+        for placement in context.portal.placements
+        if placement.app_id == context.app.id
     ]  # fmt: skip
 
 
 @rest_method("placement.list", "placement")
-def list_placements(hit: CommandContext, params: dict[str, Any]) -> list[str]:
+def list_placements(context: CommandContext, params: dict[str, Any]) -> list[str]:
     wanted = upper_keys(params).get("SCOPE")
     return [
-        name for name, scope in PLACEMENT_SCOPES.items() if (scope in hit.app.scopes or not scope) and wanted in (None, scope)
+        name for name, scope in PLACEMENT_SCOPES.items() if (scope in context.app.scopes or not scope) and wanted in (None, scope)
     ]

@@ -12,53 +12,53 @@ from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, LiveC
 USER_REQUIRED = "USER_ID or USER_PHONE_INNER should be set"
 
 
-def _find_user(hit: CommandContext, params: dict[str, Any]) -> int:
+def _find_user(context: CommandContext, params: dict[str, Any]) -> int:
     """USER_ID, else the active user with this inner number."""
     user_id = php.to_int(params.get("USER_ID"))
     if not user_id:
-        found = hit.portal.user_by_inner(str(params.get("USER_PHONE_INNER") or ""))
-        user_id = found.id if found else 0
+        user = context.portal.user_by_inner(str(params.get("USER_PHONE_INNER") or ""))
+        user_id = user.id if user else 0
     if not user_id:
-        raise hit.make_error(USER_REQUIRED)
+        raise context.make_error(USER_REQUIRED)
     return user_id
 
 
 @rest_method("telephony.externalCall.register", "telephony")
-async def register_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+async def register_call(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     """Looks for the client, then makes one: two at once for one unknown number make two."""
-    user_id = _find_user(hit, params)
+    user_id = _find_user(context, params)
     kind = php.to_int(params.get("TYPE"))
     if kind not in (1, 2, 3, 4, 5):
-        raise hit.make_error("Unknown TYPE")
+        raise context.make_error("Unknown TYPE")
     start: float | None = None
     if params.get("CALL_START_DATE") not in (None, ""):
         start = clock.parse_time(params["CALL_START_DATE"])
         if start is None:
-            raise hit.make_error("CALL_START_DATE should be in the ISO-8601 format")
+            raise context.make_error("CALL_START_DATE should be in the ISO-8601 format")
     order = calls.CallRegistration(
         user_id, str(params.get("PHONE_NUMBER") or ""), kind, start, params.get("LINE_NUMBER"),
         params.get("EXTERNAL_CALL_ID"), php.is_true(params.get("CRM_CREATE")) or php.is_true(params.get("CRM")),
-        str(params.get("CRM_SOURCE") or ""), _parse_entity(hit, params),
+        str(params.get("CRM_SOURCE") or ""), _parse_entity(context, params),
         php.is_true(params["SHOW"]) if params.get("SHOW") is not None else True,
     )  # fmt: skip
     try:
-        call, fresh = calls.find_or_create(hit.portal, hit.app, order)
+        call, fresh = calls.find_or_create(context.portal, context.app, order)
     except RestError as error:
-        raise hit.make_error(error.text) from error
-    await hit.spend_time()
-    calls.complete_registration(hit.portal, call, order, fresh)
+        raise context.make_error(error.text) from error
+    await context.spend_time()
+    calls.complete_registration(context.portal, call, order, fresh)
     return register_answer(call)
 
 
-def _parse_entity(hit: CommandContext, params: dict[str, Any]) -> Owner | None:
+def _parse_entity(context: CommandContext, params: dict[str, Any]) -> Owner | None:
     kind, number = str(params.get("CRM_ENTITY_TYPE") or ""), php.to_int(params.get("CRM_ENTITY_ID"))
     if not kind or not number:
         return None
     if TYPE_IDS.get(kind) not in (CONTACT, COMPANY, LEAD):
-        hit.portal.add_violation(hit.method, f"CRM_ENTITY_TYPE should be CONTACT, COMPANY or LEAD, not {kind}")
+        context.portal.add_violation(context.method, f"CRM_ENTITY_TYPE should be CONTACT, COMPANY or LEAD, not {kind}")
         return None
-    if hit.portal.crm.get_record(TYPE_IDS[kind], number) is None:
-        hit.portal.add_violation(hit.method, f"there is no {kind} {number}")
+    if context.portal.crm.get_record(TYPE_IDS[kind], number) is None:
+        context.portal.add_violation(context.method, f"there is no {kind} {number}")
     return TYPE_IDS[kind], number
 
 
@@ -78,50 +78,50 @@ def register_answer(call: LiveCall) -> dict[str, Any]:
 
 
 @rest_method("telephony.externalCall.show", "telephony")
-def show_card(hit: CommandContext, params: dict[str, Any]) -> bool:
-    call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
+def show_card(context: CommandContext, params: dict[str, Any]) -> bool:
+    call = context.portal.calls.get(str(params.get("CALL_ID") or ""))
     if call is None:
         return False
-    calls.show_card(hit.portal, call, _card_users(hit, params, call), "show")
+    calls.show_card(context.portal, call, _card_users(context, params, call), "show")
     return True
 
 
 @rest_method("telephony.externalCall.hide", "telephony")
-def hide_card(hit: CommandContext, params: dict[str, Any]) -> bool:
-    call = hit.portal.calls.get(str(params.get("CALL_ID") or ""))
+def hide_card(context: CommandContext, params: dict[str, Any]) -> bool:
+    call = context.portal.calls.get(str(params.get("CALL_ID") or ""))
     if call is None:
         return False
-    calls.hide_card(hit.portal, call.call_id, _card_users(hit, params, call), "hide")
+    calls.hide_card(context.portal, call.call_id, _card_users(context, params, call), "hide")
     return True
 
 
-def _card_users(hit: CommandContext, params: dict[str, Any], call: LiveCall) -> list[int]:
+def _card_users(context: CommandContext, params: dict[str, Any], call: LiveCall) -> list[int]:
     given = params.get("USER_ID")
-    users = [call.user_id] if given is None else [php.to_int(one) for one in php.array_values(given)]
+    users = [call.user_id] if given is None else [php.to_int(value) for value in php.array_values(given)]
     for user_id in users:
-        if user_id not in hit.portal.users:
-            hit.portal.add_violation(hit.method, f"there is no user {user_id}")
+        if user_id not in context.portal.users:
+            context.portal.add_violation(context.method, f"there is no user {user_id}")
     return users
 
 
 @rest_method("telephony.externalCall.finish", "telephony")
-async def finish_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    portal = hit.portal
-    user_id = _find_user(hit, params)
+async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    portal = context.portal
+    user_id = _find_user(context, params)
     call_id = params.get("CALL_ID")
     if not isinstance(call_id, str):
         raise RestError("INVALID_ARGUMENT", "CALL_ID must be a string")
     call = portal.calls.get(call_id)
     if call is None:
-        raise hit.make_error(calls.NOT_FOUND)
+        raise context.make_error(calls.UNKNOWN_CALL)
     user = portal.users.get(user_id)
     if user is None or not user.active:
-        raise hit.make_error(calls.INACTIVE_USER)
-    await hit.spend_time()  # read above, written below: two finishes at once both succeed
+        raise context.make_error(calls.INACTIVE_USER)
+    await context.spend_time()  # read above, written below: two finishes at once both succeed
     duration = php.to_int(params.get("DURATION"))
     code = str(params.get("STATUS_CODE") or "") or ("200" if duration > 0 else "304")
     row = Statistic(
-        portal.next_id("statistic"), call_id, call.external_id, call.app_id, hit.app.app.name, user_id, call.phone,
+        portal.next_id("statistic"), call_id, call.external_id, call.app_id, context.app.app.name, user_id, call.phone,
         call.line or f"REST_APP:{call.app_id}", call.type, duration, call.start, portal.now(), code,
         str(params.get("FAILED_REASON") or ""), float(params.get("COST") or 0), str(params.get("COST_CURRENCY") or ""),
         php.to_int(params.get("VOTE")), php.is_true(params.get("ADD_TO_CHAT")),
@@ -130,8 +130,8 @@ async def finish_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, 
     if params.get("RECORD_URL"):
         from bx24app.sandbox.bitrix import recordings
 
-        await recordings.attach_url(hit, row, str(params["RECORD_URL"]), "")
-    answer = _finish_answer(hit, call, row, problem)
+        await recordings.attach_url(context, row, str(params["RECORD_URL"]), "")
+    answer = _finish_answer(context, call, row, problem)
     ended = ("CALL_ID", "PHONE_NUMBER", "PORTAL_NUMBER", "PORTAL_USER_ID", "CALL_DURATION", "COST", "COST_CURRENCY",
              "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ACTIVITY_ID")  # fmt: skip
     data = {key: answer[key] for key in ended}
@@ -140,7 +140,7 @@ async def finish_call(hit: CommandContext, params: dict[str, Any]) -> dict[str, 
     return answer
 
 
-def _finish_answer(hit: CommandContext, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
+def _finish_answer(context: CommandContext, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
     """The answer of finish. CALL_START_DATE really is an empty object; CRM_ACTIVITY_ID false without an activity."""
     answer: dict[str, Any] = {
         "CALL_ID": row.call_id,
@@ -172,15 +172,15 @@ def _finish_answer(hit: CommandContext, call: LiveCall, row: Statistic, problem:
 
 
 @rest_method("telephony.externalCall.searchCrmEntities", "telephony")
-def search_clients(hit: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
+def search_clients(context: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
     phone = str(params.get("PHONE_NUMBER") or "")
     if not phone:
-        raise hit.make_error("PHONE_NUMBER is empty")
-    return [_client_row(hit, one) for one in hit.portal.crm.find_records("PHONE", phone, CONTACT, LEAD, COMPANY)]
+        raise context.make_error("PHONE_NUMBER is empty")
+    return [_client_row(context, record) for record in context.portal.crm.find_records("PHONE", phone, CONTACT, LEAD, COMPANY)]
 
 
-def _client_row(hit: CommandContext, record: Record) -> dict[str, Any]:
-    user = hit.portal.users.get(record.assigned_by_id)
+def _client_row(context: CommandContext, record: Record) -> dict[str, Any]:
+    user = context.portal.users.get(record.assigned_by_id)
     owner: dict[str, Any] = {"ID": None, "TIMEMAN_STATUS": None}
     if user:
         owner = {

@@ -23,9 +23,9 @@ def build_timeline(portal: Portal, type_id: int, number: int) -> list[dict[str, 
         })  # fmt: skip
     entries += [_activity_entry(portal, portal.activities[key]) for key in portal.activity_ids_by_record.get((type_id, number), [])]
     entries += [
-        {"kind": "comment", "at": one.created, "id": one.id, "text": one.text, "user_id": one.author_id}
-        for one in portal.comments.values()
-        if one.owner == (type_id, number)
+        {"kind": "comment", "at": comment.created, "id": comment.id, "text": comment.text, "user_id": comment.author_id}
+        for comment in portal.comments.values()
+        if comment.owner == (type_id, number)
     ]
     return sorted(entries, key=lambda entry: float(entry["at"]))
 

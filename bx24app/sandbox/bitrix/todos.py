@@ -17,9 +17,9 @@ def _require_params(params: dict[str, Any], *names: str) -> None:
             raise RestError("100", f"Could not find value for parameter {{{name}}}", 400)
 
 
-def _require_owner(hit: CommandContext, params: dict[str, Any]) -> Owner:
+def _require_owner(context: CommandContext, params: dict[str, Any]) -> Owner:
     owner = php.to_int(params.get("ownerTypeId")), php.to_int(params.get("ownerId"))
-    if hit.portal.crm.get_record(*owner) is None:
+    if context.portal.crm.get_record(*owner) is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found", 400)
     return owner
 
@@ -31,81 +31,81 @@ def _parse_deadline(value: Any) -> float:
     return at
 
 
-def _find_todo(hit: CommandContext, params: dict[str, Any]) -> Activity:
+def _find_todo(context: CommandContext, params: dict[str, Any]) -> Activity:
     _require_params(params, "id", "ownerTypeId", "ownerId")
-    owner = _require_owner(hit, params)
-    activity = hit.portal.activities.get(php.to_int(params["id"]))
+    owner = _require_owner(context, params)
+    activity = context.portal.activities.get(php.to_int(params["id"]))
     if activity is None or activity.provider_id != TODO_PROVIDER or owner not in activity.bindings:
         raise RestError("NOT_FOUND", "To-do was not found", 400)
     return activity
 
 
-def _responsible_id(hit: CommandContext, value: Any, default: int) -> int:
+def _responsible_id(context: CommandContext, value: Any, default: int) -> int:
     user_id = php.to_int(value) or default
-    if user_id not in hit.portal.users:
-        hit.portal.add_violation(hit.method, f"there is no user {user_id}")
+    if user_id not in context.portal.users:
+        context.portal.add_violation(context.method, f"there is no user {user_id}")
     return user_id
 
 
 @rest_method("crm.activity.todo.add", "crm")
-def add_todo(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def add_todo(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     _require_params(params, "ownerTypeId", "ownerId", "deadline")
-    owner, deadline = _require_owner(hit, params), _parse_deadline(params["deadline"])
+    owner, deadline = _require_owner(context, params), _parse_deadline(params["deadline"])
     activity = Activity(
-        hit.portal.next_id("activity", 7001), 6, TODO_PROVIDER, "TODO",
-        str(params.get("title") or "Дело"), _responsible_id(hit, params.get("responsibleId"), hit.user.id), hit.user.id,
-        hit.portal.now(), [owner], description=str(params.get("description") or ""), deadline=deadline,
+        context.portal.next_id("activity", 7001), 6, TODO_PROVIDER, "TODO",
+        str(params.get("title") or "Дело"), _responsible_id(context, params.get("responsibleId"), context.user.id), context.user.id,
+        context.portal.now(), [owner], description=str(params.get("description") or ""), deadline=deadline,
         start_time=deadline, end_time=deadline,
     )  # fmt: skip
     if params.get("colorId"):
         activity.settings["COLOR"] = str(params["colorId"])
-    return {"id": store_activity(hit.portal, activity).id}
+    return {"id": store_activity(context.portal, activity).id}
 
 
 @rest_method("crm.activity.todo.update", "crm")
-def update_todo(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def update_todo(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     _require_params(params, "deadline")
-    activity = _find_todo(hit, params)
+    activity = _find_todo(context, params)
     activity.deadline = _parse_deadline(params["deadline"])
     if "title" in params:
         activity.subject = str(params["title"])
     if "description" in params:
         activity.description = str(params["description"])
     if params.get("responsibleId"):
-        activity.responsible_id = _responsible_id(hit, params["responsibleId"], activity.responsible_id)
-    return _announce_change(hit, activity)
+        activity.responsible_id = _responsible_id(context, params["responsibleId"], activity.responsible_id)
+    return _announce_change(context, activity)
 
 
 @rest_method("crm.activity.todo.updateDeadline", "crm")
-def update_deadline(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def update_deadline(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     _require_params(params, "value")
-    activity = _find_todo(hit, params)
+    activity = _find_todo(context, params)
     activity.deadline = _parse_deadline(params["value"])
-    return _announce_change(hit, activity)
+    return _announce_change(context, activity)
 
 
 @rest_method("crm.activity.todo.updateDescription", "crm")
-def update_description(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
-    activity = _find_todo(hit, params)
+def update_description(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+    activity = _find_todo(context, params)
     activity.description = str(params.get("value") or "")
-    return _announce_change(hit, activity)
+    return _announce_change(context, activity)
 
 
 @rest_method("crm.activity.todo.updateColor", "crm")
-def update_color(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
-    activity = _find_todo(hit, params)
+def update_color(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+    activity = _find_todo(context, params)
     activity.settings["COLOR"] = str(params.get("colorId") or "")
-    return _announce_change(hit, activity)
+    return _announce_change(context, activity)
 
 
 @rest_method("crm.activity.todo.updateResponsibleUser", "crm")
-def update_responsible(hit: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+def update_responsible(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     _require_params(params, "responsibleId")
-    activity = _find_todo(hit, params)
-    activity.responsible_id = _responsible_id(hit, params["responsibleId"], activity.responsible_id)
-    return _announce_change(hit, activity)
+    activity = _find_todo(context, params)
+    activity.responsible_id = _responsible_id(context, params["responsibleId"], activity.responsible_id)
+    return _announce_change(context, activity)
 
 
-def _announce_change(hit: CommandContext, activity: Activity) -> dict[str, int]:
-    hit.portal.notify_watchers("activity", id=activity.id)
+def _announce_change(context: CommandContext, activity: Activity) -> dict[str, int]:
+    context.portal.notify_watchers("activity", id=activity.id)
     return {"id": activity.id}

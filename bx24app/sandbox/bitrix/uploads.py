@@ -1,4 +1,4 @@
-"""`/rest/upload.json`: the second step of a recording's upload, a hit of its own.
+"""`/rest/upload.json`: the second step of a recording's upload, a request of its own.
 
 S: the address is signed over the token of the request that asked for it; asked with a header it carries no `auth`, and the header has
 to be repeated.
@@ -32,12 +32,12 @@ def _sign_text(portal: Portal, text: str, access: str) -> str:
     return hmac.new(portal.secret.encode(), f"{text}|{access}".encode(), hashlib.sha256).hexdigest()
 
 
-def upload_address(hit: CommandContext, call_id: str) -> dict[str, str]:
+def upload_address(context: CommandContext, call_id: str) -> dict[str, str]:
     """The answer to attachRecord with a file name only."""
     text = base64.b64encode(f"_={secrets.token_hex(8)}&callId={call_id}".encode()).decode()
-    token = quote(f"telephony|{text}|{_sign_text(hit.portal, text, hit.token.access)}", safe="")
-    auth = f"auth={hit.token.access}&" if hit.auth_in_url else ""
-    return {"uploadUrl": f"{hit.base_url}/rest/upload.json?{auth}token={token}", "fieldName": FILE_FIELD}
+    token = quote(f"telephony|{text}|{_sign_text(context.portal, text, context.token.access)}", safe="")
+    auth = f"auth={context.token.access}&" if context.auth_in_url else ""
+    return {"uploadUrl": f"{context.base_url}/rest/upload.json?{auth}token={token}", "fieldName": FILE_FIELD}
 
 
 async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResponse:
@@ -56,12 +56,12 @@ async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResp
         return await faults.spoil_answer(request, fault)
     try:
         portal.limits.count_request(request.remote or "", portal.now())
-        asked = RestRequest("upload", {}, access, True)
-        hit = authorise_request(portal, asked, secure=request.secure)
-        entry.app, entry.user_id = hit.token.client_id, hit.user.id
+        rest_request = RestRequest("upload", {}, access, True)
+        context = authorise_request(portal, rest_request, secure=request.secure)
+        entry.app, entry.user_id = context.token.client_id, context.user.id
         call_id = _verified_call_id(portal, str(given.get("token") or ""), access)
-        hit.busy_until = portal.latencies.get("upload", portal.latency)
-        await hit.spend_time()
+        context.busy_until = portal.latencies.get("upload", portal.latency)
+        await context.spend_time()
         body: dict[str, Any] = {"result": {"FILE_ID": (await _save_upload(portal, request, call_id)).id}}
         entry.status, entry.params = 200, {"callId": call_id}
     except RestError as error:
@@ -101,10 +101,10 @@ async def _save_upload(portal: Portal, request: web.Request, call_id: str) -> Dr
 
 async def _read_content(part: BodyPartReader, limit: int) -> tuple[bytes, int, str]:
     """Bytes (none when larger than `limit`), size and SHA-256, read in pieces."""
-    hashed, kept, size = hashlib.sha256(), bytearray(), 0
+    hashed, content, size = hashlib.sha256(), bytearray(), 0
     while chunk := await part.read_chunk(1 << 18):
         hashed.update(chunk)
         size += len(chunk)
         if size <= limit:
-            kept += chunk
-    return bytes(kept) if size <= limit else b"", size, hashed.hexdigest()
+            content += chunk
+    return bytes(content) if size <= limit else b"", size, hashed.hexdigest()

@@ -13,8 +13,8 @@ ANY_USER = "user|user_basic|user_brief"
 
 
 @rest_method("profile", "")
-def get_profile(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    user = hit.user
+def get_profile(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    user = context.user
     return {
         "ID": str(user.id),
         "ADMIN": user.admin,
@@ -26,11 +26,11 @@ def get_profile(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
 
 
 @rest_method("user.admin", "")
-def is_admin(hit: CommandContext, params: dict[str, Any]) -> bool:
-    return hit.user.admin
+def is_admin(context: CommandContext, params: dict[str, Any]) -> bool:
+    return context.user.admin
 
 
-def user_row(hit: CommandContext, user: User) -> dict[str, Any]:
+def user_row(context: CommandContext, user: User) -> dict[str, Any]:
     """As user.get shows somebody: phones and e-mail only with user_basic or user."""
     base: dict[str, Any] = {
         "ID": str(user.id),
@@ -44,25 +44,25 @@ def user_row(hit: CommandContext, user: User) -> dict[str, Any]:
         "IS_ONLINE": "Y" if user.active else "N",
         "WORK_POSITION": user.work_position,
     }
-    if {"user", "user_basic"} & set(hit.app.scopes):
+    if {"user", "user_basic"} & set(context.app.scopes):
         base |= {
             "EMAIL": user.email,
             "WORK_PHONE": user.work_phone,
             "PERSONAL_PHONE": user.personal_phone,
             "PERSONAL_MOBILE": user.personal_mobile,
-            "LAST_LOGIN": format_iso(hit.portal.now()),
+            "LAST_LOGIN": format_iso(context.portal.now()),
             "DATE_REGISTER": {},
         }
     return base
 
 
 @rest_method("user.current", ANY_USER)
-def get_current_user(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    return user_row(hit, hit.user)
+def get_current_user(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    return user_row(context, context.user)
 
 
 @rest_method("user.get", ANY_USER, upper=True)
-def get_users(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def get_users(context: CommandContext, params: dict[str, Any]) -> ListPage:
     given = upper_keys(params)
     wanted = given.get("FILTER")
     wanted = upper_keys(wanted) if isinstance(wanted, dict) else {}
@@ -74,13 +74,13 @@ def get_users(hit: CommandContext, params: dict[str, Any]) -> ListPage:
         if name in ("USER_TYPE", "IS_ONLINE", "NAME_SEARCH", "FIND") or name in _FILTER_FIELDS:
             clean[key] = value
         else:
-            hit.portal.add_violation("user.get", f"unknown key in FILTER: {key}")
-    found = [user for user in hit.portal.users.values() if _matches_user(hit, user, clean)]
+            context.portal.add_violation("user.get", f"unknown key in FILTER: {key}")
+    users = [user for user in context.portal.users.values() if _matches_user(context, user, clean)]
     sort = given.get("SORT")
     if isinstance(sort, str) and sort:
-        rows = filters.sort_rows([user_row(hit, user) for user in found], {sort.upper(): str(given.get("ORDER") or "ASC")})
+        rows = filters.sort_rows([user_row(context, user) for user in users], {sort.upper(): str(given.get("ORDER") or "ASC")})
         return filters.make_page(rows, given.get("START"))
-    return filters.make_page(found, given.get("START"), lambda part: [user_row(hit, user) for user in part])
+    return filters.make_page(users, given.get("START"), lambda part: [user_row(context, user) for user in part])
 
 
 _FILTER_FIELDS = frozenset(
@@ -89,7 +89,7 @@ _FILTER_FIELDS = frozenset(
 )  # fmt: skip
 
 
-def _matches_user(hit: CommandContext, user: User, wanted: dict[str, Any]) -> bool:
+def _matches_user(context: CommandContext, user: User, wanted: dict[str, Any]) -> bool:
     rest = dict(wanted)
     if "ACTIVE" in rest:
         # true, 1, Y: only active ones; false, 0, N: only dismissed ones.
@@ -99,31 +99,31 @@ def _matches_user(hit: CommandContext, user: User, wanted: dict[str, Any]) -> bo
     search = rest.pop("NAME_SEARCH", rest.pop("FIND", None))
     if search and str(search).lower() not in f"{user.name} {user.last_name}".lower():
         return False
-    return not rest or filters.matches_filter(user_row(hit, user), rest)
+    return not rest or filters.matches_filter(user_row(context, user), rest)
 
 
 @rest_method("user.search", ANY_USER, upper=True)
-def search_users(hit: CommandContext, params: dict[str, Any]) -> ListPage:
-    return get_users(hit, params)
+def search_users(context: CommandContext, params: dict[str, Any]) -> ListPage:
+    return get_users(context, params)
 
 
 @rest_method("department.get", "department", upper=True)
-def get_departments(hit: CommandContext, params: dict[str, Any]) -> ListPage:
+def get_departments(context: CommandContext, params: dict[str, Any]) -> ListPage:
     given = upper_keys(params)
     wanted: dict[str, Any] = {key: given[key] for key in ("ID", "NAME", "PARENT", "UF_HEAD") if key in given}
-    rows = [one for one in hit.portal.departments if filters.matches_filter(one, wanted)]
+    rows = [department for department in context.portal.departments if filters.matches_filter(department, wanted)]
     return filters.make_page(rows, given.get("START"))
 
 
 @rest_method("timeman.status", "timeman", upper=True)
-def get_timeman_status(hit: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    user_id = php.to_int(upper_keys(params).get("USER_ID")) or hit.user.id
-    user = hit.portal.users.get(user_id)
+def get_timeman_status(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    user_id = php.to_int(upper_keys(params).get("USER_ID")) or context.user.id
+    user = context.portal.users.get(user_id)
     if user is None:
         raise RestError("ERROR_ARGUMENT", "User not found", 400, argument="USER_ID")
     return {
         "STATUS": user.timeman,
-        "TIME_START": format_iso(hit.portal.now()),
+        "TIME_START": format_iso(context.portal.now()),
         "TIME_FINISH": None,
         "DURATION": "00:00:00",
         "TIME_LEAKS": "00:00:00",
