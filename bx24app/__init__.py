@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 """The one place where the version stands; pyproject.toml reads it from here."""
 
 
