@@ -1,6 +1,8 @@
-"""What a portal's CRM offers to choose from: pipelines, stages, sources, smart processes, by name. Pure; kept by `bx24app.portals.crm_dictionaries`.
+"""What a portal's CRM offers to choose from: pipelines, stages, sources and smart processes, with their names.
 
-A part that the portal never told is None: nothing is said about it then, neither names nor faults.
+`bx24app.portals.crm_dictionaries` asks the portal and stores the answers; pages show the names, a save checks what
+rules name against them. A part that the portal has never answered is None: it is not checked, and its ids are shown
+without names. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ DICTIONARY_KEYS = ("category_id", "stage_id", "source_id")
 
 @dataclass(frozen=True, slots=True)
 class DictionaryItem:
-    """One thing to choose: its id as rules hold it, and its name."""
+    """One thing to choose: its id as rules write it, and its name."""
 
     id: str
     name: str
@@ -30,7 +32,7 @@ class DictionaryItem:
 
 @dataclass(frozen=True)
 class CrmDictionaries:
-    """`stored`: as kept and as `read` gives it.
+    """`content`: as stored.
 
     `types`: [{id, name}] of smart processes; `pipelines`: {entity type id: [{id, name, default}]};
     `statuses`: {ENTITY_ID: [{id, name}]}, sources and stages. Each in the portal's order.
@@ -40,7 +42,7 @@ class CrmDictionaries:
 
     @property
     def has_content(self) -> bool:
-        """Has the portal told anything yet?"""
+        """Has the portal answered anything yet?"""
         return bool(self.content)
 
     @cached_property
@@ -66,15 +68,15 @@ class CrmDictionaries:
         if entity == "lead":
             return self._statuses_of("STATUS")
         number = entity_type_id(entity)
-        place = self.default_pipeline(entity) if category is None else category
-        if number is None or place is None:
+        pipeline = self.default_pipeline(entity) if category is None else category
+        if number is None or pipeline is None:
             return None
-        return self._statuses_of(_stage_entity_id(number, place))
+        return self._statuses_of(_stage_entity_id(number, pipeline))
 
     def default_pipeline(self, entity: str | int) -> int | None:
-        """Where a record goes whose rule names no pipeline."""
-        found = self.pipelines_of(entity) or ()
-        chosen = next((one for one in found if one.is_default), None)
+        """The pipeline of a record whose rule names none."""
+        pipelines = self.pipelines_of(entity) or ()
+        chosen = next((pipeline for pipeline in pipelines if pipeline.is_default), None)
         return int(chosen.id) if chosen is not None else (0 if entity_type_id(entity) == DEAL else None)
 
     def _statuses_of(self, entity_id: str) -> tuple[DictionaryItem, ...] | None:
@@ -82,7 +84,7 @@ class CrmDictionaries:
 
 
 def entity_type_id(entity: str | int) -> int | None:
-    """Entity type id of what has pipelines: a deal or a smart process."""
+    """Entity type id of a deal or a smart process; None: the entity has no pipelines."""
     if entity == "deal":
         return DEAL
     return int(entity) if str(entity).isdecimal() else None
@@ -107,10 +109,11 @@ def _parse_items(rows: Any) -> tuple[DictionaryItem, ...] | None:
 def find_faults(settings: Settings, known: CrmDictionaries) -> Iterator[Fault]:
     """What rules name and the portal does not have."""
     for index, rule in enumerate(settings.rules):
-        for place, action in enumerate(rule.do):
+        for position, action in enumerate(rule.do):
             parts = action.get("create")
             if isinstance(parts, dict):
-                yield from (fault.at(f"rules[{index}].do[{place}].create.") for fault in _create_faults(parts, known))
+                path = f"rules[{index}].do[{position}].create."
+                yield from (fault.at(path) for fault in _create_faults(parts, known))
 
 
 def _create_faults(parts: dict[str, Any], known: CrmDictionaries) -> Iterator[Fault]:
@@ -132,11 +135,11 @@ def _create_faults(parts: dict[str, Any], known: CrmDictionaries) -> Iterator[Fa
 
 
 def _is_missing(offered: tuple[DictionaryItem, ...] | None, wanted: Any) -> bool:
-    return offered is not None and str(wanted) not in {one.id for one in offered}
+    return offered is not None and str(wanted) not in {item.id for item in offered}
 
 
 def needs_dictionaries(rules: Any) -> bool:
-    """Does a document's `rules`, as read, name anything that only the portal's dictionaries know?"""
+    """Do the `rules` of a document, unchecked, name anything that only the portal's dictionaries have?"""
     for rule in rules if isinstance(rules, list) else ():
         do = rule.get("do") if isinstance(rule, dict) else None
         for action in do if isinstance(do, list) else [do]:

@@ -1,7 +1,8 @@
-"""What is wrong with a settings document: a code and its parameters, so that nothing has to be recognised by a sentence.
+"""`Fault`: one thing that is wrong with a settings document, as a code with parameters and a path.
 
-The checks of the document, of its rules and of the portal's dictionaries yield these. `Fault.message` is the English sentence for the
-command line and for logs; the pages have sentences of their own, by the same codes, in both languages (`bx24app.web.settings.fault_messages`).
+The checks of the document, of its rules and of what they name in the CRM yield faults. `Fault.message` is the English
+sentence for the command line; pages have their own sentences for the same codes, in both languages
+(`bx24app.web.settings.fault_messages`).
 """
 
 from __future__ import annotations
@@ -80,31 +81,31 @@ SENTENCES = {
     "template_chained_attribute": "{name} of something that is not a name",
     "template_forbidden": "{construct} not allowed (line {line})",
 }
-"""Code -> English sentence. Where the parameters hold a `value` that the sentence does not show, it follows: `, not 'x'`."""
+"""Code -> English sentence. A parameter `value` that the sentence does not show is appended: `, not 'x'`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong. `path`: where, as in `pbxs[0].lines[1].number`; empty for the document as a whole."""
+    """One thing that is wrong. `path`: where, as in `pbxs[0].lines[1].number`; empty: the document as a whole."""
 
     code: str
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
     path: str = ""
 
     def at(self, path: str) -> Fault:
-        """The same fault at its place in the document."""
+        """The same fault below `path`."""
         return replace(self, path=path + self.path)
 
     @property
     def message(self) -> str:
         sentence = SENTENCES[self.code]
         text = sentence.format(**{name: format_param(value) for name, value in self.params.items()})
-        return f"{text}, not {self.params['value']!r}" if "value" in self.params and "{value" not in sentence else text
+        return text if "value" not in self.params or "{value" in sentence else f"{text}, not {self.params['value']!r}"
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
 def format_param(value: Any) -> Any:
-    """A parameter as sentences show it: names are listed with commas."""
+    """A parameter as sentences show it: several names are separated by commas."""
     return ", ".join(value) if isinstance(value, tuple) else value

@@ -1,7 +1,7 @@
-"""One normal form of a number: E.164 with ``+``.
+"""Telephone numbers in one normal form: E.164 with ``+``.
 
-Mango writes ``7XXXXXXXXXX`` without a plus; CRM users write ``8…``, ``+7…`` or with brackets; legs between devices carry
-``sip:user@domain``. Everything that is compared or sent to Bitrix24 passes through here.
+Mango writes ``7XXXXXXXXXX`` without a plus; CRM users write ``8…``, ``+7…`` or with brackets; legs between devices
+carry ``sip:user@domain``. Every number that is compared or sent to Bitrix24 is normalised here.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from functools import lru_cache
 import phonenumbers
 
 PLACEHOLDER = "00000000000"
-"""Sent as PHONE_NUMBER for an anonymous caller; never written to a CRM record (Bitrix24 refuses a number without digits)."""
+"""PHONE_NUMBER of an anonymous caller: Bitrix24 wants digits there. It is never written to a CRM record."""
 
 _MAX_INNER_DIGITS = 6
-"""Up to so many digits a number is an inner one of the PBX (extension, group), not a telephone in the world."""
+"""A number with at most this many digits is an extension or group of the PBX, not a telephone."""
 
 
 @lru_cache(maxsize=65536)
 def normalise(raw: str | None, region: str = "RU") -> str | None:
-    """The E.164 form of `raw`, or None where it names no telephone (anonymous, ``sip:`` address, inner number).
+    """The E.164 form of `raw`; None: it is no telephone (anonymous, a ``sip:`` address, an extension).
 
-    >>> normal("8 (916) 000-00-01")
+    >>> normalise("8 (916) 000-00-01")
     '+79160000001'
     """
     if not raw:
@@ -54,23 +54,24 @@ def _to_e164(text: str, digits: str, region: str) -> str:
             continue
         if phonenumbers.is_possible_number(parsed):
             return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    # Longer than any plan allows (tracking numbers of Mango have 16 digits): kept as it is, a call is never dropped for it.
+    # Longer than any numbering plan allows (tracking numbers of Mango have 16 digits): it stays, since no call may be
+    # dropped for it.
     return candidates[0]
 
 
 def digits_only(raw: str | None) -> str:
-    """Only the digits: for comparing lines, which a PBX may name with or without plus."""
+    """Only the digits, for comparing lines: a PBX may name them with or without a plus."""
     return re.sub(r"\D", "", raw or "")
 
 
 def is_same_number(left: str | None, right: str | None) -> bool:
-    """Do both name the same telephone?"""
-    one, two = normalise(left), normalise(right)
-    return one is not None and one == two
+    """Are both the same telephone?"""
+    number = normalise(left)
+    return number is not None and number == normalise(right)
 
 
 def mask_number(raw: str | None) -> str:
-    """For logs: the middle hidden, ``+7916***0001``."""
+    """The number for logs, with its middle hidden: ``+7916***0001``."""
     if not raw:
         return "-"
     return raw[:5] + "***" + raw[-4:] if len(raw) > 9 else "***"

@@ -1,7 +1,7 @@
-"""The settings document (contract, section 6) as types. `bx24app.domain.document` turns text into these, or into every fault with its path.
+"""The settings document (contract, section 6) as types; `bx24app.domain.document` parses into them.
 
-All types are frozen: a call pins the settings version that it began with, and many threads share one parsed document.
-Secrets are not here: they live, sealed, on the PBX's row.
+All types are frozen: a call keeps the settings version that it began with, and many threads share one parsed document.
+Secrets are not part of it: the PBX's row holds them, encrypted.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class FrozenModel(BaseModel):
 
 class PortalSettings(FrozenModel):
     default_user_id: UserId = 1
-    """Answers for a call that maps to nobody."""
+    """The default responsible: answers for calls that no line or employee claims."""
     timezone: str = "Europe/Moscow"
 
 
 class RecordingSettings(FrozenModel):
     attach: RecordingPolicy = "upload"
     min_seconds: Annotated[int, Field(ge=0)] = 0
-    """A talk shorter than this gets no recording attached."""
+    """Recordings of shorter talks are not attached."""
 
 
 class CallSettings(FrozenModel):
-    """What a call makes where no rule matches, and how cards, transfers and recordings behave."""
+    """What is created for a call that no rule matches, and how cards, transfers and recordings are handled."""
 
     answered: Literal["lead", "contact", "nothing"] = "lead"
     missed: Literal["lead", "activity", "nothing"] = "lead"
@@ -65,14 +65,17 @@ class CallSettings(FrozenModel):
 
 
 class LineResponsible(FrozenModel):
-    """Who answers for a line's clients: `first` takes the first of `users`, `round_robin` one after another."""
+    """Who answers for a line's clients: `first` is always the first of `users`, `round_robin` each in turn."""
 
     users: tuple[UserId, ...] = ()
     strategy: Literal["round_robin", "first"] = "round_robin"
 
 
 class HoursBlock(FrozenModel):
-    """One block of working hours. `to` is exclusive; a block may end at 24:00 and may cross midnight (`to` < `from`)."""
+    """One block of working hours.
+
+    `to` is exclusive; a block may end at 24:00 and may cross midnight (`to` < `from`).
+    """
 
     days: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri")
     from_: ClockTime = Field("09:00", alias="from")
@@ -93,13 +96,13 @@ class LineSettings(FrozenModel):
     """Empty: always open."""
     callback_to: str | None = None
     recordings: RecordingPolicy | None = None
-    """Over `calls.recordings.attach`; None: as there."""
+    """Overrides `calls.recordings.attach`; None: as there."""
     owner_card: StrictBool = False
-    """The client's own manager sees the card too, while others ring."""
+    """While other phones ring, the client manager sees the card too."""
     route: Literal["owner"] | None = None
-    """`owner`: a client who waits in the menu or a queue is sent to their own manager."""
+    """`owner`: a client who waits in the menu or a queue is connected with the client manager."""
     route_seconds: Annotated[int, Field(ge=1, le=600)] = 20
-    """So long after its beginning a call may still be sent there."""
+    """Seconds after the call's begin in which it may still be connected with the client manager."""
 
     @property
     def bitrix_number(self) -> str:
@@ -111,7 +114,7 @@ class EmployeeSettings(FrozenModel):
     extension: Annotated[str, StringConstraints(min_length=1, max_length=32, strip_whitespace=True)]
     user_id: UserId
     numbers: tuple[PhoneNumber, ...] = ()
-    """Mobiles of the same person: a leg to or from one of them is this employee's."""
+    """Mobiles of the same person: legs to and from them belong to this employee."""
     recordings: RecordingPolicy | None = None
 
 
@@ -134,7 +137,7 @@ class PbxSettings(FrozenModel):
 
     @cached_property
     def by_mobile(self) -> dict[str, str]:
-        """Normal form of a mobile -> extension. Here, since documents are shared by all calls and policies are made for each."""
+        """Normal form of a mobile -> extension. Computed once for a document, which all its calls share."""
         return {
             normal: employee.extension
             for employee in self.employees
@@ -144,13 +147,13 @@ class PbxSettings(FrozenModel):
 
     @cached_property
     def by_line(self) -> dict[str, LineSettings]:
-        """Lines as the PBX names them, and by their digits alone."""
-        found: dict[str, LineSettings] = {}
+        """Lines by their numbers as the PBX names them, and by the digits alone."""
+        lines: dict[str, LineSettings] = {}
         for line in self.lines:
-            found[line.number] = line
+            lines[line.number] = line
             if phone.digits_only(line.number):
-                found.setdefault(phone.digits_only(line.number), line)
-        return found
+                lines.setdefault(phone.digits_only(line.number), line)
+        return lines
 
 
 class Rule(FrozenModel):

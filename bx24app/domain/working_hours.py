@@ -1,4 +1,4 @@
-"""Working hours: is a line open at a moment, and when have so many working minutes passed."""
+"""Working hours of a line: is it open at a moment, and when has a number of working minutes passed. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bx24app.domain.settings import Day, HoursBlock
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As `datetime.weekday` counts them."""
 _SEARCH_DAYS = 400
-"""Days that are searched for working time; whoever works less often than yearly gets plain minutes."""
+"""Days that are searched for working time; a line that works less than once a year gets plain minutes."""
 _DAY_MINUTES = 24 * 60
 
 
@@ -23,12 +23,12 @@ def load_zone(name: str) -> ZoneInfo:
 
 
 def weekday_name(at: datetime, zone_name: str) -> Day:
-    """The day of the week of a moment (aware), there."""
+    """The day of the week of a moment (aware) in a zone."""
     return DAYS[at.astimezone(load_zone(zone_name)).weekday()]
 
 
 def is_open(hours: tuple[HoursBlock, ...], at: datetime, default_zone: str) -> bool:
-    """Is it working time at `at` (aware)? Without any block: always. The wall clock of the block's zone decides."""
+    """Is it working time at `at` (aware), by the clock of each block's zone? Without any block: always."""
     return not hours or any(_covers_moment(block, at, default_zone) for block in hours)
 
 
@@ -36,14 +36,14 @@ def _covers_moment(block: HoursBlock, at: datetime, default_zone: str) -> bool:
     local = at.astimezone(load_zone(block.timezone or default_zone))
     start, end = _block_bounds(block)
     for back in (0, 1):  # a block that crosses midnight began yesterday
-        now = local.hour * 60 + local.minute + _DAY_MINUTES * back
-        if start <= now < end and _is_working_day(block, (local - timedelta(days=back)).date()):
+        minutes = local.hour * 60 + local.minute + _DAY_MINUTES * back
+        if start <= minutes < end and _is_working_day(block, (local - timedelta(days=back)).date()):
             return True
     return False
 
 
 def _block_bounds(block: HoursBlock) -> tuple[int, int]:
-    """Minutes since midnight; the end is behind 24:00 where the block crosses midnight."""
+    """Minutes since midnight; the end is after 24:00 if the block crosses midnight."""
     start, end = (int(clock[:2]) * 60 + int(clock[3:]) for clock in (block.from_, block.to))
     return start, end if end > start else end + _DAY_MINUTES
 
@@ -53,7 +53,7 @@ def _is_working_day(block: HoursBlock, day: date) -> bool:
 
 
 def add_working_minutes(hours: tuple[HoursBlock, ...], at: datetime, minutes: int, default_zone: str) -> datetime:
-    """The moment by which `minutes` of working time have passed since `at`; plain minutes where the line is always open."""
+    """The moment at which `minutes` of working time have passed since `at`; without hours, plain minutes."""
     left = timedelta(minutes=minutes)
     reached = at.astimezone(UTC)
     for start, end in _working_spans(hours, at, default_zone):
@@ -67,35 +67,36 @@ def add_working_minutes(hours: tuple[HoursBlock, ...], at: datetime, minutes: in
     return at + timedelta(minutes=minutes)
 
 
-def _working_spans(hours: tuple[HoursBlock, ...], at: datetime, default_zone: str) -> Iterator[tuple[datetime, datetime]]:
-    """Working time from the day before `at` on, in UTC, in the order of its beginnings."""
-    first = at.astimezone(UTC).date() - timedelta(
-        days=2
-    )  # a zone may be a day behind, a block may have begun yesterday
-    held: list[tuple[datetime, datetime]] = []
+def _working_spans(
+    hours: tuple[HoursBlock, ...], at: datetime, default_zone: str
+) -> Iterator[tuple[datetime, datetime]]:
+    """Working time from the day before `at` on, in UTC, ordered by its start."""
+    # A zone may be a day behind, and a block may have begun the day before.
+    first = at.astimezone(UTC).date() - timedelta(days=2)
+    spans: list[tuple[datetime, datetime]] = []
     for ahead in range(_SEARCH_DAYS if hours else 0):
         day = first + timedelta(days=ahead)
         for block in hours:
             if _is_working_day(block, day):
-                here = load_zone(block.timezone or default_zone)
+                zone = load_zone(block.timezone or default_zone)
                 start, end = _block_bounds(block)
-                held.append((_to_moment(day, start, here), _to_moment(day, end, here)))
-        held.sort()
-        # What begins a day or more before the newest day cannot be overtaken by a block of a later day in another zone.
+                spans.append((_to_moment(day, start, zone), _to_moment(day, end, zone)))
+        spans.sort()
+        # No block of a later day, in whichever zone, begins before what began a day or more before the newest day.
         certain = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
-        while held and held[0][0] < certain:
-            yield held.pop(0)
-    yield from held
+        while spans and spans[0][0] < certain:
+            yield spans.pop(0)
+    yield from spans
 
 
-def _to_moment(day: date, minutes: int, here: ZoneInfo) -> datetime:
-    """A wall-clock time as a moment; one that the clock leaps over is the moment of the leap."""
+def _to_moment(day: date, minutes: int, zone: ZoneInfo) -> datetime:
+    """A wall-clock time as a moment; a time that the clock skips is the moment of the clock change."""
     days, rest = divmod(minutes, _DAY_MINUTES)
-    at = datetime(day.year, day.month, day.day, rest // 60, rest % 60, tzinfo=here) + timedelta(days=days)
+    at = datetime(day.year, day.month, day.day, rest // 60, rest % 60, tzinfo=zone) + timedelta(days=days)
     moment = at.astimezone(UTC)
-    if moment.astimezone(here).replace(tzinfo=None) != at.replace(tzinfo=None):
+    if moment.astimezone(zone).replace(tzinfo=None) != at.replace(tzinfo=None):
         moment = at.replace(fold=1).astimezone(UTC)
-        before = moment.astimezone(here).utcoffset()
-        while moment.astimezone(here).utcoffset() == before:
+        before = moment.astimezone(zone).utcoffset()
+        while moment.astimezone(zone).utcoffset() == before:
             moment += timedelta(minutes=1)
     return moment

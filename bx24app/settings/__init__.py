@@ -1,4 +1,8 @@
-"""The settings documents of portals: `save` checks and saves one, `versions` stores and reads them, `hook_keys` gives PBXs their addresses."""
+"""The settings documents of portals.
+
+`save` checks a document and saves it, `versions` stores and reads them, `hook_keys` makes and rotates the hook keys of
+PBXs.
+"""
 
 from bx24app.settings.versions import (
     VersionConflict,

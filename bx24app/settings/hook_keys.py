@@ -1,4 +1,8 @@
-"""USE CASE: a fresh hook key for a PBX. The old one is good for a day more, so that nothing is lost while somebody pastes the new address."""
+"""Hook keys of PBXs: generated, looked up, and rotated from a page.
+
+After a rotation the old key works for another day, so that no notification is lost before the new address is entered at
+Mango Office.
+"""
 
 from __future__ import annotations
 
@@ -12,56 +16,63 @@ from bx24app.models import Moment, Pbx, audit, db, hash_hook_key, utcnow
 
 OVERLAP = timedelta(hours=24)
 _KEY_BYTES = 24
-"""192 bits: nobody guesses it, and it stays short enough to paste."""
+"""192 bits: impossible to guess, and short enough to paste."""
 
 
 def generate_key() -> str:
-    """A hook key that nobody can guess."""
+    """A random hook key."""
     return secrets.token_urlsafe(_KEY_BYTES)
 
 
 def rotate(portal_id: int, key: str, shown: str, user_id: int | None, source: str = "frame") -> bool:
-    """Give the PBX another hook key; the present one works for a day more. Commits.
+    """Give the PBX another hook key; the present one works for another day. Commits. Returns whether it was rotated.
 
     Args:
-        shown: the hook key that whoever asks has seen. Where it is no longer the present one, somebody was quicker and nothing
-            happens: a second press would otherwise end the address that Mango still uses.
-        user_id: who asked, at the portal; None: the command line.
+        shown: the hook key on the user's page. Nothing happens if it is no longer the present one: a second press would
+        otherwise end
+            the address that Mango still uses.
+        user_id: the user at the portal; None: the command line.
     """
-    mine = select(Pbx).where(Pbx.portal_id == portal_id, Pbx.key == key, Pbx.removed_at.is_(None))
-    row = db.session.scalars(mine.with_for_update().execution_options(populate_existing=True)).first()
-    done = row is not None and row.hook_key == shown
-    if row is not None and done:
+    query = select(Pbx).where(Pbx.portal_id == portal_id, Pbx.key == key, Pbx.removed_at.is_(None))
+    row = db.session.scalars(query.with_for_update().execution_options(populate_existing=True)).first()
+    is_current = row is not None and row.hook_key == shown
+    if row is not None and is_current:
         row.old_hook_key, row.old_hook_until = shown, utcnow() + OVERLAP
         row.hook_key = generate_key()
-        facts = {"pbx": key}  # never the keys
-        audit.record(portal_id, user_id, source, "hook key rotated", **facts)
+        audit.record(portal_id, user_id, source, "hook key rotated", pbx=key)  # never the hook keys
     db.session.commit()
-    return done
+    return is_current
 
 
 def key_condition() -> ColumnElement[bool]:
-    """The condition of a PBX that a hook key leads to, its present one or the one before within the overlap; `asked` fills it."""
-    found, now = bindparam("hook_hash", type_=String), bindparam("now", type_=Moment)
+    """SQL condition: the PBX has this hook key, as its present one or as its old one within the overlap.
+
+    Bind with `key_params`.
+    """
+    digest, now = bindparam("hook_hash", type_=String), bindparam("now", type_=Moment)
     key = bindparam("hook_key", type_=String)
-    # What versions before 0014 wrote, and may still write beside us. A digest, as stands there later, leads nowhere.
+    # Versions before 0014 wrote plain keys, and may still do so beside this one. The digest that replaces them later
+    # matches no key.
     plain = or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None))
-    old = or_(Pbx.old_hook_hash == found, and_(Pbx.plain_old_hook_key == key, plain))
-    return or_(Pbx.hook_hash == found, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == key, plain))
+    old = or_(Pbx.old_hook_hash == digest, and_(Pbx.plain_old_hook_key == key, plain))
+    return or_(Pbx.hook_hash == digest, and_(old, Pbx.old_hook_until > now), and_(Pbx.plain_hook_key == key, plain))
 
 
 def key_params(hook_key: str) -> dict[str, Any]:
-    """The values of `is_of` for this hook key."""
+    """The values of `key_condition` for this hook key."""
     return {"hook_hash": hash_hook_key(hook_key), "hook_key": hook_key, "now": utcnow()}
 
 
 def hide_plain_keys() -> None:
-    """Hook keys that a version before 0014 wrote are sealed; a day later, when none of its processes runs any more, the plain ones go."""
+    """Encrypt the hook keys that a version before 0014 wrote.
+
+    A day later, when none of its processes runs, delete the plain ones.
+    """
     now = utcnow()
     for row in db.session.scalars(select(Pbx).where(or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None)))):
         plain, old = row.plain_hook_key, row.plain_old_hook_key
         row.plain_until = row.plain_until or now + OVERLAP
-        if plain not in (row.hook_sealed, row.old_hook_sealed):  # written beside us since
+        if plain not in (row.hook_sealed, row.old_hook_sealed):  # an older version wrote it meanwhile
             row.hook_key = plain
         if old is not None and old != row.old_hook_sealed:
             row.old_hook_key, row.plain_old_hook_key = old, old
@@ -71,9 +82,9 @@ def hide_plain_keys() -> None:
 
 
 def end_overlaps() -> int:
-    """Old hook keys whose day is over go; so many. They were refused before this already."""
-    over = db.session.scalars(select(Pbx).where(Pbx.old_hook_until <= utcnow())).all()
-    for row in over:
+    """Delete old hook keys whose overlap is over, and return their number. They are refused already before that."""
+    expired = db.session.scalars(select(Pbx).where(Pbx.old_hook_until <= utcnow())).all()
+    for row in expired:
         row.old_hook_key = row.old_hook_until = None
     db.session.commit()
-    return len(over)
+    return len(expired)

@@ -1,7 +1,10 @@
-"""Saves a settings document: the one way for pages (`bx24app.web.settings.saving`) and for `bx24app settings import`.
+"""Use case: save a settings document.
 
-The document is checked as a whole, the portal is asked who and what it names, and a new version is written in one transaction: either
-everything is saved, or nothing is and the error holds every fault with its path. No transaction is open while the portal is asked.
+Every page that edits settings (by `bx24app.web.settings.saving`) and `bx24app settings import` call it.
+
+The whole document is checked, the portal is asked about the users and CRM items that it names, and a new version is
+written in one transaction. Either everything is saved, or nothing is and the error holds every fault with its path. No
+transaction is open while the portal is asked.
 """
 
 from __future__ import annotations
@@ -21,13 +24,16 @@ from bx24app.settings import versions
 
 
 class PortalDirectory(Protocol):
-    """Who the portal's users are and what its CRM offers. Both methods may end the database transaction, and raise `PortalError`."""
+    """The portal's users and what its CRM offers.
+
+    Both methods may end the database transaction and may raise `PortalError`.
+    """
 
     def find_unknown_users(self, user_ids: Collection[int]) -> set[int]:
         """Those of `user_ids` who are no active users of the portal."""
 
     def offered_dictionaries(self, suffice: Callable[[CrmDictionaries], bool]) -> CrmDictionaries:
-        """Pipelines, stages, sources. `suffice`: do these, as stored, have everything that the document names?"""
+        """Pipelines, stages, sources. `suffice`: do the stored ones contain everything that the document names?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,11 @@ def save_document(
     """Check a document, save it as a new version. Sections that `data` does not name stay as they are. Commits.
 
     Args:
-        directory: asked for users and dictionaries that `data` names and the present settings do not.
+        directory: asked about the users that `data` names and the present settings do not, and about changed rules.
         author: user id at the portal; None: the command line.
         note: names the change in the history, in the author's words.
-        base_number: the version that the author saw; None: whichever is the present one.
-        is_import: everybody and everything that `data` names is asked for, and a portal without settings gets a first version.
+        base_number: the version that the author saw; None: any.
+        is_import: ask about everything that `data` names, and write a first version even if it changes nothing.
         allow_delete: False refuses a section that would lose a PBX, line, employee or rule.
 
     Raises:
@@ -79,7 +85,13 @@ def save_document(
         number = None
         if parsed.settings != draft.base or new_keys or (is_import and portal.settings_version_id is None):
             version = versions.save_version(
-                portal, parsed.settings, parsed.keys, author=author, source=source, note=note, expected_number=base_number
+                portal,
+                parsed.settings,
+                parsed.keys,
+                author=author,
+                source=source,
+                note=note,
+                expected_number=base_number,
             )
             number = version.number
         db.session.commit()
@@ -94,10 +106,13 @@ def _get_portal(portal_id: int) -> Portal:
 
 
 def _read_draft(portal: Portal, data: dict[str, Any], allow_delete: bool) -> DocumentDraft:
-    return document.read_draft(data, versions.current(portal), keyed=versions.pbxs_with_keys(portal), allow_delete=allow_delete)
+    keyed = versions.pbxs_with_keys(portal)
+    return document.read_draft(data, versions.current(portal), keyed=keyed, allow_delete=allow_delete)
 
 
-def _ask_portal(draft: DocumentDraft, directory: PortalDirectory, *, is_import: bool) -> tuple[list[Fault], CrmDictionaries | None]:
+def _ask_portal(
+    draft: DocumentDraft, directory: PortalDirectory, *, is_import: bool
+) -> tuple[list[Fault], CrmDictionaries | None]:
     """Faults of users, and what the CRM offers (None: nothing to compare with it)."""
     present = {user for _, user in document.referenced_users(draft.base)}
     named = [

@@ -1,7 +1,7 @@
 """Stores the settings documents of portals as numbered versions, and reads them back parsed.
 
-`bx24app.settings.save` writes through `save_version` after its checks; calls, jobs and pages read. A version is never changed, so a process
-parses each at most once, and a call keeps using the version that it began with.
+`bx24app.settings.save` writes through `save_version` after its checks; calls, jobs and pages read. A version is never
+changed: a process parses each at most once, and a call keeps the version that it began with.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def save_version(
     Args:
         keys: PBX key -> (api_key, api_salt) to store; None: the stored one stays.
         author: user id at the portal; None: the command line.
-        expected_number: the version that the author saw; None: whichever is the present one.
+        expected_number: the version that the author saw; None: any.
 
     Raises:
         VersionConflict: another version was saved after `expected_number`.
@@ -134,7 +134,7 @@ def lock_portal(portal: Portal) -> None:
 
 
 def _discard_on_rollback(version_id: int) -> None:
-    """A version that was read before its commit must not stay cached after a rollback: the next one may get the same id."""
+    """Remove a version from the cache after a rollback: the next version may get the same id."""
     cache = _parsed_versions()
 
     def discard_version(session: Session, previous: Any) -> None:
@@ -144,7 +144,7 @@ def _discard_on_rollback(version_id: int) -> None:
 
 
 def _update_pbxs(portal: Portal, settings: Settings, keys: dict[str, tuple[str | None, str | None]]) -> None:
-    """A new PBX gets a row with a fresh hook key; one that the document no longer has is marked as removed and keeps its secrets."""
+    """Give new PBXs a row with a fresh hook key, and mark those that the document no longer has as removed."""
     rows = _load_pbxs(portal)
     for position, pbx in enumerate(settings.pbxs):
         row = rows.pop(pbx.key, None)
@@ -201,7 +201,8 @@ def current_number(portal: Portal) -> int:
     """Number of the present version; 0: nothing was ever saved."""
     if portal.settings_version_id is None:
         return 0
-    return db.session.scalar(select(SettingsVersion.number).where(SettingsVersion.id == portal.settings_version_id)) or 0
+    query = select(SettingsVersion.number).where(SettingsVersion.id == portal.settings_version_id)
+    return db.session.scalar(query) or 0
 
 
 def _select_versions(portal_id: int) -> Select[SettingsVersion]:

@@ -28,7 +28,11 @@ pbxs:
     name: Moscow office
     api_key: the key
     api_salt: the salt
-    lines: [{number: 74950000001, name: Moscow, responsible: {users: [1]}, working_hours: {days: [mon], from: 09:00, to: 18:00}}]
+    lines:
+      - number: 74950000001
+        name: Moscow
+        responsible: {users: [1]}
+        working_hours: {days: [mon], from: 09:00, to: 18:00}
     employees: [{extension: 101, user_id: 1}]
 rules:
   - {name: Missed, when: {outcome: missed, hours: off}, do: [{todo: {title: "Call {{ client.number }}"}}]}
@@ -65,7 +69,8 @@ def office(w: World, tmp_path: Path) -> Iterator[Office]:
 def test_import_and_export(office: Office) -> None:
     result = office.imported(DOCUMENT)
     assert result.exit_code == 0, result.output
-    assert "+ pbxs.moscow: {key: moscow, name: Moscow office, dialects: [vpbx], lines: 1, employees: 1}" in result.output
+    added = "{key: moscow, name: Moscow office, dialects: [vpbx], lines: 1, employees: 1}"
+    assert f"+ pbxs.moscow: {added}" in result.output
     assert "+ pbxs.moscow.api_key: (new)" in result.output
     assert "the salt" not in result.output
     text = office.run("settings", "export", "--portal", office.member_id).output
@@ -87,8 +92,9 @@ def changes(old: str, new: str) -> list[str]:
 
 
 def test_changes_are_listed_by_names() -> None:
-    text = DOCUMENT.replace("extension: 101, user_id: 1", "extension: 101, user_id: 8").replace("missed: activity", "missed: lead")
-    text = text.replace("name: Moscow, responsible: {users: [1]}", "responsible: {users: [1, 8]}")
+    text = DOCUMENT.replace("extension: 101, user_id: 1", "extension: 101, user_id: 8")
+    text = text.replace("missed: activity", "missed: lead")
+    text = text.replace("        name: Moscow\n        responsible: {users: [1]}", "        responsible: {users: [1, 8]}")
     assert changes(DOCUMENT, text) == [
         "~ calls.missed: activity -> lead",
         "- pbxs.moscow.lines.74950000001.name: Moscow",
@@ -117,7 +123,8 @@ def test_every_fault_with_its_path_and_nothing_changed(office: Office) -> None:
 portal: {default_user_id: 999, timezone: Mars}
 calls: {missed: deal}
 pbxs:
-  - {key: A, lines: [{number: "1"}, {number: "1"}], employees: [{extension: "1", user_id: 999}, {extension: "1", user_id: 1}]}
+  - {key: A, lines: [{number: "1"}, {number: "1"}], employees: [{extension: "1", user_id: 999},
+     {extension: "1", user_id: 1}]}
 rules: [{name: x, when: {line: "5"}, do: [{comment: {text: "{{ x }}"}}]}]
 extra: 1
 """

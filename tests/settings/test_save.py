@@ -1,4 +1,4 @@
-"""Saving a settings document, without a request and without a portal: what is asked, what is refused, what is written."""
+"""Saving a settings document, without a request and a portal: what is asked, refused and written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The settings document: plain data -> settings, or every fault with its path. Pure.
 
-`parse` reads, `yaml_text` speaks YAML, `checks` holds the parts against each other, `comparison` compares two settings. The types are in
-`bx24app.domain.settings`.
+`parse` reads plain data, `yaml_text` reads and writes YAML, `checks` finds what does not fit together, `comparison`
+compares two settings. The types are in `bx24app.domain.settings`.
 """
 
 from bx24app.domain.document.comparison import dump

@@ -1,4 +1,7 @@
-"""Faults of a settings document that lie between its parts: names that must be unique, keys that must be there, zones, telephones."""
+"""Checks of a settings document that its types cannot make: unique names, keys, time zones, telephones.
+
+`parse` calls them after the types; each yields a fault with its path.
+"""
 
 from __future__ import annotations
 
@@ -75,13 +78,13 @@ def _line_faults(settings: Settings) -> Iterator[Fault]:
     known: dict[str, str] = {}
     for p, pbx in enumerate(settings.pbxs):
         for n, line in enumerate(pbx.lines):
-            own = phone.digits_only(line.number) or line.number
+            own, path = phone.digits_only(line.number) or line.number, f"pbxs[{p}].lines[{n}]"
             shown = phone.digits_only(line.bitrix_number) or line.bitrix_number
             if own in numbers:
-                yield Fault("repeated_line", {"number": line.number, "pbx": numbers[own]}, f"pbxs[{p}].lines[{n}].number")
+                yield Fault("repeated_line", {"number": line.number, "pbx": numbers[own]}, f"{path}.number")
             elif shown in known:
                 field = "number" if shown == own else "line_number"
-                yield Fault("repeated_line", {"number": line.bitrix_number, "pbx": known[shown]}, f"pbxs[{p}].lines[{n}].{field}")
+                yield Fault("repeated_line", {"number": line.bitrix_number, "pbx": known[shown]}, f"{path}.{field}")
             numbers.setdefault(own, pbx.key)
             known.setdefault(shown, pbx.key)
 
@@ -97,9 +100,16 @@ def _key_faults(settings: Settings, pairs: list[KeyPair], keyed: frozenset[str])
 
 
 def mobile_faults(settings: Settings, base: Settings) -> Iterator[Fault]:
-    """Mobiles that are no telephones. One that the employee already has in `base` is accepted: documents from before this check stay valid."""
+    """Mobiles that are no telephones.
+
+    One that the employee already has in `base` is accepted, so that documents from before this check can still be
+    saved.
+    """
     present = {
-        (pbx.key, employee.extension, number) for pbx in base.pbxs for employee in pbx.employees for number in employee.numbers
+        (pbx.key, employee.extension, number)
+        for pbx in base.pbxs
+        for employee in pbx.employees
+        for number in employee.numbers
     }
     for p, pbx in enumerate(settings.pbxs):
         for e, employee in enumerate(pbx.employees):

@@ -1,6 +1,7 @@
 """Compares two settings, thing by thing: PBXs, lines, employees and rules that were added, removed, changed or moved.
 
-The history's pages, conflicts and `bx24app settings import` word the result; a save that may not delete asks for what would be lost. Pure.
+The history's pages, conflicts and `bx24app settings import` show the result; a save that must not delete asks what
+would be lost. Pure.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class FieldChange:
 class Difference:
     """One thing. `old` and `new`: the whole of it as plain data; None: it was not there, or is no longer.
 
-    `change`: added, removed, changed (see `fields`), moved (only its position in its list). `name`: the PBX's key, the line's number,
-    the extension, the rule's name.
+    `change`: added, removed, changed (see `fields`), moved (only its position in its list).
+    `name`: the PBX's key, the line's number, the extension, the rule's name.
     """
 
     kind: DifferenceKind
@@ -48,34 +49,33 @@ class Difference:
 
 
 def compare_settings(old: Settings, new: Settings) -> list[Difference]:
-    """What `new` has otherwise than `old`, in the document's order."""
+    """What changed from `old` to `new`, in the document's order."""
     before, after = dump(old), dump(new)
-    found = [*_compare_section("portal", before["portal"], after["portal"]), *_compare_section("calls", before["calls"], after["calls"])]
-    found += _compare_members("pbx", _pbx_rows(old, before), _pbx_rows(new, after), "key")
-    held = {pbx.key: (pbx, row) for pbx, row in zip(old.pbxs, before["pbxs"], strict=True)}
-    for now, row in zip(new.pbxs, after["pbxs"], strict=True):
-        was = held.get(now.key)
-        if was is not None:  # of a PBX that came or went the lines and employees are not told one by one
-            found += _compare_members("line", _line_rows(*was), _line_rows(now, row), "number", now.key)
-            found += _compare_members("employee", _employee_rows(was[1]), _employee_rows(row), "extension", now.key)
-    was_rules, now_rules = ({rule["name"]: rule for rule in side["rules"]} for side in (before, after))
-    return [*found, *_compare_members("rule", was_rules, now_rules, "name")]
+    differences = [*_compare_section("portal", before["portal"], after["portal"])]
+    differences += _compare_section("calls", before["calls"], after["calls"])
+    differences += _compare_members("pbx", _pbx_rows(old, before), _pbx_rows(new, after), "key")
+    old_pbxs = {pbx.key: (pbx, row) for pbx, row in zip(old.pbxs, before["pbxs"], strict=True)}
+    for pbx, row in zip(new.pbxs, after["pbxs"], strict=True):
+        if pbx.key in old_pbxs:  # the lines and employees of a PBX that was added or removed are only counted
+            lines = _line_rows(*old_pbxs[pbx.key]), _line_rows(pbx, row)
+            employees = _employee_rows(old_pbxs[pbx.key][1]), _employee_rows(row)
+            differences += _compare_members("line", *lines, "number", pbx.key)
+            differences += _compare_members("employee", *employees, "extension", pbx.key)
+    old_rules, new_rules = ({rule["name"]: rule for rule in side["rules"]} for side in (before, after))
+    return [*differences, *_compare_members("rule", old_rules, new_rules, "name")]
 
 
 def _pbx_rows(settings: Settings, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    rows = zip(settings.pbxs, data["pbxs"], strict=True)
-    return {
-        pbx.key: {k: v for k, v in row.items() if k not in ("lines", "employees")} | _member_counts(pbx) for pbx, row in rows
-    }
-
-
-def _member_counts(pbx: PbxSettings) -> dict[str, Any]:
-    """How much goes or comes with a PBX; of one that stays this is no difference (see `_fields`)."""
-    return {"_lines": len(pbx.lines), "_employees": len(pbx.employees)}
+    """The PBXs with the number of their lines and employees in place of these; `_compare_fields` ignores such keys."""
+    rows = {}
+    for pbx, row in zip(settings.pbxs, data["pbxs"], strict=True):
+        own = {name: value for name, value in row.items() if name not in ("lines", "employees")}
+        rows[pbx.key] = own | {"_lines": len(pbx.lines), "_employees": len(pbx.employees)}
+    return rows
 
 
 def _line_rows(pbx: PbxSettings, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {_line_key(line): held for line, held in zip(pbx.lines, row["lines"], strict=True)}
+    return {_line_key(line): data for line, data in zip(pbx.lines, row["lines"], strict=True)}
 
 
 def _line_key(line: LineSettings) -> str:
@@ -83,7 +83,7 @@ def _line_key(line: LineSettings) -> str:
 
 
 def _employee_rows(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {held["extension"]: held for held in row["employees"]}
+    return {employee["extension"]: employee for employee in row["employees"]}
 
 
 def _compare_section(kind: DifferenceKind, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:
@@ -95,33 +95,33 @@ def _compare_section(kind: DifferenceKind, old: dict[str, Any], new: dict[str, A
 def _compare_members(
     kind: DifferenceKind, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], name: str, pbx: str = ""
 ) -> Iterator[Difference]:
-    for key, was in old.items():
+    for key, data in old.items():
         if key not in new:
-            yield Difference(kind, "removed", str(was[name]), pbx, old=was)
-    for key, now in new.items():
+            yield Difference(kind, "removed", str(data[name]), pbx, old=data)
+    for key, data in new.items():
         if key not in old:
-            yield Difference(kind, "added", str(now[name]), pbx, new=now)
+            yield Difference(kind, "added", str(data[name]), pbx, new=data)
             continue
-        if now == old[key]:
-            continue  # nearly all of 10,000 are
-        fields = tuple(_compare_fields(old[key], now))
+        if data == old[key]:
+            continue  # nearly all of 10,000 employees are equal
+        fields = tuple(_compare_fields(old[key], data))
         if fields:
-            yield Difference(kind, "changed", str(now[name]), pbx, old[key], now, fields)
-    kept = [[key for key in side if key in old and key in new] for side in (old, new)]
-    for key in _moved_keys(*kept):
+            yield Difference(kind, "changed", str(data[name]), pbx, old[key], data, fields)
+    remaining = [[key for key in side if key in old and key in new] for side in (old, new)]
+    for key in _moved_keys(*remaining):
         yield Difference(kind, "moved", str(new[key][name]), pbx, old[key], new[key])
 
 
 def _moved_keys(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """As few as explain the other order: those outside the longest run that kept its order."""
-    place = {key: index for index, key in enumerate(old)}
-    ends: list[int] = []  # ends[n]: the lowest place at which a run of n+1 ends
-    last: list[str] = []  # the key that stands there
+    """The fewest keys that explain the new order: those outside the longest increasing subsequence."""
+    position = {key: index for index, key in enumerate(old)}
+    ends: list[int] = []  # ends[n]: the lowest position at which a subsequence of n+1 keys ends
+    last: list[str] = []  # the key at that position
     before: dict[str, str | None] = {}
     for key in new:
-        length = bisect_left(ends, place[key])
+        length = bisect_left(ends, position[key])
         before[key] = last[length - 1] if length else None
-        ends[length : length + 1], last[length : length + 1] = [place[key]], [key]
+        ends[length : length + 1], last[length : length + 1] = [position[key]], [key]
     stayed, step = set(), last[-1] if last else None
     while step is not None:
         stayed.add(step)
@@ -131,13 +131,13 @@ def _moved_keys(old: Sequence[str], new: Sequence[str]) -> list[str]:
 
 def _compare_fields(old: dict[str, Any], new: dict[str, Any], path: str = "") -> Iterator[FieldChange]:
     for name in dict.fromkeys([*old, *new]):
-        was, now = old.get(name), new.get(name)
-        if was == now or name.startswith("_"):
+        before, after = old.get(name), new.get(name)
+        if before == after or name.startswith("_"):
             continue
-        if isinstance(was, dict) and isinstance(now, dict) and name in ("recordings", "responsible"):
-            yield from _compare_fields(was, now, f"{path}{name}.")
+        if isinstance(before, dict) and isinstance(after, dict) and name in ("recordings", "responsible"):
+            yield from _compare_fields(before, after, f"{path}{name}.")
         else:
-            yield FieldChange(path + name, was, now)
+            yield FieldChange(path + name, before, after)
 
 
 def removed_paths(old: Settings, new: Settings) -> list[str]:

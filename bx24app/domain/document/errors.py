@@ -1,4 +1,4 @@
-"""The error that says everything that is wrong with a settings document, and pydantic's errors as faults with a code of ours."""
+"""`DocumentError`, which holds every fault of a settings document; pydantic's errors as faults."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def from_pydantic(item: Any) -> Fault:
         code = "not_pbx_key" if path.endswith(".key") else "not_time"
     else:
         code = CODES.get(kind, "bad_value")
-    params = dict(item.get("ctx", {})) if code != "bad_value" else {"reason": str(item["msg"]).removeprefix("Value error, ")}
+    params = dict(item.get("ctx", {}))
+    if code == "bad_value":
+        params = {"reason": str(item["msg"]).removeprefix("Value error, ")}
     if isinstance(value, str | int | float) and code not in ("missing", "unknown_key"):
         params["value"] = str(value)[:60]
     return Fault(code, params, path)

@@ -1,8 +1,8 @@
 """Data -> settings, or every fault with its path.
 
-A document is read in two steps: `read_draft` checks what can be checked here, and after the portal was asked `DocumentDraft.finish` gives the
-settings or raises `DocumentError` with every fault; `parse` does both for callers who have nothing to ask. Pure; the types are in
-`bx24app.domain.settings`, YAML in `yaml_text`.
+A document is read in two steps. `read_draft` makes the checks that need no portal; after the caller has asked the
+portal, `DocumentDraft.finish` gives the settings or raises `DocumentError` with every fault. `parse` does both for
+callers who ask nothing. Pure; the types are in `bx24app.domain.settings`, YAML in `yaml_text`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEMBER_KEYS = {"pbxs": "key", "lines": "number", "employees": "extension", "rule
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """A document that can be used. `keys`: PBX key -> (api_key, api_salt) that it brings (None: the stored one stays)."""
+    """A document without faults. `keys`: PBX key -> (api_key, api_salt) that it brings (None: the stored one stays)."""
 
     settings: Settings
     keys: dict[str, KeyPair]
@@ -40,10 +40,10 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDraft:
-    """A document that was read, before the portal is asked who and what it names.
+    """A document that was read, before the portal is asked about the users and dictionaries that it names.
 
-    `settings`: with the faulty values replaced, so that the checks that follow report in the same go. `sections`: those that the document
-    names; the others are taken from `base`.
+    `settings`: with the faulty values replaced, so that the checks that follow can run too. `sections`: those that the
+    document names; the others are taken from `base`. `written_rules`: `rules` as they came.
     """
 
     base: Settings
@@ -59,7 +59,7 @@ class DocumentDraft:
         return "rules" in self.sections and self.written_rules != dump(self.base)["rules"]
 
     def named_users(self) -> list[tuple[str, int]]:
-        """(path, user id) of everybody whom the named sections name, places with a fault aside."""
+        """(path, user id) of the users in the named sections; values that have a fault already are left out."""
         faulty = {fault.path for fault in self.faults}
         return [
             (path, user)
@@ -83,7 +83,8 @@ class DocumentDraft:
         faults = [*self.faults, *more]
         if faults:
             raise DocumentError(list(dict.fromkeys(faults)))
-        return ParsedDocument(self.settings, {pbx.key: pair for pbx, pair in zip(self.settings.pbxs, self.pairs, strict=False)})
+        keys = {pbx.key: pair for pbx, pair in zip(self.settings.pbxs, self.pairs, strict=False)}
+        return ParsedDocument(self.settings, keys)
 
 
 def parse(
@@ -138,7 +139,7 @@ def read_draft(
 
 
 def _expand_short_forms(data: dict[str, Any]) -> tuple[dict[str, Any], list[KeyPair]]:
-    """The document with short forms written out and without what is no part of it: secrets (kept apart), addresses."""
+    """The document with short forms written out and without its addresses; its secrets are returned apart."""
     plain = dict(data)
     pairs: list[KeyPair] = []
     if plain.get("version") == "1":
@@ -176,19 +177,18 @@ def _expand_pbx(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _normalise_part(part: dict[str, Any], named: tuple[str, ...]) -> dict[str, Any]:
-    """An unquoted number is read as one, but telephones and names are texts. One block of hours may stand without a list."""
-    found = dict(part)
+    """Turn unquoted telephones and names into texts, and a single block of hours into a list."""
+    result = dict(part)
     for name in named:
-        found[name] = _number_as_text(found[name]) if name in found else None
-        if found[name] is None and name not in part:
-            del found[name]
-    if isinstance(found.get("numbers"), list):
-        found["numbers"] = [_number_as_text(number) for number in found["numbers"]]
-    if isinstance(found.get("working_hours"), dict):
-        found["working_hours"] = [found["working_hours"]]
-    elif "working_hours" in found and found["working_hours"] is None:
-        found["working_hours"] = []
-    return found
+        if name in result:
+            result[name] = _number_as_text(result[name])
+    if isinstance(result.get("numbers"), list):
+        result["numbers"] = [_number_as_text(number) for number in result["numbers"]]
+    if isinstance(result.get("working_hours"), dict):
+        result["working_hours"] = [result["working_hours"]]
+    elif "working_hours" in result and result["working_hours"] is None:
+        result["working_hours"] = []
+    return result
 
 
 def _number_as_text(value: Any) -> Any:
@@ -203,11 +203,11 @@ def _expand_rule(item: dict[str, Any]) -> dict[str, Any]:
 
 
 FLAG_SUFFIXES = (".owner_card",)
-"""The few places where true and false are values, not YAML's idea of a `yes` or `no` that was meant as a word."""
+"""The only paths outside rules where true and false are values."""
 
 
 def _value_faults(value: Any, path: str) -> Iterator[Fault]:
-    """What no place of a document may hold, and what pydantic would quietly take for something else."""
+    """Values that are wrong anywhere in a document, and those that pydantic would silently convert."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _value_faults(item, f"{path}.{key}" if path else str(key))
@@ -224,20 +224,20 @@ def _value_faults(value: Any, path: str) -> Iterator[Fault]:
         yield Fault("not_number", path=path)
 
 
-# --- a faulty document, put right somehow ----------------------------------------------------------------------------
+# --- a faulty document, repaired for the further checks ---------------------------------------------------------------
 
 
 def _keeps_names(loc: tuple[Any, ...]) -> bool:
-    """Is a fault at this place one that leaves it clear which PBXs, lines, employees and rules the document has?"""
+    """Is it still clear, with a fault at this place, which PBXs, lines, employees and rules the document has?"""
     return loc[-1] not in {*MEMBER_KEYS, *MEMBER_KEYS.values(), "[key]"} and not (
         isinstance(loc[-1], int) and len(loc) > 1 and loc[-2] in MEMBER_KEYS
     )
 
 
 def _repair_document(merged: dict[str, Any]) -> Settings:
-    """A faulty document with each faulty leaf put right somehow, so that the checks across it run too and report in the same go.
+    """Replace each faulty value by some valid one, so that the checks across the document can run and report too.
 
-    Places stay where they are, since faults are told by their places.
+    Nothing changes its position, since the path of a fault is made of positions.
     """
     data = json.loads(json.dumps(merged, default=str))
     for attempt in range(6):
@@ -266,9 +266,10 @@ def _repair_value(data: Any, loc: tuple[Any, ...], kind: str, unique: str) -> No
     elif isinstance(place, dict):
         place.pop(last, None)
     elif isinstance(place, list) and isinstance(last, int) and last < len(place):
-        place[last] = {} if not isinstance(place[last], dict) and way and way[-1] in MEMBER_KEYS else _pick_neighbour(place, last)
+        is_member = bool(way) and way[-1] in MEMBER_KEYS and not isinstance(place[last], dict)
+        place[last] = {} if is_member else _pick_neighbour(place, last)
 
 
 def _pick_neighbour(place: list[Any], index: int) -> Any:
-    """A member of a plain list that may be right; else 1, which is a user."""
+    """Another member of a plain list, which may be valid; without one 1, which is a valid user id."""
     return next((item for number, item in enumerate(place) if number != index), 1)

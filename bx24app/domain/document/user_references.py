@@ -1,7 +1,7 @@
 """Where a settings document names a user of the portal.
 
-The checks at saving ask whether each of them exists, the notice about a dismissed employee says what is left without one, and the history
-loads their names. Pure.
+A save asks the portal whether each of them exists, the notice about a dismissed employee lists where they are still
+named, and the pages of the history load their names. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ ReferenceKind = Literal["portal", "pbx", "line", "employee", "rule"]
 
 @dataclass(frozen=True, slots=True)
 class UserReference:
-    """One place. `kind`: the user is the default of the portal or a PBX, a line's responsible, an extension's employee, or in a rule.
+    """One place in the document.
 
-    `pbx`: key of the PBX, empty for portal and rules. `name`: number of the line, extension, name of the rule. `path`: within the document.
+    `kind`: the user is the default responsible of the portal or a PBX, a line's responsible, an extension's employee,
+    or named in a rule. `pbx`: key of the PBX; empty for portal and rules. `name`: number of the line, extension, name
+    of the rule.
     """
 
     user_id: int
@@ -52,6 +54,6 @@ def referenced_users(settings: Settings) -> Iterator[tuple[str, int]]:
 
 
 def find_references(settings: Settings, user_ids: Collection[int] | None = None) -> Iterator[UserReference]:
-    """The places once each, though a rule may name somebody twice. `user_ids`: only of these users."""
+    """The places without repetition: a rule may name a user twice. `user_ids`: only those of these users."""
     references = iter_references(settings)
     yield from dict.fromkeys(ref for ref in references if user_ids is None or ref.user_id in user_ids)

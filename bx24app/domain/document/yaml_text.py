@@ -1,7 +1,8 @@
-"""YAML text -> plain data, behind walls: no aliases (bombs), no key twice, bounded size and depth.
+"""Reads and writes settings documents as YAML. Size and depth are bounded; aliases, tags and repeated keys are refused.
 
-Scalars are read by YAML 1.2's rules, more narrowly still: 1.1 makes `false` of an unquoted `off` (which `hours: off` means as a word), 65 of the
-extension 0101, 600 of the time 10:00 and a date of 2026-01-01. Here each of these stays the text that was written.
+Scalars are read more narrowly than by YAML 1.2: an unquoted `off`, the extension 0101, the time 10:00 and the date
+2026-01-01 all stay the text that was written. YAML 1.1 reads them as false, 65, 600 and a date; ruamel.yaml in 1.2 mode
+still reads 101 and a date, and takes six times as long for 10,000 employees.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from bx24app.domain.document.errors import DocumentError
 from bx24app.domain.faults import Fault
 
 MAX_LENGTH = 4 * 1024 * 1024
-"""Characters of a document at the most: 10,000 employees are about one million."""
+"""Most characters of a document: 10,000 employees take about one million."""
 MAX_DEPTH = 40
-"""Levels of a document at the most; the format itself has nine."""
+"""Most levels of a document; the format itself has nine."""
 
 
 class _PurePythonParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
@@ -31,12 +32,12 @@ class _PurePythonParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Pa
         yaml.parser.Parser.__init__(self)
 
 
-# libyaml's parser is four times as quick; a PyYAML built without it reads the same.
+# libyaml's parser is four times as fast; a PyYAML built without it reads the same.
 _Parser: Any = import_module("yaml.cyaml").CParser if yaml.__with_libyaml__ else _PurePythonParser
 
 
 class _StrictLoader(Composer, SafeConstructor, BaseResolver, _Parser):  # type: ignore[misc]
-    """Events of the parser, composed and constructed by our own rules."""
+    """A safe loader with our own scalars, and with aliases, tags, deep nesting and repeated keys refused."""
 
     def __init__(self, stream: str) -> None:
         _Parser.__init__(self, stream)
@@ -105,21 +106,21 @@ def load_yaml(text: str) -> dict[str, Any]:
 
 
 class _NoAliasDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Never an alias: `read` would refuse it."""
+    """Writes no aliases: `load_yaml` refuses them."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def dump_yaml(data: dict[str, Any], addresses: dict[str, str]) -> str:
-    """A document as YAML in the contract's order: secrets as null, what is not set left out. `read` understands it.
+    """A document as YAML in the contract's order: secrets are null, values that are not set are left out.
 
     Args:
-        data: as `changes.dump` gives it.
+        data: as `document.dump` gives it.
         addresses: PBX key -> hook address.
     """
-    shown = {**data, "pbxs": [_export_pbx(pbx, addresses.get(pbx["key"])) for pbx in data["pbxs"]]}
-    text: str = yaml.dump(shown, Dumper=_NoAliasDumper, allow_unicode=True, sort_keys=False, width=120)
+    exported = {**data, "pbxs": [_export_pbx(pbx, addresses.get(pbx["key"])) for pbx in data["pbxs"]]}
+    text: str = yaml.dump(exported, Dumper=_NoAliasDumper, allow_unicode=True, sort_keys=False, width=120)
     return text
 
 

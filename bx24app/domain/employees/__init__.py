@@ -1,1 +1,1 @@
-"""bx24app/domain/employees"""
+"""Which user has which extension of a PBX: suggestions (`matching`) and the table as a file (`csv_table`). Pure."""

@@ -1,7 +1,7 @@
-"""An employee mapping as a table of text: out for a spreadsheet, in from one. Pure; who is who is asked of a `Finder`.
+"""Reads and writes the employee mapping of one PBX as a CSV file. Pure; users are looked up by a `UserFinder`.
 
-A row says: this extension is this user (by id, e-mail or name), with these mobiles. A row without a user says: it is nobody. What the file does
-not name stays as it is, so an empty file changes nothing.
+A row maps an extension to a user (by id, e-mail or name) with their mobiles; a row without a user removes the mapping.
+Extensions that the file does not name stay as they are, so an empty file changes nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _COLUMN_NAMES = {
 }
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 UserFinder = Callable[[str, str, str], "int | str"]
-"""(user id, e-mail, name), each perhaps empty, not all of them -> the user's id, or a code why there is none: unknown, several, inactive."""
+"""(user id, e-mail, name), at least one not empty -> the user's id, or a code: unknown, several, inactive."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """`line` of the file (the head is 1) cannot be taken; `code`: why, `value`: what stood there."""
+    """A row that cannot be used. `line`: of the file, the header is 1; `code`: why; `value`: what it contains."""
 
     line: int
     code: str
@@ -40,7 +40,7 @@ class RowFault:
 
 @dataclass(frozen=True, slots=True)
 class EmployeeChange:
-    """What the file changes for one extension; `user_id` None: nobody any more."""
+    """What the file changes for one extension. `user_id` None: the mapping is removed."""
 
     kind: str
     """added, changed, removed."""
@@ -52,7 +52,7 @@ class EmployeeChange:
 
 @dataclass(frozen=True, slots=True)
 class ImportPreview:
-    """What a file says: `changes` against what is, how many rows say what is so already, and what cannot be taken."""
+    """What a file would do: `changes`, the number of rows that change nothing, and the rows that cannot be used."""
 
     changes: tuple[EmployeeChange, ...]
     unchanged_rows: int
@@ -60,7 +60,10 @@ class ImportPreview:
 
 
 def write_csv(rows: Iterable[Sequence[str]]) -> str:
-    """CSV with a head and semicolons, as spreadsheets of this field expect; cells that a spreadsheet would compute are quoted by an apostrophe."""
+    """CSV with a header and semicolons, as Russian spreadsheets expect.
+
+    Cells that a spreadsheet would compute begin with an apostrophe.
+    """
     out = io.StringIO()
     writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -70,9 +73,9 @@ def write_csv(rows: Iterable[Sequence[str]]) -> str:
 
 
 def decode_content(content: bytes) -> str:
-    """The file's text: UTF-8 with or without its mark, else what Russian spreadsheets write.
+    """The file's text: UTF-8 with or without a byte order mark, else Windows-1251, which Russian spreadsheets write.
 
-    >>> decoded("имя".encode("cp1251")), decoded("имя".encode())
+    >>> decode_content("имя".encode("cp1251")), decode_content("имя".encode())
     ('имя', 'имя')
     """
     try:
@@ -85,53 +88,54 @@ def preview_import(text: str, present: Mapping[str, EmployeeSettings], find: Use
     """Compare a file with the present employees of a PBX (by extension)."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        lines = [[_unquote_cell(cell) for cell in line] for line in csv.reader(io.StringIO(text), delimiter=_detect_separator(text))]
+        reader = csv.reader(io.StringIO(text), delimiter=_detect_separator(text))
+        lines = [[_unquote_cell(cell) for cell in line] for line in reader]
     except csv.Error:  # a cell without an end: not a table
         return ImportPreview((), 0, (RowFault(1, "head", text.partition("\n")[0][:100]),))
     if not any(any(line) for line in lines):
         return ImportPreview((), 0, ())
-    head = _read_header(lines[0])
-    if "extension" not in head:
+    columns = _read_header(lines[0])
+    if "extension" not in columns:
         return ImportPreview((), 0, (RowFault(1, "head", ";".join(lines[0])[:100]),))
     if len(lines) > MAX_ROWS:
         return ImportPreview((), 0, (RowFault(MAX_ROWS, "long", str(len(lines))),))
     changes: dict[str, EmployeeChange] = {}
-    same = 0
+    unchanged = 0
     faults: list[RowFault] = []
     seen: set[str] = set()
     for number, cells in enumerate(lines[1:], start=2):
-        row = {name: cells[place] if place < len(cells) else "" for name, place in head.items()}
+        row = {name: cells[index] if index < len(cells) else "" for name, index in columns.items()}
         if not any(row.values()):
             continue
         extension = row["extension"]
-        met = _extension_fault(number, extension, seen)
+        result: EmployeeChange | RowFault | None = _extension_fault(number, extension, seen)
         seen.add(extension)
-        found = _row_change(number, row, present.get(extension), find) if met is None else met
-        if isinstance(found, RowFault):
-            faults.append(found)
-        elif found is None:
-            same += 1
+        if result is None:
+            result = _row_change(number, row, present.get(extension), find)
+        if isinstance(result, RowFault):
+            faults.append(result)
+        elif result is None:
+            unchanged += 1
         else:
-            changes[extension] = found
-    return ImportPreview(tuple(changes.values()), same, tuple(faults))
+            changes[extension] = result
+    return ImportPreview(tuple(changes.values()), unchanged, tuple(faults))
 
 
 def apply_changes(present: Iterable[EmployeeSettings], changes: Iterable[EmployeeChange]) -> list[dict[str, object]]:
     """Employees of the settings document after these changes."""
-    held: dict[str, dict[str, object]] = {one.extension: one.model_dump(mode="json") for one in present}
+    rows: dict[str, dict[str, object]] = {employee.extension: employee.model_dump(mode="json") for employee in present}
     for change in changes:
         if change.user_id is None:
-            held.pop(change.extension, None)
+            rows.pop(change.extension, None)
             continue
         values = {"user_id": change.user_id, "numbers": list(change.numbers)}
-        held.setdefault(change.extension, {"extension": change.extension}).update(values)
-    return list(held.values())
+        rows.setdefault(change.extension, {"extension": change.extension}).update(values)
+    return list(rows.values())
 
 
 def _detect_separator(text: str) -> str:
-    """The one that stands most often in the head."""
-    head = text.partition("\n")[0]
-    return max((";", ",", "\t"), key=head.count)
+    header = text.partition("\n")[0]
+    return max((";", ",", "\t"), key=header.count)
 
 
 def _unquote_cell(cell: str) -> str:
@@ -140,13 +144,13 @@ def _unquote_cell(cell: str) -> str:
 
 
 def _read_header(cells: list[str]) -> dict[str, int]:
-    named = {word: name for name, words in _COLUMN_NAMES.items() for word in words}
-    found: dict[str, int] = {}
-    for place, cell in enumerate(cells):
-        name = named.get(cell.lower())
+    names = {word: name for name, words in _COLUMN_NAMES.items() for word in words}
+    columns: dict[str, int] = {}
+    for index, cell in enumerate(cells):
+        name = names.get(cell.lower())
         if name is not None:
-            found.setdefault(name, place)
-    return found
+            columns.setdefault(name, index)
+    return columns
 
 
 def _extension_fault(line: int, extension: str, seen: set[str]) -> RowFault | None:
@@ -156,7 +160,10 @@ def _extension_fault(line: int, extension: str, seen: set[str]) -> RowFault | No
 
 
 def split_numbers(text: str) -> tuple[str, ...]:
-    """Telephones in a text: by commas, by blanks before a plus, or by blanks between whole telephones; other blanks are a number's own."""
+    """Telephones in a text, separated by commas, by blanks before a plus, or by blanks between complete telephones.
+
+    Other blanks belong to the number.
+    """
     pieces = filter(None, (piece.strip() for piece in re.split(r"[,;\n]|\s(?=\+)", text)))
     return tuple(number for piece in pieces for number in _split_by_blanks(piece))
 
@@ -166,22 +173,25 @@ def _split_by_blanks(piece: str) -> list[str]:
     return words if all(phone.normalise(word) for word in words) else [piece]
 
 
-def _row_change(line: int, row: dict[str, str], before: EmployeeSettings | None, find: UserFinder) -> EmployeeChange | RowFault | None:
+def _row_change(
+    line: int, row: dict[str, str], before: EmployeeSettings | None, find: UserFinder
+) -> EmployeeChange | RowFault | None:
     extension = row["extension"]
-    who = tuple(row.get(name, "") for name in ("user_id", "email", "name"))
-    if not any(who):
+    user = tuple(row.get(name, "") for name in ("user_id", "email", "name"))
+    if not any(user):
         return EmployeeChange("removed", extension, None, (), before) if before is not None else None
-    found = find(*who)
-    if isinstance(found, str):
-        return RowFault(line, found, next(value for value in who if value))
-    kept = before.numbers if before is not None else ()
-    numbers = split_numbers(row["mobiles"]) if "mobiles" in row else kept
+    user_id = find(*user)
+    if isinstance(user_id, str):
+        return RowFault(line, user_id, next(value for value in user if value))
+    numbers = before.numbers if before is not None else ()
+    if "mobiles" in row:
+        numbers = split_numbers(row["mobiles"])
     for number in numbers:
         if phone.normalise(number) is None:
             return RowFault(line, "mobile", number[:40])
     if before is None:
-        return EmployeeChange("added", extension, found, numbers)
-    # Written otherwise, a number is still the same.
-    if before.user_id == found and [phone.normalise(n) for n in before.numbers] == [phone.normalise(n) for n in numbers]:
+        return EmployeeChange("added", extension, user_id, numbers)
+    # A number that is only written in another way is no change.
+    if before.user_id == user_id and list(map(phone.normalise, before.numbers)) == list(map(phone.normalise, numbers)):
         return None
-    return EmployeeChange("changed", extension, found, numbers, before)
+    return EmployeeChange("changed", extension, user_id, numbers, before)

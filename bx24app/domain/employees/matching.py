@@ -1,4 +1,4 @@
-"""Who of the portal is who of the PBX: a suggestion with its reason, for the table of employees. Pure."""
+"""Suggests which user of the portal has which extension of a PBX, with the reason, for the page of employees. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MatchReason = Literal["extension", "email", "mobile", "name"]
 
 
 class Person(NamedTuple):
-    """An employee of the portal. `inner`: the internal number in their profile."""
+    """A user of the portal. `inner_number`: the internal number in their profile."""
 
     user_id: int
     name: str
@@ -21,7 +21,7 @@ class Person(NamedTuple):
 
 
 class PbxExtension(NamedTuple):
-    """An extension of the PBX with what the PBX knows of whoever sits there."""
+    """An extension of the PBX, and what the PBX knows about its owner."""
 
     extension: str
     name: str = ""
@@ -31,8 +31,11 @@ class PbxExtension(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`sure`: exactly one person fits, by something stronger than the name. Extensions repeat between offices, so an equal one is sure only where
-    nothing speaks against it: another name at the PBX, a place of this person on another PBX."""
+    """A user who fits. `is_certain`: exactly one does, by something stronger than the name.
+
+    Extensions repeat between offices. An equal extension is certain only if the PBX has no other name for it and the
+    user has no extension on another PBX.
+    """
 
     user_id: int
     reason: MatchReason
@@ -40,11 +43,14 @@ class Suggestion:
 
 
 AMBIGUOUS = 0
-"""Instead of a user: more than one fits."""
+"""In place of a user id: several users fit."""
 
 
 class EmployeeMatcher:
-    """All people of a portal, ready to be looked up thousands of times. What nobody looks for is not put in order: there may be 10,000 of them."""
+    """All users of a portal, indexed for thousands of look-ups.
+
+    An index is built at its first use: there may be 10,000 users.
+    """
 
     def __init__(self, people: Iterable[Person], elsewhere: Iterable[int] = ()) -> None:
         """`elsewhere`: users who have an extension on another PBX of the portal."""
@@ -52,44 +58,46 @@ class EmployeeMatcher:
         self._mapped_elsewhere = frozenset(elsewhere)
         self._indexes: dict[MatchReason, dict[str, int]] = {}
 
-    def suggest_user(self, seat: PbxExtension) -> Suggestion | None:
-        """The one person who fits best; None where nobody fits, or several fit equally well."""
+    def suggest_user(self, extension: PbxExtension) -> Suggestion | None:
+        """The user who fits best; None: no user fits, or several fit equally well."""
         for reason, values in (
-            ("email", [seat.email.strip().lower()]),
-            ("mobile", [_last_digits(number) for number in seat.numbers]),
-            ("extension", [seat.extension]),
-            ("name", [_normalise_name(seat.name)]),
+            ("email", [extension.email.strip().lower()]),
+            ("mobile", [_last_digits(number) for number in extension.numbers]),
+            ("extension", [extension.extension]),
+            ("name", [_normalise_name(extension.name)]),
         ):
-            found = {self._find_user(reason, value) for value in values if value} - {None}  # type: ignore[arg-type]
-            if len(found) == 1 and (user := found.pop()):
-                return Suggestion(user, reason, self._is_certain(user, reason, seat))  # type: ignore[arg-type]
+            users = {self._find_user(reason, value) for value in values if value} - {None}  # type: ignore[arg-type]
+            if len(users) == 1 and (user := users.pop()):
+                return Suggestion(user, reason, self._is_certain(user, reason, extension))  # type: ignore[arg-type]
         return None
 
     def _find_user(self, reason: MatchReason, key: str) -> int | None:
         if reason not in self._indexes:
             index: dict[str, int] = {}
             for person in self._people.values():
-                for held in _MATCH_KEYS[reason](person):
-                    if held and index.setdefault(held, person.user_id) != person.user_id:
-                        index[held] = AMBIGUOUS
+                for value in _MATCH_KEYS[reason](person):
+                    if value and index.setdefault(value, person.user_id) != person.user_id:
+                        index[value] = AMBIGUOUS
             self._indexes[reason] = index
         return self._indexes[reason].get(key)
 
-    def _is_certain(self, user: int, reason: MatchReason, seat: PbxExtension) -> bool:
+    def _is_certain(self, user: int, reason: MatchReason, extension: PbxExtension) -> bool:
         if reason != "extension":
             return reason != "name"
-        here, there = set(_normalise_name(seat.name).split()), set(_normalise_name(self._people[user].name).split())
-        return user not in self._mapped_elsewhere and (not here or not there or bool(here & there))
+        pbx_names = set(_normalise_name(extension.name).split())
+        portal_names = set(_normalise_name(self._people[user].name).split())
+        has_same_name = not pbx_names or not portal_names or bool(pbx_names & portal_names)
+        return user not in self._mapped_elsewhere and has_same_name
 
 
 def _last_digits(number: str) -> str:
-    """The last ten digits: 8, 7 and +7 in front of a Russian number are the same; shorter ones are no telephones."""
+    """The last ten digits, since 8, 7 and +7 before a Russian number mean the same; empty for a shorter number."""
     digits = re.sub(r"\D", "", number.partition("@")[0])
     return digits[-10:] if len(digits) >= 10 else ""
 
 
 def _normalise_name(name: str) -> str:
-    """First name and surname in any order."""
+    """The words of a name in alphabetical order, since first name and surname come in either order."""
     return " ".join(sorted(name.lower().replace("ё", "е").split()))
 
 

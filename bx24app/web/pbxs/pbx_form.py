@@ -1,4 +1,4 @@
-"""The form of one PBX: what was typed, what is missing, what Mango says of the keys."""
+"""The form of one PBX: reads it, checks it, and tries the API keys at Mango Office. Used by the pages of PBXs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bx24app.web.settings.saving import Document, FormMessage, SaveResult
 
 @dataclass
 class PbxForm:
-    """What the page of one PBX holds while it is edited. Secrets only on their way in."""
+    """What the user typed. Secrets are only read, never shown again."""
 
     name: str = ""
     key: str = ""
@@ -45,7 +45,7 @@ def read_form() -> PbxForm:
 
 
 def check_required(form: PbxForm, *, stored: bool) -> None:
-    """Note what is missing. `stored`: there is a key already, so empty fields keep it."""
+    """Mark the fields that must be filled in. `stored`: there is a key already, so empty fields keep it."""
     if not form.name:
         form.faults["name"] = gettext("Give it a name, such as the city of the office.")
     if not form.dialects:
@@ -58,50 +58,50 @@ def check_required(form: PbxForm, *, stored: bool) -> None:
 
 
 def check_keys(form: PbxForm) -> CredentialCheck:
-    """Ask Mango once, if there is something to ask with; two wrong requests within two minutes lock an address out."""
+    """Try the keys at Mango Office, once: two wrong requests within two minutes lock the server's address out."""
     if form.faults or not form.api_key:
         return CredentialCheck("ok")
-    db.session.rollback()  # no transaction is held while Mango is asked
-    met = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
-    if met.state == "wrong_key":
+    db.session.rollback()  # no transaction is open while Mango is asked
+    check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
+    if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is not the number of the contract."
         )
-    elif met.state == "wrong_salt":
+    elif check.state == "wrong_salt":
         form.faults["api_salt"] = gettext(
             "The code is right, but the key for the signature is another one. Copy it again."
         )
-    return met
+    return check
 
 
-def check_message(met: CredentialCheck) -> FormMessage:
-    """What stands on top of the form where no single field is at fault."""
+def check_message(check: CredentialCheck) -> FormMessage:
+    """The message on top of the form if no single field is wrong."""
     sentences = {
         "address_refused": gettext(
-            "Mango Office does not talk to the address of this server. Allow it in the API connector (block of allowed addresses); "
-            "after several wrong keys wait two minutes."
+            "Mango Office does not talk to the address of this server. "
+            "Allow it in the API connector (block of allowed addresses); after several wrong keys wait two minutes."
         ),
         "unreachable": gettext("Mango Office cannot be reached from this server. Try again in a minute."),
         "busy": gettext("Mango Office is busy. Try again in a minute."),
-        "refused": gettext("Mango Office does not accept the request: %(detail)s", detail=met.detail),
+        "refused": gettext("Mango Office does not accept the request: %(detail)s", detail=check.detail),
     }
-    return FormMessage("wrong", [sentences[met.state]] if met.state in sentences else [])
+    return FormMessage("wrong", [sentences[check.state]] if check.state in sentences else [])
 
 
 def as_document(form: PbxForm) -> Document:
-    found: Document = {
+    pbx: Document = {
         "key": form.key,
         "name": form.name,
         "dialects": list(form.dialects),
         "default_user_id": form.default_user_id,
     }
     if form.api_key:
-        found |= {"api_key": form.api_key, "api_salt": form.api_salt}
-    return found
+        pbx |= {"api_key": form.api_key, "api_salt": form.api_salt}
+    return pbx
 
 
 def assign_faults(form: PbxForm, outcome: SaveResult, index: int) -> None:
-    """Faults of the document to the fields that they belong to; the others to the top."""
+    """Put faults of the document at the form's fields, and the others on top of the form."""
     for fault in outcome.faults:
         name = fault.path.removeprefix(f"pbxs[{index}].").partition("[")[0]
         if name in ("name", "key", "dialects", "api_key", "api_salt", "default_user_id"):
@@ -111,45 +111,18 @@ def assign_faults(form: PbxForm, outcome: SaveResult, index: int) -> None:
 
 
 _TRANSLITERATION = str.maketrans(
-    dict(
-        zip(
-            "абвгдеёзийклмнопрстуфхцыэ",
-            [
-                "a",
-                "b",
-                "v",
-                "g",
-                "d",
-                "e",
-                "e",
-                "z",
-                "i",
-                "y",
-                "k",
-                "l",
-                "m",
-                "n",
-                "o",
-                "p",
-                "r",
-                "s",
-                "t",
-                "u",
-                "f",
-                "h",
-                "c",
-                "y",
-                "e",
-            ],
-            strict=True,
-        )
-    )
+    dict(zip("абвгдеёзийклмнопрстуфхцыэ", "abvgdeeziyklmnoprstufhcye", strict=True))
     | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ю": "yu", "я": "ya", "ь": "", "ъ": ""}
 )
+"""Cyrillic letters in Latin."""
 
 
 def make_key(name: str, taken: set[str]) -> str:
-    """A short name for the document, made of the name."""
+    """A free key for the document, made from the name.
+
+    >>> make_key("Щёлково, 2-й офис", set()), make_key("Омск", {"omsk"})
+    ('schelkovo-2-y-of', 'omsk-2')
+    """
     plain = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATION)).encode("ascii", "ignore").decode()
     key = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:16].strip("-") or "pbx"
     candidate, count = key, 2

@@ -1,1 +1,1 @@
-"""bx24app/web/settings"""
+"""Pages of the settings: how calls are handled, the history, and the save that every page with settings uses."""

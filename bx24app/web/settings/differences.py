@@ -1,9 +1,9 @@
-"""Differences of two settings in the words of pages."""
+"""Words the differences of two settings for pages: the history, the return to an earlier version, conflicts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import g
@@ -57,19 +57,29 @@ _FIELD_LABELS: dict[str, Any] = {
     "user_id": lazy_gettext("Employee"),
     "numbers": lazy_gettext("Mobiles"),
 }
+_RECORD_LABELS: dict[str, Any] = {
+    "lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "activity": lazy_gettext("contact and to-do"),
+    "nothing": lazy_gettext("only the call"),
+}  # fmt: skip
 _VALUE_LABELS: dict[str, dict[str, Any]] = {
-    "answered": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
-    "missed": {"lead": lazy_gettext("lead"), "activity": lazy_gettext("contact and to-do"), "nothing": lazy_gettext("only the call")},
-    "outgoing": {"lead": lazy_gettext("lead"), "contact": lazy_gettext("contact"), "nothing": lazy_gettext("only the call")},
+    "answered": _RECORD_LABELS,
+    "missed": _RECORD_LABELS,
+    "outgoing": _RECORD_LABELS,
     "transfer_responsible": {
-        "created": lazy_gettext("for what the call created"), "always": lazy_gettext("for existing records too"), "never": lazy_gettext("never"),
+        "created": lazy_gettext("for what the call created"), "always": lazy_gettext("for existing records too"),
+        "never": lazy_gettext("never"),
     },
-    "card": {"ring": lazy_gettext("when the phone rings"), "answer": lazy_gettext("when it is answered"), "never": lazy_gettext("never")},
+    "card": {
+        "ring": lazy_gettext("when the phone rings"), "answer": lazy_gettext("when it is answered"),
+        "never": lazy_gettext("never"),
+    },
     "hidden_number": {"placeholder": lazy_gettext("show as an unknown number"), "skip": lazy_gettext("leave out")},
     "internal_calls": {"skip": lazy_gettext("leave out"), "log": lazy_gettext("only in the journal here")},
     "recordings": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
     "recordings.attach": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
-    "responsible.strategy": {"round_robin": lazy_gettext("one after another"), "first": lazy_gettext("always the first")},
+    "responsible.strategy": {
+        "round_robin": lazy_gettext("one after another"), "first": lazy_gettext("always the first"),
+    },
 }  # fmt: skip
 _USER_FIELDS = ("default_user_id", "responsible.users", "user_id")
 _DAY_LABELS: dict[str, Any] = {
@@ -96,15 +106,15 @@ def group_removed(changes: Iterable[Difference]) -> dict[str, list[Difference]]:
 
 def _user_ids(changes: Iterable[Difference], old: Settings, new: Settings) -> set[int]:
     """Users whom the changed things name, before or after."""
-    things = {
-        _thing("pbx", difference.name) if difference.kind == "pbx" else _thing(difference.kind, difference.pbx, difference.name)
-        for difference in changes
-    }
+    things = {_thing(item.kind, item.pbx, item.name) for item in changes}
     references = (reference for side in (old, new) for reference in iter_references(side))
     return {ref.user_id for ref in references if _thing(ref.kind, ref.pbx, ref.name) in things}
 
 
-def _thing(kind: str, pbx: str, name: str = "") -> tuple[str, str, str]:
+def _thing(kind: str, pbx: str, name: str) -> tuple[str, str, str]:
+    """A PBX itself is `name` in a difference and `pbx` in a reference; lines are compared by their digits."""
+    if kind == "pbx":
+        return kind, pbx or name, ""
     return kind, pbx, (phone.digits_only(name) or name) if kind == "line" else name
 
 
@@ -112,31 +122,37 @@ class _DifferenceFormatter:
     def __init__(self, people: EmployeeDirectory, old: Settings, new: Settings) -> None:
         self._people = people
         self._names_by_key = {pbx.key: pbx.name or pbx.key for side in (old, new) for pbx in side.pbxs}
-        self._names_by_number = {line.number: line.name for side in (old, new) for pbx in side.pbxs for line in pbx.lines}
-        self._names = DisplayNames(user=people.name, line=lambda number: self._names_by_number.get(number) or number, pbx=self._pbx_name)
-        if any(side.rules for side in (old, new)):
-            offered = crm_dictionaries.load(g.portal.id)
-            self._names = DisplayNames(user=people.name, line=self._names.line, pbx=self._pbx_name, dictionaries=offered)
+        lines = (line for side in (old, new) for pbx in side.pbxs for line in pbx.lines)
+        self._names_by_number = {line.number: line.name for line in lines}
+        self._names = DisplayNames(user=people.name, line=self._line_name, pbx=self._pbx_name)
+        if old.rules or new.rules:
+            self._names = replace(self._names, dictionaries=crm_dictionaries.load(g.portal.id))
 
     def _pbx_name(self, key: str) -> str:
         return self._names_by_key.get(key, key)
 
+    def _line_name(self, number: str) -> str:
+        return self._names_by_number.get(number) or number
+
     def describe_difference(self, difference: Difference) -> DifferenceRow:
+        values: list[tuple[str, str, str]] = []
         if difference.kind == "rule":
-            return DifferenceRow(difference.change, self._describe_subject(difference), self._rule_values(difference))
-        if difference.change == "changed":
-            return DifferenceRow(difference.change, self._describe_subject(difference), [self._describe_field(item) for item in difference.fields])
-        return DifferenceRow(difference.change, self._describe_subject(difference), self._added_values(difference) if difference.change == "added" else [])
+            values = self._rule_values(difference)
+        elif difference.change == "changed":
+            values = [self._describe_field(item) for item in difference.fields]
+        elif difference.change == "added":
+            values = self._added_values(difference)
+        return DifferenceRow(difference.change, self._describe_subject(difference), values)
 
     def _describe_subject(self, difference: Difference) -> str:
-        pbx = self._pbx_name(difference.pbx)
+        suffix = f" · {self._pbx_name(difference.pbx)}" if len(self._names_by_key) > 1 else ""
         data = difference.new or difference.old or {}
         if difference.kind == "line":
             name = str(data.get("name") or "")
             label = f"{name} ({format_phone(difference.name)})" if name else format_phone(difference.name)
-            return str(gettext("Line %(name)s", name=label)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
+            return str(gettext("Line %(name)s", name=label)) + suffix
         if difference.kind == "employee":
-            return str(gettext("Extension %(name)s", name=difference.name)) + (f" · {pbx}" if len(self._names_by_key) > 1 else "")
+            return str(gettext("Extension %(name)s", name=difference.name)) + suffix
         if difference.kind == "pbx":
             return str(gettext("PBX %(name)s", name=data.get("name") or difference.name))
         if difference.kind == "rule":
@@ -146,7 +162,8 @@ class _DifferenceFormatter:
     def _rule_values(self, difference: Difference) -> list[tuple[str, str, str]]:
         if difference.change == "moved":
             return []
-        old, new = ((sentences.describe_rule(side, self._names, current_language()) if side else "") for side in (difference.old, difference.new))
+        sides = (difference.old, difference.new)
+        old, new = (sentences.describe_rule(side, self._names, current_language()) if side else "" for side in sides)
         return [("", old, new)]
 
     def _added_values(self, difference: Difference) -> list[tuple[str, str, str]]:
@@ -160,9 +177,9 @@ class _DifferenceFormatter:
         users = data["responsible"]["users"]
         return [self._describe_field(FieldChange("responsible.users", None, users))] if users else []
 
-    def _describe_field(self, field_change: FieldChange) -> tuple[str, str, str]:
-        name = str(_FIELD_LABELS.get(field_change.name, field_change.name))
-        return name, self._format_value(field_change.name, field_change.old), self._format_value(field_change.name, field_change.new)
+    def _describe_field(self, change: FieldChange) -> tuple[str, str, str]:
+        label = str(_FIELD_LABELS.get(change.name, change.name))
+        return label, self._format_value(change.name, change.old), self._format_value(change.name, change.new)
 
     def _format_value(self, name: str, value: Any) -> str:
         if value in (None, "", [], ()):

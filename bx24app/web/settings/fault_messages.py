@@ -1,4 +1,4 @@
-"""Faults of a settings document in the words of pages, by their codes."""
+"""Words the faults of a settings document for pages, by their codes, in the page's language."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ SENTENCES: dict[str, Any] = {
     "template_unknown_name": _KNOWN_NAMES,
     "template_unknown_attribute": _KNOWN_NAMES,
     "template_chained_attribute": lazy_gettext("%(name)s must follow a name such as client."),
-    "template_forbidden": lazy_gettext("Calls, brackets, *, ** and %% are not possible in expressions (line %(line)s)."),
+    "template_forbidden": lazy_gettext(
+        "Calls, brackets, *, ** and %% are not possible in expressions (line %(line)s)."
+    ),
 }
 
 

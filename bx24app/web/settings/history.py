@@ -1,4 +1,4 @@
-"""Pages of the settings' history: who changed what, when and from where; two versions side by side; the return to an earlier one."""
+"""Pages of the settings' history: who changed what and when; two versions compared; the return to an earlier one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def confirm_rollback(number: int) -> Response:
 
 @blueprint.post("/<int:number>/back")
 def roll_back(number: int) -> Response:
-    """Save an earlier version as a new one, checked like everything else that is saved."""
+    """Save an earlier version as a new one, checked like every other save."""
     wanted = document.dump(_version_settings(_get_version(number)))
 
     def restore_document(data: Document) -> None:

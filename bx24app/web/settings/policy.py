@@ -1,4 +1,4 @@
-"""How calls are handled where no rule matches: `portal` and `calls` of the settings document."""
+"""Page: the handling of calls that no rule matches (sections `portal` and `calls` of the settings document)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bx24app.web.settings.saving import Document, SaveResult
 
 blueprint = Blueprint("policy", __name__)
 CHOICE_KEYS = ("answered", "missed", "outgoing", "transfer_responsible", "card", "hidden_number", "internal_calls")
-"""Keys of `calls` that hold one of a few words."""
+"""Keys of `calls` whose value is one of a few words."""
 
 
 @blueprint.get("")
@@ -39,24 +39,27 @@ def save() -> Response:
 
 @blueprint.post("/outgoing")
 def reload_outgoing_line() -> Response:
-    """Ask the portal anew where its outgoing calls leave through; only that section, so that unsaved changes of the form stay."""
-    portal_id, untold = g.portal.id, ""
-    db.session.rollback()  # no transaction is held while the portal is asked
+    """Ask the portal for its outgoing line again.
+
+    Only that part of the page is replaced, so that unsaved changes of the form stay.
+    """
+    portal_id, problem = g.portal.id, ""
+    db.session.rollback()  # no transaction is open while the portal is asked
     try:
         outgoing_line.fetch(portal_id)
     except PortalError as error:
-        untold = rendering.needs_admin_text(error.code) if isinstance(error, NeedsAdmin) else str(error)
+        problem = rendering.needs_admin_text(error.code) if isinstance(error, NeedsAdmin) else str(error)
     rendering.reload_portal()
-    return rendering.render_response("parts/outgoing.html", "policy", **_portal_context() | {"untold": untold})
+    return rendering.render_response("parts/outgoing.html", "policy", **_portal_context() | {"untold": problem})
 
 
 def _portal_context() -> dict[str, Any]:
-    """What is chosen in the portal itself, as it was told last."""
-    found = outgoing_line.find_collisions(g.portal.id)
+    """What is chosen in the portal itself, as it was last read."""
+    collisions = outgoing_line.find_collisions(g.portal.id)
     return {
         "outgoing": outgoing_line.state_for(g.portal.id, rendering.load_settings()),
-        "collisions": found,
-        "named": directory.by_ids(one.user_id for one in found),
+        "collisions": collisions,
+        "named": directory.by_ids(collision.user_id for collision in collisions),
         "untold": "",
     }
 

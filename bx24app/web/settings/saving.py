@@ -1,7 +1,8 @@
-"""How pages save settings: a change is applied to the present document, and `bx24app.settings.save` checks and saves the whole of it.
+"""How pages save settings: a change is applied to the present document, and `bx24app.settings.save` saves the result.
 
-Every page that edits a part of the settings calls `save` with a function that changes the document. A page sends only what it showed: what it
-did not show stays, and a POST without fields changes nothing. Faults and conflicts come back in the words of pages.
+Every page that edits a part of the settings calls `save` with a function that changes the document. A page sends only
+what it showed: the rest stays, and a POST without fields changes nothing. Faults and conflicts are returned in the
+words of pages.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bx24app.web.settings.fault_messages import describe_fault
 
 Document = dict[str, Any]
 INVALID_STATUS = 200
-"""Status of a form that was not saved: an answer like any other. A 422 would stand in the browser's console as a failed request."""
+"""Status of a form with faults. A browser would report a 422 in its console as a failed request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,10 @@ class FieldFault:
 
 @dataclass(frozen=True)
 class FormMessage:
-    """The message on top of a form. `kind`: saved, nothing (was changed), conflict (with who, when and what), wrong (with `texts`).
+    """The message on top of a form.
 
-    `differences`: of a conflict, what the others changed since the page was shown.
+    `kind`: saved, nothing (was changed), conflict (with who, when and what), wrong (with `texts`).
+    `differences`: in a conflict, what others changed since the page was shown.
     """
 
     kind: str
@@ -121,4 +123,5 @@ def _conflict_message(shown: int, present: int) -> FormMessage:
     author = directory.by_ids([row.author]).name(row.author) or gettext("The command line")
     before = settings.of_version(base.id if base is not None else None)
     rows = differences.build_rows(before, settings.of_version(row.id)) if base is not None or shown == 0 else []
-    return FormMessage("conflict", author=author, saved_at=row.created_at, note=row.note or gettext("settings"), differences=rows)
+    note = row.note or gettext("settings")
+    return FormMessage("conflict", author=author, saved_at=row.created_at, note=note, differences=rows)

@@ -34,7 +34,10 @@ def test_nothing_is_nothing() -> None:
 
 def test_values_with_their_paths() -> None:
     new = BASE.model_copy(
-        update={"portal": PortalSettings(timezone="Asia/Omsk"), "calls": CallSettings(recordings=RecordingSettings(min_seconds=9))}
+        update={
+            "portal": PortalSettings(timezone="Asia/Omsk"),
+            "calls": CallSettings(recordings=RecordingSettings(min_seconds=9)),
+        }
     )
     portal, calls = compare_settings(BASE, new)
     assert portal.fields == (FieldChange("timezone", "Europe/Moscow", "Asia/Omsk"),)
@@ -62,7 +65,9 @@ def test_a_line_that_is_written_otherwise_is_the_same_line() -> None:
         BASE,
         BASE.model_copy(
             update={
-                "pbxs": (PBX.model_copy(update={"lines": (LineSettings(number="+7 495 123-45-67", name="One"), LINES[1])}),)
+                "pbxs": (
+                    PBX.model_copy(update={"lines": (LineSettings(number="+7 495 123-45-67", name="One"), LINES[1])}),
+                )
             }
         ),
     )

@@ -36,7 +36,8 @@ rules:
   - name: Missed
     when: {direction: in, outcome: missed, pbx: moscow, line: "74950000001", client: new, hours: any}
     do:
-      - create: {entity: deal, category_id: 0, stage_id: NEW, title: "Missed {{ client.number }}", responsible: line, source_id: CALL}
+      - create: {entity: deal, category_id: 0, stage_id: NEW, title: "Missed {{ client.number }}", responsible: line,
+          source_id: CALL}
       - todo: {deadline_minutes: 30, responsible: line, title: "Call back {{ client.number }}"}
 """
 
@@ -199,7 +200,8 @@ rules:
         ("1: 2", "[1]: is not a known key"),
         ("version: 2", "version: must be one of 1, not '2'"),
         (
-            "pbxs: [{key: a, dialects: [events], lines: [{number: '1', line_number: '74950000002'}, {number: '74950000002'}]}]",
+            "pbxs: [{key: a, dialects: [events], "
+            "lines: [{number: '1', line_number: '74950000002'}, {number: '74950000002'}]}]",
             "pbxs[0].lines[1].number: 74950000002 is already a line of PBX a",
         ),
         (
@@ -210,7 +212,10 @@ rules:
             "pbxs: [{key: a, dialects: [events], lines: [{number: '1', working_hours: {holidays: [soon]}}]}]",
             "pbxs[0].lines[0].working_hours[0].holidays[0]: must be a valid date such as 2026-01-31, not 'soon'",
         ),
-        ("rules: [{name: x, when: {pbx: {a: 1}, direction: }, do: [{nothing: {}}]}]", "rules[0].when.pbx: there is no PBX {'a': 1}"),
+        (
+            "rules: [{name: x, when: {pbx: {a: 1}, direction: }, do: [{nothing: {}}]}]",
+            "rules[0].when.pbx: there is no PBX {'a': 1}",
+        ),
     ],
 )  # fmt: skip
 def test_odd_values(text: str, fault: str) -> None:

@@ -30,7 +30,8 @@ def read(text: str) -> csv_table.ImportPreview:
 
 
 def test_what_is_added_changed_taken_away_and_left() -> None:
-    found = read("extension;user_id;mobiles\n101;11;8 (916) 000-01-01\n102;14;\n103;;\n104;12;+79160000104, 89160000105\n")
+    header = "extension;user_id;mobiles\n"
+    found = read(header + "101;11;8 (916) 000-01-01\n102;14;\n103;;\n104;12;+79160000104, 89160000105\n")
     assert found.unchanged_rows == 1, "the same number in another spelling is the same number"
     assert found.faults == ()
     assert found.changes == (
@@ -77,7 +78,10 @@ def test_too_long_a_file_is_not_taken_in_part() -> None:
 
 
 def test_what_goes_out_comes_in_unchanged() -> None:
-    rows = [(one.extension, str(one.user_id), "=cmd|x@example.ru", "+Name", ", ".join(one.numbers)) for one in PRESENT.values()]
+    rows = [
+        (employee.extension, str(employee.user_id), "=cmd|x@example.ru", "+Name", ", ".join(employee.numbers))
+        for employee in PRESENT.values()
+    ]
     text = csv_table.write_csv(rows)
     assert ";=cmd" not in text, "a spreadsheet must not compute it"
     assert ";'+Name" in text

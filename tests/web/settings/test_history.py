@@ -1,4 +1,4 @@
-"""The history of settings: who, what, when; two versions side by side; back to an earlier one; conflicts that say what they are about."""
+"""The history of settings: who, what, when; two versions compared; back to an earlier one; conflicts."""
 
 from __future__ import annotations
 
