@@ -1,8 +1,9 @@
 """Which notifications belong to a call: one answer for the fold, the journal, the pages and the erasure of a person.
 
-A notification belongs to a call if both have the same PBX and entry. It also belongs to the call if the call's command joins them: Mango's
-answer to that command, a notification of the events dialect that knows only its `uuid:…`, or the click in the portal, which is stored
-under `pbx_id` 0. However many calls are given, each PBX costs two queries for every 500 of them.
+A notification belongs to a call if both have the same PBX and entry. It also belongs to the call if the call's command
+joins them: Mango's answer to that command, a notification of the events dialect that knows only its `uuid:…`, or the
+click in the portal, which is stored under `pbx_id` 0. However many calls are given, each PBX costs two queries for
+every 500 of them.
 
     by_call = notifications.load_by_call(session, calls)
     for row in by_call[call.id]: ...
@@ -22,8 +23,13 @@ CALLS_PER_STATEMENT = 500
 
 # Made once: building a statement costs more than SQLite needs to answer it.
 _OF_PORTAL = Notification.portal_id == bindparam("portal")
-_BY_ENTRY = (_OF_PORTAL, Notification.pbx_id == bindparam("pbx"), Notification.entry_id.in_(bindparam("names", expanding=True)))
-# Without the PBX, since SQLite might then take the index of the PBX and read all that the PBX ever sent. The caller compares the PBX.
+_BY_ENTRY = (
+    _OF_PORTAL,
+    Notification.pbx_id == bindparam("pbx"),
+    Notification.entry_id.in_(bindparam("names", expanding=True)),
+)
+# Without the PBX, since SQLite might then take the index of the PBX and read all that the PBX ever sent. The caller
+# compares the PBX.
 _BY_COMMAND = (_OF_PORTAL, Notification.command_id.in_(bindparam("names", expanding=True)))
 _ROWS_BY_ENTRY, _ROWS_BY_COMMAND = select(Notification).where(*_BY_ENTRY), select(Notification).where(*_BY_COMMAND)
 _IDS_BY_ENTRY = select(Notification.id).where(*_BY_ENTRY)
@@ -31,7 +37,8 @@ _IDS_BY_COMMAND = select(Notification.id, Notification.pbx_id).where(*_BY_COMMAN
 
 
 def load_by_call(session: Session, calls: Iterable[Call]) -> dict[int, list[Notification]]:
-    """Call id -> all notifications of that call, in the order in which they were stored; an empty list for a call that has none.
+    """Call id -> all notifications of that call, in the order in which they were stored; an empty list for a call that
+    has none.
 
     Rejected notifications and those of the portal are among them.
     """
@@ -39,12 +46,14 @@ def load_by_call(session: Session, calls: Iterable[Call]) -> dict[int, list[Noti
     for portal_id, pbx_id, group in _group_by_pbx(calls):
         entries = {call.entry_id: call.id for call in group}
         commands = {call.command_id: call.id for call in group if call.command_id}
-        rows = {row.id: row for row in session.scalars(_ROWS_BY_ENTRY, {"portal": portal_id, "pbx": pbx_id, "names": list(entries)})}
+        params = {"portal": portal_id, "pbx": pbx_id, "names": list(entries)}
+        rows = {row.id: row for row in session.scalars(_ROWS_BY_ENTRY, params)}
         if commands:
             joined = session.scalars(_ROWS_BY_COMMAND, {"portal": portal_id, "names": list(commands)})
             rows.update({row.id: row for row in joined if row.pbx_id in (pbx_id, 0)})
         for row in sorted(rows.values(), key=lambda row: row.id):
-            call_id = (entries.get(row.entry_id or "") if row.pbx_id == pbx_id else None) or commands.get(row.command_id or "")
+            by_entry = entries.get(row.entry_id or "") if row.pbx_id == pbx_id else None
+            call_id = by_entry or commands.get(row.command_id or "")
             if call_id is not None:
                 by_call[call_id].append(row)
     return by_call
@@ -54,7 +63,8 @@ def load_ids(session: Session, calls: Iterable[Call]) -> set[int]:
     """Row ids of the notifications that `load_by_call` would load, without reading their bodies."""
     ids: set[int] = set()
     for portal_id, pbx_id, group in _group_by_pbx(calls):
-        ids.update(session.scalars(_IDS_BY_ENTRY, {"portal": portal_id, "pbx": pbx_id, "names": [call.entry_id for call in group]}))
+        params = {"portal": portal_id, "pbx": pbx_id, "names": [call.entry_id for call in group]}
+        ids.update(session.scalars(_IDS_BY_ENTRY, params))
         commands = [call.command_id for call in group if call.command_id]
         if commands:
             joined = session.execute(_IDS_BY_COMMAND, {"portal": portal_id, "names": commands})

@@ -1,6 +1,8 @@
-"""What the settings and the fold must know of the dialects in which a PBX can notify. How a dialect is read: `bx24app.mango.dialects`.
+"""What the settings and the fold must know of the dialects in which a PBX can notify. How a dialect is read:
+`bx24app.mango.dialects`.
 
-A table of plain data, so that the domain need not know the adapter. `Pbx.dialects` and the settings document name its keys.
+A table of plain data, so that the domain need not know the adapter. `Pbx.dialects` and the settings document name its
+keys.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ class DialectTraits:
     needs_keys: bool
     """Notifications are signed: without the PBX's API key and salt none can be accepted."""
     has_legs: bool
-    """Each phone that rings is a leg of its own, and legs and recordings have the ids that Mango's statistics give them. False: a call is
-    one leg, and its ids are the sender's."""
+    """Each phone that rings is a leg of its own, and legs and recordings have the ids that Mango's statistics give
+    them. False: a call is one leg, and its ids are the sender's."""
     may_omit_line: bool
     """The line of an incoming call may be missing; the PBX's first line stands in."""
     has_statistics: bool = True

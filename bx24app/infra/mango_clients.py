@@ -1,6 +1,7 @@
 """The Mango client of a PBX, built in one place for calls, pages and the doctor.
 
-Every client uses the configured address and the process's pooled session, which checks addresses and carries `BX24APP_CA_BUNDLE`.
+Every client uses the configured address and the process's pooled session, which checks addresses and carries
+`BX24APP_CA_BUNDLE`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from bx24app.mango.client import MangoClient
 
 
 def build_client(api_key: str | None, api_salt: str | None) -> MangoClient:
-    """A client with this key and salt. Building one costs nothing; without key or salt each request raises `WrongKey`."""
+    """A client with this key and salt. Building one costs nothing; without key or salt each request raises
+    `WrongKey`."""
     process = runtime()
     return MangoClient(process.config.mango_api_url, api_key or "", api_salt or "", session=process.http_session)

@@ -1,5 +1,5 @@
-"""Everything that speaks Mango Office: notifications in both dialects, the REST API, statistics, recordings, codes.
+"""The adapter to Mango Office: dialects of notifications, the REST API, statistics, recordings, codes.
 
-Imports nothing of the app but `bx24app.domain`. `vpbx`, `short`, `statistics` and `codes` are pure;
-only `client` talks.
+It imports nothing of the program but `bx24app.domain`. Only `client`, `transport` and `recording` use the network; the
+rest is pure.
 """

@@ -1,4 +1,4 @@
-"""What Mango answers about a PBX, as types. Shapes are lenient: numbers come as texts and the other way round."""
+"""Mango's answers about a PBX as types. Parsing is lenient: Mango sends numbers as texts and texts as numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from bx24app.mango.notification import parse_text
 
 @dataclass(frozen=True, slots=True)
 class MangoUser:
-    """An employee of the PBX. `user_id` is stable, `extension` may change hands; None: has no short number."""
+    """An employee of the PBX. `user_id` is stable, `extension` may pass to another employee; None: the employee has no
+    short number."""
 
     extension: str | None
     name: str
@@ -61,9 +62,9 @@ class CredentialCheck:
 def parse_user(raw: Mapping[str, Any]) -> MangoUser:
     general, telephony = _inner_object(raw, "general"), _inner_object(raw, "telephony")
     devices = telephony.get("numbers")
-    found = [device for device in devices if isinstance(device, dict)] if isinstance(devices, list) else []
-    found.sort(key=_ring_order)
-    numbers = (_text_field(device, "number_normalized") or _text_field(device, "number") for device in found)
+    valid = [device for device in devices if isinstance(device, dict)] if isinstance(devices, list) else []
+    valid.sort(key=_ring_order)
+    numbers = (_text_field(device, "number_normalized") or _text_field(device, "number") for device in valid)
     return MangoUser(
         extension=_text_field(telephony, "extension"),
         name=_text_field(general, "name") or "",
@@ -77,17 +78,17 @@ def parse_user(raw: Mapping[str, Any]) -> MangoUser:
 
 def parse_group(raw: Mapping[str, Any]) -> MangoGroup:
     operators = raw.get("operators")
-    found = [part for part in operators if isinstance(part, dict)] if isinstance(operators, list) else []
+    valid = [part for part in operators if isinstance(part, dict)] if isinstance(operators, list) else []
     return MangoGroup(
         group_id=_text_field(raw, "id") or _text_field(raw, "group_id"),
         name=_text_field(raw, "name") or "",
         extension=_text_field(raw, "extension"),
-        operators=tuple(extension for part in found if (extension := _text_field(part, "extension"))),
+        operators=tuple(extension for part in valid if (extension := _text_field(part, "extension"))),
     )
 
 
 def parse_line(raw: Mapping[str, Any]) -> MangoLine | None:
-    """None where the line has no number."""
+    """The line; None if it has no number."""
     number = _text_field(raw, "number")
     if number is None:
         return None
@@ -118,4 +119,4 @@ def _text_field(raw: Mapping[str, Any], name: str) -> str | None:
     try:
         return parse_text(raw.get(name))
     except ValueError:
-        return None  # one odd field of one employee must not hide all others
+        return None  # an odd field of an employee must not hide all others

@@ -1,4 +1,5 @@
-"""Mango's REST API for one PBX: commands, what the PBX consists of, statistics, recordings."""
+"""Mango's REST API for one PBX: commands, lines and employees, statistics, recordings. `infra.mango_clients` builds the
+client."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ from bx24app.mango.transport import SignedTransport, Timeout, raise_for_error
 PAGE_SIZES: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
 """Page sizes that `calls_request` accepts."""
 MAX_WINDOW: Final = 30 * 86400
-"""Seconds; a window of statistics must be shorter."""
+"""Seconds. A window of statistics must be shorter."""
 
 _USER_FIELDS: Final = ("general.user_id", "general.mobile", "groups")
 _COMPLETE_STATUS: Final = "complete"
@@ -49,7 +50,7 @@ _RUNNING_STATUSES: Final = frozenset({"request", "work"})
 class MangoClient:
     """One PBX (its key and salt) of Mango. Threads may share it; give all PBXs one `session` to share connections.
 
-    Every method raises a child of `MangoError`; see `bx24app.mango.errors` for what each asks of the caller.
+    Every method may raise a subclass of `MangoError`; `bx24app.mango.errors` says how a caller reacts to each.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class MangoClient:
     def __repr__(self) -> str:
         return f"<Mango {self._transport.api_url}>"
 
-    # Commands. Each is sent at most once: `AnswerLost` must never be followed by the same command. Accepted means only that;
-    # the outcome comes as `result/*` and as legs that carry the command id.
+    # Commands. Each is sent at most once: after `AnswerLost` the same command must never be sent again. Mango's answer
+    # only accepts the command; the outcome comes as a `result/*` notification and as legs that carry the command id.
 
     def start_callback(
         self,
@@ -77,7 +78,7 @@ class MangoClient:
         line_number: str | None = None,
         from_number: str | None = None,
     ) -> None:
-        """Ring the employee, then dial `to_number`. `from_number`: another device of the employee (a mobile, say)."""
+        """Ring the employee, then dial `to_number`. `from_number`: another device of the employee, such as a mobile."""
         caller = {"extension": extension} | ({"number": _dial_format(from_number)} if from_number else {})
         fields: dict[str, Any] = {"command_id": command_id, "from": caller, "to_number": _dial_format(to_number)}
         if line_number:
@@ -96,18 +97,22 @@ class MangoClient:
 
     def hang_up(self, command_id: str, call_id: str) -> None:
         """End the leg `call_id`."""
-        self._transport.request_object("commands/call/hangup", {"command_id": command_id, "call_id": call_id}, command=True)
+        self._transport.request_object(
+            "commands/call/hangup", {"command_id": command_id, "call_id": call_id}, command=True
+        )
 
     def route_leg(self, command_id: str, call_id: str, to_number: str) -> None:
         """Send a leg that waits (IVR, queue, ringing) to `to_number`."""
         fields = {"command_id": command_id, "call_id": call_id, "to_number": _dial_format(to_number)}
         self._transport.request_object("commands/route", fields, command=True)
 
-    # What the PBX consists of.
+    # Lines and employees.
 
     def fetch_users(self) -> list[MangoUser]:
-        """All employees, those without an extension too."""
-        return [parse_user(user) for user in self._fetch_list("config/users/request", "users", {"ext_fields": _USER_FIELDS})]
+        """All employees, those without an extension included."""
+        return [
+            parse_user(user) for user in self._fetch_list("config/users/request", "users", {"ext_fields": _USER_FIELDS})
+        ]
 
     def fetch_groups(self) -> list[MangoGroup]:
         return [parse_group(group) for group in self._fetch_list("groups", "groups", {"show_users": 1})]
@@ -119,24 +124,25 @@ class MangoClient:
         return parse_balance(self._transport.request_object("account/balance", {}))
 
     def check_credentials(self) -> CredentialCheck:
-        """Do key and salt fit? Asks for the lines, which come with the answer. Never raises for what Mango says.
+        """Whether Mango accepts key and salt. It asks for the lines, which the result carries; an error of Mango is not
+        raised.
 
-        Ask once per attempt of a person: two wrong requests within two minutes lock the address out.
+        Call it once for each attempt of a person: two wrong requests within two minutes lock our address out.
         """
         try:
             return CredentialCheck("ok", tuple(self.fetch_lines()))
         except NotPermitted as error:
-            return CredentialCheck("ok", (), str(error))  # signature and key were accepted before the option was looked at
+            return CredentialCheck("ok", (), str(error))  # Mango checks key and signature before the option
         except MangoError as error:
             return CredentialCheck(_credential_state(error), (), str(error))
 
     # Statistics.
 
     def request_calls(self, start: int, end: int, limit: int = 500, offset: int = 0) -> str:
-        """Order the entries that began between two epochs; returns the key for `calls_result`.
+        """Order the entries that began between two epochs. Returns the key for `fetch_calls`.
 
         Raises:
-            ValueError: a window of 30 days or more, or a page size that Mango does not know.
+            ValueError: a window of 30 days or more, or a page size that Mango does not accept.
         """
         _check_window(start, end)
         if limit not in PAGE_SIZES:
@@ -147,11 +153,11 @@ class MangoClient:
     def fetch_calls(self, key: str) -> list[dict[str, Any]] | None:
         """The entries; None: not ready, ask again after 5 s.
 
-        `work` may already hold a part of the data: only `complete` is an answer.
+        With the status `work` the answer may hold a part of the data; only `complete` is the whole.
 
         Raises:
-            Missing: the key is unknown or expired; order anew.
-            Refused: Mango gave the job up.
+            ResourceNotFound: the key is unknown or expired; order anew.
+            RequestRefused: Mango gave the job up.
         """
         answer = self._transport.post("stats/calls/result", {"key": key})
         raise_for_error(answer)
@@ -168,7 +174,7 @@ class MangoClient:
         return [entry for day in _only_dicts(content.get("data")) for entry in _only_dicts(day.get("list"))]
 
     def request_legs(self, start: int, end: int, fields: Sequence[str] = CSV_FIELDS) -> str:
-        """The older pair: order the legs between two epochs as CSV; returns the key for `legs_result`."""
+        """Order the legs between two epochs as CSV, from the older statistics. Returns the key for `fetch_legs`."""
         _check_window(start, end)
         order = {"date_from": str(start), "date_to": str(end), "fields": ",".join(fields)}
         return self._require_key(self._transport.request_object("stats/request", order))
@@ -177,7 +183,7 @@ class MangoClient:
         """The CSV (see `statistics.csv_to_entries`); None: not ready, ask again after 5 s.
 
         Raises:
-            Missing: the key is unknown or expired.
+            ResourceNotFound: the key is unknown or expired.
         """
         answer = self._transport.post("stats/result", {"key": key})
         if answer.status == 200 and not answer.content.lstrip().startswith(b"{"):
@@ -195,13 +201,13 @@ class MangoClient:
         play: bool = False,
         max_bytes: int = MAX_BYTES,
     ) -> RecordingDownload:
-        """Ask for the file and open it; read it with `chunks`, close it (it is a context manager).
+        """Ask for the file and open it. The caller reads it with `iter_chunks` and closes it (it is a context manager).
 
-        `admit` is given the address that Mango names and raises if we must not go there; whatever it raises passes through.
-        `byte_range`: a Range header's value, passed on for playback. The address is good for one access: one GET, no retry.
+        `admit` receives the address that Mango names, and raises if it must not be used; its error is passed on.
+        `byte_range`: the value of a Range header, for playback. The address is valid for one access: one GET, no retry.
 
         Raises:
-            Missing, NotReady: no recording, or not yet.
+            ResourceNotFound, RecordingNotReady: there is no recording, or not yet.
         """
         return open_by_id(self._transport, recording_id, admit, byte_range, play, max_bytes)
 
@@ -212,7 +218,7 @@ class MangoClient:
         byte_range: str | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> RecordingDownload:
-        """The same for a direct link of the short dialect. Redirects are followed by hand, each address through `admit`."""
+        """The same for a direct link of the events dialect. `admit` checks each address of a redirect."""
         return open_by_url(self._transport, url, admit, byte_range, max_bytes)
 
     def _fetch_list(self, path: str, name: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
@@ -231,7 +237,7 @@ def _only_dicts(value: Any) -> list[dict[str, Any]]:
 
 
 def _dial_format(number: str) -> str:
-    """As Mango wants a number: digits without plus; extensions and ``sip:`` names as they are."""
+    """A number as Mango expects it: digits without plus. Extensions and ``sip:`` names stay as they are."""
     return re.sub(r"\D", "", number) if re.fullmatch(r"[+\d\s()\-.]+", number) else number
 
 

@@ -1,7 +1,8 @@
 """Mango's codes as data: code -> (Russian, English).
 
-One space for answers of the REST API, reasons of disconnection, completion of recordings and delivery of SMS. From Mango's
-published API documents of 2017 and 2026; a code that is not here has the meaning of its subclass, then of its class.
+One space for answers of the REST API, reasons of disconnection, completion of recordings and delivery of SMS. From
+Mango's published API documents of 2017 and 2026; a code that is not here has the meaning of its subclass, then of its
+class.
 """
 
 from __future__ import annotations

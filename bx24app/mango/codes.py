@@ -1,4 +1,4 @@
-"""What a code of Mango means: in words, as an outcome for Bitrix24, as a reaction to an answer of the REST API."""
+"""What a code of Mango means: in words, as an outcome for Bitrix24, and as a reaction to an answer of the REST API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ RECORDING_TOO_SHORT: Final = 4002
 
 Reaction = Literal["ok", "later", "wrong_key", "wrong_signature", "not_permitted", "no_money", "missing", "refused"]
 
-_SIP_STATUSES: Final = {1110: "603-S", 1121: "486", 1122: "603", 1123: "603", 1124: "603", 1131: "480", 1132: "404", 1133: "404"}
+_SIP_STATUSES: Final = {
+    1110: "603-S",
+    1121: "486",
+    1122: "603",
+    1123: "603",
+    1124: "603",
+    1131: "480",
+    1132: "404",
+    1133: "404",
+}
 _REACTIONS: Final[dict[int, Reaction]] = {
     1000: "ok",
     1001: "ok",
@@ -27,7 +36,8 @@ _REACTIONS: Final[dict[int, Reaction]] = {
 
 
 def nearest_code(code: int) -> int | None:
-    """The nearest code that has words: itself, its subclass (2219 -> 2210), its class (1090 -> 1000); None: not even that."""
+    """The nearest code with a text: the code itself, its subclass (2219 -> 2210), its class (1090 -> 1000); None: none
+    of them."""
     for unit in (1, 10, 100):
         nearest = code - code % unit
         if nearest in CODES:
@@ -45,18 +55,19 @@ def describe_code(code: int, lang: str = "ru") -> str:
 
 
 def sip_status(code: int) -> str:
-    """STATUS_CODE of an *unanswered* outgoing call or callback (contract, section 7). Of an incoming one it is always 304."""
+    """STATUS_CODE of an *unanswered* outgoing call or callback (contract, section 7). An incoming call always has
+    304."""
     if 2000 <= code < 3000:
         return "402"
     return _SIP_STATUSES.get(code, "304")
 
 
 def reaction_to(code: int) -> Reaction:
-    """What an answer of the REST API asks for; `refused`: this one request is dead, the same again would fail the same."""
+    """How to react to an answer of the REST API. `refused`: this request must not be repeated, it would fail again."""
     if code in _REACTIONS:
         return _REACTIONS[code]
     if 2000 <= code < 3000:
         return "no_money"
     if 5000 <= code < 5100:
-        return "later"  # overload, restart, maintenance: the server's own troubles pass
+        return "later"  # overload, restart, maintenance: temporary
     return "refused"

@@ -1,7 +1,9 @@
-"""The dialects in which a PBX can notify, one registry entry each. The inbox, the fold and the checks of keys ask the entry.
+"""The dialects in which a PBX can notify, one registry entry each. The inbox, the fold and the checks of keys ask the
+entry.
 
-A new dialect is one `register` call: how a POST is recognised, verified, named and identified, what it means, and its traits. Its parser is
-a pure module of its own beside `vpbx` and `events_dialect`. Nothing else in the program asks for a dialect by name.
+A new dialect is one `register` call: how a POST is recognised, verified, named and identified, what it means, and its
+traits. Its parser is a pure module of its own beside `vpbx` and `events_dialect`. Nothing else in the program asks for
+a dialect by name.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from bx24app.mango.notification import MalformedNotification, NotificationIdenti
 
 @dataclass(frozen=True, slots=True)
 class HookPost:
-    """One POST to a hook address. `suffix` follows the hook key in the path; `form` is None if the body is not a form."""
+    """One POST to a hook address. `suffix` follows the hook key in the path; `form` is None if the body is not a
+    form."""
 
     suffix: str
     content_type: str
@@ -48,7 +51,8 @@ class Dialect:
     path_name: Callable[[HookPost], str]
     """The name under which a notification is stored that nobody can read."""
     identify: Callable[[str, str, int], NotificationIdentity]
-    """(name, text, epoch seconds of receipt) -> entry or command that it belongs to. Raises MalformedNotification for all that `parse` refuses."""
+    """(name, text, epoch seconds of receipt) -> entry or command that it belongs to. Raises MalformedNotification for
+    all that `parse` refuses."""
     parse: Callable[[str, str, int], Sequence[PbxEvent]]
     """(name, text, epoch seconds of receipt) -> its events. Raises MalformedNotification."""
     verify: Callable[[HookPost, str | None, str | None], None] | None = None
@@ -94,7 +98,8 @@ def parse(dialect: str, name: str, text: str, received_at: int) -> tuple[PbxEven
 
 
 def check_credentials(enabled: Sequence[str], client: MangoClient) -> CredentialCheck:
-    """Ask the PBX once whether its key and salt are good: two wrong requests within two minutes lock our address out at Mango."""
+    """Ask the PBX once whether its key and salt are good: two wrong requests within two minutes lock our address out at
+    Mango."""
     check = next((DIALECTS[name].check_credentials for name in enabled if name in DIALECTS), _check_by_api)
     return check(client)
 
@@ -122,7 +127,9 @@ def _read_vpbx_text(post: HookPost) -> str:
 
 
 def _verify_vpbx(post: HookPost, api_key: str | None, api_salt: str | None) -> None:
-    vpbx.verify_signature(api_key, api_salt, _form_field(post, "vpbx_api_key"), _form_field(post, "sign"), _read_vpbx_text(post))
+    vpbx.verify_signature(
+        api_key, api_salt, _form_field(post, "vpbx_api_key"), _form_field(post, "sign"), _read_vpbx_text(post)
+    )
 
 
 def _identify_vpbx(name: str, text: str, received_at: int) -> NotificationIdentity:

@@ -1,20 +1,21 @@
-"""What can go wrong when Mango is asked: one family, a child for each reaction that a caller may have.
+"""The errors of Mango: one family, with a subclass for each reaction that a caller may have.
 
 ```
 MangoError
-├── Later            busy, limited, in maintenance: ask again, not before `retry_after`; nothing was carried out
-│   └── Unreachable  no connection: the request did not leave
-├── WrongKey         3105
-├── WrongSignature   3102: with this key the salt is another one
-├── AddressRefused   401, 403: our address is not on the connector's list, or wrong requests locked us out for two minutes
-├── NotPermitted     5201 …: an option of the connector is off; 2xxx: the account is restricted. An administrator's matter
-├── Missing          3320 …, 404: there is no such recording, file or order - perhaps not yet
-│   └── NotReady     the recording is known but its file is not there yet
-├── Refused          this one request is dead; the same again would fail the same
-└── AnswerLost       a command left and its outcome is unknown: never send it again, events will tell
+├── TemporaryFailure      busy, limited, in maintenance: ask again, not before `retry_after`; nothing was carried out
+│   └── Unreachable       no connection: the request was not sent
+├── WrongKey              3105
+├── WrongSignature        3102: the salt does not fit the key
+├── AddressRefused        401, 403: our address is not allowed in the connector, or was locked out for two minutes
+├── NotPermitted          5201 …: an option of the connector is off; 2xxx: the account is restricted (administrator)
+├── ResourceNotFound      3320 …, 404: there is no such recording, file or order, or not yet
+│   └── RecordingNotReady the recording is known, but its file is not there yet
+├── RequestRefused        this request must not be repeated: it would fail again
+└── AnswerLost            a command was sent and its outcome is unknown: never send it again, events will show it
 ```
 
-Messages are sentences without keys, signatures or addresses of files. `code` is Mango's where it gave one, else the HTTP status.
+Messages are sentences without keys, signatures or addresses of files. `code` is Mango's code if it sent one, else the
+HTTP status.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class MangoError(Exception):
 
 
 class TemporaryFailure(MangoError):
-    """Not now. Nothing was carried out, so even a command may be sent again. `retry_after`: seconds, None: not said."""
+    """Not now. Nothing was carried out, so even a command may be sent again. `retry_after`: seconds; None: Mango did
+    not say."""
 
     def __init__(self, message: str, code: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message, code)
@@ -46,7 +48,7 @@ class TemporaryFailure(MangoError):
 
 
 class Unreachable(TemporaryFailure):
-    """No connection to Mango: the request did not leave."""
+    """No connection to Mango: the request was not sent."""
 
 
 class WrongKey(MangoError):
@@ -54,7 +56,7 @@ class WrongKey(MangoError):
 
 
 class WrongSignature(MangoError):
-    """Mango knows the key, but the salt is another one."""
+    """Mango knows the key, but the salt does not fit it."""
 
 
 class AddressRefused(MangoError):
@@ -62,20 +64,21 @@ class AddressRefused(MangoError):
 
 
 class NotPermitted(MangoError):
-    """An option of the connector is switched off, or the account is restricted (no money, a limit): `code` tells which."""
+    """An option of the connector is switched off, or the account is restricted (no money, a limit): `code` says
+    which."""
 
 
 class ResourceNotFound(MangoError):
-    """There is no such recording, file or order; of a recording it may mean: not yet."""
+    """There is no such recording, file or order; a recording may still come."""
 
 
 class RecordingNotReady(ResourceNotFound):
-    """The recording is known, its file is not there yet, or its one-shot address was spent."""
+    """The recording is known, but its file is not there yet, or the address, valid for one access, was used."""
 
 
 class RequestRefused(MangoError):
-    """This one request is dead."""
+    """This request must not be repeated: it would fail again."""
 
 
 class AnswerLost(MangoError):
-    """A command left and no answer came: it may have been carried out. Never repeat it."""
+    """A command was sent and no answer came. It may have been carried out, so never repeat it."""

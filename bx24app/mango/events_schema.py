@@ -1,4 +1,5 @@
-"""The outside shape of the short dialect: one structure for all five notifications, times and directions in any spelling."""
+"""The schema of the events dialect: one structure for all five notifications, with times and directions in any
+spelling."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from bx24app.mango.notification import (
 )
 
 MOSCOW = ZoneInfo("Europe/Moscow")
-"""Mango writes wall clocks without a zone in Moscow time."""
+"""Times without a zone are Moscow times at Mango."""
 
 _DIRECTIONS: dict[str, Direction] = {
     "in": "in",
@@ -47,23 +48,25 @@ def _parse_time(value: Any) -> int | None:
     """Epoch seconds from an epoch (number or text), ISO 8601, or DD.MM.YYYY HH:MM:SS."""
     if not isinstance(value, str) or not value.strip() or value.strip().isdigit():
         return parse_epoch(value)
-    said = value.strip()
-    with contextlib.suppress(ValueError):  # not a number: a written date, or an epoch out of bounds, which is no date
-        return parse_epoch(float(said) // 1)
+    text = value.strip()
+    with contextlib.suppress(
+        ValueError
+    ):  # not a number, but a written date; or an epoch out of bounds, which no date format accepts
+        return parse_epoch(float(text) // 1)
     try:
-        return parse_epoch(_parse_written_time(said).timestamp() // 1)
+        return parse_epoch(_parse_written_time(text).timestamp() // 1)
     except OverflowError:
         raise ValueError("is not a time") from None
 
 
-def _parse_written_time(said: str) -> datetime:
+def _parse_written_time(text: str) -> datetime:
     for form in _TIME_FORMATS:
         try:
-            return datetime.strptime(said, form).replace(tzinfo=MOSCOW)
+            return datetime.strptime(text, form).replace(tzinfo=MOSCOW)
         except ValueError:
             continue
     try:
-        read = datetime.fromisoformat(said)
+        read = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("is not a time") from None
     return read if read.tzinfo else read.replace(tzinfo=MOSCOW)
@@ -80,10 +83,10 @@ def _parse_direction(value: Any) -> Direction | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("is not a direction")
-    found = _DIRECTIONS.get(str(value).strip().lower())
-    if found is None:
+    direction = _DIRECTIONS.get(str(value).strip().lower())
+    if direction is None:
         raise ValueError("is not a direction, wanted in, out or internal")
-    return found
+    return direction
 
 
 def _parse_link(value: Any) -> str | None:
@@ -107,19 +110,19 @@ Link = Annotated[str | None, BeforeValidator(_parse_link)]
 
 
 class EventsSide(MangoSchema):
-    """`from` or `to`; a bare number stands for a side that has only that."""
+    """`from` or `to`. A bare number stands for a side that has only a number."""
 
     number: Id = None
     extension: Id = None
 
     @property
     def inner_extension(self) -> str | None:
-        """The extension; "0" says that there is none."""
+        """The extension; "0" means that there is none."""
         return self.extension if self.extension and self.extension.strip("0") else None
 
     @property
     def short_number(self) -> str | None:
-        """The number, where it can only be an inner one."""
+        """The number, if it can only be an extension."""
         number = self.number or ""
         return number if number.isdigit() and len(number) <= 6 and number.strip("0") else None
 
@@ -132,7 +135,7 @@ AnyEventsSide = Annotated[EventsSide, AsObject, BeforeValidator(_parse_side)]
 
 
 class EventsNotification(MangoSchema):
-    """All five notifications. `duration` is the talk in seconds where `call_state` is Answered."""
+    """All five notifications. `duration` is the talk in seconds if `call_state` is Answered."""
 
     uuid: RequiredId
     entry_id: Id = None
@@ -153,7 +156,7 @@ class EventsNotification(MangoSchema):
 
     @property
     def direction(self) -> Direction:
-        """As said, else by who has an extension."""
+        """As the notification says, else by which side has an extension."""
         if self.call_direction is not None:
             return self.call_direction
         if not (self.from_.inner_extension or self.from_.short_number):

@@ -1,4 +1,5 @@
-"""What both dialects of a notification have in common: identity, the ways to be wrong, lenient scalars."""
+"""What all dialects have in common: the identity of a notification, its two errors, and lenient scalars for the
+schemas. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 MAX_ID = 512
-"""Mango promises ids of at most 128 bytes; four times that is still short enough for an index of any database."""
+"""Mango promises ids of at most 128 bytes. Four times that still fits into an index of any database."""
 
 MAX_DEPTH = 32
-"""Mango nests three levels; a parser must not be driven to its own limits."""
+"""Mango nests three levels. A hostile body must not drive the parser to its own limit."""
 
 _NESTING_TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -32,7 +33,7 @@ class MalformedNotification(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NotificationIdentity:
-    """What the inbox needs to know of a notification before anybody reads it whole.
+    """What the inbox stores of a notification beside its text.
 
     `dedup_key` is the same for the same content in another spelling: order of keys, escapes, 1 or "1", empty or absent.
     """
@@ -42,19 +43,20 @@ class NotificationIdentity:
     command_id: str | None
     dedup_key: str
     alias: str | None = None
-    """The short dialect's `uuid` where it differs from `entry_id`: others of the same call may carry only the uuid."""
+    """The `uuid` of the events dialect if it differs from `entry_id`: other notifications of the call may have only the
+    uuid."""
 
 
 def read_object(raw: str) -> dict[str, Any]:
     """The JSON object in `raw`.
 
     Raises:
-        Malformed: not JSON, or JSON that is not an object, or nested deeper than `MAX_DEPTH`.
+        MalformedNotification: not JSON, or JSON that is not an object, or nested deeper than `MAX_DEPTH`.
     """
     if is_too_deep(raw):
         raise MalformedNotification("The notification is nested too deep.")
     try:
-        # parse_constant: NaN and Infinity are no JSON, and would poison every comparison behind this line.
+        # NaN and Infinity are not JSON, and would make every later comparison false.
         value = json.loads(raw, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedNotification(f"The notification is not JSON: {_error_summary(error)}.") from None
@@ -64,12 +66,13 @@ def read_object(raw: str) -> dict[str, Any]:
 
 
 def is_too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
-    """Is this text nested deeper than `most`? Looks at brackets outside of strings, before anybody parses."""
+    """Whether this text is nested deeper than `most`, by its brackets outside of strings. Asked before the text is
+    parsed."""
     if raw.count("{") + raw.count("[") <= most:
-        return False  # there are not even so many brackets
+        return False  # it does not even have that many brackets
     depth = 0
-    for found in _NESTING_TOKEN.finditer(raw):
-        sign = found.group()
+    for match in _NESTING_TOKEN.finditer(raw):
+        sign = match.group()
         if sign in "[{":
             depth += 1
             if depth > most:
@@ -80,10 +83,10 @@ def is_too_deep(raw: str, most: int = MAX_DEPTH) -> bool:
 
 
 def make_dedup_key(name: str, content: dict[str, Any]) -> str:
-    """SHA-256 in hex of the name and of what the content says, however it was spelt.
+    """SHA-256 in hex of the name and of the content in one canonical spelling.
 
     Raises:
-        Malformed: nested deeper than anybody would mean it.
+        MalformedNotification: nested too deep.
     """
     try:
         text = json.dumps(_canonical_form(content), sort_keys=True, separators=(",", ":"))
@@ -121,26 +124,26 @@ def _type_name(value: Any) -> str:
 
 
 def parse_text(value: Any) -> str | None:
-    """A stripped text or None; numbers become texts. Raises ValueError otherwise, as pydantic wants it."""
+    """A stripped text or None; numbers become texts. Raises ValueError otherwise, which pydantic reports."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"is {_type_name(value) if not isinstance(value, dict) else 'an object'}, wanted a text")
-    said = str(value).strip()
-    if "\0" in said or (not said.isascii() and any("\ud800" <= char <= "\udfff" for char in said)):
+    text = str(value).strip()
+    if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
         raise ValueError("holds characters that no database can keep")
-    return said or None
+    return text or None
 
 
 def _parse_id(value: Any) -> str | None:
-    said = parse_text(value)
-    if said is not None and len(said) > MAX_ID:
+    text = parse_text(value)
+    if text is not None and len(text) > MAX_ID:
         raise ValueError(f"is longer than {MAX_ID} characters")
-    return said
+    return text
 
 
 def parse_int(value: Any) -> int | None:
-    """A whole number or None. Raises ValueError otherwise, as pydantic wants it."""
+    """A whole number or None. Raises ValueError otherwise, which pydantic reports."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -189,7 +192,7 @@ AsObject = BeforeValidator(_parse_object)
 
 
 class MangoSchema(BaseModel):
-    """Base of the outside shapes: unknown fields are ignored, as Mango adds some every year."""
+    """Base of the schemas. Unknown fields are ignored, since Mango adds some every year."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -201,7 +204,7 @@ def validate_schema(shape: type[SchemaT], content: dict[str, Any]) -> SchemaT:
     """`content` as `shape`.
 
     Raises:
-        Malformed: names the path of the first wrong field.
+        MalformedNotification: names the path of the first wrong field.
     """
     try:
         return shape.model_validate(content)
@@ -212,7 +215,7 @@ def validate_schema(shape: type[SchemaT], content: dict[str, Any]) -> SchemaT:
 def _describe_error(error: ValidationError) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"]) or "the notification"
-    held = first.get("input")
-    if first["type"] == "missing" or held in (None, ""):
+    value = first.get("input")
+    if first["type"] == "missing" or value in (None, ""):
         return f"{path} is missing."
     return f"{path} {first['msg'].removeprefix('Value error, ')}."

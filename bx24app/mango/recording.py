@@ -1,7 +1,7 @@
-"""A recording's file: from its id (or a direct link) to a stream of bytes.
+"""A recording's file: from its id, or a direct link, to a stream of bytes. `MangoClient` uses it.
 
-Mango answers the question for a recording with a redirect to an address that dies after its first access: it is followed at once,
-by one GET without the form, never by HEAD, never twice. Bytes are streamed; nobody holds a whole file in memory.
+Mango answers with a redirect to an address that is valid for one access. It is followed at once by one GET without the
+form, never by HEAD and never twice. Bytes are streamed, so that a whole file is never in memory.
 """
 
 from __future__ import annotations
@@ -26,33 +26,38 @@ from bx24app.mango.transport import (
 )
 
 MAX_BYTES: Final = 512 * 1024 * 1024
-"""Largest recording that is read: more than a day of Mango's MP3."""
+"""Largest recording that is read. It holds more than a day of Mango's MP3."""
 PLAYBACK_SECONDS: Final = 6 * 3600.0
-"""A listener may stop and go on; nobody listens longer to one file."""
+"""A listener may pause and resume; nobody listens to one file for longer."""
 _CHUNK_SIZE: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_READY_STATUSES: Final = frozenset({202, 204, 403, 404, 410})
 _RANGE_HEADER: Final = re.compile(r"bytes=\d*-\d*")
-_NOT_AUDIO_TYPES: Final = re.compile(r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)")
-"""Content types of anything but sound; stores are known to send sound as `application/octet-stream` or under no type at all."""
-_NOT_AUDIO_PREFIXES: Final = (b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b")
+_NOT_AUDIO_TYPES: Final = re.compile(
+    r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)"
+)
+"""Content types that are not sound. Some stores send sound as `application/octet-stream` or without a type."""
+_NOT_AUDIO_PREFIXES: Final = (
+    b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b",
+)  # fmt: skip
 
 
 def is_audio(first: bytes) -> bool:
-    """May a file that begins so be sound? False for pages, documents, archives, pictures and programs, whatever type was claimed.
+    """Whether a file that begins like this may be sound. False for pages, documents, archives, pictures and programs,
+    whatever its type.
 
-    >>> sounds(b"ID3..."), sounds(b" <!doctype html>")
+    >>> is_audio(b"ID3..."), is_audio(b" <!doctype html>")
     (True, False)
     """
     return not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NOT_AUDIO_PREFIXES) or first.startswith(b"#!AMR")
 
 
 class RecordingDownload:
-    """An open file. Use it in a ``with`` block; read it once with `chunks`.
+    """An open file. Use it in a ``with`` block and read it once with `iter_chunks`.
 
-    `status` is 200, or 206 with `content_range` where a range was asked for and granted.
+    `status` is 200, or 206 with `content_range` if a range was requested and granted.
     """
 
     def __init__(self, response: requests.Response, max_bytes: int = MAX_BYTES) -> None:
@@ -63,7 +68,7 @@ class RecordingDownload:
         self.content_range: str | None = headers.get("Content-Range")
         self.accepts_ranges: bool = headers.get("Accept-Ranges", "").strip().lower() == "bytes" or self.status == 206
         length = headers.get("Content-Length", "")
-        # The length of something compressed is not the length of what `chunks` gives.
+        # The length of a compressed answer is not the length of what `iter_chunks` gives.
         self.size: int | None = int(length) if length.isdecimal() and "Content-Encoding" not in headers else None
 
     def __repr__(self) -> str:
@@ -79,53 +84,53 @@ class RecordingDownload:
         self._response.close()
 
     def iter_chunks(self, size: int = _CHUNK_SIZE, seconds: float = PLAYBACK_SECONDS) -> Iterator[bytes]:
-        """The bytes, at least `size` at a time but for the last, at most `seconds` long.
+        """The bytes in pieces of at least `size`, the last one excepted; all within `seconds`.
 
         Raises:
-            Later: the connection broke off, fewer bytes came than were promised, or they came too slowly.
-            Refused: more than `max_bytes`.
+            TemporaryFailure: the connection broke off, bytes are missing at the end, or they came too slowly.
+            RequestRefused: more than `max_bytes`.
         """
-        read, held = 0, bytearray()
+        read, buffer = 0, bytearray()
         try:
             for part in iter_body(self._response, seconds):
                 read += len(part)
                 if read > self._max_bytes:
                     raise RequestRefused(f"The recording is larger than {self._max_bytes} bytes.")
-                if not held and len(part) >= size:
+                if not buffer and len(part) >= size:
                     yield part
                     continue
-                held += part
-                if len(held) >= size:
-                    yield bytes(held)
-                    held.clear()
+                buffer += part
+                if len(buffer) >= size:
+                    yield bytes(buffer)
+                    buffer.clear()
         except (requests.RequestException, HTTPError, OSError) as error:
             raise TemporaryFailure(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
-        if held:
-            yield bytes(held)
+        if buffer:
+            yield bytes(buffer)
         if self.size is not None and read != self.size:
             raise TemporaryFailure(f"The recording broke off after {read} of {self.size} bytes.")
 
 
 def open_by_id(
-    wire: SignedTransport,
+    transport: SignedTransport,
     recording_id: str,
     admit: Callable[[str], None],
     byte_range: str | None,
     play: bool,
     max_bytes: int,
 ) -> RecordingDownload:
-    """See `Mango.recording`."""
+    """See `MangoClient.open_recording`."""
     path = "queries/recording/post"
     fields = {"recording_id": recording_id, "action": "play" if play else "download"}
     try:
-        with wire.send(wire.session, path, fields) as response:
+        with transport.send(transport.session, path, fields) as response:
             location = response.headers.get("Location")
-            words = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, _MAX_ERROR_BYTES)
-            answer = MangoResponse(response.status_code, response.headers, words)
+            body = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, _MAX_ERROR_BYTES)
+            answer = MangoResponse(response.status_code, response.headers, body)
     except requests.RequestException as error:
-        raise wire.classify_failure(path, error) from None
+        raise transport.classify_failure(path, error) from None
     if answer.status in _REDIRECT_STATUSES and location:
-        return open_by_url(wire, urljoin(wire.api_url + path, location), admit, byte_range, max_bytes)
+        return open_by_url(transport, urljoin(transport.api_url + path, location), admit, byte_range, max_bytes)
     if answer.status in _REDIRECT_STATUSES | {202, 204}:
         raise RecordingNotReady("Mango has no file of the recording yet.", answer.status)
     raise_for_error(answer)
@@ -133,12 +138,12 @@ def open_by_id(
 
 
 def open_by_url(
-    wire: SignedTransport, url: str, admit: Callable[[str], None], byte_range: str | None, max_bytes: int
+    transport: SignedTransport, url: str, admit: Callable[[str], None], byte_range: str | None, max_bytes: int
 ) -> RecordingDownload:
-    """See `Mango.fetch_url`."""
+    """See `MangoClient.open_url`."""
     for _ in range(_MAX_REDIRECTS + 1):
         admit(url)
-        response = _request_file(wire, url, byte_range)
+        response = _request_file(transport, url, byte_range)
         location = response.headers.get("Location")
         if response.status_code not in _REDIRECT_STATUSES or not location:
             return _open_response(response, byte_range, max_bytes)
@@ -147,17 +152,17 @@ def open_by_url(
     raise RequestRefused("The recording's address leads from one to the next without end.")
 
 
-def _request_file(wire: SignedTransport, url: str, byte_range: str | None) -> requests.Response:
-    # identity: lengths and ranges must be those of the file itself
+def _request_file(transport: SignedTransport, url: str, byte_range: str | None) -> requests.Response:
+    # identity, so that lengths and ranges are those of the file itself
     headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
     if byte_range and _RANGE_HEADER.fullmatch(byte_range.strip()):
-        headers["Range"] = byte_range.strip()  # anything else is not ours to pass on: the whole file comes then
+        headers["Range"] = byte_range.strip()  # any other value is not passed on, and the whole file comes
     try:
-        return wire.session.get(
-            url, headers=headers, timeout=wire.timeout, verify=wire.verify, allow_redirects=False, stream=True
+        return transport.session.get(
+            url, headers=headers, timeout=transport.timeout, verify=transport.verify, allow_redirects=False, stream=True
         )
     except requests.RequestException as error:
-        raise wire.classify_failure(f"recording at {urlsplit(url).hostname}", error) from None
+        raise transport.classify_failure(f"recording at {urlsplit(url).hostname}", error) from None
 
 
 def _open_response(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
@@ -177,5 +182,7 @@ def _open_response(response: requests.Response, byte_range: str | None, max_byte
     if status == 416 and byte_range:
         raise RequestRefused("The recording has no such range.", status)
     if status == 429 or status >= 500:
-        raise TemporaryFailure("The store of recordings asks to come later.", status, parse_retry_after(response.headers))
+        raise TemporaryFailure(
+            "The store of recordings asks to come later.", status, parse_retry_after(response.headers)
+        )
     raise ResourceNotFound(f"The store of recordings answered with status {status}.", status)

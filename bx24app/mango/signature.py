@@ -1,4 +1,5 @@
-"""Mango's signature of a text, in both directions: SHA-256 of key, text and salt in a row, lower-case hex. It is no HMAC."""
+"""Mango's signature of a text, in both directions: SHA-256 of key, text and salt in a row, lower-case hex. It is no
+HMAC."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ def sign_text(api_key: str, api_salt: str, text: str) -> str:
     return hashlib.sha256(f"{api_key}{text}{api_salt}".encode(errors="surrogatepass")).hexdigest()
 
 
-def verify_signature(api_key: str | None, api_salt: str | None, form_key: str | None, form_sign: str | None, text: str) -> None:
-    """Return if the PBX with this key and salt signed the text. The raw text counts: JSON that was parsed and written again has another hash.
+def verify_signature(
+    api_key: str | None, api_salt: str | None, form_key: str | None, form_sign: str | None, text: str
+) -> None:
+    """Return if the PBX with this key and salt signed the text. The raw text counts: JSON that was parsed and written
+    again has another hash.
 
     Raises:
         ForgedNotification: the key is another one, or the signature does not fit.

@@ -1,7 +1,8 @@
-"""Mango's statistics as the same domain events: what notifications would have told, for calls of which they were lost. Pure.
+"""Mango's statistics as domain events: what lost notifications would have said of a call. Pure.
 
-Both may be folded together: the ring and the answer of a leg carry no counter (0 and less), so that the fold places them among
-the notifications by their time; the end lies behind all. A leg's id is the `call_id` of its notifications (`external_call_id`).
+Both may be folded together: the ring and the answer of a leg carry no counter (0 and less), so that the fold places
+them among the notifications by their time; the end lies behind all. A leg's id is the `call_id` of its notifications
+(`external_call_id`).
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from bx24app.mango.statistics_legs import CSV_FIELDS, csv_to_entries, rows_to_ev
 __all__ = ["CALLS", "CSV_FIELDS", "LEGS", "csv_to_entries", "entry_to_events", "identify", "parse", "rows_to_events"]
 
 DIALECT = "statistics"
-"""`Notification.dialect` of what statistics told and no notification did."""
+"""`Notification.dialect` of an entry that came from statistics."""
 CALLS = "stats/calls"
-"""Name under which an entry of `calls_result` is kept, as its JSON."""
+"""Name under which an entry of `calls_result` is stored, as its JSON."""
 LEGS = "stats/legs"
-"""Name under which rows of the older pair are kept, as ``{"entry_id": …, "rows": […]}``."""
+"""Name under which rows of the older statistics are stored, as ``{"entry_id": …, "rows": […]}``."""
 
 
 def identify(name: str, raw_json: str) -> NotificationIdentity:
-    """Which entry it tells of; the same for the same content.
+    """The entry that it is about, and a key that is the same for the same content.
 
     Raises:
-        Malformed: not a JSON object, or without entry id.
+        MalformedNotification: not a JSON object, or without entry id.
     """
     content = read_object(raw_json)
     shape = statistics_calls.validate_entry(content) if name == CALLS else statistics_legs.validate_rows(content)[0]
@@ -34,10 +35,11 @@ def identify(name: str, raw_json: str) -> NotificationIdentity:
 
 
 def parse(name: str, raw_json: str, received_at: int = 0) -> list[PbxEvent]:
-    """The events of a kept entry (`CALLS`) or of kept rows (`LEGS`). `received_at` is not needed: all times are told.
+    """The events of a stored entry (`CALLS`) or of stored rows (`LEGS`). `received_at` is not needed, since every step
+    has its time.
 
     Raises:
-        Malformed: wrong shape; names the path of the field.
+        MalformedNotification: wrong shape; the message names the path of the field.
     """
     del received_at
     content = read_object(raw_json)

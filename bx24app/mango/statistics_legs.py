@@ -1,4 +1,5 @@
-"""The older pair, `stats/request` and `stats/result`: CSV, one row a leg, without ids of legs (section 5.1 of the reference)."""
+"""Mango's older statistics, `stats/request` and `stats/result`: CSV, one row for each leg, without ids of legs
+(reference: section 5.1). Pure."""
 
 from __future__ import annotations
 
@@ -42,10 +43,11 @@ _LEG_KINDS: Final[dict[str, LegKind]] = {"ivr": "ivr", "queue": "queue", "abonen
 
 
 def csv_to_entries(text: str, fields: Sequence[str] = CSV_FIELDS) -> dict[str, list[dict[str, str]]]:
-    """Rows by entry id, in the order of the file. No header, no quotes; commas occur only inside the brackets of `records`.
+    """Rows by entry id, in the order of the file. No header, no quotes; commas occur only inside the brackets of
+    `records`.
 
     Raises:
-        Malformed: a row has another number of columns, or no entry id; names the row.
+        MalformedNotification: a row has a wrong number of columns, or no entry id; the message names the row.
     """
     entries: dict[str, list[dict[str, str]]] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
@@ -65,22 +67,25 @@ def rows_to_events(rows: Sequence[Mapping[str, str]]) -> list[PbxEvent]:
     """Legs, recordings and the end of one entry, from all its rows.
 
     Raises:
-        Malformed: wrong shape, no row at all, or rows of several entries.
+        MalformedNotification: wrong shape, no row at all, or rows of several entries.
     """
     return build_events(validate_rows({"rows": list(rows)}))
 
 
 def validate_rows(content: Mapping[str, Any]) -> list[StatisticsRow]:
-    """Sorted, so that legs get the same ids whatever the order of the rows. Raises Malformed."""
+    """The rows as types, sorted, so that legs get the same ids whatever the order of the rows. Raises
+    MalformedNotification."""
     rows = content.get("rows")
     if not isinstance(rows, list) or not rows:
         raise MalformedNotification("rows is missing.")
     if not all(isinstance(row, Mapping) for row in rows):
         raise MalformedNotification("rows holds something that is not an object.")
-    found = [validate_schema(StatisticsRow, dict(row)) for row in rows]
-    if len({row.entry_id for row in found}) > 1:
+    parsed = [validate_schema(StatisticsRow, dict(row)) for row in rows]
+    if len({row.entry_id for row in parsed}) > 1:
         raise MalformedNotification("rows belong to several entries.")
-    return sorted(found, key=lambda row: (row.start or 0, row.to_extension or "", row.to_number or "", row.finish or 0))
+    return sorted(
+        parsed, key=lambda row: (row.start or 0, row.to_extension or "", row.to_number or "", row.finish or 0)
+    )
 
 
 def build_events(rows: list[StatisticsRow]) -> list[PbxEvent]:
@@ -101,14 +106,14 @@ def _leg_events(name: str, row: StatisticsRow, callback: bool) -> list[PbxEvent]
     start = row.start or row.create
     if not start or not row.finish:
         raise MalformedNotification(f"rows.{'finish' if start else 'start'} is missing.")
-    place = _LEG_KINDS.get((row.location or "").lower().partition(".")[0], "person")
+    kind = _LEG_KINDS.get((row.location or "").lower().partition(".")[0], "person")
     fields: LegFields = {
         "leg": name,
-        "leg_kind": place,
+        "leg_kind": kind,
         "caller": Party(row.from_extension, row.from_number),
         "callee": Party(row.to_extension, row.to_number),
         "line": row.line_number,
-        "group": row.to_extension if place == "queue" else None,
+        "group": row.to_extension if kind == "queue" else None,
         "taken_from": None,
         "command_id": None,
         "callback_initiator": "API" if callback else None,
@@ -135,8 +140,8 @@ def _is_person(row: StatisticsRow) -> bool:
 def _callback_number(rows: list[StatisticsRow]) -> str | None:
     """The client's number of a callback, else None.
 
-    Its first row looks like a call of the client to the employee. It is known by the row that then dials that client, or, where
-    it came to none, by lacking a line, which every call from outside has.
+    The first row of a callback looks like a call of the client to the employee. What tells it from one is the later row
+    that dials the client or, if there is none, the missing line, which every call from outside has.
     """
     first = rows[0]
     if first.from_extension or not first.to_extension or not all(_is_person(row) for row in rows):
@@ -146,7 +151,7 @@ def _callback_number(rows: list[StatisticsRow]) -> str | None:
 
 
 def _is_employee_half(row: StatisticsRow, dialled: str | None) -> bool:
-    """Is this the employee's half of a callback?"""
+    """Whether this is the employee's half of a callback."""
     return dialled is not None and row.from_number == dialled and row.to_extension is not None
 
 

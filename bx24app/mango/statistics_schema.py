@@ -1,4 +1,5 @@
-"""The outside shape of Mango's statistics: one object an entry, with its legs; lenient as the notifications are."""
+"""The schemas of Mango's statistics: one object for each entry, with its legs. As lenient as those of the
+notifications."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ AsList = BeforeValidator(_parse_list)
 
 
 class StatisticsLeg(MangoSchema):
-    """A leg; that of a group has those of its operators in `members`. `call_answer_time` is null where nobody answered."""
+    """A leg; the leg of a group has its operators' legs in `members`. `call_answer_time` is null if nobody answered."""
 
     call_type: Text = None
     call_abonent_extension: Id = None
@@ -47,7 +48,7 @@ class StatisticsLeg(MangoSchema):
 
     @property
     def is_handover(self) -> bool:
-        """The leg was made to hand the client over, whether or not that came about."""
+        """The leg was made to hand the client over, whether or not that succeeded."""
         return self.BlindTransfer or self.ConsultTransfer
 
     @property
@@ -56,7 +57,7 @@ class StatisticsLeg(MangoSchema):
 
 
 class CallStatistics(MangoSchema):
-    """One entry. `context_type` counts otherwise than a summary's direction: 1 in, 2 out, 3 internal."""
+    """One entry. `context_type` differs from a summary's direction: 1 in, 2 out, 3 internal."""
 
     entry_id: RequiredId
     context_type: LenientInt = None
@@ -70,7 +71,7 @@ class CallStatistics(MangoSchema):
 
 
 class StatisticsRow(MangoSchema):
-    """One row of the older CSV: a leg without an id of its own. `answer` is 0 where nobody answered."""
+    """One row of the older CSV: a leg without an id of its own. `answer` is 0 if nobody answered."""
 
     entry_id: RequiredId
     records: Text = None

@@ -1,7 +1,7 @@
 """Sends one signed POST to Mango and turns a bad answer into the fitting error. `MangoClient` uses it.
 
-Sizes and times of an answer are bounded; nothing secret is ever logged. Mango documents TLS 1.2 as the only version that it supports;
-Python's default context offers 1.2 and 1.3, so both sides agree on 1.2.
+Sizes and times of an answer are bounded; nothing secret is ever logged. Mango documents TLS 1.2 as the only version
+that it supports; Python's default context offers 1.2 and 1.3, so both sides agree on 1.2.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class SignedTransport:
         return f"<SignedTransport {self.api_url}>"
 
     def post(self, path: str, fields: Mapping[str, Any], command: bool = False) -> MangoResponse:
-        """Send a request and read the whole answer. A command uses a connection of its own, since a stale pooled one could swallow it.
+        """Send a request and read the whole answer. A command uses a connection of its own, since a stale pooled one
+        could swallow it.
 
         Raises:
             Unreachable: the request was not sent.
@@ -116,7 +117,9 @@ class SignedTransport:
         finally:
             if command:
                 session.close()
-        _log.debug("mango request answered", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000))
+        _log.debug(
+            "mango request answered", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000)
+        )
         return answer
 
     def send(self, session: requests.Session, path: str, fields: Mapping[str, Any]) -> requests.Response:
@@ -184,7 +187,8 @@ def raise_for_error(answer: MangoResponse, command: bool = False) -> None:
 
 
 def extract_code(content: Any) -> int | None:
-    """``result`` or ``code`` of an answer, sent as number or as text; None: there is none (HTTP errors have the ``code`` 0)."""
+    """``result`` or ``code`` of an answer, sent as number or as text; None: there is none (HTTP errors have the
+    ``code`` 0)."""
     if not isinstance(content, dict):
         return None
     for name in ("result", "code"):
@@ -217,7 +221,8 @@ def _raise_for_code(code: int, answer: MangoResponse, command: bool) -> None:
 
 
 _NOT_STARTED_CODES: Final = frozenset({4290, 4501, 5001, 5008})
-"""Codes that say that a command was not started. Other server errors leave that open, so the command is not sent again."""
+"""Codes that say that a command was not started. Other server errors leave that open, so the command is not sent
+again."""
 _TIMEOUT_CODE: Final = 5011
 
 
@@ -226,7 +231,8 @@ def _server_error(message: str, status: int, command: bool) -> MangoError:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a Retry-After header (a number or a date), at most an hour; None: there is none, or it is not readable."""
+    """Seconds from a Retry-After header (a number or a date), at most an hour; None: there is none, or it is not
+    readable."""
     try:
         return min(float(Retry().parse_retry_after(headers["Retry-After"])), _MAX_RETRY_AFTER)
     except (KeyError, InvalidHeader, ValueError, OverflowError):
@@ -249,7 +255,8 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
 
 
 def iter_body(response: requests.Response, seconds: float) -> Iterator[bytes]:
-    """The body in pieces, as they arrive. A peer that sends a byte now and then cannot hold the thread for longer than `seconds`.
+    """The body in pieces, as they arrive. A peer that sends a byte now and then cannot hold the thread for longer than
+    `seconds`.
 
     Raises:
         requests.ConnectionError: the connection broke off, or the body takes longer.

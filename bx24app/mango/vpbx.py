@@ -1,7 +1,6 @@
-"""The signed dialect: Mango's own notifications. Pure: `verify`, `identify`, `parse`.
+"""The vpbx dialect: the signed notifications of Mango's API, their identity and their meaning. Pure.
 
-Every notification is a form with `vpbx_api_key`, `sign` and `json`; `sign` is the SHA-256 of key, text and salt
-in a row (no HMAC).
+Every notification is a form with `vpbx_api_key`, `sign` and `json`; how it is signed: `bx24app.mango.signature`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,10 @@ from bx24app.mango.vpbx_schema import (
     SummaryNotification,
 )
 
-__all__ = ["IGNORED_NAMES", "STORED_NAMES", "ForgedNotification", "MalformedNotification", "NotificationIdentity", "identify", "identify_strictly", "is_stored", "parse", "sign_text", "verify_signature"]
+__all__ = [
+    "IGNORED_NAMES", "STORED_NAMES", "ForgedNotification", "MalformedNotification", "NotificationIdentity",
+    "identify", "identify_strictly", "is_stored", "parse", "sign_text", "verify_signature",
+]  # fmt: skip
 
 STORED_NAMES: Final = frozenset(
     {
@@ -63,28 +65,19 @@ STORED_NAMES: Final = frozenset(
         "result/transfer_cancel",
     }
 )
-"""Names that are stored and parsed."""
+"""Names of notifications that are stored and parsed."""
 
 IGNORED_NAMES: Final = frozenset(
-    {
-        "ping",
-        "events/dtmf",
-        "events/md",
-        "events/md/onAppealClose",
-        "events/recognized/offline",
-        "events/record/tagged",
-        "events/sms",
-        "events/user/session_end",
-        "events/user/status_changed",
-        "result/sms",
-        "result/stat",
-        "result/stats",
-    }
-)
-"""Known names that mean nothing to us: answered 200, not stored. So is `events/ab/*`, and every unknown name."""
+    (
+        "ping", "events/dtmf", "events/md", "events/md/onAppealClose", "events/recognized/offline",
+        "events/record/tagged", "events/sms", "events/user/session_end", "events/user/status_changed",
+        "result/sms", "result/stat", "result/stats",
+    )
+)  # fmt: skip
+"""Known names that mean nothing to us: answered 200 and not stored, like `events/ab/*` and every unknown name."""
 
 _CYRILLIC_TO_LATIN = str.maketrans("АВЕКМНОРСТУХаеорсух", "ABEKMHOPCTYXaeopcyx")
-"""Mango's document (and maybe its code) has Cyrillic letters inside `CC` and `MissGroupCallCallback`."""
+"""Mango's manual, and perhaps its code, has Cyrillic letters inside `CC` and `MissGroupCallCallback`."""
 
 _LEG_KINDS: Final[dict[str, LegKind]] = {"ivr": "ivr", "queue": "queue", "abonent": "person"}
 _DIRECTIONS: Final[dict[int, Direction]] = {0: "internal", 1: "in", 2: "out"}
@@ -104,11 +97,11 @@ _RECORDING_STATES: Final[dict[str, Literal["started", "continued", "completed"]]
     "completed": "completed",
 }
 _DEFAULT_SEQ: Final = {"appeared": 1, "connected": 2, "onhold": 3, "disconnected": 1_000_000}
-"""Stands in where a notification has no `seq`: the order in which a plain leg lives."""
+"""Stands in for a missing `seq`: the usual order of a leg's states."""
 
 
 class LegFields(TypedDict):
-    """What all events of a leg carry, besides time and counter; see `LegEvent`."""
+    """What all events of a leg have besides time and counter; see `LegEvent`."""
 
     leg: str
     leg_kind: LegKind
@@ -123,47 +116,48 @@ class LegFields(TypedDict):
 
 
 def is_stored(name: str) -> bool:
-    """Is this name (the path suffix, ``events/call``) one that is stored?"""
+    """Whether a notification of this name (the path suffix, ``events/call``) is stored."""
     return name in STORED_NAMES
 
 
 def identify(name: str, raw_json: str) -> NotificationIdentity:
-    """Cheap: which call or command a used notification belongs to, and whether it came before.
+    """The call or command that a stored notification belongs to, and a key that recognises a repetition. Cheap: the
+    rest is not validated.
 
     Raises:
-        Malformed: not a JSON object, or without the id that joins it to anything.
+        MalformedNotification: not a JSON object, or without an id of a call or command.
     """
     return _identify_content(name, read_object(raw_json))
 
 
 def identify_strictly(name: str, raw_json: str, received_at: int) -> NotificationIdentity:
-    """`identify` of a used notification that `parse` can read too: both in one reading.
+    """The same, and refuse what `parse` could not read. The JSON is read once.
 
     Raises:
-        Malformed
+        MalformedNotification
     """
     content = read_object(raw_json)
-    found = _identify_content(name, content)
+    identity = _identify_content(name, content)
     _parse_content(name, content, received_at)
-    return found
+    return identity
 
 
 def _identify_content(name: str, content: dict[str, Any]) -> NotificationIdentity:
     if name.startswith("result/"):
-        joined = validate_schema(ResultNotification, content)
-        return NotificationIdentity(name, None, joined.command_id, make_dedup_key(name, content))
-    # A leg's content has entry, call_id, seq and state: the same seq with another state is another notification.
-    entry = validate_schema(CallReference, content)
-    return NotificationIdentity(name, entry.entry_id, entry.command_id, make_dedup_key(name, content))
+        result = validate_schema(ResultNotification, content)
+        return NotificationIdentity(name, None, result.command_id, make_dedup_key(name, content))
+    # The dedup key covers the whole content, so the same seq with another state is another notification.
+    reference = validate_schema(CallReference, content)
+    return NotificationIdentity(name, reference.entry_id, reference.command_id, make_dedup_key(name, content))
 
 
 def parse(name: str, raw_json: str, received_at: int = 0) -> list[PbxEvent]:
-    """What a notification means. `received_at` (epoch seconds) stands in where it carries no time of its own.
+    """What a notification means. `received_at` (epoch seconds) stands in for a missing time.
 
-    Names that are not `USED` give an empty list.
+    A name that is not in `STORED_NAMES` gives an empty list.
 
     Raises:
-        Malformed: wrong shape; names the path of the field.
+        MalformedNotification: wrong shape; the message names the path of the field.
     """
     if name not in STORED_NAMES:
         return []
@@ -180,7 +174,9 @@ def _parse_leg(content: dict[str, Any], received_at: int) -> PbxEvent:
     leg = validate_schema(LegNotification, content)
     state = leg.call_state.lower()
     if state not in _DEFAULT_SEQ:
-        raise MalformedNotification(f"call_state is {leg.call_state[:40]!r}, wanted Appeared, Connected, OnHold or Disconnected.")
+        raise MalformedNotification(
+            f"call_state is {leg.call_state[:40]!r}, wanted Appeared, Connected, OnHold or Disconnected."
+        )
     fields, at = _leg_fields(leg), _event_time(leg.timestamp, received_at)
     seq = leg.seq if leg.seq is not None else _DEFAULT_SEQ[state]
     if state == "disconnected":
@@ -190,13 +186,13 @@ def _parse_leg(content: dict[str, Any], received_at: int) -> PbxEvent:
 
 
 def _leg_fields(leg: LegNotification) -> LegFields:
-    place = _leg_kind(leg)
+    kind = _leg_kind(leg)
     return {
         "leg": leg.call_id,
-        "leg_kind": place,
+        "leg_kind": kind,
         "caller": _make_party(leg.from_),
         "callee": _make_party(leg.to),
-        "line": leg.to.line_number or leg.from_.line_number or (leg.to.number if place == "ivr" else None),
+        "line": leg.to.line_number or leg.from_.line_number or (leg.to.number if kind == "ivr" else None),
         "group": leg.to.acd_group,
         "taken_from": leg.from_.taken_from_call_id,
         "command_id": leg.command_id,
@@ -211,10 +207,10 @@ def _make_party(side: CallSide) -> Party:
     return Party(side.extension, side.number)
 
 
-def _event_time(said: int | None, received_at: int) -> int:
-    if said is None and not received_at:
+def _event_time(own_time: int | None, received_at: int) -> int:
+    if own_time is None and not received_at:
         raise MalformedNotification("The notification has no time.")
-    return received_at if said is None else said
+    return received_at if own_time is None else own_time
 
 
 def _callback_initiator(leg: LegNotification) -> str | None:
@@ -224,10 +220,10 @@ def _callback_initiator(leg: LegNotification) -> str | None:
 
 
 def _leg_kind(leg: LegNotification) -> LegKind:
-    """Where the leg is; some traces of old versions have no `location`, then its other fields tell."""
-    known = _LEG_KINDS.get((leg.location or "").lower().partition(".")[0])
-    if known:
-        return known
+    """Where the leg is. Old versions of the notifications may lack `location`; then other fields decide."""
+    kind = _LEG_KINDS.get((leg.location or "").lower().partition(".")[0])
+    if kind:
+        return kind
     if leg.to.extension:
         return "person"
     if leg.to.number and leg.to.number == (leg.to.line_number or leg.from_.line_number):
@@ -236,60 +232,64 @@ def _leg_kind(leg: LegNotification) -> LegKind:
 
 
 def _parse_summary(content: dict[str, Any], received_at: int) -> PbxEvent:
-    said = validate_schema(SummaryNotification, content)
-    ended = _event_time(said.end_time, received_at)
+    summary = validate_schema(SummaryNotification, content)
+    ended = _event_time(summary.end_time, received_at)
     return CallEnded(
         at=ended,
-        direction=_parse_direction(said),
-        caller=_make_party(said.from_),
-        callee=_make_party(said.to),
-        line=said.line_number or said.to.line_number or said.from_.line_number,
-        started_at=said.create_time or said.talk_time or ended,
-        forwarded_at=said.forward_time or None,
-        talk_at=said.talk_time or None,
+        direction=_parse_direction(summary),
+        caller=_make_party(summary.from_),
+        callee=_make_party(summary.to),
+        line=summary.line_number or summary.to.line_number or summary.from_.line_number,
+        started_at=summary.create_time or summary.talk_time or ended,
+        forwarded_at=summary.forward_time or None,
+        talk_at=summary.talk_time or None,
         ended_at=ended,
-        reason=said.disconnect_reason or 0,
+        reason=summary.disconnect_reason or 0,
     )
 
 
-def _parse_direction(said: SummaryNotification) -> Direction:
-    if said.call_direction is None:
-        if not said.from_.extension:
+def _parse_direction(summary: SummaryNotification) -> Direction:
+    if summary.call_direction is None:
+        if not summary.from_.extension:
             return "in"
-        return "internal" if said.to.extension else "out"
-    if said.call_direction not in _DIRECTIONS:
-        raise MalformedNotification(f"call_direction is {said.call_direction}, wanted 0, 1 or 2.")
-    return _DIRECTIONS[said.call_direction]
+        return "internal" if summary.to.extension else "out"
+    if summary.call_direction not in _DIRECTIONS:
+        raise MalformedNotification(f"call_direction is {summary.call_direction}, wanted 0, 1 or 2.")
+    return _DIRECTIONS[summary.call_direction]
 
 
 def _parse_recording(content: dict[str, Any], received_at: int) -> PbxEvent:
-    said = validate_schema(RecordingNotification, content)
-    state = _RECORDING_STATES.get(said.recording_state.lower())
+    recording = validate_schema(RecordingNotification, content)
+    state = _RECORDING_STATES.get(recording.recording_state.lower())
     if state is None:
-        raise MalformedNotification(f"recording_state is {said.recording_state[:40]!r}, wanted Started, Continued or Completed.")
+        raise MalformedNotification(
+            f"recording_state is {recording.recording_state[:40]!r}, wanted Started, Continued or Completed."
+        )
     return RecordingEvent(
-        at=_event_time(said.timestamp, received_at),
-        recording_id=said.recording_id,
+        at=_event_time(recording.timestamp, received_at),
+        recording_id=recording.recording_id,
         state=state,
-        leg=said.call_id,
-        extension=said.extension,
-        code=said.completion_code,
-        is_in_cloud=(said.recipient or "").lower() != "mail",
-        seq=said.seq or 0,
+        leg=recording.call_id,
+        extension=recording.extension,
+        code=recording.completion_code,
+        is_in_cloud=(recording.recipient or "").lower() != "mail",
+        seq=recording.seq or 0,
     )
 
 
 def _parse_record_added(content: dict[str, Any], received_at: int) -> PbxEvent:
-    said = validate_schema(RecordAddedNotification, content)
-    return RecordingEvent(at=_event_time(said.timestamp, received_at), recording_id=said.recording_id, state="added")
+    recording = validate_schema(RecordAddedNotification, content)
+    return RecordingEvent(
+        at=_event_time(recording.timestamp, received_at), recording_id=recording.recording_id, state="added"
+    )
 
 
 def _parse_result(name: str, content: dict[str, Any], received_at: int) -> list[PbxEvent]:
-    said = validate_schema(ResultNotification, content)
-    if said.result is None:
+    result = validate_schema(ResultNotification, content)
+    if result.result is None:
         raise MalformedNotification("result is missing.")
-    at = said.timestamp if said.timestamp is not None else received_at
-    return [CommandResult(at=at, command_id=said.command_id, name=name.removeprefix("result/"), code=said.result)]
+    at = result.timestamp if result.timestamp is not None else received_at
+    return [CommandResult(at=at, command_id=result.command_id, name=name.removeprefix("result/"), code=result.result)]
 
 
 _PARSERS: Final[dict[str, Callable[[dict[str, Any], int], PbxEvent]]] = {

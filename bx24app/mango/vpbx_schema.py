@@ -1,4 +1,4 @@
-"""The outside shapes of the signed dialect, as lenient as live traffic demands."""
+"""The schemas of the vpbx dialect, as lenient as live traffic demands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from bx24app.mango.notification import AsObject, EpochSeconds, Flag, Id, Lenient
 
 
 class CallSide(MangoSchema):
-    """`from` or `to` of a notification. An anonymous caller has no number; lost in the voice menu there is no `to`."""
+    """`from` or `to` of a notification. An anonymous caller has no number; a call that ends in the voice menu has no
+    `to`."""
 
     extension: Id = None
     number: Id = None
@@ -24,7 +25,7 @@ AnyCallSide = Annotated[CallSide, AsObject]
 
 
 class CallReference(MangoSchema):
-    """Only what joins a notification to a call."""
+    """Only the ids by which a notification belongs to a call."""
 
     entry_id: RequiredId
     command_id: Id = None
@@ -86,7 +87,7 @@ class RecordAddedNotification(MangoSchema):
 
 
 class ResultNotification(MangoSchema):
-    """`result/*`. The code is `result` in traces; the older document prints `code` for some."""
+    """`result/*`. The code is `result` in live traffic; Mango's older manual calls it `code` for some notifications."""
 
     command_id: RequiredId
     result: LenientInt = Field(default=None, validation_alias=AliasChoices("result", "code"))

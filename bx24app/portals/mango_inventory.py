@@ -1,6 +1,8 @@
-"""The lines and employees that a PBX itself lists, asked at Mango and cached for ten minutes. The pages of a PBX ask for them.
+"""The lines and employees that a PBX itself lists, asked at Mango and cached for ten minutes. The pages of a PBX ask
+for them.
 
-The list is cached in Redis as text, for all processes, and in the process as objects. No database transaction is open while Mango is asked.
+The list is cached in Redis as text, for all processes, and in the process as objects. No database transaction is open
+while Mango is asked.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ T = TypeVar("T", MangoLine, MangoUser)
 
 @dataclass(frozen=True, slots=True)
 class MangoListing(Generic[T]):
-    """`rows` as Mango lists them. `problem`: why there are none, in words. `has_keys` False: the PBX has no key, so Mango was not asked."""
+    """`rows` as Mango lists them. `problem`: why there are none, in words. `has_keys` False: the PBX has no key, so
+    Mango was not asked."""
 
     rows: tuple[T, ...] = ()
     problem: str = ""
@@ -81,7 +84,8 @@ class _ListingCache(dict[str, tuple[bytes, tuple[Any, ...]]]):
 
 
 def _read_cache(cache_key: str, parse: Callable[[Any], T]) -> tuple[T, ...] | None:
-    """The cached rows. A text that has not changed since the last time is not parsed again, since it may list 10,000 employees."""
+    """The cached rows. A text that has not changed since the last time is not parsed again, since it may list 10,000
+    employees."""
     try:
         text = runtime().redis.get(cache_key)
     except redis.RedisError:

@@ -1,6 +1,4 @@
-"""Which notifications belong to a call: by entry on its PBX, by its command on its PBX or at the portal; nothing of
-others.
-"""
+"""Which notifications belong to a call: by entry on its PBX, by command on its PBX or at the portal."""
 
 from __future__ import annotations
 
@@ -19,9 +17,18 @@ def _call(pbx_id: int = 1, entry_id: str = "E1", command_id: str | None = "C1", 
     )  # fmt: skip
 
 
-def _notification(key: str, pbx_id: int, entry_id: str | None, command_id: str | None, portal_id: int = 1) -> Notification:
+def _notification(
+    key: str, pbx_id: int, entry_id: str | None, command_id: str | None, portal_id: int = 1
+) -> Notification:
     return Notification(
-        portal_id=portal_id, pbx_id=pbx_id, dialect="vpbx", name="events/call", entry_id=entry_id, command_id=command_id, dedup_key=key, body="{}"
+        portal_id=portal_id,
+        pbx_id=pbx_id,
+        dialect="vpbx",
+        name="events/call",
+        entry_id=entry_id,
+        command_id=command_id,
+        dedup_key=key,
+        body="{}",
     )
 
 
@@ -41,7 +48,13 @@ OURS = ["entry", "command", "both", "portal"]
 @pytest.fixture
 def call(app: Flask) -> Call:
     calls = [_call(), _call(entry_id="E9", command_id=None), _call(pbx_id=2, entry_id="E3", command_id=None)]
-    db.session.add_all([*calls, *(_notification(key, *row) for key, row in ROWS.items()), _notification("tenant", 1, "E1", "C1", portal_id=2)])
+    db.session.add_all(
+        [
+            *calls,
+            *(_notification(key, *row) for key, row in ROWS.items()),
+            _notification("tenant", 1, "E1", "C1", portal_id=2),
+        ]
+    )
     db.session.flush()
     return calls[0]
 
@@ -70,7 +83,10 @@ def test_more_calls_than_one_statement_names(app: Flask, monkeypatch: pytest.Mon
     assert [[row.dedup_key for row in by_call[call.id]] for call in calls] == [[f"n{number}"] for number in range(5)]
 
 
-@pytest.mark.parametrize(("statement", "index"), [("_ROWS_BY_ENTRY", "ix_notification_entry"), ("_ROWS_BY_COMMAND", "ix_notification_command")])
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [("_ROWS_BY_ENTRY", "ix_notification_entry"), ("_ROWS_BY_COMMAND", "ix_notification_command")],
+)
 def test_sqlite_takes_the_index(app: Flask, statement: str, index: str) -> None:
     query = getattr(notifications, statement).params(portal=1, pbx=1, names=["a", "b"])
     compiled = query.compile(db.engine, compile_kwargs={"render_postcompile": True, "literal_binds": True})

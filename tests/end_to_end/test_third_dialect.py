@@ -1,4 +1,4 @@
-"""A dialect is one registry entry: with a third one registered, its calls run through the whole program into the portal."""
+"""A dialect is one registry entry: a third one is registered, and its call runs through the whole program."""
 
 from __future__ import annotations
 
@@ -40,11 +40,17 @@ def post(hook: str, line: str) -> int:
 
 def test_a_call_is_registered_and_finished(earth: World, hook: str) -> None:
     now = int(time.time())
-    for line in (f"ring;{ENTRY};{CLIENT};101;{now - 60}", f"answer;{ENTRY};{CLIENT};101;{now - 50}", f"end;{ENTRY};{CLIENT};101;{now}"):
+    for line in (
+        f"ring;{ENTRY};{CLIENT};101;{now - 60}",
+        f"answer;{ENTRY};{CLIENT};101;{now - 50}",
+        f"end;{ENTRY};{CLIENT};101;{now}",
+    ):
         assert post(hook, line) == 200
     earth.settle(90)
     rows = [row for row in earth.portal.statistics.values() if row.external_id == f"moscow:{ENTRY}"]
-    assert [(row.user_id, row.type, row.duration, row.failed_code, row.portal_number) for row in rows] == [(9, 2, 50, "200", "74950000001")]
+    assert [(row.user_id, row.type, row.duration, row.failed_code, row.portal_number) for row in rows] == [
+        (9, 2, 50, "200", "74950000001")
+    ]
     assert not earth.portal.calls
 
 
@@ -57,5 +63,10 @@ def test_what_it_cannot_read_is_stored_as_rejected(earth: World, hook: str) -> N
 
 
 def test_the_other_dialects_are_not_enabled(hook: str) -> None:
-    assert requests.post(f"{hook}/events/call", data={"json": "{}", "sign": "x", "vpbx_api_key": "y"}, timeout=20).status_code == 403
+    assert (
+        requests.post(
+            f"{hook}/events/call", data={"json": "{}", "sign": "x", "vpbx_api_key": "y"}, timeout=20
+        ).status_code
+        == 403
+    )
     assert requests.post(f"{hook}/call_end", json={"uuid": "u"}, timeout=20).status_code == 403

@@ -1,4 +1,4 @@
-"""A third dialect in one file, as small as one can be: plain text `<step>;<entry>;<client>;<extension>;<epoch seconds>`, unsigned.
+"""A third dialect in one file: unsigned plain text, `<step>;<entry>;<client>;<extension>;<epoch seconds>`.
 
 Steps: `ring`, `answer`, `end`. Registering it is all that the program needs to play its calls into the portal.
 """

@@ -1,7 +1,7 @@
 """From a portal's new notifications to the calls that they belong to, and from a call's notifications to its events.
 
-`portal_fold` calls this in the transaction of a drain. A call that does not exist yet is created here; a click that waits for its first leg
-is recognised by its command.
+`portal_fold` calls this in the transaction of a drain. A call that does not exist yet is created here; a click that
+waits for its first leg is recognised by its command.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ PASS_LIMIT = 500
 """Notifications that one pass takes; the next pass takes the rest."""
 
 # Made once: building a statement costs more than SQLite needs to answer it.
-_NEW_NOTIFICATIONS = select(Notification).where(Notification.portal_id == bindparam("portal"), Notification.state == "new")
+_NEW_NOTIFICATIONS = select(Notification).where(
+    Notification.portal_id == bindparam("portal"), Notification.state == "new"
+)
 _NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(PASS_LIMIT)
 _PBXS = select(Pbx.id, Pbx.key, Pbx.portal_id).where(Pbx.portal_id == bindparam("portal"))
 _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
@@ -93,7 +95,8 @@ def _resolve_call(
     rows: list[Notification],
     by_entry: CallsByEntry,
 ) -> Call | None:
-    """The call of notifications that have this entry and command, created if need be; None: only a command that no call knows."""
+    """The call of notifications that have this entry and command, created if need be; None: only a command that no call
+    knows."""
     if command_id is not None:
         call = session.scalars(_calls_of_pbx(pbx).where(Call.command_id == command_id)).first()
         if call is not None and entry_id and command_id == events_dialect.UUID_PREFIX + call.entry_id:
@@ -121,7 +124,9 @@ def _find_clicked_call(session: Session, pbx: PbxIdentity, rows: list[Notificati
     return session.scalars(query).first()
 
 
-def _create_call(portal: Portal, pbx: PbxIdentity, entry_id: str, command_id: str | None, received_at: datetime) -> Call:
+def _create_call(
+    portal: Portal, pbx: PbxIdentity, entry_id: str, command_id: str | None, received_at: datetime
+) -> Call:
     return Call(
         portal_id=portal.id,
         pbx_id=pbx.id,
@@ -146,7 +151,8 @@ _parse_body = lru_cache(maxsize=2_000)(dialects.parse)
 
 
 def parse_notification(row: Notification) -> tuple[PbxEvent, ...]:
-    """What a notification means; nothing if it was rejected or came from the portal (a click starts a call, but tells of no leg)."""
+    """What a notification means; nothing if it was rejected or came from the portal (a click starts a call, but tells
+    of no leg)."""
     if row.state == "rejected" or row.pbx_id == 0:
         return ()
     if row.parsed_events is None:
@@ -161,8 +167,9 @@ def parse_notification(row: Notification) -> tuple[PbxEvent, ...]:
 def collect_events(rows: Sequence[Notification]) -> list[PbxEvent]:
     """All events of one call.
 
-    Legs of the older statistics have no ids, and the one leg of a dialect without legs is not one of Mango's. If notifications told of legs
-    already, such statistics add only the end of the call, and recordings if both name them alike.
+    Legs of the older statistics have no ids, and the one leg of a dialect without legs is not one of Mango's. If
+    notifications told of legs already, such statistics add only the end of the call, and recordings if both name them
+    alike.
     """
     notified = [row for row in rows if row.dialect != STATISTICS]
     events = [event for row in notified for event in parse_notification(row)]

@@ -1,7 +1,8 @@
-"""USE CASE: receive one notification of a PBX: verify it, store it once, wake the portal, return the status. Called by `web.webhooks`.
+"""USE CASE: receive one notification of a PBX: verify it, store it once, wake the portal, return the status. Called by
+`web.webhooks`.
 
-The order of checks is: size (in the web layer), hook key, dialect, signature, shape (contract, section 5). 200 is returned only after the
-commit, since Mango repeats nothing.
+The order of checks is: size (in the web layer), hook key, dialect, signature, shape (contract, section 5). 200 is
+returned only after the commit, since Mango repeats nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ RECENT_SECONDS = 15
 _MAX_CACHED_HOOKS = 2000
 _HOOK_QUERY = (
     select(
-        Pbx.id, Pbx.portal_id, Pbx.dialects, type_coerce(Pbx.api_key, LargeBinary), type_coerce(Pbx.api_salt, LargeBinary),
+        Pbx.id, Pbx.portal_id, Pbx.dialects,
+        type_coerce(Pbx.api_key, LargeBinary), type_coerce(Pbx.api_salt, LargeBinary),
         Pbx.refused_count, Pbx.last_notification_at, Pbx.hook_hash, Pbx.old_hook_hash,
     )
     .join(Portal, Portal.id == Pbx.portal_id)
@@ -88,8 +90,9 @@ def receive(
 ) -> int:
     """Take one POST of a PBX and return the HTTP status: 200, 403, 404, or 503 if the database does not answer.
 
-    A hook is cached for a few seconds. A cached hook may only lead to 200 for a stored notification, and only if the INSERT found the hook
-    still valid (`writer`). For any other answer the hook is looked up again. So a change of a hook takes effect with its commit.
+    A hook is cached for a few seconds. A cached hook may only lead to 200 for a stored notification, and only if the
+    INSERT found the hook still valid (`writer`). For any other answer the hook is looked up again. So a change of a
+    hook takes effect with its commit.
     """
     post = HookPost(suffix, content_type, form, body, query)
     try:
@@ -142,7 +145,8 @@ def _handle_notification(hook: Hook, post: HookPost) -> int:
 
 
 def _store_genuine(hook: Hook, dialect_name: str, post: HookPost) -> int:
-    """A verified notification: stored to be folded, stored as rejected if nobody can read it, or skipped if it means nothing to us."""
+    """A verified notification: stored to be folded, stored as rejected if nobody can read it, or skipped if it means
+    nothing to us."""
     dialect = dialects.DIALECTS[dialect_name]
     name, text = dialect.find_name(post), dialect.read_text(post)
     if name is None:
@@ -154,7 +158,9 @@ def _store_genuine(hook: Hook, dialect_name: str, post: HookPost) -> int:
     return _store_notification(hook, dialect_name, identity, text)
 
 
-def _store_notification(hook: Hook, dialect: str, identity: NotificationIdentity, text: str, reason: str | None = None) -> int:
+def _store_notification(
+    hook: Hook, dialect: str, identity: NotificationIdentity, text: str, reason: str | None = None
+) -> int:
     now = utcnow()
     values = {
         "portal_id": hook.portal_id,

@@ -1,7 +1,8 @@
-"""USE CASE: notifications into the inbox, on disk before anybody says 200; those that wait in this process at once share one commit.
+"""Writes notifications into the inbox; they are on disk before the receiver answers 200. Called by `receiver`.
 
-One connection a process, one INSERT a notification, nothing asked before it. What a process remembers of a hook (`Guard`) is held against
-the tables by that same INSERT: where it is no longer true, nothing is stored, and whoever asked looks the hook up anew.
+A notification takes one INSERT on a connection that is kept open, and no query before it. On SQLite notifications that
+wait at the same time share one commit. The same INSERT compares what the process has cached of the hook (`Guard`) with
+the tables. If that no longer holds, nothing is stored, and the receiver looks the hook up again.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from bx24app.infra.runtime import runtime
 from bx24app.models import Notification, db
 
 MAX_ROWS = 16
-"""Notifications that share a commit of SQLite: as many as threads wait."""
+"""How many notifications may share a commit of SQLite: as many as there are threads."""
 _COLUMNS = (
-    "portal_id", "pbx_id", "dialect", "name", "entry_id", "command_id", "dedup_key", "body", "state", "reason", "received_at",
+    "portal_id", "pbx_id", "dialect", "name", "entry_id", "command_id", "dedup_key", "body", "state", "reason",
+    "received_at",
 )  # fmt: skip
 _TYPES = ("bigint", "bigint", *("text",) * 8, "timestamptz", "boolean", "text", "bytea", "bytea", "text")
-"""Of the columns, then of the guard: whether none is needed, hook hash, API key, salt, dialects. `column1` … in the statement."""
+"""Types of the columns, then of the guard: whether none is needed, hook hash, API key, salt, dialects. `column1` … in
+the statement."""
 _INSERT = """
-INSERT INTO notification ({names}) SELECT {columns} FROM (VALUES {rows}) AS told
+INSERT INTO notification ({names}) SELECT {columns} FROM (VALUES {rows}) AS pending
 WHERE column12 OR EXISTS (
     SELECT 1 FROM pbx JOIN portal ON portal.id = pbx.portal_id
     WHERE pbx.id = column2 AND pbx.removed_at IS NULL AND portal.state <> 'removed' AND pbx.refused_count = 0
@@ -40,7 +43,7 @@ WHERE column12 OR EXISTS (
 
 @cache
 def _insert_statement(postgresql: bool, count: int) -> str:
-    """For so many rows. PostgreSQL must be told the types, which it cannot guess here; SQLite takes values as they are."""
+    """The statement for this many rows. PostgreSQL needs the types, which it cannot infer here; SQLite does not."""
     row = ", ".join(f"CAST(%s AS {kind})" if postgresql else "?" for kind in _TYPES)
     columns = ", ".join(f"column{number + 1}" for number in range(len(_COLUMNS)))
     return _INSERT.format(names=", ".join(_COLUMNS), columns=columns, rows=", ".join([f"({row})"] * count))
@@ -48,11 +51,12 @@ def _insert_statement(postgresql: bool, count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What must still stand in the tables for a remembered hook to be true: nobody rotated, removed, re-keyed, re-sealed or refused since."""
+    """What the tables must still hold for a cached hook to be valid: it was not rotated, removed, given new keys,
+    re-encrypted or refused."""
 
     hook_hash: str
     api_key: bytes
-    """As it is stored, sealed."""
+    """As it is stored, encrypted."""
     api_salt: bytes
     dialects: str
 
@@ -61,11 +65,12 @@ _EMPTY_GUARD = Guard("", b"", b"", "")
 
 
 def store(row: dict[str, Any], guard: Guard | None = None) -> bool:
-    """Store a row of the inbox. Returns after the commit: is it known to be new?
+    """Store a row of the inbox. Returns after the commit, True if the row is known to be new.
 
-    False: it is there, whoever stored it; or, where there is a `guard`, that may no longer hold, and nothing may be stored: look again.
+    False: the row exists already; or there is a `guard` that may no longer hold, and nothing may be stored: look the
+    hook up again.
 
-    Ends this thread's session, so that the two never wait for each other.
+    Ends this thread's session, so that the session and the writer's connection never wait for each other.
 
     Raises:
         DBAPIError: the database does not answer, or refuses; nothing is stored.
@@ -80,7 +85,7 @@ def _inbox_writer() -> InboxWriter:
 
 
 class _PendingRow:
-    """One notification on its way; `new` and `failed` tell how it went once it is `done`."""
+    """One notification on its way. `is_new` and `error` are valid once it `is_done`."""
 
     __slots__ = ("error", "is_done", "is_new", "values")
 
@@ -90,10 +95,10 @@ class _PendingRow:
 
 
 class InboxWriter:
-    """The connections of a process for storing, kept for the next who stores.
+    """The connections of a process for storing, which are kept open.
 
-    PostgreSQL: one for each who stores at the same time; the server joins their commits by itself. SQLite: one, and those who come while it writes
-    queue up; the next to write stores for all of them at once, and they find it done.
+    PostgreSQL: one for each thread that stores at the same time; the server groups their commits. SQLite: one. Threads
+    that come while it writes queue their rows; the next thread that gets the lock stores all of them at once.
     """
 
     def __init__(self, engine: Engine | None = None) -> None:
@@ -108,53 +113,58 @@ class InboxWriter:
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
     def store(self, row: dict[str, Any], guard: Guard | None) -> bool:
-        mine = _PendingRow(self._row_values(row, guard))
+        pending = _PendingRow(self._row_values(row, guard))
         if self._is_postgresql:
-            self._store_batch([mine])
+            self._store_batch([pending])
         else:
-            self._queue.append(mine)
+            self._queue.append(pending)
             with self._write_lock:
-                while not mine.is_done:
+                while not pending.is_done:
                     self._store_batch([self._queue.popleft() for _ in range(min(len(self._queue), MAX_ROWS))])
-        if mine.error is not None:
-            raise DBAPIError.instance("INSERT INTO notification", None, mine.error, self._database_error, hide_parameters=True)
-        return mine.is_new
+        if pending.error is not None:
+            raise DBAPIError.instance(
+                "INSERT INTO notification", None, pending.error, self._database_error, hide_parameters=True
+            )
+        return pending.is_new
 
     def close(self) -> None:
-        """Give all connections up; the next notification opens another."""
+        """Close all connections; the next notification opens another."""
         while self._free_connections:
             self._free_connections.pop().invalidate()
 
     def _row_values(self, row: dict[str, Any], guard: Guard | None) -> tuple[Any, ...]:
-        held = guard or _EMPTY_GUARD
+        expected = guard or _EMPTY_GUARD
         columns = (*(row[name] for name in _COLUMNS[:-1]), self._bind_datetime(row["received_at"]))
-        return (*columns, guard is None, held.hook_hash, held.api_key, held.api_salt, held.dialects)
+        return (*columns, guard is None, expected.hook_hash, expected.api_key, expected.api_salt, expected.dialects)
 
     def _store_batch(self, batch: list[_PendingRow]) -> None:
-        """Store them all or tell each why not; one that cannot be stored does not take the others with it."""
+        """Store all rows, or give each its error. A row that cannot be stored does not keep the others from being
+        stored."""
         try:
-            stored = self._execute_with_retry([value for one in batch for value in one.values], len(batch))
-        except Exception as error:  # noqa: BLE001 - of whatever kind: it is told to everybody who waits
+            stored = self._execute_with_retry([value for row in batch for value in row.values], len(batch))
+        except Exception as error:  # noqa: BLE001 - every waiting thread gets it, whatever it is
             if len(batch) > 1 and not isinstance(error, self._operational_error):
-                for one in batch:
-                    self._store_batch([one])
+                for row in batch:
+                    self._store_batch([row])
                 return
-            for one in batch:
-                one.error, one.is_done = error, True
+            for row in batch:
+                row.error, row.is_done = error, True
         else:
-            for one in batch:
-                one.is_new, one.is_done = stored == len(batch), True  # which of them are not new is not asked: it is rare
+            for row in batch:
+                # Repetitions are rare, so it is not asked which rows of the batch they are.
+                row.is_new, row.is_done = stored == len(batch), True
 
     def _execute_with_retry(self, values: list[Any], count: int) -> int:
-        """By a kept connection; where that broke since it was used last, so did probably all, and a new one is opened, once. Whether it stored
-        before it broke does not matter: nothing is stored twice."""
+        """Execute on a kept connection. If that broke since its last use, all kept ones probably did: they are closed,
+        and a new one is tried once. It does not matter whether the broken one stored the rows, since no row is stored
+        twice."""
         try:
-            link = self._free_connections.pop()
+            connection = self._free_connections.pop()
         except IndexError:
             return self._execute(self._open_connection(), values, count)
-        raw = link.dbapi_connection
+        raw = connection.dbapi_connection
         try:
-            return self._execute(link, values, count)
+            return self._execute(connection, values, count)
         except self._database_error as error:
             if not self._engine.dialect.is_disconnect(error, raw, None):  # type: ignore[arg-type]
                 raise
@@ -162,21 +172,23 @@ class InboxWriter:
             return self._execute(self._open_connection(), values, count)
 
     def _open_connection(self) -> PoolProxiedConnection:
-        link = self._engine.raw_connection()
+        connection = self._engine.raw_connection()
         if self._is_postgresql:
-            link.dbapi_connection.autocommit = True  # type: ignore[union-attr] # SQLite's does so already, see `make_durable`
-        return link
+            # SQLite's connections are in this mode already, see `make_durable`.
+            connection.dbapi_connection.autocommit = True  # type: ignore[union-attr]
+        return connection
 
-    def _execute(self, link: PoolProxiedConnection, values: list[Any], count: int) -> int:
-        """One statement, which is one transaction: on disk when this returns. How many are new?"""
-        raw: Any = link.dbapi_connection
-        good = False
+    def _execute(self, connection: PoolProxiedConnection, values: list[Any], count: int) -> int:
+        """Execute one statement, which is one transaction: the rows are on disk when this returns. Returns how many are
+        new."""
+        raw: Any = connection.dbapi_connection
+        is_good = False
         try:
             stored: int = raw.execute(_insert_statement(self._is_postgresql, count), values).rowcount
-            good = True
+            is_good = True
         finally:
-            if good:
-                self._free_connections.append(link)
+            if is_good:
+                self._free_connections.append(connection)
             else:
-                link.invalidate()
+                connection.invalidate()
         return stored

@@ -1,4 +1,5 @@
-"""Dismissed employees whom the settings still name, for pages: who they are, and links to the places where another employee is chosen."""
+"""Dismissed employees whom the settings still name, for pages: who they are, and links to the places where another
+employee is chosen."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def _describe_reference(settings: Settings, reference: UserReference) -> tuple[s
     pbx = settings.by_key.get(reference.pbx)
     name = (pbx.name or pbx.key) if pbx is not None else ""
     if reference.kind == "line":
-        return gettext("%(pbx)s, line %(line)s", pbx=name, line=reference.name), url_for("lines.show", key=reference.pbx)
+        text = gettext("%(pbx)s, line %(line)s", pbx=name, line=reference.name)
+        return text, url_for("lines.show", key=reference.pbx)
     if reference.kind == "employee":
         text = gettext("%(pbx)s, extension %(extension)s", pbx=name, extension=reference.name)
         return text, url_for("employees.show", key=reference.pbx, q=reference.name)

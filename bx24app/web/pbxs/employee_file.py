@@ -101,7 +101,8 @@ def _preview_import(pbx: PbxSettings, text: str) -> ImportPreview:
 
 
 def _build_user_finder() -> UserFinder:
-    """Finds a user in the portal's directory: by id before e-mail before name. A name that several users have finds none of them."""
+    """Finds a user in the portal's directory: by id before e-mail before name. A name that several users have finds
+    none of them."""
     entries = portal_directory.load_all_entries(g.portal.id)
     by_id = {entry.user_id: entry for entry in entries}
     by_email: dict[str, list[DirectoryEntry]] = defaultdict(list)
@@ -132,12 +133,20 @@ def _normalise_name(name: str) -> str:
 
 
 def _render_page(
-    pbx: PbxSettings, table: ImportPreview | None = None, text: str = "", outcome: saving.SaveResult | None = None, status: int = 200
+    pbx: PbxSettings,
+    table: ImportPreview | None = None,
+    text: str = "",
+    outcome: saving.SaveResult | None = None,
+    status: int = 200,
 ) -> Response:
     changes = table.changes if table is not None else ()
-    removed_ids = [change.before.user_id for change in changes if change.kind == "removed" and change.before is not None]
+    removed_ids = [
+        change.before.user_id for change in changes if change.kind == "removed" and change.before is not None
+    ]
     shown = sorted(changes, key=_change_sort_key)[:PREVIEW_LIMIT]
-    user_ids = [user_id for change in shown for user_id in (change.user_id, change.before.user_id if change.before else None)]
+    user_ids = [
+        user_id for change in shown for user_id in (change.user_id, change.before.user_id if change.before else None)
+    ]
     return rendering.render_response(
         "employee_file.html",
         "pbxs",

@@ -1,4 +1,5 @@
-"""Rows of the table of employees: what the settings, the PBX, the directory and the calls of seven days say of each extension.
+"""Rows of the table of employees: what the settings, the PBX, the directory and the calls of seven days say of each
+extension.
 
 There may be 10,000 extensions. So what does not change between two openings of the page is cached in the process.
 """
@@ -45,11 +46,14 @@ class EmployeeRow:
     @property
     def example_number(self) -> str:
         """A phone number that the PBX knows of this extension, as an example of what to enter."""
-        return next((number for number in self.pbx_extension.numbers if number.lstrip("+").isdecimal() and len(number) > 6), "")
+        return next(
+            (number for number in self.pbx_extension.numbers if number.lstrip("+").isdecimal() and len(number) > 6), ""
+        )
 
     def matches_search(self, text: str) -> bool:
         """Whether a search (lower case) finds this row."""
-        return text in " ".join((self.extension, self.pbx_extension.name, self.pbx_extension.email, self.numbers)).lower()
+        fields = (self.extension, self.pbx_extension.name, self.pbx_extension.email, self.numbers)
+        return text in " ".join(fields).lower()
 
 
 def build_rows(pbx: PbxSettings, listing: MangoListing[MangoUser]) -> list[EmployeeRow]:
@@ -65,7 +69,8 @@ def build_rows(pbx: PbxSettings, listing: MangoListing[MangoUser]) -> list[Emplo
 
 def _mapped_rows(pbx: PbxSettings, listing: MangoListing[MangoUser], calls: dict[int, int]) -> list[EmployeeRow]:
     extensions = _pbx_extensions(listing)
-    is_unknown = not listing.has_keys or bool(listing.problem) or not listing.rows  # nothing says that an extension is missing
+    # Without a list nothing says that an extension is missing.
+    is_unknown = not listing.has_keys or bool(listing.problem) or not listing.rows
     return [
         EmployeeRow(
             extension,
@@ -79,7 +84,9 @@ def _mapped_rows(pbx: PbxSettings, listing: MangoListing[MangoUser], calls: dict
     ]
 
 
-def _unmapped_rows(pbx: PbxSettings, listing: MangoListing[MangoUser], unmapped_calls: dict[str, int]) -> list[EmployeeRow]:
+def _unmapped_rows(
+    pbx: PbxSettings, listing: MangoListing[MangoUser], unmapped_calls: dict[str, int]
+) -> list[EmployeeRow]:
     """Extensions that the PBX lists, or that rang although it does not list them, and that no employee has."""
     extensions = _pbx_extensions(listing)
     names = [name for name in dict.fromkeys([*extensions, *unmapped_calls]) if name not in pbx.by_extension]
@@ -100,7 +107,8 @@ class _ExtensionCache(dict[int, tuple[tuple[MangoUser, ...], dict[str, PbxExtens
 
 
 class _MatcherCache(dict[tuple[int, str], tuple[Settings, object, EmployeeMatcher]]):
-    """Portal and PBX key -> the settings and the state of the directory that the matcher was made from, and the matcher."""
+    """Portal and PBX key -> the settings and the state of the directory that the matcher was made from, and the
+    matcher."""
 
 
 def _pbx_extensions(listing: MangoListing[MangoUser]) -> dict[str, PbxExtension]:
@@ -133,7 +141,9 @@ def _employee_matcher(pbx: PbxSettings) -> EmployeeMatcher:
         Person(user.user_id, user.name, user.email or "", user.inner_number or "", phones.get(user.user_id, ()))
         for user in employees.load_all().active_employees
     )
-    mapped_elsewhere = {employee.user_id for other in settings.pbxs if other.key != pbx.key for employee in other.employees}
+    mapped_elsewhere = {
+        employee.user_id for other in settings.pbxs if other.key != pbx.key for employee in other.employees
+    }
     matcher = EmployeeMatcher(people, mapped_elsewhere)
     cache.pop(key, None)
     while len(cache) >= CACHE_SIZE:

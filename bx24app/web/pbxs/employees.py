@@ -1,6 +1,7 @@
 """The page of a PBX's employees: which extension is which user of the portal.
 
-The browser sends only the rows that were changed. A row without a user removes the mapping of its extension; rows that were not sent stay.
+The browser sends only the rows that were changed. A row without a user removes the mapping of its extension; rows that
+were not sent stay.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def save(key: str) -> Response:
     pbx = requested_pbx.get_settings(key)
     rows = [_read_row(name) for name in _posted_row_names()]
     changed = {row.extension: row for row in rows if row.extension}
-    removed = [pbx.by_extension[name] for name, row in changed.items() if row.user_id is None and name in pbx.by_extension]
+    removed = [
+        pbx.by_extension[name] for name, row in changed.items() if row.user_id is None and name in pbx.by_extension
+    ]
     if removed and request.form.get("confirm") != "yes":
         return _render_page(key, None, changed, removed=removed, status=saving.INVALID_STATUS)
     outcome = saving.save(
@@ -61,7 +64,8 @@ def accept_suggestions(key: str) -> Response:
 
 
 def accept_certain_suggestions(key: str, shown: int | None = None) -> saving.SaveResult:
-    """Save every suggestion that is certain. Also called when a PBX is connected, so that its first call finds its employees.
+    """Save every suggestion that is certain. Also called when a PBX is connected, so that its first call finds its
+    employees.
 
     Args:
         shown: number of the settings version that the page showed; None: as the form says.
@@ -164,7 +168,9 @@ def _render_page(
     )
 
 
-def _overlay_changes(rows: list[EmployeeRow], changed: dict[str, EmployeeRow], outcome: SaveResult | None, key: str) -> list[EmployeeRow]:
+def _overlay_changes(
+    rows: list[EmployeeRow], changed: dict[str, EmployeeRow], outcome: SaveResult | None, key: str
+) -> list[EmployeeRow]:
     """The rows with what was sent and not saved, and with the faults that prevented it."""
     if not changed:
         return rows
@@ -180,7 +186,8 @@ def _overlay_changes(rows: list[EmployeeRow], changed: dict[str, EmployeeRow], o
 
 
 def _faults_by_extension(outcome: SaveResult, changed: dict[str, EmployeeRow], key: str) -> dict[str, str]:
-    """Extension -> fault. A fault's path counts the employees of the document that was refused, so that document is made again."""
+    """Extension -> fault. A fault's path counts the employees of the document that was refused, so that document is
+    made again."""
     data = saving.current_document()
     _apply_rows(data, key, changed)
     faults = {}

@@ -1,4 +1,5 @@
-"""Reads the form of the page of lines: fields `line-<n>-…`, and blocks of working hours in them, `line-<n>-hours-<m>-…`."""
+"""Reads the form of the page of lines: fields `line-<n>-…`, and blocks of working hours in them,
+`line-<n>-hours-<m>-…`."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def blank_line(number: str, name: str) -> Document:
 
 
 def locate_fault(path: str, pbx: int) -> tuple[int | None, str]:
-    """(index of the line, field) that a fault's path names; (None, "") if it is about no line of the PBX with this index."""
+    """(index of the line, field) that a fault's path names; (None, "") if it is about no line of the PBX with this
+    index."""
     match = _FAULT_PATH.match(path)
     if match is None or int(match.group(1)) != pbx:
         return None, ""

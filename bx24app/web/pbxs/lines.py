@@ -1,7 +1,7 @@
 """The page of a PBX's lines: those that Mango lists, each with a name, responsible users and working hours.
 
-The form sends every line that it shows, in numbered fields. A line that the form did not show stays. An unticked line is removed after the
-page has said what that stops.
+The form sends every line that it shows, in numbered fields. A line that the form did not show stays. An unticked line
+is removed after the page has said what that stops.
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def show_pbx(key: str) -> Response:
 def edit_form(key: str) -> Response:
     """The form of a connected PBX."""
     pbx = requested_pbx.get_settings(key)
-    return _render_form(PbxForm(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), requested_pbx.get_row(key))
+    return _render_form(
+        PbxForm(pbx.name, pbx.key, pbx.dialects, default_user_id=pbx.default_user_id), requested_pbx.get_row(key)
+    )
 
 
 @blueprint.post("/<key>")
@@ -96,7 +98,9 @@ def save(key: str) -> Response:
     pbx_form.check_required(form, stored=bool(row.api_key))
     check = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
     if form.faults or check.state != "ok":
-        return _render_form(form, requested_pbx.get_row(key), SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS)
+        return _render_form(
+            form, requested_pbx.get_row(key), SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS
+        )
     index = [pbx.key for pbx in rendering.load_settings().pbxs].index(key)
     refused_since = row.refused_since if row.refused_count else None
     outcome = saving.save(
@@ -132,7 +136,12 @@ def remove(key: str) -> Response:
     pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     if request.method == "GET" or request.form.get("confirm") != key:
         return rendering.render_response(
-            "pbx_remove.html", "pbxs", pbx=pbx, row=row, version=saving.current_number(), calls=call_counts.count_calls_last_day(row.id)
+            "pbx_remove.html",
+            "pbxs",
+            pbx=pbx,
+            row=row,
+            version=saving.current_number(),
+            calls=call_counts.count_calls_last_day(row.id),
         )
 
     def drop_pbx(data: Document) -> None:
@@ -158,7 +167,9 @@ def rotate_address(key: str) -> Response:
     """Explain what a new hook address means; make it when the form is posted."""
     pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     if request.method == "GET":
-        return rendering.render_response("pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_old_address_until(row))
+        return rendering.render_response(
+            "pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_old_address_until(row)
+        )
     hook_keys.rotate(g.portal.id, key, request.form.get("shown", ""), g.frame.user_id)
     rendering.reload_portal()
     return _render_page(key)

@@ -1,4 +1,5 @@
-"""`/bitrix24/events`: what Bitrix24 tells. Stored before its 200, since nothing is repeated."""
+"""`/bitrix24/events`: receives the events of portals. An event is stored before the 200, since Bitrix24 does not repeat
+it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _log = get_logger(__name__)
 
 @blueprint.post("/bitrix24/events")
 def receive_event() -> Response:
-    """One event: 200 when stored or not ours, 403 without proof, 503 without database."""
+    """One event: 200 if it is stored or is not ours, 403 without proof, 503 without a database."""
     try:
         post = EventPost.from_pairs(request.form.items(multi=True))
     except MalformedPost as error:

@@ -1,7 +1,7 @@
-"""`/mango`: where PBXs knock. As little as possible happens between the socket and `bx24app.calls.inbox.receiver.receive`.
+"""`/mango`: receives the notifications of PBXs and hands them to `bx24app.calls.inbox.receiver.receive`.
 
-Two forms of one address (contract, section 5): the hook key as first path segment, or as parameter `pbx`; Mango appends its suffix to
-the path, or naively behind the parameter.
+A hook address has two forms (contract, section 5): the hook key is the first path segment, or the parameter `pbx`.
+Mango appends its suffix to the path, or to the value of the parameter.
 """
 
 from __future__ import annotations
@@ -31,31 +31,33 @@ from bx24app.web.monitoring import ack_latency
 blueprint = Blueprint("mango_hooks", __name__)
 RETRY_AFTER_SECONDS = 10
 DATABASE_WAIT_SECONDS, RETRY_PAUSES = 6.0, (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 0.0)
-"""A database that is being restarted is waited for, in seconds: Mango repeats nothing, so whoever waits loses nothing."""
+"""How long, and with which pauses, a notification waits for a database that restarts, in seconds. Mango repeats
+nothing, so an early 503 loses it."""
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _STATUS_TEXTS = {200: "OK", 403: "Forbidden", 404: "Not found", 429: "Too many requests", 503: "Try again later"}
 _log = get_logger(__name__)
 
 
 class PathRestConverter(PathConverter):
-    """The rest of a path, whatever it is: doubled slashes too, which Flask would answer with a redirect that a PBX does not follow."""
+    """The rest of a path, doubled slashes included. Flask would answer those with a redirect, which a PBX does not
+    follow."""
 
     regex = ".*?"
     part_isolating = False
 
 
 def split_address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
-    """Hook key and suffix of a request below `/mango`; a path segment is a hook key only where no `pbx` is given.
+    """Hook key and suffix of a request below `/mango`; a path segment is a hook key only if there is no `pbx`.
 
-    >>> address("KEY/events/call", {})
+    >>> split_address("KEY/events/call", {})
     ('KEY', 'events/call')
-    >>> address("events/call", {"pbx": "KEY"}), address("", {"pbx": "KEY/events/call"})
+    >>> split_address("events/call", {"pbx": "KEY"}), split_address("", {"pbx": "KEY/events/call"})
     (('KEY', 'events/call'), ('KEY', 'events/call'))
     """
     pieces = [piece for piece in path.split("/") if piece]
-    behind = [piece for piece in query.get("pbx", "").split("/") if piece]
+    in_parameter = [piece for piece in query.get("pbx", "").split("/") if piece]
     if "pbx" in query:
-        return (behind[0], "/".join([*pieces, *behind[1:]])) if behind else ("", "")
+        return (in_parameter[0], "/".join([*pieces, *in_parameter[1:]])) if in_parameter else ("", "")
     return (pieces[0], "/".join(pieces[1:])) if pieces else ("", "")
 
 
@@ -75,9 +77,9 @@ def _handle_notification(path: str) -> Response:
     query = request.args.to_dict()
     key, suffix = split_address(path, query)
     query.pop("pbx", None)
-    kept_out = _refusal_status(key)
-    if kept_out:
-        return _status_response(kept_out)
+    refusal = _refusal_status(key)
+    if refusal:
+        return _status_response(refusal)
     kind, started = request.mimetype, time.monotonic()
     form = _parse_form(kind, body)
     for pause in RETRY_PAUSES:
@@ -88,35 +90,41 @@ def _handle_notification(path: str) -> Response:
     return _status_response(status)
 
 
-def _store_notification(key: str, suffix: str, kind: str, form: dict[str, str] | None, body: bytes, query: dict[str, str]) -> int:
+def _store_notification(
+    key: str, suffix: str, kind: str, form: dict[str, str] | None, body: bytes, query: dict[str, str]
+) -> int:
     try:
         return receiver.receive(key, suffix, kind, form, body, query)
-    except (SQLAlchemyError, UndecryptableSecret) as error:  # Unreadable: the operator's keys are not those that sealed the salt
+    # UndecryptableSecret: the operator's keys do not fit the stored salt
+    except (SQLAlchemyError, UndecryptableSecret) as error:
         db.session.rollback()
-        _log.error("notification not stored, the database does not answer or cannot be read", error=type(error).__name__)
+        _log.error(
+            "notification not stored, the database does not answer or cannot be read", error=type(error).__name__
+        )
         return 503
 
 
 @blueprint.get("", strict_slashes=False)
 @blueprint.get("/<rest:path>", strict_slashes=False, merge_slashes=False)
 def explain_address(path: str = "") -> Response:
-    """Somebody pasted the hook address into a browser: say what it is for, and nothing else."""
+    """For a person who opened the hook address in a browser: say what it is for, and nothing else."""
     key, _ = split_address(path, request.args)
-    kept_out = _refusal_status(key)
-    if kept_out:
-        return _status_response(kept_out)
+    refusal = _refusal_status(key)
+    if refusal:
+        return _status_response(refusal)
     try:
-        known = bool(key) and receiver.find_hook(key) is not None
+        is_known = bool(key) and receiver.find_hook(key) is not None
     except (SQLAlchemyError, UndecryptableSecret):
         return _status_response(503)
-    if not known:
+    if not is_known:
         raise NotFound
     text = gettext("This address is for Mango Office's notifications. Paste it into the API connector of your PBX.")
     return Response(text + "\n", mimetype="text/plain")
 
 
 def _refusal_status(key: str) -> int | None:
-    """The status for whoever may not knock here at all, whatever they know: 403 from a network that is not Mango's, 429 a flood."""
+    """The status for a sender who is refused whatever the notification says: 403 for a foreign network, 429 for a
+    flood; None: go on."""
     sender = _sender_address()
     networks = runtime().config.mango_addresses
     if networks and not any(sender in network for network in networks):
@@ -129,21 +137,22 @@ def _refusal_status(key: str) -> int | None:
 
 
 def _sender_address() -> IPv4Address | IPv6Address:
-    """Who connected, behind as many proxies as the configuration says. A mapped IPv4 address is that IPv4 address."""
+    """The client's address, behind as many proxies as the configuration says. A mapped IPv4 address counts as that IPv4
+    address."""
     return _parse_address(request.remote_addr or "")
 
 
 @lru_cache(maxsize=1024)
-def _parse_address(said: str) -> IPv4Address | IPv6Address:
+def _parse_address(text: str) -> IPv4Address | IPv6Address:
     try:
-        found = ip_address(said.partition("%")[0])
-    except ValueError:  # a unix socket, or a proxy that wrote nonsense: nobody of the allowed
+        address = ip_address(text.partition("%")[0])
+    except ValueError:  # a unix socket, or a proxy that wrote nonsense: an address that no network allows
         return IPv6Address(0)
-    return (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
 def _read_body() -> bytes:
-    """At most 256 KiB; one without a length is cut off as soon as it is too long.
+    """The body, at most 256 KiB. One without a Content-Length is refused as soon as it is too long.
 
     Raises:
         RequestEntityTooLarge
@@ -158,7 +167,7 @@ def _read_body() -> bytes:
 
 
 def _parse_form(kind: str, body: bytes) -> dict[str, str] | None:
-    """The form's fields, the first of each name; None: the body is not a form."""
+    """The form's fields, the first value of each name; None: the body is not a form."""
     if kind == "multipart/form-data":
         options = request.mimetype_params
         pairs = FormDataParser(silent=True).parse(BytesIO(body), kind, len(body), options)[1].items(multi=True)
