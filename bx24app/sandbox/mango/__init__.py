@@ -1,4 +1,8 @@
-"""A Mango Office cloud PBX to play with: REST, statistics, recordings, notifications, simulated calls."""
+"""A simulated Mango Office: PBX products with the REST API, statistics, recordings, notifications and calls.
+
+The package stands for the VPBX API as Mango's documentation describes it. It checks requests as strictly as the real
+service. Tests, benchmarks and the demo create a `MangoCloud`, add products to it and let calls happen.
+"""
 
 from bx24app.sandbox.mango import simulation
 from bx24app.sandbox.mango.board import Board, PlayedSequence
@@ -9,4 +13,7 @@ from bx24app.sandbox.mango.plans import Party, Plan, Signal
 from bx24app.sandbox.mango.rest import RestFault
 from bx24app.sandbox.mango.sequences import Participants, PbxNotification
 
-__all__ = ["Board", "Device", "Employee", "Faults", "Group", "Line", "MangoCloud", "Participants", "Party", "Pbx", "PbxNotification", "Plan", "PlayedSequence", "RestFault", "Signal", "simulation"]
+__all__ = [
+    "Board", "Device", "Employee", "Faults", "Group", "Line", "MangoCloud", "Participants", "Party", "Pbx",
+    "PbxNotification", "Plan", "PlayedSequence", "RestFault", "Signal", "simulation",
+]  # fmt: skip

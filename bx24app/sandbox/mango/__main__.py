@@ -1,4 +1,4 @@
-"""A PBX on the command line.
+"""The command line of the simulated PBX: lists the ready sequences and sends one of them to a hook address.
 
 ::
 
@@ -17,40 +17,42 @@ from bx24app.sandbox.mango.sequences import sequence_titles
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; 1 when an answer was not 2xx, 2 for wrong arguments."""
+    """Runs one command. Returns 1 when an answer was not 2xx, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m bx24app.sandbox.mango", description="A Mango Office PBX to play with."
+        prog="python -m bx24app.sandbox.mango", description="A simulated Mango Office PBX."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the sequences that can be played")
     play = commands.add_parser("play", help="send a sequence, signed, as if the call happened now")
-    play.add_argument("name", choices=sorted(sequence_titles()), help="which one; see `list`")
+    play.add_argument("name", choices=sorted(sequence_titles()), help="name of the sequence; see `list`")
     play.add_argument("--to", required=True, metavar="URL", help="base address; the suffixes are appended")
     play.add_argument("--key", required=True, help="vpbx_api_key")
     play.add_argument("--salt", required=True, help="vpbx_api_salt")
-    play.add_argument("--speed", type=float, default=float("inf"), help="times faster than life (default: no pauses)")
+    play.add_argument(
+        "--speed", type=float, default=float("inf"), help="how many times faster than real time (default: no pauses)"
+    )
     play.add_argument("--client", help="number of the client")
     play.add_argument("--line", help="number of the PBX line")
-    play.add_argument("--as-is", action="store_true", help="the reference's own ids and times")
-    given = parser.parse_args(arguments)
-    if given.command == "list":
+    play.add_argument("--as-is", action="store_true", help="send the reference's own ids and times")
+    options = parser.parse_args(arguments)
+    if options.command == "list":
         for title in sequence_titles().values():
             print(title)
         return 0
-    return asyncio.run(_play_sequence(given))
+    return asyncio.run(_play_sequence(options))
 
 
-async def _play_sequence(given: argparse.Namespace) -> int:
+async def _play_sequence(options: argparse.Namespace) -> int:
     cloud = MangoCloud()
-    board = cloud.add_pbx(Pbx(name="command line", api_key=given.key, api_salt=given.salt, hook_url=given.to))
+    board = cloud.add_pbx(Pbx(name="command line", api_key=options.key, api_salt=options.salt, hook_url=options.to))
     played = await board.play_sequence(
-        given.name, speed=given.speed, rebase=not given.as_is, client=given.client, line=given.line
+        options.name, speed=options.speed, rebase=not options.as_is, client=options.client, line=options.line
     )
     await board.close()
-    for sent in cloud.log:
-        print(f"{sent.status or sent.error:>4}  {sent.path:<20} {sent.seconds * 1000:6.1f} ms")
+    for attempt in cloud.log:
+        print(f"{attempt.status or attempt.error:>4}  {attempt.path:<20} {attempt.seconds * 1000:6.1f} ms")
     print(f"entry {played.entry_id}")
-    return 0 if all(200 <= sent.status < 300 for sent in cloud.log) else 1
+    return 0 if all(200 <= attempt.status < 300 for attempt in cloud.log) else 1
 
 
 if __name__ == "__main__":

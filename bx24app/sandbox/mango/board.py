@@ -1,4 +1,8 @@
-"""A working PBX: the product, the facts of its calls, its outgoing queue, the calls that are going on."""
+"""One working PBX: the product, the log of its calls, its queue of notifications, and the calls in progress.
+
+Simulated calls and ready sequences both send through `Board.emit_notification`, which first adds the notification to
+the call log. So statistics and recordings always agree with what was sent.
+"""
 
 from __future__ import annotations
 
@@ -27,59 +31,72 @@ ClickHandler = Callable[[str, str, str], None]
 
 @dataclass
 class PlayedSequence:
-    """A sequence that was played: the entry it made and the true notices, before any fault."""
+    """A sequence that was played: its entry, and its notifications before any fault was applied."""
 
     entry_id: str
     notifications: list[PbxNotification] = field(default_factory=list)
 
 
 class Board:
-    """Everything of one product that moves."""
+    """The running state of one product.
+
+    Attributes:
+        plan: how calls proceed that a command or a click orders; tests and scenarios set it.
+        calls: the calls in progress by `entry_id`.
+        sender: sends the notifications and applies the faults.
+    """
 
     def __init__(
-        self, pbx: Pbx, ids: IdFactory, log: deque[DeliveryAttempt], changed: Callable[[], None], links: LinkFactory, boards: dict[str, Board]
-    ) -> None:
+        self, pbx: Pbx, ids: IdFactory, log: deque[DeliveryAttempt], on_change: Callable[[], None],
+        make_link: LinkFactory, boards: dict[str, Board],
+    ) -> None:  # fmt: skip
         self.pbx = pbx
         self.ids = ids
         self.call_log = CallLog()
-        self.on_change = changed
-        self.sender = NotificationSender(pbx, log, changed)
+        self.on_change = on_change
+        self.sender = NotificationSender(pbx, log, on_change)
         self.calls: dict[str, Call] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self._boards = boards
         self.plan = Plan()
         self.portal_click: ClickHandler | None = None
-        """Somebody clicks on a number in the portal beside this sandbox: (extension, number, line). None: no portal there."""
-        self._translator = events_dialect.EventsTranslator(pbx, self.call_log, lambda recording_id: links(self, recording_id))
+        """Clicks a number in the sandbox portal for an employee: (extension, number, line). None: no portal."""
+        self._translator = events_dialect.EventsTranslator(
+            pbx, self.call_log, lambda recording_id: make_link(self, recording_id)
+        )
 
     def copy_plan(self) -> Plan:
-        """A copy of `plan`: how calls go that were ordered by a command (who answers, how long they talk, how fast)."""
+        """A copy of `plan` for one ordered call, which may change it."""
         plan = self.plan
         return replace(plan, parties=dict(plan.parties), signals=list(plan.signals), to=list(plan.to))
 
     def other_boards(self) -> list[Board]:
-        """The other products of the cloud."""
+        """The boards of the cloud's other products."""
         return [board for board in self._boards.values() if board is not self]
 
     def use_faults(self, faults: Faults) -> None:
-        """Changes the weather of this PBX."""
+        """Sets the delivery faults of this PBX."""
         self.sender.use_faults(faults)
 
-    def emit_notification(self, path: str, body: dict[str, Any], *, at: float | None = None, exact: bool = False) -> PbxNotification:
-        """Something happened: it becomes a fact, and a notification sets out.
+    def emit_notification(
+        self, path: str, body: dict[str, Any], *, at: float | None = None, exact: bool = False
+    ) -> PbxNotification:
+        """Adds a notification to the call log and puts it in the queue.
 
         Args:
-            exact: send the body as it is, without this PBX's dressing (SIP ids, version, types).
+            at: epoch seconds at which it happened; default: now.
+            exact: send the body unchanged, without the settings of this PBX (SIP ids, version, types).
         """
         self.call_log.add_notification(path, body)
-        notice = PbxNotification(path, time.time() if at is None else at, body if exact else format_body(self.pbx, body))
+        due_at = time.time() if at is None else at
+        notification = PbxNotification(path, due_at, body if exact else format_body(self.pbx, body))
         if self.pbx.dialect == "events":
-            for name, told in self._translator.translate_notification(path, body):
-                self.sender.submit(PbxNotification(name, notice.at, told))
+            for name, event in self._translator.translate_notification(path, body):
+                self.sender.submit(PbxNotification(name, notification.at, event))
         else:
-            self.sender.submit(notice)
+            self.sender.submit(notification)
         self.on_change()
-        return notice
+        return notification
 
     async def play_sequence(
         self,
@@ -91,41 +108,51 @@ class Board:
         line: str | None = None,
         start: float | None = None,
     ) -> PlayedSequence:
-        """Plays a ready sequence and returns when its last notification has left the queue.
+        """Plays a ready sequence. Returns when its last notification has left the queue.
 
         Args:
             name: `S1` … `S7`.
-            speed: how many times faster than life; infinity leaves out all pauses.
-            rebase: False sends the reference's own text; True makes it a new call of this PBX's people that ends now.
-            start: epoch seconds of the first notification; default: so that the last one is due when it is sent.
+            speed: how many times faster than real time; infinity leaves out all pauses.
+            rebase: True makes it a new call of this PBX's people that ends now; False sends the reference unchanged.
+            start: epoch seconds of the first notification; by default the last one is due when it is sent.
 
         Raises:
-            KeyError: no such sequence.
+            KeyError: there is no such sequence.
         """
-        notices = sequences.load_sequence(name)
+        notifications = sequences.load_sequence(name)
         if rebase:
-            length = max(notice.at for notice in notices) - notices[0].at
+            length = max(notification.at for notification in notifications) - notifications[0].at
             begin = time.time() - length * (1 - 1 / speed) if start is None else start
-            cast = sequences.Participants.from_pbx(self.pbx, client, line)
-            notices = sequences.rebase_notifications(notices, self.pbx, self.ids, begin, cast)
-        played = PlayedSequence(next(str(notice.body["entry_id"]) for notice in notices if "entry_id" in notice.body))
-        before = notices[0].at
-        for notice in notices:
-            if notice.at > before:
-                await asyncio.sleep((notice.at - before) / speed)
-                before = notice.at
-            played.notifications.append(self.emit_notification(notice.path, notice.body, at=notice.at, exact=not rebase))
+            participants = sequences.Participants.from_pbx(self.pbx, client, line)
+            notifications = sequences.rebase_notifications(notifications, self.pbx, self.ids, begin, participants)
+        bodies = (notification.body for notification in notifications)
+        played = PlayedSequence(next(str(body["entry_id"]) for body in bodies if "entry_id" in body))
+        before = notifications[0].at
+        for notification in notifications:
+            if notification.at > before:
+                await asyncio.sleep((notification.at - before) / speed)
+                before = notification.at
+            played.notifications.append(
+                self.emit_notification(notification.path, notification.body, at=notification.at, exact=not rebase)
+            )
         await self.sender.wait_until_idle()
         return played
 
     async def check_connection(self) -> tuple[bool, list[DeliveryAttempt]]:
-        """The button of the personal account: an empty form to the base, then a `ping`; both must get 2xx."""
-        empty = await self.sender.post_text("", "", data=b"", headers={"Content-Type": "application/x-www-form-urlencoded"})
-        ping = await self.sender.post_text("ping", "{}", data=signing.build_form(self.pbx.api_key, self.pbx.api_salt, "{}"))
-        return all(200 <= sent.status < 300 for sent in (empty, ping)), [empty, ping]
+        """The button "check connection" of Mango's account pages: posts an empty form to the base address, then a
+        `ping`.
+
+        Returns:
+            Whether both answers were 2xx, and the two attempts.
+        """
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        empty = await self.sender.post_text("", "", data=b"", headers=headers)
+        form = signing.build_form(self.pbx.api_key, self.pbx.api_salt, "{}")
+        ping = await self.sender.post_text("ping", "{}", data=form)
+        return all(200 <= attempt.status < 300 for attempt in (empty, ping)), [empty, ping]
 
     async def close(self) -> None:
-        """Hangs up everything and stops sending."""
+        """Cancels all calls and stops sending."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""What happened on a PBX, told once: entries, their legs, their recordings.
+"""What happened on a PBX: its entries with their legs and recordings.
 
-Every true notification is absorbed here before the delivery faults get hold of it, whether a simulated call or a ready
-sequence produced it. Statistics, recordings and the pages read these facts and nothing else, so they always agree with
-what was (or should have been) told.
+Every notification is added here before any delivery fault applies, whether a simulated call or a ready sequence
+produced it. Statistics, recordings and pages read only this log, so they always agree with what was sent, or should
+have been.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bx24app.sandbox.mango import mp3
 
 @dataclass
 class Leg:
-    """One `call_id`: a stay in the menu or the queue, or one ringing device."""
+    """One `call_id`: the time in the menu or the queue, or one ringing device. Times are epoch seconds."""
 
     call_id: str
     location: str
@@ -33,7 +33,7 @@ class Leg:
 
 @dataclass
 class Recording:
-    """A tape of one employee; `stored` turns true with `record/added`."""
+    """A recording of one employee. `is_stored` becomes true with `record/added`."""
 
     recording_id: str
     entry_id: str
@@ -48,18 +48,18 @@ class Recording:
 
     @property
     def seconds(self) -> int:
-        """Length of the tape, seconds."""
+        """Length in seconds."""
         return max(1, self.end - self.start)
 
     @property
     def file_size(self) -> int:
-        """Size of the file; `size` overrides what the length would give."""
+        """Size of the file in bytes; `size` overrides what the length gives."""
         return self.size if self.size is not None else mp3.size_of(self.seconds)
 
 
 @dataclass
 class Entry:
-    """One whole communication."""
+    """All legs of one conversation."""
 
     entry_id: str
     legs: dict[str, Leg] = field(default_factory=dict)
@@ -69,14 +69,16 @@ class Entry:
 
     @property
     def talk_seconds(self) -> int:
-        """Length of the talk after the summary; 0 without one."""
+        """Length of the talk by the summary; 0 without a talk or a summary."""
         if not self.summary or not self.summary["talk_time"]:
             return 0
         return int(self.summary["end_time"]) - int(self.summary["talk_time"])
 
 
 class CallLog:
-    """The facts of one PBX."""
+    """All entries and recordings of one PBX. `recording_size` is the size in bytes of new recordings; None: by their
+    length.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -84,7 +86,7 @@ class CallLog:
         self.recording_size: int | None = None
 
     def add_notification(self, path: str, body: dict[str, Any]) -> None:
-        """Takes one true notification; paths that tell nothing of calls are ignored."""
+        """Adds one notification. Paths that do not concern calls are ignored."""
         if path == "events/call":
             self._update_leg(body)
         elif path == "events/summary":
@@ -93,8 +95,8 @@ class CallLog:
             entry.started_at = int(body["create_time"])
         elif path == "events/recording":
             self._update_recording(body)
-        elif path == "events/record/added" and (tape_ := self.recordings.get(body["recording_id"])):
-            tape_.is_stored = True
+        elif path == "events/record/added" and (recording := self.recordings.get(body["recording_id"])):
+            recording.is_stored = True
 
     def _get_entry(self, entry_id: str, at: int) -> Entry:
         return self.entries.setdefault(entry_id, Entry(entry_id, started_at=at))
@@ -120,12 +122,12 @@ class CallLog:
     def _update_recording(self, body: dict[str, Any]) -> None:
         at = int(body["timestamp"])
         entry = self._get_entry(body["entry_id"], at)
-        taped = self.recordings.get(body["recording_id"])
-        if taped is None:
-            taped = Recording(body["recording_id"], entry.entry_id, str(body.get("extension", "")), at)
-            taped.size = self.recording_size
-            self.recordings[taped.recording_id] = entry.recordings[taped.recording_id] = taped
-        if body["call_id"] not in taped.call_ids:
-            taped.call_ids.append(body["call_id"])
+        recording = self.recordings.get(body["recording_id"])
+        if recording is None:
+            recording = Recording(body["recording_id"], entry.entry_id, str(body.get("extension", "")), at)
+            recording.size = self.recording_size
+            self.recordings[recording.recording_id] = entry.recordings[recording.recording_id] = recording
+        if body["call_id"] not in recording.call_ids:
+            recording.call_ids.append(body["call_id"])
         if body["recording_state"] == "Completed":
-            taped.end, taped.code = at, int(body["completion_code"])
+            recording.end, recording.code = at, int(body["completion_code"])

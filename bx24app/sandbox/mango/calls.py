@@ -1,4 +1,8 @@
-"""One simulated communication: its clock, its legs, its tapes. Every change of state becomes a notification here."""
+"""One simulated call: its clock, its legs and its recordings.
+
+`simulation`, `ringing` and `transfers` decide what happens. Every change that they make to a call is sent as a
+notification here.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from bx24app.sandbox.mango.plans import Plan, Signal
 
 Side = dict[str, Any]
 MIN_RECORDING_SECONDS = 2
-"""Shorter tapes are not stored (code 4002); Mango does not publish its threshold."""
+"""Shorter recordings are not stored (code 4002). Mango does not publish its threshold."""
 _RESULT_COMMANDS = {
     "hangup": "call/hangup", "route": "route", "blind": "transfer", "blind-handset": "transfer", "consult": "transfer",
     "hold": "call/hold/on",
@@ -22,7 +26,7 @@ _RESULT_COMMANDS = {
 
 @dataclass
 class LiveLeg:
-    """A leg as long as it lives."""
+    """A leg in progress."""
 
     call_id: str
     location: str
@@ -34,13 +38,13 @@ class LiveLeg:
 
     @property
     def extension(self) -> str:
-        """The short number of the called employee, else of the calling one."""
+        """The extension of the called employee, else of the calling one."""
         return str(self.receiver.get("extension") or self.sender.get("extension") or "")
 
 
 @dataclass
 class RunningRecording:
-    """A running recording of one employee."""
+    """A recording in progress, of one employee."""
 
     recording_id: str
     extension: str
@@ -50,7 +54,14 @@ class RunningRecording:
 
 
 class Call:
-    """One entry. `talkers` are the extensions that talked to the client, in order: the truth that tests compare with."""
+    """One entry.
+
+    Attributes:
+        clock: the call's own time, epoch seconds; it runs `plan.speed` times as fast as real time.
+        talkers: the extensions that talked to the client, in order; tests compare the app's results with it.
+        signals: what happens to the call from outside.
+        talk_event: set when somebody answers; `end_event` after the summary.
+    """
 
     def __init__(self, board: Board, plan: Plan, direction: int) -> None:
         self.board = board
@@ -75,20 +86,20 @@ class Call:
 
     @property
     def now(self) -> int:
-        """The call's own time, epoch seconds."""
+        """The call's own time in whole epoch seconds."""
         return int(self.clock)
 
     @property
     def line(self) -> str:
-        """The PBX line of the call."""
+        """The number of the line that the call came in on or goes out on."""
         return self.plan.line or (self.board.pbx.lines[0].number if self.board.pbx.lines else "")
 
     async def wait_for_signal(self, seconds: float) -> Signal | None:
-        """Lets time pass; ends early with a signal when one comes."""
+        """Lets time pass. Returns early with a signal when one comes, else None."""
         until = self.clock + seconds
         while True:
             due = min([until, *(at for at, _ in self._scheduled_actions)])
-            began = time.monotonic()
+            started_at = time.monotonic()
             try:
                 signal = await asyncio.wait_for(self.signals.get(), max(0.0, due - self.clock) / self.plan.speed)
             except TimeoutError:
@@ -97,37 +108,37 @@ class Call:
                 if self.clock >= until:
                     return None
             else:
-                passed = (time.monotonic() - began) * self.plan.speed if self.plan.speed != float("inf") else 0.0
+                passed = (time.monotonic() - started_at) * self.plan.speed if self.plan.speed != float("inf") else 0.0
                 self.clock = min(due, self.clock + passed)
                 self.accept_signal(signal)
                 return signal
 
     async def pass_time(self, seconds: float) -> None:
-        """Lets time pass; signals that come meanwhile are kept for later."""
-        kept: list[Signal] = []
+        """Lets time pass. Signals that come meanwhile stay in the queue."""
+        postponed: list[Signal] = []
         until = self.clock + seconds
         while self.clock < until:
             try:
-                kept.append(self.signals.get_nowait())
+                postponed.append(self.signals.get_nowait())
             except asyncio.QueueEmpty:
                 due = min([until, *(at for at, _ in self._scheduled_actions)])
                 await asyncio.sleep(max(0.0, due - self.clock) / self.plan.speed)
                 self.clock = max(self.clock, due)
                 self._run_due_actions()
-        for signal in kept:
+        for signal in postponed:
             self.signals.put_nowait(signal)
 
     def schedule_action(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Something that happens later, even after the end of the call."""
+        """Runs an action later, even after the end of the call."""
         self._scheduled_actions.append((self.clock + seconds, action))
 
     def accept_signal(self, signal: Signal) -> None:
-        """Tells the outcome of a command when the call takes it up."""
+        """Sends the result of the command that the signal carries out."""
         if signal.kind in _RESULT_COMMANDS:
             self.emit_result(_RESULT_COMMANDS[signal.kind], signal.command_id)
 
     async def run_scheduled(self) -> None:
-        """Lets everything happen that is still due after the end."""
+        """Runs all actions that are still due after the end."""
         while self._scheduled_actions:
             await self.pass_time(max(0.001, min(at for at, _ in self._scheduled_actions) - self.clock))
 
@@ -142,11 +153,12 @@ class Call:
     def start_leg(self, location: str, sender: Side, receiver: Side, **extra: Any) -> LiveLeg:
         """A new leg appears."""
         call_id = self.board.ids.next_call_id(self.board.pbx.client_id, ivr=location == "ivr")
-        leg = self.legs[call_id] = LiveLeg(call_id, location, _drop_empty(sender), _drop_empty(receiver), _drop_empty(extra))
+        leg = LiveLeg(call_id, location, _drop_empty(sender), _drop_empty(receiver), _drop_empty(extra))
+        self.legs[call_id] = leg
         return self.set_leg_state(leg, "Appeared")
 
     def set_leg_state(self, leg: LiveLeg, state: str, **extra: Any) -> LiveLeg:
-        """A leg's next state."""
+        """Sets a leg's next state."""
         leg.seq += 1
         leg.state = state
         body: dict[str, Any] = {
@@ -165,19 +177,19 @@ class Call:
         return leg
 
     def end_leg(self, leg: LiveLeg, reason: int, **extra: Any) -> None:
-        """A leg ends; a tape that runs on it ends with it. Ending twice does nothing."""
+        """Ends a leg and the recordings on it. Ending it again does nothing."""
         if leg.state != "Disconnected":
             self.set_leg_state(leg, "Disconnected", disconnect_reason=reason, **extra)
-            for tape in [tape for tape in self.running_recordings.values() if tape.leg is leg]:
-                self.stop_recording(tape)
+            for recording in [one for one in self.running_recordings.values() if one.leg is leg]:
+                self.stop_recording(recording)
 
     def connect_leg(self, leg: LiveLeg) -> None:
-        """The client and the other side of this leg talk."""
+        """The client and the other party of this leg talk."""
         self.set_leg_state(leg, "Connected")
         self.mark_talking(leg)
 
     def mark_talking(self, leg: LiveLeg) -> None:
-        """The client is now on this leg: for the summary, the truth of tests, and the tape."""
+        """Notes that the client talks on this leg: for the summary and `talkers`. Starts the recording."""
         if leg.extension and (not self.talkers or self.talkers[-1] != leg.extension):
             self.talkers.append(leg.extension)
         if not self.answered_at:
@@ -185,67 +197,67 @@ class Call:
         self.talk_event.set()
         self.start_recording(leg, leg.extension)
 
-    # --- tapes
+    # --- recordings
 
     def start_recording(self, leg: LiveLeg, extension: str, command_id: str = "") -> None:
-        """Starts the tape of an employee, unless it runs already or is switched off."""
+        """Starts recording an employee, unless a recording runs already or is switched off for the employee."""
         person = self.board.pbx.find_employee(extension)
         if person is None or extension in self.running_recordings or not (person.recorded or command_id):
             return
         recording_id = self.board.ids.make_recording_id(self.board.pbx.client_id, self.entry_id, self._recording_count)
         self._recording_count += 1
-        tape = self.running_recordings[extension] = RunningRecording(recording_id, extension, self.now, leg)
-        self._emit_recording_state(tape, "Started", **({"command_id": command_id} if command_id else {}))
+        recording = self.running_recordings[extension] = RunningRecording(recording_id, extension, self.now, leg)
+        self._emit_recording_state(recording, "Started", **({"command_id": command_id} if command_id else {}))
 
     def continue_recording(self, extension: str, leg: LiveLeg) -> None:
-        """The recorded employee has moved to another leg."""
-        if tape := self.running_recordings.get(extension):
-            tape.leg = leg
-            self._emit_recording_state(tape, "Continued")
+        """Moves the recording of an employee to another leg."""
+        if recording := self.running_recordings.get(extension):
+            recording.leg = leg
+            self._emit_recording_state(recording, "Continued")
 
-    def stop_recording(self, tape: RunningRecording) -> None:
-        """Ends a tape; its file is stored later, or not at all when it is too short."""
-        self.running_recordings.pop(tape.extension, None)
-        if self.now - tape.started_at < MIN_RECORDING_SECONDS:
-            self._emit_recording_state(tape, "Completed", completion_code=4002)
+    def stop_recording(self, recording: RunningRecording) -> None:
+        """Ends a recording. Its file is stored later, or never when it is too short."""
+        self.running_recordings.pop(recording.extension, None)
+        if self.now - recording.started_at < MIN_RECORDING_SECONDS:
+            self._emit_recording_state(recording, "Completed", completion_code=4002)
             return
-        self._emit_recording_state(tape, "Completed", completion_code=1000, recipient="Cloud")
+        self._emit_recording_state(recording, "Completed", completion_code=1000, recipient="Cloud")
         if self.plan.record_delay is not None:
-            self.schedule_action(self.plan.record_delay, lambda: self._emit_recording_added(tape))
+            self.schedule_action(self.plan.record_delay, lambda: self._emit_recording_added(recording))
 
-    def _emit_recording_state(self, tape: RunningRecording, state: str, **extra: Any) -> None:
-        tape.seq += 1
+    def _emit_recording_state(self, recording: RunningRecording, state: str, **extra: Any) -> None:
+        recording.seq += 1
         body = {
-            "recording_id": tape.recording_id,
+            "recording_id": recording.recording_id,
             "recording_state": state,
-            "seq": tape.seq,
+            "seq": recording.seq,
             "entry_id": self.entry_id,
-            "call_id": tape.leg.call_id,
-            "extension": tape.extension,
+            "call_id": recording.leg.call_id,
+            "extension": recording.extension,
             "timestamp": self.now,
         }
         self.board.emit_notification("events/recording", {**body, **extra}, at=self.clock)
 
-    def _emit_recording_added(self, tape: RunningRecording) -> None:
-        person = self.board.pbx.find_employee(tape.extension)
+    def _emit_recording_added(self, recording: RunningRecording) -> None:
+        person = self.board.pbx.find_employee(recording.extension)
         body = {
             "entry_id": self.entry_id,
             "product_id": self.board.pbx.product_id,
             "user_id": person.user_id if person else -1,
             "timestamp": self.now,
-            "recording_id": tape.recording_id,
+            "recording_id": recording.recording_id,
         }
         self.board.emit_notification("events/record/added", body, at=self.clock)
 
     # --- the end
 
     def emit_result(self, command: str, command_id: str, code: int = 1000) -> None:
-        """The outcome of a command of the REST side."""
+        """Sends the result of a REST command, if there was one."""
         if command_id:
             self.board.emit_notification(f"result/{command}", {"command_id": command_id, "result": code}, at=self.clock)
 
     async def conclude_call(self, reason: int, sender: Side, receiver: Side) -> None:
-        """What is still open ends, the summary follows a second later, the tapes when they are ready."""
+        """Ends all open legs, sends the summary a second later, and the recordings when they are ready."""
         for leg in self.legs.values():
             self.end_leg(leg, reason)
         ended = self.now
@@ -274,5 +286,5 @@ class Call:
 
 
 def _drop_empty(side: dict[str, Any]) -> dict[str, Any]:
-    """Without what is empty; an empty `acd_group` stays, as a group without a short number sends it."""
+    """Removes empty values. An empty `acd_group` stays, because groups without an extension send it."""
     return {name: value for name, value in side.items() if value or (name == "acd_group" and value is not None)}

@@ -1,4 +1,8 @@
-"""Mango Office in memory: any number of PBX products, one REST host, one file host."""
+"""Mango Office in memory: any number of PBX products behind one REST host and one file host.
+
+`MangoCloud` is the entry point for tests, benchmarks and the demo. It holds what the products share: identifiers,
+request limits, logs, file links and statistics jobs.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +37,18 @@ LOG_LENGTH = 3000
 class MangoCloud:
     """All products of one simulated Mango.
 
-    Lives in one asyncio loop. Methods are called there; `run` is the door for other threads.
+    It lives in one asyncio loop, and its methods are called there. Other threads use `run_coroutine`.
 
     Attributes:
-        errors: `result200` (HTTP 200, `{"result": code}`) or `code420` (HTTP 420, `{"code": code}`).
-        missing_recording_status: HTTP status of result 3320 for a recording that is not there.
-        link_seconds: how long an unused file link lives.
-        stats_polls: how often a statistics order answers "not ready" before its data; `stats_keep` seconds it is kept.
-        commands: what was accepted, as (path, body).
-        rest_faults: path (or `*`) -> what it answers instead.
-        audio_type, cut_files_after: content type of files; close the connection after this many bytes (0: never).
+        errors: form of refusals: `result200` (HTTP 200, `{"result": code}`) or `code420` (HTTP 420, `{"code": code}`).
+        missing_recording_status: HTTP status of result 3320, the recording that does not exist.
+        link_seconds: lifetime of an unused file link.
+        stats_polls: how often a statistics job answers "not ready" before its data.
+        stats_keep: how many seconds its data can be fetched.
+        commands: the accepted commands, as (path, body).
+        rest_faults: path (or `*`) -> the fault to answer with.
+        audio_type: content type of recordings.
+        cut_files_after: closes the connection of a file after this many bytes; 0: never.
     """
 
     def __init__(self, *, first_entry: int | None = None) -> None:
@@ -70,11 +76,15 @@ class MangoCloud:
 
     @property
     def api_url(self) -> str:
-        """The REST base, as an app is configured with it."""
+        """The base address of the REST API, as an app is configured with it."""
         return f"{self.url}/vpbx/"
 
     def add_pbx(self, pbx: Pbx | None = None, **fields: Any) -> Board:
-        """Adds a product and returns its board; `fields` are those of `Pbx`."""
+        """Adds a product and returns its board. `fields` are those of `Pbx`.
+
+        Raises:
+            ValueError: a product with this key exists.
+        """
         product = pbx or Pbx(**{"product_id": 400000001 + len(self.boards), **fields})
         if product.api_key in self.boards:
             raise ValueError(f"two products with the key {product.api_key}")
@@ -83,11 +93,11 @@ class MangoCloud:
         return board
 
     def by_key(self, api_key: str) -> Board | None:
-        """The board of a product key."""
+        """The board of a product's API key."""
         return next((board for board in self.boards.values() if board.pbx.api_key == api_key), None)
 
     def board(self, which: str | Pbx | Board) -> Board:
-        """A board by itself, its product, or the product's key or name.
+        """The board for itself, for its product, or for the product's key or name.
 
         Raises:
             KeyError: there is none.
@@ -100,11 +110,11 @@ class MangoCloud:
         raise KeyError(f"no PBX {which!r}")
 
     def notify_change(self) -> None:
-        """Tells the pages that something happened."""
+        """Lets open pages reload their state."""
         self.change_stream.notify_change()
 
     async def play_sequence(self, name: str, pbx: str | Pbx | Board, **how: Any) -> PlayedSequence:
-        """Plays a ready sequence; see `Board.play`."""
+        """Plays a ready sequence; see `Board.play_sequence`."""
         return await self.board(pbx).play_sequence(name, **how)
 
     async def wait_until_idle(self) -> None:
@@ -120,10 +130,10 @@ class MangoCloud:
         files_port: int = 0,
         extend: Callable[[web.Application], None] | None = None,
     ) -> None:
-        """Gives the cloud its two sites in a sandbox, `mango` and `mango-files`, running or not.
+        """Adds the cloud's two sites, `mango` and `mango-files`, to a sandbox, whether it runs or not.
 
         Args:
-            extend: adds more routes to the REST site (the pages); default: the control API.
+            extend: adds more routes to the REST site (the pages); by default the control API.
         """
         app = self.api_app()
         (extend or functools.partial(add_control_api, self))(app)
@@ -137,7 +147,7 @@ class MangoCloud:
             sandbox.on_start.insert(0, read_addresses)
 
     def api_app(self) -> web.Application:
-        """The REST host as an aiohttp app; pages and the control API are added by others."""
+        """The REST host as an aiohttp app, without the pages and the control API."""
         app = web.Application(client_max_size=1 << 20)
         recordings.add_link_routes(self, app)
         rest.add_rest_api(self, HANDLERS, app)
@@ -153,7 +163,7 @@ class MangoCloud:
         """Runs a coroutine in the cloud's loop from another thread and returns its result.
 
         Raises:
-            RuntimeError: the cloud does not serve yet.
+            RuntimeError: the cloud is not started.
         """
         if self.loop is None:
             work.close()

@@ -1,4 +1,8 @@
-"""Commands: the answer 1000 means accepted; what becomes of it is told by `result/*` and by the call's own events."""
+"""The REST commands: callbacks, routing, transfers, hold, recording and SMS.
+
+Result 1000 means that a command was accepted. Its outcome follows as a `result/*` notification and as events of the
+call. A command for a call becomes a `Signal` that the simulated call carries out.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ def _make_plan(board: Board, client: str, line: str) -> Plan:
 
 
 async def order_callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/callback`: dials the employee, then the number. Asked twice, it dials twice."""
+    """`commands/callback`: dials the employee, then the number. The same command sent twice dials twice."""
     command_id, sender, number = require_fields(body, "command_id", "from", "to_number")
     if not isinstance(sender, dict):
         raise RequestRefused(3104, "from is an object", field="from")
@@ -41,8 +45,9 @@ async def order_callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) 
 
 
 async def order_group_callback(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/callback_group`: `from` and `to` are plain numbers, one of them a group's."""
-    command_id, first, second, _ = (str(value) for value in require_fields(body, "command_id", "from", "to", "line_number"))
+    """`commands/callback_group`: `from` and `to` are plain numbers, and one of them is a group's."""
+    fields = require_fields(body, "command_id", "from", "to", "line_number")
+    command_id, first, second, _ = (str(value) for value in fields)
     if board.pbx.find_group(first) is None and board.pbx.find_group(second) is None:
         raise RequestRefused(3330, "neither side is a group")
     line = _require_line(board, body)
@@ -68,8 +73,10 @@ def _find_leg(board: Board, call_id: str) -> tuple[Call, LiveLeg]:
     raise RequestRefused(4101, "the call has ended or is unknown")
 
 
-def _send_signal(cloud: MangoCloud, board: Board, body: dict[str, Any], path: str, signal: Signal, *states: str) -> CommandAnswer:
-    """Hands a signal to the call of `call_id`, if its leg is in one of the states (`ivr`, `queue` are locations)."""
+def _send_signal(
+    cloud: MangoCloud, board: Board, body: dict[str, Any], path: str, signal: Signal, *states: str
+) -> CommandAnswer:
+    """Passes a signal to the call of `call_id` if its leg is in one of the states or locations (`ivr`, `queue`)."""
     call, leg = _find_leg(board, signal.call_id)
     if states and leg.state not in states and leg.location not in states:
         raise RequestRefused(4100, f"not possible while the leg is {leg.state}")
@@ -81,18 +88,19 @@ def _send_signal(cloud: MangoCloud, board: Board, body: dict[str, Any], path: st
 async def hang_up(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/call/hangup`."""
     command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
-    return _send_signal(cloud, board, body, "commands/call/hangup", Signal("hangup", call_id=call_id, command_id=command_id))
+    signal = Signal("hangup", call_id=call_id, command_id=command_id)
+    return _send_signal(cloud, board, body, "commands/call/hangup", signal)
 
 
 async def route_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/route`: from the menu, the queue, or a ringing telephone."""
+    """`commands/route`: from the menu, the queue or a ringing phone."""
     command_id, call_id, to = (str(value) for value in require_fields(body, "command_id", "call_id", "to_number"))
     signal = Signal("route", to=to, call_id=call_id, command_id=command_id)
     return _send_signal(cloud, board, body, "commands/route", signal, "Appeared", "ivr", "queue")
 
 
 async def transfer_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/transfer`: `blind`, or `hold` for a consultative one."""
+    """`commands/transfer`: `blind`, or `hold` for a consultative transfer."""
     command_id, call_id, method, to = (
         str(value) for value in require_fields(body, "command_id", "call_id", "method", "to_number")
     )
@@ -105,13 +113,12 @@ async def transfer_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -
 async def hold_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/call/hold/on`."""
     command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
-    return _send_signal(
-        cloud, board, body, "commands/call/hold/on", Signal("hold", call_id=call_id, command_id=command_id), "Connected"
-    )
+    signal = Signal("hold", call_id=call_id, command_id=command_id)
+    return _send_signal(cloud, board, body, "commands/call/hold/on", signal, "Connected")
 
 
 async def cancel_transfer(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/transfer_cancel`: the ringing new leg is given up."""
+    """`commands/transfer_cancel`: the new leg stops ringing."""
     command_id, call_id = (str(value) for value in require_fields(body, "command_id", "call_id"))
     answer = _send_signal(cloud, board, body, "commands/transfer_cancel", Signal("hangup", call_id=call_id), "Appeared")
     _find_leg(board, call_id)[0].emit_result("transfer_cancel", command_id)
@@ -120,7 +127,8 @@ async def cancel_transfer(cloud: MangoCloud, board: Board, body: dict[str, Any])
 
 async def start_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
     """`commands/recording/start`."""
-    command_id, call_id, party = (str(value) for value in require_fields(body, "command_id", "call_id", "call_party_number"))
+    fields = require_fields(body, "command_id", "call_id", "call_party_number")
+    command_id, call_id, party = (str(value) for value in fields)
     call, leg = _find_leg(board, call_id)
     person = board.pbx.find_employee(party)
     if person is None:
@@ -136,7 +144,7 @@ async def start_recording(cloud: MangoCloud, board: Board, body: dict[str, Any])
 
 
 async def send_sms(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> CommandAnswer:
-    """`commands/sms`: always delivered."""
+    """`commands/sms`: always reported as delivered."""
     command_id, _, _, _ = require_fields(body, "command_id", "text", "from_extension", "to_number")
     cloud.commands.append(("commands/sms", body))
     board.emit_notification("result/sms", {"command_id": command_id, "result": 1000})

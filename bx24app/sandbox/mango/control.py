@@ -1,18 +1,22 @@
-"""The control API under `/sandbox/api/` on the PBX site: JSON in, JSON out, no key; a sandbox keeps no secrets.
+"""The control API under `/sandbox/api/` on the PBX site: JSON in, JSON out.
 
-| request | does |
+It serves the PBX page and browser tests, and needs no key because a sandbox has no secrets.
+
+| request | effect |
 |---|---|
-| `GET state` | everything, as the pages show it |
-| `GET stream` | server-sent events: `changed` whenever it is worth asking for `state` again |
+| `GET state` | returns everything, as the pages show it |
+| `GET stream` | server-sent events: `changed` whenever `state` may have changed |
 | `POST pbx/{key}/call` | `{"scenario", "client"?, "line"?, "extension"?, "speed"?}` starts a scenario |
-| `POST pbx/{key}/play` | `{"name", "speed"?, "client"?, "line"?, "rebase"?}` plays a ready sequence (in the background) |
-| `POST pbx/{key}/signal` | `{"entry_id", "kind", "to"?}` makes something happen to a running call |
+| `POST pbx/{key}/play` | `{"name", "speed"?, "client"?, "line"?, "rebase"?}` plays a sequence in the background |
+| `POST pbx/{key}/signal` | `{"entry_id", "kind", "to"?, "call_id"?}` sends a signal to a call in progress |
 | `POST pbx/{key}/check` | presses "check connection" |
 | `POST pbx/{key}/set` | `{"hook_url"?, "faults"?, "suppressed"?, <switches>?}`; `faults` replaces all faults |
 | `POST pbx/{key}/employees` | `[{"extension", "name", "email"?, "mobile"?}]` replaces the employees |
-| `POST cloud` | `{"limits"?, "lockout"?, "errors"?, "stats_polls"?, "rest_faults"?: {path: {"kind", "value"?, "times"?}}}` |
+| `POST cloud` | `{"limits"?, "lockout"?, "errors"?, "stats_polls"?, "rest_faults"?}` |
 
-A `POST` must be `application/json`, which a page of another origin cannot send without being asked first.
+`rest_faults` is `{path: {"kind", "value"?, "times"?}}` and replaces all faults of the REST API.
+
+A `POST` must be `application/json`: a page of another origin cannot send that without a preflight request.
 """
 
 from __future__ import annotations
@@ -47,22 +51,22 @@ class _ControlApi:
 
     async def call(self, request: web.Request) -> web.Response:
         body, board = await _read_json(request), self.find_board(request)
-        wish = scenarios.ScenarioRequest(
+        scenario = scenarios.ScenarioRequest(
             client=str(body.get("client", scenarios.ScenarioRequest.client)),
             line=str(body.get("line", "")),
             extension=str(body.get("extension", "")),
             speed=float(body.get("speed", 1)),
         )
         try:
-            begun = scenarios.start_scenario(board, str(body.get("scenario")), wish)
+            calls = scenarios.start_scenario(board, str(body.get("scenario")), scenario)
         except (KeyError, ValueError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        return web.json_response({"entries": [call.entry_id for call in begun]})
+        return web.json_response({"entries": [call.entry_id for call in calls]})
 
     async def play(self, request: web.Request) -> web.Response:
         body, board = await _read_json(request), self.find_board(request)
-        how = {name: body[name] for name in ("speed", "client", "line", "rebase") if body.get(name) is not None}
-        task = asyncio.create_task(board.play_sequence(str(body.get("name")), **{"speed": 1.0, **how}))
+        options = {name: body[name] for name in ("speed", "client", "line", "rebase") if body.get(name) is not None}
+        task = asyncio.create_task(board.play_sequence(str(body.get("name")), **{"speed": 1.0, **options}))
         board.tasks.add(task)
         task.add_done_callback(board.tasks.discard)
         await asyncio.sleep(0)
@@ -81,8 +85,9 @@ class _ControlApi:
         return web.json_response({})
 
     async def check(self, request: web.Request) -> web.Response:
-        good, sent = await self.find_board(request).check_connection()
-        return web.json_response({"ok": good, "sent": [snapshot.attempt_state(one) for one in sent]})
+        is_good, attempts = await self.find_board(request).check_connection()
+        sent = [snapshot.attempt_state(attempt) for attempt in attempts]
+        return web.json_response({"ok": is_good, "sent": sent})
 
     async def set(self, request: web.Request) -> web.Response:
         body, board = await _read_json(request), self.find_board(request)
@@ -101,9 +106,9 @@ class _ControlApi:
     async def employees(self, request: web.Request) -> web.Response:
         body, board = await _read_json(request), self.find_board(request)
         board.pbx.employees.clear()
-        for one in body:
+        for row in body:
             board.pbx.add_employee(
-                str(one["extension"]), str(one["name"]), email=one.get("email", ""), mobile=one.get("mobile", "")
+                str(row["extension"]), str(row["name"]), email=row.get("email", ""), mobile=row.get("mobile", "")
             )
         self.cloud.notify_change()
         return web.json_response(snapshot.board_state(board))
@@ -120,13 +125,13 @@ class _ControlApi:
         return web.json_response({})
 
 
-def _parse_faults(wish: dict[str, Any]) -> Faults:
-    known = dict(wish)
+def _parse_faults(body: dict[str, Any]) -> Faults:
+    fields = dict(body)
     for name in ("drop_paths", "drop_numbers"):
-        known[name] = set(known.get(name, ()))
-    known["record_delay"] = tuple(known.get("record_delay", (0.0, 0.0)))
+        fields[name] = set(fields.get(name, ()))
+    fields["record_delay"] = tuple(fields.get("record_delay", (0.0, 0.0)))
     try:
-        return Faults(**known)
+        return Faults(**fields)
     except TypeError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 
@@ -142,10 +147,10 @@ async def _read_json(request: web.Request) -> Any:
 
 def add_control_api(cloud: MangoCloud, app: web.Application) -> None:
     """Adds the control API to the app of the PBX site."""
-    its = _ControlApi(cloud)
+    api = _ControlApi(cloud)
     app.on_shutdown.append(cloud.change_stream.close_streams)
-    app.router.add_get("/sandbox/api/state", its.get_state)
+    app.router.add_get("/sandbox/api/state", api.get_state)
     app.router.add_get("/sandbox/api/stream", cloud.change_stream.stream_changes)
-    app.router.add_post("/sandbox/api/cloud", its.configure_cloud)
+    app.router.add_post("/sandbox/api/cloud", api.configure_cloud)
     for name in ("call", "play", "signal", "check", "set", "employees"):
-        app.router.add_post(f"/sandbox/api/pbx/{{key}}/{name}", getattr(its, name))
+        app.router.add_post(f"/sandbox/api/pbx/{{key}}/{name}", getattr(api, name))

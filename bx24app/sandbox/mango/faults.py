@@ -1,6 +1,7 @@
-"""Bad weather between the PBX and the receiver: what may be lost, doubled, late, out of order or forged on the way.
+"""Delivery faults between the PBX and the receiver: notifications lost, duplicated, delayed, reordered or forged.
 
-Each fault is a probability of its own, drawn from one seeded generator, so a run can be repeated.
+`hooks` passes each notification through a `FaultInjector`. Each fault is a probability of its own, drawn from one
+seeded generator, so a run can be repeated.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from bx24app.sandbox.mango.sequences import PbxNotification
 
 @dataclass
 class Faults:
-    """Probabilities from 0 to 1, and a few plain switches.
+    """Probabilities from 0 to 1, and a few switches.
 
-    `drop_paths` and `drop_numbers` (counted from 1 since the faults were set) lose exactly those notices. `record_delay`
-    is a range in seconds by which `record/added` comes later. `timeout` is how long an answer is waited for; after it,
-    or after an error status, nothing is repeated, unless `retry` asks for one repetition.
+    Attributes:
+        drop_paths: notifications with these paths are lost.
+        drop_numbers: notifications with these numbers are lost, counted from 1 since the faults were set.
+        record_delay: range in seconds by which `record/added` is delayed.
+        timeout: seconds to wait for an answer.
+        retry: sends once more after a timeout or an error status; otherwise nothing is repeated.
     """
 
     parallel: bool = False
@@ -39,11 +43,11 @@ class Faults:
 
 
 def fault_titles() -> dict[str, str]:
-    """What can be switched from outside, with a word for people."""
+    """The faults that the control API can switch, with titles for people."""
     return {
         "parallel": "sent without waiting for earlier answers",
-        "reorder_leg": "two notices of one leg swapped",
-        "reorder_any": "notices overtake each other",
+        "reorder_leg": "two notifications of one leg swapped",
+        "reorder_any": "notifications overtake each other",
         "summary_early": "summary before the last Disconnected",
         "duplicate": "sent twice",
         "drop": "lost",
@@ -55,68 +59,70 @@ def fault_titles() -> dict[str, str]:
 
 
 @dataclass
-class _HeldNotification:
+class _DelayedNotification:
     notification: PbxNotification
     release: Callable[[PbxNotification], bool]
 
 
 class FaultInjector:
-    """Decides which notices go out now; holds some of them back."""
+    """Decides which notifications leave now and which are delayed."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.random = random.Random(faults.seed)
         self.count = 0
-        self._delayed: list[_HeldNotification] = []
+        self._delayed: list[_DelayedNotification] = []
 
     def draw_hit(self, probability: float) -> bool:
-        """Draws once."""
+        """Draws once; True with this probability."""
         return probability > 0 and self.random.random() < probability
 
-    def push_notification(self, notice: PbxNotification) -> list[PbxNotification]:
-        """What leaves now that this notice is due; those that it lets go come behind it."""
+    def push_notification(self, notification: PbxNotification) -> list[PbxNotification]:
+        """Takes the next notification. Returns those that leave now, with the delayed ones that it releases at the end.
+        """
         self.count += 1
-        if self._is_dropped(notice):
-            return self._release_after(notice)
-        copies = [notice, notice] if self.draw_hit(self.faults.duplicate) else [notice]
-        if release := self._release_condition(notice):
-            let_go = self._release_after(notice)
-            self._delayed += [_HeldNotification(copy, release) for copy in copies]
-            return let_go
-        return copies + self._release_after(notice)
+        if self._is_dropped(notification):
+            return self._release_after(notification)
+        copies = [notification, notification] if self.draw_hit(self.faults.duplicate) else [notification]
+        if release := self._release_condition(notification):
+            released = self._release_after(notification)
+            self._delayed += [_DelayedNotification(copy, release) for copy in copies]
+            return released
+        return copies + self._release_after(notification)
 
     def release_all(self) -> list[PbxNotification]:
-        """Everything that is still held back."""
-        rest = [held.notification for held in self._delayed]
+        """Returns all delayed notifications and forgets them."""
+        released = [delayed.notification for delayed in self._delayed]
         self._delayed.clear()
-        return rest
+        return released
 
     @property
     def is_holding(self) -> bool:
-        """Whether something is held back."""
+        """Whether a notification is delayed."""
         return bool(self._delayed)
 
-    def _is_dropped(self, notice: PbxNotification) -> bool:
+    def _is_dropped(self, notification: PbxNotification) -> bool:
         faults = self.faults
         return (
-            notice.path in faults.drop_paths
+            notification.path in faults.drop_paths
             or self.count in faults.drop_numbers
             or self.draw_hit(faults.drop)
-            or (notice.path == "events/record/added" and self.draw_hit(faults.no_record_added))
+            or (notification.path == "events/record/added" and self.draw_hit(faults.no_record_added))
         )
 
     def _release_after(self, passed: PbxNotification) -> list[PbxNotification]:
-        free = [held for held in self._delayed if held.release(passed)]
-        self._delayed = [held for held in self._delayed if held not in free]
-        return [held.notification for held in free]
+        released = [delayed for delayed in self._delayed if delayed.release(passed)]
+        self._delayed = [delayed for delayed in self._delayed if delayed not in released]
+        return [delayed.notification for delayed in released]
 
-    def _release_condition(self, notice: PbxNotification) -> Callable[[PbxNotification], bool] | None:
-        body = notice.body
+    def _release_condition(self, notification: PbxNotification) -> Callable[[PbxNotification], bool] | None:
+        """Why the notification must wait, as a test of each later one; None when it leaves now."""
+        body = notification.body
         if body.get("call_state") == "Disconnected" and self.draw_hit(self.faults.summary_early):
             return lambda passed: passed.path == "events/summary" and passed.body["entry_id"] == body["entry_id"]
         if "call_id" in body and self.draw_hit(self.faults.reorder_leg):
             return lambda passed: passed.body.get("call_id") == body["call_id"]
         if self.draw_hit(self.faults.reorder_any):
-            free_at = self.count + self.random.randint(1, 3)
-            return lambda _passed: self.count >= free_at
+            release_count = self.count + self.random.randint(1, 3)
+            return lambda _passed: self.count >= release_count
         return None

@@ -1,4 +1,4 @@
-"""Which handler answers which path of the REST side."""
+"""Maps each path of the VPBX API to the function that answers it. A path that is not listed is answered with 404."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
 _MANAGEMENT = (
-    "schemas", "schema/set", "audiofiles", "roles", "sips", "domains", "trunks/numbers", "member/create", "member/update",
-    "member/delete", "group/create", "group/update", "group/delete",
+    "schemas", "schema/set", "audiofiles", "roles", "sips", "domains", "trunks/numbers",
+    "member/create", "member/update", "member/delete", "group/create", "group/update", "group/delete",
 )  # fmt: skip
 
 
 async def _refuse_management(_cloud: MangoCloud, _board: Board, _body: dict[str, Any]) -> dict[str, Any]:
-    """Management needs an option of the product that nobody has bought here."""
+    """Management of the product needs a paid option, which no product has here."""
     raise RequestRefused(5201, "the option is switched off")
 
 

@@ -1,4 +1,8 @@
-"""Sends notifications to the external system of a PBX, and remembers what was answered."""
+"""Sends the notifications of a PBX to the external system and logs the answers.
+
+It stands for Mango's side of the notifications: forms signed with key and salt, one after the other, no repetition
+after an error. `faults` can change all of this.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,13 @@ from bx24app.sandbox.mango.model import Pbx
 from bx24app.sandbox.mango.sequences import PbxNotification
 
 HOLD_SECONDS = 2.0
-"""A notice that was held back leaves after this long at the latest."""
+"""A delayed notification leaves after this time at the latest."""
 _INTEGERS = ("timestamp", "seq", "disconnect_reason", "completion_code", "product_id", "user_id", "result")
 
 
 @dataclass
 class DeliveryAttempt:
-    """One attempt to deliver; `status` 0 means that no answer came, `error` says why."""
+    """One attempt to deliver. `status` is 0 when no answer came; `error` then says why."""
 
     number: int
     at: float
@@ -40,12 +44,12 @@ class DeliveryAttempt:
 
 
 def join_address(base: str, suffix: str) -> str:
-    """Mango appends the suffix to whatever was entered, behind a query too."""
+    """Mango appends the suffix to the address exactly as it was entered, even after a query."""
     return f"{base.rstrip('/')}/{suffix}" if suffix else base
 
 
 def format_body(pbx: Pbx, body: dict[str, Any]) -> dict[str, Any]:
-    """A body as this PBX would send it: version 1 or 2, with or without SIP ids, whole numbers as text or not."""
+    """The body as this PBX sends it: version 1 or 2, with or without SIP ids, whole numbers as strings or not."""
     out: dict[str, Any] = {
         key: {inner: part for inner, part in value.items() if pbx.version >= 2 or not _is_version_two(inner)}
         if isinstance(value, dict)
@@ -65,12 +69,12 @@ def _is_version_two(key: str) -> bool:
 
 
 class NotificationSender:
-    """The outgoing queue of one PBX. One notice after the other, unless the faults say otherwise."""
+    """The outgoing queue of one PBX. Sends one notification after the other, unless the faults say otherwise."""
 
-    def __init__(self, pbx: Pbx, log: deque[DeliveryAttempt], changed: Callable[[], None]) -> None:
+    def __init__(self, pbx: Pbx, log: deque[DeliveryAttempt], on_change: Callable[[], None]) -> None:
         self.pbx = pbx
         self.log = log
-        self.on_change = changed
+        self.on_change = on_change
         self.fault_injector = FaultInjector(Faults())
         self.keep_log = True
         self._queue: asyncio.Queue[PbxNotification] = asyncio.Queue()
@@ -82,31 +86,31 @@ class NotificationSender:
         self._numbers = itertools.count(1)
 
     def use_faults(self, faults: Faults) -> None:
-        """New weather from the next notice on; what was held back leaves."""
-        for notice in self.fault_injector.release_all():
-            self._spawn_task(self._deliver_notification(notice))
+        """Applies new faults from the next notification on. Delayed ones leave at once."""
+        for notification in self.fault_injector.release_all():
+            self._spawn_task(self._deliver_notification(notification))
         self.fault_injector = FaultInjector(faults)
 
-    def submit(self, notice: PbxNotification) -> None:
-        """Puts a notice on its way. Without a hook address, or under a filter, it goes nowhere, as at Mango."""
-        if self._is_closed or not self.pbx.hook_url or notice.path in self.pbx.suppressed_paths:
+    def submit(self, notification: PbxNotification) -> None:
+        """Queues a notification. Without a hook address, or when its path is suppressed, it is dropped, as at Mango."""
+        if self._is_closed or not self.pbx.hook_url or notification.path in self.pbx.suppressed_paths:
             return
         self._open_count += 1
-        late = self.fault_injector.faults.record_delay if notice.path == "events/record/added" else (0.0, 0.0)
-        if late[1] > 0:
-            self._spawn_task(self._submit_later(notice, self.fault_injector.random.uniform(*late)))
+        delay = self.fault_injector.faults.record_delay if notification.path == "events/record/added" else (0.0, 0.0)
+        if delay[1] > 0:
+            self._spawn_task(self._submit_later(notification, self.fault_injector.random.uniform(*delay)))
         else:
-            self._queue.put_nowait(notice)
+            self._queue.put_nowait(notification)
         if self._worker is None:
             self._worker = asyncio.create_task(self._run_queue())
 
     async def wait_until_idle(self) -> None:
-        """Waits until everything that was submitted has been delivered, lost or given up."""
+        """Waits until every queued notification was delivered or lost."""
         while self._open_count or self._tasks or self.fault_injector.is_holding:
             await asyncio.sleep(0.005)
 
     async def close(self) -> None:
-        """Stops at once; nothing can be submitted afterwards."""
+        """Stops at once. Later notifications are dropped."""
         self._is_closed = True
         for task in [*self._tasks, *([self._worker] if self._worker else [])]:
             task.cancel()
@@ -115,25 +119,25 @@ class NotificationSender:
             await self._session.close()
         self._worker = self._session = None
 
-    async def _submit_later(self, notice: PbxNotification, seconds: float) -> None:
+    async def _submit_later(self, notification: PbxNotification, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._queue.put_nowait(notice)
+        self._queue.put_nowait(notification)
 
     async def _run_queue(self) -> None:
         while True:
             try:
-                patience = HOLD_SECONDS if self.fault_injector.is_holding else None
-                notice = await asyncio.wait_for(self._queue.get(), patience)
+                timeout = HOLD_SECONDS if self.fault_injector.is_holding else None
+                notification = await asyncio.wait_for(self._queue.get(), timeout)
             except TimeoutError:
                 due = self.fault_injector.release_all()
             else:
-                due = self.fault_injector.push_notification(notice)
+                due = self.fault_injector.push_notification(notification)
                 self._open_count -= 1
-            for one in due:
+            for released in due:
                 if self.fault_injector.faults.parallel:
-                    self._spawn_task(self._deliver_notification(one))
+                    self._spawn_task(self._deliver_notification(released))
                 else:
-                    await self._count_open(self._deliver_notification(one))
+                    await self._count_open(self._deliver_notification(released))
 
     async def _count_open(self, work: Any) -> None:
         self._open_count += 1
@@ -147,37 +151,38 @@ class NotificationSender:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver_notification(self, notice: PbxNotification) -> None:
-        sent = await self._post_notification(notice)
-        if self.fault_injector.faults.retry and not 200 <= sent.status < 300:
-            await self._post_notification(notice)
+    async def _deliver_notification(self, notification: PbxNotification) -> None:
+        attempt = await self._post_notification(notification)
+        if self.fault_injector.faults.retry and not 200 <= attempt.status < 300:
+            await self._post_notification(notification)
 
-    async def _post_notification(self, notice: PbxNotification) -> DeliveryAttempt:
-        pbx, weather = self.pbx, self.fault_injector
-        text = signing.JSON_STYLES[pbx.code_style](notice.body)
+    async def _post_notification(self, notification: PbxNotification) -> DeliveryAttempt:
+        pbx, injector = self.pbx, self.fault_injector
+        text = signing.JSON_STYLES[pbx.code_style](notification.body)
         if pbx.dialect == "events":
-            return await self.post_text(notice.path, text, data=text.encode(), headers={"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            return await self.post_text(notification.path, text, data=text.encode(), headers=headers)
         fields = signing.build_form(pbx.api_key, pbx.api_salt, text)
-        if weather.draw_hit(weather.faults.wrong_sign):
+        if injector.draw_hit(injector.faults.wrong_sign):
             fields["sign"] = signing.sign_text(pbx.api_key, text, "another salt")
-        if weather.draw_hit(weather.faults.unknown_key):
+        if injector.draw_hit(injector.faults.unknown_key):
             fields["vpbx_api_key"] = "0" * 32
-        return await self.post_text(notice.path, text, data=fields)
+        return await self.post_text(notification.path, text, data=fields)
 
     async def post_text(self, suffix: str, text: str, **request: Any) -> DeliveryAttempt:
-        """Posts something to the hook address and logs the answer; never raises."""
+        """Posts a text to the hook address and logs the answer. Never raises."""
         url = join_address(self.pbx.hook_url, suffix)
-        sent = DeliveryAttempt(next(self._numbers), time.time(), self.pbx.name, suffix, url, text)
+        attempt = DeliveryAttempt(next(self._numbers), time.time(), self.pbx.name, suffix, url, text)
         self._session = self._session or aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False))
-        started = time.perf_counter()
+        started_at = time.perf_counter()
         try:
-            patience = aiohttp.ClientTimeout(total=self.fault_injector.faults.timeout)
-            async with self._session.post(URL(url, encoded=True), timeout=patience, **request) as answer:
-                sent.status, sent.answer = answer.status, (await answer.text(errors="replace"))[:300]
+            timeout = aiohttp.ClientTimeout(total=self.fault_injector.faults.timeout)
+            async with self._session.post(URL(url, encoded=True), timeout=timeout, **request) as answer:
+                attempt.status, attempt.answer = answer.status, (await answer.text(errors="replace"))[:300]
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            sent.error = f"{type(error).__name__}: {error}".rstrip(": ")
-        sent.seconds = time.perf_counter() - started
+            attempt.error = f"{type(error).__name__}: {error}".rstrip(": ")
+        attempt.seconds = time.perf_counter() - started_at
         if self.keep_log:
-            self.log.append(sent)
+            self.log.append(attempt)
             self.on_change()
-        return sent
+        return attempt

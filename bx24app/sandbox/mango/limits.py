@@ -1,11 +1,16 @@
-"""Request limits of the VPBX API: token buckets per product and for all products, and the two-minute lock-out."""
+"""The request limits of the VPBX API: token buckets per product and for all products, and the two-minute lock-out.
+
+The REST side asks before each request and reports each malformed one. A client that keeps to Mango's published limits
+is never refused.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# path -> (per product, for all), requests a second; None = no limit of this kind. Documentation of 2026, section on limits.
+# path -> requests a second: (per product, for all products); None: no such limit.
+# Source: the section on limits in Mango's API documentation of 2026.
 TOTAL_LIMITS: tuple[float, float] = (10, 100)
 PATH_LIMITS: dict[str, tuple[float | None, float | None]] = {
     "commands/callback": (4, 10),
@@ -26,7 +31,7 @@ LOCKOUT_SECONDS = 120.0
 
 
 class TokenBucket:
-    """Holds at most one second's worth of tokens, and at least one token."""
+    """Holds the tokens of one second at most, and at least one token."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self.rate = rate
@@ -36,7 +41,7 @@ class TokenBucket:
         self.updated_at = clock()
 
     def take_token(self) -> float:
-        """0 when the request may pass, else the seconds until it might."""
+        """Returns 0 when the request may pass, else the seconds until the next token."""
         now = self.clock()
         self.tokens = min(self.capacity, self.tokens + (now - self.updated_at) * self.rate)
         self.updated_at = now
@@ -47,7 +52,7 @@ class TokenBucket:
 
 
 class Limits:
-    """All buckets and lock-outs of one cloud. `enabled` and `lockout` switch the two off."""
+    """All buckets and lock-outs of one cloud. `is_enabled` switches the limits off, `has_lockout` the lock-out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -57,7 +62,7 @@ class Limits:
         self._faults: dict[str, tuple[float, int]] = {}
 
     def seconds_to_wait(self, api_key: str, path: str) -> float:
-        """0 when this request may pass, else the seconds to wait (the answer is 429)."""
+        """Returns 0 when this request may pass, else the seconds to wait (the answer is then 429)."""
         if not self.is_enabled:
             return 0.0
         per_product, for_all = PATH_LIMITS.get(path, (None, None))
@@ -73,14 +78,14 @@ class Limits:
                     return seconds
         return 0.0
 
-    def count_malformed(self, who: str) -> None:
-        """Counts a malformed request of a key (or, where the key is unknown, of an address)."""
-        first, count = self._faults.get(who, (0.0, 0))
+    def count_malformed(self, caller: str) -> None:
+        """Counts a malformed request of a key, or of an address where the key is unknown."""
+        first, count = self._faults.get(caller, (0.0, 0))
         if not count or self.clock() - first >= LOCKOUT_SECONDS:
             first, count = self.clock(), 0
-        self._faults[who] = (first, count + 1)
+        self._faults[caller] = (first, count + 1)
 
-    def is_locked_out(self, who: str) -> bool:
-        """Whether more than one malformed request came within two minutes; lasts until two minutes after the first."""
-        first, count = self._faults.get(who, (0.0, 0))
+    def is_locked_out(self, caller: str) -> bool:
+        """Whether two malformed requests came within two minutes. The lock-out ends two minutes after the first one."""
+        first, count = self._faults.get(caller, (0.0, 0))
         return self.has_lockout and count > 1 and self.clock() - first < LOCKOUT_SECONDS

@@ -1,4 +1,7 @@
-"""What a product "Virtual PBX" is made of: its secrets, lines, employees and groups."""
+"""The configuration of one product "Virtual PBX": its key and salt, lines, employees and groups.
+
+These are plain data that tests and the demo fill in. `Board` makes a working PBX of them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Device:
-    """One way to reach an employee; each device rings as a leg of its own."""
+    """One way to reach an employee. Each device that is on rings as a leg of its own."""
 
     number: str
     protocol: str = "sip"  # sip, tel, fmc
@@ -17,7 +20,7 @@ class Device:
 
 @dataclass
 class Employee:
-    """A person with a short number, or without one (`extension` empty)."""
+    """A person with an extension, or without one (`extension` is empty)."""
 
     extension: str
     name: str
@@ -32,7 +35,7 @@ class Employee:
 
 @dataclass
 class Group:
-    """Employees that ring together; an empty `extension` is allowed, as at Mango."""
+    """Employees who ring together. An empty `extension` is allowed, as at Mango."""
 
     id: int
     extension: str
@@ -43,7 +46,7 @@ class Group:
 
 @dataclass
 class Line:
-    """A number of the product, and the group or employee that its scheme leads to."""
+    """A number of the product. `leads_to` is the extension of the group or employee that its calls go to."""
 
     line_id: int
     number: str
@@ -62,8 +65,16 @@ def _random_secret() -> str:
 class Pbx:
     """One product of a Mango account.
 
-    `hook_url` is the address of the external system: notifications go to it with their suffix behind. `dialect` is
-    `vpbx` (signed forms) or `events` (the unsigned short vocabulary). `version` 2 adds the transfer fields.
+    Attributes:
+        hook_url: address of the external system; the suffix of each notification is appended to it. Empty: nothing is
+            sent.
+        dialect: `vpbx` (signed forms) or `events` (short and unsigned).
+        version: of the notifications; 2 adds the fields about transfers.
+        code_style: how JSON is written: `compact` or `php`.
+        numbers_as_text: whether whole numbers are sent as strings.
+        suppressed_paths: notifications that the product does not send.
+        links_allowed: whether signed GET links to recordings work.
+        allowed_addresses: patterns of the addresses that may use the REST API; empty: all.
     """
 
     name: str = "PBX"
@@ -87,11 +98,12 @@ class Pbx:
 
     @property
     def domain(self) -> str:
-        """The SIP domain of the product; never shared with another one."""
+        """The SIP domain of the product. No two products share one."""
         return f"vpbx{self.product_id}.mangosip.ru"
 
     def add_line(self, number: str, name: str = "", leads_to: str = "") -> Line:
-        """A further line. `leads_to` is a short number of a group or an employee; default: the first group."""
+        """Adds a line. `leads_to` is the extension of a group or an employee; by default calls go to the first group.
+        """
         line = Line(self.product_id * 10 + len(self.lines), number, name, leads_to=leads_to)
         self.lines.append(line)
         return line
@@ -99,7 +111,7 @@ class Pbx:
     def add_employee(
         self, extension: str, name: str, *, email: str = "", mobile: str = "", recorded: bool = True
     ) -> Employee:
-        """A further employee with a SIP device `sip:user<extension>@<domain>`."""
+        """Adds an employee with one SIP device `sip:user<extension>@<domain>`."""
         person = Employee(extension, name, self.product_id + 122 + len(self.employees), email, mobile)
         person.recorded = recorded
         person.devices.append(Device(f"sip:user{extension or len(self.employees)}@{self.domain}"))
@@ -107,13 +119,13 @@ class Pbx:
         return person
 
     def add_group(self, extension: str, name: str, members: list[str], *, parallel: bool = True) -> Group:
-        """A further group of extensions."""
+        """Adds a group of extensions."""
         group = Group(self.product_id * 10 + 500 + len(self.groups), extension, name, list(members), parallel)
         self.groups.append(group)
         return group
 
     def find_employee(self, party: str) -> Employee | None:
-        """The employee with this extension or this device, mobile included."""
+        """The employee with this extension, mobile number or device."""
         if not party:
             return None
         for person in self.employees:
@@ -122,7 +134,7 @@ class Pbx:
         return None
 
     def find_group(self, extension: str) -> Group | None:
-        """The group with this short number; one without a number is found by its id."""
+        """The group with this extension. A group without an extension is looked up by its id."""
         return next(
             (group for group in self.groups if extension and extension in (group.extension, str(group.id))), None
         )

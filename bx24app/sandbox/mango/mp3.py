@@ -1,8 +1,8 @@
-"""Small valid MP3 files without an encoder: MPEG-1 layer III, mono, 32 kHz, 32 kbit/s, 4000 bytes a second.
+"""Makes small valid MP3 files without an encoder: MPEG-1 layer III, mono, 32 kHz, 32 kbit/s, 4000 bytes a second.
 
-A frame of this kind is 144 bytes for 36 ms, so nothing has to be padded. Its two granules hold nothing (silence) or one
-spectral line of strength one (a beep). Beeps of changing height with pauses between them sound enough like talk to hear
-that the right file plays.
+They stand for the recordings on Mango's file host. A frame of this kind has 144 bytes for 36 ms, so it needs no
+padding. Its two granules are either empty (silence) or have one spectral line of value one (a beep). Beeps of changing
+pitch with pauses sound enough like speech to hear that the right file plays.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class _BitWriter:
 
 
 def _huffman_line(line: int) -> str:
-    """Huffman table 1 for pairs of lines: nothing but a one at `line`. `1` = (0,0), `01s` = (1,0), `001s` = (0,1)."""
+    """Huffman table 1 for pairs of lines, with a single one at `line`. `1` = (0,0), `01s` = (1,0), `001s` = (0,1)."""
     return "1" * (line // 2) + ("010" if line % 2 == 0 else "0010")
 
 
 @functools.lru_cache(maxsize=64)
 def make_frame(line: int | None) -> bytes:
-    """One frame of 36 ms: a beep at `line` times 27.8 Hz, or silence."""
+    """One frame of 36 ms: a beep of `line` times 27.8 Hz, or silence."""
     main = "" if line is None else _huffman_line(line)
     pairs = 0 if line is None else line // 2 + 1
     side = _BitWriter()
@@ -59,7 +59,7 @@ def make_frame(line: int | None) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def make_block(voice: int = 0) -> bytes:
-    """About ten seconds of 'talk', to be repeated; `voice` changes its height."""
+    """About ten seconds of "speech", to be repeated. `voice` changes its pitch."""
     frames = []
     for number in range(278):
         syllable, place = divmod(number, 6)
@@ -69,12 +69,12 @@ def make_block(voice: int = 0) -> bytes:
 
 
 def size_of(seconds: float) -> int:
-    """Bytes of a file of this length, at least one frame."""
+    """Size in bytes of a file of this length, at least one frame."""
     return max(1, math.ceil(seconds / FRAME_SECONDS)) * FRAME_BYTES
 
 
 def read_piece(start: int, length: int, voice: int = 0) -> bytes:
-    """The bytes of an endless file from `start` on."""
+    """`length` bytes of an endless file, from `start` on."""
     material = make_block(voice)
     offset = start % len(material)
     repeated = material * ((offset + length) // len(material) + 1)
@@ -84,7 +84,9 @@ def read_piece(start: int, length: int, voice: int = 0) -> bytes:
 def stream_bytes(
     size: int, *, start: int = 0, stop: int | None = None, voice: int = 0, chunk: int = 262_144
 ) -> Iterator[bytes]:
-    """The bytes `start` (inclusive) to `stop` (exclusive) of a file of `size` bytes, in pieces."""
+    """The bytes `start` (inclusive) to `stop` (exclusive) of a file of `size` bytes, in pieces of at most `chunk`
+    bytes.
+    """
     end = size if stop is None else min(stop, size)
     while start < end:
         length = min(chunk, end - start)

@@ -1,4 +1,4 @@
-"""What the people in a simulated call are going to do."""
+"""What the people in a simulated call will do: plans, the behaviour of phones, and signals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Party:
-    """How a ringing telephone behaves. It answers after `answer_after` seconds, or (None) ends after `ring_for` with `reason`."""
+    """How a ringing phone behaves.
+
+    It answers after `answer_after` seconds. With None it stops after `ring_for` seconds with `reason`.
+    """
 
     answer_after: float | None = 3.0
     ring_for: float = 25.0
@@ -23,16 +26,18 @@ ANSWERS = Party()
 
 @dataclass
 class Signal:
-    """Something that happens to a running call: by a person, or by a command of the REST side.
+    """Something that happens to a call in progress, by a person or by a REST command.
 
-    Kinds: `hangup` (the leg `call_id`, else the talk), `giveup` (the outside party), `answer` and `reject` (extension
-    `to`), `route`, `blind`, `blind-handset`, `consult`, `hold`, `resume`.
+    Kinds: `hangup` (the leg `call_id`, else the talk), `giveup` (the client), `answer` and `reject` (extension `to`),
+    `route`, `blind`, `blind-handset`, `consult`, `hold`, `resume`.
 
     Attributes:
-        after: in a plan, seconds of talk (all parties together) after which it happens.
+        after: in a plan, the seconds of talk (with all parties) after which it happens.
+        to: the extension, group or number that it leads to.
         talk: of `consult`: seconds that the colleagues talk before it is completed.
-        complete: of `consult`: False = the colleague declines, the first employee takes the client back.
+        complete: of `consult`: False when the colleague declines and the first employee takes the client back.
         redirect: of `blind` to another product: the first entry ends at once, the second begins `gap` seconds later.
+        party: how the phone of `to` behaves.
     """
 
     kind: str
@@ -49,20 +54,23 @@ class Signal:
 
 @dataclass
 class Plan:
-    """One call from beginning to end; every duration in seconds.
+    """One call from beginning to end. All durations are in seconds.
 
     Attributes:
         client: the outside number; empty: anonymous.
-        line: number of the line; empty: the first.
-        to: groups or extensions that ring, one after the other until somebody answers; empty: where the line leads.
-        ivr: length of the voice menu, 0 without one; `ivr_end`: the call ends there with this reason.
-        patience: the caller gives up after so much ringing; None waits for ever.
-        parties: extension or number -> behaviour; who is not named uses `others`.
-        unavailable: reason with which a group leg ends at once although nobody rings (1164).
-        end_by: `client` or `employee`.
-        record_delay: from the end of a tape to `record/added`; None: never.
-        entry_result: what the summary claims, whether anybody talked or not (Mango's own is not to be trusted).
-        summary_last: the summary names who answered last instead of first.
+        line: number of the line; empty: the first one.
+        to: groups or extensions that ring one after the other until somebody answers; empty: where the line leads.
+        ivr: length of the voice menu; 0: no menu.
+        ivr_end: the call ends in the menu with this reason.
+        patience: the caller gives up after ringing for this time; None: never.
+        parties: extension or number -> behaviour of the phone; all others behave as `others`.
+        unavailable: the reason with which a group's leg ends at once without ringing (1164).
+        end_by: who hangs up: `client` or `employee`.
+        record_delay: from the end of a recording to `record/added`; None: never sent.
+        entry_result: what the summary claims, whether anybody talked or not (Mango's own value is not reliable).
+        summary_last: the summary names who answered last instead of who answered first.
+        speed: how many times faster than real time.
+        start: epoch seconds of the beginning; None: chosen so that `clock` meets real time at the end.
     """
 
     client: str = "79161234567"
@@ -85,9 +93,9 @@ class Plan:
 
     @property
     def expected_seconds(self) -> float:
-        """About how long it will take."""
+        """The approximate length of the call."""
         return self.ivr + 10 + self.talk + (self.record_delay or 0)
 
     def party_for(self, *names: str) -> Party:
-        """The behaviour of somebody known under several names."""
+        """The behaviour of a phone that has several names."""
         return next((self.parties[name] for name in names if name in self.parties), self.others)

@@ -1,4 +1,8 @@
-"""Configuration queries: employees, groups, lines, balance; and the visitor behind a tracking number."""
+"""The REST queries of the configuration (employees, groups, lines, balance) and of the visitor behind a tracking
+number.
+
+Each function answers one path; `handlers` registers them.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,11 @@ if TYPE_CHECKING:
 
 
 async def query_users(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
-    """`config/users/request`; the answer has no `result`."""
-    wanted = body.get("extension")
+    """`config/users/request`. Its answer has no `result`."""
+    extension = body.get("extension")
     extra = body.get("ext_fields") or []
-    found = [person for person in board.pbx.employees if wanted in (None, "", person.extension)]
-    return {"users": [_user_row(board, person, set(extra)) for person in found]}
+    people = [person for person in board.pbx.employees if extension in (None, "", person.extension)]
+    return {"users": [_user_row(board, person, set(extra)) for person in people]}
 
 
 def _user_row(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]:
@@ -61,14 +65,14 @@ def _user_row(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]
         telephony["dial_alg"] = 1
     if "telephony.line_id" in extra and board.pbx.lines:
         telephony["line_id"] = board.pbx.lines[0].line_id
-    out: dict[str, Any] = {"general": general, "telephony": telephony}
+    user: dict[str, Any] = {"general": general, "telephony": telephony}
     if "groups" in extra:
-        out["groups"] = [group.id for group in board.pbx.groups if person.extension in group.members]
-    return out
+        user["groups"] = [group.id for group in board.pbx.groups if person.extension in group.members]
+    return user
 
 
 async def query_groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
-    """`groups`, all filters optional."""
+    """`groups`; all filters are optional."""
     pbx = board.pbx
     out = []
     for group in pbx.groups:
@@ -128,7 +132,7 @@ async def query_balance(_cloud: MangoCloud, board: Board, _body: dict[str, Any])
 
 
 async def query_visitor(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:
-    """`queries/user_info_by_dct_number`: no visitor is ever bound here."""
+    """`queries/user_info_by_dct_number`: no visitor is ever assigned to a number here."""
     require_fields(body, "number")
     return {}
 

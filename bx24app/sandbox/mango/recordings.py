@@ -1,4 +1,8 @@
-"""Recordings: the request by `recording_id`, the 302, and the file host whose links die at their first use."""
+"""Recordings: the request by `recording_id`, the redirect to the file, the signed GET links, and the file host.
+
+It stands for `queries/recording/post` and `queries/recording/link` of the VPBX API. A link to the file host works once,
+as at Mango.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ SHARED_LINK_SECONDS = 24 * 3600
 
 @dataclass
 class LinkTicket:
-    """A link on the file host; `once` links die at their first use."""
+    """A valid link on the file host. With `is_one_time` its first use ends it."""
 
     recording: Recording
     expires: float
@@ -32,21 +36,22 @@ class LinkTicket:
 
 
 def file_link(cloud: MangoCloud, board: Board, recording_id: str, *, once: bool = True) -> str:
-    """A fresh link to a recording's file.
+    """A new link to the file of a recording.
 
     Raises:
-        Refused: 3320 while the recording is not stored, or was deleted.
+        RequestRefused: 3320 while the recording is not stored, or after it was deleted.
     """
     recording = board.call_log.recordings.get(recording_id)
     if recording is None or not recording.is_stored or recording.is_deleted:
         raise RequestRefused(3320, "recording not found")
     token = secrets.token_urlsafe(24)
-    cloud.tickets[token] = LinkTicket(recording, time.time() + (cloud.link_seconds if once else SHARED_LINK_SECONDS), once)
+    lifetime = cloud.link_seconds if once else SHARED_LINK_SECONDS
+    cloud.tickets[token] = LinkTicket(recording, time.time() + lifetime, once)
     return f"{cloud.files_url}/{'vpbx' if once else 'shared'}/{token}/{recording_id.rstrip('=')}.mp3"
 
 
 async def post_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> web.StreamResponse | dict[str, Any]:
-    """`queries/recording/post`."""
+    """`queries/recording/post`: redirects to the file."""
     recording_id, action = require_fields(body, "recording_id", "action")
     if action not in ("download", "play"):
         raise RequestRefused(3104, "action is download or play", field="action")
@@ -60,33 +65,33 @@ async def post_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) 
 
 
 def add_link_routes(cloud: MangoCloud, app: web.Application) -> None:
-    """The signed GET links; they need the product's switch for direct links."""
+    """Adds the signed GET links. They work only for products with `links_allowed`."""
 
     async def serve_link(request: web.Request) -> web.StreamResponse:
-        part = {name: unquote(value) for name, value in request.match_info.items()}
-        board = cloud.by_key(part["key"])
+        parts = {name: unquote(value) for name, value in request.match_info.items()}
+        board = cloud.by_key(parts["key"])
         if board is None or not board.pbx.links_allowed:
             return web.json_response({"result": 3105 if board is None else 5201}, status=403)
-        expected = signing.sign_link(part["key"], part["stamp"], part["id"], board.pbx.api_salt)
-        if not hmac.compare_digest(expected, part["sign"]):
+        expected = signing.sign_link(parts["key"], parts["stamp"], parts["id"], board.pbx.api_salt)
+        if not hmac.compare_digest(expected, parts["sign"]):
             return web.json_response({"result": 3102}, status=403)
-        if not part["stamp"].isdigit() or _parse_stamp(part["stamp"]) < time.time():
+        if not parts["stamp"].isdigit() or _parse_stamp(parts["stamp"]) < time.time():
             return web.json_response({"result": 3104, "message": "link expired"}, status=403)
         try:
-            return web.Response(status=302, headers={"Location": file_link(cloud, board, part["id"])})
-        except RequestRefused as refused:
-            return web.json_response({"result": refused.code}, status=404)
+            return web.Response(status=302, headers={"Location": file_link(cloud, board, parts["id"])})
+        except RequestRefused as refusal:
+            return web.json_response({"result": refusal.code}, status=404)
 
     app.router.add_get("/vpbx/queries/recording/link/{id}/{action}/{key}/{stamp}/{sign}", serve_link)
 
 
 def _parse_stamp(stamp: str) -> float:
-    """Seconds; some clients send milliseconds, and Mango takes them."""
+    """Epoch seconds. Some clients send milliseconds, and Mango accepts them."""
     return float(stamp) / 1000 if len(stamp) > 11 else float(stamp)
 
 
 def make_files_app(cloud: MangoCloud) -> web.Application:
-    """The file host. Any access, HEAD too, uses a one-shot link up."""
+    """The file host. Any request, HEAD too, uses up a one-time link."""
 
     async def serve_file(request: web.Request) -> web.StreamResponse:
         ticket = cloud.tickets.get(request.match_info["token"])
@@ -103,11 +108,11 @@ def make_files_app(cloud: MangoCloud) -> web.Application:
 
 async def _stream_file(cloud: MangoCloud, request: web.Request, recording: Recording) -> web.StreamResponse:
     size = recording.file_size
-    asked = request.http_range
-    start = asked.start or 0
+    wanted = request.http_range
+    start = wanted.start or 0
     if start < 0:
         start = max(0, size + start)
-    stop = size if asked.stop is None else min(asked.stop, size)
+    stop = size if wanted.stop is None else min(wanted.stop, size)
     if start >= size:
         return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
     partial = "Range" in request.headers

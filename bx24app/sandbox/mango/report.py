@@ -1,4 +1,8 @@
-"""Facts written as statistics: a CSV row a leg, a JSON object an entry."""
+"""Writes the call log in the forms of Mango's statistics: a CSV row per leg (`stats/result`), a JSON object per entry
+(`stats/calls/result`).
+
+Column names, field names and codes are those of the VPBX API. `statistics` handles the requests.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,20 @@ _CONTEXT_TYPES = {1: 1, 2: 2, 0: 3}
 
 
 def recording_ids(entry: Entry, call_id: str) -> list[str]:
-    """Recordings of a leg that can be (or will be) fetched."""
-    return [one.recording_id for one in entry.recordings.values() if call_id in one.call_ids and one.code == 1000]
+    """The recordings of a leg whose file is stored or will be."""
+    recordings = entry.recordings.values()
+    return [
+        recording.recording_id
+        for recording in recordings
+        if call_id in recording.call_ids and recording.code == 1000
+    ]
 
 
-def format_csv(facts: CallLog, columns: list[str], wanted: Callable[[Leg], bool]) -> str:
-    """The rows in the order of their start, `;` between columns, no header, CRLF, no quoting."""
-    found = [(leg, entry) for entry in facts.entries.values() for leg in entry.legs.values() if wanted(leg)]
-    found.sort(key=lambda pair: pair[0].start)
-    return "".join(";".join(_csv_row(leg, entry, columns)) + "\r\n" for leg, entry in found)
+def format_csv(call_log: CallLog, columns: list[str], is_wanted: Callable[[Leg], bool]) -> str:
+    """The rows in the order of their start: `;` between columns, CRLF at the end, no header, no quoting."""
+    rows = [(leg, entry) for entry in call_log.entries.values() for leg in entry.legs.values() if is_wanted(leg)]
+    rows.sort(key=lambda row: row[0].start)
+    return "".join(";".join(_csv_row(leg, entry, columns)) + "\r\n" for leg, entry in rows)
 
 
 def _csv_row(leg: Leg, entry: Entry, columns: list[str]) -> list[str]:
@@ -53,20 +62,22 @@ def _csv_row(leg: Leg, entry: Entry, columns: list[str]) -> list[str]:
     return [str(values[name]) for name in columns]
 
 
-def matches_filters(entry: Entry, wish: dict[str, Any]) -> bool:
-    """The optional filters of the new pair that this simulator knows: context_type, context_status, search_string."""
+def matches_filters(entry: Entry, filters: dict[str, Any]) -> bool:
+    """Applies the optional filters of `stats/calls/request`: context_type, context_status and search_string. Others are
+    ignored.
+    """
     summary = entry.summary or {}
-    if wish.get("context_type") not in (None, _CONTEXT_TYPES[int(summary["call_direction"])]):
+    if filters.get("context_type") not in (None, _CONTEXT_TYPES[int(summary["call_direction"])]):
         return False
-    if wish.get("context_status") not in (None, int(bool(summary["talk_time"]))):
+    if filters.get("context_status") not in (None, int(bool(summary["talk_time"]))):
         return False
-    text = str(wish.get("search_string") or "")
+    text = str(filters.get("search_string") or "")
     sides = (summary["from"], summary["to"])
     return not text or any(text in str(value) for side in sides for value in side.values())
 
 
 def entry_object(board: Board, entry: Entry) -> dict[str, Any]:
-    """One finished entry."""
+    """One finished entry as `stats/calls/result` returns it."""
     summary = entry.summary or {}
     direction = int(summary["call_direction"])
     caller = board.pbx.find_employee(str(summary["from"].get("extension", "")))
@@ -93,15 +104,15 @@ def entry_object(board: Board, entry: Entry) -> dict[str, Any]:
 
 
 def _call_rows(board: Board, entry: Entry) -> list[dict[str, Any]]:
-    """Group legs with their members, then what rang outside of any group. The voice menu has no row here."""
-    out: list[dict[str, Any]] = []
+    """Group legs with their members, then the phones that rang outside any group. The voice menu has no row."""
+    rows: list[dict[str, Any]] = []
     grouped: set[str] = set()
     for queue in (leg for leg in entry.legs.values() if leg.location == "queue"):
         members = [leg for leg in entry.legs.values() if _is_member(leg, queue) and leg.call_id not in grouped]
         grouped.update(leg.call_id for leg in members)
-        out.append(_group_row(board, entry, queue, members))
+        rows.append(_group_row(board, entry, queue, members))
     rest = [leg for leg in entry.legs.values() if leg.location == "abonent" and leg.call_id not in grouped]
-    return out + [_leg_row(board, entry, leg) for leg in rest]
+    return rows + [_leg_row(board, entry, leg) for leg in rest]
 
 
 def _is_member(leg: Leg, queue: Leg) -> bool:
@@ -111,25 +122,25 @@ def _is_member(leg: Leg, queue: Leg) -> bool:
 
 def _group_row(board: Board, entry: Entry, queue: Leg, members: list[Leg]) -> dict[str, Any]:
     group = board.pbx.find_group(str(queue.sides["to"].get("acd_group", "")))
-    out = _leg_row(board, entry, queue)
+    row = _leg_row(board, entry, queue)
     answered = [leg for leg in members if leg.answer]
-    out |= {
+    row |= {
         "call_type": "group",
         "call_abonent_id": group.id if group else None,
         "call_abonent_info": group.name if group else "",
         "call_abonent_extension": queue.sides["to"].get("acd_group", ""),
         "ModeGroup": True,
         "members": [_leg_row(board, entry, leg) for leg in members],
-        "recording_id": sorted({tape for leg in members for tape in recording_ids(entry, leg.call_id)}),
+        "recording_id": sorted({name for leg in members for name in recording_ids(entry, leg.call_id)}),
     }
     if answered:
         first = min(answered, key=lambda leg: leg.answer)
-        out |= {"call_answer_time": first.answer, "talk_duration": max(0, first.end - first.answer)}
-    return out
+        row |= {"call_answer_time": first.answer, "talk_duration": max(0, first.end - first.answer)}
+    return row
 
 
 def _id_number(call_id: str) -> int:
-    """The number inside an id; facts that were absorbed from elsewhere may have ids of another shape."""
+    """The number inside a `call_id`. Calls that were added from elsewhere may have ids of another form."""
     try:
         return int(decode_id(call_id).split(":")[3])
     except (ValueError, IndexError):
@@ -140,7 +151,7 @@ def _leg_row(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
     sender, receiver = leg.sides["from"], leg.sides["to"]
     person = board.pbx.find_employee(str(receiver.get("extension", "")))
     parent = sender.get("taken_from_call_id")
-    numbers = [_id_number(one) for one in (parent, leg.call_id) if one]
+    numbers = [_id_number(call_id) for call_id in (parent, leg.call_id) if call_id]
     end = leg.end or leg.start
     outbound = "extension" in sender
     return {
@@ -176,5 +187,5 @@ def _leg_row(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
         "ConsultTransfer": leg.transfer == "consultative",
         "OutboundDialing": False,
         "Intercepted": leg.reason == 1182,
-        "IvrNotUsed": all(one.location != "ivr" for one in entry.legs.values()),
+        "IvrNotUsed": all(other.location != "ivr" for other in entry.legs.values()),
     }

@@ -1,4 +1,9 @@
-"""The REST side, `/vpbx/…`: form, key, signature, limits, then one handler a path."""
+"""The entrance of the REST API, `/vpbx/…`: checks form, key, signature, address and limits, then calls the path's
+handler.
+
+It answers errors in the forms of the real service, counts malformed requests for the lock-out, and applies the faults
+that a test has set for a path.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,7 @@ _RATE_LIMIT_BODY = {"name": "Service Unavailable", "message": "Rate limit exceed
 
 
 class RequestRefused(Exception):
-    """A request that is answered with a code of Mango's table; 31xx and 3400 count as malformed."""
+    """A request that is answered with a result code of Mango's table. 31xx and 3400 count as malformed."""
 
     def __init__(self, code: int, message: str = "", **fields: Any) -> None:
         super().__init__(message or str(code))
@@ -40,10 +45,10 @@ class RequestRefused(Exception):
 
 @dataclass
 class RestFault:
-    """What a path answers instead; `times` is how often (-1: until it is taken away).
+    """What a path answers instead. `times`: how often; -1: until it is removed.
 
-    `kind`: `http` (status `value`), `code` (result `value`), `hang` (`value` seconds), `close-before` (closed without
-    effect), `close-after` (effect, then closed), `html`.
+    Kinds: `http` (status `value`), `code` (result `value`), `hang` (answers after `value` seconds), `close-before`
+    (closes the connection without effect), `close-after` (takes effect, then closes), `html`.
     """
 
     kind: str
@@ -52,10 +57,10 @@ class RestFault:
 
 
 def require_fields(body: dict[str, Any], *names: str) -> list[Any]:
-    """The values of fields that must be there.
+    """The values of required fields.
 
     Raises:
-        Refused: 3103, naming the first one that is missing.
+        RequestRefused: 3103 with the name of the first missing field.
     """
     for name in names:
         if body.get(name) in (None, ""):
@@ -64,7 +69,7 @@ def require_fields(body: dict[str, Any], *names: str) -> list[Any]:
 
 
 def add_rest_api(cloud: MangoCloud, handlers: dict[str, Handler], app: web.Application) -> None:
-    """Adds the REST side to an app."""
+    """Adds the REST API to an app."""
 
     async def answer_request(request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
@@ -82,7 +87,7 @@ async def _handle_request(
     fault = _take_fault(cloud, path)
     if fault and fault.kind != "close-after":
         return await _fault_response(fault, request)
-    who = request.remote or ""
+    caller = request.remote or ""
     try:
         if path not in handlers:
             return web.json_response({"name": "Not Found", "code": 0, "status": 404}, status=404)
@@ -90,12 +95,12 @@ async def _handle_request(
             raise RequestRefused(3101, "POST expected")
         form = await request.post()
         board = _find_board(cloud, form)
-        who = board.pbx.api_key
+        caller = board.pbx.api_key
         if early := _reject_early(cloud, board, request, path):
             return early
         answer = await handlers[path](cloud, board, _verified_body(board, form))
-    except RequestRefused as refused:
-        answer = _refusal_response(cloud, who, refused)
+    except RequestRefused as refusal:
+        answer = _refusal_response(cloud, caller, refusal)
     if fault:
         return await _fault_response(fault, request)
     return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer, dumps=signing.compact_json)
@@ -135,18 +140,18 @@ def _reject_early(cloud: MangoCloud, board: Board, request: web.Request, path: s
     return None
 
 
-def _refusal_response(cloud: MangoCloud, who: str, refused: RequestRefused) -> web.Response:
-    if refused.is_malformed:
-        cloud.limits.count_malformed(who)
-        if cloud.limits.is_locked_out(who):
+def _refusal_response(cloud: MangoCloud, caller: str, refusal: RequestRefused) -> web.Response:
+    if refusal.is_malformed:
+        cloud.limits.count_malformed(caller)
+        if cloud.limits.is_locked_out(caller):
             return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
     if cloud.errors == "code420":
-        return web.json_response({"code": refused.code}, status=420)
-    body: dict[str, Any] = {"result": refused.code}
-    if refused.message:
-        body["message"] = refused.message
-    if refused.fields:
-        body["fields"] = refused.fields
+        return web.json_response({"code": refusal.code}, status=420)
+    body: dict[str, Any] = {"result": refusal.code}
+    if refusal.message:
+        body["message"] = refusal.message
+    if refusal.fields:
+        body["fields"] = refusal.fields
     return web.json_response(body)
 
 

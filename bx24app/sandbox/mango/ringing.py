@@ -1,4 +1,7 @@
-"""Ringing: who rings for how long, who answers first, what ends it otherwise."""
+"""Ringing: which phones ring and for how long, who answers first, and what else ends it.
+
+`simulation` and `transfers` call `ring_targets`. How each phone behaves is in the call's `Plan`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,13 @@ from bx24app.sandbox.mango.plans import Party, Signal
 
 @dataclass
 class RingResult:
-    """How ringing ended: a leg that was answered, a signal that ended it, or neither (nobody answered)."""
+    """How ringing ended: with an answered leg, with a signal, or with neither (nobody answered).
+
+    Attributes:
+        first_side: the first phone that rang.
+        reason: the reason code with which ringing ended.
+        losers: the other legs that still ring when one is answered; the caller ends them.
+    """
 
     leg: LiveLeg | None = None
     signal: Signal | None = None
@@ -33,15 +42,15 @@ class _RingingPhone:
 
 
 def device_sides(call: Call, extension: str) -> list[Side]:
-    """The sides of an employee's switched-on devices; an outside number is its own device."""
+    """The `to` sides of the employee's devices that are on. An outside number is its own device."""
     person = call.board.pbx.find_employee(extension)
     if person is None:
         return [{"number": extension}]
     number = {"extension": person.extension}
-    found = [{**number, "number": device.number} for device in person.devices if device.on]
-    if extension not in ("", person.extension):  # one certain device was asked for
+    sides = [{**number, "number": device.number} for device in person.devices if device.on]
+    if extension not in ("", person.extension):  # a particular device is to ring
         return [{**number, "number": extension}]
-    return found or [{**number, "number": person.mobile}]
+    return sides or [{**number, "number": person.mobile}]
 
 
 async def ring_targets(
@@ -53,14 +62,15 @@ async def ring_targets(
 
     Args:
         sender: the `from` side of every leg.
-        common: what every `to` side also holds (line, group).
-        patience: the caller gives up after so many seconds.
-        parallel: all at once, or one after the other.
-        appeared: what happens as soon as the first phones ring.
+        common: what every `to` side contains besides (line, group).
+        patience: seconds after which the caller gives up; None: never.
+        parallel: all targets at once, or one after the other.
+        appeared: called as soon as the first phones ring.
+        extra: further fields of every notification.
     """
     limit = None if patience is None else call.clock + patience
     waves = [targets] if parallel else [[target] for target in targets]
-    rung = RingResult()
+    result = RingResult()
     for wave in waves:
         phones = [
             _RingingPhone(
@@ -71,25 +81,27 @@ async def ring_targets(
             for target in wave
             for side in device_sides(call, target)
         ]
-        if appeared and rung.first_side is None:
+        if appeared and result.first_side is None:
             await appeared([phone.leg for phone in phones])
-        rung.first_side = rung.first_side or (phones[0].leg.receiver if phones else None)
-        if await _ring_wave(call, phones, limit, rung):
+        result.first_side = result.first_side or (phones[0].leg.receiver if phones else None)
+        if await _ring_wave(call, phones, limit, result):
             break
-    return rung
+    return result
 
 
-async def _ring_wave(call: Call, phones: list[_RingingPhone], limit: float | None, rung: RingResult) -> bool:
-    """Lets phones ring until one answers, all have ended, or something else ends it (True: do not go on)."""
+async def _ring_wave(call: Call, phones: list[_RingingPhone], limit: float | None, result: RingResult) -> bool:
+    """Lets phones ring until one answers, all have ended, or something else ends it. True: the next target must not
+    ring.
+    """
     while phones:
-        phone = min(phones, key=lambda one: one.due_at)
+        phone = min(phones, key=lambda ringing: ringing.due_at)
         due = phone.due_at if limit is None else min(phone.due_at, limit)
         signal = await call.wait_for_signal(max(0.0, due - call.clock))
         if signal is None and limit is not None and phone.due_at > limit:
             signal = Signal("giveup")
         if signal is not None:
-            named = next((one for one in phones if signal.to and signal.to == one.leg.extension), None)
-            named = named or next((one for one in phones if signal.call_id == one.leg.call_id), None)
+            named = next((other for other in phones if signal.to and signal.to == other.leg.extension), None)
+            named = named or next((other for other in phones if signal.call_id == other.leg.call_id), None)
             change = _SINGLE_PHONE_SIGNALS.get(signal.kind)
             if change and named and (signal.kind != "hangup" or len(phones) > 1):
                 named.party = change
@@ -97,14 +109,14 @@ async def _ring_wave(call: Call, phones: list[_RingingPhone], limit: float | Non
                 continue
             if signal.kind in ("answer", "reject"):
                 continue
-            _interrupt_ringing(call, phones, signal, rung)
+            _interrupt_ringing(call, phones, signal, result)
             return True
         if phone.party.answer_after is not None:
-            rung.leg, rung.reason = phone.leg, 1100
-            rung.losers = [other.leg for other in phones if other is not phone]
+            result.leg, result.reason = phone.leg, 1100
+            result.losers = [other.leg for other in phones if other is not phone]
             return True
         call.end_leg(phone.leg, phone.party.reason)
-        rung.reason = phone.party.reason
+        result.reason = phone.party.reason
         phones.remove(phone)
     return False
 
@@ -113,9 +125,9 @@ _SINGLE_PHONE_SIGNALS = {"answer": Party(0.0), "reject": Party(None, 0.0, 1122),
 """Signals that concern one of several ringing phones, and how it behaves from then on."""
 
 
-def _interrupt_ringing(call: Call, phones: list[_RingingPhone], signal: Signal, rung: RingResult) -> None:
-    """The caller gives up, or a command hangs up or leads away: every phone stops ringing."""
-    rung.signal = signal
-    rung.reason = 1110 if signal.kind in ("giveup", "route") else 1181
+def _interrupt_ringing(call: Call, phones: list[_RingingPhone], signal: Signal, result: RingResult) -> None:
+    """All phones stop ringing because the caller gave up, or a command hung up or routed the call."""
+    result.signal = signal
+    result.reason = 1110 if signal.kind in ("giveup", "route") else 1181
     for phone in phones:
-        call.end_leg(phone.leg, rung.reason)
+        call.end_leg(phone.leg, result.reason)

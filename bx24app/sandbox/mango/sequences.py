@@ -1,11 +1,13 @@
-"""The ready sequences of notifications: `data/mango_sequences.json`, as they are or moved to now.
+"""The ready sequences of notifications in `data/mango_sequences.json`, unchanged or rebased to now.
 
-Moving means: fresh entry, call, recording and command identifiers, timestamps shifted as a whole, and the reference's
-product, line, client and employees replaced by those of the PBX that plays.
+They are traces of a reference PBX. Rebasing gives a sequence new entry, call, recording and command identifiers, shifts
+all its timestamps by the same time, and replaces the reference's product, line, client and employees by those of the
+PBX that plays it.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from dataclasses import dataclass
@@ -15,13 +17,14 @@ from typing import Any
 from bx24app.sandbox.mango.ids import IdFactory, decode_id, encode_id
 from bx24app.sandbox.mango.model import Pbx
 
-REFERENCE_LINE, REFERENCE_CLIENT, REFERENCE_PRODUCT, REFERENCE_DOMAIN = "74950000001", "79160000001", 400000001, "vpbx400000001.mangosip.ru"
+REFERENCE_LINE, REFERENCE_CLIENT = "74950000001", "79160000001"
+REFERENCE_PRODUCT, REFERENCE_DOMAIN = 400000001, "vpbx400000001.mangosip.ru"
 _TIME_FIELDS = ("timestamp", "create_time", "forward_time", "talk_time", "end_time")
 
 
 @dataclass(frozen=True)
 class PbxNotification:
-    """One notification: the suffix of the address, when it is due (epoch seconds), its body."""
+    """One notification: the suffix of the address, when it is due (epoch seconds), and its body."""
 
     path: str
     at: float
@@ -35,7 +38,7 @@ def _load_sequences() -> dict[str, list[dict[str, Any]]]:
 
 
 def sequence_titles() -> dict[str, str]:
-    """Short name -> what the sequence is: `S1` -> `S1 incoming, IVR -> group …`."""
+    """Short name -> title of each sequence: `S1` -> `S1 incoming, IVR -> group …`."""
     return {name: items[0]["title"] for name, items in _load_sequences().items()}
 
 
@@ -43,16 +46,17 @@ def load_sequence(name: str) -> list[PbxNotification]:
     """A sequence exactly as the reference has it.
 
     Raises:
-        KeyError: no sequence of this name.
+        KeyError: there is no sequence of this name.
     """
     if name not in _load_sequences():
         raise KeyError(f"no sequence {name!r}; there are {', '.join(_load_sequences())}")
-    return [PbxNotification(item["path"], item["at"], json.loads(json.dumps(item["json"]))) for item in _load_sequences()[name][1:]]
+    items = copy.deepcopy(_load_sequences()[name][1:])
+    return [PbxNotification(item["path"], item["at"], item["json"]) for item in items]
 
 
 @dataclass(frozen=True)
 class Participants:
-    """Who plays: what stands in for the reference's line, client, extensions and group."""
+    """Who takes part: the replacements for the reference's line, client, extensions and group."""
 
     line: str = REFERENCE_LINE
     client: str = REFERENCE_CLIENT
@@ -60,7 +64,7 @@ class Participants:
 
     @classmethod
     def from_pbx(cls, pbx: Pbx, client: str | None = None, line: str | None = None) -> Participants:
-        """The first line, employees and group of a PBX; where it has too few, the reference's remain."""
+        """The first line, employees and group of a PBX. Where it has too few, those of the reference remain."""
         people = [person.extension for person in pbx.employees if person.extension]
         pairs = dict(zip(("101", "102", "103"), people, strict=False))
         if pbx.groups and pbx.groups[0].extension:
@@ -69,17 +73,22 @@ class Participants:
         return cls(line or first, client or REFERENCE_CLIENT, tuple(pairs.items()))
 
 
-def rebase_notifications(notices: list[PbxNotification], pbx: Pbx, ids: IdFactory, start: float, cast: Participants) -> list[PbxNotification]:
-    """The same story, beginning at `start` (epoch seconds), of other people and with fresh identifiers."""
-    shift = int(start) - int(min(notice.at for notice in notices))
-    change = _Rebaser(pbx, ids, shift, cast)
-    return [PbxNotification(notice.path, notice.at + shift, change.change_body(notice.body)) for notice in notices]
+def rebase_notifications(
+    notifications: list[PbxNotification], pbx: Pbx, ids: IdFactory, start: float, participants: Participants
+) -> list[PbxNotification]:
+    """The same call beginning at `start` (epoch seconds), with other people and new identifiers."""
+    shift = int(start) - int(min(notification.at for notification in notifications))
+    rebaser = _Rebaser(pbx, ids, shift, participants)
+    return [
+        PbxNotification(notification.path, notification.at + shift, rebaser.change_body(notification.body))
+        for notification in notifications
+    ]
 
 
 class _Rebaser:
-    def __init__(self, pbx: Pbx, ids: IdFactory, shift: int, cast: Participants) -> None:
-        self.pbx, self.ids, self.shift, self.participants = pbx, ids, shift, cast
-        self.extensions = dict(cast.extensions)
+    def __init__(self, pbx: Pbx, ids: IdFactory, shift: int, participants: Participants) -> None:
+        self.pbx, self.ids, self.shift, self.participants = pbx, ids, shift, participants
+        self.extensions = dict(participants.extensions)
         self.fresh_ids: dict[str, str] = {}
 
     def change_body(self, body: dict[str, Any]) -> dict[str, Any]:

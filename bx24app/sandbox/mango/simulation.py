@@ -1,4 +1,4 @@
-"""The call model: what a PBX does with a call, step by step. Notifications, statistics and tapes all come from here.
+"""The call model: what a PBX does with a call, step by step.
 
 ::
 
@@ -6,6 +6,10 @@
     outgoing   client's phone rings -> talk -> end
     callback   employee's phone rings -> (leg 1 ends, 1000) -> client's phone rings -> talk -> end
     talk       hold, blind and consultative transfer, transfer to another product; see `transfers`
+
+Each step sends the notifications that the real PBX sends, with the reason codes and in the order of its traces.
+Statistics and recordings follow from these notifications. The four public functions start a call in the running loop
+and return at once; what the people in the call do is in its `Plan`.
 """
 
 from __future__ import annotations
@@ -31,17 +35,17 @@ def _start_call(call: Call, steps: Coroutine[None, None, None]) -> Call:
 
 
 def _finish_task(call: Call, task: asyncio.Task[None]) -> None:
-    """A simulation that broke is no running call any more, and says so."""
+    """Removes an ended call from the running ones. A failed simulation is reported to the loop's exception handler."""
     call.board.tasks.discard(task)
     call.board.calls.pop(call.entry_id, None)
     call.end_event.set()
     if not task.cancelled() and (error := task.exception()):
-        context = {"message": f"the simulated call {call.entry_id} broke", "exception": error}
+        context = {"message": f"the simulated call {call.entry_id} failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
 
 
 def incoming(board: Board, plan: Plan | None = None) -> Call:
-    """A client calls a line. Returns at once; `await call.task` for the end."""
+    """A client calls a line. Returns at once; await `call.task` to reach the end."""
     call = Call(board, plan or Plan(), INCOMING)
     return _start_call(call, _run_incoming(call))
 
@@ -53,7 +57,7 @@ def outgoing(board: Board, extension: str, plan: Plan | None = None) -> Call:
 
 
 def internal(board: Board, caller: str, callee: str, plan: Plan | None = None) -> Call:
-    """One employee calls another; no tape is made, as in the reference's trace."""
+    """One employee calls another. Nothing is recorded, as in the reference trace."""
     call = Call(board, plan or Plan(), INTERNAL)
     return _start_call(call, _run_internal(call, caller, callee))
 
@@ -68,11 +72,11 @@ def callback(
     device: str = "",
     name: str = "callback",
 ) -> Call:
-    """Both sides are dialled: `first` (an extension or a group), then `plan.client`.
+    """Dials both sides: first `first` (an extension or a group), then `plan.client`.
 
     Args:
-        device: ring this device of the employee instead of the default ones.
-        name: the command whose outcome is told: `callback` or `callback_group`.
+        device: rings this device of the employee instead of those that are on.
+        name: the command whose result is sent: `callback` or `callback_group`.
     """
     call = Call(board, plan, OUTGOING)
     return _start_call(call, _run_callback(call, first, command_id, initiator, device, name))
@@ -106,22 +110,25 @@ def _default_target(call: Call) -> str:
 
 
 async def _ring_in_turn(call: Call, client: Side, parent: str, targets: list[str], signal: Signal | None) -> None:
-    """Tries one target after the other: groups through a queue leg, employees directly. A route command leads away."""
-    rung = RingResult(signal=signal)
+    """Tries one target after the other: groups through a queue leg, employees directly. A route command replaces the
+    targets.
+    """
+    result = RingResult(signal=signal)
     first: Side = {}
     command_id = ""
     while True:
-        if rung.signal and rung.signal.kind == "route":
-            targets, parent, command_id = [rung.signal.to], rung.signal.call_id or parent, rung.signal.command_id
-        elif rung.signal or not targets:
+        if result.signal and result.signal.kind == "route":
+            targets, parent, command_id = [result.signal.to], result.signal.call_id or parent, result.signal.command_id
+        elif result.signal or not targets:
             break
         target = targets.pop(0)
-        rung = await _ring_target(call, client, parent, target, command_id)
-        first = first or ({"extension": target} if call.board.pbx.find_group(target) else _summary_side(rung.first_side or {}))
-        if rung.leg:
-            await run_talk(call, rung.leg)
+        result = await _ring_target(call, client, parent, target, command_id)
+        is_group = call.board.pbx.find_group(target) is not None
+        first = first or ({"extension": target} if is_group else _summary_side(result.first_side or {}))
+        if result.leg:
+            await run_talk(call, result.leg)
             return
-    await call.conclude_call(rung.reason, {"number": call.plan.client}, first)
+    await call.conclude_call(result.reason, {"number": call.plan.client}, first)
 
 
 async def _ring_target(call: Call, client: Side, parent: str, target: str, command_id: str) -> RingResult:
@@ -130,9 +137,10 @@ async def _ring_target(call: Call, client: Side, parent: str, target: str, comma
     caller = {**client, "taken_from_call_id": parent}
     extra = {"command_id": command_id} if command_id else {}
     if group is None:
-        rung = await ring_targets(call, caller, [target], {"line_number": line}, patience=call.plan.patience, extra=extra)
-        _connect_winner(call, rung, None)
-        return rung
+        common = {"line_number": line}
+        result = await ring_targets(call, caller, [target], common, patience=call.plan.patience, extra=extra)
+        _connect_winner(call, result, None)
+        return result
     inside = {"line_number": line, "acd_group": group.extension}
     queue = call.start_leg("queue", caller, {"number": group.extension, **inside}, **extra)
     if call.plan.unavailable or not group.members:
@@ -140,35 +148,35 @@ async def _ring_target(call: Call, client: Side, parent: str, target: str, comma
         return RingResult(reason=call.plan.unavailable or 1164)
     signal = await call.wait_for_signal(1)
     if signal and signal.kind in ("hangup", "giveup", "route"):
-        rung = RingResult(signal=signal, reason=1181 if signal.kind == "hangup" else 1110)
+        result = RingResult(signal=signal, reason=1181 if signal.kind == "hangup" else 1110)
     else:
-        rung = await ring_targets(
+        result = await ring_targets(
             call, caller, group.members, inside, patience=call.plan.patience, parallel=group.parallel, extra=extra
         )
-    _connect_winner(call, rung, queue)
-    return rung
+    _connect_winner(call, result, queue)
+    return result
 
 
-def _connect_winner(call: Call, rung: RingResult, queue: LiveLeg | None) -> None:
-    """In the order of the traces: the winner, the queue, the losers, the tape."""
-    if rung.leg:
-        call.set_leg_state(rung.leg, "Connected")
+def _connect_winner(call: Call, result: RingResult, queue: LiveLeg | None) -> None:
+    """Sends the changes in the order of the traces: the answering leg, the queue, the other phones, the recording."""
+    if result.leg:
+        call.set_leg_state(result.leg, "Connected")
     if queue:
-        call.end_leg(queue, rung.reason)
-    for loser in rung.losers:
+        call.end_leg(queue, result.reason)
+    for loser in result.losers:
         call.end_leg(loser, 1183)
-    if rung.leg:
-        call.mark_talking(rung.leg)
+    if result.leg:
+        call.mark_talking(result.leg)
 
 
 async def run_talk(call: Call, leg: LiveLeg) -> None:
-    """The client talks until somebody hangs up; signals of the plan and from outside happen meanwhile."""
-    began = call.clock
+    """The client talks until somebody hangs up. Meanwhile signals of the plan and from outside are carried out."""
+    started_at = call.clock
     planned = sorted(call.plan.signals, key=lambda signal: signal.after)
     first = leg
     while True:
-        ahead = (planned[0].after if planned else call.plan.talk) - (call.clock - began)
-        signal = await call.wait_for_signal(max(0.0, ahead))
+        seconds_left = (planned[0].after if planned else call.plan.talk) - (call.clock - started_at)
+        signal = await call.wait_for_signal(max(0.0, seconds_left))
         if signal is None and not planned:
             reason = _hangup_reason(call)
             break
@@ -178,18 +186,18 @@ async def run_talk(call: Call, leg: LiveLeg) -> None:
         if signal.kind in ("hangup", "giveup") and signal.call_id in ("", leg.call_id):
             reason = _hangup_reason(call) if signal.kind == "giveup" else 1181
             break
-        after = await transfers.apply_signal(call, leg, signal, incoming)
-        if after is None:
+        next_leg = await transfers.apply_signal(call, leg, signal, incoming)
+        if next_leg is None:
             reason = 1110
             break
-        leg = after
-    named = leg if call.plan.summary_last else first
+        leg = next_leg
+    summary_leg = leg if call.plan.summary_last else first
     call.end_leg(leg, reason)
-    await call.conclude_call(reason, *_summary_sides(call, named))
+    await call.conclude_call(reason, *_summary_sides(call, summary_leg))
 
 
 def _hangup_reason(call: Call) -> int:
-    """1110 = the caller hangs up, 1120 = the called one."""
+    """1110 when the caller hangs up, 1120 when the called party does."""
     outgoing_call = call.direction == OUTGOING
     by_client = call.plan.end_by == "client"
     return 1120 if by_client == outgoing_call else 1110
@@ -217,35 +225,38 @@ async def _run_outgoing(call: Call, extension: str) -> None:
     caller = _employee_side(call, extension)
 
     async def set_caller(phones: list[LiveLeg]) -> None:
-        for phone in phones:  # only the first notice has nothing but the extension
+        for phone in phones:  # at Mango only the first notification lacks the number and the line
             phone.sender = caller
 
-    rung = await ring_targets(
+    result = await ring_targets(
         call, {"extension": extension}, [call.plan.client], {}, patience=call.plan.patience, appeared=set_caller
     )
-    await _finish_outgoing(call, rung, caller)
+    await _finish_outgoing(call, result, caller)
 
 
-async def _finish_outgoing(call: Call, rung: RingResult, caller: Side) -> None:
-    """The called side of an outgoing call answered, or did not."""
-    if rung.leg:
-        call.connect_leg(rung.leg)
-        await run_talk(call, rung.leg)
+async def _finish_outgoing(call: Call, result: RingResult, caller: Side) -> None:
+    """Continues an outgoing call after ringing: with the talk, or with the end when nobody answered."""
+    if result.leg:
+        call.connect_leg(result.leg)
+        await run_talk(call, result.leg)
         return
-    await call.conclude_call(rung.reason, _summary_side(caller), _summary_side(rung.first_side or {"number": call.plan.client}))
+    callee = result.first_side or {"number": call.plan.client}
+    await call.conclude_call(result.reason, _summary_side(caller), _summary_side(callee))
 
 
 async def _run_internal(call: Call, caller: str, callee: str) -> None:
     call.forwarded_at = call.now
-    rung = await ring_targets(call, _employee_side(call, caller, line=False), [callee], {}, patience=call.plan.patience)
-    if rung.leg is None:
-        await call.conclude_call(rung.reason, _summary_side(_employee_side(call, caller)), _summary_side(rung.first_side or {"extension": callee}))
+    sender = _employee_side(call, caller, line=False)
+    result = await ring_targets(call, sender, [callee], {}, patience=call.plan.patience)
+    if result.leg is None:
+        called = _summary_side(result.first_side or {"extension": callee})
+        await call.conclude_call(result.reason, _summary_side(_employee_side(call, caller)), called)
         return
-    call.set_leg_state(rung.leg, "Connected")
+    call.set_leg_state(result.leg, "Connected")
     call.answered_at = call.now
     await call.wait_for_signal(call.plan.talk)
-    call.end_leg(rung.leg, 1120)
-    await call.conclude_call(1120, *_summary_sides(call, rung.leg))
+    call.end_leg(result.leg, 1120)
+    await call.conclude_call(1120, *_summary_sides(call, result.leg))
 
 
 async def _run_callback(call: Call, first: str, command_id: str, initiator: str, device: str, name: str) -> None:
@@ -258,17 +269,18 @@ async def _run_callback(call: Call, first: str, command_id: str, initiator: str,
     async def report_accepted(_phones: list[LiveLeg]) -> None:
         call.emit_result(name, command_id)
 
-    rung = await ring_targets(call, {"number": call.plan.client}, list(targets), common, appeared=report_accepted, extra=extra)
-    employee = _employee_side(call, rung.leg.extension if rung.leg else first)
-    if rung.leg is None:
-        await call.conclude_call(rung.reason, _summary_side(employee), {"number": call.plan.client})
+    client = {"number": call.plan.client}
+    result = await ring_targets(call, client, list(targets), common, appeared=report_accepted, extra=extra)
+    employee = _employee_side(call, result.leg.extension if result.leg else first)
+    if result.leg is None:
+        await call.conclude_call(result.reason, _summary_side(employee), {"number": call.plan.client})
         return
-    call.set_leg_state(rung.leg, "Connected")
-    for loser in rung.losers:
+    call.set_leg_state(result.leg, "Connected")
+    for loser in result.losers:
         call.end_leg(loser, 1183)
-    employee["number"] = rung.leg.receiver.get("number", "")
+    employee["number"] = result.leg.receiver.get("number", "")
     await call.pass_time(1)
-    call.end_leg(rung.leg, 1000)
-    caller = {**employee, "taken_from_call_id": rung.leg.call_id}
+    call.end_leg(result.leg, 1000)
+    caller = {**employee, "taken_from_call_id": result.leg.call_id}
     second = await ring_targets(call, caller, [call.plan.client], {}, patience=call.plan.patience, extra=extra)
     await _finish_outgoing(call, second, caller)

@@ -1,4 +1,4 @@
-"""The cloud as JSON, for the pages, the control API and tests."""
+"""The state of the cloud as JSON, for the PBX page, the control API and tests."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ SWITCHES = ("dialect", "version", "code_style", "numbers_as_text", "sip_call_ids
 _DIRECTIONS = {0: "internal", 1: "in", 2: "out"}
 
 
-def cloud_state(of: MangoCloud) -> dict[str, Any]:
-    """Everything that a page shows."""
-    log = list(of.log)[-SHOWN_ATTEMPTS:]
+def cloud_state(cloud: MangoCloud) -> dict[str, Any]:
+    """Everything that the PBX page shows."""
+    attempts = list(cloud.log)[-SHOWN_ATTEMPTS:]
     return {
-        "pbxs": [board_state(one) for one in of.boards.values()],
+        "pbxs": [board_state(board) for board in cloud.boards.values()],
         "scenarios": {
-            name: {"title": one.title, "story": one.story, "first": one.is_primary} for name, one in SCENARIOS.items()
+            name: {"title": scenario.title, "story": scenario.story, "first": scenario.is_primary}
+            for name, scenario in SCENARIOS.items()
         },
         "sequences": sequences.sequence_titles(),
         "fault_names": faults.fault_titles(),
-        "sent": [attempt_state(one) for one in reversed(log)],
-        "requests": list(of.requests)[-SHOWN_ATTEMPTS:][::-1],
-        "api_url": of.api_url,
-        "limits": {"enabled": of.limits.is_enabled, "lockout": of.limits.has_lockout},
-        "errors": of.errors,
+        "sent": [attempt_state(attempt) for attempt in reversed(attempts)],
+        "requests": list(cloud.requests)[-SHOWN_ATTEMPTS:][::-1],
+        "api_url": cloud.api_url,
+        "limits": {"enabled": cloud.limits.is_enabled, "lockout": cloud.limits.has_lockout},
+        "errors": cloud.errors,
     }
 
 
-def board_state(one: Board) -> dict[str, Any]:
-    """One product."""
-    pbx = one.pbx
-    entries = list(one.call_log.entries.values())[-SHOWN_ENTRIES:]
+def board_state(board: Board) -> dict[str, Any]:
+    """The state of one product."""
+    pbx = board.pbx
+    entries = list(board.call_log.entries.values())[-SHOWN_ENTRIES:]
     return {
         "key": pbx.api_key,
         "salt": pbx.api_salt,
@@ -55,15 +56,15 @@ def board_state(one: Board) -> dict[str, Any]:
         "suppressed": sorted(pbx.suppressed_paths),
         "faults": {
             name: sorted(value) if isinstance(value, set) else value
-            for name, value in asdict(one.sender.fault_injector.faults).items()
+            for name, value in asdict(board.sender.fault_injector.faults).items()
         },
-        "calls": [call_state(call) for call in one.calls.values()],
-        "entries": [entry_state(item) for item in reversed(entries)],
+        "calls": [call_state(call) for call in board.calls.values()],
+        "entries": [entry_state(entry) for entry in reversed(entries)],
     }
 
 
 def call_state(call: Call) -> dict[str, Any]:
-    """A call that is going on."""
+    """A call in progress."""
     return {
         "entry_id": call.entry_id,
         "client": call.plan.client,
@@ -83,34 +84,34 @@ def call_state(call: Call) -> dict[str, Any]:
     }
 
 
-def entry_state(of: Entry) -> dict[str, Any]:
-    """A communication that has been told, finished or not."""
-    summary = of.summary or {}
+def entry_state(entry: Entry) -> dict[str, Any]:
+    """An entry of the call log, finished or not."""
+    summary = entry.summary or {}
     return {
-        "entry_id": of.entry_id,
-        "started": of.started_at,
+        "entry_id": entry.entry_id,
+        "started": entry.started_at,
         "direction": _DIRECTIONS[int(summary["call_direction"])] if summary else "",
         "from": summary.get("from", {}),
         "to": summary.get("to", {}),
         "line": summary.get("line_number", ""),
         "finished": bool(summary),
         "answered": bool(summary.get("talk_time")),
-        "talk_seconds": of.talk_seconds,
+        "talk_seconds": entry.talk_seconds,
         "reason": summary.get("disconnect_reason", 0),
-        "legs": len(of.legs),
+        "legs": len(entry.legs),
         "recordings": [
             {
-                "id": one.recording_id,
-                "extension": one.extension,
-                "seconds": one.seconds,
-                "stored": one.is_stored,
-                "code": one.code,
+                "id": recording.recording_id,
+                "extension": recording.extension,
+                "seconds": recording.seconds,
+                "stored": recording.is_stored,
+                "code": recording.code,
             }
-            for one in of.recordings.values()
+            for recording in entry.recordings.values()
         ],
     }
 
 
-def attempt_state(one: DeliveryAttempt) -> dict[str, Any]:
+def attempt_state(attempt: DeliveryAttempt) -> dict[str, Any]:
     """One delivery attempt."""
-    return asdict(one)
+    return asdict(attempt)

@@ -1,6 +1,7 @@
-"""Both pairs of statistics: an order gives a key, the key is polled, the data lives a minute.
+"""The two pairs of statistics requests: a request returns a key, the key is polled, the data is kept for a minute.
 
-The old pair answers CSV, a row a leg; the new one JSON, an object an entry. Their texts of time are Moscow's wall clock.
+The older pair (`stats/request`, `stats/result`) returns CSV with a row per leg. The newer one (`stats/calls/request`,
+`stats/calls/result`) returns JSON with an object per entry; its times as text are Moscow time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MAX_PERIOD = timedelta(days=30)
 
 @dataclass
 class StatisticsJob:
-    """An ordered report. `fails` makes it end as `error`, as live ones do after arguments of a wrong type."""
+    """A requested report. With `should_fail` it ends as `error`, as real ones do after arguments of a wrong type."""
 
     api_key: str
     make_data: Callable[[], Any]
@@ -42,14 +43,14 @@ class StatisticsJob:
     should_fail: bool = False
 
 
-def _create_job(cloud: MangoCloud, board: Board, make: Callable[[], Any]) -> tuple[str, StatisticsJob]:
+def _create_job(cloud: MangoCloud, board: Board, make_data: Callable[[], Any]) -> tuple[str, StatisticsJob]:
     key = base64.b64encode(f"{board.pbx.product_id}:{secrets.token_hex(12)}".encode()).decode()
-    job = cloud.jobs[key] = StatisticsJob(board.pbx.api_key, make)
+    job = cloud.jobs[key] = StatisticsJob(board.pbx.api_key, make_data)
     return key, job
 
 
 def _poll_job(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> StatisticsJob | None:
-    """The job of a key, one poll older; None for a key that is wrong, another product's or expired."""
+    """Counts one poll of the job with this key. None when the key is wrong, expired or another product's."""
     (key,) = require_fields(body, "key")
     job: StatisticsJob | None = cloud.jobs.get(str(key))
     if job is None or job.api_key != board.pbx.api_key:
@@ -64,7 +65,7 @@ def _poll_job(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> Statisti
 
 
 async def order_rows(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
-    """`stats/request`."""
+    """`stats/request`: checks period and columns, returns the key."""
     date_from, date_to = (
         _parse_seconds(name, value)
         for name, value in zip(("date_from", "date_to"), require_fields(body, "date_from", "date_to"), strict=True)
@@ -93,8 +94,8 @@ def _parse_seconds(name: str, value: Any) -> int:
 
 
 def _matches_parties(body: dict[str, Any], leg: Leg) -> bool:
-    def is_same_side(wish: dict[str, Any], side: dict[str, Any]) -> bool:
-        return all(str(side.get(name, "")) == str(value) for name, value in wish.items() if value not in (None, ""))
+    def is_same_side(filters: dict[str, Any], side: dict[str, Any]) -> bool:
+        return all(str(side.get(name, "")) == str(value) for name, value in filters.items() if value not in (None, ""))
 
     either = body.get("call_party") or {}
     if either:
@@ -103,7 +104,7 @@ def _matches_parties(body: dict[str, Any], leg: Leg) -> bool:
 
 
 async def answer_rows(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> web.StreamResponse:
-    """`stats/result`: 204, 404, or 200 with the rows."""
+    """`stats/result`: 204 while the data is not ready, 404 for an unknown key, 200 with the rows."""
     job = _poll_job(cloud, board, body)
     if job is None:
         return web.Response(status=404)
@@ -113,7 +114,7 @@ async def answer_rows(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> 
 
 
 async def order_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
-    """`stats/calls/request`."""
+    """`stats/calls/request`: checks period, filters and page, returns the key."""
     start, end = (
         _parse_wall_clock(name, value)
         for name, value in zip(("start_date", "end_date"), require_fields(body, "start_date", "end_date"), strict=True)
@@ -130,12 +131,14 @@ async def order_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> 
 
     def make_entries() -> list[dict[str, Any]]:
         entries = sorted(
-            (entry for entry in board.call_log.entries.values() if is_wanted(entry)), key=lambda one: one.started_at
+            (entry for entry in board.call_log.entries.values() if is_wanted(entry)), key=lambda entry: entry.started_at
         )
         return [report.entry_object(board, entry) for entry in entries[offset : offset + limit]]
 
     key, job = _create_job(cloud, board, make_entries)
-    job.should_fail = any(not isinstance(one, int) for name in ("user_ids", "group_ids") for one in body.get(name) or [])
+    job.should_fail = any(
+        not isinstance(value, int) for name in ("user_ids", "group_ids") for value in body.get(name) or []
+    )
     return {"key": key}
 
 
@@ -147,7 +150,7 @@ def _parse_wall_clock(name: str, value: Any) -> datetime:
 
 
 async def answer_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> web.StreamResponse | dict[str, Any]:
-    """`stats/calls/result`: `request`, then `work` with the first half of the data, then `complete`."""
+    """`stats/calls/result`: first `request`, then `work` with the first half of the data, then `complete`."""
     job = _poll_job(cloud, board, body)
     if job is None:
         return {"result": 1000, "status": "not-found", "data": []}

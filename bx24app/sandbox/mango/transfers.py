@@ -1,4 +1,8 @@
-"""What may happen during a talk: hold, transfers inside the product, transfers to another product."""
+"""What can happen during a talk: hold, transfers inside the product, and transfers to another product.
+
+`simulation.run_talk` calls `apply_signal` for each signal. The legs, their order and their reason codes are those of
+Mango's traces.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,13 @@ IncomingStarter = Callable[[Board, Plan], Call]
 
 
 async def apply_signal(call: Call, leg: LiveLeg, signal: Signal, incoming: IncomingStarter) -> LiveLeg | None:
-    """Lets a signal happen to the leg on which the client talks; `incoming` begins a call on another product.
+    """Applies a signal to the leg on which the client talks.
+
+    Args:
+        incoming: starts a call on another product.
 
     Returns:
-        The leg on which the client talks afterwards; None when the client is left with nobody.
+        The leg on which the client talks afterwards. None when nobody is left to talk to.
     """
     if signal.kind == "hold":
         call.set_leg_state(leg, "OnHold", to={"hold_initiator": True})
@@ -51,27 +58,28 @@ async def _transfer_blind(call: Call, leg: LiveLeg, signal: Signal) -> LiveLeg |
     targets, inside = _find_targets(call, signal.to)
     if signal.kind == "blind-handset":
         call.set_leg_state(leg, "OnHold", to={"hold_initiator": True})
-        rung = await _ring_from_handset(call, leg, targets, inside, extra)
+        result = await _ring_from_handset(call, leg, targets, inside, extra)
     else:
         call.end_leg(leg, 1120, to={"was_transferred": True})
-        rung = await ring_targets(call, _client_side(call, leg), targets, inside, extra=extra)
-    if rung.leg:
-        return _connect_answered(call, rung)
-    if rung.signal and rung.signal.kind == "giveup":
+        result = await ring_targets(call, _client_side(call, leg), targets, inside, extra=extra)
+    if result.leg:
+        return _connect_answered(call, result)
+    if result.signal and result.signal.kind == "giveup":
         return None
-    back = await ring_targets(
-        call, _client_side(call, leg), [initiator], _find_targets(call, initiator)[1], extra={"transfer": "return_blind"}
+    inside = _find_targets(call, initiator)[1]
+    returned = await ring_targets(
+        call, _client_side(call, leg), [initiator], inside, extra={"transfer": "return_blind"}
     )
-    return _connect_answered(call, back) if back.leg else None
+    return _connect_answered(call, returned) if returned.leg else None
 
 
-def _connect_answered(call: Call, rung: RingResult) -> LiveLeg | None:
-    if rung.leg:
-        call.set_leg_state(rung.leg, "Connected")
-        for loser in rung.losers:
+def _connect_answered(call: Call, result: RingResult) -> LiveLeg | None:
+    if result.leg:
+        call.set_leg_state(result.leg, "Connected")
+        for loser in result.losers:
             call.end_leg(loser, 1183)
-        call.mark_talking(rung.leg)
-    return rung.leg
+        call.mark_talking(result.leg)
+    return result.leg
 
 
 async def _ring_from_handset(call: Call, leg: LiveLeg, targets: list[str], inside: Side, extra: Side) -> RingResult:
@@ -88,12 +96,13 @@ async def _ring_from_handset(call: Call, leg: LiveLeg, targets: list[str], insid
 
 
 def _colleague_side(leg: LiveLeg) -> Side:
-    """The employee of a leg as the caller of another leg."""
+    """The employee of a leg, as the caller of another leg."""
     return {"extension": leg.extension, "number": leg.receiver.get("number", ""), "taken_from_call_id": leg.call_id}
 
 
 async def _transfer_consult(call: Call, leg: LiveLeg, signal: Signal) -> LiveLeg | None:
-    """The colleague is asked first; completed by the initiator's hanging up, the consultation's leg is used further."""
+    """The employee first talks to the colleague. When the employee hangs up, the client goes on on the colleague's leg.
+    """
     if signal.party:
         call.plan.parties[signal.to] = signal.party
     initiator = leg.extension
@@ -101,42 +110,44 @@ async def _transfer_consult(call: Call, leg: LiveLeg, signal: Signal) -> LiveLeg
     await call.pass_time(1)
     targets, _ = _find_targets(call, signal.to)
     extra = {"command_id": signal.command_id, "transfer": "consultative"}
-    rung = await ring_targets(call, _colleague_side(leg), targets, {}, extra=extra)
-    if rung.signal and rung.signal.kind == "giveup":
+    result = await ring_targets(call, _colleague_side(leg), targets, {}, extra=extra)
+    if result.signal and result.signal.kind == "giveup":
         return None
-    if rung.leg is None:
+    if result.leg is None:
         call.set_leg_state(leg, "Connected")
         return leg
-    call.set_leg_state(rung.leg, "Connected")
-    for loser in rung.losers:
+    call.set_leg_state(result.leg, "Connected")
+    for loser in result.losers:
         call.end_leg(loser, 1183)
-    call.continue_recording(initiator, rung.leg)
-    call.start_recording(rung.leg, rung.leg.extension)
+    call.continue_recording(initiator, result.leg)
+    call.start_recording(result.leg, result.leg.extension)
     await call.pass_time(signal.talk)
     if not signal.complete:
-        call.end_leg(rung.leg, 1120)
+        call.end_leg(result.leg, 1120)
         call.set_leg_state(leg, "Connected")
         call.start_recording(leg, initiator)
         return leg
     call.end_leg(leg, 1120)
-    if tape := call.running_recordings.get(initiator):
-        call.stop_recording(tape)
-    rung.leg.sender = _client_side(call, leg)
-    call.set_leg_state(rung.leg, "Connected")
-    call.mark_talking(rung.leg)
-    return rung.leg
+    if recording := call.running_recordings.get(initiator):
+        call.stop_recording(recording)
+    result.leg.sender = _client_side(call, leg)
+    call.set_leg_state(result.leg, "Connected")
+    call.mark_talking(result.leg)
+    return result.leg
 
 
 def _other_product(call: Call, number: str) -> Board | None:
     return next((board for board in call.board.other_boards() if board.pbx.find_line(number)), None)
 
 
-async def _transfer_to_product(call: Call, leg: LiveLeg, signal: Signal, other: Board, incoming: IncomingStarter) -> None:
-    """To the line of another product: there it becomes an entry of its own, with the client's number."""
-    ours = call.plan
+async def _transfer_to_product(
+    call: Call, leg: LiveLeg, signal: Signal, other: Board, incoming: IncomingStarter
+) -> None:
+    """Transfers to the line of another product, where the call becomes an entry of its own with the client's number."""
+    own = call.plan
     plan = Plan(
-        client=ours.client, line=signal.to, ivr=0, talk=max(2.0, signal.talk), speed=ours.speed, parties=dict(ours.parties),
-        others=ours.others, record_delay=ours.record_delay, end_by=ours.end_by,
+        client=own.client, line=signal.to, ivr=0, talk=max(2.0, signal.talk), speed=own.speed,
+        parties=dict(own.parties), others=own.others, record_delay=own.record_delay, end_by=own.end_by,
     )  # fmt: skip
     if signal.party:
         plan.others = signal.party
@@ -151,12 +162,12 @@ async def _transfer_to_product(call: Call, leg: LiveLeg, signal: Signal, other: 
     )
     second = incoming(other, plan)
     answered = asyncio.ensure_future(second.talk_event.wait())
-    over = asyncio.ensure_future(second.end_event.wait())
-    await asyncio.wait((answered, over), return_when=asyncio.FIRST_COMPLETED)
+    ended = asyncio.ensure_future(second.end_event.wait())
+    await asyncio.wait((answered, ended), return_when=asyncio.FIRST_COMPLETED)
     answered.cancel()
     call.clock = max(call.clock, float(second.answered_at))
     if second.answered_at:
         call.connect_leg(branch)
-    await over
+    await ended
     call.clock = max(call.clock, second.clock)
     call.end_leg(branch, 1110 if second.answered_at else 1111)

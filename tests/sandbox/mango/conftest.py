@@ -1,4 +1,4 @@
-"""One cloud on its own loop in a thread, and a receiver that keeps what it is sent."""
+"""A simulated cloud on a loop in its own thread, and a receiver that stores what the cloud sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba987654321
 
 @dataclass
 class Got:
-    """One POST at the receiver."""
+    """One POST that the receiver got."""
 
     path: str
     fields: dict[str, str]
@@ -36,7 +36,7 @@ class Got:
 
 @dataclass
 class Mango:
-    """What a test works with."""
+    """The cloud, its first PBX, and what the receiver got."""
 
     cloud: MangoCloud
     board: Board

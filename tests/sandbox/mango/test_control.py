@@ -1,4 +1,4 @@
-"""The control API, the demo's buttons, the command line."""
+"""The control API, the scenarios and the command line of the simulated PBX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad weather on the way to the receiver, repeatable by its seed."""
+"""Delivery faults between PBX and receiver, repeatable by their seed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_lost(mango: Mango) -> None:
     assert "events/summary" not in [path for path, _ in play(mango, drop_paths={"events/summary"})]
     mango.got.clear()
     assert play(mango, drop=1) == []
-    assert len(mango.board.call_log.entries) == 1  # the truth stays
+    assert len(mango.board.call_log.entries) == 1  # the call log is not affected
 
 
 def test_no_record_added(mango: Mango) -> None:
@@ -45,15 +45,15 @@ def test_no_record_added(mango: Mango) -> None:
 
 
 def test_summary_before_the_last_disconnected(mango: Mango) -> None:
-    told = play(mango, "S6", summary_early=1)
-    paths = [(path, body.get("call_state")) for path, body in told]
+    sent = play(mango, "S6", summary_early=1)
+    paths = [(path, body.get("call_state")) for path, body in sent]
     assert paths.index(("events/summary", None)) < paths.index(("events/call", "Disconnected"))
 
 
 def test_out_of_order_but_complete(mango: Mango) -> None:
-    told = play(mango, reorder_any=0.5, seed=7)
-    assert told != true()
-    assert sorted(map(repr, told)) == sorted(map(repr, true()))
+    sent = play(mango, reorder_any=0.5, seed=7)
+    assert sent != true()
+    assert sorted(map(repr, sent)) == sorted(map(repr, true()))
 
 
 def test_swapped_within_a_leg() -> None:
@@ -64,10 +64,11 @@ def test_swapped_within_a_leg() -> None:
     assert weather.push_notification(second) == [second, first]
 
 
-def test_same_seed_same_weather() -> None:
+def test_same_seed_same_faults() -> None:
     def run(seed: int) -> list[Any]:
-        weather = FaultInjector(Faults(reorder_any=0.3, duplicate=0.2, drop=0.2, seed=seed))
-        return [notice for one in load_sequence("S1") for notice in weather.push_notification(one)] + weather.release_all()
+        injector = FaultInjector(Faults(reorder_any=0.3, duplicate=0.2, drop=0.2, seed=seed))
+        sent = [sent for due in load_sequence("S1") for sent in injector.push_notification(due)]
+        return sent + injector.release_all()
 
     assert run(3) == run(3)
     assert run(3) != run(4)
@@ -75,7 +76,8 @@ def test_same_seed_same_weather() -> None:
 
 def test_forged(mango: Mango) -> None:
     play(mango, "S7", wrong_sign=1)
-    assert all(got.fields["sign"] != sign_text(got.fields["vpbx_api_key"], got.fields["json"], SALT) for got in mango.got)
+    forms = [got.fields for got in mango.got]
+    assert all(form["sign"] != sign_text(form["vpbx_api_key"], form["json"], SALT) for form in forms)
     mango.got.clear()
     play(mango, "S7", unknown_key=1)
     assert {got.fields["vpbx_api_key"] for got in mango.got} == {"0" * 32}
@@ -89,35 +91,35 @@ def test_errors_are_not_repeated_unless_asked(mango: Mango) -> None:
     assert len(play(mango, "S7", retry=True)) == 5
 
 
-def test_parallel_and_late_tape(mango: Mango) -> None:
-    told = play(mango, parallel=True, record_delay=(0.2, 0.3))
-    assert sorted(map(repr, told)) == sorted(map(repr, true()))
-    assert told[-1][0] == "events/record/added"
+def test_parallel_sending_and_a_late_recording(mango: Mango) -> None:
+    sent = play(mango, parallel=True, record_delay=(0.2, 0.3))
+    assert sorted(map(repr, sent)) == sorted(map(repr, true()))
+    assert sent[-1][0] == "events/record/added"
 
 
 def test_short_vocabulary(mango: Mango) -> None:
     mango.board.pbx.dialect = "events"
     mango.run(mango.cloud.play_sequence("S1", "Moscow"))
-    told = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
-    assert [path for path, _ in told] == ["call_start", "call_answer", "call_end", "call_record"]
-    end = told[2][1]
+    sent = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
+    assert [path for path, _ in sent] == ["call_start", "call_answer", "call_end", "call_record"]
+    end = sent[2][1]
     assert end["call_direction"] == "in"
     assert end["call_state"] == "Answered"
     assert end["duration"] == 84
     assert end["from"] == {"number": "+79160000001"}
     assert end["to"] == {"number": "101", "extension": "101"}
     assert end["line_number"] == "74950000001"
-    assert requests.get(told[3][1]["record_url"], timeout=20).status_code == 200
-    assert requests.get(told[3][1]["record_url"], timeout=20).status_code == 200  # good for a day
+    assert requests.get(sent[3][1]["record_url"], timeout=20).status_code == 200
+    assert requests.get(sent[3][1]["record_url"], timeout=20).status_code == 200  # good for a day
     mango.got.clear()
     for name in ("S2", "S3", "S6"):
         mango.run(mango.cloud.play_sequence(name, "Moscow"))
-    told = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
-    missed = told[1][1]
+    sent = [(got.path.removeprefix("hook/"), json.loads(got.raw)) for got in mango.got]
+    missed = sent[1][1]
     assert (missed["call_state"], missed["to"]["extension"]) == ("Missed", "0")
-    moved = next(body for path, body in told if path == "call_transfer")
+    moved = next(body for path, body in sent if path == "call_transfer")
     assert (moved["from"]["extension"], moved["to"]["extension"]) == ("101", "102")
-    outgoing = next(body for path, body in told if path == "call_end" and body["call_direction"] == "out")
+    outgoing = next(body for path, body in sent if path == "call_end" and body["call_direction"] == "out")
     assert (outgoing["from"]["extension"], outgoing["to"]["number"]) == ("101", "+79160000001")
 
 

@@ -1,4 +1,4 @@
-"""Recordings: not before they are stored, by a link that dies at its first use."""
+"""Recordings can be fetched once they are stored, by a link that works once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_one_shot(mango: Mango, recorded: str) -> None:
     assert requests.get(link, timeout=20).status_code == 404
     again = ask(mango, recorded).headers["Location"]
     assert again != link
-    requests.head(again, timeout=20)  # a look spends it too
+    requests.head(again, timeout=20)  # HEAD uses the link up too
     assert requests.get(again, timeout=20).status_code == 404
 
 
@@ -60,12 +60,12 @@ def test_links_expire(mango: Mango, recorded: str) -> None:
 
 def test_ranges(mango: Mango, recorded: str) -> None:
     whole = requests.get(ask(mango, recorded).headers["Location"], timeout=20).content
-    for asked, start, stop in (
+    for wanted, start, stop in (
         ("bytes=100-199", 100, 200),
         ("bytes=1000-", 1000, len(whole)),
         ("bytes=-50", len(whole) - 50, len(whole)),
     ):
-        answer = requests.get(ask(mango, recorded).headers["Location"], headers={"Range": asked}, timeout=20)
+        answer = requests.get(ask(mango, recorded).headers["Location"], headers={"Range": wanted}, timeout=20)
         assert answer.status_code == 206
         assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(whole)}"
         assert answer.content == whole[start:stop]

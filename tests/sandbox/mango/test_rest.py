@@ -1,4 +1,4 @@
-"""The REST side by raw HTTP: checks, limits, queries, commands."""
+"""The REST API by raw HTTP: checks, limits, queries and commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 
 @pytest.fixture
 def calm(mango: Mango) -> Mango:
-    """Without limits and lock-out."""
+    """The cloud without limits and lock-out."""
     mango.cloud.limits.is_enabled = mango.cloud.limits.has_lockout = False
     return mango
 

@@ -1,4 +1,4 @@
-"""Ready sequences: word for word without moving, a new call of the PBX's own people with it."""
+"""Ready sequences: unchanged without rebasing, and as a new call of the PBX's own people with it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_moved_to_now_with_fresh_ids(mango: Mango) -> None:
     assert stamps[-1] - stamps[0] == 135
     ids = {body["entry_id"] for _, body in mango.bodies}
     assert ids == {first.entry_id, second.entry_id}
-    told = json.dumps(mango.bodies)
-    assert "79160000001" not in told
-    assert "79031234567" in told
+    text = json.dumps(mango.bodies)
+    assert "79160000001" not in text
+    assert "79031234567" in text
     assert all("sip_call_id" in body for path, body in mango.bodies if path.endswith("events/call"))
 
 
@@ -49,11 +49,11 @@ def test_people_of_another_pbx(mango: Mango) -> None:
     board.pbx.add_employee("202", "Дина")
     board.pbx.add_group("500", "Все", ["201", "202"])
     mango.run(mango.cloud.play_sequence("S1", "Krasnodar"))
-    told = json.dumps(mango.bodies)
-    assert "sip:user201@vpbx400000077.mangosip.ru" in told
-    assert '"500"' in told
-    assert "400000001" not in told
-    assert "74950000001" not in told
+    text = json.dumps(mango.bodies)
+    assert "sip:user201@vpbx400000077.mangosip.ru" in text
+    assert '"500"' in text
+    assert "400000001" not in text
+    assert "74950000001" not in text
 
 
 def test_styles_versions_types(mango: Mango) -> None:
@@ -111,7 +111,7 @@ def test_receiver_that_is_not_there(mango: Mango) -> None:
     assert all(sent.status == 0 and sent.error for sent in mango.cloud.log)
 
 
-def test_tape_of_a_played_call(mango: Mango) -> None:
+def test_recording_of_a_played_call(mango: Mango) -> None:
     mango.run(mango.cloud.play_sequence("S1", "Moscow"))
     recording = mango.bodies[-1][1]["recording_id"]
     answer = mango.post("queries/recording/post", {"recording_id": recording, "action": "download"})

@@ -1,4 +1,4 @@
-"""The published signature vectors, and the two ways of writing JSON."""
+"""The published test vectors of the signature, and the two styles of JSON."""
 
 from __future__ import annotations
 

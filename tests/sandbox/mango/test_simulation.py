@@ -1,4 +1,4 @@
-"""The call model: played with the timings of the reference's traces it sends exactly those traces."""
+"""The call model sends exactly the traces of the reference when it is played with their timings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CLIENT = "79160000001"
 T0 = 1776060000
 
 
-def neutral(told: list[tuple[str, dict[str, Any]]], start: int) -> list[str]:
-    """Identifiers numbered in their order, times counted from the beginning, fields sorted.
+def neutral(sent: list[tuple[str, dict[str, Any]]], start: int) -> list[str]:
+    """The notifications with numbered identifiers, times from the beginning, and sorted fields.
 
-    Left out: what the traces of the reference do not agree on, and do not show.
+    Fields in which the traces of the reference disagree with each other are left out.
     """
     names: dict[str, str] = {}
     counter = itertools.count(1)
@@ -37,18 +37,18 @@ def neutral(told: list[tuple[str, dict[str, Any]]], start: int) -> list[str]:
             return value - start if value else value
         return value
 
-    for path, body in told:
+    for path, body in sent:
         if path == "events/record/added":
             body.pop("user_id")
             body.pop("timestamp")
         elif body.get("call_state") == "OnHold":
             body["to"].pop("hold_initiator", None)
-    return [f"{path} {json.dumps({k: of(k, v) for k, v in body.items()}, sort_keys=True)}" for path, body in told]
+    return [f"{path} {json.dumps({k: of(k, v) for k, v in body.items()}, sort_keys=True)}" for path, body in sent]
 
 
 def reference(name: str, start: int) -> list[str]:
-    notices = sorted(load_sequence(name), key=lambda notice: notice.at)
-    return neutral([(notice.path, notice.body) for notice in notices], start)
+    notifications = sorted(load_sequence(name), key=lambda notification: notification.at)
+    return neutral([(notification.path, notification.body) for notification in notifications], start)
 
 
 async def finished(call: Call) -> Call:
@@ -98,8 +98,8 @@ def test_same_as_the_traces(mango: Mango, name: str) -> None:
         await finished(begin(board, start))
 
     mango.run(work())
-    told = [(path.removeprefix("hook/"), body) for path, body in mango.bodies]
-    assert neutral(told, start) == reference(name, start)
+    sent = [(path.removeprefix("hook/"), body) for path, body in mango.bodies]
+    assert neutral(sent, start) == reference(name, start)
 
 
 def talkers(mango: Mango, board: Board, made: Plan, how: Any = simulation.incoming) -> Call:
@@ -113,12 +113,12 @@ def talkers(mango: Mango, board: Board, made: Plan, how: Any = simulation.incomi
 
 def states(mango: Mango) -> list[tuple[str, str, str, int]]:
     """(called party, state, transfer, reason) of every leg event."""
-    found = []
+    legs = []
     for path, body in mango.bodies:
         if path.endswith("events/call"):
             to = body["to"].get("extension") or body["to"]["number"]
-            found.append((to, body["call_state"], body.get("transfer", ""), body.get("disconnect_reason", 0)))
-    return found
+            legs.append((to, body["call_state"], body.get("transfer", ""), body.get("disconnect_reason", 0)))
+    return legs
 
 
 def test_blind_transfer_from_a_handset_appears_twice(mango: Mango) -> None:
@@ -247,7 +247,7 @@ def test_anonymous_caller_and_short_talk(mango: Mango) -> None:
     assert not any(path.endswith("added") for path, _ in mango.bodies)
 
 
-def test_real_time_is_kept(mango: Mango) -> None:
+def test_calls_run_in_real_time(mango: Mango) -> None:
     made = Plan(client=CLIENT, ivr=0.05, parties={"101": Party(0.1)}, talk=0.2, record_delay=None)
     call = talkers(mango, mango.board, made)
     assert call.talkers == ["101"]
@@ -261,12 +261,12 @@ def test_group_without_a_number_and_a_lying_summary(mango: Mango) -> None:
     assert mango.bodies[-2][1]["entry_result"] == 0
 
 
-def test_a_broken_simulation_says_so(mango: Mango) -> None:
-    heard: list[dict[str, Any]] = []
+def test_a_failed_simulation_is_reported(mango: Mango) -> None:
+    errors: list[dict[str, Any]] = []
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, context: heard.append(context))
+        loop.set_exception_handler(lambda _loop, context: errors.append(context))
         made = plan(T0)
         made.parties = {"101": Party("now")}  # type: ignore[arg-type]
         call = simulation.incoming(mango.board, made)
@@ -275,5 +275,5 @@ def test_a_broken_simulation_says_so(mango: Mango) -> None:
         await asyncio.sleep(0)
 
     mango.run(work())
-    assert "broke" in heard[0]["message"]
+    assert "failed" in errors[0]["message"]
     assert not mango.board.calls

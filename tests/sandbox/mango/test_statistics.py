@@ -1,4 +1,4 @@
-"""Both pairs of statistics by raw HTTP."""
+"""Both pairs of statistics requests by raw HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOSCOW = ZoneInfo("Europe/Moscow")
 
 @pytest.fixture
 def played(mango: Mango) -> Mango:
-    """S1 (answered), S2 (missed) and S6 (outgoing), which ended just now."""
+    """S1 (answered), S2 (missed) and S6 (outgoing), which have just ended."""
     mango.cloud.limits.is_enabled = mango.cloud.limits.has_lockout = False
     for name in ("S1", "S2", "S6"):
         mango.run(mango.cloud.play_sequence(name, "Moscow"))
@@ -38,12 +38,12 @@ def rows(mango: Mango, **more: Any) -> list[list[str]]:
 
 
 def test_rows(played: Mango) -> None:
-    found = rows(played, fields="records,start,answer,to_extension,disconnect_reason,location,entry_id")
-    assert len(found) == 4 + 5 + 1
-    talk = next(row for row in found if row[3] == "101" and row[2] != "0")
+    csv_rows = rows(played, fields="records,start,answer,to_extension,disconnect_reason,location,entry_id")
+    assert len(csv_rows) == 4 + 5 + 1
+    talk = next(row for row in csv_rows if row[3] == "101" and row[2] != "0")
     assert talk[0].startswith("[MT")
     assert talk[4:6] == ["1110", "abonent"]
-    assert len({row[6] for row in found}) == 3
+    assert len({row[6] for row in csv_rows}) == 3
     assert all(len(row) == 11 for row in rows(played))
 
 
@@ -94,9 +94,8 @@ def entries(mango: Mango, **more: Any) -> list[dict[str, Any]]:
 
 
 def test_entries(played: Mango) -> None:
-    found = entries(played)
-    assert [one["context_type"] for one in found] == [1, 2, 1]  # by their start: the call that took longest first
-    answered, outgoing, missed = found
+    answered, outgoing, missed = entries(played)  # in the order of their start: the longest call first
+    assert [entry["context_type"] for entry in (answered, outgoing, missed)] == [1, 2, 1]
     assert answered["context_status"] == 1
     assert answered["talk_duration"] == 84
     group = answered["context_calls"][0]
