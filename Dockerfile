@@ -1,4 +1,4 @@
-# The app in one small image: `bx24app up`, or its parts one by one (`docker run … web`, `worker`, `cron`).
+# The app in one small image: `bx24app up`, or one of its parts (`docker run … web`, `worker`, `cron`).
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS pages

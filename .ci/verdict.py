@@ -1,7 +1,7 @@
-"""Was the whole suite run? Reads what tests/support/outcome.py wrote.
+"""Checks that the whole suite ran. Reads var/tests/outcome.json, which tests/support/outcome.py writes.
 
-Exit 1, with a line for each reason, when a test was skipped, xfailed, xpassed or deselected, or when fewer passed than .ci/passed says.
-After adding tests, raise that number: it is what keeps tests from getting lost.
+Exits with 1 and a line for each reason when a test was skipped, xfailed, xpassed or deselected, or when fewer tests passed than .ci/passed
+demands. After adding tests, raise that number, so that none gets lost.
 """
 
 import json
@@ -13,16 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def reasons(outcome: dict[str, Any], least: int) -> list[str]:
-    """Why this run does not count; empty when it does."""
-    found = [
+    """Return why this run does not count; empty when it does."""
+    problems = [
         f"{kind}: {name} ({why})" for kind in ("skipped", "xfailed", "xpassed") for name, why in outcome[kind].items()
     ]
-    found += [f"deselected: {name}" for name in outcome["deselected"]]
+    problems += [f"deselected: {name}" for name in outcome["deselected"]]
     if outcome["exit"] != 0:
-        found.append(f"pytest ended with {outcome['exit']}")
+        problems.append(f"pytest ended with {outcome['exit']}")
     if outcome["passed"] < least:
-        found.append(f"{outcome['passed']} tests passed, .ci/passed asks for {least} at least")
-    return found
+        problems.append(f"{outcome['passed']} tests passed, .ci/passed asks for {least} at least")
+    return problems
 
 
 def main() -> int:
@@ -32,11 +32,11 @@ def main() -> int:
         return 1
     outcome = json.loads(report.read_text(encoding="utf-8"))
     least = int((ROOT / ".ci" / "passed").read_text())
-    found = reasons(outcome, least)
-    for reason in found:
+    problems = reasons(outcome, least)
+    for reason in problems:
         print(f"ci: {reason}", file=sys.stderr)
-    print(f"ci: {outcome['passed']} passed, at least {least} were asked for: {'FAILED' if found else 'ok'}")
-    return 1 if found else 0
+    print(f"ci: {outcome['passed']} passed, at least {least} were asked for: {'FAILED' if problems else 'ok'}")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A kind of contract that import-linter lacks: a package may import, of the rest of the program, only what is named."""
+"""A contract for import-linter: a package may import only the listed modules of the rest of the program.
+
+pyproject.toml uses it; `lint-imports` checks it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from importlinter import Contract, ContractCheck, fields, output
 
 
 class OnlyContract(Contract):
-    """No module in `source` imports a module of the root package outside `source`, but those in `allowed`."""
+    """Modules in `source` import no module of the root package outside `source`, except those in `allowed`."""
 
     source = fields.ModuleField()
     allowed = fields.SetField(subfield=fields.ModuleField())

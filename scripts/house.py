@@ -1,6 +1,6 @@
-"""Prints the figures of the package's layout and holds them: `python -m scripts.house` ends with 1 when one is beyond its limit.
+"""Prints the figures of the package's layout and checks their limits: `python -m scripts.house` exits with 1 when one is exceeded.
 
-`tests/docs/test_house.py` runs it. The words that may not appear in names are the left column of the last table of docs/glossary.md.
+`tests/docs/test_house.py` runs it too. The left column of the last table of docs/glossary.md lists the words that no name may contain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_ONE_WORD_SHARE = 0.30
 MAX_LINES = 300
 MAX_MEDIAN_LINES = 110
 ALLOWED = frozenset({"Gone"})
-"""Names that hold an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries hold its name."""
+"""Names that contain an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries store its name."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

@@ -1,8 +1,9 @@
-"""What the tests need beyond Python: Chromium and a PostgreSQL server. Installs what is missing when run as root on Debian or Ubuntu.
+"""Provides what the tests need beyond Python: Chromium and a PostgreSQL server.
 
-Usage: python scripts/needs.py
+Usage: python scripts/needs.py   (`make test` calls it first)
 
-Without root nothing is installed: the tests that need it are skipped by name, each with the one command that would enable it.
+As root on Debian or Ubuntu it installs what is missing. Otherwise it installs nothing: the tests that need it are skipped by name, each with
+the one command that would enable it.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ POSTGRES = Path("/usr/lib/postgresql")
 
 
 def chromium() -> str | None:
-    """The path of a Chromium or Chrome."""
+    """Return the path of a Chromium or Chrome, None where there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def postgres() -> str | None:
-    """The folder with initdb and postgres; the newest version where there are several."""
+    """Return the folder with initdb and postgres, the newest version where there are several."""
     folders = sorted(POSTGRES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
     if folders:
         return str(folders[0].parent)
-    found = shutil.which("initdb")
-    return str(Path(found).resolve().parent) if found else None
+    initdb = shutil.which("initdb")
+    return str(Path(initdb).resolve().parent) if initdb else None
 
 
 def missing() -> list[str]:
-    """The Debian packages that would bring what is not there."""
+    """Return the Debian packages that would provide what is missing."""
     wanted = {"chromium": chromium(), "postgresql": postgres()}
-    return [package for package, there in wanted.items() if not there]
+    return [package for package, path in wanted.items() if not path]
 
 
 def main() -> int:
@@ -45,7 +46,7 @@ def main() -> int:
         print(f"needs: tests that need {' and '.join(packages)} will be skipped; to enable them: sudo {command}")
         return 0
     print(f"needs: {command}", flush=True)
-    # A package's own start of a server is not wanted: the tests start their own, each with its own data.
+    # RUNLEVEL keeps the package from starting a server: the tests start their own, each with its own data.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     subprocess.run(["apt-get", "update", "-q"], env=environment, check=False, stdout=subprocess.DEVNULL)
     return subprocess.run([*command.split()[:2], "-q", *command.split()[2:]], env=environment, check=False).returncode

@@ -97,17 +97,17 @@ MORE = {
 
 
 def known_of(table: dict[str, Any], endpoint: str) -> Any:
-    """The entry of an endpoint in a table, else that of its blueprint."""
+    """Return the table's entry of an endpoint, else that of its blueprint."""
     return table.get(endpoint) or table.get(endpoint.partition(".")[0]) or ""
 
 
 def path_of(rule: Rule) -> str:
-    """The address as OpenAPI writes it."""
+    """Return the address as OpenAPI writes it."""
     return re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule.rule)
 
 
 def document(app: Flask) -> dict[str, Any]:
-    """The whole description."""
+    """Return the whole description."""
     guards = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     paths: dict[str, Any] = {}
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (path_of(rule), rule.endpoint)):
@@ -157,24 +157,24 @@ def _body(endpoint: str) -> dict[str, Any]:
         properties = {name: {"type": "string"} for name in names.split()}
         return {"schema": {"type": "object", "properties": properties, "additionalProperties": {"type": "string"}}}
 
-    found = {"application/x-www-form-urlencoded": texts(known_of(FORMS, endpoint))}
+    content = {"application/x-www-form-urlencoded": texts(known_of(FORMS, endpoint))}
     if endpoint == "mango_hooks.receive_notification":
-        found["application/json"] = {"schema": {"type": "object", "properties": {name: {} for name in SHORT.split()}}}
-    return found
+        content["application/json"] = {"schema": {"type": "object", "properties": {name: {} for name in SHORT.split()}}}
+    return content
 
 
 def _statuses(rule: Rule, method: str, guard: Guard) -> list[int]:
-    found = {200, *(known_of(MORE, rule.endpoint) or ())}
-    found |= {401} if guard is not open_to_all else set()
-    found |= {403} if guard is require_frame_admin else set()
-    found |= {404} if rule.arguments else set()
-    found |= {413} if method == "POST" else set()
-    found |= {409, 422} if method == "POST" and guard is require_frame_admin else set()
-    return sorted(found)
+    statuses = {200, *(known_of(MORE, rule.endpoint) or ())}
+    statuses |= {401} if guard is not open_to_all else set()
+    statuses |= {403} if guard is require_frame_admin else set()
+    statuses |= {404} if rule.arguments else set()
+    statuses |= {413} if method == "POST" else set()
+    statuses |= {409, 422} if method == "POST" and guard is require_frame_admin else set()
+    return sorted(statuses)
 
 
 def text(app: Flask) -> str:
-    """The file's content."""
+    """Return the content of the file."""
     return yaml.safe_dump(document(app), sort_keys=False, allow_unicode=True, width=140)
 
 

