@@ -1,4 +1,6 @@
-"""A Bitrix24 cloud: an OAuth server and portals with REST, CRM, telephony and events, all in memory.
+"""A strict fake of the Bitrix24 cloud: an OAuth server and portals with REST, CRM, telephony and events, all in memory.
 
-Facts marked "S:" were read in the self-hosted modules (rest, voximplant, crm 26.x), the others in the official documentation.
+It stands for Bitrix24 in the demo, the tests and the benchmarks. Behaviour follows the official documentation. Where
+a comment begins with "S:", the fact comes from the source of the self-hosted modules instead (rest, voximplant, crm
+26.x).
 """

@@ -1,4 +1,8 @@
-"""crm.activity.*: calls, to-dos and their bindings."""
+"""The methods crm.activity.get, list, add, update, delete and crm.activity.binding.*.
+
+The module also stores the activities that other modules create: calls (`calls.py`) and to-dos (`todos.py`). Every
+stored activity is listed on each CRM record that it is bound to, and ONCRMACTIVITYADD is sent for it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ MAX_BINDINGS = 100
 
 
 def store_activity(portal: Portal, activity: Activity) -> Activity:
-    """Puts an activity into the portal and on the records that it is bound to."""
+    """Stores an activity, lists it on the records that it is bound to and sends ONCRMACTIVITYADD."""
     portal.activities[activity.id] = activity
     if activity.origin_id:
         portal.by_origin[activity.origin_id] = activity
@@ -28,7 +32,7 @@ def store_activity(portal: Portal, activity: Activity) -> Activity:
 
 
 def activity_row(activity: Activity) -> dict[str, Any]:
-    """As crm.activity.get shows it: texts, times with an offset."""
+    """An activity as crm.activity.get returns it: ids are strings, times carry an offset."""
     owner = activity.bindings[0] if activity.bindings else (0, 0)
     base = {
         "ID": str(activity.id),
@@ -60,10 +64,10 @@ def activity_row(activity: Activity) -> dict[str, Any]:
 
 
 def find_activity(context: CommandContext, number: Any) -> Activity:
-    """The activity of an id.
+    """The activity with this id.
 
     Raises:
-        RestError: NOT_FOUND.
+        RestError: NOT_FOUND, there is no such activity.
     """
     activity = context.portal.activities.get(php.to_int(number))
     if activity is None:
@@ -99,7 +103,7 @@ def list_activities(context: CommandContext, params: dict[str, Any]) -> ListPage
 
 
 def _binding_filter(wanted: dict[str, Any]) -> Owner | None:
-    """OWNER_TYPE_ID and OWNER_ID together mean any binding, not only the first one."""
+    """The record to filter by: OWNER_TYPE_ID and OWNER_ID together match any binding, not only the first."""
     kind, number = php.to_int(wanted.get("OWNER_TYPE_ID")), php.to_int(wanted.get("OWNER_ID"))
     return (kind, number) if kind and number else None
 

@@ -1,4 +1,8 @@
-"""An application's life in a portal: opening, installation, new versions, removal."""
+"""The life of an application in a portal: installation, opening in the iframe, new versions, removal.
+
+`Portal` offers these functions to tests, the demo and the control API. They send ONAPPINSTALL, ONAPPUPDATE and
+ONAPPUNINSTALL and issue the tokens that a frame receives.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrameForm:
-    """What a portal posts into the iframe. `name` is the iframe's name (= window.name inside): HOST|PROTO|APP_SID."""
+    """The form that a portal posts into the iframe. `name` is window.name inside the frame: HOST|PROTO|APP_SID."""
 
     url: str
     fields: dict[str, str]
@@ -26,7 +30,10 @@ class FrameForm:
 
 
 def install_app(portal: Portal, app: Application, user_id: int) -> InstalledApp:
-    """Adds an application that is not there yet. One that "uses API only" is told at once, by ONAPPINSTALL."""
+    """Installs an application, or returns its existing installation.
+
+    An application that "uses API only" receives ONAPPINSTALL at once.
+    """
     installation = portal.apps.get(app.client_id)
     if installation:
         return installation
@@ -38,16 +45,17 @@ def install_app(portal: Portal, app: Application, user_id: int) -> InstalledApp:
     if not app.ui:
         installation.installed = True
         data = _install_data(portal, installation)
-        portal.event_sender.post_event("ONAPPINSTALL", app.install_url, data, portal.event_sender.auth_block(installation, "ONAPPINSTALL", user_id))
+        auth = portal.event_sender.auth_block(installation, "ONAPPINSTALL", user_id)
+        portal.event_sender.post_event("ONAPPINSTALL", app.install_url, data, auth)
     portal.notify_watchers("app", client_id=app.client_id, installed=installation.installed)
     return installation
 
 
 def open_form(portal: Portal, user_id: int, app: Application, placement: str, options: dict[str, Any]) -> FrameForm:
-    """The POST that opens the application (3.2): its install path until it is INSTALLED, then its handler.
+    """The POST that opens the application: at its install address until it is INSTALLED, then at its handler.
 
     Raises:
-        PermissionError: not INSTALLED yet, and the user is no administrator.
+        PermissionError: the application is not INSTALLED yet, and the user is not an administrator.
     """
     installation = install_app(portal, app, user_id)
     if not installation.installed and not portal.users[user_id].admin:
@@ -57,7 +65,11 @@ def open_form(portal: Portal, user_id: int, app: Application, placement: str, op
     protocol = "1" if portal.secure else "0"
     target = app.handler_url if installation.installed else app.install_url
     if placement != "DEFAULT":
-        handlers = [binding.handler for binding in portal.placements if binding.app_id == installation.id and binding.placement == placement]
+        handlers = [
+            binding.handler
+            for binding in portal.placements
+            if binding.app_id == installation.id and binding.placement == placement
+        ]
         target = handlers[0] if handlers else target
     query = urlencode({"DOMAIN": portal.domain, "PROTOCOL": protocol, "LANG": portal.lang, "APP_SID": sid})
     fields = {
@@ -72,7 +84,8 @@ def open_form(portal: Portal, user_id: int, app: Application, placement: str, op
         "PLACEMENT": placement,
         "PLACEMENT_OPTIONS": json.dumps(options, ensure_ascii=False) if options else "[]",
     }
-    return FrameForm(f"{target}{'&' if '?' in target else '?'}{query}", fields, f"{portal.domain}|{protocol}|{sid}", sid)
+    url = f"{target}{'&' if '?' in target else '?'}{query}"
+    return FrameForm(url, fields, f"{portal.domain}|{protocol}|{sid}", sid)
 
 
 def _install_data(portal: Portal, installation: InstalledApp) -> dict[str, Any]:
@@ -81,17 +94,21 @@ def _install_data(portal: Portal, installation: InstalledApp) -> dict[str, Any]:
 
 
 def finish_install(portal: Portal, app: Application) -> None:
-    """INSTALLED=Y; from now on events flow and placements show."""
+    """Sets INSTALLED=Y: from now on the portal sends events and shows placements."""
     installation = portal.apps[app.client_id]
     if installation.installed:
         return
     installation.installed = True
-    portal.event_sender.send_event("ONAPPINSTALL", _install_data(portal, installation), installation.installed_by, installation)
+    data = _install_data(portal, installation)
+    portal.event_sender.send_event("ONAPPINSTALL", data, installation.installed_by, installation)
     portal.notify_watchers("app", client_id=app.client_id, installed=True)
 
 
 def uninstall_app(portal: Portal, app: Application, clean: bool) -> None:
-    """ONAPPUNINSTALL: no tokens in it, those given out are dead already; the application token is the only proof."""
+    """Removes an application and sends ONAPPUNINSTALL.
+
+    All tokens are revoked first, so the event carries none: the application token is the only proof of its origin.
+    """
     installation = portal.apps[app.client_id]
     portal.oauth.revoke_tokens(portal, client_id=app.client_id)
     data = {"LANGUAGE_ID": portal.lang, "CLEAN": 1 if clean else 0}
@@ -104,12 +121,14 @@ def uninstall_app(portal: Portal, app: Application, clean: bool) -> None:
 
 
 def _drop_bindings(portal: Portal, installation: InstalledApp) -> None:
-    portal.event_bindings = {key: binding for key, binding in portal.event_bindings.items() if binding.app_id != installation.id}
+    portal.event_bindings = {
+        key: binding for key, binding in portal.event_bindings.items() if binding.app_id != installation.id
+    }
     portal.placements = [placement for placement in portal.placements if placement.app_id != installation.id]
 
 
 def update_version(portal: Portal, app: Application, version: int | None) -> None:
-    """ONAPPUPDATE goes to the handlers of the old version, with the new application_token; then they are dropped."""
+    """Sends ONAPPUPDATE with the new application_token to the handlers of the old version, then drops these."""
     installation = portal.apps[app.client_id]
     before, installation.version = installation.version, version or installation.version + 1
     installation.application_token = secrets.token_hex(16)

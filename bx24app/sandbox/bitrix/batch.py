@@ -1,7 +1,8 @@
-"""`batch`: at most 50 commands, one after the other, with references between them.
+"""The method `batch`: up to 50 commands, carried out one after the other, with references between them.
 
-S: rest_util/rest server. References are replaced in parsed values by a pattern that eats up to the next white space; what hangs on a
-reference is lost, a missing path gives its last existing parent, and any text with `$result[` in it is taken for one.
+S: rest_util/rest server. References are replaced in the parsed values. A reference extends to the next white space,
+so text attached to it is lost. A path that does not exist yields its last existing parent. Any text that contains
+`$result[` counts as a reference.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CommandRunner = Callable[[CommandContext], Awaitable[Any]]
 
 
 def command_names(params: dict[str, Any]) -> list[str]:
-    """Method names of a batch's commands, in lower case."""
+    """The method names of the commands of a batch, in lower case."""
     return [str(text).partition("?")[0].lower() for _, text in _list_commands(params)]
 
 
@@ -36,14 +37,14 @@ def _list_commands(params: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def php_array(values: dict[str, Any]) -> Any:
-    """A PHP array as JSON shows it: empty or counted from 0 it is a list."""
+    """A PHP array as JSON shows it: a list if it is empty or its keys count up from 0, else a map."""
     if list(values) == [str(number) for number in range(len(values))]:
         return list(values.values())
     return values
 
 
 async def run_batch(context: CommandContext, entry: LogEntry, command: CommandRunner) -> dict[str, Any]:
-    """Carries out a batch. HTTP 200 even if all its commands fail."""
+    """Carries out a batch. The answer is HTTP 200 even if all commands fail."""
     halt = php.is_true(context.params.get("halt"))
     parts: dict[str, dict[str, Any]] = {"result": {}, "error": {}, "total": {}, "next": {}, "time": {}}
     if not isinstance(context.params.get("cmd"), dict | list):
@@ -62,12 +63,20 @@ async def run_batch(context: CommandContext, entry: LogEntry, command: CommandRu
 
 
 async def _run_one(
-    context: CommandContext, entry: LogEntry, command: CommandRunner, parts: dict[str, dict[str, Any]], number: int, key: str, text: str
+    context: CommandContext,
+    entry: LogEntry,
+    command: CommandRunner,
+    parts: dict[str, dict[str, Any]],
+    number: int,
+    key: str,
+    text: str,
 ) -> bool:
     name, _, query = text.partition("?")
     method = name.strip().lower()
     given = resolve_references(php.parse_query(query), parts) if query else {}
-    sub = CommandContext(context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure)
+    sub = CommandContext(
+        context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure
+    )  # fmt: skip
     started, begun = context.portal.now(), time.perf_counter()
     code: str | None = None
     try:
@@ -91,7 +100,8 @@ def _check_allowed(context: CommandContext, number: int) -> None:
     if number >= MAX_COMMANDS:
         portal.add_violation("batch", f"more than {MAX_COMMANDS} commands")
         raise RestError("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded", 400)
-    if context.method in ("batch", "upload", "download") or (context.method in METHODS and not METHODS[context.method].may_batch):
+    method = METHODS.get(context.method)
+    if context.method in ("batch", "upload", "download") or (method and not method.may_batch):
         portal.add_violation(context.method, "not allowed in a batch")
         raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage", 405)
     if portal.switches.faults:
@@ -116,7 +126,7 @@ def _store_answer(parts: dict[str, dict[str, Any]], key: str, answer: Any) -> No
 
 
 def resolve_references(value: Any, parts: dict[str, dict[str, Any]]) -> Any:
-    """Replaces references in parsed values, deeply."""
+    """Replaces references in parsed values, at every depth."""
     if isinstance(value, dict):
         return {key: resolve_references(item, parts) for key, item in value.items()}
     if isinstance(value, list):
@@ -142,7 +152,7 @@ def _follow_reference(match: re.Match[str], parts: dict[str, dict[str, Any]]) ->
 
 
 def _php_text(value: Any) -> str:
-    """A value inside a text, as PHP writes it."""
+    """A value inserted into a text, as PHP writes it."""
     if isinstance(value, dict | list):
         return "Array"
     if isinstance(value, bool):

@@ -1,4 +1,8 @@
-"""A call from register to finish, as the portal's telephony module does it (S: voximplant/lib/rest/helper.php, vi_crm_helper.php)."""
+"""A call from register to finish: deduplication, client search, card, statistics row and CRM activity.
+
+S: voximplant/lib/rest/helper.php, vi_crm_helper.php. `telephony.py` translates between these functions and the
+methods telephony.externalCall.*; `clicks.py` registers the calls that begin in the portal.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 
 DEDUP_SECONDS = 30 * 60
 RETENTION_SECONDS = 30 * 86400
-"""Calls that are never finished are cleaned away after this."""
+"""A portal deletes calls that nobody finished after this time."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
 INACTIVE_USER = "User is not found or is not active"
 UNKNOWN_CALL = "Call is not found (call should be registered prior to finishing"
@@ -41,7 +45,7 @@ NO_ENTITY = "Could not find associated crm entity for the current call"
 
 @dataclass
 class CallRegistration:
-    """What register is asked for."""
+    """The parameters of a registration, parsed."""
 
     user_id: int
     phone: str
@@ -58,15 +62,15 @@ class CallRegistration:
 
 
 def strip_phone(phone: str) -> str:
-    """The characters of a number that telephony keeps."""
+    """A phone number reduced to the characters that telephony stores."""
     return re.sub(r"[^0-9#*+,;]", "", phone)
 
 
 def register_call(portal: Portal, app: InstalledApp, order: CallRegistration) -> LiveCall:
-    """Registers a call, or finds the unfinished one that it duplicates; looks for the client, makes one, opens the card.
+    """Registers a call or returns the unfinished call that it duplicates, creates CRM records and opens the card.
 
     Raises:
-        RestError: a number without digits, a user that is not active.
+        RestError: the number has no digits, or the user is not active.
     """
     call, fresh = find_or_create(portal, app, order)
     complete_registration(portal, call, order, fresh)
@@ -74,7 +78,7 @@ def register_call(portal: Portal, app: InstalledApp, order: CallRegistration) ->
 
 
 def complete_registration(portal: Portal, call: LiveCall, order: CallRegistration, fresh: bool) -> None:
-    """The second half of a registration: the client's record, for whoever was unknown at the look; the card."""
+    """The second half of a registration: creates CRM records for an unknown client and opens the card."""
     if fresh and not call.internal and order.should_create:
         crm_create.create_records(portal, call, order.source)
     if order.should_show:
@@ -82,10 +86,10 @@ def complete_registration(portal: Portal, call: LiveCall, order: CallRegistratio
 
 
 def find_or_create(portal: Portal, app: InstalledApp, order: CallRegistration) -> tuple[LiveCall, bool]:
-    """The first half: the call, whether it is a new one, and whose number it is.
+    """The first half of a registration: finds the client and returns the call and whether it is new.
 
     Raises:
-        RestError: a number without digits, a user that is not active.
+        RestError: the number has no digits, or the user is not active.
     """
     phone = strip_phone(order.phone)
     if not phone:
@@ -95,14 +99,15 @@ def find_or_create(portal: Portal, app: InstalledApp, order: CallRegistration) -
         raise RestError("ERROR_CORE", INACTIVE_USER)
     line = _ensure_line(portal, app, order.line)
     call_id = _make_call_id(portal, order)
-    # Fired before the look for a duplicate: then this CALL_ID is never seen again.
+    # The event precedes the search for a duplicate. If there is one, nothing uses this CALL_ID again.
     init = {"CALL_ID": call_id, "CALL_TYPE": order.type, "CALLER_ID": phone, "REST_APP_ID": app.id}
     portal.event_sender.send_event("ONVOXIMPLANTCALLINIT", init, order.user_id)
     call = _find_duplicate(portal, app, order, phone, line)
     if call is not None:
         return call, False
     call = _create_call(portal, app, order, phone, line, call_id)
-    portal.event_sender.send_event("ONVOXIMPLANTCALLSTART", {"CALL_ID": call_id, "USER_ID": order.user_id}, order.user_id)
+    start = {"CALL_ID": call_id, "USER_ID": order.user_id}
+    portal.event_sender.send_event("ONVOXIMPLANTCALLSTART", start, order.user_id)
     return call, True
 
 
@@ -112,7 +117,7 @@ def _make_call_id(portal: Portal, order: CallRegistration) -> str:
 
 
 def _ensure_line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
-    """A line that is not there is made: a misspelt number silently becomes a line of its own."""
+    """Creates a line that does not exist: a misspelt number silently becomes a new line."""
     wanted = (number or "").strip()[:50]
     if not wanted:
         return None
@@ -123,8 +128,13 @@ def _ensure_line(portal: Portal, app: InstalledApp, number: str | None) -> str |
     return wanted
 
 
-def _find_duplicate(portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None) -> LiveCall | None:
-    """Same application, user, number, type (line and EXTERNAL_CALL_ID if given), begun less than 30 minutes ago."""
+def _find_duplicate(
+    portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None
+) -> LiveCall | None:
+    """A call of the same application, user, number and type that began less than 30 minutes ago.
+
+    Line and EXTERNAL_CALL_ID must match too if the registration has them.
+    """
     _drop_expired(portal)
     oldest = portal.now() - DEDUP_SECONDS
     for call in portal.live_by_key.get((app.id, order.user_id, phone, order.type), []):
@@ -134,14 +144,14 @@ def _find_duplicate(portal: Portal, app: InstalledApp, order: CallRegistration, 
 
 
 def _drop_expired(portal: Portal) -> None:
-    """Drops calls that nobody finished for a month; they stand in the order of their registration."""
+    """Drops calls that nobody finished within a month. `portal.calls` is in the order of registration."""
     limit = portal.now() - RETENTION_SECONDS
     for call in list(itertools.takewhile(lambda live: live.registered < limit, portal.calls.values())):
         _remove_call(portal, call)
 
 
 def _remove_call(portal: Portal, call: LiveCall) -> None:
-    """Takes a call off the live ones; nothing happens the second time."""
+    """Removes a call from the live calls. A second removal does nothing."""
     if portal.calls.pop(call.call_id, None) is not None:
         key = call.app_id, call.user_id, call.phone, call.type
         portal.live_by_key[key].remove(call)
@@ -149,7 +159,9 @@ def _remove_call(portal: Portal, call: LiveCall) -> None:
             del portal.live_by_key[key]
 
 
-def _create_call(portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None, call_id: str) -> LiveCall:
+def _create_call(
+    portal: Portal, app: InstalledApp, order: CallRegistration, phone: str, line: str | None, call_id: str
+) -> LiveCall:
     now = portal.now()
     call = LiveCall(
         call_id, app.id, order.user_id, phone, order.type, order.start or now, now, line, order.external_id,
@@ -168,9 +180,13 @@ def _create_call(portal: Portal, app: InstalledApp, order: CallRegistration, pho
 
 
 def find_clients(portal: Portal, phone: str) -> list[Owner]:
-    """Records with this number: contacts, then companies, then leads that are not closed."""
+    """The CRM records with this number: contacts, then companies, then open leads."""
     records = portal.crm.find_records("PHONE", phone, CONTACT, COMPANY, LEAD)
-    return [record.key for record in records if record.type_id != LEAD or record.fields.get("stageSemanticId", "P") == "P"]
+    return [
+        record.key
+        for record in records
+        if record.type_id != LEAD or record.fields.get("stageSemanticId", "P") == "P"
+    ]
 
 
 def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
@@ -183,7 +199,7 @@ def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
 
 
 def show_card(portal: Portal, call: LiveCall, users: Iterable[int], method: str) -> None:
-    """Opens the card on these users' screens. Nobody becomes responsible by it."""
+    """Opens the card on these users' screens. This makes nobody responsible for the call."""
     for user_id in users:
         card = Card(call.call_id, user_id, call.phone, call.type, call.line or "", call.primary, portal.now())
         portal.cards[user_id].setdefault(call.call_id, card)
@@ -202,9 +218,9 @@ def hide_card(portal: Portal, call_id: str, users: Iterable[int], method: str) -
 
 
 def finish_call(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
-    """Turns a live call into a row of the statistics and an activity. Returns why there is no activity, or None.
+    """Turns a live call into a statistics row and an activity. Returns why there is no activity, or None.
 
-    Without a lock and not idempotent: a second finish that read the call before this one removed it does everything again.
+    As in a real portal there is no lock: a second finish that read the call before its removal repeats everything.
     """
     hide_card(portal, call.call_id, [row.user_id], "finish")
     for type_id, number in call.created:
@@ -224,7 +240,7 @@ def finish_call(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
 
 
 def _update_missed(portal: Portal, row: Statistic) -> None:
-    """The missed-calls table: a 304 of an incoming call goes in, a later successful outgoing call answers it."""
+    """Updates the missed calls: an incoming call with 304 is added, a later successful outgoing call clears them."""
     row.missed = row.failed_code == "304" and row.type in (INCOMING, REDIRECTED)
     if row.failed_code == "200" and row.type == OUTGOING:
         for other in portal.missed_calls.pop(row.phone, []):
@@ -243,7 +259,7 @@ def _attach_activity(portal: Portal, call: LiveCall, row: Statistic) -> str | No
         return None
     if call.internal:
         return NO_ENTITY
-    # What was made between register and finish, with the number in it, is found here.
+    # Records with this number that were created between register and finish count too.
     bindings = call.bindings or _with_deals(portal, find_clients(portal, row.phone)[:1])
     if not bindings:
         return NO_ENTITY

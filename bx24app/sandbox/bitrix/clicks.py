@@ -1,4 +1,7 @@
-"""Calls that begin in the portal: a click on a number, a CRM form that asks for a call back."""
+"""Calls that begin in the portal: a click on a number, or a CRM form with a call-back request.
+
+The functions choose the application that owns the line and send it ONEXTERNALCALLSTART or ONEXTERNALCALLBACKSTART.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ CLICK_EVENT, CALLBACK_EVENT = "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART"
 
 
 class NoLine(Exception):
-    """No application answers for outgoing calls: none is bound and INSTALLED, or the chosen line is unknown."""
+    """No application can place the call: none is INSTALLED and bound to the event, or the chosen line is unknown."""
 
 
 def _find_application(portal: Portal, line: str | None, event: str) -> tuple[InstalledApp, str]:
-    """The application of a line, and the line's number ("" when the line is the application itself)."""
+    """The application that owns a line, and the line's number ("" if the line is the application itself)."""
     apps = {app.id: app for app in portal.apps.values()}
     if line and not line.startswith("REST_APP:"):
         owned = next((known for known in portal.lines.values() if known.number == line), None)
@@ -43,17 +46,17 @@ def click_to_call(
     entity: Owner | None,
     activity_id: int | None,
 ) -> str:
-    """Registers the call (TYPE 1), opens its card, sends ONEXTERNALCALLSTART to the application that owns the line.
+    """Registers the call (TYPE 1), opens its card and sends ONEXTERNALCALLSTART to the application that owns the line.
 
     Raises:
-        NoLine: nobody takes such calls.
+        NoLine: no application can place the call.
     """
     chosen = line if line is not None else portal.user_lines.get(user_id) or portal.outgoing_line or None
     app, number = _find_application(portal, chosen, CLICK_EVENT)
-    known_line = next((known for known in portal.lines.values() if known.number == number and known.app_id == app.id), None)
+    known_lines = [known for known in portal.lines.values() if known.number == number and known.app_id == app.id]
     order = calls.CallRegistration(
-        user_id, phone, 1, line=number or None, should_create=known_line is None or known_line.crm_auto_create == "Y", should_show=not mobile,
-        entity=entity, is_click=True, activity_id=activity_id,
+        user_id, phone, 1, line=number or None, should_create=not known_lines or known_lines[0].crm_auto_create == "Y",
+        should_show=not mobile, entity=entity, is_click=True, activity_id=activity_id,
     )  # fmt: skip
     call = calls.register_call(portal, app, order)
     data: dict[str, Any] = {
@@ -76,10 +79,10 @@ def click_to_call(
 
 
 def form_callback(portal: Portal, phone: str, line: str | None, text: str, voice: str, entity: Owner | None) -> None:
-    """ONEXTERNALCALLBACKSTART: no CALL_ID and no user in it, and nothing registered yet.
+    """Sends ONEXTERNALCALLBACKSTART. It has no CALL_ID and no user: the portal has not registered a call yet.
 
     Raises:
-        NoLine: nobody takes such calls.
+        NoLine: no application can place the call.
     """
     app, number = _find_application(portal, line, CALLBACK_EVENT)
     data = {

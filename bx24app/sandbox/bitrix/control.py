@@ -1,4 +1,8 @@
-"""`/sandbox/api/*` on each portal: a person's or a test's hands, as JSON."""
+"""The control API at `/sandbox/api/*` of each portal: lets a person or a test act on the portal, in JSON.
+
+`POST /sandbox/api/{action}` calls the function of that name that carries `@control_action`; `GET /sandbox/api/state`
+returns the state of the portal. The function names are the addresses, so renaming one changes the API.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ _SWITCHES = ("repeat_leads", "bind_open_deals", "empty_error_codes", "number_bla
 
 
 def control_action(function: Action) -> Action:
+    """Offers a function as an action of the control API, under its own name."""
     ACTIONS[function.__name__.strip("_")] = function
     return function
 
@@ -53,7 +58,7 @@ def _json_response(body: Any, status: int = 200) -> web.Response:
 
 
 def to_plain(value: Any) -> Any:
-    """Records, files and the rest of the state for JSON; no file contents, no secrets."""
+    """A record, file or other part of the state as JSON can carry it, without file contents and secrets."""
     if isinstance(value, Record):
         return {
             **value.fields, "id": value.id, "typeId": value.type_id, "title": value.title, "phones": value.phones,
@@ -70,7 +75,7 @@ def to_plain(value: Any) -> Any:
 
 
 def export_state(portal: Portal) -> dict[str, Any]:
-    """All state of a portal."""
+    """The state of a portal, with the last 200 requests and events."""
     names = (
         "member_id", "host", "tls_host", "lang", "license", "crm_mode", "latency", "outgoing_line", "hits", "users",
         "departments", "categories", "statuses", "types", "leads", "deals", "contacts", "companies", "items",
@@ -88,7 +93,7 @@ def export_state(portal: Portal) -> dict[str, Any]:
 
 
 def _named_application(portal: Portal, given: dict[str, Any]) -> Application:
-    """The named application, else the first of the sandbox."""
+    """The application with the given `client_id`, else the first of the sandbox."""
     known = portal.oauth.applications
     return known[given["client_id"]] if given.get("client_id") else next(iter(known.values()))
 
@@ -100,21 +105,21 @@ def _parse_owner(given: dict[str, Any]) -> tuple[int, int] | None:
 
 @control_action
 def switch(portal: Portal, given: dict[str, Any]) -> Any:
-    """{kind, times?, method?, seconds?, skip?}: a fault on. `target: oauth` for the OAuth server."""
+    """{kind, times?, method?, seconds?, skip?, target?}: turns a fault on, with `target: oauth` at the OAuth server."""
     target = portal.oauth.switches if given.pop("target", "") == "oauth" else portal.switches
     return target.switch_on(given.pop("kind"), **given)
 
 
 @control_action
 def clear(portal: Portal, given: dict[str, Any]) -> None:
-    """{kind?}: faults off, here and at the OAuth server."""
+    """{kind?}: turns faults off, at the portal and at the OAuth server."""
     portal.switches.switch_off(given.get("kind"))
     portal.oauth.switches.switch_off(given.get("kind"))
 
 
 @control_action
 def settings(portal: Portal, given: dict[str, Any]) -> None:
-    """Portal settings and switches by name; `limits: {rate, threshold, operating}`."""
+    """{name: value, …}: changes settings and switches of the portal. `limits` is {rate?, threshold?, operating?}."""
     for name, value in given.items():
         if name == "limits":
             for key, number in value.items():
@@ -139,7 +144,8 @@ def click_to_call(portal: Portal, given: dict[str, Any]) -> str:
 
 @control_action
 def form_callback(portal: Portal, given: dict[str, Any]) -> None:
-    portal.form_callback(str(given["phone"]), given.get("line"), str(given.get("text") or ""), entity=_parse_owner(given))
+    text = str(given.get("text") or "")
+    portal.form_callback(str(given["phone"]), given.get("line"), text, entity=_parse_owner(given))
 
 
 @control_action
@@ -201,7 +207,7 @@ def revoke_tokens(portal: Portal, given: dict[str, Any]) -> None:
 
 @control_action
 def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
-    """{scopes: [...]}: what the application may do from now on."""
+    """{scopes: [...], client_id?}: replaces the scopes of the application."""
     installation = portal.apps[_named_application(portal, given).client_id]
     installation.scopes = [str(scope) for scope in given["scopes"]]
     return installation.scopes
@@ -209,7 +215,10 @@ def scopes(portal: Portal, given: dict[str, Any]) -> list[str]:
 
 @control_action
 def rights(portal: Portal, given: dict[str, Any]) -> None:
-    """{user_id, crm?, others?, statistics?, lines?, admin?}: rights of a user; `others` false: reads only records of their own."""
+    """{user_id, crm?, others?, statistics?, lines?, admin?}: changes the rights of a user.
+
+    With `others: false` a user reads only their own records.
+    """
     user = portal.users[int(given.pop("user_id"))]
     if "admin" in given:
         user.admin = bool(given.pop("admin"))
@@ -218,7 +227,7 @@ def rights(portal: Portal, given: dict[str, Any]) -> None:
 
 @control_action
 def move(portal: Portal, given: dict[str, Any]) -> Any:
-    """A new domain; the old one answers 302."""
+    """Moves the portal to a new domain. The old domain answers 302."""
     if portal.mover is None:
         raise ValueError("the portal does not run")
     return portal.mover()
@@ -226,6 +235,6 @@ def move(portal: Portal, given: dict[str, Any]) -> Any:
 
 @control_action
 def advance(portal: Portal, given: dict[str, Any]) -> float:
-    """{seconds}: sets the whole sandbox's clock forward."""
+    """{seconds}: moves the clock of the whole sandbox forward."""
     portal.clock.advance(float(given["seconds"]))
     return portal.now()

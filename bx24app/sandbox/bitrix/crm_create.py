@@ -1,4 +1,7 @@
-"""What CRM_CREATE makes, and records that change hands."""
+"""The CRM records that register creates with CRM_CREATE, and the reassignment of records to a user.
+
+In the classic CRM an unknown number becomes a lead, in the simple CRM a contact and a deal.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ LOCAL_USER_ERROR = "Lead creation is disabled for local users"
 
 
 def create_records(portal: Portal, call: LiveCall, source: str) -> None:
-    """Makes a lead (simple CRM: contact and deal) for an unknown number; a repeat one for a known client if switched on."""
+    """Creates the records of an unknown number, and with `repeat_leads` a repeat lead or deal for a known client.
+
+    The CRM creates nothing for a colleague's number or a number on the exclusion list.
+    """
     if call.primary and call.primary[0] == LEAD:
         return
     if _is_colleague(portal, call.phone):
@@ -39,9 +45,10 @@ def create_records(portal: Portal, call: LiveCall, source: str) -> None:
 def _is_colleague(portal: Portal, phone: str) -> bool:
     number = normalise_phone(phone)
     return any(
-        user.active and number and number in (normalise_phone(user.work_phone), normalise_phone(user.personal_phone), normalise_phone(user.personal_mobile))
+        user.active and number and number == normalise_phone(own_phone)
         for user in portal.users.values()
-    )  # fmt: skip
+        for own_phone in (user.work_phone, user.personal_phone, user.personal_mobile)
+    )
 
 
 def _open_deals(portal: Portal, call: LiveCall) -> list[Record]:
@@ -50,7 +57,7 @@ def _open_deals(portal: Portal, call: LiveCall) -> list[Record]:
 
 
 def _choose_source(portal: Portal, wanted: str) -> str:
-    """Unknown or empty: CALL, then OTHER."""
+    """The wanted source if the portal has it, else CALL, else OTHER."""
     known = [status.status_id for status in portal.statuses if status.entity_id == "SOURCE"]
     return next((source for source in (wanted, "CALL", "OTHER") if source in known), "")
 
@@ -102,7 +109,9 @@ def _create_repeat(portal: Portal, call: LiveCall, primary: Owner, source: str) 
     link = (
         {"contactId": client.id, "contactIds": [client.id]} if client.type_id == CONTACT else {"companyId": client.id}
     )
-    fields = {**base, **link, "title": _call_title(call), "stageId": "NEW", "stageSemanticId": "P", "isReturnCustomer": "Y"}
+    fields = {
+        **base, **link, "title": _call_title(call), "stageId": "NEW", "stageSemanticId": "P", "isReturnCustomer": "Y",
+    }  # fmt: skip
     return [_announce_record(portal, portal.crm.add_record(LEAD, fields))]
 
 
@@ -112,7 +121,7 @@ def _announce_record(portal: Portal, record: Record) -> Record:
 
 
 def reassign_record(portal: Portal, record: Record, user_id: int) -> None:
-    """Gives a record to a user."""
+    """Makes a user responsible for a record."""
     record.fields["assignedById"] = user_id
     record.fields["updatedTime"] = portal.clock.format_iso()
     portal.notify_watchers("record", type=record.type_id, id=record.id)

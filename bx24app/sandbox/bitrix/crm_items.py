@@ -1,4 +1,8 @@
-"""crm.item.*: one interface for leads, deals, contacts, companies and smart processes."""
+"""The methods crm.item.*: one interface to leads, deals, contacts, companies and smart processes.
+
+`records.py` holds the checks that these methods share with the older ones. Unknown keys in a filter are an error
+here, as in a real portal.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from bx24app.sandbox.bitrix.state import Record
 
 
 def record_body(record: Record) -> dict[str, Any]:
-    """A record as crm.item.* answers it, without phones."""
+    """A record as crm.item.* returns it, without phones and e-mails."""
     body = {**record.fields, "id": record.id, "entityTypeId": record.type_id}
     if record.type_id in fields.WITH_MULTI:
         body["hasPhone"] = "Y" if record.phones else "N"
@@ -19,7 +23,8 @@ def record_body(record: Record) -> dict[str, Any]:
 
 def _multi_rows(record: Record) -> list[dict[str, Any]]:
     return [
-        {"id": item.id, "typeId": item.type_id, "valueType": item.value_type, "value": item.value} for item in record.multi
+        {"id": item.id, "typeId": item.type_id, "valueType": item.value_type, "value": item.value}
+        for item in record.multi
     ]
 
 
@@ -40,14 +45,16 @@ def _require_fields(params: dict[str, Any]) -> dict[str, Any]:
 @rest_method("crm.item.add", "crm")
 def add_item(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     type_id = records.require_type(context, params.get("entityTypeId"))
-    return {"item": _full_body(records.add_record(context, type_id, records.drop_unknown_fields(context, type_id, _require_fields(params))))}
+    accepted = records.drop_unknown_fields(context, type_id, _require_fields(params))
+    return {"item": _full_body(records.add_record(context, type_id, accepted))}
 
 
 @rest_method("crm.item.update", "crm")
 def update_item(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     type_id = records.require_type(context, params.get("entityTypeId"))
     record = records.find_record(context, type_id, params.get("id"))
-    return {"item": _full_body(records.update_record(context, record, records.drop_unknown_fields(context, type_id, _require_fields(params))))}
+    accepted = records.drop_unknown_fields(context, type_id, _require_fields(params))
+    return {"item": _full_body(records.update_record(context, record, accepted))}
 
 
 @rest_method("crm.item.get", "crm")
@@ -81,12 +88,15 @@ def list_items(context: CommandContext, params: dict[str, Any]) -> ListPage:
     type_id = records.require_type(context, params.get("entityTypeId"))
     wanted = params.get("filter") or {}
     _check_filter(type_id, wanted)
-    rows = [record.fields for record in context.portal.crm.records[type_id].values() if records.is_readable(context, record)]
+    stored = context.portal.crm.records[type_id].values()
+    rows = [record.fields for record in stored if records.is_readable(context, record)]
     rows = [row for row in rows if filters.matches_filter(row, wanted)] if wanted else rows
     rows = filters.sort_rows(rows, params.get("order") or {"id": "ASC"})
     select = [str(name) for name in php.array_values(params.get("select"))]
     return filters.make_page(
-        rows, params.get("start"), lambda part: {"items": [_select_fields(context, type_id, row, select) for row in part]}
+        rows,
+        params.get("start"),
+        lambda part: {"items": [_select_fields(context, type_id, row, select) for row in part]},
     )
 
 
@@ -102,7 +112,7 @@ def _check_filter(type_id: int, wanted: dict[str, Any]) -> None:
 
 
 def _select_fields(context: CommandContext, type_id: int, row: dict[str, Any], select: list[str]) -> dict[str, Any]:
-    """Phones (`fm`) come only with `*`."""
+    """The selected fields of a row. Phones (`fm`) are present only with `*`."""
     if not select or "*" in select:
         record = context.portal.crm.get_record(type_id, row["id"])
         return _full_body(record) if record else row

@@ -1,4 +1,8 @@
-"""crm.lead|deal|contact|company.*: the older methods, with names in UPPER_CASE and values as texts."""
+"""The methods crm.lead.*, crm.deal.*, crm.contact.* and crm.company.*.
+
+They are older than crm.item.*: field names are in UPPER_CASE and scalar values are strings. Both families work on the
+same records. An unknown key in a filter is ignored, as in a real portal, and recorded as a violation.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ MULTI = ("PHONE", "EMAIL", "WEB", "IM", "LINK")
 
 
 def record_row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
-    """A record under its old names; scalars are texts."""
+    """A record as the older methods return it: UPPER_CASE names, scalar values as strings."""
     body: dict[str, Any] = {}
     for name, old in fields.upper_names(record.type_id).items():
         value = record.fields.get(name)
-        if name in ("fm", "entityTypeId", "stageSemanticId") and name == "fm":
+        if name == "fm":
             continue
         body[old] = value if value is None or isinstance(value, list | dict) else str(value)
     body["ID"] = str(record.id)
@@ -33,7 +37,7 @@ def record_row(record: Record, *, with_multi: bool = True) -> dict[str, Any]:
 
 
 def to_camel_case(context: CommandContext, type_id: int, given: Any) -> dict[str, Any]:
-    """Old names -> camelCase, phones -> fm. Unknown ones are ignored (the parameter tables complain)."""
+    """Fields under their camelCase names, with phones in `fm`. Unknown fields are ignored: `params.py` reports them."""
     names = fields.camel_names(type_id)
     converted: dict[str, Any] = {}
     phones: list[dict[str, Any]] = []
@@ -71,7 +75,8 @@ def _find_record(context: CommandContext, type_id: int, params: dict[str, Any]) 
 def _register_methods(kind: str, type_id: int) -> None:
     @rest_method(f"crm.{kind}.add", "crm")
     def add_record(context: CommandContext, params: dict[str, Any]) -> int:
-        return records.add_record(context, _require_type(context, type_id), to_camel_case(context, type_id, params.get("fields"))).id
+        _require_type(context, type_id)
+        return records.add_record(context, type_id, to_camel_case(context, type_id, params.get("fields"))).id
 
     @rest_method(f"crm.{kind}.update", "crm")
     def update_record(context: CommandContext, params: dict[str, Any]) -> bool:
@@ -114,7 +119,7 @@ def _list_page(context: CommandContext, type_id: int, params: dict[str, Any]) ->
         elif name in known or key.upper() == "LOGIC" or name.startswith("UF_"):
             clean[key] = value
         else:
-            # Ignored, so that everything comes back.
+            # A portal ignores the key, so the list is not filtered by it.
             context.portal.add_violation(context.method, f"unknown field in the filter: {key}")
     rows = [row for row in (record_row(record) for record in matching) if filters.matches_filter(row, clean)]
     rows = filters.sort_rows(rows, params.get("order") or {"ID": "ASC"})
@@ -128,7 +133,7 @@ def _has_value(record: Record, kind: str, prefix: str, value: Any) -> bool:
 
 
 def _select_fields(shown: dict[str, Any], select: list[str]) -> dict[str, Any]:
-    """Phones are not in `*`: they have to be asked for by name."""
+    """The selected fields of a row. `*` does not include phones: they must be named."""
     if not select or "*" in select:
         selected = {name for name in select if name in MULTI}
         return {key: value for key, value in shown.items() if key not in MULTI or key in selected}

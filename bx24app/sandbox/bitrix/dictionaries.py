@@ -1,4 +1,7 @@
-"""Pipelines, stages, sources, smart processes, the CRM's mode, the search for duplicates."""
+"""The methods that describe the CRM: its mode, pipelines, stages, sources and smart processes.
+
+The module also holds crm.duplicate.findbycomm, the search for records by phone or e-mail.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def list_statuses(context: CommandContext, params: dict[str, Any]) -> ListPage:
     wanted = params.get("filter") or {}
     rows = [row for row in map(_status_row, context.portal.statuses) if filters.matches_filter(row, wanted)]
     rows = filters.sort_rows(rows, params.get("order") or {"SORT": "ASC"})
-    # The whole dictionary comes at once, whatever `start` says.
+    # The method has no pages: it returns the whole dictionary and ignores `start`.
     return ListPage(rows, len(rows))
 
 
@@ -61,9 +64,9 @@ def list_statuses(context: CommandContext, params: dict[str, Any]) -> ListPage:
 def list_types(context: CommandContext, params: dict[str, Any]) -> ListPage:
     rows = [
         {
-            "id": spa_type.id, "title": spa_type.title, "entityTypeId": spa_type.entity_type_id, "isCategoriesEnabled": "Y",
-            "isStagesEnabled": "Y", "isClientEnabled": "Y", "isSourceEnabled": "Y", "isObserversEnabled": "Y",
-            "isLinkWithProductsEnabled": "N", "code": "",
+            "id": spa_type.id, "title": spa_type.title, "entityTypeId": spa_type.entity_type_id,
+            "isCategoriesEnabled": "Y", "isStagesEnabled": "Y", "isClientEnabled": "Y", "isSourceEnabled": "Y",
+            "isObserversEnabled": "Y", "isLinkWithProductsEnabled": "N", "code": "",
         }
         for spa_type in context.portal.types
     ]  # fmt: skip
@@ -73,7 +76,10 @@ def list_types(context: CommandContext, params: dict[str, Any]) -> ListPage:
 
 @rest_method("crm.duplicate.findbycomm", "crm")
 def find_duplicates(context: CommandContext, params: dict[str, Any]) -> Any:
-    """Ids by type; nothing found is `[]`, a list. Without entity_type the search ends with the type that has 20 or more."""
+    """Record ids by type, or an empty list (not a map) without matches.
+
+    Without entity_type the search stops at the first type with 20 or more matches.
+    """
     kind = str(params.get("type") or "").upper()
     values = [str(value) for value in php.array_values(params.get("values"))]
     if kind not in ("PHONE", "EMAIL"):
@@ -86,7 +92,8 @@ def find_duplicates(context: CommandContext, params: dict[str, Any]) -> Any:
     order = [TYPE_IDS[wanted]] if wanted in ("LEAD", "CONTACT", "COMPANY") else [LEAD, CONTACT, COMPANY]
     ids_by_type: dict[str, list[int]] = {}
     for type_id in order:
-        ids = sorted({record.id for value in values[:20] for record in context.portal.crm.find_records(kind, value, type_id)})
+        crm = context.portal.crm
+        ids = sorted({record.id for value in values[:20] for record in crm.find_records(kind, value, type_id)})
         if ids:
             ids_by_type[type_name(type_id)] = ids
         if len(ids) >= 20:

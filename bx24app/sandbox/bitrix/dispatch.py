@@ -1,4 +1,8 @@
-"""One REST command: who asks, may they, run it, and what it cost."""
+"""One REST command: authorisation, scope, limits, execution, and the `time` block of the answer.
+
+`rest.py` uses it for a plain request, `batch.py` for each command of a batch, `uploads.py` for the authorisation
+alone.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,12 @@ CORS_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Max-Age": "604800",
 }
-"""What a portal answers browsers (S: rest_util.php): no Authorization header."""
+"""The CORS headers of a portal (S: rest_util.php). They do not allow an Authorization header."""
 
 
 @dataclass
 class RestRequest:
-    """A request, read."""
+    """A parsed request."""
 
     method: str
     params: dict[str, Any]
@@ -34,10 +38,10 @@ class RestRequest:
 
 
 def authorise_request(portal: Portal, request: RestRequest, *, secure: bool) -> CommandContext:
-    """Whose token this is, and whether the portal lets it in.
+    """The context of a request: the user and the application that its token belongs to.
 
     Raises:
-        RestError: any of the authorisation errors (401, 403).
+        RestError: an authorisation error (401 or 403), or a fault that is switched on.
     """
     if portal.deleted:
         raise RestError("PORTAL_DELETED", "Portal was deleted", 403)
@@ -49,27 +53,32 @@ def authorise_request(portal: Portal, request: RestRequest, *, secure: bool) -> 
             token.expires = 0.0
         raise faults.refusal_error(fault, portal.now())
     if token is None or token.portal is not portal or token.client_id not in portal.apps:
-        # Nothing that looks like a token, or one of a removed application: NO_AUTH_FOUND; else unknown.
+        # NO_AUTH_FOUND for no token and for a revoked one, invalid_token for an unknown one.
         is_absent = not request.token or request.token in portal.oauth.removed_tokens
         raise RestError("NO_AUTH_FOUND" if is_absent else "invalid_token", "Wrong authorization data", 401)
     check_expiry(portal, token)
     user = portal.users.get(token.user_id)
     if user is None or not user.active:
         raise RestError("INVALID_CREDENTIALS", "Invalid request credentials", 401)
-    return CommandContext(portal, request.method, request.params, user, portal.apps[token.client_id], token, request.is_token_in_url, secure)
+    app = portal.apps[token.client_id]
+    return CommandContext(portal, request.method, request.params, user, app, token, request.is_token_in_url, secure)
 
 
 def check_expiry(portal: Portal, token: Token) -> None:
-    """Raises RestError expired_token."""
+    """Checks that a token has not expired.
+
+    Raises:
+        RestError: expired_token.
+    """
     if token.expires < portal.now():
         raise RestError("expired_token", "The access token provided has expired.", 401)
 
 
 async def run_command(context: CommandContext) -> Any:
-    """Runs one command, of a request or of a batch.
+    """Runs one command, from a plain request or from a batch.
 
     Raises:
-        RestError: what the portal would answer.
+        RestError: the error that the portal answers.
     """
     portal = context.portal
     method = METHODS.get(context.method)
@@ -95,7 +104,10 @@ def _check_scope(context: CommandContext, method: RestMethod) -> None:
 
 
 def time_block(context: CommandContext, started: float, begun: float, method: str | None = None) -> dict[str, Any]:
-    """The `time` block. `operating` is that of the method within the last ten minutes (a batch itself has none)."""
+    """The `time` block of an answer.
+
+    With a method it has `operating`, the seconds of work of this method within the last ten minutes. A batch has none.
+    """
     now, spent = context.portal.now(), time.perf_counter() - begun
     stamp = context.portal.clock.format_iso(started)
     block: dict[str, Any] = {

@@ -1,4 +1,8 @@
-"""Files of recordings on the portal's Drive."""
+"""The Drive of a portal: the files of recordings.
+
+`recordings.py` and `uploads.py` store files here. A file belongs to a finished call and is shown on the call's
+activity.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ NOT_UNIQUE = "A file or folder with this name already exists."
 
 
 def file_extension(name: str) -> str:
-    """What stands behind the last point; compared as it is, so MP3 is refused."""
+    """The text after the last dot. Callers compare it case-sensitively, so MP3 is refused."""
     return name.rpartition(".")[2] if "." in name else ""
 
 
@@ -26,7 +30,7 @@ def find_statistic(portal: Portal, call_id: Any) -> Statistic:
     """The statistics row of a call.
 
     Raises:
-        RestError: the call is not finished.
+        RestError: there is no such call, or it is not finished.
     """
     row = portal.by_call.get(str(call_id or ""))
     if row is None:
@@ -35,16 +39,18 @@ def find_statistic(portal: Portal, call_id: Any) -> Statistic:
 
 
 def save_content(portal: Portal, row: Statistic, name: str, content: bytes, *, via: str) -> DriveFile:
-    """Puts bytes on the Drive, whole; see `keep`."""
+    """Stores a recording whose bytes are all in memory. Errors as in `store_file`."""
     digest = hashlib.sha256(content).hexdigest()
     return store_file(portal, row, name, content, len(content), digest, via)
 
 
-def store_file(portal: Portal, row: Statistic, name: str, content: bytes, size: int, digest: str, via: str) -> DriveFile:
-    """Puts a file into the folder of the month in which the call began. Names are unique there.
+def store_file(
+    portal: Portal, row: Statistic, name: str, content: bytes, size: int, digest: str, via: str
+) -> DriveFile:
+    """Stores a recording in the folder of the month in which the call began. File names are unique in a folder.
 
     Raises:
-        RestError: no room, or the name is taken (even by this call's own earlier recording).
+        RestError: the Drive is full, or the name is taken (even by an earlier recording of the same call).
     """
     fault = portal.switches.take_fault(frozenset({"disk_full"}), ["telephony.externalcall.attachrecord"])
     if fault:
@@ -67,7 +73,7 @@ def store_file(portal: Portal, row: Statistic, name: str, content: bytes, size: 
 
 
 def delete_replaced(portal: Portal, row: Statistic, file: DriveFile) -> DriveFile:
-    """Deletes the recording that this one takes the place of (base64 and address only; an upload leaves it on the Drive)."""
+    """Deletes the recordings that this file replaces. Callers do this for base64 and RECORD_URL, not for an upload."""
     for old in [other for other in portal.files.values() if other.call_id == row.call_id and other.id != file.id]:
         del portal.files[old.id]
         portal.file_names.discard((old.folder, old.name))

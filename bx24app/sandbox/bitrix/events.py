@@ -1,4 +1,8 @@
-"""Events to applications: a form-encoded POST with PHP brackets, sent once, after the request that caused it."""
+"""Events to applications: form-encoded POSTs with PHP bracket keys.
+
+A portal sends an event once, after the request that caused it, and never retries. Tests can make events get lost or
+arrive without tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +26,25 @@ EVENTS = (
     "ONCRMACTIVITYADD", "ONCRMACTIVITYUPDATE", "ONUSERADD", "ONOFFLINEEVENT",
 )  # fmt: skip
 EVENTS_WITH_REFRESH = frozenset({"ONAPPINSTALL", "ONAPPUPDATE"})
-"""Events whose tokens can be refreshed (S: for the others the refresh token is stripped)."""
+"""Events that carry a refresh token (S: the portal strips it from all others)."""
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
 class EventSender:
-    """Sends the events of one portal and keeps what became of them in `posts`."""
+    """Sends the events of one portal and records each of them, with its outcome, in `posts`."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
         self.posts: deque[EventPost] = deque(maxlen=5000)
         self.events_to_lose = 0
-        """The next so many events are lost on their way."""
+        """The number of next events that get lost on their way."""
         self.without_tokens = False
-        """Events come without tokens, as those of background jobs do."""
+        """Whether events carry no tokens, like the events of a portal's background jobs."""
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find_bindings(self, event: str, app: InstalledApp | None = None) -> list[EventBinding]:
-        """Bindings to an event: of one application, or of all that are INSTALLED."""
+        """The bindings to an event: those of one application, or of all INSTALLED applications."""
         ready = {installation.id for installation in self.portal.apps.values() if installation.installed}
         return [
             binding
@@ -49,21 +53,21 @@ class EventSender:
         ]
 
     def send_event(self, event: str, data: dict[str, Any], user_id: int | None, app: InstalledApp | None = None) -> int:
-        """Sends an event to everybody who is bound to it; returns how many.
+        """Sends an event to every bound handler. Returns the number of handlers.
 
         Args:
-            user_id: whose tokens it carries (a binding's auth_type is stronger); None: no tokens.
-            app: only this application's bindings, INSTALLED or not.
+            user_id: the user whose tokens the event carries, unless the binding has an auth_type. None: no tokens.
+            app: send only to this application, whether INSTALLED or not.
         """
         bindings = self.find_bindings(event, app)
         for binding in bindings:
-            owner = next(installation for installation in self.portal.apps.values() if installation.id == binding.app_id)
+            owner = next(candidate for candidate in self.portal.apps.values() if candidate.id == binding.app_id)
             user = binding.auth_type or user_id if user_id is not None and not self.without_tokens else None
             self.post_event(event, binding.handler, data, self.auth_block(owner, event, user), binding.id)
         return len(bindings)
 
     def auth_block(self, app: InstalledApp, event: str, user_id: int | None) -> dict[str, Any]:
-        """The `auth` block; without a user no tokens are in it."""
+        """The `auth` block of an event. Without a user it has no tokens."""
         portal = self.portal
         token: Token | None = None
         if user_id is not None:
@@ -89,7 +93,7 @@ class EventSender:
     def post_event(
         self, event: str, url: str, data: dict[str, Any], auth: dict[str, Any], binding: int | None = None
     ) -> EventPost:
-        """Sends one event to one address, once. There are no retries: what is answered with an error is lost."""
+        """Sends one event to one address. There is no retry: an event that is answered with an error is lost."""
         post = EventPost(self.portal.now(), event, url, data)
         self.posts.append(post)
         if self.events_to_lose:
@@ -118,7 +122,7 @@ class EventSender:
         self.portal.notify_watchers("event", event=post.event, status=post.status, error=post.error)
 
     async def wait_until_idle(self) -> None:
-        """Waits until nothing is on its way."""
+        """Waits until no event is on its way."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 

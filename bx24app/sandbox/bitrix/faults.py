@@ -1,4 +1,7 @@
-"""How a fault looks on the wire."""
+"""The answers of a faulty portal or OAuth server: error pages, JSON errors, hanging and broken connections.
+
+`switches.py` decides when a fault strikes; this module turns it into an answer.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ REFUSALS: dict[str, tuple[str, str, int]] = {
 
 
 def refusal_error(fault: Fault, now: float = 0.0) -> RestError:
-    """A fault as a JSON error."""
+    """The JSON error of a fault."""
     code, text, status = REFUSALS[fault.kind]
     if fault.kind == "operation_time":
         return RestError(code, text, status, operating_reset_at=int(now + fault.seconds))
@@ -51,7 +54,7 @@ def refusal_error(fault: Fault, now: float = 0.0) -> RestError:
 
 
 async def spoil_answer(request: web.Request, fault: Fault) -> web.StreamResponse:
-    """Answers (or does not answer) a request as the fault wants it."""
+    """The answer of a request that a fault strikes. Kinds without an answer abort the connection."""
     kind = fault.kind
     if kind in _HTML_FAULTS:
         status, title = _HTML_FAULTS[kind]

@@ -1,4 +1,7 @@
-"""Fields of CRM records by entity type, as crm.item.* names them (documentation of crm.item.add, one table per type)."""
+"""The fields of CRM records by entity type, under the names of crm.item.* and of the older methods.
+
+The tables follow the documentation of crm.item.add, which has one table per type.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,8 @@ WRITABLE: dict[int, dict[str, str]] = {
     },
 }  # fmt: skip
 _SPA = {
-    "title": "string", "xmlId": "string", "categoryId": "integer", "stageId": "crm_status", **_SOURCE, **_CLIENT, **_MONEY,
-    "taxValue": "double", "begindate": "datetime", "closedate": "datetime", "mycompanyId": "crm_company",
+    "title": "string", "xmlId": "string", "categoryId": "integer", "stageId": "crm_status", **_SOURCE, **_CLIENT,
+    **_MONEY, "taxValue": "double", "begindate": "datetime", "closedate": "datetime", "mycompanyId": "crm_company",
     "webformId": "integer", "locationId": "location",
     **{name: kind for name, kind in _COMMON.items() if name not in ("originatorId", "originId", "comments")},
 }  # fmt: skip
@@ -62,22 +65,22 @@ _UPPER = {"stageId": {LEAD: "STATUS_ID"}, "typeId": {COMPANY: "COMPANY_TYPE"}, "
 
 
 def writable_fields(type_id: int) -> dict[str, str]:
-    """Fields that crm.item.add and update take for a type."""
+    """The fields that crm.item.add and crm.item.update accept for a type."""
     return WRITABLE.get(type_id, _SPA)
 
 
 def is_accepted(type_id: int, name: str) -> bool:
-    """Whether a field is of this type: user fields and parents are of every one."""
+    """Whether a type has this writable field. Every type has user fields and parents."""
     return name in writable_fields(type_id) or bool(re.match(r"(ufCrm|UF_CRM_|parentId\d)", name))
 
 
 def is_filterable(type_id: int, name: str) -> bool:
-    """Whether crm.item.list takes a field in filter, select and order."""
+    """Whether crm.item.list accepts a field in filter, select and order."""
     return is_accepted(type_id, name) or name in READ_ONLY or name in ("*", "uf*", "crm")
 
 
 def default_value(kind: str) -> Any:
-    """The value of a field that nobody has filled."""
+    """The value of a field that was never set."""
     if kind.endswith("[]"):
         return []
     return {"boolean": "N", "double": 0, "user": 0, "crm_company": 0}.get(kind)
@@ -85,7 +88,7 @@ def default_value(kind: str) -> Any:
 
 @cache
 def upper_names(type_id: int) -> dict[str, str]:
-    """camelCase -> the name in the old methods (crm.lead.add …)."""
+    """The names of the older methods (crm.lead.add …) by camelCase name."""
     names = {}
     for name in (*writable_fields(type_id), *READ_ONLY):
         special = _UPPER.get(name, {})
@@ -95,7 +98,7 @@ def upper_names(type_id: int) -> dict[str, str]:
 
 @cache
 def camel_names(type_id: int) -> dict[str, str]:
-    """The old name -> camelCase."""
+    """The camelCase names by name of the older methods."""
     return {old: name for name, old in upper_names(type_id).items()}
 
 

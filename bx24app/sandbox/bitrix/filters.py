@@ -1,4 +1,7 @@
-"""Filters, sorting and paging of REST lists: prefixes on keys, lists as values, nested logic."""
+"""Filters, sorting and pages of REST lists.
+
+Filter keys carry the prefixes of Bitrix24 (`>=`, `!`, `%` …), values may be lists, and conditions nest with `logic`.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """A filter key as (prefix, field)."""
+    """Splits a filter key into prefix and field."""
     bare = key.lstrip("!<>=%@?")
     return key[: len(key) - len(bare)], bare
 
 
 def _comparable_value(value: Any) -> Any:
-    """A value in a form in which numbers, numeric texts and times compare."""
+    """A value in a form in which numbers, numeric strings and times compare."""
     if isinstance(value, bool):
         return "Y" if value else "N"
     if isinstance(value, int | float):
@@ -67,7 +70,7 @@ def _negate_test(test: Callable[[Any, Any], bool], left: Any, right: Any) -> boo
 
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "": lambda left, right: any(_is_equal(left, item) for item in php.array_values(right)) if right != "" else _is_equal(left, ""),
+    "": lambda left, right: any(_is_equal(left, item) for item in (php.array_values(right) if right != "" else [""])),
     ">": lambda left, right: _compare_values(left, right) == 1,
     ">=": lambda left, right: _compare_values(left, right) in (0, 1),
     "<": lambda left, right: _compare_values(left, right) == -1,
@@ -83,7 +86,7 @@ PREFIXES = frozenset(_TESTS)
 
 
 def matches_filter(row: RowData, wanted: dict[str, Any]) -> bool:
-    """Whether a row passes a filter. Fields that the row has not are for the caller to sort out before."""
+    """Whether a row passes a filter. The caller has removed keys that name no field of the row."""
     logic = str(wanted.get("logic") or wanted.get("LOGIC") or "AND").upper()
     results: list[bool] = []
     for key, value in wanted.items():
@@ -98,7 +101,7 @@ def matches_filter(row: RowData, wanted: dict[str, Any]) -> bool:
 
 
 def sort_rows(rows: list[RowData], order: Any) -> list[RowData]:
-    """Sorts by {field: ASC|DESC}, the last key first."""
+    """Sorts by {field: ASC|DESC}; the first key is the most significant."""
     pairs = list(order.items()) if isinstance(order, dict) else []
     for name, direction in reversed(pairs):
         rows = sorted(rows, key=lambda row: _sort_key(row.get(name)), reverse=str(direction).upper() == "DESC")
@@ -111,7 +114,7 @@ def _sort_key(value: Any) -> tuple[int, Any]:
 
 
 def make_page(rows: list[Any], start: Any, wrap: Callable[[list[Any]], Any] = lambda rows: rows) -> ListPage:
-    """Fifty rows from `start`, with `next` and `total`; start=-1 leaves both out and counts nothing."""
+    """A page of 50 rows from `start`, with `next` and `total`. start=-1 returns the first page without both."""
     offset = php.to_int(start)
     if offset < 0:
         return ListPage(wrap(rows[:PAGE_SIZE]))

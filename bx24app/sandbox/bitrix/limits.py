@@ -1,6 +1,7 @@
-"""The portal's limits: a leaky bucket of requests per source address, and seconds of work per method and application.
+"""The limits of a portal: requests per source address (a leaky bucket), seconds of work per method and application.
 
-Numbers are those of the documentation: 2 requests a second and 50 in store (Enterprise: 5 and 250); 480 s of one method in ten minutes.
+The defaults are those of the documentation: 2 requests a second with a bucket of 50 (Enterprise: 5 and 250), and 480
+seconds of work of one method within ten minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _WINDOW_SECONDS, _BUCKET_SECONDS = 600, 60
 
 @dataclass
 class Limits:
-    """`rate` 0: no request limit. `operating` 0: no limit of work. Times are epoch seconds."""
+    """The limits and their state. `rate` 0 means no request limit, `operating` 0 no limit of work."""
 
     rate: float = 2.0
     threshold: int = 50
@@ -25,19 +26,19 @@ class Limits:
     _work_by_minute: defaultdict[tuple[int, str], dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
 
     def bucket_level(self, address: str, now: float) -> float:
-        """How full the bucket of an address is."""
+        """The number of requests in the bucket of an address."""
         level, at = self._levels.get(address, (0.0, now))
         return max(0.0, level - (now - at) * self.rate)
 
     def fill_bucket(self, level: float, now: float) -> None:
-        """Uses up a bucket, for a test or a benchmark that starts with an empty store."""
+        """Sets the bucket of this machine, for a test or a benchmark that starts with a full one."""
         self._levels["127.0.0.1"] = (level, now)
 
     def count_request(self, address: str, now: float) -> None:
-        """Counts one HTTP request (a batch is one).
+        """Counts one HTTP request. A batch counts as one, a refused request does not count.
 
         Raises:
-            RestError: QUERY_LIMIT_EXCEEDED, HTTP 503. A refused request does not count.
+            RestError: QUERY_LIMIT_EXCEEDED, HTTP 503.
         """
         if not self.rate:
             return
@@ -48,7 +49,7 @@ class Limits:
         self._levels[address] = (level + 1, now)
 
     def work_seconds(self, app_id: int, method: str, now: float) -> tuple[float, int]:
-        """Seconds of work in the window, and when its oldest minute leaves it."""
+        """The seconds of work within the window, and the time when its oldest minute leaves the window."""
         baskets = self._work_by_minute.get((app_id, method))
         if not baskets:
             return 0.0, int(now) + _WINDOW_SECONDS
@@ -58,10 +59,10 @@ class Limits:
         return sum(baskets.values()), reset
 
     def check_work_limit(self, app_id: int, method: str, now: float) -> None:
-        """Asked before a method runs.
+        """Checks before a method runs that its work is below the limit.
 
         Raises:
-            RestError: OPERATION_TIME_LIMIT, HTTP 429, until `operating_reset_at`.
+            RestError: OPERATION_TIME_LIMIT, HTTP 429, with `operating_reset_at`.
         """
         if not self.operating or (app_id, method) not in self._work_by_minute:
             return
@@ -72,7 +73,7 @@ class Limits:
             )
 
     def add_work(self, app_id: int, method: str, seconds: float, now: float) -> None:
-        """Adds what a method took; less than 0.1 s is not counted."""
+        """Adds the time that a method took. Less than 0.1 s does not count."""
         if seconds >= 0.1:
             baskets = self._work_by_minute[app_id, method]
             minute = int(now // _BUCKET_SECONDS) * _BUCKET_SECONDS

@@ -1,4 +1,7 @@
-"""telephony.externalLine.* and voximplant.line.*."""
+"""The methods telephony.externalLine.*, voximplant.line.*, voximplant.user.get and telephony.call.attachTranscription.
+
+An application sees and changes only its own external lines.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ EMPTY_NUMBER = "NUMBER should not be empty"
 
 
 def _find_line(context: CommandContext, number: str) -> Line | None:
-    return next((line for line in context.portal.lines.values() if line.number == number and line.app_id == context.app.id), None)
+    lines = (line for line in context.portal.lines.values() if line.number == number and line.app_id == context.app.id)
+    return next(lines, None)
 
 
 def _require_line(context: CommandContext, params: dict[str, Any]) -> Line:
@@ -70,14 +74,14 @@ def delete_line(context: CommandContext, params: dict[str, Any]) -> list[Any]:
 
 
 def _check_right(context: CommandContext) -> None:
-    """The telephony permission "manage numbers - modify"."""
+    """Checks the telephony permission "manage numbers - modify"."""
     if not context.user.rights.get("lines", context.user.admin):
         raise access_denied()
 
 
 @rest_method("voximplant.line.get", "telephony")
 def portal_lines(context: CommandContext, params: dict[str, Any]) -> list[Any]:
-    """Rented and SIP numbers: applications and their lines are not among them."""
+    """Rented and SIP numbers. The lines of applications are not among them, so the list is empty."""
     _check_right(context)
     return []
 
@@ -90,7 +94,7 @@ def get_outgoing(context: CommandContext, params: dict[str, Any]) -> str:
 
 @rest_method("voximplant.line.outgoing.set", "telephony", upper=True)
 def set_outgoing(context: CommandContext, params: dict[str, Any]) -> int:
-    """Always answers 1; an unknown id changes nothing."""
+    """Always returns 1, even for an unknown id, which changes nothing."""
     _check_right(context)
     wanted = str({key.upper(): value for key, value in params.items()}.get("LINE_ID") or "")
     lines = {line.number for line in context.portal.lines.values()}
@@ -101,7 +105,7 @@ def set_outgoing(context: CommandContext, params: dict[str, Any]) -> int:
 
 @rest_method("voximplant.user.get", "telephony")
 def voximplant_user(context: CommandContext, params: dict[str, Any]) -> Any:
-    """An administrator has to confirm this method; here nobody ever does."""
+    """Always refused: an administrator has to confirm this method, and in the sandbox nobody does."""
     del params
     raise context.make_error("Waiting for confirmation", "METHOD_CONFIRM_WAITING", 401)
 

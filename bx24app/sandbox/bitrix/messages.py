@@ -1,4 +1,4 @@
-"""Words to people: timeline comments, notifications, tasks."""
+"""The methods that write to people: crm.timeline.comment.*, im.notify.* and tasks.task.add."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def add_comment(context: CommandContext, params: dict[str, Any]) -> int:
     if context.portal.crm.get_record(*owner) is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found", 400)
     author = php.to_int(fields.get("AUTHOR_ID")) or context.user.id
-    comment = Comment(context.portal.next_id("comment", 8001), owner, author, str(fields["COMMENT"]), context.portal.now())
+    number = context.portal.next_id("comment", 8001)
+    comment = Comment(number, owner, author, str(fields["COMMENT"]), context.portal.now())
     context.portal.comments[comment.id] = comment
     context.portal.notify_watchers("comment", id=comment.id)
     return comment.id
@@ -70,11 +71,13 @@ def notify_user(context: CommandContext, params: dict[str, Any]) -> int | bool:
         return False
     tag = str(given.get("TAG") or "")
     if tag:
-        # A new one takes the place of an older one with the same tag.
-        old = [key for key, notification in context.portal.notifications.items() if notification.tag == tag and notification.user_id == user_id]
+        # A new notification replaces an older one with the same tag.
+        notifications = context.portal.notifications
+        old = [key for key, other in notifications.items() if (other.tag, other.user_id) == (tag, user_id)]
         for key in old:
-            del context.portal.notifications[key]
-    notification = Notification(context.portal.next_id("notification"), user_id, message, context.portal.now(), tag, context.app.id)
+            del notifications[key]
+    number = context.portal.next_id("notification")
+    notification = Notification(number, user_id, message, context.portal.now(), tag, context.app.id)
     context.portal.notifications[notification.id] = notification
     context.portal.notify_watchers("notification", id=notification.id, user_id=user_id)
     return notification.id

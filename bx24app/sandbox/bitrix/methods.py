@@ -1,4 +1,4 @@
-"""Importing this fills the table of methods."""
+"""All REST methods: importing this module runs every `@rest_method` and so fills `METHODS`."""
 
 from bx24app.sandbox.bitrix import (
     activities,
@@ -16,4 +16,18 @@ from bx24app.sandbox.bitrix import (
 )
 from bx24app.sandbox.bitrix.registry import METHODS
 
-__all__ = ["METHODS", "activities", "crm_items", "crm_old", "dictionaries", "lines", "messages", "recordings", "statistics", "system", "telephony", "todos", "users"]
+__all__ = [
+    "METHODS",
+    "activities",
+    "crm_items",
+    "crm_old",
+    "dictionaries",
+    "lines",
+    "messages",
+    "recordings",
+    "statistics",
+    "system",
+    "telephony",
+    "todos",
+    "users",
+]

@@ -1,4 +1,8 @@
-"""The OAuth server: tokens that rotate, codes of 30 seconds, `app.info`."""
+"""The OAuth server: authorisation codes, token pairs that rotate on refresh, and `app.info`.
+
+It stands for oauth.bitrix.info and oauth.bitrix24.tech. All portals of a sandbox share it, and it holds the
+registrations of applications.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ ACCESS_SECONDS, REFRESH_SECONDS, CODE_SECONDS = 3600, 180 * 86400, 30
 
 @dataclass
 class Token:
-    """A pair of one user in one portal for one application."""
+    """A token pair of one user in one portal for one application."""
 
     access: str
     refresh: str
@@ -33,24 +37,24 @@ class Token:
     expires: float
     refresh_until: float
     is_dead: bool = False
-    """Its refresh token is refused."""
+    """Whether the refresh token is refused."""
 
 
 class OAuthServer:
-    """`oauth.bitrix.info` and `oauth.bitrix24.tech` in one. `log` keeps (path, parameters without secrets, answer's error)."""
+    """The server. `log` has one entry per request: kind, parameters without secrets, error code of the answer."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.host = ""
         self.tls_host = ""
         self.tls_name = ""
-        """A public name to give away instead of the https host."""
+        """The public name used in addresses in place of the https host."""
         self.applications: dict[str, Application] = {}
         self.portals: list[Portal] = []
         self.access_tokens: dict[str, Token] = {}
         self.refresh_tokens: dict[str, Token] = {}
         self.removed_tokens: set[str] = set()
-        """Access tokens of removed applications and revoked grants."""
+        """The access tokens of removed applications and revoked grants."""
         self.codes: dict[str, tuple[Token, float]] = {}
         self.switches = Switches()
         self.latency = 0.0
@@ -61,19 +65,19 @@ class OAuthServer:
 
     @property
     def url(self) -> str:
-        """Scheme and host."""
+        """Scheme and host, over http."""
         return self.base_url()
 
     def register_application(
         self, client_id: str, client_secret: str, handler_url: str, install_url: str = "", **fields: Any
     ) -> Application:
-        """A new registration; `fields` are those of `Application` (scopes, kind, name, ui …)."""
+        """Registers an application. `fields` are those of `Application` (scopes, kind, name, ui …)."""
         app = Application(client_id, client_secret, handler_url, install_url or handler_url, **fields)
         self.applications[client_id] = app
         return app
 
     def issue_token(self, portal: Portal, client_id: str, user_id: int, *, refresh: bool = True) -> Token:
-        """A new pair; without `refresh` only an access token (events)."""
+        """Issues a new pair, or without `refresh` only an access token, as in most events."""
         now = self.clock.now()
         value = secrets.token_hex(35)
         token = Token(
@@ -86,7 +90,7 @@ class OAuthServer:
         return token
 
     def issue_code(self, portal: Portal, client_id: str, user_id: int) -> str:
-        """An authorisation code, good once within 30 s."""
+        """Issues an authorisation code. It works once, within 30 s."""
         value = secrets.token_hex(35)
         self.codes[value] = (self.issue_token(portal, client_id, user_id), self.clock.now() + CODE_SECONDS)
         return value
@@ -94,10 +98,10 @@ class OAuthServer:
     def revoke_tokens(
         self, portal: Portal, *, client_id: str | None = None, user_id: int | None = None, access: bool = True
     ) -> None:
-        """Kills pairs of a portal: all, of one application, of one user. They never come back to life.
+        """Revokes pairs of a portal for good: all of them, or those of one application or one user.
 
         Args:
-            access: False lets access tokens live (until they run out, or the portal looks at their user).
+            access: False keeps the access tokens valid until they expire or the portal checks their user.
         """
         for token in [*self.access_tokens.values(), *self.refresh_tokens.values()]:
             if token.portal is portal and client_id in (None, token.client_id) and user_id in (None, token.user_id):
@@ -107,13 +111,13 @@ class OAuthServer:
                     self.removed_tokens.add(token.access)
 
     def expire_tokens(self, portal: Portal | None = None) -> None:
-        """Lets all access tokens run out now (refresh tokens stay good)."""
+        """Makes all access tokens expire now. Refresh tokens stay valid."""
         for token in self.access_tokens.values():
             if portal is None or token.portal is portal:
                 token.expires = 0.0
 
     def token_answer(self, token: Token, secure: bool) -> dict[str, Any]:
-        """The body of a token answer. `domain` is this server, the portal is in `client_endpoint`."""
+        """The body of a token answer. `domain` names this server; the portal is in `client_endpoint`."""
         app = token.portal.apps[token.client_id]
         return {
             "access_token": token.access,
@@ -147,8 +151,8 @@ class OAuthServer:
             return await faults.spoil_answer(request, fault)
         error = None
         try:
-            body = self._grant_token(params, request.secure) if kind == "token" else self._app_info(params, request.secure)
-            response = web.json_response(body)
+            handler = self._grant_token if kind == "token" else self._app_info
+            response = web.json_response(handler(params, request.secure))
         except RestError as refusal:
             error = refusal.code
             response = web.json_response(refusal.error_body(), status=refusal.status)
@@ -183,7 +187,7 @@ class OAuthServer:
         return self.token_answer(token, secure)
 
     def _rotate_token(self, app: Application, old: str) -> Token:
-        """A refresh token works once. The access token of the old pair lives on until it runs out."""
+        """Issues the next pair. A refresh token works once; the old access token stays valid until it expires."""
         token = self.refresh_tokens.pop(old, None)
         if token and token.client_id == app.client_id and app.client_id not in token.portal.apps:
             raise RestError("NOT_INSTALLED", "Application not installed", 401)
@@ -192,7 +196,7 @@ class OAuthServer:
         return self.issue_token(token.portal, token.client_id, token.user_id)
 
     def _app_info(self, params: dict[str, Any], secure: bool) -> dict[str, Any]:
-        """`app.info` of the auth server: to whom a token belongs."""
+        """`app.info` of the OAuth server: the application, user and portal that a token belongs to."""
         value = params.get("auth") or params.get("access_token")
         token = self.access_tokens.get(str(value or ""))
         fault = self.switches.take_fault(REFUSE_KINDS, ["app.info"])

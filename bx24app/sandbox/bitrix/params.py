@@ -1,6 +1,7 @@
-"""Every command is held against the official parameter tables (`data/bitrix24-params.json`, taken from the documentation).
+"""Checks every command against the parameter tables of the documentation (`data/bitrix24-params.json`).
 
-A portal answers 200 to much that is wrong; here it becomes a sentence in `portal.violations`, which fails the test that caused it.
+A real portal silently accepts many wrong parameters. The sandbox answers like the portal, but records a sentence for
+each of them in `portal.violations`, and a violation fails the test that caused it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _TABLES_FILE = Path(__file__).parents[1] / "data" / "bitrix24-params.json"
 
 NOT_IN_TABLES: dict[str, dict[str, str]] = {
-    # Served by every portal, but its page has no parameter table (or no page at all).
+    # Every portal serves these methods, but the documentation has no parameter table for them, or no page at all.
     "batch": {"cmd": "array*", "halt": "integer|boolean"},
     "timeman.status": {"USER_ID": "integer"},
     "user.search": {"FILTER": "object", "sort": "string", "order": "string", "start": "integer"},
@@ -28,8 +29,8 @@ NOT_IN_TABLES: dict[str, dict[str, str]] = {
     "crm.activity.badge.list": {},
 }
 EXTRA_PARAMS: dict[str, dict[str, str]] = {
-    # Real parameters that the tables miss, by method.
-    "user.get": {"FILTER": "object", "ID": "integer"},  # the table says string, its own examples pass an object
+    # Real parameters that are missing from the tables, by method.
+    "user.get": {"FILTER": "object", "ID": "integer"},  # the table says string, its examples pass an object
     "crm.status.list": {"start": "integer"},
     "crm.category.list": {"start": "integer"},
     "crm.lead.list": {"order": "object"},
@@ -37,7 +38,7 @@ EXTRA_PARAMS: dict[str, dict[str, str]] = {
     "crm.item.list": {"select": "array"},
 }
 EXTRA_FIELDS: dict[str, set[str]] = {
-    # Real fields that the nested tables miss (they were read from one language version of the pages).
+    # Real fields that are missing from the nested tables, which come from one language version of the pages.
     "crm.activity.add": {"COMPLETED", "BINDINGS", "AUTHOR_ID", "RESULT_STATUS"},
     "crm.activity.update": {"COMPLETED", "BINDINGS", "AUTHOR_ID", "RESULT_STATUS"},
     "crm.timeline.comment.add": {"AUTHOR_ID"},
@@ -61,7 +62,7 @@ FLAG_PARAMS = {
     "telephony.externalcall.finish": ("ADD_TO_CHAT",),
 }
 OWN_FIELDS = frozenset({"crm.item.add", "crm.item.update"})
-"""Their fields differ by entity type: `fields.py` knows them, their handlers complain."""
+"""Methods whose fields differ by entity type. Their handlers check them with `fields.py`."""
 
 _LISTS = frozenset({"array", "object", "order", "crm_activity_communication", "crm_multifield", "file", "diskfile"})
 _NUMBERS = frozenset({"user", "crm_lead", "crm_deal", "crm_contact", "crm_company", "crm_category", "crm_entity"})
@@ -86,12 +87,12 @@ def _load_tables() -> dict[str, dict[str, Any]]:
 
 
 def is_documented(method: str) -> bool:
-    """Whether the official documentation has this method (lower case)."""
+    """Whether the official documentation has this method. The name is in lower case."""
     return method in _load_tables()
 
 
 def check_command(portal: Portal, method: str, given: dict[str, Any]) -> None:
-    """Notes what is wrong with a command, as sentences."""
+    """Records a violation for everything that is wrong with a command."""
     table = _load_tables().get(method)
     if table is None:
         portal.add_violation(method, "no such method in the official documentation")
@@ -101,7 +102,7 @@ def check_command(portal: Portal, method: str, given: dict[str, Any]) -> None:
 
 
 def find_faults(method: str, table: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """The sentences of one command."""
+    """What is wrong with one command: a sentence for each fault."""
     faults: list[str] = []
     rows: dict[str, dict[str, Any]] = table["params"]
     tolerant = method in METHODS and METHODS[method].is_upper
@@ -138,7 +139,7 @@ def _nested_faults(name: str, value: dict[str, Any], fields: dict[str, list[str]
 
 
 def _php_faults(method: str, seen: dict[str, Any]) -> list[str]:
-    """What no table says and a portal swallows: flags that PHP takes for true, times in nobody's zone."""
+    """Faults that the tables do not cover: flags such as "N", which PHP reads as true, and times without offset."""
     faults = [
         f"{name} should be 0 or 1, not {seen[name]!r}"
         for name in FLAG_PARAMS.get(method, ())

@@ -1,4 +1,7 @@
-"""PHP's way with forms: bracket keys in both directions, and what it takes for true."""
+"""PHP semantics that Bitrix24's REST inherits: bracket keys in forms, both ways, and conversions of values.
+
+The modules of the fake use these functions wherever a real portal would let PHP interpret a parameter.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ _KEY = re.compile(r"\[([^\[\]]*)\]")
 
 
 def decode_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """`a[b][]=1` pairs as nested maps; maps whose keys count 0, 1, 2 … become lists, as `json_encode` would show them."""
+    """Pairs like `a[b][]=1` as nested maps. Maps with the keys 0, 1, 2 … become lists, as `json_encode` shows them."""
     root: dict[Any, Any] = {}
     for key, value in pairs:
         _put_value(root, key, value)
@@ -19,7 +22,7 @@ def decode_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_query(query: str) -> dict[str, Any]:
-    """A query string or form body."""
+    """Parses a query string or form body."""
     return decode_pairs(parse_qsl(query, keep_blank_values=True))
 
 
@@ -44,7 +47,7 @@ def _next_index(spot: dict[Any, Any]) -> str:
 
 
 def to_lists(value: Any) -> Any:
-    """Turns maps with the keys 0 … n-1, in order, into lists, deeply."""
+    """Turns maps with the keys 0 … n-1, in order, into lists, at every depth."""
     if not isinstance(value, dict):
         return value
     if value and list(value) == [str(number) for number in range(len(value))]:
@@ -53,12 +56,12 @@ def to_lists(value: Any) -> Any:
 
 
 def encode_form(fields: dict[str, Any]) -> str:
-    """A form body with bracket keys. Nulls and empty lists are absent, booleans are 1 and 0, as http_build_query does it."""
+    """A form body with bracket keys. As in http_build_query, nulls and empty lists are absent, booleans are 1 and 0."""
     return "&".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in flatten_fields(fields))
 
 
 def flatten_fields(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The pairs of `encode`, unquoted."""
+    """The pairs of `encode_form`, unquoted."""
     for key, value in fields.items():
         yield from _flatten_value(str(key), value)
 
@@ -82,7 +85,7 @@ def is_true(value: Any) -> bool:
 
 
 def to_int(value: Any) -> int:
-    """PHP's (int): leading digits, else 0."""
+    """PHP's (int): the leading digits, or 0 without any."""
     if isinstance(value, bool | int | float):
         return int(value)
     match = re.match(r"\s*[-+]?\d+", str(value or ""))
@@ -90,7 +93,7 @@ def to_int(value: Any) -> int:
 
 
 def array_values(value: Any) -> list[Any]:
-    """The values of a PHP array (list or map), or of a scalar by itself."""
+    """The values of a PHP array (list or map). A scalar counts as a list of one, null as an empty list."""
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, list | tuple):

@@ -1,4 +1,7 @@
-"""A portal's state, in plain attributes, and who watches it."""
+"""The state of a portal in plain attributes, its addresses, and the watchers of its changes.
+
+`Portal` extends `PortalState`. Tests and the REST methods read and write the attributes directly.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +50,14 @@ LOG_LENGTH = 20_000
 
 
 class PortalState:
-    """State in plain attributes; everything runs in the sandbox's loop (`Sandbox.call` is the door from other threads).
+    """The state. It is used in the event loop of the sandbox only; other threads go through `Sandbox.call`.
 
     Attributes:
-        latency: seconds that each command costs (a batch: the sum of its commands); `latencies` by method name, in lower case.
-        keep_bytes: recordings up to this size are kept whole, larger ones only by size and hash.
-        secure: addresses that the portal gives away (forms, events) are https ones.
-        changed: called as `(what, details)` after every change of state that a screen would show.
+        latency: the seconds that each command takes; a batch takes the sum of its commands.
+        latencies: exceptions from `latency` by method name, in lower case.
+        keep_bytes: the portal stores recordings up to this size whole, larger ones only by size and hash.
+        secure: whether the portal uses https in the addresses that it gives to applications (forms, events).
+        watchers: called as `(what, details)` after every change of state that a screen would show.
     """
 
     def __init__(self, number: int, oauth: OAuthServer, clock: Clock) -> None:
@@ -65,12 +69,12 @@ class PortalState:
         self.host = ""
         self.tls_host = ""
         self.tls_name = ""
-        """A public name to give away instead of the https HOST (clients lead it here themselves)."""
+        """The public name used in addresses in place of the https HOST. Clients have to resolve it to the sandbox."""
         self.secure = False
         self.retired_ports: set[int] = set()
-        """Ports of former domains: they answer 302 to the present one."""
+        """The ports of former domains, which answer 302 with the current domain."""
         self.mover: Callable[[], Any] | None = None
-        """Gives the portal a new domain (set by the sandbox's server)."""
+        """Moves the portal to a new domain. The server of the sandbox sets it."""
         self.deleted = False
         self.lang = "ru"
         self.license = "ru_basic"
@@ -100,7 +104,7 @@ class PortalState:
         self.by_call: dict[str, Statistic] = {}
         self.by_external: defaultdict[str, list[Statistic]] = defaultdict(list)
         self.missed_calls: defaultdict[str, list[Statistic]] = defaultdict(list)
-        """Missed calls by phone that nobody has called back."""
+        """Missed calls that nobody has called back, by phone."""
         self.cards: defaultdict[int, dict[str, Card]] = defaultdict(dict)
         self.card_history: list[CardStep] = []
         self.lines: dict[int, Line] = {}
@@ -130,15 +134,15 @@ class PortalState:
         self._queues: dict[int, ChangeWatcher] = {}
         self._ids: Counter[str] = Counter()
 
-    # --- names and addresses -------------------------------------------------------------------------------------------
+    # --- names and addresses ---
 
     @property
     def domain(self) -> str:
-        """HOST as the portal names itself (with its port)."""
+        """HOST with its port, as the portal gives it to applications."""
         return self.host_name(self.secure)
 
     def host_name(self, secure: bool) -> str:
-        """HOST under http or https."""
+        """HOST with its port, for http or https."""
         return (self.tls_name or self.tls_host) if secure else self.host
 
     def base_url(self, secure: bool | None = None) -> str:
@@ -155,14 +159,14 @@ class PortalState:
         return f"{self.base_url()}/rest/"
 
     def next_id(self, kind: str, first: int = 1) -> int:
-        """A new id; kinds count by themselves."""
+        """The next id of a kind. Each kind has a counter of its own."""
         self._ids[kind] += 1
         return first - 1 + self._ids[kind]
 
     def now(self) -> float:
         return self.clock.now()
 
-    # --- state by name -------------------------------------------------------------------------------------------------
+    # --- state by name ---
 
     @property
     def leads(self) -> dict[int, Record]:
@@ -191,18 +195,18 @@ class PortalState:
 
     @property
     def external_lines(self) -> dict[str, Line]:
-        """Lines by number (of all applications)."""
+        """The lines of all applications, by number."""
         return {line.number: line for line in self.lines.values()}
 
-    # --- watching ------------------------------------------------------------------------------------------------------
+    # --- watching ---
 
     def notify_watchers(self, what: str, **details: Any) -> None:
-        """Tells watchers that something changed."""
+        """Reports a change to all watchers."""
         for watcher in list(self.watchers):
             watcher(what, details)
 
     def subscribe(self, limit: int = 1000) -> asyncio.Queue[tuple[str, dict[str, Any]]]:
-        """A queue of changes for one screen; a screen that does not read loses the newest. End it with `unsubscribe`."""
+        """A queue of changes for one screen, until `unsubscribe`. A full queue drops new changes."""
         queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(limit)
 
         def put_change(what: str, details: dict[str, Any]) -> None:
@@ -217,13 +221,13 @@ class PortalState:
         self.watchers.remove(self._queues.pop(id(queue)))
 
     def add_violation(self, method: str, text: str) -> None:
-        """Notes a request that breaks the official tables."""
+        """Records a request that the official tables do not allow, or that a real portal silently accepts."""
         self.violations.append(Violation(method, text, self.now()))
         self.notify_watchers("violation", method=method, text=text)
 
     @contextmanager
     def expect_violations(self) -> Iterator[list[Violation]]:
-        """Violations inside the block are handed to it instead of failing the test."""
+        """Collects the violations inside the block in the yielded list, so that they do not fail the test."""
         before, self.violations = self.violations, []
         try:
             yield self.violations

@@ -1,10 +1,14 @@
-"""telephony.externalCall.attachRecord: base64, by address, or as the first step of an upload."""
+"""The method telephony.externalCall.attachRecord.
+
+It attaches a recording as base64, by an address from which the portal fetches it, or as the first of the two steps of
+an upload; `uploads.py` has the second.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -14,11 +18,9 @@ from bx24app.sandbox.bitrix.drive import WRONG_EXTENSION, delete_replaced, file_
 from bx24app.sandbox.bitrix.registry import CommandContext, RestError, rest_method
 from bx24app.sandbox.bitrix.state import DriveFile, Statistic
 
-if TYPE_CHECKING:
-    pass
 
 def is_audio(content: bytes) -> bool:
-    """Whether it looks like mp3, wav or flac (checked for base64 and address, not for uploads)."""
+    """Whether the content looks like mp3, wav or flac. A portal does not check this for uploads."""
     return content[:4] in (b"RIFF", b"fLaC") or content[:3] == b"ID3" or (
         len(content) > 1 and content[0] == 0xFF and content[1] & 0xE0 == 0xE0
     )  # fmt: skip
@@ -61,10 +63,10 @@ def _check_audio(content: bytes) -> None:
 
 
 async def attach_url(context: CommandContext, row: Statistic, url: str, name: str) -> DriveFile:
-    """The portal fetches the file itself, within this request.
+    """Fetches a recording from an address, within the request, and stores it.
 
     Raises:
-        RestError: it could not be fetched, or is no audio.
+        RestError: the recording could not be fetched, or it is not audio.
     """
     timeout = aiohttp.ClientTimeout(connect=30, total=60)
     try:

@@ -1,4 +1,8 @@
-"""Writing CRM records: checks, defaults, stages, links; used by crm.item.* and the older methods alike."""
+"""Writing CRM records: access, checks, defaults, stages and links between records.
+
+Both crm.item.* and the older methods use these functions, with camelCase field names. Creating or updating a lead,
+deal, contact or company sends its event.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,11 @@ _ID_FIELDS = ("assignedById", "companyId", "contactId", "categoryId", "leadId", 
 
 
 def require_type(context: CommandContext, value: Any) -> int:
-    """entityTypeId of a request.
+    """The entityTypeId of a request.
 
     Raises:
-        RestError: NOT_FOUND, there is no such type; `100` without one; leads in simple CRM.
+        RestError: `100`, the parameter is missing; NOT_FOUND, there is no such type; ACCESS_DENIED, the user may not
+            use the CRM.
     """
     if value in (None, ""):
         raise RestError("100", "Could not find value for parameter {entityTypeId}", 400)
@@ -35,10 +40,10 @@ def require_type(context: CommandContext, value: Any) -> int:
 
 
 def find_record(context: CommandContext, type_id: int, number: Any) -> Record:
-    """A record by id.
+    """The record with this id.
 
     Raises:
-        RestError: NOT_FOUND; ACCESS_DENIED, the user may not read it.
+        RestError: NOT_FOUND, there is no such record; ACCESS_DENIED, the user may not read it.
     """
     record = context.portal.crm.get_record(type_id, php.to_int(number))
     if record is None:
@@ -49,12 +54,12 @@ def find_record(context: CommandContext, type_id: int, number: Any) -> Record:
 
 
 def is_readable(context: CommandContext, record: Record) -> bool:
-    """May the user read it? Everybody reads everything but who was restricted to their own records (right `others`)."""
+    """Whether the user may read a record. Without the right `others` users read only their own records."""
     return context.user.rights.get("others", True) or record.assigned_by_id == context.user.id
 
 
 def stage_entity(type_id: int, category: int) -> str:
-    """ENTITY_ID under which the stages of a pipeline stand in crm.status.list."""
+    """The ENTITY_ID of the stages of a pipeline in crm.status.list."""
     if type_id == LEAD:
         return "STATUS"
     if type_id == DEAL:
@@ -63,13 +68,13 @@ def stage_entity(type_id: int, category: int) -> str:
 
 
 def list_stages(portal: Portal, type_id: int, category: int) -> list[Status]:
-    """Stages of a pipeline, in order."""
+    """The stages of a pipeline, in order."""
     wanted = stage_entity(type_id, category)
     return sorted((status for status in portal.statuses if status.entity_id == wanted), key=lambda status: status.sort)
 
 
 def drop_unknown_fields(context: CommandContext, type_id: int, given: dict[str, Any]) -> dict[str, Any]:
-    """Fields of this type. Others are ignored without an error: a violation here."""
+    """The fields that this type has. A portal ignores others silently; here each of them is a violation."""
     accepted: dict[str, Any] = {}
     for name, value in given.items():
         if fields.is_accepted(type_id, name):
@@ -80,7 +85,7 @@ def drop_unknown_fields(context: CommandContext, type_id: int, given: dict[str, 
 
 
 def _cast_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Ids as numbers, lists of ids as lists."""
+    """Field values with ids as numbers, lists of ids as lists and the amount as a float."""
     values = dict(given)
     for name in _ID_FIELDS:
         if name in values and values[name] not in (None, ""):
@@ -94,7 +99,7 @@ def _cast_values(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link_contacts(values: dict[str, Any], type_id: int) -> None:
-    """contactId and contactIds tell the same; the first of the list is the main one."""
+    """Keeps contactId and contactIds in step: contactId is the first of the list."""
     if type_id in (CONTACT, COMPANY):
         return
     if values.get("contactIds"):
@@ -104,7 +109,10 @@ def _link_contacts(values: dict[str, Any], type_id: int) -> None:
 
 
 def _check_references(context: CommandContext, type_id: int, values: dict[str, Any], *, category: int) -> None:
-    """Users, clients, pipelines and stages that are named must exist."""
+    """Checks that the users, clients, pipelines, stages and sources in the fields exist.
+
+    Some of them are an error in a real portal, others are accepted silently and become violations.
+    """
     portal = context.portal
     user = values.get("assignedById")
     if user is not None and (user not in portal.users or not portal.users[user].active):
@@ -114,7 +122,8 @@ def _check_references(context: CommandContext, type_id: int, values: dict[str, A
             portal.add_violation(context.method, f"there is no contact {number}")
     if values.get("companyId") and portal.crm.get_record(COMPANY, values["companyId"]) is None:
         portal.add_violation(context.method, f"there is no company {values['companyId']}")
-    if "categoryId" in values and not any(pipeline.type_id == type_id and pipeline.id == category for pipeline in portal.categories):
+    pipelines = {(pipeline.type_id, pipeline.id) for pipeline in portal.categories}
+    if "categoryId" in values and (type_id, category) not in pipelines:
         raise RestError("CRM_FIELD_ERROR_VALUE_NOT_VALID", 'Недопустимое значение поля "Воронка"', 400)
     stage = values.get("stageId")
     if stage is not None and stage not in {status.status_id for status in list_stages(portal, type_id, category)}:
@@ -125,16 +134,14 @@ def _check_references(context: CommandContext, type_id: int, values: dict[str, A
 
 
 def _set_semantics(portal: Portal, type_id: int, values: dict[str, Any]) -> None:
-    row = next(
-        (status for status in list_stages(portal, type_id, int(values.get("categoryId") or 0)) if status.status_id == values["stageId"]),
-        None,
-    )
+    stages = list_stages(portal, type_id, int(values.get("categoryId") or 0))
+    row = next((status for status in stages if status.status_id == values["stageId"]), None)
     values["stageSemanticId"] = (row.semantics if row else None) or "P"
     values["closed"] = "N" if values["stageSemanticId"] == "P" else "Y"
 
 
 def parse_multi(context: CommandContext, given: Any) -> list[dict[str, Any]]:
-    """The `fm` list. Kinds must be named; an empty value is dropped."""
+    """The items of an `fm` list. Without typeId an item is a violation; without value and id it is ignored."""
     items: list[dict[str, Any]] = []
     for item in php.array_values(given):
         if not isinstance(item, dict) or "typeId" not in item:
@@ -145,10 +152,10 @@ def parse_multi(context: CommandContext, given: Any) -> list[dict[str, Any]]:
 
 
 def add_record(context: CommandContext, type_id: int, given: dict[str, Any]) -> Record:
-    """Makes a record from camelCase fields.
+    """Creates a record from camelCase fields.
 
     Raises:
-        RestError: a responsible, pipeline or stage that is not there.
+        RestError: the responsible, pipeline or stage does not exist.
     """
     portal = context.portal
     values = _cast_values({key: value for key, value in given.items() if key != "fm"})
@@ -177,11 +184,16 @@ def _default_category(portal: Portal, type_id: int) -> int:
 
 
 def update_record(context: CommandContext, record: Record, given: dict[str, Any]) -> Record:
-    """Changes a record. `fm` items with an id change or (empty) delete that value, those without are added."""
+    """Changes a record. An `fm` item with an id changes that value, or deletes it if empty; without an id it adds one.
+
+    Raises:
+        RestError: the responsible, pipeline or stage does not exist.
+    """
     portal = context.portal
     values = _cast_values({key: value for key, value in given.items() if key != "fm"})
     _link_contacts(values, record.type_id)
-    _check_references(context, record.type_id, values, category=int(values.get("categoryId", record.fields.get("categoryId")) or 0))
+    category = int(values.get("categoryId", record.fields.get("categoryId")) or 0)
+    _check_references(context, record.type_id, values, category=category)
     if "stageId" in values and values["stageId"] != record.stage_id:
         values["previousStageId"], values["movedTime"] = record.stage_id, portal.clock.format_iso()
         values["movedBy"] = context.user.id

@@ -1,4 +1,8 @@
-"""Which methods there are: name, scope, who may call, and the function behind it."""
+"""The table of REST methods, the decorator that fills it, and what handlers share.
+
+A handler receives a `CommandContext` and its parameters, and returns a JSON value or a `ListPage`, or raises
+`RestError`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RestError(Exception):
-    """An error answer: `{"error", "error_description", **extra}` with an HTTP status."""
+    """An error answer: the JSON body `{"error", "error_description", **extra}` and an HTTP status."""
 
     def __init__(self, code: str, text: str = "", status: int = 400, **extra: Any) -> None:
         super().__init__(f"{code}: {text}")
@@ -29,13 +33,13 @@ class RestError(Exception):
 
 
 def access_denied(text: str = "Access denied.", status: int = 403) -> RestError:
-    """ACCESS_DENIED."""
+    """The error ACCESS_DENIED."""
     return RestError("ACCESS_DENIED", text, status)
 
 
 @dataclass
 class ListPage:
-    """A list answer: `total` and `next` go beside `result`."""
+    """The answer of a list method: `total` and `next` stand beside `result` in the body."""
 
     result: Any
     total: int | None = None
@@ -44,7 +48,7 @@ class ListPage:
 
 @dataclass
 class CommandContext:
-    """One command of one request: who asks, with what."""
+    """One command with its parameters, the portal, and the user, application and token that it comes from."""
 
     portal: Portal
     method: str
@@ -59,17 +63,20 @@ class CommandContext:
 
     @property
     def base_url(self) -> str:
-        """Scheme and host under which the portal was called."""
+        """The scheme and host of the portal, as the request used them."""
         return self.portal.base_url(self.secure)
 
     async def spend_time(self) -> None:
-        """The time that this command costs the portal. A method without a lock calls it between reading and writing."""
+        """Sleeps for the latency of this command, once.
+
+        A method without a lock in the real portal calls this between reading and writing, so that races show.
+        """
         seconds, self.busy_until = self.busy_until, 0.0
         if seconds:
             await asyncio.sleep(seconds)
 
     def make_error(self, text: str, code: str = "ERROR_CORE", status: int = 400) -> RestError:
-        """A failure of a telephony method; its code is empty where the portal is switched to that."""
+        """The error of a telephony method. ERROR_CORE is left empty if the portal has `empty_error_codes` on."""
         return RestError("" if self.portal.switches.empty_error_codes and code == "ERROR_CORE" else code, text, status)
 
 
@@ -85,14 +92,14 @@ class RestMethod:
     handler: Handler
     may_batch: bool = True
     is_upper: bool = False
-    """The server itself turns parameter names to upper case."""
+    """Whether the method accepts parameter names in any case."""
 
 
 METHODS: dict[str, RestMethod] = {}
 
 
 def rest_method(name: str, scope: str, *, batch: bool = True, upper: bool = False) -> Callable[[_H], _H]:
-    """Registers a function as a REST method. Names are matched without regard to case."""
+    """Registers a function as a REST method. Method names are not case-sensitive."""
 
     def register_handler(handler: _H) -> _H:
         METHODS[name.lower()] = RestMethod(name, scope, handler, batch, upper)
@@ -102,7 +109,7 @@ def rest_method(name: str, scope: str, *, batch: bool = True, upper: bool = Fals
 
 
 def shorten_params(value: Any) -> Any:
-    """Parameters for the log: long texts (a recording in base64) only by their length."""
+    """Parameters for the log. Long texts, such as a recording in base64, are cut and shown with their length."""
     if isinstance(value, str):
         return value if len(value) < MAX_LOGGED_LENGTH else f"{value[:80]}… ({len(value)} characters)"
     if isinstance(value, dict):

@@ -1,4 +1,7 @@
-"""`/rest/{method}`: reading a request, who asks, dispatch, the answer's envelope."""
+"""The REST endpoint `/rest/{method}` of a portal: reads a request, runs it and wraps the result.
+
+Every request is written to `portal.request_log`. Faults that are switched on strike here, before or after the work.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 
 def add_routes(portal: Portal, known: dict[str, RestMethod], app: web.Application) -> None:
-    """Adds the REST addresses to a portal's site.
+    """Adds the REST routes to the site of a portal.
 
     Raises:
         RuntimeError: no methods are registered.
@@ -36,7 +39,7 @@ def add_routes(portal: Portal, known: dict[str, RestMethod], app: web.Applicatio
 
 
 async def serve_request(portal: Portal, request: web.Request) -> web.StreamResponse:
-    """One HTTP request, whatever becomes of it."""
+    """Serves one HTTP request: CORS preflight, redirect of a moved portal, upload or REST call."""
     if request.method == "OPTIONS":
         return web.Response(headers=CORS_HEADERS)
     if portal.retired_ports and _local_port(request) in portal.retired_ports:
@@ -62,12 +65,15 @@ async def serve_request(portal: Portal, request: web.Request) -> web.StreamRespo
 
 
 def _local_port(request: web.Request) -> int:
-    """The port at which a request arrived."""
+    """The local port that received the request."""
     return int(request.transport.get_extra_info("sockname")[1]) if request.transport else 0
 
 
 async def read_request(request: web.Request, name: str) -> RestRequest:
-    """Query and body together, and the token: header first, then `auth`, then `access_token` (S: rest/lib/oauth/auth.php)."""
+    """Reads a request: parameters of query and body together, and the token.
+
+    The token comes from the header, else from `auth`, else from `access_token` (S: rest/lib/oauth/auth.php).
+    """
     given = php.parse_query(request.query_string) if request.query_string else {}
     if request.can_read_body:
         raw = await request.read()
@@ -86,7 +92,7 @@ async def read_request(request: web.Request, name: str) -> RestRequest:
 
 
 def _parse_json(raw: bytes) -> dict[str, Any]:
-    """A malformed body is swallowed, as PHP does: it shows as NO_AUTH_FOUND."""
+    """Parses a JSON body. A malformed one counts as empty, as in PHP, so the answer is NO_AUTH_FOUND."""
     try:
         body = json.loads(raw)
     except ValueError:
@@ -125,7 +131,7 @@ async def _run_request(context: CommandContext, entry: LogEntry, started: float)
 
 
 def wrap_result(page: Any) -> dict[str, Any]:
-    """`result`, with `next` and `total` beside it for lists."""
+    """The body of an answer: `result`, and for lists `next` and `total` beside it."""
     if not isinstance(page, ListPage):
         return {"result": page}
     body: dict[str, Any] = {"result": page.result}

@@ -1,11 +1,11 @@
-"""What a new portal holds: people, pipelines, stages, sources. Dictionaries are shared by all portals until one changes."""
+"""The contents of a new portal: users, departments, pipelines, stages, sources and a smart process."""
 
 from __future__ import annotations
 
 from bx24app.sandbox.bitrix.state import DEAL, Category, SpaType, Status, User
 
 SPA = 1038
-"""entityTypeId of the smart process that every portal has."""
+"""The entityTypeId of the smart process that every portal has."""
 
 _SOURCES = (
     ("CALL", "Звонок"),
@@ -45,7 +45,7 @@ _CONTACT_TYPES = (("CLIENT", "Клиенты"), ("SUPPLIER", "Поставщик
 
 
 def make_users() -> dict[int, User]:
-    """One administrator and three people of the PBX."""
+    """One administrator and three employees with an extension."""
     users = [
         User(1, "Мария", "Соколова", "sokolova@example.ru", admin=True, work_position="Директор"),
         User(8, "Борис", "Котов", "102@example.ru", uf_phone_inner="102", personal_mobile="+79160000102"),
@@ -56,7 +56,7 @@ def make_users() -> dict[int, User]:
 
 
 def make_departments() -> list[dict[str, object]]:
-    """As department.get shows them."""
+    """The departments as department.get returns them."""
     return [
         {"ID": "1", "NAME": "Компания", "SORT": 500, "UF_HEAD": "1"},
         {"ID": "15", "NAME": "Отдел продаж", "SORT": 500, "PARENT": "1", "UF_HEAD": "12"},
@@ -64,7 +64,7 @@ def make_departments() -> list[dict[str, object]]:
 
 
 def make_categories() -> list[Category]:
-    """The general pipeline of deals (id 0), a second one, and that of the smart process."""
+    """The general pipeline of deals (id 0), a second pipeline of deals, and that of the smart process."""
     return [
         Category(0, DEAL, "Общая", 100, default=True),
         Category(9, DEAL, "Пропущенные", 200),
@@ -73,17 +73,20 @@ def make_categories() -> list[Category]:
 
 
 def make_types() -> list[SpaType]:
-    """One smart process: its `id` is not its entityTypeId."""
+    """One smart process, whose `id` differs from its entityTypeId."""
     return [SpaType(3, SPA, "Заявки")]
 
 
 def make_statuses() -> list[Status]:
-    """Sources and all stages."""
+    """The sources, contact types and all stages."""
     statuses: list[Status] = []
 
-    def add_statuses(entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None) -> None:
+    def add_statuses(
+        entity: str, rows: tuple[tuple[str, str, str | None], ...], prefix: str, category: int | None
+    ) -> None:
         for number, (status, name, semantics) in enumerate(rows, start=1):
-            statuses.append(Status(len(statuses) + 101, entity, prefix + status, name, number * 10, semantics, category))
+            status_id = len(statuses) + 101
+            statuses.append(Status(status_id, entity, prefix + status, name, number * 10, semantics, category))
 
     add_statuses("SOURCE", tuple((key, name, None) for key, name in _SOURCES), "", None)
     add_statuses("STATUS", _LEAD_STAGES, "", None)

@@ -1,4 +1,7 @@
-"""A portal's own web site: REST, the OAuth page, files of the Drive, the control API."""
+"""The web site of a portal: REST, the authorisation page, the files of the Drive and the control API.
+
+The server of the sandbox runs one site per portal.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from bx24app.sandbox.bitrix import control, methods, rest
 from bx24app.sandbox.bitrix.portal import Portal
 
 BODY_LIMIT = 2 << 30
-"""What the cloud takes in one request."""
+"""The largest request body that the cloud accepts, in bytes."""
 
 
 def make_site(portal: Portal) -> web.Application:
-    """The site of one portal; others may add routes before it starts."""
+    """The site of one portal. Callers may add routes before it starts."""
     app = web.Application(client_max_size=BODY_LIMIT)
     rest.add_routes(portal, methods.METHODS, app)
     control.add_routes(portal, app)
@@ -34,9 +37,9 @@ def make_site(portal: Portal) -> web.Application:
 
 
 def _authorise_page(portal: Portal, request: web.Request) -> web.StreamResponse:
-    """The page of the authorisation-code flow. Its user: `?sandbox_user=N`, else the first administrator.
+    """The page of the authorisation-code flow. The user is `?sandbox_user=N`, else the first administrator.
 
-    Failures are shown to the user; no error goes back to the application.
+    As in a real portal, failures are shown to the user; the application receives no error.
     """
     client_id = request.query.get("client_id", "")
     installation = portal.apps.get(client_id)
@@ -58,7 +61,7 @@ def _authorise_page(portal: Portal, request: web.Request) -> web.StreamResponse:
 
 
 def _file_response(portal: Portal, request: web.Request) -> web.StreamResponse:
-    """A recording, with ranges, for a player."""
+    """A recording for a player. Ranges are supported."""
     file = portal.files.get(int(request.match_info["id"]))
     if file is None:
         raise web.HTTPNotFound
@@ -75,5 +78,5 @@ def _file_response(portal: Portal, request: web.Request) -> web.StreamResponse:
 
 
 def dump_json(value: Any) -> str:
-    """JSON with Cyrillic as it is."""
+    """JSON in which Cyrillic is not escaped."""
     return json.dumps(value, ensure_ascii=False, default=str)

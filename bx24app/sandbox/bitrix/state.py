@@ -1,4 +1,7 @@
-"""What a portal remembers: plain records without behaviour. Everything can be imported from here."""
+"""The data classes of a portal: people, applications, events and the log.
+
+Those of telephony and the CRM are in `state_calls.py` and `state_crm.py`; all of them can be imported from here.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,17 @@ from bx24app.sandbox.bitrix.state_crm import (
     type_name,
 )
 
-__all__ = ["CALL_PROVIDER", "COMPANY", "CONTACT", "DEAL", "LEAD", "TODO_PROVIDER", "TYPE_IDS", "TYPE_NAMES", "Activity", "Application", "Card", "CardStep", "Category", "Comment", "DriveFile", "EventBinding", "EventPost", "InstalledApp", "Line", "LiveCall", "LogEntry", "Multi", "Notification", "Owner", "Placement", "Record", "SpaType", "Statistic", "Status", "User", "Violation", "type_name"]
+__all__ = [
+    "CALL_PROVIDER", "COMPANY", "CONTACT", "DEAL", "LEAD", "TODO_PROVIDER", "TYPE_IDS", "TYPE_NAMES", "Activity",
+    "Application", "Card", "CardStep", "Category", "Comment", "DriveFile", "EventBinding", "EventPost", "InstalledApp",
+    "Line", "LiveCall", "LogEntry", "Multi", "Notification", "Owner", "Placement", "Record", "SpaType", "Statistic",
+    "Status", "User", "Violation", "type_name",
+]  # fmt: skip
 
 
 @dataclass
 class User:
-    """An employee. `timeman`: OPENED, CLOSED, PAUSED, EXPIRED, or UNAVAILABLE without time tracking."""
+    """An employee. `timeman` is OPENED, CLOSED, PAUSED or EXPIRED, or UNAVAILABLE without time tracking."""
 
     id: int
     name: str = ""
@@ -47,7 +55,10 @@ class User:
     departments: list[int] = field(default_factory=lambda: [1])
     work_position: str = ""
     rights: dict[str, bool] = field(default_factory=dict)
-    """Rights that differ from the usual: `crm`, `others` (records of other people), `statistics`, `lines` -> allowed."""
+    """Rights that differ from the default, granted or not.
+
+    `crm`, `others` (records of other people), `statistics`, `lines`.
+    """
 
     @property
     def full_name(self) -> str:
@@ -87,9 +98,9 @@ class Placement:
 
 @dataclass
 class Application:
-    """A registration, in the partner cabinet (`market`: every portal) or in one portal (`local`).
+    """A registered application: in the partner cabinet for every portal (`market`) or in one portal (`local`).
 
-    `ui=False` is "uses API only": the portal itself posts ONAPPINSTALL to `install_url`.
+    `ui=False` means "uses API only": at installation the portal posts ONAPPINSTALL to `install_url`.
     """
 
     client_id: str
@@ -106,7 +117,7 @@ class Application:
 
 @dataclass
 class InstalledApp:
-    """An application in a portal. Without `installed` no event leaves and no placement shows."""
+    """An application in a portal. Until `installed` is set the portal sends no events and shows no placements."""
 
     id: int
     app: Application
@@ -122,7 +133,7 @@ class InstalledApp:
 
 @dataclass
 class LogEntry:
-    """One REST request. `commands`: the sub-commands of a batch as (method, params, error code or None)."""
+    """One REST request. `commands` holds the commands of a batch as (method, params, error code or None)."""
 
     at: float
     method: str
@@ -138,7 +149,7 @@ class LogEntry:
 
 @dataclass
 class EventPost:
-    """An event that left for a handler; `status` 0: not delivered."""
+    """An event sent to a handler. `status` is the HTTP status of the answer, 0 if there was none."""
 
     at: float
     event: str
@@ -150,7 +161,7 @@ class EventPost:
 
 @dataclass
 class Violation:
-    """A request that the official parameter tables do not allow, or that a real portal silently swallows."""
+    """A request that the official parameter tables do not allow, or that a real portal silently accepts."""
 
     method: str
     text: str

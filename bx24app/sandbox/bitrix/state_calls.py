@@ -1,4 +1,4 @@
-"""What telephony remembers: plain records without behaviour."""
+"""The data classes of telephony: calls, statistics rows, cards, lines and recordings. Import them from `state.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bx24app.sandbox.bitrix.state_crm import Owner
 
 @dataclass
 class LiveCall:
-    """A registered call that is not finished yet. `start` is CALL_START_DATE (what the deduplication looks at)."""
+    """A registered call that is not finished. `start` is CALL_START_DATE, which the deduplication compares."""
 
     call_id: str
     app_id: int
@@ -28,13 +28,13 @@ class LiveCall:
     shown_to: list[int] = field(default_factory=list)
     clicked: bool = False
     activity_id: int | None = None
-    """The planned CRM activity from which the call was started."""
+    """The planned CRM activity from which the user started the call."""
     lead_error: str | None = None
 
 
 @dataclass
 class Statistic:
-    """A finished call. `called_back_by`: the row of the later outgoing call that answered this missed one."""
+    """A finished call. `called_back_by` is the row of the later outgoing call that answers this missed call."""
 
     id: int
     call_id: str
@@ -67,7 +67,7 @@ class Statistic:
 
 @dataclass
 class CardStep:
-    """One thing that happened to a user's call card: `show` or `hide`, by which method."""
+    """One change of a user's call card. `action` is `show` or `hide`, `method` the method that caused it."""
 
     at: float
     action: str
@@ -103,7 +103,10 @@ class Line:
 
 @dataclass
 class DriveFile:
-    """A recording on the portal's Drive, in a folder per month of the call's start; `content` is empty when it is too large to keep."""
+    """A recording on the Drive, in the folder of the month in which the call began.
+
+    `content` is empty if the file is larger than `portal.keep_bytes`.
+    """
 
     id: int
     folder: str

@@ -1,4 +1,4 @@
-"""What the CRM remembers: plain records without behaviour."""
+"""The data classes of the CRM: records, activities, comments, pipelines and stages. Import them from `state.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Owner = tuple[int, int]
 
 
 def type_name(type_id: int) -> str:
-    """LEAD, DEAL, … or DYNAMIC_128 for a smart process."""
+    """The name of an entity type: LEAD, DEAL, …, or DYNAMIC_128 for a smart process."""
     return TYPE_NAMES.get(type_id, f"DYNAMIC_{type_id}")
 
 
@@ -30,7 +30,7 @@ class Multi:
 
 @dataclass
 class Record:
-    """A lead, deal, contact, company or item of a smart process; `fields` has the camelCase names of crm.item.*."""
+    """A lead, deal, contact, company or item of a smart process. `fields` uses the camelCase names of crm.item.*."""
 
     type_id: int
     id: int
@@ -129,7 +129,7 @@ class Category:
 
 @dataclass
 class Status:
-    """A stage or source. `semantics`: None in work, S won, F lost."""
+    """A stage or source. `semantics` is None for a stage in work, S for won, F for lost."""
 
     id: int
     entity_id: str
@@ -142,7 +142,7 @@ class Status:
 
 @dataclass
 class SpaType:
-    """A smart process; `id` is not its entityTypeId."""
+    """A smart process. Its `id` differs from its entityTypeId."""
 
     id: int
     entity_type_id: int

@@ -1,4 +1,7 @@
-"""voximplant.statistic.get: finished calls. S: an unknown filter key is silently ignored, so that everything comes back."""
+"""The method voximplant.statistic.get: the finished calls of a portal.
+
+S: the portal silently ignores an unknown filter key, so the list is not filtered by it. Here it becomes a violation.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ from bx24app.sandbox.bitrix.state import Statistic, type_name
 FILTER_PREFIXES = frozenset({"", "!", "<", "<=", ">", ">=", "><", "!><", "?", "=", "!=", "%", "!%"})
 FILTER_FIELDS = frozenset(
     {
-        "ID", "CALL_ID", "EXTERNAL_CALL_ID", "CALL_CATEGORY", "PORTAL_USER_ID", "PORTAL_NUMBER", "PHONE_NUMBER", "CALL_TYPE",
-        "CALL_DURATION", "CALL_START_DATE", "CALL_LOG", "CALL_RECORD_URL", "CALL_VOTE", "COST", "COST_CURRENCY",
-        "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_ACTIVITY_ID", "REST_APP_ID",
-        "REST_APP_NAME", "TRANSCRIPT_ID", "TRANSCRIPT_PENDING", "SESSION_ID", "REDIAL_ATTEMPT", "COMMENT",
-        "RECORD_DURATION", "CALL_STATUS", "INCOMING",
+        "ID", "CALL_ID", "EXTERNAL_CALL_ID", "CALL_CATEGORY", "PORTAL_USER_ID", "PORTAL_NUMBER", "PHONE_NUMBER",
+        "CALL_TYPE", "CALL_DURATION", "CALL_START_DATE", "CALL_LOG", "CALL_RECORD_URL", "CALL_VOTE", "COST",
+        "COST_CURRENCY", "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_ACTIVITY_ID",
+        "REST_APP_ID", "REST_APP_NAME", "TRANSCRIPT_ID", "TRANSCRIPT_PENDING", "SESSION_ID", "REDIAL_ATTEMPT",
+        "COMMENT", "RECORD_DURATION", "CALL_STATUS", "INCOMING",
     }
 )  # fmt: skip
 
 
 def statistic_row(row: Statistic) -> dict[str, Any]:
-    """As the method shows it: all scalars are texts, except RECORD_FILE_ID."""
+    """A finished call as the method returns it: all scalars are strings, except RECORD_FILE_ID."""
     return {
         "ID": str(row.id),
         "PORTAL_USER_ID": str(row.user_id),
@@ -57,7 +60,7 @@ def statistic_row(row: Statistic) -> dict[str, Any]:
 
 
 def clean_filter(context: CommandContext, given: Any) -> dict[str, Any]:
-    """The filter without what the portal ignores; each ignored key becomes a violation."""
+    """The filter without the keys that the portal ignores. Each ignored key becomes a violation."""
     accepted: dict[str, Any] = {}
     for key, value in upper_keys(given).items() if isinstance(given, dict) else ():
         prefix, name = filters.split_key(key)
@@ -71,14 +74,14 @@ def clean_filter(context: CommandContext, given: Any) -> dict[str, Any]:
 
 
 def _candidate_rows(context: CommandContext, wanted: dict[str, Any]) -> list[Statistic]:
-    """Rows that may match, quickly where a call is asked for by its id."""
+    """The rows that may match: by index if the filter names a call, else all rows."""
     portal = context.portal
     call_id = wanted.get("CALL_ID", wanted.get("=CALL_ID"))
     external = wanted.get("EXTERNAL_CALL_ID", wanted.get("=EXTERNAL_CALL_ID"))
     if isinstance(external, str) and external:
         return portal.by_external.get(external, [])
     if isinstance(call_id, str):
-        # Two finishes at once leave two rows of one call.
+        # Two finishes at the same time leave two rows of one call, but `by_call` has only one of them.
         rows = portal.statistics.values() if call_id in portal.by_call else ()
         return [row for row in rows if row.call_id == call_id]
     return list(portal.statistics.values())

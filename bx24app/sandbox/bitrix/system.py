@@ -1,4 +1,7 @@
-"""What an application asks about itself: app.*, scope, methods, events, bindings, placements, options."""
+"""The methods that concern the application itself.
+
+They are app.*, user.option.*, scope, method.get, methods, events, event.*, placement.*, server.time and feature.get.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,15 @@ from urllib.parse import urlsplit
 
 from bx24app.sandbox.bitrix import php
 from bx24app.sandbox.bitrix.events import EVENTS
-from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, RestError, access_denied, rest_method, upper_keys
+from bx24app.sandbox.bitrix.registry import (
+    METHODS,
+    CommandContext,
+    RestError,
+    RestMethod,
+    access_denied,
+    rest_method,
+    upper_keys,
+)
 from bx24app.sandbox.bitrix.state import EventBinding, Placement
 from bx24app.sandbox.clock import format_iso
 
@@ -86,8 +97,12 @@ def list_scopes(context: CommandContext, params: dict[str, Any]) -> list[str]:
 @rest_method("method.get", "")
 def method_get(context: CommandContext, params: dict[str, Any]) -> dict[str, bool]:
     method = METHODS.get(str(params.get("name") or "").lower())
-    available = method is not None and (not method.scope or any(scope in context.app.scopes for scope in method.scope.split("|")))
+    available = method is not None and (not method.scope or _has_scope(context, method))
     return {"isExisting": method is not None, "isAvailable": available}
+
+
+def _has_scope(context: CommandContext, method: RestMethod) -> bool:
+    return any(scope in context.app.scopes for scope in method.scope.split("|"))
 
 
 @rest_method("methods", "")
@@ -96,9 +111,7 @@ def list_methods(context: CommandContext, params: dict[str, Any]) -> list[str]:
     return [
         method.name.lower()
         for method in METHODS.values()
-        if (
-            wanted in method.scope.split("|") if wanted else any(scope in context.app.scopes for scope in method.scope.split("|"))
-        )
+        if (wanted in method.scope.split("|") if wanted else _has_scope(context, method))
     ]
 
 
@@ -143,7 +156,8 @@ def bind_event(context: CommandContext, params: dict[str, Any]) -> bool:
         raise access_denied("Access denied! Application administrator is required")
     portal = context.portal
     for binding in portal.event_bindings.values():
-        if (binding.app_id, binding.event, binding.handler, binding.auth_type) == (context.app.id, event, handler, auth_type):
+        bound = binding.app_id, binding.event, binding.handler, binding.auth_type
+        if bound == (context.app.id, event, handler, auth_type):
             raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded", 400)
     binding = EventBinding(portal.next_id("binding", 1055), context.app.id, event, handler, auth_type)
     portal.event_bindings[binding.id] = binding
@@ -183,7 +197,8 @@ def bind_placement(context: CommandContext, params: dict[str, Any]) -> bool:
         raise RestError("ERROR_PLACEMENT_NOT_FOUND", "Placement not found", 400)
     handler = _check_handler(given, "EMPTY_ERROR_HANDLER_URL", "ERROR_WRONG_HANDLER_URL")
     user_id = php.to_int(given.get("USER_ID"))
-    mine = [placement for placement in context.portal.placements if placement.app_id == context.app.id and placement.placement == name]
+    placements = context.portal.placements
+    mine = [placement for placement in placements if (placement.app_id, placement.placement) == (context.app.id, name)]
     if any(placement.handler == handler and placement.user_id == user_id for placement in mine):
         raise RestError("ERROR_CORE", "Unable to set placement handler: Handler already binded", 400)
     if len(mine) >= MAX_HANDLERS.get(name, 1000):
@@ -214,8 +229,9 @@ def unbind_placement(context: CommandContext, params: dict[str, Any]) -> dict[st
 def list_bound_placements(context: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
-            "placement": placement.placement, "userId": placement.user_id, "handler": placement.handler, "options": placement.options or [],
-            "title": placement.title, "description": placement.description, "langAll": placement.lang_all or [],
+            "placement": placement.placement, "userId": placement.user_id, "handler": placement.handler,
+            "options": placement.options or [], "title": placement.title, "description": placement.description,
+            "langAll": placement.lang_all or [],
         }
         for placement in context.portal.placements
         if placement.app_id == context.app.id
@@ -226,5 +242,7 @@ def list_bound_placements(context: CommandContext, params: dict[str, Any]) -> li
 def list_placements(context: CommandContext, params: dict[str, Any]) -> list[str]:
     wanted = upper_keys(params).get("SCOPE")
     return [
-        name for name, scope in PLACEMENT_SCOPES.items() if (scope in context.app.scopes or not scope) and wanted in (None, scope)
+        name
+        for name, scope in PLACEMENT_SCOPES.items()
+        if (scope in context.app.scopes or not scope) and wanted in (None, scope)
     ]

@@ -1,4 +1,8 @@
-"""telephony.externalCall.*: the REST side of calls, and the search for the client of a number."""
+"""The methods telephony.externalCall.*, except attachRecord, which is in `recordings.py`.
+
+They parse and check the parameters and build the answers; `calls.py` holds the behaviour of calls. As in a real
+portal, register and finish take no lock: requests at the same time can create a client or finish a call twice.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ USER_REQUIRED = "USER_ID or USER_PHONE_INNER should be set"
 
 
 def _find_user(context: CommandContext, params: dict[str, Any]) -> int:
-    """USER_ID, else the active user with this inner number."""
+    """USER_ID, else the active user with this USER_PHONE_INNER."""
     user_id = php.to_int(params.get("USER_ID"))
     if not user_id:
         user = context.portal.user_by_inner(str(params.get("USER_PHONE_INNER") or ""))
@@ -25,7 +29,7 @@ def _find_user(context: CommandContext, params: dict[str, Any]) -> int:
 
 @rest_method("telephony.externalCall.register", "telephony")
 async def register_call(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Looks for the client, then makes one: two at once for one unknown number make two."""
+    """Registers a call. Two registrations of one unknown number at the same time create two clients."""
     user_id = _find_user(context, params)
     kind = php.to_int(params.get("TYPE"))
     if kind not in (1, 2, 3, 4, 5):
@@ -63,7 +67,7 @@ def _parse_entity(context: CommandContext, params: dict[str, Any]) -> Owner | No
 
 
 def register_answer(call: LiveCall) -> dict[str, Any]:
-    """The answer of register."""
+    """The answer of register for a new or a duplicate call."""
     lead = next((number for kind, number in call.created if kind == LEAD), None)
     answer: dict[str, Any] = {
         "CALL_ID": call.call_id,
@@ -117,7 +121,8 @@ async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[s
     user = portal.users.get(user_id)
     if user is None or not user.active:
         raise context.make_error(calls.INACTIVE_USER)
-    await context.spend_time()  # read above, written below: two finishes at once both succeed
+    # The call was read above and is removed below, so two finishes at the same time both succeed.
+    await context.spend_time()
     duration = php.to_int(params.get("DURATION"))
     code = str(params.get("STATUS_CODE") or "") or ("200" if duration > 0 else "304")
     row = Statistic(
@@ -141,7 +146,7 @@ async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[s
 
 
 def _finish_answer(context: CommandContext, call: LiveCall, row: Statistic, problem: str | None) -> dict[str, Any]:
-    """The answer of finish. CALL_START_DATE really is an empty object; CRM_ACTIVITY_ID false without an activity."""
+    """The answer of finish. CALL_START_DATE really is an empty object, and a missing CRM_ACTIVITY_ID is false."""
     answer: dict[str, Any] = {
         "CALL_ID": row.call_id,
         "EXTERNAL_CALL_ID": row.external_id,
@@ -176,7 +181,8 @@ def search_clients(context: CommandContext, params: dict[str, Any]) -> list[dict
     phone = str(params.get("PHONE_NUMBER") or "")
     if not phone:
         raise context.make_error("PHONE_NUMBER is empty")
-    return [_client_row(context, record) for record in context.portal.crm.find_records("PHONE", phone, CONTACT, LEAD, COMPANY)]
+    records = context.portal.crm.find_records("PHONE", phone, CONTACT, LEAD, COMPANY)
+    return [_client_row(context, record) for record in records]
 
 
 def _client_row(context: CommandContext, record: Record) -> dict[str, Any]:

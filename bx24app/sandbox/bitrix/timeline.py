@@ -1,4 +1,7 @@
-"""What the card of a CRM record shows: composed from all that is bound to it."""
+"""The timeline on the card of a CRM record: its creation, and the activities and comments bound to it.
+
+Tests and the pages of the sandbox read it; there is no REST method for it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_timeline(portal: Portal, type_id: int, number: int) -> list[dict[str, Any]]:
-    """Entries of one record, oldest first: `kind` created, call, todo, activity or comment; `at` in epoch seconds."""
+    """The entries of a record, oldest first: `kind` created, call, todo, activity or comment; `at` in epoch seconds."""
     record = portal.crm.get_record(type_id, number)
     entries: list[dict[str, Any]] = []
     if record:
@@ -21,7 +24,8 @@ def build_timeline(portal: Portal, type_id: int, number: int) -> list[dict[str, 
             "kind": "created", "at": at, "title": record.title, "user_id": record.assigned_by_id,
             "by_call": record.created_by_call, "source_id": record.source_id,
         })  # fmt: skip
-    entries += [_activity_entry(portal, portal.activities[key]) for key in portal.activity_ids_by_record.get((type_id, number), [])]
+    activity_ids = portal.activity_ids_by_record.get((type_id, number), [])
+    entries += [_activity_entry(portal, portal.activities[key]) for key in activity_ids]
     entries += [
         {"kind": "comment", "at": comment.created, "id": comment.id, "text": comment.text, "user_id": comment.author_id}
         for comment in portal.comments.values()
@@ -52,6 +56,6 @@ def _activity_entry(portal: Portal, activity: Activity) -> dict[str, Any]:
 
 
 def file_entry(portal: Portal, key: int) -> dict[str, Any]:
-    """A recording: `url` is below the portal's own address."""
+    """A recording in an entry. `url` is relative to the address of the portal."""
     file = portal.files[key]
     return {"id": file.id, "name": file.name, "size": file.size, "url": f"/sandbox/files/{file.id}/{file.name}"}

@@ -1,4 +1,4 @@
-"""crm.activity.todo.*: the portal's own to-dos."""
+"""The methods crm.activity.todo.*: to-dos, which are activities of the provider CRM_TODO."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def add_todo(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     owner, deadline = _require_owner(context, params), _parse_deadline(params["deadline"])
     activity = Activity(
         context.portal.next_id("activity", 7001), 6, TODO_PROVIDER, "TODO",
-        str(params.get("title") or "Дело"), _responsible_id(context, params.get("responsibleId"), context.user.id), context.user.id,
-        context.portal.now(), [owner], description=str(params.get("description") or ""), deadline=deadline,
-        start_time=deadline, end_time=deadline,
+        str(params.get("title") or "Дело"), _responsible_id(context, params.get("responsibleId"), context.user.id),
+        context.user.id, context.portal.now(), [owner], description=str(params.get("description") or ""),
+        deadline=deadline, start_time=deadline, end_time=deadline,
     )  # fmt: skip
     if params.get("colorId"):
         activity.settings["COLOR"] = str(params["colorId"])

@@ -1,7 +1,8 @@
-"""`/rest/upload.json`: the second step of a recording's upload, a request of its own.
+"""The endpoint `/rest/upload.json`: the second step of the upload of a recording.
 
-S: the address is signed over the token of the request that asked for it; asked with a header it carries no `auth`, and the header has
-to be repeated.
+attachRecord returns the signed address of the upload, and the application then posts the file to it. S: the signature
+covers the access token of the first request. If that token came in a header, the address has no `auth` and the second
+request has to repeat the header.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _sign_text(portal: Portal, text: str, access: str) -> str:
 
 
 def upload_address(context: CommandContext, call_id: str) -> dict[str, str]:
-    """The answer to attachRecord with a file name only."""
+    """The answer of attachRecord when it has a file name but no content."""
     text = base64.b64encode(f"_={secrets.token_hex(8)}&callId={call_id}".encode()).decode()
     token = quote(f"telephony|{text}|{_sign_text(context.portal, text, context.token.access)}", safe="")
     auth = f"auth={context.token.access}&" if context.auth_in_url else ""
@@ -41,7 +42,7 @@ def upload_address(context: CommandContext, call_id: str) -> dict[str, str]:
 
 
 async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResponse:
-    """Takes the file. The answer has no `time`."""
+    """Receives the file of an upload. Unlike other answers, this one has no `time`."""
     from bx24app.sandbox.bitrix import faults
 
     given = php.parse_query(request.query_string)
@@ -70,14 +71,15 @@ async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResp
     fault = portal.switches.take_fault(AFTER_KINDS, ["upload"])
     if fault:
         return await faults.spoil_answer(request, fault)
-    return web.Response(text=json.dumps(body), status=entry.status, content_type="application/json", headers=CORS_HEADERS)
+    text = json.dumps(body)
+    return web.Response(text=text, status=entry.status, content_type="application/json", headers=CORS_HEADERS)
 
 
 def _verified_call_id(portal: Portal, token: str, access: str) -> str:
-    """The call that a signed token is for.
+    """The CALL_ID in the signed token of an upload address.
 
     Raises:
-        RestError: ACCESS_DENIED, wrong signature.
+        RestError: ACCESS_DENIED, the signature is wrong.
     """
     scope, _, rest = token.partition("|")
     text, _, signature = rest.partition("|")
@@ -100,7 +102,7 @@ async def _save_upload(portal: Portal, request: web.Request, call_id: str) -> Dr
 
 
 async def _read_content(part: BodyPartReader, limit: int) -> tuple[bytes, int, str]:
-    """Bytes (none when larger than `limit`), size and SHA-256, read in pieces."""
+    """Reads a file in pieces. Returns its bytes (none if larger than `limit`), size and SHA-256."""
     hashed, content, size = hashlib.sha256(), bytearray(), 0
     while chunk := await part.read_chunk(1 << 18):
         hashed.update(chunk)

@@ -1,4 +1,4 @@
-"""Who works here: profile, user.*, department.get, timeman.status."""
+"""The methods about employees: profile, user.*, department.get and timeman.status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_admin(context: CommandContext, params: dict[str, Any]) -> bool:
 
 
 def user_row(context: CommandContext, user: User) -> dict[str, Any]:
-    """As user.get shows somebody: phones and e-mail only with user_basic or user."""
+    """A user as user.get returns it. Phones and e-mail need the scope user_basic or user."""
     base: dict[str, Any] = {
         "ID": str(user.id),
         "ACTIVE": user.active,
@@ -78,7 +78,8 @@ def get_users(context: CommandContext, params: dict[str, Any]) -> ListPage:
     users = [user for user in context.portal.users.values() if _matches_user(context, user, clean)]
     sort = given.get("SORT")
     if isinstance(sort, str) and sort:
-        rows = filters.sort_rows([user_row(context, user) for user in users], {sort.upper(): str(given.get("ORDER") or "ASC")})
+        order = {sort.upper(): str(given.get("ORDER") or "ASC")}
+        rows = filters.sort_rows([user_row(context, user) for user in users], order)
         return filters.make_page(rows, given.get("START"))
     return filters.make_page(users, given.get("START"), lambda part: [user_row(context, user) for user in part])
 
@@ -92,7 +93,7 @@ _FILTER_FIELDS = frozenset(
 def _matches_user(context: CommandContext, user: User, wanted: dict[str, Any]) -> bool:
     rest = dict(wanted)
     if "ACTIVE" in rest:
-        # true, 1, Y: only active ones; false, 0, N: only dismissed ones.
+        # true, 1 and Y select active users; false, 0 and N select dismissed ones.
         value = rest.pop("ACTIVE")
         if (php.is_true(value) and value not in ("N", "false")) is not user.active:
             return False

@@ -1,4 +1,4 @@
-"""Raw HTTP at a sandbox portal: an installed application, its token, and a handler that keeps the events it is sent."""
+"""Raw HTTP to a sandbox portal: an installed application, its token, and a handler that collects its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINE = "74950000001"
 
 @dataclass
 class Raw:
-    """A portal as an application sees it: nothing but HTTP, and the sandbox's hands beside it."""
+    """A portal as an application sees it, over HTTP, with the sandbox beside it to act on the portal from inside."""
 
     sandbox: Sandbox
     app: Application
@@ -35,36 +35,36 @@ class Raw:
         return self.sandbox.portal
 
     def post(self, method: str, /, token: str | None = None, **params: Any) -> requests.Response:
-        """One request with a JSON body."""
+        """Sends a request with a JSON body."""
         body = {**params, "auth": self.token if token is None else token}
         url = f"{self.portal.url}/rest/{method}"
         return self.session.post(url, json=body, timeout=20, allow_redirects=False)
 
     def form(self, method: str, pairs: list[tuple[str, str]], token: str | None = None) -> requests.Response:
-        """One request as a form with bracket keys."""
+        """Sends a request as a form with bracket keys."""
         data = [*pairs, ("auth", self.token if token is None else token)]
         return self.session.post(f"{self.portal.url}/rest/{method}", data=data, timeout=20, allow_redirects=False)
 
     def ok(self, method: str, /, token: str | None = None, **params: Any) -> Any:
-        """`result` of a request that has to succeed."""
+        """The `result` of a request that must succeed."""
         answer = self.post(method, token, **params)
         assert answer.status_code == 200, answer.text
         assert "error" not in answer.json(), answer.text
         return answer.json()["result"]
 
     def fails(self, method: str, /, token: str | None = None, **params: Any) -> tuple[int, str, str]:
-        """(HTTP status, error, description) of a request that has to fail."""
+        """HTTP status, error code and description of a request that must fail."""
         answer = self.post(method, token, **params)
         body = answer.json()
         assert "error" in body, body
         return answer.status_code, body["error"], body["error_description"]
 
     def batch(self, halt: int = 0, **cmd: str) -> dict[str, Any]:
-        """`result` of a batch."""
+        """The `result` of a batch."""
         return self.ok("batch", cmd=cmd, halt=halt)
 
     def register(self, **params: Any) -> dict[str, Any]:
-        """An incoming call of an unknown number for user 12."""
+        """Registers an incoming call from an unknown number for user 12. Returns `result`."""
         base = {"USER_ID": 12, "PHONE_NUMBER": PHONE, "TYPE": 2, "LINE_NUMBER": LINE}
         return self.ok("telephony.externalCall.register", **{**base, **params})
 
@@ -73,7 +73,7 @@ class Raw:
         return self.ok("telephony.externalCall.finish", **{**base, **params})
 
     def finished(self, **params: Any) -> str:
-        """CALL_ID of a finished call."""
+        """Registers and finishes a call. Returns its CALL_ID."""
         call_id = self.register(EXTERNAL_CALL_ID="finished", **params)["CALL_ID"]
         self.finish(call_id)
         return str(call_id)
@@ -85,7 +85,7 @@ class Raw:
         return self.sandbox.call(self.portal.open_form, user_id, self.app, **how)
 
     def hand(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Does something at the portal, inside its loop, and waits until its events have arrived."""
+        """Calls a method of the portal in the event loop of the sandbox and waits until its events have arrived."""
         result = self.sandbox.call(getattr(self.portal, name), *args, **kwargs)
         self.settled()
         return result
@@ -101,7 +101,7 @@ class Raw:
 
 @pytest.fixture
 def raw(sandbox: Sandbox) -> Iterator[Raw]:
-    """An application in the portal, INSTALLED, with an administrator's token."""
+    """An INSTALLED application in the portal, with the token of an administrator."""
     events: list[dict[str, str]] = []
 
     async def take(request: web.Request) -> web.Response:

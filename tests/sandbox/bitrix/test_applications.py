@@ -1,4 +1,4 @@
-"""An application's life in a portal, and the events that it gets (3.2 - 3.5; traps 1, 15, 16, 26, 27, 29, 31)."""
+"""The life of an application in a portal, and the events that it receives."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def test_the_form_of_the_frame(raw: Raw) -> None:
     assert (query["DOMAIN"], query["PROTOCOL"], query["LANG"]) == ([raw.portal.host], ["0"], ["ru"])
     assert query["APP_SID"] == [form.sid]
     assert set(form.fields) == {
-        "AUTH_ID", "AUTH_EXPIRES", "REFRESH_ID", "SERVER_ENDPOINT", "APPLICATION_TOKEN", "APPLICATION_SCOPE", "member_id",
-        "status", "PLACEMENT", "PLACEMENT_OPTIONS",
+        "AUTH_ID", "AUTH_EXPIRES", "REFRESH_ID", "SERVER_ENDPOINT", "APPLICATION_TOKEN", "APPLICATION_SCOPE",
+        "member_id", "status", "PLACEMENT", "PLACEMENT_OPTIONS",
     }  # fmt: skip
     assert form.fields["SERVER_ENDPOINT"] == f"{raw.sandbox.oauth.url}/rest/"
     assert raw.ok("profile", token=form.fields["AUTH_ID"])["ID"] == "1"
 
 
-def test_trap_27_placement_options_are_a_text_and_there_is_no_settings_placement(raw: Raw) -> None:
+def test_placement_options_are_a_text_and_there_is_no_settings_placement(raw: Raw) -> None:
     assert json.loads(raw.open(placement="CALL_CARD", options={"ID": "12"}).fields["PLACEMENT_OPTIONS"]) == {"ID": "12"}
     assert raw.open().fields["PLACEMENT_OPTIONS"] == "[]"
     answer = raw.fails("placement.bind", PLACEMENT="SETTINGS", HANDLER=raw.handler)
     assert answer[:2] == (400, "ERROR_PLACEMENT_NOT_FOUND")
 
 
-def test_trap_31_the_frames_name_is_host_protocol_and_sid(raw: Raw) -> None:
+def test_the_frames_name_is_host_protocol_and_sid(raw: Raw) -> None:
     form = raw.open()
     assert form.name == f"{raw.portal.host}|0|{form.sid}"
 
@@ -44,7 +44,7 @@ def test_until_installed_the_install_address_is_opened_by_administrators_only(ra
     assert raw.open(user_id=12).url.startswith(f"{raw.app.handler_url}?")
 
 
-def test_trap_1_without_install_finish_no_event_comes(raw: Raw) -> None:
+def test_without_install_finish_no_event_comes(raw: Raw) -> None:
     raw.portal.apps[raw.app.client_id].installed = False
     raw.bind("ONEXTERNALCALLSTART", "ONVOXIMPLANTCALLEND")
     raw.finished()
@@ -65,7 +65,7 @@ def test_finishing_the_installation_sends_onappinstall_with_tokens(raw: Raw) -> 
     assert event["auth[refresh_token]"]
 
 
-def test_an_application_without_a_page_is_told_by_event_at_its_install_address(raw: Raw) -> None:
+def test_an_application_without_a_page_gets_the_event_at_its_install_address(raw: Raw) -> None:
     app = raw.sandbox.register_application(
         "local.1", "x", raw.app.handler_url, raw.app.install_url, ui=False, kind="local", code="local.1"
     )
@@ -75,7 +75,7 @@ def test_an_application_without_a_page_is_told_by_event_at_its_install_address(r
     assert raw.portal.event_sender.posts[-1].url == raw.app.install_url
 
 
-def test_trap_16_uninstalling_sends_no_tokens_only_the_application_token(raw: Raw) -> None:
+def test_uninstalling_sends_no_tokens_only_the_application_token(raw: Raw) -> None:
     known = raw.open().fields["APPLICATION_TOKEN"]
     raw.bind("ONAPPUNINSTALL")
     raw.hand("uninstall", raw.app, clean=True)
@@ -87,7 +87,7 @@ def test_trap_16_uninstalling_sends_no_tokens_only_the_application_token(raw: Ra
     assert raw.open().fields["APPLICATION_TOKEN"] != known, "a new one with the next installation"
 
 
-def test_trap_26_a_new_version_drops_bindings_and_placements_and_changes_the_token(raw: Raw) -> None:
+def test_a_new_version_drops_bindings_and_placements_and_changes_the_token(raw: Raw) -> None:
     old = raw.open().fields["APPLICATION_TOKEN"]
     raw.bind("ONAPPUPDATE", "ONEXTERNALCALLSTART")
     raw.ok("placement.bind", PLACEMENT="CALL_CARD", HANDLER=raw.handler, TITLE="Calls")
@@ -101,13 +101,13 @@ def test_trap_26_a_new_version_drops_bindings_and_placements_and_changes_the_tok
     assert raw.ok("app.info")["VERSION"] == "2"
 
 
-def test_trap_26_binding_twice_is_an_error_that_is_none(raw: Raw) -> None:
+def test_binding_twice_is_a_harmless_error(raw: Raw) -> None:
     raw.bind("ONAPPUNINSTALL")
     answer = raw.fails("event.bind", event="OnAppUninstall", handler=raw.handler)
     assert answer == (400, "ERROR_CORE", "Unable to set event handler: Handler already binded")
-    place = {"PLACEMENT": "CALL_CARD", "HANDLER": raw.handler}
-    assert raw.ok("placement.bind", **place) is True
-    assert raw.fails("placement.bind", **place)[2] == "Unable to set placement handler: Handler already binded"
+    binding = {"PLACEMENT": "CALL_CARD", "HANDLER": raw.handler}
+    assert raw.ok("placement.bind", **binding) is True
+    assert raw.fails("placement.bind", **binding)[2] == "Unable to set placement handler: Handler already binded"
     assert raw.ok("event.get") == [{"event": "ONAPPUNINSTALL", "handler": raw.handler, "auth_type": "0", "offline": 0}]
     assert raw.ok("event.unbind", EVENT="ONAPPUNINSTALL", HANDLER=raw.handler) == {"count": 1}
     assert raw.ok("placement.unbind", PLACEMENT="CALL_CARD") == {"count": 1}
@@ -125,13 +125,13 @@ def test_bad_bindings(raw: Raw, event: str, handler: str, code: str) -> None:
     assert raw.fails("event.bind", EVENT=event, HANDLER=handler)[1] == code
 
 
-def test_only_administrators_place(raw: Raw) -> None:
+def test_only_administrators_bind_placements(raw: Raw) -> None:
     token = raw.open(user_id=12).fields["AUTH_ID"]
     answer = raw.fails("placement.bind", token, PLACEMENT="CALL_CARD", HANDLER=raw.handler)
     assert answer[:2] == (403, "ACCESS_DENIED")
 
 
-def test_trap_15_events_have_no_refresh_token_and_sometimes_no_tokens_at_all(raw: Raw) -> None:
+def test_events_have_no_refresh_token_and_sometimes_no_tokens_at_all(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     raw.hand("click_to_call", 12, PHONE)
     raw.portal.event_sender.without_tokens = True
@@ -143,7 +143,7 @@ def test_trap_15_events_have_no_refresh_token_and_sometimes_no_tokens_at_all(raw
     assert without["auth[application_token]"]
 
 
-def test_trap_15_an_event_is_sent_once_whatever_becomes_of_it(raw: Raw) -> None:
+def test_an_event_is_sent_once_even_if_it_fails(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     raw.portal.event_sender.events_to_lose = 1
     raw.hand("click_to_call", 12, PHONE)
@@ -154,13 +154,13 @@ def test_trap_15_an_event_is_sent_once_whatever_becomes_of_it(raw: Raw) -> None:
     assert [post.error != "" for post in raw.portal.event_sender.posts] == [True, True]
 
 
-def test_trap_29_call_start_fires_at_register_and_call_init_with_an_id_that_is_thrown_away(raw: Raw) -> None:
+def test_call_start_fires_at_register_and_call_init_with_an_id_that_is_never_used(raw: Raw) -> None:
     raw.bind("ONVOXIMPLANTCALLINIT", "ONVOXIMPLANTCALLSTART", "ONVOXIMPLANTCALLEND")
     call_id = raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"]
     raw.register(EXTERNAL_CALL_ID="a")
     raw.finish(call_id)
-    told = sorted((event["event"], event["data[CALL_ID]"] == call_id) for event in raw.settled())
-    assert told == [
+    events = sorted((event["event"], event["data[CALL_ID]"] == call_id) for event in raw.settled())
+    assert events == [
         ("ONVOXIMPLANTCALLEND", True),
         ("ONVOXIMPLANTCALLINIT", False),
         ("ONVOXIMPLANTCALLINIT", True),
@@ -193,7 +193,7 @@ def test_options_of_the_application(raw: Raw) -> None:
     assert raw.ok("user.option.get", employee) == {"b": "2"}
 
 
-def test_what_an_application_may_ask_about_itself(raw: Raw) -> None:
+def test_what_an_application_can_read_about_itself(raw: Raw) -> None:
     assert "telephony" in raw.ok("scope")
     assert "telephony.externalcall.register" in raw.ok("methods")
     assert raw.ok("method.get", name="user.get") == {"isExisting": True, "isAvailable": True}

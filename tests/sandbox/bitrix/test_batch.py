@@ -1,4 +1,4 @@
-"""`batch`: what it allows, how it answers, and what references really do (4; traps 10, 23)."""
+"""The method `batch`: what it allows, how it answers, and how it resolves references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.sandbox.bitrix.conftest import PHONE, Raw
 
 
-def test_trap_10_empty_maps_are_lists(raw: Raw) -> None:
+def test_empty_maps_are_lists(raw: Raw) -> None:
     result = raw.batch(a="profile")
     assert result["result"]["a"]["ID"] == "1"
     assert (result["result_error"], result["result_total"], result["result_next"]) == ([], [], [])
@@ -25,7 +25,7 @@ def test_list_shaped_commands_have_list_shaped_answers_until_one_is_missing(raw:
     assert list(holed["result_error"][0]) == ["error", "error_description"]
 
 
-def test_it_is_200_even_if_everything_fails_and_counts_as_one_hit(raw: Raw) -> None:
+def test_it_is_200_even_if_everything_fails_and_counts_as_one_request(raw: Raw) -> None:
     before = raw.portal.hits
     result = raw.batch(a="crm.lead.get?id=998", b="crm.lead.get?id=999")
     assert set(result["result_error"]) == {"a", "b"}
@@ -85,14 +85,14 @@ def test_total_and_next_of_lists(raw: Raw) -> None:
     assert len(result["result"]["b"]) == 1
 
 
-def test_trap_23_a_missing_path_gives_its_last_existing_parent(raw: Raw) -> None:
+def test_a_missing_path_yields_its_last_existing_parent(raw: Raw) -> None:
     with raw.portal.expect_violations() as violations:
         result = raw.batch(p="profile", g="crm.contact.get?id=$result[p][NOTHING]")
     assert "id should be integer" in str(violations[0])
     assert result["result_error"]["g"]["error_description"] == "Not found"
 
 
-def test_trap_23_what_hangs_on_a_reference_is_lost(raw: Raw) -> None:
+def test_text_attached_to_a_reference_is_lost(raw: Raw) -> None:
     result = raw.batch(
         p="profile",
         a="crm.item.add?entityTypeId=2&fields[title]=" + quote("From $result[p][NAME]/tail end"),
@@ -102,7 +102,7 @@ def test_trap_23_what_hangs_on_a_reference_is_lost(raw: Raw) -> None:
     assert titles == ["From Мария end", "Мария"]
 
 
-def test_trap_23_text_of_a_person_is_taken_for_a_reference(raw: Raw) -> None:
+def test_text_of_a_person_can_count_as_a_reference(raw: Raw) -> None:
     result = raw.batch(
         p="profile",
         evil="crm.item.add?entityTypeId=2&fields[title]=" + quote("Client named $result[p][LAST_NAME]"),

@@ -1,4 +1,4 @@
-"""crm.*: records, dictionaries, duplicates, activities, comments (2; traps 10, 21, 25)."""
+"""The methods crm.*: records, dictionaries, duplicates, activities and comments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.sandbox.bitrix.conftest import PHONE, Raw
 FM = [{"typeId": "PHONE", "valueType": "WORK", "value": PHONE}]
 
 
-def test_trap_25_misspelt_fields_are_ignored_with_200(raw: Raw) -> None:
+def test_misspelt_fields_are_ignored_with_200(raw: Raw) -> None:
     with raw.portal.expect_violations() as violations:
         fields = {"TITLE": "Upper", "assigned_by_id": 8, "stageid": "WON"}
         item = raw.ok("crm.item.add", entityTypeId=2, fields=fields)["item"]
@@ -18,13 +18,13 @@ def test_trap_25_misspelt_fields_are_ignored_with_200(raw: Raw) -> None:
     assert len(violations) == 3
 
 
-def test_trap_25_fields_of_another_type_are_ignored_too(raw: Raw) -> None:
+def test_fields_of_another_type_are_ignored_too(raw: Raw) -> None:
     with raw.portal.expect_violations() as violations:
         raw.ok("crm.item.add", entityTypeId=3, fields={"name": "A", "title": "B", "stageId": "NEW"})
     assert "unknown field fields[title] of entityTypeId 3" in str(violations[0])
 
 
-def test_trap_25_phones_come_only_with_a_star(raw: Raw) -> None:
+def test_phones_come_only_with_a_star(raw: Raw) -> None:
     contact = raw.ok("crm.item.add", entityTypeId=3, fields={"name": "A", "fm": FM})["item"]
     assert contact["fm"][0]["value"] == PHONE
     named = raw.ok("crm.item.list", entityTypeId=3, select=["id", "name", "fm"])["items"][0]
@@ -63,8 +63,8 @@ def test_a_record_is_found_again_by_its_origin(raw: Raw) -> None:
     again = raw.ok("crm.item.add", entityTypeId=2, fields=fields)["item"]["id"]
     assert made != again, "there is no uniqueness"
     wanted = {"=originatorId": "bx24app", "=originId": "e1"}
-    found = raw.ok("crm.item.list", entityTypeId=2, filter=wanted, select=["id", "originId"], order={"id": "DESC"})
-    assert [item["id"] for item in found["items"]] == [again, made]
+    page = raw.ok("crm.item.list", entityTypeId=2, filter=wanted, select=["id", "originId"], order={"id": "DESC"})
+    assert [item["id"] for item in page["items"]] == [again, made]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_filters(raw: Raw, wanted: dict[str, object], titles: list[str]) -> None
         {"title": "c", "stageId": "WON", "opportunity": 100},
     ):
         raw.ok("crm.item.add", entityTypeId=2, fields=fields)
-    assert [one["title"] for one in raw.ok("crm.item.list", entityTypeId=2, filter=wanted)["items"]] == titles
+    assert [row["title"] for row in raw.ok("crm.item.list", entityTypeId=2, filter=wanted)["items"]] == titles
 
 
 def test_a_bad_filter_is_an_error(raw: Raw) -> None:
@@ -125,8 +125,8 @@ def test_the_older_methods(raw: Raw) -> None:
     changed = {"STATUS_ID": "IN_PROCESS", "PHONE": [{"ID": phone_id, "VALUE": ""}, {"VALUE": "+79060000000"}]}
     assert raw.ok("crm.lead.update", id=lead, fields=changed) is True
     assert raw.portal.leads[lead].phones == ["+79060000000"]
-    found = raw.post("crm.lead.list", filter={"PHONE": "+79060000000"}, select=["ID", "TITLE", "PHONE"]).json()
-    assert (found["total"], found["result"][0]["TITLE"]) == (1, "Old")
+    page = raw.post("crm.lead.list", filter={"PHONE": "+79060000000"}, select=["ID", "TITLE", "PHONE"]).json()
+    assert (page["total"], page["result"][0]["TITLE"]) == (1, "Old")
     assert "PHONE" not in raw.ok("crm.lead.list", select=["*"])[0]
     assert raw.fails("crm.lead.get", id=1) == (400, "", "Not found")
     with raw.portal.expect_violations():
@@ -143,13 +143,13 @@ def test_the_older_methods_of_other_types(raw: Raw, kind: str) -> None:
     assert "ASSIGNED_BY_ID" in raw.ok(f"crm.{kind}.fields")
 
 
-def test_trap_10_duplicates_found_are_a_map_and_none_is_a_list(raw: Raw) -> None:
-    asked = {"type": "PHONE", "values": [PHONE, "79061234567"]}
-    assert raw.ok("crm.duplicate.findbycomm", **asked) == []
+def test_duplicates_found_are_a_map_and_none_is_a_list(raw: Raw) -> None:
+    query = {"type": "PHONE", "values": [PHONE, "79061234567"]}
+    assert raw.ok("crm.duplicate.findbycomm", **query) == []
     lead = raw.sandbox.call(raw.portal.add_lead, "Lead", PHONE)
     contact = raw.sandbox.call(raw.portal.add_contact, "Contact", "8 (906) 123-45-67")
-    assert raw.ok("crm.duplicate.findbycomm", **asked) == {"LEAD": [lead.id], "CONTACT": [contact.id]}
-    assert raw.ok("crm.duplicate.findbycomm", **asked, entity_type="CONTACT") == {"CONTACT": [contact.id]}
+    assert raw.ok("crm.duplicate.findbycomm", **query) == {"LEAD": [lead.id], "CONTACT": [contact.id]}
+    assert raw.ok("crm.duplicate.findbycomm", **query, entity_type="CONTACT") == {"CONTACT": [contact.id]}
 
 
 def test_the_search_stops_with_a_type_that_has_twenty(raw: Raw) -> None:
@@ -209,12 +209,12 @@ def test_bindings_of_an_activity(raw: Raw) -> None:
 
 
 def test_dictionaries(raw: Raw) -> None:
-    assert [one["id"] for one in raw.ok("crm.category.list", entityTypeId=2)["categories"]] == [0, 9]
+    assert [row["id"] for row in raw.ok("crm.category.list", entityTypeId=2)["categories"]] == [0, 9]
     stages = raw.ok("crm.status.list", filter={"ENTITY_ID": "DEAL_STAGE_9"}, order={"SORT": "ASC"})
-    assert [one["STATUS_ID"] for one in stages][:2] == ["C9:NEW", "C9:PREPARATION"]
-    assert {one["SEMANTICS"] for one in stages} == {None, "S", "F"}
+    assert [row["STATUS_ID"] for row in stages][:2] == ["C9:NEW", "C9:PREPARATION"]
+    assert {row["SEMANTICS"] for row in stages} == {None, "S", "F"}
     assert stages[-1]["EXTRA"]["SEMANTICS"] == "failure"
-    sources = [one["STATUS_ID"] for one in raw.ok("crm.status.list", filter={"ENTITY_ID": "SOURCE"})]
+    sources = [row["STATUS_ID"] for row in raw.ok("crm.status.list", filter={"ENTITY_ID": "SOURCE"})]
     assert {"CALL", "CALLBACK", "OTHER"} < set(sources)
     assert raw.ok("crm.settings.mode.get") == 1
     raw.portal.crm_mode = 2
@@ -222,7 +222,7 @@ def test_dictionaries(raw: Raw) -> None:
     assert raw.ok("crm.item.fields", entityTypeId=1)["fields"]["stageId"]["upperName"] == "STATUS_ID"
 
 
-def test_trap_21_the_application_may_only_what_its_user_may(raw: Raw) -> None:
+def test_the_application_may_only_what_its_user_may(raw: Raw) -> None:
     token = raw.open(user_id=12).fields["AUTH_ID"]
     raw.portal.users[12].rights = {"crm": False, "statistics": False}
     assert raw.fails("crm.item.list", token, entityTypeId=2)[:2] == (400, "ACCESS_DENIED")
@@ -234,7 +234,7 @@ def test_notifications_with_a_tag_replace_each_other(raw: Raw) -> None:
     first = raw.ok("im.notify.system.add", USER_ID=12, MESSAGE="One", TAG="silent")
     second = raw.ok("im.notify.system.add", USER_ID=12, MESSAGE="Two", TAG="silent")
     assert first != second
-    assert [one.message for one in raw.portal.notifications.values()] == ["Two"]
+    assert [notification.message for notification in raw.portal.notifications.values()] == ["Two"]
     with raw.portal.expect_violations():
         assert raw.fails("im.notify.system.add", USER_ID=12)[1] == "MESSAGE_EMPTY"
         assert raw.fails("im.notify.system.add", MESSAGE="x")[1] == "USER_ID_EMPTY"
@@ -257,4 +257,4 @@ def test_the_timeline_of_a_client(raw: Raw) -> None:
     assert [entry["kind"] for entry in entries] == ["created", "call", "comment"]
     assert (entries[0]["by_call"], entries[1]["duration"]) == (lead["CALL_ID"], 60)
     listed = raw.ok("crm.timeline.comment.list", filter={"ENTITY_TYPE": "lead", "ENTITY_ID": lead["CRM_ENTITY_ID"]})
-    assert [one["COMMENT"] for one in listed] == ["Hi"]
+    assert [row["COMMENT"] for row in listed] == ["Hi"]

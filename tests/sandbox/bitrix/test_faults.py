@@ -1,4 +1,4 @@
-"""Switches: everything that a network and a tariff can do (trap 30), and the control API that turns them."""
+"""Switches: the failures of network, portal and plan, and the control API that turns them on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.sandbox.bitrix.conftest import PHONE, Raw
         ("deleted", 403, "PORTAL_DELETED"),
     ],
 )
-def test_trap_30_refusals_for_good_and_for_a_number_of_requests(raw: Raw, kind: str, status: int, code: str) -> None:
+def test_refusals_for_good_and_for_a_number_of_requests(raw: Raw, kind: str, status: int, code: str) -> None:
     raw.portal.switches.switch_on(kind)
     assert raw.fails("profile")[:2] == (status, code)
     assert raw.fails("profile")[:2] == (status, code)
@@ -113,7 +113,7 @@ def test_a_refusal_of_one_command_in_a_batch(raw: Raw) -> None:
     assert result["result_error"]["b"]["error"] == "ACCESS_DENIED"
 
 
-def test_trap_17_a_new_domain_answers_302_at_the_old_one(raw: Raw) -> None:
+def test_a_new_domain_answers_302_at_the_old_one(raw: Raw) -> None:
     old = raw.portal.url
     new_host = raw.sandbox.move_portal(raw.portal)
     answer = requests.post(f"{old}/rest/profile", data={"auth": raw.token}, timeout=20, allow_redirects=False)
@@ -130,10 +130,10 @@ def test_a_deleted_portal(raw: Raw) -> None:
     assert raw.fails("profile")[:2] == (403, "PORTAL_DELETED")
 
 
-def test_trap_32_cors(raw: Raw) -> None:
+def test_cors(raw: Raw) -> None:
     url = f"{raw.portal.url}/rest/profile"
-    asked = {"Origin": "http://app.example", "Access-Control-Request-Headers": "authorization"}
-    preflight = requests.options(url, headers=asked, timeout=20)
+    headers = {"Origin": "http://app.example", "Access-Control-Request-Headers": "authorization"}
+    preflight = requests.options(url, headers=headers, timeout=20)
     allowed = preflight.headers["Access-Control-Allow-Headers"]
     assert preflight.headers["Access-Control-Allow-Origin"] == "*"
     assert "authorization" not in allowed.lower()

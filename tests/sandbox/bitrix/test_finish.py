@@ -1,4 +1,4 @@
-"""Facts G5-G10 and the traps around show, hide and finish."""
+"""Show, hide and finish of a call, clicks, and the statistics of finished calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FINISH = "telephony.externalCall.finish"
 NOT_FOUND = "Call is not found (call should be registered prior to finishing"
 
 
-def test_g5_a_click_is_registered_by_the_portal_and_only_has_to_be_finished(raw: Raw) -> None:
+def test_a_click_is_registered_by_the_portal_and_only_has_to_be_finished(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     call_id = raw.hand("click_to_call", 12, PHONE)
     (event,) = raw.events
@@ -24,7 +24,7 @@ def test_g5_a_click_is_registered_by_the_portal_and_only_has_to_be_finished(raw:
     assert answer["EXTERNAL_CALL_ID"] is None, "such calls have no EXTERNAL_CALL_ID"
 
 
-def test_g5_a_second_click_within_thirty_minutes_is_the_same_call_and_the_event_comes_again(raw: Raw) -> None:
+def test_a_second_click_within_thirty_minutes_is_the_same_call_and_the_event_comes_again(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     first = raw.hand("click_to_call", 12, PHONE)
     assert raw.hand("click_to_call", 12, PHONE) == first
@@ -33,7 +33,7 @@ def test_g5_a_second_click_within_thirty_minutes_is_the_same_call_and_the_event_
     assert raw.hand("click_to_call", 12, PHONE) != first
 
 
-def test_g5_the_event_goes_to_the_owner_of_the_line_and_a_mobile_click_opens_no_card(raw: Raw) -> None:
+def test_the_event_goes_to_the_owner_of_the_line_and_a_mobile_click_opens_no_card(raw: Raw) -> None:
     raw.bind("ONEXTERNALCALLSTART")
     raw.ok("telephony.externalLine.add", NUMBER=LINE, NAME="Moscow", CRM_AUTO_CREATE="N")
     raw.hand("click_to_call", 12, PHONE, LINE, mobile=True)
@@ -52,14 +52,14 @@ def test_form_callback_has_neither_call_nor_user(raw: Raw) -> None:
     assert not raw.portal.calls
 
 
-def test_g6_only_the_first_finish_wins_and_the_statistics_know_it(raw: Raw) -> None:
+def test_only_the_first_finish_wins_and_the_statistics_know_it(raw: Raw) -> None:
     call_id = raw.finished()
     assert raw.fails(FINISH, CALL_ID=call_id, USER_ID=12) == (400, "ERROR_CORE", NOT_FOUND)
     rows = raw.ok("voximplant.statistic.get", FILTER={"CALL_ID": call_id})
     assert [row["EXTERNAL_CALL_ID"] for row in rows] == ["finished"]
 
 
-def test_trap_2_finish_is_not_locked_two_at_once_make_two_activities(raw: Raw) -> None:
+def test_finish_is_not_locked_two_at_once_make_two_activities(raw: Raw) -> None:
     raw.sandbox.call(raw.portal.add_contact, "Client", PHONE)
     call_id = raw.register()["CALL_ID"]
     raw.portal.latencies["telephony.externalcall.finish"] = 0.3
@@ -69,7 +69,7 @@ def test_trap_2_finish_is_not_locked_two_at_once_make_two_activities(raw: Raw) -
     assert len(raw.ok("voximplant.statistic.get", FILTER={"CALL_ID": call_id})) == 2
 
 
-def test_g7_finish_reassigns_only_what_the_call_created(raw: Raw) -> None:
+def test_finish_reassigns_only_what_the_call_created(raw: Raw) -> None:
     known = raw.sandbox.call(raw.portal.add_contact, "Known", "+79060000000", assigned=1)
     lead = raw.register(CRM_CREATE=1)
     raw.finish(lead["CALL_ID"], USER_ID=8)
@@ -78,20 +78,20 @@ def test_g7_finish_reassigns_only_what_the_call_created(raw: Raw) -> None:
     assert known.assigned_by_id == 1
 
 
-def test_g8_without_a_crm_record_there_is_no_activity(raw: Raw) -> None:
+def test_without_a_crm_record_there_is_no_activity(raw: Raw) -> None:
     answer = raw.finish(raw.register()["CALL_ID"])
     assert answer["CRM_ACTIVITY_ID"] is False
     assert answer["ERRORS"] == {"ACTIVITY_CREATION": "Could not find associated crm entity for the current call"}
     assert "CRM_ENTITY_TYPE" not in answer
 
 
-def test_g8_what_is_made_between_register_and_finish_gets_the_activity(raw: Raw) -> None:
+def test_a_record_made_between_register_and_finish_gets_the_activity(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     fields = {"name": "New", "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": PHONE}]}
     contact = raw.ok("crm.item.add", entityTypeId=3, fields=fields)["item"]["id"]
     answer = raw.finish(call_id)
     assert raw.portal.activities[answer["CRM_ACTIVITY_ID"]].bindings == [(3, contact)]
-    assert "CRM_ENTITY_ID" not in answer, "the row keeps what register found"
+    assert "CRM_ENTITY_ID" not in answer, "the row keeps the record of register"
 
 
 def test_bindings_of_register_are_not_searched_again(raw: Raw) -> None:
@@ -101,7 +101,7 @@ def test_bindings_of_register_are_not_searched_again(raw: Raw) -> None:
     assert raw.portal.activities[raw.finish(call_id)["CRM_ACTIVITY_ID"]].bindings == [(3, contact.id)]
 
 
-def test_open_deals_are_bound_too_where_the_portal_does_so_and_binding_twice_is_an_error(raw: Raw) -> None:
+def test_open_deals_are_bound_if_the_portal_does_so_and_binding_twice_is_an_error(raw: Raw) -> None:
     contact = raw.sandbox.call(raw.portal.add_contact, "Known", PHONE)
     deal = raw.sandbox.call(raw.portal.add_deal, "Deal", contact=contact.id)
     raw.portal.switches.bind_open_deals = True
@@ -114,7 +114,7 @@ def test_open_deals_are_bound_too_where_the_portal_does_so_and_binding_twice_is_
     assert fails[:2] == (400, "ACTIVITY_IS_ALREADY_BOUND")
 
 
-def test_g9_finish_hides_the_card_of_its_user_only(raw: Raw) -> None:
+def test_finish_hides_the_card_of_its_user_only(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     assert raw.ok("telephony.externalCall.show", CALL_ID=call_id, USER_ID=[8, 15]) is True
     raw.finish(call_id, USER_ID=8)
@@ -122,7 +122,7 @@ def test_g9_finish_hides_the_card_of_its_user_only(raw: Raw) -> None:
     assert raw.ok("telephony.externalCall.hide", CALL_ID=call_id, USER_ID=[12, 15]) is False, "too late"
 
 
-def test_g9_show_and_hide_take_lists_and_default_to_the_registered_user(raw: Raw) -> None:
+def test_show_and_hide_take_lists_and_default_to_the_registered_user(raw: Raw) -> None:
     call_id = raw.register(SHOW=0)["CALL_ID"]
     assert not raw.portal.cards[12]
     assert raw.ok("telephony.externalCall.show", CALL_ID=call_id) is True
@@ -145,7 +145,7 @@ def test_g9_show_and_hide_take_lists_and_default_to_the_registered_user(raw: Raw
         (2, "200", False, True),
     ],
 )
-def test_g10_trap_7_only_304_of_type_2_or_4_is_missed(
+def test_only_304_of_type_2_or_4_is_missed(
     raw: Raw, kind: int, code: str, missed: bool, completed: bool
 ) -> None:
     raw.sandbox.call(raw.portal.add_contact, "Client", PHONE)
@@ -154,7 +154,7 @@ def test_g10_trap_7_only_304_of_type_2_or_4_is_missed(
     assert (activity.is_missed, activity.completed) == (missed, completed)
 
 
-def test_g10_a_later_successful_outgoing_call_answers_the_missed_ones(raw: Raw) -> None:
+def test_a_later_successful_outgoing_call_answers_the_missed_ones(raw: Raw) -> None:
     missed = raw.register(TYPE=2)["CALL_ID"]
     raw.finish(missed, DURATION=0, STATUS_CODE="304")
     assert raw.row(missed).missed
@@ -173,13 +173,13 @@ def test_the_default_code_follows_the_duration(raw: Raw) -> None:
         assert (answer["CALL_FAILED_CODE"], answer["CALL_STATUS"]) == (code, int(seconds > 0))
 
 
-def test_trap_8_add_to_chat_omitted_is_off(raw: Raw) -> None:
+def test_add_to_chat_omitted_is_off(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     raw.ok(FINISH, CALL_ID=call_id, USER_ID=12, DURATION=5)
     assert raw.row(call_id).add_to_chat is False
 
 
-def test_trap_10_odd_types_of_the_answer(raw: Raw) -> None:
+def test_odd_types_of_the_answer(raw: Raw) -> None:
     raw.sandbox.call(raw.portal.add_contact, "Client", PHONE)
     answer = raw.finish(raw.register(EXTERNAL_CALL_ID="x")["CALL_ID"])
     assert answer["CALL_START_DATE"] == {}
@@ -190,7 +190,7 @@ def test_trap_10_odd_types_of_the_answer(raw: Raw) -> None:
     assert row["RECORD_FILE_ID"] is None
 
 
-def test_trap_12_a_dismissed_user_can_not_finish_but_any_active_one_can(raw: Raw) -> None:
+def test_a_dismissed_user_can_not_finish_but_any_active_one_can(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     raw.portal.users[12].active = False
     assert raw.fails(FINISH, CALL_ID=call_id, USER_ID=12)[2] == "User is not found or is not active"
@@ -223,27 +223,27 @@ def test_a_planned_activity_is_completed_instead_of_a_new_one(raw: Raw) -> None:
     assert len(raw.portal.activities) == 1
 
 
-def test_g12_search_gives_the_owner_with_their_working_day(raw: Raw) -> None:
+def test_search_returns_the_owner_with_their_working_day(raw: Raw) -> None:
     raw.portal.users[8].timeman = "CLOSED"
     raw.sandbox.call(raw.portal.add_lead, "Lead", PHONE, assigned=12)
     raw.sandbox.call(raw.portal.add_company, "Company", PHONE, assigned=1)
     raw.sandbox.call(raw.portal.add_contact, "Пётр", PHONE, assigned=8)
-    found = raw.ok("telephony.externalCall.searchCrmEntities", PHONE_NUMBER="8 906 123-45-67")
-    assert [one["CRM_ENTITY_TYPE"] for one in found] == ["CONTACT", "LEAD", "COMPANY"]
-    assert found[0]["NAME"] == "Пётр"
-    assert found[0]["ASSIGNED_BY"] == {
+    clients = raw.ok("telephony.externalCall.searchCrmEntities", PHONE_NUMBER="8 906 123-45-67")
+    assert [client["CRM_ENTITY_TYPE"] for client in clients] == ["CONTACT", "LEAD", "COMPANY"]
+    assert clients[0]["NAME"] == "Пётр"
+    assert clients[0]["ASSIGNED_BY"] == {
         "ID": "8", "TIMEMAN_STATUS": "CLOSED", "USER_PHONE_INNER": "102", "WORK_PHONE": "", "PERSONAL_PHONE": "",
         "PERSONAL_MOBILE": "+79160000102",
     }  # fmt: skip
     assert raw.ok("telephony.externalCall.searchCrmEntities", PHONE_NUMBER="+70000000000") == []
 
 
-def test_trap_3_an_error_code_may_be_empty(raw: Raw) -> None:
+def test_an_error_code_may_be_empty(raw: Raw) -> None:
     raw.portal.switches.empty_error_codes = True
     assert raw.fails(FINISH, CALL_ID="none", USER_ID=12) == (400, "", NOT_FOUND)
 
 
-def test_trap_24_unknown_filter_keys_are_ignored_so_everything_comes_back(raw: Raw) -> None:
+def test_unknown_filter_keys_are_ignored_and_all_rows_returned(raw: Raw) -> None:
     raw.finished()
     raw.finished(PHONE_NUMBER="+79060000000")
     with raw.portal.expect_violations() as violations:

@@ -1,4 +1,4 @@
-"""Fact G13 and part 4: requests per second, time of methods, latency (trap 22)."""
+"""The limits of a portal: requests a second, seconds of work of a method, latency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import requests
 from tests.sandbox.bitrix.conftest import Raw
 
 
-def test_g13_trap_22_fifty_in_store_and_two_a_second_whatever_application_asks(raw: Raw) -> None:
+def test_a_bucket_of_fifty_and_two_a_second_for_all_applications_together(raw: Raw) -> None:
     raw.portal.limits.fill_bucket(49, raw.portal.now())
     raw.portal.limits.rate = 0.001
     assert raw.ok("profile")
@@ -23,7 +23,7 @@ def test_g13_trap_22_fifty_in_store_and_two_a_second_whatever_application_asks(r
     assert [raw.post("profile").status_code for _ in range(2)] == [200, 200]
 
 
-def test_g13_a_batch_and_an_upload_are_one_each(raw: Raw) -> None:
+def test_a_batch_and_an_upload_count_as_one_each(raw: Raw) -> None:
     raw.portal.limits.fill_bucket(48, raw.portal.now())
     raw.portal.limits.rate = 0.001
     assert len(raw.batch(**{f"c{number}": "profile" for number in range(50)})["result"]) == 50
@@ -40,7 +40,7 @@ def test_enterprise_and_on_premise(raw: Raw) -> None:
     assert raw.ok("profile")
 
 
-def test_g13_the_time_of_a_method_is_blocked_until_its_oldest_minute_leaves(raw: Raw) -> None:
+def test_the_time_of_a_method_is_blocked_until_its_oldest_minute_leaves(raw: Raw) -> None:
     app_id, method = raw.portal.apps[raw.app.client_id].id, "crm.item.list"
     raw.sandbox.call(raw.portal.limits.add_work, app_id, method, 479.9, raw.portal.now())
     block = raw.post(method, entityTypeId=2).json()["time"]

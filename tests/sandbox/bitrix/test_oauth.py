@@ -1,4 +1,4 @@
-"""The OAuth server and what a portal does with tokens (3.6 - 3.8; traps 17, 18, 20)."""
+"""The OAuth server, and what a portal does with tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def info(raw: Raw, access: str) -> requests.Response:
 
 
 @pytest.mark.parametrize("how", ["GET", "POST"])
-def test_trap_20_a_refresh_token_rotates_and_works_once(raw: Raw, how: str) -> None:
+def test_a_refresh_token_rotates_and_works_once(raw: Raw, how: str) -> None:
     old = raw.open().fields["REFRESH_ID"]
     pair = token(raw, "refresh_token", how, refresh_token=old).json()
     assert pair["refresh_token"] != old
@@ -32,7 +32,7 @@ def test_trap_20_a_refresh_token_rotates_and_works_once(raw: Raw, how: str) -> N
     assert token(raw, "refresh_token", how, refresh_token=pair["refresh_token"]).ok
 
 
-def test_trap_17_domain_is_the_auth_server_the_portal_is_in_client_endpoint(raw: Raw) -> None:
+def test_domain_is_the_auth_server_the_portal_is_in_client_endpoint(raw: Raw) -> None:
     pair = token(raw, "refresh_token", refresh_token=raw.open().fields["REFRESH_ID"]).json()
     assert pair["domain"] == raw.sandbox.oauth.host
     assert pair["client_endpoint"] == f"{raw.portal.url}/rest/"
@@ -64,7 +64,7 @@ def test_wrong_client_comes_with_200_and_a_wrong_secret_does_not(raw: Raw) -> No
     assert token(raw, "password").json()["error"] == "invalid_request"
 
 
-def test_trap_18_app_info_tells_whose_token_it_is(raw: Raw) -> None:
+def test_app_info_names_the_owner_of_a_token(raw: Raw) -> None:
     result = info(raw, raw.token).json()["result"]
     assert (result["client_id"], result["user_id"]) == (raw.app.client_id, 1)
     assert result["install"]["member_id"] == raw.portal.member_id
@@ -91,7 +91,7 @@ def test_a_refresh_token_lives_180_days(raw: Raw) -> None:
     assert token(raw, "refresh_token", refresh_token=refresh).json()["error"] == "invalid_grant"
 
 
-def test_a_token_is_good_in_its_own_portal_only(raw: Raw) -> None:
+def test_a_token_works_only_in_its_own_portal(raw: Raw) -> None:
     other = raw.sandbox.add_portal()
     answer = requests.post(f"{other.url}/rest/profile", data={"auth": raw.token}, timeout=20)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
@@ -111,7 +111,7 @@ def test_the_token_is_taken_from_header_auth_or_access_token(raw: Raw) -> None:
     assert [answer.status_code for answer in answers] == [200] * 6
 
 
-def test_a_malformed_json_body_is_swallowed(raw: Raw) -> None:
+def test_a_malformed_json_body_is_ignored(raw: Raw) -> None:
     headers = {"Content-Type": "application/json"}
     answer = requests.post(f"{raw.portal.url}/rest/profile", data=b'{"auth": ', headers=headers, timeout=20)
     assert (answer.status_code, answer.json()["error"]) == (401, "NO_AUTH_FOUND")

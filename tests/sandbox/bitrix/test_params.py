@@ -1,4 +1,4 @@
-"""Requests are held against the official tables; forms as PHP reads them; a violation fails the test that caused it."""
+"""Commands are checked against the official tables, forms are read as PHP reads them, a violation fails its test."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_a_violation_is_a_sentence(raw: Raw, method: str, change: dict[str, Any]
     base = GOOD if method.endswith("register") else {}
     with raw.portal.expect_violations() as violations:
         raw.post(method, **{**base, **change})
-    assert any(sentence in str(violation) for violation in violations), [str(one) for one in violations]
+    assert any(sentence in str(violation) for violation in violations), [str(violation) for violation in violations]
 
 
 def test_commands_of_a_batch_are_checked_too(raw: Raw) -> None:
     with raw.portal.expect_violations() as violations:
         raw.batch(a="user.get?COLOUR=red")
-    assert [str(one) for one in violations] == ["user.get: unknown parameter COLOUR"]
+    assert [str(violation) for violation in violations] == ["user.get: unknown parameter COLOUR"]
 
 
 def test_forms_and_json_are_checked_alike(raw: Raw) -> None:

@@ -1,4 +1,4 @@
-"""Users, departments, working days, lines and who may change them (1.8 - 1.11; trap 28)."""
+"""Users, departments, working days, lines and who may change them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_user_get_filters_and_pages(raw: Raw) -> None:
     assert (len(first["result"]), first["next"], first["total"]) == (50, 50, 63)
     second = raw.post("user.get", filter={"ACTIVE": "Y"}, start=50).json()
     assert len(second["result"]) == 13
-    assert [one["ID"] for one in raw.ok("user.get", FILTER={"ACTIVE": False})] == ["15"]
-    assert [one["ID"] for one in raw.ok("user.get", FILTER={"UF_PHONE_INNER": "102"})] == ["8"]
-    assert [one["ID"] for one in raw.ok("user.get", FILTER={"NAME_SEARCH": "орл"})] == ["12"]
+    assert [row["ID"] for row in raw.ok("user.get", FILTER={"ACTIVE": False})] == ["15"]
+    assert [row["ID"] for row in raw.ok("user.get", FILTER={"UF_PHONE_INNER": "102"})] == ["8"]
+    assert [row["ID"] for row in raw.ok("user.get", FILTER={"NAME_SEARCH": "орл"})] == ["12"]
     assert raw.ok("user.get", sort="ID", order="DESC")[0]["ID"] == "159"
-    assert [one["ID"] for one in raw.ok("user.get", ID=12)] == ["12"]
+    assert [row["ID"] for row in raw.ok("user.get", ID=12)] == ["12"]
 
 
 def test_phones_and_mail_need_user_basic(raw: Raw) -> None:
@@ -64,7 +64,7 @@ def test_lines_belong_to_their_application(raw: Raw) -> None:
     assert raw.ok("telephony.externalLine.get", foreign) == []
 
 
-def test_trap_28_numbers_of_applications_are_not_listed_and_setting_one_needs_a_right(raw: Raw) -> None:
+def test_numbers_of_applications_are_not_listed_and_setting_one_needs_a_right(raw: Raw) -> None:
     raw.register()
     assert raw.ok("voximplant.line.get") == []
     employee = raw.open(user_id=12).fields["AUTH_ID"]
@@ -76,5 +76,5 @@ def test_trap_28_numbers_of_applications_are_not_listed_and_setting_one_needs_a_
         assert raw.ok("voximplant.line.outgoing.get") == line
 
 
-def test_trap_28_voximplant_user_get_waits_for_an_administrators_confirmation(raw: Raw) -> None:
+def test_voximplant_user_get_waits_for_an_administrators_confirmation(raw: Raw) -> None:
     assert raw.fails("voximplant.user.get", USER_ID=12)[:2] == (401, "METHOD_CONFIRM_WAITING")

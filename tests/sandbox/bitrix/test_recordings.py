@@ -1,4 +1,4 @@
-"""Fact G11 and the traps around attachRecord."""
+"""telephony.externalCall.attachRecord: uploads, base64, addresses and the Drive."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def attach(raw: Raw, call_id: str, name: str, content: bytes = MP3) -> int:
     )
 
 
-def test_g11_trap_13_attach_works_only_after_finish(raw: Raw) -> None:
+def test_attach_works_only_after_finish(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     assert raw.fails(ATTACH, CALL_ID=call_id, FILENAME="a.mp3")[2] == NOT_FINISHED
     raw.finish(call_id)
     assert attach(raw, call_id, "a.mp3")
 
 
-def test_g11_a_second_recording_replaces_the_first(raw: Raw) -> None:
+def test_a_second_recording_replaces_the_first(raw: Raw) -> None:
     call_id = raw.finished()
     first, second = attach(raw, call_id, "a.mp3"), attach(raw, call_id, "b.mp3", MP3 + b"2")
     assert raw.row(call_id).file_id == second
@@ -50,7 +50,7 @@ def test_g11_a_second_recording_replaces_the_first(raw: Raw) -> None:
     assert first != second
 
 
-def test_g11_an_upload_leaves_the_replaced_file_on_the_drive(raw: Raw) -> None:
+def test_an_upload_leaves_the_replaced_file_on_the_drive(raw: Raw) -> None:
     call_id = raw.finished()
     upload(address(raw, call_id), "a.mp3")
     upload(address(raw, call_id), "b.mp3")
@@ -58,7 +58,7 @@ def test_g11_an_upload_leaves_the_replaced_file_on_the_drive(raw: Raw) -> None:
     assert raw.row(call_id).file_id == list(raw.portal.files)[1]
 
 
-def test_g11_the_activity_plays_the_last_one(raw: Raw) -> None:
+def test_the_activity_plays_the_last_one(raw: Raw) -> None:
     raw.sandbox.call(raw.portal.add_contact, "Client", "+79061234567")
     call_id = raw.finished()
     attach(raw, call_id, "a.mp3")
@@ -67,7 +67,7 @@ def test_g11_the_activity_plays_the_last_one(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("again", ["the same call", "another call"])
-def test_g11_names_are_unique_in_the_months_folder(raw: Raw, again: str) -> None:
+def test_names_are_unique_in_the_months_folder(raw: Raw, again: str) -> None:
     call_id = raw.finished()
     upload(address(raw, call_id), "a.mp3")
     other = call_id if again == "the same call" else raw.finished(PHONE_NUMBER="+79060000000")
@@ -75,13 +75,13 @@ def test_g11_names_are_unique_in_the_months_folder(raw: Raw, again: str) -> None
     assert (answer.status_code, answer.json()["error"]) == (400, "DISK_OBJ_22000")
 
 
-def test_g11_another_months_folder_has_names_of_its_own(raw: Raw) -> None:
+def test_another_months_folder_has_names_of_its_own(raw: Raw) -> None:
     attach(raw, raw.finished(), "a.mp3")
     attach(raw, raw.finished(CALL_START_DATE="2025-01-15T10:00:00+03:00"), "a.mp3")
     assert "2025-01" in {file.folder for file in raw.portal.files.values()}
 
 
-def test_trap_13_the_extension_is_in_lower_case(raw: Raw) -> None:
+def test_the_extension_is_in_lower_case(raw: Raw) -> None:
     call_id = raw.finished()
     wrong = "Wrong file extension. Only wav and mp3 are allowed"
     assert raw.fails(ATTACH, CALL_ID=call_id, FILENAME="a.MP3", FILE_CONTENT="SUQz")[2] == wrong
@@ -90,7 +90,7 @@ def test_trap_13_the_extension_is_in_lower_case(raw: Raw) -> None:
     assert upload(address(raw, call_id), "a.wav").ok
 
 
-def test_trap_13_the_uploads_answer_has_no_time_and_is_a_hit_of_its_own(raw: Raw) -> None:
+def test_the_uploads_answer_has_no_time_and_is_a_request_of_its_own(raw: Raw) -> None:
     url = address(raw, raw.finished())
     before = raw.portal.hits
     answer = upload(url)
@@ -100,7 +100,7 @@ def test_trap_13_the_uploads_answer_has_no_time_and_is_a_hit_of_its_own(raw: Raw
     assert (file.content, file.size, file.sha256) == (MP3, len(MP3), hashlib.sha256(MP3).hexdigest())
 
 
-def test_trap_13_the_address_is_signed_and_bound_to_the_token_that_asked_for_it(raw: Raw) -> None:
+def test_the_address_is_signed_and_bound_to_the_token_of_its_request(raw: Raw) -> None:
     url = address(raw, raw.finished())
     token = parse_qs(urlsplit(url).query)["token"][0]
     scope, text, signature = token.split("|")
@@ -115,7 +115,7 @@ def test_trap_13_the_address_is_signed_and_bound_to_the_token_that_asked_for_it(
     assert upload(url).ok
 
 
-def test_trap_13_asked_with_a_header_the_address_has_no_auth_and_the_header_is_repeated(raw: Raw) -> None:
+def test_for_a_token_in_a_header_the_address_has_no_auth_and_the_header_is_repeated(raw: Raw) -> None:
     header = {"Authorization": f"Bearer {raw.token}"}
     body = {"CALL_ID": raw.finished(), "FILENAME": "a.mp3"}
     answer = requests.post(f"{raw.portal.url}/rest/{ATTACH}", json=body, headers=header, timeout=20)
@@ -125,12 +125,12 @@ def test_trap_13_asked_with_a_header_the_address_has_no_auth_and_the_header_is_r
     assert upload(url, **header).ok
 
 
-def test_trap_13_the_part_is_called_file(raw: Raw) -> None:
+def test_the_part_is_called_file(raw: Raw) -> None:
     url = address(raw, raw.finished())
     assert upload(url, field="record").json()["error_description"] == "Error: required parameter file is not found"
 
 
-def test_trap_13_upload_can_not_ride_in_a_batch_attach_can(raw: Raw) -> None:
+def test_an_upload_can_not_be_in_a_batch_but_attach_can(raw: Raw) -> None:
     call_id = raw.finished()
     with raw.portal.expect_violations():
         result = raw.batch(up=f"upload?callId={call_id}", a=f"{ATTACH}?CALL_ID={call_id}&FILENAME=a.mp3")
@@ -155,13 +155,13 @@ def test_neither_file_nor_address(raw: Raw) -> None:
     assert raw.fails(ATTACH, CALL_ID=raw.finished())[2].startswith("Required parameters are not set")
 
 
-def test_trap_14_a_record_url_is_fetched_inside_the_hit(raw: Raw) -> None:
+def test_a_record_url_is_fetched_within_the_request(raw: Raw) -> None:
     site = web.Application()
-    gone: list[str] = []
+    fetched: list[str] = []
 
     async def give(request: web.Request) -> web.StreamResponse:
         if request.path == "/gone.mp3":
-            gone.append(request.path)
+            fetched.append(request.path)
             raise web.HTTPGone
         return web.Response(body=MP3)
 
@@ -169,7 +169,7 @@ def test_trap_14_a_record_url_is_fetched_inside_the_hit(raw: Raw) -> None:
     url = raw.sandbox.add_site("files", site)
     call_id = raw.finished()
     assert raw.fails(ATTACH, CALL_ID=call_id, RECORD_URL=f"{url}/gone.mp3")[2] == "Server returns HTTP error code 410"
-    assert gone, "within the request"
+    assert fetched, "within the request"
     file_id = raw.ok(ATTACH, CALL_ID=call_id, RECORD_URL=f"{url}/x", FILENAME="call.mp3")["FILE_ID"]
     assert (raw.portal.files[file_id].name, raw.portal.files[file_id].via) == ("call.mp3", "url")
 

@@ -1,4 +1,4 @@
-"""Facts G1-G4, G14 and the traps around telephony.externalCall.register."""
+"""telephony.externalCall.register: deduplication, lines, clients and the records that it creates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.sandbox.bitrix.conftest import LINE, PHONE, Raw
 REGISTER = "telephony.externalCall.register"
 
 
-def test_g1_an_unfinished_call_of_the_same_user_phone_type_line_and_external_id_is_the_same_call(raw: Raw) -> None:
+def test_an_unfinished_call_of_the_same_user_phone_type_line_and_external_id_is_the_same_call(raw: Raw) -> None:
     first = raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"]
     assert raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"] == first
     assert raw.register()["CALL_ID"] == first, "without EXTERNAL_CALL_ID it is no part of the key"
@@ -23,19 +23,19 @@ def test_g1_an_unfinished_call_of_the_same_user_phone_type_line_and_external_id_
     assert len({first, *(other["CALL_ID"] for other in others)}) == 6
 
 
-def test_g1_two_parallel_calls_without_external_id_collapse_and_the_second_finish_fails(raw: Raw) -> None:
-    one, two = raw.register()["CALL_ID"], raw.register()["CALL_ID"]
-    assert one == two
-    raw.finish(one)
-    assert raw.fails("telephony.externalCall.finish", CALL_ID=two, USER_ID=12)[2].startswith("Call is not found")
+def test_two_parallel_calls_without_external_id_collapse_and_the_second_finish_fails(raw: Raw) -> None:
+    first, second = raw.register()["CALL_ID"], raw.register()["CALL_ID"]
+    assert first == second
+    raw.finish(first)
+    assert raw.fails("telephony.externalCall.finish", CALL_ID=second, USER_ID=12)[2].startswith("Call is not found")
 
 
-def test_g1_the_date_of_a_call_is_its_start_date_so_a_back_dated_one_never_dedupes(raw: Raw) -> None:
+def test_the_date_of_a_call_is_its_start_date_so_a_back_dated_one_never_dedupes(raw: Raw) -> None:
     old = {"CALL_START_DATE": "2024-01-15T10:00:00+03:00", "EXTERNAL_CALL_ID": "old"}
     assert raw.register(**old)["CALL_ID"] != raw.register(**old)["CALL_ID"]
 
 
-def test_g1_thirty_minutes_later_it_is_another_call(raw: Raw) -> None:
+def test_thirty_minutes_later_it_is_another_call(raw: Raw) -> None:
     first = raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"]
     raw.sandbox.clock.advance(29 * 60)
     assert raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"] == first
@@ -43,13 +43,13 @@ def test_g1_thirty_minutes_later_it_is_another_call(raw: Raw) -> None:
     assert raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"] != first
 
 
-def test_g1_register_after_finish_makes_a_second_call(raw: Raw) -> None:
+def test_register_after_finish_makes_a_second_call(raw: Raw) -> None:
     first = raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"]
     raw.finish(first)
     assert raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"] != first
 
 
-def test_g2_an_inactive_or_unknown_user_is_refused(raw: Raw) -> None:
+def test_an_inactive_or_unknown_user_is_refused(raw: Raw) -> None:
     raw.portal.users[15].active = False
     for user in (15, 999):
         assert raw.fails(REGISTER, USER_ID=user, PHONE_NUMBER=PHONE, TYPE=2) == (
@@ -59,13 +59,13 @@ def test_g2_an_inactive_or_unknown_user_is_refused(raw: Raw) -> None:
         )
 
 
-def test_g2_a_number_without_digits_is_refused(raw: Raw) -> None:
+def test_a_number_without_digits_is_refused(raw: Raw) -> None:
     for number in ("anonymous", "Скрыт"):
         status, _, text = raw.fails(REGISTER, USER_ID=12, PHONE_NUMBER=number, TYPE=2)
         assert (status, text) == (400, "Unsupported phone number format")
 
 
-def test_g3_an_inner_number_turns_the_crm_off(raw: Raw) -> None:
+def test_an_inner_number_turns_the_crm_off(raw: Raw) -> None:
     raw.sandbox.call(raw.portal.add_contact, "Namesake", "103")
     answer = raw.register(PHONE_NUMBER="103", CRM_CREATE=1)
     assert (answer["CRM_ENTITY_TYPE"], answer["CRM_ENTITY_ID"], answer["CRM_CREATED_ENTITIES"]) == ("", None, [])
@@ -75,19 +75,19 @@ def test_g3_an_inner_number_turns_the_crm_off(raw: Raw) -> None:
     assert raw.register(PHONE_NUMBER="103")["CRM_ENTITY_TYPE"] == "CONTACT", "a dismissed user's number is free"
 
 
-def test_g4_an_unknown_line_is_made_and_cut_to_fifty_characters(raw: Raw) -> None:
+def test_an_unknown_line_is_created_and_cut_to_fifty_characters(raw: Raw) -> None:
     raw.register(LINE_NUMBER=f"  {'9' * 60}")
     assert raw.ok("telephony.externalLine.get") == [{"NUMBER": "9" * 50, "NAME": "", "CRM_AUTO_CREATE": "Y"}]
 
 
-def test_g4_uninstalling_deletes_the_lines(raw: Raw) -> None:
+def test_uninstalling_deletes_the_lines(raw: Raw) -> None:
     raw.register()
     assert raw.portal.lines
     raw.hand("uninstall", raw.app)
     assert not raw.portal.lines
 
 
-def test_g14_calls_that_nobody_finishes_are_cleaned_after_thirty_days(raw: Raw) -> None:
+def test_calls_that_nobody_finishes_are_cleaned_after_thirty_days(raw: Raw) -> None:
     call_id = raw.register()["CALL_ID"]
     raw.sandbox.clock.advance(29 * 86400)
     raw.token = raw.open().fields["AUTH_ID"]
@@ -99,12 +99,12 @@ def test_g14_calls_that_nobody_finishes_are_cleaned_after_thirty_days(raw: Raw) 
     assert call_id not in raw.portal.calls
 
 
-def test_trap_6_another_user_id_is_another_call(raw: Raw) -> None:
+def test_another_user_id_is_another_call(raw: Raw) -> None:
     assert raw.register(EXTERNAL_CALL_ID="a")["CALL_ID"] != raw.register(EXTERNAL_CALL_ID="a", USER_ID=8)["CALL_ID"]
 
 
 @pytest.mark.parametrize("value", ["N", "false", "Y", "1", 1, True])
-def test_trap_9_texts_like_n_are_true(raw: Raw, value: object) -> None:
+def test_texts_like_n_are_true(raw: Raw, value: object) -> None:
     with raw.portal.expect_violations() as violations:
         answer = raw.register(CRM_CREATE=value, SHOW=value)
     assert answer["CRM_CREATED_LEAD"]
@@ -113,14 +113,14 @@ def test_trap_9_texts_like_n_are_true(raw: Raw, value: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", 0, "", False])
-def test_trap_9_zero_and_empty_are_false(raw: Raw, value: object) -> None:
+def test_zero_and_empty_are_false(raw: Raw, value: object) -> None:
     with raw.portal.expect_violations():
         answer = raw.register(CRM_CREATE=value, SHOW=value)
     assert answer["CRM_CREATED_LEAD"] is None
     assert not raw.portal.cards[12]
 
 
-def test_trap_33_a_time_without_offset_is_read_in_the_portals_zone(raw: Raw) -> None:
+def test_a_time_without_offset_is_read_in_the_portals_zone(raw: Raw) -> None:
     with raw.portal.expect_violations() as violations:
         naive = raw.register(CALL_START_DATE="2026-01-15T10:00:00", EXTERNAL_CALL_ID="1")["CALL_ID"]
     assert "has no offset" in str(violations[0])
@@ -128,14 +128,14 @@ def test_trap_33_a_time_without_offset_is_read_in_the_portals_zone(raw: Raw) -> 
     assert raw.portal.calls[naive].start == raw.portal.calls[exact].start
 
 
-def test_trap_34_a_misspelt_line_is_another_line(raw: Raw) -> None:
+def test_a_misspelt_line_is_another_line(raw: Raw) -> None:
     raw.register(LINE_NUMBER=LINE)
     raw.register(LINE_NUMBER=f"+{LINE}")
     assert [line["NUMBER"] for line in raw.ok("telephony.externalLine.get")] == [LINE, f"+{LINE}"]
 
 
 @pytest.mark.parametrize("stored", ["+7 906 123-45-67", "8 (906) 123 45 67", "79061234567"])
-def test_trap_35_a_phone_is_found_by_its_digits(raw: Raw, stored: str) -> None:
+def test_a_phone_is_found_by_its_digits(raw: Raw, stored: str) -> None:
     record = raw.sandbox.call(raw.portal.add_contact, "Client", stored, assigned=8)
     answer = raw.register()
     assert (answer["CRM_ENTITY_TYPE"], answer["CRM_ENTITY_ID"]) == ("CONTACT", record.id)
@@ -186,7 +186,7 @@ def test_an_unknown_source_falls_back_to_call(raw: Raw) -> None:
 def test_crm_create_in_simple_mode_makes_contact_and_deal(raw: Raw) -> None:
     raw.portal.crm_mode = 2
     answer = raw.register(CRM_CREATE=1)
-    kinds = [one["ENTITY_TYPE"] for one in answer["CRM_CREATED_ENTITIES"]]
+    kinds = [record["ENTITY_TYPE"] for record in answer["CRM_CREATED_ENTITIES"]]
     assert (kinds, answer["CRM_CREATED_LEAD"], answer["CRM_ENTITY_TYPE"]) == (["CONTACT", "DEAL"], None, "CONTACT")
     (deal,) = raw.portal.deals.values()
     assert deal.contact_ids == [answer["CRM_ENTITY_ID"]]

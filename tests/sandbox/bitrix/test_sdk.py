@@ -1,7 +1,7 @@
-"""A client that this project did not write judges the sandbox: the official Python SDK, over https.
+"""The official Python SDK, a client that this project did not write, works with the sandbox over https.
 
-The SDK knows its authorisation server by a fixed name and portals by theirs. Nothing of it is patched: connections to these names are led
-to the sandbox one level below, and the sandbox's certificate authority is trusted by the usual environment variable.
+The SDK knows the OAuth server and the portals by name. It is not patched: the fixture redirects connections to these names
+in urllib3, and an environment variable makes the SDK trust the certificate authority of the sandbox.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PORTAL, MOVED, OAUTH = "romashka.bitrix24.ru", "vasilek.bitrix24.ru", "oauth.bit
 
 
 class Sdk:
-    """The SDK at the sandbox: `app`, a token of user 1, and where names lead."""
+    """The SDK, set up with an application, a token of user 1 and the addresses behind the names."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -48,8 +48,8 @@ class Sdk:
     def client(self) -> Any:
         return Client(self.token)
 
-    def lead(self, address: tuple[str, int]) -> tuple[str, int]:
-        """Where a connection goes."""
+    def redirect(self, address: tuple[str, int]) -> tuple[str, int]:
+        """The address to connect to in place of this one."""
         if address[0] not in self.names:
             return address
         host, _, port = self.names[address[0]].partition(":")
@@ -65,7 +65,7 @@ def sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sdk]:
         monkeypatch.setattr(
             urllib3.util.connection,
             "create_connection",
-            lambda address, *args, **kwargs: connect(made.lead(address), *args, **kwargs),
+            lambda address, *args, **kwargs: connect(made.redirect(address), *args, **kwargs),
         )
         yield made
 
@@ -121,14 +121,16 @@ def test_a_call_from_ring_to_recording(sdk: Sdk) -> None:
     ).result
     (row,) = sdk.client.voximplant.statistic.get(filter={"CALL_ID": call["CALL_ID"]}).result
     assert (row["RECORD_FILE_ID"], row["PORTAL_USER_ID"]) == (record["FILE_ID"], "8")
-    (found,) = telephony.external_call.search_crm_entities(PHONE).result
-    assert (found["CRM_ENTITY_ID"], found["ASSIGNED_BY_ID"]) == (call["CRM_CREATED_LEAD"], 8)
+    (client,) = telephony.external_call.search_crm_entities(PHONE).result
+    assert (client["CRM_ENTITY_ID"], client["ASSIGNED_BY_ID"]) == (call["CRM_CREATED_LEAD"], 8)
 
 
 def test_batches(sdk: Sdk) -> None:
     result = sdk.token.call_batch({
         "contact": ("crm.item.add", {"entityTypeId": 3, "fields": {"name": "A & B"}}),
-        "deal": ("crm.item.add", {"entityTypeId": 2, "fields": {"title": "D", "contactIds": ["$result[contact][item][id]"]}}),
+        "deal": (
+            "crm.item.add", {"entityTypeId": 2, "fields": {"title": "D", "contactIds": ["$result[contact][item][id]"]}},
+        ),
         "wrong": ("crm.lead.get", {"id": 1}),
     })["result"]  # fmt: skip
     assert result["result"]["deal"]["item"]["contactIds"] == [result["result"]["contact"]["item"]["id"]]
@@ -152,7 +154,7 @@ def test_crm(sdk: Sdk) -> None:
     contact = crm.item.add(3, {"name": "Client", "fm": [phone]}).result["item"]
     assert crm.item.update(3, contact["id"], {"assignedById": 8}).result["item"]["assignedById"] == 8
     assert crm.duplicate.findbycomm("PHONE", [PHONE]).result == {"CONTACT": [contact["id"]]}
-    # The SDK's own wrapper takes a datetime here and then can not serialise it (1.3.2), so the method is called by name.
+    # The wrapper in SDK 1.3.2 takes only a datetime here and cannot serialise it, so the test calls the method by name.
     params = {"ownerTypeId": 3, "ownerId": contact["id"], "deadline": "2026-12-01T10:00:00+03:00", "title": "Call back"}
     todo = sdk.token.call_method("crm.activity.todo.add", params)["result"]
     assert sdk.portal.todos[todo["id"]].subject == "Call back"
