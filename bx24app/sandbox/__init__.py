@@ -1,4 +1,4 @@
-"""A Bitrix24 portal and a Mango Office PBX to play with: for the demo, the browser tests and the benchmarks.
+"""A simulated Bitrix24 portal and Mango Office PBX, for the demo, the browser tests and the benchmarks.
 
-Imports nothing of the app, so that it stays an honest counterpart.
+The package imports nothing of the app, so it stays an independent counterpart.
 """

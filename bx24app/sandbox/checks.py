@@ -1,4 +1,6 @@
-"""For tests: a running sandbox that fails the test which broke the official parameter tables."""
+"""A running sandbox for tests, which fails a test that broke the official parameter tables of the portal's REST
+methods.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,17 @@ from bx24app.sandbox.server import Sandbox
 
 
 class UnexpectedViolations(AssertionError):
-    """Requests that a real portal would not understand, or silently swallow."""
+    """Requests that a real portal would reject or silently ignore, one per line."""
 
 
 @contextmanager
 def checked_sandbox(**options: Any) -> Iterator[Sandbox]:
-    """Runs a sandbox (`options` are Sandbox's); at the end every violation that nobody expected is raised.
+    """Runs a sandbox (`options` are those of `Sandbox`) and checks at the end that no violation is left.
+
+    An error inside the block has priority over violations.
 
     Raises:
-        Violations: one sentence a violation, with its portal. Not after an error inside the block: that one counts.
+        UnexpectedViolations: a request violated the tables; each line names the portal.
     """
     with Sandbox(**options) as sandbox:
         yield sandbox
@@ -26,10 +30,10 @@ def checked_sandbox(**options: Any) -> Iterator[Sandbox]:
 
 
 def raise_violations(sandbox: Sandbox) -> None:
-    """Raises what has gathered so far, and forgets it.
+    """Raises the violations so far and forgets them.
 
     Raises:
-        Violations: there were some.
+        UnexpectedViolations: there is at least one.
     """
     lines: list[str] = []
     for portal in sandbox.portals:

@@ -1,4 +1,4 @@
-"""A clock that tests can set forward, so that nothing has to sleep."""
+"""The clock of the simulated portals. Tests set it forward instead of sleeping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PORTAL_ZONE = timezone(timedelta(hours=3))
 
 
 class Clock:
-    """Real time plus what `advance` added."""
+    """Real time plus the seconds that `advance` has added."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -18,7 +18,7 @@ class Clock:
         self._cached_text = ""
 
     def now(self) -> float:
-        """Epoch seconds."""
+        """The time in epoch seconds."""
         return time.time() + self.offset
 
     def advance(self, seconds: float) -> None:
@@ -26,7 +26,7 @@ class Clock:
         self.offset += seconds
 
     def format_iso(self, at: float | None = None) -> str:
-        """ISO 8601 with the portal's offset, whole seconds."""
+        """A time (default: now) as ISO 8601 with the portal's offset, in whole seconds."""
         second = int(self.now() if at is None else at)
         if second != self._cached_second:
             self._cached_second, self._cached_text = second, format_iso(second)
@@ -34,12 +34,13 @@ class Clock:
 
 
 def format_iso(at: float) -> str:
-    """ISO 8601 with the portal's offset, whole seconds."""
+    """ISO 8601 with the portal's offset, in whole seconds."""
     return datetime.fromtimestamp(int(at), PORTAL_ZONE).isoformat()
 
 
 def parse_time(text: object) -> float | None:
-    """A time as REST takes it: ISO 8601; without an offset in the portal's zone. None: not a time."""
+    """Reads a time as the REST API accepts it: ISO 8601, in the portal's zone when it has no offset. None: not a time.
+    """
     try:
         at = datetime.fromisoformat(str(text).strip())
     except ValueError:

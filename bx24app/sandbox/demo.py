@@ -1,6 +1,6 @@
-"""A ready-made world to look at: the company "Romashka" with its portal, and its three offices' PBXs.
+"""The world of the demo: the company "Romashka" with its portal, and the PBXs of its three offices.
 
-`build` makes it, `serve` runs it until it is stopped. Numbers are invented; `+7 495 123-45-67` and the like ring nowhere.
+`build_world` prepares it for tests, `serve_world` runs it in the foreground. All names and numbers are invented.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import signal
 
 from bx24app.sandbox.bitrix.clicks import NoLine
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.state import Category, Status, User
+from bx24app.sandbox.bitrix.state import DEAL, Category, Status, User
 from bx24app.sandbox.mango import Board, MangoCloud, Pbx
 from bx24app.sandbox.mango.board import ClickHandler
 from bx24app.sandbox.pages import pbx as pbx_page
@@ -18,9 +18,9 @@ from bx24app.sandbox.pages.portal import NeighbourSites, PortalPages
 from bx24app.sandbox.server import Sandbox
 
 CLIENT_ID, CLIENT_SECRET = "local.demo0000000000.00000001", "demo-secret-of-the-sandbox-application"
-"""The application's registration in the portal; a demo of the product is started with this pair."""
+"""The application's registration in the portal. The demo starts the app with this pair."""
 
-# id, first name, last name, position, inner number, mobile, administrator
+# id, first name, last name, position, extension, mobile, administrator
 STAFF = (
     (1, "Анна", "Орлова", "Менеджер, Москва", "101", "+79160000101", True),
     (8, "Борис", "Котов", "Менеджер, Москва", "102", "+79160000102", False),
@@ -31,7 +31,7 @@ STAFF = (
     (31, "Егор", "Сибиряк", "Менеджер, Новосибирск", "301", "+79130000301", False),
     (32, "Жанна", "Обская", "Менеджер, Новосибирск", "", "+79130000302", False),
 )
-# name, line, its name, extension of the group, employees as (extension, id at the portal or name)
+# name, line, its name, extension of the group, employees as (extension, user id or a name that is not a user's)
 OFFICES = (
     ("Москва", "74951234567", "Москва", "300", (("101", 1), ("102", 8), ("103", 15))),
     ("Краснодар", "78612345678", "Краснодар", "300", (("101", 21), ("102", 22))),
@@ -42,7 +42,7 @@ CLIENTS = (
     ("Ольга Смирнова", "+79035550101", 8),
     ("ООО «Вектор», Ильин", "+74995550142", 21),
 )
-UNKNOWN_CALLER = ("79265550177", "nobody knows this number")
+UNKNOWN_CALLER = ("79265550177", "unknown number")
 
 
 def build_world(
@@ -54,11 +54,12 @@ def build_world(
     *,
     start_url: str | None = None,
 ) -> tuple[Sandbox, MangoCloud]:
-    """The world, not yet running: `sandbox.start()` for a thread, `await sandbox.serve()` for the foreground.
+    """Builds the world without starting it. Start it with `sandbox.start()` (in a thread) or `await sandbox.serve()`.
 
     Args:
-        app_url: the application's public address; its handler is `<app_url>/`, its installation page `<app_url>/install`.
-        start_url: hook address that all three PBXs have from the beginning (tests); default none.
+        app_url: the application's public address: its handler is `<app_url>/`, its installation page
+            `<app_url>/install`.
+        start_url: hook address that all three PBXs have from the start (for tests); by default they have none.
     """
     sandbox = Sandbox(1, host, oauth_port, portal_port)
     _fill_portal(sandbox.portal)
@@ -101,8 +102,8 @@ def _fill_portal(portal: Portal) -> None:
 
 
 def _add_pipeline(portal: Portal) -> None:
-    """A second pipeline of deals, unless the portal has one."""
-    if any(one.type_id == 2 and one.id for one in portal.categories):
+    """Adds a second pipeline of deals, unless the portal has one."""
+    if any(category.type_id == DEAL and category.id for category in portal.categories):
         return
     portal.categories.append(Category(9, 2, "Пропущенные", 200))
     for number, (code, name) in enumerate((("NEW", "Новая"), ("WON", "Перезвонили"), ("LOSE", "Не дозвонились"))):
@@ -117,33 +118,36 @@ def _add_office(
     board = cloud.add_pbx(
         Pbx(
             name=name, product_id=400000001 + number, client_id=10000001 + number, hook_url=hook_url,
-            api_key=f"demokey{number}" + "a1b2c3d4e" * 2 + "f5g6h7", api_salt=f"demosalt{number}" + "z9y8x7w6v" * 2 + "u5t4s",
+            api_key=f"demokey{number}" + "a1b2c3d4e" * 2 + "f5g6h7",
+            api_salt=f"demosalt{number}" + "z9y8x7w6v" * 2 + "u5t4s",
         )
     )  # fmt: skip
     staff = {row[0]: row for row in STAFF}
-    for extension, who in people:
-        if isinstance(who, int):
-            _, first, last, _, _, mobile, _ = staff[who]
+    for extension, person in people:
+        if isinstance(person, int):
+            _, first, last, _, _, mobile, _ = staff[person]
             board.pbx.add_employee(
-                extension, f"{first} {last}", email=f"user{who}@romashka.example", mobile=mobile.lstrip("+")
+                extension, f"{first} {last}", email=f"user{person}@romashka.example", mobile=mobile.lstrip("+")
             )
-        else:  # somebody whom the portal does not know
-            board.pbx.add_employee(extension, who, email="new@romashka.example")
+        else:  # not a user of the portal
+            board.pbx.add_employee(extension, person, email="new@romashka.example")
     board.pbx.add_line(line, line_name, leads_to=group)
     board.pbx.add_group(group, "Все операторы", [extension for extension, _ in people])
     return board
 
 
 def _make_click(portal: Portal, people: dict[str, int | str]) -> ClickHandler:
-    """Somebody of this office clicks on a number in the portal, for a line where the portal knows it."""
+    """The function with which an employee of this office clicks a number in the portal, on the line if the portal knows
+    it.
+    """
 
     def click_number(extension: str, number: str, line: str) -> None:
         user = people.get(extension)
         if not isinstance(user, int):
-            raise ValueError(f"{user or extension} is no employee of the portal")
-        known = any(one.number == line for one in portal.lines.values())
+            raise ValueError(f"{user or extension} is not a user of the portal")
+        is_known = any(known.number == line for known in portal.lines.values())
         try:
-            portal.click_to_call(user, f"+{number}", line if known else None)
+            portal.click_to_call(user, f"+{number}", line if is_known else None)
         except NoLine as error:
             raise ValueError(f"{error}: install the application first") from error
 
@@ -151,7 +155,7 @@ def _make_click(portal: Portal, people: dict[str, int | str]) -> ClickHandler:
 
 
 def site_addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:
-    """Where everything is, once it runs."""
+    """The addresses of all sites of a running world."""
     return {
         "portal": f"{sandbox.portal.url}/",
         "pbx": f"{cloud.url}/",
@@ -161,7 +165,7 @@ def site_addresses(sandbox: Sandbox, cloud: MangoCloud) -> dict[str, str]:
 
 
 def ready_line(sandbox: Sandbox, cloud: MangoCloud) -> str:
-    """One line for whoever waits: `sandbox ready portal=… pbx=… oauth=… mango_api=…`."""
+    """The line that tells other programs that the world runs: `sandbox ready portal=… pbx=… oauth=… mango_api=…`."""
     return "sandbox ready " + " ".join(f"{name}={url}" for name, url in site_addresses(sandbox, cloud).items())
 
 
@@ -172,14 +176,14 @@ async def serve_world(
     pbx_port: int = 8002,
     app_url: str = "http://127.0.0.1:8000",
 ) -> None:
-    """Runs the world in the foreground until SIGINT or SIGTERM; prints the readiness line when all sites listen."""
+    """Runs the world in the foreground until SIGINT or SIGTERM. Prints the readiness line when all sites listen."""
     sandbox, cloud = build_world(host, portal_port, oauth_port, pbx_port, app_url)
     sandbox.on_start.append(lambda: print(ready_line(sandbox, cloud), flush=True))
-    work = asyncio.create_task(sandbox.serve())
+    task = asyncio.create_task(sandbox.serve())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, task.cancel)
     try:
-        await work
+        await task
     except asyncio.CancelledError:
         print("sandbox stopped", flush=True)

@@ -1,4 +1,8 @@
-"""The sandbox's sites on one asyncio loop: an OAuth server, portals, and what others add (the PBX, pages)."""
+"""Runs the sandbox's sites in one asyncio loop: the OAuth server, the portals, and added sites such as the PBX.
+
+Tests use `Sandbox` as a context manager, which runs the loop in a thread. The demo and the benchmarks serve it in the
+foreground. Each portal has a port of its own.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +38,13 @@ class Sandbox:
 
     Attributes:
         oauth: the OAuth server (`.url`).
-        portals, portal: all portals, and the first; each has its own port and so its own HOST.
-        clock: set it forward with `clock.advance` instead of sleeping.
-        ca_path: the certificate authority to trust (with `tls`).
-        extend: called as `(portal, site)` before a portal starts, so that others add routes (pages).
-        on_start: coroutine functions to run in the loop once all sites listen; `on_stop` before they close.
+        portals: all portals. Each has its own port and therefore its own HOST.
+        clock: the portals' clock; set it forward with `clock.advance` instead of sleeping.
+        ca_path: the certificate authority that clients must trust (with `tls`).
+        extend: functions called as `(portal, app)` before a portal starts; they add routes (the pages).
+        on_start: functions or coroutine functions that run in the loop once all sites listen.
+        on_stop: the same before the sites close.
+        sites: addresses of the added sites by name.
     """
 
     def __init__(
@@ -69,11 +75,12 @@ class Sandbox:
 
     @property
     def portal(self) -> Portal:
+        """The first portal."""
         return self.portals[0]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop in which everything lives.
+        """The loop in which all sites run.
 
         Raises:
             RuntimeError: the sandbox does not run.
@@ -88,10 +95,10 @@ class Sandbox:
         """See `OAuthServer.register_application`."""
         return self.oauth.register_application(client_id, client_secret, handler_url, install_url, **fields)
 
-    # --- running -------------------------------------------------------------------------------------------------------
+    # --- running
 
     def start(self) -> Self:
-        """Runs the loop in a daemon thread; returns when all sites listen."""
+        """Runs the loop in a daemon thread. Returns when all sites listen."""
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run_sites(ready)), name="sandbox", daemon=True)
         self._thread.start()
@@ -123,8 +130,8 @@ class Sandbox:
             await self._open_portal(portal, portal_port + number if portal_port else 0)
         for name, app, port in self._extra_sites:
             await self._start_extra_site(name, app, port)
-        for work in self.on_start:
-            await _await_result(work())
+        for function in self.on_start:
+            await _await_result(function())
 
     async def _open_portal(self, portal: Portal, port: int) -> None:
         app = site.make_site(portal)
@@ -135,7 +142,7 @@ class Sandbox:
         portal.mover = partial(self._change_domain, portal)
 
     async def _start_app(self, app: web.Application, port: int) -> tuple[str, str]:
-        """Starts an app on a port of its own (and, with TLS, on a second one). Returns both hosts."""
+        """Starts an app on a port of its own, and with TLS on a second one. Returns both hosts."""
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         self._runners.append(runner)
@@ -149,8 +156,8 @@ class Sandbox:
         return f"{self.host}:{listening.getsockname()[1]}"
 
     async def _close_sites(self) -> None:
-        for work in self.on_stop:
-            await _await_result(work())
+        for function in self.on_stop:
+            await _await_result(function())
         for portal in self.portals:
             await portal.event_sender.close()
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
@@ -160,7 +167,7 @@ class Sandbox:
             shutil.rmtree(self._tls_folder, ignore_errors=True)
 
     def stop(self) -> None:
-        """Ends everything; waits for the thread."""
+        """Stops all sites and waits for the thread."""
         if self._loop is not None and self._stop_event is not None:
             self._loop.call_soon_threadsafe(self._stop_event.set)
         if self._thread is not None:
@@ -174,10 +181,14 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    # --- from outside the loop -----------------------------------------------------------------------------------------
+    # --- from outside the loop
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Runs a function (or coroutine function) inside the loop's thread and returns its result."""
+        """Runs a function or coroutine function in the loop from another thread and returns its result.
+
+        Raises:
+            RuntimeError: called inside the loop, or the sandbox does not run.
+        """
 
         async def run_function() -> Any:
             return await _await_result(function(*args, **kwargs))
@@ -187,7 +198,8 @@ class Sandbox:
         return asyncio.run_coroutine_threadsafe(run_function(), self.loop).result(60)
 
     def add_site(self, name: str, app: web.Application, port: int = 0) -> str:
-        """Adds a site of somebody else (the PBX). Before the start its address stands in `sites[name]` once all listen.
+        """Adds another site, such as the PBX. Added before the start, its address is in `sites[name]` once all sites
+        listen.
 
         Returns:
             The address, or "" when the sandbox does not run yet.
@@ -198,7 +210,7 @@ class Sandbox:
         return str(self.call(self._start_extra_site, name, app, port))
 
     async def add_site_async(self, name: str, app: web.Application, port: int = 0) -> str:
-        """`add_site` for code inside the loop."""
+        """`add_site` for code that runs in the loop."""
         return await self._start_extra_site(name, app, port)
 
     async def _start_extra_site(self, name: str, app: web.Application, port: int) -> str:
@@ -207,7 +219,7 @@ class Sandbox:
         return self.sites[name]
 
     def add_portal(self) -> Portal:
-        """A further portal, at once in a running sandbox."""
+        """Adds a portal. In a running sandbox it listens at once."""
         portal = Portal(len(self.portals) + 1, self.oauth, self.clock)
         self.portals.append(portal)
         if self._loop is not None:
@@ -215,7 +227,7 @@ class Sandbox:
         return portal
 
     def move_portal(self, portal: Portal, tls_name: str = "") -> str:
-        """Gives a portal a new domain: its old address answers 302 to the new one. Returns the new HOST."""
+        """Gives a portal a new domain and returns its HOST. The old address answers 302 to the new one."""
         return str(self.call(self._change_domain, portal, tls_name))
 
     async def _change_domain(self, portal: Portal, tls_name: str = "") -> str:

@@ -1,4 +1,4 @@
-"""A certificate authority of the sandbox's own, for clients that speak https only."""
+"""Creates a throw-away certificate authority and a server certificate, for clients that accept only https."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CERTIFICATE_NAMES = (
     "localhost", "oauth.bitrix.info", "oauth.bitrix24.tech", "*.bitrix24.ru", "*.bitrix24.com", "*.bitrix24.by",
     "*.bitrix24.kz", "*.bitrix24.eu", "*.bitrix24.de",
 )  # fmt: skip
-"""Names that the server's certificate is good for, beside 127.0.0.1."""
+"""Names in the server's certificate, besides 127.0.0.1."""
 _DAYS = 30
 
 
 def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A new authority and a server certificate in `folder`.
+    """Creates the authority and the server certificate in `folder`.
 
     Returns:
-        The authority's certificate (PEM), for clients to trust, and the server's context.
+        The path of the authority's certificate (PEM) for clients to trust, and the server's TLS context.
     """
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Sandbox certificate authority")])
@@ -42,7 +42,9 @@ def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return ca_path, context
 
 
-def _certificate_builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -69,7 +71,9 @@ def _sign_authority(name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.Ce
     )
 
 
-def _sign_server(issuer: x509.Name, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _sign_server(
+    issuer: x509.Name, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
     names.append(x509.IPAddress(ip_address("127.0.0.1")))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -1,1 +1,1 @@
-"""The sandbox in the browser: the portal's pages and the PBX's page."""
+"""The sandbox in the browser: the pages of the simulated portal, and the page of the simulated PBX."""

@@ -1,4 +1,8 @@
-"""What a person does on the portal's pages, and what a tester switches: `POST /sandbox/do/<name>`, JSON in, JSON out."""
+"""The actions of the portal's pages: `POST /sandbox/do/<name>`, JSON in, JSON out.
+
+Some stand for what a person does in a real portal (dial, add a lead, uninstall the app), others switch the sandbox
+itself. `portal.PortalPages` calls `perform_action`.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ JsonBody = dict[str, Any]
 
 
 class ActionError(Exception):
-    """What was asked for is not possible; says why, for the screen."""
+    """The action is not possible. The message says why and is shown on the page."""
 
 
 def perform_action(portal: Portal, user: User, name: str, body: JsonBody) -> JsonBody:
-    """Does something.
+    """Performs an action and returns its answer.
 
     Raises:
-        ActionError: unknown action, or it is not possible.
+        ActionError: the action is unknown or not possible.
     """
     action = _ACTIONS.get(name)
     if action is None:
@@ -59,13 +63,13 @@ def _add_record(portal: Portal, user: User, body: JsonBody) -> JsonBody:
     assigned = int(body.get("user") or user.id)
     name = str(body["name"])
     if body["kind"] == "lead":
-        made = portal.add_lead(name, *phones, assigned=assigned)
+        record = portal.add_lead(name, *phones, assigned=assigned)
     elif body["kind"] == "contact":
-        made = portal.add_contact(name, *phones, assigned=assigned)
+        record = portal.add_contact(name, *phones, assigned=assigned)
     else:
         contact = portal.add_contact(name, *phones, assigned=assigned).id if phones else None
-        made = portal.add_deal(name, contact=contact, assigned=assigned)
-    return {"id": made.id, "message": "Saved"}
+        record = portal.add_deal(name, contact=contact, assigned=assigned)
+    return {"id": record.id, "message": "Saved"}
 
 
 def _complete_activity(portal: Portal, _user: User, body: JsonBody) -> None:

@@ -1,4 +1,7 @@
-"""What a real portal hides: its switches, the log of requests with what they cost, violations, events."""
+"""What a real portal hides: its settings and faults, the log of requests with their cost, violations and sent events.
+
+The page "Sandbox" shows it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ SHOWN_ROWS = 80
 
 
 def page_values(portal: Portal) -> dict[str, Any]:
-    """Everything that the page of the sandbox's own switches shows."""
-    log, events = list(portal.request_log), list(portal.event_sender.posts)
+    """All values of the page."""
+    log, posts = list(portal.request_log), list(portal.event_sender.posts)
     return {
         "member_id": portal.member_id,
         "crm_mode": portal.crm_mode,
@@ -30,15 +33,15 @@ def page_values(portal: Portal) -> dict[str, Any]:
         "violations": portal.violations[-SHOWN_ROWS:],
         "hits": portal.hits,
         "requests": [_request_row(portal, entry) for entry in log[: -SHOWN_ROWS - 1 : -1]],
-        "events": [_event_row(len(events) - number, one) for number, one in enumerate(events[: -SHOWN_ROWS - 1 : -1])],
+        "events": [_event_row(len(posts) - index, post) for index, post in enumerate(posts[: -SHOWN_ROWS - 1 : -1])],
     }
 
 
 def _request_row(portal: Portal, entry: LogEntry) -> dict[str, Any]:
-    """A request as the log shows it, tokens masked."""
-    shown = {key: "***" if key.lower() in ("auth", "access_token") else value for key, value in entry.params.items()}
+    """A request as the log shows it, with masked tokens."""
+    params = {key: "***" if key.lower() in ("auth", "access_token") else value for key, value in entry.params.items()}
     user = portal.users.get(entry.user_id)
-    commands = [f"{error or 'ok'}  {name}  {_format_json(params)}" for name, params, error in entry.commands]
+    commands = [f"{error or 'ok'}  {name}  {_format_json(fields)}" for name, fields, error in entry.commands]
     return {
         "key": f"{entry.at:.6f}{entry.method}",
         "at": entry.at,
@@ -48,7 +51,7 @@ def _request_row(portal: Portal, entry: LogEntry) -> dict[str, Any]:
         "seconds": entry.seconds,
         "user": user.full_name if user else "",
         "commands": commands,
-        "params": _format_json({"halt": shown.get("halt")} if commands else shown),
+        "params": _format_json({"halt": params.get("halt")} if commands else params),
     }
 
 

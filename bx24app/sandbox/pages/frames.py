@@ -1,4 +1,7 @@
-"""What the portal's page needs to embed an application: the form to post, and the answers to its messages."""
+"""Embedding of applications in the portal's page: the form to post, placements, call cards, and answers to messages.
+
+Names and shapes are those of the real portal's frames, as the JS libraries BX24 and b24jssdk expect them.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ _NO_INTERFACE: dict[str, list[str]] = {"command": [], "event": []}
 
 
 class FrameError(Exception):
-    """The application cannot be opened; says why."""
+    """The application cannot be opened. The message says why."""
 
 
 def find_application(portal: Portal, client_id: str) -> Application:
     """A registered application.
 
     Raises:
-        FrameError: there is none.
+        FrameError: there is none with this id.
     """
     if client_id not in portal.oauth.applications:
         raise FrameError("no such application")
@@ -33,46 +36,49 @@ def find_application(portal: Portal, client_id: str) -> Application:
 
 
 def list_applications(portal: Portal) -> list[dict[str, Any]]:
-    """Registered applications as the menu and the admin page show them."""
-    out = []
+    """The registered applications as the menu and the page "Sandbox" show them."""
+    rows = []
     for app in portal.oauth.applications.values():
-        made = portal.apps.get(app.client_id)
-        number = made.id if made else -1
-        out.append({
-            "client_id": app.client_id, "name": app.name, "handler_url": app.handler_url, "install_url": app.install_url,
-            "installed": bool(made and made.installed), "known": made is not None,
-            "bindings": sum(one.app_id == number for one in portal.event_bindings.values()),
-            "placements": sum(one.app_id == number for one in portal.placements),
+        installation = portal.apps.get(app.client_id)
+        app_id = installation.id if installation else -1
+        rows.append({
+            "client_id": app.client_id, "name": app.name,
+            "handler_url": app.handler_url, "install_url": app.install_url,
+            "installed": bool(installation and installation.installed), "known": installation is not None,
+            "bindings": sum(binding.app_id == app_id for binding in portal.event_bindings.values()),
+            "placements": sum(placement.app_id == app_id for placement in portal.placements),
         })  # fmt: skip
-    return out
+    return rows
 
 
 def placement_tabs(portal: Portal, placement: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """What applications have placed somewhere; nothing of one that is not INSTALLED."""
-    out = []
-    for one in portal.placements:
-        made = next((app for app in portal.apps.values() if app.id == one.app_id), None)
-        if made and made.installed and one.placement == placement:
-            words = one.lang_all.get(portal.lang) or {}
-            title = (words.get("TITLE") if isinstance(words, dict) else "") or one.title or made.app.name
-            out.append({"client_id": made.app.client_id, "placement": placement, "title": title, "options": options})
-    return out
+    """The tabs that applications have added to a placement. Only fully installed applications count."""
+    tabs = []
+    for row in portal.placements:
+        installation = next((app for app in portal.apps.values() if app.id == row.app_id), None)
+        if installation and installation.installed and row.placement == placement:
+            texts = row.lang_all.get(portal.lang) or {}
+            title = (texts.get("TITLE") if isinstance(texts, dict) else "") or row.title or installation.app.name
+            client_id = installation.app.client_id
+            tabs.append({"client_id": client_id, "placement": placement, "title": title, "options": options})
+    return tabs
 
 
 def open_frame(portal: Portal, user: User, client_id: str, placement: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Everything for one opening: address and fields of the form, the frame's name, the answer to `getInitData`.
+    """The data for opening an application once: address and fields of the form, the frame's name, the answer to
+    `getInitData`.
 
     Raises:
-        FrameError: no such application, or it is not installed and the user is no administrator.
+        FrameError: there is no such application, or it is not installed and the user is not an administrator.
     """
     app = find_application(portal, client_id)
-    made = portal.apps.get(client_id)
-    if not (made and made.installed) and not user.admin:
+    before = portal.apps.get(client_id)
+    if not (before and before.installed) and not user.admin:
         raise FrameError("The application is not fully installed.")
     form = portal.open_form(user.id, app, placement, options)
-    made = portal.apps[client_id]
+    installation = portal.apps[client_id]
     target = urlsplit(form.url)
-    mine = made.user_options.get(user.id, {})
+    user_options = installation.user_options.get(user.id, {})
     return {
         "url": form.url,
         "fields": form.fields,
@@ -89,11 +95,11 @@ def open_frame(portal: Portal, user: User, client_id: str, placement: str, optio
             "AUTH_EXPIRES": int(form.fields["AUTH_EXPIRES"]),
             "REFRESH_ID": form.fields["REFRESH_ID"],
             "MEMBER_ID": portal.member_id,
-            "FIRST_RUN": not made.installed and not mine.get("install"),
+            "FIRST_RUN": not installation.installed and not user_options.get("install"),
             "IS_ADMIN": user.admin,
-            "INSTALL": not made.installed,
-            "USER_OPTIONS": {key: value for key, value in mine.items() if key != "install"},
-            "APP_OPTIONS": dict(made.options),
+            "INSTALL": not installation.installed,
+            "USER_OPTIONS": {key: value for key, value in user_options.items() if key != "install"},
+            "APP_OPTIONS": dict(installation.options),
             "PLACEMENT": placement,
             "PLACEMENT_OPTIONS": options,
         },
@@ -101,10 +107,10 @@ def open_frame(portal: Portal, user: User, client_id: str, placement: str, optio
 
 
 def refresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
-    """The answer to `refreshAuth`: a new pair.
+    """The answer to `refreshAuth`: a new pair of tokens.
 
     Raises:
-        FrameError: the application is gone.
+        FrameError: the application is not installed.
     """
     if client_id not in portal.apps:
         raise FrameError("the application is not installed")
@@ -112,31 +118,31 @@ def refresh_auth(portal: Portal, user: User, client_id: str) -> dict[str, Any]:
     return {"AUTH_ID": token.access, "AUTH_EXPIRES": ACCESS_SECONDS, "REFRESH_ID": token.refresh}
 
 
-def call_card(portal: Portal, one: Card) -> dict[str, Any]:
-    """A call card on somebody's screen, with the tabs that applications have placed in it."""
-    call = portal.calls.get(one.call_id)
-    entity = (call.primary if call else None) or one.entity
-    line = next((known.name for known in portal.lines.values() if known.number == one.line), "") or one.line
+def call_card(portal: Portal, card: Card) -> dict[str, Any]:
+    """A call card on a user's screen, with the tabs that applications have added to it."""
+    call = portal.calls.get(card.call_id)
+    entity = (call.primary if call else None) or card.entity
+    line_name = next((line.name for line in portal.lines.values() if line.number == card.line), "") or card.line
     options = {
-        "CALL_ID": one.call_id,
-        "PHONE_NUMBER": one.phone,
-        "LINE_NUMBER": one.line,
-        "LINE_NAME": line,
+        "CALL_ID": card.call_id,
+        "PHONE_NUMBER": card.phone,
+        "LINE_NUMBER": card.line,
+        "LINE_NAME": line_name,
         "CRM_ENTITY_TYPE": type_name(entity[0]) if entity else "",
         "CRM_ENTITY_ID": entity[1] if entity else 0,
         "CRM_BINDINGS": [],
         "CRM_ACTIVITY_ID": "undefined",
-        "CALL_DIRECTION": "outgoing" if one.type == 1 else "incoming",
+        "CALL_DIRECTION": "outgoing" if card.type == 1 else "incoming",
         "CALL_STATE": "connected",
         "CALL_LIST_MODE": False,
     }
     return {
-        "call_id": one.call_id,
-        "phone": one.phone,
-        "incoming": one.type != 1,
-        "callback": one.type == 4,
-        "line": line,
-        "opened": one.opened,
+        "call_id": card.call_id,
+        "phone": card.phone,
+        "incoming": card.type != 1,
+        "callback": card.type == 4,
+        "line": line_name,
+        "opened": card.opened,
         "client": views.client_of(portal, entity),
         "options": options,
         "tabs": placement_tabs(portal, "CALL_CARD", options),
@@ -144,7 +150,7 @@ def call_card(portal: Portal, one: Card) -> dict[str, Any]:
 
 
 def picker_choices(portal: Portal) -> dict[str, Any]:
-    """Whom and what the picker dialogs offer."""
+    """The users, access rights and CRM records that the picker dialogs offer."""
     users = [
         {
             "id": str(user.id),
@@ -157,7 +163,7 @@ def picker_choices(portal: Portal) -> dict[str, Any]:
         if user.active
     ]
     access = [{"id": f"U{user['id']}", "name": user["name"], "provider": "user"} for user in users]
-    access += [{"id": f"DR{one['ID']}", "name": str(one["NAME"]), "provider": "intranet"} for one in portal.departments]
+    access += [{"id": f"DR{row['ID']}", "name": str(row["NAME"]), "provider": "intranet"} for row in portal.departments]
     kinds = (
         ("lead", portal.leads),
         ("contact", portal.contacts),

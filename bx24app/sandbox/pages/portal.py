@@ -1,4 +1,8 @@
-"""The portal's pages: start, CRM, telephony, the application's frame, and the sandbox's own switches."""
+"""The pages of the simulated portal: start, CRM, telephony, the application's frame, and the sandbox's own page.
+
+The addresses of records, lists and applications are those of a real portal, so links of the app work here too. There is
+no login: a cookie names the user at the screen.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from bx24app.sandbox.bitrix.portal import Portal
-from bx24app.sandbox.bitrix.state import COMPANY, DEAL, TYPE_NAMES, User
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, TYPE_NAMES, User
 from bx24app.sandbox.live import ChangeStream
 from bx24app.sandbox.pages import actions, backstage, frames, views
 from bx24app.sandbox.pages.rendering import add_static, make_environment, render_template
@@ -28,7 +32,7 @@ class NeighbourSites:
 
 
 class PortalPages:
-    """The pages of one portal. `name` is what stands at the top left."""
+    """The pages of one portal. `name` is shown at the top left."""
 
     def __init__(self, portal: Portal, neighbours: NeighbourSites, name: str = "Romashka") -> None:
         self.portal = portal
@@ -64,7 +68,7 @@ class PortalPages:
         router.add_post("/sandbox/do/{name}", self._with_user(self.perform_action))
         add_static(app)
 
-    # --- who looks
+    # --- the user at the screen
 
     def _with_user(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def wrapped_handler(request: web.Request) -> web.StreamResponse:
@@ -76,7 +80,7 @@ class PortalPages:
         return wrapped_handler
 
     def current_user(self, request: web.Request) -> User:
-        """Whose screen this is: the cookie's user, else the first administrator."""
+        """The user at the screen: from the cookie, else the first administrator."""
         chosen = request.cookies.get(COOKIE, "")
         user = self.portal.users.get(int(chosen)) if chosen.isdigit() else None
         if user and user.active:
@@ -84,7 +88,7 @@ class PortalPages:
         return self.portal.users[views.list_people(self.portal)[0]["id"]]
 
     async def switch_user(self, request: web.Request) -> web.Response:
-        """Another person sits down at the screen."""
+        """Puts another user at the screen."""
         body = await _read_json(request)
         response = web.json_response({})
         response.set_cookie(COOKIE, str(int(body["id"])), samesite="Lax")
@@ -93,14 +97,15 @@ class PortalPages:
     def render_page(
         self, request: web.Request, me: User, template: str, title: str, section: str, **values: Any
     ) -> web.Response:
-        """A page inside the portal's frame of header and menu."""
+        """A page with the portal's header and menu."""
         portal = self.portal
-        spas = tuple((f"type/{one.entity_type_id}", one.title, "item") for one in portal.types)
+        processes = tuple((f"type/{process.entity_type_id}", process.title, "item") for process in portal.types)
         common = {
             "portal_name": self.name, "title": title, "section": section, "me": views.person_view(me),
-            "people": views.list_people(portal), "notices": views.list_notifications(portal, me.id), "apps": frames.list_applications(portal),
-            "links": {"pbx": self.neighbours.pbx_url}, "inner": request.query.get("IFRAME") == "Y",
-            "crm_menu": (_MENU if portal.crm_mode == 1 else _MENU[1:]) + spas, "client_id": "",
+            "people": views.list_people(portal), "notices": views.list_notifications(portal, me.id),
+            "apps": frames.list_applications(portal), "links": {"pbx": self.neighbours.pbx_url},
+            "inner": request.query.get("IFRAME") == "Y",
+            "crm_menu": (_MENU if portal.crm_mode == 1 else _MENU[1:]) + processes, "client_id": "",
         }  # fmt: skip
         return render_template(template, self.env, **{**common, **values})
 
@@ -117,24 +122,32 @@ class PortalPages:
         installed, lines = bool(app and app["installed"]), bool(portal.lines or portal.statistics)
         frame = f"/marketplace/app/{app['client_id']}/" if app else "/"
         pbx = self.neighbours.pbx_url or "/"
-        made = [
-            ("Install the application", "Open it as an administrator; it settles in by itself.", frame, "Open", installed),
+        steps = [
+            ("Install the application", "Open it as an administrator; it installs itself.", frame, "Open", installed),
             (
-                "Connect a PBX", "Copy key and salt of the sandbox PBX into the application, and the hook address back.",
+                "Connect a PBX",
+                "Copy key and salt of the sandbox PBX into the application, and the hook address back.",
                 pbx, "PBX: key and salt", lines,
             ),
-            ("Let the phone ring", "Press “Incoming call” at the PBX and come back: the call card opens here.", pbx, "Make a call", bool(portal.statistics)),
-            ("Hear the recording", "The lead or contact that the call made has it in its timeline.", "/telephony/", "Calls", bool(portal.files)),
+            (
+                "Let the phone ring", "Press “Incoming call” at the PBX and come back: the call card opens here.",
+                pbx, "Make a call", bool(portal.statistics),
+            ),
+            (
+                "Hear the recording", "It is in the timeline of the lead or contact that the call created.",
+                "/telephony/", "Calls", bool(portal.files),
+            ),
         ]  # fmt: skip
-        first = next((number for number, one in enumerate(made) if not one[4]), -1)
+        first = next((number for number, step in enumerate(steps) if not step[4]), -1)
         return [
             {"title": title, "text": text, "url": url, "button": button, "done": done, "next": number == first}
-            for number, (title, text, url, button, done) in enumerate(made)
+            for number, (title, text, url, button, done) in enumerate(steps)
         ]
 
     async def application_page(self, request: web.Request, me: User) -> web.Response:
         client_id = request.match_info["client_id"]
-        app = next((one for one in frames.list_applications(self.portal) if one["client_id"] == client_id), None)
+        apps = frames.list_applications(self.portal)
+        app = next((app for app in apps if app["client_id"] == client_id), None)
         if app is None:
             raise web.HTTPNotFound(text="no such application")
         options = {
@@ -159,22 +172,22 @@ class PortalPages:
 
     async def records_page(self, request: web.Request, me: User) -> web.Response:
         portal, (type_id, kind) = self.portal, self._record_type(request)
-        found = sorted(portal.crm.records[type_id].values(), key=lambda one: -one.id)
-        title = next(
-            (one.title for one in portal.types if one.entity_type_id == type_id), f"{views.TYPE_TITLES.get(type_id, '')}s"
-        )
-        values: dict[str, Any] = {"kind": kind, "rows": [views.record_view(portal, one) for one in found[:SHOWN_ROWS]]}
+        records = sorted(portal.crm.records[type_id].values(), key=lambda record: -record.id)
+        plural = f"{views.TYPE_TITLES.get(type_id, '')}s"
+        title = next((process.title for process in portal.types if process.entity_type_id == type_id), plural)
+        rows = [views.record_view(portal, record) for record in records[:SHOWN_ROWS]]
+        values: dict[str, Any] = {"kind": kind, "rows": rows}
         if type_id == DEAL:
             category = int(request.query.get("category", "0"))
-            mine = [one for one in found if one.category_id == category]
-            values |= {"columns": self._stage_columns(type_id, category, mine), "category": category, "pipelines": [
-                {"id": one.id, "name": one.name, "count": sum(deal.category_id == one.id for deal in found)}
-                for one in portal.categories if one.type_id == DEAL
+            deals = [record for record in records if record.category_id == category]
+            values |= {"columns": self._stage_columns(type_id, category, deals), "category": category, "pipelines": [
+                {"id": row.id, "name": row.name, "count": sum(deal.category_id == row.id for deal in records)}
+                for row in portal.categories if row.type_id == DEAL
             ]}  # fmt: skip
         return self.render_page(request, me, "list.html", title, kind, **values)
 
-    def _stage_columns(self, type_id: int, category: int, found: list[Any]) -> list[dict[str, Any]]:
-        rows = [(one.stage_id, views.record_view(self.portal, one)) for one in found[:SHOWN_ROWS]]
+    def _stage_columns(self, type_id: int, category: int, records: list[Any]) -> list[dict[str, Any]]:
+        rows = [(record.stage_id, views.record_view(self.portal, record)) for record in records[:SHOWN_ROWS]]
         return [
             {**stage, "rows": [row for stage_id, row in rows if stage_id == stage["id"]]}
             for stage in views.list_stages(self.portal, type_id, category)
@@ -188,8 +201,10 @@ class PortalPages:
         planned, past = views.split_timeline(portal, record)
         code = f"CRM_{TYPE_NAMES.get(type_id, f'DYNAMIC_{type_id}')}_DETAIL_TAB"
         return self.render_page(
-            request, me, "details.html", record.title, kind, one={**views.record_view(portal, record), "more": views.extra_fields(record)},
-            kind_word=views.TYPE_TITLES.get(type_id, "Item"), stages=views.stage_steps(portal, record) if type_id not in (3, COMPANY) else [],
+            request, me, "details.html", record.title, kind,
+            one={**views.record_view(portal, record), "more": views.extra_fields(record)},
+            kind_word=views.TYPE_TITLES.get(type_id, "Item"),
+            stages=views.stage_steps(portal, record) if type_id not in (CONTACT, COMPANY) else [],
             linked=views.linked_records(portal, record), planned=planned, past=past,
             tabs=frames.placement_tabs(portal, code, {"ID": str(record.id)}),
         )  # fmt: skip
@@ -206,10 +221,10 @@ class PortalPages:
     async def admin_page(self, request: web.Request, me: User) -> web.Response:
         return self.render_page(request, me, "admin.html", "Sandbox", "admin", **backstage.page_values(self.portal))
 
-    # --- what the pages' scripts ask for
+    # --- requests of the pages' scripts
 
     async def list_cards(self, _request: web.Request, me: User) -> web.Response:
-        """The call cards on this person's screen, and on whose screens others are open."""
+        """The call cards on this user's screen, and the users on whose screens others are open."""
         portal = self.portal
         mine = [frames.call_card(portal, card) for card in portal.cards[me.id].values()]
         elsewhere = [
@@ -224,33 +239,34 @@ class PortalPages:
         return web.json_response(frames.picker_choices(self.portal))
 
     async def open_frame(self, request: web.Request, me: User) -> web.Response:
-        """Opens an application: every time anew, with new tokens."""
+        """Opens an application. Each opening gets new tokens."""
         body = await _read_json(request)
         options = body.get("options") if isinstance(body.get("options"), dict) else {}
         try:
-            made = frames.open_frame(
+            frame = frames.open_frame(
                 self.portal, me, str(body["client_id"]), str(body.get("placement") or "DEFAULT"), options or {}
             )
         except frames.FrameError as error:
             raise web.HTTPForbidden(text=str(error)) from error
-        return web.json_response(made)
+        return web.json_response(frame)
 
     async def refresh_auth(self, request: web.Request, me: User) -> web.Response:
-        """`refreshAuth`."""
+        """The answer to `refreshAuth` of an application's frame."""
         try:
-            return web.json_response(frames.refresh_auth(self.portal, me, str((await _read_json(request))["client_id"])))
+            client_id = str((await _read_json(request))["client_id"])
+            return web.json_response(frames.refresh_auth(self.portal, me, client_id))
         except frames.FrameError as error:
             raise web.HTTPForbidden(text=str(error)) from error
 
     async def perform_action(self, request: web.Request, me: User) -> web.Response:
-        """What somebody does on a page."""
+        """Performs an action of a page; see `actions`."""
         body = await _read_json(request)
         try:
-            done = actions.perform_action(self.portal, me, request.match_info["name"], body)
+            answer = actions.perform_action(self.portal, me, request.match_info["name"], body)
         except actions.ActionError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         self.change_stream.notify_change()
-        return web.json_response(done)
+        return web.json_response(answer)
 
 
 async def _read_json(request: web.Request) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Templates and static files of the sandbox's pages; both lie in this package."""
+"""Templates and static files of the sandbox's pages, which are both in this package."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jinja2 import Environment, FileSystemLoader
 
 _HERE = Path(__file__).parent
 _ZONE = timezone(timedelta(hours=3))
-"""The sandbox lives in Moscow."""
+"""All times are shown in Moscow time."""
 
 
 def _format_clock(at: float | None) -> str:
-    """Time of day, with the date when it is not today's."""
+    """The time of day, with the date when it is not today."""
     if not at:
         return "–"
     then, now = (datetime.fromtimestamp(moment, _ZONE) for moment in (at, time.time()))
@@ -24,17 +24,17 @@ def _format_clock(at: float | None) -> str:
 
 
 def _format_length(seconds: float) -> str:
-    """`1:05`."""
+    """Minutes and seconds: `1:05`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def make_environment() -> Environment:
-    """Jinja with escaping everywhere."""
-    made = Environment(
+    """The Jinja environment, with autoescaping in all templates."""
+    env = Environment(
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"clock": _format_clock, "length_of": _format_length}
-    return made
+    env.filters |= {"clock": _format_clock, "length_of": _format_length}
+    return env
 
 
 def render_template(template: str, env: Environment, **values: Any) -> web.Response:
@@ -44,5 +44,5 @@ def render_template(template: str, env: Environment, **values: Any) -> web.Respo
 
 
 def add_static(app: web.Application) -> None:
-    """Serves the pages' files under `/sandbox/static/`."""
+    """Serves the static files under `/sandbox/static/`."""
     app.router.add_static("/sandbox/static/", _HERE / "static")

@@ -1,4 +1,5 @@
-"""The demo's world with a small application in the frame, which speaks to the portal in the shapes of both JS libraries."""
+"""The world of the demo with a small application in the frame, which sends messages in the forms of both JS libraries.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +23,19 @@ from tests.support.servers import CHROMIUM_MISSING
 VENDOR = Path(__file__).resolve().parents[3] / "static" / "vendor" / "b24jssdk.min.js"
 PAGE = """<!doctype html><meta charset="utf-8"><title>app</title><p id="where">{where}</p>
 <script src="/sdk.js"></script><script src="/raw.js"></script>"""
-# Messages by hand: `ask` in BX24's shape (empty pieces kept), `askShort` in b24jssdk's (left out), `askObject` with a colon.
+# Messages by hand: `ask` in BX24's form (with empty parts), `askShort` in b24jssdk's (without them),
+# `askObject` with a colon.
 RAW = """
 const [host, proto, sid] = window.name.split('|');
 const origin = `${proto === '1' ? 'https' : 'http'}://${host}`;
-const heard = [];
-addEventListener('message', (event) => { if (event.origin === origin) heard.push(event.data); });
+const messages = [];
+addEventListener('message', (event) => { if (event.origin === origin) messages.push(event.data); });
 function answer(id, patience = 4000) {
   return new Promise((resolve) => {
     const end = Date.now() + patience;
     (function look() {
-      const found = heard.find((text) => typeof text === 'string' && text.startsWith(id + ':'));
-      if (found) resolve(found.slice(id.length + 1));
+      const reply = messages.find((text) => typeof text === 'string' && text.startsWith(id + ':'));
+      if (reply) resolve(reply.slice(id.length + 1));
       else if (Date.now() > end) resolve(null);
       else setTimeout(look, 15);
     })();
@@ -45,16 +47,28 @@ window.ask = (command, params, patience) => {
   top.postMessage(`${command}:${params === undefined ? '' : JSON.stringify(params)}:${id}:${sid}`, origin);
   return answer(id, patience);
 };
-window.askShort = (command) => { const id = newId(); parent.postMessage(`${command}:${id}:${sid}`, origin); return answer(id); };
-window.askObject = (method, params, patience) => { const id = newId(); parent.postMessage({ method, params, callback: id, appSid: sid }, origin); return answer(id, patience); };
-window.askWrong = () => { const id = newId(); parent.postMessage(`getInitData::${id}:${'0'.repeat(32)}`, origin); return answer(id, 700); };
+window.askShort = (command) => {
+  const id = newId();
+  parent.postMessage(`${command}:${id}:${sid}`, origin);
+  return answer(id);
+};
+window.askObject = (method, params, patience) => {
+  const id = newId();
+  parent.postMessage({ method, params, callback: id, appSid: sid }, origin);
+  return answer(id, patience);
+};
+window.askWrong = () => {
+  const id = newId();
+  parent.postMessage(`getInitData::${id}:${'0'.repeat(32)}`, origin);
+  return answer(id, 700);
+};
 window.tell = (command, params) => parent.postMessage(`${command}:${JSON.stringify(params)}::${sid}`, origin);
 """
 
 
 @dataclass
 class World:
-    """The sandbox, its application, and what was posted to it."""
+    """The sandbox, its application, and what was posted to the application."""
 
     sandbox: Sandbox
     cloud: MangoCloud
@@ -70,7 +84,7 @@ class World:
         return self.sandbox.call(function, *args, **kwargs)
 
     def installed(self) -> None:
-        """Installs the application without its page, bound to clicks, with two placements."""
+        """Installs the application without its page, subscribed to clicks, with three placements."""
         portal = self.sandbox.portal
         base = self.app.handler_url.rstrip("/")
 
@@ -116,7 +130,7 @@ def _application(world: World) -> web.Application:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """A fresh world that runs."""
+    """A running world of its own for each test."""
     sandbox, cloud = demo.build_world()
     made = World(sandbox, cloud, sandbox.oauth.applications[demo.CLIENT_ID])
     sandbox.add_site("app", _application(made))
@@ -146,7 +160,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page in a context of its own; anything in the console or a failed request fails the test."""
+    """A page in a context of its own. Console errors, warnings and failed requests fail the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     made = context.new_page()
     made.set_default_timeout(20_000)

@@ -1,4 +1,4 @@
-"""The portal's page with an application in its frame, in headless Chromium."""
+"""The portal's pages with an application in their frame, in headless Chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ APP = f"/marketplace/app/{demo.CLIENT_ID}/"
 
 
 def inside(page: Page, within: str = "#app") -> Frame:
-    """The application's frame in a part of the page, loaded."""
+    """The application's frame in a part of the page, once it is loaded."""
     page.frame_locator(f"{within} iframe").locator("#where").wait_for()
     frame = page.locator(f"{within} iframe").element_handle().content_frame()
     assert frame
@@ -28,7 +28,7 @@ def inside(page: Page, within: str = "#app") -> Frame:
 
 
 def ask(frame: Frame, command: str, params: Any = None, patience: int = 4000) -> Any:
-    """An answer in BX24's shape; None: no answer came."""
+    """An answer to a message in BX24's form. None: no answer came."""
     text = frame.evaluate("([c, p, t]) => window.ask(c, p === null ? undefined : p, t)", [command, params, patience])
     return json.loads(text) if text else text
 
@@ -51,7 +51,8 @@ def test_installation_by_the_official_sdk(world: World, page: Page) -> None:
     assert query["APP_SID"] != world.posts[0][1]["APP_SID"]
     assert fields["member_id"] == portal.member_id
     auth = again.evaluate(
-        "async () => { const b = await B24Js.initializeB24Frame(); return [b.isInstallMode, await b.auth.refreshAuth()]; }"
+        "async () => { const b = await B24Js.initializeB24Frame();"
+        " return [b.isInstallMode, await b.auth.refreshAuth()]; }"
     )
     assert auth[0] is False
     assert auth[1]["access_token"] in world.sandbox.oauth.access_tokens
@@ -194,7 +195,8 @@ def test_timeline_plays_the_recording(world: World, page: Page) -> None:
     sound = page.locator("#past audio")
     expect(sound).to_have_count(1)
     length = sound.evaluate("""async (audio) => {
-      audio.muted = true; await audio.play(); audio.currentTime = 8; await new Promise((done) => { audio.onseeked = done; });
+      audio.muted = true; await audio.play(); audio.currentTime = 8;
+      await new Promise((done) => { audio.onseeked = done; });
       return [audio.duration, audio.error]; }""")
     assert length[0] == pytest.approx(12, abs=0.5)
     assert length[1] is None

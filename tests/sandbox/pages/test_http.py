@@ -1,4 +1,4 @@
-"""The portal's and the PBX's pages without a browser."""
+"""The pages of the portal and the PBX without a browser."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_actions(world: World) -> None:
     made = post(world, "/sandbox/do/add", {"kind": "deal", "name": "Roses", "phone": "+79160009900"}).json()
     assert portal.deals[made["id"]].contact_ids
     answer = post(world, "/sandbox/do/dial", {"phone": "+79160009900"})
-    assert answer.status_code == 400  # nobody takes outgoing calls yet
+    assert answer.status_code == 400  # no application takes outgoing calls yet
     world.installed()
     assert post(world, "/sandbox/do/dial", {"phone": "+79160009900", "owner": f"2:{made['id']}"}).status_code == 200
     world.call(portal.wait_until_idle)
