@@ -1,6 +1,6 @@
 """The methods crm.activity.get, list, add, update, delete and crm.activity.binding.*.
 
-The module also stores the activities that other modules create: calls (`calls.py`) and to-dos (`todos.py`). Every
+The module also stores the activities that other modules create: calls (`call_finish.py`) and to-dos (`todos.py`). Every
 stored activity is listed on each CRM record that it is bound to, and ONCRMACTIVITYADD is sent for it.
 """
 

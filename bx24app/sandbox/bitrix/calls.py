@@ -1,7 +1,7 @@
-"""A call from register to finish: deduplication, client search, card, statistics row and CRM activity.
+"""A call from register to the card: deduplication, client search, created records, call cards.
 
-S: voximplant/lib/rest/helper.php, vi_crm_helper.php. `telephony.py` translates between these functions and the
-methods telephony.externalCall.*; `clicks.py` registers the calls that begin in the portal.
+S: voximplant/lib/rest/helper.php, vi_crm_helper.php. `telephony.py` translates between these functions and the methods
+telephony.externalCall.*; `clicks.py` registers the calls that begin in the portal; `call_finish.py` finishes calls.
 """
 
 from __future__ import annotations
@@ -14,33 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bx24app.sandbox.bitrix import crm_create
-from bx24app.sandbox.bitrix.activities import store_activity
 from bx24app.sandbox.bitrix.registry import RestError
-from bx24app.sandbox.bitrix.state import (
-    CALL_PROVIDER,
-    COMPANY,
-    CONTACT,
-    LEAD,
-    Activity,
-    Card,
-    CardStep,
-    InstalledApp,
-    Line,
-    LiveCall,
-    Owner,
-    Statistic,
-)
+from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, Card, CardStep, InstalledApp, Line, LiveCall, Owner
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.portal import Portal
 
 DEDUP_SECONDS = 30 * 60
 RETENTION_SECONDS = 30 * 86400
-"""A portal deletes calls that nobody finished after this time."""
+"""A portal deletes calls that are not finished within this time."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
 INACTIVE_USER = "User is not found or is not active"
 UNKNOWN_CALL = "Call is not found (call should be registered prior to finishing"
-NO_ENTITY = "Could not find associated crm entity for the current call"
 
 
 @dataclass
@@ -147,10 +132,10 @@ def _drop_expired(portal: Portal) -> None:
     """Drops calls that nobody finished within a month. `portal.calls` is in the order of registration."""
     limit = portal.now() - RETENTION_SECONDS
     for call in list(itertools.takewhile(lambda live: live.registered < limit, portal.calls.values())):
-        _remove_call(portal, call)
+        remove_call(portal, call)
 
 
-def _remove_call(portal: Portal, call: LiveCall) -> None:
+def remove_call(portal: Portal, call: LiveCall) -> None:
     """Removes a call from the live calls. A second removal does nothing."""
     if portal.calls.pop(call.call_id, None) is not None:
         key = call.app_id, call.user_id, call.phone, call.type
@@ -171,10 +156,10 @@ def _create_call(
     portal.live_by_key[app.id, call.user_id, phone, call.type].append(call)
     if not call.internal:
         if order.entity:
-            call.primary, call.bindings = order.entity, _with_deals(portal, [order.entity])
+            call.primary, call.bindings = order.entity, with_deals(portal, [order.entity])
         else:
             clients = find_clients(portal, phone)
-            call.primary, call.bindings = (clients[0] if clients else None), _with_deals(portal, clients[:1])
+            call.primary, call.bindings = (clients[0] if clients else None), with_deals(portal, clients[:1])
     portal.notify_watchers("call", call_id=call_id, state="registered")
     return call
 
@@ -189,7 +174,8 @@ def find_clients(portal: Portal, phone: str) -> list[Owner]:
     ]
 
 
-def _with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
+def with_deals(portal: Portal, owners: list[Owner]) -> list[Owner]:
+    """The given records, and their open deals if `bind_open_deals` is on."""
     bound = list(owners)
     if portal.switches.bind_open_deals:
         for type_id, number in owners:
@@ -215,73 +201,3 @@ def hide_card(portal: Portal, call_id: str, users: Iterable[int], method: str) -
         if portal.cards[user_id].pop(call_id, None) is not None:
             portal.card_history.append(CardStep(portal.now(), "hide", user_id, call_id, method))
             portal.notify_watchers("card", action="hide", user_id=user_id, call_id=call_id)
-
-
-def finish_call(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
-    """Turns a live call into a statistics row and an activity. Returns why there is no activity, or None.
-
-    As in a real portal there is no lock: a second finish that read the call before its removal repeats everything.
-    """
-    hide_card(portal, call.call_id, [row.user_id], "finish")
-    for type_id, number in call.created:
-        record = portal.crm.get_record(type_id, number)
-        if record and record.fields.get("assignedById") != row.user_id:
-            crm_create.reassign_record(portal, record, row.user_id)
-    row.primary, row.created = call.primary, list(call.created)
-    problem = _attach_activity(portal, call, row)
-    portal.statistics[row.id] = row
-    portal.by_call[row.call_id] = row
-    if row.external_id:
-        portal.by_external[row.external_id].append(row)
-    _update_missed(portal, row)
-    _remove_call(portal, call)
-    portal.notify_watchers("call", call_id=call.call_id, state="finished", missed=row.missed)
-    return problem
-
-
-def _update_missed(portal: Portal, row: Statistic) -> None:
-    """Updates the missed calls: an incoming call with 304 is added, a later successful outgoing call clears them."""
-    row.missed = row.failed_code == "304" and row.type in (INCOMING, REDIRECTED)
-    if row.failed_code == "200" and row.type == OUTGOING:
-        for other in portal.missed_calls.pop(row.phone, []):
-            other.called_back_by = row.id
-    elif row.missed:
-        portal.missed_calls[row.phone].append(row)
-
-
-def _attach_activity(portal: Portal, call: LiveCall, row: Statistic) -> str | None:
-    planned = portal.activities.get(call.activity_id or 0)
-    talked = row.type == OUTGOING and row.duration > 0 and row.failed_code == "200"
-    if planned and talked and not planned.completed and not planned.origin_id:
-        planned.completed, planned.origin_id = True, f"VI_{call.call_id}"
-        portal.by_origin[planned.origin_id] = planned
-        row.activity_id = planned.id
-        return None
-    if call.internal:
-        return NO_ENTITY
-    # Records with this number that were created between register and finish count too.
-    bindings = call.bindings or _with_deals(portal, find_clients(portal, row.phone)[:1])
-    if not bindings:
-        return NO_ENTITY
-    activity = _make_activity(portal, row, bindings)
-    store_activity(portal, activity)
-    row.activity_id = activity.id
-    return None
-
-
-def _make_activity(portal: Portal, row: Statistic, bindings: list[Owner]) -> Activity:
-    incoming = row.type in (INCOMING, REDIRECTED)
-    missed = row.failed_code == "304" and row.type in (INCOMING, CALLBACK)
-    word = "Входящий" if incoming else "Обратный" if row.type == CALLBACK else "Исходящий"
-    activity = Activity(
-        portal.next_id("activity", 7001), 2, CALL_PROVIDER, "CALLBACK" if row.type == CALLBACK else "CALL",
-        f"{word} звонок: {row.phone}", row.user_id, row.user_id, row.start, list(bindings),
-        direction=1 if incoming else 2, completed=not missed, start_time=row.start,
-        end_time=row.start + row.duration, deadline=row.start + row.duration, origin_id=f"VI_{row.call_id}",
-        settings={"MISSED_CALL": True} if missed else {},
-        result_stream=("incoming" if incoming else "outgoing") if row.failed_code == "200" else "missing",
-    )  # fmt: skip
-    owner = bindings[0]
-    communication = {"TYPE": "PHONE", "VALUE": row.phone, "ENTITY_ID": owner[1], "ENTITY_TYPE_ID": owner[0]}
-    activity.communications.append(communication)
-    return activity

@@ -1,7 +1,7 @@
 """The methods telephony.externalCall.*, except attachRecord, which is in `recordings.py`.
 
-They parse and check the parameters and build the answers; `calls.py` holds the behaviour of calls. As in a real
-portal, register and finish take no lock: requests at the same time can create a client or finish a call twice.
+They parse and check the parameters and build the answers; `calls.py` and `call_finish.py` hold the behaviour. As in a
+real portal, register and finish take no lock: requests at the same time can create a client or finish a call twice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from bx24app.sandbox import clock
-from bx24app.sandbox.bitrix import calls, php
+from bx24app.sandbox.bitrix import call_finish, calls, php, recordings
 from bx24app.sandbox.bitrix.registry import CommandContext, RestError, rest_method
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, LiveCall, Owner, Record, Statistic, type_name
 
@@ -131,10 +131,8 @@ async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[s
         str(params.get("FAILED_REASON") or ""), float(params.get("COST") or 0), str(params.get("COST_CURRENCY") or ""),
         php.to_int(params.get("VOTE")), php.is_true(params.get("ADD_TO_CHAT")),
     )  # fmt: skip
-    problem = calls.finish_call(portal, call, row)
+    problem = call_finish.finish_call(portal, call, row)
     if params.get("RECORD_URL"):
-        from bx24app.sandbox.bitrix import recordings
-
         await recordings.attach_url(context, row, str(params["RECORD_URL"]), "")
     answer = _finish_answer(context, call, row, problem)
     ended = ("CALL_ID", "PHONE_NUMBER", "PORTAL_NUMBER", "PORTAL_USER_ID", "CALL_DURATION", "COST", "COST_CURRENCY",

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
 
-from bx24app.sandbox.bitrix import drive, php
+from bx24app.sandbox.bitrix import drive, faults, php
 from bx24app.sandbox.bitrix.dispatch import CORS_HEADERS, RestRequest, authorise_request
 from bx24app.sandbox.bitrix.registry import CommandContext, RestError
 from bx24app.sandbox.bitrix.state import DriveFile, LogEntry
@@ -43,8 +43,6 @@ def upload_address(context: CommandContext, call_id: str) -> dict[str, str]:
 
 async def receive_upload(portal: Portal, request: web.Request) -> web.StreamResponse:
     """Receives the file of an upload. Unlike other answers, this one has no `time`."""
-    from bx24app.sandbox.bitrix import faults
-
     given = php.parse_query(request.query_string)
     header = request.headers.get("Authorization", "")
     access = header[7:].strip() if header[:7].lower() == "bearer " else str(given.get("auth") or "")

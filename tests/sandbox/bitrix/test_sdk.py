@@ -1,7 +1,7 @@
 """The official Python SDK, a client that this project did not write, works with the sandbox over https.
 
-The SDK knows the OAuth server and the portals by name. It is not patched: the fixture redirects connections to these names
-in urllib3, and an environment variable makes the SDK trust the certificate authority of the sandbox.
+The SDK knows the OAuth server and the portals by name. It is not patched: the fixture redirects connections to these
+names in urllib3, and an environment variable makes the SDK trust the certificate authority of the sandbox.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Frame, Page, expect
 
 from bx24app.sandbox import demo
-from bx24app.sandbox.bitrix import calls
+from bx24app.sandbox.bitrix import call_finish, calls
 from bx24app.sandbox.mango import mp3
 
 from .conftest import World
@@ -188,7 +188,7 @@ def test_timeline_plays_the_recording(world: World, page: Page) -> None:
         row = Statistic(
             1, call_id, None, 3, "app", 1, call.phone, "74951234567", 2, 12, portal.now(), portal.now(), "200"
         )
-        calls.finish_call(portal, call, row)
+        call_finish.finish_call(portal, call, row)
         save_content(portal, row, "talk.mp3", b"".join(mp3.stream_bytes(mp3.size_of(12))), via="upload")
 
     world.call(finish)
