@@ -1,4 +1,7 @@
-"""Notifications acknowledged: signature checked, committed, a drain asked for; against the same server and Flask with one INSERT and COMMIT."""
+"""Notifications acknowledged per second: signature checked, row committed, drain queued.
+
+The baseline is the same server with a Flask app that does one INSERT and COMMIT.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ THREADS = "granian worker 1x16"
 """The baseline's server: ours, with as many threads as `bx24app web` has."""
 
 
-def _said(count: int) -> Iterator[bytes]:
-    """Bodies of so many different notifications, signed."""
+def _make_bodies(count: int) -> Iterator[bytes]:
+    """Bodies of `count` different signed notifications."""
     at = int(utcnow().timestamp())
     for number in range(count):
         raw = json.dumps(
@@ -57,8 +60,8 @@ Where = tuple[int, str, Iterator[bytes]]
 
 
 def _requests(port: int, path: str, seconds: float) -> Where:
-    """More than are needed, made before the clock runs; then the server is warmed up."""
-    wires = iter([load.request(path, body) for body in _said(int(seconds * 6000) + 2 * RATE)])
+    """Makes more requests than are needed before the clock runs, then warms up the server."""
+    wires = iter([load.request(path, body) for body in _make_bodies(int(seconds * 6000) + 2 * RATE)])
     load.closed(port, path, CONNECTIONS, min(1.0, seconds / 3), wires)
     return port, path, wires
 
@@ -74,7 +77,7 @@ def _paced(where: Where, seconds: float) -> load.Measured:
 
 
 def _by_turns(base: Where, ours: Where, seconds: float) -> tuple[list[load.Measured], list[load.Measured]]:
-    """Both as fast as they go, in short turns, so that whatever else the machine does meets both."""
+    """Runs both at full speed in short alternating turns, so that other load of the machine affects both."""
     turns = [(_closed(base, seconds / TURNS), _closed(ours, seconds / TURNS)) for _ in range(TURNS)]
     turns.sort(key=lambda turn: turn[1].rate / turn[0].rate)
     return [turn[0] for turn in turns], [turn[1] for turn in turns]
@@ -82,7 +85,9 @@ def _by_turns(base: Where, ours: Where, seconds: float) -> tuple[list[load.Measu
 
 @contextmanager
 def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
-    """`bx24app web` with a PBX of a paused portal: (port, path, a list that holds how many were stored afterwards)."""
+    """`bx24app web` with the PBX of a paused portal: (port, path, a list that afterwards contains the number of stored
+    rows).
+    """
     port, stored = free_port(), list[int]()
     with valkey(folder) as redis_url:
         environ = {

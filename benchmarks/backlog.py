@@ -1,4 +1,7 @@
-"""Whole calls over many portals, accepted before the clock runs, by the program and by the baseline of `job_a_notice`."""
+"""Whole calls over many portals whose notifications were all accepted before the clock runs.
+
+`program` measures the program, `baseline` the jobs of `job_a_notice`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ PATIENCE = 1800.0
 
 @contextmanager
 def halted(pids: list[int]) -> Iterator[None]:
-    """These processes stand still meanwhile."""
+    """Stops these processes inside the block."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -44,15 +47,17 @@ def halted(pids: list[int]) -> Iterator[None]:
 
 def workers(made: Rig) -> list[int]:
     """The worker processes of an installation."""
-    found = [pid for pid in tree(made.pid) if b"bx24app: worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    if not found:
+    pids = [pid for pid in tree(made.pid) if b"bx24app: worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    if not pids:
         raise RuntimeError("the installation has no process named worker")
-    return found
+    return pids
 
 
 @contextmanager
 def resting(made: Rig) -> Iterator[None]:
-    """The workers stand still meanwhile, and none of them inside a transaction: nobody else could write to SQLite."""
+    """Stops the workers inside the block, none of them in a transaction, because that would lock SQLite for other
+    writers.
+    """
     with ExitStack() as stack:
         until(partial(_halt, made, stack), "the workers never let go of the database")
         yield
@@ -63,7 +68,7 @@ def _halt(made: Rig, stack: ExitStack) -> bool:
         tried.enter_context(halted(workers(made)))
         with made.app.app_context():
             file = db.engine.url.database or ""
-            if db.engine.dialect.name != "sqlite":  # nobody waits for a writer that stands still
+            if db.engine.dialect.name != "sqlite":  # a stopped writer blocks nobody there
                 stack.enter_context(tried.pop_all())
                 return True
         with closing(sqlite3.connect(file, isolation_level=None, timeout=0.3)) as connection:
@@ -81,10 +86,12 @@ def landed(made: Rig, portals: int) -> int:
 
 
 def program(made: Rig, portals: int, each: int) -> tuple[float, float]:
-    """(calls a second by the workers alone, calls a second with their acceptance before it); `each` calls of each portal."""
+    """Calls a second by the workers alone, and with the acceptance of their notifications. `each`: calls of each
+    portal.
+    """
     before, count = landed(made, portals), portals * each
 
-    def tell(number: int) -> None:
+    def send_calls(number: int) -> None:
         with requests.Session() as session:
             calls = [call() for _ in range(each)]
             for same in zip(*(one.notices for one in calls), strict=True):
@@ -94,7 +101,7 @@ def program(made: Rig, portals: int, each: int) -> tuple[float, float]:
     with resting(made):
         started = time.monotonic()
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(tell, range(portals)))
+            list(pool.map(send_calls, range(portals)))
         accepted = time.monotonic()
     until(lambda: landed(made, portals) >= before + count, "the calls never came to the portals", PATIENCE)
     ended = time.monotonic()
@@ -103,7 +110,7 @@ def program(made: Rig, portals: int, each: int) -> tuple[float, float]:
 
 
 def baseline(made: Rig, kind: str, processes: int, count: int) -> float:
-    """Calls a second of `job_a_notice` with so many workers of a kind; the program stands still meanwhile."""
+    """Calls a second of `job_a_notice` with this number of workers of a kind. The program is stopped meanwhile."""
     at = [made.cloud.ask("grant", number) for number in range(len(made.hooks))]
     with TemporaryDirectory() as place, valkey(Path(place)) as url, halted(tree(made.pid)):
         (Path(place) / "portals.json").write_text(json.dumps(at))
@@ -130,7 +137,7 @@ def _naive(made: Rig, connection: redis.Redis, portals: int, count: int, pids: l
         for same in zip(*(one.notices for one in calls), strict=True):
             for number, notice in enumerate(same):
                 queue(connection).enqueue(
-                    "benchmarks.job_a_notice.told", number % portals, notice.name, notice.raw, result_ttl=0
+                    "benchmarks.job_a_notice.handle_notification", number % portals, notice.name, notice.raw, result_ttl=0
                 )
         started = time.monotonic()
     until(lambda: landed(made, portals) >= before + count, "the baseline's calls never came to the portals", PATIENCE)

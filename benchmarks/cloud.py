@@ -1,4 +1,6 @@
-"""The sandbox as a process of its own: portals, their OAuth server and a PBX that do not share an interpreter with what is measured."""
+"""The sandbox in a process of its own: portals, their OAuth server and a PBX that share no interpreter with what is
+measured.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ REGISTER = "telephony.externalcall.register"
 
 
 class _Served:
-    """What can be asked of the sandbox; runs in its process. A method's name is the question."""
+    """The sandbox in its process. Each method is a question that `Cloud.ask` sends by name."""
 
     def __init__(self, portals: int) -> None:
         self.sandbox = Sandbox(portals=portals)
@@ -45,13 +47,13 @@ class _Served:
         return self.sandbox.portals[number].member_id
 
     def register(self, url: str) -> None:
-        """The application, whose pages are at `url`."""
+        """Registers the application, whose pages are at `url`."""
         self.application = self.sandbox.call(
             self.sandbox.register_application, CLIENT_ID, CLIENT_SECRET, f"{url}/", f"{url}/install"
         )
 
     def license(self, word: str) -> None:
-        """What `app.info` says of every portal; `selfhosted` has no budget."""
+        """The license that `app.info` returns for every portal; `selfhosted` has no request budget."""
         for portal in self.sandbox.portals:
             portal.license = word
 
@@ -63,15 +65,17 @@ class _Served:
         self.sandbox.call(self.sandbox.portals[number].finish_install, self.application)
 
     def absorb(self, notices: list[Notice]) -> None:
-        """The PBX learns of these calls, so that it has their recordings."""
+        """Adds the notifications of calls to the PBX's call log, so that it has their recordings."""
         board = self.mango.board(KEY)
         for notice in notices:
             self.sandbox.call(board.call_log.add_notification, notice.name, notice.content)
 
     def requests(self, number: int, since: float) -> list[tuple[float, float, bool]]:
-        """The portal's answered requests from `since` on: (epoch seconds of arrival, seconds of the portal, does it register a call?)."""
+        """The portal's answered requests from `since` on: (arrival in epoch seconds, seconds the portal took, whether
+        it registers a call).
+        """
 
-        def told() -> list[tuple[float, float, bool]]:
+        def read_log() -> list[tuple[float, float, bool]]:
             log = self.sandbox.portals[number].request_log
             return [
                 (
@@ -85,60 +89,62 @@ class _Served:
                 if entry.at >= since and entry.status
             ]
 
-        found: list[tuple[float, float, bool]] = self.sandbox.call(told)
-        return found
+        requests: list[tuple[float, float, bool]] = self.sandbox.call(read_log)
+        return requests
 
     def sized(self, size: int | None) -> None:
-        """Recordings told from now on have so many bytes; None: what their length would give."""
+        """Sets the size in bytes of new recordings. None: by their length."""
         self.mango.board(KEY).call_log.recording_size = size
 
     def stored(self, names: list[str], size: int) -> None:
-        """The PBX has recordings of these ids."""
+        """Adds stored recordings with these ids to the PBX."""
         at = int(time.time())
 
-        def put() -> None:
-            facts = self.mango.board(KEY).call_log
+        def add_recordings() -> None:
+            call_log = self.mango.board(KEY).call_log
             for name in names:
-                facts.recordings[name] = Recording(name, name, "101", at - 60, at, is_stored=True, size=size)
+                call_log.recordings[name] = Recording(name, name, "101", at - 60, at, is_stored=True, size=size)
 
-        self.sandbox.call(put)
+        self.sandbox.call(add_recordings)
 
     def limit(self, number: int, rate: float, seconds: float, used: bool = False) -> None:
-        """A portal as strict as a real one: `rate` requests a second and 50 in store (`used`: not now), each command takes `seconds`."""
+        """Makes a portal as strict as a real one: `rate` requests a second and a store of 50, which `used` empties;
+        each command takes `seconds`.
+        """
         portal = self.sandbox.portals[number]
 
-        def change() -> None:
+        def set_limits() -> None:
             portal.limits.rate, portal.latency = rate, seconds
             if used:
                 portal.limits.fill_bucket(portal.limits.threshold, portal.now())
 
-        self.sandbox.call(change)
+        self.sandbox.call(set_limits)
 
     def grant(self, number: int) -> tuple[str, str]:
-        """(REST address, access token) for a program that talks to a portal beside ours."""
+        """(REST address, access token) for a program that uses the portal besides ours."""
         portal = self.sandbox.portals[number]
         token = self.sandbox.call(self.sandbox.oauth.issue_token, portal, CLIENT_ID, 1)
         return f"{portal.base_url()}/rest/", token.access
 
     def hits(self, number: int) -> tuple[int, int]:
-        """(requests so far, those that the limit refused)."""
+        """(requests so far, requests that the limit refused)."""
         portal = self.sandbox.portals[number]
         return portal.hits, portal.limits.refused_count
 
     def cards(self, number: int, since: float) -> dict[str, float]:
-        """When the first card of a client's call opened, by the digits of the number."""
+        """When the first card of each client's call opened, by the digits of the number."""
 
-        def told() -> dict[str, float]:
+        def read_history() -> dict[str, float]:
             portal = self.sandbox.portals[number]
-            found: dict[str, float] = {}
+            opened: dict[str, float] = {}
             for step in portal.card_history:
                 call = portal.by_call.get(step.call_id) or portal.calls.get(step.call_id)
                 if step.action == "show" and step.at >= since and call is not None:
-                    found.setdefault(call.phone.lstrip("+"), step.at)
-            return found
+                    opened.setdefault(call.phone.lstrip("+"), step.at)
+            return opened
 
-        found: dict[str, float] = self.sandbox.call(told)
-        return found
+        cards: dict[str, float] = self.sandbox.call(read_history)
+        return cards
 
     def landed(self, number: int) -> tuple[int, int]:
         """(calls in the portal's statistics, calls with a recording)."""
@@ -147,35 +153,36 @@ class _Served:
 
 
 class Cloud:
-    """Asks the sandbox's process."""
+    """Sends questions to the sandbox's process."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def ask(self, what: str, *args: Any) -> Any:
-        """Raises: whatever the question raised there."""
+        """The answer to a question. An exception of the question is raised here."""
         self._connection.send((what, args))
-        failed, said = self._connection.recv()
+        failed, answer = self._connection.recv()
         if failed:
-            raise said
-        return said
+            raise answer
+        return answer
 
 
 def _serve(connection: Connection, portals: int, parent: int) -> None:
     die_with_parent(parent)
     served = _Served(portals)
     connection.send("ready")
-    while (asked := connection.recv()) is not None:
+    while (question := connection.recv()) is not None:
+        name, arguments = question
         try:
-            connection.send((False, getattr(served, asked[0])(*asked[1])))
-        except Exception as error:  # noqa: BLE001 - it is raised again where the question was asked
+            connection.send((False, getattr(served, name)(*arguments)))
+        except Exception as error:  # noqa: BLE001 - `ask` raises it again
             connection.send((True, error))
     served.sandbox.stop()
 
 
 @contextmanager
 def cloud(portals: int = 1) -> Iterator[Cloud]:
-    """A sandbox with so many portals, without a limit of requests; gone afterwards."""
+    """A sandbox with this number of portals and without request limits, stopped at the end of the block."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, portals, os.getpid()), daemon=True)

@@ -1,4 +1,7 @@
-"""A contact centre on one portal of the ordinary tariff: calls a second, cards, requests a call; against one request per step."""
+"""A contact centre on one portal of the ordinary tariff: calls a second, time to the card, requests per call.
+
+The baseline is the naive flow with one request per step.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,23 @@ from bx24app.bitrix24.budget import MARGIN_SECONDS
 from tests.support.servers import postgres, valkey
 
 RATE, STORE, COMMAND_SECONDS = 2.0, 50, 0.1
-"""The ordinary tariff (requests a second, and in store); what each command costs the portal."""
+"""The ordinary tariff (requests a second, and in store), and the seconds that each command takes the portal."""
 RECORDING, LARGE = 300_000, 4_000_000
-"""Bytes; the large one is uploaded by itself."""
+"""Bytes. The large one is uploaded on its own."""
 OFFERED = 3.2
-"""Calls a second that are told."""
+"""Calls a second that are sent."""
 SECONDS, QUICK_SECONDS = (600.0, 60.0), (6.0, 4.0)
 """Ours, and the naive flow's, whose rate does not change with time."""
 TIMES, CARD_SECONDS, HITS = 9, 2.0, 0.66
 SECOND_PHONE = (4, 7)
-"""Notifications of the first sequence that tell of the second ringing phone."""
+"""Notifications of the first sequence about the second ringing phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the portal saw while calls came in steadily. `cards`: seconds from the first ringing person's notification."""
+    """What the portal saw of a steady stream of calls. `cards`: seconds from the notification of the first ringing
+    person to the card.
+    """
 
     rate: float
     hits: float
@@ -47,7 +52,9 @@ class Seen:
 
 @contextmanager
 def installation(portals: int = 1) -> Iterator[tuple[Rig, redis.Redis]]:
-    """Over PostgreSQL, as a contact centre has it; and its Redis, in which the budget is kept."""
+    """An installation over PostgreSQL, as a contact centre has it, and the client of its Redis, which stores the
+    request budgets.
+    """
     with (
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
@@ -59,22 +66,22 @@ def installation(portals: int = 1) -> Iterator[tuple[Rig, redis.Redis]]:
 
 
 def spend(made: Rig, client: redis.Redis, number: int = 0) -> None:
-    """The portal's store is used up now, and the program knows."""
+    """Uses up the portal's store of requests and records that in the program's budget."""
     made.cloud.ask("limit", number, RATE, COMMAND_SECONDS, True)
     seconds, microseconds = client.time()
-    held = {"filled": STORE - RATE * MARGIN_SECONDS, "at": seconds + microseconds / 1e6}
-    client.hset(f"budget:{made.cloud.ask('member_id', number)}", mapping=held)
+    budget = {"filled": STORE - RATE * MARGIN_SECONDS, "at": seconds + microseconds / 1e6}
+    client.hset(f"budget:{made.cloud.ask('member_id', number)}", mapping=budget)
 
 
 def idle(made: Rig, size: int, without: Sequence[int] = ()) -> float:
-    """Requests of one call on an idle system; what was told within one second is told at once."""
+    """Requests of one call on an idle system. Notifications of the same second are sent together."""
     made.cloud.ask("sized", size)
-    told = call()
-    made.cloud.ask("absorb", told.notices)
+    sequence = call()
+    made.cloud.ask("absorb", sequence.notices)
     before, _ = made.cloud.ask("hits", 0)
-    kept = [notice for index, notice in enumerate(told.notices) if index not in without]
+    notices = [notice for index, notice in enumerate(sequence.notices) if index not in without]
     with requests.Session() as session:
-        for _, group in groupby(kept, lambda one: one.content.get("timestamp") or one.content.get("end_time")):
+        for _, group in groupby(notices, lambda one: one.content.get("timestamp") or one.content.get("end_time")):
             for notice in group:
                 post(session, made.hooks[0], notice)
             made.settle(60)
@@ -83,7 +90,7 @@ def idle(made: Rig, size: int, without: Sequence[int] = ()) -> float:
 
 
 def sustained(made: Rig, client: redis.Redis, seconds: float) -> Seen:
-    """Calls come in steadily; what lands is counted for `seconds` from the moment when the first one may have landed."""
+    """Sends a steady stream of calls. Counts for `seconds`, from the time at which the first call can be complete."""
     made.cloud.ask("sized", RECORDING)
     marks: list[tuple[float, int, int]] = []
 

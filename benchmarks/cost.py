@@ -1,7 +1,8 @@
-"""What one whole call costs, part by part: CPU, requests to the portal, rows and bytes of PostgreSQL, commands of Valkey. `benchmarks.scale` counts on it.
+"""What one whole call costs, part by part: CPU, requests to the portal, rows and bytes of PostgreSQL, commands of
+Valkey.
 
-CPU seconds are those that the kernel charged (/proc), so a busy machine changes them less than it changes times; what an idle installation
-needs in the same time is taken off.
+`benchmarks.scale` calculates with these figures. CPU time is what the kernel charged (/proc), so other load changes it
+less than elapsed time. What an idle installation needs in the same time is subtracted.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ _TICKS: int = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Counters at one moment. `cpu`: part -> seconds since its start."""
+    """All counters at one moment. `cpu`: part -> seconds since its start."""
 
     at: float
     cpu: dict[str, float]
     commits: int
     rows: int
     wal: int
-    held: int
+    stored: int
     commands: int
 
 
 class Meter:
-    """`database`, `redis_url`: of the installation whose processes descend from `pid`."""
+    """Reads the counters of the installation whose processes descend from `pid`."""
 
     def __init__(self, pid: int, database: str, redis_url: str) -> None:
         self._pid, self._database = pid, database.replace("+psycopg", "")
@@ -63,9 +64,9 @@ class Meter:
         cpu["PostgreSQL"] += sum(_cpu(one) for one in tree(self._postgres)[1:])
         for one in tree(self._pid)[1:]:
             cpu[_title(one)] += _cpu(one)
-        commits, rows, wal, held = self._counters()
+        commits, rows, wal, stored = self._counters()
         commands = int(self._redis.info("stats")["total_commands_processed"])
-        return Look(time.monotonic(), dict(cpu), commits, rows, wal, held, commands)
+        return Look(time.monotonic(), dict(cpu), commits, rows, wal, stored, commands)
 
     def pss(self) -> dict[str, float]:
         """Part -> MB of its one process."""
@@ -73,7 +74,7 @@ class Meter:
 
     def _counters(self) -> tuple[int, int, int, int]:
         """(commits, rows written, bytes of WAL, bytes of tables and indexes) since the server's start."""
-        time.sleep(1.5)  # a backend tells its counters at most once a second
+        time.sleep(1.5)  # a backend publishes its counters at most once a second
         ask = """SELECT xact_commit, tup_inserted + tup_updated + tup_deleted,
             pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_database_size(datname)
             FROM pg_stat_database WHERE datname = current_database()"""
@@ -84,13 +85,13 @@ class Meter:
 
 
 def _title(pid: int) -> str:
-    """`web` of `bx24app: web`; `parent` where the process says no part."""
+    """`web` for `bx24app: web`; `parent` when the process names no part."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
     return words.removeprefix("bx24app: ") if words.startswith("bx24app: ") else "parent"
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on (proc(5)); the second may hold spaces."""
+    """The fields of /proc/PID/stat from the third on (proc(5)). The second may contain spaces."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -99,12 +100,12 @@ def _parent(pid: int) -> int:
 
 
 def _cpu(pid: int, dead: bool = False) -> float:
-    """Seconds, user and system; with those of its dead children if asked."""
+    """User and system time in seconds; with `dead` including ended children."""
     try:
-        found = _stat(pid)
+        fields = _stat(pid)
     except FileNotFoundError:
-        return 0.0  # it ended since it was listed (a vacuum, say); from now on its time is its parent's, among that of the dead
-    ticks = sum(int(one) for one in found[11 : 15 if dead else 13])
+        return 0.0  # it has ended since it was listed (a vacuum, say); its time now counts with its parent's ended children
+    ticks = sum(int(one) for one in fields[11 : 15 if dead else 13])
     return float(ticks / _TICKS)
 
 
@@ -114,18 +115,20 @@ def _run(quick: bool) -> list[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database, link = stack.enter_context(postgres(folder)), stack.enter_context(valkey(folder))
         made = stack.enter_context(rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0"))
-        _tell(made, count // 10)  # warm
+        _send_calls(made, count // 10)  # warm
         meter = Meter(made.pid, database, link)
         first = meter.look()
         time.sleep(IDLE_SECONDS)
         idle, hits = meter.look(), _hits(made)
-        _tell(made, count)
+        _send_calls(made, count)
         busy = meter.look()
         return _figures(first, idle, busy, meter.pss(), count, (_hits(made) - hits) / count)
 
 
-def _tell(made: Rig, count: int) -> None:
-    """So many calls whose notifications come one after another, as in life: each finds the call at another step, and few share a request."""
+def _send_calls(made: Rig, count: int) -> None:
+    """Sends `count` calls with pauses between their notifications, as in real life. Each notification finds the call at
+    another step, so few share a request.
+    """
 
     def one(_: int) -> None:
         with requests.Session() as session:
@@ -160,7 +163,7 @@ def _figures(
         figures.append(Figure(f"CPU at rest, {part}", at_rest * 1e3, "ms/s", "-", True))
     for name, words, unit in (
         ("commits", "commits a call", ""), ("rows", "rows written a call", ""), ("wal", "WAL a call", "bytes"),
-        ("held", "tables and indexes a call", "bytes"), ("commands", "Valkey commands a call", ""),
+        ("stored", "tables and indexes a call", "bytes"), ("commands", "Valkey commands a call", ""),
     ):  # fmt: skip
         figures.append(Figure(words, taken(name), unit, "-", True, note=note))
     figures.append(Figure("portal requests a call", hits, "", "-", True, note=f"no budget, so none is saved; {note}"))

@@ -1,6 +1,7 @@
-"""A PostgreSQL as it is after a year: one portal with a million calls, 10,000 employees and 500 lines; a throw-away server of Debian's packages.
+"""A PostgreSQL database after a year: one portal with a million calls, 10,000 employees and 500 lines.
 
-Rows are made by the database itself (`generate_series`), with the secondary indexes put aside meanwhile: minutes instead of hours.
+The server is a temporary one of Debian's packages. The database itself makes the rows (`generate_series`), without
+secondary indexes meanwhile: that takes minutes instead of hours.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def server(place: Path) -> Iterator[Flask]:
 
 @contextmanager
 def filled(calls: int, notifications: int, quick: bool) -> Iterator[tuple[Flask, int]]:
-    """(app, portal id) with so many calls, each with so many notifications."""
+    """(app, portal id) with this number of calls, and of notifications for each."""
     with tempfile.TemporaryDirectory() as place, server(Path(place)) as app:
         with app.app_context():
             portal_id = portal(quick)
@@ -110,7 +111,7 @@ def filled(calls: int, notifications: int, quick: bool) -> Iterator[tuple[Flask,
 
 
 def portal(quick: bool) -> int:
-    """A portal with its settings, its directory of employees, and what its PBX says of them; its id."""
+    """Creates a portal with settings, users and Mango's employees and lines. Returns its id."""
     employees, lines = (500, 50) if quick else (EMPLOYEES, LINES)
     row = Portal(
         member_id="b" * 32, domain="bench.test", client_endpoint="https://bench.test/rest/", server_endpoint="https://oauth.bitrix.info",
@@ -141,7 +142,7 @@ def _document(employees: int, lines: int) -> Settings:
 
 
 def say_of_mango(employees: int, lines: int) -> None:
-    """What Mango would have said within the last minutes, so that no page asks it."""
+    """Stores Mango's employees and lines as if fetched just now, so that no page requests them."""
     from bx24app.infra.runtime import runtime
 
     users = [
@@ -162,7 +163,9 @@ def say_of_mango(employees: int, lines: int) -> None:
 
 
 def fill(portal_id: int, calls: int, notifications: int, waiting: int = 40) -> None:
-    """Rows of a year, the latest an hour ago. `waiting`: calls whose end the portal has not been told yet, in a table without other calls."""
+    """Inserts the rows of a year, the latest an hour old, into tables without other calls. `waiting`: calls whose end
+    the portal has not received.
+    """
     last = calls - waiting if waiting else 2**62
     values = {"portal": portal_id, "calls": calls, "each": notifications, "days": DAYS, "last": last}
     employees = db.session.scalar(text("SELECT count(*) FROM portal_user")) or 1
@@ -181,21 +184,21 @@ def fill(portal_id: int, calls: int, notifications: int, waiting: int = 40) -> N
 
 
 def _say(what: str, connection: Connection, statement: str, values: dict[str, int]) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     used = {name: value for name, value in values.items() if f":{name}" in statement}
     connection.execute(text(statement), used)
-    print(f"  {what} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(f"  {what} {time.monotonic() - started_at:.0f} s", file=sys.stderr, flush=True)
 
 
 def _put_aside(connection: Connection) -> list[str]:
-    """Drop the secondary indexes and the foreign keys of the big tables; gives the statements that make them again."""
+    """Drops the secondary indexes and foreign keys of the big tables. Returns the statements that create them again."""
     tables = ", ".join(f"'{name}'" for name in BIG)
-    found = connection.execute(
+    constraints = connection.execute(
         text(f"SELECT conrelid::regclass, conname, pg_get_constraintdef(oid), contype FROM pg_constraint "  # noqa: S608
              f"WHERE contype IN ('f', 'u') AND conrelid::regclass::text IN ({tables})")
     ).all()  # fmt: skip
     again = []
-    for table, name, definition, _ in found:
+    for table, name, definition, _ in constraints:
         connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
         again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
     indexes = connection.execute(

@@ -1,8 +1,9 @@
-"""What a long history costs: notifications acknowledged, whole calls, the journal's first page, with a full year against the same tables before it.
+"""What a long history costs: acknowledging notifications, whole calls, and the journal's first page, before and after a
+year is added.
 
 python -m benchmarks history [--quick]
 
-One installation over PostgreSQL, one portal. The tables are filled between the two looks, under the running program.
+One installation over PostgreSQL with one portal. The tables are filled between the two looks, while the program runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.support.servers import postgres, valkey
 CALLS, EACH = 1_000_000, 10
 """A million calls, ten million notifications."""
 BEFORE = 60
-"""Calls that fill the journal's first page before the year comes."""
+"""Calls that fill the journal's first page before the year is added."""
 REACH = 1.2
 FORM = "application/x-www-form-urlencoded"
 _numbers = iter(range(10**9))
@@ -39,7 +40,9 @@ _numbers = iter(range(10**9))
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Milliseconds of: a notification acknowledged, the calls of a hundred of them gathered, the journal's first page, a whole call."""
+    """Milliseconds for: acknowledging a notification, gathering the calls of a hundred, the journal's first page, a
+    whole call.
+    """
 
     acknowledged: float
     gathered: float
@@ -47,8 +50,8 @@ class Seen:
     call: float
 
 
-def _said() -> dict[str, str]:
-    """The notification of a new call, as Mango signs it."""
+def _make_form() -> dict[str, str]:
+    """The notification of a new call, signed as Mango does it."""
     number = next(_numbers)
     at = int(utcnow().timestamp())
     body = {
@@ -61,17 +64,17 @@ def _said() -> dict[str, str]:
 
 def _acknowledge(hook: str, count: int) -> float:
     """Milliseconds from the form to the 200, one after the other; the median of `count`."""
-    turn = iter([_said() for _ in range(count)])
+    turn = iter([_make_form() for _ in range(count)])
 
     def one() -> None:
-        if (said := receiver.receive(hook, "events/call", FORM, next(turn), b"", {})) != 200:
-            raise RuntimeError(f"answered with {said}")
+        if (status := receiver.receive(hook, "events/call", FORM, next(turn), b"", {})) != 200:
+            raise RuntimeError(f"answered with {status}")
 
     return best_of(count, one) * 1000
 
 
 def _gather(portal_id: int) -> None:
-    """Find the calls of what just came, and all that was said of them."""
+    """Finds the calls of the new notifications, and loads all notifications of these calls."""
     row = db.session.get_one(Portal, portal_id)
     news = grouping.load_new_notifications(db.session(), row)
     calls = grouping.find_or_create_calls(db.session(), row, news)
@@ -104,10 +107,10 @@ def _look(made: Rig, calls: int) -> Seen:
 
 
 def _fill(made: Rig, calls: int, each: int) -> int:
-    """Notifications that are in the tables afterwards."""
+    """Fills the tables. Returns the number of notifications in them."""
     with resting(made), made.app.app_context():
         portal_id = pbx_of(made, 0).portal_id
-        # The statistics of the year are not counted meanwhile: `benchmarks.pages` counts them.
+        # Without counting the year's statistics, which `benchmarks.pages` covers.
         db.session.merge(FigureMark(portal_id=0, at=utcnow(), zone=""))
         db.session.commit()
         fill(portal_id, calls, each, waiting=0)
@@ -119,7 +122,7 @@ def _fill(made: Rig, calls: int, each: int) -> int:
 
 def _run(quick: bool) -> list[Figure]:
     calls, each = (4_000, 3) if quick else (CALLS, EACH)
-    told = BEFORE // 6 if quick else BEFORE * 2
+    count = BEFORE // 6 if quick else BEFORE * 2
     with (
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
@@ -127,9 +130,9 @@ def _run(quick: bool) -> list[Figure]:
         rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, RECORDING_RETRY="0") as made,
     ):
         program(made, 1, BEFORE // 6 if quick else BEFORE)  # warm, and the journal's first page
-        before = _look(made, told)
+        before = _look(made, count)
         rows = _fill(made, calls, each)
-        after = _look(made, told)
+        after = _look(made, count)
     names = ("a notification acknowledged", "calls gathered", "journal, first page", "a whole call")
     return [
         Figure(f"history: {name}", ours, "ms", f"within {REACH}", ours <= REACH * base, base, f"{rows} notifications, {calls} calls")

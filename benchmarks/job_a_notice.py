@@ -1,9 +1,10 @@
-"""The baseline of calls a second: one RQ job a notification, one REST request a step, as somebody would write it who knows both well.
+"""The baseline of calls a second: one RQ job per notification and one REST request per step, as a good programmer would
+write it.
 
 python -m benchmarks.job_a_notice fork|simple REDIS_URL FOLDER      one worker, until SIGTERM
 
-The pool, keep-alive and the database's settings are those of the program; everything is imported, and every portal has an open
-connection, before the worker begins. `fork` is RQ's default worker (a process of its own for each job), `simple` its SimpleWorker.
+Connection pool, keep-alive and database settings are those of the program. All imports and a connection to every portal
+are done before the worker starts. `fork` is RQ's default worker (one process per job), `simple` its SimpleWorker.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from rq.serializers import JSONSerializer
 QUEUE = "naive"
 USERS = {"101": 11, "102": 12}
 WAIT_SECONDS = 30
-"""How long a job waits for the one that registers its call, where another worker has that one in hand."""
+"""How long a job waits until another worker's job has registered its call."""
 
 _folder = Path()
 
 
 @cache
 def http() -> requests.Session:
-    """One pooled session, as the program has."""
+    """One pooled session, as in the program."""
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", HTTPAdapter(pool_connections=256, pool_maxsize=64))
@@ -48,7 +49,7 @@ def portals() -> list[tuple[str, str]]:
 
 @cache
 def database() -> sqlite3.Connection:
-    """Which call of Mango is which call of the portal."""
+    """Maps Mango's calls to the portal's calls."""
     connection = sqlite3.connect(_folder / "naive.sqlite", isolation_level=None, timeout=15)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -57,15 +58,19 @@ def database() -> sqlite3.Connection:
 
 
 def ask(portal: int, method: str, **params: Any) -> Any:
-    """One REST request. Raises: requests.HTTPError"""
+    """Sends one REST request and returns its result.
+
+    Raises:
+        requests.HTTPError: the portal refused.
+    """
     address, token = portals()[portal]
     answer = http().post(address + method, json={**params, "auth": token}, timeout=65)
     answer.raise_for_status()
     return answer.json()["result"]
 
 
-def told(portal: int, name: str, raw: str) -> None:
-    """The job: what one notification asks for."""
+def handle_notification(portal: int, name: str, raw: str) -> None:
+    """The job: sends the requests that one notification needs."""
     content = json.loads(raw)
     if name == "events/call":
         _moved(portal, content)
@@ -94,16 +99,16 @@ def _moved(portal: int, content: dict[str, Any]) -> None:
             database().execute("UPDATE call SET call_id = ? WHERE entry = ?", (made["CALL_ID"], entry))
         else:
             ask(portal, "telephony.externalCall.show", CALL_ID=_call(entry), USER_ID=[user])
-    elif state == "Disconnected" and content["disconnect_reason"] != 1110:  # finish closes the card of who has talked
+    elif state == "Disconnected" and content["disconnect_reason"] != 1110:  # `finish` closes the card of the talker
         ask(portal, "telephony.externalCall.hide", CALL_ID=_call(entry), USER_ID=[user])
 
 
 def _call(entry: str) -> str:
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
-        found = database().execute("SELECT call_id FROM call WHERE entry = ?", (entry,)).fetchone()
-        if found and found[0]:
-            return str(found[0])
+        row = database().execute("SELECT call_id FROM call WHERE entry = ?", (entry,)).fetchone()
+        if row and row[0]:
+            return str(row[0])
         time.sleep(0.01)
     raise RuntimeError(f"{entry} was never registered")
 
@@ -128,7 +133,7 @@ def main(kind: str, url: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    # The jobs must find the module that holds `_folder`, and it is not the one that Python calls __main__.
+    # The jobs import this module by its name, so `_folder` must be set there and not in __main__.
     from benchmarks import job_a_notice
 
     job_a_notice.main(*sys.argv[1:4])

@@ -1,8 +1,8 @@
-"""Recordings of 200 MB from Mango's cloud to the portal; against `curl` to a file, then `curl` from it, asking the same questions.
+"""Recordings of 200 MB from Mango's cloud to the portal, against `curl` to a file and `curl` from it.
 
-The baseline asks Mango for the file and the portal for an upload address just as we do, with `curl` too: the same requests, the same
-disk, the same two sandboxes. What is left out on both sides is who asks: our clock runs from the wake-up of the job to the row that
-says attached, so queue, claim and commits are ours to carry.
+The baseline sends the same requests as we do, with `curl`: for the file to Mango, for an upload address to the portal.
+Disk and sandboxes are the same. Our clock runs from the wake-up of the job to the row with the state attached, so
+queue, claim and commits count against us.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GROWTH_MB = 16
 
 
 def peak(pid: int) -> float:
-    """MB (10^6 bytes) of a process at its largest since `forget_peak`."""
+    """The largest memory of a process since `forget_peak`, in MB (10^6 bytes)."""
     status = Path(f"/proc/{pid}/status").read_text()
     match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     if match is None:
@@ -39,12 +39,12 @@ def peak(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """The peak is what the process holds now."""
+    """Resets the peak to the current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def carried(made: Rig, size: int) -> float:
-    """Seconds from the wake-up of the job to the row that says attached."""
+    """Seconds from the wake-up of the job to the row with the state attached."""
     [row] = leave(made, 0, 1, size)
 
     def attached() -> bool:
@@ -63,7 +63,7 @@ def carried(made: Rig, size: int) -> float:
 
 
 def by_curl(made: Rig, size: int, place: Path) -> float:
-    """Seconds of four `curl`s, one after the other: Mango's answer, its file, the portal's address, the upload."""
+    """Seconds of four `curl`s in sequence: Mango's answer, its file, the portal's address, the upload."""
     [call] = finished(made, 0, 1)
     made.cloud.ask("stored", [f"left{call}"], size)
     base, token = made.cloud.ask("grant", 0)
@@ -86,7 +86,11 @@ def by_curl(made: Rig, size: int, place: Path) -> float:
 
 
 def curl(*words: str) -> str:
-    """What it printed. Raises: RuntimeError, in `curl`'s own words."""
+    """The output of `curl`.
+
+    Raises:
+        RuntimeError: it failed; with its own message.
+    """
     done = subprocess.run(["curl", "-sS", "--fail-with-body", *words], capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise RuntimeError(f"curl ended with {done.returncode}: {done.stderr.strip()} {done.stdout[:300]}")

@@ -1,4 +1,6 @@
-"""Finished calls whose recordings wait: told to the portal directly, as another program would, and put into our tables."""
+"""Finished calls with waiting recordings: created in the portal directly, as another program would do it, and in our
+tables.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,24 @@ _clients = count(1)
 
 
 def pbx_of(made: Rig, number: int) -> PbxRow:
-    """The PBX of a portal, by the portal's number in the sandbox; within the application's context."""
+    """The PBX of a portal, by the portal's number in the sandbox. Needs the application's context."""
     portal = db.session.query(Portal).filter_by(member_id=made.cloud.ask("member_id", number)).one()
     return db.session.query(PbxRow).filter_by(portal_id=portal.id).one()
 
 
 def leave(made: Rig, number: int, calls: int, size: int) -> list[int]:
-    """So many finished calls of a portal, whose recordings (`size` bytes) are due now; the next sweep rings for them. Gives their rows' ids."""
-    told = finished(made, number, calls)
-    names = [f"left{call}" for call in told]
+    """Creates finished calls of a portal whose recordings (`size` bytes) are due now, so that the next sweep wakes
+    them. Returns the ids of the recordings.
+    """
+    call_ids = finished(made, number, calls)
+    names = [f"left{call}" for call in call_ids]
     made.cloud.ask("stored", names, size)
     now = utcnow()
     rows: list[int] = []
     with made.app.app_context():
         pbx = pbx_of(made, number)
         portal, known = pbx.portal_id, {"pbx_id": pbx.id, "pbx_key": pbx.key}
-        for name, call in zip(names, told, strict=True):
+        for name, call in zip(names, call_ids, strict=True):
             row = Call(portal_id=portal, **known, entry_id=name, started_at=now, state="finished")
             db.session.add(row)
             db.session.flush()
@@ -48,9 +52,9 @@ def leave(made: Rig, number: int, calls: int, size: int) -> list[int]:
 
 
 def finished(made: Rig, number: int, calls: int) -> list[str]:
-    """The portal's own ids of so many finished calls."""
+    """Creates finished calls in the portal and returns their ids there."""
     base, token = made.cloud.ask("grant", number)
-    found: list[str] = []
+    call_ids: list[str] = []
     with requests.Session() as session:
         for first in range(0, calls, AT_ONCE):
             cmd = {}
@@ -61,5 +65,6 @@ def finished(made: Rig, number: int, calls: int) -> list[str]:
                 cmd[f"f{one}"] = f"{TELEPHONY}finish?{urlencode(done)}"
             answer = session.post(f"{base}batch", json={"cmd": cmd, "auth": token}, timeout=60)
             answer.raise_for_status()
-            found += [said["CALL_ID"] for key, said in answer.json()["result"]["result"].items() if key[0] == "r"]
-    return found
+            results = answer.json()["result"]["result"]
+            call_ids += [result["CALL_ID"] for key, result in results.items() if key[0] == "r"]
+    return call_ids

@@ -1,6 +1,8 @@
-"""Ten thousand installed portals of which a thousand are active: what the periodic jobs, wake-ups and memory cost; against ten portals.
+"""Ten thousand installed portals, a thousand of them active: the cost of periodic jobs, wake-ups and memory, against
+ten portals.
 
-The jobs run here, one after the other, over PostgreSQL and Valkey, as cron queues them; what they queue is counted, not worked off.
+The jobs run here one after the other, over PostgreSQL and Valkey, as cron queues them. The jobs that they queue are
+counted, not run.
 """
 
 from __future__ import annotations
@@ -30,17 +32,25 @@ from bx24app.models import Call, Grant, Pbx, Portal, SettingsVersion, db, utcnow
 
 FEW, MANY, QUICK = 10, 10_000, 1_000
 ACTIVE = 10
-"""One of so many is active: it had calls within the hour."""
+"""One portal of this number is active: it had calls within the hour."""
 SHARE = 0.01
-"""Of one core: what all idle portals of an installation may cost together."""
+"""Share of one core that all idle portals of an installation may cost together."""
 OWN = {"id", "portal_id", "member_id", "hook_key", "hook_hash", "api_key", "settings_version_id", "last_notification_at"}
 DOCUMENT = {"pbxs": [{"key": "moscow", "name": "Moscow", "default_user_id": 1, "lines": [{"number": "74950000001"}]}]}
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of every periodic job once: `queries`, and `milliseconds` a minute at the pace that cron has for them. `woken`: queries and
-    milliseconds of a sweep that finds something due for every active portal, and jobs that it queued. `memory`: MB at the most."""
+    """The cost of an installation.
+
+    Attributes:
+        queries: of every periodic job once.
+        milliseconds: of all periodic jobs in a minute, at cron's pace.
+        woken: queries and milliseconds of a sweep that finds something due for every active portal, and the jobs it
+            queued.
+        drained: milliseconds of one drain.
+        memory: MB at the peak.
+    """
 
     queries: int
     milliseconds: float
@@ -50,7 +60,7 @@ class Cost:
 
 
 def _first() -> None:
-    """A portal as installation and settings leave it; the others are copies of its rows."""
+    """Creates a portal as installation and settings leave it. The others are copies of its rows."""
     row = Portal(
         member_id="0" * 32, domain="bench.test", client_endpoint="https://bench.test/rest/", server_endpoint="https://oauth.bitrix.info",
         client_id="local.bench", state="active", application_token="bench", looked_at=utcnow(),
@@ -66,14 +76,14 @@ def _first() -> None:
 
 
 def install(count: int) -> None:
-    """So many portals in all, and one finished call of each active one, half an hour old."""
+    """Creates `count` portals, with one finished call, half an hour old, for each active one."""
     _first()
     many = {"count": count, "active": ACTIVE}
     _copy(Portal, many, member_id="md5(n::text)")
     _copy(Grant, many)
     _copy(SettingsVersion, many)
-    heard = "CASE WHEN n % :active = 0 THEN now() - interval '30 minutes' END"
-    _copy(Pbx, many, hook_key="md5('h' || n)", hook_hash="md5('d' || n)", last_notification_at=heard, api_key="api_key")
+    last_notification = "CASE WHEN n % :active = 0 THEN now() - interval '30 minutes' END"
+    _copy(Pbx, many, hook_key="md5('h' || n)", hook_hash="md5('d' || n)", last_notification_at=last_notification, api_key="api_key")
     db.session.execute(
         text(
             "UPDATE portal SET settings_version_id = v.id FROM settings_version AS v WHERE v.portal_id = portal.id; "
@@ -90,7 +100,7 @@ def install(count: int) -> None:
 
 
 def _copy(model: Any, many: dict[str, int], **own: str) -> None:
-    """The first portal's row of a table, for all others."""
+    """Copies the first portal's row of a table for all others."""
     table: Table = model.__table__
     same = [column.name for column in table.columns if column.name not in OWN]
     theirs = dict(own)
@@ -109,22 +119,22 @@ def _copy(model: Any, many: dict[str, int], **own: str) -> None:
 
 def counted(work: Callable[[], object]) -> tuple[int, float]:
     """(queries, milliseconds) of a piece of work."""
-    said: list[str] = []
+    statements: list[str] = []
 
-    def hear(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        said.append(statement)
+    def record(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
 
-    event.listen(db.engine, "before_cursor_execute", hear)
+    event.listen(db.engine, "before_cursor_execute", record)
     began = time.perf_counter()
     try:
         work()
     finally:
-        event.remove(db.engine, "before_cursor_execute", hear)
-    return len(said), (time.perf_counter() - began) * 1000
+        event.remove(db.engine, "before_cursor_execute", record)
+    return len(statements), (time.perf_counter() - began) * 1000
 
 
 def cost(app: Flask, count: int) -> Cost:
-    """Of an installation with so many portals."""
+    """The cost of an installation with `count` portals."""
     with app.app_context():
         install(count)
         aggregation.refresh_counts()
@@ -135,12 +145,12 @@ def cost(app: Flask, count: int) -> Cost:
             one()
         queries, minute = 0, 0.0
         for name, seconds, _ in PERIODIC_JOBS:
-            asked, taken = counted(work[name])
-            queries, minute = queries + asked, minute + taken * 60 / seconds
+            query_count, taken = counted(work[name])
+            queries, minute = queries + query_count, minute + taken * 60 / seconds
         runtime().redis.flushall()
         db.session.execute(update(Call).values(due_at=utcnow(), state="open"))
         db.session.commit()
-        asked, taken = counted(work["sweep"])
+        query_count, taken = counted(work["sweep"])
         queued = int(runtime().redis.llen("rq:queue:calls"))  # type: ignore[arg-type]
         portals = list(db.session.scalars(select(Call.portal_id)))
         db.session.rollback()
@@ -149,19 +159,19 @@ def cost(app: Flask, count: int) -> Cost:
             drain.drain(portal)
         drained = (time.perf_counter() - began) * 1000 / len(portals)
     gc.collect()
-    return Cost(queries, minute, (asked, taken, queued), drained, peak(os.getpid()))
+    return Cost(queries, minute, (query_count, taken, queued), drained, peak(os.getpid()))
 
 
 def _run(quick: bool) -> list[Figure]:
     count = QUICK if quick else MANY
-    found: list[Cost] = []
+    costs: list[Cost] = []
     for portals in (FEW, count):
         with tempfile.TemporaryDirectory() as place, server(Path(place)) as app:
-            found.append(cost(app, portals))
-    few, many = found
+            costs.append(cost(app, portals))
+    few, many = costs
     idle = (many.milliseconds - few.milliseconds) / count
     most = SHARE * 60_000 / MANY
-    asked, taken, woken = many.woken
+    query_count, taken, woken = many.woken
     return [
         Figure(
             "many portals: queries of all sweeps, once each", many.queries, "", "as many as of ten", many.queries == few.queries,
@@ -172,7 +182,7 @@ def _run(quick: bool) -> list[Figure]:
             note=f"{few.milliseconds:.0f} ms a minute of ten portals, {many.milliseconds:.0f} ms of {count}",
         ),
         Figure(
-            "many portals: queries of a sweep that wakes all active ones", asked, "", "as many as of ten", asked == few.woken[0], few.woken[0],
+            "many portals: queries of a sweep that wakes all active ones", query_count, "", "as many as of ten", query_count == few.woken[0], few.woken[0],
             f"{woken} of {count // ACTIVE} woken in {taken:.0f} ms; then {many.drained:.1f} ms each, of ten {few.drained:.1f} ms",
         ),
         Figure(

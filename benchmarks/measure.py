@@ -1,4 +1,4 @@
-"""What a benchmark gives: figures, each beside a baseline of the same run or beside what is to be reached."""
+"""The results of benchmarks: figures, each beside a baseline of the same run or beside a target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `ours` and `baseline` have `unit`; `reach` says what is to be reached, `reached` whether it was."""
+    """One figure. `unit` applies to `ours` and `baseline`; `reach` is the target in words, `reached` whether it was
+    met.
+    """
 
     name: str
     ours: float
@@ -30,8 +32,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`run(quick)` gives the figures of one run, always under the same names and in the same order. `row`: its number in the table of what must
-    be reached (docs/performance.md); 0: it is measured besides."""
+    """A named benchmark.
+
+    Attributes:
+        run: `run(quick)` returns the figures of one run, always with the same names and in the same order.
+        row: number in the table of targets (docs/performance.md); 0: not in the table.
+    """
 
     name: str
     about: str
@@ -41,7 +47,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A measure's figures, the median of `runs`. `load`: of the machine, when it began."""
+    """The figures of a measure, the median of `runs`. `load`: of the machine when it started."""
 
     measure: Measure
     figures: list[Figure]
@@ -52,7 +58,7 @@ class Ran:
 
 @dataclass(slots=True)
 class Report:
-    """What was measured, with the machine and the date."""
+    """All results, with the machine and the date."""
 
     ran: list[Ran]
     quick: bool
@@ -62,7 +68,7 @@ class Report:
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One a figure, with all that is known of it."""
+        """One dictionary per figure, with all that is known about it."""
         where = {"machine": self.machine, "system": self.system, "python": self.python, "quick": self.quick}
         return [
             {"row": one.measure.row, "measure": one.measure.name, **asdict(figure), "ratio": figure.ratio}
@@ -72,20 +78,20 @@ class Report:
         ]  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report for JSON."""
         head = {name: getattr(self, name) for name in ("machine", "system", "python", "at", "quick")}
         return {**head, "runs": max((one.runs for one in self.ran), default=0), "figures": self.rows()}
 
 
 def median(runs: list[list[Figure]]) -> list[Figure]:
-    """The run whose `ours` is the median, figure by figure: a figure and its baseline stay together."""
+    """The median of the runs, figure by figure. A figure stays together with its baseline."""
     return [
         sorted(same, key=lambda one: one.ratio or one.ours)[(len(same) - 1) // 2] for same in zip(*runs, strict=True)
     ]
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:
-    """Seconds of `work`, the median of `times`."""
+    """Seconds of `work`, the median of `times` runs."""
     from time import perf_counter
 
     taken = []

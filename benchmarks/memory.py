@@ -1,4 +1,6 @@
-"""Memory of a whole installation: the sum of PSS (each shared page counted once) of all processes of `bx24app up`."""
+"""Memory of a whole installation: the sum of PSS (which counts each shared page once) over all processes of `bx24app
+up`.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,20 @@ from benchmarks.rig import Rig, call, post, rig
 CALLS, REACH_MB = 1000, 250
 AT_ONCE = 4
 REST_SECONDS = 5.0
-"""From the last delivery to the look, so that what is freed has been freed."""
+"""From the last delivery to the measurement, so that unused memory has been freed."""
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for each in found:
-        for task in Path(f"/proc/{each}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
+    """A process and all its descendants."""
+    pids = [pid]
+    for parent in pids:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            pids += [int(child) for child in task.read_text().split()]
+    return pids
 
 
 def pss(pid: int) -> float:
-    """MB (10^6 bytes)."""
+    """PSS of a process in MB (10^6 bytes)."""
     match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     if match is None:
         raise RuntimeError(f"/proc/{pid}/smaps_rollup names no Pss")
@@ -37,18 +39,18 @@ def pss(pid: int) -> float:
 
 
 def of_all(pid: int) -> tuple[float, str]:
-    """(MB of the tree, MB of each process, in words)."""
+    """(MB of the tree, a text with the MB of each process)."""
     each = [(Path(f"/proc/{one}/comm").read_text().strip(), pss(one)) for one in tree(pid)]
     return sum(size for _, size in each), ", ".join(f"{name} {size:.0f}" for name, size in each)
 
 
 def tell(made: Rig, count: int) -> None:
-    """So many whole calls, a few at once; returns when all of it is in the portal."""
+    """Sends whole calls, a few at once. Returns when the portal has everything."""
 
     def one(_: int) -> None:
-        told = call()
+        sequence = call()
         with requests.Session() as session:
-            for notice in told.notices:
+            for notice in sequence.notices:
                 post(session, made.hooks[0], notice)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,4 +1,6 @@
-"""A ring's way to portal B while portal A is flooded, and while A's recordings wait; against B alone on an idle system."""
+"""Time from a ring to portal B while portal A is flooded, and while A's recordings wait, against B alone on an idle
+system.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from tests.support.scenarios import Notice
 
 A, B = 0, 1
 FLOOD, RECORDINGS, SAMPLES = (5000, 350), (1000, 20), (100, 5)
-"""Notifications, recordings, and calls of B at the most; whole and quick."""
+"""Notifications, recordings, and calls of B at most: (full run, quick run)."""
 FEWEST = 3
 TIMES = 2.0
 CONNECTIONS = 8
@@ -32,21 +34,21 @@ CONNECTIONS = 8
 
 @dataclass
 class Neighbours:
-    """Two portals of one installation; `client`: its Redis."""
+    """Two portals of one installation, and the client of its Redis."""
 
     made: Rig
     client: redis.Redis
 
     def once(self, session: requests.Session) -> float:
         """Milliseconds of one call of B, from the moment its notification leaves Mango."""
-        # B is a small office whose budget is full: not its own calls are measured here.
+        # B is a small office with a full budget: its own earlier calls must not count.
         self.client.delete(f"budget:{self.made.cloud.ask('member_id', B)}")
-        told = call()
-        for notice in told.notices[:RINGS]:
+        sequence = call()
+        for notice in sequence.notices[:RINGS]:
             post(session, self.made.hooks[B], notice)
-        until(lambda: not self.unread(B), "what was told to B before its ring was never read", 120, 0.1)
+        until(lambda: not self.unread(B), "B's notifications before the ring were never read", 120, 0.1)
         since = time.time()
-        post(session, self.made.hooks[B], told.notices[RINGS])
+        post(session, self.made.hooks[B], sequence.notices[RINGS])
         seen: list[tuple[float, float, bool]] = []
 
         def registered() -> bool:
@@ -57,23 +59,24 @@ class Neighbours:
         return taken_off(seen, since) * 1000
 
     def sample(self, most: int, going: Callable[[], bool] = lambda: True) -> list[float]:
-        """So many calls of B, or as many as there is time for while it goes on."""
-        found: list[float] = []
+        """`most` calls of B, or fewer when `going` ends earlier."""
+        times: list[float] = []
         with requests.Session() as session:
-            while len(found) < most and going():
-                found.append(self.once(session))
-        return found
+            while len(times) < most and going():
+                times.append(self.once(session))
+        return times
 
     def unread(self, number: int) -> int:
-        """Notifications of a portal that no drain has taken yet."""
+        """The portal's notifications that no drain has read."""
         with self.made.app.app_context():
-            found = db.session.query(Notification).filter_by(portal_id=pbx_of(self.made, number).portal_id, state="new").count()
+            portal_id = pbx_of(self.made, number).portal_id
+            count = db.session.query(Notification).filter_by(portal_id=portal_id, state="new").count()
             db.session.remove()
-            return found
+            return count
 
     @contextmanager
     def flood(self, count: int) -> Iterator[Callable[[], bool]]:
-        """A is told so many notifications from a process of its own; the answer of what it gives: does it go on?"""
+        """Sends notifications to A from a process of its own. Yields a function that says whether the flood goes on."""
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=_flood, args=(self.made.hooks[A], count, os.getpid()))
         process.start()
@@ -84,15 +87,15 @@ class Neighbours:
             process.join()
 
     def waiting(self) -> int:
-        """Recordings that are not attached yet."""
+        """The number of recordings that are not attached yet."""
         with self.made.app.app_context():
-            found = db.session.query(Recording).filter_by(state="waiting").count()
+            count = db.session.query(Recording).filter_by(state="waiting").count()
             db.session.remove()
-            return found
+            return count
 
 
 def _flood(hook: str, count: int, parent: int) -> None:
-    """Whole calls, as fast as they are taken."""
+    """Sends whole calls as fast as they are accepted."""
     die_with_parent(parent)
     calls = [call().notices for _ in range(-(-count // 13))]
 
@@ -114,7 +117,7 @@ def _run(quick: bool) -> list[Figure]:
         leave(made, A, recordings, RECORDING)
         made.cloud.ask("limit", A, RATE, COMMAND_SECONDS)
         until(lambda: both.waiting() < recordings, "no recording was ever attached", 120, 0.2)
-        tapes = both.sample(most, lambda: bool(both.waiting()))
+        beside_recordings = both.sample(most, lambda: bool(both.waiting()))
         left = both.waiting()
         until(lambda: not both.waiting(), "recordings were never attached", 900, 1)
         with both.flood(count) as going:
@@ -122,20 +125,24 @@ def _run(quick: bool) -> list[Figure]:
     return [
         *_figures("while a neighbour is flooded", flooded, idle, f"{count} notifications"),
         *_figures(
-            "while a neighbour's recordings wait", tapes, idle, f"{recordings} recordings, {left} left at the end"
+            "while a neighbour's recordings wait", beside_recordings, idle, f"{recordings} recordings, {left} left at the end"
         ),
     ]
 
 
-def _figures(name: str, found: list[float], idle: list[float], note: str) -> list[Figure]:
-    """Raises: RuntimeError, where too few calls were measured to say anything."""
-    if len(found) < FEWEST:
-        raise RuntimeError(f"{name}: it was over after {len(found)} calls")
-    (p50, p95), (idle_p50, idle_p95) = percentiles(found), percentiles(idle)
+def _figures(name: str, times: list[float], idle: list[float], note: str) -> list[Figure]:
+    """The figures of one situation.
+
+    Raises:
+        RuntimeError: too few calls were measured.
+    """
+    if len(times) < FEWEST:
+        raise RuntimeError(f"{name}: it was over after {len(times)} calls")
+    (p50, p95), (idle_p50, idle_p95) = percentiles(times), percentiles(idle)
     return [
         Figure(
             f"ring to register {name}, p95", p95, "ms", f"{TIMES:.0f} times the idle one", p95 <= TIMES * idle_p95, idle_p95,
-            f"p50 {p50:.0f} ms, idle {idle_p50:.0f} ms; {len(found)} calls; {note}",
+            f"p50 {p50:.0f} ms, idle {idle_p50:.0f} ms; {len(times)} calls; {note}",
         )
     ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Every page of the frame and of the tabs with a year behind it: milliseconds, the slowest query with its plan, weight, first paint.
+"""Every page of the frame and of the tabs after a year: milliseconds, the slowest query with its plan, weight, first
+paint.
 
 python -m benchmarks pages [--quick]
 """
@@ -32,13 +33,13 @@ REACH_MS, REACH_KB = 200.0, 150.0
 CALLS, EACH = 1_000_000, 3
 TIMES = 7
 SDK = "vendor/b24jssdk.min.js"
-"""Loaded once and kept by browsers: not counted."""
+"""Browsers load it once and cache it, so it does not count."""
 _LOADED = re.compile(r'(?:src|href)="(/assets/[^"]+\.(?:js|css))"')
 
 
 @dataclass
-class Asked:
-    """One page: its name, its address, the header that opens it."""
+class PageRequest:
+    """A page to measure: its name, its address, and the header that opens it."""
 
     name: str
     address: str
@@ -46,8 +47,8 @@ class Asked:
 
 
 @dataclass
-class Told:
-    """What was measured of it. `query`, `plan`: of its slowest query."""
+class PageResult:
+    """The measurement of a page. `query` and `plan` are those of its slowest query."""
 
     name: str
     taken: list[float] = field(default_factory=list)
@@ -66,8 +67,8 @@ class Told:
         return quantiles(self.taken, n=20, method="inclusive")[-1]
 
 
-def pages(app: Flask, portal_id: int) -> list[Asked]:
-    """Everything that a GET shows in the frame and in the tabs."""
+def pages(app: Flask, portal_id: int) -> list[PageRequest]:
+    """All pages that a GET shows in the frame and in the tabs."""
     with app.app_context(), app.test_request_context():
         portal = db.session.get_one(Portal, portal_id)
         admin = {session.HEADER: session.issue(FrameSession(portal_id, portal.member_id, 1, True, "en"))}
@@ -86,7 +87,7 @@ def pages(app: Flask, portal_id: int) -> list[Asked]:
         db.session.remove()
     year, today = (utcnow() - timedelta(days=364)).date(), utcnow().date()
     listed = "/frame/calls/list"
-    found = [
+    addresses = [
         ("overview", "/frame"), ("ticks of the test call", "/frame/ticks"),
         ("journal", "/frame/calls"), ("journal, next rows", f"/frame/calls/more?below={deep}"),
         ("journal, a whole number", f"{listed}?q=%2B{str(facts[1])[1:]}"), ("journal, part of a number", f"{listed}?q=1234567"),
@@ -108,15 +109,15 @@ def pages(app: Flask, portal_id: int) -> list[Asked]:
         ("a version", "/frame/history/1"), ("back to a version", "/frame/history/1/back"),
         ("back-fill", "/frame/backfill"), ("back-fill, progress", "/frame/backfill/progress"),
     ]  # fmt: skip
-    asked = [Asked(name, address, admin) for name, address in found]
-    asked += [Asked("my calls", "/frame", own), Asked("my calls, missed", f"{listed}?outcome=missed", own)]
-    return asked + [Asked(name, "/place/calls", header) for name, header in tabs]
+    requests = [PageRequest(name, address, admin) for name, address in addresses]
+    requests += [PageRequest("my calls", "/frame", own), PageRequest("my calls, missed", f"{listed}?outcome=missed", own)]
+    return requests + [PageRequest(name, "/place/calls", header) for name, header in tabs]
 
 
 def _tabs(portal: Portal, number: str, contact: int) -> list[tuple[str, dict[str, str]]]:
-    def header(records: tuple[tuple[str, int], ...], said: str, own: bool) -> dict[str, str]:
+    def header(records: tuple[tuple[str, int], ...], number: str, own: bool) -> dict[str, str]:
         return {
-            session.HEADER: session.issue_placement(PlacementSession(portal.id, portal.member_id, 1, "en", records, said, own))
+            session.HEADER: session.issue_placement(PlacementSession(portal.id, portal.member_id, 1, "en", records, number, own))
         }
 
     return [
@@ -127,48 +128,48 @@ def _tabs(portal: Portal, number: str, contact: int) -> list[tuple[str, dict[str
 
 
 @contextmanager
-def heard() -> Iterator[list[tuple[float, str, Any]]]:
-    """Seconds, text and parameters of every query meanwhile."""
-    found: list[tuple[float, str, Any]] = []
+def recorded_queries() -> Iterator[list[tuple[float, str, Any]]]:
+    """Collects seconds, text and parameters of every query inside the block."""
+    queries: list[tuple[float, str, Any]] = []
 
     def before(connection: Any, *_: Any) -> None:
         connection.info["began"] = perf_counter()
 
     def after(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        found.append((perf_counter() - connection.info["began"], statement, parameters))
+        queries.append((perf_counter() - connection.info["began"], statement, parameters))
 
     event.listen(db.engine, "before_cursor_execute", before)
     event.listen(db.engine, "after_cursor_execute", after)
     try:
-        yield found
+        yield queries
     finally:
         event.remove(db.engine, "before_cursor_execute", before)
         event.remove(db.engine, "after_cursor_execute", after)
 
 
-def measure(app: Flask, asked: Asked, times: int) -> Told:
-    """One page, warm."""
-    told, client = Told(asked.name), app.test_client()
+def measure(app: Flask, page: PageRequest, times: int) -> PageResult:
+    """Measures one page after a warm-up request."""
+    result, client = PageResult(page.name), app.test_client()
     for number in range(times + 1):
-        with app.app_context(), heard() as queries:
+        with app.app_context(), recorded_queries() as queries:
             began = perf_counter()
-            answer = client.get(asked.address, headers=asked.header)
+            answer = client.get(page.address, headers=page.header)
             taken = (perf_counter() - began) * 1000
         if answer.status_code != 200:
-            raise RuntimeError(f"{asked.address} answered {answer.status_code}: {answer.text[:300]}")
+            raise RuntimeError(f"{page.address} answered {answer.status_code}: {answer.text[:300]}")
         if number:
-            told.taken.append(taken)
-            told.queries = len(queries)
+            result.taken.append(taken)
+            result.queries = len(queries)
     if queries:
         seconds, statement, parameters = max(queries, key=lambda one: one[0])
-        told.query_ms, told.query = seconds * 1000, " ".join(statement.split())
+        result.query_ms, result.query = seconds * 1000, " ".join(statement.split())
         with app.app_context():
-            told.plan = plan(statement, parameters)
-    return told
+            result.plan = plan(statement, parameters)
+    return result
 
 
 def plan(statement: str, parameters: Any) -> str:
-    """How PostgreSQL does it: the nodes that read tables."""
+    """The nodes of PostgreSQL's plan that read tables."""
     if not statement.lstrip().startswith("SELECT"):
         return ""
     with db.engine.connect() as connection:
@@ -186,7 +187,8 @@ def _reads(node: dict[str, Any]) -> Iterator[str]:
 
 
 def weight(client: FlaskClient, shell: str) -> float:
-    """Kilobytes, compressed, of the scripts and styles that a whole page loads, modules that import each other once; without the SDK."""
+    """Kilobytes, compressed, of the scripts and styles that a whole page loads, with imported modules, without the SDK.
+    """
     open_, seen, total = _LOADED.findall(shell), set(), 0
     while open_:
         address = open_.pop()
@@ -198,7 +200,7 @@ def weight(client: FlaskClient, shell: str) -> float:
         source = gzip.decompress(answer.data).decode() if "vendor" not in address else ""
         wanted = re.findall(r"""(?:from|import)\s*\(?\s*['"](\.[\w./]+)['"]""", source)
         if "data-chart" not in shell:
-            wanted = [name for name in wanted if "chart.umd" not in name]  # only where something is drawn
+            wanted = [name for name in wanted if "chart.umd" not in name]  # loaded only where a chart is drawn
         open_ += [posixpath.normpath(posixpath.join(posixpath.dirname(address), name)) for name in wanted]
     return total / 1024
 
@@ -210,12 +212,12 @@ def _run(quick: bool) -> list[Figure]:
 
 
 def figures(app: Flask, portal_id: int, times: int) -> list[Figure]:
-    """Measured on an app that is filled; the table with queries goes to stderr."""
-    told = [measure(app, one, times) for one in pages(app, portal_id)]
+    """Measures all pages of a filled app. The table with the queries is printed to stderr."""
+    results = [measure(app, page, times) for page in pages(app, portal_id)]
     shells, painted = paint.measure(app, portal_id)
     heavy = {name: weight(app.test_client(), html) for name, html in shells.items()}
-    _print(told)
-    found = [
+    _print(results)
+    measured = [
         Figure(
             f"page: {one.name}",
             one.p95,
@@ -224,20 +226,20 @@ def figures(app: Flask, portal_id: int, times: int) -> list[Figure]:
             one.p95 < REACH_MS,
             note=f"median {one.median:.0f} ms",
         )
-        for one in told
+        for one in results
     ]
-    found += [
+    measured += [
         Figure(f"weight: {name}", size, "KB", f"{REACH_KB:.0f} KB", size <= REACH_KB) for name, size in heavy.items()
     ]
-    return found + [
+    return measured + [
         Figure(f"first paint: {name}", ms, "ms", "under 1000 ms", ms < 1000) for name, ms in painted.items()
     ]
 
 
-def _print(told: list[Told]) -> None:
+def _print(results: list[PageResult]) -> None:
     print("| page | median ms | p95 ms | queries | slowest query ms | its plan |", file=sys.stderr)
     print("|---|---:|---:|---:|---:|---|", file=sys.stderr)
-    for one in sorted(told, key=lambda one: -one.p95):
+    for one in sorted(results, key=lambda one: -one.p95):
         words = f"| {one.name} | {one.median:.0f} | {one.p95:.0f} | {one.queries} | {one.query_ms:.1f} | {one.plan} |"
         print(words, file=sys.stderr)
         if one.p95 >= REACH_MS:

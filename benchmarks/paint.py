@@ -1,4 +1,6 @@
-"""First paint of whole pages in a headless Chromium, as its Performance API tells it. Nothing is cached: each page is a browser's first one."""
+"""First paint of whole pages in headless Chromium, by its Performance API. Nothing is cached: each page is the first of
+its browser.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,24 @@ _FLAGS = [
 ]
 _PAINTED = """async () => {
   for (;;) {
-    const found = performance.getEntriesByName('first-contentful-paint')[0];
-    if (found) return found.startTime;
+    const entry = performance.getEntriesByName('first-contentful-paint')[0];
+    if (entry) return entry.startTime;
     await new Promise(done => setTimeout(done, 20));
   }
 }"""
 
 
 def measure(app: Flask, portal_id: int) -> tuple[dict[str, str], dict[str, float]]:
-    """(whole page by name, milliseconds from the request to the first paint by name; none where there is no Chromium)."""
+    """(whole pages by name, milliseconds from the request to the first paint by name). Without Chromium the second is
+    empty.
+    """
     shells = {name: _shell(app, portal_id, address) for name, address in PAGES.items()}
     return shells, _painted(app, portal_id) if needs.chromium() else {}
 
 
 def _shell(app: Flask, portal_id: int, address: str) -> str:
-    """A page as the portal's frame loads it: opening does the same once it has verified the portal."""
+    """A page as the portal's frame loads it, which is what the opening request returns once it has verified the portal.
+    """
     with app.app_context():
         portal = db.session.get_one(Portal, portal_id)
         frame = FrameSession(portal_id, portal.member_id, 1, True, "en")
@@ -65,7 +70,7 @@ def _painted(app: Flask, portal_id: int) -> dict[str, float]:
     server = make_server("127.0.0.1", 0, _outside(app, portal_id), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    found: dict[str, float] = {}
+    paints: dict[str, float] = {}
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=needs.chromium(), args=_FLAGS)
@@ -77,16 +82,16 @@ def _painted(app: Flask, portal_id: int) -> dict[str, float]:
                     page.goto(f"http://127.0.0.1:{server.port}/paint/{name}")
                     taken.append(float(page.evaluate(_PAINTED)))
                     context.close()
-                found[name] = median(taken)
+                paints[name] = median(taken)
             browser.close()
     finally:
         server.shutdown()
         thread.join()
-    return found
+    return paints
 
 
 def _outside(app: Flask, portal_id: int) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """The app, and its pages whole where the portal would open them."""
+    """The app, with its whole pages at addresses of their own."""
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         place, _, name = Request(environ).path.strip("/").partition("/")

@@ -1,4 +1,6 @@
-"""An installation as an operator starts it (`bx24app up`), beside a sandbox in a process of its own, with installed portals."""
+"""An installation as an operator starts it (`bx24app up`), with a sandbox in a process of its own and installed
+portals.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,16 @@ FIRST = Scenario(FIXTURES / "incoming_answered_by_group")
 
 
 class Rig:
-    """`pid`: the parent of all processes of the program. `hooks`: the notification address of each portal's PBX."""
+    """A running installation. `pid`: the parent of all its processes. `hooks`: the notification address of each
+    portal's PBX.
+    """
 
     def __init__(self, app: Flask, cloud: Cloud, url: str, pid: int, document: Settings) -> None:
         self.app, self.cloud, self.url, self.pid, self._document = app, cloud, url, pid, document
         self.hooks: list[str] = []
 
     def install(self, number: int) -> None:
-        """As an administrator does, then the settings of the first sequence."""
+        """Installs the app in a portal as an administrator does, then saves the settings of the first sequence."""
         form = self.cloud.ask("open_form", number)
         requests.post(form.url, data=form.fields, timeout=30).raise_for_status()
         self.cloud.ask("finish_install", number)
@@ -59,12 +63,12 @@ class Rig:
 
     def _active(self, member: str) -> bool:
         with self.app.app_context():
-            found = db.session.query(Portal).filter_by(member_id=member, state="active").count()
+            count = db.session.query(Portal).filter_by(member_id=member, state="active").count()
             db.session.remove()
-            return bool(found)
+            return bool(count)
 
     def pending(self) -> int:
-        """Notifications, deliveries and recordings that have not come to their end."""
+        """The number of notifications, deliveries and recordings that are not done."""
         with self.app.app_context():
             count = db.session.query(Notification).filter_by(state="new").count()
             count += db.session.query(Delivery).filter(Delivery.state.in_(("waiting", "sent"))).count()
@@ -77,18 +81,22 @@ class Rig:
 
 
 def call() -> Retold:
-    """The first sequence once more, with ids and a client of its own."""
+    """The first sequence with new ids and a new client."""
     return retell(FIRST)
 
 
 def post(session: requests.Session, hook: str, notice: Notice) -> None:
-    """One notification as Mango would post it; an answer other than 200 ends the benchmark."""
+    """Posts one notification as Mango does. An answer other than 200 ends the benchmark."""
     form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign_text(KEY, SALT, notice.raw)}
     session.post(f"{hook}/{notice.name}", data=form, timeout=30).raise_for_status()
 
 
 def until(true: Callable[[], object], why: str, seconds: float = 60, every: float = 0.03) -> None:
-    """Raises: RuntimeError after so many seconds."""
+    """Waits until a condition is true.
+
+    Raises:
+        RuntimeError: it was not true after `seconds`.
+    """
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -105,8 +113,13 @@ def _document(recordings: bool) -> Settings:
 
 @contextmanager
 def rig(portals: int = 1, license: str = "", recordings: bool = True, **variables: str) -> Iterator[Rig]:
-    """`license`: of every portal, where it is not an ordinary one; `recordings`: whether the settings want them;
-    `variables`: further BX24APP_ ones, without the prefix."""
+    """A running installation with installed portals.
+
+    Args:
+        license: of every portal; empty: an ordinary one.
+        recordings: whether the settings attach recordings.
+        variables: further BX24APP_ variables, without the prefix.
+    """
     with tempfile.TemporaryDirectory() as folder, cloud(portals) as sky:
         port, places = free_port(), sky.ask("addresses")
         url = f"http://127.0.0.1:{port}"
@@ -131,7 +144,7 @@ def rig(portals: int = 1, license: str = "", recordings: bool = True, **variable
 
 @contextmanager
 def serving(part: str, environ: dict[str, str], port: int, log: Path) -> Iterator[int]:
-    """`bx24app up` or `bx24app web` from its readiness on; gives the parent's pid."""
+    """Runs `bx24app up` or `bx24app web` and yields the parent's pid when it is ready."""
     command = [sys.executable, "-m", "bx24app.cli", part, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(

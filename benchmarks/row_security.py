@@ -1,4 +1,5 @@
-"""What PostgreSQL's row-level security would cost: the same short transactions on one table with and without it, in turns.
+"""What PostgreSQL's row-level security would cost: the same short transactions with and without it, in alternating
+rounds.
 
 Usage: python -m benchmarks.row_security
 """
@@ -32,13 +33,16 @@ ANALYZE;
 """
 
 
-def transactions(connection: psycopg.Connection, table: str, said: bool) -> float:
-    """Milliseconds a transaction: one page of fifty rows read, one row written. `said`: tell the database whose it is first."""
+def transactions(connection: psycopg.Connection, table: str, with_policy: bool) -> float:
+    """Milliseconds per transaction, which reads a page of fifty rows and writes one row.
+
+    `with_policy`: sets the portal for the policy first.
+    """
     began = time.perf_counter()
     for number in range(EACH):
         portal = number % PORTALS
         with connection.transaction(), connection.cursor() as cursor:
-            if said:
+            if with_policy:
                 cursor.execute("SELECT set_config('app.portal', %s, true)", (str(portal),))
             cursor.execute(f"SELECT * FROM {table} WHERE portal_id = %s ORDER BY id DESC LIMIT 50", (portal,))  # noqa: S608
             cursor.fetchall()
@@ -47,18 +51,18 @@ def transactions(connection: psycopg.Connection, table: str, said: bool) -> floa
 
 
 def main() -> int:
-    """Print medians."""
+    """Prints the medians."""
     with tempfile.TemporaryDirectory() as folder, postgres(Path(folder)) as url:
         plain_url = url.replace("+psycopg", "")
         with psycopg.connect(plain_url, autocommit=True) as owner:
             owner.execute(_MAKE)
         with psycopg.connect(plain_url, autocommit=True, user="app") as connection:
-            connection.execute("SET synchronous_commit = off")  # the disk is not the matter here
-            found: dict[str, list[float]] = {"without": [], "with": []}
+            connection.execute("SET synchronous_commit = off")  # the disk is not what is measured
+            times_by_name: dict[str, list[float]] = {"without": [], "with": []}
             for _ in range(ROUNDS):
-                found["without"].append(transactions(connection, "plain", said=False))
-                found["with"].append(transactions(connection, "walled", said=True))
-    for name, times in found.items():
+                times_by_name["without"].append(transactions(connection, "plain", with_policy=False))
+                times_by_name["with"].append(transactions(connection, "walled", with_policy=True))
+    for name, times in times_by_name.items():
         print(f"{name:8} {statistics.median(times):.3f} ms a transaction (median of {ROUNDS} rounds of {EACH})")
     return 0
 

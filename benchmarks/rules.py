@@ -21,7 +21,7 @@ LINES = [{"number": f"7495{index:07d}", "name": f"Line {index}"} for index in ra
 
 
 def document() -> Settings:
-    """200 rules of several conditions each; only the last one matches the calls of this benchmark."""
+    """200 rules with several conditions each. Only the last one matches the calls of this benchmark."""
     made: list[dict[str, Any]] = [
         {
             "name": f"Rule {index}",

@@ -1,8 +1,9 @@
-"""How many machines of which part, from one small office to 100,000 portals: queues fed by measured costs. Prints the tables of docs/scale.md.
+"""How many machines each part needs, from one small office to 100,000 portals. Prints the tables of docs/scale.md.
 
-python -m benchmarks.scale [--write]     (`--write` puts them into the document; a test fails while it says something else)
+python -m benchmarks.scale [--write]     (`--write` writes them into the document; a test compares)
 
-A part is a queue with several servers (M/M/c): as many processes as keep both the load under `BUSY` and the wait under its bound (Erlang C).
+A part is a queue with several servers (M/M/c), fed by the measured costs: as many processes as keep both the load under
+`BUSY` and the wait under its bound (Erlang C).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ HOURS, DAYS, LOAD = 10, 250, 0.4
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of one whole call. CPU in milliseconds; memory of one process in MB."""
+    """The costs of one whole call. CPU is in milliseconds, memory of one process in MB."""
 
     web: float
     worker: float
@@ -49,7 +50,7 @@ class Costs:
     commits: float
     rows: float
     wal: float
-    held: float
+    stored: float
     commands: float
     hits: float
     web_mb: float
@@ -59,7 +60,7 @@ class Costs:
 
 _WORDS = {
     "web": "CPU a call, web", "worker": "CPU a call, worker", "postgres": "CPU a call, PostgreSQL", "valkey": "CPU a call, Valkey",
-    "commits": "commits a call", "rows": "rows written a call", "wal": "WAL a call", "held": "tables and indexes a call",
+    "commits": "commits a call", "rows": "rows written a call", "wal": "WAL a call", "stored": "tables and indexes a call",
     "commands": "Valkey commands a call", "hits": "portal requests a call", "web_mb": "PSS, web", "worker_mb": "PSS, worker",
 }  # fmt: skip
 """Figures of `benchmarks.cost`."""
@@ -85,7 +86,9 @@ SIZES = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a size needs. `cells`: PostgreSQL primaries, each with a Valkey, a `cron` pair and its share of web and workers."""
+    """What a size needs. `cells`: PostgreSQL primaries, each with a Valkey, a pair of `cron` and its share of web and
+    workers.
+    """
 
     size: Size
     cells: int
@@ -97,22 +100,24 @@ class Plan:
 
 
 def costs() -> Costs:
-    """Of a call, as they were measured last.
+    """The costs of a call as last measured.
 
     Raises:
-        FileNotFoundError: they were not; `python -m benchmarks cost --json benchmarks/results/cost.json` does it.
+        FileNotFoundError: never measured; run `python -m benchmarks cost --json benchmarks/results/cost.json`.
     """
     report = json.loads(RESULT.read_text(encoding="utf-8"))
-    held = {one["name"]: one["ours"] for one in report["figures"]}
-    return _costs(held, f"`benchmarks/results/{RESULT.name}`, {report['at'][:10]}, median of {report['runs']}")
+    figures = {figure["name"]: figure["ours"] for figure in report["figures"]}
+    return _costs(figures, f"`benchmarks/results/{RESULT.name}`, {report['at'][:10]}, median of {report['runs']}")
 
 
-def _costs(held: dict[str, Any], source: str) -> Costs:
-    return Costs(**{name: held[words] for name, words in _WORDS.items()}, source=source)
+def _costs(figures: dict[str, Any], source: str) -> Costs:
+    return Costs(**{name: figures[words] for name, words in _WORDS.items()}, source=source)
 
 
 def waits(rate: float, seconds: float, servers: int, bound: float) -> float:
-    """Share of arrivals that wait longer than `bound` for one of the servers (Erlang C; `rate` a second, `seconds` of service)."""
+    """Share of arrivals that wait longer than `bound` for a server (Erlang C). `rate` is per second, `seconds` the
+    service time.
+    """
     offered = rate * seconds
     if offered >= servers:
         return 1.0
@@ -124,7 +129,9 @@ def waits(rate: float, seconds: float, servers: int, bound: float) -> float:
 
 
 def servers(rate: float, seconds: float, bound: float, share: float) -> int:
-    """The fewest that are busy for `BUSY` of the time at the most and let no more than `share` wait longer than `bound`."""
+    """The smallest number of servers that are busy for at most `BUSY` of the time and let at most `share` wait longer
+    than `bound`.
+    """
     count = max(1, math.ceil(rate * seconds / BUSY))
     while waits(rate, seconds, count, bound) > share:
         count += 1
@@ -132,9 +139,9 @@ def servers(rate: float, seconds: float, bound: float, share: float) -> int:
 
 
 def limits(of: Costs) -> list[tuple[str, float, str]]:
-    """(what, whole calls a second at `BUSY` of it, what is done then), the narrowest first."""
+    """(what, whole calls a second at `BUSY` of it, the remedy), the narrowest first."""
     threads = OF_PROCESS["worker"] / (of.hits * PORTAL_SECONDS)
-    found = [
+    rows = [
         ("an ordinary portal's own budget, alone", BUDGET / of.hits, "calls share requests: to reach 3 a second at 0.66 requests a call"),
         ("one web process", BUSY * 1e3 / of.web, "a process more: a port and a unit each, the proxy takes turns"),
         ("one worker process, its CPU", BUSY * 1e3 / of.worker, "a process more: BX24APP_WORKERS, then machines"),
@@ -144,11 +151,11 @@ def limits(of: Costs) -> list[tuple[str, float, str]]:
         ("PostgreSQL, 200 MB of WAL a second", BUSY * WAL_LIMIT / of.wal, "a disk of its own for WAL, then a cell more"),
         ("one Valkey, the thread that does its commands", BUSY * 1e3 / of.valkey, "fewer commands a call (not tried), then a cell more"),
     ]
-    return sorted(found, key=lambda one: one[1])
+    return sorted(rows, key=lambda row: row[1])
 
 
 def of_cell(of: Costs) -> float:
-    """Calls a second that one PostgreSQL and one Valkey carry."""
+    """Calls a second that one PostgreSQL and one Valkey can serve."""
     return min(carried for what, carried, _ in limits(of) if what.startswith(("PostgreSQL", "one Valkey")))
 
 
@@ -166,7 +173,7 @@ def plan(size: Size, of: Costs) -> Plan:
     connections = (web * OF_PROCESS["web"] + worker * OF_PROCESS["worker"]) / cells
     year = size.calls * LOAD * HOURS * 3600 * DAYS
     first = _first(size, cells, connections, of)
-    return Plan(size, cells, web, worker, machines, year * of.held / 1e12, first)
+    return Plan(size, cells, web, worker, machines, year * of.stored / 1e12, first)
 
 
 def _first(size: Size, cells: int, connections: float, of: Costs) -> str:
@@ -180,13 +187,13 @@ def _first(size: Size, cells: int, connections: float, of: Costs) -> str:
 
 
 def tables() -> dict[str, str]:
-    """The tables of the document by their names."""
+    """The tables of the document by name."""
     of = costs()
     inputs = [
         "| of one whole call | |", "|---|---:|",
         f"| CPU of the web part, {NOTIFICATIONS} acknowledgements | {of.web:.0f} ms |", f"| CPU of the worker | {of.worker:.0f} ms |",
         f"| CPU of PostgreSQL | {of.postgres:.0f} ms |", f"| CPU of Valkey | {of.valkey:.1f} ms |", f"| commits | {of.commits:.0f} |",
-        f"| rows written | {of.rows:.0f} |", f"| WAL | {of.wal / 1e3:.0f} KB |", f"| tables and indexes | {of.held / 1e3:.1f} KB |",
+        f"| rows written | {of.rows:.0f} |", f"| WAL | {of.wal / 1e3:.0f} KB |", f"| tables and indexes | {of.stored / 1e3:.1f} KB |",
         f"| Valkey commands | {of.commands:.0f} |", f"| requests to the portal, none saved | {of.hits:.1f} |",
         f"| PSS of a web process | {of.web_mb:.0f} MB |", f"| PSS of a worker process | {of.worker_mb:.0f} MB |",
         "", f"Measured by `python -m benchmarks cost`: {of.source}.",
@@ -211,12 +218,16 @@ def _bytes(terabytes: float) -> str:
 
 
 def written(text: str) -> str:
-    """The document with its tables as they are now. Raises: ValueError where it has no place for one."""
+    """The document with the current tables.
+
+    Raises:
+        ValueError: the document has no place for a table.
+    """
     for name, table in tables().items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         if not place.search(text):
             raise ValueError(f"{DOCUMENT} has no place for {name}")
-        text = place.sub(lambda found, table=table: found[1] + table + found[2], text)  # type: ignore[misc]
+        text = place.sub(lambda match, table=table: match[1] + table + match[2], text)  # type: ignore[misc]
     return text
 
 

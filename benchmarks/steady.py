@@ -1,4 +1,4 @@
-"""Whole calls told at a steady pace, as a PBX would: each with its stages some seconds apart, many at once."""
+"""Sends whole calls at a steady pace as a PBX would: many at once, the stages of each some seconds apart."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ STAGES = ((0.0, 0, 5), (3.0, 5, 9), (8.0, 9, 12), (10.0, 12, 13))
 LENGTH = STAGES[-1][0]
 SENDERS = 16
 Look = tuple[float, Callable[[], None]]
-"""What is done so many seconds after the beginning."""
+"""Seconds after the beginning, and what is done then."""
 
 
 @dataclass
 class Player:
-    """Tells calls to one portal's hook. Only the thread that plays talks to the sandbox."""
+    """Sends calls to one portal's hook. Only the thread that runs `play` uses the sandbox."""
 
     made: Rig
     number: int = 0
     rang: dict[str, float] = field(default_factory=dict)
     """Digits of a client's number -> when the notification of the first ringing person left."""
     late: float = 0.0
-    """Seconds by which a stage left late at the most: the machine's fault, not the program's."""
+    """The largest delay of a stage in seconds, which is the machine's fault and not the program's."""
 
     def play(self, rate: float, seconds: float, looks: Sequence[Look]) -> None:
-        """So many calls a second for so many seconds. Raises: what a post met."""
+        """Sends `rate` calls a second for `seconds`. Raises the exception of a failed post."""
         due: list[tuple[float, int, Callable[[], None]]] = []
         order, sent, local = count(), list[Future[None]](), threading.local()
 
@@ -46,10 +46,10 @@ class Player:
         with ThreadPoolExecutor(SENDERS) as pool:
 
             def begin(at: float) -> None:
-                told = call()
-                self.made.cloud.ask("absorb", told.notices)
+                sequence = call()
+                self.made.cloud.ask("absorb", sequence.notices)
                 for after, first, end in STAGES:
-                    args = (local, told.client.lstrip("+"), told.notices, range(first, end))
+                    args = (local, sequence.client.lstrip("+"), sequence.notices, range(first, end))
                     plan(at + after, lambda args=args: sent.append(pool.submit(self._tell, *args)))  # type: ignore[misc]
 
             for at, what in looks:

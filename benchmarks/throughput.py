@@ -1,4 +1,6 @@
-"""Whole calls a second over many portals, by quick portals and by slow ones; against one job a notification and one request a step."""
+"""Whole calls a second over many portals, fast ones and slow ones, against one job per notification and one request per
+step.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ OF_FORKS, OF_SIMPLE = 10, 4
 SLOW_PORTALS, SLOW_EACH, SLOW_SECONDS = 200, 2, 0.3
 OF_ONE = 20
 PROCESSES = 2 * (os.cpu_count() or 1)
-"""Workers of the baseline: while one waits for the portal another works."""
+"""Workers of the baseline: one works while another waits for the portal."""
 
 
 def _quick_portals(quick: bool) -> list[Figure]:

@@ -1,7 +1,7 @@
 """Compares WSGI servers: python -m benchmarks.servers [SECONDS].
 
-For each: requests a second with 16 keep-alive connections (one INSERT with COMMIT each, and without a database), the 99th percentile at
-200 a second, and the memory of the whole tree (sum of PSS) after that load.
+For each server: requests a second with 16 keep-alive connections (with one INSERT and COMMIT each, and without a
+database), the 99th percentile at 200 a second, and the memory of the whole process tree (sum of PSS) after that load.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measure(kind: str, folder: Path, seconds: float) -> None:
 
 
 def wait(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Until the port answers, at most 30 s."""
+    """Waits until the port answers, at most 30 s."""
     end = time.monotonic() + 30
     while time.monotonic() < end and server.poll() is None:
         try:
@@ -67,7 +67,7 @@ def wait(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def pss(root: int) -> tuple[int, int]:
-    """The sum of PSS of a process and all below it in KiB, and how many they are."""
+    """The sum of PSS of a process and its descendants in KiB, and their number."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

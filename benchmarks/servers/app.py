@@ -1,6 +1,6 @@
-"""The application of the comparison: a form post that does one INSERT and COMMIT into SQLite (WAL, synchronous=FULL), nothing else.
+"""The application of the comparison: a form post that does one INSERT and COMMIT into SQLite (WAL, synchronous=FULL).
 
-It imports what bx24app imports, so that memory is measured with the real weight behind it.
+It imports what bx24app imports, so that its memory is realistic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _local = threading.local()
 
 
 def connection(path: str) -> sqlite3.Connection:
-    """This thread's connection; opened on first use, never carried over a fork."""
+    """This thread's connection, opened on first use and never carried over a fork."""
     mine: sqlite3.Connection | None = getattr(_local, "connection", None)
     if mine is None or _local.pid != os.getpid():
         mine = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -34,7 +34,7 @@ def connection(path: str) -> sqlite3.Connection:
 
 
 def server_connection(url: str) -> psycopg.Connection:
-    """The same of a PostgreSQL server."""
+    """This thread's connection to a PostgreSQL server."""
     mine: psycopg.Connection | None = getattr(_local, "server", None)
     if mine is None or _local.pid != os.getpid():
         mine = psycopg.connect(url)
@@ -43,7 +43,7 @@ def server_connection(url: str) -> psycopg.Connection:
 
 
 def create_server_app(url: str) -> Flask:
-    """One INSERT and COMMIT into PostgreSQL; the table `note` is there."""
+    """The same application with PostgreSQL, where the table `note` must exist."""
     app = Flask(__name__)
 
     @app.post("/store")

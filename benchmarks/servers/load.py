@@ -1,6 +1,7 @@
 """A small load generator: keep-alive connections in one process, one prepared request, every answer checked and timed.
 
-A server that closes the connection after its answer (gunicorn's sync worker) is connected to anew; that costs it what it costs.
+When a server closes the connection after its answer (gunicorn's sync worker), the generator reconnects, and that time
+counts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ BODY = f"vpbx_api_key={'k' * 32}&sign={'a' * 64}&json={quote(PAYLOAD)}".encode()
 
 @dataclass
 class Measured:
-    """What a run of the load saw; times in seconds."""
+    """What a run of the load measured; times in seconds."""
 
     seconds: float
     times: list[float] = field(default_factory=list)
@@ -31,7 +32,7 @@ class Measured:
         return len(self.times) / self.seconds
 
     def quantile(self, share: float) -> float:
-        """The time that `share` of the answers did not exceed, in milliseconds."""
+        """The time in milliseconds that `share` of the answers did not exceed."""
         return sorted(self.times)[min(len(self.times) - 1, int(share * len(self.times)))] * 1000
 
 
@@ -42,7 +43,7 @@ def request(path: str, body: bytes = BODY) -> bytes:
 
 
 def closed(port: int, path: str, connections: int, seconds: float, wires: Iterator[bytes] | None = None) -> Measured:
-    """As fast as it goes: each connection sends the next request when it has the answer of the last. `wires`: requests."""
+    """Load at full speed: each connection sends the next of `wires` when it has the previous answer."""
     chooser, wires = selectors.DefaultSelector(), wires or repeat(request(path))
     started: dict[socket.socket, float] = {}
     for _ in range(connections):
@@ -67,7 +68,7 @@ def closed(port: int, path: str, connections: int, seconds: float, wires: Iterat
 
 
 def paced(port: int, path: str, rate: float, seconds: float, wires: Iterator[bytes] | None = None) -> Measured:
-    """At a fixed rate, whatever the answers do: a late answer delays nobody else's start (up to 32 connections)."""
+    """Load at a fixed rate. A late answer does not delay other requests (up to 32 connections)."""
     chooser, wires = selectors.DefaultSelector(), wires or repeat(request(path))
     free = [_connect(port) for _ in range(32)]
     busy: dict[socket.socket, float] = {}
@@ -104,7 +105,7 @@ def _connect(port: int) -> socket.socket:
 
 
 def _answered(sock: socket.socket, chooser: selectors.BaseSelector, port: int) -> socket.socket:
-    """Reads one answer; gives the connection for the next request."""
+    """Reads one answer. Returns the connection for the next request."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += _more(sock, answer)

@@ -1,4 +1,4 @@
-"""One server of the comparison in the foreground: python -m benchmarks.servers.serve NAME PORT."""
+"""Runs one server of the comparison in the foreground: python -m benchmarks.servers.serve NAME PORT."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def gunicorn(port: int, workers: int, worker_class: str, threads: int) -> None:
 
 
 def granian(port: int, workers: int, threads: int) -> None:
-    """The main process loads the application; granian's workers are forked from it."""
+    """The main process loads the application, and granian's workers are forked from it."""
     from granian.constants import Interfaces
     from granian.server import Server
 
@@ -50,7 +50,7 @@ def granian(port: int, workers: int, threads: int) -> None:
 
 
 def ours(port: int, count: int, threads: int) -> None:
-    """Granian's WSGI worker alone, in processes that bx24app's own supervisor forks."""
+    """Granian's WSGI worker in processes that bx24app's own supervisor forks."""
     from bx24app.infra.processes.supervisor import run_process_tree
     from bx24app.infra.processes.web_server import make_web_spec, open_listener
 

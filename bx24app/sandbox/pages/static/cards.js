@@ -1,4 +1,4 @@
-// Call cards: they pop up and go as the portal says, with the tabs that applications have placed in them.
+// Call cards: they open and close as the portal says, with the tabs that applications have added to them.
 
 import { icon, make, post } from './common.js';
 import { AppFrame } from './frame.js';
@@ -86,7 +86,7 @@ class CallCard {
 
 let asked = 0;
 
-/** Looks which cards are open on this person's screen. */
+/** Loads the cards that are open on this user's screen. */
 export async function refreshCards() {
   const number = ++asked;
   const response = await fetch('/sandbox/cards');
@@ -102,7 +102,7 @@ export async function refreshCards() {
     make('span', { class: 'grow' }, `${one.phone} rings at ${one.name}`), make('button', { class: 'tiny', onclick: () => sitDown(one.id) }, 'Look there'))));
 }
 
-/** Another person sits down at this screen. */
+/** Puts another user at this screen. */
 export async function sitDown(id) {
   await post('/sandbox/whoami', { id });
   location.reload();

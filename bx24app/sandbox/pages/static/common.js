@@ -1,4 +1,4 @@
-// Small things that every page of the sandbox uses: requests, short messages, staying up to date.
+// Helpers of every page of the sandbox: requests, short messages, live updates.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -57,12 +57,12 @@ export async function copy(text) {
   toast('Copied');
 }
 
-// --- staying up to date: on every change the page is fetched again, and only what differs is exchanged
+// --- live updates: on every change the page is fetched again, and only the parts that differ are replaced
 
 const told = new WeakMap();
 const after = new Set();
 
-/** Calls back after each exchange. */
+/** Calls back after each update. */
 export const onRefresh = (callback) => after.add(callback);
 
 function remember(root) {
@@ -106,7 +106,7 @@ function exchange(area, fresh) {
 let running = false;
 let again = false;
 
-/** Fetches the page again and exchanges what has changed. */
+/** Fetches the page again and replaces what has changed. */
 export async function refresh() {
   if (running) {
     again = true;
@@ -130,7 +130,7 @@ export async function refresh() {
   }
 }
 
-/** Follows a stream of changes, as long as the page can be seen: a browser has few connections for a host. */
+/** Follows a stream of changes while the page is visible: a browser has few connections per host. */
 export function follow(url) {
   remember(document);
   let source;

@@ -69,7 +69,7 @@ export async function pickCrm({ entityType, multiple, value } = {}) {
 
 const open = [];
 
-/** A panel from the right. `fill` puts something into it; `onClose` is told when it goes. */
+/** A panel from the right. `fill` puts something into it; `onClose` is called when it closes. */
 export function slider(title, fill, { width, onClose } = {}) {
   const bar = make('div', { class: 'bar' }, make('button', { class: 'plain', title: 'Close', onclick: () => close() }, icon('close')), make('b', { class: 'grow' }, title ?? ''));
   const panel = make('div', { role: 'dialog', 'aria-label': title ?? 'slider' }, bar);

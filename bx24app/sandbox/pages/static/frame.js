@@ -81,7 +81,7 @@ export class AppFrame {
     this.iframe.contentWindow?.postMessage(text, this.opened.origin);
   }
 
-  /** An event of the placement, to those who have bound themselves to it. */
+  /** Sends an event of the placement to its subscribers. */
   fire(event, value = {}) {
     for (const callback of this.bound.get(event) ?? []) this.send(`${callback}:${JSON.stringify(value)}`);
   }

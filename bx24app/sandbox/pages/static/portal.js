@@ -1,4 +1,4 @@
-// Every page of the portal: who looks, calls by a click, forms, tabs, the application's frame.
+// Every page of the portal: the user at the screen, click-to-call, forms, tabs, the application's frame.
 
 import { $, $$, follow, onRefresh, post, refresh, toast } from './common.js';
 import { refreshCards, sitDown } from './cards.js';
@@ -6,7 +6,7 @@ import { AppFrame } from './frame.js';
 
 $('#whoami')?.addEventListener('change', (event) => sitDown(Number(event.target.value)));
 
-/** Does something and says so. */
+/** Performs an action and shows its message. */
 async function perform(name, body) {
   const answer = await post(`/sandbox/do/${name}`, body);
   if (answer.message) toast(answer.message);
