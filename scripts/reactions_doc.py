@@ -1,6 +1,6 @@
 """Writes docs/reactions.md from the tables that the program itself uses.
 
-Usage: python -m scripts.reactions_doc     (a test fails while the file says something else)
+Usage: python -m scripts.reactions_doc     (tests/docs/test_reactions.py fails when the file is out of date)
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ FILE = Path(__file__).resolve().parent.parent / "docs" / "reactions.md"
 KINDS: Final = {
     "expired": "refresh the token once and repeat",
     "not_sent": "repeat after a back-off with jitter; it was not executed",
-    "unsure": "repeat after a back-off with jitter, but look first: it may have been executed",
-    "denied": "ask `profile`: the tariff or the rights are missing, so tell the administrators and stop the drain",
+    "unsure": "repeat after a back-off with jitter, but check first: it may have been executed",
+    "denied": "ask `profile`: the tariff or the rights are missing, so notify the administrators and stop the drain",
     "gone": "the installation is over: remove it, keep the data for 30 days",
-    "refused": "needs a person: the command goes to the dead list with its reason, the others go on",
+    "refused": "needs a person: the command is moved to the dead list with its reason, the others continue",
 }
 MANGO: Final = {
     "ok": "done",
@@ -30,7 +30,7 @@ MANGO: Final = {
     "wrong_signature": "needs a person: the overview and the PBX's page say that the salt is wrong",
     "not_permitted": "needs a person: an option of the connector is off, the overview says so",
     "no_money": "needs a person: the account is restricted, the overview says so",
-    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; else it is not there",
+    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; of anything else: it does not exist",
     "refused": "needs a person: this request is dead, with its reason",
 }
 INTRODUCTION = """# What is done about each error
@@ -38,22 +38,26 @@ INTRODUCTION = """# What is done about each error
 Written by `python -m scripts.reactions_doc` from the tables that decide (`bx24app/bitrix24/error_table.py`, `bx24app/mango/codes.py`); a test compares.
 The tests of single rows are `tests/bitrix24/test_error_table.py` and `tests/mango/test_codes.py`.
 
-Four reactions: **repeat** (with a back-off and jitter, or at the time that the portal itself names, at most an hour away), **look, then repeat** where an
-answer was lost, **tell the administrators and stop the drain** (everything is kept, the portal is asked hourly, and it resumes by itself), and **the dead list**,
-which a person sees under Calls and tries again, singly or all at once.
+There are four reactions:
 
-Besides, for every portal and every PBX: after three failures of the connection in a row a circuit opens, and one request tries it, at longer intervals up to five
-minutes. Administrators are told in Bitrix24, once, and once more when it is over, of an open circuit of ten minutes (of their own portal's only when it is over), of
-deliveries on the dead list, of a full disk, of a PBX that leaves three questions in a row unanswered, and of a dead authorisation.
+- **repeat**: with a back-off and jitter, or at the time that the portal itself names, at most an hour away;
+- **check, then repeat**: where an answer was lost;
+- **notify the administrators and stop the drain**: everything is kept, the portal is asked hourly, and the work resumes by itself;
+- **the dead list**: a person sees it under *Calls → Undelivered* and retries one action or all of them.
 
-A full disk stops recordings alone: they try again every 15 minutes and are never given up for it.
+Every portal and every PBX also has a circuit breaker. After three connection failures in a row it opens: one request tries, the others wait, at growing
+intervals up to five minutes. Administrators get a notice in Bitrix24, and one more when it is over, about a circuit that has been open for ten minutes
+(for their own portal only when it is over), deliveries on the dead list, a full disk, a PBX that leaves three requests in a row unanswered, and a dead
+authorisation.
+
+A full disk stops recordings only: they are tried again every 15 minutes and never given up for it.
 """
 
 
 def of_row(row: ErrorRule) -> str:
-    """One row's reaction in words."""
+    """Return one row's reaction in words."""
     if row.kind == "needs_admin":
-        return f"tell the administrators and stop the drain: “{NEEDS_ADMIN[row.message_key][1]}”"
+        return f"notify the administrators and stop the drain: “{NEEDS_ADMIN[row.message_key][1]}”"
     if row.retry_after:
         return f"repeat after {row.retry_after:g} s with jitter, or at `operating_reset_at`; it was not executed"
     return KINDS[row.kind]
@@ -69,24 +73,24 @@ def _mango() -> list[str]:
 
 
 def written() -> str:
-    """The whole file."""
-    words = [
+    """Return the whole file."""
+    parts = [
         INTRODUCTION,
         "## Bitrix24: the portal\n",
-        "The code is compared without regard to the case of letters and before the HTTP status. A code that is not here is the method's own: dead list below 500, look and repeat from 500 on.\n",
+        "The code is compared regardless of case and before the HTTP status. A code that is not here is the method's own: dead list below status 500, check and repeat from 500 on.\n",
         *_portal(PORTAL_ERRORS),
-        "\nBy the description, where the code is dull (none, `ERROR_CORE`, `100`, `0`) or denies:\n",
+        "\nBy the description, where the code says nothing (none, `ERROR_CORE`, `100`, `0`) or denies access:\n",
         "| Words | Reaction |",
         "|---|---|",
         *(f"| {text} | recordings wait: “{NEEDS_ADMIN['disk'][1]}” |" for text in DISK_FULL_PHRASES),
         *(f"| {text} | {of_row(ErrorRule('needs_admin', 'tariff'))} |" for text in TARIFF_PHRASES),
-        "\n## Bitrix24: the OAuth server, where it means something else\n",
+        "\n## Bitrix24: codes that mean something else at the OAuth server\n",
         *_portal(OAUTH_ERRORS),
         "\n## Mango Office\n",
         "A code that is not here has the meaning of its subclass, then of its class.\n",
         *_mango(),
     ]
-    return "\n".join(words) + "\n"
+    return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
