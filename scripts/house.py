@@ -122,13 +122,25 @@ def _measure_lines(trees: dict[Path, ast.Module]) -> Iterator[Figure]:
 
 def _measure_old_words(trees: dict[Path, ast.Module]) -> Figure:
     old = read_old_words(GLOSSARY.read_text(encoding="utf-8"))
+    allowed = ALLOWED | _columns(trees)
     found = [
         f"{file.relative_to(ROOT)}:{line}: {name}"
         for file, tree in trees.items()
         for name, line in sorted(names_of(tree), key=lambda pair: pair[1])
-        if name not in ALLOWED and old.intersection(word.lower() for word in _WORD.findall(name))
+        if name not in allowed and old.intersection(word.lower() for word in _WORD.findall(name))
     ]
     return Figure("old words in names", str(len(found)), "none", tuple(found))
+
+
+def _columns(trees: dict[Path, ast.Module]) -> frozenset[str]:
+    """Names of the database: a column keeps the name that installations have, and so does the attribute that is mapped to it."""
+    return frozenset(
+        node.target.id
+        for file, tree in trees.items()
+        if file.parent == PACKAGE / "models"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    )
 
 
 def _measure_circles() -> Figure:

@@ -58,7 +58,7 @@ def detect_jumps() -> None:
     if newest is not None and now.timestamp() < float(newest) - TOLERANCE_SECONDS:
         _log.warning("clock went back", seconds=round(float(newest) - now.timestamp()))
         _clamp_due_times(now, TOLERANCE_SECONDS)
-        _clamp_heard_times(now)
+        _clamp_notification_times(now)
         _renew_claims(now, only_ahead=True)
     elif before is not None and base > float(before) + TOLERANCE_SECONDS:
         _log.warning("clock went forward", seconds=round(base - float(before)))
@@ -118,7 +118,7 @@ def _clamp_due_times(now: datetime, seconds: float) -> None:
     db.session.commit()
 
 
-def _clamp_heard_times(now: datetime) -> None:
+def _clamp_notification_times(now: datetime) -> None:
     """Move moments of receipt from the future to now, because waits are counted from them."""
     ahead = now + timedelta(seconds=TOLERANCE_SECONDS)
     db.session.execute(update(Call).where(Call.state == "open", Call.heard_at > ahead).values(heard_at=now))

@@ -24,7 +24,7 @@ from bx24app.calls import click_to_call, concurrency
 from bx24app.calls.click_to_call import DialOrder, DialOutcome
 from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.calls.outbox import batches, pacing, sender
-from bx24app.calls.outbox.batches import Batch
+from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.ledger import FoldedCalls
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing

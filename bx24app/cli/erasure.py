@@ -40,8 +40,8 @@ def forget_person(member_id: str, number: str) -> None:
             "the current settings contain this number (an employee's mobile, or a rule): remove it there, then run "
             "this again"
         )
-    if result.kept_calls:
+    if result.remaining_calls:
         raise click.ClickException(
-            f"{format_count(result.kept_calls, 'call')} with this number still under way and not erased: run this "
+            f"{format_count(result.remaining_calls, 'call')} with this number still under way and not erased: run this "
             "again when no call is under way"
         )

@@ -87,7 +87,7 @@ def _leg_events(
         yield LegEnded(at=leg.call_end_time, seq=END_SEQ, reason=leg.call_end_reason or 0, **fields)
 
 
-def _handover_time(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
+def _transfer_time(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
     """When the colleague who had called this leg handed it over to the client; None: nobody did."""
     begun, over = leg.call_answer_time or leg.call_start_time or 0, leg.call_end_time
     caller = leg.caller_extension
@@ -104,7 +104,7 @@ def _has_client(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> bool:
     """Whether the client is on this leg. A consultation of two colleagues that neither left is without the client."""
     if leg.caller_extension is None or not leg.is_user or leg.BlindTransfer:
         return True
-    return _handover_time(leg, legs) is not None
+    return _transfer_time(leg, legs) is not None
 
 
 def _leg_talk_start(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
@@ -112,7 +112,7 @@ def _leg_talk_start(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None
     leaves."""
     if not leg.call_answer_time or not (leg.ConsultTransfer or leg.caller_extension) or leg.BlindTransfer:
         return leg.call_answer_time
-    return max(leg.call_answer_time, (_handover_time(leg, legs) if leg.is_user else None) or 0)
+    return max(leg.call_answer_time, (_transfer_time(leg, legs) if leg.is_user else None) or 0)
 
 
 def _leg_fields(
@@ -126,7 +126,7 @@ def _leg_fields(
     else:
         caller = own if direction == "out" and not leg.is_user and not leg.is_group else client
     # A leg of an outgoing call to an employee whom no colleague dialled is the employee's half of a callback.
-    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.is_handover
+    callback = direction == "out" and leg.is_user and not leg.caller_extension and not leg.is_transfer
     return {
         "leg": name,
         "leg_kind": kind,
@@ -203,7 +203,7 @@ def _talk_legs(direction: Direction, legs: list[StatisticsLeg]) -> list[Statisti
         leg
         for leg in legs
         if leg.call_answer_time and not leg.is_group and (direction == "internal" or _has_client(leg, legs))
-        if not (halves and leg.is_user and not leg.is_handover)
+        if not (halves and leg.is_user and not leg.is_transfer)
     ]
     return sorted(talked, key=lambda leg: leg.call_answer_time or 0)
 

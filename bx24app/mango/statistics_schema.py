@@ -47,7 +47,7 @@ class StatisticsLeg(MangoSchema):
         return self.call_abonent_extension is not None
 
     @property
-    def is_handover(self) -> bool:
+    def is_transfer(self) -> bool:
         """The leg was made to hand the client over, whether or not that succeeded."""
         return self.BlindTransfer or self.ConsultTransfer
 

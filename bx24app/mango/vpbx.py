@@ -15,8 +15,8 @@ from bx24app.domain.calls.events import (
     Direction,
     LegAnswered,
     LegEnded,
-    LegHeld,
     LegKind,
+    LegOnHold,
     LegRinging,
     Party,
     PbxEvent,
@@ -86,10 +86,10 @@ _TRANSFER_KINDS: Final[dict[str, TransferKind]] = {
     "consultative": "consultative",
     "return_blind": "return_blind",
 }
-_OPEN_LEG_EVENTS: Final[dict[str, type[LegRinging] | type[LegAnswered] | type[LegHeld]]] = {
+_OPEN_LEG_EVENTS: Final[dict[str, type[LegRinging] | type[LegAnswered] | type[LegOnHold]]] = {
     "appeared": LegRinging,
     "connected": LegAnswered,
-    "onhold": LegHeld,
+    "onhold": LegOnHold,
 }
 _RECORDING_STATES: Final[dict[str, Literal["started", "continued", "completed"]]] = {
     "started": "started",

@@ -46,7 +46,7 @@ class ErasureResult:
     recordings: int = 0
     files: int = 0
     notifications: int = 0
-    kept_calls: int = 0
+    remaining_calls: int = 0
     """Calls with this number that are under way and were not erased."""
     employees: int = 0
     """Directory entries that had the number."""
@@ -59,7 +59,7 @@ class _PersonalRows:
     """Rows that name the person."""
 
     calls: list[Call]
-    kept_calls: list[Call] = field(default_factory=list)
+    remaining_calls: list[Call] = field(default_factory=list)
     notifications: set[int] = field(default_factory=set)
     new_calls: set[tuple[int, str | None, str | None]] = field(default_factory=set)
     """Calls (PBX, entry, command) whose notifications have come and which are not in the journal yet."""
@@ -143,11 +143,11 @@ def _find_rows(session: Session, portal: Portal, number: str, notification_ids: 
     query = select(Call).where(Call.portal_id == portal.id, Call.client_number == number)
     rows = _PersonalRows(list(session.scalars(query.order_by(Call.id))))
     busy = _busy_call_ids(session, portal, rows.calls)
-    rows.kept_calls = [call for call in rows.calls if call.id in busy]
+    rows.remaining_calls = [call for call in rows.calls if call.id in busy]
     rows.calls = [call for call in rows.calls if call.id not in busy]
     for some in _split_chunks(notification_ids):
         for row in session.scalars(select(Notification).where(Notification.id.in_(some))):
-            if any(notifications.belongs_to(row, call) for call in rows.kept_calls):
+            if any(notifications.belongs_to(row, call) for call in rows.remaining_calls):
                 continue
             if row.state == "new" and portal.state in _WORKING_STATES and row.received_at > utcnow() - ACTIVE_WITHIN:
                 rows.new_calls.add((row.pbx_id, row.entry_id, row.command_id))
@@ -188,7 +188,7 @@ def _delete_rows(session: Session, rows: _PersonalRows, result: ErasureResult) -
     for some in _split_chunks(rows.notifications):
         session.execute(delete(Notification).where(Notification.id.in_(some)))
     result.calls, result.recordings = len(rows.calls), len(recording_ids)
-    result.notifications, result.kept_calls = len(rows.notifications), len(rows.kept_calls) + len(rows.new_calls)
+    result.notifications, result.remaining_calls = len(rows.notifications), len(rows.remaining_calls) + len(rows.new_calls)
     return recording_ids
 
 

@@ -148,9 +148,9 @@ def remove_vanished() -> int:
     before = utcnow() - timedelta(days=days)
     # The daily sync leaves out portals that are paused or pending; for them the last refresh of the grant counts.
     refreshed = exists().where(Grant.portal_id == Portal.id, Grant.refreshed_at > before)
-    is_asked = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
+    is_expected = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
     is_silent = func.coalesce(Portal.answered_at, Portal.installed_at) < before
-    vanished = list(db.session.scalars(select(Portal).where(is_asked, is_silent).limit(100)))
+    vanished = list(db.session.scalars(select(Portal).where(is_expected, is_silent).limit(100)))
     for portal in vanished:
         _log.warning("portal vanished", portal=portal.id, answered_at=str(portal.answered_at))
         remove(portal, clean=False, what="vanished", source="system")

@@ -75,7 +75,7 @@ def test_a_click_is_in_the_trace_of_its_call_and_goes_with_its_person(earth: Wor
             ("app", "telephony.externalCall.finish"),
         ]
         gone = erasure.erase_person(portal_id, number)
-        assert (gone.calls, gone.notifications, gone.kept_calls) == (1, 1, 0)
+        assert (gone.calls, gone.notifications, gone.remaining_calls) == (1, 1, 0)
 
 
 def finished(number: str) -> bool:

@@ -11,7 +11,7 @@ from flask import Flask
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
 from bx24app.calls import drain
-from bx24app.calls.outbox.batches import Batch
+from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.outcomes import FailedTry

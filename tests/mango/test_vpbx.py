@@ -16,7 +16,7 @@ from bx24app.domain.calls.events import (
     CommandResult,
     LegAnswered,
     LegEnded,
-    LegHeld,
+    LegOnHold,
     LegRinging,
     Party,
     RecordingEvent,
@@ -209,7 +209,7 @@ def test_a_leg_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [("Appeared", LegRinging), ("Connected", LegAnswered), ("OnHold", LegHeld), ("Disconnected", LegEnded), ("ONHOLD", LegHeld)],
+    [("Appeared", LegRinging), ("Connected", LegAnswered), ("OnHold", LegOnHold), ("Disconnected", LegEnded), ("ONHOLD", LegOnHold)],
 )
 def test_states(state: str, kind: type) -> None:
     assert type(leg(call_state=state)) is kind

@@ -104,7 +104,7 @@ def test_one_person_goes_and_everybody_else_stays(both: Flask, tmp_path: Path) -
     for name in (f"{tapes[0]}.mp3", f"{tapes[0]}.part", "999.mp3"):
         (spool / name).write_bytes(b"voice")
     gone = erasure.erase_person(portal_id, NUMBER)
-    assert gone == erasure.ErasureResult(calls=3, deliveries=3, recordings=3, files=1, notifications=12, kept_calls=0)
+    assert gone == erasure.ErasureResult(calls=3, deliveries=3, recordings=3, files=1, notifications=12, remaining_calls=0)
     assert left() == {"call": 2, "delivery": 2, "recording": 2, "notification": 8}
     assert [path.name for path in spool.iterdir()] == ["999.mp3"]
     audit = db.session.query(Audit).filter_by(what="forgot").one()
@@ -170,7 +170,7 @@ def test_a_call_under_way_is_kept_whole(app: Flask, why: str) -> None:
         db.session.query(Recording).filter_by(call_id=made.id).update({"claimed_at": utcnow()})
     db.session.commit()
     gone = erasure.erase_person(portal_id, NUMBER)
-    assert (gone.calls, gone.kept_calls) == (1, 1)
+    assert (gone.calls, gone.remaining_calls) == (1, 1)
     assert left() == {"call": 1, "delivery": 1, "recording": 1, "notification": 4}
 
 
@@ -181,7 +181,7 @@ def test_a_call_that_is_not_in_the_journal_yet_is_kept(app: Flask) -> None:
     for second in (1, 2):
         told(made, "events/call", second, state="new", entry_id="E1", received_at=utcnow(), body=f'{{"n": "{NUMBER[1:]}{second}"}}')  # fmt: skip
     db.session.commit()
-    assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult(kept_calls=1)
+    assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult(remaining_calls=1)
     assert db.session.query(Notification).filter_by(entry_id="E1").count() == 2
 
 
@@ -193,7 +193,7 @@ def test_what_waits_for_an_administrator_keeps_nobody(app: Flask, state: str) ->
     told(made, "events/summary", 9, state="new", received_at=utcnow())
     db.session.commit()
     gone = erasure.erase_person(portal_id, NUMBER)
-    assert (gone.calls, gone.notifications, gone.kept_calls) == (1, 5, 0)
+    assert (gone.calls, gone.notifications, gone.remaining_calls) == (1, 5, 0)
 
 
 def test_real_notifications_are_all_found_and_the_drain_goes_on(app: Flask, portal_id: int, hook: str) -> None:

@@ -19,7 +19,7 @@ from bx24app.bitrix24 import commands as rest_commands
 from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
-from bx24app.calls.outbox.batches import Batch, BatchItem
+from bx24app.calls.outbox.batch import Batch, BatchItem
 from bx24app.calls.outbox.verification import Verification
 from bx24app.domain.calls.commands import MANGO_KINDS, AnyCommand, Ref
 from bx24app.domain.calls.ledger import USER_INACTIVE

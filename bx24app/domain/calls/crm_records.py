@@ -10,16 +10,23 @@ keeps all of its values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls import record_queries
 from bx24app.domain.calls.call_view import CallView, Outcome
-from bx24app.domain.calls.commands import AnyCommand, CreateRecord, Notify, ReadClient, ReadDay, ReadOpen, Record, Ref
+from bx24app.domain.calls.commands import CreateRecord, Notify, Record, Ref
+from bx24app.domain.calls.crm_lookups import (
+    ask_questions,
+    choice_lookups,
+    entity_and_pipeline,
+    is_client_settled,
+    is_unknown_at_register,
+    open_key,
+    record_lookups,
+)
 from bx24app.domain.calls.plan import CallPlan
-from bx24app.domain.calls.rule_case import PlannedAction, list_candidates
-from bx24app.domain.rules import get_parsed_rules
+from bx24app.domain.calls.rule_case import PlannedAction
 from bx24app.domain.rules.actions import CommentAction, CreateAction, NotifyAction, TodoAction
 
 CREATE_CONTACT_KEY = "create-contact"
@@ -35,16 +42,16 @@ def create_records(view: CallView, end: Outcome, plan: CallPlan) -> bool:
     if register.state == "dead" or view.ledger.finish_entry() is not None:
         return True
     if not plan.is_decided:
-        _ask_questions(view, _choice_lookups(view))
+        ask_questions(view, choice_lookups(view))
         return False
-    if not _is_client_settled(view, plan):
+    if not is_client_settled(view, plan):
         return False
     _add_notices(view, plan)
     if not _needs_records(view, plan) or getattr(register.command, "create", False):
         return True
     if record_queries.is_client_unknown(view) is None:
         return False
-    if not _ask_questions(view, _record_lookups(view, end, plan)):
+    if not ask_questions(view, record_lookups(view, end, plan)):
         return False
     is_done = True
     for planned in _records_to_create(view, plan):
@@ -71,111 +78,6 @@ def _add_notices(view: CallView, plan: CallPlan) -> None:
                 view.ledger.add_command(Notify(key=key, user_id=planned.user_id, text=planned.text, tag=tag))
 
 
-# --- look-ups --------------------------------------------------------------------------------------------------------
-
-
-def _ask_questions(view: CallView, questions: Iterator[AnyCommand]) -> bool:
-    """Send the look-ups that were not sent yet. True once all of them are answered."""
-    keys = []
-    for question in list(questions):
-        keys.append(question.key)
-        if view.ledger.find_by_key(question.key) is None:
-            view.ledger.add_command(question)
-    return all(plans.get_lookup_answer(view.ledger.find_by_key(key)) is not None for key in keys)
-
-
-def _choice_lookups(view: CallView) -> Iterator[AnyCommand]:
-    """The look-ups that conditions need, once the client is known."""
-    record = record_queries.find_client_record(view)
-    if record is not None and plans.needs_open_records(get_parsed_rules(view.policy.settings)):
-        for kind in plans.OPEN_KINDS:
-            yield ReadOpen(key=f"open-{kind}", entity=kind, record=record)
-
-
-def _record_lookups(view: CallView, end: Outcome, plan: CallPlan) -> Iterator[AnyCommand]:
-    """The look-ups that records need: the client again, the client manager, open records, working days.
-
-    The client is looked up again because a web form may have created the client's record since register.
-    """
-    if plan.rule is None:
-        may_have_changed = view.context.has_parallel_call and _is_unknown_at_register(view)
-        if view.client_number is not None and may_have_changed and plan.record_actions and _has_no_records(view):
-            yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
-        return
-    if view.client_number is not None and _has_no_records(view) and _needs_client_again(view, end, plan):
-        yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
-    yield from _open_lookups(view, plan)
-    yield from _day_lookups(view, plan)
-
-
-def _needs_client_again(view: CallView, end: Outcome, plan: CallPlan) -> bool:
-    """A known client for their manager or name; an unknown one as late as possible, at the answer or the end."""
-    if not _is_unknown_at_register(view):
-        return "owner" in _named_roles(plan) or _mentions_client(plan)
-    return end.is_complete or end.is_answered
-
-
-def _has_no_records(view: CallView) -> bool:
-    """Would a look-up of the client find no record of this call? One that was sent already was sent before them."""
-    is_looked_up = view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY) is not None
-    return is_looked_up or not record_queries.list_created_records(view)
-
-
-def _is_client_settled(view: CallView, plan: CallPlan) -> bool:
-    """Where the rule names the client or the client manager: has the portal answered who they are? Notices wait for
-    it too."""
-    if view.client_number is None or plan.rule is None or not (_mentions_client(plan) or "owner" in _named_roles(plan)):
-        return True
-    answer = record_queries.get_done_answer(view.ledger.register_entry())
-    if answer is None or not answer.get("record"):
-        return answer is not None
-    return _ask_questions(view, iter((ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number),)))
-
-
-def _named_roles(plan: CallPlan) -> set[Any]:
-    """The users and roles that the actions name."""
-    return {getattr(planned.action, "responsible", getattr(planned.action, "user", None)) for planned in plan.actions}
-
-
-def _mentions_client(plan: CallPlan) -> bool:
-    return plan.rule is not None and any("client.name" in str(action_values(action)) for action in plan.rule.actions)
-
-
-def action_values(action: Any) -> dict[str, Any]:
-    """The values of an action as they were written."""
-    return {name: getattr(action, name) for name in action.__slots__}
-
-
-def _open_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
-    record = record_queries.find_client_record(view)
-    if record is None:
-        return
-    for planned in plan.record_actions:
-        action = planned.action
-        if isinstance(action, CreateAction) and action.duplicate == "skip" and action.entity != "contact":
-            entity, category = _entity_and_pipeline(view, action)
-            if (entity, record.entity) != ("lead", "lead"):
-                yield ReadOpen(key=_open_key(entity, category), entity=entity, record=record, category_id=category)
-
-
-def _open_key(entity: str, category: int | None) -> str:
-    return f"open-{entity}" if category is None else f"open-{entity}-{category}"
-
-
-def _day_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
-    """The working days of the users who may get something. Without the scope `timeman` only the line's hours count."""
-    if not view.policy.has_timeman:
-        return
-    for planned in plan.actions:
-        if getattr(planned.action, "if_absent", "keep") == "next":
-            for user in list_candidates(plan.case, view.policy, planned.action.responsible):  # type: ignore[union-attr]
-                if user not in plan.case.day_statuses or view.ledger.find_by_key(f"day-{user}") is not None:
-                    yield ReadDay(key=f"day-{user}", user_id=user)
-
-
-# --- records ---------------------------------------------------------------------------------------------------------
-
-
 def _records_to_create(view: CallView, plan: CallPlan) -> list[PlannedAction]:
     """The records of a plan. `calls.*` make records for unknown clients only."""
     if plan.rule is None and not _was_client_unknown(view):
@@ -183,33 +85,21 @@ def _records_to_create(view: CallView, plan: CallPlan) -> list[PlannedAction]:
     return list(plan.record_actions)
 
 
-def _is_unknown_at_register(view: CallView) -> bool:
-    return not (record_queries.get_done_answer(view.ledger.register_entry()) or {}).get("record")
-
-
 def _was_client_unknown(view: CallView) -> bool:
     """Neither register nor the look-up before the first record knew the client."""
     answer = plans.get_lookup_answer(view.ledger.find_by_key(record_queries.FIND_CLIENT_KEY)) or {}
-    return _is_unknown_at_register(view) and not answer.get("records")
-
-
-def _entity_and_pipeline(view: CallView, action: CreateAction) -> tuple[str, int | None]:
-    """(entity, pipeline). In simple CRM (mode 2) a lead becomes a deal in the default pipeline, with its contact."""
-    if action.entity == "lead" and view.policy.crm_mode == 2:
-        return "deal", 0
-    entity = str(action.entity)
-    return entity, (action.category_id or 0) if entity == "deal" else action.category_id
+    return is_unknown_at_register(view) and not answer.get("records")
 
 
 def record_key(view: CallView, plan: CallPlan, planned: PlannedAction) -> str:
     """The key of an action's record: `create-deal`; the second record of an entity carries the action's number too."""
     assert isinstance(planned.action, CreateAction)  # noqa: S101 - narrowed by the caller
-    entity = _entity_and_pipeline(view, planned.action)[0]
+    entity = entity_and_pipeline(view, planned.action)[0]
     creates = [(other.position, other.action) for other in plan.record_actions]
     first = next(
         position
         for position, action in creates
-        if isinstance(action, CreateAction) and _entity_and_pipeline(view, action)[0] == entity
+        if isinstance(action, CreateAction) and entity_and_pipeline(view, action)[0] == entity
     )
     return f"create-{entity}" if first == planned.position else f"create-{entity}-{planned.position}"
 
@@ -223,10 +113,10 @@ def find_existing_record(view: CallView, plan: CallPlan, planned: PlannedAction)
         return None
     if record_queries.find_live_attempt(view, record_key(view, plan, planned)):
         return None
-    entity, category = _entity_and_pipeline(view, action)
+    entity, category = entity_and_pipeline(view, action)
     if entity == record.entity or (entity == "contact" and record.entity == "company"):
         return record if entity in ("lead", "contact") else None
-    answer = plans.get_lookup_answer(view.ledger.find_by_key(_open_key(entity, category))) or {}
+    answer = plans.get_lookup_answer(view.ledger.find_by_key(open_key(entity, category))) or {}
     open_records = answer.get("open") or []
     return Record(entity, open_records[0]["id"]) if open_records else None
 
@@ -240,7 +130,7 @@ def _ensure_record(view: CallView, plan: CallPlan, planned: PlannedAction) -> bo
         return True
     if not planned.is_ready:
         return False
-    entity, category = _entity_and_pipeline(view, action)
+    entity, category = entity_and_pipeline(view, action)
     variants = _record_variants(action, planned, category, view.policy.settings.portal.default_user_id)
     level, tried = record_queries.count_refusals(view, key), len(record_queries.find_attempts(view, key))
     if level >= len(variants) or tried >= MAX_ATTEMPTS:

@@ -64,7 +64,7 @@ class LegAnswered(LegEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class LegHeld(LegEvent):
+class LegOnHold(LegEvent):
     """One side was put on hold (Mango: OnHold)."""
 
 
@@ -136,4 +136,4 @@ class CommandResult:
     code: int
 
 
-PbxEvent = LegRinging | LegAnswered | LegHeld | LegEnded | CallEnded | CallTransferred | RecordingEvent | CommandResult
+PbxEvent = LegRinging | LegAnswered | LegOnHold | LegEnded | CallEnded | CallTransferred | RecordingEvent | CommandResult

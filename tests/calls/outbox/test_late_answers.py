@@ -13,7 +13,7 @@ from bx24app.bitrix24.client import Bitrix24Client, TokenSource
 from bx24app.bitrix24.errors import AnswerLost, NotSent
 from bx24app.bitrix24.transport import PortalResponse
 from bx24app.calls.outbox import batches, sender
-from bx24app.calls.outbox.batches import Batch
+from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import attempts, transfer
 from bx24app.calls.recordings.outcomes import FailedTry, Lost
