@@ -23,8 +23,9 @@ MAX_ENTRIES = 14
 MAX_ONE_WORD_SHARE = 0.30
 MAX_LINES = 300
 MAX_MEDIAN_LINES = 110
-ALLOWED = frozenset({"Gone"})
-"""Names that contain an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries store its name."""
+ALLOWED = frozenset({"Gone", "ResourceNotFound"})
+"""Names that contain an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries
+store its name; "not found" is HTTP's word."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

@@ -72,27 +72,27 @@ RULES = [
     ),
     Mutant(
         "the client is not looked for before a record is made",
-        "calls/crm_records.py",
+        "calls/crm_lookups.py",
         "_needs_client_again(view, end, plan):\n",
         "_needs_client_again(view, end, plan) and False:\n",
     ),
     Mutant(
         "open records are not asked for before a choice",
         "calls/crm_records.py",
-        "        _ask_questions(view, _choice_lookups(view))\n",
+        "        ask_questions(view, choice_lookups(view))\n",
         "",
     ),
     Mutant(
         "records are made before their look-ups are answered",
         "calls/crm_records.py",
-        "    if not _ask_questions(view, _record_lookups(view, end, plan)):\n        return False\n",
-        "    _ask_questions(view, _record_lookups(view, end, plan))\n",
+        "    if not ask_questions(view, record_lookups(view, end, plan)):\n        return False\n",
+        "    ask_questions(view, record_lookups(view, end, plan))\n",
     ),
     Mutant(
         "finish leaves before the plan is decided",
         "calls/crm_records.py",
-        "_choice_lookups(view))\n        return False",
-        "_choice_lookups(view))\n        return True",
+        "choice_lookups(view))\n        return False",
+        "choice_lookups(view))\n        return True",
     ),
     Mutant(
         "a refused record is not tried again", "calls/crm_records.py", "    if level >= len(variants) or", "    if level >= 1 or"
@@ -106,7 +106,7 @@ RULES = [
     Mutant("what speaks of the end is made early", "calls/crm_records.py", "    if not planned.is_ready:\n        return False\n", ""),
     Mutant(
         "a lead of simple CRM stays a lead",
-        "calls/crm_records.py",
+        "calls/crm_lookups.py",
         'if action.entity == "lead" and view.policy.crm_mode == 2:',
         "if False:",
     ),
