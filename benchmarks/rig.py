@@ -28,7 +28,7 @@ from bx24app.mango import vpbx
 from bx24app.models import Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from tests.conftest import KEY, SALT
-from tests.support.replayed_scenario import Retold, retell
+from tests.support.replayed_scenario import ReplayedCall, as_new_call
 from tests.support.scenarios import FIXTURES, Notice, Scenario
 from tests.support.servers import free_port
 
@@ -80,9 +80,9 @@ class Rig:
         until(lambda: not self.pending(), "it never came to rest", seconds, 0.2)
 
 
-def call() -> Retold:
+def call() -> ReplayedCall:
     """The first sequence with new ids and a new client."""
-    return retell(FIRST)
+    return as_new_call(FIRST)
 
 
 def post(session: requests.Session, hook: str, notice: Notice) -> None:

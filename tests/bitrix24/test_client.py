@@ -11,7 +11,7 @@ from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import AnswerLost, NotSent
 from tests.support.scripted_client import Rig, result, rig
-from tests.support.scripted_server import Says, refused
+from tests.support.scripted_server import ScriptedAnswer, refused
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def portal() -> Iterator[Rig]:
 
 
 def test_the_token_goes_into_the_json_body_alone(portal: Rig) -> None:
-    portal.server.says(result({"CALL_ID": "externalCall.1"}, next=50, total=120))
+    portal.server.answer_with(result({"CALL_ID": "externalCall.1"}, next=50, total=120))
     answer = portal.client.call("telephony.externalCall.register", {"USER_ID": 7, "SHOW": 1, "NAME": "Анна"})
-    asked = portal.server.asked[0]
+    asked = portal.server.requests[0]
     assert asked.path == "/rest/telephony.externalCall.register"
     assert asked.json == {"USER_ID": 7, "SHOW": 1, "NAME": "Анна", "auth": "first"}
     assert asked.headers["Content-Type"] == "application/json"
@@ -32,43 +32,43 @@ def test_the_token_goes_into_the_json_body_alone(portal: Rig) -> None:
     assert answer.result == {"CALL_ID": "externalCall.1"}
     assert (answer.next, answer.total) == (50, 120)
     assert answer.time is not None
-    assert portal.purse.taken == [Priority.CARD]
+    assert portal.budget.taken == [Priority.CARD]
 
 
 def test_a_connection_is_kept(portal: Rig) -> None:
-    portal.server.says(result(True))
+    portal.server.answer_with(result(True))
     for _ in range(5):
         portal.client.call("profile")
-    assert len(portal.server.asked) == 5
+    assert len(portal.server.requests) == 5
     assert portal.server.connections == 1
 
 
 def test_cookies_are_refused(portal: Rig) -> None:
-    portal.server.says(Says(200, b'{"result": true}', {"Set-Cookie": "PHPSESSID=1; Path=/"}))
+    portal.server.answer_with(ScriptedAnswer(200, b'{"result": true}', {"Set-Cookie": "PHPSESSID=1; Path=/"}))
     portal.client.call("profile")
     portal.client.call("profile")
-    assert all("Cookie" not in asked.headers for asked in portal.server.asked)
+    assert all("Cookie" not in asked.headers for asked in portal.server.requests)
 
 
 def test_a_proxy_of_the_machine_is_not_used(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    portal.server.says(result(True))
+    portal.server.answer_with(result(True))
     assert portal.client.call("profile").result is True
 
 
 def test_a_lone_surrogate_does_not_spoil_the_body(portal: Rig) -> None:
     """PHP takes such a body for none at all, and answers that there is no token."""
-    portal.server.says(result(True))
+    portal.server.answer_with(result(True))
     portal.client.call("crm.item.add", {"title": "half \ud83d a letter"})
-    assert portal.server.asked[0].json["title"] == "half ? a letter"
+    assert portal.server.requests[0].json["title"] == "half ? a letter"
 
 
 def test_each_thread_sends_its_own_portals_token() -> None:
     with rig() as one, rig() as other:
         one.tokens, other.tokens = ["token-of-one"], ["token-of-other"]
         for made in (one, other):
-            made.server.says(result(True))
+            made.server.answer_with(result(True))
 
         def work(made: Rig) -> None:
             for _ in range(20):
@@ -79,43 +79,43 @@ def test_each_thread_sends_its_own_portals_token() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert {asked.json["auth"] for asked in one.server.asked} == {"token-of-one"}
-        assert {asked.json["auth"] for asked in other.server.asked} == {"token-of-other"}
+        assert {asked.json["auth"] for asked in one.server.requests} == {"token-of-one"}
+        assert {asked.json["auth"] for asked in other.server.requests} == {"token-of-other"}
 
 
 @pytest.mark.parametrize(
     "says",
     [
-        Says(200, b"<html>Bitrix24 is being updated</html>"),
-        Says(500, b"<html>500</html>"),
-        Says(502, b"<html>502 Bad Gateway</html>"),
-        Says(503, b""),
-        Says(504, b"<html></html>"),
-        Says(200, b'{"result": {"CALL_ID": "externalCall.'),
-        Says(200, b""),
-        Says(200, b"[]"),
-        Says(200, b'{"time": {}}'),
-        Says(drop=True),
-        Says(200, b"short", {"Content-Length": "500", "Connection": "close"}),
+        ScriptedAnswer(200, b"<html>Bitrix24 is being updated</html>"),
+        ScriptedAnswer(500, b"<html>500</html>"),
+        ScriptedAnswer(502, b"<html>502 Bad Gateway</html>"),
+        ScriptedAnswer(503, b""),
+        ScriptedAnswer(504, b"<html></html>"),
+        ScriptedAnswer(200, b'{"result": {"CALL_ID": "externalCall.'),
+        ScriptedAnswer(200, b""),
+        ScriptedAnswer(200, b"[]"),
+        ScriptedAnswer(200, b'{"time": {}}'),
+        ScriptedAnswer(drop=True),
+        ScriptedAnswer(200, b"short", {"Content-Length": "500", "Connection": "close"}),
     ],
 )
-def test_an_answer_that_cannot_be_read_is_a_lost_answer(portal: Rig, says: Says) -> None:
-    portal.server.says(says)
+def test_an_answer_that_cannot_be_read_is_a_lost_answer(portal: Rig, says: ScriptedAnswer) -> None:
+    portal.server.answer_with(says)
     with pytest.raises(AnswerLost):
         portal.client.call("telephony.externalCall.finish")
-    assert len(portal.server.asked) == 1
+    assert len(portal.server.requests) == 1
 
 
 def test_a_portal_that_hangs_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "TIMEOUT", (3.0, 0.2))
-    portal.server.says(Says(hang=True))
+    portal.server.answer_with(ScriptedAnswer(hang=True))
     with pytest.raises(AnswerLost):
         portal.client.call("telephony.externalCall.finish")
 
 
 def test_an_answer_without_end_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
-    portal.server.says(Says(200, b" " * 300_000))
+    portal.server.answer_with(ScriptedAnswer(200, b" " * 300_000))
     with pytest.raises(AnswerLost, match="larger"):
         portal.client.call("user.get")
     monkeypatch.setattr(transport, "TOTAL_TIMEOUT", -1.0)
@@ -133,12 +133,12 @@ def test_a_host_without_tls_is_certainly_not_executed(portal: Rig) -> None:
     portal.client.endpoint = portal.server.url.replace("http://", "https://") + "rest/"
     with pytest.raises(NotSent):
         portal.client.call("telephony.externalCall.finish")
-    assert portal.server.asked == []
+    assert portal.server.requests == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429])
 def test_a_firewalls_page_is_certainly_not_executed(portal: Rig, status: int) -> None:
-    portal.server.says(Says(status, b"<html>"))
+    portal.server.answer_with(ScriptedAnswer(status, b"<html>"))
     with pytest.raises(NotSent):
         portal.client.call("telephony.externalCall.finish")
 
@@ -146,36 +146,36 @@ def test_a_firewalls_page_is_certainly_not_executed(portal: Rig, status: int) ->
 def test_an_answer_may_have_a_byte_order_mark_or_be_compressed(portal: Rig) -> None:
     import gzip
 
-    portal.server.says(Says(200, gzip.compress(b'{"result": 7}'), {"Content-Encoding": "gzip"}))
+    portal.server.answer_with(ScriptedAnswer(200, gzip.compress(b'{"result": 7}'), {"Content-Encoding": "gzip"}))
     assert portal.client.call("crm.lead.add").result == 7
 
 
 def test_a_used_up_budget_is_told_at_once(portal: Rig) -> None:
-    portal.purse.waits = [1.5]
+    portal.budget.waits = [1.5]
     with pytest.raises(NotSent) as met:
         portal.client.call("profile")
     assert (met.value.retry_after, met.value.is_rate_limited) == (1.5, True)
-    assert portal.server.asked == []
+    assert portal.server.requests == []
 
 
 def test_who_has_patience_waits_for_the_budget(portal: Rig) -> None:
-    portal.server.says(result(True))
-    portal.purse.waits = [0.01, 0.01]
+    portal.server.answer_with(result(True))
+    portal.budget.waits = [0.01, 0.01]
     assert portal.client.call("profile", patience=5.0).result is True
-    portal.purse.waits = [600.0]
+    portal.budget.waits = [600.0]
     with pytest.raises(NotSent):
         portal.client.call("profile", patience=5.0)
 
 
 def test_the_portals_own_limit_is_a_penalty(portal: Rig) -> None:
-    portal.server.says(refused("QUERY_LIMIT_EXCEEDED", "Too many requests", 503))
+    portal.server.answer_with(refused("QUERY_LIMIT_EXCEEDED", "Too many requests", 503))
     with pytest.raises(NotSent) as met:
         portal.client.call("profile")
     assert met.value.is_rate_limited
-    assert portal.purse.penalties == [1.0]
+    assert portal.budget.penalties == [1.0]
 
 
 def test_a_repeated_request_costs_a_second_time(portal: Rig) -> None:
-    portal.server.says(refused("expired_token", status=401), result(True))
+    portal.server.answer_with(refused("expired_token", status=401), result(True))
     portal.client.call("profile", priority=Priority.RECORD)
-    assert portal.purse.taken == [Priority.RECORD, Priority.RECORD]
+    assert portal.budget.taken == [Priority.RECORD, Priority.RECORD]

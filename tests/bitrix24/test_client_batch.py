@@ -15,7 +15,7 @@ from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import RestResult
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, Refused
 from tests.support.scripted_client import Rig, result, rig
-from tests.support.scripted_server import Asked, Says, refused, told
+from tests.support.scripted_server import ReceivedRequest, ScriptedAnswer, json_answer, refused
 
 
 @pytest.fixture
@@ -30,20 +30,22 @@ def batch_result(**parts: Any) -> dict[str, Any]:
 
 
 def test_a_batch_is_one_request_of_commands_in_their_order(portal: Rig) -> None:
-    portal.server.says(batch_result(result={"a": {"CALL_ID": "c"}, "b": True}, result_next={"a": 50}, result_total={"a": 99}))
+    portal.server.answer_with(
+        batch_result(result={"a": {"CALL_ID": "c"}, "b": True}, result_next={"a": 50}, result_total={"a": 99})
+    )
     said = portal.client.batch(
         [("a", "telephony.externalCall.register", {"USER_ID": 7, "SHOW": True}), ("b", "crm.item.add", {"fields": {"fm": [{"value": "+7 906"}]}})],
         halt=True,
         priority=Priority.FINISH,
     )  # fmt: skip
-    body = portal.server.asked[0].json
-    assert portal.server.asked[0].path == "/rest/batch"
+    body = portal.server.requests[0].json
+    assert portal.server.requests[0].path == "/rest/batch"
     assert (body["halt"], body["auth"], list(body["cmd"])) == (1, "first", ["a", "b"])
     assert body["cmd"]["a"] == "telephony.externalCall.register?USER_ID=7&SHOW=1"
     method, _, query = body["cmd"]["b"].partition("?")
     assert (method, parse_qsl(query)) == ("crm.item.add", [("fields[fm][0][value]", "+7 906")])
     assert said == {"a": RestResult({"CALL_ID": "c"}, 50, 99), "b": RestResult(True)}
-    assert portal.purse.taken == [Priority.FINISH]
+    assert portal.budget.taken == [Priority.FINISH]
 
 
 def test_what_each_command_met(portal: Rig) -> None:
@@ -58,7 +60,7 @@ def test_what_each_command_met(portal: Rig) -> None:
         "i": {"error": "QUERY_LIMIT_EXCEEDED", "error_description": ""},
         "j": "text",
     }
-    portal.server.says(batch_result(result={"a": 1, "k": None}, result_error=errors))
+    portal.server.answer_with(batch_result(result={"a": 1, "k": None}, result_error=errors))
     methods = dict.fromkeys("abcdehijkl", "telephony.externalCall.show") | {"f": "crm.item.add", "g": "telephony.externalCall.show"}
     said = portal.client.batch([(key, method, {}) for key, method in sorted(methods.items())])
     kinds = {key: type(met) for key, met in said.items()}
@@ -67,12 +69,12 @@ def test_what_each_command_met(portal: Rig) -> None:
         "i": NotSent, "j": Refused, "k": RestResult,
     }  # fmt: skip
     assert said["c"].retry_after == 0.0  # type: ignore[union-attr]
-    assert portal.purse.penalties == [1.0]
-    assert len(portal.server.asked) == 1
+    assert portal.budget.penalties == [1.0]
+    assert len(portal.server.requests) == 1
 
 
 def test_a_batch_of_empty_lists_and_a_list_shaped_one(portal: Rig) -> None:
-    portal.server.says(batch_result(), batch_result(result=[1, 2]), result([]), result({"no": "maps"}))
+    portal.server.answer_with(batch_result(), batch_result(result=[1, 2]), result([]), result({"no": "maps"}))
     commands: list[tuple[str, str, dict[str, Any]]] = [("a", "m", {}), ("b", "m", {})]
     assert portal.client.batch(commands) == {}
     assert portal.client.batch(commands) == {"a": RestResult(1), "b": RestResult(2)}
@@ -82,7 +84,7 @@ def test_a_batch_of_empty_lists_and_a_list_shaped_one(portal: Rig) -> None:
 
 
 def test_a_whole_batch_may_fail(portal: Rig) -> None:
-    portal.server.says(refused("ACCESS_DENIED", "REST is available only on commercial plans.", 401))
+    portal.server.answer_with(refused("ACCESS_DENIED", "REST is available only on commercial plans.", 401))
     with pytest.raises(NeedsAdmin) as met:
         portal.client.batch([("a", "m", {})])
     assert met.value.code == "tariff"
@@ -94,7 +96,7 @@ def test_bounds_of_a_batch(portal: Rig) -> None:
     for key in ("a b", "a]", "", "ключ"):
         with pytest.raises(ValueError, match="key"):
             portal.client.batch([(key, "m", {})])
-    assert portal.server.asked == []
+    assert portal.server.requests == []
 
 
 def sent(params: dict[str, Any]) -> dict[str, str]:
@@ -136,42 +138,42 @@ def test_values_as_a_query() -> None:
 
 
 def test_a_list_follows_next(portal: Rig) -> None:
-    def page(asked: Asked) -> Says:
+    def page(asked: ReceivedRequest) -> ScriptedAnswer:
         start = asked.json["start"]
         rows = [{"ID": str(number)} for number in range(start, min(start + 50, 120))]
-        return told(result(rows, total=120, **({"next": start + 50} if start + 50 < 120 else {})))
+        return json_answer(result(rows, total=120, **({"next": start + 50} if start + 50 < 120 else {})))
 
-    portal.server.says(page)
+    portal.server.answer_with(page)
     assert [row["ID"] for row in portal.client.iter_rows("user.get", {"FILTER": {"ACTIVE": True}})] == [str(n) for n in range(120)]
-    assert [asked.json["start"] for asked in portal.server.asked] == [0, 50, 100]
-    assert set(portal.purse.taken) == {Priority.BACKGROUND}
+    assert [asked.json["start"] for asked in portal.server.requests] == [0, 50, 100]
+    assert set(portal.budget.taken) == {Priority.BACKGROUND}
 
 
 def test_a_list_by_id_is_complete_while_rows_come_and_go(portal: Rig) -> None:
     rows = list(range(1, 131))
 
-    def page(asked: Asked) -> Says:
+    def page(asked: ReceivedRequest) -> ScriptedAnswer:
         assert asked.json["start"] == -1
         assert asked.json["order"] == {"id": "ASC"}
         assert asked.json["filter"]["=originatorId"] == "us"
         last = asked.json["filter"][">id"]
         found = [number for number in rows if number > last][:50]
         rows[:3] = []  # somebody deletes meanwhile
-        return told(result({"items": [{"id": number} for number in found]}))
+        return json_answer(result({"items": [{"id": number} for number in found]}))
 
-    portal.server.says(page)
+    portal.server.answer_with(page)
     found = portal.client.iter_rows("crm.item.list", {"entityTypeId": 2, "filter": {"=originatorId": "us"}})
     assert [row["id"] for row in found] == list(range(1, 131))
 
 
 def test_a_list_ends_where_the_portal_goes_in_circles(portal: Rig) -> None:
-    portal.server.says(result([{"ID": "1"}], next=0))
+    portal.server.answer_with(result([{"ID": "1"}], next=0))
     assert list(portal.client.iter_rows("user.get")) == [{"ID": "1"}]
-    portal.server.says(result([{"ID": "1"}] * 50))
+    portal.server.answer_with(result([{"ID": "1"}] * 50))
     assert len(list(portal.client.iter_rows("voximplant.statistic.get"))) == 100
 
 
 def test_a_list_waits_for_the_budget_between_pages(portal: Rig) -> None:
-    portal.server.says(result([{"ID": "1"}], next=50), result([{"ID": "2"}]))
-    portal.purse.waits = [0.0, 0.01]
+    portal.server.answer_with(result([{"ID": "1"}], next=50), result([{"ID": "2"}]))
+    portal.budget.waits = [0.0, 0.01]
     assert len(list(portal.client.iter_rows("user.get"))) == 2

@@ -11,7 +11,7 @@ from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
 from tests.support.scripted_client import Rig, rig
-from tests.support.scripted_server import Says, refused
+from tests.support.scripted_server import ScriptedAnswer, refused
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def recording(tmp_path: Path) -> Path:
 
 
 def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recording: Path) -> None:
-    portal.server.says({"result": {"FILE_ID": 9079}})
+    portal.server.answer_with({"result": {"FILE_ID": 9079}})
     url = portal.server.url + "rest/upload.json?auth=first&token=telephony%7Cabc"
     assert portal.client.upload_file(url, recording, 'a "b"\r\n.mp3') == {"FILE_ID": 9079}
-    asked = portal.server.asked[0]
+    asked = portal.server.requests[0]
     assert asked.path == "/rest/upload.json?auth=first&token=telephony%7Cabc"
     kind, _, boundary = asked.headers["Content-Type"].partition("; boundary=")
     assert kind == "multipart/form-data"
@@ -39,7 +39,7 @@ def test_an_upload_is_one_part_with_the_name_that_was_given(portal: Rig, recordi
     assert b'name="file"; filename="a b.mp3"' in head
     assert rest == recording.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
     assert int(asked.headers["Content-Length"]) == len(asked.body)
-    assert portal.purse.taken == [Priority.RECORD]
+    assert portal.budget.taken == [Priority.RECORD]
 
 
 def test_an_upload_is_read_in_pieces(recording: Path) -> None:
@@ -54,22 +54,24 @@ def test_an_upload_is_read_in_pieces(recording: Path) -> None:
 def test_an_upload_goes_nowhere_else(portal: Rig, recording: Path) -> None:
     with pytest.raises(Refused):
         portal.client.upload_file("https://elsewhere.example/rest/upload.json?auth=first", recording, "x.mp3")
-    assert portal.server.asked == []
+    assert portal.server.requests == []
 
 
 @pytest.mark.parametrize(
     ("says", "becomes"),
     [
         (refused("expired_token", status=401), NotSent),
-        (Says(302, b"", {"Location": "https://new.example/"}), NotSent),
+        (ScriptedAnswer(302, b"", {"Location": "https://new.example/"}), NotSent),
         (refused("ACCESS_DENIED", "Link check failed", 403), Refused),
         (refused("ERROR_CORE", "Not enough free space on the Drive."), NeedsAdmin),
-        (Says(drop=True), AnswerLost),
-        (Says(502, b"<html>"), AnswerLost),
+        (ScriptedAnswer(drop=True), AnswerLost),
+        (ScriptedAnswer(502, b"<html>"), AnswerLost),
     ],
 )
-def test_what_an_upload_can_meet(portal: Rig, recording: Path, says: Says, becomes: type[PortalError]) -> None:
-    portal.server.says(says)
+def test_what_an_upload_can_meet(
+    portal: Rig, recording: Path, says: ScriptedAnswer, becomes: type[PortalError]
+) -> None:
+    portal.server.answer_with(says)
     with pytest.raises(becomes) as met:
         portal.client.upload_file(portal.server.url + "rest/upload.json?auth=first", recording, "x.mp3")
     assert type(met.value) is becomes

@@ -76,24 +76,36 @@ def nearly(spent: float) -> dict[str, Any]:
 
 
 def test_a_request_waits_without_leaving(portal: Rig) -> None:
-    portal.server.says({"result": {"FILE_ID": 1}, "time": nearly(450)})
+    portal.server.answer_with({"result": {"FILE_ID": 1}, "time": nearly(450)})
     portal.client.call(ATTACH, {}, Priority.RECORD)
     with pytest.raises(NotSent) as caught:
         portal.client.call(ATTACH, {}, Priority.RECORD)
     assert caught.value.is_rate_limited
     assert caught.value.retry_after is not None
     assert 50 < caught.value.retry_after <= 300
-    assert len(portal.server.asked) == 1
-    assert portal.purse.taken == [Priority.RECORD], "nothing of the budget was used either"
-    portal.server.says(result(True))
+    assert len(portal.server.requests) == 1
+    assert portal.budget.taken == [Priority.RECORD], "nothing of the budget was used either"
+    portal.server.answer_with(result(True))
     assert portal.client.call(ATTACH, {}, Priority.CARD).result is True
 
 
 def test_a_batch_tells_of_each_of_its_methods(portal: Rig) -> None:
     times = {"a": nearly(1), "b": nearly(455)}
-    portal.server.says(result({"result": {"a": 1, "b": 2}, "result_error": [], "result_total": [], "result_next": [], "result_time": times}))
+    portal.server.answer_with(
+        result(
+            {
+                "result": {"a": 1, "b": 2},
+                "result_error": [],
+                "result_total": [],
+                "result_next": [],
+                "result_time": times,
+            }
+        )
+    )
     portal.client.batch([("a", "crm.item.add", {}), ("b", "crm.timeline.comment.add", {})], priority=Priority.RECORD)
     with pytest.raises(NotSent):
         portal.client.batch([("c", "crm.timeline.comment.add", {})], priority=Priority.RECORD)
-    portal.server.says(result({"result": {"c": 1}, "result_error": [], "result_total": [], "result_next": [], "result_time": []}))
+    portal.server.answer_with(
+        result({"result": {"c": 1}, "result_error": [], "result_total": [], "result_next": [], "result_time": []})
+    )
     assert "c" in portal.client.batch([("c", "crm.item.add", {})], priority=Priority.RECORD)

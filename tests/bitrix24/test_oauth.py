@@ -11,7 +11,7 @@ import requests
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
 from bx24app.bitrix24.oauth import OAuthServers, TokenPair
-from tests.support.scripted_server import Says, Scripted, refused, scripted
+from tests.support.scripted_server import ScriptedAnswer, ScriptedServer, refused, scripted
 
 TOKENS = {
     "access_token": "new-access",
@@ -41,13 +41,13 @@ INFO = {
 
 
 @pytest.fixture
-def server() -> Iterator[Scripted]:
+def server() -> Iterator[ScriptedServer]:
     with scripted() as server:
         yield server
 
 
 @pytest.fixture
-def servers(server: Scripted) -> Iterator[OAuthServers]:
+def servers(server: ScriptedServer) -> Iterator[OAuthServers]:
     with requests.Session() as session:
         session.trust_env = False
         yield OAuthServers([server.url, "https://oauth.bitrix24.tech"], session)
@@ -57,10 +57,10 @@ def refresh(servers: OAuthServers) -> TokenPair:
     return servers.refresh_pair(servers.servers[0], "app.1", "the-secret", "old-refresh")
 
 
-def test_a_refresh_is_a_form_and_no_secret_is_in_an_address(server: Scripted, servers: OAuthServers) -> None:
-    server.says(TOKENS)
+def test_a_refresh_is_a_form_and_no_secret_is_in_an_address(server: ScriptedServer, servers: OAuthServers) -> None:
+    server.answer_with(TOKENS)
     pair = refresh(servers)
-    asked = server.asked[0]
+    asked = server.requests[0]
     assert asked.path == "/oauth/token/"
     assert parse_qs(asked.body.decode()) == {
         "grant_type": ["refresh_token"],
@@ -73,25 +73,27 @@ def test_a_refresh_is_a_form_and_no_secret_is_in_an_address(server: Scripted, se
     assert "new-access" not in repr(pair)
 
 
-def test_a_code_is_exchanged(server: Scripted, servers: OAuthServers) -> None:
-    server.says({name: value for name, value in TOKENS.items() if name not in ("expires_in", "user_id")})
+def test_a_code_is_exchanged(server: ScriptedServer, servers: OAuthServers) -> None:
+    server.answer_with({name: value for name, value in TOKENS.items() if name not in ("expires_in", "user_id")})
     pair = servers.exchange_code(servers.servers[0], "app.1", "the-secret", "the-code")
-    assert parse_qs(server.asked[0].body.decode())["grant_type"] == ["authorization_code"]
+    assert parse_qs(server.requests[0].body.decode())["grant_type"] == ["authorization_code"]
     assert (pair.user_id, pair.expires_in) == (0, 3600)
 
 
-def test_whose_token_it_is(server: Scripted, servers: OAuthServers) -> None:
-    server.says(INFO)
+def test_whose_token_it_is(server: ScriptedServer, servers: OAuthServers) -> None:
+    server.answer_with(INFO)
     info = servers.fetch_app_info("somebodys", servers.servers[0])
-    parts = urlsplit(server.asked[0].path)
+    parts = urlsplit(server.requests[0].path)
     assert (parts.path, parse_qs(parts.query)) == ("/rest/app.info", {"auth": ["somebodys"]})
     assert (info.client_id, info.user_id, info.member_id) == ("app.1", 1269, "a223")
     assert (info.domain, info.client_endpoint, info.is_installed) == ("portal.bitrix24.ru", "https://portal.bitrix24.ru/rest/", True)
 
 
 @pytest.mark.parametrize("body", [{}, {"result": []}, {"result": {"client_id": "app.1"}}, {"result": {**INFO["result"], "user_id": None}}])
-def test_an_answer_that_names_nobody_opens_nothing(server: Scripted, servers: OAuthServers, body: dict[str, Any]) -> None:
-    server.says(body)
+def test_an_answer_that_names_nobody_opens_nothing(
+    server: ScriptedServer, servers: OAuthServers, body: dict[str, Any]
+) -> None:
+    server.answer_with(body)
     with pytest.raises(Refused):
         servers.fetch_app_info("somebodys", servers.servers[0])
 
@@ -105,19 +107,19 @@ def test_an_answer_that_names_nobody_opens_nothing(server: Scripted, servers: OA
         (refused("PAYMENT_REQUIRED", status=401), NeedsAdmin, "payment"),
         (refused("NOT_INSTALLED", status=401), Gone, "NOT_INSTALLED"),
         (refused("ERROR_OAUTH"), NotSent, ""),
-        (Says(503, b"<html>"), AnswerLost, ""),
-        (Says(200, b"<html>"), AnswerLost, ""),
-        (Says(302, b"{}", {"Location": "https://elsewhere.example/"}), AnswerLost, ""),
-        (Says(drop=True), AnswerLost, ""),
-        (Says(200, b'{"access_token": "a"}'), AnswerLost, ""),
-        (Says(200, b'{"access_token": null, "refresh_token": null}'), AnswerLost, ""),
-        (Says(200, b"[]"), AnswerLost, ""),
+        (ScriptedAnswer(503, b"<html>"), AnswerLost, ""),
+        (ScriptedAnswer(200, b"<html>"), AnswerLost, ""),
+        (ScriptedAnswer(302, b"{}", {"Location": "https://elsewhere.example/"}), AnswerLost, ""),
+        (ScriptedAnswer(drop=True), AnswerLost, ""),
+        (ScriptedAnswer(200, b'{"access_token": "a"}'), AnswerLost, ""),
+        (ScriptedAnswer(200, b'{"access_token": null, "refresh_token": null}'), AnswerLost, ""),
+        (ScriptedAnswer(200, b"[]"), AnswerLost, ""),
     ],
 )
 def test_what_a_refresh_can_meet(
-    server: Scripted, servers: OAuthServers, says: Says, becomes: type[PortalError], code: str
+    server: ScriptedServer, servers: OAuthServers, says: ScriptedAnswer, becomes: type[PortalError], code: str
 ) -> None:
-    server.says(says)
+    server.answer_with(says)
     with pytest.raises(becomes) as met:
         refresh(servers)
     assert type(met.value) is becomes
@@ -126,17 +128,20 @@ def test_what_a_refresh_can_meet(
     assert "old-refresh" not in repr(met.value)
 
 
-def test_a_lost_answer_is_asked_for_again_with_the_old_token(server: Scripted, servers: OAuthServers) -> None:
-    server.says(Says(drop=True), TOKENS)
+def test_a_lost_answer_is_asked_for_again_with_the_old_token(server: ScriptedServer, servers: OAuthServers) -> None:
+    server.answer_with(ScriptedAnswer(drop=True), TOKENS)
     assert refresh(servers).access_token == "new-access"
-    assert [parse_qs(asked.body.decode())["refresh_token"] for asked in server.asked] == [["old-refresh"], ["old-refresh"]]
+    assert [parse_qs(asked.body.decode())["refresh_token"] for asked in server.requests] == [
+        ["old-refresh"],
+        ["old-refresh"],
+    ]
 
 
-def test_a_server_that_is_not_in_the_list_never_sees_a_secret(server: Scripted, servers: OAuthServers) -> None:
+def test_a_server_that_is_not_in_the_list_never_sees_a_secret(server: ScriptedServer, servers: OAuthServers) -> None:
     for stranger in ("https://evil.example", server.url, servers.servers[0] + "/x", "https://oauth.bitrix24.tech.evil.example"):
         with pytest.raises(Refused):
             servers.refresh_pair(stranger, "app.1", "the-secret", "old-refresh")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_server_is_named_by_its_host_alone(servers: OAuthServers) -> None:

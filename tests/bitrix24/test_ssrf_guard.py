@@ -145,24 +145,24 @@ def session_behind(addresses: AddressPolicy) -> requests.Session:
 def test_a_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: the name is asked once a connection; there is no second answer to use."""
     with scripted() as server:
-        server.says({"result": True})
+        server.answer_with({"result": True})
         port = server.url.rsplit(":", 1)[1].rstrip("/")
         asked = resolving(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
         session = session_behind(AddressPolicy(may_use_loopback=True))
         assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
         assert session.post(f"http://portal.example:{port}/", timeout=5).json() == {"result": True}
         assert asked == ["portal.example"]
-        assert server.asked[0].headers["Host"] == f"portal.example:{port}"
+        assert server.requests[0].headers["Host"] == f"portal.example:{port}"
         session.close()
 
 
 def test_a_connection_inward_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted() as server:
-        server.says({"result": True})
+        server.answer_with({"result": True})
         port = server.url.rsplit(":", 1)[1].rstrip("/")
         resolving(monkeypatch, ["127.0.0.1"])
         session = session_behind(AddressPolicy())
         with pytest.raises(NotAdmitted):
             session.post(f"http://portal.example:{port}/", timeout=5)
-        assert server.asked == []
+        assert server.requests == []
         session.close()

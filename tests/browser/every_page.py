@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import Browser, Frame, Page, expect
 
 from tests.support.browser_walk import AXE, Watch
-from tests.support.demo_data import Showroom
+from tests.support.demo_data import DemoPortal
 
 Known = dict[str, Any]
 
@@ -89,7 +89,9 @@ OUTSIDE = {"app_frame.show_about": "/", "app_frame.show_install_about": "/instal
 
 
 @contextmanager
-def visitor(room: Showroom, browser: Browser, lang: str, user: int = 1, width: int = 1280) -> Iterator[tuple[Page, Watch]]:
+def visitor(
+    room: DemoPortal, browser: Browser, lang: str, user: int = 1, width: int = 1280
+) -> Iterator[tuple[Page, Watch]]:
     """A browser of this person of the portal, in this language."""
     room.earth.portal.lang = lang
     context = browser.new_context(viewport={"width": width, "height": 860}, locale=lang, reduced_motion="reduce")
@@ -100,7 +102,7 @@ def visitor(room: Showroom, browser: Browser, lang: str, user: int = 1, width: i
     context.close()
 
 
-def opened(page: Page, room: Showroom) -> Frame:
+def opened(page: Page, room: DemoPortal) -> Frame:
     """The application, opened from the portal's menu."""
     page.goto(f"{room.earth.portal.url}/")
     page.get_by_role("link", name="Open", exact=True).click()
@@ -155,7 +157,7 @@ def words(frame: Frame) -> str:
     return re.sub(r"\s+", " ", frame.locator("#page").inner_text())
 
 
-def tab(page: Page, room: Showroom, path: str) -> Frame:
+def tab(page: Page, room: DemoPortal, path: str) -> Frame:
     """Our tab in a page of the portal."""
     page.goto(f"{room.earth.portal.url}{path}")
     page.get_by_role("tab", name="Mango Office").click()

@@ -19,7 +19,7 @@ from tests.browser import every_page
 from tests.browser.conftest import FLAGS
 from tests.browser.every_page import STOPS
 from tests.support.browser_walk import ROOT
-from tests.support.demo_data import ALLA, Showroom, showroom
+from tests.support.demo_data import ALLA, DemoPortal, demo_portal
 from tests.support.servers import valkey
 
 FOLDER = ROOT / "docs" / "marketplace"
@@ -31,7 +31,7 @@ NAMES = ("01-call-card", "02-tab", *FRAMES)
 LANGS = ("ru", "en")
 
 
-def listing(room: Showroom, browser: Browser, folder: Path = FOLDER) -> list[str]:
+def listing(room: DemoPortal, browser: Browser, folder: Path = FOLDER) -> list[str]:
     """Write all of them; returns their names."""
     written = []
     for lang in LANGS:
@@ -86,7 +86,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as place,
         valkey(Path(place)) as url,
-        showroom(Path(place) / "room", url) as room,
+        demo_portal(Path(place) / "room", url) as room,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=needs.chromium(), args=FLAGS)

@@ -20,7 +20,7 @@ from tests.browser.conftest import FLAGS
 from tests.browser.every_page import OUTSIDE, STOPS
 from tests.browser.listing import listing
 from tests.support.browser_walk import ROOT
-from tests.support.demo_data import ALLA, Showroom, beginning, showroom
+from tests.support.demo_data import ALLA, DemoPortal, demo_portal, new_demo_portal
 from tests.support.servers import valkey
 
 GUIDES = ("calls", "call", "checklist", "lines", "pbx-new", "rules-tried", "statistics", "suggestions", "waiting")
@@ -58,7 +58,7 @@ def _small(source: Path, target: Path) -> None:
         picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST))).quantize(64).save(target, optimize=True)
 
 
-def administrator(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
+def administrator(room: DemoPortal, browser: Browser, album: Album, lang: str) -> None:
     with every_page.visitor(room, browser, lang) as (page, _):
         frame = every_page.opened(page, room)
         for stop in STOPS:
@@ -74,7 +74,7 @@ def administrator(room: Showroom, browser: Browser, album: Album, lang: str) -> 
             album.take(page, stop.name, lang, "narrow")
 
 
-def others(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
+def others(room: DemoPortal, browser: Browser, album: Album, lang: str) -> None:
     """Tabs in the portal's pages, an employee's own page, pages without a portal."""
     for look in ("light", "dark"):
         with every_page.visitor(room, browser, lang) as (page, _):
@@ -93,7 +93,7 @@ def others(room: Showroom, browser: Browser, album: Album, lang: str) -> None:
             album.take(page, "employee", lang, look)
 
 
-def first_minutes(room: Showroom, browser: Browser, album: Album) -> None:
+def first_minutes(room: DemoPortal, browser: Browser, album: Album) -> None:
     """The checklist before anything is connected, empty pages, and a PBX that has said nothing yet."""
     empty = ("overview", "calls", "pbxs", "rules", "statistics", "history")
     for lang in ("ru", "en"):
@@ -104,7 +104,7 @@ def first_minutes(room: Showroom, browser: Browser, album: Album) -> None:
                     frame.evaluate("(path) => htmx.ajax('GET', path, {target: '#app'})", stop.address({}))
                     page.wait_for_timeout(600)
                     both(page, album, f"empty-{stop.name}", lang)
-    room.connect_one()
+    room.connect_first_pbx()
     for lang in ("ru", "en"):
         with every_page.visitor(room, browser, lang) as (page, _):
             frame = every_page.opened(page, room)
@@ -121,7 +121,7 @@ def both(page: Page, album: Album, name: str, lang: str) -> None:
     page.emulate_media(color_scheme="light")
 
 
-def card(room: Showroom, browser: Browser, album: Album) -> None:
+def card(room: DemoPortal, browser: Browser, album: Album) -> None:
     """Our tab in the card of a call that is going on."""
     room.ring()
     for lang in ("ru", "en"):
@@ -133,7 +133,7 @@ def card(room: Showroom, browser: Browser, album: Album) -> None:
             both(page, album, "call-card", lang)
 
 
-def refused(room: Showroom, browser: Browser, album: Album) -> None:
+def refused(room: DemoPortal, browser: Browser, album: Album) -> None:
     """What somebody sees whom the portal does not vouch for."""
     for lang in ("ru", "en"):
         with every_page.visitor(room, browser, lang) as (page, _):
@@ -152,7 +152,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as place,
         valkey(Path(place)) as url,
-        showroom(Path(place) / "room", url) as room,
+        demo_portal(Path(place) / "room", url) as room,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=needs.chromium(), args=FLAGS)
@@ -161,9 +161,9 @@ def main() -> int:
             others(room, browser, album, lang)
         refused(room, browser, album)
         card(room, browser, album)
-        with showroom(Path(place) / "listing", url) as own:
+        with demo_portal(Path(place) / "listing", url) as own:
             listing(own, browser)
-        with beginning(Path(place) / "beginning", url) as fresh:
+        with new_demo_portal(Path(place) / "beginning", url) as fresh:
             first_minutes(fresh, browser, album)
         browser.close()
     album.index()

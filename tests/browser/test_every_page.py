@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import OUTSIDE, PARTS, STOPS
-from tests.support.demo_data import Showroom, showroom
+from tests.support.demo_data import DemoPortal, demo_portal
 from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
@@ -20,19 +20,19 @@ MOST_BYTES = 150 * 1024
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Showroom]:
-    with showroom(tmp_path_factory.mktemp("every"), valkey_url) as made:
+def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[DemoPortal]:
+    with demo_portal(tmp_path_factory.mktemp("every"), valkey_url) as made:
         yield made
 
 
-def test_every_page_is_walked(room: Showroom) -> None:
+def test_every_page_is_walked(room: DemoPortal) -> None:
     pages = {rule.endpoint for rule in room.earth.app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     assert pages == {stop.endpoint for stop in STOPS} | PARTS | OUTSIDE.keys()
 
 
 @pytest.mark.parametrize("lang", ["ru", "en"])
 @pytest.mark.parametrize("width", [1280, 375])
-def test_nothing_is_wrong_on_any_page(room: Showroom, browser: Browser, lang: str, width: int) -> None:
+def test_nothing_is_wrong_on_any_page(room: DemoPortal, browser: Browser, lang: str, width: int) -> None:
     """No console error, no failed request, no sideways scrolling, nothing that axe finds, every control by keyboard, both colour schemes."""
     faults: dict[str, Any] = {}
     with every_page.visitor(room, browser, lang, width=width) as (page, watch):
@@ -57,7 +57,7 @@ def test_nothing_is_wrong_on_any_page(room: Showroom, browser: Browser, lang: st
 
 
 @pytest.mark.parametrize("lang", ["ru", "en"])
-def test_pages_outside_of_a_portal(room: Showroom, browser: Browser, lang: str) -> None:
+def test_pages_outside_of_a_portal(room: DemoPortal, browser: Browser, lang: str) -> None:
     with every_page.visitor(room, browser, lang, width=375) as (page, watch):
         for path in OUTSIDE.values():
             page.goto(f"{room.earth.url}{path}")
@@ -68,7 +68,7 @@ def test_pages_outside_of_a_portal(room: Showroom, browser: Browser, lang: str) 
         assert watch.errors == []
 
 
-def test_no_page_needs_more_than_its_share_of_scripts_and_styles(room: Showroom, browser: Browser) -> None:
+def test_no_page_needs_more_than_its_share_of_scripts_and_styles(room: DemoPortal, browser: Browser) -> None:
     """Compressed, the portal's SDK aside, which is loaded once for all."""
     sizes: dict[str, int] = {}
     with every_page.visitor(room, browser, "ru") as (page, _):

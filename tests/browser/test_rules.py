@@ -18,7 +18,7 @@ from scripts import needs
 from tests.conftest import KEY, SALT, config_for
 from tests.end_to_end.test_scenarios import connect
 from tests.support.browser_walk import ROOT, Watch, no_wider_than_the_window
-from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.servers import CHROMIUM_MISSING
 from tests.support.stack import World, until, world
@@ -184,13 +184,13 @@ def build(page: Page, app: FrameLocator) -> None:
     app.get_by_test_id("r1-a1-if_absent").check()
 
 
-def ring(office: World) -> Retold:
+def ring(office: World) -> ReplayedCall:
     """A missed call of a client whom nobody knows, told by the PBX; until all of it is delivered."""
     with office.app.app_context():
         row = db.session.query(PbxRow).filter_by(portal_id=office.portal_row()["id"], key="moscow").one()
         hook = f"{office.url}/mango/{row.hook_key}"
         db.session.rollback()
-    retold = retell(MISSED)
+    retold = as_new_call(MISSED)
     office.sandbox.call(absorb, office.mango, retold.notices)
     for notice in retold.notices:
         assert post(hook, notice) == 200
@@ -198,7 +198,7 @@ def ring(office: World) -> Retold:
     return retold
 
 
-def made_by(office: World, retold: Retold) -> tuple[Record, Activity]:
+def made_by(office: World, retold: ReplayedCall) -> tuple[Record, Activity]:
     """The deal of a call's client, and the to-do on it."""
     portal = office.portal
     contacts = {one.id for one in portal.crm.records[CONTACT].values() if retold.client in one.phones}

@@ -18,7 +18,7 @@ from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS
 from tests.support.browser_walk import picture
-from tests.support.demo_data import ALLA, CLIENT, DOCUMENT, ILYA, Showroom, showroom
+from tests.support.demo_data import ALLA, CLIENT, DOCUMENT, ILYA, DemoPortal, demo_portal
 from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
@@ -27,12 +27,12 @@ MOSCOW = DOCUMENT.pbxs[0]
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Showroom]:
-    with showroom(tmp_path_factory.mktemp("setting-up"), valkey_url) as made:
+def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[DemoPortal]:
+    with demo_portal(tmp_path_factory.mktemp("setting-up"), valkey_url) as made:
         yield made
 
 
-def put(room: Showroom, moscow: PbxSettings) -> None:
+def put(room: DemoPortal, moscow: PbxSettings) -> None:
     """Settings as somebody left them, with this PBX."""
     with room.earth.app.app_context():
         row = db.session.get_one(Portal, room.known["portal"])
@@ -41,7 +41,7 @@ def put(room: Showroom, moscow: PbxSettings) -> None:
         db.session.remove()
 
 
-def held(room: Showroom) -> Settings:
+def held(room: DemoPortal) -> Settings:
     with room.earth.app.app_context():
         found = settings.current(db.session.get_one(Portal, room.known["portal"]))
         db.session.remove()
@@ -63,7 +63,7 @@ def looked_at(page: Page, frame: Frame, name: str) -> None:
 
 
 @LANGS
-def test_a_line_gets_its_people_in_the_checklist(room: Showroom, browser: Browser, lang: str) -> None:
+def test_a_line_gets_its_people_in_the_checklist(room: DemoPortal, browser: Browser, lang: str) -> None:
     lines = (MOSCOW.lines[0], MOSCOW.lines[1].model_copy(update={"responsible": LineResponsible()}))
     put(room, MOSCOW.model_copy(update={"lines": lines}))
     with every_page.visitor(room, browser, lang) as (page, watch):
@@ -90,7 +90,7 @@ def test_a_line_gets_its_people_in_the_checklist(room: Showroom, browser: Browse
 
 
 @LANGS
-def test_employees_from_a_file_are_shown_before_they_are_taken(room: Showroom, browser: Browser, lang: str) -> None:
+def test_employees_from_a_file_are_shown_before_they_are_taken(room: DemoPortal, browser: Browser, lang: str) -> None:
     put(room, MOSCOW)
     text = "Добавочный;Сотрудник;Мобильный\r\n101;Илья Дорохов;\r\n102;;\r\n104;Софья Ильина;+7 916 000-01-04\r\n105;Никто Такой;\r\n"
     with every_page.visitor(room, browser, lang) as (page, watch):
@@ -115,7 +115,7 @@ def test_employees_from_a_file_are_shown_before_they_are_taken(room: Showroom, b
 
 @LANGS
 def test_the_tab_in_a_call_card_outlives_its_session(
-    room: Showroom, browser: Browser, lang: str, monkeypatch: pytest.MonkeyPatch
+    room: DemoPortal, browser: Browser, lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     portal = room.earth.portal
     app = next(iter(portal.apps.values()))
@@ -163,7 +163,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_every_form_announces_what_is_not_saved(room: Showroom, browser: Browser, name: str) -> None:
+def test_every_form_announces_what_is_not_saved(room: DemoPortal, browser: Browser, name: str) -> None:
     put(room, MOSCOW)
     with every_page.visitor(room, browser, "en") as (page, watch):
         frame = every_page.opened(page, room)

@@ -12,7 +12,7 @@ from bx24app.portals import clients, sync
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
 from tests.browser import every_page
-from tests.support.demo_data import ALLA, Showroom, beginning
+from tests.support.demo_data import ALLA, DemoPortal, new_demo_portal
 from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
@@ -20,23 +20,23 @@ SECOND = 99
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Showroom]:
-    with beginning(tmp_path_factory.mktemp("takeover"), valkey_url) as made:
+def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[DemoPortal]:
+    with new_demo_portal(tmp_path_factory.mktemp("takeover"), valkey_url) as made:
         made.earth.sandbox.call(made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True))
-        made.connect_one()
+        made.connect_first_pbx()
         with made.earth.app.app_context():
             sync.fetch_users(made.earth.portal_row()["id"])
         yield made
 
 
-def owner(room: Showroom) -> int:
+def owner(room: DemoPortal) -> int:
     with room.earth.app.app_context():
         found = db.session.query(Grant).one().user_id
         db.session.rollback()
         return found
 
 
-def test_another_administrator_takes_over_with_one_click(room: Showroom, browser: Browser) -> None:
+def test_another_administrator_takes_over_with_one_click(room: DemoPortal, browser: Browser) -> None:
     assert owner(room) == 1
     with room.earth.app.app_context():
         db.session.get_one(PortalUser, (room.earth.portal_row()["id"], 1)).active = False
@@ -61,7 +61,7 @@ def test_another_administrator_takes_over_with_one_click(room: Showroom, browser
     assert str(said["ID"]) == str(SECOND), "the portal is asked as the new one"
 
 
-def test_an_employee_cannot_take_over(room: Showroom, browser: Browser) -> None:
+def test_an_employee_cannot_take_over(room: DemoPortal, browser: Browser) -> None:
     before = owner(room)
     with every_page.visitor(room, browser, "en", user=ALLA) as (page, _):
         frame = every_page.opened(page, room)

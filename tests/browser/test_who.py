@@ -14,7 +14,7 @@ from bx24app.web.base import session
 from scripts import needs
 from tests.browser import every_page
 from tests.browser.every_page import STOPS
-from tests.support.demo_data import ALLA, Showroom, showroom
+from tests.support.demo_data import ALLA, DemoPortal, demo_portal
 from tests.support.servers import CHROMIUM_MISSING
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
@@ -22,13 +22,13 @@ LANGS = pytest.mark.parametrize("lang", ["ru", "en"])
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Showroom]:
-    with showroom(tmp_path_factory.mktemp("who"), valkey_url) as made:
+def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[DemoPortal]:
+    with demo_portal(tmp_path_factory.mktemp("who"), valkey_url) as made:
         yield made
 
 
 @LANGS
-def test_an_employee_sees_their_own_calls_and_no_settings(room: Showroom, browser: Browser, lang: str) -> None:
+def test_an_employee_sees_their_own_calls_and_no_settings(room: DemoPortal, browser: Browser, lang: str) -> None:
     with every_page.visitor(room, browser, lang, user=ALLA) as (page, watch):
         frame = every_page.opened(page, room)
         expect(frame.locator("nav .tabs li")).to_have_count(1)
@@ -59,7 +59,7 @@ def session_of(frame: every_page.Frame) -> str:
 
 
 @LANGS
-def test_a_forged_opening_is_shown_the_way_in(room: Showroom, browser: Browser, lang: str) -> None:
+def test_a_forged_opening_is_shown_the_way_in(room: DemoPortal, browser: Browser, lang: str) -> None:
     def forge(route: Route) -> None:
         form = dict(parse_qsl(route.request.post_data or "", keep_blank_values=True))
         route.continue_(post_data=urlencode(form | {"AUTH_ID": "f" * 70, "REFRESH_ID": "f" * 70}))
@@ -77,7 +77,9 @@ def test_a_forged_opening_is_shown_the_way_in(room: Showroom, browser: Browser, 
         expect(app.locator("nav .tabs")).to_be_visible()
 
 
-def test_a_session_that_has_ended_is_renewed_by_itself(room: Showroom, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_has_ended_is_renewed_by_itself(
+    room: DemoPortal, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused: list[str] = []
     renewed = threading.Event()  # not the text of the session: two of the same second are alike
 
@@ -104,7 +106,7 @@ def test_a_session_that_has_ended_is_renewed_by_itself(room: Showroom, browser: 
 
 @LANGS
 def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_was_typed(
-    room: Showroom, browser: Browser, lang: str, monkeypatch: pytest.MonkeyPatch
+    room: DemoPortal, browser: Browser, lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with every_page.visitor(room, browser, lang) as (page, _):
         frame = every_page.opened(page, room)
@@ -119,7 +121,7 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
 
 
 def test_a_portal_that_is_busy_does_not_end_the_session(
-    room: Showroom, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    room: DemoPortal, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with every_page.visitor(room, browser, "en") as (page, _):
         frame = every_page.opened(page, room)

@@ -13,7 +13,7 @@ from bx24app.models import Backfill, Call, Delivery, Notification, Recording, db
 from bx24app.sandbox.mango.rest import RestFault
 from tests.conftest import config_for
 from tests.end_to_end.test_scenarios import connect, told
-from tests.support.replayed_scenario import Retold, absorb, as_json, in_portal, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_json, as_new_call, in_portal
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World, until, world
 
@@ -34,10 +34,10 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         assert not made.portal.violations, made.portal.violations
 
 
-def unheard(earth: World, scenario: Scenario, ago: timedelta) -> Retold:
+def unheard(earth: World, scenario: Scenario, ago: timedelta) -> ReplayedCall:
     """A call that the PBX had so long ago, and of which nobody told us."""
     connect(earth, scenario)
-    retold = retell(scenario, ago=int(ago.total_seconds()))
+    retold = as_new_call(scenario, ago=int(ago.total_seconds()))
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     return retold
 
@@ -60,7 +60,7 @@ def one(earth: World, number: int) -> backfill.BackfillProgress:
         return next(row for row in found if row.id == number)
 
 
-def forgotten(earth: World, retold: Retold) -> None:
+def forgotten(earth: World, retold: ReplayedCall) -> None:
     """Our tables lose the call, as if another installation had told it."""
     with earth.app.app_context():
         call = db.session.query(Call).filter_by(entry_id=retold.entry_id).one()

@@ -77,7 +77,7 @@ def test_a_new_employee_without_a_mapping(broker: Broker) -> None:
     assert (talked.user_id, talked.failed_code, talked.portal_number) == (KRASNODAR.default, "200", "KRD")
     assert (lost.user_id, lost.failed_code, lost.missed) == (KRASNODAR.manager, "304", True)
     assert broker.responsible(client) == broker.responsible(missed) == [KRASNODAR.manager]
-    assert broker.file_size(talked) == broker.tape(KRASNODAR, entry_of(talked), NEW)
+    assert broker.file_size(talked) == broker.recording_size(KRASNODAR, entry_of(talked), NEW)
 
 
 def entry_of(row: Statistic) -> str:
@@ -87,7 +87,7 @@ def entry_of(row: Statistic) -> str:
 def test_late_recordings_land_on_their_own_calls(broker: Broker) -> None:
     """Three calls at once; their files come when all is long over, in another order, under the same ids at every PBX."""
     made = {
-        office.key: broker.hear(office, parties={"101": Party(2.0)}, others=SILENT, talk=9.0 + index)
+        office.key: broker.ring_unsent(office, parties={"101": Party(2.0)}, others=SILENT, talk=9.0 + index)
         for index, office in enumerate(OFFICES)
     }
     rest = {key: [h for h in heard if h[1].path != "events/record/added"] for key, (_, _, heard) in made.items()}
@@ -96,13 +96,13 @@ def test_late_recordings_land_on_their_own_calls(broker: Broker) -> None:
     for board in broker.boards.values():
         for tape in board.call_log.recordings.values():
             tape.is_stored = False
-    broker.tell([h for step in zip(*rest.values(), strict=True) for h in step])
+    broker.send([h for step in zip(*rest.values(), strict=True) for h in step])
     until(lambda: all(broker.rows(client) for client, _, _ in made.values()), "the calls were not finished")
     assert not any(broker.file_size(only(broker.rows(client))) for client, _, _ in made.values())
     for board in broker.boards.values():
         for tape in board.call_log.recordings.values():
             tape.is_stored = True
-    broker.tell(tapes[::-1])
+    broker.send(tapes[::-1])
     broker.earth.settle(60)
     sizes = {}
     for office in OFFICES:
@@ -110,7 +110,7 @@ def test_late_recordings_land_on_their_own_calls(broker: Broker) -> None:
         row = only(broker.rows(client))
         assert row.external_id == f"{office.key}:{entry}"
         sizes[office.key] = broker.file_size(row)
-        assert sizes[office.key] == broker.tape(office, entry, "101")
+        assert sizes[office.key] == broker.recording_size(office, entry, "101")
     assert len(set(sizes.values())) == 3, "the files differ, so a wrong one would be seen"
 
 
@@ -139,11 +139,13 @@ def test_two_offices_ring_for_one_unknown_client_in_the_same_instant(broker: Bro
     broker.rule(settings)
     broker.earth.portal.latencies.update({"telephony.externalcall.register": 0.4, "crm.item.add": 0.4})
     try:
-        client, _, heard = broker.hear(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
-        _, _, other = broker.hear(KRASNODAR, client=client[1:], parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+        client, _, heard = broker.ring_unsent(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+        _, _, other = broker.ring_unsent(
+            KRASNODAR, client=client[1:], parties={"101": Party(2.0)}, others=SILENT, talk=9.0
+        )
         begins = [min(h[1].body["timestamp"] for h in some if "timestamp" in h[1].body) for some in (heard, other)]
         other = moved(other, begins[0] - begins[1])
-        broker.tell([h for step in zip(heard, other, strict=True) for h in step])
+        broker.send([h for step in zip(heard, other, strict=True) for h in step])
         broker.earth.settle(60)
     finally:
         broker.earth.portal.latencies.clear()

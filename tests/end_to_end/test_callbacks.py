@@ -10,7 +10,7 @@ from bx24app.models import Notification, db
 from bx24app.sandbox.bitrix.state import LEAD
 from bx24app.sandbox.mango import simulation
 from bx24app.sandbox.mango.plans import ANSWERS, BUSY, NO_ANSWER, REJECTS, Party
-from tests.support.click_offices import ANNA, KRASNODAR, MOSCOW, THINKS, VERA, Offices, number, offices
+from tests.support.click_offices import ANNA, KRASNODAR, MOSCOW, PICKS_UP_LATER, VERA, Offices, number, offices
 from tests.support.stack import World, until
 
 SHOP = "74950000002"
@@ -52,7 +52,7 @@ def test_through_an_extension(both: Offices, line: str, extension: str, caller_i
 
 def test_registered_when_the_first_employee_rings(both: Offices) -> None:
     client = number()
-    both.plan(speed=50, parties={"101": THINKS})
+    both.plan(speed=50, parties={"101": PICKS_UP_LATER})
     both.form(client, line=SHOP)
     both.ringing(client)
     live = both.earth.portal.calls
@@ -95,9 +95,9 @@ def test_the_client_does_not_answer(both: Offices, party: Party, code: str) -> N
     (row,) = both.finished(client)
     assert (row.type, row.user_id, row.failed_code, row.duration) == (4, ANNA, code, 0)
     assert row.failed_reason
-    until(lambda: both.told(ANNA, client), lambda: str(both.state(client)))
+    until(lambda: both.notices_to(ANNA, client), lambda: str(both.state(client)))
     both.rest()
-    (said,) = both.told(ANNA, client)
+    (said,) = both.notices_to(ANNA, client)
     assert row.failed_reason in said
 
 
@@ -108,9 +108,9 @@ def test_nobody_of_the_group_picks_up(both: Offices) -> None:
     (row,) = both.finished(client)
     assert (row.type, row.failed_code, row.duration) == (4, "304", 0)
     assert both.call(client)["outcome"] == "failed"
-    until(lambda: both.told(VERA, client), lambda: str(both.state(client)))
+    until(lambda: both.notices_to(VERA, client), lambda: str(both.state(client)))
     both.rest()
-    assert len(both.told(VERA, client)) == 1, "the line's responsible hears that the client waits"
+    assert len(both.notices_to(VERA, client)) == 1, "the line's responsible hears that the client waits"
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_refused_by_mango(both: Offices, line: str, path: str, told: int) -> Non
     client = number()
     with both.broken(path, "code", 2240):
         both.form(client, line=line)
-        until(lambda: both.told(told, client), lambda: str(both.state(client)))
+        until(lambda: both.notices_to(told, client), lambda: str(both.state(client)))
     both.rest()
-    assert len(both.told(told, client)) == 1
+    assert len(both.notices_to(told, client)) == 1
     call = both.call(client)
-    assert (call["state"], call["outcome"], call["problem"]) == ("finished", "failed", both.told(told, client)[0])
+    assert (call["state"], call["outcome"], call["problem"]) == ("finished", "failed", both.notices_to(told, client)[0])
     assert not both.rows(client)
     both.form(client, line=line, text="again")  # the next wish of the same client is dialled again
     assert both.finished(client)[0].failed_code == "200"
@@ -137,7 +137,7 @@ def test_lost_and_never_seen_again(both: Offices, monkeypatch: pytest.MonkeyPatc
         both.form(client, line=SHOP)
         until(lambda: both.dial(client) == ("done", {"lost": True}), lambda: str(both.state(client)))
     both.later(client, 21)
-    until(lambda: both.told(9, client), lambda: str(both.state(client)))
+    until(lambda: both.notices_to(9, client), lambda: str(both.state(client)))
     both.rest()
     assert len(both.dialled(client)) == 1
     assert both.call(client)["outcome"] == "failed"
@@ -145,5 +145,5 @@ def test_lost_and_never_seen_again(both: Offices, monkeypatch: pytest.MonkeyPatc
 
 def test_a_number_that_cannot_be_dialled_is_told(both: Offices) -> None:
     both.form("123", line=MOSCOW)
-    until(lambda: both.told(VERA, "123"), "nobody was told")
+    until(lambda: both.notices_to(VERA, "123"), "nobody was told")
     both.rest()

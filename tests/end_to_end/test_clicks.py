@@ -35,7 +35,7 @@ def test_answered_is_the_portals_own_call(both: Offices) -> None:
         ANNA,
     )
     assert not call["entry_id"].startswith("click:")
-    assert not both.told(ANNA, client)
+    assert not both.notices_to(ANNA, client)
     assert not [one for one in both.earth.portal.cards.get(ANNA, {}).values() if one.call_id == call_id]
 
 
@@ -91,7 +91,7 @@ def test_refused_by_mango(both: Offices, code: int, status: str) -> None:
         call_id = both.click(ANNA, client)
         (row,) = both.finished(client)
     assert (row.call_id, row.user_id, row.failed_code, row.duration) == (call_id, ANNA, status, 0)
-    (words,) = both.told(ANNA, client)
+    (words,) = both.notices_to(ANNA, client)
     assert words == row.failed_reason
     call = both.call(client)
     assert (call["state"], call["outcome"]) == ("finished", "failed")
@@ -105,7 +105,7 @@ def test_turned_away_before_a_code(both: Offices, status: int) -> None:
         both.click(ANNA, client)
         (row,) = both.finished(client)
     assert row.failed_code == "304"
-    (words,) = both.told(ANNA, client)
+    (words,) = both.notices_to(ANNA, client)
     assert str(status) not in words  # words, not a code
 
 
@@ -125,7 +125,7 @@ def test_refused_by_a_result_after_it_was_accepted(both: Offices, monkeypatch: p
     call_id = both.click(ANNA, client)
     (row,) = both.finished(client)
     assert (row.call_id, row.failed_code) == (call_id, "402")
-    assert both.told(ANNA, client)
+    assert both.notices_to(ANNA, client)
 
 
 def refusing(code: int) -> object:
@@ -149,7 +149,7 @@ def test_nobody_picks_up(both: Offices, who: str, party: Party, code: str) -> No
     call_id = both.click(ANNA, client)
     (row,) = both.finished(client)
     assert (row.call_id, row.user_id, row.failed_code, row.duration) == (call_id, ANNA, code, 0)
-    (words,) = both.told(ANNA, client)
+    (words,) = both.notices_to(ANNA, client)
     assert row.failed_reason in words
     call = both.call(client)
     assert (call["state"], call["outcome"], call["user_id"]) == ("finished", "failed", ANNA)

@@ -16,7 +16,7 @@ from bx24app.infra import queue
 from bx24app.mango.client import MangoClient
 from bx24app.models import Delivery, Notification, Portal, db
 from bx24app.sandbox.mango import simulation
-from tests.support.click_offices import ANNA, BORIS, MOSCOW, THINKS, Offices, number, offices
+from tests.support.click_offices import ANNA, BORIS, MOSCOW, PICKS_UP_LATER, Offices, number, offices
 from tests.support.stack import World, until
 
 
@@ -51,7 +51,7 @@ def failed_after_twenty_seconds(both: Offices, client: str, call_id: str) -> Non
     both.later(client, 6)
     (row,) = both.finished(client)
     assert (row.call_id, row.user_id, row.failed_code, row.duration) == (call_id, ANNA, "304", 0)
-    assert both.told(ANNA, client) == [row.failed_reason]
+    assert both.notices_to(ANNA, client) == [row.failed_reason]
     call = both.call(client)
     assert (call["state"], call["outcome"]) == ("finished", "failed")
 
@@ -60,7 +60,7 @@ def goes_on(both: Offices, client: str, call_id: str) -> None:
     (row,) = both.finished(client)
     assert (row.call_id, row.user_id, row.failed_code, row.duration) == (call_id, ANNA, "200", 7)
     assert len(both.dialled(client)) == 1
-    assert not both.told(ANNA, client)
+    assert not both.notices_to(ANNA, client)
 
 
 # --- the answer is lost ----------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_lost_answer_and_a_refusal_as_result(both: Offices, monkeypatch: pytest.
         call_id = both.click(ANNA, client)
         (row,) = both.finished(client)
     assert (row.call_id, row.failed_code) == (call_id, "402")
-    assert both.told(ANNA, client) == [row.failed_reason]
+    assert both.notices_to(ANNA, client) == [row.failed_reason]
 
 
 def test_a_result_of_success_gives_the_legs_more_time(both: Offices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_a_result_of_success_gives_the_legs_more_time(both: Offices, monkeypatch
     with both.broken("commands/callback", "close-after"):
         both.click(ANNA, client)
         until(lambda: both.dial(client) == ("done", {"lost": True}), lambda: str(both.state(client)))
-    both.rest_of_news()
+    both.wait_for_notifications()
     both.later(client, 60)
     with both.earth.app.app_context():
         drain.drain(both.earth.portal_row()["id"])
@@ -117,7 +117,7 @@ def test_accepted_and_never_heard_of_again(both: Offices, monkeypatch: pytest.Mo
     both.later(client, 121)
     (row,) = both.finished(client)
     assert row.failed_code == "304"
-    assert both.told(ANNA, client) == [row.failed_reason]
+    assert both.notices_to(ANNA, client) == [row.failed_reason]
 
 
 # --- the worker dies between intent and answer -----------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_the_alarm_of_a_dead_worker_is_set_before_it_dies(both: Offices, monkeyp
 
 def test_a_second_click_while_the_first_is_dialling(both: Offices) -> None:
     client = number()
-    both.plan(speed=50, parties={"101": THINKS})
+    both.plan(speed=50, parties={"101": PICKS_UP_LATER})
     first = both.click(ANNA, client)
     both.ringing(client)
     assert both.click(ANNA, client) == first  # the portal knows its own call
@@ -227,7 +227,7 @@ def test_a_second_click_while_the_first_is_dialling(both: Offices) -> None:
     until(lambda: both.rows(client), lambda: str(both.state(client)))
     (refused,) = both.rows(client)
     assert (refused.call_id, refused.user_id, refused.failed_code) == (second, ANNA, "304")
-    assert both.told(ANNA, client) == [refused.failed_reason]
+    assert both.notices_to(ANNA, client) == [refused.failed_reason]
     again(both, first)
     both.pick_up(client, "101")
     rows = both.finished(client, 2)
@@ -253,7 +253,7 @@ def again(both: Offices, call_id: str) -> None:
 
 def test_a_colleague_may_call_the_same_client(both: Offices) -> None:
     client = number()
-    both.plan(speed=50, parties={"101": THINKS})
+    both.plan(speed=50, parties={"101": PICKS_UP_LATER})
     first = both.click(ANNA, client)
     both.ringing(client)
     second = both.click(BORIS, client)
@@ -285,7 +285,7 @@ def test_a_click_that_waited_too_long_rings_nobody(both: Offices) -> None:
     both.later(client, 0)
     (row,) = both.finished(client)
     assert (row.call_id, row.failed_code) == (call_id, "304")
-    assert both.told(ANNA, client) == [row.failed_reason]
+    assert both.notices_to(ANNA, client) == [row.failed_reason]
     assert not both.dialled(client)
 
 

@@ -11,7 +11,7 @@ import requests
 from aiohttp import web
 
 from tests.end_to_end.test_scenarios import arranged, connect, lands
-from tests.support.replayed_scenario import Retold, as_json, in_portal, post, retell
+from tests.support.replayed_scenario import ReplayedCall, as_json, as_new_call, in_portal, post
 from tests.support.scenarios import FIXTURES, Notice, Scenario, all_scenarios
 from tests.support.stack import World, until
 
@@ -36,14 +36,14 @@ def shelf(earth: World) -> str:
     return earth.sandbox.add_site("short-files", app).rstrip("/")
 
 
-def anew(scenario: Scenario, shelf: str) -> Retold:
+def anew(scenario: Scenario, shelf: str) -> ReplayedCall:
     """The call once more, its links leading to the shelf, to a file of its own."""
-    retold = retell(scenario)
+    retold = as_new_call(scenario)
     own = f"{shelf}/{retold.client[1:]}-"
     return replace(retold, notices=[Notice(n.file, n.name, _LINK.sub(own, n.raw)) for n in retold.notices])
 
 
-def told(earth: World, shelf: str, scenario: Scenario, order: str) -> tuple[Retold, dict[str, object]]:
+def told(earth: World, shelf: str, scenario: Scenario, order: str) -> tuple[ReplayedCall, dict[str, object]]:
     hook = connect(earth, scenario)
     retold = anew(scenario, shelf)
     notices = arranged(retold.notices, order)
@@ -88,7 +88,7 @@ def test_the_recording_comes_minutes_later(earth: World, shelf: str, name: str) 
     assert files(earth, retold) == [content(link.rpartition("/")[2])]
 
 
-def files(earth: World, retold: Retold) -> list[bytes]:
+def files(earth: World, retold: ReplayedCall) -> list[bytes]:
     rows = [row for row in earth.portal.statistics.values() if row.phone.lstrip("+") == retold.client[1:]]
     return [earth.portal.files[row.file_id].content for row in rows if row.file_id is not None]
 

@@ -7,7 +7,7 @@ import requests
 
 from bx24app.infra import circuit_breaker
 from tests.end_to_end.test_scenarios import connect, lands, told
-from tests.support.replayed_scenario import absorb, in_portal, post, retell
+from tests.support.replayed_scenario import absorb, as_new_call, in_portal, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World, until
 
@@ -35,7 +35,7 @@ def test_a_dead_portal_costs_nothing(earth: World) -> None:
     """Its circuit opens: calls are taken in and decided, but hardly a request leaves; then all of them land."""
     hook = connect(earth, SCENARIO)
     earth.sandbox.call(earth.portal.switches.switch_on, "close_before")
-    first, more = ([retell(SCENARIO) for _ in range(count)] for count in (4, 20))
+    first, more = ([as_new_call(SCENARIO) for _ in range(count)] for count in (4, 20))
     for call in (*first, *more):
         earth.sandbox.call(absorb, earth.mango, call.notices)
     for notice in (one for call in first for one in call.notices):

@@ -76,30 +76,30 @@ def test_in_any_order_the_client_ends_with_the_same_person(
     broker: Broker, order: str, mode: str, holder: int, known_holder: int
 ) -> None:
     broker.rule(document(transfer_responsible=mode))
-    client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
-    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
+    client, entry, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    (broker.send if order in AT_ONCE else broker.send_slowly)(orders(heard)[order])
     broker.earth.settle()
     assert broker.responsible(client) == [holder], "one record"
     later = next(name for name in broker.rows(client) if name.startswith("krasnodar:"))
     assert broker.journal(later).continues == entry
-    client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    client, entry, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     broker.earth.sandbox.call(broker.earth.add_client, "contact", client)
-    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
+    (broker.send if order in AT_ONCE else broker.send_slowly)(orders(heard)[order])
     broker.earth.settle()
     assert broker.responsible(client) == [known_holder], "a known client keeps theirs, but under `always`"
 
 
 def test_the_card_follows_the_client(broker: Broker) -> None:
     """While Krasnodar talks the card is on that screen alone: the first call goes on as a branch, with nobody of Moscow in it."""
-    client, _, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    client, _, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     states = [(key, notice.body.get("call_state")) for key, notice in heard]
     talks = [index for index, (_, state) in enumerate(states) if state == "Connected"]
     assert sorted(states[index][0] for index in talks) == ["krasnodar", "moscow", "moscow"]
-    broker.tell(heard[: talks[0] + 1])
+    broker.send(heard[: talks[0] + 1])
     until(lambda: screens(broker, client) == [11], "Moscow talks, and has no card")
-    broker.tell(heard[talks[0] + 1 : talks[2] + 1])
+    broker.send(heard[talks[0] + 1 : talks[2] + 1])
     until(lambda: screens(broker, client) == [13], "Krasnodar talks, and the card is elsewhere")
-    broker.tell(heard[talks[2] + 1 :])
+    broker.send(heard[talks[2] + 1 :])
     broker.earth.settle()
     assert screens(broker, client) == []
 
@@ -115,10 +115,10 @@ def test_nobody_takes_it_in_the_other_office(broker: Broker, order: str, missed:
     """The second call is missed and makes nothing of its own; the client stays where they were."""
     broker.rule(document(missed=missed, answered="contact"))
     away = blind(KRASNODAR.line, redirect=True)
-    client, entry, heard = broker.hear(
+    client, entry, heard = broker.ring_unsent(
         SIBERIA, to=["301"], parties={"301": Party(2.0)}, others=SILENT, signals=[away], talk=30.0
     )
-    (broker.tell if order in AT_ONCE else broker.tell_slowly)(orders(heard)[order])
+    (broker.send if order in AT_ONCE else broker.send_slowly)(orders(heard)[order])
     broker.earth.settle()
     rows = broker.rows(client)
     assert (rows[f"novosibirsk:{entry}"].user_id, rows[f"novosibirsk:{entry}"].failed_code) == (23, "200")
@@ -132,14 +132,14 @@ def test_nobody_takes_it_in_the_other_office(broker: Broker, order: str, missed:
 
 @pytest.mark.parametrize("order", ["as it is", "at random 1", "at random 2", "at random 3"])
 def test_through_three_offices_the_last_talker_has_the_client(broker: Broker, order: str) -> None:
-    client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
-    _, _, further = broker.hear(SIBERIA, client=client[1:], parties={"102": Party(2.0)}, others=SILENT, talk=9.0)
+    client, entry, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    _, _, further = broker.ring_unsent(SIBERIA, client=client[1:], parties={"102": Party(2.0)}, others=SILENT, talk=9.0)
     second = [n.body for key, n in heard if key == "krasnodar" and n.body.get("call_state") == "Connected"]
     begins = min(n.body["timestamp"] for _, n in further if "timestamp" in n.body)
     heard += moved(further, second[0]["timestamp"] + 5 - begins)
     if order != "as it is":
         random.Random(order).shuffle(heard)
-    broker.tell_slowly(heard)
+    broker.send_slowly(heard)
     broker.earth.settle(60)
     rows = {name.partition(":")[0]: row for name, row in broker.rows(client).items()}
     assert {key: row.user_id for key, row in rows.items()} == {"moscow": 11, "krasnodar": 13, "novosibirsk": 16}
@@ -161,11 +161,11 @@ def moved(heard: list[Heard], seconds: int) -> list[Heard]:
 
 def test_the_same_client_calls_another_city_the_next_day(broker: Broker) -> None:
     """Two talks, each with its own city, one after the other: nothing continues anything."""
-    client, _, heard = broker.hear(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
-    _, _, later = broker.hear(KRASNODAR, client=client[1:], parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+    client, _, heard = broker.ring_unsent(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+    _, _, later = broker.ring_unsent(KRASNODAR, client=client[1:], parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
     ended = max(n.body["timestamp"] for _, n in heard if "timestamp" in n.body)
     begins = min(n.body["timestamp"] for _, n in later if "timestamp" in n.body)
-    broker.tell(moved(heard, -60) + moved(later, ended - begins - 60 + 16))
+    broker.send(moved(heard, -60) + moved(later, ended - begins - 60 + 16))
     broker.earth.settle()
     assert [broker.journal(name).continues for name in broker.rows(client)] == [None, None]
     assert broker.responsible(client) == [MOSCOW.manager], "the record is the first call's; a known client keeps theirs"
@@ -173,10 +173,10 @@ def test_the_same_client_calls_another_city_the_next_day(broker: Broker) -> None
 
 def test_register_answers_when_the_other_office_is_long_done(broker: Broker) -> None:
     """The portal is busy when Moscow rings: the record is made after the talk in Krasnodar, and is its talker's all the same."""
-    client, _, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    client, _, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     switches = broker.earth.portal.switches
     broker.earth.sandbox.call(lambda: switches.switch_on("query_limit", times=2, method="telephony.externalcall.register"))
-    broker.tell(heard)
+    broker.send(heard)
     broker.earth.settle()
     assert broker.responsible(client) == [13]
 
@@ -197,8 +197,8 @@ def test_contact_and_deal_go_together(broker: Broker) -> None:
 
 
 def test_heard_again_nothing_changes(broker: Broker) -> None:
-    client, entry, heard = broker.hear(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
-    broker.tell(heard)
+    client, entry, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
+    broker.send(heard)
     broker.earth.settle()
     before = (list(broker.rows(client)), broker.responsible(client))
     ids = {h[1].body["entry_id"] for h in heard if "entry_id" in h[1].body}

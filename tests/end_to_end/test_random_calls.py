@@ -21,7 +21,7 @@ from bx24app.sandbox.bitrix.state import CALL_PROVIDER, TODO_PROVIDER, TYPE_NAME
 from bx24app.sandbox.mango import mp3
 from tests.conftest import config_for
 from tests.support.offices import OFFICES, PLACEHOLDER, USERS, Outcome, PortalCall, document, predict
-from tests.support.random_calls import Day, Told, days
+from tests.support.random_calls import Day, DrawnCall, days
 from tests.support.stack import World, world
 
 KEYS = {office.key: (f"key-of-{office.key}", f"salt-of-{office.key}") for office in OFFICES}
@@ -90,7 +90,7 @@ def _prepare(three: World, day: Day) -> None:
             three.add_client(told.known.kind, f"+{told.scene.number}", told.known.owner)
 
 
-def tell(hook: str, told: Told) -> None:
+def tell(hook: str, told: DrawnCall) -> None:
     key, salt = KEYS[told.scene.office.key]
     with requests.Session() as session:
         for name, content in told.arrivals:
@@ -113,7 +113,7 @@ def sizes(three: World) -> dict[str, int]:
     }
 
 
-def growth(calls: list[Told], predicted: list[Outcome]) -> dict[str, int]:
+def growth(calls: list[DrawnCall], predicted: list[Outcome]) -> dict[str, int]:
     """How much more than before, known clients not counted: nothing else may have been made."""
     rows = [row for outcome in predicted for row in (outcome.own, *outcome.further) if row]
     made = sum(len(outcome.records) for outcome in predicted) - sum(1 for told in calls if told.known)
@@ -126,7 +126,7 @@ def growth(calls: list[Told], predicted: list[Outcome]) -> dict[str, int]:
     }
 
 
-def differences(three: World, calls: list[Told], predicted: list[Outcome]) -> list[str]:
+def differences(three: World, calls: list[DrawnCall], predicted: list[Outcome]) -> list[str]:
     """Runs in the sandbox's loop. One paragraph for each call that is not as predicted."""
     owned = _by_phone(three)
     wrong = []
@@ -163,7 +163,7 @@ def _by_phone(three: World) -> dict[str, list[Record]]:
     return found
 
 
-def _found(three: World, told: Told, records: list[Record]) -> dict[str, Any]:
+def _found(three: World, told: DrawnCall, records: list[Record]) -> dict[str, Any]:
     portal, scene = three.portal, told.scene
     external = f"{scene.office.key}:{scene.entry}"
     number = PLACEHOLDER if scene.number is None else scene.number
@@ -190,7 +190,7 @@ def _found(three: World, told: Told, records: list[Record]) -> dict[str, Any]:
     }
 
 
-def _row(three: World, told: Told, row: Statistic) -> tuple[str, ...]:
+def _row(three: World, told: DrawnCall, row: Statistic) -> tuple[str, ...]:
     activity = three.portal.activities.get(row.activity_id or 0)
     recording = _recording(three, told, row, activity)
     line = row.portal_number or None
@@ -203,7 +203,7 @@ def _row(three: World, told: Told, row: Statistic) -> tuple[str, ...]:
     return _plain(seen)
 
 
-def _recording(three: World, told: Told, row: Statistic, activity: Activity | None) -> str | None:
+def _recording(three: World, told: DrawnCall, row: Statistic, activity: Activity | None) -> str | None:
     """Which recording of the call this row carries, by the bytes of its file."""
     if row.file_id is None:
         return None

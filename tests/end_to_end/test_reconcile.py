@@ -14,7 +14,7 @@ from bx24app.models import Call, Pbx, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
 from tests.conftest import config_for
 from tests.end_to_end.test_scenarios import connect, known_clients, told
-from tests.support.replayed_scenario import Retold, absorb, as_json, in_portal, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_json, as_new_call, in_portal, post
 from tests.support.scenarios import FIXTURES, Notice, Scenario
 from tests.support.stack import World, until, world
 
@@ -36,10 +36,10 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         assert not made.portal.violations, made.portal.violations
 
 
-def some(earth: World, scenario: Scenario, arrives: Callable[[Notice], bool]) -> Retold:
+def some(earth: World, scenario: Scenario, arrives: Callable[[Notice], bool]) -> ReplayedCall:
     """The PBX lived through the whole call; we heard of a part of it."""
     hook = connect(earth, scenario)
-    retold = retell(scenario)
+    retold = as_new_call(scenario)
     known_clients(earth, scenario, retold)
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for notice in retold.notices:

@@ -16,7 +16,7 @@ from scripts import needs
 from tests.conftest import config_for
 from tests.end_to_end.test_scenarios import connect, told
 from tests.support import servers
-from tests.support.replayed_scenario import absorb, in_portal, post, retell
+from tests.support.replayed_scenario import absorb, as_new_call, in_portal, post
 from tests.support.scenarios import all_scenarios
 from tests.support.stack import until, world
 
@@ -64,7 +64,7 @@ def live(tmp_path: Path, redis_url: str, save: Callable[[str, Path], str], **mor
         earth.work()
         earth.install()
         hook = connect(earth, SCENARIO)
-        retold = retell(SCENARIO)
+        retold = as_new_call(SCENARIO)
         earth.sandbox.call(absorb, earth.mango, retold.notices)
         half = len(retold.notices) // 2
         for notice in retold.notices[:half]:

@@ -14,7 +14,7 @@ from bx24app.models import Call, Delivery, Portal, PortalUser, db
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Activity, Record
 from tests.conftest import KEY, SALT
 from tests.end_to_end.test_scenarios import connect
-from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World
 
@@ -28,7 +28,7 @@ class Told:
     """A call that was told, and what became of it."""
 
     world: World
-    retold: Retold
+    retold: ReplayedCall
 
     @property
     def call(self) -> Call:
@@ -80,7 +80,7 @@ def office(earth: World, *rules: dict[str, Any], **calls: Any) -> str:
 
 
 def ring(earth: World, hook: str, scenario: Scenario, client: str | None = None, ago: int = 0) -> Told:
-    retold = retell(scenario, client, ago)
+    retold = as_new_call(scenario, client, ago)
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for notice in retold.notices:
         assert post(hook, notice) == 200
@@ -243,7 +243,7 @@ def test_the_client_s_own_manager_or_who_is_there(earth: World) -> None:
         "do": [{"create": {"entity": "deal", "responsible": "owner", "if_absent": "next"}}],
     }
     hook = office(earth, rule)
-    client = retell(MISSED).client
+    client = as_new_call(MISSED).client
     earth.sandbox.call(earth.add_client, "contact", client)
     contact = next(r for r in earth.portal.crm.records[CONTACT].values() if client.lstrip("+") in str(r.phones))
     contact.fields["assignedById"] = 13
@@ -271,7 +271,7 @@ def forget_days(earth: World) -> None:
 def test_a_web_form_s_record_is_used(earth: World) -> None:
     """The client filled a form while the telephone rang: found by number right before the deal is made."""
     hook = office(earth, DEAL_AND_TODO)
-    retold = retell(MISSED)
+    retold = as_new_call(MISSED)
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for place, notice in enumerate(retold.notices):
         if place == len(retold.notices) // 2:
@@ -309,7 +309,7 @@ def test_text_from_outside_is_never_a_reference_of_a_batch(earth: World) -> None
         {"notify": {"user": 12, "text": "{{ client.name }} {{ client.number }}"}},
     ]
     hook = office(earth, {"name": "Repeats", "when": {"outcome": "missed"}, "do": do})
-    client = retell(MISSED).client
+    client = as_new_call(MISSED).client
     earth.sandbox.call(earth.add_client, "contact", client)
     contact = next(r for r in earth.portal.crm.records[CONTACT].values() if client.lstrip("+") in str(r.phones))
     contact.fields["name"] = name
@@ -332,7 +332,7 @@ def test_the_end_of_a_call_is_one_request_or_two(earth: World, when: dict[str, A
     """Finish and all that the rule makes ride in one batch; one look-up comes first where a form may have made the client meanwhile."""
     do = [*DEAL_AND_TODO["do"], {"comment": {"text": "Missed"}}, {"notify": {"user": 12, "text": "{{ call.outcome }}"}}]  # type: ignore[misc]
     hook = office(earth, {"name": "All", "when": when, "do": do})
-    retold = retell(MISSED)
+    retold = as_new_call(MISSED)
     for notice in retold.notices[:-1]:
         assert post(hook, notice) == 200
     earth.settle_quietly()

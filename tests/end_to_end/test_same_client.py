@@ -9,7 +9,7 @@ import pytest
 from bx24app.domain.calls import record_queries
 from bx24app.domain.settings import Settings
 from tests.end_to_end.test_linked_calls import moved
-from tests.support.broker import MOSCOW, SILENT, Broker, Heard, Party, document
+from tests.support.broker import MOSCOW, SILENT, Broker, OfficeNotification, Party, document
 
 LATE = {"answered": "lead", "missed": "nothing"}
 """No record before the outcome: the portal cannot make it at the first ring."""
@@ -17,22 +17,24 @@ CONTACT = {"answered": "contact", "missed": "lead"}
 DEAL = {"name": "All", "when": {"direction": "in", "outcome": "answered"}, "do": [{"create": {"entity": "deal", "title": "New"}}]}
 
 
-def several(broker: Broker, count: int = 2, apart: int = 0, last_talks: bool = True) -> tuple[str, list[list[Heard]]]:
+def several(
+    broker: Broker, count: int = 2, apart: int = 0, last_talks: bool = True
+) -> tuple[str, list[list[OfficeNotification]]]:
     """So many calls of one client on one PBX, each beginning `apart` seconds after the one before; what is heard of each."""
-    client, _, first = broker.hear(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
+    client, _, first = broker.ring_unsent(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
     made = [first]
     for number in range(1, count):
         talks = {"parties": {"102": Party(2.0)}, "talk": 9.0} if last_talks else {}
-        _, _, heard = broker.hear(MOSCOW, client=client[1:], others=SILENT, **talks)
+        _, _, heard = broker.ring_unsent(MOSCOW, client=client[1:], others=SILENT, **talks)
         made.append(moved(heard, begun(first) + apart * number - begun(heard)))
     return client, made
 
 
-def begun(heard: list[Heard]) -> int:
+def begun(heard: list[OfficeNotification]) -> int:
     return min(one[1].body["timestamp"] for one in heard if "timestamp" in one[1].body)
 
 
-def together(calls: list[list[Heard]]) -> list[Heard]:
+def together(calls: list[list[OfficeNotification]]) -> list[OfficeNotification]:
     """Step by step, one notice of each call after the other."""
     return [one for step in itertools.zip_longest(*calls) for one in step if one is not None]
 
@@ -48,9 +50,9 @@ def test_a_call_that_ends_later_finds_what_the_other_made(broker: Broker) -> Non
     broker.rule(document(**LATE))
     client, (first, second) = several(broker)
     cut = next(place for place, one in enumerate(second) if one[1].body.get("call_state") == "Connected")
-    broker.tell_slowly(second[:cut])
-    broker.tell_slowly(first)
-    broker.tell_slowly(second[cut:])
+    broker.send_slowly(second[:cut])
+    broker.send_slowly(first)
+    broker.send_slowly(second[cut:])
     broker.earth.settle(60)
     one_record(broker, client, 2)
 
@@ -74,7 +76,7 @@ def told(broker: Broker) -> None:
     broker.earth.portal.latencies.update({"crm.item.add": 0.4, "telephony.externalcall.register": 0.1})
     try:
         client, calls = several(broker, 3)
-        broker.tell(together(calls))
+        broker.send(together(calls))
         broker.earth.settle(60)
     finally:
         broker.earth.portal.latencies.clear()

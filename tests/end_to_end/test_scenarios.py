@@ -6,7 +6,7 @@ import pytest
 
 from bx24app.domain.settings import Settings
 from tests.conftest import KEY, SALT
-from tests.support.replayed_scenario import Retold, absorb, as_json, in_portal, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_json, as_new_call, in_portal, post
 from tests.support.scenarios import Notice, Scenario, all_scenarios
 from tests.support.stack import World, until
 
@@ -27,16 +27,16 @@ def connect(earth: World, scenario: Scenario) -> str:
     return earth.connect(settings, {"moscow": (KEY, SALT)})["moscow"]
 
 
-def known_clients(earth: World, scenario: Scenario, retold: Retold) -> None:
+def known_clients(earth: World, scenario: Scenario, retold: ReplayedCall) -> None:
     for entity, _ in scenario.config.get("known", {}).values():
         earth.sandbox.call(earth.add_client, entity, retold.client)
     if "inner" in scenario.config:
         earth.portal.users[13].uf_phone_inner = retold.client
 
 
-def told(earth: World, scenario: Scenario, order: str) -> tuple[Retold, dict[str, object]]:
+def told(earth: World, scenario: Scenario, order: str) -> tuple[ReplayedCall, dict[str, object]]:
     hook = connect(earth, scenario)
-    retold = retell(scenario)
+    retold = as_new_call(scenario)
     known_clients(earth, scenario, retold)
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for notice in arranged(retold.notices, order):

@@ -20,7 +20,7 @@ from bx24app.portals import lifecycle, sync
 from bx24app.portals.frame_auth import DEAD_GRANT_CODES
 from bx24app.web.base.session import HEADER
 from tests.end_to_end.test_scenarios import connect, told
-from tests.support.replayed_scenario import Retold, absorb, in_portal, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, in_portal, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World, until
 
@@ -44,9 +44,9 @@ def mended(earth: World) -> Iterator[World]:
     earth.sandbox.call(earth.portal.switches.switch_off)
 
 
-def calls(earth: World) -> Retold:
+def calls(earth: World) -> ReplayedCall:
     hook = connect(earth, SCENARIO)
-    call = retell(SCENARIO)
+    call = as_new_call(SCENARIO)
     earth.sandbox.call(absorb, earth.mango, call.notices)
     for notice in call.notices:
         assert post(hook, notice) == 200

@@ -10,7 +10,7 @@ from bx24app.domain.settings import Settings
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.state import User
 from tests.conftest import KEY, SALT, config_for
-from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Notice, Scenario
 from tests.support.stack import World, world
 
@@ -50,7 +50,7 @@ def hooks(earth: World) -> list[str]:
     return [earth.connect(document(n, name), keys, n)["moscow"] for n, name in enumerate(("FIRST", "SECOND"))]
 
 
-def holds(portal: Portal, retold: Retold) -> list[tuple[str, int, str, str, bool]]:
+def holds(portal: Portal, retold: ReplayedCall) -> list[tuple[str, int, str, str, bool]]:
     rows = [row for row in portal.statistics.values() if row.phone.lstrip("+") == retold.client[1:]]
     return sorted(
         (row.external_id or "", row.user_id, row.portal_number, row.failed_code, row.file_id is not None)
@@ -58,18 +58,18 @@ def holds(portal: Portal, retold: Retold) -> list[tuple[str, int, str, str, bool
     )
 
 
-def leads(portal: Portal, retold: Retold) -> list[int]:
+def leads(portal: Portal, retold: ReplayedCall) -> list[int]:
     everything = [one for table in portal.crm.records.values() for one in table.values()]
     return [one.assigned_by_id for one in everything if any(p.lstrip("+") == retold.client[1:] for p in one.phones)]
 
 
-def expected(retold: Retold, number: int, line: str) -> list[tuple[str, int, str, str, bool]]:
+def expected(retold: ReplayedCall, number: int, line: str) -> list[tuple[str, int, str, str, bool]]:
     first, second = TALKERS[number]
     name = f"moscow:{retold.entry_id}"
     return [(name, second, line, "200", True), (f"{name}#2", first, line, "200", True)]
 
 
-def tell(earth: World, told: list[tuple[str, Notice]], retold: Retold) -> None:
+def tell(earth: World, told: list[tuple[str, Notice]], retold: ReplayedCall) -> None:
     earth.sandbox.call(absorb, earth.mango, retold.notices)
     for hook, notice in told:
         assert post(hook, notice) == 200
@@ -77,7 +77,7 @@ def tell(earth: World, told: list[tuple[str, Notice]], retold: Retold) -> None:
 
 
 def test_both_get_the_call(earth: World) -> None:
-    addresses, retold = hooks(earth), retell(SCENARIO)
+    addresses, retold = hooks(earth), as_new_call(SCENARIO)
     assert len(set(addresses)) == 2
     tell(earth, [(hook, notice) for notice in retold.notices for hook in addresses], retold)
     for number, line in enumerate(("FIRST", "SECOND")):
@@ -87,7 +87,7 @@ def test_both_get_the_call(earth: World) -> None:
 
 
 def test_what_one_hook_hears_the_other_portal_does_not(earth: World) -> None:
-    addresses, retold = hooks(earth), retell(SCENARIO)
+    addresses, retold = hooks(earth), as_new_call(SCENARIO)
     tell(earth, [(addresses[1], notice) for notice in retold.notices], retold)
     assert holds(earth.sandbox.portals[0], retold) == []
     assert leads(earth.sandbox.portals[0], retold) == []
@@ -96,7 +96,7 @@ def test_what_one_hook_hears_the_other_portal_does_not(earth: World) -> None:
 
 def test_one_after_the_other_is_nothing_that_was_heard_before(earth: World) -> None:
     """The second portal hears the same words when the first has long finished: the same ids are news there."""
-    addresses, retold = hooks(earth), retell(SCENARIO)
+    addresses, retold = hooks(earth), as_new_call(SCENARIO)
     for hook in addresses:
         tell(earth, [(hook, notice) for notice in retold.notices], retold)
     for number, line in enumerate(("FIRST", "SECOND")):

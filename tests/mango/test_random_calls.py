@@ -45,7 +45,7 @@ def test_any_call_in_any_order_ends_as_predicted(case: tuple[Scene, list[tuple[s
     play = Scenario(FIXTURES / "incoming_answered_by_group").play([])
     for index, (name, raw) in enumerate(arrivals):
         for event in vpbx.parse(name, raw):
-            play.hear(event, index / 1000)
+            play.receive(event, index / 1000)
     while play.tick():
         pass
     expected = scene.expected()
@@ -80,7 +80,7 @@ def test_any_call_of_any_office_ends_as_predicted(day: Day) -> None:
     play = Play(policy, told.scene.entry, Answers(known, crm_mode=crm_mode))
     for index, (name, content) in enumerate(told.arrivals):
         for event in vpbx.parse(name, json.dumps(content)):
-            play.hear(event, index / 1000)
+            play.receive(event, index / 1000)
     while play.tick():
         pass
     assert play.decision is not None

@@ -31,7 +31,7 @@ from bx24app.domain.calls.commands import (
 from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.rules.actions import TodoAction
 from tests.support.scenarios import QUIET, Notice, Scenario, all_scenarios
-from tests.support.transcript import Play, tell
+from tests.support.transcript import Play, describe
 
 SCENARIOS = all_scenarios()
 each = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.folder.name)
@@ -67,11 +67,11 @@ def final(play: Play) -> dict[str, Any]:
             if (record.entity, number) in made:
                 made[(record.entity, number)] = entry.command.user_id
     return {
-        "journal": {key: tell(value) for key, value in play.decision.journal.items()},
-        "finish": sorted(tell(command) for command in finishes),
+        "journal": {key: describe(value) for key, value in play.decision.journal.items()},
+        "finish": sorted(describe(command) for command in finishes),
         "records": sorted((entity, holder) for (entity, _), holder in made.items()),
-        "words": sorted(tell(e.command) for e in play.ledger if isinstance(e.command, WORDS)),
-        "todos": [tell(e.command.responsible) for e in play.ledger if isinstance(e.command, AddTodo)],
+        "words": sorted(describe(e.command) for e in play.ledger if isinstance(e.command, WORDS)),
+        "todos": [describe(e.command.responsible) for e in play.ledger if isinstance(e.command, AddTodo)],
         "recordings": sorted((t.recording_id, t.part, t.user_id, t.seconds, t.should_attach) for t in play.decision.recordings),
     }
 
@@ -188,7 +188,7 @@ def of_its_leg(fair: Play, play: Play, lost: Notice) -> bool:
 
 
 def own_finish(play: Play) -> str:
-    return next((tell(e.command) for e in play.ledger if isinstance(e.command, Finish) and e.command.part == 1), "")
+    return next((describe(e.command) for e in play.ledger if isinstance(e.command, Finish) and e.command.part == 1), "")
 
 
 def holder_of_the_activity(play: Play) -> int | None:

@@ -24,7 +24,7 @@ from bx24app.operations import erasure
 from bx24app.web.base import session
 from bx24app.web.settings import policy
 from tests.conftest import KEY, SALT, config_for
-from tests.support.replayed_scenario import absorb, post, retell
+from tests.support.replayed_scenario import absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import CLIENT_SECRET, World, until, world
 
@@ -129,7 +129,7 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
     hook = made.connect(DOCUMENT, {"moscow": (KEY, SALT)})["moscow"]
     headers, phones = claims_of(made), []
     for name in ("transfer_blind_by_api", "incoming_answered_by_group"):
-        retold = retell(Scenario(FIXTURES / name))
+        retold = as_new_call(Scenario(FIXTURES / name))
         phones.append(retold.client[1:])
         made.sandbox.call(absorb, made.mango, retold.notices)
         assert {post(hook, notice) for notice in retold.notices} == {200}

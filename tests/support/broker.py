@@ -14,7 +14,7 @@ from bx24app.domain.settings import Settings
 from bx24app.models import Call, db
 from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Record, Statistic
 from bx24app.sandbox.mango import Board, Party, Pbx, PbxNotification, Plan, Signal, simulation
-from bx24app.sandbox.mango.calls import Call as Played
+from bx24app.sandbox.mango.calls import Call as SandboxCall
 from bx24app.sandbox.mango.ids import IdFactory
 from tests.support.stack import World, until
 
@@ -22,7 +22,7 @@ SPEED = 100.0
 NEW = "104"
 """An employee whom the mapping does not know yet."""
 SILENT = Party(None, 20.0)
-Heard = tuple[str, PbxNotification]
+OfficeNotification = tuple[str, PbxNotification]
 """A notice, and the key of the PBX that tells it."""
 
 
@@ -104,52 +104,52 @@ class Broker:
     def ring(self, office: Office, **plan: Any) -> tuple[str, str]:
         """A client calls and it goes as planned, to the end. Returns (the client's number in E.164, the entry)."""
         client = plan.pop("client", None) or str(next(_clients))
-        made = Plan(client=client, **{"ivr": 0, "speed": SPEED, "record_delay": 2.0, **plan})
-        call: Played = self.earth.sandbox.call(self._go, self.boards[office.key], made)
+        call_plan = Plan(client=client, **{"ivr": 0, "speed": SPEED, "record_delay": 2.0, **plan})
+        call: SandboxCall = self.earth.sandbox.call(self._run_call, self.boards[office.key], call_plan)
         return f"+{client}", call.entry_id
 
-    async def _go(self, board: Board, plan: Plan) -> Played:
+    async def _run_call(self, board: Board, plan: Plan) -> SandboxCall:
         call = simulation.incoming(board, plan)
-        while any(one.tasks for one in self.boards.values()):
+        while any(running.tasks for running in self.boards.values()):
             await asyncio.sleep(0.01)
-        for one in self.boards.values():
-            await one.sender.wait_until_idle()
+        for running in self.boards.values():
+            await running.sender.wait_until_idle()
         return call
 
-    def hear(self, office: Office, **plan: Any) -> tuple[str, str, list[Heard]]:
+    def ring_unsent(self, office: Office, **plan: Any) -> tuple[str, str, list[OfficeNotification]]:
         """As `ring`, but nothing is told to the app: returns what the PBXs would have told, by time, for `tell`."""
-        heard: list[Heard] = []
+        notifications: list[OfficeNotification] = []
         for key, board in self.boards.items():
-            board.sender.submit = lambda notice, key=key: heard.append((key, notice))  # type: ignore[method-assign,misc]
+            board.sender.submit = lambda notice, key=key: notifications.append((key, notice))  # type: ignore[method-assign,misc]
         try:
             client, entry = self.ring(office, **plan)
         finally:
             for board in self.boards.values():
                 del board.sender.submit  # type: ignore[method-assign]
-        return client, entry, sorted(heard, key=lambda one: one[1].at)
+        return client, entry, sorted(notifications, key=lambda pair: pair[1].at)
 
-    def tell(self, heard: list[Heard]) -> None:
+    def send(self, notifications: list[OfficeNotification]) -> None:
         """These notices, in this order, one after the other."""
-        self.earth.sandbox.call(self._tell, heard)
+        self.earth.sandbox.call(self._send, notifications)
 
-    def tell_slowly(self, heard: list[Heard]) -> None:
+    def send_slowly(self, notifications: list[OfficeNotification]) -> None:
         """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings."""
-        for one in heard:
-            self.tell([one])
+        for notification in notifications:
+            self.send([notification])
             until(
                 lambda: not {"notifications", "deliveries"} & self.earth.pending().keys(), "the portal never answered"
             )
 
-    async def _tell(self, heard: list[Heard]) -> None:
-        for key, notice in heard:
+    async def _send(self, notifications: list[OfficeNotification]) -> None:
+        for key, notice in notifications:
             await self.boards[key].sender._post_notification(notice)
 
     # --- what the portal holds ---------------------------------------------------------------------------------------
 
     def rows(self, client: str) -> dict[str, Statistic]:
         """EXTERNAL_CALL_ID -> the portal's row, of one client."""
-        found = [row for row in self.earth.portal.statistics.values() if row.phone.lstrip("+") == client[1:]]
-        return {row.external_id or "": row for row in sorted(found, key=lambda row: row.id)}
+        rows = [row for row in self.earth.portal.statistics.values() if row.phone.lstrip("+") == client[1:]]
+        return {row.external_id or "": row for row in sorted(rows, key=lambda row: row.id)}
 
     def journal(self, external_id: str) -> Call:
         """Our row of a call, by `<pbx key>:<entry>`."""
@@ -162,23 +162,23 @@ class Broker:
 
     def records(self, client: str) -> list[Record]:
         """Everything of the CRM that has this telephone, and their deals."""
-        everything = [one for table in self.earth.portal.crm.records.values() for one in table.values()]
-        return [one for one in everything if any(client[1:] == phone.lstrip("+") for phone in one.phones)]
+        records = [record for table in self.earth.portal.crm.records.values() for record in table.values()]
+        return [record for record in records if any(client[1:] == phone.lstrip("+") for phone in record.phones)]
 
     def responsible(self, client: str) -> list[int]:
         """Whose the client's records are; one entry a record."""
-        return [one.assigned_by_id for one in self.records(client)]
+        return [record.assigned_by_id for record in self.records(client)]
 
     def todos(self, client: str) -> list[int]:
         """Whose to-dos stand at the client's records."""
-        keys = {one.key for one in self.records(client)}
-        found = [one for one in self.earth.portal.activities.values() if keys & set(one.bindings)]
-        return [one.responsible_id for one in found if one.provider_id == TODO_PROVIDER]
+        keys = {item.key for item in self.records(client)}
+        activities = [item for item in self.earth.portal.activities.values() if keys & set(item.bindings)]
+        return [item.responsible_id for item in activities if item.provider_id == TODO_PROVIDER]
 
-    def tape(self, office: Office, entry_id: str, extension: str) -> int:
+    def recording_size(self, office: Office, entry_id: str, extension: str) -> int:
         """Length of the file that this PBX keeps of an employee's talk."""
         facts = self.boards[office.key].call_log.entries[entry_id]
-        return next(tape.file_size for tape in facts.recordings.values() if tape.extension == extension)
+        return next(recording.file_size for recording in facts.recordings.values() if recording.extension == extension)
 
     def file_size(self, row: Statistic) -> int | None:
         """Bytes of the file at a portal call; None: it has none."""
@@ -198,8 +198,8 @@ __all__ = [
     "SIBERIA",
     "SILENT",
     "Broker",
-    "Heard",
     "Office",
+    "OfficeNotification",
     "Party",
     "blind",
     "document",

@@ -19,13 +19,15 @@ class Watch:
         self.saves: list[Request] = []
         self.sessions: set[str] = set()
         """Minted for this frame, at its opening or its renewals."""
-        page.on("console", lambda message: self._heard(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self._record_error(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on(
             "response",
             lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
         )
-        page.on("requestfinished", lambda request: self._minted(request) if request.url.startswith(app) else None)
+        page.on(
+            "requestfinished", lambda request: self._record_session(request) if request.url.startswith(app) else None
+        )
         page.on(
             "request",
             lambda request: (
@@ -35,26 +37,26 @@ class Watch:
             ),
         )
 
-    def _minted(self, request: Request) -> None:
+    def _record_session(self, request: Request) -> None:
         """The shell of a page carries its first session; `renew` answers with the next one."""
         answer = request.response() if request.method == "POST" else None
         if answer is None or answer.status != 200:
             return
         if request.url.endswith("/frame/renew"):
             self.sessions.add(answer.json()["session"])
-        elif found := re.search(r'data-session="([^"]+)"', answer.text() if request.is_navigation_request() else ""):
-            self.sessions.add(found.group(1))
+        elif match := re.search(r'data-session="([^"]+)"', answer.text() if request.is_navigation_request() else ""):
+            self.sessions.add(match.group(1))
 
     def without_session(self) -> list[str]:
         """Saves that carried no session minted for this frame."""
-        return [one.url for one in self.saves if one.headers.get("x-frame-session") not in self.sessions]
+        return [request.url for request in self.saves if request.headers.get("x-frame-session") not in self.sessions]
 
-    def _heard(self, text: str) -> None:
+    def _record_error(self, text: str) -> None:
         # A request that the next key press replaced was taken back by the page itself (hx-sync): htmx says so as an error.
-        if not self._takes_back(text):
+        if not self._is_abort(text):
             self.errors.append(text)
 
-    def _takes_back(self, text: str) -> bool:
+    def _is_abort(self, text: str) -> bool:
         if text.startswith("htmx:sendAbort"):
             if self.errors and self.errors[-1].startswith("htmx:afterRequest"):
                 self.errors.pop()
@@ -75,10 +77,10 @@ def barrier_free(page: Page) -> None:
     """Nothing that axe knows of shuts anybody out of the app's page."""
     frame = page.frames[1]
     frame.evaluate(AXE.read_text(encoding="utf-8"))
-    found = frame.evaluate(
+    violations = frame.evaluate(
         "axe.run(document).then((said) => said.violations.map((one) => [one.id, one.nodes[0].html]))"
     )
-    assert found == []
+    assert violations == []
 
 
 def picture(page: Page, name: str) -> None:

@@ -33,7 +33,9 @@ DOCUMENT = Settings(
             dialects=("vpbx",),
             default_user_id=9,
             lines=(
-                LineSettings(number=MOSCOW, name="Moscow", callback_to="500", responsible=LineResponsible(users=(VERA,))),
+                LineSettings(
+                    number=MOSCOW, name="Moscow", callback_to="500", responsible=LineResponsible(users=(VERA,))
+                ),
                 LineSettings(number="74950000002", name="Moscow, shop", callback_to="101"),
             ),
             employees=(
@@ -46,7 +48,10 @@ DOCUMENT = Settings(
             name="Krasnodar office",
             dialects=("vpbx",),
             lines=(LineSettings(number=KRASNODAR, name="Krasnodar"),),
-            employees=(EmployeeSettings(extension="201", user_id=VERA), EmployeeSettings(extension="202", user_id=BORIS)),
+            employees=(
+                EmployeeSettings(extension="201", user_id=VERA),
+                EmployeeSettings(extension="202", user_id=BORIS),
+            ),
         ),
     )
 )
@@ -57,7 +62,7 @@ def number() -> str:
     return f"+7917{next(_numbers):07d}"
 
 
-THINKS = Party(9_000.0)
+PICKS_UP_LATER = Party(9_000.0)
 """Does not pick up before the test lets them."""
 
 
@@ -89,7 +94,7 @@ class Offices:
         """Finished calls of the portal with this client."""
         return [row for row in list(self.earth.portal.statistics.values()) if row.phone.lstrip("+") == client[1:]]
 
-    def told(self, user: int, client: str) -> list[str]:
+    def notices_to(self, user: int, client: str) -> list[str]:
         """What this user was told of this client."""
         notes = list(self.earth.portal.notifications.values())
         return [note.message for note in notes if note.user_id == user and client in note.message]
@@ -101,7 +106,7 @@ class Offices:
         assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == client[1:]]
         return self.rows(client)
 
-    def rest_of_news(self) -> None:
+    def wait_for_notifications(self) -> None:
         """Until everything that Mango said was thought about."""
         self.earth.sandbox.call(self.earth.mango.wait_until_idle)
         until(lambda: "notifications" not in self.earth.pending(), lambda: str(self.earth.pending()))
@@ -118,19 +123,19 @@ class Offices:
         with self.earth.app.app_context():
             rows = db.session.query(Call).filter_by(client_number=client).order_by(Call.id).all()
             names = ("id", "state", "outcome", "direction", "pbx_key", "entry_id", "user_id", "problem", "command_id")
-            found = [{name: getattr(row, name) for name in names} for row in rows]
+            calls = [{name: getattr(row, name) for name in names} for row in rows]
             db.session.rollback()
-            return found
+            return calls
 
     def state(self, client: str) -> list[dict[str, Any]]:
         """For a test that fails: the calls of this client and what is on its way."""
         with self.earth.app.app_context():
-            found = []
+            calls = []
             for call in self.calls(client):
                 rows = db.session.query(Delivery).filter_by(call_id=call["id"]).all()
-                found.append({**call, "deliveries": [(row.key, row.state, row.code, row.reason) for row in rows]})
+                calls.append({**call, "deliveries": [(row.key, row.state, row.code, row.reason) for row in rows]})
             db.session.rollback()
-            return found
+            return calls
 
     def dial(self, client: str) -> tuple[str, dict[str, Any] | None]:
         """(state, answer) of the command to Mango; ("", None) where there is none."""
@@ -141,9 +146,9 @@ class Offices:
                 .filter(Call.client_number == client, Delivery.kind == "Dial")
                 .one_or_none()
             )
-            found = (row.state, row.answer) if row else ("", None)
+            dial = (row.state, row.answer) if row else ("", None)
             db.session.rollback()
-            return found
+            return dial
 
     def later(self, client: str, seconds: float) -> None:
         """Let so much time pass for the call with this client."""
@@ -200,9 +205,9 @@ def _board(earth: World, key: str, hook: str) -> Board:
     document = next(pbx for pbx in DOCUMENT.pbxs if pbx.key == key)
     for line in document.lines:
         board.pbx.add_line(line.number, line.name)
-    for one in document.employees:
-        mobile = one.numbers[0] if one.numbers else ""
-        board.pbx.add_employee(one.extension, f"Worker {one.extension}", mobile=mobile, recorded=False)
+    for employee in document.employees:
+        mobile = employee.numbers[0] if employee.numbers else ""
+        board.pbx.add_employee(employee.extension, f"Worker {employee.extension}", mobile=mobile, recorded=False)
     if key == "moscow":
         board.pbx.add_group("500", "Sales", ["101", "102"])
     return board

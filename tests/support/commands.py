@@ -39,8 +39,8 @@ def environment_of(config: Config) -> dict[str, str]:
 
 def run(environ: dict[str, str], *arguments: str, text: str | None = None) -> Result:
     """One command, with `text` on its standard input. Anything but an orderly end fails the test."""
-    found = CliRunner().invoke(main, arguments, input=text, env=environ)
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    assert "Traceback" not in found.output
-    return found
+    result = CliRunner().invoke(main, arguments, input=text, env=environ)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert "Traceback" not in result.output
+    return result

@@ -27,7 +27,7 @@ from bx24app.models import Pbx as PbxRow
 from bx24app.portals import lifecycle
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, User
 from tests.conftest import KEY, SALT, config_for
-from tests.support.replayed_scenario import Retold, absorb, post, retell
+from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World, until, world
 
@@ -50,7 +50,12 @@ DOCUMENT = Settings(
             name="Москва",
             default_user_id=NINA,
             lines=(
-                LineSettings(number="74950000001", name="Главная линия", responsible=LineResponsible(users=(ALLA, ILYA)), working_hours=WEEKDAYS),
+                LineSettings(
+                    number="74950000001",
+                    name="Главная линия",
+                    responsible=LineResponsible(users=(ALLA, ILYA)),
+                    working_hours=WEEKDAYS,
+                ),
                 LineSettings(number="74950000002", name="Реклама", responsible=LineResponsible(users=(ILYA,))),
             ),
             employees=tuple(EmployeeSettings(extension=PEOPLE[user][2], user_id=user) for user in (ALLA, ILYA, NINA)),
@@ -73,13 +78,17 @@ DOCUMENT = Settings(
             when={"outcome": "missed", "hours": "off"},
             do=({"todo": {"deadline_minutes": 60, "working": True, "responsible": "owner"}},),
         ),
-        Rule(name="Известный клиент", when={"client": "known", "direction": "in"}, do=({"comment": {"text": "Звонил {{ client.name }}"}},)),
+        Rule(
+            name="Известный клиент",
+            when={"client": "known", "direction": "in"},
+            do=({"comment": {"text": "Звонил {{ client.name }}"}},),
+        ),
     ),
 )
 NAMES = ("Смирнов", "Иванова", "Кузнецов", "Попова", "Волков", "Зайцева")
 
 
-class Showroom:
+class DemoPortal:
     """The world with everything in it. `known`: where things of it are, by name: call, contact, deal, portal."""
 
     def __init__(self, earth: World) -> None:
@@ -87,86 +96,102 @@ class Showroom:
         self.known: dict[str, Any] = {}
         self.hooks: dict[str, str] = {}
 
-    def hire(self) -> None:
-        def hired() -> None:
+    def add_people(self) -> None:
+        def add_users() -> None:
             for number, (name, last, extension) in PEOPLE.items():
                 email = f"{number}@firma.example"
                 self.earth.portal.users[number] = User(number, name, last, email, uf_phone_inner=extension)
 
-        self.earth.sandbox.call(hired)
+        self.earth.sandbox.call(add_users)
 
     def connect(self) -> None:
         """Both PBXs at Mango and in the settings, in three versions, so that there is a history."""
 
-        def built() -> None:
+        def add_pbxs() -> None:
             moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
             for line, name in (("74950000001", "Главная"), ("74950000002", "Реклама")):
                 moscow.add_line(line, name=name)
-            for extension, name in (("101", "Алла Белова"), ("102", "Илья Дорохов"), ("103", "Нина Ершова"), ("104", "Софья Ильина"), ("105", "Склад")):
+            for extension, name in (
+                ("101", "Алла Белова"),
+                ("102", "Илья Дорохов"),
+                ("103", "Нина Ершова"),
+                ("104", "Софья Ильина"),
+                ("105", "Склад"),
+            ):
                 moscow.add_employee(extension, name, email=f"{extension}@firma.example")
             self.earth.mango.add_pbx(api_key="k" * 32, api_salt="s" * 32, name="Краснодар").pbx.add_line("78612345678")
 
-        self.earth.sandbox.call(built)
+        self.earth.sandbox.call(add_pbxs)
         keys = {"moscow": (KEY, SALT), "krasnodar": ("k" * 32, "s" * 32)}
         first = DOCUMENT.model_copy(update={"rules": DOCUMENT.rules[:1], "pbxs": DOCUMENT.pbxs[:1]})
         second = DOCUMENT.model_copy(update={"rules": DOCUMENT.rules[:2]})
         with self.earth.app.app_context():
             portal_id = self.earth.portal_row()["id"]
-            for document, note in ((first, "АТС подключена"), (second, "Краснодар подключён"), (DOCUMENT, "Правила изменены")):
-                kept = {key: keys[key] for key in document.by_key}
-                settings.save_version(db.session.get_one(Portal, portal_id), document, kept, author=1, source="frame", note=note)
+            for document, note in (
+                (first, "АТС подключена"),
+                (second, "Краснодар подключён"),
+                (DOCUMENT, "Правила изменены"),
+            ):
+                version_keys = {key: keys[key] for key in document.by_key}
+                settings.save_version(
+                    db.session.get_one(Portal, portal_id), document, version_keys, author=1, source="frame", note=note
+                )
                 db.session.commit()
             lifecycle.queue_line_sync(portal_id)
             db.session.remove()
         self.hooks = self.earth.connect(DOCUMENT, keys)
         self.known["portal"] = portal_id
 
-    def connect_one(self) -> None:
+    def connect_first_pbx(self) -> None:
         """The first PBX, as the form leaves it: its lines without responsible people, nobody matched, nothing heard."""
 
-        def built() -> None:
+        def add_pbx() -> None:
             moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
             moscow.add_line("74950000001", name="Главная")
             for user in (ALLA, ILYA, NINA):
                 name, last, extension = PEOPLE[user]
                 moscow.add_employee(extension, f"{name} {last}", email=f"{user}@firma.example")
 
-        self.earth.sandbox.call(built)
+        self.earth.sandbox.call(add_pbx)
         pbx = PbxSettings(key="moscow", name="Москва", lines=(LineSettings(number="74950000001", name="Главная"),))
-        self.hooks = self.earth.connect(Settings(portal=PortalPart(default_user_id=1), pbxs=(pbx,)), {"moscow": (KEY, SALT)})
+        self.hooks = self.earth.connect(
+            Settings(portal=PortalPart(default_user_id=1), pbxs=(pbx,)), {"moscow": (KEY, SALT)}
+        )
 
-    def ring(self) -> Retold:
+    def ring(self) -> ReplayedCall:
         """A known client's call that rings and is answered, and goes on: its card stands on the screen."""
-        told = retell(Scenario(FIXTURES / "incoming_answered_by_group"), CLIENT)
-        for notice in told.notices[:6]:
+        call = as_new_call(Scenario(FIXTURES / "incoming_answered_by_group"), CLIENT)
+        for notice in call.notices[:6]:
             assert post(self.hooks["moscow"], notice) == 200
         self.earth.settle_quietly()
-        return told
+        return call
 
-    def clients(self) -> None:
-        def made() -> None:
+    def add_clients(self) -> None:
+        def add_records() -> None:
             crm = self.earth.portal.crm
             phone = [{"typeId": "PHONE", "value": CLIENT}]
             named = {"name": "Пётр", "lastName": "Смирнов", "title": "Пётр Смирнов", "assignedById": ALLA}
             contact = crm.add_record(CONTACT, named, phone)
             self.known["contact"] = int(contact.id)
-            self.known["company"] = int(crm.add_record(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id)
+            self.known["company"] = int(
+                crm.add_record(COMPANY, {"title": "ООО «Ромашка»", "assignedById": ALLA}, phone).id
+            )
             self.known["lead"] = int(crm.add_record(LEAD, {"title": "Заявка с сайта", "assignedById": ILYA}, phone).id)
             deal = {"title": "Поставка окон", "contactIds": [contact.id], "assignedById": ALLA}
             self.known["deal"] = int(crm.add_record(DEAL, deal, []).id)
 
-        self.earth.sandbox.call(made)
+        self.earth.sandbox.call(add_records)
 
-    def talk(self, name: str, client: str | None = None, ago: int = 0) -> Retold:
+    def talk(self, name: str, client: str | None = None, ago: int = 0) -> ReplayedCall:
         """A call as it really comes, through the whole program."""
-        told = retell(Scenario(FIXTURES / name), client, ago)
-        self.earth.sandbox.call(absorb, self.earth.mango, told.notices)
-        for notice in told.notices:
+        call = as_new_call(Scenario(FIXTURES / name), client, ago)
+        self.earth.sandbox.call(absorb, self.earth.mango, call.notices)
+        for notice in call.notices:
             assert post(self.hooks["moscow"], notice) == 200
         self.earth.settle(90)
-        return told
+        return call
 
-    def remember(self) -> None:
+    def add_past_calls(self) -> None:
         """The calls of the weeks before, as they lie in the tables."""
         with self.earth.app.app_context():
             pbxs = {row.key: row for row in db.session.scalars(db.select(PbxRow))}
@@ -176,11 +201,13 @@ class Showroom:
             for number in range(150):
                 db.session.add(_call(number, self.known, pbxs, version or 0))
             db.session.flush()
-            _tapes(self.known["portal"])
-            _stuck(self.known["portal"], pbxs["moscow"].id)
+            _add_recordings(self.known["portal"])
+            _add_failures(self.known["portal"], pbxs["moscow"].id)
             db.session.commit()
             aggregation.refresh_counts()
-            newest = db.session.scalars(db.select(Call).where(Call.rule.is_not(None), Call.facts != {}).order_by(Call.id)).first()
+            newest = db.session.scalars(
+                db.select(Call).where(Call.rule.is_not(None), Call.facts != {}).order_by(Call.id)
+            ).first()
             self.known["call"] = newest.id if newest is not None else db.session.scalars(db.select(Call.id)).first()
             db.session.remove()
 
@@ -203,14 +230,20 @@ def _call(number: int, known: dict[str, Any], pbxs: dict[str, PbxRow], version: 
     )  # fmt: skip
 
 
-def _tapes(portal_id: int) -> None:
-    for call in db.session.scalars(db.select(Call).where(Call.entry_id.startswith("earlier-"), Call.outcome == "answered")):
+def _add_recordings(portal_id: int) -> None:
+    for call in db.session.scalars(
+        db.select(Call).where(Call.entry_id.startswith("earlier-"), Call.outcome == "answered")
+    ):
         lost = call.entry_id == "earlier-8"
-        done = {"state": "lost", "problem": "Mango Office хранит эту запись не в облаке"} if lost else {"state": "attached", "attached_at": call.ended_at, "lag_seconds": 9.0 + call.talk_seconds % 30}
+        done = (
+            {"state": "lost", "problem": "Mango Office хранит эту запись не в облаке"}
+            if lost
+            else {"state": "attached", "attached_at": call.ended_at, "lag_seconds": 9.0 + call.talk_seconds % 30}
+        )
         db.session.add(Recording(portal_id=portal_id, call_id=call.id, recording_id=f"tape-{call.id}", part=1, user_id=call.user_id, seconds=call.talk_seconds, bitrix_call_id="x", noticed_at=call.ended_at, **done))  # fmt: skip
 
 
-def _stuck(portal_id: int, pbx_id: int) -> None:
+def _add_failures(portal_id: int, pbx_id: int) -> None:
     """One refused command, one notification that nobody can read."""
     call = db.session.scalars(db.select(Call).where(Call.entry_id == "earlier-3")).one()
     call.state, call.problem = "dead", "Недостаточно прав"
@@ -222,44 +255,46 @@ def _stuck(portal_id: int, pbx_id: int) -> None:
 
 
 @contextmanager
-def beginning(place: Path, redis_url: str) -> Iterator[Showroom]:
+def new_demo_portal(place: Path, redis_url: str) -> Iterator[DemoPortal]:
     """The same portal in its first minutes: installed, nothing connected yet. `connect_one` connects a PBX that has said nothing."""
     with world(place, redis_url, config_for, pages=True) as earth:
         earth.portal.limits.rate = 0
-        made = Showroom(earth)
-        made.hire()
+        demo = DemoPortal(earth)
+        demo.add_people()
         earth.work(calls=1, recordings=1)
         earth.install()
         until(lambda: _known_people(earth), "the portal's users were never read")
-        yield made
+        yield demo
 
 
 @contextmanager
-def showroom(place: Path, redis_url: str) -> Iterator[Showroom]:
+def demo_portal(place: Path, redis_url: str) -> Iterator[DemoPortal]:
     """The world, filled; the app works, so that a call that comes lands."""
     with world(place, redis_url, config_for, pages=True, quiet_seconds=2) as earth:
         earth.portal.limits.rate = 0
-        made = Showroom(earth)
-        made.hire()
+        demo = DemoPortal(earth)
+        demo.add_people()
         earth.work(calls=2, recordings=1)
         earth.install()
         until(lambda: _known_people(earth), "the portal's users were never read")
-        made.clients()
-        made.connect()
-        made.remember()
-        made.talk("incoming_answered_by_group", CLIENT, ago=900)
-        made.talk("incoming_missed_as_activity", ago=400)
-        told = made.talk("transfer_blind_by_api", ago=60)
+        demo.add_clients()
+        demo.connect()
+        demo.add_past_calls()
+        demo.talk("incoming_answered_by_group", CLIENT, ago=900)
+        demo.talk("incoming_missed_as_activity", ago=400)
+        transferred = demo.talk("transfer_blind_by_api", ago=60)
         until(lambda: not earth.pending(), "a recording never came", 60)
         with earth.app.app_context():
-            made.known["call"] = db.session.scalars(db.select(Call.id).where(Call.entry_id == told.entry_id)).one()
+            demo.known["call"] = db.session.scalars(
+                db.select(Call.id).where(Call.entry_id == transferred.entry_id)
+            ).one()
             aggregation.refresh_counts()
             db.session.remove()
-        yield made
+        yield demo
 
 
 def _known_people(earth: World) -> bool:
     with earth.app.app_context():
-        found = set(db.session.scalars(db.select(PortalUser.user_id)))
+        users = set(db.session.scalars(db.select(PortalUser.user_id)))
         db.session.remove()
-        return PEOPLE.keys() <= found
+        return PEOPLE.keys() <= users

@@ -34,14 +34,14 @@ class FakeMango:
     def __init__(self) -> None:
         self.state: Any = None
         self.error: MangoError | None = None
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def __call__(self, api_key: str, api_salt: str) -> FakeMango:
         self.keys = (api_key, api_salt)
         return self
 
     def check_credentials(self) -> CredentialCheck:
-        self.asked.append("check")
+        self.requests.append("check")
         if self.state:
             return CredentialCheck(self.state, (), "detail")
         if self.keys[0] != "key":
@@ -49,13 +49,13 @@ class FakeMango:
         return CredentialCheck("ok", LINES) if self.keys[1] == "salt" else CredentialCheck("wrong_salt")
 
     def fetch_lines(self) -> list[MangoLine]:
-        self.asked.append("lines")
+        self.requests.append("lines")
         if self.error:
             raise self.error
         return list(LINES)
 
     def fetch_users(self) -> list[MangoUser]:
-        self.asked.append("users")
+        self.requests.append("users")
         if self.error:
             raise self.error
         return list(USERS)
@@ -77,17 +77,17 @@ class Frame:
         self._client, self._headers = client, claim(site, portal, lang=lang) | {"HX-Request": "true"}
 
     def get(self, path: str) -> str:
-        said = self._client.get(path, headers=self._headers)
-        assert said.status_code == 200, said.text
-        return said.text
+        answer = self._client.get(path, headers=self._headers)
+        assert answer.status_code == 200, answer.text
+        return answer.text
 
     def post(self, path: str, form: dict[str, Any], status: int = 200) -> str:
         """Send a form; `version` is the present one unless it is given."""
         data = MultiDict(form)
         data.setdefault("version", str(self.number()))
-        said = self._client.post(path, data=data, headers=self._headers)
-        assert said.status_code == status, said.text
-        return said.text
+        answer = self._client.post(path, data=data, headers=self._headers)
+        assert answer.status_code == status, answer.text
+        return answer.text
 
     def settings(self) -> Settings:
         with self.site.app_context():
@@ -98,11 +98,13 @@ class Frame:
             rows = settings.history(self.portal)
             return rows[0].number if rows else 0
 
-    def save(self, found: Settings, keys: tuple[str, str] = ("key", "salt")) -> None:
+    def save(self, document: Settings, keys: tuple[str, str] = ("key", "salt")) -> None:
         """As if somebody else had saved this."""
         with self.site.app_context():
             row = db.session.get_one(Portal, self.portal)
-            settings.save_version(row, found, {pbx.key: keys for pbx in found.pbxs}, author=9, source="frame", note="theirs")
+            settings.save_version(
+                row, document, {pbx.key: keys for pbx in document.pbxs}, author=9, source="frame", note="theirs"
+            )
             db.session.commit()
 
 
@@ -123,8 +125,8 @@ def frame(site: Flask, client: FlaskClient, portal: int) -> Frame:
 
 def wrong(text: str) -> dict[str, str]:
     """Field -> what the page says is wrong with it."""
-    found = re.findall(r'data-testid="wrong-([\w-]+)">([^<]+)<', text)
-    return {name: unescape(words) for name, words in found}
+    messages = re.findall(r'data-testid="wrong-([\w-]+)">([^<]+)<', text)
+    return {name: unescape(message) for name, message in messages}
 
 
 def has(text: str, testid: str) -> bool:

@@ -23,8 +23,8 @@ from tests.support.stack import CLIENT_ID, World, until, world
 @pytest.fixture
 def w(tmp_path: Path, valkey_url: str) -> Iterator[World]:
     """Nothing installed yet; inside the app's context."""
-    with world(tmp_path, valkey_url, config_for, portals=2) as made, made.app.app_context():
-        yield made
+    with world(tmp_path, valkey_url, config_for, portals=2) as running, running.app.app_context():
+        yield running
 
 
 def post_of(w: World, user_id: int = 1, number: int = 0, app: Application | None = None, **forged: str) -> FramePost:
@@ -52,17 +52,17 @@ def installed(w: World, user_id: int = 1, number: int = 0) -> int:
 def row(portal_id: int | None) -> Portal:
     """The portal as the database has it now. No transaction stays open: on SQLite it would keep the app from writing."""
     assert portal_id is not None
-    found = db.session.get_one(Portal, portal_id, populate_existing=True)
-    db.session.expunge(found)
+    portal = db.session.get_one(Portal, portal_id, populate_existing=True)
+    db.session.expunge(portal)
     db.session.rollback()
-    return found
+    return portal
 
 
 def grant(portal_id: int) -> Grant:
-    found = db.session.get_one(Grant, portal_id, populate_existing=True)
-    db.session.expunge(found)
+    row = db.session.get_one(Grant, portal_id, populate_existing=True)
+    db.session.expunge(row)
     db.session.rollback()
-    return found
+    return row
 
 
 def change(portal_id: int, **values: Any) -> None:
@@ -71,10 +71,10 @@ def change(portal_id: int, **values: Any) -> None:
 
 
 def rows(table: type[Base], **wanted: Any) -> list[Any]:
-    found = list(db.session.scalars(select(table).filter_by(**wanted)))
+    results = list(db.session.scalars(select(table).filter_by(**wanted)))
     db.session.expunge_all()
     db.session.rollback()
-    return found
+    return results
 
 
 def event(w: World, name: str, *, number: int = 0, data: dict[str, Any] | None = None, **auth: str) -> int:

@@ -164,8 +164,8 @@ def predict(scene: Scene, ways: Ways, known: Known | None) -> Outcome:
         return Outcome(records=((known.kind, known.owner),) if known else (), journal=journal)
     answered, talker = bool(scene.talk_at), journal["user_id"]
     responsible = _responsible(scene, ways, talker)
-    made = [] if hidden or known else _makes(scene, ways)
-    records = [(kind, responsible) for kind in made]
+    kinds = [] if hidden or known else _makes(scene, ways)
+    records = [(kind, responsible) for kind in kinds]
     if known:
         follows = ways.transfer_responsible == "always" and _handed_to(scene) is not None
         records.append((known.kind, responsible if follows else known.owner))
@@ -208,11 +208,11 @@ def journal_of(scene: Scene) -> dict[str, Any]:
 
 def _handed_to(scene: Scene) -> int | None:
     """The mapped user to whom the last completed transfer handed the client."""
-    found = None
+    user = None
     for before, after in zip(scene.talked, scene.talked[1:], strict=False):
         if after != before:
-            found = user_of(scene.office, after) or found
-    return found
+            user = user_of(scene.office, after) or user
+    return user
 
 
 def _responsible(scene: Scene, ways: Ways, talker: int) -> int:

@@ -37,7 +37,7 @@ class Scene:
     now: int = 1776060000
     overflow: bool = False
     """Each round of the scheme rings another group, and the client waits in its queue."""
-    line_told: bool = True
+    line_named: bool = True
     """Do the legs of an outgoing call name the line, or only its summary?"""
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     talked: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Scene:
     def dialling(self, extension: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both sides of an outgoing leg."""
         caller: dict[str, Any] = {"extension": extension, "number": f"sip:user{extension}@vpbx.mangosip.ru"}
-        if self.line_told:
+        if self.line_named:
             caller["line_number"] = self.line
         return caller, {"number": self.number}
 

@@ -159,7 +159,7 @@ def internal(draw: st.DrawFn, scene: Scene) -> None:
 
 
 @dataclass(frozen=True)
-class Told:
+class DrawnCall:
     """One call of a day: what happened, whether the CRM knew the client, and the order in which its notifications arrive."""
 
     scene: Scene
@@ -172,7 +172,7 @@ class Day:
     """Calls of all three PBXs under one settings document."""
 
     ways: Ways
-    calls: list[Told]
+    calls: list[DrawnCall]
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         """For hypothesis: the test itself tells which calls are wrong."""
@@ -201,33 +201,33 @@ def days(draw: st.DrawFn, least: int, most: int) -> Day:
     """A day that nobody has heard of yet: entry ids repeat over the PBXs but not over days, every client calls once."""
     day = next(_days)
     kinds = draw(st.lists(KINDS, min_size=least, max_size=most))
-    return Day(draw(WAYS), [_told(draw, kind, day, number) for number, kind in enumerate(kinds)])
+    return Day(draw(WAYS), [_draw_call(draw, kind, day, number) for number, kind in enumerate(kinds)])
 
 
 @st.composite
 def single(draw: st.DrawFn) -> Day:
     """A day with one call, of any of the PBXs."""
-    return Day(draw(WAYS), [_told(draw, draw(KINDS), next(_days), draw(st.integers(0, len(OFFICES) - 1)))])
+    return Day(draw(WAYS), [_draw_call(draw, draw(KINDS), next(_days), draw(st.integers(0, len(OFFICES) - 1)))])
 
 
-def _told(draw: st.DrawFn, kind: Callable[[st.DrawFn, Scene], None], day: int, number: int) -> Told:
+def _draw_call(draw: st.DrawFn, kind: Callable[[st.DrawFn, Scene], None], day: int, number: int) -> DrawnCall:
     office = OFFICES[number % len(OFFICES)]
     client: str | None = f"7916{next(_clients):07d}"
     lines = [*office.lines, *office.unnamed]
-    line, line_told = draw(st.sampled_from(lines)), True
+    line, line_named = draw(st.sampled_from(lines)), True
     known = draw(st.none() | st.builds(Known, st.sampled_from(["lead", "contact"]), st.sampled_from([1, 41])))
     if kind is outgoing and not draw(st.booleans()):
         # Mango names it when the call is answered; until then the PBX's first line stands in.
-        line, line_told = lines[0], False
+        line, line_named = lines[0], False
     if kind is incoming and draw(st.integers(0, 7)) == 7:
         client = known = None
     scene = Scene(
         office, line, client, f"day{day}n{number // len(OFFICES)}", int(time.time()) - 600,
-        overflow=draw(st.booleans()), line_told=line_told,
+        overflow=draw(st.booleans()), line_named=line_named,
     )  # fmt: skip
     kind(draw, scene)
     doubled = scene.sent + draw(st.lists(st.sampled_from(scene.sent), max_size=4))
-    return Told(scene, None if kind is internal else known, _stored_late(draw(st.permutations(doubled))))
+    return DrawnCall(scene, None if kind is internal else known, _stored_late(draw(st.permutations(doubled))))
 
 
 def _stored_late(arrivals: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

@@ -27,14 +27,14 @@ _MOMENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Retold:
+class ReplayedCall:
     entry_id: str
     client: str
     """E.164."""
     notices: list[Notice]
 
 
-def retell(scenario: Scenario, client: str | None = None, ago: int = 0) -> Retold:
+def as_new_call(scenario: Scenario, client: str | None = None, ago: int = 0) -> ReplayedCall:
     """`client`: E.164, of one who has called before; `ago`: seconds since it ended. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
     number = next(_numbers)
     client = client.lstrip("+") if client else f"7916{number:07d}"
@@ -53,7 +53,7 @@ def retell(scenario: Scenario, client: str | None = None, ago: int = 0) -> Retol
         for n in notices
         if "entry_id" in n.content or "uuid" in n.content
     )
-    return Retold(entry, f"+{client}", notices)
+    return ReplayedCall(entry, f"+{client}", notices)
 
 
 def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
@@ -72,12 +72,12 @@ def post(hook: str, notice: Notice) -> int:
     return requests.post(f"{hook}/{notice.name}", data=form, timeout=20).status_code
 
 
-def in_portal(earth: World, retold: Retold) -> dict[str, Any]:
+def in_portal(earth: World, retold: ReplayedCall) -> dict[str, Any]:
     """Everything that the portal holds of this call and its client, without ids and clock times."""
     return earth.sandbox.call(_in_portal, earth, retold)
 
 
-def _in_portal(earth: World, retold: Retold) -> dict[str, Any]:
+def _in_portal(earth: World, retold: ReplayedCall) -> dict[str, Any]:
     portal = earth.portal
     digits = retold.client[1:]
     rows = [

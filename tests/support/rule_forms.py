@@ -14,31 +14,31 @@ class _Fields(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.fields: list[tuple[str, str]] = []
         self._select: str | None = None
         self._area: str | None = None
         self._chosen: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        held = {name: value or "" for name, value in attrs}
-        if tag == "input" and held.get("name"):
-            if held.get("type") not in ("checkbox", "radio") or "checked" in held:
-                self.found.append((held["name"], held.get("value", "")))
+        attributes = {name: value or "" for name, value in attrs}
+        if tag == "input" and attributes.get("name"):
+            if attributes.get("type") not in ("checkbox", "radio") or "checked" in attributes:
+                self.fields.append((attributes["name"], attributes.get("value", "")))
         elif tag == "select":
-            self._select, self._chosen = held["name"], None
-        elif tag == "option" and self._select and (self._chosen is None or "selected" in held):
-            self._chosen = held.get("value", "")
+            self._select, self._chosen = attributes["name"], None
+        elif tag == "option" and self._select and (self._chosen is None or "selected" in attributes):
+            self._chosen = attributes.get("value", "")
         elif tag == "textarea":
-            self._area = held["name"]
-            self.found.append((self._area, ""))
+            self._area = attributes["name"]
+            self.fields.append((self._area, ""))
 
     def handle_data(self, data: str) -> None:
         if self._area:
-            self.found[-1] = (self._area, self.found[-1][1] + data)
+            self.fields[-1] = (self._area, self.fields[-1][1] + data)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "select" and self._select:
-            self.found.append((self._select, self._chosen or ""))
+            self.fields.append((self._select, self._chosen or ""))
             self._select = None
         if tag == "textarea":
             self._area = None
@@ -48,16 +48,16 @@ def form(page: str) -> MultiDict[str, str]:
     """What the page would send as it stands, its picture of an employee picker aside."""
     parser = _Fields()
     parser.feed(re.sub(r"<template.*?</template>", "", page, flags=re.DOTALL))
-    return MultiDict(parser.found)
+    return MultiDict(parser.fields)
 
 
 def with_fields(page: str | MultiDict[str, str], **changes: Any) -> MultiDict[str, str]:
     """The page's form with fields changed; a list stands for several values, None takes a field away."""
-    found = form(page) if isinstance(page, str) else MultiDict(page)
+    fields = form(page) if isinstance(page, str) else MultiDict(page)
     for name, value in changes.items():
         key = name.replace("__", "-")
         if value is None:
-            found.poplist(key)
+            fields.poplist(key)
         else:
-            found.setlist(key, list(value) if isinstance(value, list) else [value])
-    return found
+            fields.setlist(key, list(value) if isinstance(value, list) else [value])
+    return fields

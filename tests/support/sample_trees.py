@@ -85,7 +85,10 @@ def failing(folder: Path) -> list[ProcessSpec]:
 
 
 def stubborn(folder: Path) -> list[ProcessSpec]:
-    return [ProcessSpec("worker", partial(deaf, folder, "worker")), ProcessSpec("cron", partial(steady, folder, "cron"))]
+    return [
+        ProcessSpec("worker", partial(deaf, folder, "worker")),
+        ProcessSpec("cron", partial(steady, folder, "cron")),
+    ]
 
 
 def families(folder: Path) -> list[ProcessSpec]:

@@ -20,7 +20,7 @@ def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
     legs = _legs([content for name, content in notices if name == "events/call"])
     if summary:
         legs = [*legs, *_unseen(summary, legs)]
-    said = _whole(summary) if summary else _guessed(legs)
+    totals = _whole(summary) if summary else _guessed(legs)
     people = [leg for leg in legs if leg["location"] == "abonent"]
     rows = {leg["call_id"]: _row(leg, recorded) for leg in legs if leg["location"] != "ivr"}
     top: list[dict[str, Any]] = []
@@ -33,18 +33,20 @@ def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
             group, member = rows[queue["call_id"]], rows[leg["call_id"]]
             group["members"].append(member)
             group["call_answer_time"] = group["call_answer_time"] or member["call_answer_time"]
-            group["recording_id"] += [one for one in member["recording_id"] if one not in group["recording_id"]]
+            group["recording_id"] += [
+                recording_id for recording_id in member["recording_id"] if recording_id not in group["recording_id"]
+            ]
         elif leg in people:
             top.append(rows[leg["call_id"]])
-    return json.dumps({**said, "entry_id": legs[0]["entry_id"] if legs else said["entry_id"], "context_calls": top})
+    return json.dumps({**totals, "entry_id": legs[0]["entry_id"] if legs else totals["entry_id"], "context_calls": top})
 
 
 def _legs(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for content in sorted(contents, key=lambda one: (int(one["timestamp"]), int(one["seq"]))):
-        leg = found.setdefault(content["call_id"], {**content, "steps": []})
+    legs: dict[str, dict[str, Any]] = {}
+    for content in sorted(contents, key=lambda content: (int(content["timestamp"]), int(content["seq"]))):
+        leg = legs.setdefault(content["call_id"], {**content, "steps": []})
         leg["steps"].append(content)
-    return list(found.values())
+    return list(legs.values())
 
 
 def _unseen(summary: dict[str, Any], legs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -57,19 +59,30 @@ def _unseen(summary: dict[str, Any], legs: list[dict[str, Any]]) -> list[dict[st
     talker = next((leg for leg in legs if leg["to"].get("extension") == to.get("extension")), None)
     if not talk or int(summary["call_direction"]) != 1 or "extension" not in to:
         return []
-    said = {"timestamp": talk, "from": summary["from"], "to": to, "location": "abonent", "call_state": "Connected"}
+    talk_step = {"timestamp": talk, "from": summary["from"], "to": to, "location": "abonent", "call_state": "Connected"}
     if talker is not None:
         if talker["steps"][0]["call_state"] == "Disconnected":
-            talker["steps"].insert(0, {**talker["steps"][0], **said})
+            talker["steps"].insert(0, {**talker["steps"][0], **talk_step})
         return []
-    over = {"call_state": "Disconnected", "timestamp": end, "disconnect_reason": summary["disconnect_reason"]}
+    end_step = {"call_state": "Disconnected", "timestamp": end, "disconnect_reason": summary["disconnect_reason"]}
     call_id = summary["entry_id"] + ":unseen"
-    return [{**said, "entry_id": summary["entry_id"], "call_id": call_id, "steps": [said, {**said, **over}]}]
+    return [
+        {
+            **talk_step,
+            "entry_id": summary["entry_id"],
+            "call_id": call_id,
+            "steps": [talk_step, {**talk_step, **end_step}],
+        }
+    ]
 
 
 def _queue_of(leg: dict[str, Any], legs: list[dict[str, Any]]) -> dict[str, Any] | None:
     group = leg["to"].get("acd_group")
-    queues = [one for one in legs if one["location"] == "queue" and one["to"].get("acd_group") == group]
+    queues = [
+        candidate
+        for candidate in legs
+        if candidate["location"] == "queue" and candidate["to"].get("acd_group") == group
+    ]
     return queues[0] if group and queues and leg["location"] == "abonent" else None
 
 
@@ -89,7 +102,7 @@ def _row(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> dict[str, Any]:
         "call_end_time": first["Disconnected"],
         "call_end_reason": int(last["disconnect_reason"]) if last else None,
         "external_call_id": leg["call_id"],
-        "recording_id": _kept(leg, recorded),
+        "recording_id": _stored_recordings(leg, recorded),
         "ModeGroup": group,
         "BlindTransfer": "blind" in transfers or sum(s["call_state"] == "Appeared" for s in steps) > 1,
         "ConsultTransfer": "consultative" in transfers,
@@ -99,15 +112,15 @@ def _row(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> dict[str, Any]:
 STATES = ("Connected", "Disconnected")
 
 
-def _kept(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> list[str]:
+def _stored_recordings(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> list[str]:
     """Recordings in the cloud that ran on this leg."""
-    kept = {
-        one["recording_id"]
-        for one in recorded
-        if one.get("completion_code") == 1000 and one.get("recipient", "Cloud") != "Mail"
+    stored = {
+        content["recording_id"]
+        for content in recorded
+        if content.get("completion_code") == 1000 and content.get("recipient", "Cloud") != "Mail"
     }
-    ids = [one["recording_id"] for one in recorded if one.get("call_id") == leg["call_id"]]
-    return [one for one in dict.fromkeys(ids) if one in kept]
+    ids = [content["recording_id"] for content in recorded if content.get("call_id") == leg["call_id"]]
+    return [content for content in dict.fromkeys(ids) if content in stored]
 
 
 def _whole(summary: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,11 @@ class Scenario:
     def policy(self) -> Policy:
         pbx = self.settings.by_key[self.config.get("pbx", "moscow")]
         return Policy(
-            self.settings, pbx, WORDS, crm_mode=self.config.get("crm_mode", 1), has_timeman=self.config.get("timeman", False)
+            self.settings,
+            pbx,
+            WORDS,
+            crm_mode=self.config.get("crm_mode", 1),
+            has_timeman=self.config.get("timeman", False),
         )
 
     def answers(self, client: str | None = None) -> Answers:
@@ -142,8 +146,8 @@ class Scenario:
         ago = self.config.get("minutes_since_last")
         flags = {"may_create_records": "makes", "may_notify": "tells"}
         todos = tuple(
-            OpenTodo(one["activity_id"], Record(*one["record"]), one["title"], began + 60, one.get("misses", 1))
-            for one in self.config.get("todos", ())
+            OpenTodo(todo["activity_id"], Record(*todo["record"]), todo["title"], began + 60, todo.get("misses", 1))
+            for todo in self.config.get("todos", ())
         )
         return {
             **{field: self.config[key] for field, key in flags.items() if key in self.config},
@@ -160,10 +164,10 @@ class Scenario:
             if notice == QUIET:
                 rest(play)
             elif notice.name == statistics.CALLS:
-                play.hear_all(list(notice.events()), float(second) / 100)
+                play.receive_all(list(notice.events()), float(second) / 100)
             else:
                 for event in notice.events():
-                    play.hear(event, float(second) / 100)
+                    play.receive(event, float(second) / 100)
         rest(play)
         return play
 

@@ -11,10 +11,10 @@ from bx24app.bitrix24.budget import Priority, RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client, TokenSource
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.bitrix24.transport import Transport
-from tests.support.scripted_server import Scripted, scripted
+from tests.support.scripted_server import ScriptedServer, scripted
 
 
-class Purse:
+class FakeBudget:
     """A budget that gives what it is told: 0.0 without a limit."""
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class Purse:
 class Rig:
     """`tokens`: the one in use is the last; a refresh appends the next."""
 
-    server: Scripted
+    server: ScriptedServer
     client: Bitrix24Client
-    purse: Purse
+    budget: FakeBudget
     tokens: list[str] = field(default_factory=list)
     moves: list[str] = field(default_factory=list)
-    dead: Exception | None = None
+    refresh_error: Exception | None = None
     """What a refresh meets."""
 
 
@@ -52,26 +52,33 @@ class Rig:
 def rig() -> Iterator[Rig]:
     """A client whose portal says what the test scripts."""
     with scripted() as server:
-        purse = Purse()
-        made: Rig
+        budget = FakeBudget()
+        client_rig: Rig
 
         def access() -> str:
-            return made.tokens[-1]
+            return client_rig.tokens[-1]
 
         def refresh(old: str) -> str:
-            if made.dead is not None:
-                raise made.dead
-            assert old == made.tokens[-1]
-            made.tokens.append(f"fresh-{len(made.tokens)}")
-            return made.tokens[-1]
+            if client_rig.refresh_error is not None:
+                raise client_rig.refresh_error
+            assert old == client_rig.tokens[-1]
+            client_rig.tokens.append(f"fresh-{len(client_rig.tokens)}")
+            return client_rig.tokens[-1]
 
         def moved(location: str) -> str:
-            made.moves.append(location)
+            client_rig.moves.append(location)
             return server.url + "moved/"
 
         transport = Transport(GuardedAdapter(AddressPolicy(may_use_loopback=True)), plain_http=True)
-        made = Rig(server, Bitrix24Client(server.url + "rest/", TokenSource(access, refresh, moved), cast(RequestBudget, purse), transport), purse, ["first"])
-        yield made
+        client_rig = Rig(
+            server,
+            Bitrix24Client(
+                server.url + "rest/", TokenSource(access, refresh, moved), cast(RequestBudget, budget), transport
+            ),
+            budget,
+            ["first"],
+        )
+        yield client_rig
         transport.get_session().close()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """One request as it arrived."""
 
     path: str
@@ -26,7 +26,7 @@ class Asked:
 
 
 @dataclass
-class Says:
+class ScriptedAnswer:
     """One answer. `drop` closes the connection without one; `hang` holds it until the server stops."""
 
     status: int = 200
@@ -36,43 +36,43 @@ class Says:
     hang: bool = False
 
 
-Script = Callable[[Asked], Says]
+Script = Callable[[ReceivedRequest], ScriptedAnswer]
 
 
-class Scripted:
+class ScriptedServer:
     """`url` with a slash at its end; `asked` in order of arrival. Without a script entry left, the last one answers again."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.script: list[Says | Script] = []
+        self.requests: list[ReceivedRequest] = []
+        self.script: list[ScriptedAnswer | Script] = []
         self.connections = 0
         self.over = threading.Event()
         self.url = ""
 
-    def says(self, *answers: Says | Script | dict[str, Any]) -> None:
+    def answer_with(self, *answers: ScriptedAnswer | Script | dict[str, Any]) -> None:
         """What comes next; a dict stands for a JSON answer of status 200."""
-        self.script = [told(entry) if isinstance(entry, dict) else entry for entry in answers]
+        self.script = [json_answer(entry) if isinstance(entry, dict) else entry for entry in answers]
 
-    def _next(self, asked: Asked) -> Says:
-        self.asked.append(asked)
+    def _next(self, request: ReceivedRequest) -> ScriptedAnswer:
+        self.requests.append(request)
         entry = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        return entry(asked) if callable(entry) else entry
+        return entry(request) if callable(entry) else entry
 
 
-def told(body: dict[str, Any], status: int = 200) -> Says:
+def json_answer(body: dict[str, Any], status: int = 200) -> ScriptedAnswer:
     """A JSON answer."""
-    return Says(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return ScriptedAnswer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def refused(code: str, text: str = "", status: int = 400, **more: Any) -> Says:
+def refused(code: str, text: str = "", status: int = 400, **more: Any) -> ScriptedAnswer:
     """An error as Bitrix24 words it."""
-    return told({"error": code, "error_description": text, **more}, status)
+    return json_answer({"error": code, "error_description": text, **more}, status)
 
 
 @contextmanager
-def scripted() -> Iterator[Scripted]:
+def scripted() -> Iterator[ScriptedServer]:
     """A running server on a loopback port."""
-    server = Scripted()
+    server = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,18 +83,18 @@ def scripted() -> Iterator[Scripted]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            says = server._next(Asked(self.path, dict(self.headers.items()), body))
-            if says.hang:
+            answer = server._next(ReceivedRequest(self.path, dict(self.headers.items()), body))
+            if answer.hang:
                 server.over.wait(30)
-            if says.hang or says.drop:
+            if answer.hang or answer.drop:
                 self.close_connection = True
                 return
-            self.send_response(says.status)
-            for name, value in {"Content-Length": str(len(says.body)), **says.headers}.items():
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(says.body)
-            self.close_connection = self.close_connection or "Connection" in says.headers
+            self.wfile.write(answer.body)
+            self.close_connection = self.close_connection or "Connection" in answer.headers
 
         do_GET = do_POST  # noqa: N815
 

@@ -14,8 +14,8 @@ SEQUENCES: dict[str, list[dict[str, Any]]] = json.loads(_FILE.read_text())
 
 def sequence(code: str) -> list[dict[str, Any]]:
     """The steps (path, at, json) of one sequence by its code, ``S2b``."""
-    [found] = [steps for title, steps in SEQUENCES.items() if title.split()[0] == code]
-    return found
+    [matching] = [steps for title, steps in SEQUENCES.items() if title.split()[0] == code]
+    return matching
 
 
 def compact(content: Any) -> str:

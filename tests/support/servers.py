@@ -77,20 +77,20 @@ class Postgres:
 @contextmanager
 def postgres_server(tmp_path: Path) -> Iterator[Postgres]:
     """A server that can be restarted while it is used."""
-    made = Postgres(tmp_path)
+    server = Postgres(tmp_path)
     try:
-        made.start()
-        made.create()
-        yield made
+        server.start()
+        server.create()
+        yield server
     finally:
-        made.remove()
+        server.remove()
 
 
 @contextmanager
 def postgres(tmp_path: Path) -> Iterator[str]:
     """A server for one test; gives its URL."""
-    with postgres_server(tmp_path) as made:
-        yield made.url
+    with postgres_server(tmp_path) as server:
+        yield server.url
 
 
 @contextmanager

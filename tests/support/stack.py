@@ -116,7 +116,9 @@ class World:
     def _run_worker(self, names: list[str], name: str) -> None:
         with self.app.app_context():
             connection = redis.Redis.from_url(self.config.redis_url)
-            worker = ThreadWorker(self.app, names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16)
+            worker = ThreadWorker(
+                self.app, names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16
+            )
             worker.log_job_description = False
             self._workers.append(worker)
             worker.work(logging_level="ERROR")
@@ -225,8 +227,8 @@ def until(true: Callable[[], Any], why: str | Callable[[], str], seconds: float 
 
 @contextmanager
 def world(tmp_path: Path, redis_url: str, make_config: Callable[..., Config], **how: Any) -> Iterator[World]:
-    made = World(tmp_path, redis_url, make_config, **how)
+    running = World(tmp_path, redis_url, make_config, **how)
     try:
-        yield made
+        yield running
     finally:
-        made.close()
+        running.close()

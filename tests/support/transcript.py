@@ -45,7 +45,7 @@ class Answers:
 
     known: dict[str, tuple[str, int]] = field(default_factory=dict)
     crm_mode: int = 1
-    made: int = 100
+    last_id: int = 100
     inner: frozenset[str] = frozenset()
     """Numbers that are employees' inner numbers too: Bitrix24 turns the CRM off for those."""
     client: dict[str, Any] = field(default_factory=dict)
@@ -75,11 +75,15 @@ class Answers:
         return value in dict(command.fields) if name == "field" else getattr(command, name) == value
 
     def _client(self, number: str) -> dict[str, Any]:
-        found = self.known.get(number) or self.client.get("found")
-        if found is None:
+        record = self.known.get(number) or self.client.get("found")
+        if record is None:
             return {"records": []}
-        told = {"name": self.client.get("name", ""), "responsible": self.client.get("owner", 1), "day": self.client.get("day", "")}
-        return {"records": [{"entity": found[0], "id": found[1], **told}]}
+        details = {
+            "name": self.client.get("name", ""),
+            "responsible": self.client.get("owner", 1),
+            "day": self.client.get("day", ""),
+        }
+        return {"records": [{"entity": record[0], "id": record[1], **details}]}
 
     def answer(self, command: AnyCommand) -> dict[str, Any]:
         match command:
@@ -112,19 +116,20 @@ class Answers:
     def _register(self, command: Register) -> dict[str, Any]:
         if command.number in self.inner:
             return {"call_id": f"call-{command.part}", "record": None, "created": []}
-        found = self.known.get(command.number)
-        record = {"entity": found[0], "id": found[1]} if found else None
+        client = self.known.get(command.number)
+        record = {"entity": client[0], "id": client[1]} if client else None
         created = []
-        if not found and command.create:
+        if not client and command.create:
             created = [
-                {"entity": kind, "id": self._next()} for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])
+                {"entity": kind, "id": self._next()}
+                for kind in (["contact", "deal"] if self.crm_mode == 2 else ["lead"])
             ]
-        self.bound = self.bound or record or next((one for one in created if one["entity"] != "deal"), None)
+        self.bound = self.bound or record or next((item for item in created if item["entity"] != "deal"), None)
         return {"call_id": f"call-{command.part}", "record": record, "created": created}
 
     def _next(self) -> int:
-        self.made += 1
-        return self.made
+        self.last_id += 1
+        return self.last_id
 
 
 class Play:
@@ -134,21 +139,21 @@ class Play:
         self.policy, self.answers, self.ledger = policy, answers or Answers(), Ledger()
         self.known = decision.FoldContext(entry_id=entry_id, **known)
         self.events: list[PbxEvent] = []
-        self.now, self.heard, self.heard_end = 0.0, 0.0, None
+        self.now, self.last_event_at, self.end_received_at = 0.0, 0.0, None
         self.lines: list[str] = []
         self.decision: decision.Decision | None = None
 
-    def hear(self, event: PbxEvent, at: float) -> None:
+    def receive(self, event: PbxEvent, at: float) -> None:
         """One notification arrives at `at` (our clock)."""
-        self.hear_all([event], at)
+        self.receive_all([event], at)
 
-    def hear_all(self, events: list[PbxEvent], at: float) -> None:
+    def receive_all(self, events: list[PbxEvent], at: float) -> None:
         """One that means several things (an entry of the statistics)."""
-        self.now = self.heard = max(self.now, at)
+        self.now = self.last_event_at = max(self.now, at)
         self.events += events
-        if any(isinstance(event, CallEnded) for event in events) and self.heard_end is None:
-            self.heard_end = self.now
-        self.lines += [f"event {tell(event)}" for event in events]
+        if any(isinstance(event, CallEnded) for event in events) and self.end_received_at is None:
+            self.end_received_at = self.now
+        self.lines += [f"event {describe(event)}" for event in events]
         self.drain()
 
     def tick(self) -> bool:
@@ -165,35 +170,39 @@ class Play:
             entry = assemble_entry(self.events, self.policy.find_employee)
             if entry is None:
                 return
-            clock = decision.CallClock(self.now, self.heard, self.heard_end)
+            clock = decision.CallClock(self.now, self.last_event_at, self.end_received_at)
             before = Ledger(list(self.ledger))
             self.decision = decision.decide_call(entry, self.policy, before, clock, self.known)
             if self.decision.needs_pick:
                 self.known = dataclasses.replace(self.known, pick=0)
                 continue
-            parts = {tape.recording_id: tape.part for tape in self.decision.recordings if tape.part}
+            parts = {recording.recording_id: recording.part for recording in self.decision.recordings if recording.part}
             self.known = dataclasses.replace(self.known, recording_parts=parts)
             plan = self.decision.plan
             if plan is not None and plan.is_decided:  # remembered, as the program does
                 self.known = dataclasses.replace(self.known, chosen_rule=plan.rule.name if plan.rule else "")
             if not self.decision.commands:
                 return
-            self._tell(self.decision.commands)
+            self._send(self.decision.commands)
         raise AssertionError("the fold never comes to rest")
 
-    def _tell(self, commands: tuple[AnyCommand, ...]) -> None:
+    def _send(self, commands: tuple[AnyCommand, ...]) -> None:
         """The portal answers in their order; what stands behind a refused record does not leave."""
         for command in commands:
-            self.lines.append(f"command {tell(command)}")
+            self.lines.append(f"command {describe(command)}")
             code = self.answers.refusal(command)
-            entry = LedgerEntry(command, "dead", {}, code) if code else LedgerEntry(command, "done", self.answers.answer(command))
+            entry = (
+                LedgerEntry(command, "dead", {}, code)
+                if code
+                else LedgerEntry(command, "done", self.answers.answer(command))
+            )
             self.ledger = Ledger([*self.ledger, entry])
             if code is None:
                 continue
             self.lines.append(f"refused {command.key} {code}")
             if code == USER_INACTIVE and isinstance(command, CreateRecord):
-                gone = self.policy.dismissed_users | {command.responsible}
-                self.policy = dataclasses.replace(self.policy, dismissed_users=gone)
+                dismissed = self.policy.dismissed_users | {command.responsible}
+                self.policy = dataclasses.replace(self.policy, dismissed_users=dismissed)
             return
 
     def text(self) -> str:
@@ -203,7 +212,7 @@ class Play:
                 f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.should_attach}"
                 for t in self.decision.recordings
             ]
-            lines.append("call " + " ".join(f"{k}={tell(v)}" for k, v in self.decision.journal.items()))
+            lines.append("call " + " ".join(f"{k}={describe(v)}" for k, v in self.decision.journal.items()))
         return self._readable("\n".join(lines) + "\n")
 
     def _readable(self, text: str) -> str:
@@ -218,14 +227,14 @@ class Play:
         return text
 
 
-def tell(thing: Any) -> str:
+def describe(thing: Any) -> str:
     """An event, command or value as words; what is empty or default is left out."""
     if isinstance(thing, Ref):
         return f"<{thing.key}.{thing.fact}>"
     if isinstance(thing, Record):
-        return f"{thing.entity}:{tell(thing.id)}"
+        return f"{thing.entity}:{describe(thing.id)}"
     if isinstance(thing, tuple | list):
-        return ",".join(tell(item) for item in thing) or "-"
+        return ",".join(describe(item) for item in thing) or "-"
     if hasattr(thing, "isoformat"):
         return str(thing.isoformat())
     if not dataclasses.is_dataclass(thing):
@@ -238,11 +247,11 @@ def tell(thing: Any) -> str:
         default = item.default if item.default is not dataclasses.MISSING else None
         if value in (None, "", (), default):
             continue
-        parts.append(f"{item.name}={tell_party(value)}")
+        parts.append(f"{item.name}={describe_party(value)}")
     return " ".join(parts)
 
 
-def tell_party(value: Any) -> str:
+def describe_party(value: Any) -> str:
     if type(value).__name__ == "Party":
         return "/".join(part for part in (value.extension, value.number) if part) or "nobody"
-    return tell(value)
+    return describe(value)

@@ -27,7 +27,7 @@ def told(line: dict[str, Any], owner: int = 13, day: str = "OPENED", order: int 
     for second, notice in enumerate(CALL.notices[::order]):
         for _ in range(2):  # everything comes twice
             for event in notice.events():
-                play.hear(event, float(second) / 100)
+                play.receive(event, float(second) / 100)
     while play.tick():
         pass
     return [entry.command for entry in play.ledger]

@@ -56,7 +56,7 @@ def test_register_is_made_again_for_somebody_else_when_the_portal_refuses_the_us
     scenario = Scenario(FIXTURES / "incoming_answered_by_group")
     play = Play(scenario.policy(), scenario.entry_id, Answers())
     for event in scenario.notices[3].events():
-        play.hear(event, 0)
+        play.receive(event, 0)
     [register] = list(play.ledger)
     play.ledger = Ledger([LedgerEntry(register.command, "dead", {}, USER_INACTIVE)])
     play.policy = Policy(play.policy.settings, play.policy.pbx, WORDS, dismissed_users=frozenset({11}))
@@ -73,7 +73,7 @@ def test_what_comes_after_finish_corrects_the_activity_and_never_repeats_finish(
     assert [e.command.user_id for e in play.ledger if isinstance(e.command, Finish)] == [11]
     for notice in late:
         for event in notice.events():
-            play.hear(event, 100)
+            play.receive(event, 100)
     assert [e.command.part for e in play.ledger if isinstance(e.command, Finish)].count(1) == 1
     assert [e.command.user_id for e in play.ledger if isinstance(e.command, SetActivityUser)] == [12]
 
@@ -85,10 +85,10 @@ def test_a_leg_whose_count_has_a_gap_is_waited_for() -> None:
     for notice in scenario.notices:
         if notice is not answered:
             for event in notice.events():
-                play.hear(event, 1.0)
+                play.receive(event, 1.0)
     assert play.ledger.finish_entry() is None, "the second talk's beginning is still on its way"
     for event in answered.events():
-        play.hear(event, 2.0)
+        play.receive(event, 2.0)
     finish = play.ledger.finish_entry()
     assert finish is not None
     assert isinstance(finish.command, Finish)

@@ -99,7 +99,7 @@ def told(scenario: Scenario, answers: Answers | None = None, **known: object) ->
     play = Play(scenario.policy(), scenario.entry_id, answers, **known)
     for second, notice in enumerate(scenario.notices):
         for event in notice.events():
-            play.hear(event, float(second))
+            play.receive(event, float(second))
     while play.tick():
         pass
     return play

@@ -9,7 +9,7 @@ import warnings
 from tests.stress.chaos import uninstalling
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.more import MORE
-from tests.stress.chaos.processes import arena
+from tests.stress.chaos.processes import chaos_stack
 from tests.stress.chaos.run import points, run
 from tests.stress.chaos.short_waits import WORDS
 from tests.stress.chaos.verdict import HEAD, Row
@@ -22,20 +22,20 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--step", type=int, default=1, help="every n-th point only")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[Row] = []
     print(f"{HEAD}\n|{' --- |' * 8}", flush=True)
-    with arena(asked.database) as made:
+    with chaos_stack(options.database) as stack:
         for fault in (*FAULTS, *MORE):
-            if asked.only in fault.name:
-                rows.append(run(made, fault, asked.calls, asked.seconds))
+            if options.only in fault.name:
+                rows.append(run(stack, fault, options.calls, options.seconds))
                 print(rows[-1], flush=True)
-        if asked.only in uninstalling.NAME:
-            rows.append(uninstalling.run(made, asked.calls, asked.seconds))
+        if options.only in uninstalling.NAME:
+            rows.append(uninstalling.run(stack, options.calls, options.seconds))
             print(rows[-1], flush=True)
-        if asked.only in "points between two side effects":
-            rows.append(points(made, asked.step)[0])
+        if options.only in "points between two side effects":
+            rows.append(points(stack, options.step)[0])
             print(rows[-1], flush=True)
     print(f"\n{WORDS}")
     for row in rows:

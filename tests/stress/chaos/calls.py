@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.offices import Ways
-from tests.support.random_calls import Day, Told, days
+from tests.support.random_calls import Day, DrawnCall, days
 
 SOME = 10
 WAYS = Ways(answered="lead", missed="activity", outgoing="contact", transfer_responsible="created")
@@ -13,7 +13,7 @@ WAYS = Ways(answered="lead", missed="activity", outgoing="contact", transfer_res
 
 def day_of(count: int) -> Day:
     """So many calls of all three PBXs, in random order of their notifications, some of them twice."""
-    found: list[Told] = []
+    calls: list[DrawnCall] = []
 
     @settings(
         max_examples=-(-count // SOME) + 2,
@@ -25,9 +25,9 @@ def day_of(count: int) -> Day:
     )
     @given(days(SOME, SOME))
     def collect(day: Day) -> None:
-        found.extend(day.calls)
+        calls.extend(day.calls)
 
     collect()
-    if len(found) < count:
-        raise RuntimeError(f"only {len(found)} calls were drawn")
-    return Day(WAYS, found[-count:])
+    if len(calls) < count:
+        raise RuntimeError(f"only {len(calls)} calls were drawn")
+    return Day(WAYS, calls[-count:])

@@ -10,9 +10,9 @@ from functools import partial
 
 from bx24app.sandbox.mango.rest import RestFault
 from tests.stress.chaos.portal_life import domain_changed, grants_revoked
-from tests.stress.chaos.processes import Arena
+from tests.stress.chaos.processes import ChaosStack
 
-Act = Callable[[Arena, float], None]
+Act = Callable[[ChaosStack, float], None]
 """(arena, seconds that the trouble may last)."""
 
 
@@ -22,77 +22,77 @@ class Fault:
 
     name: str
     act: Act
-    before: Callable[[Arena], None] | None = None
+    before: Callable[[ChaosStack], None] | None = None
 
 
-def nothing(_arena: Arena, _seconds: float) -> None:
+def nothing(_stack: ChaosStack, _seconds: float) -> None:
     """The control: the same calls in fair weather."""
 
 
-def killed(arena: Arena, seconds: float) -> None:
+def killed(stack: ChaosStack, seconds: float) -> None:
     """The worker, at random moments, again and again."""
     # The same moments in every run.
     moments, end = random.Random(24), time.monotonic() + seconds
-    worker = arena.parts[0]
+    worker = stack.parts[0]
     while time.monotonic() < end:
         time.sleep(moments.uniform(0.1, 1.5))
-        arena.kill(worker)
-        worker = arena.start("worker")
-    arena.kill_all()
-    arena.start("worker")
-    arena.start("cron")
+        stack.kill(worker)
+        worker = stack.start("worker")
+    stack.kill_all()
+    stack.start("worker")
+    stack.start("cron")
 
 
-def valkey_restarted(arena: Arena, seconds: float) -> None:
+def valkey_restarted(stack: ChaosStack, seconds: float) -> None:
     for _ in range(3):
         time.sleep(seconds / 6)
-        arena.valkey.kill()
+        stack.valkey.kill()
         time.sleep(seconds / 6)
-        arena.valkey.start()
+        stack.valkey.start()
 
 
-def valkey_flushed(arena: Arena, seconds: float) -> None:
+def valkey_flushed(stack: ChaosStack, seconds: float) -> None:
     for _ in range(6):
         time.sleep(seconds / 6)
-        arena.valkey.flush()
+        stack.valkey.flush()
 
 
-def postgres_restarted(arena: Arena, seconds: float) -> None:
+def postgres_restarted(stack: ChaosStack, seconds: float) -> None:
     """Every connection is cut, in the middle of whatever it carries; the web part, the workers and the scheduler live on."""
-    if arena.postgres is None:
+    if stack.postgres is None:
         raise RuntimeError("over SQLite there is no server to restart: run it with --database postgresql")
     for _ in range(3):
         time.sleep(seconds / 3)
-        arena.postgres.restart()
+        stack.postgres.restart()
 
 
-def portal(kind: str, arena: Arena, seconds: float, method: str | None = None, times: int | None = None) -> None:
-    switches = arena.world.portal.switches
-    fault = arena.world.sandbox.call(switches.switch_on, kind, method=method, times=times)
+def portal(kind: str, stack: ChaosStack, seconds: float, method: str | None = None, times: int | None = None) -> None:
+    switches = stack.world.portal.switches
+    fault = stack.world.sandbox.call(switches.switch_on, kind, method=method, times=times)
     time.sleep(seconds)
-    arena.world.sandbox.call(switches.switch_off)
+    stack.world.sandbox.call(switches.switch_off)
     if not fault.hits:
         raise RuntimeError(f"no request met {kind}: nothing was tried")
 
 
-def tokens_expire(arena: Arena, seconds: float) -> None:
+def tokens_expire(stack: ChaosStack, seconds: float) -> None:
     """At the OAuth server, whatever is under way. Not more often: a token that is refused when it is fresh is another fault."""
-    sandbox = arena.world.sandbox
+    sandbox = stack.world.sandbox
     for _ in range(max(1, int(seconds / 3))):
         time.sleep(3)
-        sandbox.call(sandbox.oauth.expire_tokens, arena.world.portal)
+        sandbox.call(sandbox.oauth.expire_tokens, stack.world.portal)
 
 
-def mango(fault: RestFault, arena: Arena, seconds: float) -> None:
-    arena.world.mango.rest_faults = {"*": fault}
+def mango(fault: RestFault, stack: ChaosStack, seconds: float) -> None:
+    stack.world.mango.rest_faults = {"*": fault}
     time.sleep(seconds)
-    arena.world.mango.rest_faults = {}
+    stack.world.mango.rest_faults = {}
 
 
-def two_schedulers(arena: Arena, seconds: float) -> None:
-    second = arena.start("cron")
+def two_schedulers(stack: ChaosStack, seconds: float) -> None:
+    second = stack.start("cron")
     time.sleep(seconds)
-    arena.kill(second)
+    stack.kill(second)
 
 
 def _portal(name: str, kind: str) -> Fault:

@@ -17,14 +17,14 @@ from bx24app.config import load
 from bx24app.infra.processes.child_process import run_child
 from tests.stress.chaos.clock import follow
 from tests.stress.chaos.points import arm
-from tests.stress.chaos.short_waits import hasten
+from tests.stress.chaos.short_waits import shorten_waits
 from tests.stress.chaos.upgrading import learn
 
 CALLS, RECORDINGS = 4, 2
 
 
 def main() -> None:
-    hasten()
+    shorten_waits()
     follow()
     if os.environ["CHAOS_CODE"] == "new":
         learn()

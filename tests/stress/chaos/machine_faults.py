@@ -8,7 +8,7 @@ import time
 from bx24app.models import Recording, db
 from bx24app.models.problem_codes import RecordingProblem
 from tests.stress.chaos.clock import jump
-from tests.stress.chaos.processes import Arena
+from tests.stress.chaos.processes import ChaosStack
 from tests.stress.chaos.upgrading import upgraded
 from tests.support.stack import until
 
@@ -17,45 +17,45 @@ FORWARD, BACK = 2 * 3600.0, -600.0
 """Seconds."""
 
 
-def disk_full(arena: Arena, seconds: float) -> None:
+def disk_full(stack: ChaosStack, seconds: float) -> None:
     """Not one byte more can be written to a file by the worker: the kernel itself refuses its write(2). Then there is space again."""
-    worker = arena.parts[0]
+    worker = stack.parts[0]
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, FREE))
-    until(lambda: _spool_refused(arena), "no recording met the full disk: nothing was tried", 90)
+    until(lambda: _spool_refused(stack), "no recording met the full disk: nothing was tried", 90)
     time.sleep(seconds)
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (FREE, FREE))
 
 
-def _spool_refused(arena: Arena) -> int:
-    with arena.world.app.app_context():
-        found: int = db.session.query(Recording).filter(Recording.problem_code == RecordingProblem.SPOOL).count()
+def _spool_refused(stack: ChaosStack) -> int:
+    with stack.world.app.app_context():
+        count: int = db.session.query(Recording).filter(Recording.problem_code == RecordingProblem.SPOOL).count()
         db.session.rollback()
-        return found
+        return count
 
 
-def clock_jumps(arena: Arena, seconds: float) -> None:
+def clock_jumps(stack: ChaosStack, seconds: float) -> None:
     """The workers' and the scheduler's: two hours ahead, ten minutes behind, and right again."""
     for offset in (FORWARD, BACK):
         time.sleep(seconds / 3)
-        jump(arena.clock, offset)
+        jump(stack.clock, offset)
     time.sleep(seconds / 3)
-    jump(arena.clock, 0)
+    jump(stack.clock, 0)
 
 
-def load_new(arena: Arena) -> None:
-    arena.load("new")
+def load_new(stack: ChaosStack) -> None:
+    stack.load("new")
 
 
-def rolling_upgrade(arena: Arena, seconds: float) -> None:
+def rolling_upgrade(stack: ChaosStack, seconds: float) -> None:
     """A migration while calls come in; then old and new code side by side, then the new alone, then back again the same way."""
-    old = arena.parts
-    with upgraded(arena):
-        new = [arena.start("worker", code="new"), arena.start("cron", code="new")]
+    old = stack.parts
+    with upgraded(stack):
+        new = [stack.start("worker", code="new"), stack.start("cron", code="new")]
         time.sleep(seconds / 2)
         for pid in old:
-            arena.kill(pid)
+            stack.kill(pid)
         time.sleep(seconds / 2)
-        arena.start("worker")
-        arena.start("cron")
+        stack.start("worker")
+        stack.start("cron")
         for pid in new:
-            arena.kill(pid)
+            stack.kill(pid)

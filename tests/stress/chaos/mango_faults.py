@@ -7,63 +7,63 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bx24app.sandbox.mango.call_log import Recording
-from tests.stress.chaos.processes import Arena
+from tests.stress.chaos.processes import ChaosStack
 
 
-def late(arena: Arena, seconds: float) -> None:
+def late(stack: ChaosStack, seconds: float) -> None:
     """`record/added` was told, but the file host has nothing yet: 3320."""
-    with _asked(arena):
-        arena.world.sandbox.call(_stored, arena, False)
-        _until_asked(arena)
+    with _requires_request(stack):
+        stack.world.sandbox.call(_stored, stack, False)
+        _wait_for_request(stack)
         time.sleep(seconds)
-        arena.world.sandbox.call(_stored, arena, True)
+        stack.world.sandbox.call(_stored, stack, True)
 
 
-def gone(arena: Arena, seconds: float) -> None:
+def link_used_up(stack: ChaosStack, seconds: float) -> None:
     """Every link that Mango gives was used before we come: 404. A fresh link is asked for each time."""
-    cloud = arena.world.mango
-    with _asked(arena):
+    cloud = stack.world.mango
+    with _requires_request(stack):
         cloud.link_seconds, fair = -1.0, cloud.link_seconds
-        _until_asked(arena)
+        _wait_for_request(stack)
         time.sleep(seconds)
         cloud.link_seconds = fair
 
 
-def broken_off(arena: Arena, seconds: float) -> None:
+def broken_off(stack: ChaosStack, seconds: float) -> None:
     """The connection is closed after the first bytes; the link is used up by that."""
-    cloud = arena.world.mango
-    with _asked(arena):
+    cloud = stack.world.mango
+    with _requires_request(stack):
         cloud.cut_files_after = 1000
-        _until_asked(arena)
+        _wait_for_request(stack)
         time.sleep(seconds)
         cloud.cut_files_after = 0
 
 
-def _stored(arena: Arena, stored: bool) -> None:
+def _stored(stack: ChaosStack, stored: bool) -> None:
     """Runs in the sandbox's loop."""
-    for recording in _recordings(arena):
+    for recording in _recordings(stack):
         recording.is_stored = stored
 
 
-def _recordings(arena: Arena) -> Iterator[Recording]:
-    for board in arena.world.mango.boards.values():
+def _recordings(stack: ChaosStack) -> Iterator[Recording]:
+    for board in stack.world.mango.boards.values():
         yield from board.call_log.recordings.values()
 
 
-def _count(arena: Arena) -> int:
-    return sum(1 for line in arena.world.mango.requests if line.endswith("queries/recording/post"))
+def _count(stack: ChaosStack) -> int:
+    return sum(1 for line in stack.world.mango.requests if line.endswith("queries/recording/post"))
 
 
-def _until_asked(arena: Arena) -> None:
+def _wait_for_request(stack: ChaosStack) -> None:
     """The trouble lasts `seconds` from the first request that meets it: before that nothing would be tried."""
-    before, end = _count(arena), time.monotonic() + 60
-    while _count(arena) == before and time.monotonic() < end:
+    before, end = _count(stack), time.monotonic() + 60
+    while _count(stack) == before and time.monotonic() < end:
         time.sleep(0.1)
 
 
 @contextmanager
-def _asked(arena: Arena) -> Iterator[None]:
-    before = _count(arena)
+def _requires_request(stack: ChaosStack) -> Iterator[None]:
+    before = _count(stack)
     yield
-    if _count(arena) == before:
+    if _count(stack) == before:
         raise RuntimeError("no recording was asked for: nothing was tried")

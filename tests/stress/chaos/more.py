@@ -7,10 +7,18 @@ from tests.stress.chaos.faults import Fault
 
 MORE = (
     Fault("Mango: recordings come late", mango_faults.late),
-    Fault("Mango: a recording's one-shot link is used up", mango_faults.gone),
+    Fault("Mango: a recording's one-shot link is used up", mango_faults.link_used_up),
     Fault("Mango: recordings break off", mango_faults.broken_off),
     Fault("disk full for the spool, then free", machine_faults.disk_full),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
-    Fault("rolling upgrade with a migration, old and new code side by side", machine_faults.rolling_upgrade, machine_faults.load_new),
-    Fault(f"rolling upgrade from the released edition ({released.RELEASE}), both side by side", released.roll_over, released.load),
+    Fault(
+        "rolling upgrade with a migration, old and new code side by side",
+        machine_faults.rolling_upgrade,
+        machine_faults.load_new,
+    ),
+    Fault(
+        f"rolling upgrade from the released edition ({released.RELEASE}), both side by side",
+        released.roll_over,
+        released.load,
+    ),
 )

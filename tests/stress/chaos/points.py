@@ -40,12 +40,12 @@ def arm(kill_at: int, trace: Path) -> None:
     _commits(counter)
     put = queue._enqueue_by_name
 
-    def rung(*args: Any, **options: Any) -> bool:
+    def counted_enqueue(*args: Any, **options: Any) -> bool:
         done = put(*args, **options)
         counter.at(f"queued {args[1]}")
         return done
 
-    queue._enqueue_by_name = rung
+    queue._enqueue_by_name = counted_enqueue
 
 
 def _around(kind: type, name: str, counter: _Counter, words: Callable[[tuple[Any, ...]], str]) -> None:
@@ -53,9 +53,9 @@ def _around(kind: type, name: str, counter: _Counter, words: Callable[[tuple[Any
 
     def counted(*args: Any, **options: Any) -> Any:
         counter.at(f"{words(args)}: leaves")
-        said = inner(*args, **options)
+        answer = inner(*args, **options)
         counter.at(f"{words(args)}: answered")
-        return said
+        return answer
 
     setattr(kind, name, counted)
 

@@ -6,29 +6,29 @@ import time
 
 import requests
 
-from tests.stress.chaos.processes import Arena
+from tests.stress.chaos.processes import ChaosStack
 from tests.support.stack import until
 
 
-def grants_revoked(arena: Arena, seconds: float) -> None:
+def grants_revoked(stack: ChaosStack, seconds: float) -> None:
     """Access and refresh tokens are dead until an administrator authorises again, as a browser walks it."""
-    made = arena.world
-    made.sandbox.call(made.sandbox.oauth.revoke_tokens, made.portal)
-    until(lambda: made.portal_row()["trouble"], "no request met the revoked grant: nothing was tried", 60)
+    world = stack.world
+    world.sandbox.call(world.sandbox.oauth.revoke_tokens, world.portal)
+    until(lambda: world.portal_row()["trouble"], "no request met the revoked grant: nothing was tried", 60)
     time.sleep(seconds)
-    start = requests.get(f"{made.url}/oauth/start?domain={made.portal.domain}", allow_redirects=False, timeout=20)
+    start = requests.get(f"{world.url}/oauth/start?domain={world.portal.domain}", allow_redirects=False, timeout=20)
     back = requests.get(f"{start.headers['Location']}&sandbox_user=1", timeout=20)
     back.raise_for_status()
 
 
-def domain_changed(arena: Arena, seconds: float) -> None:
+def domain_changed(stack: ChaosStack, seconds: float) -> None:
     """Twice; what was the domain answers 302."""
     for _ in range(2):
         time.sleep(seconds / 2)
-        mover = arena.world.portal.mover
+        mover = stack.world.portal.mover
         if mover is None:
             raise RuntimeError("the portal does not run")
-        before = arena.world.portal.domain
-        arena.world.sandbox.call(mover)
-        if arena.world.portal.domain == before:
+        before = stack.world.portal.domain
+        stack.world.sandbox.call(mover)
+        if stack.world.portal.domain == before:
             raise RuntimeError("the domain is the same: nothing was tried")

@@ -63,7 +63,7 @@ class Valkey:
             client.flushall()
 
 
-class Arena:
+class ChaosStack:
     """`world`: the sandbox and the web part, in this process. Attributes: `valkey`, `trace` (points that an armed worker reached)."""
 
     def __init__(self, folder: Path, postgres: Postgres | None) -> None:
@@ -74,7 +74,14 @@ class Arena:
         self.valkey = Valkey(folder)
         self.valkey.start()
         self.world = World(
-            folder, self.valkey.url, config_for, quiet_seconds=120, hook_rate=0, address_rate=0, recording_retry=RETRY, **database
+            folder,
+            self.valkey.url,
+            config_for,
+            quiet_seconds=120,
+            hook_rate=0,
+            address_rate=0,
+            recording_retry=RETRY,
+            **database,
         )
         self.log = (folder / "parts.log").open("ab")
         self.clock = folder / "clock.txt"
@@ -172,20 +179,22 @@ class Arena:
         self.valkey.kill()
 
 
-def furnish(made: World) -> None:
+def furnish(world: World) -> None:
     """Three PBXs, their people, an installed portal. Somebody works already."""
-    made.portal.limits.rate = 0
-    made.portal.license = "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
+    world.portal.limits.rate = 0
+    world.portal.license = (
+        "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
+    )
     for office in OFFICES:
         key, salt = KEYS[office.key]
-        made.sandbox.call(made.mango.add_pbx, api_key=key, api_salt=salt, name=office.key)
-    made.sandbox.call(made.add_users, [user for user in USERS if user not in made.portal.users])
-    made.install()
+        world.sandbox.call(world.mango.add_pbx, api_key=key, api_salt=salt, name=office.key)
+    world.sandbox.call(world.add_users, [user for user in USERS if user not in world.portal.users])
+    world.install()
 
 
-def settle(made: World, seconds: float) -> bool:
+def settle(world: World, seconds: float) -> bool:
     end = time.monotonic() + seconds
-    while made.pending():
+    while world.pending():
         if time.monotonic() > end:
             return False
         time.sleep(0.1)
@@ -194,10 +203,10 @@ def settle(made: World, seconds: float) -> bool:
 
 def _environ(world: World) -> dict[str, str]:
     """The world's configuration as its parts would be given it."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name, value in world.config.model_dump().items():
-        found[f"BX24APP_{name.upper()}"] = _word(value)
-    return found
+        variables[f"BX24APP_{name.upper()}"] = _word(value)
+    return variables
 
 
 def _word(value: Any) -> str:
@@ -209,17 +218,17 @@ def _word(value: Any) -> str:
 
 
 @contextmanager
-def arena(database: str = "postgresql") -> Iterator[Arena]:
+def chaos_stack(database: str = "postgresql") -> Iterator[ChaosStack]:
     """`database`: postgresql (Debian's packages), or sqlite."""
     root = logging.getLogger()
     level = root.level
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
-        postgres = stack.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
-        made = Arena(Path(name), postgres)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as cleanup:
+        postgres = cleanup.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
+        chaos = ChaosStack(Path(name), postgres)
         root.setLevel(logging.ERROR)  # the web part's warnings of what is being done to it need not be read
         try:
-            made.furnish()
-            yield made
+            chaos.furnish()
+            yield chaos
         finally:
-            made.close()
+            chaos.close()
             root.setLevel(level)

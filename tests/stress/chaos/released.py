@@ -22,7 +22,7 @@ from tests.support.servers import free_port
 from tests.support.stack import until
 
 if TYPE_CHECKING:
-    from tests.stress.chaos.processes import Arena
+    from tests.stress.chaos.processes import ChaosStack
 
 RELEASE = "4f532bf"
 ROOT = Path(__file__).parents[3]
@@ -42,59 +42,59 @@ def check_out(folder: Path) -> Path:
     return target
 
 
-def load(arena: Arena) -> None:
+def load(stack: ChaosStack) -> None:
     """The released edition can be started at once from now on."""
-    arena.load("released")
+    stack.load("released")
 
 
-def roll_over(arena: Arena, seconds: float) -> None:
+def roll_over(stack: ChaosStack, seconds: float) -> None:
     """Calls come in at the released edition's workers and web process, then at both editions', then at the present one's; then back, and forth again."""
-    present = arena.parts
+    present = stack.parts
     for pid in present:
-        arena.kill(pid)
-    released = _start(arena, "released")
-    web, url = _start_web(arena)
-    arena.other_web.append(url)
-    delivered = _count_delivered(arena)
+        stack.kill(pid)
+    released = _start(stack, "released")
+    web, url = _start_web(stack)
+    stack.other_web.append(url)
+    delivered = _count_delivered(stack)
     time.sleep(seconds / 3)
-    if _count_delivered(arena) == delivered:
+    if _count_delivered(stack) == delivered:
         raise RuntimeError("the released edition delivered nothing while it was alone: nothing was tried")
-    _start(arena, "old")
+    _start(stack, "old")
     time.sleep(seconds / 3)
-    _stop(arena, released)
-    arena.other_web.clear()
+    _stop(stack, released)
+    stack.other_web.clear()
     web.terminate()
     web.wait(20)
     time.sleep(seconds / 6)
-    again = _start(arena, "released")
+    again = _start(stack, "released")
     time.sleep(seconds / 6)
-    _stop(arena, again)
+    _stop(stack, again)
 
 
-def _count_delivered(arena: Arena) -> int:
-    with arena.world.app.app_context():
+def _count_delivered(stack: ChaosStack) -> int:
+    with stack.world.app.app_context():
         count: int = db.session.query(Delivery).filter_by(state="done").count()
         db.session.rollback()
         return count
 
 
-def _start(arena: Arena, code: str) -> list[int]:
-    return [arena.start("worker", code=code), arena.start("cron", code=code)]
+def _start(stack: ChaosStack, code: str) -> list[int]:
+    return [stack.start("worker", code=code), stack.start("cron", code=code)]
 
 
-def _stop(arena: Arena, pids: list[int]) -> None:
+def _stop(stack: ChaosStack, pids: list[int]) -> None:
     for pid in pids:
-        arena.kill(pid)
+        stack.kill(pid)
 
 
-def _start_web(arena: Arena) -> tuple[subprocess.Popen[bytes], str]:
-    folder, port = check_out(arena.folder), free_port()
+def _start_web(stack: ChaosStack) -> tuple[subprocess.Popen[bytes], str]:
+    folder, port = check_out(stack.folder), free_port()
     process: subprocess.Popen[bytes] = subprocess.Popen(
         [sys.executable, "-m", "bx24app.cli", "web", "--port", str(port)],
         cwd=folder,
-        env=arena.environment("released"),
-        stdout=arena.log,
-        stderr=arena.log,
+        env=stack.environment("released"),
+        stdout=stack.log,
+        stderr=stack.log,
         preexec_fn=partial(die_with_parent, os.getpid()),
     )
     url = f"http://127.0.0.1:{port}"

@@ -20,7 +20,7 @@ RETRY = (0, 2, 3, *(5,) * 20)
 """BX24APP_RECORDING_RETRY."""
 
 
-def hasten() -> None:
+def shorten_waits() -> None:
     """For this process and its children."""
     transport.TIMEOUT, transport.TOTAL_TIMEOUT = (2.0, 3.0), 4.0  # type: ignore[misc]
     batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]

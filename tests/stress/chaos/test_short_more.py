@@ -9,7 +9,7 @@ import pytest
 from scripts import needs
 from tests.stress.chaos import uninstalling
 from tests.stress.chaos.more import MORE
-from tests.stress.chaos.processes import Arena, arena
+from tests.stress.chaos.processes import ChaosStack, chaos_stack
 from tests.stress.chaos.run import run
 from tests.support.servers import POSTGRES_MISSING
 
@@ -20,18 +20,18 @@ pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None,
 
 
 @pytest.fixture
-def chaos() -> Iterator[Arena]:
-    with arena() as made:
-        yield made
+def chaos() -> Iterator[ChaosStack]:
+    with chaos_stack() as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_nothing_is_lost_or_doubled(chaos: Arena, name: str) -> None:
-    [fault] = [one for one in MORE if name in one.name]
+def test_nothing_is_lost_or_doubled(chaos: ChaosStack, name: str) -> None:
+    [fault] = [candidate for candidate in MORE if name in candidate.name]
     row = run(chaos, fault, 10, 2.0, patience=120)
     assert row.good, "\n".join([str(row), *row.details])
 
 
-def test_the_application_goes_and_comes_back(chaos: Arena) -> None:
+def test_the_application_goes_and_comes_back(chaos: ChaosStack) -> None:
     row = uninstalling.run(chaos, 10, 2.0, patience=120)
     assert row.good, "\n".join([str(row), *row.details])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from alembic.script import ScriptDirectory
 
 if TYPE_CHECKING:
-    from tests.stress.chaos.processes import Arena
+    from tests.stress.chaos.processes import ChaosStack
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 TABLES = ("call", "notification", "delivery", "recording")
@@ -56,7 +56,7 @@ def learn() -> None:
 
 
 @contextmanager
-def upgraded(arena: Arena) -> Iterator[None]:
+def upgraded(stack: ChaosStack) -> Iterator[None]:
     """The database is migrated as an operator would (`bx24app.cli.up.migrate`); afterwards it is as before.
 
     Raises:
@@ -68,7 +68,7 @@ def upgraded(arena: Arena) -> Iterator[None]:
     from bx24app.cli import up
     from bx24app.models import db
 
-    app, copy = arena.world.app, arena.folder / "migrations"
+    app, copy = stack.world.app, stack.folder / "migrations"
     shutil.copytree(MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     head = ScriptDirectory(str(copy)).get_current_head()
     (copy / "versions" / "9999_next.py").write_text(_TEXT.format(revision=REVISION, head=head, tables=TABLES))

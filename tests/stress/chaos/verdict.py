@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.end_to_end.test_random_calls import _by_phone, _found, _plain, growth
 from tests.support.offices import Outcome
-from tests.support.random_calls import Day, Told
+from tests.support.random_calls import Day, DrawnCall
 from tests.support.stack import World
 
 USER, RECORDING, ACTIVITY = 0, 6, 7
@@ -39,42 +39,42 @@ class Row:
 def judge(world: World, row: Row, day: Day, predicted: list[Outcome], before: dict[str, int]) -> None:
     """Runs in the sandbox's loop; counts into `row`."""
     owned = _by_phone(world)
-    for told, outcome in zip(day.calls, predicted, strict=True):
+    for call, outcome in zip(day.calls, predicted, strict=True):
         wanted = {
             "own": [_plain(outcome.own)] if outcome.own else [],
-            "further": sorted(_plain(one) for one in outcome.further),
+            "further": sorted(_plain(further) for further in outcome.further),
             "records": sorted(outcome.records),
             "todos": sorted(outcome.todos),
         }
-        signs, found = _compare(world, told, wanted, owned.get(told.scene.number or "", []))
+        signs, actual = _compare(world, call, wanted, owned.get(call.scene.number or "", []))
         row.wrong.update(signs)
         if signs:
-            name = f"{told.scene.office.key}:{told.scene.entry}"
-            row.details.append(f"{row.fault}: {name} {sorted(signs)}\n  wanted {wanted}\n  found  {found}")
+            name = f"{call.scene.office.key}:{call.scene.entry}"
+            row.details.append(f"{row.fault}: {name} {sorted(signs)}\n  wanted {wanted}\n  found  {actual}")
     _grown(world, row, growth(day.calls, predicted), before)
 
 
-def _compare(world: World, told: Told, wanted: dict[str, Any], records: list[Any]) -> tuple[set[str], Any]:
+def _compare(world: World, call: DrawnCall, wanted: dict[str, Any], records: list[Any]) -> tuple[set[str], Any]:
     try:
-        found = _found(world, told, records)
+        actual = _found(world, call, records)
     except AssertionError as error:  # what belongs together does not
         return {"else"}, f"{error}"
     signs: set[str] = set()
-    for name, right in wanted.items():
-        signs |= {"lost"} if len(found[name]) < len(right) else set()
-        signs |= {"doubled"} if len(found[name]) > len(right) else set()
-    if signs or found == wanted:
-        return signs, found
-    rows = [[*some["own"], *some["further"]] for some in (wanted, found)]
+    for name, expected in wanted.items():
+        signs |= {"lost"} if len(actual[name]) < len(expected) else set()
+        signs |= {"doubled"} if len(actual[name]) > len(expected) else set()
+    if signs or actual == wanted:
+        return signs, actual
+    rows = [[*some["own"], *some["further"]] for some in (wanted, actual)]
     if _column(rows[0], RECORDING) != _column(rows[1], RECORDING):
         signs.add("recording")
     if _column(rows[0], ACTIVITY) != _column(rows[1], ACTIVITY):
         signs.add("lost")
     if _column(rows[0], USER) != _column(rows[1], USER) or any(
-        wanted[name] != found[name] for name in ("records", "todos")
+        wanted[name] != actual[name] for name in ("records", "todos")
     ):
         signs.add("user")
-    return signs or {"else"}, found
+    return signs or {"else"}, actual
 
 
 def _column(rows: list[tuple[str, ...]], place: int) -> list[str]:

@@ -7,34 +7,34 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.stress.fuzz import shots
-from tests.stress.fuzz.arena import Arena, Shot
+from tests.stress.fuzz.target import FuzzTarget, Shot
 
 
-def run(arena: Arena, inputs: int, number: int = 0) -> None:
+def run(target: FuzzTarget, inputs: int, number: int = 0) -> None:
     """About `inputs` shots; the same `number` gives the same ones.
 
     Raises:
-        tests.stress.fuzz.arena.Wrong: with the shot.
+        tests.stress.fuzz.target.Wrong: with the shot.
     """
     operations = shots.operations()
-    apart = [shots.notifications(arena.hook), _events(arena), shots.strangers()]
+    apart = [shots.notifications(target.hook), _events(target), shots.strangers()]
     share = inputs // 4
-    _volley(arena, apart[0], share, number)
-    _volley(arena, apart[1], share // 3, number)
-    _volley(arena, apart[2], share // 3, number)
+    _volley(target, apart[0], share, number)
+    _volley(target, apart[1], share // 3, number)
+    _volley(target, apart[2], share // 3, number)
     each = max(1, (inputs - share - 2 * (share // 3)) // (2 * len(operations)))
     for operation in operations:
-        _volley(arena, shots.forms(operation), each, number)
-        _volley(arena, shots.described(operation), each, number)
+        _volley(target, shots.forms(operation), each, number)
+        _volley(target, shots.described(operation), each, number)
 
 
-def _events(arena: Arena) -> Any:
-    portal = arena.world.portal
+def _events(target: FuzzTarget) -> Any:
+    portal = target.world.portal
     token = next(iter(portal.apps.values())).application_token
     return shots.events(portal.member_id, str(token))
 
 
-def _volley(arena: Arena, strategy: Any, count: int, number: int) -> None:
+def _volley(target: FuzzTarget, strategy: Any, count: int, number: int) -> None:
     @seed(number)
     @settings(
         max_examples=count,
@@ -45,6 +45,6 @@ def _volley(arena: Arena, strategy: Any, count: int, number: int) -> None:
     )
     @given(strategy)
     def volley(shot: Shot) -> None:
-        arena.fire(shot)
+        target.fire(shot)
 
     volley()

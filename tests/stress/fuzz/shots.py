@@ -16,7 +16,7 @@ from schemathesis import GenerationMode
 
 from scripts.openapi import PATH
 from tests.conftest import KEY, SALT
-from tests.stress.fuzz.arena import Shot
+from tests.stress.fuzz.target import Shot
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 NASTY = (
@@ -54,15 +54,15 @@ def objects(draw: Callable[[Any], Any]) -> str:
     """A notification with some of it wrong, as text; now and then no JSON at all."""
     if draw(st.integers(0, 9)) == 0:
         return str(draw(texts))
-    found = dict(GOOD)
-    found["entry_id"] = f"e{draw(st.integers(0, 300))}"
+    content = dict(GOOD)
+    content["entry_id"] = f"e{draw(st.integers(0, 300))}"
     for name in draw(st.lists(st.sampled_from(FIELDS), max_size=4)):
-        found[name] = draw(values)
+        content[name] = draw(values)
         if draw(st.booleans()) and name in ("from", "to"):
-            found[name] = {draw(st.sampled_from(("number", "extension", "line_number"))): draw(values)}
+            content[name] = {draw(st.sampled_from(("number", "extension", "line_number"))): draw(values)}
     for name in draw(st.lists(st.sampled_from(FIELDS), max_size=3)):
-        found.pop(name, None)
-    return json.dumps(found, ensure_ascii=draw(st.booleans()))
+        content.pop(name, None)
+    return json.dumps(content, ensure_ascii=draw(st.booleans()))
 
 
 def _encoded(pairs: list[tuple[str, str]]) -> bytes:
@@ -94,7 +94,17 @@ def events(draw: Callable[[Any], Any], member_id: str, token: str) -> Shot:
         ("auth[application_token]", token if draw(st.integers(0, 4)) else draw(texts)),
         ("ts", draw(texts)),
     ]
-    keys = ("PHONE_NUMBER", "PHONE_NUMBER_INTERNATIONAL", "CALL_ID", "USER_ID", "LINE_NUMBER", "CRM_ENTITY_ID", "EXTENSION_GROUP_ID", "a][b", "x[y][z")
+    keys = (
+        "PHONE_NUMBER",
+        "PHONE_NUMBER_INTERNATIONAL",
+        "CALL_ID",
+        "USER_ID",
+        "LINE_NUMBER",
+        "CRM_ENTITY_ID",
+        "EXTENSION_GROUP_ID",
+        "a][b",
+        "x[y][z",
+    )
     pairs += [(f"data[{draw(st.sampled_from(keys))}]", draw(texts)) for _ in range(draw(st.integers(0, 5)))]
     pairs += [(draw(texts), draw(texts)) for _ in range(draw(st.integers(0, 2)))]
     return Shot("POST", "/bitrix24/events", "", _encoded(pairs), FORM)
@@ -125,13 +135,15 @@ def described(operation: Any) -> st.SearchStrategy[Shot]:
         split = urlsplit(ready.url or "")
         body = ready.body or b""
         body = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
-        return Shot(ready.method or "GET", split.path, split.query, body, case.media_type or "", (), claim_of(operation))
+        return Shot(
+            ready.method or "GET", split.path, split.query, body, case.media_type or "", (), claim_of(operation)
+        )
 
     both = st.one_of(
         operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
         operation.as_strategy(generation_mode=GenerationMode.NEGATIVE),
     )
-    return both.map(shot).filter(lambda found: found is not None)  # type: ignore[return-value]
+    return both.map(shot).filter(lambda shot: shot is not None)  # type: ignore[return-value]
 
 
 @st.composite
@@ -139,29 +151,63 @@ def forms(draw: Callable[[Any], Any], operation: Any) -> Shot:
     """The fields that an operation names, with nasty values; ids of the path too."""
     raw = operation.definition.raw
     path = operation.path
-    for one in raw.get("parameters", ()):
-        if one["in"] == "path":
-            choice = one["schema"].get("enum") or ("1", "2", "moscow")
+    for parameter in raw.get("parameters", ()):
+        if parameter["in"] == "path":
+            choice = parameter["schema"].get("enum") or ("1", "2", "moscow")
             value = draw(st.sampled_from(choice)) if draw(st.integers(0, 2)) else draw(texts)
-            path = path.replace("{" + one["name"] + "}", quote(value.encode("utf-8", "surrogatepass"), safe=""))
-    asked = [(one["name"], draw(texts)) for one in raw.get("parameters", ()) if one["in"] == "query" and draw(st.booleans())]
+            path = path.replace("{" + parameter["name"] + "}", quote(value.encode("utf-8", "surrogatepass"), safe=""))
+    query = [
+        (parameter["name"], draw(texts)) for parameter in raw.get("parameters", ()) if parameter["in"] == "query" and draw(st.booleans())
+    ]
     content = raw.get("requestBody", {}).get("content", {})
     names = [name for kind in content.values() for name in kind["schema"].get("properties", {})]
-    pairs = [(name, "1" if name == "version" and draw(st.booleans()) else draw(texts)) for name in names if draw(st.booleans())]
+    pairs = [
+        (name, "1" if name == "version" and draw(st.booleans()) else draw(texts))
+        for name in names
+        if draw(st.booleans())
+    ]
     method = operation.method.upper()
     return Shot(
-        method, path, urlencode(asked, errors="surrogatepass"), _encoded(pairs) if method == "POST" else b"", FORM if method == "POST" else "", (), claim_of(operation)
+        method, path, urlencode(query, errors="surrogatepass"), _encoded(pairs) if method == "POST" else b"", FORM if method == "POST" else "", (), claim_of(operation)
     )  # fmt: skip
 
 
 @st.composite
 def strangers(draw: Callable[[Any], Any]) -> Shot:
     """Addresses, methods, headers and bodies that nobody described."""
-    path = "/" + "/".join(quote(draw(texts).encode("utf-8", "surrogatepass"), safe="") for _ in range(draw(st.integers(0, 4))))
-    kinds = ("", FORM, JSON, "multipart/form-data", "multipart/form-data; boundary=x", "text/xml", "application/json; charset=utf-16", "\x7f")
-    headers = (("X-Frame-Session", "a.b.c"), ("X-Forwarded-For", "1, ::, x"), ("Range", "bytes=9-1"), ("HX-Request", "true"), ("Accept-Language", "*;q=x"), ("Accept-Encoding", "gzip;q=-1"))
+    path = "/" + "/".join(
+        quote(draw(texts).encode("utf-8", "surrogatepass"), safe="") for _ in range(draw(st.integers(0, 4)))
+    )
+    kinds = (
+        "",
+        FORM,
+        JSON,
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "text/xml",
+        "application/json; charset=utf-16",
+        "\x7f",
+    )
+    headers = (
+        ("X-Frame-Session", "a.b.c"),
+        ("X-Forwarded-For", "1, ::, x"),
+        ("Range", "bytes=9-1"),
+        ("HX-Request", "true"),
+        ("Accept-Language", "*;q=x"),
+        ("Accept-Encoding", "gzip;q=-1"),
+    )
     method = draw(st.sampled_from(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW")))
     body = draw(st.one_of(st.binary(max_size=60), texts.map(lambda text: text.encode("utf-8", "surrogatepass"))))
     chosen = tuple(draw(st.lists(st.sampled_from(headers), max_size=3)))
-    known = ("/", "/install", "/frame", "/frame/pbxs", "/bitrix24/events", "/mango", "/media/recording/1", "/place/lead", "/frame/open")
+    known = (
+        "/",
+        "/install",
+        "/frame",
+        "/frame/pbxs",
+        "/bitrix24/events",
+        "/mango",
+        "/media/recording/1",
+        "/place/lead",
+        "/frame/open",
+    )
     return Shot(method, draw(st.sampled_from(known)) if draw(st.booleans()) else path, quote(draw(texts).encode("utf-8", "surrogatepass"), safe="=&"), body, draw(st.sampled_from(kinds)), chosen)  # fmt: skip

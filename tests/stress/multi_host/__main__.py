@@ -16,16 +16,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.stress.multi_host", description=__doc__)
     parser.add_argument("--calls", type=int, default=60, help="whole calls waited for in each phase")
     parser.add_argument("--at-once", type=int, default=16, help="calls that are under way at a time")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
-    with wide() as made:
-        told = run(made, asked.calls * 20 + 600, asked.calls, asked.at_once)
-    print(HEAD, *told.phases, "", sep="\n")
-    print(", ".join(f"{name} was away {seconds:.1f} s" for name, seconds in told.away.items()))
-    print(f"requests that the proxy had to ask of the other host: {told.turned_away}\n")
-    print(f"{VERDICT}\n|{' --- |' * 8}\n{told.row}\n\n{WORDS}")
-    print("\n".join(told.row.details), file=sys.stderr)
-    return 0 if told.row.good else 1
+    with wide() as hosts:
+        result = run(hosts, options.calls * 20 + 600, options.calls, options.at_once)
+    print(HEAD, *result.phases, "", sep="\n")
+    print(", ".join(f"{name} was away {seconds:.1f} s" for name, seconds in result.away.items()))
+    print(f"requests that the proxy had to ask of the other host: {result.turned_away}\n")
+    print(f"{VERDICT}\n|{' --- |' * 8}\n{result.row}\n\n{WORDS}")
+    print("\n".join(result.row.details), file=sys.stderr)
+    return 0 if result.row.good else 1
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ class Front:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")
-        asked = (environ["REQUEST_METHOD"], path, _body(environ), _headers(environ))
+        request = (environ["REQUEST_METHOD"], path, _body(environ), _headers(environ))
         first, count = next(self._turns), len(self.addresses)
         for turn in range(count):
             try:
-                status, headers, body = _ask(self.addresses[(first + turn) % count], *asked)
+                status, headers, body = _ask(self.addresses[(first + turn) % count], *request)
             except (OSError, http.client.HTTPException):
                 # A notification too is asked again, though its effect may be there: the program knows one that comes twice,
                 # and Mango does not send one that was not answered again.
@@ -41,28 +41,28 @@ class Front:
 
 
 def _ask(
-    address: str, method: str, path: str, body: bytes, headers: dict[str, str]
+    address: str, method: str, path: str, body: bytes, request_headers: dict[str, str]
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     host, _, port = address.partition(":")
     peer = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
     try:
-        peer.request(method, path, body, headers)
+        peer.request(method, path, body, request_headers)
         answer = peer.getresponse()
-        said = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
-        return answer.status, said, answer.read()
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
+        return answer.status, headers, answer.read()
     finally:
         peer.close()
 
 
 def _body(environ: dict[str, Any]) -> bytes:
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    found: bytes = environ["wsgi.input"].read(length) if length else b""
-    return found
+    body: bytes = environ["wsgi.input"].read(length) if length else b""
+    return body
 
 
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
-    found = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name.startswith("HTTP_")}
-    found = {name: value for name, value in found.items() if name.lower() not in _HOP}
+    headers = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers = {name: value for name, value in headers.items() if name.lower() not in _HOP}
     if environ.get("CONTENT_TYPE"):
-        found["Content-Type"] = environ["CONTENT_TYPE"]
-    return found
+        headers["Content-Type"] = environ["CONTENT_TYPE"]
+    return headers

@@ -18,7 +18,7 @@ from bx24app.cli import up
 from bx24app.config import load
 from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
 from bx24app.infra.processes.web_server import make_web_spec, open_listener
-from tests.stress.chaos.short_waits import hasten
+from tests.stress.chaos.short_waits import shorten_waits
 
 CALLS, RECORDINGS = 4, 2
 WORDS = (
@@ -27,10 +27,10 @@ WORDS = (
 )
 
 
-def hasten_a_little() -> None:
+def shorten_waits_a_little() -> None:
     """As in `make chaos`, but whoever waits for the sandbox waits longer than it ever needs, as life's 75 s are longer than the cloud's 60: with
     four hosts and the sandbox on two cores an answer may take seconds, and what a portal does after we gave it up cannot be found by asking before."""
-    hasten()
+    shorten_waits()
     transport.TIMEOUT, transport.TOTAL_TIMEOUT = (5.0, 15.0), 20.0  # type: ignore[misc]
     batches.SEND_WITHIN_SECONDS = 5.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=30)
@@ -38,13 +38,15 @@ def hasten_a_little() -> None:
 
 
 def main(words: list[str]) -> int:
-    hasten_a_little()
+    shorten_waits_a_little()
     config = load()
     app = create_app(config)
     up._preload_modules()
     parts: list[ProcessSpec] = []
     if "web" in words:
-        parts.append(make_web_spec(partial(up._drop_parent_connections, app), open_listener("127.0.0.1", int(words[-1]))))
+        parts.append(
+            make_web_spec(partial(up._drop_parent_connections, app), open_listener("127.0.0.1", int(words[-1])))
+        )
     if "work" in words:
         parts.append(ProcessSpec("worker", partial(up._worker_target, app, CALLS, RECORDINGS)))
     if "cron" in words:

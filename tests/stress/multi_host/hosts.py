@@ -39,14 +39,14 @@ class Host:
         self.name, self._words, self._data, self._log = name, words, folder / name, folder / f"{name}.log"
         self._environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT), "BX24APP_DATA_DIR": str(self._data)}
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = 0
+        self._log_start = 0
 
     def start(self) -> None:
         """Returns at once; `wait` knows when it is ready."""
         shutil.rmtree(self._data, ignore_errors=True)
         self._data.mkdir()
         with self._log.open("ab") as log:
-            self._said = log.tell()
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.stress.multi_host.host", *self._words], cwd=ROOT, env=self._environ, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()),
@@ -59,10 +59,10 @@ class Host:
 
     def _new(self) -> bytes:
         with self._log.open("rb") as log:
-            log.seek(self._said)
+            log.seek(self._log_start)
             return log.read()
 
-    def told(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         """The lines of its log, over all its lives."""
         return self._log.read_text(errors="replace").splitlines()
 
@@ -74,7 +74,7 @@ class Host:
                 with suppress(ProcessLookupError):
                     os.killpg(group, signal.SIGKILL)
             self._process.wait(20)
-            until(lambda: not any(Path(f"/proc/{one}").exists() for one in groups), f"{self.name} lives", 20)
+            until(lambda: not any(Path(f"/proc/{group}").exists() for group in groups), f"{self.name} lives", 20)
             self._process = None
 
     def stop(self) -> int:
@@ -152,11 +152,11 @@ def wide() -> Iterator[Wide]:
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory(prefix="wide-") as name, ExitStack() as stack:
-        made = Wide(Path(name), stack.enter_context(postgres_server(Path(name))).url)
+        hosts = Wide(Path(name), stack.enter_context(postgres_server(Path(name))).url)
         root.setLevel(logging.ERROR)
         try:
-            made.furnish()
-            yield made
+            hosts.furnish()
+            yield hosts
         finally:
-            made.close()
+            hosts.close()
             root.setLevel(level)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.end_to_end.test_random_calls import tell
 from tests.support.offices import Outcome
-from tests.support.random_calls import Day, Told
+from tests.support.random_calls import Day, DrawnCall
 from tests.support.stack import World
 
 
@@ -22,18 +22,18 @@ class Load:
         """`apart`: seconds between the beginnings of two calls at the least."""
         self._world, self._day, self._predicted, self._hooks = world, day, predicted, hooks
         self._apart, self._next = apart, 0.0
-        self.told: list[int] = []
+        self.begun: list[int] = []
         self.whole: list[float] = []
         self._open: dict[int, threading.Event] = {}
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._pool = ThreadPoolExecutor(at_once + 1)
-        self._running: list[Future[None]] = [self._pool.submit(self._tell_on) for _ in range(at_once)]
+        self._running: list[Future[None]] = [self._pool.submit(self._send_calls) for _ in range(at_once)]
         self._running.append(self._pool.submit(self._watch))
 
     @property
     def exhausted(self) -> bool:
         """Has every call of the day been told?"""
-        return len(self.told) == len(self._day.calls)
+        return len(self.begun) == len(self._day.calls)
 
     def wait(self, count: int, seconds: float = 120) -> None:
         """Until so many more calls are whole, or the day is at its end.
@@ -44,7 +44,9 @@ class Load:
         wanted, end = len(self.whole) + count, time.monotonic() + seconds
         while len(self.whole) < wanted and not self.exhausted:
             if time.monotonic() > end:
-                raise RuntimeError(f"{wanted - len(self.whole)} of {count} calls not whole in {seconds:.0f} s: {self._stuck()}")
+                raise RuntimeError(
+                    f"{wanted - len(self.whole)} of {count} calls not whole in {seconds:.0f} s: {self._stuck()}"
+                )
             self.look()
             time.sleep(0.05)
 
@@ -53,19 +55,19 @@ class Load:
         self._ended.set()
         for event in self._open.copy().values():
             event.set()
-        for one in self._running:
-            one.result()
+        for future in self._running:
+            future.result()
         self._pool.shutdown()
-        return Day(self._day.ways, [self._day.calls[at] for at in self.told]), [self._predicted[at] for at in self.told]
+        return Day(self._day.ways, [self._day.calls[at] for at in self.begun]), [self._predicted[at] for at in self.begun]
 
     def _stuck(self) -> str:
         return f"pending {self._world.pending()}, waited for {[self._day.calls[at].scene.entry for at in self._open]}"
 
     def look(self) -> None:
         """Raises: what one that tells met."""
-        for one in self._running:
-            if one.done():
-                one.result()
+        for future in self._running:
+            if future.done():
+                future.result()
 
     def _begin(self) -> tuple[int, threading.Event] | None:
         while not self._ended.is_set():
@@ -73,18 +75,18 @@ class Load:
                 if self.exhausted:
                     return None
                 if (now := time.monotonic()) >= self._next:
-                    self._next, at, event = now + self._apart, len(self.told), threading.Event()
-                    self.told.append(at)
+                    self._next, at, event = now + self._apart, len(self.begun), threading.Event()
+                    self.begun.append(at)
                     self._open[at] = event
                     return at, event
             time.sleep(0.02)
         return None
 
-    def _tell_on(self) -> None:
-        while (begun := self._begin()) is not None:
-            at, event = begun
-            told = self._day.calls[at]
-            tell(self._hooks[told.scene.office.key], told)
+    def _send_calls(self) -> None:
+        while (started := self._begin()) is not None:
+            at, event = started
+            call = self._day.calls[at]
+            tell(self._hooks[call.scene.office.key], call)
             if self._predicted[at].own is None:
                 self._open.pop(at, None)  # the portal hears nothing of it
                 continue
@@ -101,11 +103,11 @@ class Load:
 
     def _arrived(self, waiting: list[int]) -> list[int]:
         """Runs in the sandbox's loop."""
-        held = self._world.portal.by_external
-        return [at for at in waiting if _whole(held, self._day.calls[at], self._predicted[at])]
+        rows_by_id = self._world.portal.by_external
+        return [at for at in waiting if _whole(rows_by_id, self._day.calls[at], self._predicted[at])]
 
 
-def _whole(held: dict[str, list[Any]], told: Told, outcome: Outcome) -> bool:
+def _whole(rows_by_id: dict[str, list[Any]], call: DrawnCall, outcome: Outcome) -> bool:
     """The call's first row is there (it comes with the call's end), and its recording where it has one."""
-    found = held.get(f"{told.scene.office.key}:{told.scene.entry}")
-    return outcome.own is not None and bool(found) and bool(found[0].file_id) == bool(outcome.own.recording)
+    rows = rows_by_id.get(f"{call.scene.office.key}:{call.scene.entry}")
+    return outcome.own is not None and bool(rows) and bool(rows[0].file_id) == bool(outcome.own.recording)

@@ -31,7 +31,7 @@ class Phase:
 
 
 @dataclass
-class Told:
+class WideResult:
     """`row`: against the model; `phases`: in their order; `turned_away`: requests that the proxy had to ask of another host."""
 
     row: Row
@@ -42,16 +42,16 @@ class Told:
     """Host -> files in its data directory at the end."""
 
 
-def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, patience: float = 180) -> Told:
+def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, patience: float = 180) -> WideResult:
     """`drawn`: calls to draw from; `each`: whole calls to wait for in each phase that has no end of its own."""
     day = day_of(drawn)
     row, hooks, before, predicted = _ready(wide, "wide", day)
-    told, load = Told(row), Load(wide.world, day, predicted, hooks, at_once, apart)
+    result, load = WideResult(row), Load(wide.world, day, predicted, hooks, at_once, apart)
     try:
-        _phases(wide, load, told, each)
+        _phases(wide, load, result, each)
     finally:
         day, predicted = load.end()
-    told.turned_away, row.calls, over = wide.front.turned_away, len(day.calls), time.monotonic()
+    result.turned_away, row.calls, over = wide.front.turned_away, len(day.calls), time.monotonic()
     if not wide.settle(patience):
         row.wrong["else"] += 1
         row.details.append(f"never came to rest: {wide.world.pending()}")
@@ -60,30 +60,37 @@ def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, pat
     wrong = in_journal(wide.world, day, predicted)
     row.wrong["else"] += len(wrong)
     row.details += wrong
-    row.details += [line for name in dict.fromkeys(_NAME.findall("\n".join(row.details))) for line in _story(wide, name)]
-    told.left = {host.name: host.files() for host in wide.hosts}
-    return told
+    row.details += [
+        line for name in dict.fromkeys(_NAME.findall("\n".join(row.details))) for line in _story(wide, name)
+    ]
+    result.left = {host.name: host.files() for host in wide.hosts}
+    return result
 
 
 def _story(wide: Wide, name: str) -> list[str]:
     """What the portal was asked about a call that went wrong, and what each host logged of it."""
-    asked = [
+    requests = [
         f"portal {entry.at:.3f} {entry.seconds:.3f} s, {entry.status} {entry.error} {entry.method} {entry.params} {entry.commands}"
         for entry in wide.world.portal.request_log
         if f"'{name}" in f"{entry.params} {entry.commands}"
     ]
     entry_id = f"entry={name.partition(':')[2]} "
-    found = [f"{host.name} {line}" for host in wide.hosts for line in host.told() if entry_id in line or any(word in line for word in _SIGNS)]
-    return [f"{name}:", *asked, *found]
+    logged = [
+        f"{host.name} {line}"
+        for host in wide.hosts
+        for line in host.log_lines()
+        if entry_id in line or any(word in line for word in _SIGNS)
+    ]
+    return [f"{name}:", *requests, *logged]
 
 
-def _phases(wide: Wide, load: Load, told: Told, each: int) -> None:
+def _phases(wide: Wide, load: Load, result: WideResult, each: int) -> None:
     def during(name: str, act: Callable[[], object]) -> None:
         # In this thread: a host is killed when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
         since, before = time.monotonic(), len(load.whole)
         act()
         load.look()
-        told.phases.append(Phase(name, time.monotonic() - since, len(load.whole) - before))
+        result.phases.append(Phase(name, time.monotonic() - since, len(load.whole) - before))
 
     def until_whole(name: str) -> None:
         during(name, lambda: load.wait(each))
@@ -97,5 +104,5 @@ def _phases(wide: Wide, load: Load, told: Told, each: int) -> None:
         host.start()
         during(f"{host.name} starting again", host.wait)
         until_whole(f"{host.name} back")
-    during("rolling restart of all four", lambda: told.away.update(wide.rolling_restart()))
+    during("rolling restart of all four", lambda: result.away.update(wide.rolling_restart()))
     until_whole("after")

@@ -21,24 +21,24 @@ from tests.support.servers import POSTGRES_MISSING, free_port
 @pytest.mark.postgres
 @pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)
 def test_hosts_die_and_are_restarted_and_nothing_is_lost() -> None:
-    with wide() as made:
-        told = run(made, drawn=150, each=2, at_once=4, apart=0.8)
-    assert told.row.good, "\n".join([str(told.row), *told.row.details])
-    assert 15 <= told.row.calls < 150, "the calls did not last for all of it"
-    phases = {phase.name: phase.whole for phase in told.phases}
+    with wide() as hosts:
+        result = run(hosts, drawn=150, each=2, at_once=4, apart=0.8)
+    assert result.row.good, "\n".join([str(result.row), *result.row.details])
+    assert 15 <= result.row.calls < 150, "the calls did not last for all of it"
+    phases = {phase.name: phase.whole for phase in result.phases}
     assert phases["work-1 killed"] >= 2, "the other host did not carry the calls"
     assert phases["web-1 killed"] >= 2, "the other host did not take the notifications"
     assert phases["rolling restart of all four"] > 0
-    assert told.turned_away > 0, "no request met a host that was down"
-    assert set(told.away) == set(told.left) == {"web-1", "web-2", "work-1", "work-2"}
-    kept = [name for names in told.left.values() for name in names if not name.startswith("spool/")]
-    assert not kept, "something lies in a data directory that no other host knows"
+    assert result.turned_away > 0, "no request met a host that was down"
+    assert set(result.away) == set(result.left) == {"web-1", "web-2", "work-1", "work-2"}
+    unexpected = [name for names in result.left.values() for name in names if not name.startswith("spool/")]
+    assert not unexpected, "something lies in a data directory that no other host knows"
 
 
 def _host(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    asked = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     start_response("201 CREATED", [("X-Path", environ["PATH_INFO"]), ("X-Host", environ["HTTP_HOST"])])
-    return [asked]
+    return [body]
 
 
 def test_the_proxy_asks_the_next_host() -> None:

@@ -83,7 +83,7 @@ def test_a_portal_without_leads_is_not_offered_one(frame: Frame) -> None:
 
 def test_sure_suggestions_are_accepted_from_the_checklist(frame: Frame, mango: FakeMango) -> None:
     assert "0 of 0 extensions matched" in frame.get("/frame"), "the overview itself asks nobody"
-    assert mango.asked == []
+    assert mango.requests == []
     frame.get("/frame/pbxs/moscow/employees")
     said = frame.get("/frame")
     assert "0 of 3 extensions matched" in said

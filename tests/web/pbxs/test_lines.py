@@ -52,9 +52,9 @@ def test_lines_of_the_document_and_of_mango_stand_together(ready: Frame) -> None
 def test_mango_is_asked_once_in_ten_minutes_and_again_on_demand(ready: Frame, mango: FakeMango) -> None:
     ready.get(LINES)
     ready.get(LINES)
-    assert mango.asked == ["lines"]
+    assert mango.requests == ["lines"]
     ready.get(LINES + "?fresh=1")
-    assert mango.asked == ["lines", "lines"]
+    assert mango.requests == ["lines", "lines"]
 
 
 def test_a_silent_mango_shows_what_is_saved(ready: Frame, mango: FakeMango) -> None:

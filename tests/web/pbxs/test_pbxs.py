@@ -57,7 +57,7 @@ def test_faults_stand_at_their_fields(frame: Frame, mango: FakeMango, form: dict
     assert set(wrong(said)) == fields
     assert has(said, "wrong")
     assert frame.number() == 0
-    assert len(mango.asked) <= 1
+    assert len(mango.requests) <= 1
     if form.get("name") is None:
         assert "Moscow office" in said, "what was typed is still there"
 
@@ -82,7 +82,7 @@ def test_what_no_field_is_to_blame_for_stands_on_top(frame: Frame, mango: FakeMa
 def test_short_events_alone_need_no_key(frame: Frame, mango: FakeMango) -> None:
     said = frame.post("/frame/pbxs", NEW | {"dialects": "events", "api_key": "", "api_salt": ""})
     assert has(said, "connected")
-    assert mango.asked == []
+    assert mango.requests == []
     assert frame.settings().pbxs[0].dialects == ("events",)
 
 
@@ -101,12 +101,12 @@ def test_lines_of_another_pbx_are_not_taken_twice(frame: Frame, mango: FakeMango
 
 def test_changing_keeps_the_keys_unless_new_ones_are_given(frame: Frame, mango: FakeMango) -> None:
     frame.post("/frame/pbxs", NEW)
-    mango.asked.clear()
+    mango.requests.clear()
     form = {"name": "Renamed", "dialects": ["vpbx", "events"], "default_user_id": "12"}
     assert has(frame.post("/frame/pbxs/moscow-office", form), "saved")
     pbx = frame.settings().pbxs[0]
     assert (pbx.name, pbx.dialects, pbx.default_user_id, len(pbx.lines)) == ("Renamed", ("vpbx", "events"), 12, 2)
-    assert mango.asked == []
+    assert mango.requests == []
     assert wrong(frame.post("/frame/pbxs/moscow-office", form | {"api_key": "other", "api_salt": "salt"})).keys() == {
         "api_key"
     }

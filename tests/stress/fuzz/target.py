@@ -69,7 +69,7 @@ class Figures:
         self.spent.append(spent)
         self.outliers = sorted([*self.outliers, (spent, what)], reverse=True)[:OUTLIERS]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The share of requests below which times are, and the longest ones."""
         ordered = sorted(self.spent) or [0.0]
         shares = [(name, ordered[int(share * (len(ordered) - 1))]) for name, share in SHARES]
@@ -86,19 +86,19 @@ class _Errors(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(self.format(record))
+        self.messages.append(self.format(record))
 
 
-class Arena:
-    def __init__(self, made: World) -> None:
-        self.world, self.app, self.figures, self.errors = made, made.app, Figures(), _Errors()
-        made.portal.limits.rate = 0
-        made.install()
-        self.hook = made.connect(DOCUMENT, {"moscow": (KEY, SALT)})["moscow"].removeprefix(made.url)
-        self.portal_id = made.portal_row()["id"]
+class FuzzTarget:
+    def __init__(self, world: World) -> None:
+        self.world, self.app, self.figures, self.errors = world, world.app, Figures(), _Errors()
+        world.portal.limits.rate = 0
+        world.install()
+        self.hook = world.connect(DOCUMENT, {"moscow": (KEY, SALT)})["moscow"].removeprefix(world.url)
+        self.portal_id = world.portal_row()["id"]
         with self.app.app_context():
             member_id = db.session.get_one(Portal, self.portal_id).member_id
             db.session.rollback()
@@ -112,14 +112,14 @@ class Arena:
         Raises:
             Wrong
         """
-        self.errors.said.clear()
+        self.errors.messages.clear()
         spent = time.thread_time()
         status, headers, body = self._answer(shot)
         spent = time.thread_time() - spent
         self.figures.count(status, spent, f"{status} {shot.method} {shot.path[:60]!a}, {len(shot.body)} bytes")
         why = self._fault(status, headers, body, spent)
         if why:
-            raise Wrong(f"{why}\n{shot}\n{self.errors.said}")
+            raise Wrong(f"{why}\n{shot}\n{self.errors.messages}")
         return status
 
     def _answer(self, shot: Shot) -> tuple[int, dict[str, str], bytes]:
@@ -134,15 +134,15 @@ class Arena:
         environ["PATH_INFO"] = unquote_to_bytes(shot.path.encode("utf-8", "surrogatepass")).decode("latin-1")
         environ["QUERY_STRING"] = shot.query.encode("utf-8", "surrogatepass").decode("latin-1")
         pieces, status, headers = run_wsgi_app(self.app.wsgi_app, environ, buffered=True)
-        found = b"".join(pieces)
-        return int(status.split()[0]), {name.lower(): value for name, value in headers}, found
+        content = b"".join(pieces)
+        return int(status.split()[0]), {name.lower(): value for name, value in headers}, content
 
     def _fault(self, status: int, headers: dict[str, str], body: bytes, spent: float) -> str:
         if status >= 500 and not (status == 503 and headers.get("x-error") == HELD_BY_THE_PORTAL):
             return f"status {status}"
         if b"Traceback (most recent call last)" in body:
             return "a traceback in the answer"
-        if self.errors.said:
+        if self.errors.messages:
             return "an error in the log"
         if headers.get("x-content-type-options") != "nosniff" or "referrer-policy" not in headers:
             return "headers are missing"
@@ -165,27 +165,27 @@ class Arena:
             drain.drain(self.portal_id)
             assert not db.session.query(Notification).filter_by(state="new").count(), "left unread by the drain"
             for table in Base.metadata.sorted_tables:
-                for found in db.session.execute(table.select()):
-                    for value in found:
+                for row in db.session.execute(table.select()):
+                    for value in row:
                         if isinstance(value, str):
                             value.encode()  # no lone surrogate
                             assert "\0" not in value, table
             db.session.rollback()
-        assert not self.errors.said, self.errors.said
+        assert not self.errors.messages, self.errors.messages
 
 
 @contextmanager
-def arena(folder: Path, redis_url: str) -> Iterator[Arena]:
+def fuzz_target(folder: Path, redis_url: str) -> Iterator[FuzzTarget]:
     """A world of its own; nobody works in it."""
-    with world(folder, redis_url, config_for, hook_rate=0, address_rate=0) as made:
-        found = Arena(made)
+    with world(folder, redis_url, config_for, hook_rate=0, address_rate=0) as running:
+        target = FuzzTarget(running)
         root = logging.getLogger()
         level = root.level
-        root.addHandler(found.errors)
+        root.addHandler(target.errors)
         root.setLevel(logging.ERROR)  # refusals are what is wanted here; they need not be read
         try:
-            yield found
+            yield target
         finally:
-            root.removeHandler(found.errors)
+            root.removeHandler(target.errors)
             root.setLevel(level)
 

@@ -15,12 +15,12 @@ import requests
 
 from bx24app.mango import vpbx
 from tests.end_to_end.test_random_calls import KEYS
-from tests.support.random_calls import Told
+from tests.support.random_calls import DrawnCall
 
 PATIENCE_SECONDS = 90
 
 
-def tell_until_acknowledged(hook: str, call: Told, other_web: Sequence[str] = ()) -> None:
+def send_until_acknowledged(hook: str, call: DrawnCall, other_web: Sequence[str] = ()) -> None:
     """All notifications of one call, in the order of their arrival, each until one web process answers 200.
 
     Args:
@@ -37,7 +37,7 @@ def tell_until_acknowledged(hook: str, call: Told, other_web: Sequence[str] = ()
         for name, content in call.arrivals:
             raw = json.dumps(content)
             form = {"vpbx_api_key": key, "json": raw, "sign": vpbx.sign_text(key, salt, raw)}
-            _post(session, [f"{one}/{name}" for one in hooks], form)
+            _post(session, [f"{address}/{name}" for address in hooks], form)
 
 
 def _post(session: requests.Session, urls: Sequence[str], form: dict[str, str]) -> None:
