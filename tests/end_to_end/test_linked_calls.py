@@ -16,7 +16,7 @@ from tests.support.broker import (
     SIBERIA,
     SILENT,
     Broker,
-    Heard,
+    OfficeNotification,
     Party,
     blind,
     document,
@@ -54,7 +54,7 @@ def test_a_client_handed_to_another_office_gets_its_talker(broker: Broker, redir
     assert {broker.file_size(row) is not None for row in rows.values()} == {True}
 
 
-def orders(heard: list[Heard]) -> dict[str, list[Heard]]:
+def orders(heard: list[OfficeNotification]) -> dict[str, list[OfficeNotification]]:
     first = heard[0][0]
     one, two = [h for h in heard if h[0] == first], [h for h in heard if h[0] != first]
     return {
@@ -150,7 +150,7 @@ def test_through_three_offices_the_last_talker_has_the_client(broker: Broker, or
     assert {call.responsible_id for call in found.values()} == {16}
 
 
-def moved(heard: list[Heard], seconds: int) -> list[Heard]:
+def moved(heard: list[OfficeNotification], seconds: int) -> list[OfficeNotification]:
     """The same notices, told of another time."""
     times = ("timestamp", "create_time", "forward_time", "talk_time", "end_time")
     return [
