@@ -1,4 +1,7 @@
-"""What most tests stand on: a real Valkey, an app of their own with its own database, one portal with one PBX."""
+"""Fixtures that most tests use: a real Valkey, an app with its own database, and one portal with one PBX.
+
+The app and its tables are new for each test; the Valkey server runs for the session and is flushed for each test.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ KEY, SALT = "0123456789abcdefghijklmnopqrstuv", "vutsrqponmlkjihgfedcba987654321
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for the whole run; each test flushes it."""
+    """The URL of one Valkey server for the whole session; the `app` fixture flushes it."""
     with valkey(tmp_path_factory.mktemp("valkey")) as url:
         yield url
 
 
 def config_for(tmp_path: Path, redis_url: str, **more: object) -> Config:
-    """A configuration of a test: loopback allowed, everything in its own directory."""
+    """A configuration for one test: loopback addresses are allowed and all files are below `tmp_path`."""
     return load(
         {"BX24APP_DATA_DIR": str(tmp_path / "var"), "BX24APP_ALLOW_LOOPBACK": "1"},
         redis_url=redis_url,
@@ -40,7 +43,7 @@ def config_for(tmp_path: Path, redis_url: str, **more: object) -> Config:
 
 @pytest.fixture
 def app(tmp_path: Path, valkey_url: str) -> Iterator[Flask]:
-    """An app with empty tables, inside its context."""
+    """An app with empty tables; its application context is active."""
     app = create_app(config_for(tmp_path, valkey_url))
     (tmp_path / "var").mkdir(exist_ok=True)
     with app.app_context():
@@ -71,13 +74,13 @@ DOCUMENT = Settings(
 
 @pytest.fixture
 def portal(app: Flask) -> Portal:
-    """An installed portal whose deliveries are paused, so that nothing leaves; its PBX knows key and salt."""
+    """An installed portal with one PBX. The portal is paused, so the app sends nothing."""
     return make_portal()
 
 
 @pytest.fixture
 def portal_id(portal: Portal) -> int:
-    """The portal as use cases know it that keep no row across their transactions."""
+    """The id of the portal, for use cases that take an id instead of a row."""
     return portal.id
 
 

@@ -1,6 +1,8 @@
-"""The insurance broker: three offices in three cities, three PBXs on one portal, one group of operators who answer for all.
+"""The insurance broker: three offices in three cities, with three PBXs on one portal and one group of operators.
 
-Everything that may repeat over PBXs does: extensions, groups, the ids of entries, legs and recordings.
+Everything that may repeat across PBXs does: extensions, groups, and the ids of entries, legs and recordings.
+A test creates a `Broker` on a `World`, gives it settings with `rule`, plays calls with `ring`, and reads the results
+from the sandbox portal and from the journal.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bx24app.domain.settings import Settings
@@ -20,15 +23,15 @@ from tests.support.stack import World, until
 
 SPEED = 100.0
 NEW = "104"
-"""An employee whom the mapping does not know yet."""
+"""The extension of an employee who is not in the mapping yet."""
 SILENT = Party(None, 20.0)
 OfficeNotification = tuple[str, PbxNotification]
-"""A notice, and the key of the PBX that tells it."""
+"""The key of a PBX and a notification that it sends."""
 
 
 @dataclass(frozen=True)
 class Office:
-    """One city. `staff`: extension -> user; `manager` answers for the line's clients."""
+    """The office of one city. `staff`: extension -> user id; `manager`: the user responsible for the line."""
 
     key: str
     name: str
@@ -47,7 +50,7 @@ _clients = itertools.count(79_161_000_000)
 
 
 def document(responsible: bool = True, **calls: Any) -> Settings:
-    """The broker's settings; without `responsible` the lines name nobody, so the talker has the client."""
+    """The broker's settings. Without `responsible` the lines name nobody, so the talker becomes responsible."""
     return Settings.model_validate(
         {
             "calls": calls,
@@ -72,8 +75,12 @@ def document(responsible: bool = True, **calls: Any) -> Settings:
     )
 
 
+def _collect(notifications: list[OfficeNotification], key: str, notification: PbxNotification) -> None:
+    notifications.append((key, notification))
+
+
 class Broker:
-    """The three PBXs at work, and what the portal holds of their calls."""
+    """The three running PBXs, and access to what the portal stores about their calls."""
 
     def __init__(self, earth: World) -> None:
         self.earth = earth
@@ -93,7 +100,7 @@ class Broker:
         return board
 
     def rule(self, settings: Settings) -> None:
-        """The portal takes these settings; every PBX knows where to knock."""
+        """Save these settings in the portal and give every PBX its hook address."""
         keys = {office.key: (self.pbx(office).api_key, self.pbx(office).api_salt) for office in OFFICES}
         for key, hook in self.earth.connect(settings, keys).items():
             self.boards[key].pbx.hook_url = hook
@@ -102,7 +109,7 @@ class Broker:
         return self.boards[office.key].pbx
 
     def ring(self, office: Office, **plan: Any) -> tuple[str, str]:
-        """A client calls and it goes as planned, to the end. Returns (the client's number in E.164, the entry)."""
+        """Play an incoming call to its end, as `plan` says. Returns the client's number (E.164) and the entry id."""
         client = plan.pop("client", None) or str(next(_clients))
         call_plan = Plan(client=client, **{"ivr": 0, "speed": SPEED, "record_delay": 2.0, **plan})
         call: SandboxCall = self.earth.sandbox.call(self._run_call, self.boards[office.key], call_plan)
@@ -117,10 +124,11 @@ class Broker:
         return call
 
     def ring_unsent(self, office: Office, **plan: Any) -> tuple[str, str, list[OfficeNotification]]:
-        """As `ring`, but nothing is told to the app: returns what the PBXs would have told, by time, for `tell`."""
+        """As `ring`, but the app receives nothing. Also returns the notifications, sorted by time, for `send`."""
         notifications: list[OfficeNotification] = []
         for key, board in self.boards.items():
-            board.sender.submit = lambda notice, key=key: notifications.append((key, notice))  # type: ignore[method-assign,misc]
+            collect = partial(_collect, notifications, key)
+            board.sender.submit = collect  # type: ignore[method-assign]
         try:
             client, entry = self.ring(office, **plan)
         finally:
@@ -129,30 +137,33 @@ class Broker:
         return client, entry, sorted(notifications, key=lambda pair: pair[1].at)
 
     def send(self, notifications: list[OfficeNotification]) -> None:
-        """These notices, in this order, one after the other."""
+        """Send these notifications one after the other, in this order."""
         self.earth.sandbox.call(self._send, notifications)
 
     def send_slowly(self, notifications: list[OfficeNotification]) -> None:
-        """As `tell`, but the portal has answered before the next notice comes, as in life, where seconds lie between two rings."""
+        """As `send`, but wait after each notification until the portal has answered.
+
+        On a real PBX seconds pass between two notifications, too.
+        """
         for notification in notifications:
             self.send([notification])
             until(
-                lambda: not {"notifications", "deliveries"} & self.earth.pending().keys(), "the portal never answered"
+                lambda: not {"notifications", "deliveries"} & self.earth.pending().keys(), "the portal did not answer"
             )
 
     async def _send(self, notifications: list[OfficeNotification]) -> None:
         for key, notice in notifications:
             await self.boards[key].sender._post_notification(notice)
 
-    # --- what the portal holds ---------------------------------------------------------------------------------------
+    # --- what the portal stores ---------------------------------------------------------------------------------------
 
     def rows(self, client: str) -> dict[str, Statistic]:
-        """EXTERNAL_CALL_ID -> the portal's row, of one client."""
+        """The portal's statistics rows of one client, by EXTERNAL_CALL_ID."""
         rows = [row for row in self.earth.portal.statistics.values() if row.phone.lstrip("+") == client[1:]]
         return {row.external_id or "": row for row in sorted(rows, key=lambda row: row.id)}
 
     def journal(self, external_id: str) -> Call:
-        """Our row of a call, by `<pbx key>:<entry>`."""
+        """The journal's row of a call, by `<pbx key>:<entry id>`."""
         key, _, entry = external_id.partition(":")
         with self.earth.app.app_context():
             call = db.session.query(Call).filter_by(pbx_key=key, entry_id=entry).one()
@@ -161,32 +172,32 @@ class Broker:
             return call
 
     def records(self, client: str) -> list[Record]:
-        """Everything of the CRM that has this telephone, and their deals."""
+        """All CRM records with this telephone number."""
         records = [record for table in self.earth.portal.crm.records.values() for record in table.values()]
         return [record for record in records if any(client[1:] == phone.lstrip("+") for phone in record.phones)]
 
     def responsible(self, client: str) -> list[int]:
-        """Whose the client's records are; one entry a record."""
+        """The responsible user of each of the client's records."""
         return [record.assigned_by_id for record in self.records(client)]
 
     def todos(self, client: str) -> list[int]:
-        """Whose to-dos stand at the client's records."""
+        """The responsible users of the to-dos on the client's records."""
         keys = {item.key for item in self.records(client)}
         activities = [item for item in self.earth.portal.activities.values() if keys & set(item.bindings)]
         return [item.responsible_id for item in activities if item.provider_id == TODO_PROVIDER]
 
     def recording_size(self, office: Office, entry_id: str, extension: str) -> int:
-        """Length of the file that this PBX keeps of an employee's talk."""
+        """Size in bytes of the recording that this PBX stores of an employee's talk."""
         facts = self.boards[office.key].call_log.entries[entry_id]
         return next(recording.file_size for recording in facts.recordings.values() if recording.extension == extension)
 
     def file_size(self, row: Statistic) -> int | None:
-        """Bytes of the file at a portal call; None: it has none."""
+        """Size in bytes of the file attached to a portal call; None if there is no file."""
         return self.earth.portal.files[row.file_id].size if row.file_id is not None else None
 
 
 def blind(to: str, **how: Any) -> Signal:
-    """After eight seconds of talk the client is sent to an extension, or to another office's line."""
+    """A blind transfer, after eight seconds of talk, to an extension or to another office's line."""
     return Signal("blind", after=8.0, to=to, **how)
 
 

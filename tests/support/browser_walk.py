@@ -1,4 +1,7 @@
-"""What every walk through the demo does: watch for what must not happen, connect a PBX, keep a picture."""
+"""Helpers of browser tests: collect errors of a page, check its layout and accessibility, connect a PBX.
+
+A test creates a `Watch` before it opens the first page and checks `errors` and `without_session()` at its end.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 
 class Watch:
-    """What must not happen on the way: console errors, failed requests, saves without a session of this frame."""
+    """Collects console errors, failed requests and the sent forms of a page."""
 
     def __init__(self, page: Page, app: str) -> None:
         self.errors: list[str] = []
         self.saves: list[Request] = []
         self.sessions: set[str] = set()
-        """Minted for this frame, at its opening or its renewals."""
+        """Sessions that the app issued for this frame, when it was opened or renewed."""
         page.on("console", lambda message: self._record_error(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on(
@@ -38,7 +41,7 @@ class Watch:
         )
 
     def _record_session(self, request: Request) -> None:
-        """The shell of a page carries its first session; `renew` answers with the next one."""
+        """The page's HTML contains the first session; `renew` returns the next one."""
         answer = request.response() if request.method == "POST" else None
         if answer is None or answer.status != 200:
             return
@@ -48,11 +51,11 @@ class Watch:
             self.sessions.add(match.group(1))
 
     def without_session(self) -> list[str]:
-        """Saves that carried no session minted for this frame."""
+        """Addresses of sent forms whose session was not issued for this frame."""
         return [request.url for request in self.saves if request.headers.get("x-frame-session") not in self.sessions]
 
     def _record_error(self, text: str) -> None:
-        # A request that the next key press replaced was taken back by the page itself (hx-sync): htmx says so as an error.
+        # When the next key press replaces a request (hx-sync), the page aborts it, and htmx reports that as an error.
         if not self._is_abort(text):
             self.errors.append(text)
 
@@ -74,23 +77,23 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def barrier_free(page: Page) -> None:
-    """Nothing that axe knows of shuts anybody out of the app's page."""
+    """Check that axe reports no accessibility problem on the app's page."""
     frame = page.frames[1]
     frame.evaluate(AXE.read_text(encoding="utf-8"))
     violations = frame.evaluate(
-        "axe.run(document).then((said) => said.violations.map((one) => [one.id, one.nodes[0].html]))"
+        "axe.run(document).then((result) => result.violations.map((rule) => [rule.id, rule.nodes[0].html]))"
     )
     assert violations == []
 
 
 def picture(page: Page, name: str) -> None:
-    """Kept where the operator asks for it, those of the README in docs/images."""
+    """Save a screenshot in the folder that BX24APP_SCREENSHOTS names; without the variable do nothing."""
     if folder := os.environ.get("BX24APP_SCREENSHOTS"):
         page.screenshot(path=ROOT / folder / f"{name}.png")
 
 
 def connect(app: FrameLocator, key: str, salt: str, name: str = "Москва") -> str:
-    """Add the PBX by keyboard; returns the hook address that the page shows."""
+    """Add a PBX with the keyboard. Returns the hook address that the page shows."""
     app.get_by_test_id("step-pbx").or_(app.get_by_test_id("tab-pbxs")).first.click()
     app.get_by_test_id("add-pbx").first.click()
     app.locator("[name=name]").fill(name)

@@ -1,4 +1,8 @@
-"""Two offices on one portal whose PBXs carry out what the portal asks for: clicks and callbacks of forms, seen from both ends."""
+"""Two offices on one portal whose PBXs dial what the portal requests: clicks on numbers and callbacks of web forms.
+
+A test gets an `Offices` from `offices(world)`. It clicks or fills in a form, and then reads the result on both sides:
+the commands that Mango accepted, and the calls that the portal and the journal have.
+"""
 
 from __future__ import annotations
 
@@ -58,29 +62,29 @@ DOCUMENT = Settings(
 
 
 def number() -> str:
-    """A client of whom nobody has heard yet."""
+    """The number (E.164) of a client that no earlier test used."""
     return f"+7917{next(_numbers):07d}"
 
 
 PICKS_UP_LATER = Party(9_000.0)
-"""Does not pick up before the test lets them."""
+"""A party who does not pick up before the test says so."""
 
 
 @dataclass
 class Offices:
-    """Both PBXs, and the portal whose people click."""
+    """Both PBXs, and the portal whose users click."""
 
     earth: World
     moscow: Board
     krasnodar: Board
 
     def plan(self, **how: Any) -> None:
-        """How the next calls go."""
+        """Set how the next calls proceed on both PBXs."""
         for board in (self.moscow, self.krasnodar):
             board.plan = Plan(**{"speed": float("inf"), "talk": 7.0} | how)
 
     def click(self, user: int, client: str, **how: Any) -> str:
-        """Returns the portal's CALL_ID."""
+        """A user clicks on a number in the portal. Returns the portal's CALL_ID."""
         return str(self.earth.sandbox.call(lambda: self.earth.portal.click_to_call(user, client, **how)))
 
     def form(self, client: str, **how: Any) -> None:
@@ -91,23 +95,23 @@ class Offices:
         return [body for _, body in self.earth.mango.commands if client[1:] in (body.get("to_number"), body.get("to"))]
 
     def rows(self, client: str) -> list[Statistic]:
-        """Finished calls of the portal with this client."""
+        """The portal's finished calls with this client."""
         return [row for row in list(self.earth.portal.statistics.values()) if row.phone.lstrip("+") == client[1:]]
 
     def notices_to(self, user: int, client: str) -> list[str]:
-        """What this user was told of this client."""
+        """The portal's notices to this user that name this client."""
         notes = list(self.earth.portal.notifications.values())
         return [note.message for note in notes if note.user_id == user and client in note.message]
 
     def finished(self, client: str, calls: int = 1) -> list[Statistic]:
-        """Wait for so many finished calls, and for rest."""
+        """Wait until the portal has `calls` finished calls with this client and nothing is pending; return them."""
         until(lambda: len(self.rows(client)) >= calls, lambda: f"not finished: {self.state(client)}", 60)
         self.rest()
         assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == client[1:]]
         return self.rows(client)
 
     def wait_for_notifications(self) -> None:
-        """Until everything that Mango said was thought about."""
+        """Wait until the app has folded every notification that Mango sent."""
         self.earth.sandbox.call(self.earth.mango.wait_until_idle)
         until(lambda: "notifications" not in self.earth.pending(), lambda: str(self.earth.pending()))
 
@@ -116,7 +120,7 @@ class Offices:
         self.earth.settle(45)
 
     def call(self, client: str) -> dict[str, Any]:
-        """Our newest call with this client, as the journal stores it."""
+        """The newest call with this client in the journal."""
         return self.calls(client)[-1]
 
     def calls(self, client: str) -> list[dict[str, Any]]:
@@ -128,7 +132,7 @@ class Offices:
             return calls
 
     def state(self, client: str) -> list[dict[str, Any]]:
-        """For a test that fails: the calls of this client and what is on its way."""
+        """The calls of this client with their deliveries, for the message of a failed test."""
         with self.earth.app.app_context():
             calls = []
             for call in self.calls(client):
@@ -138,7 +142,7 @@ class Offices:
             return calls
 
     def dial(self, client: str) -> tuple[str, dict[str, Any] | None]:
-        """(state, answer) of the command to Mango; ("", None) where there is none."""
+        """State and answer of the command to Mango; ("", None) if there is none."""
         with self.earth.app.app_context():
             row = (
                 db.session.query(Delivery)
@@ -151,7 +155,7 @@ class Offices:
             return dial
 
     def later(self, client: str, seconds: float) -> None:
-        """Let so much time pass for the call with this client."""
+        """Make the call with this client and its command older by `seconds`, and wake the portal."""
         ago = timedelta(seconds=seconds)
         with self.earth.app.app_context():
             for call in db.session.query(Call).filter_by(client_number=client):
@@ -163,11 +167,11 @@ class Offices:
             queue.wake_portal(self.earth.portal_row()["id"], force=True)
 
     def ringing(self, client: str) -> None:
-        """Wait until telephones of our people ring for this call."""
+        """Wait until telephones of employees ring for this call."""
         until(lambda: self._live(client), lambda: f"nothing rings: {self.state(client)}")
 
     def pick_up(self, client: str, extension: str) -> None:
-        """The employee answers."""
+        """The employee with this extension answers."""
         self.earth.sandbox.call(lambda: self._live(client)[0].signals.put_nowait(Signal("answer", to=extension)))
 
     def _live(self, client: str) -> list[Any]:
@@ -176,7 +180,7 @@ class Offices:
 
     @contextmanager
     def broken(self, path: str, kind: str, value: float = 0, times: int = -1) -> Iterator[None]:
-        """Mango's answers to this path are broken (`times`: so often; -1: all the while)."""
+        """Break Mango's answers to this path, `times` times; -1: until the end of the block."""
         self.earth.mango.rest_faults[path] = RestFault(kind, value, times)
         try:
             yield
@@ -193,7 +197,7 @@ def offices(earth: World) -> Offices:
     with earth.app.app_context():
         external_lines.sync_lines(earth.portal_row()["id"])
         db.session.remove()
-    until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "lines never came")
+    until(lambda: wanted <= {line.number for line in list(earth.portal.lines.values())}, "the portal has no lines")
     return Offices(earth, *boards)
 
 

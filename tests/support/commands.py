@@ -1,4 +1,7 @@
-"""The command line in tests: run in this process, on a database of the test's own or a world's."""
+"""Runs commands of `bx24app` in the test's process, on the test's own database or on that of a `World`.
+
+A test builds the variables with `environment` or `environment_of` and passes them to `run`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from bx24app.config import Config
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
-    """Variables of an installation on embedded defaults that reaches nobody outside this machine."""
+    """Environment variables of an installation with embedded services that sends nothing to other machines."""
     plain = {
         "DATA_DIR": str(data_dir),
         "OAUTH_SERVERS": "http://127.0.0.1:9",
@@ -21,7 +24,7 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
 
 
 def environment_of(config: Config) -> dict[str, str]:
-    """Variables that give the same configuration as a running app's."""
+    """Environment variables that give the same configuration as `config`."""
     return environment(
         config.data_dir,
         PUBLIC_URL=config.public_url,
@@ -38,7 +41,7 @@ def environment_of(config: Config) -> dict[str, str]:
 
 
 def run(environ: dict[str, str], *arguments: str, text: str | None = None) -> Result:
-    """One command, with `text` on its standard input. Anything but an orderly end fails the test."""
+    """Run one command with `text` on its standard input. An exception or a traceback in the output fails the test."""
     result = CliRunner().invoke(main, arguments, input=text, env=environ)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -1,11 +1,14 @@
-"""A portal as it looks after two weeks of work: two PBXs, employees, rules, calls of every kind. For pictures, and for the walk over all pages."""
+"""A portal as it looks after two weeks of work: two PBXs, employees, rules and calls of every kind.
+
+Browser tests and the screenshots of the documentation use it: `demo_portal` gives a full portal, `new_demo_portal` an
+installed portal without a PBX.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +25,17 @@ from bx24app.domain.settings import (
     Settings,
 )
 from bx24app.domain.settings import PortalSettings as PortalPart
-from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
+from bx24app.models import Call, Portal, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
 from bx24app.portals import lifecycle
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, DEAL, LEAD, User
 from tests.conftest import KEY, SALT, config_for
+from tests.support import demo_rows
+from tests.support.demo_rows import ALLA, CLIENT, ILYA, NINA, ROMAN, SOFYA
 from tests.support.replayed_scenario import ReplayedCall, absorb, as_new_call, post
 from tests.support.scenarios import FIXTURES, Scenario
 from tests.support.stack import World, until, world
 
-ALLA, ILYA, NINA, ROMAN, SOFYA = 11, 12, 13, 21, 22
 PEOPLE = {
     ALLA: ("Алла", "Белова", "101"),
     ILYA: ("Илья", "Дорохов", "102"),
@@ -39,7 +43,6 @@ PEOPLE = {
     ROMAN: ("Роман", "Жуков", "201"),
     SOFYA: ("Софья", "Ильина", "202"),
 }
-CLIENT = "+79161234567"
 WEEKDAYS = (HoursBlock.model_validate({"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}),)
 DOCUMENT = Settings(
     portal=PortalPart(default_user_id=NINA, timezone="Europe/Moscow"),
@@ -85,11 +88,11 @@ DOCUMENT = Settings(
         ),
     ),
 )
-NAMES = ("Смирнов", "Иванова", "Кузнецов", "Попова", "Волков", "Зайцева")
 
 
 class DemoPortal:
-    """The world with everything in it. `known`: where things of it are, by name: call, contact, deal, portal."""
+    """Fills a `World` with demo data. `known`: ids of what it created, by name, such as call, contact, deal and
+    portal."""
 
     def __init__(self, earth: World) -> None:
         self.earth = earth
@@ -105,7 +108,7 @@ class DemoPortal:
         self.earth.sandbox.call(add_users)
 
     def connect(self) -> None:
-        """Both PBXs at Mango and in the settings, in three versions, so that there is a history."""
+        """Connect both PBXs. The settings are saved in three versions, so that there is a history."""
 
         def add_pbxs() -> None:
             moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
@@ -143,7 +146,7 @@ class DemoPortal:
         self.known["portal"] = portal_id
 
     def connect_first_pbx(self) -> None:
-        """The first PBX, as the form leaves it: its lines without responsible people, nobody matched, nothing heard."""
+        """Connect the first PBX as the form saves it: no responsible users, no mapping, no notification yet."""
 
         def add_pbx() -> None:
             moscow = self.earth.mango.add_pbx(api_key=KEY, api_salt=SALT, name="Москва").pbx
@@ -159,7 +162,7 @@ class DemoPortal:
         )
 
     def ring(self) -> ReplayedCall:
-        """A known client's call that rings and is answered, and goes on: its card stands on the screen."""
+        """Start a known client's call that is answered and does not end, so its card stays on the screen."""
         call = as_new_call(Scenario(FIXTURES / "incoming_answered_by_group"), CLIENT)
         for notice in call.notices[:6]:
             assert post(self.hooks["moscow"], notice) == 200
@@ -183,7 +186,7 @@ class DemoPortal:
         self.earth.sandbox.call(add_records)
 
     def talk(self, name: str, client: str | None = None, ago: int = 0) -> ReplayedCall:
-        """A call as it really comes, through the whole program."""
+        """Play a scenario's call through the whole program, from the notification to the portal."""
         call = as_new_call(Scenario(FIXTURES / name), client, ago)
         self.earth.sandbox.call(absorb, self.earth.mango, call.notices)
         for notice in call.notices:
@@ -192,17 +195,17 @@ class DemoPortal:
         return call
 
     def add_past_calls(self) -> None:
-        """The calls of the weeks before, as they lie in the tables."""
+        """Write the calls of the past weeks directly into the tables."""
         with self.earth.app.app_context():
             pbxs = {row.key: row for row in db.session.scalars(db.select(PbxRow))}
             for row in pbxs.values():
                 row.last_notification_at = utcnow() - timedelta(minutes=2)
             version = db.session.get_one(Portal, self.known["portal"]).settings_version_id
             for number in range(150):
-                db.session.add(_call(number, self.known, pbxs, version or 0))
+                db.session.add(demo_rows.past_call(number, self.known, pbxs, version or 0))
             db.session.flush()
-            _add_recordings(self.known["portal"])
-            _add_failures(self.known["portal"], pbxs["moscow"].id)
+            demo_rows.add_recordings(self.known["portal"])
+            demo_rows.add_failures(self.known["portal"], pbxs["moscow"].id)
             db.session.commit()
             aggregation.refresh_counts()
             newest = db.session.scalars(
@@ -212,78 +215,36 @@ class DemoPortal:
             db.session.remove()
 
 
-def _call(number: int, known: dict[str, Any], pbxs: dict[str, PbxRow], version: int) -> Call:
-    key = "krasnodar" if number % 5 == 4 else "moscow"
-    outcome = ("answered", "answered", "missed", "answered", "answered", "failed", "answered")[number % 7]
-    user = (ROMAN, SOFYA)[number % 2] if key == "krasnodar" else (ALLA, ILYA, NINA)[number % 3]
-    day = utcnow().replace(hour=6, minute=12, second=0, microsecond=0) - timedelta(days=number // 12 + 1)
-    at = day + timedelta(minutes=47 * (number % 12) + number % 9)
-    talked = outcome == "answered"
-    crm = {"entity": "lead", "id": known["lead"], "created": number % 3 == 0}
-    return Call(
-        portal_id=known["portal"], pbx_id=pbxs[key].id, pbx_key=key, entry_id=f"earlier-{number}", state="finished",
-        direction="out" if outcome == "failed" or number % 6 == 1 else "in", line_number=f"7495000000{number % 2 + 1}" if key == "moscow" else "78612345678",
-        client_number=CLIENT if number % 11 == 0 else f"+7916{1000000 + number * 7919:07d}", started_at=at,
-        answered_at=at + timedelta(seconds=4 + number % 20) if talked else None, ended_at=at + timedelta(seconds=60 + number), talk_seconds=50 + number if talked else 0,
-        outcome=outcome, reason=1110 if talked else 1121, user_id=user if talked else None, users=[user], responsible_id=user, settings_version_id=version,
-        crm=[crm] if number % 2 == 0 else [], unmapped="105" if number % 25 == 3 else None,
-    )  # fmt: skip
-
-
-def _add_recordings(portal_id: int) -> None:
-    for call in db.session.scalars(
-        db.select(Call).where(Call.entry_id.startswith("earlier-"), Call.outcome == "answered")
-    ):
-        lost = call.entry_id == "earlier-8"
-        done = (
-            {"state": "lost", "problem": "Mango Office хранит эту запись не в облаке"}
-            if lost
-            else {"state": "attached", "attached_at": call.ended_at, "lag_seconds": 9.0 + call.talk_seconds % 30}
-        )
-        db.session.add(Recording(portal_id=portal_id, call_id=call.id, recording_id=f"tape-{call.id}", part=1, user_id=call.user_id, seconds=call.talk_seconds, bitrix_call_id="x", noticed_at=call.ended_at, **done))  # fmt: skip
-
-
-def _add_failures(portal_id: int, pbx_id: int) -> None:
-    """One refused command, one notification that nobody can read."""
-    call = db.session.scalars(db.select(Call).where(Call.entry_id == "earlier-3")).one()
-    call.state, call.problem = "dead", "Недостаточно прав"
-    at: datetime = call.ended_at or call.started_at
-    command = {"key": "finish", "user_id": ALLA, "seconds": 53, "status": "200"}
-    db.session.add(Delivery(portal_id=portal_id, call_id=call.id, key="finish", kind="Finish", command=command, state="dead", attempts=1, created_at=at, sent_at=at, done_at=at, code="ACCESS_DENIED", reason="Недостаточно прав"))  # fmt: skip
-    body = json.dumps({"seq": 1, "call_id": "MToxMDAx", "timestamp": 1})
-    db.session.add(Notification(portal_id=portal_id, pbx_id=pbx_id, dialect="vpbx", name="events/call", entry_id="earlier-9", dedup_key="odd", body=body, state="rejected", reason="call_state: is missing"))  # fmt: skip
-
-
 @contextmanager
 def new_demo_portal(place: Path, redis_url: str) -> Iterator[DemoPortal]:
-    """The same portal in its first minutes: installed, nothing connected yet. `connect_one` connects a PBX that has said nothing."""
+    """The same portal in its first minutes: installed, without a PBX. `connect_first_pbx` adds one."""
     with world(place, redis_url, config_for, pages=True) as earth:
         earth.portal.limits.rate = 0
         demo = DemoPortal(earth)
         demo.add_people()
         earth.work(calls=1, recordings=1)
         earth.install()
-        until(lambda: _known_people(earth), "the portal's users were never read")
+        until(lambda: _known_people(earth), "the app did not read the portal's users")
         yield demo
 
 
 @contextmanager
 def demo_portal(place: Path, redis_url: str) -> Iterator[DemoPortal]:
-    """The world, filled; the app works, so that a call that comes lands."""
+    """A portal with all demo data. Workers run, so a further call reaches the portal."""
     with world(place, redis_url, config_for, pages=True, quiet_seconds=2) as earth:
         earth.portal.limits.rate = 0
         demo = DemoPortal(earth)
         demo.add_people()
         earth.work(calls=2, recordings=1)
         earth.install()
-        until(lambda: _known_people(earth), "the portal's users were never read")
+        until(lambda: _known_people(earth), "the app did not read the portal's users")
         demo.add_clients()
         demo.connect()
         demo.add_past_calls()
         demo.talk("incoming_answered_by_group", CLIENT, ago=900)
         demo.talk("incoming_missed_as_activity", ago=400)
         transferred = demo.talk("transfer_blind_by_api", ago=60)
-        until(lambda: not earth.pending(), "a recording never came", 60)
+        until(lambda: not earth.pending(), "a recording was not attached", 60)
         with earth.app.app_context():
             demo.known["call"] = db.session.scalars(
                 db.select(Call.id).where(Call.entry_id == transferred.entry_id)

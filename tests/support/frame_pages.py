@@ -1,4 +1,7 @@
-"""What the tests of pages share: a Mango that answers at once, settings, forms as a browser would send them."""
+"""Fixtures for tests of the frame's pages: a fake Mango, and an administrator's frame that gets pages and posts forms.
+
+A test package imports the fixtures `mango` and `frame`. `wrong` and `has` read the returned HTML.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ USERS = (
 
 
 class FakeMango:
-    """One PBX at Mango: its right key is `key`, its right salt `salt`."""
+    """Stands in for Mango's client. Valid are the key `key` and the salt `salt`. `requests`: names of the calls
+    made."""
 
     def __init__(self) -> None:
         self.state: Any = None
@@ -63,7 +67,7 @@ class FakeMango:
 
 @pytest.fixture
 def mango(monkeypatch: pytest.MonkeyPatch) -> FakeMango:
-    """Mango as pages meet it."""
+    """Replaces the client of Mango that pages use."""
     fake = FakeMango()
     monkeypatch.setattr(mango_clients, "build_client", fake)
     return fake
@@ -82,7 +86,7 @@ class Frame:
         return answer.text
 
     def post(self, path: str, form: dict[str, Any], status: int = 200) -> str:
-        """Send a form; `version` is the present one unless it is given."""
+        """Post a form with the HTMX header. `version` defaults to the current version of the settings."""
         data = MultiDict(form)
         data.setdefault("version", str(self.number()))
         answer = self._client.post(path, data=data, headers=self._headers)
@@ -99,7 +103,7 @@ class Frame:
             return rows[0].number if rows else 0
 
     def save(self, document: Settings, keys: tuple[str, str] = ("key", "salt")) -> None:
-        """As if somebody else had saved this."""
+        """Save this document as another administrator would."""
         with self.site.app_context():
             row = db.session.get_one(Portal, self.portal)
             settings.save_version(
@@ -110,7 +114,7 @@ class Frame:
 
 @pytest.fixture
 def frame(site: Flask, client: FlaskClient, portal: int) -> Frame:
-    """The frame, with three employees in the portal's directory, one of them dismissed."""
+    """A frame of a portal whose directory has four users, one of them dismissed."""
     with site.app_context():
         people = (
             PortalUser(portal_id=portal, user_id=11, name="Anna Smirnova", email="Anna@example.ru"),
@@ -124,11 +128,11 @@ def frame(site: Flask, client: FlaskClient, portal: int) -> Frame:
 
 
 def wrong(text: str) -> dict[str, str]:
-    """Field -> what the page says is wrong with it."""
+    """Field name -> the error message that the page shows for it."""
     messages = re.findall(r'data-testid="wrong-([\w-]+)">([^<]+)<', text)
     return {name: unescape(message) for name, message in messages}
 
 
 def has(text: str, testid: str) -> bool:
-    """Is there a part of this name on the page?"""
+    """Whether the page has an element with this test id."""
     return f'data-testid="{testid}"' in text

@@ -1,4 +1,8 @@
-"""Installations over real HTTP, for tests: our app served on a port, the sandbox as portal and as OAuth server."""
+"""Helpers for tests of installations over real HTTP: the app on a port, the sandbox as portal and OAuth server.
+
+The fixture `w` gives a `World` with two portals. The functions open the app in a portal, install it, and read or change
+the rows of the database.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,13 @@ from tests.support.stack import CLIENT_ID, World, until, world
 
 @pytest.fixture
 def w(tmp_path: Path, valkey_url: str) -> Iterator[World]:
-    """Nothing installed yet; inside the app's context."""
+    """A world with two portals and no installation; the app's context is active."""
     with world(tmp_path, valkey_url, config_for, portals=2) as running, running.app.app_context():
         yield running
 
 
 def post_of(w: World, user_id: int = 1, number: int = 0, app: Application | None = None, **forged: str) -> FramePost:
-    """What the portal posts into the frame of this user, with fields forged."""
+    """What the portal posts when this user opens the frame. `forged` replaces fields."""
     form = w.sandbox.call(w.sandbox.portals[number].open_form, user_id, app or w.application)
     query = dict(parse_qsl(urlsplit(form.url).query))
     changed = {name: forged.pop(name, value) for name, value in query.items()}
@@ -40,17 +44,17 @@ def opened(w: World, user_id: int = 1, number: int = 0, install_page: bool = Fal
 
 
 def installed(w: World, user_id: int = 1, number: int = 0) -> int:
-    """Opened on the installation page and finished there. Gives our portal id."""
+    """Install the app as an administrator would. Returns our id of the portal."""
     opening = opened(w, user_id, number, install_page=True)
     assert opening.portal_id is not None
     w.sandbox.call(w.sandbox.portals[number].finish_install, w.application)
-    until(lambda: row(opening.portal_id).state == "active", "never active")
+    until(lambda: row(opening.portal_id).state == "active", "the portal did not become active")
     w.sandbox.call(w.sandbox.portals[number].wait_until_idle)
     return opening.portal_id
 
 
 def row(portal_id: int | None) -> Portal:
-    """The portal as the database has it now. No transaction stays open: on SQLite it would keep the app from writing."""
+    """The portal's current row. No transaction stays open, because on SQLite it would block the app's writes."""
     assert portal_id is not None
     portal = db.session.get_one(Portal, portal_id, populate_existing=True)
     db.session.expunge(portal)
@@ -78,7 +82,7 @@ def rows(table: type[Base], **wanted: Any) -> list[Any]:
 
 
 def event(w: World, name: str, *, number: int = 0, data: dict[str, Any] | None = None, **auth: str) -> int:
-    """An event posted by hand; gives the status."""
+    """Post an event as Bitrix24 would. Returns the HTTP status."""
     portal = w.sandbox.portals[number]
     fields = {"event": name, "ts": "1773236988", "auth[member_id]": portal.member_id}
     fields |= {f"data[{key}]": str(value) for key, value in (data or {}).items()}

@@ -1,4 +1,7 @@
-"""The sandbox's Mango, served over real HTTP for one test: REST, files and a receiver of its notifications, each on its own port."""
+"""The sandbox's Mango over real HTTP for one test: REST, files and a receiver of notifications, each on its own port.
+
+A test calls `served()`, plays calls in `cloud`, and reads the received notifications from `posts`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from bx24app.sandbox.mango import MangoCloud
 
 @dataclass(frozen=True)
 class Post:
-    """One notification as it came; `path` is what stands behind the hook address."""
+    """One received notification. `path`: the part of the address after the hook address."""
 
     path: str
     content_type: str
@@ -25,7 +28,7 @@ class Post:
 
 @dataclass
 class Served:
-    """`cloud.run` is the door to the cloud's loop; `posts` fills while it plays."""
+    """A running cloud. `posts`: the notifications received so far."""
 
     cloud: MangoCloud
     hook_url: str
@@ -34,7 +37,7 @@ class Served:
 
 @contextmanager
 def served() -> Iterator[Served]:
-    """A cloud that answers, and somebody who listens to its PBXs."""
+    """A cloud that answers requests, and a receiver of its PBXs' notifications."""
     cloud, posts = MangoCloud(), []
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

@@ -1,6 +1,8 @@
-"""A portal with three PBXs, and what section 7 of the contract says must come of a call of theirs. Shares no code with bx24app.
+"""A portal with three PBXs, and a second implementation of section 7 of the contract that predicts a call's outcome.
 
-Extensions repeat over the PBXs, entry ids do too; one extension is known in one PBX only, and one in none.
+`predict` says what the portal must have after a call of `tests.support.pbx_model`; property tests and stress tests
+compare that with the sandbox portal. The module shares no code with bx24app. Extensions and entry ids repeat across
+the PBXs; one extension is mapped in one PBX only, and one in none.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ LOST_REASONS = {
     1132: "404",
     1133: "404",
 }
-"""STATUS_CODE of an unanswered outgoing call, as the contract lists them; 2xxx -> 402, all else 304."""
+"""Mango's code -> STATUS_CODE of an unanswered outgoing call (contract, section 7); 2xxx gives 402, others 304."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,13 @@ class Office:
     users: dict[str, int]
     """extension -> user."""
     lines: dict[str, tuple[str, int | None]]
-    """As the PBX names it -> (LINE_NUMBER, its responsible). The first is the PBX's first line."""
+    """Number in notifications -> (LINE_NUMBER, responsible user). The first one is the PBX's first line."""
     default: int | None = None
     unnamed: tuple[str, ...] = ()
-    """Lines that the document does not name."""
+    """Lines that the settings do not name."""
     group: str = "300"
     strangers: tuple[str, ...] = ()
-    """Extensions that this PBX has and its mapping does not."""
+    """Extensions of this PBX that are not in its mapping."""
 
 
 OFFICES = (
@@ -92,7 +94,7 @@ def document(calls: dict[str, Any]) -> dict[str, Any]:
 
 
 def user_of(office: Office, extension: str) -> int | None:
-    """The mapped user; an extension unknown here and known in exactly one other PBX is looked up there."""
+    """The mapped user of an extension. One that only a single other PBX maps is looked up there."""
     if extension in office.users:
         return office.users[extension]
     others = [other.users[extension] for other in OFFICES if other.key != office.key and extension in other.users]
@@ -124,23 +126,23 @@ class PortalCall:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the portal must hold of one call, and of its client, in the end."""
+    """What the portal must have of one call and its client in the end."""
 
     own: PortalCall | None = None
-    """None: the portal hears nothing of it."""
+    """The portal's call of the entry; None if the portal gets none."""
     further: tuple[PortalCall, ...] = ()
     records: tuple[tuple[str, int], ...] = ()
-    """(kind, responsible) of every record with the client's number or bound to it, also of the one that was there."""
+    """(kind, responsible) of every record with the client's number or bound to one, including an earlier record."""
     todos: tuple[tuple[int, int], ...] = ()
     """(responsible, deadline)."""
     responsible: int | None = None
-    """Who gets what the call makes; also where it makes nothing."""
+    """The responsible user of new records; also set if the call creates none."""
     journal: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ways:
-    """The `calls` section and the portal's CRM mode, as far as they decide what a call makes."""
+    """The `calls` section of the settings, and whether the portal uses the simple CRM mode (without leads)."""
 
     answered: str = "lead"
     missed: str = "lead"
@@ -188,7 +190,7 @@ def predict(scene: Scene, ways: Ways, known: Known | None) -> Outcome:
 
 
 def journal_of(scene: Scene) -> dict[str, Any]:
-    """The rows of section 8 that follow from the call alone."""
+    """The fields of the journal (contract, section 8) that follow from the call alone."""
     office, answered = scene.office, bool(scene.talk_at)
     users = [user for extension in scene.talked if (user := user_of(office, extension)) is not None]
     fallback = office.default or PORTAL_DEFAULT
@@ -207,7 +209,7 @@ def journal_of(scene: Scene) -> dict[str, Any]:
 
 
 def _handed_to(scene: Scene) -> int | None:
-    """The mapped user to whom the last completed transfer handed the client."""
+    """The mapped user who received the client by the last completed transfer."""
     user = None
     for before, after in zip(scene.talked, scene.talked[1:], strict=False):
         if after != before:
@@ -222,13 +224,13 @@ def _responsible(scene: Scene, ways: Ways, talker: int) -> int:
     line = scene.office.lines.get(scene.line, ("", None))[1]
     if line is not None:
         return line
-    if ways.transfer_responsible == "never":  # the records stay with whom they had before the transfer
+    if ways.transfer_responsible == "never":  # the records stay with the user before the transfer
         return next((u for name in scene.talked if (u := user_of(scene.office, name)) is not None), talker)
     return talker
 
 
 def _makes(scene: Scene, ways: Ways) -> list[str]:
-    """What an unknown client becomes."""
+    """The kinds of records created for an unknown client."""
     if scene.direction != 1:
         what = ways.outgoing
     elif scene.talk_at:
@@ -245,5 +247,5 @@ def _failed(reason: int) -> str:
 
 
 def _recorded(scene: Scene, rec: dict[str, Any]) -> int:
-    """The user of a further recording: the recorded employee, else whoever stands in for one without a user."""
+    """The user of a further recording: the recorded employee, or the default user of the office or portal."""
     return user_of(scene.office, rec["extension"]) or scene.office.default or PORTAL_DEFAULT

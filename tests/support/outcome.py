@@ -1,4 +1,7 @@
-"""A pytest plugin: writes what a run did to var/tests/outcome.json, for `.ci/run`, which accepts neither skips nor deselections."""
+"""A pytest plugin that writes the result of a run to var/tests/outcome.json.
+
+`.ci/run` reads the file and accepts neither skipped nor deselected tests.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
-    """pytest-xdist: what a worker left out."""
+    """Collect the deselected tests of a pytest-xdist worker."""
     _deselected.update(getattr(node, "workeroutput", {}).get("deselected", ()))
 
 

@@ -1,7 +1,8 @@
-"""A model of the PBX for random calls: who rings, who talks, who hands over to whom. It shares no code with the fold.
+"""A model of the PBX for random calls: who rings, who talks, and who transfers the client to whom.
 
-`Scene` is a small machine that lives through a call in the order of real time and writes down both what Mango would send and what must
-come of it: outcome, talker, all who talked, seconds, recordings with their owners.
+A test drives a `Scene` through a call in the order of time. The scene records the notifications that Mango would send
+and the expected result: outcome, talker, all who talked, seconds, and recordings with their owners. It shares no code
+with the fold.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tests.support.offices import Office, journal_of, user_of
 
 CLIENT = "79160000001"
 ALONE = Office("moscow", {"101": 11, "102": 12, "103": 13}, {"74950000001": ("74950000001", None)}, default=9)
-"""The PBX of a portal that has but one."""
+"""The PBX of a portal with a single PBX."""
 
 
 @dataclass
@@ -22,44 +23,44 @@ class Leg:
     seq: int = 0
     open: bool = True
     owner: str | None = None
-    """Extension of the employee on it."""
+    """Extension of the leg's employee."""
 
 
 @dataclass
 class Scene:
-    """One incoming or outgoing call in the making."""
+    """One call while it is played."""
 
     office: Office = ALONE
     line: str = "74950000001"
     number: str | None = CLIENT
-    """The client's, as the PBX writes it; None: hidden."""
+    """The client's number as the PBX writes it; None: hidden."""
     entry: str = "RW50cnk="
     now: int = 1776060000
     overflow: bool = False
-    """Each round of the scheme rings another group, and the client waits in its queue."""
+    """Whether each round rings another group while the client waits in that group's queue."""
     line_named: bool = True
-    """Do the legs of an outgoing call name the line, or only its summary?"""
+    """Whether the legs of an outgoing call name the line; otherwise only its summary does."""
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     talked: list[str] = field(default_factory=list)
-    """Extensions in the order in which each talk with the client began."""
+    """Extensions in the order of their talks with the client."""
     recordings: list[dict[str, Any]] = field(default_factory=list)
     legs: int = 0
     started: int = 0
     talk_at: int = 0
     direction: int = 1
-    """1 incoming, 2 outgoing, 0 internal: as the summary says it."""
+    """The summary's value: 1 incoming, 2 outgoing, 0 internal."""
     last_reason: int = 1110
     forwarded: int = 0
     rung: list[str] = field(default_factory=list)
     rounds: int = 0
-    """Groups that have rung in vain: the next one rings next."""
+    """How many groups have rung without an answer."""
 
     def __post_init__(self) -> None:
         self.started = self.now
 
     @property
     def extensions(self) -> list[str]:
-        """Everybody whom this PBX can ring."""
+        """All extensions that this PBX can ring."""
         return [*(name for name in self.office.users if len(name) == 3), *self.office.strangers]
 
     def wait(self, seconds: int) -> None:
@@ -113,7 +114,7 @@ class Scene:
     def ring(
         self, extensions: list[str], parent: Leg | None, group: bool
     ) -> list[tuple[Leg, dict[str, Any], dict[str, Any]]]:
-        """Telephones ring; the same extension twice: two devices of one employee."""
+        """Telephones ring. An extension given twice stands for two devices of one employee."""
         ringing = []
         name = self.group_now if group else ""
         for number, extension in enumerate(extensions):
@@ -205,13 +206,13 @@ class Scene:
             self.sent.append(("events/record/added", added))
 
     def own_recording(self) -> str | None:
-        """The entry's call carries the recording of its last talker."""
+        """The recording of the entry's own call: that of its last talker."""
         if not self.talked:
             return None
         return next((rec["id"] for rec in reversed(self.recordings) if rec["extension"] == self.talked[-1]), None)
 
     def expected(self) -> dict[str, Any]:
-        """What must come of it, by the contract."""
+        """The expected result by the contract."""
         return {
             **journal_of(self),
             "own": self.own_recording(),

@@ -1,4 +1,8 @@
-"""Random calls for property tests: how a call may go, drawn from the model of the PBX."""
+"""Random calls for property tests and stress tests, drawn with hypothesis from the model of the PBX.
+
+`days` and `single` are the strategies: each gives a `Day` with settings and calls. The functions above them draw the
+parts of one call.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from tests.support.pbx_model import Leg, Scene
 
 
 def incoming(draw: st.DrawFn, scene: Scene) -> None:
-    """A client calls: perhaps a menu, rounds of the scheme that nobody answers, perhaps a talk with transfers."""
+    """A client calls: an optional menu, rounds that nobody answers, and an optional talk with transfers."""
     parent = scene.ivr() if draw(st.booleans()) else None
     scene.wait(draw(st.integers(0, 5)))
     for _ in range(draw(st.integers(0, 2))):
@@ -33,7 +37,7 @@ def incoming(draw: st.DrawFn, scene: Scene) -> None:
 
 
 def some(scene: Scene) -> st.SearchStrategy[list[str]]:
-    """Who rings; the same extension twice is a person with two devices."""
+    """Which extensions ring; one that appears twice stands for a person with two devices."""
     return st.lists(st.sampled_from(scene.extensions), min_size=1, max_size=3)
 
 
@@ -82,7 +86,7 @@ def blind(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -
 
 
 def returned(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
-    """A blind transfer that nobody takes comes back to who sent it."""
+    """A blind transfer that nobody answers returns to the sender."""
     scene.hang_up(leg, caller, {**callee, "was_transferred": True}, 1120)
     [(tried, its_caller, its_callee)] = scene.ring([another(draw, scene, leg)], leg, False)
     scene.wait(20)
@@ -94,7 +98,7 @@ def returned(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side
 
 
 def handset(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
-    """Blind from the handset: the second leg appears twice, first from the colleague, then from the client."""
+    """A blind transfer from the handset: the second leg appears twice, from the colleague and then from the client."""
     scene.tell(leg, "OnHold", "abonent", caller, callee)
     extension = another(draw, scene, leg)
     new, target = scene.leg(extension), scene.employee(extension)
@@ -108,7 +112,7 @@ def handset(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side)
 
 
 def consult(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
-    """Consultative: the consultation's leg is reused for the talk with the client."""
+    """A consultative transfer: the leg of the consultation is reused for the talk with the client."""
     scene.tell(leg, "OnHold", "abonent", caller, callee)
     extension = another(draw, scene, leg)
     new, target = scene.leg(extension), scene.employee(extension)
@@ -123,7 +127,7 @@ def consult(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side)
 
 
 def outgoing(draw: st.DrawFn, scene: Scene) -> None:
-    """From a desk phone."""
+    """An employee calls a client from a desk phone."""
     scene.direction = 2
     extension = draw(st.sampled_from(scene.extensions))
     leg = scene.leg(extension)
@@ -141,7 +145,7 @@ def outgoing(draw: st.DrawFn, scene: Scene) -> None:
 
 
 def internal(draw: st.DrawFn, scene: Scene) -> None:
-    """Between two employees."""
+    """A call between two employees."""
     scene.direction = 0
     first, second = draw(st.lists(st.sampled_from(scene.extensions), min_size=2, max_size=2, unique=True))
     scene.rung.append(first)
@@ -160,7 +164,7 @@ def internal(draw: st.DrawFn, scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class DrawnCall:
-    """One call of a day: what happened, whether the CRM knew the client, and the order in which its notifications arrive."""
+    """One call of a day: the scene, the client's record before the call, and the notifications in order of arrival."""
 
     scene: Scene
     known: Known | None
@@ -169,13 +173,13 @@ class DrawnCall:
 
 @dataclass(frozen=True)
 class Day:
-    """Calls of all three PBXs under one settings document."""
+    """Calls of all three PBXs with the same settings."""
 
     ways: Ways
     calls: list[DrawnCall]
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        """For hypothesis: the test itself tells which calls are wrong."""
+        """Short text for hypothesis: the test itself reports the wrong calls."""
         printer.text(f"<{len(self.calls)} calls under {self.ways}>")
 
 
@@ -198,7 +202,7 @@ KINDS = st.sampled_from([incoming, incoming, incoming, outgoing, internal])
 
 @st.composite
 def days(draw: st.DrawFn, least: int, most: int) -> Day:
-    """A day that nobody has heard of yet: entry ids repeat over the PBXs but not over days, every client calls once."""
+    """A day with new ids: entry ids repeat across the PBXs but not across days, and every client calls once."""
     day = next(_days)
     kinds = draw(st.lists(KINDS, min_size=least, max_size=most))
     return Day(draw(WAYS), [_draw_call(draw, kind, day, number) for number, kind in enumerate(kinds)])
@@ -206,7 +210,7 @@ def days(draw: st.DrawFn, least: int, most: int) -> Day:
 
 @st.composite
 def single(draw: st.DrawFn) -> Day:
-    """A day with one call, of any of the PBXs."""
+    """A day with one call on any of the PBXs."""
     return Day(draw(WAYS), [_draw_call(draw, draw(KINDS), next(_days), draw(st.integers(0, len(OFFICES) - 1)))])
 
 
@@ -217,7 +221,7 @@ def _draw_call(draw: st.DrawFn, kind: Callable[[st.DrawFn, Scene], None], day: i
     line, line_named = draw(st.sampled_from(lines)), True
     known = draw(st.none() | st.builds(Known, st.sampled_from(["lead", "contact"]), st.sampled_from([1, 41])))
     if kind is outgoing and not draw(st.booleans()):
-        # Mango names it when the call is answered; until then the PBX's first line stands in.
+        # Mango names the line only when the call is answered; until then the app assumes the PBX's first line.
         line, line_named = lines[0], False
     if kind is incoming and draw(st.integers(0, 7)) == 7:
         client = known = None
@@ -231,7 +235,9 @@ def _draw_call(draw: st.DrawFn, kind: Callable[[st.DrawFn, Scene], None], day: i
 
 
 def _stored_late(arrivals: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Mango tells of the stored file a minute after the recording itself. (Files that come first of all: see the weather tests;
-    by such a notice alone nobody can know whose recording it is.)"""
+    """Put the notifications of stored files last: Mango sends them a minute after the recording itself.
+
+    By such a notification alone the app cannot know whose recording it is. The weather tests cover the other order.
+    """
     added = [notice for notice in arrivals if notice[0] == "events/record/added"]
     return [notice for notice in arrivals if notice[0] != "events/record/added"] + added

@@ -1,4 +1,7 @@
-"""A scenario's payloads as a new call: fresh ids and a client of its own, told to the app over HTTP in any order."""
+"""Turns a scenario into a new call with fresh ids, times and client, and posts it to the app over HTTP.
+
+A test calls `as_new_call`, posts the notifications with `post` in any order, and reads the result with `in_portal`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,11 @@ class ReplayedCall:
 
 
 def as_new_call(scenario: Scenario, client: str | None = None, ago: int = 0) -> ReplayedCall:
-    """`client`: E.164, of one who has called before; `ago`: seconds since it ended. The same call again, nobody has heard of it yet; it ends now, as calls do (Bitrix24 counts half an hour from their start)."""
+    """The scenario's call with new ids, moved in time so that it ended `ago` seconds ago.
+
+    Bitrix24 limits a call to half an hour from its start, so the call cannot keep its old times.
+    `client`: E.164; without it the call gets a new number.
+    """
     number = next(_numbers)
     client = client.lstrip("+") if client else f"7916{number:07d}"
     moments = [int(m.group(3)) for n in scenario.notices for m in _MOMENT.finditer(n.raw)]
@@ -57,7 +64,7 @@ def as_new_call(scenario: Scenario, client: str | None = None, ago: int = 0) -> 
 
 
 def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
-    """Let the sandbox's PBX know the facts, so that it has the recordings."""
+    """Add the notifications to the sandbox PBX's call log, so that it has the recordings."""
     board = cloud.board(KEY)
     for notice in notices:
         if notice.dialect == "vpbx":
@@ -65,7 +72,7 @@ def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
 
 
 def post(hook: str, notice: Notice) -> int:
-    """One notification as Mango would post it."""
+    """Post one notification as Mango would. Returns the HTTP status."""
     if notice.dialect == "events":
         return requests.post(f"{hook}/{notice.name}", json=notice.content, timeout=20).status_code
     form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign_text(KEY, SALT, notice.raw)}
@@ -73,7 +80,7 @@ def post(hook: str, notice: Notice) -> int:
 
 
 def in_portal(earth: World, retold: ReplayedCall) -> dict[str, Any]:
-    """Everything that the portal holds of this call and its client, without ids and clock times."""
+    """What the portal has of this call and its client, without ids and times, for comparison."""
     return earth.sandbox.call(_in_portal, earth, retold)
 
 

@@ -1,4 +1,7 @@
-"""The rules page's form, as a browser would send it."""
+"""Reads the form of the rules page as a browser would send it.
+
+A test takes the HTML of a page, changes fields with `with_fields`, and posts the result.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 
 class _Fields(HTMLParser):
-    """Names and values of everything that would be sent."""
+    """Collects the names and values of the form's fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,14 +48,14 @@ class _Fields(HTMLParser):
 
 
 def form(page: str) -> MultiDict[str, str]:
-    """What the page would send as it stands, its picture of an employee picker aside."""
+    """The fields that the page would send unchanged, without those in `<template>` elements."""
     parser = _Fields()
     parser.feed(re.sub(r"<template.*?</template>", "", page, flags=re.DOTALL))
     return MultiDict(parser.fields)
 
 
 def with_fields(page: str | MultiDict[str, str], **changes: Any) -> MultiDict[str, str]:
-    """The page's form with fields changed; a list stands for several values, None takes a field away."""
+    """The page's form with changed fields. A list gives several values, None removes a field."""
     fields = form(page) if isinstance(page, str) else MultiDict(page)
     for name, value in changes.items():
         key = name.replace("__", "-")

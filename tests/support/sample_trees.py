@@ -1,4 +1,7 @@
-"""Process trees to try the supervisor on: `python -m tests.support.sample_trees TREE DIRECTORY`. The parts tell what they do in files there."""
+"""Process trees for tests of the supervisor: `python -m tests.support.sample_trees TREE DIRECTORY [GRACE]`.
+
+Each part writes what it does to a file of its name in DIRECTORY, and the test reads it there.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from bx24app.infra.processes.web_server import address_of, make_web_spec, open_l
 
 
 def steady(folder: Path, name: str, seconds: float = 0.0) -> None:
-    """Works until SIGTERM, and then `seconds` more; notes its start and each signal it got."""
+    """Run until SIGTERM and for `seconds` more. Write the start and each received signal."""
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
@@ -38,21 +41,21 @@ def fails(folder: Path, name: str) -> None:
 
 
 def deaf(folder: Path, name: str) -> None:
-    """Does not hear SIGTERM."""
+    """Ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     note(folder, name, f"start {os.getpid()}")
     time.sleep(600)
 
 
 def parent(folder: Path, name: str) -> None:
-    """Has a child of its own and forgets it."""
+    """Start a child process and do not wait for it."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     note(folder, name, f"start {os.getpid()} {child.pid}")
     time.sleep(600)
 
 
 def last_word(folder: Path, data_dir: Path) -> None:
-    """Needs Valkey until its very end."""
+    """Use Valkey until the very end of the process."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     client = redis.Redis.from_url(embedded_redis.socket_url(data_dir))
     note(folder, "worker", f"start {client.ping()}")
@@ -76,8 +79,11 @@ def application(environ: dict[str, object], start: Callable[..., object]) -> lis
 
 
 def plain(folder: Path) -> list[ProcessSpec]:
-    return [ProcessSpec("web", partial(steady, folder, "web")), ProcessSpec("worker", partial(steady, folder, "worker", 0.3), count=2),
-            ProcessSpec("cron", partial(steady, folder, "cron"))]  # fmt: skip
+    return [
+        ProcessSpec("web", partial(steady, folder, "web")),
+        ProcessSpec("worker", partial(steady, folder, "worker", 0.3), count=2),
+        ProcessSpec("cron", partial(steady, folder, "cron")),
+    ]
 
 
 def failing(folder: Path) -> list[ProcessSpec]:
@@ -107,7 +113,7 @@ def whole(folder: Path) -> list[ProcessSpec]:
 
 
 def patient(folder: Path) -> list[ProcessSpec]:
-    """The worker may start only when the file `go` is there."""
+    """The worker may start only after the file `go` exists."""
     return [
         ProcessSpec("cron", partial(steady, folder, "cron"), is_ready=(folder / "go").exists),
         ProcessSpec("worker", partial(steady, folder, "worker")),

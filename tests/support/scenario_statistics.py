@@ -1,7 +1,8 @@
-"""What Mango's statistics tell of a scenario: the entry of `stats/calls` that such a call leaves (reference of the wire, 5.2).
+"""Builds the entry of `stats/calls` that Mango's statistics would have for a scenario (reference of the wire, 5.2).
 
-Built from the payloads alone, as the PBX knows them all, whichever of them was lost on the way. Shares no code with the parser.
-The signed dialect only: the short one comes without the key that statistics are asked for with.
+The scenario player uses it when a test replaces lost notifications by statistics. The entry is built from all payloads,
+because the PBX knows them even if some were lost on the way. It shares no code with the parser. Only the signed dialect
+is supported: a PBX with the short one has no key to request statistics.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from typing import Any
 
 CONTEXT = {0: 3, 1: 1, 2: 2}
-"""Direction of a summary -> `context_type`: the two count otherwise."""
+"""Direction in a summary -> `context_type`; Mango numbers the two differently."""
 
 
 def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
@@ -50,7 +51,7 @@ def _legs(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _unseen(summary: dict[str, Any], legs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the scenario itself lacks and the PBX knows: ends of legs, and the leg of the talk that the summary names."""
+    """Complete the legs with what the scenario lacks: their ends, and the leg of the talk that the summary names."""
     end, talk, to = int(summary["end_time"]), int(summary["talk_time"]), summary["to"]
     for leg in legs:
         if not any(step["call_state"] == "Disconnected" for step in leg["steps"]):
@@ -113,7 +114,7 @@ STATES = ("Connected", "Disconnected")
 
 
 def _stored_recordings(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> list[str]:
-    """Recordings in the cloud that ran on this leg."""
+    """Ids of this leg's recordings that the cloud stores."""
     stored = {
         content["recording_id"]
         for content in recorded
@@ -124,7 +125,7 @@ def _stored_recordings(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> l
 
 
 def _whole(summary: dict[str, Any]) -> dict[str, Any]:
-    """From the summary: the PBX knows its own call."""
+    """The entry's totals, from the summary."""
     direction = int(summary["call_direction"])
     start, talk, end = (int(summary[key]) for key in ("create_time", "talk_time", "end_time"))
     called = summary.get("line_number") if direction == 1 else summary["to"].get("number")
@@ -141,7 +142,7 @@ def _whole(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guessed(legs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of a call without a summary: from its legs."""
+    """The entry's totals of a call without a summary, from its legs."""
     first, last = legs[0], legs[-1]
     outward = "extension" in first["from"] or "callback_initiator" in first
     moments = [int(step["timestamp"]) for leg in legs for step in leg["steps"]]
@@ -166,5 +167,5 @@ def _guessed(legs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _is_half(leg: dict[str, Any]) -> bool:
-    """The employee's half of a callback: nobody talks with the client on it."""
+    """Whether this is the employee's leg of a callback, on which nobody talks with the client yet."""
     return "callback_initiator" in leg and "taken_from_call_id" not in leg["from"]

@@ -1,7 +1,8 @@
-"""Reads a scenario folder: payload files (what the wire carried), scenario.toml (the portal's side), expected.txt (the transcript).
+"""Reads a scenario folder: payload files, scenario.toml (the portal's side) and expected.txt (the transcript).
 
-A call is the unit of a scenario; a new folder is a new test, without code. The number of a payload file is its order of arrival;
-its name carries the notification's path (`01_events-call__appeared_ivr.json` came to `events/call`).
+A scenario is one call; a new folder is a new test, without code. The number of a payload file is its order of arrival,
+and its name contains the notification's path (`01_events-call__appeared_ivr.json` was posted to `events/call`).
+A test gets scenarios from `all_scenarios()` or by folder, and `play`s them to the fold.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.support.transcript import WORDS, Answers, Play
 
 FIXTURES = Path(__file__).parents[1] / "mango" / "fixtures"
 RECEIVED = 1_705_309_000
-"""When a notification without a time of its own is said to have come."""
+"""The time of receipt for notifications that contain no time."""
 NAMES = {"events-record-added": "events/record/added"}
 SHORT = {"call_start", "call_answer", "call_end", "call_record", "call_transfer"}
 
@@ -53,7 +54,7 @@ class Notice:
 
 @cache
 def parsed(notice: Notice) -> tuple[Any, ...]:
-    """Once a notice: every weather tells the same ones again."""
+    """The notification's events. Cached, because each weather of a scenario replays the same notifications."""
     if notice.name == statistics.CALLS:
         return tuple(statistics.parse(notice.name, notice.raw))
     parse = events_dialect.parse if notice.dialect == "events" else vpbx.parse
@@ -61,13 +62,13 @@ def parsed(notice: Notice) -> tuple[Any, ...]:
 
 
 def began_at(notices: list[Notice]) -> int:
-    """The earliest moment that notifications name."""
+    """The earliest time in the notifications."""
     every = [int(event.at) for notice in notices for event in notice.events()]
     return min((at for at in every if at != RECEIVED), default=RECEIVED)
 
 
 QUIET = Notice("", "quiet", "")
-"""Nothing comes till nothing is due."""
+"""A pause: nothing arrives until the fold waits for nothing."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Scenario:
         return (self.folder / "expected.txt").read_text()
 
     def statistics(self) -> Notice:
-        """What Mango tells minutes later, when it is asked."""
+        """The entry of Mango's statistics for this call, as a notification."""
         raw = scenario_statistics.entry([(notice.name, notice.content) for notice in self.notices])
         return Notice("statistics", statistics.CALLS, raw)
 
@@ -128,7 +129,7 @@ class Scenario:
         )
 
     def answers(self, client: str | None = None) -> Answers:
-        """The portal's side. `client`: the number that the client has instead, where the scenario is re-told."""
+        """The portal's answers. `client`: the client's number if the scenario is replayed with another one."""
         known = {client or number: tuple(record) for number, record in self.config.get("known", {}).items()}
         return Answers(
             known,
@@ -142,7 +143,7 @@ class Scenario:
         )
 
     def past(self, began: int) -> dict[str, Any]:
-        """What is known of a call that began at `began`, besides its notifications: `Known`'s fields."""
+        """Fields of the fold context for a call that began at `began`."""
         ago = self.config.get("minutes_since_last")
         flags = {"may_create_records": "makes", "may_notify": "tells"}
         todos = tuple(
@@ -157,7 +158,7 @@ class Scenario:
         }
 
     def play(self, notices: list[Notice] | None = None, client: str | None = None) -> Play:
-        """The scenario told to the pure fold in a row (`QUIET`: with a pause), then time passes until nothing is due."""
+        """Play the notifications to the fold (`QUIET` pauses), then let time pass until nothing is due."""
         began = began_at(notices if client and notices else self.notices)
         play = Play(self.policy(), self.entry_id, self.answers(client), **self.past(began))
         for second, notice in enumerate(self.notices if notices is None else notices):
@@ -173,7 +174,7 @@ class Scenario:
 
 
 def rest(play: Play) -> None:
-    """Time passes until the fold waits for nothing."""
+    """Let time pass until the fold waits for nothing."""
     for _ in range(5):
         if not play.tick():
             return

@@ -1,4 +1,7 @@
-"""A client of one scripted portal, without anything of the app around it."""
+"""A `Bitrix24Client` of one scripted portal, without the rest of the app.
+
+A test opens `rig()`, scripts answers with `server.answer_with`, calls `client`, and reads `server.requests`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support.scripted_server import ScriptedServer, scripted
 
 
 class FakeBudget:
-    """A budget that gives what it is told: 0.0 without a limit."""
+    """A request budget that returns the scripted `waits`, then 0.0 for every request."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -37,7 +40,7 @@ class FakeBudget:
 
 @dataclass
 class Rig:
-    """`tokens`: the one in use is the last; a refresh appends the next."""
+    """A client and its surroundings. `tokens`: the last one is in use, and a refresh appends the next."""
 
     server: ScriptedServer
     client: Bitrix24Client
@@ -45,12 +48,12 @@ class Rig:
     tokens: list[str] = field(default_factory=list)
     moves: list[str] = field(default_factory=list)
     refresh_error: Exception | None = None
-    """What a refresh meets."""
+    """The error that a refresh of the token raises, if any."""
 
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """A client whose portal says what the test scripts."""
+    """A client whose portal answers what the test scripts."""
     with scripted() as server:
         budget = FakeBudget()
         client_rig: Rig
@@ -83,5 +86,5 @@ def rig() -> Iterator[Rig]:
 
 
 def result(value: Any, **more: Any) -> dict[str, Any]:
-    """The envelope of a success."""
+    """The JSON of a successful answer."""
     return {"result": value, "time": {"start": 1, "finish": 2, "duration": 1.0, "processing": 0.9}, **more}

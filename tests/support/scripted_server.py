@@ -1,4 +1,7 @@
-"""A server that answers as it is told, one script entry a request, and keeps what it was asked. For what no honest portal would do."""
+"""An HTTP server with scripted answers, one entry for each request, that records the requests.
+
+Tests use it for answers that the sandbox portal never gives, such as broken JSON or a dropped connection.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class ReceivedRequest:
 
 @dataclass
 class ScriptedAnswer:
-    """One answer. `drop` closes the connection without one; `hang` holds it until the server stops."""
+    """One answer. `drop` closes the connection without an answer; `hang` keeps it open until the server stops."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -40,7 +43,7 @@ Script = Callable[[ReceivedRequest], ScriptedAnswer]
 
 
 class ScriptedServer:
-    """`url` with a slash at its end; `asked` in order of arrival. Without a script entry left, the last one answers again."""
+    """`url` ends with a slash; `requests` are in order of arrival. The last script entry is never used up."""
 
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
@@ -50,7 +53,7 @@ class ScriptedServer:
         self.url = ""
 
     def answer_with(self, *answers: ScriptedAnswer | Script | dict[str, Any]) -> None:
-        """What comes next; a dict stands for a JSON answer of status 200."""
+        """Set the script. A dict is a JSON answer with status 200."""
         self.script = [json_answer(entry) if isinstance(entry, dict) else entry for entry in answers]
 
     def _next(self, request: ReceivedRequest) -> ScriptedAnswer:
@@ -65,7 +68,7 @@ def json_answer(body: dict[str, Any], status: int = 200) -> ScriptedAnswer:
 
 
 def refused(code: str, text: str = "", status: int = 400, **more: Any) -> ScriptedAnswer:
-    """An error as Bitrix24 words it."""
+    """An error in the format of Bitrix24."""
     return json_answer({"error": code, "error_description": text, **more}, status)
 
 
@@ -99,7 +102,7 @@ def scripted() -> Iterator[ScriptedServer]:
         do_GET = do_POST  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listener.daemon_threads = True

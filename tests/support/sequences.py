@@ -1,4 +1,4 @@
-"""The public sequences of Mango's notifications, as the sandbox plays them."""
+"""Mango's documented sequences of notifications, as the sandbox plays them. Tests read one with `sequence(code)`."""
 
 from __future__ import annotations
 

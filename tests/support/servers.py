@@ -1,4 +1,8 @@
-"""Real servers for tests, each with its own data and gone afterwards; usable as root and as an ordinary user."""
+"""Starts real servers for tests: PostgreSQL, Valkey and Valkey's Sentinel.
+
+Each server has its own data directory and port; both are released at the end of the `with` block. It works as root and
+as an ordinary user.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +35,9 @@ _PORTS = (20_000, 32_000)
 
 
 class Postgres:
-    """A new PostgreSQL cluster with the database `bx24app`, on loopback. `url`: as SQLAlchemy (psycopg 3) takes it.
+    """A new PostgreSQL cluster with the database `bx24app`, on loopback. `url`: in SQLAlchemy's form (psycopg 3).
 
-    fsync and synchronous_commit stay on, as in production. PostgreSQL refuses to run as root; then the user `nobody` runs it.
+    fsync and synchronous_commit stay on, as in production. PostgreSQL refuses to run as root; root runs it as `nobody`.
     """
 
     def __init__(self, tmp_path: Path) -> None:
@@ -58,7 +62,7 @@ class Postgres:
         _until(lambda: _postgres_answers(f"{self._plain}/postgres"), server, log)
 
     def stop(self) -> None:
-        """The fast shutdown: every connection is cut."""
+        """Fast shutdown, which cuts every connection."""
         self._running.close()
 
     def restart(self) -> None:
@@ -76,7 +80,7 @@ class Postgres:
 
 @contextmanager
 def postgres_server(tmp_path: Path) -> Iterator[Postgres]:
-    """A server that can be restarted while it is used."""
+    """A server that the test can restart."""
     server = Postgres(tmp_path)
     try:
         server.start()
@@ -88,14 +92,14 @@ def postgres_server(tmp_path: Path) -> Iterator[Postgres]:
 
 @contextmanager
 def postgres(tmp_path: Path) -> Iterator[str]:
-    """A server for one test; gives its URL."""
+    """The URL of a server for one test."""
     with postgres_server(tmp_path) as server:
         yield server.url
 
 
 @contextmanager
 def valkey(tmp_path: Path, **more: str) -> Iterator[str]:
-    """A Valkey server on a loopback port, as an installation would name in BX24APP_REDIS_URL; gives its URL. `more`: its options."""
+    """The URL of a Valkey server on a loopback port, as BX24APP_REDIS_URL takes it. `more`: its options."""
     home, port = _home(tmp_path, "valkey", None), free_port()
     options = {"port": str(port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(home)} | more
     command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
@@ -110,7 +114,7 @@ def valkey(tmp_path: Path, **more: str) -> Iterator[str]:
 
 @contextmanager
 def sentinel(tmp_path: Path, master: str, name: str = "mymaster") -> Iterator[int]:
-    """A sentinel that watches the Valkey server at this URL and alone decides; gives its port."""
+    """The port of a sentinel that watches the Valkey server at this URL. Its own vote is enough for a failover."""
     home, port = _home(tmp_path, "sentinel", None), free_port()
     host, _, of_master = master.removeprefix("redis://").partition("/")[0].partition(":")
     lines = [f"port {port}", "bind 127.0.0.1", f"dir {home}", f"sentinel monitor {name} {host} {of_master} 1"]
@@ -126,7 +130,10 @@ def sentinel(tmp_path: Path, master: str, name: str = "mymaster") -> Iterator[in
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now, below those that the system gives to outgoing connections: one of them could take it meanwhile."""
+    """A free loopback port.
+
+    It is below the range for outgoing connections, because one of those could take the port before the server does.
+    """
     for port in random.sample(range(*_PORTS), 200):
         with socket.socket() as probe:
             try:
@@ -138,12 +145,12 @@ def free_port() -> int:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """The user for a server that refuses root; None where we are not root."""
+    """The user for a server that refuses to run as root; None if this process does not run as root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
 def _home(tmp_path: Path, name: str, owner: pwd.struct_passwd | None) -> Path:
-    """A new directory for a server's data. Nobody but its user can enter pytest's own, so another user's is made elsewhere."""
+    """A new directory for a server's data. Other users cannot enter pytest's directory, so theirs is elsewhere."""
     if owner is None:
         tmp_path.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tmp_path))

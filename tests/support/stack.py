@@ -1,4 +1,8 @@
-"""A whole world over real HTTP: sandbox portal and PBX, our app served on a port, worker threads, the alarm clock. For one test."""
+"""Runs the whole program for one test over real HTTP: sandbox portal and PBX, the app on a port, workers and scheduler.
+
+A test opens `world(...)`, starts threads with `work`, installs the app with `install`, saves settings with `connect`,
+and waits with `settle` or `until`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ CLIENT_ID, CLIENT_SECRET = "local.world.0001", "secret of the world"
 
 
 class World:
-    """Everything that a call passes through. Attributes: `sandbox`, `portal` (the sandbox's), `mango`, `app`, `url`."""
+    """All parts that a call passes through. Attributes: `sandbox`, `portal` (the sandbox's), `mango`, `app`, `url`."""
 
     def __init__(
         self,
@@ -45,8 +49,8 @@ class World:
         pages: bool = False,
         **config: Any,
     ) -> None:
-        """`pages`: the sandbox portals have their pages too, for browsers."""
-        # Ours from the first moment to the last: werkzeug ends the process where somebody else was quicker.
+        """`pages`: the sandbox portals also serve their own pages, for browsers."""
+        # Listen from the beginning to the end: werkzeug ends the process if another program takes the port first.
         self._listening = socket.create_server(("127.0.0.1", free_port()), backlog=128)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.sandbox = Sandbox(portals=portals)
@@ -78,7 +82,7 @@ class World:
         self._start(self.config)
 
     def _start(self, config: Config) -> None:
-        """The app with an empty Redis, serving; nobody works yet."""
+        """Serve the app with an empty Redis; no worker runs yet."""
         self.config = config
         self.app: Flask = create_app(config)
         with self.app.app_context():
@@ -95,13 +99,13 @@ class World:
         return self.app
 
     def move(self, config: Config) -> None:
-        """Another machine takes over: the app ends, Redis is empty, an app with this configuration serves and works in its place."""
+        """Replace the app by one with this configuration and an empty Redis, as on another machine; start workers."""
         self._stop()
         self._start(config)
         self.work()
 
     def work(self, calls: int = 4, recordings: int = 2) -> None:
-        """Start the workers and the alarm clock."""
+        """Start the worker threads and the scheduler."""
         for index in range(calls + recordings):
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
             self._thread(self._run_worker, names, f"world-{id(self)}-{index}")
@@ -124,7 +128,7 @@ class World:
             worker.work(logging_level="ERROR")
 
     def close(self) -> None:
-        """End what this world started."""
+        """Stop all servers and threads of this world."""
         self._stop()
         self._listening.close()
         self.sandbox.stop()
@@ -144,20 +148,20 @@ class World:
     # --- what people do ----------------------------------------------------------------------------------------------
 
     def open(self, user_id: int = 1, placement: str = "DEFAULT", number: int = 0) -> requests.Response:
-        """A person opens the app in the portal's frame; the form is posted as their browser would."""
+        """A user opens the app in the portal's frame: post the form as a browser would."""
         portal = self.sandbox.portals[number]
         form = self.sandbox.call(portal.open_form, user_id, self.application, placement)
         return requests.post(form.url, data=form.fields, timeout=20)
 
     def install(self, user_id: int = 1, number: int = 0) -> None:
-        """Open the installation page and finish it as the page's script does."""
+        """Open the installation page and finish the installation as the page's script does."""
         answer = self.open(user_id, number=number)
         assert answer.status_code == 200, answer.text
         self.sandbox.call(self.sandbox.portals[number].finish_install, self.application)
-        until(lambda: self.portal_row(number)["state"] == "active", "the portal never became active")
+        until(lambda: self.portal_row(number)["state"] == "active", "the portal did not become active")
 
     def portal_row(self, number: int = 0) -> dict[str, Any]:
-        """Our row of a sandbox portal."""
+        """Id, state and trouble from our row of a sandbox portal; id 0 if there is no row."""
         member_id = self.sandbox.portals[number].member_id
         with self.app.app_context():
             row = db.session.query(Portal).filter_by(member_id=member_id).one_or_none()
@@ -168,7 +172,7 @@ class World:
             )
 
     def connect(self, document: Settings, keys: dict[str, tuple[str, str]], number: int = 0) -> dict[str, str]:
-        """Save settings as the frame would. Returns PBX key -> hook address."""
+        """Save settings as the frame would. Returns the hook address by PBX key."""
         with self.app.app_context():
             portal = db.session.get_one(Portal, self.portal_row(number)["id"])
             settings.save_version(portal, document, keys)
@@ -184,13 +188,13 @@ class World:
             )
 
     def add_client(self, entity: str, phone: str, owner: int = 1) -> None:
-        """A record of the CRM with this phone, `owner`'s; runs in the sandbox's loop."""
+        """A CRM record with this phone; `owner` is responsible. Runs in the sandbox's loop."""
         type_id = {"lead": LEAD, "contact": CONTACT, "company": COMPANY}[entity]
         fields = {"title": "Known", "name": "Known", "assignedById": owner, "stageId": "NEW"}
         self.portal.crm.add_record(type_id, fields, [{"typeId": "PHONE", "value": phone}])
 
     def set_crm_mode(self, mode: int) -> None:
-        """What the daily look would find."""
+        """Store the CRM mode that the daily check would read from the portal."""
         with self.app.app_context():
             db.session.get_one(Portal, self.portal_row()["id"]).crm_mode = mode
             db.session.commit()
@@ -198,12 +202,12 @@ class World:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def settle(self, seconds: float = 30) -> None:
-        """Until nothing is pending: no news, no open delivery, no recording that is due."""
+        """Wait until nothing is pending: no new notification, open delivery, due recording or open call."""
         until(lambda: not self.pending(), lambda: f"never came to rest: {self.pending()}", seconds)
 
     def settle_quietly(self) -> None:
-        """Until everything that is due now has left; a call may still be open."""
-        until(lambda: not {"notifications", "deliveries"} & self.pending().keys(), "deliveries never left", 90)
+        """Wait until all notifications are folded and all deliveries sent; a call may still be open."""
+        until(lambda: not {"notifications", "deliveries"} & self.pending().keys(), "deliveries were not sent", 90)
 
     def pending(self) -> dict[str, int]:
         with self.app.app_context():
@@ -218,7 +222,7 @@ class World:
 
 
 def until(true: Callable[[], Any], why: str | Callable[[], str], seconds: float = 90) -> None:
-    """Wait for a condition, with a generous bound."""
+    """Wait until `true()` holds. Raises AssertionError with the message `why` after `seconds`."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, why() if callable(why) else why

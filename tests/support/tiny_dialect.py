@@ -1,6 +1,7 @@
-"""A third dialect in one file: unsigned plain text, `<step>;<entry>;<client>;<extension>;<epoch seconds>`.
+"""A minimal third dialect: unsigned plain text `<step>;<entry>;<client>;<extension>;<epoch seconds>`.
 
-Steps: `ring`, `answer`, `end`. Registering it is all that the program needs to play its calls into the portal.
+The steps are `ring`, `answer` and `end`. A test enters `registered()`; the program then needs nothing else to deliver
+calls of this dialect to the portal.
 """
 
 from __future__ import annotations

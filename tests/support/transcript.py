@@ -1,7 +1,8 @@
-"""Runs the pure fold over a scenario and writes down what it decides, one line a command: made to be read aloud.
+"""Runs the pure fold over a scenario and writes its decisions as readable text, one line for each command.
 
-The portal is played by `Answers`, a dozen lines that share nothing with the sandbox: it knows which numbers have a record and what
-register makes of CRM_CREATE. What really happens in a portal is tested against the sandbox, over HTTP.
+A test creates a `Play`, passes events with `receive`, lets time pass with `tick`, and compares `text()` with the
+scenario's expected.txt. `Answers` stands in for the portal: it knows which numbers have a record and what register does
+with CRM_CREATE. It shares no code with the sandbox, against which other tests run over HTTP.
 """
 
 from __future__ import annotations
@@ -41,28 +42,31 @@ WORDS = CallTexts(
 
 @dataclass
 class Answers:
-    """A portal in a nutshell: known clients by number, ids counted up from 101."""
+    """A minimal portal: known clients by number; new ids count up from 101."""
 
     known: dict[str, tuple[str, int]] = field(default_factory=dict)
     crm_mode: int = 1
     last_id: int = 100
     inner: frozenset[str] = frozenset()
-    """Numbers that are employees' inner numbers too: Bitrix24 turns the CRM off for those."""
+    """Numbers that are also employees' inner numbers: Bitrix24 does not use the CRM for those."""
     client: dict[str, Any] = field(default_factory=dict)
-    """The client as searchCrmEntities tells them: name, owner, day (the owner's); `found`: (entity, id) that a web form made while it rang."""
+    """What searchCrmEntities returns: name, owner, day (the owner's).
+
+    `found`: (entity, id) of a record that a web form created while the call rang.
+    """
     open: dict[str, list[int]] = field(default_factory=dict)
-    """Kind of record -> open ones that the client has."""
+    """Kind of record -> ids of the client's open ones."""
     days: dict[int, str] = field(default_factory=dict)
     """User -> TIMEMAN_STATUS."""
     done: frozenset[int] = frozenset()
-    """To-dos that somebody has done by hand."""
+    """To-dos that a user has completed."""
     refuses: list[dict[str, Any]] = field(default_factory=list)
-    """What a record must not have, such as `{stage_id: GONE}`; `code`, else WRONG."""
+    """Attributes that the portal refuses, such as `{stage_id: GONE}`. `code`: the error code, by default WRONG."""
     bound: dict[str, Any] | None = None
-    """What finish binds the call to by its number."""
+    """The record that finish binds the call to by its number."""
 
     def refusal(self, command: AnyCommand) -> str | None:
-        """The code with which the portal refuses a record; None: it makes it."""
+        """The error code if the portal refuses the record; None if it creates it."""
         if not isinstance(command, CreateRecord):
             return None
         for wrong in self.refuses:
@@ -133,7 +137,7 @@ class Answers:
 
 
 class Play:
-    """One call, told event by event, drained after each."""
+    """One call: each received event is followed by a drain."""
 
     def __init__(self, policy: Policy, entry_id: str, answers: Answers | None = None, **known: Any) -> None:
         self.policy, self.answers, self.ledger = policy, answers or Answers(), Ledger()
@@ -144,11 +148,11 @@ class Play:
         self.decision: decision.Decision | None = None
 
     def receive(self, event: PbxEvent, at: float) -> None:
-        """One notification arrives at `at` (our clock)."""
+        """One event arrives at `at` (our clock)."""
         self.receive_all([event], at)
 
     def receive_all(self, events: list[PbxEvent], at: float) -> None:
-        """One that means several things (an entry of the statistics)."""
+        """Several events arrive together, as from an entry of the statistics."""
         self.now = self.last_event_at = max(self.now, at)
         self.events += events
         if any(isinstance(event, CallEnded) for event in events) and self.end_received_at is None:
@@ -157,7 +161,7 @@ class Play:
         self.drain()
 
     def tick(self) -> bool:
-        """Time passes until the fold wants to be asked again; False where it does not."""
+        """Let time pass until the fold's next due time. False if it waits for nothing."""
         if self.decision is None or self.decision.due_at is None:
             return False
         self.now = max(self.now, self.decision.due_at)
@@ -179,7 +183,7 @@ class Play:
             parts = {recording.recording_id: recording.part for recording in self.decision.recordings if recording.part}
             self.known = dataclasses.replace(self.known, recording_parts=parts)
             plan = self.decision.plan
-            if plan is not None and plan.is_decided:  # remembered, as the program does
+            if plan is not None and plan.is_decided:  # stored, as the program does
                 self.known = dataclasses.replace(self.known, chosen_rule=plan.rule.name if plan.rule else "")
             if not self.decision.commands:
                 return
@@ -187,7 +191,7 @@ class Play:
         raise AssertionError("the fold never comes to rest")
 
     def _send(self, commands: tuple[AnyCommand, ...]) -> None:
-        """The portal answers in their order; what stands behind a refused record does not leave."""
+        """The portal answers in order; commands after a refused record are not sent."""
         for command in commands:
             self.lines.append(f"command {describe(command)}")
             code = self.answers.refusal(command)
@@ -209,14 +213,15 @@ class Play:
         lines = list(self.lines)
         if self.decision:
             lines += [
-                f"recording {t.recording_id} part={t.part} user={t.user_id} seconds={t.seconds} wanted={t.should_attach}"
-                for t in self.decision.recordings
+                f"recording {recording.recording_id} part={recording.part} user={recording.user_id}"
+                f" seconds={recording.seconds} wanted={recording.should_attach}"
+                for recording in self.decision.recordings
             ]
             lines.append("call " + " ".join(f"{k}={describe(v)}" for k, v in self.decision.journal.items()))
         return self._readable("\n".join(lines) + "\n")
 
     def _readable(self, text: str) -> str:
-        """Ids that nobody can read aloud become leg1, rec1 and so on, in the order in which they came."""
+        """Replace ids by leg1, rec1 and so on, in order of arrival."""
         names: dict[str, str] = {self.known.entry_id: "ENTRY"}
         for event in self.events:
             for value, word in ((getattr(event, "leg", None), "leg"), (getattr(event, "recording_id", None), "rec")):
@@ -228,7 +233,7 @@ class Play:
 
 
 def describe(thing: Any) -> str:
-    """An event, command or value as words; what is empty or default is left out."""
+    """An event, command or value as text, without empty and default fields."""
     if isinstance(thing, Ref):
         return f"<{thing.key}.{thing.fact}>"
     if isinstance(thing, Record):

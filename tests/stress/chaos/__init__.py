@@ -1,1 +1,4 @@
-"""Faults tried on real processes, with calls in flight; what the portal holds in the end is compared with a model of the PBX."""
+"""Stress tests with faults: real processes, calls in flight.
+
+In the end the sandbox portal's calls are compared with a model of the PBX.
+"""

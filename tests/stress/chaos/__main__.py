@@ -1,4 +1,7 @@
-"""`make chaos`: every fault with calls in flight, on real processes. Prints a Markdown table; ends with 1 where something is not 0 that should be."""
+"""`make chaos`: every fault with calls in flight, on real processes.
+
+Prints a Markdown table; ends with 1 if any call is lost, doubled or wrong.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200, help="calls in flight per fault")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long a fault acts")
-    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
-    parser.add_argument("--step", type=int, default=1, help="every n-th point only")
+    parser.add_argument("--step", type=int, default=1, help="only every n-th point")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Calls in great number, drawn from the model of the PBX: the same shapes in every run, with fresh ids."""
+"""Draws many calls from the model of the PBX: the same shapes in every run, with fresh ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WAYS = Ways(answered="lead", missed="activity", outgoing="contact", transfer_res
 
 
 def day_of(count: int) -> Day:
-    """So many calls of all three PBXs, in random order of their notifications, some of them twice."""
+    """A day with `count` calls of all three PBXs; notifications are in random order and some come twice."""
     calls: list[DrawnCall] = []
 
     @settings(

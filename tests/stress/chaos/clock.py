@@ -1,7 +1,8 @@
-"""Jumps of the clock. The parts that `zygote` forks read an offset in seconds from a file, at every look at the program's clock.
+"""Lets the clock of the forked processes jump.
 
-Forced in one place: `time.time`, on which `bx24app.infra.clock` stands. What the kernel counts by itself (time-outs, `time.monotonic`)
-does not jump, as it does not in life. The web part and the sandbox keep the right time: as if one of two machines were wrong.
+The processes that `fork_server` forks read an offset in seconds from a file whenever the program reads its clock. Only
+`time.time` is replaced, on which `bx24app.infra.clock` is built. Time-outs and `time.monotonic` do not jump, as on a
+real machine. The web process and the sandbox keep the right time, as if one of two machines had a wrong clock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ FILE = "CHAOS_CLOCK"
 
 
 def follow() -> None:
-    """From now on this process and its children live by the file."""
+    """Make this process and its children add the offset in the file to their clock."""
     path, right = Path(os.environ[FILE]), time.time
 
     def offset() -> float:
@@ -28,7 +29,7 @@ def follow() -> None:
 
 
 def jump(path: Path, seconds: float) -> None:
-    """All of them at once."""
+    """Write the offset; all processes read it at once."""
     fresh = path.with_suffix(".new")
     fresh.write_text(str(seconds))
     fresh.rename(path)

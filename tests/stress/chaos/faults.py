@@ -1,4 +1,4 @@
-"""The faults: each acts while calls are told, and returns when it is over."""
+"""The faults of `make chaos`. Each acts while calls are sent, and returns when it is over."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.stress.chaos.portal_life import domain_changed, grants_revoked
 from tests.stress.chaos.processes import ChaosStack
 
 Act = Callable[[ChaosStack, float], None]
-"""(arena, seconds that the trouble may last)."""
+"""(stack, seconds that the fault may last)."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`before`: what must be ready when the first call is told."""
+    """One fault. `before`: preparations before the first call is sent."""
 
     name: str
     act: Act
@@ -26,11 +26,11 @@ class Fault:
 
 
 def nothing(_stack: ChaosStack, _seconds: float) -> None:
-    """The control: the same calls in fair weather."""
+    """The control: the same calls without a fault."""
 
 
 def killed(stack: ChaosStack, seconds: float) -> None:
-    """The worker, at random moments, again and again."""
+    """Kill the worker at random moments, again and again."""
     # The same moments in every run.
     moments, end = random.Random(24), time.monotonic() + seconds
     worker = stack.parts[0]
@@ -58,9 +58,9 @@ def valkey_flushed(stack: ChaosStack, seconds: float) -> None:
 
 
 def postgres_restarted(stack: ChaosStack, seconds: float) -> None:
-    """Every connection is cut, in the middle of whatever it carries; the web part, the workers and the scheduler live on."""
+    """Cut every connection, whatever it carries. The web process, the workers and the scheduler keep running."""
     if stack.postgres is None:
-        raise RuntimeError("over SQLite there is no server to restart: run it with --database postgresql")
+        raise RuntimeError("SQLite has no server to restart: run with --database postgresql")
     for _ in range(3):
         time.sleep(seconds / 3)
         stack.postgres.restart()
@@ -76,7 +76,7 @@ def portal(kind: str, stack: ChaosStack, seconds: float, method: str | None = No
 
 
 def tokens_expire(stack: ChaosStack, seconds: float) -> None:
-    """At the OAuth server, whatever is under way. Not more often: a token that is refused when it is fresh is another fault."""
+    """Expire the access tokens, but not so often that fresh ones are refused: that is another fault."""
     sandbox = stack.world.sandbox
     for _ in range(max(1, int(seconds / 3))):
         time.sleep(3)

@@ -1,6 +1,7 @@
-"""One process with the program loaded. For every line `worker KILL_AT` or `cron 0` on its input it forks a part and says its pid.
+"""A process with the program loaded, which forks workers and schedulers for `tests.stress.chaos.processes`.
 
-So a part that was killed is back at once, as under the supervisor, but without the supervisor's own patience.
+For each line `worker KILL_AT` or `cron 0` on its input it forks one process and prints its pid. So a killed process is
+replaced at once, as under the supervisor, but without the supervisor's pause.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main() -> None:
         learn()
     app = create_app(load())
     up._preload_modules()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are buried by the kernel, and then their pid is nobody's
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps dead children, so their pid disappears
     print("ready", flush=True)
     while line := sys.stdin.readline():
         name, kill_at = line.split()

@@ -1,4 +1,4 @@
-"""Faults of our own machines: a full disk, a clock that jumps, an upgrade in the middle of the day."""
+"""Faults of the app's own machines: a full disk, a clock that jumps, an upgrade during calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORWARD, BACK = 2 * 3600.0, -600.0
 
 
 def disk_full(stack: ChaosStack, seconds: float) -> None:
-    """Not one byte more can be written to a file by the worker: the kernel itself refuses its write(2). Then there is space again."""
+    """The kernel refuses every write of the worker to a file, as on a full disk. Later there is space again."""
     worker = stack.parts[0]
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, FREE))
     until(lambda: _spool_refused(stack), "no recording met the full disk: nothing was tried", 90)
@@ -34,7 +34,7 @@ def _spool_refused(stack: ChaosStack) -> int:
 
 
 def clock_jumps(stack: ChaosStack, seconds: float) -> None:
-    """The workers' and the scheduler's: two hours ahead, ten minutes behind, and right again."""
+    """The clock of the workers and the scheduler: two hours ahead, ten minutes behind, and right again."""
     for offset in (FORWARD, BACK):
         time.sleep(seconds / 3)
         jump(stack.clock, offset)
@@ -47,7 +47,7 @@ def load_new(stack: ChaosStack) -> None:
 
 
 def rolling_upgrade(stack: ChaosStack, seconds: float) -> None:
-    """A migration while calls come in; then old and new code side by side, then the new alone, then back again the same way."""
+    """A migration during calls; then old and new code side by side, the new code alone, and back the same way."""
     old = stack.parts
     with upgraded(stack):
         new = [stack.start("worker", code="new"), stack.start("cron", code="new")]

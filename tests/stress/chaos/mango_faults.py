@@ -1,4 +1,4 @@
-"""Faults of Mango's recordings: they come late, and their one-shot link has been used up by somebody else or breaks off half-way."""
+"""Faults of Mango's recordings: they come late, their one-shot link is used up, or a download breaks off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.stress.chaos.processes import ChaosStack
 
 
 def late(stack: ChaosStack, seconds: float) -> None:
-    """`record/added` was told, but the file host has nothing yet: 3320."""
+    """Mango has sent `record/added`, but the file host answers 3320 for `seconds`."""
     with _requires_request(stack):
         stack.world.sandbox.call(_stored, stack, False)
         _wait_for_request(stack)
@@ -20,7 +20,7 @@ def late(stack: ChaosStack, seconds: float) -> None:
 
 
 def link_used_up(stack: ChaosStack, seconds: float) -> None:
-    """Every link that Mango gives was used before we come: 404. A fresh link is asked for each time."""
+    """Every link is already used up and gives 404; the app must request a fresh link each time."""
     cloud = stack.world.mango
     with _requires_request(stack):
         cloud.link_seconds, fair = -1.0, cloud.link_seconds
@@ -30,7 +30,7 @@ def link_used_up(stack: ChaosStack, seconds: float) -> None:
 
 
 def broken_off(stack: ChaosStack, seconds: float) -> None:
-    """The connection is closed after the first bytes; the link is used up by that."""
+    """The connection is closed after the first bytes, and the link is then used up."""
     cloud = stack.world.mango
     with _requires_request(stack):
         cloud.cut_files_after = 1000
@@ -55,7 +55,7 @@ def _count(stack: ChaosStack) -> int:
 
 
 def _wait_for_request(stack: ChaosStack) -> None:
-    """The trouble lasts `seconds` from the first request that meets it: before that nothing would be tried."""
+    """Wait for the first request that the fault affects. `seconds` begin there, because earlier nothing is tried."""
     before, end = _count(stack), time.monotonic() + 60
     while _count(stack) == before and time.monotonic() < end:
         time.sleep(0.1)
@@ -66,4 +66,4 @@ def _requires_request(stack: ChaosStack) -> Iterator[None]:
     before = _count(stack)
     yield
     if _count(stack) == before:
-        raise RuntimeError("no recording was asked for: nothing was tried")
+        raise RuntimeError("no recording was requested: nothing was tried")

@@ -1,4 +1,4 @@
-"""The faults of Mango's recordings and of our own machines, as `faults.FAULTS` has the others."""
+"""Further faults, in the form of `faults.FAULTS`: Mango's recordings and the app's own machines."""
 
 from __future__ import annotations
 

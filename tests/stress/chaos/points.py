@@ -1,4 +1,4 @@
-"""The points between two side effects of a worker: it can be told to kill itself at the n-th of them, with SIGKILL."""
+"""Counts the points between two side effects of a worker, and kills the process at the n-th one with SIGKILL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Counter:
         self.kill_at, self.trace, self.count, self.lock = kill_at, trace, 0, threading.Lock()
 
     def at(self, what: str) -> None:
-        """One side effect is about to happen, or has just happened."""
+        """Count one point: a side effect is about to happen or has just happened."""
         with self.lock:
             self.count += 1
             with self.trace.open("a") as file:
@@ -33,7 +33,7 @@ class _Counter:
 
 
 def arm(kill_at: int, trace: Path) -> None:
-    """This process dies at its `kill_at`-th point (from 1); each point that it reaches becomes a line of `trace`."""
+    """Make this process die at its `kill_at`-th point (from 1). It writes each point that it reaches to `trace`."""
     counter = _Counter(kill_at, trace)
     _around(Transport, "post", counter, lambda args: f"portal {str(args[1]).rpartition('/')[2].partition('?')[0]}")
     _around(SignedTransport, "send", counter, lambda args: f"mango {args[2]}")
@@ -61,7 +61,7 @@ def _around(kind: type, name: str, counter: _Counter, words: Callable[[tuple[Any
 
 
 def _commits(counter: _Counter) -> None:
-    """Before and after every commit that has written something."""
+    """Count a point before and after every commit that has written something."""
 
     @event.listens_for(Engine, "before_cursor_execute")
     def _written(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Faults of a portal's life, against an answer's faults in faults.py: its grants revoked, its domain changed."""
+"""Faults in the life of a portal: its grants are revoked, its domain changes. `faults` has those of single answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.stack import until
 
 
 def grants_revoked(stack: ChaosStack, seconds: float) -> None:
-    """Access and refresh tokens are dead until an administrator authorises again, as a browser walks it."""
+    """Access and refresh tokens are invalid until an administrator authorises the app again with a browser."""
     world = stack.world
     world.sandbox.call(world.sandbox.oauth.revoke_tokens, world.portal)
     until(lambda: world.portal_row()["trouble"], "no request met the revoked grant: nothing was tried", 60)
@@ -22,7 +22,7 @@ def grants_revoked(stack: ChaosStack, seconds: float) -> None:
 
 
 def domain_changed(stack: ChaosStack, seconds: float) -> None:
-    """Twice; what was the domain answers 302."""
+    """Change the domain twice; the old domain answers 302."""
     for _ in range(2):
         time.sleep(seconds / 2)
         mover = stack.world.portal.mover

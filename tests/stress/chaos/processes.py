@@ -1,4 +1,7 @@
-"""A world whose workers, scheduler and Valkey are processes of their own, so that they can be killed."""
+"""A `World` whose workers, scheduler and Valkey are separate processes, so that a test can kill them.
+
+A stress test opens `chaos_stack()`, starts and kills processes of the `ChaosStack`, and waits with `settle`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Valkey:
-    """A server that keeps nothing, on a port of its own; killed and started again it is empty."""
+    """A Valkey server on its own port that stores nothing on disk: after `kill` and `start` it is empty."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -64,11 +67,14 @@ class Valkey:
 
 
 class ChaosStack:
-    """`world`: the sandbox and the web part, in this process. Attributes: `valkey`, `trace` (points that an armed worker reached)."""
+    """The running program. `world`: the sandbox and the web process, inside the test's process.
+
+    `trace`: the file in which an armed worker notes the points that it reached.
+    """
 
     def __init__(self, folder: Path, postgres: Postgres | None) -> None:
         self.postgres = postgres
-        """None: over SQLite."""
+        """None if the database is SQLite."""
         database = {"database_url": postgres.url} if postgres is not None else {}
         self.folder, self.trace = folder, folder / "trace.txt"
         self.valkey = Valkey(folder)
@@ -85,14 +91,14 @@ class ChaosStack:
         )
         self.log = (folder / "parts.log").open("ab")
         self.clock = folder / "clock.txt"
-        """How many seconds the clock of the parts is ahead."""
+        """The file with the offset of the processes' clock in seconds."""
         self.other_web: list[str] = []
-        """Base addresses of further web processes on the same database; empty but for an upgrade."""
+        """Base addresses of further web processes on the same database; only an upgrade has some."""
         self._fork_servers = {"old": self._start("old")}
         self._parts: list[int] = []
 
     def environment(self, code: str) -> dict[str, str]:
-        """What a process of this code is started with."""
+        """Environment variables of a process with this code."""
         root = released.check_out(self.folder) if code == "released" else ROOT
         environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(root), "CHAOS_TRACE": str(self.trace)}
         return environ | {FILE: str(self.clock), "CHAOS_CODE": "new" if code == "new" else "old"}
@@ -114,21 +120,25 @@ class ChaosStack:
         while line := process.stdout.readline():
             if line == "ready\n":
                 return process
-        raise RuntimeError(f"the parts did not load: {(self.folder / 'parts.log').read_text()[-2000:]}")
+        raise RuntimeError(f"the fork server did not load: {(self.folder / 'parts.log').read_text()[-2000:]}")
 
     def furnish(self) -> None:
-        """The parts, then three PBXs, their people, an installed portal."""
+        """Start a worker and a scheduler, then prepare PBXs, users and an installed portal."""
         self.start("worker")
         self.start("cron")
         furnish(self.world)
 
     def load(self, code: str) -> None:
-        """This code can be started at once from now on."""
+        """Load this code, so that its processes start at once."""
         if code not in self._fork_servers:
             self._fork_servers[code] = self._start(code)
 
     def start(self, name: str, kill_at: int = 0, code: str = "old") -> int:
-        """A worker or a scheduler; it dies at its `kill_at`-th point. `code`: old (this one), new (`upgrading`), released. Returns its pid."""
+        """Start a worker or a scheduler (`cron`) and return its pid.
+
+        `kill_at`: the point at which it kills itself; 0: never.
+        `code`: old (this code), new (`upgrading`) or released.
+        """
         self.load(code)
         server = self._fork_servers[code]
         assert server.stdin is not None
@@ -140,10 +150,10 @@ class ChaosStack:
         return pid
 
     def kill(self, pid: int) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not self.lives(pid), "a killed process lives", 20)
+        until(lambda: not self.lives(pid), "a killed process still runs", 20)
         self._parts.remove(pid)
 
     def kill_all(self) -> None:
@@ -163,7 +173,7 @@ class ChaosStack:
         return list(self._parts)
 
     def settle(self, seconds: float) -> bool:
-        """Until nothing is pending; False where that never came."""
+        """Wait until nothing is pending. False if that takes longer than `seconds`."""
         return settle(self.world, seconds)
 
     def close(self) -> None:
@@ -180,10 +190,10 @@ class ChaosStack:
 
 
 def furnish(world: World) -> None:
-    """Three PBXs, their people, an installed portal. Somebody works already."""
+    """Add three PBXs, their users and an installed portal. A worker must run."""
     world.portal.limits.rate = 0
     world.portal.license = (
-        "selfhosted"  # no budget: how long faults take to mend is the matter here, not a portal's pace
+        "selfhosted"  # no budget: recovery is measured here
     )
     for office in OFFICES:
         key, salt = KEYS[office.key]
@@ -202,7 +212,7 @@ def settle(world: World, seconds: float) -> bool:
 
 
 def _environ(world: World) -> dict[str, str]:
-    """The world's configuration as its parts would be given it."""
+    """The world's configuration as environment variables."""
     variables: dict[str, str] = {}
     for name, value in world.config.model_dump().items():
         variables[f"BX24APP_{name.upper()}"] = _word(value)
@@ -219,13 +229,13 @@ def _word(value: Any) -> str:
 
 @contextmanager
 def chaos_stack(database: str = "postgresql") -> Iterator[ChaosStack]:
-    """`database`: postgresql (Debian's packages), or sqlite."""
+    """A `ChaosStack` with an installed portal. `database`: postgresql (Debian's packages) or sqlite."""
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as cleanup:
         postgres = cleanup.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
         chaos = ChaosStack(Path(name), postgres)
-        root.setLevel(logging.ERROR)  # the web part's warnings of what is being done to it need not be read
+        root.setLevel(logging.ERROR)  # the faults cause warnings of the web process that nobody needs
         try:
             chaos.furnish()
             yield chaos

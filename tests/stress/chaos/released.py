@@ -1,6 +1,7 @@
-"""The released edition beside the present code: its own checkout, on the same Redis and the same, already migrated, database.
+"""Runs the released edition beside the present code, on the same Redis and the same migrated database.
 
-`RELEASE` is the commit of the edition that installations run. It is taken from the repository's history, so a copy without history cannot try it.
+`RELEASE` is the commit that installations run. It is checked out from the repository's history, so this fault cannot
+be tried in a copy without history.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 RELEASE = "4f532bf"
 ROOT = Path(__file__).parents[3]
 FORK_SERVER = "tests.chaos.zygote"
-"""The module of the released edition that forks workers and schedulers."""
+"""The module of the released edition that forks workers and schedulers; it had this name there."""
 
 
 def check_out(folder: Path) -> Path:
-    """The released edition's files; made once in `folder`."""
+    """Check out the released edition into `folder`, once."""
     target = folder / "released"
     if not target.exists():
         target.mkdir()
@@ -43,12 +44,12 @@ def check_out(folder: Path) -> Path:
 
 
 def load(stack: ChaosStack) -> None:
-    """The released edition can be started at once from now on."""
+    """Load the released edition, so that its processes start at once."""
     stack.load("released")
 
 
 def roll_over(stack: ChaosStack, seconds: float) -> None:
-    """Calls come in at the released edition's workers and web process, then at both editions', then at the present one's; then back, and forth again."""
+    """Calls reach the released edition, then both editions, then the present one; then back and forth again."""
     present = stack.parts
     for pid in present:
         stack.kill(pid)
@@ -98,7 +99,7 @@ def _start_web(stack: ChaosStack) -> tuple[subprocess.Popen[bytes], str]:
         preexec_fn=partial(die_with_parent, os.getpid()),
     )
     url = f"http://127.0.0.1:{port}"
-    until(lambda: _answers(url), "the released edition's web part did not start", 90)
+    until(lambda: _answers(url), "the web process of the released edition did not start", 90)
     return process, url
 
 

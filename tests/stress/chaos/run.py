@@ -1,4 +1,4 @@
-"""One fault from the first notification to the verdict, and the points between two side effects one by one."""
+"""Runs one fault from the first notification to the verdict, or kills a worker between each two side effects."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from tests.support.random_calls import Day, DrawnCall
 from tests.support.stack import until
 
 AT_ONCE = 8
-"""Calls that are told at the same time; all of a day are in flight until the fault is over."""
+"""Calls that are sent at the same time."""
 MOST_POINTS = 200
 
 
 class NotAtRest(RuntimeError):
-    """A day may begin only when nothing of another one is in flight: the verdict compares what the portal holds before and after."""
+    """Calls of an earlier day are still in flight.
+
+    A day may not begin then, because the verdict compares the portal's data before and after.
+    """
 
 
 def run(stack: ChaosStack, fault: Fault, count: int, seconds: float, patience: float = 300) -> Row:
-    """So many calls are told while the fault acts; then everything must come to rest and be as the model says."""
+    """Send `count` calls while the fault acts. Then everything must settle and agree with the model."""
     day = day_of(count)
     if fault.before is not None:
         fault.before(stack)
@@ -39,7 +42,7 @@ def run(stack: ChaosStack, fault: Fault, count: int, seconds: float, patience: f
         fault.act(stack, seconds)
         for future in sending:
             future.result()
-        over = time.monotonic()  # the later of the fault's end and the last notification
+        over = time.monotonic()  # the fault has ended and the last notification is sent
     _finish(stack, row, (day, predicted, before), patience)
     row.seconds = time.monotonic() - over
     return row
@@ -48,7 +51,7 @@ def run(stack: ChaosStack, fault: Fault, count: int, seconds: float, patience: f
 def _ready(stack: ChaosStack, name: str, day: Day) -> tuple[Row, dict[str, str], dict[str, int], list[Outcome]]:
     if stack.world.pending():
         raise NotAtRest(
-            f"calls of an earlier day are still in flight, so {name} would count them as its own: {stack.world.pending()}"
+            f"calls of an earlier day are in flight, {name} would count them as its own: {stack.world.pending()}"
         )
     hooks = connect(stack.world, day)
     before: dict[str, int] = stack.world.sandbox.call(sizes, stack.world)
@@ -59,7 +62,7 @@ def _finish(stack: ChaosStack, row: Row, of_day: tuple[Day, list[Outcome], dict[
     day, predicted, before = of_day
     if not stack.settle(patience):
         row.wrong["else"] += 1
-        row.details.append(f"{row.fault}: never came to rest: {stack.world.pending()}")
+        row.details.append(f"{row.fault}: did not settle: {stack.world.pending()}")
     stack.world.sandbox.call(judge, stack.world, row, day, predicted, before)
     row.details = [f"{detail}\n{_command_log(stack, detail)}" if ":day" in detail else detail for detail in row.details]
     wrong = in_journal(stack.world, day, predicted)
@@ -68,7 +71,7 @@ def _finish(stack: ChaosStack, row: Row, of_day: tuple[Day, list[Outcome], dict[
 
 
 def _command_log(stack: ChaosStack, detail: str) -> str:
-    """What the program said to the portal of a call that went wrong: one line a command."""
+    """The deliveries of a call that went wrong, one line for each."""
     entry = detail.split(":day", 1)[1].split()[0]
     with stack.world.app.app_context():
         call = db.session.query(Call).filter(Call.entry_id == f"day{entry}").first()
@@ -78,8 +81,8 @@ def _command_log(stack: ChaosStack, detail: str) -> str:
             else []
         )
         lines = [
-            f"  {row.id} {row.kind} {row.state} user {row.command.get('user_id')} {row.attempts} tries, sent {row.sent_at}, done {row.done_at}"
-            f" {row.code or ''} {row.reason or ''} {row.answer}"
+            f"  {row.id} {row.kind} {row.state} user {row.command.get('user_id')} {row.attempts} tries,"
+            f" sent {row.sent_at}, done {row.done_at} {row.code or ''} {row.reason or ''} {row.answer}"
             for row in rows
         ]
         db.session.rollback()
@@ -87,9 +90,9 @@ def _command_log(stack: ChaosStack, detail: str) -> str:
 
 
 def points(stack: ChaosStack, step: int = 1, patience: float = 90) -> tuple[Row, int]:
-    """A worker that kills itself at the 1st, 1+step-th, … point of an answered call's life, each time with a call of its own.
+    """Kill a worker at the 1st, 1+step-th, … point of an answered call's life, each time with a new call.
 
-    Returns the row, and how many points such a call has: the first number that its worker survives.
+    Returns the row and how many points such a call has: the first number that its worker survives.
     """
     total, at = Row("worker killed at each point between two side effects", 0), 1
     while at < MOST_POINTS:
@@ -102,14 +105,14 @@ def points(stack: ChaosStack, step: int = 1, patience: float = 90) -> tuple[Row,
             break
         at += step
     total.fault += f" ({at - 1} points)" if step == 1 else f" (every {step}th)"
-    stack.kill_all()  # the last one, that survived its call, is still armed
+    stack.kill_all()  # the last worker survived its call and is still armed
     stack.start("worker")
     stack.start("cron")
     return total, at - 1
 
 
 def _point(stack: ChaosStack, at: int, patience: float) -> tuple[Row, bool]:
-    """One call, one worker with its death; then a worker and a scheduler that live."""
+    """Send one call to a worker that kills itself at point `at`; then let a new worker and a scheduler finish it."""
     day = _answered()
     stack.kill_all()
     row, hooks, before, predicted = _ready(stack, "point", day)
@@ -119,7 +122,7 @@ def _point(stack: ChaosStack, at: int, patience: float) -> tuple[Row, bool]:
     for call in day.calls:
         send_until_acknowledged(hooks[call.scene.office.key], call)
     stack.start("cron")
-    until(lambda: not stack.lives(armed) or not stack.world.pending(), "neither dead nor done", patience)
+    until(lambda: not stack.lives(armed) or not stack.world.pending(), "the worker neither died nor finished", patience)
     died, over = not stack.lives(armed), time.monotonic()
     if died:
         stack.start("worker")
@@ -129,7 +132,10 @@ def _point(stack: ChaosStack, at: int, patience: float) -> tuple[Row, bool]:
 
 
 def _answered() -> Day:
-    """A day of one call: a client whom nobody knows is talked with, a record is made, a recording attached; in the order of time."""
+    """A day with one answered call of an unknown client that creates a record and attaches a recording.
+
+    Its notifications are in order of time.
+    """
     day = day_of(30)
     for call in day.calls:
         scene = call.scene

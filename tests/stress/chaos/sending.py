@@ -1,7 +1,8 @@
-"""Sends a day's notifications as a PBX behind a proxy does: what one web process does not acknowledge is sent to the next, or again.
+"""Sends notifications as a PBX behind a proxy does: repeats each until a web process acknowledges it.
 
-Only what was acknowledged is promised to be kept (contract, section 5: 503 with Retry-After while the database does not answer). Without the repeat
-a restart of PostgreSQL that takes longer than the six seconds for which a web process waits would look like a lost call.
+The app promises to keep only what it acknowledged (contract, section 5: 503 with Retry-After while the database does
+not answer). A restart of PostgreSQL may take longer than the six seconds that a web process waits; without the repeat
+it would look like a lost call.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ PATIENCE_SECONDS = 90
 
 
 def send_until_acknowledged(hook: str, call: DrawnCall, other_web: Sequence[str] = ()) -> None:
-    """All notifications of one call, in the order of their arrival, each until one web process answers 200.
+    """Send all notifications of one call in order of arrival, each until one web process answers 200.
 
     Args:
         hook: the hook address of the PBX.
         other_web: base addresses of further web processes on the same database.
 
     Raises:
-        AssertionError: an answer that is neither 200 nor "come back later", or no 200 within PATIENCE_SECONDS.
+        AssertionError: an answer other than 200 or 503, or no 200 within PATIENCE_SECONDS.
     """
     key, salt = KEYS[call.scene.office.key]
     path = urlsplit(hook).path

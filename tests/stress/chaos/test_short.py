@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: few calls, few faults, real kills; and the judge, who must be able to find fault."""
+"""The short form of `make chaos`: few calls, few faults, real kills. Also tests that the verdict finds errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None,
 
 @pytest.fixture
 def chaos() -> Iterator[ChaosStack]:
-    """One of its own for each test: calls that a failed test leaves in flight would be counted as the next one's."""
+    """A stack for each test: calls that a failed test leaves in flight would count as the next test's."""
     with chaos_stack() as stack:
         yield stack
 
@@ -43,7 +43,7 @@ def test_a_worker_dies_between_two_side_effects(chaos: ChaosStack) -> None:
 
 
 def test_calls_that_were_left_in_flight_are_counted_by_whoever_comes_next(chaos: ChaosStack) -> None:
-    """What made "closes after the effect" say "9 doubled" once: the test before it had failed with its calls in flight."""
+    """Once "closes after the effect" reported "9 doubled", because the test before it left calls in flight."""
     left, mine = day_of(10), day_of(10)
     hooks = connect(chaos.world, left)
     chaos.kill_all()

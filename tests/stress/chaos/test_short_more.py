@@ -1,4 +1,4 @@
-"""The short form of the faults of `more`: few calls, the same switches."""
+"""The short form of the faults in `more`: few calls, the same faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.stress.chaos.run import run
 from tests.support.servers import POSTGRES_MISSING
 
 SHORT = ("recordings come late", "one-shot link", "disk full")
-"""An upgrade is tried by `make chaos` only: it needs so many calls that some are still told when the new code works."""
+"""Only `make chaos` tries an upgrade: it needs so many calls that some are still being sent when the new code works."""
 
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]
 

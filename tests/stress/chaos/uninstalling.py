@@ -1,4 +1,4 @@
-"""The application is uninstalled with calls in flight, and installed again within the time for which what it knew is kept."""
+"""The app is uninstalled with calls in flight, and installed again before its stored data is deleted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ NAME = "portal: uninstalled, then installed again"
 
 
 def run(stack: ChaosStack, count: int, seconds: float, patience: float = 300) -> Row:
-    """Everything is told while the portal is too busy to take it; then the application goes. Nothing may be asked of the portal until it
-    comes back, and then everything must be as if it had never been away."""
+    """Send all calls while the portal is too busy, then uninstall the app.
+
+    The app may send no request to the portal until it is installed again. After that everything must be as if it had
+    never been away.
+    """
     day, world = day_of(count), stack.world
     row, hooks, before, predicted = _ready(stack, NAME, day)
     busy = world.sandbox.call(world.portal.switches.switch_on, "http503")
@@ -30,8 +33,8 @@ def run(stack: ChaosStack, count: int, seconds: float, patience: float = 300) ->
     world.sandbox.call(world.portal.uninstall, world.application)
     until(lambda: world.portal_row()["state"] == "removed", "ONAPPUNINSTALL was not taken", 60)
     if not world.pending():
-        raise RuntimeError("all was told before the application went: nothing was tried")
-    time.sleep(2)  # what was on its way meets a portal that knows it no more
+        raise RuntimeError("everything was delivered before the app was uninstalled: nothing was tried")
+    time.sleep(2)  # requests that are still under way reach a portal without the app
     hits = world.portal.hits
     time.sleep(seconds)
     if world.portal.hits != hits:

@@ -1,7 +1,7 @@
-"""A release that does not exist yet: an additive migration, written into a copy of `migrations`, and code that knows its columns.
+"""A release that does not exist yet: an additive migration in a copy of `migrations`, and code that knows its columns.
 
-So a rolling upgrade needs no history of the repository: the old code is this one, the new code is this one with a column more in the tables
-of calls, which it reads with every row and fills in with every new one.
+So a rolling upgrade needs no history of the repository: the new code is this code with one more column in the tables
+of calls, which it reads with every row and fills in every new one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ revision, down_revision = "{revision}", "{head}"
 
 
 def upgrade() -> None:
-    # One table a transaction: who locks several at once meets the sweep, which reads them in an order of its own, and one of both is ended.
+    # One table in each transaction: several locks at once could deadlock with the sweep, which has its own order.
     with op.get_context().autocommit_block():
         for table in {tables}:
             op.add_column(table, sa.Column("chaos", sa.String(), nullable=False, server_default="old code"))
@@ -45,7 +45,7 @@ def downgrade() -> None:
 
 
 def learn() -> None:
-    """This process becomes the new code. Before the first query."""
+    """Turn this process into the new code. Call it before the first query."""
     from sqlalchemy import String
     from sqlalchemy.orm import mapped_column
 
@@ -57,7 +57,7 @@ def learn() -> None:
 
 @contextmanager
 def upgraded(stack: ChaosStack) -> Iterator[None]:
-    """The database is migrated as an operator would (`bx24app.cli.up.migrate`); afterwards it is as before.
+    """Migrate the database as an operator would (`bx24app.cli.up.migrate_database`), and back at the end.
 
     Raises:
         RuntimeError: the new code wrote nothing, so that nothing was tried.

@@ -1,4 +1,4 @@
-"""What the portal holds of the calls of a day, against what the model says: lost, doubled, wrong."""
+"""Compares the portal's data after a day's calls with the model: calls that are lost, doubled or wrong."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.support.random_calls import Day, DrawnCall
 from tests.support.stack import World
 
 USER, RECORDING, ACTIVITY = 0, 6, 7
-"""Places in a row of `_plain`."""
+"""Indexes in a row of `_plain`."""
 HEAD = "| fault | calls | lost | doubled | wrong user | wrong recording | otherwise wrong | seconds to recover |"
 SIGNS = ("lost", "doubled", "user", "recording", "else")
 
 
 @dataclass
 class Row:
-    """One fault. Counts are of calls; what grew too much without a call of the day counts too."""
+    """The result of one fault. `wrong` counts calls, and surplus rows that belong to no call of the day."""
 
     fault: str
     calls: int
@@ -37,7 +37,7 @@ class Row:
 
 
 def judge(world: World, row: Row, day: Day, predicted: list[Outcome], before: dict[str, int]) -> None:
-    """Runs in the sandbox's loop; counts into `row`."""
+    """Compare and count into `row`. Runs in the sandbox's loop."""
     owned = _by_phone(world)
     for call, outcome in zip(day.calls, predicted, strict=True):
         wanted = {
@@ -57,7 +57,7 @@ def judge(world: World, row: Row, day: Day, predicted: list[Outcome], before: di
 def _compare(world: World, call: DrawnCall, wanted: dict[str, Any], records: list[Any]) -> tuple[set[str], Any]:
     try:
         actual = _found(world, call, records)
-    except AssertionError as error:  # what belongs together does not
+    except AssertionError as error:  # the rows of the call contradict each other
         return {"else"}, f"{error}"
     signs: set[str] = set()
     for name, expected in wanted.items():
@@ -82,7 +82,10 @@ def _column(rows: list[tuple[str, ...]], place: int) -> list[str]:
 
 
 def _grown(world: World, row: Row, wanted: dict[str, int], before: dict[str, int]) -> None:
-    """Rows that no call of the day explains. Files are judged with the rows that carry them: a lost upload may leave one behind."""
+    """Count rows that no call of the day explains.
+
+    Files are judged with the rows that carry them, because a lost upload may leave one behind.
+    """
     from tests.end_to_end.test_random_calls import sizes
 
     now = sizes(world)

@@ -1,4 +1,7 @@
-"""`make fuzz`: 50,000 bad inputs against everything that answers HTTP. Ends with 1 at the first wrong answer, and shows what was sent."""
+"""`make fuzz`: 50,000 bad inputs to everything that answers HTTP.
+
+Ends with 1 at the first wrong answer, and prints the request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So many bad inputs against an arena, shared out over everything that answers."""
+"""Sends bad inputs to a target, shared out over everything that answers HTTP."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.stress.fuzz.target import FuzzTarget, Shot
 
 
 def run(target: FuzzTarget, inputs: int, number: int = 0) -> None:
-    """About `inputs` shots; the same `number` gives the same ones.
+    """Fire about `inputs` requests; the same `number` gives the same ones.
 
     Raises:
-        tests.stress.fuzz.target.Wrong: with the shot.
+        tests.stress.fuzz.target.Wrong: an answer was wrong; its text has the request.
     """
     operations = shots.operations()
     apart = [shots.notifications(target.hook), _events(target), shots.strangers()]

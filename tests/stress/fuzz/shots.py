@@ -1,4 +1,7 @@
-"""Bad inputs: what schemathesis makes of docs/openapi.yaml, and what it cannot know: right signatures over wrong words, PHP keys, tickets."""
+"""Strategies for bad inputs: requests from docs/openapi.yaml (schemathesis), and from grammars of our own.
+
+The grammars cover what schemathesis cannot know: right signatures over wrong content, PHP keys, and sessions.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,13 @@ from tests.stress.fuzz.target import Shot
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 NASTY = (
-    "", " ", "0", "-1", "1e400", "NaN", "9" * 30, "9" * 5000, "٣", "²", "\x00", "\x00\x01", "\ud800", "'", '"', "--", "';DROP TABLE call;--", "%", "%00", "%s", "{{7*7}}",
-    "{{ ''.__class__.__mro__ }}", "{% for x in range(9**9) %}{% endfor %}", "<script>alert(1)</script>", "../../../etc/passwd", "..\\..", "http://169.254.169.254/", "http://127.0.0.1:1/",
-    "file:///etc/passwd", "\r\nX-Evil: 1", "ａ", "🙂", "é", "A" * 300, "a" * 70_000, "[" * 5000, '{"a":' * 500, "true", "null", "[]", "{}", "0001-01-01", "9999-12-31",
-    "2026-02-30", "9999-12-31T23:59:59+14:00 7", "0001-01-01T00:00:00+14:00~1", "+79160000001", "74950000001", "101", "moscow", "1", "2", "lead", "in", "Connected", "ringing", "1705308600",
+    "", " ", "0", "-1", "1e400", "NaN", "9" * 30, "9" * 5000, "٣", "²", "\x00", "\x00\x01", "\ud800", "'", '"', "--",
+    "';DROP TABLE call;--", "%", "%00", "%s", "{{7*7}}", "{{ ''.__class__.__mro__ }}",
+    "{% for x in range(9**9) %}{% endfor %}", "<script>alert(1)</script>", "../../../etc/passwd", "..\\..",
+    "http://169.254.169.254/", "http://127.0.0.1:1/", "file:///etc/passwd", "\r\nX-Evil: 1", "ａ", "🙂", "é", "A" * 300,
+    "a" * 70_000, "[" * 5000, '{"a":' * 500, "true", "null", "[]", "{}", "0001-01-01", "9999-12-31", "2026-02-30",
+    "9999-12-31T23:59:59+14:00 7", "0001-01-01T00:00:00+14:00~1", "+79160000001", "74950000001", "101", "moscow", "1",
+    "2", "lead", "in", "Connected", "ringing", "1705308600",
 )  # fmt: skip
 texts = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
 numbers = st.one_of(
@@ -35,23 +41,29 @@ values = st.recursive(
     max_leaves=8,
 )
 EVENTS = (
-    "events/call", "events/summary", "events/recording", "events/record/added", "result/callback", "result/call/hangup", "ping", "", "events/dtmf", "events/call/../call", "call_start",
-    "call_answer", "call_end", "call_record", "call_transfer", "events/call_end", "%00", "%ff%fe", "//", "é",
+    "events/call", "events/summary", "events/recording", "events/record/added", "result/callback",
+    "result/call/hangup", "ping", "", "events/dtmf", "events/call/../call", "call_start", "call_answer", "call_end",
+    "call_record", "call_transfer", "events/call_end", "%00", "%ff%fe", "//", "é",
 )  # fmt: skip
 FIELDS = (
-    "entry_id", "call_id", "timestamp", "seq", "call_state", "location", "from", "to", "disconnect_reason", "transfer", "command_id", "call_direction", "line_number", "create_time",
-    "forward_time", "talk_time", "end_time", "recording_id", "recording_state", "completion_code", "recipient", "result", "uuid", "start_time", "finish_time", "duration", "record_url", "event",
+    "entry_id", "call_id", "timestamp", "seq", "call_state", "location", "from", "to", "disconnect_reason",
+    "transfer", "command_id", "call_direction", "line_number", "create_time", "forward_time", "talk_time", "end_time",
+    "recording_id", "recording_state", "completion_code", "recipient", "result", "uuid", "start_time", "finish_time",
+    "duration", "record_url", "event",
 )  # fmt: skip
 GOOD: dict[str, Any] = {
-    "entry_id": "e1", "call_id": "l1", "timestamp": 1705308600, "seq": 1, "call_state": "Appeared", "location": "ivr", "from": {"number": "79161234567"},
-    "to": {"number": "74950000001", "line_number": "74950000001", "extension": "101"}, "uuid": "u1", "start_time": 1705308600, "recording_id": "r1", "recording_state": "Completed",
-    "call_direction": 1, "create_time": 1705308600, "forward_time": 0, "talk_time": 1705308610, "end_time": 1705308620, "command_id": "c1", "result": 1000,
+    "entry_id": "e1", "call_id": "l1", "timestamp": 1705308600, "seq": 1, "call_state": "Appeared", "location": "ivr",
+    "from": {"number": "79161234567"},
+    "to": {"number": "74950000001", "line_number": "74950000001", "extension": "101"}, "uuid": "u1",
+    "start_time": 1705308600, "recording_id": "r1", "recording_state": "Completed", "call_direction": 1,
+    "create_time": 1705308600, "forward_time": 0, "talk_time": 1705308610, "end_time": 1705308620, "command_id": "c1",
+    "result": 1000,
 }  # fmt: skip
 
 
 @st.composite
 def objects(draw: Callable[[Any], Any]) -> str:
-    """A notification with some of it wrong, as text; now and then no JSON at all."""
+    """The text of a notification with wrong fields; sometimes no JSON at all."""
     if draw(st.integers(0, 9)) == 0:
         return str(draw(texts))
     content = dict(GOOD)
@@ -71,7 +83,7 @@ def _encoded(pairs: list[tuple[str, str]]) -> bytes:
 
 @st.composite
 def notifications(draw: Callable[[Any], Any], hook: str) -> Shot:
-    """Rightly signed, or in the unsigned dialect, or a forgery."""
+    """A notification with a right signature, in the unsigned dialect, or with a forged signature."""
     raw, suffix = draw(objects()), draw(st.sampled_from(EVENTS))
     if draw(st.booleans()):
         return Shot("POST", f"{hook}/{suffix}", "", raw.encode("utf-8", "surrogatepass"), JSON)
@@ -80,13 +92,15 @@ def notifications(draw: Callable[[Any], Any], hook: str) -> Shot:
     if draw(st.integers(0, 5)) == 0:
         sign = draw(texts)
     pairs = [("vpbx_api_key", KEY if draw(st.integers(0, 5)) else draw(texts)), ("sign", sign), ("json", clean)]
-    query = urlencode({draw(st.sampled_from(("pbx", "event", "x"))): draw(texts)}, errors="surrogatepass") if draw(st.integers(0, 5)) == 0 else ""  # fmt: skip
+    query = ""
+    if draw(st.integers(0, 5)) == 0:
+        query = urlencode({draw(st.sampled_from(("pbx", "event", "x"))): draw(texts)}, errors="surrogatepass")
     return Shot("POST", f"{hook}/{suffix}", query, _encoded(pairs), FORM)
 
 
 @st.composite
 def events(draw: Callable[[Any], Any], member_id: str, token: str) -> Shot:
-    """Of Bitrix24, with the right token more often than not."""
+    """An event of Bitrix24, usually with the right token."""
     names = ("ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART", "ONAPPUPDATE", "ONCRMLEADADD", "onexternalcallstart", "")
     pairs = [
         ("event", draw(st.one_of(st.sampled_from(names), texts))),
@@ -117,13 +131,13 @@ def operations() -> list[Any]:
 
 
 def claim_of(operation: Any) -> str:
-    """Which session an operation wants."""
+    """The session that an operation requires: `frame`, `place` or an empty string."""
     wanted = operation.definition.raw.get("security") or [{}]
     return str(next(iter(wanted[0]), ""))
 
 
 def described(operation: Any) -> st.SearchStrategy[Shot]:
-    """What schemathesis makes of one operation, half of it against its own schema."""
+    """Requests of schemathesis for one operation; half of them violate its schema."""
 
     def shot(case: Any) -> Shot | None:
         given = case.as_transport_kwargs(base_url="http://fuzz")
@@ -131,7 +145,7 @@ def described(operation: Any) -> st.SearchStrategy[Shot]:
         try:
             ready = requests.Request(**given, headers={"Content-Type": case.media_type or ""}).prepare()
         except (ValueError, TypeError, UnicodeError):
-            return None  # what no client can write
+            return None  # no client can send this
         split = urlsplit(ready.url or "")
         body = ready.body or b""
         body = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
@@ -148,7 +162,7 @@ def described(operation: Any) -> st.SearchStrategy[Shot]:
 
 @st.composite
 def forms(draw: Callable[[Any], Any], operation: Any) -> Shot:
-    """The fields that an operation names, with nasty values; ids of the path too."""
+    """Requests of one operation with nasty values in its fields and in its path."""
     raw = operation.definition.raw
     path = operation.path
     for parameter in raw.get("parameters", ()):
@@ -157,7 +171,9 @@ def forms(draw: Callable[[Any], Any], operation: Any) -> Shot:
             value = draw(st.sampled_from(choice)) if draw(st.integers(0, 2)) else draw(texts)
             path = path.replace("{" + parameter["name"] + "}", quote(value.encode("utf-8", "surrogatepass"), safe=""))
     query = [
-        (parameter["name"], draw(texts)) for parameter in raw.get("parameters", ()) if parameter["in"] == "query" and draw(st.booleans())
+        (parameter["name"], draw(texts))
+        for parameter in raw.get("parameters", ())
+        if parameter["in"] == "query" and draw(st.booleans())
     ]
     content = raw.get("requestBody", {}).get("content", {})
     names = [name for kind in content.values() for name in kind["schema"].get("properties", {})]
@@ -167,14 +183,13 @@ def forms(draw: Callable[[Any], Any], operation: Any) -> Shot:
         if draw(st.booleans())
     ]
     method = operation.method.upper()
-    return Shot(
-        method, path, urlencode(query, errors="surrogatepass"), _encoded(pairs) if method == "POST" else b"", FORM if method == "POST" else "", (), claim_of(operation)
-    )  # fmt: skip
+    body, kind = (_encoded(pairs), FORM) if method == "POST" else (b"", "")
+    return Shot(method, path, urlencode(query, errors="surrogatepass"), body, kind, (), claim_of(operation))
 
 
 @st.composite
 def strangers(draw: Callable[[Any], Any]) -> Shot:
-    """Addresses, methods, headers and bodies that nobody described."""
+    """Requests with addresses, methods, headers and bodies that the description does not have."""
     path = "/" + "/".join(
         quote(draw(texts).encode("utf-8", "surrogatepass"), safe="") for _ in range(draw(st.integers(0, 4)))
     )
@@ -210,4 +225,6 @@ def strangers(draw: Callable[[Any], Any]) -> Shot:
         "/place/lead",
         "/frame/open",
     )
-    return Shot(method, draw(st.sampled_from(known)) if draw(st.booleans()) else path, quote(draw(texts).encode("utf-8", "surrogatepass"), safe="=&"), body, draw(st.sampled_from(kinds)), chosen)  # fmt: skip
+    path = draw(st.sampled_from(known)) if draw(st.booleans()) else path
+    query = quote(draw(texts).encode("utf-8", "surrogatepass"), safe="=&")
+    return Shot(method, path, query, body, draw(st.sampled_from(kinds)), chosen)

@@ -1,4 +1,7 @@
-"""An installed portal with a PBX, to be shot at; and the judge: no 500, no traceback, no slow request, no stored garbage."""
+"""The target of the fuzz test: an installed portal with a PBX. `fire` sends a request and judges the answer.
+
+An answer is wrong if it is a 500, has a traceback, is slow or lacks headers, or if the app stores garbage.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from tests.conftest import KEY, SALT, config_for
 from tests.support.stack import World, world
 
 SLOW_SECONDS = 5.0
-"""Processor time of one request. Nothing that anybody sends takes a tenth of it; a regular expression gone wild takes minutes."""
+"""Limit of processor time for one request. Others take less than a tenth of it; a runaway regex takes minutes."""
 OUTLIERS = 10
 SHARES = (("half below", 0.5), ("99 % below", 0.99), ("99.9 % below", 0.999), ("longest", 1.0))
 HELD_BY_THE_PORTAL = "portal_silent"
@@ -42,7 +45,7 @@ DOCUMENT = Settings.model_validate(
 
 @dataclass(frozen=True)
 class Shot:
-    """One request. `path` is raw: percent-encoded as a client would send it."""
+    """One request. `path` is percent-encoded, as a client sends it."""
 
     method: str
     path: str
@@ -51,7 +54,7 @@ class Shot:
     kind: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     session: str = ""
-    """`frame`, `place` or nothing: which claim it carries."""
+    """The session that it carries: `frame`, `place` or none."""
 
 
 @dataclass
@@ -59,9 +62,9 @@ class Figures:
     shots: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     spent: list[float] = field(default_factory=list)
-    """Processor seconds of each request: waiting for a core that others use is no fault of ours."""
+    """Processor seconds of each request; waiting for a busy core does not count."""
     outliers: list[tuple[float, str]] = field(default_factory=list)
-    """The longest ones, longest first: (seconds, request)."""
+    """The longest requests first, as (seconds, request)."""
 
     def count(self, status: int, spent: float, what: str) -> None:
         self.shots += 1
@@ -70,7 +73,7 @@ class Figures:
         self.outliers = sorted([*self.outliers, (spent, what)], reverse=True)[:OUTLIERS]
 
     def summary(self) -> str:
-        """The share of requests below which times are, and the longest ones."""
+        """Text with the distribution of times and the longest requests."""
         ordered = sorted(self.spent) or [0.0]
         shares = [(name, ordered[int(share * (len(ordered) - 1))]) for name, share in SHARES]
         lines = ["Processor time of a request: " + ", ".join(f"{name} {1000 * spent:.1f} ms" for name, spent in shares)]
@@ -78,11 +81,11 @@ class Figures:
 
 
 class Wrong(AssertionError):
-    """The app answered as it never may."""
+    """The app gave an answer that it must never give."""
 
 
 class _Errors(logging.Handler):
-    """What the app logs as an error while it answers."""
+    """Collects the errors that the app logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -93,6 +96,8 @@ class _Errors(logging.Handler):
 
 
 class FuzzTarget:
+    """An installed portal, and the sessions and addresses that requests need."""
+
     def __init__(self, world: World) -> None:
         self.world, self.app, self.figures, self.errors = world, world.app, Figures(), _Errors()
         world.portal.limits.rate = 0
@@ -107,10 +112,10 @@ class FuzzTarget:
             self.claims = {"frame": session.issue(frame), "place": session.issue_placement(place)}
 
     def fire(self, shot: Shot) -> int:
-        """Send it and judge the answer.
+        """Send a request and judge the answer.
 
         Raises:
-            Wrong
+            Wrong: the answer is wrong.
         """
         self.errors.messages.clear()
         spent = time.thread_time()
@@ -130,7 +135,7 @@ class FuzzTarget:
             builder.headers[session.HEADER] = self.claims[shot.session]
         environ = builder.get_environ()
         builder.close()
-        # As a server gives it: the path unquoted to bytes and read as latin-1, the query as it came.
+        # As a WSGI server does: the path is unquoted and decoded as latin-1, the query is passed on unchanged.
         environ["PATH_INFO"] = unquote_to_bytes(shot.path.encode("utf-8", "surrogatepass")).decode("latin-1")
         environ["QUERY_STRING"] = shot.query.encode("utf-8", "surrogatepass").decode("latin-1")
         pieces, status, headers = run_wsgi_app(self.app.wsgi_app, environ, buffered=True)
@@ -151,19 +156,22 @@ class FuzzTarget:
         return "slow" if spent > SLOW_SECONDS else ""
 
     def judge_what_is_stored(self) -> None:
-        """Notifications are taken up or rejected with a reason, settings can be read, texts are texts, a drain goes through."""
+        """Check the stored data.
+
+        Notifications are new or rejected with a reason, settings can be read, texts are valid, and a drain succeeds.
+        """
         with self.app.app_context():
-            assert db.session.query(Portal).count() == 1, "a portal out of nothing"
+            assert db.session.query(Portal).count() == 1, "a request created a portal"
             for row in db.session.query(Notification):
                 assert row.state == "new" or row.reason, (row.state, row.name)
             portal = db.session.get_one(Portal, self.portal_id)
             assert portal.state == "active"
-            portal.state = "paused"  # decide everything, tell nobody
+            portal.state = "paused"  # the drain decides everything and sends nothing
             db.session.commit()
             settings.current(portal)
             settings.export_yaml(portal, self.world.url)
             drain.drain(self.portal_id)
-            assert not db.session.query(Notification).filter_by(state="new").count(), "left unread by the drain"
+            assert not db.session.query(Notification).filter_by(state="new").count(), "the drain left a notification"
             for table in Base.metadata.sorted_tables:
                 for row in db.session.execute(table.select()):
                     for value in row:
@@ -176,13 +184,13 @@ class FuzzTarget:
 
 @contextmanager
 def fuzz_target(folder: Path, redis_url: str) -> Iterator[FuzzTarget]:
-    """A world of its own; nobody works in it."""
+    """A target with its own world; no worker runs."""
     with world(folder, redis_url, config_for, hook_rate=0, address_rate=0) as running:
         target = FuzzTarget(running)
         root = logging.getLogger()
         level = root.level
         root.addHandler(target.errors)
-        root.setLevel(logging.ERROR)  # refusals are what is wanted here; they need not be read
+        root.setLevel(logging.ERROR)  # the app warns about every refused request
         try:
             yield target
         finally:

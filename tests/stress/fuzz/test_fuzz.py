@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`: the same shots, fewer of them."""
+"""The short form of `make fuzz`: the same requests, fewer of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_bad_inputs_break_nothing(tmp_path: Path, valkey_url: str) -> None:
         assert target.figures.statuses[200] > INPUTS // 5, "most shots must get past the first check"
         target.judge_what_is_stored()
         assert len(target.figures.spent) == target.figures.shots
-        assert target.figures.outliers[0][0] == max(target.figures.spent), "the longest request is told first"
+        assert target.figures.outliers[0][0] == max(target.figures.spent), "the longest request comes first"
         assert "99.9 % below" in target.figures.summary()
 
 

@@ -1,1 +1,1 @@
-"""The whole program on four simulated hosts that share PostgreSQL and Valkey and nothing else."""
+"""The whole program on four simulated hosts that share only PostgreSQL and Valkey."""

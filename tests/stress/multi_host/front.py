@@ -1,4 +1,7 @@
-"""What stands in front of several web hosts: takes turns, and asks the next one where one refuses or falls silent in the middle."""
+"""A proxy in front of several web hosts, for tests.
+
+It takes turns and tries the next host if one refuses the connection or breaks it off.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from typing import Any
 
 PATIENCE_SECONDS = 30.0
 _HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "date", "server"}
-"""Headers of one connection (RFC 9110, 7.6.1), and those that whoever sends on writes anew."""
+"""Headers of a single connection (RFC 9110, 7.6.1), and those that the next server writes anew."""
 
 
 class Front:
-    """A WSGI application. `addresses`: host:port of each web host, also of those that are down now."""
+    """The proxy as a WSGI application. `addresses`: host:port of each web host, including those that are down."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
         self.turned_away = 0
-        """Requests that the first host asked did not answer."""
+        """How many requests the first host did not answer."""
         self._turns = itertools.count()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -30,8 +33,8 @@ class Front:
             try:
                 status, headers, body = _ask(self.addresses[(first + turn) % count], *request)
             except (OSError, http.client.HTTPException):
-                # A notification too is asked again, though its effect may be there: the program knows one that comes twice,
-                # and Mango does not send one that was not answered again.
+                # Repeat notifications, too, although the first host may have stored one: the app recognises duplicates,
+                # and Mango does not repeat an unanswered notification.
                 self.turned_away += turn == 0
                 continue
             start_response(f"{status} {HTTPStatus(status).phrase}", headers)

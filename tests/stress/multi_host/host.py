@@ -1,6 +1,6 @@
-"""One host, as a process group of its own: `python -m tests.stress.multi_host.host web PORT`, or `… work cron` (a worker beside a scheduler).
+"""One host as a process group: `python -m tests.stress.multi_host.host web PORT`, or `… work cron`.
 
-The parts are those of `bx24app web`, `worker` and `cron` under the program's own supervisor; only waits are shorter (`WORDS`).
+It runs what `bx24app web`, `worker` and `cron` run, under the program's own supervisor. Only waits are shorter.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from tests.stress.chaos.short_waits import shorten_waits
 
 CALLS, RECORDINGS = 4, 2
 WORDS = (
-    "Waits shortened: answer of the portal 20 s (75), request of a dead worker given up after 30 s (120), recording of a dead worker after 45 s "
-    "(1200), back-off at most 5 s (900), sweep every second (15)."
+    "Waits shortened: answer of the portal 20 s (75), request of a dead worker given up after 30 s (120), "
+    "recording of a dead worker after 45 s (1200), back-off at most 5 s (900), sweep every second (15)."
 )
 
 
 def shorten_waits_a_little() -> None:
-    """As in `make chaos`, but whoever waits for the sandbox waits longer than it ever needs, as life's 75 s are longer than the cloud's 60: with
-    four hosts and the sandbox on two cores an answer may take seconds, and what a portal does after we gave it up cannot be found by asking before."""
+    """Shorten the waits as in `make chaos`, but wait longer for the portal than the sandbox ever needs.
+
+    A real installation also waits longer (75 s) than the cloud works (60 s). With four hosts and the sandbox on two
+    cores an answer may take seconds, and the app cannot verify what the portal does after the app gave up.
+    """
     shorten_waits()
     transport.TIMEOUT, transport.TOTAL_TIMEOUT = (5.0, 15.0), 20.0  # type: ignore[misc]
     batches.SEND_WITHIN_SECONDS = 5.0  # type: ignore[misc]

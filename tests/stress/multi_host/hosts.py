@@ -1,4 +1,7 @@
-"""Four hosts beside a sandbox: two for the web part, two with a worker and a scheduler each. They share PostgreSQL and Valkey alone."""
+"""Four hosts beside a sandbox: two web hosts, and two with a worker and a scheduler each.
+
+They share only PostgreSQL and Valkey. A test opens `wide()` and kills, stops or restarts the hosts.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from tests.support.stack import World, until
 
 
 class WideWorld(World):
-    """The sandbox, and what it takes for the app: the proxy in front of the web hosts."""
+    """A world whose app is the proxy in front of the web hosts."""
 
     def _served(self) -> Front:
         self.front = Front()
@@ -33,7 +36,7 @@ class WideWorld(World):
 
 
 class Host:
-    """`words`: what runs there. Every start finds an empty data directory, as a machine that was never used would."""
+    """One host. `words`: what runs there. Every start has an empty data directory, as a new machine has."""
 
     def __init__(self, name: str, words: list[str], folder: Path, environ: dict[str, str]) -> None:
         self.name, self._words, self._data, self._log = name, words, folder / name, folder / f"{name}.log"
@@ -42,18 +45,23 @@ class Host:
         self._log_start = 0
 
     def start(self) -> None:
-        """Returns at once; `wait` knows when it is ready."""
+        """Start the host without waiting; `wait` waits until it is ready."""
         shutil.rmtree(self._data, ignore_errors=True)
         self._data.mkdir()
         with self._log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.stress.multi_host.host", *self._words], cwd=ROOT, env=self._environ, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()),
-            )  # fmt: skip
+                [sys.executable, "-m", "tests.stress.multi_host.host", *self._words],
+                cwd=ROOT,
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid()),
+            )
 
     def wait(self) -> None:
-        """Until its parts say that they are ready."""
+        """Wait until the host's processes report that they are ready."""
         wanted = {b"ready\n"} if "web" in self._words else {b"ready\n", b"worker ready"}
         until(lambda: all(word in self._new() for word in wanted), lambda: f"{self.name}: {self._new()[-3000:]!r}", 90)
 
@@ -63,22 +71,22 @@ class Host:
             return log.read()
 
     def log_lines(self) -> list[str]:
-        """The lines of its log, over all its lives."""
+        """The lines of the host's log since its first start."""
         return self._log.read_text(errors="replace").splitlines()
 
     def kill(self) -> None:
-        """The power is cut: SIGKILL to everything that runs there, the supervisor first, so that nothing is started again."""
+        """Cut the power: SIGKILL to every process, the supervisor first, so that it starts nothing again."""
         if self._process is not None:
             groups = [self._process.pid, *children(self._process.pid)]
-            for group in groups:  # a part leads a group of its own within the host's session
+            for group in groups:  # each child process leads its own process group
                 with suppress(ProcessLookupError):
                     os.killpg(group, signal.SIGKILL)
             self._process.wait(20)
-            until(lambda: not any(Path(f"/proc/{group}").exists() for group in groups), f"{self.name} lives", 20)
+            until(lambda: not any(Path(f"/proc/{group}").exists() for group in groups), f"{self.name} still runs", 20)
             self._process = None
 
     def stop(self) -> int:
-        """As `systemctl stop`: SIGTERM to the supervisor; its exit code."""
+        """Send SIGTERM to the supervisor, as `systemctl stop` does. Returns the exit code."""
         if self._process is None:
             raise RuntimeError(f"{self.name} does not run")
         self._process.terminate()
@@ -87,7 +95,7 @@ class Host:
         return code
 
     def files(self) -> list[str]:
-        """What lies in its data directory."""
+        """The files in the host's data directory."""
         return sorted(str(path.relative_to(self._data)) for path in self._data.rglob("*") if path.is_file())
 
 
@@ -96,7 +104,10 @@ def children(pid: int) -> list[int]:
 
 
 class Wide:
-    """`web`, `work`: the hosts; `world`: the sandbox and the proxy; what `tests.stress.chaos.run` asks of an arena is here too."""
+    """The hosts (`web`, `work`), and the sandbox with the proxy (`world`).
+
+    It has what `tests.stress.chaos.run` needs of a `ChaosStack`.
+    """
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.valkey = Valkey(folder)
@@ -123,11 +134,11 @@ class Wide:
         furnish(self.world)
 
     def settle(self, seconds: float) -> bool:
-        """Until nothing is pending; False where that never came."""
+        """Wait until nothing is pending. False if that takes longer than `seconds`."""
         return settle(self.world, seconds)
 
     def rolling_restart(self) -> dict[str, float]:
-        """One host after another: SIGTERM, wait for its end, start, wait until it is ready. Host -> seconds it was away."""
+        """Restart one host after another: SIGTERM, then start and wait. Returns the seconds each was away."""
         away: dict[str, float] = {}
         for host in self.hosts:
             since = time.monotonic()
@@ -148,7 +159,7 @@ class Wide:
 
 @contextmanager
 def wide() -> Iterator[Wide]:
-    """All of it, with an installed portal and three PBXs."""
+    """The four hosts, with an installed portal and three PBXs."""
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory(prefix="wide-") as name, ExitStack() as stack:

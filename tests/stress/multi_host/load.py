@@ -1,4 +1,4 @@
-"""Calls without end, so many at once: the next begins when one is whole in the portal, as far as the portal hears of it."""
+"""A steady load: a fixed number of calls at once; the next begins when one is complete in the portal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.stack import World
 
 
 class Load:
-    """`told`: the places in the day of the calls that were begun, `whole`: when each that is in the portal was first seen there."""
+    """Sends calls in threads. `begun`: indexes of the calls begun; `whole`: when each complete call was first seen."""
 
     def __init__(
         self, world: World, day: Day, predicted: list[Outcome], hooks: dict[str, str], at_once: int, apart: float = 0.0
     ) -> None:
-        """`apart`: seconds between the beginnings of two calls at the least."""
+        """`apart`: minimum seconds between the beginnings of two calls."""
         self._world, self._day, self._predicted, self._hooks = world, day, predicted, hooks
         self._apart, self._next = apart, 0.0
         self.begun: list[int] = []
@@ -32,14 +32,14 @@ class Load:
 
     @property
     def exhausted(self) -> bool:
-        """Has every call of the day been told?"""
+        """Whether every call of the day has begun."""
         return len(self.begun) == len(self._day.calls)
 
     def wait(self, count: int, seconds: float = 120) -> None:
-        """Until so many more calls are whole, or the day is at its end.
+        """Wait until `count` more calls are complete, or the day is exhausted.
 
         Raises:
-            RuntimeError: nothing moves.
+            RuntimeError: not enough calls complete within `seconds`.
         """
         wanted, end = len(self.whole) + count, time.monotonic() + seconds
         while len(self.whole) < wanted and not self.exhausted:
@@ -51,20 +51,21 @@ class Load:
             time.sleep(0.05)
 
     def end(self) -> tuple[Day, list[Outcome]]:
-        """No further call begins; those begun are told to their end. What was told, and what must come of it."""
+        """Begin no further call, and finish those begun. Returns the calls sent and their predicted outcomes."""
         self._ended.set()
         for event in self._open.copy().values():
             event.set()
         for future in self._running:
             future.result()
         self._pool.shutdown()
-        return Day(self._day.ways, [self._day.calls[at] for at in self.begun]), [self._predicted[at] for at in self.begun]
+        calls = [self._day.calls[at] for at in self.begun]
+        return Day(self._day.ways, calls), [self._predicted[at] for at in self.begun]
 
     def _stuck(self) -> str:
         return f"pending {self._world.pending()}, waited for {[self._day.calls[at].scene.entry for at in self._open]}"
 
     def look(self) -> None:
-        """Raises: what one that tells met."""
+        """Raise the exception of a thread that failed."""
         for future in self._running:
             if future.done():
                 future.result()
@@ -88,7 +89,7 @@ class Load:
             call = self._day.calls[at]
             tell(self._hooks[call.scene.office.key], call)
             if self._predicted[at].own is None:
-                self._open.pop(at, None)  # the portal hears nothing of it
+                self._open.pop(at, None)  # the portal gets no call
                 continue
             while not event.wait(0.5) and not self._ended.is_set():
                 pass
@@ -108,6 +109,6 @@ class Load:
 
 
 def _whole(rows_by_id: dict[str, list[Any]], call: DrawnCall, outcome: Outcome) -> bool:
-    """The call's first row is there (it comes with the call's end), and its recording where it has one."""
+    """Whether the portal has the call's first row, which comes with its end, and its recording if it has one."""
     rows = rows_by_id.get(f"{call.scene.office.key}:{call.scene.entry}")
     return outcome.own is not None and bool(rows) and bool(rows[0].file_id) == bool(outcome.own.recording)

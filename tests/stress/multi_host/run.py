@@ -1,4 +1,4 @@
-"""Under load: a host of workers loses its power, a host of the web part too, then every host is restarted; at the end all must be as the model says."""
+"""Runs a load of calls while hosts lose power and are restarted, and compares the end with the model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass
 class WideResult:
-    """`row`: against the model; `phases`: in their order; `turned_away`: requests that the proxy had to ask of another host."""
+    """The result. `row`: comparison with the model; `turned_away`: requests that the proxy sent to another host."""
 
     row: Row
     phases: list[Phase] = field(default_factory=list)
@@ -43,7 +43,7 @@ class WideResult:
 
 
 def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, patience: float = 180) -> WideResult:
-    """`drawn`: calls to draw from; `each`: whole calls to wait for in each phase that has no end of its own."""
+    """`drawn`: calls to draw from; `each`: complete calls to wait for in each phase without an end of its own."""
     day = day_of(drawn)
     row, hooks, before, predicted = _ready(wide, "wide", day)
     result, load = WideResult(row), Load(wide.world, day, predicted, hooks, at_once, apart)
@@ -54,7 +54,7 @@ def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, pat
     result.turned_away, row.calls, over = wide.front.turned_away, len(day.calls), time.monotonic()
     if not wide.settle(patience):
         row.wrong["else"] += 1
-        row.details.append(f"never came to rest: {wide.world.pending()}")
+        row.details.append(f"did not settle: {wide.world.pending()}")
     row.seconds = time.monotonic() - over
     wide.world.sandbox.call(judge, wide.world, row, day, predicted, before)
     wrong = in_journal(wide.world, day, predicted)
@@ -68,9 +68,10 @@ def run(wide: Wide, drawn: int, each: int, at_once: int, apart: float = 0.0, pat
 
 
 def _story(wide: Wide, name: str) -> list[str]:
-    """What the portal was asked about a call that went wrong, and what each host logged of it."""
+    """The portal's requests about a call that went wrong, and the log lines of each host about it."""
     requests = [
-        f"portal {entry.at:.3f} {entry.seconds:.3f} s, {entry.status} {entry.error} {entry.method} {entry.params} {entry.commands}"
+        f"portal {entry.at:.3f} {entry.seconds:.3f} s, {entry.status} {entry.error}"
+        f" {entry.method} {entry.params} {entry.commands}"
         for entry in wide.world.portal.request_log
         if f"'{name}" in f"{entry.params} {entry.commands}"
     ]

@@ -1,4 +1,4 @@
-"""The short form of `make wide`: few calls; two hosts lose their power, all four are restarted; and the proxy, on which the figures stand."""
+"""The short form of `make wide`: two hosts lose power and all four are restarted. Also tests the proxy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_hosts_die_and_are_restarted_and_nothing_is_lost() -> None:
     with wide() as hosts:
         result = run(hosts, drawn=150, each=2, at_once=4, apart=0.8)
     assert result.row.good, "\n".join([str(result.row), *result.row.details])
-    assert 15 <= result.row.calls < 150, "the calls did not last for all of it"
+    assert 15 <= result.row.calls < 150, "the calls did not last until the end"
     phases = {phase.name: phase.whole for phase in result.phases}
     assert phases["work-1 killed"] >= 2, "the other host did not carry the calls"
     assert phases["web-1 killed"] >= 2, "the other host did not take the notifications"
@@ -32,7 +32,7 @@ def test_hosts_die_and_are_restarted_and_nothing_is_lost() -> None:
     assert result.turned_away > 0, "no request met a host that was down"
     assert set(result.away) == set(result.left) == {"web-1", "web-2", "work-1", "work-2"}
     unexpected = [name for names in result.left.values() for name in names if not name.startswith("spool/")]
-    assert not unexpected, "something lies in a data directory that no other host knows"
+    assert not unexpected, "a data directory has a file that no other host knows"
 
 
 def _host(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
