@@ -70,7 +70,7 @@ class Scene:
         self.legs += 1
         return Leg(f"{self.entry}bGVn{self.legs}", owner=owner)
 
-    def tell(
+    def send(
         self, leg: Leg, state: str, place: str, caller: dict[str, Any], callee: dict[str, Any], **more: Any
     ) -> None:
         leg.seq += 1
@@ -105,9 +105,9 @@ class Scene:
     def ivr(self) -> Leg:
         leg = self.leg()
         line = {"number": self.line, "line_number": self.line}
-        self.tell(leg, "Appeared", "ivr", self.client(), line)
+        self.send(leg, "Appeared", "ivr", self.client(), line)
         self.wait(4)
-        self.tell(leg, "Disconnected", "ivr", self.client(), line, disconnect_reason=1100)
+        self.send(leg, "Disconnected", "ivr", self.client(), line, disconnect_reason=1100)
         self.forwarded = self.now
         return leg
 
@@ -122,7 +122,7 @@ class Scene:
             caller, callee = self.client(parent), self.employee(extension, number)
             if group:
                 callee["acd_group"] = name
-            self.tell(leg, "Appeared", "abonent", caller, callee)
+            self.send(leg, "Appeared", "abonent", caller, callee)
             self.rung.append(extension)
             ringing.append((leg, caller, callee))
         return ringing
@@ -136,15 +136,15 @@ class Scene:
         leg = self.leg()
         caller = self.client(parent)
         callee = {"number": self.group_now, "line_number": self.line, "acd_group": self.group_now}
-        self.tell(leg, "Appeared", "queue", caller, callee)
+        self.send(leg, "Appeared", "queue", caller, callee)
         return leg, caller, callee
 
     def leave(self, queue: tuple[Leg, dict[str, Any], dict[str, Any]], reason: int) -> None:
         leg, caller, callee = queue
-        self.tell(leg, "Disconnected", "queue", caller, callee, disconnect_reason=reason)
+        self.send(leg, "Disconnected", "queue", caller, callee, disconnect_reason=reason)
 
     def connect(self, leg: Leg, caller: dict[str, Any], callee: dict[str, Any], **more: Any) -> None:
-        self.tell(leg, "Connected", "abonent", caller, callee, **more)
+        self.send(leg, "Connected", "abonent", caller, callee, **more)
         self.talk_at = self.talk_at or self.now
         assert leg.owner is not None
         self.talked.append(leg.owner)
@@ -178,7 +178,7 @@ class Scene:
         self.sent.append(("events/recording", event))
 
     def hang_up(self, leg: Leg, caller: dict[str, Any], callee: dict[str, Any], reason: int, **more: Any) -> None:
-        self.tell(leg, "Disconnected", "abonent", caller, callee, disconnect_reason=reason, **more)
+        self.send(leg, "Disconnected", "abonent", caller, callee, disconnect_reason=reason, **more)
         self.stop_recording(leg)
 
     def summary(self, to: dict[str, Any] | None = None) -> None:

@@ -67,9 +67,9 @@ Side = dict[str, Any]
 
 
 def hold(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
-    scene.tell(leg, "OnHold", "abonent", caller, callee)
+    scene.send(leg, "OnHold", "abonent", caller, callee)
     scene.wait(draw(st.integers(1, 30)))
-    scene.tell(leg, "Connected", "abonent", caller, callee)
+    scene.send(leg, "Connected", "abonent", caller, callee)
     return leg, caller, callee
 
 
@@ -99,12 +99,12 @@ def returned(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side
 
 def handset(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
     """A blind transfer from the handset: the second leg appears twice, from the colleague and then from the client."""
-    scene.tell(leg, "OnHold", "abonent", caller, callee)
+    scene.send(leg, "OnHold", "abonent", caller, callee)
     extension = another(draw, scene, leg)
     new, target = scene.leg(extension), scene.employee(extension)
-    scene.tell(new, "Appeared", "abonent", {**scene.employee(str(leg.owner)), "taken_from_call_id": leg.id}, target)
+    scene.send(new, "Appeared", "abonent", {**scene.employee(str(leg.owner)), "taken_from_call_id": leg.id}, target)
     scene.hang_up(leg, caller, callee, 1120)
-    scene.tell(new, "Appeared", "abonent", scene.client(leg), target)
+    scene.send(new, "Appeared", "abonent", scene.client(leg), target)
     scene.rung.append(extension)
     scene.wait(draw(st.integers(1, 15)))
     scene.connect(new, scene.client(leg), target)
@@ -113,13 +113,13 @@ def handset(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side)
 
 def consult(draw: st.DrawFn, scene: Scene, leg: Leg, caller: Side, callee: Side) -> tuple[Leg, Side, Side]:
     """A consultative transfer: the leg of the consultation is reused for the talk with the client."""
-    scene.tell(leg, "OnHold", "abonent", caller, callee)
+    scene.send(leg, "OnHold", "abonent", caller, callee)
     extension = another(draw, scene, leg)
     new, target = scene.leg(extension), scene.employee(extension)
     colleague = {**scene.employee(str(leg.owner)), "taken_from_call_id": leg.id}
-    scene.tell(new, "Appeared", "abonent", colleague, target)
+    scene.send(new, "Appeared", "abonent", colleague, target)
     scene.wait(5)
-    scene.tell(new, "Connected", "abonent", colleague, target)
+    scene.send(new, "Connected", "abonent", colleague, target)
     scene.wait(draw(st.integers(1, 20)))
     scene.hang_up(leg, caller, callee, 1120)
     scene.connect(new, scene.client(leg), target, transfer="consultative")
@@ -133,7 +133,7 @@ def outgoing(draw: st.DrawFn, scene: Scene) -> None:
     leg = scene.leg(extension)
     caller, callee = scene.dialling(extension)
     scene.rung.append(extension)
-    scene.tell(leg, "Appeared", "abonent", caller, callee)
+    scene.send(leg, "Appeared", "abonent", caller, callee)
     scene.wait(draw(st.integers(1, 30)))
     reasons = [1110, 1111, 1121, 1122, 1131, 1133, 2211]
     if draw(st.booleans()):
@@ -152,10 +152,10 @@ def internal(draw: st.DrawFn, scene: Scene) -> None:
     leg = scene.leg()
     caller, callee = ({**scene.employee(name)} for name in (first, second))
     del caller["line_number"], callee["line_number"]
-    scene.tell(leg, "Appeared", "abonent", caller, callee)
+    scene.send(leg, "Appeared", "abonent", caller, callee)
     scene.wait(draw(st.integers(1, 20)))
     if draw(st.booleans()):
-        scene.tell(leg, "Connected", "abonent", caller, callee)
+        scene.send(leg, "Connected", "abonent", caller, callee)
         scene.talk_at = scene.now
         scene.wait(draw(st.integers(1, 60)))
     scene.hang_up(leg, caller, callee, 1120)
