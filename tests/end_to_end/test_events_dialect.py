@@ -57,7 +57,7 @@ def told(earth: World, shelf: str, scenario: Scenario, order: str) -> tuple[Repl
 
 @each
 def test_lands_in_the_portal(earth: World, shelf: str, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.end_to_end.test_scenarios.retell", lambda one: anew(one, shelf))
+    monkeypatch.setattr("tests.end_to_end.test_scenarios.as_new_call", lambda one: anew(one, shelf))
     lands(earth, scenario)
 
 
