@@ -212,20 +212,20 @@ def test_a_rule_is_tried_on_past_calls_saved_and_carried_out(office: World, page
     before = ring(office)
     app = frame_of(page)
     build(page, app)
-    expect(app.get_by_test_id("numbers")).to_have_text("These rules would decide 1 of the last 1 calls otherwise.")
+    expect(app.get_by_test_id("numbers")).to_have_text("These rules would handle 1 of the last 1 calls differently.")
     app.get_by_test_id("try").click()
     expect(app.get_by_test_id("trial-numbers")).to_contain_text("1 of the last")
     row = app.locator("tbody.different").first
-    expect(row).to_contain_text("otherwise")
+    expect(row).to_contain_text("different")
     expect(row).to_contain_text(
         "create a deal in the pipeline “Пропущенные” at the stage “Новая”, responsible: Worker 11"
     )
     expect(row).to_contain_text(f"set a to-do “Call back {before.client}” due by")
     row.get_by_role("button", name="Why").press("Enter")
     tried = app.get_by_test_id("tried-1")
-    expect(tried).to_contain_text("Missed in Moscow decides")
-    expect(tried).to_contain_text("Time: outside working hours · seen: outside working hours")
-    expect(app.get_by_test_id("tried-0")).to_contain_text("does not fit")
+    expect(tried).to_contain_text("Missed in Moscow applies")
+    expect(tried).to_contain_text("Time: outside working hours · this call: outside working hours")
+    expect(app.get_by_test_id("tried-0")).to_contain_text("does not match")
     no_wider_than_the_window(page)
 
     app.get_by_test_id("save").click()
@@ -245,7 +245,7 @@ def test_a_rule_is_tried_on_past_calls_saved_and_carried_out(office: World, page
     expect(app.locator(".facts")).to_contain_text("Missed in Moscow")
     expect(app.get_by_test_id("crm-deal")).to_be_visible()
     app.get_by_test_id("tab-rules").click()
-    expect(app.get_by_test_id("rule-r1").get_by_test_id("rule-used")).to_contain_text("2 calls in 7 days")
+    expect(app.get_by_test_id("rule-r1").get_by_test_id("rule-used")).to_contain_text("2 calls in the last 7 days")
     app.get_by_test_id("try").click()
     expect(app.get_by_test_id("trial-numbers")).to_contain_text("1 of the last 3 calls")
 
@@ -289,7 +289,7 @@ def test_a_faulty_draft_says_where(office: World, page: Page) -> None:
         ("r1-a1-responsible", "There is no such active employee in your Bitrix24. (rules[1].do[1].todo.responsible)"),
         (
             "r1-a1-title",
-            "somebody is not known here. Known are: call, client, line, pbx, user. (rules[1].do[1].todo.title)",
+            "somebody is unknown here. Possible: call, client, line, pbx, user. (rules[1].do[1].todo.title)",
         ),
     ):
         expect(app.get_by_test_id(f"wrong-{field}")).to_have_text(words)

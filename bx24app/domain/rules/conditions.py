@@ -115,7 +115,7 @@ CONDITIONS: dict[str, Condition] = {
         label=LocalText("Outcome", "Итог"),
         phrase=LocalText("is {}", "{}"),
         values={
-            "answered": _value(("answered", "принят"), ("answered", "отвечен")),
+            "answered": _value(("answered", "принят"), ("answered", "принят")),
             "missed": _value(("missed", "пропущен"), ("missed", "пропущен")),
             "failed": _value(("not answered by the client", "не состоялся"), ("not reached", "не дозвонились")),
         },
@@ -242,7 +242,7 @@ CONDITIONS: dict[str, Condition] = {
         compute=lambda call: call.minutes_since_last,
         accepts_list=False,
         holds=lambda expected, actual: actual <= expected,
-        label=LocalText("The same client called within (minutes)", "Тот же клиент звонил за последние, минут"),
+        label=LocalText("The same client called within (minutes)", "Тот же клиент звонил за последние (минут)"),
         phrase=LocalText(
             "follows another call of the same client within {} min", "повторный от того же клиента за {} мин"
         ),
@@ -256,7 +256,7 @@ CONDITIONS: dict[str, Condition] = {
         compute=lambda call: call.rang,
         prepare=_prepare_text,
         holds=lambda expected, actual: _has_overlap(expected, actual) or None,
-        label=LocalText("This extension or group rang", "Звонил этот внутренний номер или группа"),
+        label=LocalText("Extension or group that rang", "Звонок поступал на внутренний номер или группу"),
         phrase=LocalText("rang at {}", "поступал на {}"),
         control=FormControl(kind="list", placeholder="101, 300"),
     ),
@@ -268,7 +268,7 @@ CONDITIONS: dict[str, Condition] = {
         compute=lambda call: call.talk_seconds,
         accepts_list=False,
         holds=lambda expected, actual: actual >= expected,
-        label=LocalText("Talk time at least (seconds)", "Разговор не короче, секунд"),
+        label=LocalText("Talk time at least (seconds)", "Разговор не короче (секунд)"),
         phrase=LocalText("has a talk of at least {} s", "с разговором не короче {} с"),
         control=FormControl(kind="number"),
     ),

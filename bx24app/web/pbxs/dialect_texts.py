@@ -28,7 +28,7 @@ _TEXTS = {
     "events": DialectText(
         lazy_gettext("Short events, unsigned"),
         lazy_gettext("Short events without a signature"),
-        lazy_gettext("Only if a script of yours sends them: whoever knows the address can then report calls."),
+        lazy_gettext("Only if your own script sends them: anyone who knows the address can then report calls."),
     ),
 }
 

@@ -48,7 +48,7 @@ def _describe_reference(settings: Settings, reference: UserReference) -> tuple[s
         text = gettext("%(pbx)s, extension %(extension)s", pbx=name, extension=reference.name)
         return text, url_for("employees.show", key=reference.pbx, q=reference.name)
     if reference.kind == "pbx":
-        return gettext("%(pbx)s, calls of nobody", pbx=name), url_for("pbxs.show_pbx", key=reference.pbx)
+        return gettext("%(pbx)s, default responsible", pbx=name), url_for("pbxs.show_pbx", key=reference.pbx)
     if reference.kind == "rule":
         return gettext("rule “%(name)s”", name=reference.name), url_for("policy.show")
-    return gettext("calls that map to nobody"), url_for("policy.show")
+    return gettext("portal, default responsible"), url_for("policy.show")

@@ -63,7 +63,7 @@ def apply_changes(key: str) -> Response:
     pbx = requested_pbx.get_settings(key)
     text = request.form.get("text", "")
     table = _preview_import(pbx, text)
-    note = gettext("Employees of %(name)s from a file", name=pbx.name or key)
+    note = gettext("Employees of %(name)s imported", name=pbx.name or key)
 
     def replace_employees(data: saving.Document) -> None:
         row = next(row for row in data["pbxs"] if row["key"] == key)
@@ -153,14 +153,14 @@ def _render_page(
         status,
         pbx=pbx,
         row=lookup.find_pbx(g.portal.id, pbx.key),
-        reading=table,
-        shown=shown,
+        table=table,
+        shown_changes=shown,
         counts={kind: sum(change.kind == kind for change in changes) for kind in ("added", "changed", "removed")},
-        stopped=call_counts.count_calls_yesterday((), (), removed_ids) if removed_ids else 0,
+        removed_calls=call_counts.count_calls_yesterday((), (), removed_ids) if removed_ids else 0,
         text=text,
         people=directory.by_ids(user_ids),
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
         faults=outcome.faults if outcome is not None else (),
     )
 

@@ -77,7 +77,7 @@ def accept_certain_suggestions(key: str, shown: int | None = None) -> saving.Sav
         employee.user_id = employee.suggestion.user_id if employee.suggestion else None
     return saving.save(
         lambda data: _apply_rows(data, key, certain),
-        gettext("Suggested employees of %(name)s accepted", name=pbx.name or key),
+        gettext("Exact matches of %(name)s accepted", name=pbx.name or key),
         shown,
     )
 
@@ -132,12 +132,12 @@ def _render_page(
     rows = build_rows(pbx, listing)
     only_unmapped, query = "unmapped" in request.values, request.values.get("q", "").strip().lower()
     # Counted before the overlay below, which puts unsaved users into the rows.
-    mapped, certain = sum(1 for row in rows if row.user_id), sum(map(_is_certain, rows))
+    mapped_count, certain_count = sum(1 for row in rows if row.user_id), sum(map(_is_certain, rows))
     with_unmapped_calls = [row for row in rows if row.unmapped_calls and row.user_id is None]
     matching = [row for row in rows if not (only_unmapped and row.user_id) and (not query or row.matches_search(query))]
     matching = _overlay_changes(matching, changed or {}, outcome, key)
-    last_part = max(1, -(-len(matching) // ROWS_PER_PAGE))
-    part = max(1, min(last_part, parse_int(request.values.get("part", "")) or 1))
+    part_count = max(1, -(-len(matching) // ROWS_PER_PAGE))
+    part = max(1, min(part_count, parse_int(request.values.get("part", "")) or 1))
     page = matching[(part - 1) * ROWS_PER_PAGE : part * ROWS_PER_PAGE]
     user_ids = [row.user_id for row in page] + [row.suggestion.user_id for row in page if row.suggestion]
     return rendering.render_response(
@@ -147,24 +147,24 @@ def _render_page(
         pbx=pbx,
         row=lookup.find_pbx(g.portal.id, key),
         rows=page,
-        found=len(matching),
-        most=ROWS_PER_PAGE,
+        match_count=len(matching),
+        rows_per_page=ROWS_PER_PAGE,
         part=part,
-        last=last_part,
-        total=len(rows),
-        mapped=mapped,
-        sure=certain,
-        unmapped=only_unmapped,
-        lost=with_unmapped_calls,
+        part_count=part_count,
+        extension_count=len(rows),
+        mapped_count=mapped_count,
+        certain_count=certain_count,
+        only_unmapped=only_unmapped,
+        without_employee=with_unmapped_calls,
         dismissed=dismissed_employees.list_dismissed(rendering.load_settings(), key),
         q=request.values.get("q", ""),
-        heard=listing,
-        gone=[employee.extension for employee in removed or ()],
+        listing=listing,
+        removed=[employee.extension for employee in removed or ()],
         changed=set(changed or ()) if removed or (outcome is not None and not outcome.is_accepted) else set(),
-        stopped=call_counts.count_calls_yesterday((), (), [employee.user_id for employee in removed]) if removed else 0,
+        removed_calls=call_counts.count_calls_yesterday((), (), [employee.user_id for employee in removed]) if removed else 0,
         people=directory.by_ids(user_ids),
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
     )
 
 

@@ -1,7 +1,7 @@
 """The page of a PBX's lines: those that Mango lists, each with a name, responsible users and working hours.
 
 The form sends every line that it shows, in numbered fields. A line that the form did not show stays. An unticked line
-is removed after the page has said what that stops.
+is removed after the page has shown what will stop working.
 """
 
 from __future__ import annotations
@@ -120,15 +120,15 @@ def _render_page(
         row=lookup.find_pbx(g.portal.id, key),
         rows=shown,
         q=request.values.get("q", ""),
-        found=len(matching),
-        total=len(all_rows) if rows is None else 0,
-        most=MAX_SHOWN_LINES,
-        heard=listing,
-        gone=removed or [],
-        calls=call_counts.count_calls_yesterday((), [(key, number) for number in removed]) if removed else 0,
+        match_count=len(matching),
+        line_count=len(all_rows) if rows is None else 0,
+        max_shown=MAX_SHOWN_LINES,
+        listing=listing,
+        removed=removed or [],
+        removed_calls=call_counts.count_calls_yesterday((), [(key, number) for number in removed]) if removed else 0,
         people=directory.by_ids(user_ids),
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
         days=line_form.DAYS,
     )
 

@@ -1,4 +1,8 @@
-"""The form of one PBX: reads it, checks it, and tries the API keys at Mango Office. Used by the pages of PBXs."""
+"""The form of one PBX. The pages of PBXs read the posted fields with it, check them, and check the API keys with
+Mango Office before they save.
+
+A check does not raise: it writes a message to each wrong field of the form. Secrets are never shown again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,10 @@ from bx24app.web.settings.saving import Document, FormMessage, SaveResult
 
 @dataclass
 class PbxForm:
-    """What the user typed. Secrets are only read, never shown again."""
+    """The fields as the user typed them.
+
+    `key`: the PBX's name in the settings document; `faults`: field name -> message.
+    """
 
     name: str = ""
     key: str = ""
@@ -32,63 +39,67 @@ class PbxForm:
 
 
 def read_form() -> PbxForm:
-    raw = request.form
-    default = raw.get("default_user_id", "")
+    """The form that the request posts."""
+    posted = request.form
     return PbxForm(
-        name=raw.get("name", "").strip(),
-        key=raw.get("key", "").strip(),
-        dialects=tuple(name for name in DIALECT_TRAITS if name in request.form.getlist("dialects")),
-        api_key=raw.get("api_key", "").strip(),
-        api_salt=raw.get("api_salt", "").strip(),
-        default_user_id=parse_int(default) or None,
+        name=posted.get("name", "").strip(),
+        key=posted.get("key", "").strip(),
+        dialects=tuple(name for name in DIALECT_TRAITS if name in posted.getlist("dialects")),
+        api_key=posted.get("api_key", "").strip(),
+        api_salt=posted.get("api_salt", "").strip(),
+        default_user_id=parse_int(posted.get("default_user_id", "")) or None,
     )
 
 
 def check_required(form: PbxForm, *, stored: bool) -> None:
-    """Mark the fields that must be filled in. `stored`: there is a key already, so empty fields keep it."""
+    """Mark required fields that are empty. `stored`: the PBX has keys already, and empty fields keep them."""
     if not form.name:
-        form.faults["name"] = gettext("Give it a name, such as the city of the office.")
+        form.faults["name"] = gettext("Enter a name, such as the city of the office.")
     if not form.dialects:
         form.faults["dialects"] = gettext("Choose at least one.")
-    wanted = any(traits.needs_keys for traits in traits_of(form.dialects)) and not stored
+    keys_required = any(traits.needs_keys for traits in traits_of(form.dialects)) and not stored
     for name in ("api_key", "api_salt"):
         other = form.api_salt if name == "api_key" else form.api_key
-        if not getattr(form, name) and (wanted or other):
-            form.faults[name] = gettext("Copy it from Mango Office, both belong together.")
+        if not getattr(form, name) and (keys_required or other):
+            form.faults[name] = gettext("Copy it from Mango Office: the code and the key belong together.")
 
 
 def check_keys(form: PbxForm) -> CredentialCheck:
-    """Try the keys at Mango Office, once: two wrong requests within two minutes lock the server's address out."""
+    """Check the keys with Mango Office and mark the wrong one; ok at once if fields are wrong or no key was typed.
+
+    One request only: Mango Office locks an address out for two minutes after two wrong requests.
+    """
     if form.faults or not form.api_key:
         return CredentialCheck("ok")
-    db.session.rollback()  # no transaction is open while Mango is asked
+    db.session.rollback()  # no transaction stays open while Mango Office answers
     check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
     if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
-            "Mango Office does not know this code. Copy it again; it is not the number of the contract."
+            "Mango Office does not know this code. Copy it again; it is not the contract number."
         )
     elif check.state == "wrong_salt":
         form.faults["api_salt"] = gettext(
-            "The code is right, but the key for the signature is another one. Copy it again."
+            "The code is right, but the key for the signature is wrong. Copy it again."
         )
     return check
 
 
 def check_message(check: CredentialCheck) -> FormMessage:
-    """The message on top of the form if no single field is wrong."""
+    """The message on top of the form. It has a text if the check failed for a reason that no field explains."""
     sentences = {
         "address_refused": gettext(
-            "Mango Office does not talk to the address of this server. "
-            "Allow it in the API connector (block of allowed addresses); after several wrong keys wait two minutes."
+            "Mango Office rejects requests from this server’s address. "
+            "Allow it in the API connector (allowed addresses). After several wrong keys, wait two minutes."
         ),
         "unreachable": gettext("Mango Office cannot be reached from this server. Try again in a minute."),
         "busy": gettext("Mango Office is busy. Try again in a minute."),
-        "refused": gettext("Mango Office does not accept the request: %(detail)s", detail=check.detail),
+        "refused": gettext("Mango Office rejected the request: %(detail)s", detail=check.detail),
     }
     return FormMessage("wrong", [sentences[check.state]] if check.state in sentences else [])
 
 
 def as_document(form: PbxForm) -> Document:
+    """The PBX as the settings document has it. Keys that were left empty are left out."""
     pbx: Document = {
         "key": form.key,
         "name": form.name,
@@ -101,7 +112,10 @@ def as_document(form: PbxForm) -> Document:
 
 
 def assign_faults(form: PbxForm, outcome: SaveResult, index: int) -> None:
-    """Put faults of the document at the form's fields, and the others on top of the form."""
+    """Write the faults of a refused document to the form's fields; those without a field go on top of the form.
+
+    `index`: the position of this PBX in the document.
+    """
     for fault in outcome.faults:
         name = fault.path.removeprefix(f"pbxs[{index}].").partition("[")[0]
         if name in ("name", "key", "dialects", "api_key", "api_salt", "default_user_id"):
@@ -114,17 +128,17 @@ _TRANSLITERATION = str.maketrans(
     dict(zip("абвгдеёзийклмнопрстуфхцыэ", "abvgdeeziyklmnoprstufhcye", strict=True))
     | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ю": "yu", "я": "ya", "ь": "", "ъ": ""}
 )
-"""Cyrillic letters in Latin."""
+"""Cyrillic letter -> Latin letters."""
 
 
 def make_key(name: str, taken: set[str]) -> str:
-    """A free key for the document, made from the name.
+    """A key for the settings document, made from the name, that is not in `taken`.
 
     >>> make_key("Щёлково, 2-й офис", set()), make_key("Омск", {"omsk"})
     ('schelkovo-2-y-of', 'omsk-2')
     """
-    plain = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATION)).encode("ascii", "ignore").decode()
-    key = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:16].strip("-") or "pbx"
+    latin = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATION)).encode("ascii", "ignore").decode()
+    key = re.sub(r"[^a-z0-9]+", "-", latin).strip("-")[:16].strip("-") or "pbx"
     candidate, count = key, 2
     while candidate in taken:
         candidate, count = f"{key}-{count}", count + 1

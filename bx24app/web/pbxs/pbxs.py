@@ -56,7 +56,7 @@ def create() -> Response:
     form = pbx_form.read_form()
     pbx_form.check_required(form, stored=False)
     if form.key and not re.fullmatch(r"[a-z0-9-]{1,20}", form.key):
-        form.faults.setdefault("key", gettext("Up to 20 small Latin letters, digits and hyphens."))
+        form.faults.setdefault("key", gettext("Up to 20 lower-case Latin letters, digits and hyphens."))
     elif form.key in settings.by_key:
         form.faults["key"] = gettext("Another PBX has this short name.")
     check = pbx_form.check_keys(form)
@@ -157,7 +157,7 @@ def remove(key: str) -> Response:
             row=requested_pbx.get_row(key),
             version=saving.current_number(),
             calls=call_counts.count_calls_last_day(requested_pbx.get_row(key).id),
-            said=outcome.message,
+            message=outcome.message,
         )
     return show()
 
@@ -168,7 +168,7 @@ def rotate_address(key: str) -> Response:
     pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     if request.method == "GET":
         return rendering.render_response(
-            "pbx_address.html", "pbxs", pbx=pbx, row=row, overlapping=_old_address_until(row)
+            "pbx_address.html", "pbxs", pbx=pbx, row=row, old_address_until=_old_address_until(row)
         )
     hook_keys.rotate(g.portal.id, key, request.form.get("shown", ""), g.frame.user_id)
     rendering.reload_portal()
@@ -186,11 +186,11 @@ def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = No
         "pbxs",
         status,
         form=form,
-        fresh=row is None,
-        held=mask_secret(row.api_key) if row is not None else "",
+        is_new=row is None,
+        masked_key=mask_secret(row.api_key) if row is not None else "",
         dialects=dialect_texts.all_texts(),
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
         people=directory.by_ids([form.default_user_id]),
     )
 
@@ -204,10 +204,10 @@ def _render_page(key: str, message: FormMessage | None = None, connected: bool =
         row=row,
         part="connection",
         dialect_text=dialect_texts.text_of,
-        said=message,
+        message=message,
         connected=connected,
-        held=mask_secret(row.api_key),
-        overlap=_old_address_until(row),
+        masked_key=mask_secret(row.api_key),
+        old_address_until=_old_address_until(row),
         address=f"{runtime().config.public_url}/mango/{row.hook_key}",
         other_address=f"{runtime().config.public_url}/mango?pbx={row.hook_key}",
         people=directory.by_ids([pbx.default_user_id, rendering.load_settings().portal.default_user_id]),

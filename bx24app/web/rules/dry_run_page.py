@@ -51,7 +51,7 @@ class DryRunTable:
 
     @property
     def different_count(self) -> int:
-        """How many calls the draft would decide otherwise."""
+        """How many calls the draft would handle differently."""
         return sum(row.is_different for row in self.rows)
 
 
@@ -93,8 +93,8 @@ def _describe_removals(items: list[RuleItem]) -> str:
     counts = call_counts.count_calls_by_rule()
     call_count = sum(counts.get(str(rule["name"]), (0, 0))[0] for rule in missing)
     rules = ngettext("%(num)d rule will be removed", "%(num)d rules will be removed", len(missing))
-    calls = ngettext("%(num)d call in 7 days", "%(num)d calls in 7 days", call_count)
-    return str(gettext("%(rules)s, which decided %(calls)s.", rules=rules, calls=calls))
+    calls = ngettext("%(num)d call in the last 7 days", "%(num)d calls in the last 7 days", call_count)
+    return str(gettext("%(rules)s, which applied to %(calls)s.", rules=rules, calls=calls))
 
 
 def _rule_content(rule: dict[str, Any]) -> str:
@@ -108,13 +108,13 @@ def _describe_decisions(items: list[RuleItem]) -> str:
         return ""
     if different:
         sentence = gettext(
-            "These rules would decide %(different)s of the last %(count)s calls otherwise.",
+            "These rules would handle %(different)s of the last %(count)s calls differently.",
             different=different,
             count=count,
         )
     else:
         sentence = gettext(
-            "These rules would decide all of the last %(count)s calls as they were decided.",
+            "These rules would handle all of the last %(count)s calls in the same way.",
             count=count,
         )
     return str(sentence)
@@ -131,7 +131,7 @@ def explain_call(items: list[RuleItem], call_id: int) -> dict[str, Any]:
     if not rows:
         raise NotFound
     names = _load_names(rows, draft)
-    trials = [
+    rules = [
         {
             "label": rule_labels.rule_label(trace.rule),
             "verdict": trace.verdict,
@@ -140,9 +140,9 @@ def explain_call(items: list[RuleItem], call_id: int) -> dict[str, Any]:
         for trace in rows[0].rule_trace
     ]
     return {
-        "trials": trials,
-        "matched": any(trial["verdict"] == "matched" for trial in trials),
-        "would": _action_sentences(rows[0].draft, names),
+        "rules": rules,
+        "matched": any(rule["verdict"] == "matched" for rule in rules),
+        "actions": _action_sentences(rows[0].draft, names),
     }
 
 

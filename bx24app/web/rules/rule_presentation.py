@@ -61,10 +61,10 @@ def template_context(items: list[RuleItem]) -> dict[str, Any]:
         "places": missed_matrix.CELL_KEYS,
         "prefix": matrix_form.cell_prefix,
         "target": rule_form.format_target,
-        "leads": g.portal.crm_mode != 2,
+        "has_leads": g.portal.crm_mode != 2,
         "read_at": read_at,
-        "presence": "timeman" in g.portal.scopes.split(","),
-        "used": call_counts.count_calls_by_rule(),
+        "sees_working_days": "timeman" in g.portal.scopes.split(","),
+        "usage": call_counts.count_calls_by_rule(),
     }
 
 

@@ -70,7 +70,7 @@ def reload_dictionaries() -> Response:
         crm_dictionaries.fetch(portal_id)
     except PortalError:
         db.session.rollback()
-        problem = gettext("Bitrix24 does not answer just now. Names are as they were read last.")
+        problem = gettext("Bitrix24 does not answer at the moment. The names loaded last are shown.")
     rendering.reload_portal()
     return _render_body(rule_form.read_form(request.form), problem)
 
@@ -104,7 +104,7 @@ def describe_rule() -> Response:
 def show_dry_run() -> Response:
     """The draft on the last calls."""
     table = dry_run_page.try_last_calls(rule_form.read_form(request.form))
-    return Response(render_template("parts/rules_trial.html", trial=table, last=dry_run_page.CALL_LIMIT))
+    return Response(render_template("parts/rules_dry_run.html", table=table))
 
 
 @blueprint.post("/numbers")
@@ -197,7 +197,7 @@ def _render_item(item: RuleItem, items: list[RuleItem], op: str = "open") -> Res
 
 def _render_body(items: list[RuleItem], problem: str = "") -> Response:
     context = rule_presentation.template_context(items)
-    return Response(render_template("parts/rules_body.html", names_trouble=problem, **context))
+    return Response(render_template("parts/rules_body.html", problem=problem, **context))
 
 
 def _render_page(items: list[RuleItem], outcome: SaveResult | None = None) -> Response:
@@ -206,6 +206,6 @@ def _render_page(items: list[RuleItem], outcome: SaveResult | None = None) -> Re
         "rules",
         outcome.http_status if outcome is not None else 200,
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
         **rule_presentation.template_context(items),
     )

@@ -45,7 +45,7 @@ def show_version(number: int) -> Response:
         row=row,
         older=older,
         newer=newer,
-        present=saving.current_number(),
+        current_number=saving.current_number(),
         rows=rows,
         source=_describe_source(row),
         people=directory.by_ids([row.author]),
@@ -67,7 +67,7 @@ def roll_back(number: int) -> Response:
         data.clear()
         data.update(wanted)
 
-    outcome = saving.save(restore_document, gettext("Back to version %(number)d", number=number), source="rollback")
+    outcome = saving.save(restore_document, gettext("Return to version %(number)d", number=number), source="rollback")
     if not outcome.is_accepted:
         return _render_rollback(number, outcome)
     return _render_list(outcome.message)
@@ -87,10 +87,10 @@ def _render_rollback(number: int, outcome: SaveResult | None = None) -> Response
         outcome.http_status if outcome is not None else 200,
         row=row,
         rows=differences.build_rows(present, wanted, changes),
-        gone={kind: len(things) for kind, things in removed.items()},
+        removed={kind: len(things) for kind, things in removed.items()},
         calls=_count_calls(removed) if removed else 0,
         version=saving.current_number(),
-        said=message,
+        message=message,
         people=directory.by_ids([row.author]),
     )
 
@@ -110,11 +110,11 @@ def _render_list(message: FormMessage | None = None) -> Response:
         "history.html",
         "history",
         entries=[(row, _describe_source(row)) for row in rows[:VERSIONS_PER_PAGE]],
-        more=rows[VERSIONS_PER_PAGE - 1].number if len(rows) > VERSIONS_PER_PAGE else 0,
-        first=not before,
-        present=saving.current_number(),
+        next_before=rows[VERSIONS_PER_PAGE - 1].number if len(rows) > VERSIONS_PER_PAGE else 0,
+        is_first_page=not before,
+        current_number=saving.current_number(),
         people=directory.by_ids(row.author for row in rows),
-        said=message,
+        message=message,
     )
 
 
@@ -132,7 +132,7 @@ def _version_settings(row: SettingsVersion | None) -> Settings:
 
 def _describe_source(row: SettingsVersion) -> str:
     sources = {
-        "frame": gettext("this page"),
+        "frame": gettext("application settings"),
         "cli": gettext("command line, import"),
         "install": gettext("installation"),
         "rollback": gettext("return to an earlier version"),

@@ -50,7 +50,7 @@ def reload_outgoing_line() -> Response:
     except PortalError as error:
         problem = rendering.needs_admin_text(error.code) if isinstance(error, NeedsAdmin) else str(error)
     rendering.reload_portal()
-    return rendering.render_response("parts/outgoing.html", "policy", **_portal_context() | {"untold": problem})
+    return rendering.render_response("parts/outgoing.html", "policy", **_portal_context() | {"problem": problem})
 
 
 def _portal_context() -> dict[str, Any]:
@@ -59,8 +59,8 @@ def _portal_context() -> dict[str, Any]:
     return {
         "outgoing": outgoing_line.state_for(g.portal.id, rendering.load_settings()),
         "collisions": collisions,
-        "named": directory.by_ids(collision.user_id for collision in collisions),
-        "untold": "",
+        "collision_people": directory.by_ids(collision.user_id for collision in collisions),
+        "problem": "",
     }
 
 
@@ -88,13 +88,13 @@ def _render_page(data: dict[str, Any], outcome: SaveResult | None = None) -> Res
         "policy",
         outcome.http_status if outcome is not None else 200,
         calls=data["calls"],
-        default=data["portal"]["default_user_id"],
+        default_user_id=data["portal"]["default_user_id"],
         timezone=data["portal"]["timezone"],
         zones=sorted(available_timezones()),
-        leads=g.portal.crm_mode != 2,
+        has_leads=g.portal.crm_mode != 2,
         people=directory.by_ids([data["portal"]["default_user_id"]]),
         faults=faults,
         version=saving.current_number(),
-        said=outcome.message if outcome is not None else None,
+        message=outcome.message if outcome is not None else None,
         **_portal_context(),
     )

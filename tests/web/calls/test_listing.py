@@ -378,7 +378,7 @@ def test_the_rules_of_the_call_are_shown_as_they_were_held_against_it(frame: Fra
         numbers = call.id, other.id
     said = unescape(frame.get(f"/frame/calls/{numbers[0]}"))
     part = said.partition('data-testid="rules"')[2].partition("</section>")[0]
-    assert [verdict in part for verdict in ("does not match", "matched", "a rule above decides")] == [True] * 3
+    assert [verdict in part for verdict in ("does not match", "matched", "a rule above applies")] == [True] * 3
     assert part.index("Second office") < part.index("Missed at night") < part.index("The rest")
     assert "Petersburg" in part
     assert "this call: Moscow" in part

@@ -58,8 +58,8 @@ def test_a_file_is_shown_first_and_carried_out_then(frame: Frame, client: FlaskC
     text = "extension;name;mobiles\n101;Petrov Ivan;\n102;;\n104;Anna Smirnova;89160000104\n105;Gone Away;\n"
     said = chosen(frame, client, text.encode("cp1251"))
     assert mapped(frame) == {"101": 11, "102": 12}, "nothing is saved by looking"
-    assert "New: 1, changed: 1, taken away: 1, as they are: 0." in said
-    assert "1 extension will be nobody’s; their employees talked in 3 calls yesterday" in said
+    assert "New: 1, changed: 1, removed: 1, unchanged: 0." in said
+    assert "1 extension will have no employee; their employees talked in 3 calls yesterday" in said
     assert "line 5, “Gone Away”: dismissed in Bitrix24" in said
     for extension in ("101", "102", "104"):
         assert has(said, f"change-{extension}")
@@ -89,7 +89,7 @@ def test_a_file_without_changes_says_so(frame: Frame, client: FlaskClient, conte
 def test_what_is_no_table_is_told(frame: Frame, client: FlaskClient) -> None:
     said = chosen(frame, client, bytes(range(256)) * 20)
     assert has(said, "file-faults")
-    assert "the first line names no column" in said
+    assert "the first line has no “extension” column" in said
 
 
 def test_the_table_goes_out_by_ticket_and_comes_in_unchanged(frame: Frame, client: FlaskClient) -> None:
@@ -120,7 +120,7 @@ def test_ten_thousand_rows(frame: Frame, client: FlaskClient) -> None:
     rows = (f"{1000 + number};Номер{number} Сотрудник;+7 916 {number:07}" for number in range(10_000))
     text = "extension;name;mobiles\r\n" + "\r\n".join(rows) + "\r\n"
     said = chosen(frame, client, text.encode())
-    assert "New: 10000, changed: 0, taken away: 0, as they are: 0." in said
+    assert "New: 10000, changed: 0, removed: 0, unchanged: 0." in said
     assert said.count('data-testid="change-') == 200
     assert has(frame.post(f"{PAGE}/apply", {"text": text}), "saved")
     found = mapped(frame)

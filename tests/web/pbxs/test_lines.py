@@ -44,7 +44,7 @@ def test_lines_of_the_document_and_of_mango_stand_together(ready: Frame) -> None
     said = ready.get(LINES)
     for number in ("74951234567", "74950000000", "78121234567"):
         assert has(said, f"line-{number}")
-    assert said.count("no longer names it") == 1
+    assert said.count("no longer in Mango Office") == 1
     assert said.count("not used") == 1
     assert "Petrov Ivan" in said
 
@@ -62,7 +62,7 @@ def test_a_silent_mango_shows_what_is_saved(ready: Frame, mango: FakeMango) -> N
     said = ready.get(LINES)
     assert has(said, "mango-trouble")
     assert has(said, "line-74951234567")
-    assert "no longer names it" not in said
+    assert "no longer in Mango Office" not in said
     assert has(ready.get(EMPLOYEES), "row-101")
 
 
@@ -109,11 +109,11 @@ def test_unticking_what_was_never_saved_asks_nothing(ready: Frame) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"hours-0-days": "mon", "hours-0-from": "9", "hours-0-to": "18:00"}, "A time such as 09:00."),
-        ({"hours-0-days": "mon", "hours-0-from": "09:00", "hours-0-to": "09:00"}, "ends when it begins"),
+        ({"hours-0-days": "mon", "hours-0-from": "9", "hours-0-to": "18:00"}, "Enter a time such as 09:00."),
+        ({"hours-0-days": "mon", "hours-0-from": "09:00", "hours-0-to": "09:00"}, "end when they begin"),
         (
             {"hours-0-days": "mon", "hours-0-from": "09:00", "hours-0-to": "18:00", "hours-0-holidays": "soon"},
-            "A date such as",
+            "Enter a date such as",
         ),
         ({"name": "x", "line_number": "9" * 51}, "At most 50 characters"),
     ],
@@ -154,7 +154,7 @@ def test_employees_are_suggested_with_their_reason(ready: Frame, mango: FakeMang
     assert "same mobile" in row
     stranger = said.split('data-testid="row-103"')[1].split("</tr>")[0]
     assert "Perhaps" not in stranger, "the one with this internal number is dismissed"
-    assert "Dismissed in Bitrix24" in said.split('data-testid="row-900"')[1]
+    assert "Dismissed: Bitrix24" in said.split('data-testid="row-900"')[1]
     assert has(said, "accept-sure")
 
 

@@ -141,7 +141,7 @@ def test_the_light_turns_by_itself(frame: Frame, mango: FakeMango) -> None:
 def test_removing_tells_what_stops_and_asks_first(frame: Frame, mango: FakeMango) -> None:
     frame.post("/frame/pbxs", NEW)
     said = frame.get("/frame/pbxs/moscow-office/remove")
-    assert "2 lines, 2 employees, 0 calls in the last 24 hours" in said
+    assert "2 lines, 2 employees (0 calls in the last 24 hours)" in said
     for form in ({}, {"confirm": "another"}):
         frame.post("/frame/pbxs/moscow-office/remove", form)
         assert len(frame.settings().pbxs) == 1

@@ -205,7 +205,7 @@ def test_calls_of_an_extension_that_is_nobodys_are_counted_and_ready_to_be_match
     old = utcnow() - timedelta(days=8)
     call(earth, frame.portal, entry_id="unmapped-old", unmapped="777", started_at=old)
     said = frame.get(EMPLOYEES + "?fresh=1")
-    assert "2 extensions had calls in 7 days" in said
+    assert "2 extensions had calls in the last 7 days" in said
     assert has(said, "lost-103")
     assert has(said, "find-103")
     assert has(said, "lost-777"), "an extension that no list names has a row of its own"
@@ -234,7 +234,7 @@ def test_the_portals_default_number_is_shown_as_it_was_read(earth: World, frame:
         assert state(frame.get(POLICY)) == expected
         assert earth.portal.hits == seen, "no page asks the portal"
     assert earth.portal.hits > hits
-    assert "Bitrix24 tells no application which it is" in frame.get(POLICY)
+    assert "Bitrix24 does not show it to applications" in frame.get(POLICY)
 
 
 def test_what_cannot_be_read_is_said(earth: World, frame: Frame) -> None:
@@ -278,7 +278,7 @@ def test_inner_numbers_that_the_portal_may_take_for_clients_are_warned_of(earth:
     call(earth, frame.portal, entry_id="inner-2", client_number="+79160000102")
     said = frame.get(POLICY)
     assert has(said, f"collision-{OLGA}")
-    assert said.count("1 call of a client with this number") == 2
+    assert said.count("1 client call with this number") == 2
     for user in numbers:
         earth.sandbox.call(setattr, earth.portal.users[user], "uf_phone_inner", "")
     look(earth, frame.portal)

@@ -158,7 +158,7 @@ def test_a_stage_that_is_gone_is_shown_by_its_id(ready: Frame) -> None:
 def test_groups_may_have_spaces_in_their_names(ready: Frame) -> None:
     page = with_fields(opened(ready, "r2"), **{"r2-rang": "Sales and service, 300", "r2-number": "+7 495"})
     said = ready.post(PAGE, page)
-    assert wrong(said) == {"r2-number": "The beginning of a number, such as +7495. (rules[2].when.number)"}
+    assert wrong(said) == {"r2-number": "Enter the beginning of a number, such as +7495. (rules[2].when.number)"}
     assert form(said)["r2-rang"] == "Sales and service, 300"
 
 
@@ -180,14 +180,14 @@ def test_a_faulty_draft_tells_every_fault_at_its_field(ready: Frame, monkeypatch
     assert has(said, "wrong")
     assert wrong(said) == {
         "r0-a0-stage_id": "This pipeline has no such stage. Choose another one. (rules[0].do[0].create.stage_id)",
-        "r0-a0-source_id": "Bitrix24 has no such source any more. Choose another one. (rules[0].do[0].create.source_id)",
+        "r0-a0-source_id": "This source no longer exists in Bitrix24. Choose another one. (rules[0].do[0].create.source_id)",
         "r1-name": "Another rule has this name. (rules[1].name)",
         "r1-line": "There is no such line. (rules[1].when.line)",
-        "r1-min_seconds": "A whole number, not negative. (rules[1].when.min_seconds)",
+        "r1-min_seconds": "Enter a whole number, 0 or above. (rules[1].when.min_seconds)",
         "r1-do": "Add at least one action. (rules[1].do)",
         "r2-name": "Fill this in. (rules[2].name)",
         "r2-a0-responsible": "There is no such active employee in your Bitrix24. (rules[2].do[0].todo.responsible)",
-        "r2-a0-title": "nobody is not known here. Known are: call, client, line, pbx, user. (rules[2].do[0].todo.title)",
+        "r2-a0-title": "nobody is unknown here. Possible: call, client, line, pbx, user. (rules[2].do[0].todo.title)",
     }
     assert rules_of(ready) == FULL
     again = form(said)
@@ -253,11 +253,11 @@ def test_a_rule_tells_how_many_calls_it_decided(ready: Frame) -> None:
         db.session.commit()
     said = ready.get(PAGE)
     assert said.count('data-testid="rule-used"') == 1
-    assert "2 calls in 7 days" in said
+    assert "2 calls in the last 7 days" in said
     assert "1 with a problem" in said
     page = form(said)
     page.setlist("rule", [token for token in page.getlist("rule") if token != "r2"])
-    assert ready.post(f"{PAGE}/numbers", page).startswith("1 rule will be removed, which decided 2 calls in 7 days.")
+    assert ready.post(f"{PAGE}/numbers", page).startswith("1 rule will be removed, which applied to 2 calls in the last 7 days.")
     renamed = with_fields(opened(ready, "r2"), **{"r2-name": "Another name"})
     assert "will be removed" not in ready.post(f"{PAGE}/numbers", renamed)
 
@@ -303,7 +303,7 @@ def test_what_is_typed_wrong_into_the_matrix_stays_and_is_told(ready: Frame) -> 
     body = ready.post(PAGE + "/body", with_fields(body, **{"m-new-off-deadline_minutes": "soon"}))
     assert form(body)["m-new-off-deadline_minutes"] == "soon"
     said = ready.post(PAGE, form(body))
-    assert list(wrong(said).values()) == ["A whole number above 0. (rules[4].do[1].todo.deadline_minutes)"]
+    assert list(wrong(said).values()) == ["Enter a whole number above 0. (rules[4].do[1].todo.deadline_minutes)"]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ MISSED = {
 def test_the_draft_beside_what_happened(tried: Frame) -> None:
     first, second = past(tried, {}, {"outcome": "answered"})
     said = tried.post(PAGE + "/try", draft(tried, MISSED))
-    assert "1 of the last 2 calls would be decided otherwise" in said
+    assert "1 of the last 2 calls would be handled differently" in said
     assert said.index(f'data-testid="trial-{second}"') < said.index(f'data-testid="trial-{first}"')
     assert said.count('class="different"') == 1
     assert "create a deal in the pipeline “Missed” named “Missed +79161234567”, responsible: Anna Smirnova" in said
@@ -404,9 +404,9 @@ def test_the_numbers_before_saving(tried: Frame) -> None:
     assert tried.post(PAGE + "/numbers", draft(tried, MISSED)) == ""
     past(tried, {}, {"outcome": "answered"})
     said = tried.post(PAGE + "/numbers", draft(tried, MISSED))
-    assert said == "These rules would decide 1 of the last 2 calls otherwise."
+    assert said == "These rules would handle 1 of the last 2 calls differently."
     same = tried.post(PAGE + "/numbers", draft(tried))
-    assert same == "These rules would decide all of the last 2 calls as they were decided."
+    assert same == "These rules would handle all of the last 2 calls in the same way."
     assert tried.post(PAGE + "/numbers", draft(tried, MISSED | {"do": []})) == ""
 
 
@@ -416,10 +416,10 @@ def test_the_trace_of_a_call(tried: Frame) -> None:
     said = tried.post(PAGE + "/why", draft(tried, known, MISSED) | {"call": str(call)})
     text = re.sub(r"<[^>]+>|\s+", " ", said)
     text = re.sub(r"\s+", " ", text)
-    assert "1. Known does not fit" in text
-    assert "does not fit: Client: known · seen: new" in text
-    assert "2. Missed decides" in text
-    assert "fits: Outcome: missed · seen: missed" in text
+    assert "1. Known does not match" in text
+    assert "not met: Client: known · this call: new" in text
+    assert "2. Missed applies" in text
+    assert "met: Outcome: missed · this call: missed" in text
     assert "→ create a deal in the pipeline" in text
     other = tried.post(PAGE + "/why", draft(tried, known) | {"call": str(call)})
     assert "Everything else" in other
@@ -430,7 +430,7 @@ def test_the_trace_tells_the_day_of_the_month(tried: Frame) -> None:
     rule = {"name": "Day", "when": {"day_of_month": [1, "last"]}, "do": [{"nothing": {}}]}
     why = tried.post(PAGE + "/why", draft(tried, rule) | {"call": str(call)})
     assert "Day of the month: 1 or last day" in why
-    assert "seen: 29, last day" in why
+    assert "this call: 29, last day" in why
     assert 'class="trial-rule matched"' in why
 
 

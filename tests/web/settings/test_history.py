@@ -68,7 +68,7 @@ def test_the_list_names_every_version(two: Frame) -> None:
     assert has(said, "version-2")
     assert "Other Admin" in said
     assert "theirs" in said
-    assert plain(said).count("in force") == 1
+    assert plain(said).count("current") == 1
 
 
 def test_an_empty_history(frame: Frame) -> None:
@@ -90,7 +90,7 @@ def test_many_versions_come_by_pages(frame: Frame) -> None:
 def test_what_a_version_changed_in_words(two: Frame) -> None:
     said = plain(two.get("/frame/history/2"))
     for words in (
-        "Call handling New clients who are answered: lead → now contact",
+        "Call handling New client, answered call: lead → now contact",
         "Line +7 495 123-45-68 was removed",
         "Line Renamed (+7 495 123-45-67) Name: Main → now Renamed",
         "Extension 101 Employee: Anna Smirnova → now Petrov Ivan",
@@ -107,7 +107,7 @@ def test_the_first_version_stands_against_nothing(two: Frame) -> None:
 def test_two_chosen_versions(two: Frame) -> None:
     two.save(FIRST)
     assert has(two.get("/frame/history/3?with=1"), "same")
-    assert "version 2 from version 1" in plain(two.get("/frame/history/1?with=2"))
+    assert "between version 1 and version 2" in plain(two.get("/frame/history/1?with=2"))
     assert two._client.get("/frame/history/9", headers=two._headers).status_code == 404
 
 
@@ -124,14 +124,14 @@ def test_going_back_tells_what_it_stops_and_makes_a_new_version(two: Frame) -> N
             )  # fmt: skip
         db.session.commit()
     said = two.get("/frame/history/2/back")
-    assert "This stops: 1 line, 2 calls yesterday." in plain(said)
+    assert "These will stop working: 1 line, 2 calls yesterday." in plain(said)
     said = two.post("/frame/history/2/back", {})
     assert has(said, "saved")
     assert two.settings() == SECOND
     with two.site.app_context():
         row = db.session.query(SettingsVersion).order_by(SettingsVersion.number.desc()).first()
         assert row is not None
-        assert (row.number, row.author, row.source, row.note) == (4, 7, "rollback", "Back to version 2")
+        assert (row.number, row.author, row.source, row.note) == (4, 7, "rollback", "Return to version 2")
     assert "return to an earlier version" in two.get("/frame/history")
 
 
