@@ -1,6 +1,7 @@
 """Checks that the whole suite ran. Reads var/tests/outcome.json, which tests/support/outcome.py writes.
 
-Exits with 1 and a line for each reason when a test was skipped, xfailed, xpassed or deselected, or when fewer tests passed than .ci/passed
+Exits with 1 and a line for each reason when a test was skipped, xfailed, xpassed or deselected, or when fewer tests
+passed than .ci/passed
 demands. After adding tests, raise that number, so that none gets lost.
 """
 

@@ -67,7 +67,9 @@ def main() -> int:
         if measure.name in options.names or (not options.names and (measure.row or not options.quick)):
             started_at, load = time.monotonic(), os.getloadavg()[0]
             ran.append(Ran(measure, median([measure.run(options.quick) for _ in range(runs)]), runs, load))
-            print(f"{measure.name}: {measure.about}: {time.monotonic() - started_at:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{measure.name}: {measure.about}: {time.monotonic() - started_at:.0f} s", file=sys.stderr, flush=True
+            )
             if options.keep:  # at once, so that an interrupted run loses nothing
                 kept.keep("quick" if options.quick else "bench", Report(ran[-1:], options.quick), MEASURES)
     report = Report(ran, options.quick)

@@ -47,11 +47,16 @@ def _make_bodies(count: int) -> Iterator[bytes]:
     for number in range(count):
         raw = json.dumps(
             {
-                "entry_id": f"entry{number}", "call_id": f"leg{number}", "timestamp": at, "seq": 1, "call_state": "Appeared",
-                "location": "abonent", "from": {"number": f"7916{number:07d}"},
+                "entry_id": f"entry{number}",
+                "call_id": f"leg{number}",
+                "timestamp": at,
+                "seq": 1,
+                "call_state": "Appeared",
+                "location": "abonent",
+                "from": {"number": f"7916{number:07d}"},
                 "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
             }
-        )  # fmt: skip
+        )
         yield urlencode({"vpbx_api_key": KEY, "sign": vpbx.sign_text(KEY, SALT, raw), "json": raw}).encode()
 
 
@@ -91,10 +96,16 @@ def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
     port, stored = free_port(), list[int]()
     with valkey(folder) as redis_url:
         environ = {
-            "BX24APP_DATA_DIR": str(folder), "BX24APP_DATABASE_URL": database, "BX24APP_REDIS_URL": redis_url, "BX24APP_HOOK_RATE": "100000",
-            "BX24APP_ADDRESS_RATE": "100000", "BX24APP_LOG_LEVEL": "WARNING", "BX24APP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-            "BX24APP_SECRET_KEY": "benchmarks only", "BX24APP_ALLOW_LOOPBACK": "1",
-        }  # fmt: skip
+            "BX24APP_DATA_DIR": str(folder),
+            "BX24APP_DATABASE_URL": database,
+            "BX24APP_REDIS_URL": redis_url,
+            "BX24APP_HOOK_RATE": "100000",
+            "BX24APP_ADDRESS_RATE": "100000",
+            "BX24APP_LOG_LEVEL": "WARNING",
+            "BX24APP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "BX24APP_SECRET_KEY": "benchmarks only",
+            "BX24APP_ALLOW_LOOPBACK": "1",
+        }
         app = create_app(configured(environ))
         up.migrate_database(app)
         with app.app_context():
@@ -122,7 +133,9 @@ def _baseline(folder: Path, database: str) -> Iterator[tuple[int, str]]:
     command = [sys.executable, "-m", "benchmarks.servers.serve", THREADS, str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environ, preexec_fn=partial(die_with_parent, os.getpid()))
     try:
-        until(lambda: process.poll() is not None or is_answering(f"http://127.0.0.1:{port}"), "the baseline never served")
+        until(
+            lambda: process.poll() is not None or is_answering(f"http://127.0.0.1:{port}"), "the baseline never served"
+        )
         if process.poll() is not None:
             raise RuntimeError(f"the baseline ended with {process.returncode}")
         yield port, "/store"

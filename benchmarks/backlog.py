@@ -121,7 +121,9 @@ def baseline(made: Rig, kind: str, processes: int, count: int) -> float:
             for _ in range(processes)
         ]
         try:
-            until(lambda: int(connection.get("ready") or 0) >= processes, "the baseline's workers never began", PATIENCE)  # type: ignore[arg-type]
+            until(
+                lambda: int(connection.get("ready") or 0) >= processes, "the baseline's workers never began", PATIENCE
+            )  # type: ignore[arg-type]
             _naive(made, connection, len(at), processes, [one.pid for one in started])  # warm
             return _naive(made, connection, len(at), count, [one.pid for one in started])
         finally:
@@ -137,7 +139,11 @@ def _naive(made: Rig, connection: redis.Redis, portals: int, count: int, pids: l
         for same in zip(*(one.notices for one in calls), strict=True):
             for number, notice in enumerate(same):
                 queue(connection).enqueue(
-                    "benchmarks.job_a_notice.handle_notification", number % portals, notice.name, notice.raw, result_ttl=0
+                    "benchmarks.job_a_notice.handle_notification",
+                    number % portals,
+                    notice.name,
+                    notice.raw,
+                    result_ttl=0,
                 )
         started = time.monotonic()
     until(lambda: landed(made, portals) >= before + count, "the baseline's calls never came to the portals", PATIENCE)

@@ -107,7 +107,7 @@ def sustained(made: Rig, client: redis.Redis, seconds: float) -> Seen:
     cards, done = made.cloud.ask("cards", 0, began), landed_then - landed
     lost = [one for one in player.rang if one not in cards]
     note = (
-        f"{done} of {len(player.rang)} calls had landed with their recordings in {last - first:.0f} s, the rest {settled:.0f} s later; "
+        f"{done} of {len(player.rang)} calls had landed with their recordings in {last - first:.0f} s, the rest {settled:.0f} s later; "  # noqa: E501
         f"{len(lost)} without a card; told at most {player.late:.1f} s late"
     )
     waits = [cards[one] - at for one, at in player.rang.items() if one in cards]

@@ -60,7 +60,9 @@ class Meter:
             self._postgres = _parent(row[0])
 
     def look(self) -> Look:
-        cpu: dict[str, float] = defaultdict(float, {"PostgreSQL": _cpu(self._postgres, dead=True), "Valkey": _cpu(self._valkey)})
+        cpu: dict[str, float] = defaultdict(
+            float, {"PostgreSQL": _cpu(self._postgres, dead=True), "Valkey": _cpu(self._valkey)}
+        )
         cpu["PostgreSQL"] += sum(_cpu(one) for one in tree(self._postgres)[1:])
         for one in tree(self._pid)[1:]:
             cpu[_title(one)] += _cpu(one)
@@ -104,7 +106,7 @@ def _cpu(pid: int, dead: bool = False) -> float:
     try:
         fields = _stat(pid)
     except FileNotFoundError:
-        return 0.0  # it has ended since it was listed (a vacuum, say); its time now counts with its parent's ended children
+        return 0.0  # it has ended since it was listed (a vacuum, say); its time now counts with its parent's ended children  # noqa: E501
     ticks = sum(int(one) for one in fields[11 : 15 if dead else 13])
     return float(ticks / _TICKS)
 
@@ -114,7 +116,9 @@ def _run(quick: bool) -> list[Figure]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database, link = stack.enter_context(postgres(folder)), stack.enter_context(valkey(folder))
-        made = stack.enter_context(rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0"))
+        made = stack.enter_context(
+            rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0")
+        )
         _send_calls(made, count // 10)  # warm
         meter = Meter(made.pid, database, link)
         first = meter.look()

@@ -46,22 +46,22 @@ SELECT :portal, 1, 'moscow', 'entry' || n, n % 50 <> 0, CASE WHEN n % 4000 = 0 T
  at, at + interval '3 minutes', (SELECT max(id) FROM settings_version)
 FROM (SELECT n, 1 + (hashint4(n + 7) & 1073741823) % :employees AS person,
       now() - interval '1 hour' - make_interval(secs => (:calls - n) * (:days * 86400.0 / :calls)) AS at
-      FROM generate_series(1, :calls) AS n) AS one"""
-_PEOPLE = "INSERT INTO call_person (call_id, user_id, portal_id, started_at) SELECT id, responsible_id, portal_id, started_at FROM call WHERE entry_id LIKE 'entry%'"
+      FROM generate_series(1, :calls) AS n) AS one"""  # noqa: E501
+_PEOPLE = "INSERT INTO call_person (call_id, user_id, portal_id, started_at) SELECT id, responsible_id, portal_id, started_at FROM call WHERE entry_id LIKE 'entry%'"  # noqa: E501
 _RECORDS = """INSERT INTO call_record (portal_id, entity, record_id, call_id)
-SELECT portal_id, one.value ->> 'entity', (one.value ->> 'id')::integer, call.id FROM call, jsonb_array_elements(crm) AS one WHERE entry_id LIKE 'entry%'"""
+SELECT portal_id, one.value ->> 'entity', (one.value ->> 'id')::integer, call.id FROM call, jsonb_array_elements(crm) AS one WHERE entry_id LIKE 'entry%'"""  # noqa: E501
 _DELIVERIES = """
 INSERT INTO delivery (portal_id, call_id, key, kind, command, state, uncertain, attempts, sent_at, done_at, answer, reason, created_at)
 SELECT portal_id, id, kind || '-0', kind, jsonb_build_object('call', entry_id, 'number', client_number),
  CASE WHEN id % 4000 = 0 AND kind = 'Finish' THEN 'dead' WHEN id > :last AND kind = 'Finish' THEN 'waiting' ELSE 'done' END, false, 1,
  started_at, started_at, '{"result": true}', CASE WHEN id % 4000 = 0 AND kind = 'Finish' THEN 'ERROR_CORE' END, started_at
-FROM call, unnest(ARRAY['Register', 'Finish']) AS kind WHERE entry_id LIKE 'entry%'"""
+FROM call, unnest(ARRAY['Register', 'Finish']) AS kind WHERE entry_id LIKE 'entry%'"""  # noqa: E501
 _RECORDINGS = """
 INSERT INTO recording (portal_id, call_id, recording_id, part, user_id, seconds, bitrix_call_id, state, noticed_at, tries, attempted,
  file_name, file_id, attached_at, lag_seconds, problem)
 SELECT portal_id, id, 'rec' || id, 1, user_id, 112, bitrix_call_id, CASE WHEN lost THEN 'lost' ELSE 'attached' END, ended_at, 1, false,
  'call.mp3', id, ended_at + interval '9 seconds', 9.5, CASE WHEN lost THEN 'Mango has no such recording' END
-FROM call WHERE outcome = 'answered' AND entry_id LIKE 'entry%'"""
+FROM call WHERE outcome = 'answered' AND entry_id LIKE 'entry%'"""  # noqa: E501
 _NOTIFICATIONS = """
 INSERT INTO notification (portal_id, pbx_id, dialect, name, entry_id, dedup_key, body, state, reason, received_at)
 SELECT portal_id, pbx_id, 'vpbx', 'events/call', entry_id, md5(entry_id || ':' || seq),
@@ -70,13 +70,13 @@ SELECT portal_id, pbx_id, 'vpbx', 'events/call', entry_id, md5(entry_id || ':' |
    'from', jsonb_build_object('number', ltrim(client_number, '+')),
    'to', jsonb_build_object('extension', (1000 + responsible_id)::text, 'number', 'sip:u@bench.mangosip.ru', 'line_number', line_number))::text,
  CASE WHEN id % 5000 = 0 AND seq = 1 THEN 'rejected' ELSE 'handled' END, NULL, started_at + make_interval(secs => seq)
-FROM call, generate_series(1, :each) AS seq WHERE entry_id LIKE 'entry%'"""
+FROM call, generate_series(1, :each) AS seq WHERE entry_id LIKE 'entry%'"""  # noqa: E501
 _USERS = """
 INSERT INTO portal_user (portal_id, user_id, active, name, email, inner_number, phones, seen_at)
 SELECT :portal, n, n % 100 > 0, 'Employee ' || n, 'e' || n || '@bench.test', (1000 + n)::text, '[]', now()
 FROM generate_series(1, :employees) AS n"""
 _HISTORY = """INSERT INTO audit (portal_id, at, user_id, source, address, what, facts)
-SELECT :portal, now() - make_interval(mins => n), 1, 'frame', '192.0.2.1', 'frame opened', '{}' FROM generate_series(1, 100000) AS n"""
+SELECT :portal, now() - make_interval(mins => n), 1, 'frame', '192.0.2.1', 'frame opened', '{}' FROM generate_series(1, 100000) AS n"""  # noqa: E501
 BIG = ("call", "call_person", "call_record", "delivery", "recording", "notification", "audit")
 
 
@@ -87,9 +87,12 @@ def server(place: Path) -> Iterator[Flask]:
         made = create_app(
             load(
                 {"BX24APP_DATA_DIR": str(place / "var"), "BX24APP_ALLOW_LOOPBACK": "1", "BX24APP_LOG_LEVEL": "ERROR"},
-                database_url=url, redis_url=redis_url, secret_key="benchmark", encryption_keys=(Fernet.generate_key().decode(),),
+                database_url=url,
+                redis_url=redis_url,
+                secret_key="benchmark",
+                encryption_keys=(Fernet.generate_key().decode(),),
             )
-        )  # fmt: skip
+        )
         up.migrate_database(made)
         try:
             yield made

@@ -55,9 +55,15 @@ def _make_form() -> dict[str, str]:
     number = next(_numbers)
     at = int(utcnow().timestamp())
     body = {
-        "entry_id": f"bench{number}", "call_id": f"leg{number}", "timestamp": at, "seq": 1, "call_state": "Appeared", "location": "abonent",
-        "from": {"number": f"7916{number:07d}"}, "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
-    }  # fmt: skip
+        "entry_id": f"bench{number}",
+        "call_id": f"leg{number}",
+        "timestamp": at,
+        "seq": 1,
+        "call_state": "Appeared",
+        "location": "abonent",
+        "from": {"number": f"7916{number:07d}"},
+        "to": {"extension": "101", "number": "sip:u@bench.test", "line_number": "74950000001"},
+    }
     raw = json.dumps(body)
     return {"vpbx_api_key": KEY, "sign": vpbx.sign_text(KEY, SALT, raw), "json": raw}
 
@@ -135,9 +141,17 @@ def _run(quick: bool) -> list[Figure]:
         after = _look(made, count)
     names = ("a notification acknowledged", "calls gathered", "journal, first page", "a whole call")
     return [
-        Figure(f"history: {name}", ours, "ms", f"within {REACH}", ours <= REACH * base, base, f"{rows} notifications, {calls} calls")
+        Figure(
+            f"history: {name}",
+            ours,
+            "ms",
+            f"within {REACH}",
+            ours <= REACH * base,
+            base,
+            f"{rows} notifications, {calls} calls",
+        )
         for name, ours, base in zip(names, astuple(after), astuple(before), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 MEASURES = (Measure("history", "a year behind it against the same tables before it", _run, 9),)

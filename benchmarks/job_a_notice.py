@@ -77,9 +77,14 @@ def handle_notification(portal: int, name: str, raw: str) -> None:
     elif name == "events/summary":
         seconds = content["end_time"] - content["talk_time"]
         ask(
-            portal, "telephony.externalCall.finish", CALL_ID=_call(content["entry_id"]), USER_ID=USERS[content["to"]["extension"]],
-            DURATION=seconds, STATUS_CODE="200", ADD_TO_CHAT=1,
-        )  # fmt: skip
+            portal,
+            "telephony.externalCall.finish",
+            CALL_ID=_call(content["entry_id"]),
+            USER_ID=USERS[content["to"]["extension"]],
+            DURATION=seconds,
+            STATUS_CODE="200",
+            ADD_TO_CHAT=1,
+        )
 
 
 def _moved(portal: int, content: dict[str, Any]) -> None:
@@ -93,9 +98,16 @@ def _moved(portal: int, content: dict[str, Any]) -> None:
         if database().execute("INSERT OR IGNORE INTO call (entry) VALUES (?)", (entry,)).rowcount:
             at = datetime.fromtimestamp(content["timestamp"], UTC).isoformat()
             made = ask(
-                portal, "telephony.externalCall.register", USER_ID=user, PHONE_NUMBER=number, TYPE=2, CALL_START_DATE=at,
-                CRM_CREATE=1, SHOW=1, EXTERNAL_CALL_ID=entry,
-            )  # fmt: skip
+                portal,
+                "telephony.externalCall.register",
+                USER_ID=user,
+                PHONE_NUMBER=number,
+                TYPE=2,
+                CALL_START_DATE=at,
+                CRM_CREATE=1,
+                SHOW=1,
+                EXTERNAL_CALL_ID=entry,
+            )
             database().execute("UPDATE call SET call_id = ? WHERE entry = ?", (made["CALL_ID"], entry))
         else:
             ask(portal, "telephony.externalCall.show", CALL_ID=_call(entry), USER_ID=[user])

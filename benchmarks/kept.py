@@ -50,12 +50,24 @@ def load(name: str) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """The figures as a Markdown table."""
-    lines = ["| # | measure | ours | baseline | ratio | to reach | reached | runs, load |", "|---:|---|---:|---:|---:|---|---|---|"]
+    lines = [
+        "| # | measure | ours | baseline | ratio | to reach | reached | runs, load |",
+        "|---:|---|---:|---:|---:|---|---|---|",
+    ]
     for row in rows:
         base = f"{row['baseline']:.4g} {row['unit']}" if row["baseline"] is not None else "-"
         ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else "-"
         reached = "yes" if row["reached"] else "**no**"
-        cells = [row["row"] or "", row["name"], f"{row['ours']:.4g} {row['unit']}", base, ratio, row["reach"], reached, f"{row['runs']}, {row['load']:.1f}"]
+        cells = [
+            row["row"] or "",
+            row["name"],
+            f"{row['ours']:.4g} {row['unit']}",
+            base,
+            ratio,
+            row["reach"],
+            reached,
+            f"{row['runs']}, {row['load']:.1f}",
+        ]
         lines.append("| " + " | ".join(str(cell).strip() for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -66,7 +78,7 @@ def of_readme(rows: Sequence[Row]) -> str:
     days = sorted({row["at"][:10] for row in listed})
     where = "; ".join(sorted({f"{row['machine']}, Python {row['python']}" for row in listed}))
     when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
-    return f"{table(listed)}\n\nMeasured {when} on {where}. *runs*: of so many the median; *load*: of the machine (two cores) when the measure began."
+    return f"{table(listed)}\n\nMeasured {when} on {where}. *runs*: of so many the median; *load*: of the machine (two cores) when the measure began."  # noqa: E501
 
 
 def written(text: str) -> str:

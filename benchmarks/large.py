@@ -91,7 +91,9 @@ def curl(*words: str) -> str:
     Raises:
         RuntimeError: it failed; with its own message.
     """
-    done = subprocess.run(["curl", "-sS", "--fail-with-body", *words], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        ["curl", "-sS", "--fail-with-body", *words], capture_output=True, text=True, check=False, timeout=300
+    )
     if done.returncode:
         raise RuntimeError(f"curl ended with {done.returncode}: {done.stderr.strip()} {done.stdout[:300]}")
     return done.stdout
@@ -121,9 +123,14 @@ def _run(quick: bool) -> list[Figure]:
     return [
         Figure("large recordings", mine, "MB/s", f"at least {SHARE} of it", mine >= SHARE * base, base, note),
         Figure(
-            "large recordings, growth of the worker", grown, "MB", f"under {GROWTH_MB} MB", grown < GROWTH_MB, note="at its largest"
+            "large recordings, growth of the worker",
+            grown,
+            "MB",
+            f"under {GROWTH_MB} MB",
+            grown < GROWTH_MB,
+            note="at its largest",
         ),
-    ]  # fmt: skip
+    ]
 
 
 MEASURES = (Measure("large", "recordings of 200 MB", _run, 6),)

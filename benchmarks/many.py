@@ -35,7 +35,16 @@ ACTIVE = 10
 """One portal of this number is active: it had calls within the hour."""
 SHARE = 0.01
 """Share of one core that all idle portals of an installation may cost together."""
-OWN = {"id", "portal_id", "member_id", "hook_key", "hook_hash", "api_key", "settings_version_id", "last_notification_at"}
+OWN = {
+    "id",
+    "portal_id",
+    "member_id",
+    "hook_key",
+    "hook_hash",
+    "api_key",
+    "settings_version_id",
+    "last_notification_at",
+}
 DOCUMENT = {"pbxs": [{"key": "moscow", "name": "Moscow", "default_user_id": 1, "lines": [{"number": "74950000001"}]}]}
 
 
@@ -83,12 +92,19 @@ def install(count: int) -> None:
     _copy(Grant, many)
     _copy(SettingsVersion, many)
     last_notification = "CASE WHEN n % :active = 0 THEN now() - interval '30 minutes' END"
-    _copy(Pbx, many, hook_key="md5('h' || n)", hook_hash="md5('d' || n)", last_notification_at=last_notification, api_key="api_key")
+    _copy(
+        Pbx,
+        many,
+        hook_key="md5('h' || n)",
+        hook_hash="md5('d' || n)",
+        last_notification_at=last_notification,
+        api_key="api_key",
+    )
     db.session.execute(
         text(
             "UPDATE portal SET settings_version_id = v.id FROM settings_version AS v WHERE v.portal_id = portal.id; "
-            "INSERT INTO call (portal_id, pbx_id, pbx_key, entry_id, visible, state, direction, started_at, ended_at, talk_seconds, users, crm,"
-            " facts, heard_at, updated_at, settings_version_id) SELECT portal_id, id, key, 'entry', true, 'finished', 'in', last_notification_at,"
+            "INSERT INTO call (portal_id, pbx_id, pbx_key, entry_id, visible, state, direction, started_at, ended_at, talk_seconds, users, crm,"  # noqa: E501
+            " facts, heard_at, updated_at, settings_version_id) SELECT portal_id, id, key, 'entry', true, 'finished', 'in', last_notification_at,"  # noqa: E501
             " last_notification_at, 60, '[]', '[]', '{}', last_notification_at, last_notification_at,"
             " (SELECT v.id FROM settings_version AS v WHERE v.portal_id = pbx.portal_id)"
             " FROM pbx WHERE last_notification_at IS NOT NULL"
@@ -111,7 +127,9 @@ def _copy(model: Any, many: dict[str, int], **own: str) -> None:
     used = {name: value for name, value in many.items() if name == "count" or f":{name}" in values}
     columns = ", ".join(f'"{name}"' for name in names)
     db.session.execute(
-        text(f'INSERT INTO "{table.name}" ({columns}) SELECT {values} FROM "{table.name}", generate_series(2, :count) AS n'),  # noqa: S608
+        text(
+            f'INSERT INTO "{table.name}" ({columns}) SELECT {values} FROM "{table.name}", generate_series(2, :count) AS n'  # noqa: E501
+        ),
         used,
     )
     db.session.commit()
@@ -174,22 +192,40 @@ def _run(quick: bool) -> list[Figure]:
     query_count, taken, woken = many.woken
     return [
         Figure(
-            "many portals: queries of all sweeps, once each", many.queries, "", "as many as of ten", many.queries == few.queries,
-            few.queries, f"{count} portals, {count // ACTIVE} active",
+            "many portals: queries of all sweeps, once each",
+            many.queries,
+            "",
+            "as many as of ten",
+            many.queries == few.queries,
+            few.queries,
+            f"{count} portals, {count // ACTIVE} active",
         ),
         Figure(
-            "many portals: sweeps of a minute, one more portal", idle, "ms", f"under {most:.2f} ms: {SHARE:.0%} of a core for {MANY}", idle < most,
+            "many portals: sweeps of a minute, one more portal",
+            idle,
+            "ms",
+            f"under {most:.2f} ms: {SHARE:.0%} of a core for {MANY}",
+            idle < most,
             note=f"{few.milliseconds:.0f} ms a minute of ten portals, {many.milliseconds:.0f} ms of {count}",
         ),
         Figure(
-            "many portals: queries of a sweep that wakes all active ones", query_count, "", "as many as of ten", query_count == few.woken[0], few.woken[0],
-            f"{woken} of {count // ACTIVE} woken in {taken:.0f} ms; then {many.drained:.1f} ms each, of ten {few.drained:.1f} ms",
+            "many portals: queries of a sweep that wakes all active ones",
+            query_count,
+            "",
+            "as many as of ten",
+            query_count == few.woken[0],
+            few.woken[0],
+            f"{woken} of {count // ACTIVE} woken in {taken:.0f} ms; then {many.drained:.1f} ms each, of ten {few.drained:.1f} ms",  # noqa: E501
         ),
         Figure(
-            "many portals: memory of the process that did all that", many.memory - few.memory, "MB", "under 32 MB more than of ten", many.memory - few.memory < 32,
+            "many portals: memory of the process that did all that",
+            many.memory - few.memory,
+            "MB",
+            "under 32 MB more than of ten",
+            many.memory - few.memory < 32,
             note=f"{few.memory:.0f} MB of ten, {many.memory:.0f} MB of {count}",
         ),
-    ]  # fmt: skip
+    ]
 
 
 MEASURES = (Measure("many", "ten thousand installed portals", _run, 7),)

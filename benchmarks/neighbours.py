@@ -125,7 +125,10 @@ def _run(quick: bool) -> list[Figure]:
     return [
         *_figures("while a neighbour is flooded", flooded, idle, f"{count} notifications"),
         *_figures(
-            "while a neighbour's recordings wait", beside_recordings, idle, f"{recordings} recordings, {left} left at the end"
+            "while a neighbour's recordings wait",
+            beside_recordings,
+            idle,
+            f"{recordings} recordings, {left} left at the end",
         ),
     ]
 
@@ -141,10 +144,15 @@ def _figures(name: str, times: list[float], idle: list[float], note: str) -> lis
     (p50, p95), (idle_p50, idle_p95) = percentiles(times), percentiles(idle)
     return [
         Figure(
-            f"ring to register {name}, p95", p95, "ms", f"{TIMES:.0f} times the idle one", p95 <= TIMES * idle_p95, idle_p95,
+            f"ring to register {name}, p95",
+            p95,
+            "ms",
+            f"{TIMES:.0f} times the idle one",
+            p95 <= TIMES * idle_p95,
+            idle_p95,
             f"p50 {p50:.0f} ms, idle {idle_p50:.0f} ms; {len(times)} calls; {note}",
         )
-    ]  # fmt: skip
+    ]
 
 
 MEASURES = (Measure("neighbours", "a ring's way to a portal beside a busy one", _run, 5),)

@@ -88,36 +88,58 @@ def pages(app: Flask, portal_id: int) -> list[PageRequest]:
     year, today = (utcnow() - timedelta(days=364)).date(), utcnow().date()
     listed = "/frame/calls/list"
     addresses = [
-        ("overview", "/frame"), ("ticks of the test call", "/frame/ticks"),
-        ("journal", "/frame/calls"), ("journal, next rows", f"/frame/calls/more?below={deep}"),
-        ("journal, a whole number", f"{listed}?q=%2B{str(facts[1])[1:]}"), ("journal, part of a number", f"{listed}?q=1234567"),
-        ("journal, a line", f"{listed}?line={facts[2]}"), ("journal, a PBX", f"{listed}?pbx={PBX}"),
-        ("journal, internal", f"{listed}?direction=internal"), ("journal, missed", f"{listed}?outcome=missed"),
-        ("journal, an employee", f"{listed}?employee={busy}"), ("journal, of days", f"{listed}?since={year}&until={year + timedelta(days=9)}"),
+        ("overview", "/frame"),
+        ("ticks of the test call", "/frame/ticks"),
+        ("journal", "/frame/calls"),
+        ("journal, next rows", f"/frame/calls/more?below={deep}"),
+        ("journal, a whole number", f"{listed}?q=%2B{str(facts[1])[1:]}"),
+        ("journal, part of a number", f"{listed}?q=1234567"),
+        ("journal, a line", f"{listed}?line={facts[2]}"),
+        ("journal, a PBX", f"{listed}?pbx={PBX}"),
+        ("journal, internal", f"{listed}?direction=internal"),
+        ("journal, missed", f"{listed}?outcome=missed"),
+        ("journal, an employee", f"{listed}?employee={busy}"),
+        ("journal, of days", f"{listed}?since={year}&until={year + timedelta(days=9)}"),
         ("journal, problems", f"{listed}?problems=1"),
         ("journal, all of it", f"{listed}?direction=out&outcome=failed&line={facts[2]}&since={year}"),
         ("a call", f"/frame/calls/{facts[0]}"),
         *((f"stuck: {kind}", f"/frame/stuck/{kind}") for kind in ("dead", "waiting", "recordings", "rejected")),
         ("statistics, a day", f"/frame/statistics?period=own&since={today}&until={today}"),
-        ("statistics, a month", "/frame/statistics?period=30"), ("statistics, a year", "/frame/statistics?period=365"),
-        ("PBXs", "/frame/pbxs"), ("a new PBX", "/frame/pbxs/new"), ("a PBX", f"/frame/pbxs/{PBX}"),
-        ("a PBX, edit", f"/frame/pbxs/{PBX}/edit"), ("a PBX, address", f"/frame/pbxs/{PBX}/address"),
-        ("a PBX, pulse", f"/frame/pbxs/{PBX}/pulse"), ("a PBX, remove", f"/frame/pbxs/{PBX}/remove"),
-        ("employees", f"/frame/pbxs/{PBX}/employees"), ("employees, unmapped", f"/frame/pbxs/{PBX}/employees?unmapped=1"),
-        ("employees, file", f"/frame/pbxs/{PBX}/employees/file"), ("lines", f"/frame/pbxs/{PBX}/lines"),
-        ("rules", "/frame/rules"), ("handling of calls", "/frame/policy"), ("history", "/frame/history"),
-        ("a version", "/frame/history/1"), ("back to a version", "/frame/history/1/back"),
-        ("back-fill", "/frame/backfill"), ("back-fill, progress", "/frame/backfill/progress"),
-    ]  # fmt: skip
+        ("statistics, a month", "/frame/statistics?period=30"),
+        ("statistics, a year", "/frame/statistics?period=365"),
+        ("PBXs", "/frame/pbxs"),
+        ("a new PBX", "/frame/pbxs/new"),
+        ("a PBX", f"/frame/pbxs/{PBX}"),
+        ("a PBX, edit", f"/frame/pbxs/{PBX}/edit"),
+        ("a PBX, address", f"/frame/pbxs/{PBX}/address"),
+        ("a PBX, pulse", f"/frame/pbxs/{PBX}/pulse"),
+        ("a PBX, remove", f"/frame/pbxs/{PBX}/remove"),
+        ("employees", f"/frame/pbxs/{PBX}/employees"),
+        ("employees, unmapped", f"/frame/pbxs/{PBX}/employees?unmapped=1"),
+        ("employees, file", f"/frame/pbxs/{PBX}/employees/file"),
+        ("lines", f"/frame/pbxs/{PBX}/lines"),
+        ("rules", "/frame/rules"),
+        ("handling of calls", "/frame/policy"),
+        ("history", "/frame/history"),
+        ("a version", "/frame/history/1"),
+        ("back to a version", "/frame/history/1/back"),
+        ("back-fill", "/frame/backfill"),
+        ("back-fill, progress", "/frame/backfill/progress"),
+    ]
     requests = [PageRequest(name, address, admin) for name, address in addresses]
-    requests += [PageRequest("my calls", "/frame", own), PageRequest("my calls, missed", f"{listed}?outcome=missed", own)]
+    requests += [
+        PageRequest("my calls", "/frame", own),
+        PageRequest("my calls, missed", f"{listed}?outcome=missed", own),
+    ]
     return requests + [PageRequest(name, "/place/calls", header) for name, header in tabs]
 
 
 def _tabs(portal: Portal, number: str, contact: int) -> list[tuple[str, dict[str, str]]]:
     def header(records: tuple[tuple[str, int], ...], number: str, own: bool) -> dict[str, str]:
         return {
-            session.HEADER: session.issue_placement(PlacementSession(portal.id, portal.member_id, 1, "en", records, number, own))
+            session.HEADER: session.issue_placement(
+                PlacementSession(portal.id, portal.member_id, 1, "en", records, number, own)
+            )
         }
 
     return [

@@ -20,9 +20,13 @@ from scripts import needs
 
 TIMES = 5
 PAGES = {
-    "overview": "/frame", "journal": "/frame/calls", "statistics": "/frame/statistics", "employees": "/frame/pbxs/moscow/employees",
-    "lines": "/frame/pbxs/moscow/lines", "rules": "/frame/rules",
-}  # fmt: skip
+    "overview": "/frame",
+    "journal": "/frame/calls",
+    "statistics": "/frame/statistics",
+    "employees": "/frame/pbxs/moscow/employees",
+    "lines": "/frame/pbxs/moscow/lines",
+    "rules": "/frame/rules",
+}
 _FLAGS = [
     "--no-sandbox",
     "--disable-background-networking",

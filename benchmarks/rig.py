@@ -127,10 +127,20 @@ def rig(portals: int = 1, license: str = "", recordings: bool = True, **variable
         if license:
             sky.ask("license", license)
         own = {
-            "PUBLIC_URL": url, "DATA_DIR": f"{folder}/var", "ALLOW_LOOPBACK": "1", "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET,
-            "OAUTH_SERVERS": places["oauth"], "MANGO_API_URL": places["mango"], "RECORDING_HOSTS": "127.0.0.1", "HOOK_RATE": "0",
-            "ADDRESS_RATE": "0", "ENCRYPTION_KEYS": Fernet.generate_key().decode(), "SECRET_KEY": "benchmarks only", "LOG_LEVEL": "WARNING",
-        } | variables  # fmt: skip
+            "PUBLIC_URL": url,
+            "DATA_DIR": f"{folder}/var",
+            "ALLOW_LOOPBACK": "1",
+            "CLIENT_ID": CLIENT_ID,
+            "CLIENT_SECRET": CLIENT_SECRET,
+            "OAUTH_SERVERS": places["oauth"],
+            "MANGO_API_URL": places["mango"],
+            "RECORDING_HOSTS": "127.0.0.1",
+            "HOOK_RATE": "0",
+            "ADDRESS_RATE": "0",
+            "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "SECRET_KEY": "benchmarks only",
+            "LOG_LEVEL": "WARNING",
+        } | variables
         environ = {f"BX24APP_{name}": value for name, value in own.items()}
         with serving("up", environ, port, Path(folder) / "up.log") as pid:
             app = create_app(load(environ, redis_url=own.get("REDIS_URL", "redis://127.0.0.1:1/0")))

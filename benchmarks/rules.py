@@ -51,9 +51,19 @@ def document() -> Settings:
 
 def facts() -> RuleFacts:
     return RuleFacts(
-        moment="end", direction="in", outcome="missed", pbx="moscow", line=LINES[99]["number"], number="+79160000001", client="new",
-        hours="off", weekday="mon", talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(),
-    )  # fmt: skip
+        moment="end",
+        direction="in",
+        outcome="missed",
+        pbx="moscow",
+        line=LINES[99]["number"],
+        number="+79160000001",
+        client="new",
+        hours="off",
+        weekday="mon",
+        talk_seconds=0,
+        rang=frozenset({"101", "300"}),
+        open_records=frozenset(),
+    )
 
 
 def _choosing(quick: bool) -> list[Figure]:
@@ -100,17 +110,38 @@ def _dry_run(quick: bool) -> list[Figure]:
 def _call(portal_id: int, index: int) -> Call:
     at = utcnow() - timedelta(minutes=index)
     return Call(
-        portal_id=portal_id, pbx_id=1, pbx_key="moscow", entry_id=f"entry{index}", state="finished", direction="in", outcome="missed",
-        client_number=f"+7916{index:07d}", started_at=at, ended_at=at, heard_at=at, user_id=11, users=[], crm=[],
+        portal_id=portal_id,
+        pbx_id=1,
+        pbx_key="moscow",
+        entry_id=f"entry{index}",
+        state="finished",
+        direction="in",
+        outcome="missed",
+        client_number=f"+7916{index:07d}",
+        started_at=at,
+        ended_at=at,
+        heard_at=at,
+        user_id=11,
+        users=[],
+        crm=[],
         facts={
             "seen": {
-                "moment": "end", "direction": "in", "outcome": "missed", "pbx": "moscow", "line": LINES[99]["number"],
-                "number": f"+7916{index:07d}", "client": "new", "hours": "off", "weekday": "mon", "talk_seconds": 0, "rang": ["101"],
+                "moment": "end",
+                "direction": "in",
+                "outcome": "missed",
+                "pbx": "moscow",
+                "line": LINES[99]["number"],
+                "number": f"+7916{index:07d}",
+                "client": "new",
+                "hours": "off",
+                "weekday": "mon",
+                "talk_seconds": 0,
+                "rang": ["101"],
                 "open_records": [],
             },
             "case": {"raw_line": LINES[99]["number"], "extension": "101", "pick": index},
         },
-    )  # fmt: skip
+    )
 
 
 MEASURES = (

@@ -20,17 +20,25 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT, DOCUMENT = ROOT / "benchmarks" / "results" / "cost.json", ROOT / "docs" / "scale.md"
 
 BUSY = 0.6
-"""Share of a core, or of a server, that may be used at the peak: the rest is for bursts, and for the host that has just died."""
+"""Share of a core, or of a server, that may be used at the peak: the rest is for bursts, and for the host that has just
+died.
+"""
 NOTIFICATIONS = 13
 """Of one call: the first sequence of the reference."""
 WEB_WAIT, WORKER_WAIT = 0.020, 0.060
-"""Seconds that 99 % of notifications, 95 % of calls may wait for a process at the most; of 25 ms to acknowledge, of 100 ms to `register`."""
+"""Seconds that 99 % of notifications, 95 % of calls may wait for a process at the most; of 25 ms to acknowledge, of 100
+ms to `register`.
+"""
 CORES, GIGABYTES = 8, 32
 """Of a machine for web and workers."""
 DATABASE_CORES, COMMITS, CONNECTIONS, WAL_LIMIT = 32, 10_000, 500, 200e6
-"""A large PostgreSQL primary: commits a second with group commit on NVMe, connections of processes, bytes of WAL a second. Assumed, not measured."""
+"""A large PostgreSQL primary: commits a second with group commit on NVMe, connections of processes, bytes of WAL a
+second. Assumed, not measured.
+"""
 OF_PROCESS = {"web": 16, "worker": 24}
-"""Threads of a process that hold a connection at the peak (`bx24app.infra.processes.web_server.web_part`, `bx24app.cli.up.sized`)."""
+"""Threads of a process that hold a connection at the peak (`bx24app.infra.processes.web_server.web_part`,
+`bx24app.cli.up.sized`).
+"""
 PORTAL_SECONDS = 0.3
 """One request of a slow portal; it holds a thread, not a process."""
 BUDGET, OF_LOADED_CALL = 2.0, 0.66
@@ -59,10 +67,19 @@ class Costs:
 
 
 _WORDS = {
-    "web": "CPU a call, web", "worker": "CPU a call, worker", "postgres": "CPU a call, PostgreSQL", "valkey": "CPU a call, Valkey",
-    "commits": "commits a call", "rows": "rows written a call", "wal": "WAL a call", "stored": "tables and indexes a call",
-    "commands": "Valkey commands a call", "hits": "portal requests a call", "web_mb": "PSS, web", "worker_mb": "PSS, worker",
-}  # fmt: skip
+    "web": "CPU a call, web",
+    "worker": "CPU a call, worker",
+    "postgres": "CPU a call, PostgreSQL",
+    "valkey": "CPU a call, Valkey",
+    "commits": "commits a call",
+    "rows": "rows written a call",
+    "wal": "WAL a call",
+    "stored": "tables and indexes a call",
+    "commands": "Valkey commands a call",
+    "hits": "portal requests a call",
+    "web_mb": "PSS, web",
+    "worker_mb": "PSS, worker",
+}
 """Figures of `benchmarks.cost`."""
 
 
@@ -142,14 +159,34 @@ def limits(of: Costs) -> list[tuple[str, float, str]]:
     """(what, whole calls a second at `BUSY` of it, the remedy), the narrowest first."""
     threads = OF_PROCESS["worker"] / (of.hits * PORTAL_SECONDS)
     rows = [
-        ("an ordinary portal's own budget, alone", BUDGET / of.hits, "calls share requests: to reach 3 a second at 0.66 requests a call"),
+        (
+            "an ordinary portal's own budget, alone",
+            BUDGET / of.hits,
+            "calls share requests: to reach 3 a second at 0.66 requests a call",
+        ),
         ("one web process", BUSY * 1e3 / of.web, "a process more: a port and a unit each, the proxy takes turns"),
         ("one worker process, its CPU", BUSY * 1e3 / of.worker, "a process more: BX24APP_WORKERS, then machines"),
-        (f"one worker process, portals of {PORTAL_SECONDS * 1e3:.0f} ms", threads, "more threads: BX24APP_WORKER_THREADS"),
+        (
+            f"one worker process, portals of {PORTAL_SECONDS * 1e3:.0f} ms",
+            threads,
+            "more threads: BX24APP_WORKER_THREADS",
+        ),
         (f"PostgreSQL of {DATABASE_CORES} cores, CPU", BUSY * 1e3 * DATABASE_CORES / of.postgres, "a cell more"),
-        (f"PostgreSQL, {COMMITS:,} commits a second", BUSY * COMMITS / of.commits, "`synchronous_commit` stays on: a cell more"),
-        ("PostgreSQL, 200 MB of WAL a second", BUSY * WAL_LIMIT / of.wal, "a disk of its own for WAL, then a cell more"),
-        ("one Valkey, the thread that does its commands", BUSY * 1e3 / of.valkey, "fewer commands a call (not tried), then a cell more"),
+        (
+            f"PostgreSQL, {COMMITS:,} commits a second",
+            BUSY * COMMITS / of.commits,
+            "`synchronous_commit` stays on: a cell more",
+        ),
+        (
+            "PostgreSQL, 200 MB of WAL a second",
+            BUSY * WAL_LIMIT / of.wal,
+            "a disk of its own for WAL, then a cell more",
+        ),
+        (
+            "one Valkey, the thread that does its commands",
+            BUSY * 1e3 / of.valkey,
+            "fewer commands a call (not tried), then a cell more",
+        ),
     ]
     return sorted(rows, key=lambda row: row[1])
 
@@ -164,7 +201,8 @@ def plan(size: Size, of: Costs) -> Plan:
     share = size.calls / cells
     web = cells * servers(share * NOTIFICATIONS, of.web / NOTIFICATIONS / 1e3, WEB_WAIT, 0.01)
     worker = cells * max(
-        servers(share, of.worker / 1e3, WORKER_WAIT, 0.05), math.ceil(share * of.hits * PORTAL_SECONDS / OF_PROCESS["worker"] / BUSY)
+        servers(share, of.worker / 1e3, WORKER_WAIT, 0.05),
+        math.ceil(share * of.hits * PORTAL_SECONDS / OF_PROCESS["worker"] / BUSY),
     )
     small = web + worker <= 2  # `bx24app up`, all of it on one machine
     by_cores = math.ceil((web + worker) / CORES)
@@ -190,21 +228,44 @@ def tables() -> dict[str, str]:
     """The tables of the document by name."""
     of = costs()
     inputs = [
-        "| of one whole call | |", "|---|---:|",
-        f"| CPU of the web part, {NOTIFICATIONS} acknowledgements | {of.web:.0f} ms |", f"| CPU of the worker | {of.worker:.0f} ms |",
-        f"| CPU of PostgreSQL | {of.postgres:.0f} ms |", f"| CPU of Valkey | {of.valkey:.1f} ms |", f"| commits | {of.commits:.0f} |",
-        f"| rows written | {of.rows:.0f} |", f"| WAL | {of.wal / 1e3:.0f} KB |", f"| tables and indexes | {of.stored / 1e3:.1f} KB |",
-        f"| Valkey commands | {of.commands:.0f} |", f"| requests to the portal, none saved | {of.hits:.1f} |",
-        f"| PSS of a web process | {of.web_mb:.0f} MB |", f"| PSS of a worker process | {of.worker_mb:.0f} MB |",
-        "", f"Measured by `python -m benchmarks cost`: {of.source}.",
-    ]  # fmt: skip
+        "| of one whole call | |",
+        "|---|---:|",
+        f"| CPU of the web part, {NOTIFICATIONS} acknowledgements | {of.web:.0f} ms |",
+        f"| CPU of the worker | {of.worker:.0f} ms |",
+        f"| CPU of PostgreSQL | {of.postgres:.0f} ms |",
+        f"| CPU of Valkey | {of.valkey:.1f} ms |",
+        f"| commits | {of.commits:.0f} |",
+        f"| rows written | {of.rows:.0f} |",
+        f"| WAL | {of.wal / 1e3:.0f} KB |",
+        f"| tables and indexes | {of.stored / 1e3:.1f} KB |",
+        f"| Valkey commands | {of.commands:.0f} |",
+        f"| requests to the portal, none saved | {of.hits:.1f} |",
+        f"| PSS of a web process | {of.web_mb:.0f} MB |",
+        f"| PSS of a worker process | {of.worker_mb:.0f} MB |",
+        "",
+        f"Measured by `python -m benchmarks cost`: {of.source}.",
+    ]
     breaks = ["| what | whole calls a second | then |", "|---|---:|---|"]
     breaks += [f"| {what} | {_few(carried)} | {then} |" for what, carried, then in limits(of)]
-    parts = ["| | calls/s | web | worker | cron | PostgreSQL | Valkey | machines | a year's rows | first limit |", f"|---|{'---:|' * 8}---|"]
+    parts = [
+        "| | calls/s | web | worker | cron | PostgreSQL | Valkey | machines | a year's rows | first limit |",
+        f"|---|{'---:|' * 8}---|",
+    ]
     for size in SIZES:
         one = plan(size, of)
         cron = 1 if one.machines == 1 else 2 * one.cells
-        cells = [size.name, f"{size.calls:,g}", one.web, one.worker, cron, one.cells, one.cells, one.machines, _bytes(one.terabytes), one.first]
+        cells = [
+            size.name,
+            f"{size.calls:,g}",
+            one.web,
+            one.worker,
+            cron,
+            one.cells,
+            one.cells,
+            one.machines,
+            _bytes(one.terabytes),
+            one.first,
+        ]
         parts.append("| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells) + " |")
     return {"inputs": "\n".join(inputs), "limits": "\n".join(breaks), "sizes": "\n".join(parts)}
 

@@ -17,7 +17,9 @@ from benchmarks.rig import Rig, call, post
 from tests.support.scenarios import Notice
 
 STAGES = ((0.0, 0, 5), (3.0, 5, 9), (8.0, 9, 12), (10.0, 12, 13))
-"""(seconds after the call came in, first notification, end): it rings, somebody answers, it ends, its recording is there."""
+"""(seconds after the call came in, first notification, end): it rings, somebody answers, it ends, its recording is
+there.
+"""
 LENGTH = STAGES[-1][0]
 SENDERS = 16
 Look = tuple[float, Callable[[], None]]

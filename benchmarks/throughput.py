@@ -25,11 +25,27 @@ def _quick_portals(quick: bool) -> list[Figure]:
         ours, whole = program(made, portals, each)
         forks = baseline(made, "fork", PROCESSES, count)
         simple = baseline(made, "simple", PROCESSES, count * 2)
-    note = f"{portals * each} calls over {portals} portals, a worker process a core; {whole:.3g}/s with their acceptance before it"
+    note = f"{portals * each} calls over {portals} portals, a worker process a core; {whole:.3g}/s with their acceptance before it"  # noqa: E501
     return [
-        Figure("whole calls, to RQ's worker", ours, "/s", f"at least {OF_FORKS} times", ours >= OF_FORKS * forks, forks, note),
-        Figure("whole calls, to SimpleWorker", ours, "/s", f"at least {OF_SIMPLE} times", ours >= OF_SIMPLE * simple, simple, note),
-    ]  # fmt: skip
+        Figure(
+            "whole calls, to RQ's worker",
+            ours,
+            "/s",
+            f"at least {OF_FORKS} times",
+            ours >= OF_FORKS * forks,
+            forks,
+            note,
+        ),
+        Figure(
+            "whole calls, to SimpleWorker",
+            ours,
+            "/s",
+            f"at least {OF_SIMPLE} times",
+            ours >= OF_SIMPLE * simple,
+            simple,
+            note,
+        ),
+    ]
 
 
 def _slow_portals(quick: bool) -> list[Figure]:
@@ -42,8 +58,16 @@ def _slow_portals(quick: bool) -> list[Figure]:
         one = baseline(made, "simple", 1, 2 if quick else 20)
     note = f"{portals * each} calls over {portals} portals at once, one worker process, each command {SLOW_SECONDS} s"
     return [
-        Figure("whole calls of slow portals, a worker process", ours, "/s", f"at least {OF_ONE} times", ours >= OF_ONE * one, one, note)
-    ]  # fmt: skip
+        Figure(
+            "whole calls of slow portals, a worker process",
+            ours,
+            "/s",
+            f"at least {OF_ONE} times",
+            ours >= OF_ONE * one,
+            one,
+            note,
+        )
+    ]
 
 
 MEASURES = (

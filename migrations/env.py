@@ -1,4 +1,6 @@
-"""Alembic's environment: the app's own engine, its metadata, batch mode for SQLite. Run by Flask-Migrate (`bx24app db upgrade`)."""
+"""Alembic's environment: the app's own engine, its metadata, batch mode for SQLite. Run by Flask-Migrate (`bx24app db
+upgrade`).
+"""
 
 from alembic import context
 from flask import current_app
@@ -16,7 +18,9 @@ options = {
 
 
 def online() -> None:
-    """Against the database. Locks are asked for with patience and given up: a migration must never block writers for long."""
+    """Against the database. Locks are asked for with patience and given up: a migration must never block writers for
+    long.
+    """
     engine = migrate.db.engine
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":

@@ -1,8 +1,10 @@
-"""Looks for known vulnerabilities in our own code (bandit), Python packages (pip-audit) and front-end packages (npm audit).
+"""Looks for known vulnerabilities in our own code (bandit), Python packages (pip-audit) and front-end packages (npm
+audit).
 
 Usage: python -m scripts.audit   (`make audit`)
 
-The last two ask an index of advisories. Where it does not answer, the program says so and gives no verdict. It exits with 1 when it finds a
+The last two ask an index of advisories. Where it does not answer, the program says so and gives no verdict. It exits
+with 1 when it finds a
 vulnerability.
 """
 
@@ -30,7 +32,19 @@ def code() -> tuple[bool, str]:
 def python_packages() -> tuple[bool, str]:
     """Audit what the lock file installs, the tests' tools included."""
     lock = "requirements-dev.txt"
-    done = _run([str(BIN / "pip-audit"), "-f", "json", "--progress-spinner", "off", "--disable-pip", "--require-hashes", "-r", lock])
+    done = _run(
+        [
+            str(BIN / "pip-audit"),
+            "-f",
+            "json",
+            "--progress-spinner",
+            "off",
+            "--disable-pip",
+            "--require-hashes",
+            "-r",
+            lock,
+        ]
+    )
     return judged_python(done.stdout)
 
 
@@ -38,7 +52,11 @@ def judged_python(text: str) -> tuple[bool, str]:
     """Read pip-audit's JSON. A package that the index did not name was not checked."""
     packages = _json(text).get("dependencies") or []
     audited = [package for package in packages if "skip_reason" not in package]
-    holes = [f"{package['name']} {package['version']}: {hole['id']}" for package in audited for hole in package.get("vulns", ())]
+    holes = [
+        f"{package['name']} {package['version']}: {hole['id']}"
+        for package in audited
+        for hole in package.get("vulns", ())
+    ]
     if holes:
         return False, "; ".join(holes)
     if not audited:
@@ -50,7 +68,9 @@ def judged_python(text: str) -> tuple[bool, str]:
 def front_end() -> tuple[bool, str]:
     """Audit what package-lock.json installs."""
     command, environment = npm()
-    done = subprocess.run([*command, "audit", "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "audit", "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     return judged_npm(done.stdout)
 
 

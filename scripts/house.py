@@ -1,6 +1,8 @@
-"""Prints the figures of the package's layout and checks their limits: `python -m scripts.house` exits with 1 when one is exceeded.
+"""Prints the figures of the package's layout and checks their limits: `python -m scripts.house` exits with 1 when one
+is exceeded.
 
-`tests/docs/test_house.py` runs it too. The left column of the last table of docs/glossary.md lists the words that no name may contain.
+`tests/docs/test_house.py` runs it too. The left column of the last table of docs/glossary.md lists the words that no
+name may contain.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ MAX_ONE_WORD_SHARE = 0.30
 MAX_LINES = 300
 MAX_MEDIAN_LINES = 110
 ALLOWED = frozenset({"Gone", "ResourceNotFound"})
-"""Names that contain an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of deliveries
+"""Names that contain an old word on purpose: `bitrix24.errors.Gone` is one of the four reactions, and rows of
+deliveries
 store its name; "not found" is HTTP's word."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -59,7 +62,9 @@ def read_old_words(text: str) -> frozenset[str]:
 
 
 def names_of(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Every name that the module gives to something, with its line: functions, classes, parameters, variables, attributes."""
+    """Every name that the module gives to something, with its line: functions, classes, parameters, variables,
+    attributes.
+    """
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -70,13 +75,19 @@ def names_of(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield name, node.lineno
             case ast.alias(asname=str() as name):
                 yield name, node.lineno
-            case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
+            case (
+                ast.ExceptHandler(name=str() as name)
+                | ast.MatchAs(name=str() as name)
+                | ast.MatchStar(name=str() as name)
+            ):
                 yield name, node.lineno
 
 
 def _measure_entries() -> Figure:
     entries = sorted(
-        path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists() or (path.suffix == ".py" and path.stem != "__init__")
+        path.name
+        for path in PACKAGE.iterdir()
+        if (path / "__init__.py").exists() or (path.suffix == ".py" and path.stem != "__init__")
     )
     too_many = (f"entries: {', '.join(entries)}",) if len(entries) > MAX_ENTRIES else ()
     return Figure("entries beside bx24app/__init__.py", str(len(entries)), f"at most {MAX_ENTRIES}", too_many)
@@ -93,7 +104,12 @@ def _measure_function_names(trees: dict[Path, ast.Module]) -> Figure:
     share = len(one_word) / len(names)
     most = ", ".join(f"{name} {count}" for name, count in Counter(one_word).most_common(20))
     violations = (f"most frequent: {most}",) if share > MAX_ONE_WORD_SHARE else ()
-    return Figure("functions with a one-word name", f"{share:.0%} of {len(names)}", f"at most {MAX_ONE_WORD_SHARE:.0%}", violations)
+    return Figure(
+        "functions with a one-word name",
+        f"{share:.0%} of {len(names)}",
+        f"at most {MAX_ONE_WORD_SHARE:.0%}",
+        violations,
+    )
 
 
 def _measure_class_names(trees: dict[Path, ast.Module]) -> Figure:
@@ -102,7 +118,9 @@ def _measure_class_names(trees: dict[Path, ast.Module]) -> Figure:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 files[_package_of(file), node.name].append(file.relative_to(ROOT))
-    twice = [f"{name} in {', '.join(map(str, places))}" for (_, name), places in sorted(files.items()) if len(places) > 1]
+    twice = [
+        f"{name} in {', '.join(map(str, places))}" for (_, name), places in sorted(files.items()) if len(places) > 1
+    ]
     return Figure("class names that stand twice in a package", str(len(twice)), "none", tuple(twice))
 
 
@@ -134,7 +152,9 @@ def _measure_old_words(trees: dict[Path, ast.Module]) -> Figure:
 
 
 def _columns(trees: dict[Path, ast.Module]) -> frozenset[str]:
-    """Names of the database: a column keeps the name that installations have, and so does the attribute that is mapped to it."""
+    """Names of the database: a column keeps the name that installations have, and so does the attribute that is mapped
+    to it.
+    """
     return frozenset(
         node.target.id
         for file, tree in trees.items()

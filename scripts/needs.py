@@ -2,7 +2,8 @@
 
 Usage: python scripts/needs.py   (`make test` calls it first)
 
-As root on Debian or Ubuntu it installs what is missing. Otherwise it installs nothing: the tests that need it are skipped by name, each with
+As root on Debian or Ubuntu it installs what is missing. Otherwise it installs nothing: the tests that need it are
+skipped by name, each with
 the one command that would enable it.
 """
 

@@ -30,7 +30,7 @@ MANGO: Final = {
     "wrong_signature": "needs a person: the overview and the PBX's page say that the salt is wrong",
     "not_permitted": "needs a person: an option of the connector is off, the overview says so",
     "no_money": "needs a person: the account is restricted, the overview says so",
-    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; of anything else: it does not exist",
+    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; of anything else: it does not exist",  # noqa: E501
     "refused": "needs a person: this request is dead, with its reason",
 }
 INTRODUCTION = """# What is done about each error
@@ -51,7 +51,7 @@ intervals up to five minutes. Administrators get a notice in Bitrix24, and one m
 authorisation.
 
 A full disk stops recordings only: they are tried again every 15 minutes and never given up for it.
-"""
+"""  # noqa: E501
 
 
 def of_row(row: ErrorRule) -> str:
@@ -64,12 +64,23 @@ def of_row(row: ErrorRule) -> str:
 
 
 def _portal(table: dict[str, ErrorRule]) -> list[str]:
-    return ["| Code | Reaction |", "|---|---|", *(f"| `{code or 'none'}` | {of_row(row)} |" for code, row in table.items())]
+    return [
+        "| Code | Reaction |",
+        "|---|---|",
+        *(f"| `{code or 'none'}` | {of_row(row)} |" for code, row in table.items()),
+    ]
 
 
 def _mango() -> list[str]:
-    rows = [f"| {code} | {pair[1]} | {MANGO[codes.reaction_to(code)]} | {codes.sip_status(code)} |" for code, pair in CODES.items()]
-    return ["| Code | Meaning | As an answer of the API | As the reason of an unanswered outgoing call |", "|---|---|---|---|", *rows]
+    rows = [
+        f"| {code} | {pair[1]} | {MANGO[codes.reaction_to(code)]} | {codes.sip_status(code)} |"
+        for code, pair in CODES.items()
+    ]
+    return [
+        "| Code | Meaning | As an answer of the API | As the reason of an unanswered outgoing call |",
+        "|---|---|---|---|",
+        *rows,
+    ]
 
 
 def written() -> str:
@@ -77,7 +88,7 @@ def written() -> str:
     parts = [
         INTRODUCTION,
         "## Bitrix24: the portal\n",
-        "The code is compared regardless of case and before the HTTP status. A code that is not here is the method's own: dead list below status 500, check and repeat from 500 on.\n",
+        "The code is compared regardless of case and before the HTTP status. A code that is not here is the method's own: dead list below status 500, check and repeat from 500 on.\n",  # noqa: E501
         *_portal(PORTAL_ERRORS),
         "\nBy the description, where the code says nothing (none, `ERROR_CORE`, `100`, `0`) or denies access:\n",
         "| Words | Reaction |",

@@ -2,7 +2,8 @@
 
 Usage: python scripts/vendor.py [--dev]     (--dev also installs what only the tests use)
 
-Runs `npm ci` first. Where no npm is on the PATH, npm comes from the Python package that requirements-node.txt pins, which is then
+Runs `npm ci` first. Where no npm is on the PATH, npm comes from the Python package that requirements-node.txt pins,
+which is then
 installed into this environment.
 """
 

@@ -1,6 +1,7 @@
 """Runs a command and its child processes under another date: `python -m scripts.with_clock 2028-02-29T12:00 COMMAND …`.
 
-`make test-day DAY=2027-12-31T23:59` uses it to find tests that pass only on some days of the year. The time is Moscow's. Needs a C compiler
+`make test-day DAY=2027-12-31T23:59` uses it to find tests that pass only on some days of the year. The time is
+Moscow's. Needs a C compiler
 (Debian's gcc and libc6-dev); the small library that shifts the clock is built under var/tests.
 """
 

@@ -16,9 +16,22 @@ import psycopg
 from flask import Flask, request
 
 HEAVY = (
-    "alembic", "cryptography.fernet", "flask_babel", "flask_migrate", "flask_sqlalchemy", "phonenumbers", "prometheus_client", "psycopg",
-    "pydantic", "requests_oauthlib", "rq", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "structlog", "yaml",
-)  # fmt: skip
+    "alembic",
+    "cryptography.fernet",
+    "flask_babel",
+    "flask_migrate",
+    "flask_sqlalchemy",
+    "phonenumbers",
+    "prometheus_client",
+    "psycopg",
+    "pydantic",
+    "requests_oauthlib",
+    "rq",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "structlog",
+    "yaml",
+)
 _local = threading.local()
 
 
@@ -66,7 +79,8 @@ def create_app() -> Flask:
         first.execute("PRAGMA journal_mode=WAL")
         first.execute("CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY, body TEXT NOT NULL)")
     app = Flask(__name__)
-    # SQLite lets one write at a time and makes the others sleep in steps of milliseconds; a lock wakes the next one at once.
+    # SQLite lets one write at a time and makes the others sleep in steps of milliseconds; a lock wakes the next one at
+    # once.
     one_writer = nullcontext() if os.environ.get("SERVERS_NO_LOCK") else threading.Lock()
 
     @app.post("/store")
@@ -80,5 +94,5 @@ def create_app() -> Flask:
         return str(len(request.form["json"]))
 
     gc.collect()
-    gc.freeze()  # what is there before the fork stays shared: a collection in a child would touch, and so copy, every page
+    gc.freeze()  # what is there before the fork stays shared: a collection in a child would touch, and so copy, every page  # noqa: E501
     return app

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from urllib.parse import quote
 
-PAYLOAD = '{"entry_id":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=","call_id":"MToxMDAwMTA6MzE6MTI=","timestamp":1705308600,"seq":1,"call_state":"Appeared",'
-PAYLOAD += '"location":"abonent","from":{"number":"79161234567"},"to":{"extension":"101","number":"74951234567","line_number":"74951234567"}}'
+PAYLOAD = '{"entry_id":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=","call_id":"MToxMDAwMTA6MzE6MTI=","timestamp":1705308600,"seq":1,"call_state":"Appeared",'  # noqa: E501
+PAYLOAD += '"location":"abonent","from":{"number":"79161234567"},"to":{"extension":"101","number":"74951234567","line_number":"74951234567"}}'  # noqa: E501
 BODY = f"vpbx_api_key={'k' * 32}&sign={'a' * 64}&json={quote(PAYLOAD)}".encode()
 
 
@@ -38,7 +38,7 @@ class Measured:
 
 def request(path: str, body: bytes = BODY) -> bytes:
     """The bytes of one POST with keep-alive."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"  # noqa: E501
     return head.encode() + body
 
 

@@ -17,9 +17,14 @@ def gunicorn(port: int, workers: int, worker_class: str, threads: int) -> None:
     class Application(BaseApplication):
         def load_config(self) -> None:
             options = {
-                "bind": f"127.0.0.1:{port}", "workers": workers, "worker_class": worker_class, "threads": threads, "preload_app": True,
-                "loglevel": "warning", "keepalive": 30,
-            }  # fmt: skip
+                "bind": f"127.0.0.1:{port}",
+                "workers": workers,
+                "worker_class": worker_class,
+                "threads": threads,
+                "preload_app": True,
+                "loglevel": "warning",
+                "keepalive": 30,
+            }
             for name, value in options.items():
                 self.cfg.set(name, value)
 
@@ -55,7 +60,9 @@ def ours(port: int, count: int, threads: int) -> None:
     from bx24app.infra.processes.web_server import make_web_spec, open_listener
 
     app = create_app()
-    sys.exit(run_process_tree([make_web_spec(lambda: app, open_listener("127.0.0.1", port), count=count, threads=threads)]))
+    sys.exit(
+        run_process_tree([make_web_spec(lambda: app, open_listener("127.0.0.1", port), count=count, threads=threads)])
+    )
 
 
 KINDS = {

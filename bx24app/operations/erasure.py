@@ -188,7 +188,10 @@ def _delete_rows(session: Session, rows: _PersonalRows, result: ErasureResult) -
     for some in _split_chunks(rows.notifications):
         session.execute(delete(Notification).where(Notification.id.in_(some)))
     result.calls, result.recordings = len(rows.calls), len(recording_ids)
-    result.notifications, result.remaining_calls = len(rows.notifications), len(rows.remaining_calls) + len(rows.new_calls)
+    result.notifications, result.remaining_calls = (
+        len(rows.notifications),
+        len(rows.remaining_calls) + len(rows.new_calls),
+    )
     return recording_ids
 
 

@@ -50,7 +50,9 @@ def phones_by_user(portal_id: int) -> dict[int, tuple[str, ...]]:
 
 
 def state_mark(portal_id: int) -> tuple[int, int, datetime | None]:
-    """A value that changes whenever the directory is read anew or an employee is dismissed: for caches of what is derived from it."""
+    """A value that changes whenever the directory is read anew or an employee is dismissed: for caches of what is
+    derived from it.
+    """
     active = func.count(case((PortalUser.active, 1)))
     query = select(func.count(), active, func.max(PortalUser.seen_at)).where(PortalUser.portal_id == portal_id)
     total, active_count, seen_at = db.session.execute(query).one()

@@ -11,7 +11,7 @@ down_revision = "0002"
 _SQLITE = """UPDATE call SET unmapped = (SELECT group_concat(value, ',') FROM json_each(call.facts, '$.unmapped'))
 WHERE json_array_length(facts, '$.unmapped') > 0"""
 _POSTGRESQL = """UPDATE call SET unmapped = (SELECT string_agg(value, ',') FROM jsonb_array_elements_text(facts -> 'unmapped'))
-WHERE jsonb_typeof(facts -> 'unmapped') = 'array' AND facts -> 'unmapped' <> '[]'"""
+WHERE jsonb_typeof(facts -> 'unmapped') = 'array' AND facts -> 'unmapped' <> '[]'"""  # noqa: E501
 
 
 def upgrade() -> None:

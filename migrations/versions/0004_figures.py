@@ -1,4 +1,5 @@
-"""Statistics kept counted by day and month; what finds the days to count anew; calls back to a client in their order."""
+"""Statistics kept counted by day and month; what finds the days to count anew; calls back to a client in their order.
+"""
 
 import sqlalchemy as sa
 from alembic import op

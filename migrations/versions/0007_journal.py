@@ -15,7 +15,7 @@ _LOST = "UPDATE call SET lost = true WHERE id IN (SELECT call_id FROM recording 
 _PEOPLE = """INSERT INTO call_person (call_id, user_id, portal_id, started_at)
 SELECT id, user_id, portal_id, started_at FROM call WHERE user_id > 0
 UNION SELECT id, responsible_id, portal_id, started_at FROM call WHERE responsible_id > 0
-UNION SELECT call.id, CAST(one.value AS INTEGER), portal_id, started_at FROM call, {each} WHERE CAST(one.value AS INTEGER) > 0"""
+UNION SELECT call.id, CAST(one.value AS INTEGER), portal_id, started_at FROM call, {each} WHERE CAST(one.value AS INTEGER) > 0"""  # noqa: E501
 _EACH = {"sqlite": "json_each(call.users) AS one", "postgresql": "jsonb_array_elements_text(call.users) AS one(value)"}
 _PARTIAL = (
     ("ix_call_problem", "call", ["portal_id", "visible", "started_at", "id"], _PROBLEM),

@@ -23,7 +23,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Only while the plain keys are there: what is a digest by now leads nowhere, and each PBX wants a fresh address."""
+    """Only while the plain keys are there: what is a digest by now leads nowhere, and each PBX wants a fresh address.
+    """
     for name in ("hook", "old_hook"):
         op.drop_index(f"ix_pbx_{name}_hash", table_name="pbx")
     for name in _NEW:

@@ -7,7 +7,9 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    online_indexes.create_index("ix_call_unmapped_lately", "call", ("started_at", "portal_id"), where="unmapped IS NOT NULL")
+    online_indexes.create_index(
+        "ix_call_unmapped_lately", "call", ("started_at", "portal_id"), where="unmapped IS NOT NULL"
+    )
 
 
 def downgrade() -> None:

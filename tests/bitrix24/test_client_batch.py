@@ -34,10 +34,13 @@ def test_a_batch_is_one_request_of_commands_in_their_order(portal: Rig) -> None:
         batch_result(result={"a": {"CALL_ID": "c"}, "b": True}, result_next={"a": 50}, result_total={"a": 99})
     )
     said = portal.client.batch(
-        [("a", "telephony.externalCall.register", {"USER_ID": 7, "SHOW": True}), ("b", "crm.item.add", {"fields": {"fm": [{"value": "+7 906"}]}})],
+        [
+            ("a", "telephony.externalCall.register", {"USER_ID": 7, "SHOW": True}),
+            ("b", "crm.item.add", {"fields": {"fm": [{"value": "+7 906"}]}}),
+        ],
         halt=True,
         priority=Priority.FINISH,
-    )  # fmt: skip
+    )
     body = portal.server.requests[0].json
     assert portal.server.requests[0].path == "/rest/batch"
     assert (body["halt"], body["auth"], list(body["cmd"])) == (1, "first", ["a", "b"])
@@ -61,13 +64,25 @@ def test_what_each_command_met(portal: Rig) -> None:
         "j": "text",
     }
     portal.server.answer_with(batch_result(result={"a": 1, "k": None}, result_error=errors))
-    methods = dict.fromkeys("abcdehijkl", "telephony.externalCall.show") | {"f": "crm.item.add", "g": "telephony.externalCall.show"}
+    methods = dict.fromkeys("abcdehijkl", "telephony.externalCall.show") | {
+        "f": "crm.item.add",
+        "g": "telephony.externalCall.show",
+    }
     said = portal.client.batch([(key, method, {}) for key, method in sorted(methods.items())])
     kinds = {key: type(met) for key, met in said.items()}
     assert kinds == {
-        "a": RestResult, "b": Refused, "c": NotSent, "d": NotSent, "e": AnswerLost, "f": Refused, "g": NeedsAdmin, "h": NeedsAdmin,
-        "i": NotSent, "j": Refused, "k": RestResult,
-    }  # fmt: skip
+        "a": RestResult,
+        "b": Refused,
+        "c": NotSent,
+        "d": NotSent,
+        "e": AnswerLost,
+        "f": Refused,
+        "g": NeedsAdmin,
+        "h": NeedsAdmin,
+        "i": NotSent,
+        "j": Refused,
+        "k": RestResult,
+    }
     assert said["c"].retry_after == 0.0  # type: ignore[union-attr]
     assert portal.budget.penalties == [1.0]
     assert len(portal.server.requests) == 1
@@ -118,8 +133,18 @@ SUBSTITUTED = re.compile(r"\$(result|next|total|error|time)\[\S*", re.IGNORECASE
 
 @pytest.mark.parametrize(
     "text",
-    ["$result[a][b]", "x $result[reg][CALL_ID] y", "$RESULT[a]", "$next[a]", "$total[a]", "$error[a][error]", "$time[a]", "$$result[a]", "$anything[a]"],
-)  # fmt: skip
+    [
+        "$result[a][b]",
+        "x $result[reg][CALL_ID] y",
+        "$RESULT[a]",
+        "$next[a]",
+        "$total[a]",
+        "$error[a][error]",
+        "$time[a]",
+        "$$result[a]",
+        "$anything[a]",
+    ],
+)
 def test_text_from_outside_never_becomes_a_reference(text: str) -> None:
     arrived = sent({"COMMENT": text, "deep": {"er": [text]}})
     for value in arrived.values():
@@ -132,9 +157,17 @@ def test_money_stays_money() -> None:
 
 
 def test_values_as_a_query() -> None:
-    assert sent({"no": None, "empty": [], "yes": True, "off": False, "zero": 0, "text": "", "list": [1, [2]], "s": "\ud83d&=?"}) == {
-        "yes": "1", "off": "0", "zero": "0", "text": "", "list[0]": "1", "list[1][0]": "2", "s": "?&=?",
-    }  # fmt: skip
+    assert sent(
+        {"no": None, "empty": [], "yes": True, "off": False, "zero": 0, "text": "", "list": [1, [2]], "s": "\ud83d&=?"}
+    ) == {
+        "yes": "1",
+        "off": "0",
+        "zero": "0",
+        "text": "",
+        "list[0]": "1",
+        "list[1][0]": "2",
+        "s": "?&=?",
+    }
 
 
 def test_a_list_follows_next(portal: Rig) -> None:
@@ -144,7 +177,9 @@ def test_a_list_follows_next(portal: Rig) -> None:
         return json_answer(result(rows, total=120, **({"next": start + 50} if start + 50 < 120 else {})))
 
     portal.server.answer_with(page)
-    assert [row["ID"] for row in portal.client.iter_rows("user.get", {"FILTER": {"ACTIVE": True}})] == [str(n) for n in range(120)]
+    assert [row["ID"] for row in portal.client.iter_rows("user.get", {"FILTER": {"ACTIVE": True}})] == [
+        str(n) for n in range(120)
+    ]
     assert [asked.json["start"] for asked in portal.server.requests] == [0, 50, 100]
     assert set(portal.budget.taken) == {Priority.BACKGROUND}
 

@@ -37,8 +37,14 @@ def test_a_portal_that_refuses_a_fresh_token_needs_an_administrator(portal: Rig,
 
 @pytest.mark.parametrize(
     ("met", "becomes"),
-    [(AnswerLost("lost"), NotSent), (NotSent("no"), NotSent), (NeedsAdmin("payment"), NeedsAdmin), (Gone("NOT_INSTALLED"), Gone), (Refused("x", "y"), NeedsAdmin)],
-)  # fmt: skip
+    [
+        (AnswerLost("lost"), NotSent),
+        (NotSent("no"), NotSent),
+        (NeedsAdmin("payment"), NeedsAdmin),
+        (Gone("NOT_INSTALLED"), Gone),
+        (Refused("x", "y"), NeedsAdmin),
+    ],
+)
 def test_trouble_with_the_grant_never_looks_as_if_the_command_were_lost(
     portal: Rig, met: PortalError, becomes: type[PortalError]
 ) -> None:
@@ -104,7 +110,9 @@ def test_an_unasked_reason_leaves_the_command_waiting(portal: Rig) -> None:
 
 def test_probe(portal: Rig) -> None:
     portal.server.answer_with(
-        result({"ID": "1", "ADMIN": True}), refused("PAYMENT_REQUIRED", status=401), refused("PORTAL_DELETED", status=403)
+        result({"ID": "1", "ADMIN": True}),
+        refused("PAYMENT_REQUIRED", status=401),
+        refused("PORTAL_DELETED", status=403),
     )
     assert portal.client.probe_access()["ADMIN"] is True
     with pytest.raises(NeedsAdmin) as met:
@@ -135,7 +143,10 @@ def test_no_error_and_no_log_line_holds_a_token(
         refused("ACCESS_DENIED", "no", 403),
     ):
         portal.server.answer_with(says)
-        for request in (lambda: portal.client.call("profile"), lambda: portal.client.upload_file(url, recording, "x.mp3")):
+        for request in (
+            lambda: portal.client.call("profile"),
+            lambda: portal.client.upload_file(url, recording, "x.mp3"),
+        ):
             with pytest.raises(PortalError) as met:
                 request()
             told_of += [str(met.value), repr(met.value)]

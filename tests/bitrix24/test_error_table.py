@@ -80,7 +80,9 @@ def code_of(error: PortalError) -> str:
 @pytest.mark.parametrize(("code", "status", "kind", "named"), CODES)
 def test_a_code_has_one_reaction(code: str, status: int, kind: type[PortalError], named: str) -> None:
     for written in (code, code.lower(), code.upper()):
-        met = error_table.classify_answer(status, {"error": written, "error_description": "words"}, "telephony.externalCall.show")
+        met = error_table.classify_answer(
+            status, {"error": written, "error_description": "words"}, "telephony.externalCall.show"
+        )
         assert type(met) is kind
         assert code_of(met).lower() == named.lower()
 
@@ -135,8 +137,20 @@ def test_where_the_code_tells_nothing_the_description_does(code: str, text: str,
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(200, AnswerLost), (401, NotSent), (403, NotSent), (404, NotSent), (410, NotSent), (413, Refused), (429, NotSent), (500, AnswerLost), (502, AnswerLost), (503, AnswerLost), (504, AnswerLost)],
-)  # fmt: skip
+    [
+        (200, AnswerLost),
+        (401, NotSent),
+        (403, NotSent),
+        (404, NotSent),
+        (410, NotSent),
+        (413, Refused),
+        (429, NotSent),
+        (500, AnswerLost),
+        (502, AnswerLost),
+        (503, AnswerLost),
+        (504, AnswerLost),
+    ],
+)
 def test_a_page_of_html_never_decides_anything_for_good(status: int, kind: type[PortalError]) -> None:
     assert type(error_table.classify_answer(status, None)) is kind
 
@@ -192,7 +206,11 @@ def test_only_the_request_limit_is_the_budgets_matter() -> None:
 
 
 def test_every_trouble_has_a_sentence_in_both_languages() -> None:
-    troubles = {row.message_key for row in [*error_table.PORTAL_ERRORS.values(), *error_table.OAUTH_ERRORS.values()] if row.kind == "needs_admin"}
+    troubles = {
+        row.message_key
+        for row in [*error_table.PORTAL_ERRORS.values(), *error_table.OAUTH_ERRORS.values()]
+        if row.kind == "needs_admin"
+    }
     for trouble in troubles | {"tariff", "rights", "disk", "address"}:
         russian, english = messages.NEEDS_ADMIN[trouble]
         assert messages.needs_admin_message("ru", trouble) == russian

@@ -103,8 +103,15 @@ def test_an_event() -> None:
 
 
 def test_an_event_without_tokens() -> None:
-    post = EventPost.from_pairs([("event", "OnAppUninstall"), ("data[CLEAN]", "1"), ("auth[member_id]", "a"), ("auth[expires_in]", "")])
-    assert (post.event, post.data, post.auth.access_token, post.auth.expires_in) == ("ONAPPUNINSTALL", {"CLEAN": "1"}, "", 3600)
+    post = EventPost.from_pairs(
+        [("event", "OnAppUninstall"), ("data[CLEAN]", "1"), ("auth[member_id]", "a"), ("auth[expires_in]", "")]
+    )
+    assert (post.event, post.data, post.auth.access_token, post.auth.expires_in) == (
+        "ONAPPUNINSTALL",
+        {"CLEAN": "1"},
+        "",
+        3600,
+    )
 
 
 def test_php_brackets() -> None:

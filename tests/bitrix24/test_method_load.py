@@ -43,7 +43,9 @@ def test_what_is_left_is_spread_over_the_time_until_the_reset() -> None:
     assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW + 2) == pytest.approx(1.0)
     assert one.seconds_until_free([ATTACH], Priority.RECORD, NOW + 4) == 0.0
     assert heard(456).seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(300.0), "nothing is left"
-    assert heard(479, reset=9999).seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(600.0), "never longer than the ten minutes"
+    assert heard(479, reset=9999).seconds_until_free([ATTACH], Priority.RECORD, NOW) == pytest.approx(600.0), (
+        "never longer than the ten minutes"
+    )
 
 
 def test_whoever_waits_for_a_person_is_not_held_and_the_end_of_a_call_last() -> None:

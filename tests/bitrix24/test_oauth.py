@@ -86,10 +86,16 @@ def test_whose_token_it_is(server: ScriptedServer, servers: OAuthServers) -> Non
     parts = urlsplit(server.requests[0].path)
     assert (parts.path, parse_qs(parts.query)) == ("/rest/app.info", {"auth": ["somebodys"]})
     assert (info.client_id, info.user_id, info.member_id) == ("app.1", 1269, "a223")
-    assert (info.domain, info.client_endpoint, info.is_installed) == ("portal.bitrix24.ru", "https://portal.bitrix24.ru/rest/", True)
+    assert (info.domain, info.client_endpoint, info.is_installed) == (
+        "portal.bitrix24.ru",
+        "https://portal.bitrix24.ru/rest/",
+        True,
+    )
 
 
-@pytest.mark.parametrize("body", [{}, {"result": []}, {"result": {"client_id": "app.1"}}, {"result": {**INFO["result"], "user_id": None}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"result": []}, {"result": {"client_id": "app.1"}}, {"result": {**INFO["result"], "user_id": None}}]
+)
 def test_an_answer_that_names_nobody_opens_nothing(
     server: ScriptedServer, servers: OAuthServers, body: dict[str, Any]
 ) -> None:
@@ -147,7 +153,14 @@ def test_a_server_that_is_not_in_the_list_never_sees_a_secret(server: ScriptedSe
 def test_a_server_is_named_by_its_host_alone(servers: OAuthServers) -> None:
     assert servers.find_server("https://oauth.bitrix24.tech/rest/") == "https://oauth.bitrix24.tech"
     assert servers.find_server("http://OAUTH.bitrix24.TECH") == "https://oauth.bitrix24.tech"
-    for stranger in ("https://oauth.bitrix24.tech@evil.example/", "https://evil.example/oauth.bitrix24.tech", "", None, "https://[", "oauth"):
+    for stranger in (
+        "https://oauth.bitrix24.tech@evil.example/",
+        "https://evil.example/oauth.bitrix24.tech",
+        "",
+        None,
+        "https://[",
+        "oauth",
+    ):
         assert servers.find_server(stranger) is None
 
 

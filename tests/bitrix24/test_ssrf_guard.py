@@ -22,24 +22,70 @@ INWARD = {
     "protocol assignments": ["192.0.0.8", "192.0.0.170", "192.88.99.1", "2001:1::1", "2001:20::1", "2001:1ff::1"],
     "documentation": ["192.0.2.1", "198.51.100.7", "203.0.113.7", "2001:db8::1", "3fff::1", "3fff:fff::1"],
     "benchmarks": ["198.18.0.1", "198.19.255.255", "2001:2::1"],
-    "multicast, reserved": ["224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "ff02::1", "4000::1", "1::1", "5f00::1", "100::1"],
+    "multicast, reserved": [
+        "224.0.0.1",
+        "239.1.1.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "ff02::1",
+        "4000::1",
+        "1::1",
+        "5f00::1",
+        "100::1",
+    ],
     "IPv4-mapped": ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:100.64.0.1"],
     "IPv4-compatible": ["::10.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8"],
-    "6to4": ["2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::1", "2002:6440:1::1", "2002:c000:201::1", "2002:e000:1::1"],
+    "6to4": [
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "2002:a9fe:a9fe::1",
+        "2002:6440:1::1",
+        "2002:c000:201::1",
+        "2002:e000:1::1",
+    ],
     "NAT64": ["64:ff9b::a00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::6440:1"],
     "NAT64 of the own network": ["64:ff9b:1::808:808", "64:ff9b:1:ffff::1", "64:ff9b:0:1::808:808"],
     "Teredo": ["2001:0:7f00:1::", "2001:0:808:808::f7f7:f7f7"],
 }
 OUTWARD = [
-    "5.255.255.77", "185.178.208.10", "8.8.8.8", "2a02:6b8::2:242", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
+    "5.255.255.77",
+    "185.178.208.10",
+    "8.8.8.8",
+    "2a02:6b8::2:242",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+    "2002:808:808::1",
     # One address beyond a refused network on either side.
-    "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0", "169.253.255.255", "169.255.0.0",
-    "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:200::1", "2001:db7:ffff::1", "2001:db9::1",
-    "3ffe::1", "3fff:1000::1", "2620:fe::fe",
-]  # fmt: skip
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "169.253.255.255",
+    "169.255.0.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2001:200::1",
+    "2001:db7:ffff::1",
+    "2001:db9::1",
+    "3ffe::1",
+    "3fff:1000::1",
+    "2620:fe::fe",
+]
 STDLIB_OPINIONS = (
-    "is_global", "is_private", "is_reserved", "is_multicast", "is_unspecified", "is_loopback", "is_link_local", "is_site_local",
-)  # fmt: skip
+    "is_global",
+    "is_private",
+    "is_reserved",
+    "is_multicast",
+    "is_unspecified",
+    "is_loopback",
+    "is_link_local",
+    "is_site_local",
+)
 
 
 @pytest.fixture(params=[None, True, False], ids=["this Python", "Python says yes", "Python says no"])
@@ -51,7 +97,9 @@ def stdlib_opinion(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("stdlib_opinion")
-@pytest.mark.parametrize("address", [pytest.param(address, id=f"{kind} {address}") for kind in INWARD for address in INWARD[kind]])
+@pytest.mark.parametrize(
+    "address", [pytest.param(address, id=f"{kind} {address}") for kind in INWARD for address in INWARD[kind]]
+)
 def test_inward_addresses_are_refused(address: str) -> None:
     assert not AddressPolicy().is_allowed(address)
 
@@ -81,12 +129,25 @@ def test_only_what_the_operator_names_is_admitted_besides() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://portal.example/rest/", "ftp://portal.example/", "https:///rest/", "https://user@portal.example/", "https://u:p@portal.example/",
-        "https://portal.example:22/", "https://portal.example:99999/", "https://portal.example:x/", "https://[::1/", "javascript:alert(1)",
-        "//portal.example/", "portal.example", "", "https://portal.example\\@10.0.0.1/", "https://portal.example /", "https://portal.example\n/",
+        "http://portal.example/rest/",
+        "ftp://portal.example/",
+        "https:///rest/",
+        "https://user@portal.example/",
+        "https://u:p@portal.example/",
+        "https://portal.example:22/",
+        "https://portal.example:99999/",
+        "https://portal.example:x/",
+        "https://[::1/",
+        "javascript:alert(1)",
+        "//portal.example/",
+        "portal.example",
+        "",
+        "https://portal.example\\@10.0.0.1/",
+        "https://portal.example /",
+        "https://portal.example\n/",
         "https://@portal.example/",
     ],
-)  # fmt: skip
+)
 def test_only_plain_https_addresses_have_the_right_form(url: str) -> None:
     with pytest.raises(NotAdmitted):
         AddressPolicy().check_url_form(url)
@@ -107,7 +168,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
         found = left.pop(0) if len(left) > 1 else left[0]
         if not found:
             raise socket.gaierror(-2, "Name or service not known")
-        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found
+        ]
 
     monkeypatch.setattr("bx24app.bitrix24.ssrf_guard.socket.getaddrinfo", getaddrinfo)
     return asked

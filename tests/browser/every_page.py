@@ -45,7 +45,9 @@ def _try(frame: Frame) -> None:
 
 def _file(frame: Frame) -> None:
     table = "extension;name;mobiles\n101;Илья Дорохов;\n104;Софья Ильина;+79160000104\n102;;\n106;Никто Никакой;\n"
-    frame.locator("[data-testid=file]").set_input_files({"name": "staff.csv", "mimeType": "text/csv", "buffer": table.encode()})
+    frame.locator("[data-testid=file]").set_input_files(
+        {"name": "staff.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    )
     frame.locator("[data-testid=preview-file]").click()
     frame.locator("[data-testid=preview]").wait_for()
 
@@ -79,12 +81,31 @@ STOPS = (
     Stop("backfill", "backfills.show", "/frame/backfill"),
 )
 PARTS = {
-    "assets.serve_file", "backfills.show_progress", "calls.show_more", "calls.show_list", "health.check_alive", "health.check_ready", "health.scrape_metrics",
-    "home.show_milestones", "mango_hooks.explain_address", "downloads.download_employees", "downloads.download_journal", "downloads.stream_recording", "oauth.callback", "oauth.start_authorisation",
-    "pbxs.show_notification_state", "placement_calls.show_more", "placement_calls.show", "static",
-}  # fmt: skip
+    "assets.serve_file",
+    "backfills.show_progress",
+    "calls.show_more",
+    "calls.show_list",
+    "health.check_alive",
+    "health.check_ready",
+    "health.scrape_metrics",
+    "home.show_milestones",
+    "mango_hooks.explain_address",
+    "downloads.download_employees",
+    "downloads.download_journal",
+    "downloads.stream_recording",
+    "oauth.callback",
+    "oauth.start_authorisation",
+    "pbxs.show_notification_state",
+    "placement_calls.show_more",
+    "placement_calls.show",
+    "static",
+}
 """GET addresses that are no page of their own: parts of one, files, machines."""
-OUTSIDE = {"app_frame.show_about": "/", "app_frame.show_install_about": "/install", "app_frame.show_privacy": "/privacy"}
+OUTSIDE = {
+    "app_frame.show_about": "/",
+    "app_frame.show_install_about": "/install",
+    "app_frame.show_privacy": "/privacy",
+}
 """Pages that a browser may open without a portal."""
 
 
@@ -143,7 +164,7 @@ UNREACHABLE = """() => {
   return [...document.querySelectorAll('#page [hx-get], #page [hx-post], #page [data-play], #page [data-pick], #page [data-copy], #page [data-accept], #page [data-path]')]
     .filter((e) => seen(e) && !e.disabled && e.tabIndex < 0 && !e.matches('form, [hx-trigger]') && !e.querySelector('a[href], button'))
     .map((e) => e.outerHTML.slice(0, 160));
-}"""
+}"""  # noqa: E501
 
 
 def unreachable(frame: Frame) -> list[str]:

@@ -1,8 +1,10 @@
-"""Pictures for the catalogue's card: 1280 x 720, the application open within the portal. Part of `make screenshots`; alone:
+"""Pictures for the catalogue's card: 1280 x 720, the application open within the portal. Part of `make screenshots`;
+alone:
 
 python -m tests.browser.listing      writes docs/marketplace/
 
-The catalogue takes at most 1280 x 720 pixels, and an icon of 250 to 650 without transparency (official page "Requirements for formatting").
+The catalogue takes at most 1280 x 720 pixels, and an icon of 250 to 650 without transparency (official page
+"Requirements for formatting").
 """
 
 from __future__ import annotations
@@ -25,7 +27,13 @@ from tests.support.servers import valkey
 FOLDER = ROOT / "docs" / "marketplace"
 SIZE = (1280, 720)
 ICON = 512
-FRAMES = {"03-calls": "calls", "04-call": "call", "05-statistics": "statistics", "06-rules": "rules-tried", "07-employees": "employees"}
+FRAMES = {
+    "03-calls": "calls",
+    "04-call": "call",
+    "05-statistics": "statistics",
+    "06-rules": "rules-tried",
+    "07-employees": "employees",
+}
 """Picture -> the stop of `every_page` that it shows."""
 NAMES = ("01-call-card", "02-tab", *FRAMES)
 LANGS = ("ru", "en")

@@ -1,8 +1,10 @@
-"""`make screenshots`: a picture of every page, in both languages and both colour schemes, and of a telephone's width. To be looked at, one by one.
+"""`make screenshots`: a picture of every page, in both languages and both colour schemes, and of a telephone's width.
+To be looked at, one by one.
 
 Usage: python -m tests.browser.screenshots [FOLDER]      (var/screenshots)
 
-Pictures that the guides show are named in `GUIDES`; they are written to docs/images/ too, with few colours, so that they stay small. Those of
+Pictures that the guides show are named in `GUIDES`; they are written to docs/images/ too, with few colours, so that
+they stay small. Those of
 the catalogue's card are made by `tests.browser.listing`.
 """
 
@@ -47,15 +49,21 @@ class Album:
 
     def index(self) -> None:
         """A page with all of them."""
-        rows = "".join(f'<figure><img src="{name}" width="420"><figcaption>{name}</figcaption></figure>\n' for name in self.names)
-        (self.folder / "index.html").write_text(f"<!doctype html><meta charset=utf-8><title>Screenshots</title>{rows}", "utf-8")
+        rows = "".join(
+            f'<figure><img src="{name}" width="420"><figcaption>{name}</figcaption></figure>\n' for name in self.names
+        )
+        (self.folder / "index.html").write_text(
+            f"<!doctype html><meta charset=utf-8><title>Screenshots</title>{rows}", "utf-8"
+        )
 
 
 def _small(source: Path, target: Path) -> None:
     from PIL import Image
 
     with Image.open(source) as picture:
-        picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST))).quantize(64).save(target, optimize=True)
+        picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST))).quantize(64).save(
+            target, optimize=True
+        )
 
 
 def administrator(room: DemoPortal, browser: Browser, album: Album, lang: str) -> None:
@@ -108,7 +116,11 @@ def first_minutes(room: DemoPortal, browser: Browser, album: Album) -> None:
     for lang in ("ru", "en"):
         with every_page.visitor(room, browser, lang) as (page, _):
             frame = every_page.opened(page, room)
-            for path, name in (("/frame/pbxs/moscow", "waiting"), ("/frame/pbxs/moscow/employees", "suggestions"), ("/frame", "checklist")):
+            for path, name in (
+                ("/frame/pbxs/moscow", "waiting"),
+                ("/frame/pbxs/moscow/employees", "suggestions"),
+                ("/frame", "checklist"),
+            ):
                 frame.evaluate("(path) => htmx.ajax('GET', path, {target: '#app'})", path)
                 page.wait_for_timeout(600)
                 both(page, album, name, lang)
@@ -137,7 +149,12 @@ def refused(room: DemoPortal, browser: Browser, album: Album) -> None:
     """What somebody sees whom the portal does not vouch for."""
     for lang in ("ru", "en"):
         with every_page.visitor(room, browser, lang) as (page, _):
-            page.route(f"{room.earth.url}/**", lambda route: route.continue_(post_data="AUTH_ID=forged") if route.request.method == "POST" else route.continue_())
+            page.route(
+                f"{room.earth.url}/**",
+                lambda route: (
+                    route.continue_(post_data="AUTH_ID=forged") if route.request.method == "POST" else route.continue_()
+                ),
+            )
             page.goto(f"{room.earth.portal.url}/")
             page.get_by_role("link", name="Open", exact=True).click()
             page.frame_locator("#app iframe").locator("h1").wait_for()

@@ -1,4 +1,6 @@
-"""Statistics, the history of settings and our tabs in the portal's own pages, in headless Chromium: both languages, wide and narrow, light and dark."""
+"""Statistics, the history of settings and our tabs in the portal's own pages, in headless Chromium: both languages,
+wide and narrow, light and dark.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ MOSCOW = PbxSettings(
 FIRST = Settings(pbxs=(MOSCOW,))
 SECOND = Settings(
     calls=CallSettings(answered="contact"),
-    pbxs=(PbxSettings(key="moscow", name="Москва", lines=MOSCOW.lines[:1], employees=(EmployeeSettings(extension="101", user_id=1),)),),
+    pbxs=(
+        PbxSettings(
+            key="moscow",
+            name="Москва",
+            lines=MOSCOW.lines[:1],
+            employees=(EmployeeSettings(extension="101", user_id=1),),
+        ),
+    ),
 )
 NUMBER = "+79161000000"
 
@@ -53,7 +62,9 @@ def office(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
         with made.app.app_context():
             portal_id = made.portal_row()["id"]
             for document, author in ((FIRST, 1), (SECOND, None)):
-                settings.save_version(db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author)
+                settings.save_version(
+                    db.session.get_one(Portal, portal_id), document, {"moscow": ("k", "s")}, author=author
+                )
                 db.session.commit()
             fill(portal_id, contact)
             aggregation.refresh_counts()
@@ -67,11 +78,21 @@ def fill(portal_id: int, contact: int) -> None:
         at = utcnow() - timedelta(hours=7 * number + 1)
         outcome = ("answered", "answered", "missed")[number % 3]
         call = Call(
-            portal_id=portal_id, pbx_id=pbx_id, pbx_key="moscow", entry_id=f"entry-{number}", state="finished", direction="in",
-            line_number=MOSCOW.lines[number % 2].number, client_number=NUMBER, started_at=at, outcome=outcome,
-            answered_at=at + timedelta(seconds=number) if outcome == "answered" else None, user_id=1,
-            talk_seconds=60 + number, crm=[{"entity": "contact", "id": contact, "created": True}],
-        )  # fmt: skip
+            portal_id=portal_id,
+            pbx_id=pbx_id,
+            pbx_key="moscow",
+            entry_id=f"entry-{number}",
+            state="finished",
+            direction="in",
+            line_number=MOSCOW.lines[number % 2].number,
+            client_number=NUMBER,
+            started_at=at,
+            outcome=outcome,
+            answered_at=at + timedelta(seconds=number) if outcome == "answered" else None,
+            user_id=1,
+            talk_seconds=60 + number,
+            crm=[{"entity": "contact", "id": contact, "created": True}],
+        )
         db.session.add(call)
         db.session.flush()
         if outcome == "answered":
@@ -150,7 +171,9 @@ def test_statistics_are_drawn_from_the_tables(office: World, page: Page) -> None
 
 
 def _months(days: int) -> set[tuple[int, int]]:
-    """The months that a period of so many days touches which ends today in the portal's zone: 13, or 12 where it ends with a month."""
+    """The months that a period of so many days touches which ends today in the portal's zone: 13, or 12 where it ends
+    with a month.
+    """
     today = datetime.now(ZoneInfo("Europe/Moscow")).date()
     return {(day.year, day.month) for day in (today - timedelta(days=back) for back in range(days))}
 

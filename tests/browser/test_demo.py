@@ -1,4 +1,6 @@
-"""The demo as a new user walks through it, in headless Chromium by mouse and keyboard: from the portal's page to the recording."""
+"""The demo as a new user walks through it, in headless Chromium by mouse and keyboard: from the portal's page to the
+recording.
+"""
 
 from __future__ import annotations
 

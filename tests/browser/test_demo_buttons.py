@@ -1,6 +1,7 @@
 """The demo's buttons, pressed in headless Chromium: what becomes of each is seen in the portal beside it.
 
-Three offices are connected by hand, as an administrator would; then each test presses one button of the PBX and looks at the portal's
+Three offices are connected by hand, as an administrator would; then each test presses one button of the PBX and looks
+at the portal's
 pages over the shoulders of those whom it concerns.
 """
 
@@ -167,7 +168,8 @@ def test_transfer(desk: Desk) -> None:
 
 
 def test_click_to_call(desk: Desk) -> None:
-    """The employee's telephone rings, then the client's; the portal's own call is finished, and there is no second one."""
+    """The employee's telephone rings, then the client's; the portal's own call is finished, and there is no second one.
+    """
     client = "79261110003"
     anna = desk.screen(ANNA)
     desk.press("Click-to-call", client)
@@ -184,7 +186,9 @@ def test_click_to_call(desk: Desk) -> None:
 
 
 def test_three_offices(desk: Desk) -> None:
-    """Moscow's client is handed to Krasnodar, while Novosibirsk misses a call: each call has its line, each client its responsible."""
+    """Moscow's client is handed to Krasnodar, while Novosibirsk misses a call: each call has its line, each client its
+    responsible.
+    """
     client, other = "79261110004", "79035550199"
     gleb = desk.screen(GLEB)
     desk.press("Three offices", client)

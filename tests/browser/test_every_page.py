@@ -1,4 +1,6 @@
-"""Every page of the frame in headless Chromium, as an administrator sees it: both languages, wide and narrow. A new page without a row here fails."""
+"""Every page of the frame in headless Chromium, as an administrator sees it: both languages, wide and narrow. A new
+page without a row here fails.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def test_every_page_is_walked(room: DemoPortal) -> None:
 @pytest.mark.parametrize("lang", ["ru", "en"])
 @pytest.mark.parametrize("width", [1280, 375])
 def test_nothing_is_wrong_on_any_page(room: DemoPortal, browser: Browser, lang: str, width: int) -> None:
-    """No console error, no failed request, no sideways scrolling, nothing that axe finds, every control by keyboard, both colour schemes."""
+    """No console error, no failed request, no sideways scrolling, nothing that axe finds, every control by keyboard,
+    both colour schemes.
+    """
     faults: dict[str, Any] = {}
     with every_page.visitor(room, browser, lang, width=width) as (page, watch):
         frame = every_page.opened(page, room)

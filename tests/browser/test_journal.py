@@ -1,4 +1,6 @@
-"""The journal in headless Chromium: filtered, scrolled, downloaded, a call opened into its time line, its record, what got stuck tried again."""
+"""The journal in headless Chromium: filtered, scrolled, downloaded, a call opened into its time line, its record, what
+got stuck tried again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, 
 LINES = (LineSettings(number="74951234567", name="Москва"), LineSettings(number="78121234567", name="Петербург"))
 DOCUMENT = Settings(
     pbxs=(
-        PbxSettings(key="moscow", name="Москва", lines=LINES[:1], employees=(EmployeeSettings(extension="101", user_id=1),)),
+        PbxSettings(
+            key="moscow", name="Москва", lines=LINES[:1], employees=(EmployeeSettings(extension="101", user_id=1),)
+        ),
         PbxSettings(key="spb", name="Санкт-Петербург", lines=LINES[1:]),
     ),
     rules=(
@@ -78,23 +82,69 @@ def fill(portal_id: int, contact_id: int) -> None:
         outcome = ("answered", "answered", "missed", "answered", "failed")[number % 5]
         key = "spb" if number % 10 == 9 else "moscow"
         call = Call(
-            portal_id=portal_id, pbx_id=pbxs[key], pbx_key=key, entry_id=f"entry-{number}", state="dead" if number == 2 else "finished",
-            direction="out" if outcome == "failed" or number % 7 == 3 else "in", line_number=LINES[key == "spb"].number,
-            client_number=f"+7916{1000000 + number * 7919:07d}", started_at=at, ended_at=at + timedelta(seconds=200),
-            answered_at=at + timedelta(seconds=9) if outcome == "answered" else None, talk_seconds=191 if outcome == "answered" else 0,
-            outcome=outcome, reason=1110, user_id=users[number % len(users)], users=[users[number % len(users)]], settings_version_id=version,
-            crm=[{"entity": "contact", "id": contact_id, "created": False}, {"entity": "lead", "id": 7, "created": True}] if number % 4 == 0 else [],
-            facts={"seen": SEEN} if number == 0 else {}, rule="Остальные" if number == 0 else None, problem="Недостаточно прав" if number == 2 else None,
-        )  # fmt: skip
+            portal_id=portal_id,
+            pbx_id=pbxs[key],
+            pbx_key=key,
+            entry_id=f"entry-{number}",
+            state="dead" if number == 2 else "finished",
+            direction="out" if outcome == "failed" or number % 7 == 3 else "in",
+            line_number=LINES[key == "spb"].number,
+            client_number=f"+7916{1000000 + number * 7919:07d}",
+            started_at=at,
+            ended_at=at + timedelta(seconds=200),
+            answered_at=at + timedelta(seconds=9) if outcome == "answered" else None,
+            talk_seconds=191 if outcome == "answered" else 0,
+            outcome=outcome,
+            reason=1110,
+            user_id=users[number % len(users)],
+            users=[users[number % len(users)]],
+            settings_version_id=version,
+            crm=[
+                {"entity": "contact", "id": contact_id, "created": False},
+                {"entity": "lead", "id": 7, "created": True},
+            ]
+            if number % 4 == 0
+            else [],
+            facts={"seen": SEEN} if number == 0 else {},
+            rule="Остальные" if number == 0 else None,
+            problem="Недостаточно прав" if number == 2 else None,
+        )
         db.session.add(call)
         db.session.flush()
         if outcome == "answered":
             state = "lost" if number == 3 else "attached"
-            db.session.add(Recording(portal_id=portal_id, call_id=call.id, recording_id=f"r{number}", part=1, user_id=call.user_id, seconds=191, state=state, bitrix_call_id="x", noticed_at=at + timedelta(seconds=205), attached_at=at + timedelta(seconds=212) if state == "attached" else None, lag_seconds=7.0, problem="4002" if state == "lost" else None))  # fmt: skip
+            db.session.add(
+                Recording(
+                    portal_id=portal_id,
+                    call_id=call.id,
+                    recording_id=f"r{number}",
+                    part=1,
+                    user_id=call.user_id,
+                    seconds=191,
+                    state=state,
+                    bitrix_call_id="x",
+                    noticed_at=at + timedelta(seconds=205),
+                    attached_at=at + timedelta(seconds=212) if state == "attached" else None,
+                    lag_seconds=7.0,
+                    problem="4002" if state == "lost" else None,
+                )
+            )
         if number in (0, 2):
             tell(call, refused=number == 2)
     body = json.dumps({"seq": 1, "call_id": "MToxMDAx", "timestamp": 1})
-    db.session.add(Notification(portal_id=portal_id, pbx_id=pbxs["moscow"], dialect="vpbx", name="events/call", entry_id="entry-9", dedup_key="odd", body=body, state="rejected", reason="call_state: is missing"))  # fmt: skip
+    db.session.add(
+        Notification(
+            portal_id=portal_id,
+            pbx_id=pbxs["moscow"],
+            dialect="vpbx",
+            name="events/call",
+            entry_id="entry-9",
+            dedup_key="odd",
+            body=body,
+            state="rejected",
+            reason="call_state: is missing",
+        )
+    )
     db.session.commit()
 
 
@@ -103,7 +153,19 @@ def tell(call: Call, *, refused: bool) -> None:
     legs = (("Appeared", 0, None), ("Connected", 9, None), ("Disconnected", 200, 1110))
     for state, seconds, why in legs:
         body = {"call_state": state, "to": {"extension": "101"}, **({"disconnect_reason": why} if why else {})}
-        db.session.add(Notification(portal_id=call.portal_id, pbx_id=call.pbx_id, dialect="vpbx", name="events/call", entry_id=call.entry_id, dedup_key=f"{call.entry_id}{state}", body=json.dumps(body), state="handled", received_at=call.started_at + timedelta(seconds=seconds)))  # fmt: skip
+        db.session.add(
+            Notification(
+                portal_id=call.portal_id,
+                pbx_id=call.pbx_id,
+                dialect="vpbx",
+                name="events/call",
+                entry_id=call.entry_id,
+                dedup_key=f"{call.entry_id}{state}",
+                body=json.dumps(body),
+                state="handled",
+                received_at=call.started_at + timedelta(seconds=seconds),
+            )
+        )
     register = commands.Register(
         key="register", user_id=1, number="+7", type=2, started_at=0, line=None, external_id="e"
     )
@@ -115,7 +177,23 @@ def tell(call: Call, *, refused: bool) -> None:
     for command, seconds in ((register, 0.2), (finish, 200.3)):
         dead = refused and command is finish
         at = call.started_at + timedelta(seconds=seconds)
-        db.session.add(Delivery(portal_id=call.portal_id, call_id=call.id, key=command.key, kind=type(command).__name__, command=command_json.to_json(command), state="dead" if dead else "done", attempts=1, created_at=at, sent_at=at + timedelta(seconds=0.1), done_at=at + timedelta(seconds=0.34), answer=None if dead else answers[command.key], code="ACCESS_DENIED" if dead else None, reason="Недостаточно прав" if dead else None))  # fmt: skip
+        db.session.add(
+            Delivery(
+                portal_id=call.portal_id,
+                call_id=call.id,
+                key=command.key,
+                kind=type(command).__name__,
+                command=command_json.to_json(command),
+                state="dead" if dead else "done",
+                attempts=1,
+                created_at=at,
+                sent_at=at + timedelta(seconds=0.1),
+                done_at=at + timedelta(seconds=0.34),
+                answer=None if dead else answers[command.key],
+                code="ACCESS_DENIED" if dead else None,
+                reason="Недостаточно прав" if dead else None,
+            )
+        )
 
 
 @pytest.fixture(params=["ru", "en"])

@@ -1,4 +1,6 @@
-"""In headless Chromium: dismissed employees, extensions that are nobody's, the portal's outgoing line; in both languages, widths and colours."""
+"""In headless Chromium: dismissed employees, extensions that are nobody's, the portal's outgoing line; in both
+languages, widths and colours.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ ANOTHER, OTHER = 8, 12
 
 
 def trouble(office: World) -> None:
-    """The employee of 101 is dismissed (the viewer has the extension no more), another one's inner number is a client's, two extensions are nobody's."""
+    """The employee of 101 is dismissed (the viewer has the extension no more), another one's inner number is a
+    client's, two extensions are nobody's.
+    """
     portal_id = office.portal_row()["id"]
     moscow = DOCUMENT.pbxs[0].model_copy(update={"employees": (EmployeeSettings(extension="101", user_id=ANOTHER),)})
     office.connect(DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {})
@@ -38,7 +42,16 @@ def trouble(office: World) -> None:
         if not db.session.query(Call).filter(Call.unmapped.is_not(None)).count():
             for number, names in enumerate(("103", "103,104")):
                 at = utcnow() - timedelta(days=2)
-                db.session.add(Call(portal_id=portal_id, pbx_id=pbx.id, pbx_key="moscow", entry_id=f"nobody-{number}", started_at=at, unmapped=names))  # fmt: skip
+                db.session.add(
+                    Call(
+                        portal_id=portal_id,
+                        pbx_id=pbx.id,
+                        pbx_key="moscow",
+                        entry_id=f"nobody-{number}",
+                        started_at=at,
+                        unmapped=names,
+                    )
+                )
         db.session.commit()
 
 

@@ -1,4 +1,6 @@
-"""The rules page in headless Chromium, by mouse and keyboard: a rule is built, moved and saved; a faulty draft says where."""
+"""The rules page in headless Chromium, by mouse and keyboard: a rule is built, moved and saved; a faulty draft says
+where.
+"""
 
 from __future__ import annotations
 
@@ -115,9 +117,9 @@ def test_a_rule_is_built_moved_and_saved(office: World, page: Page) -> None:
     app = frame_of(page)
     build(page, app)
     expect(app.locator("#r1-words")).to_have_text(
-        "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the pipeline "
+        "If a call comes in, is missed, is on the line “Moscow”, falls outside working hours: create a deal in the pipeline "  # noqa: E501
         "“Пропущенные” at the stage “Новая”, responsible: whoever answers for the line; set a to-do “Call back "
-        "{{ client.number }}” due in 45 min of working time, responsible: whoever answers for the line, and the next one if "
+        "{{ client.number }}” due in 45 min of working time, responsible: whoever answers for the line, and the next one if "  # noqa: E501
         "their working day is closed."
     )
     no_wider_than_the_window(page)

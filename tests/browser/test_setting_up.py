@@ -1,4 +1,6 @@
-"""In headless Chromium: steps of the checklist done right in it, employees from a file, the tab in a ringing call card that outlives its session."""
+"""In headless Chromium: steps of the checklist done right in it, employees from a file, the tab in a ringing call card
+that outlives its session.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,14 @@ def put(room: DemoPortal, moscow: PbxSettings) -> None:
     """Settings as somebody left them, with this PBX."""
     with room.earth.app.app_context():
         row = db.session.get_one(Portal, room.known["portal"])
-        settings.save_version(row, DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}), {}, author=1, source="frame", note="")
+        settings.save_version(
+            row,
+            DOCUMENT.model_copy(update={"pbxs": (moscow, *DOCUMENT.pbxs[1:])}),
+            {},
+            author=1,
+            source="frame",
+            note="",
+        )
         db.session.commit()
         db.session.remove()
 
@@ -92,12 +101,14 @@ def test_a_line_gets_its_people_in_the_checklist(room: DemoPortal, browser: Brow
 @LANGS
 def test_employees_from_a_file_are_shown_before_they_are_taken(room: DemoPortal, browser: Browser, lang: str) -> None:
     put(room, MOSCOW)
-    text = "Добавочный;Сотрудник;Мобильный\r\n101;Илья Дорохов;\r\n102;;\r\n104;Софья Ильина;+7 916 000-01-04\r\n105;Никто Такой;\r\n"
+    text = "Добавочный;Сотрудник;Мобильный\r\n101;Илья Дорохов;\r\n102;;\r\n104;Софья Ильина;+7 916 000-01-04\r\n105;Никто Такой;\r\n"  # noqa: E501
     with every_page.visitor(room, browser, lang) as (page, watch):
         frame = every_page.opened(page, room)
         every_page.go(frame, next(stop for stop in STOPS if stop.name == "employees"), room.known)
         frame.get_by_test_id("to-file").click()
-        frame.locator("input[type=file]").set_input_files({"name": "staff.csv", "mimeType": "text/csv", "buffer": text.encode("cp1251")})
+        frame.locator("input[type=file]").set_input_files(
+            {"name": "staff.csv", "mimeType": "text/csv", "buffer": text.encode("cp1251")}
+        )
         frame.get_by_test_id("preview-file").click()
         preview = frame.get_by_test_id("preview")
         expect(preview).to_be_visible()

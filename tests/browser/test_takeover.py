@@ -1,4 +1,5 @@
-"""Whoever installed the application leaves; another administrator lets it work on their authorisation with one click."""
+"""Whoever installed the application leaves; another administrator lets it work on their authorisation with one click.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ SECOND = 99
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[DemoPortal]:
     with new_demo_portal(tmp_path_factory.mktemp("takeover"), valkey_url) as made:
-        made.earth.sandbox.call(made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True))
+        made.earth.sandbox.call(
+            made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True)
+        )
         made.connect_first_pbx()
         with made.earth.app.app_context():
             sync.fetch_users(made.earth.portal_row()["id"])
@@ -72,7 +75,7 @@ def test_an_employee_cannot_take_over(room: DemoPortal, browser: Browser) -> Non
                 const auth = await b24.auth.refreshAuth();
                 const body = new URLSearchParams({AUTH_ID: auth.access_token, REFRESH_ID: auth.refresh_token, member_id: auth.member_id, DOMAIN: new URL(auth.domain).host});
                 return (await fetch('/frame/takeover', {method: 'POST', body})).status;
-            }"""
+            }"""  # noqa: E501
         )
         assert status == 401
     assert owner(room) == before

@@ -1,4 +1,6 @@
-"""Who opens the application, in headless Chromium: an employee who is no administrator, somebody with a forged opening, somebody whose session has ended."""
+"""Who opens the application, in headless Chromium: an employee who is no administrator, somebody with a forged opening,
+somebody whose session has ended.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_an_employee_sees_their_own_calls_and_no_settings(room: DemoPortal, brow
         claim = session_of(frame)
         frame.evaluate("(claim) => { window.claim = claim; }", claim)
         mine = {"home.show", "calls.show", "calls.show_call"}
-        closed = {stop.name: frame.evaluate(asked, stop.address(room.known)) for stop in STOPS if stop.endpoint not in mine}
+        closed = {
+            stop.name: frame.evaluate(asked, stop.address(room.known)) for stop in STOPS if stop.endpoint not in mine
+        }
         assert set(closed.values()) == {403}, closed
 
 
@@ -65,11 +69,16 @@ def test_a_forged_opening_is_shown_the_way_in(room: DemoPortal, browser: Browser
         route.continue_(post_data=urlencode(form | {"AUTH_ID": "f" * 70, "REFRESH_ID": "f" * 70}))
 
     with every_page.visitor(room, browser, lang) as (page, _):
-        page.route(re.compile(re.escape(room.earth.url) + r"/(\?.*)?$"), lambda route: forge(route) if route.request.method == "POST" else route.continue_())
+        page.route(
+            re.compile(re.escape(room.earth.url) + r"/(\?.*)?$"),
+            lambda route: forge(route) if route.request.method == "POST" else route.continue_(),
+        )
         page.goto(f"{room.earth.portal.url}/")
         page.get_by_role("link", name="Open", exact=True).click()
         app = page.frame_locator("#app iframe")
-        expect(app.locator("h1")).to_have_text("Open this page from Bitrix24" if lang == "en" else "Откройте эту страницу из Битрикс24")
+        expect(app.locator("h1")).to_have_text(
+            "Open this page from Bitrix24" if lang == "en" else "Откройте эту страницу из Битрикс24"
+        )
         expect(app.locator("body")).to_contain_text("Reload the Bitrix24 page" if lang == "en" else "Обновите страницу")
         expect(app.locator("nav .tabs")).to_have_count(0)
         page.unroute_all()

@@ -74,7 +74,9 @@ def test_without_redis_nothing_is_compared(planned: tuple[int, int, int], monkey
 
 
 def test_what_is_planned_for_no_plans_time_is_due_though_no_sweep_saw_the_jump(planned: tuple[int, int, int]) -> None:
-    db.session.get_one(Recording, planned[0]).due_at = utcnow() + timedelta(seconds=clock_jumps.MAX_PLAN_SECONDS + max(runtime().config.recording_retry) + 60)
+    db.session.get_one(Recording, planned[0]).due_at = utcnow() + timedelta(
+        seconds=clock_jumps.MAX_PLAN_SECONDS + max(runtime().config.recording_retry) + 60
+    )
     db.session.commit()
     clock_jumps.detect_jumps()
     db.session.expire_all()
@@ -120,10 +122,14 @@ def test_a_leap_is_taken_off_for_as_long_as_a_call_waits(monkeypatch: pytest.Mon
     assert pass_by(clock_jumps.JUMP_HOLD_SECONDS / 2) == pytest.approx(7200 + clock_jumps.TOLERANCE_SECONDS / 2)
     assert pass_by(1, leaps=-7800) == 0.0, "it was set back, and further"
     assert pass_by(1, leaps=3600) == pytest.approx(3600)
-    assert pass_by(clock_jumps.JUMP_HOLD_SECONDS + 1) == 0.0, "nothing is taken off for ever: the new time may be the right one"
+    assert pass_by(clock_jumps.JUMP_HOLD_SECONDS + 1) == 0.0, (
+        "nothing is taken off for ever: the new time may be the right one"
+    )
 
 
-def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
     assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5
     monkeypatch.setattr(call_fold, "utcnow", lambda: utcnow() + AHEAD)

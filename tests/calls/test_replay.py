@@ -20,8 +20,15 @@ from tests.support import commands
 
 FINISH = Finish(key="finish", user_id=11, seconds=62, status="200")
 REGISTER = Register(
-    key="register", user_id=11, number="+79160000001", type=2, started_at=1, line=None, external_id="moscow:E1", show=True
-)  # fmt: skip
+    key="register",
+    user_id=11,
+    number="+79160000001",
+    type=2,
+    started_at=1,
+    line=None,
+    external_id="moscow:E1",
+    show=True,
+)
 
 
 @pytest.fixture
@@ -51,7 +58,14 @@ def test_dead_deliveries_wait_again_with_all_their_tries(app: Flask, portal_id: 
     db.session.commit()
     assert replay.retry_dead(portal_id) == replay.RetryResult(deliveries=1, calls=1, still_dead=0)
     row, revived = db.session.query(Delivery).one(), db.session.query(Call).one()
-    assert (row.state, row.attempts, row.due_at, row.code, row.reason, row.uncertain) == ("waiting", 0, None, None, None, False)  # fmt: skip
+    assert (row.state, row.attempts, row.due_at, row.code, row.reason, row.uncertain) == (
+        "waiting",
+        0,
+        None,
+        None,
+        None,
+        False,
+    )
     assert (revived.state, revived.problem) == ("open", None)
     audit = db.session.query(Audit).filter_by(what="replayed").one()
     assert (audit.portal_id, audit.source, audit.facts) == (portal_id, "cli", {"deliveries": 1, "calls": 1})
@@ -156,7 +170,10 @@ def test_notifications_are_run_again_also_unread_ones(app: Flask, portal_id: int
     db.session.commit()
     assert replay.replay_entry(portal_id, entry_id) == replay.ReplayResult(1, before)
     drain.drain(portal_id)
-    assert (db.session.query(Call).one().outcome, {row.state for row in db.session.query(Notification)}) == ("answered", {"handled"})  # fmt: skip
+    assert (db.session.query(Call).one().outcome, {row.state for row in db.session.query(Notification)}) == (
+        "answered",
+        {"handled"},
+    )
     told_twice = [row.key for row in db.session.query(Delivery).order_by(Delivery.id)]
     assert told_twice == ["register", "finish"]
 
@@ -185,7 +202,7 @@ def test_the_words_of_the_command(environ: dict[str, str], portal: Portal) -> No
     assert (ran.exit_code, ran.output.splitlines()) == (
         0,
         [
-            "1 dead delivery of 1 call tried again; 1 left dead: a dial command or a card that is too late, or one that was replaced for another employee",
+            "1 dead delivery of 1 call tried again; 1 left dead: a dial command or a card that is too late, or one that was replaced for another employee",  # noqa: E501
             paused,
         ],
     )

@@ -21,7 +21,7 @@ from tests.conftest import make_portal
 from tests.support import commands
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-CONNECTED = '{"call_state": "Connected", "from": {"number": "79160000001"}, "to": {"extension": "101", "number": "sip:101@vpbx"}}'
+CONNECTED = '{"call_state": "Connected", "from": {"number": "79160000001"}, "to": {"extension": "101", "number": "sip:101@vpbx"}}'  # noqa: E501
 
 
 def call(portal: Portal, entry_id: str, started_at: datetime = AT, **more: Any) -> Call:
@@ -76,11 +76,22 @@ def rows(environ: dict[str, str], portal: Portal, *flags: str) -> list[dict[str,
 def whole(portal: Portal) -> Call:
     """A call with everything that a row may hold."""
     made = call(
-        portal, "E1", line_number="74950000001", client_number="+79160000001", answered_at=AT + timedelta(seconds=9),
-        ended_at=AT + timedelta(seconds=71), talk_seconds=62, outcome="answered", user_id=11, users=[12, 11],
-        bitrix_call_id="externalCall.1", crm=[{"entity": "lead", "id": 5, "created": True}], activity_id=77, state="finished",
+        portal,
+        "E1",
+        line_number="74950000001",
+        client_number="+79160000001",
+        answered_at=AT + timedelta(seconds=9),
+        ended_at=AT + timedelta(seconds=71),
+        talk_seconds=62,
+        outcome="answered",
+        user_id=11,
+        users=[12, 11],
+        bitrix_call_id="externalCall.1",
+        crm=[{"entity": "lead", "id": 5, "created": True}],
+        activity_id=77,
+        state="finished",
         rule="Новый клиент",
-    )  # fmt: skip
+    )
     told(made, "events/call", 0, body=CONNECTED)
     sent(
         made,
@@ -95,10 +106,16 @@ def whole(portal: Portal) -> Call:
     sent(made, Finish(key="finish~2", user_id=11, seconds=62, status="200"), 73, **finish)
     db.session.add(
         Recording(
-            portal_id=portal.id, call_id=made.id, recording_id="R1", bitrix_call_id="externalCall.1", state="attached", file_id=9,
-            attached_at=AT + timedelta(seconds=90), lag_seconds=12.5,
+            portal_id=portal.id,
+            call_id=made.id,
+            recording_id="R1",
+            bitrix_call_id="externalCall.1",
+            state="attached",
+            file_id=9,
+            attached_at=AT + timedelta(seconds=90),
+            lag_seconds=12.5,
         )
-    )  # fmt: skip
+    )
     return made
 
 
@@ -146,9 +163,15 @@ def test_a_row_is_what_the_contract_says(environ: dict[str, str], portal: Portal
     ]
     assert trace[-2]["reason"] == "не найдено"
     assert trace[3] | {"time": ""} == {
-        "time": "", "from": "app", "request": "telephony.externalCall.finish", "state": "done", "code": 200, "reason": None, "tries": 3,
+        "time": "",
+        "from": "app",
+        "request": "telephony.externalCall.finish",
+        "state": "done",
+        "code": 200,
+        "reason": None,
+        "tries": 3,
         "values": {"user_id": 11, "seconds": 62, "status": "200"},
-    }  # fmt: skip
+    }
     assert trace[0]["time"] == "2026-03-02T09:00:00+00:00"
     assert trace[0]["values"] == {"call_state": "Connected", "extension": "101"}
     assert trace[-1]["values"] == {"recording_id": "R1", "file_id": 9}

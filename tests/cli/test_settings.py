@@ -94,7 +94,9 @@ def changes(old: str, new: str) -> list[str]:
 def test_changes_are_listed_by_names() -> None:
     text = DOCUMENT.replace("extension: 101, user_id: 1", "extension: 101, user_id: 8")
     text = text.replace("missed: activity", "missed: lead")
-    text = text.replace("        name: Moscow\n        responsible: {users: [1]}", "        responsible: {users: [1, 8]}")
+    text = text.replace(
+        "        name: Moscow\n        responsible: {users: [1]}", "        responsible: {users: [1, 8]}"
+    )
     assert changes(DOCUMENT, text) == [
         "~ calls.missed: activity -> lead",
         "- pbxs.moscow.lines.74950000001.name: Moscow",

@@ -1,4 +1,6 @@
-"""`bx24app up` as an operator meets it: it serves, a kill loses nothing that was answered, SIGTERM ends it, a second start goes on."""
+"""`bx24app up` as an operator meets it: it serves, a kill loses nothing that was answered, SIGTERM ends it, a second
+start goes on.
+"""
 
 from __future__ import annotations
 

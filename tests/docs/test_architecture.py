@@ -30,7 +30,9 @@ def test_every_make_target_exists(page: str) -> None:
 
 def test_every_section_of_the_contract_that_is_named_exists() -> None:
     sections = set(re.findall(r"^## (\d+)\.", (ROOT / "docs/contract.md").read_text(encoding="utf-8"), re.MULTILINE))
-    listing = subprocess.run(["git", "ls-files", "*.py", "*.md", "*.html"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md", "*.html"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     named = {
         (file, number)
         for file in listing.stdout.split()

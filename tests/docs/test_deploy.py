@@ -1,4 +1,6 @@
-"""What stands in deploy/, Dockerfile and compose.yaml fits the program: variables, metrics, commands, files. Images cannot be built here."""
+"""What stands in deploy/, Dockerfile and compose.yaml fits the program: variables, metrics, commands, files. Images
+cannot be built here.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,17 @@ VARIABLES = {PREFIX + name.upper() for name in Config.model_fields} | {"BX24APP_
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"][0]["rules"]
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "deploy/env.example", "deploy/Caddyfile", "deploy/nginx.conf", *(str(u.relative_to(ROOT)) for u in UNITS)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dockerfile",
+        "compose.yaml",
+        "deploy/env.example",
+        "deploy/Caddyfile",
+        "deploy/nginx.conf",
+        *(str(u.relative_to(ROOT)) for u in UNITS),
+    ],
+)
 def test_every_variable_is_one_of_ours(name: str) -> None:
     named = set(re.findall(r"BX24APP_[A-Z_]+", (ROOT / name).read_text()))
     assert named <= VARIABLES, named - VARIABLES

@@ -1,4 +1,6 @@
-"""The administrator's guides: both languages say the same, every picture is there, and `make screenshots` makes each of them."""
+"""The administrator's guides: both languages say the same, every picture is there, and `make screenshots` makes each of
+them.
+"""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ def test_the_glossary_names_words_that_are_not_used() -> None:
 
 def test_names_of_every_kind_are_seen() -> None:
     source = (
-        "import a as tape\nclass Told:\n    def desk(self, parcel):\n        self.held = found = 1\n        for bell in ():\n            pass\n"
-        "        try:\n            pass\n        except E as met:\n            pass\n        match x:\n            case heap:\n                pass\n"
+        "import a as tape\nclass Told:\n    def desk(self, parcel):\n        self.held = found = 1\n        for bell in ():\n            pass\n"  # noqa: E501
+        "        try:\n            pass\n        except E as met:\n            pass\n        match x:\n            case heap:\n                pass\n"  # noqa: E501
     )
     names = {name for name, _ in house.names_of(ast.parse(source))}
     assert {"tape", "Told", "desk", "parcel", "held", "found", "bell", "met", "heap"} <= names
@@ -38,4 +38,6 @@ def test_a_circle_is_found() -> None:
 
 def test_a_class_name_that_stands_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     trees = {house.PACKAGE / "web" / name: ast.parse("class Row: ...") for name in ("a.py", "b.py")}
-    assert house._measure_class_names(trees).violations == (f"Row in {Path('bx24app/web/a.py')}, {Path('bx24app/web/b.py')}",)
+    assert house._measure_class_names(trees).violations == (
+        f"Row in {Path('bx24app/web/a.py')}, {Path('bx24app/web/b.py')}",
+    )

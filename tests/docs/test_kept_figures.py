@@ -47,7 +47,10 @@ def test_a_run_replaces_its_own_figures_alone(tmp_path: Path, monkeypatch: pytes
     measures = [ran.measure for ran in both]
     kept.keep("bench", Report(both, quick=False), measures)
     kept.keep("bench", Report([_measure("one", 3.0)], quick=False), measures)
-    assert [(row["measure"], row["ours"], row["ratio"]) for row in kept.load("bench")] == [("one", 3.0, 1.5), ("two", 2.0, 1.0)]
+    assert [(row["measure"], row["ours"], row["ratio"]) for row in kept.load("bench")] == [
+        ("one", 3.0, 1.5),
+        ("two", 2.0, 1.0),
+    ]
     assert "| 1 | one a second | 3 /s | 2 /s | 1.50 | more | yes | 3, 0.2 |" in kept.table(kept.load("bench"))
 
 

@@ -1,4 +1,6 @@
-"""The catalogue's listing: every requirement has a proof that exists, both texts have every part, pictures have the catalogue's size."""
+"""The catalogue's listing: every requirement has a proof that exists, both texts have every part, pictures have the
+catalogue's size.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,39 @@ from tests.browser.listing import FOLDER, ICON, LANGS, NAMES, SIZE
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "marketplace.md"
 PARTS = {
-    "en": ("Name", "Short description", "Full description", "Keywords", "Installation", "What is new", "Privacy", "Licence", "Support", "Pictures"),
-    "ru": ("Название", "Краткое описание", "Полное описание", "Ключевые слова", "Установка", "Что нового", "Конфиденциальность",
-           "Лицензионное соглашение", "Поддержка", "Снимки экрана"),
-}  # fmt: skip
+    "en": (
+        "Name",
+        "Short description",
+        "Full description",
+        "Keywords",
+        "Installation",
+        "What is new",
+        "Privacy",
+        "Licence",
+        "Support",
+        "Pictures",
+    ),
+    "ru": (
+        "Название",
+        "Краткое описание",
+        "Полное описание",
+        "Ключевые слова",
+        "Установка",
+        "Что нового",
+        "Конфиденциальность",
+        "Лицензионное соглашение",
+        "Поддержка",
+        "Снимки экрана",
+    ),
+}
 PROOF = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
 def rows() -> list[str]:
     """Requirements: rows of tables of three columns, without their heads."""
-    found = [line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ") and line.count(" | ") == 2]
+    found = [
+        line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ") and line.count(" | ") == 2
+    ]
     return [line for line in found if not line.startswith("| asked |")]
 
 
@@ -71,7 +96,23 @@ def test_each_text_speaks_one_language() -> None:
     english, russian = ((FOLDER / f"{lang}.md").read_text("utf-8") for lang in ("en", "ru"))
     assert not re.search("[А-Яа-яЁё]", english)
     assert "Bitrix24" not in russian, "Битрикс24, as it calls itself there"
-    known = {"Mango", "Office", "API", "CRM", "CSV", "SMS", "https", "www", "mango", "office", "ru", "lk", "host", "privacy", "cookie"}
+    known = {
+        "Mango",
+        "Office",
+        "API",
+        "CRM",
+        "CSV",
+        "SMS",
+        "https",
+        "www",
+        "mango",
+        "office",
+        "ru",
+        "lk",
+        "host",
+        "privacy",
+        "cookie",
+    }
     assert set(re.findall("[A-Za-z]+", russian)) <= known
 
 

@@ -15,13 +15,15 @@ expired_token invalid_token NO_AUTH_FOUND INVALID_CREDENTIALS authorization_erro
 user_access_error ACCESS_DENIED PAYMENT_REQUIRED WRONG_AUTH_TYPE WRONG_LICENSE METHOD_CONFIRM_WAITING METHOD_CONFIRM_DENIED ERROR_METHOD_NOT_FOUND
 QUERY_LIMIT_EXCEEDED OPERATION_TIME_LIMIT OVERLOAD_LIMIT PORTAL_DELETED INTERNAL_SERVER_ERROR ERROR_UNEXPECTED_ANSWER INVALID_REQUEST
 ERROR_BATCH_LENGTH_EXCEEDED ERROR_BATCH_METHOD_NOT_ALLOWED ERROR_ARGUMENT ERROR_CORE 100 0 WRONG_ENCODING
-"""
+"""  # noqa: E501
 OFFICIAL = _OFFICIAL.split()
 """The portal's error codes by its official error pages."""
 
 
 def test_the_document_is_the_table() -> None:
-    assert reactions_doc.FILE.read_text(encoding="utf-8") == reactions_doc.written(), "run: python -m scripts.reactions_doc"
+    assert reactions_doc.FILE.read_text(encoding="utf-8") == reactions_doc.written(), (
+        "run: python -m scripts.reactions_doc"
+    )
     text = reactions_doc.written()
     for code in (*PORTAL_ERRORS, *OAUTH_ERRORS):
         assert f"| `{code or 'none'}` | " in text

@@ -20,7 +20,11 @@ def test_the_document_is_what_the_program_prints() -> None:
 
 
 def test_a_document_that_says_something_else_is_found() -> None:
-    assert scale.written(TEXT.replace("100 portals |", "99 portals |")) == TEXT != TEXT.replace("100 portals |", "99 portals |")
+    assert (
+        scale.written(TEXT.replace("100 portals |", "99 portals |"))
+        == TEXT
+        != TEXT.replace("100 portals |", "99 portals |")
+    )
     with pytest.raises(ValueError, match="no place for limits"):
         scale.written(TEXT.replace("<!-- limits -->", ""))
 

@@ -6,9 +6,33 @@ import pytest
 
 from bx24app.domain.languages import choose_language
 
-RUSSIAN = ("ru", "RU", "ru-RU", "ru_RU", " ru ", "by", "be", "kz", "kk", "KZ", "kg", "ky", "ua", "uk", "uk-UA", "uz", "uz-Cyrl")
+RUSSIAN = (
+    "ru",
+    "RU",
+    "ru-RU",
+    "ru_RU",
+    " ru ",
+    "by",
+    "be",
+    "kz",
+    "kk",
+    "KZ",
+    "kg",
+    "ky",
+    "ua",
+    "uk",
+    "uk-UA",
+    "uz",
+    "uz-Cyrl",
+)
 ENGLISH = ("en", "EN", "en-US", "de", "fr", "it", "pl", "tr", "ja", "ar", "hi", "id", "ms", "th", "xx", "r", "1")
-OWN_CODES = {"la": "Spanish", "br": "Portuguese (Brazil)", "sc": "Chinese", "tc": "Chinese (Taiwan)", "vn": "Vietnamese"}
+OWN_CODES = {
+    "la": "Spanish",
+    "br": "Portuguese (Brazil)",
+    "sc": "Chinese",
+    "tc": "Chinese (Taiwan)",
+    "vn": "Vietnamese",
+}
 
 
 @pytest.mark.parametrize("lang", RUSSIAN)

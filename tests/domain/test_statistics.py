@@ -56,7 +56,11 @@ def test_no_durations_have_no_percentile_and_too_long_ones_the_last_end() -> Non
 )
 def test_days_are_put_together(grain: statistics.Granularity, first: date) -> None:
     assert statistics.period_start(date(2026, 3, 11), grain) == first
-    days = {date(2026, 3, 11): CallCounts(calls=2), date(2026, 3, 12): CallCounts(calls=3), date(2025, 1, 1): CallCounts(calls=99)}
+    days = {
+        date(2026, 3, 11): CallCounts(calls=2),
+        date(2026, 3, 12): CallCounts(calls=3),
+        date(2025, 1, 1): CallCounts(calls=99),
+    }
     rows = statistics.counts_by_period(days, date(2026, 3, 10), date(2026, 3, 31), grain)
     assert sum(tally.calls for _, tally in rows) == 5
     assert len(rows) == {"day": 22, "week": 4, "month": 1}[grain]
@@ -76,7 +80,9 @@ def test_cells_add_up() -> None:
     found.add_count(
         "hour", "9", date(2026, 3, 9), CallCounts(calls=2, incoming=2, missed=1, answered=1, talk=30, waited=1, wait=4)
     )
-    found.add_count("hour", "9", date(2026, 3, 16), CallCounts(calls=1, incoming=1, answered=1, talk=10, waited=1, wait=6))
+    found.add_count(
+        "hour", "9", date(2026, 3, 16), CallCounts(calls=1, incoming=1, answered=1, talk=10, waited=1, wait=6)
+    )
     found.add_count("missed", "", date(2026, 3, 9), CallCounts(calls=1))
     found.add_count("back", "3", date(2026, 3, 9), CallCounts(calls=1))
     assert (found.total.missed_share, found.total.mean_talk, found.total.mean_wait) == (1 / 3, 20, 5)

@@ -30,7 +30,9 @@ def offices(earth: World) -> Broker:
 
 @pytest.fixture
 def broker(offices: Broker) -> Iterator[Broker]:
-    """The three offices with the broker's settings. After the test no call is left open in the portal, no card stands on a screen."""
+    """The three offices with the broker's settings. After the test no call is left open in the portal, no card stands
+    on a screen.
+    """
     offices.rule(document())
     yield offices
     portal = offices.earth.portal

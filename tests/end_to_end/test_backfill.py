@@ -1,4 +1,6 @@
-"""A period told afterwards: what the portal lacks arrives, what it has stays as it is, and a second run changes nothing."""
+"""A period told afterwards: what the portal lacks arrives, what it has stays as it is, and a second run changes
+nothing.
+"""
 
 from __future__ import annotations
 

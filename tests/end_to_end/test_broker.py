@@ -56,7 +56,9 @@ def test_a_colleague_of_another_office_on_the_same_product(broker: Broker) -> No
 
 
 def test_an_extension_of_two_other_offices_is_nobodys(broker: Broker) -> None:
-    """`301` of Moscow's product would be anybody's guess, were it in both: the default user takes the call, nobody else."""
+    """`301` of Moscow's product would be anybody's guess, were it in both: the default user takes the call, nobody
+    else.
+    """
     both = document().model_dump(by_alias=True)
     both["pbxs"][1]["employees"] = [*both["pbxs"][1]["employees"], {"extension": "301", "user_id": 14}]
     broker.rule(Settings.model_validate(both))
@@ -85,7 +87,8 @@ def entry_of(row: Statistic) -> str:
 
 
 def test_late_recordings_land_on_their_own_calls(broker: Broker) -> None:
-    """Three calls at once; their files come when all is long over, in another order, under the same ids at every PBX."""
+    """Three calls at once; their files come when all is long over, in another order, under the same ids at every PBX.
+    """
     made = {
         office.key: broker.ring_unsent(office, parties={"101": Party(2.0)}, others=SILENT, talk=9.0 + index)
         for index, office in enumerate(OFFICES)

@@ -1,4 +1,6 @@
-"""Callbacks that a CRM form asks for: ordered from Mango through the line, registered when the first employee rings, told when refused."""
+"""Callbacks that a CRM form asks for: ordered from Mango through the line, registered when the first employee rings,
+told when refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Click-to-call through the whole program: the portal's own call is dialled by Mango at most once and finished in every case."""
+"""Click-to-call through the whole program: the portal's own call is dialled by Mango at most once and finished in every
+case.
+"""
 
 from __future__ import annotations
 

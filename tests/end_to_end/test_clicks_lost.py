@@ -1,4 +1,6 @@
-"""Answers that are lost, workers that die, clicks that come twice: the client's telephone rings at most once, every call ends."""
+"""Answers that are lost, workers that die, clicks that come twice: the client's telephone rings at most once, every
+call ends.
+"""
 
 from __future__ import annotations
 
@@ -309,7 +311,9 @@ def test_an_event_that_cannot_be_read_is_kept_with_its_reason(both: Offices, spo
     client = number()
     data = {"CALL_ID": f"externalCall.spoilt{client}", "USER_ID": ANNA, "PHONE_NUMBER": client, "LINE_NUMBER": ""}
     (app,) = both.earth.portal.apps.values()
-    both.earth.sandbox.call(lambda: both.earth.portal.event_sender.send_event("ONEXTERNALCALLSTART", data | spoilt, ANNA, app))
+    both.earth.sandbox.call(
+        lambda: both.earth.portal.event_sender.send_event("ONEXTERNALCALLSTART", data | spoilt, ANNA, app)
+    )
     until(lambda: rejected(both, client), "never rejected")
     assert not both.calls(client)
     goes_on(both, client, both.click(ANNA, client))  # and what comes after it is not held up

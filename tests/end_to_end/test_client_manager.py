@@ -32,7 +32,10 @@ def known(broker: Broker, client: str, owner: int) -> None:
 def commands(broker: Broker) -> list[tuple[str, int]]:
     """(state, attempts) of everything that asked Mango to route."""
     with broker.earth.app.app_context():
-        found = [(row.state, row.attempts) for row in db.session.query(Delivery).filter_by(kind="Route").order_by(Delivery.id)]
+        found = [
+            (row.state, row.attempts)
+            for row in db.session.query(Delivery).filter_by(kind="Route").order_by(Delivery.id)
+        ]
         db.session.rollback()
         return found
 
@@ -55,7 +58,9 @@ def test_a_manager_who_does_not_answer_loses_no_call(broker: Broker) -> None:
     routed(broker)
     client = "79163330002"
     known(broker, client, 12)
-    number, entry = broker.ring(MOSCOW, client=client, **{**WAITS, "parties": {"102": Party(None, 1.0)}, "others": SILENT})
+    number, entry = broker.ring(
+        MOSCOW, client=client, **{**WAITS, "parties": {"102": Party(None, 1.0)}, "others": SILENT}
+    )
     broker.earth.settle(60)
     call = broker.journal(f"moscow:{entry}")
     assert (call.outcome, call.state) == ("missed", "finished")
@@ -72,14 +77,18 @@ def test_a_new_client_goes_the_usual_way(broker: Broker) -> None:
 
 @pytest.mark.parametrize("kind", ["Dial", "Route"])
 def test_what_went_to_mango_never_waits_again(broker: Broker, kind: str) -> None:
-    """A worker that died between intent and answer: its request to the portal is looked up and repeated, one to Mango is not."""
+    """A worker that died between intent and answer: its request to the portal is looked up and repeated, one to Mango
+    is not.
+    """
     routed(broker)
     number, entry = broker.ring(MOSCOW, speed=100.0, talk=1.0, record_delay=0.5)
     broker.earth.settle(60)
     call = broker.journal(f"moscow:{entry}")
     with broker.earth.app.app_context():
         long_ago = utcnow() - timedelta(hours=1)
-        row = Delivery(portal_id=call.portal_id, call_id=call.id, key="x", kind=kind, command={}, state="sent", sent_at=long_ago)
+        row = Delivery(
+            portal_id=call.portal_id, call_id=call.id, key="x", kind=kind, command={}, state="sent", sent_at=long_ago
+        )
         db.session.add(row)
         db.session.commit()
         sender.recover_lost_requests(db.session(), timedelta(seconds=90))

@@ -1,4 +1,6 @@
-"""The short dialect through the whole program: unsigned JSON over HTTP into the portal, recordings by link, in every weather."""
+"""The short dialect through the whole program: unsigned JSON over HTTP into the portal, recordings by link, in every
+weather.
+"""
 
 from __future__ import annotations
 

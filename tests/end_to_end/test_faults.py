@@ -1,4 +1,5 @@
-"""A portal that answers nonsense, hangs, breaks off or refuses: deliveries wait, nothing is lost, nothing is doubled."""
+"""A portal that answers nonsense, hangs, breaks off or refuses: deliveries wait, nothing is lost, nothing is doubled.
+"""
 
 from __future__ import annotations
 

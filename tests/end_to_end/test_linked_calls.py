@@ -24,7 +24,9 @@ from tests.support.broker import (
 from tests.support.stack import until
 
 FORMS = pytest.mark.parametrize("redirect", [False, True], ids=["the first entry stays", "the first entry ends"])
-"""Two products give two entries; the first may go on as a branch to the other office's number, or end before the second begins."""
+"""Two products give two entries; the first may go on as a branch to the other office's number, or end before the second
+begins.
+"""
 
 AT_ONCE = ("as it is", "twice")
 """Orders in which the first office rings first, as in life: they may come as fast as they can."""
@@ -90,7 +92,9 @@ def test_in_any_order_the_client_ends_with_the_same_person(
 
 
 def test_the_card_follows_the_client(broker: Broker) -> None:
-    """While Krasnodar talks the card is on that screen alone: the first call goes on as a branch, with nobody of Moscow in it."""
+    """While Krasnodar talks the card is on that screen alone: the first call goes on as a branch, with nobody of Moscow
+    in it.
+    """
     client, _, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     states = [(key, notice.body.get("call_state")) for key, notice in heard]
     talks = [index for index, (_, state) in enumerate(states) if state == "Connected"]
@@ -172,10 +176,14 @@ def test_the_same_client_calls_another_city_the_next_day(broker: Broker) -> None
 
 
 def test_register_answers_when_the_other_office_is_long_done(broker: Broker) -> None:
-    """The portal is busy when Moscow rings: the record is made after the talk in Krasnodar, and is its talker's all the same."""
+    """The portal is busy when Moscow rings: the record is made after the talk in Krasnodar, and is its talker's all the
+    same.
+    """
     client, _, heard = broker.ring_unsent(MOSCOW, signals=[blind(KRASNODAR.line)], **AWAY)
     switches = broker.earth.portal.switches
-    broker.earth.sandbox.call(lambda: switches.switch_on("query_limit", times=2, method="telephony.externalcall.register"))
+    broker.earth.sandbox.call(
+        lambda: switches.switch_on("query_limit", times=2, method="telephony.externalcall.register")
+    )
     broker.send(heard)
     broker.earth.settle()
     assert broker.responsible(client) == [13]

@@ -73,7 +73,8 @@ def test_a_small_recording_is_looked_up(earth: World, kind: str) -> None:
 
 
 def test_a_file_name_is_never_used_twice() -> None:
-    """The portal may keep a lost upload's file without its call knowing of it: the same name would be refused for ever."""
+    """The portal may keep a lost upload's file without its call knowing of it: the same name would be refused for ever.
+    """
     names = ["20261123-101500-moscow-79160000001-0123456789abcdef.mp3"]
     for _ in range(3):
         names.append(next_file_name(names[-1]))

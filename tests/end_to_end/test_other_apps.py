@@ -1,4 +1,6 @@
-"""Another telephony application tells the portal the same calls: seen by the daily look, over the sandbox's own statistics."""
+"""Another telephony application tells the portal the same calls: seen by the daily look, over the sandbox's own
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def test_who_tells_the_same_calls_is_named(earth: World) -> None:
 
     def tell(name: str, **changes: object) -> None:
         number = max(earth.portal.statistics) + 1
-        row = replace(mine, id=number, call_id=f"externalCall.other{number}", external_id="", app_id=77, app_name=name, **changes)
+        row = replace(
+            mine, id=number, call_id=f"externalCall.other{number}", external_id="", app_id=77, app_name=name, **changes
+        )
         earth.portal.statistics[number] = row
 
     earth.sandbox.call(tell, "Late phones", start=mine.start - 120)

@@ -1,4 +1,6 @@
-"""Days of random calls of three PBXs, told over HTTP in random order with duplicates: the portal holds what the model predicts."""
+"""Days of random calls of three PBXs, told over HTTP in random order with duplicates: the portal holds what the model
+predicts.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ SEVERAL = 5
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[World]:
-    """A portal with three PBXs. What is late by the clock of a busy machine is not the matter here: the app waits for it."""
+    """A portal with three PBXs. What is late by the clock of a busy machine is not the matter here: the app waits for
+    it.
+    """
     patch = pytest.MonkeyPatch()
     patch.setattr(ends, "SETTLE_SECONDS", 120)
     with world(tmp_path_factory.mktemp("three"), valkey_url, config_for, quiet_seconds=120) as made:

@@ -150,8 +150,14 @@ def test_the_older_statistics_stand_in(earth: World, lost: str) -> None:
         assert found == fair, as_json((found, fair))
 
 
-@pytest.mark.parametrize(("fault", "words"), [(RestFault("http", 429, 1), "slow down"), (RestFault("http", 500, 1), "500"),
-                                              (RestFault("code", 3102, 1), "3102")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (RestFault("http", 429, 1), "slow down"),
+        (RestFault("http", 500, 1), "500"),
+        (RestFault("code", 3102, 1), "3102"),
+    ],
+)
 def test_a_pbx_that_does_not_answer_is_asked_later(earth: World, fault: RestFault, words: str) -> None:
     retold = some(earth, MISSED, nothing)
     earth.mango.rest_faults = {"stats/calls/request": fault}

@@ -38,7 +38,9 @@ def state(earth: World, entry_id: str) -> tuple[str, str | None, list[str]]:
 def test_a_call_that_was_refused_lands_after_all(earth: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setitem(faults.REFUSALS, "right_removed", ("ERROR_ARGUMENT", "Argument value is invalid", 400))
     retold, fair = told(earth, SCENARIO, "as it is")
-    earth.sandbox.call(lambda: earth.portal.switches.switch_on("right_removed", method=f"telephony.externalcall.{method}"))
+    earth.sandbox.call(
+        lambda: earth.portal.switches.switch_on("right_removed", method=f"telephony.externalcall.{method}")
+    )
     retold, found = told(earth, SCENARIO, "as it is")
     earth.sandbox.call(earth.portal.switches.switch_off)
     assert found != fair

@@ -1,4 +1,5 @@
-"""Back-up and restore as docs/operator.md says: dump, another database, the same keys; calls go on, none is told twice."""
+"""Back-up and restore as docs/operator.md says: dump, another database, the same keys; calls go on, none is told twice.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def from_sqlite(url: str, folder: Path) -> str:
 @pytest.mark.postgres
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_the_restored_app_goes_on(kind: str, tmp_path: Path, valkey_url: str) -> None:
-    """Half a call is told, the database saved, the machine gone; the restored app hears the rest and finishes that call once."""
+    """Half a call is told, the database saved, the machine gone; the restored app hears the rest and finishes that call
+    once.
+    """
     if kind == "sqlite":
         live(tmp_path, valkey_url, from_sqlite)
         return

@@ -97,7 +97,9 @@ def agrees(told: Told) -> None:
     with told.world.app.app_context():
         left = db.session.query(Delivery).filter_by(call_id=number).all()
         made = [d.command for d in left if d.kind == "CreateRecord" and d.key != "create-contact" and d.state == "done"]
-        texts = {action.get("text") for action in row.draft.actions if action["action"] == "create" and action.get("text")}
+        texts = {
+            action.get("text") for action in row.draft.actions if action["action"] == "create" and action.get("text")
+        }
         assert {command["title"] for command in made} <= texts | {command["title"] for command in made if not texts}
         todos = [d.command for d in left if d.kind == "AddTodo"]
         planned = [action for action in row.draft.actions if action["action"] == "todo"]
@@ -111,7 +113,15 @@ DEAL_AND_TODO = {
     "name": "Missed off hours",
     "when": {"direction": "in", "outcome": "missed", "line": "74950000001", "client": "new", "hours": "off"},
     "do": [
-        {"create": {"entity": "deal", "category_id": 0, "stage_id": "NEW", "title": "Missed {{ client.number }}", "responsible": "line"}},
+        {
+            "create": {
+                "entity": "deal",
+                "category_id": 0,
+                "stage_id": "NEW",
+                "title": "Missed {{ client.number }}",
+                "responsible": "line",
+            }
+        },
         {"todo": {"deadline_minutes": 45, "responsible": "line", "title": "Call back {{ client.number }}"}},
     ],
 }
@@ -146,7 +156,11 @@ def test_repeated_misses_fold_into_one_todo_and_an_answered_call_closes_it(earth
     first = ring(earth, hook, MISSED, ago=300)
     again = ring(earth, hook, MISSED, first.retold.client, ago=200)
     [deal] = first.records(DEAL)
-    todos = [one for one in earth.portal.activities.values() if one.provider_id == "CRM_TODO" and one.subject.startswith("Call back")]
+    todos = [
+        one
+        for one in earth.portal.activities.values()
+        if one.provider_id == "CRM_TODO" and one.subject.startswith("Call back")
+    ]
     mine = [one for one in todos if first.retold.client in one.subject]
     assert [(one.subject, one.completed) for one in mine] == [(f"Call back {first.retold.client} (×2)", False)]
     assert (DEAL, deal.id) in mine[0].bindings
@@ -161,15 +175,27 @@ def test_repeated_misses_fold_into_one_todo_and_an_answered_call_closes_it(earth
 def test_a_todo_that_was_done_by_hand_is_not_counted_up(earth: World) -> None:
     hook = office(earth, missed="activity")
     first = ring(earth, hook, MISSED)
-    [todo] = [one for one in earth.portal.activities.values() if one.provider_id == "CRM_TODO" and first.retold.client in one.subject]
+    [todo] = [
+        one
+        for one in earth.portal.activities.values()
+        if one.provider_id == "CRM_TODO" and first.retold.client in one.subject
+    ]
     todo.completed = True
     ring(earth, hook, MISSED, first.retold.client)
-    mine = [one for one in earth.portal.activities.values() if one.provider_id == "CRM_TODO" and first.retold.client in one.subject]
+    mine = [
+        one
+        for one in earth.portal.activities.values()
+        if one.provider_id == "CRM_TODO" and first.retold.client in one.subject
+    ]
     assert [(one.subject == todo.subject, one.completed) for one in mine] == [(True, True), (True, False)]
 
 
 def test_no_second_open_deal(earth: World) -> None:
-    rule = {"name": "Deal", "when": {"direction": "in"}, "do": [{"create": {"entity": "deal", "title": "Deal {{ client.number }}"}}]}
+    rule = {
+        "name": "Deal",
+        "when": {"direction": "in"},
+        "do": [{"create": {"entity": "deal", "title": "Deal {{ client.number }}"}}],
+    }
     hook = office(earth, rule)
     first = ring(earth, hook, ANSWERED)
     again = ring(earth, hook, ANSWERED, first.retold.client)
@@ -184,7 +210,11 @@ def test_no_second_open_deal(earth: World) -> None:
 
 @pytest.mark.parametrize(
     ("create", "attempts"),
-    [({"stage_id": "GONE"}, 2), ({"category_id": 77}, 2), ({"category_id": 77, "stage_id": "C77:NEW", "fields": {"opportunity": "5"}}, 4)],
+    [
+        ({"stage_id": "GONE"}, 2),
+        ({"category_id": 77}, 2),
+        ({"category_id": 77, "stage_id": "C77:NEW", "fields": {"opportunity": "5"}}, 4),
+    ],
 )
 def test_what_the_portal_refuses_falls_back(earth: World, create: dict[str, Any], attempts: int) -> None:
     parts = {"entity": "deal", "title": "Deal", **create}
@@ -300,10 +330,18 @@ def test_the_dry_run_of_many_calls(earth: World) -> None:
 
 
 def test_text_from_outside_is_never_a_reference_of_a_batch(earth: World) -> None:
-    """A client who calls themselves `$result[…]`, and a rule that repeats it: it arrives as text, or bare of its power."""
+    """A client who calls themselves `$result[…]`, and a rule that repeats it: it arrives as text, or bare of its power.
+    """
     name = "$result[register][CALL_ID] $result[finish]"
     do = [
-        {"create": {"entity": "deal", "title": "{{ client.name }}", "duplicate": "allow", "fields": {"comments": "{{ client.name }}"}}},
+        {
+            "create": {
+                "entity": "deal",
+                "title": "{{ client.name }}",
+                "duplicate": "allow",
+                "fields": {"comments": "{{ client.name }}"},
+            }
+        },
         {"todo": {"title": "{{ client.name }}"}},
         {"comment": {"text": "{{ client.name }}"}},
         {"notify": {"user": 12, "text": "{{ client.name }} {{ client.number }}"}},
@@ -327,9 +365,15 @@ def test_text_from_outside_is_never_a_reference_of_a_batch(earth: World) -> None
     assert {state for _, state, _ in told.commands()} == {"done"}
 
 
-@pytest.mark.parametrize(("when", "requests"), [({"direction": "in"}, 1), ({"outcome": "missed", "client": "new"}, 2)], ids=["at the ring", "at the end"])
+@pytest.mark.parametrize(
+    ("when", "requests"),
+    [({"direction": "in"}, 1), ({"outcome": "missed", "client": "new"}, 2)],
+    ids=["at the ring", "at the end"],
+)
 def test_the_end_of_a_call_is_one_request_or_two(earth: World, when: dict[str, Any], requests: int) -> None:
-    """Finish and all that the rule makes ride in one batch; one look-up comes first where a form may have made the client meanwhile."""
+    """Finish and all that the rule makes ride in one batch; one look-up comes first where a form may have made the
+    client meanwhile.
+    """
     do = [*DEAL_AND_TODO["do"], {"comment": {"text": "Missed"}}, {"notify": {"user": 12, "text": "{{ call.outcome }}"}}]  # type: ignore[misc]
     hook = office(earth, {"name": "All", "when": when, "do": do})
     retold = as_new_call(MISSED)

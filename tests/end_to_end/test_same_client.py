@@ -1,4 +1,6 @@
-"""Several calls of one unknown client that overlap, and whose record is made only when it is known how they went: one record, not one each."""
+"""Several calls of one unknown client that overlap, and whose record is made only when it is known how they went: one
+record, not one each.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,19 @@ from tests.support.broker import MOSCOW, SILENT, Broker, OfficeNotification, Par
 LATE = {"answered": "lead", "missed": "nothing"}
 """No record before the outcome: the portal cannot make it at the first ring."""
 CONTACT = {"answered": "contact", "missed": "lead"}
-DEAL = {"name": "All", "when": {"direction": "in", "outcome": "answered"}, "do": [{"create": {"entity": "deal", "title": "New"}}]}
+DEAL = {
+    "name": "All",
+    "when": {"direction": "in", "outcome": "answered"},
+    "do": [{"create": {"entity": "deal", "title": "New"}}],
+}
 
 
 def several(
     broker: Broker, count: int = 2, apart: int = 0, last_talks: bool = True
 ) -> tuple[str, list[list[OfficeNotification]]]:
-    """So many calls of one client on one PBX, each beginning `apart` seconds after the one before; what is heard of each."""
+    """So many calls of one client on one PBX, each beginning `apart` seconds after the one before; what is heard of
+    each.
+    """
     client, _, first = broker.ring_unsent(MOSCOW, parties={"101": Party(2.0)}, others=SILENT, talk=9.0)
     made = [first]
     for number in range(1, count):

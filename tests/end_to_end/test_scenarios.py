@@ -1,4 +1,6 @@
-"""Every scenario through the whole program into the sandbox's portal; the sequences of the reference in bad weather too."""
+"""Every scenario through the whole program into the sandbox's portal; the sequences of the reference in bad weather
+too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an administrator alone can mend, as a portal shows it: calls wait, people are told why, and everything lands by itself when it is over."""
+"""What an administrator alone can mend, as a portal shows it: calls wait, people are told why, and everything lands by
+itself when it is over.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ SWITCHES = [
 ]
 
 CASES = [(*one, False) for one in SWITCHES] + [(*one, True) for one in SWITCHES if one[1] in DEAD_GRANT_CODES]
-"""The last: an administrator opens the page, which mends what hangs on the grant; else the hourly question finds that it is over."""
+"""The last: an administrator opens the page, which mends what hangs on the grant; else the hourly question finds that
+it is over.
+"""
 
 
 @pytest.fixture
@@ -54,7 +58,8 @@ def calls(earth: World) -> ReplayedCall:
 
 
 class Page:
-    """The overview in an administrator's frame that is open already: opening it anew may mend a dead grant by itself."""
+    """The overview in an administrator's frame that is open already: opening it anew may mend a dead grant by itself.
+    """
 
     def __init__(self, earth: World) -> None:
         self.url = f"{earth.url}/frame"
@@ -88,7 +93,9 @@ def probe(earth: World) -> None:
 
 
 @pytest.mark.parametrize(("switch", "trouble", "opens"), CASES)
-def test_calls_wait_people_are_told_and_all_lands_by_itself(mended: World, switch: str, trouble: str, opens: bool) -> None:
+def test_calls_wait_people_are_told_and_all_lands_by_itself(
+    mended: World, switch: str, trouble: str, opens: bool
+) -> None:
     earth, page = mended, Page(mended)
     _, fair = told(earth, SCENARIO, "as it is")
     notices(earth)
@@ -136,7 +143,9 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert needs_admin_message("ru", "disk") in words
     earth.sandbox.call(earth.portal.switches.switch_off)
     with earth.app.app_context():
-        (number,) = db.session.scalars(db.select(Recording.id).where(Recording.problem_code == RecordingProblem.PORTAL_DISK))
+        (number,) = db.session.scalars(
+            db.select(Recording.id).where(Recording.problem_code == RecordingProblem.PORTAL_DISK)
+        )
         db.session.execute(update(Recording).where(Recording.id == number).values(due_at=utcnow()))
         db.session.commit()
         queue.wake_recording(number)

@@ -1,4 +1,6 @@
-"""One call's trace over web, queue and REST, as an OpenTelemetry collector receives it; and the log, a line for each stop of the way."""
+"""One call's trace over web, queue and REST, as an OpenTelemetry collector receives it; and the log, a line for each
+stop of the way.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,13 @@ def test_a_call_is_one_trace_and_every_stop_has_a_line(
     of_calls = [notice for notice in retold.notices if "entry_id" in notice.content]
     assert len(stored) == len(of_calls), "a span for each notification that names the call"
     assert all(span.end_time_unix_nano >= span.start_time_unix_nano > 0 for span in mine)
-    asked = [value for span in mine for pair in span.attributes if pair.key == "bx24app.commands" for value in pair.value.array_value.values]
+    asked = [
+        value
+        for span in mine
+        for pair in span.attributes
+        if pair.key == "bx24app.commands"
+        for value in pair.value.array_value.values
+    ]
     assert {"Register", "Finish"} <= {value.string_value for value in asked}
     written = [record.getMessage() for record in caplog.records]
     for stop in ("notification taken", "call decided", "portal asked", "recording attached"):

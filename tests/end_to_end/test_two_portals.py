@@ -1,4 +1,6 @@
-"""One PBX serves two portals: each has its own hook address, and both get the call, each with its own people and its own CRM."""
+"""One PBX serves two portals: each has its own hook address, and both get the call, each with its own people and its
+own CRM.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import redis
 from bx24app.infra import embedded_redis
 from tests.infra.processes.test_supervisor import ROOT, lives, until
 
-HOLD = "import sys, time; from pathlib import Path; from bx24app.infra import embedded_redis\nwith embedded_redis.run_server(Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from pathlib import Path; from bx24app.infra import embedded_redis\nwith embedded_redis.run_server(Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"  # noqa: E501
 
 
 def test_it_serves_under_the_url_that_others_compute(tmp_path: Path) -> None:
@@ -46,7 +46,9 @@ def test_it_dies_with_its_parent_and_a_successor_starts(tmp_path: Path) -> None:
 
 def test_a_second_one_on_the_same_directory_is_refused_in_one_line(tmp_path: Path) -> None:
     with embedded_redis.run_server(tmp_path):
-        with pytest.raises(embedded_redis.EmbeddedRedisError, match=r"another bx24app up runs on .*BX24APP_DATA_DIR") as error:
+        with pytest.raises(
+            embedded_redis.EmbeddedRedisError, match=r"another bx24app up runs on .*BX24APP_DATA_DIR"
+        ) as error:
             embedded_redis.claim_data_dir(tmp_path, timeout=0.1)
         assert "\n" not in str(error.value)
         assert embedded_redis.is_answering(tmp_path), "the first one is not hurt"

@@ -1,4 +1,6 @@
-"""Two applications in one process share no state: neither secrets nor caches, gates, pools, counters, nor the signal to stop."""
+"""Two applications in one process share no state: neither secrets nor caches, gates, pools, counters, nor the signal to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from tests.support.servers import valkey
 def pair(tmp_path: Path) -> Iterator[tuple[Flask, Flask]]:
     """Two apps with data, keys and Redis of their own; each has one portal, whose row has the same id in both."""
     with valkey(tmp_path / "one valkey") as one_url, valkey(tmp_path / "other valkey") as other_url:
-        apps = tuple(create_app(config_for(tmp_path / name, url)) for name, url in (("one", one_url), ("other", other_url)))
+        apps = tuple(
+            create_app(config_for(tmp_path / name, url)) for name, url in (("one", one_url), ("other", other_url))
+        )
         for app, secret in zip(apps, ("secret of one", "secret of the other"), strict=True):
             with app.app_context():
                 runtime().config.data_dir.mkdir(parents=True)
@@ -95,7 +99,9 @@ def test_tokens_of_the_same_portal_id_are_not_mixed_up(pair: tuple[Flask, Flask]
         with app.app_context():
             portal = db.session.query(Portal).one()
             expires_at = utcnow() + timedelta(days=1)
-            db.session.add(Grant(portal_id=portal.id, user_id=1, access_token=token, refresh_token="r", expires_at=expires_at))
+            db.session.add(
+                Grant(portal_id=portal.id, user_id=1, access_token=token, refresh_token="r", expires_at=expires_at)
+            )
             db.session.commit()
             assert tokens.access_token(portal.id) == token
             budget = clients.portal_budget(portal.id)
@@ -108,10 +114,19 @@ def test_tokens_of_the_same_portal_id_are_not_mixed_up(pair: tuple[Flask, Flask]
 
 
 KEPT = [
-    ack_latency.AckCounter, attachment._WaitSlot, clients.BudgetCache, connections.PortalConnections, clock_jumps._ClockState,
-    concurrency.DrainGates, drain._SenderPool, rate_limit.LocalCounter, receiver.HookCache, versions._ParsedVersions,
-    wakeups.WakeupBatcher, writer.InboxWriter,
-]  # fmt: skip
+    ack_latency.AckCounter,
+    attachment._WaitSlot,
+    clients.BudgetCache,
+    connections.PortalConnections,
+    clock_jumps._ClockState,
+    concurrency.DrainGates,
+    drain._SenderPool,
+    rate_limit.LocalCounter,
+    receiver.HookCache,
+    versions._ParsedVersions,
+    wakeups.WakeupBatcher,
+    writer.InboxWriter,
+]
 
 
 @pytest.mark.parametrize("kind", KEPT, ids=lambda kind: kind.__name__)

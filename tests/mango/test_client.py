@@ -85,7 +85,10 @@ def test_users(mango: MangoClient) -> None:
 
 
 def test_lines_groups_balance(mango: MangoClient) -> None:
-    assert [(line.number, line.name) for line in mango.fetch_lines()] == [("74950000001", "Main line"), ("74950000002", "")]
+    assert [(line.number, line.name) for line in mango.fetch_lines()] == [
+        ("74950000001", "Main line"),
+        ("74950000002", ""),
+    ]
     [group] = mango.fetch_groups()
     assert (group.extension, group.name, group.operators) == ("300", "Sales", ("101", "102", "103"))
     assert (mango.fetch_balance().amount, mango.fetch_balance().currency) == (Decimal(1500), "RUB")
@@ -157,7 +160,9 @@ def test_the_limit_of_requests(cloud: MangoCloud, mango: MangoClient) -> None:
         (RestFault("http", 404), ResourceNotFound),
     ],
 )
-def test_troubles_of_a_question(cloud: MangoCloud, mango: MangoClient, fault: RestFault, kind: type[MangoError]) -> None:
+def test_troubles_of_a_question(
+    cloud: MangoCloud, mango: MangoClient, fault: RestFault, kind: type[MangoError]
+) -> None:
     cloud.rest_faults["incominglines"] = fault
     with pytest.raises(kind):
         mango.fetch_lines()
@@ -179,7 +184,9 @@ def ordered(mango: MangoClient) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board, mango: MangoClient, code: str) -> None:
+def test_statistics_tell_what_notifications_told(
+    cloud: MangoCloud, board: Board, mango: MangoClient, code: str
+) -> None:
     """Of every sequence, the newer and the older pair give the entry that its notifications gave."""
     played = cloud.run_coroutine(cloud.play_sequence(code, board))
     heard = told([e for notice in played.notifications for e in vpbx.parse(notice.path, compact(notice.body), 1)])
@@ -196,7 +203,9 @@ def test_statistics_tell_what_notifications_told(cloud: MangoCloud, board: Board
         assert found.direction == heard.direction
         assert found.raw_client == heard.raw_client
         assert (found.talk_at, found.ended_at) == (heard.talk_at, heard.ended_at)
-        assert found.end_reason == (heard.end_reason if found.legs else 0)  # legs of the voice menu are not in the newer pair
+        assert found.end_reason == (
+            heard.end_reason if found.legs else 0
+        )  # legs of the voice menu are not in the newer pair
         assert found.all_legs_ended
         assert _talkers(found) == _talkers(heard)
         kept = {facts.id: facts.extension for facts in heard.recordings if facts.is_fetchable}

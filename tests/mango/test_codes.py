@@ -95,25 +95,69 @@ ANSWERS: dict[codes.Reaction, list[int]] = {
     "not_permitted": [5201],
     "later": [4290, 4501, 5000, 5001, 5002, 5003, 5004, 5008, 5011],
     "no_money": [
-        2000, 2100, 2110, 2120, 2130, 2140, 2200, 2210, 2211, 2212, 2220, 2230, 2240, 2250, 2251, 2252, 2253, 2300, 2400,
+        2000,
+        2100,
+        2110,
+        2120,
+        2130,
+        2140,
+        2200,
+        2210,
+        2211,
+        2212,
+        2220,
+        2230,
+        2240,
+        2250,
+        2251,
+        2252,
+        2253,
+        2300,
+        2400,
     ],
     "refused": [
-        *(1100, 1110, 1111, 1120, 1121, 1122, 1123, 1124, 1125, 1130, 1131, 1132, 1133, 1134, 1135, 1140, 1150, 1151, 1152),
+        *(
+            1100,
+            1110,
+            1111,
+            1120,
+            1121,
+            1122,
+            1123,
+            1124,
+            1125,
+            1130,
+            1131,
+            1132,
+            1133,
+            1134,
+            1135,
+            1140,
+            1150,
+            1151,
+            1152,
+        ),
         *(1160, 1161, 1162, 1163, 1164, 1170, 1171, 1180, 1181, 1182, 1183, 1190, 1191, 1192, 1193, 1200, 1300),
         *(3000, 3100, 3101, 3103, 3104, 3111, 3200, 3300, 3310, 3330, 3400, 3503),
         *(4000, 4001, 4002, 4100, 4101, 4102, 4104, 4200, 4300, 4301, 4390, 4400, 4500, 4502, 4503, 4504),
         *(5100, 5200, 5300, 6000),
     ],
-}  # fmt: skip
-"""What each code of the published table asks for as an answer of the REST API. A reason of disconnection is none: the request is dead."""
+}
+"""What each code of the published table asks for as an answer of the REST API. A reason of disconnection is none: the
+request is dead.
+"""
 
 
-@pytest.mark.parametrize(("reaction", "code"), [(one, code) for one, all_of_it in ANSWERS.items() for code in all_of_it])
+@pytest.mark.parametrize(
+    ("reaction", "code"), [(one, code) for one, all_of_it in ANSWERS.items() for code in all_of_it]
+)
 def test_every_code_of_the_table_has_one_reaction(reaction: str, code: int) -> None:
     assert codes.reaction_to(code) == reaction
     assert codes.nearest_code(code) == code
 
 
-@pytest.mark.parametrize(("code", "reaction"), [(3106, "refused"), (3137, "refused"), (2219, "no_money"), (4391, "refused")])
+@pytest.mark.parametrize(
+    ("code", "reaction"), [(3106, "refused"), (3137, "refused"), (2219, "no_money"), (4391, "refused")]
+)
 def test_a_code_between_the_rows_reacts_as_its_class(code: int, reaction: str) -> None:
     assert codes.reaction_to(code) == reaction

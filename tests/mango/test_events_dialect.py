@@ -1,4 +1,5 @@
-"""The short dialect: names, times and directions in any spelling, and what the fold reads from its events in any order."""
+"""The short dialect: names, times and directions in any spelling, and what the fold reads from its events in any order.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +39,15 @@ def body(**changes: Any) -> str:
 
 
 def start(**changes: Any) -> list[PbxEvent]:
-    return events_dialect.parse("call_start", body(**{"finish_time": "", "duration": None, "call_state": None} | changes))
+    return events_dialect.parse(
+        "call_start", body(**{"finish_time": "", "duration": None, "call_state": None} | changes)
+    )
 
 
 def answer(**changes: Any) -> list[PbxEvent]:
-    return events_dialect.parse("call_answer", body(**{"start_time": T + 20, "finish_time": "", "duration": None} | changes))
+    return events_dialect.parse(
+        "call_answer", body(**{"start_time": T + 20, "finish_time": "", "duration": None} | changes)
+    )
 
 
 def transfer(old: str | None, new: str, at: int, **changes: Any) -> list[PbxEvent]:

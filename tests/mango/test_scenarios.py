@@ -72,7 +72,9 @@ def final(play: Play) -> dict[str, Any]:
         "records": sorted((entity, holder) for (entity, _), holder in made.items()),
         "words": sorted(describe(e.command) for e in play.ledger if isinstance(e.command, WORDS)),
         "todos": [describe(e.command.responsible) for e in play.ledger if isinstance(e.command, AddTodo)],
-        "recordings": sorted((t.recording_id, t.part, t.user_id, t.seconds, t.should_attach) for t in play.decision.recordings),
+        "recordings": sorted(
+            (t.recording_id, t.part, t.user_id, t.seconds, t.should_attach) for t in play.decision.recordings
+        ),
     }
 
 
@@ -141,8 +143,11 @@ EXCUSES = [
         "only its Completed says that a recording was not kept; it stays awaited, and is never fetchable",
     ),
 ]
-"""The whole list: nothing else may differ when the statistics come in time. IVR legs, the line of an outgoing call, ids of
-commands and kinds of transfer are missing in the statistics too, yet nothing in the final state hangs on one notification of them."""
+"""The whole list: nothing else may differ when the statistics come in time. IVR legs, the line of an outgoing call, ids
+of
+commands and kinds of transfer are missing in the statistics too, yet nothing in the final state hangs on one
+notification of them.
+"""
 
 
 def excused(lost: Notice) -> set[str]:
@@ -174,7 +179,9 @@ def outcome(play: Play, without: set[str]) -> dict[str, Any]:
 
 
 def of_its_leg(fair: Play, play: Play, lost: Notice) -> bool:
-    """Is the recording whose Started or Completed was lost as long as its leg's talk, or the call's where its leg had none?"""
+    """Is the recording whose Started or Completed was lost as long as its leg's talk, or the call's where its leg had
+    none?
+    """
     assert play.decision is not None
     assert fair.decision is not None
     if not fair.decision.recordings:

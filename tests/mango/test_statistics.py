@@ -127,7 +127,12 @@ OUT = {"caller_number": "sip:user101@vpbx.mangosip.ru", "called_number": "791600
 def test_outgoing() -> None:
     leg = person(None, 1776061000, 1776061009, 1776061060, caller_extension="101", call_abonent_number="79160000001")
     found = told(statistics.entry_to_events(entry(2, 1776061000, 60, 51, leg | {"recording_id": "r1"}, **OUT)))
-    assert (found.direction, found.raw_client, talkers(found), found.talk_seconds) == ("out", "79160000001", ["101"], 51)
+    assert (found.direction, found.raw_client, talkers(found), found.talk_seconds) == (
+        "out",
+        "79160000001",
+        ["101"],
+        51,
+    )
     assert [(facts.id, facts.extension) for facts in found.recordings] == [("r1", "101")]
 
 

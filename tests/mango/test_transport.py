@@ -33,7 +33,9 @@ HANG, CLOSE, GREET, DRIP = "hang", "close", "greet", "drip"
 
 
 class Scripted:
-    """Answers the n-th request with the n-th script: bytes, or `HANG`, or `CLOSE`; the last one again and again. `GREET`: speaks first. `DRIP`: a byte now and then."""
+    """Answers the n-th request with the n-th script: bytes, or `HANG`, or `CLOSE`; the last one again and again.
+    `GREET`: speaks first. `DRIP`: a byte now and then.
+    """
 
     def __init__(self) -> None:
         self.scripts: list[bytes | str] = []
@@ -170,7 +172,11 @@ def test_a_command_without_a_clear_answer_is_lost_and_not_repeated(
     ("script", "kind", "code"),
     [
         (answer("503 Service Unavailable"), TemporaryFailure, 503),
-        (answer("429 Too Many Requests", b'{"name":"Service Unavailable","code":0,"status":429}'), TemporaryFailure, 429),
+        (
+            answer("429 Too Many Requests", b'{"name":"Service Unavailable","code":0,"status":429}'),
+            TemporaryFailure,
+            429,
+        ),
         (answer(body=b'{"result":5008}'), TemporaryFailure, 5008),
         (answer(body=b'{"result":5003}'), RequestRefused, 5003),
         (answer(body=b'{"result":"3100"}'), RequestRefused, 3100),
@@ -252,7 +258,10 @@ def test_an_answer_that_drips_is_cut(server: Scripted, mango: MangoClient, monke
 
 def test_a_file_that_drips_is_cut(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [DRIP]
-    with mango.open_url(server.url + "1.mp3", anywhere) as download, pytest.raises(TemporaryFailure, match="broke off after"):
+    with (
+        mango.open_url(server.url + "1.mp3", anywhere) as download,
+        pytest.raises(TemporaryFailure, match="broke off after"),
+    ):
         b"".join(download.iter_chunks(65536, 0.2))
     assert 0 < server.dripped < 400
 
@@ -306,7 +315,9 @@ def test_cookies_are_not_kept(server: Scripted, mango: MangoClient) -> None:
         (HANG, TemporaryFailure),
     ],
 )
-def test_no_address_of_a_recording(server: Scripted, mango: MangoClient, script: bytes | str, kind: type[MangoError]) -> None:
+def test_no_address_of_a_recording(
+    server: Scripted, mango: MangoClient, script: bytes | str, kind: type[MangoError]
+) -> None:
     server.scripts = [script]
     with pytest.raises(kind):
         mango.open_recording("r", anywhere)

@@ -1,4 +1,6 @@
-"""The signed dialect: signatures over the raw text, identity, and every oddity that live traffic of Mango was seen with."""
+"""The signed dialect: signatures over the raw text, identity, and every oddity that live traffic of Mango was seen
+with.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ def test_the_raw_text_is_signed_not_its_meaning() -> None:
     written_by_php = r'{"entry_id":"a\/b","name":"\u0410"}'
     vpbx.verify_signature(KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, written_by_php), written_by_php)
     with pytest.raises(ForgedNotification):
-        vpbx.verify_signature(KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, written_by_php), compact(json.loads(written_by_php)))
+        vpbx.verify_signature(
+            KEY, SALT, KEY, vpbx.sign_text(KEY, SALT, written_by_php), compact(json.loads(written_by_php))
+        )
 
 
 # Identity.
@@ -209,7 +213,13 @@ def test_a_leg_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [("Appeared", LegRinging), ("Connected", LegAnswered), ("OnHold", LegOnHold), ("Disconnected", LegEnded), ("ONHOLD", LegOnHold)],
+    [
+        ("Appeared", LegRinging),
+        ("Connected", LegAnswered),
+        ("OnHold", LegOnHold),
+        ("Disconnected", LegEnded),
+        ("ONHOLD", LegOnHold),
+    ],
 )
 def test_states(state: str, kind: type) -> None:
     assert type(leg(call_state=state)) is kind

@@ -32,7 +32,13 @@ LOCKS = {
     "every row changed in one transaction": rf"(?:UPDATE|DELETE FROM) \"?{BIG}\"?\b(?! .*LIMIT)",
     "a locked or rewritten table": r"LOCK TABLE|CLUSTER |VACUUM FULL|SET TABLESPACE|ALTER TABLE \S+ SET (?:UN)?LOGGED",
 }
-_NO_BINDING = load({}, database_url="sqlite://", redis_url="redis://127.0.0.1:1", secret_key="x", encryption_keys=(Fernet.generate_key().decode(),))  # fmt: skip
+_NO_BINDING = load(
+    {},
+    database_url="sqlite://",
+    redis_url="redis://127.0.0.1:1",
+    secret_key="x",
+    encryption_keys=(Fernet.generate_key().decode(),),
+)
 
 
 def faults(sql: str) -> list[str]:
@@ -97,7 +103,8 @@ def test_what_locks_nobody_is_let_through(sql: str) -> None:
 @pytest.mark.postgres
 @pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)
 def test_two_machines_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
-    """The second waits for the first without a transaction: indexes made beside the writers would wait for it for ever."""
+    """The second waits for the first without a transaction: indexes made beside the writers would wait for it for ever.
+    """
     with postgres(tmp_path) as url:
         apps = [_app(tmp_path / str(number), url) for number in range(2)]
         threads = [threading.Thread(target=up.migrate_database, args=(app,), daemon=True) for app in apps]

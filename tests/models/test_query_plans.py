@@ -80,8 +80,15 @@ def _gather() -> None:
         session.flush()
         grouping.load_new_notifications(session, portal)
         row = Notification(
-            portal_id=1, pbx_id=1, dialect="vpbx", name="result/callback", command_id="bx24app-known", dedup_key="one", body="{}", received_at=utcnow()
-        )  # fmt: skip
+            portal_id=1,
+            pbx_id=1,
+            dialect="vpbx",
+            name="result/callback",
+            command_id="bx24app-known",
+            dedup_key="one",
+            body="{}",
+            received_at=utcnow(),
+        )
         grouping.find_or_create_calls(session, portal, [row])
         notifications.load_by_call(session, [last])
         session.rollback()
@@ -116,7 +123,9 @@ WORK: dict[str, Callable[[], object]] = {
     "reconcile": lambda: schedule._find_due(utcnow(), sweep.ANSWER_TIMEOUT),
     "window of the statistics": _window,
     "take a recording": lambda: attempts.claim_recording(7),
-    "who leaves with a recording": lambda: attempts.batch_with(cast(Any, SimpleNamespace(portal_id=1, spool_file=Path(__file__)))),
+    "who leaves with a recording": lambda: attempts.batch_with(
+        cast(Any, SimpleNamespace(portal_id=1, spool_file=Path(__file__)))
+    ),
     "hurry": lambda: replay.retry_now(1),
     "health": lambda: system_counts.count_pending(utcnow()),
 }

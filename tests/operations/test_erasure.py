@@ -104,7 +104,9 @@ def test_one_person_goes_and_everybody_else_stays(both: Flask, tmp_path: Path) -
     for name in (f"{tapes[0]}.mp3", f"{tapes[0]}.part", "999.mp3"):
         (spool / name).write_bytes(b"voice")
     gone = erasure.erase_person(portal_id, NUMBER)
-    assert gone == erasure.ErasureResult(calls=3, deliveries=3, recordings=3, files=1, notifications=12, remaining_calls=0)
+    assert gone == erasure.ErasureResult(
+        calls=3, deliveries=3, recordings=3, files=1, notifications=12, remaining_calls=0
+    )
     assert left() == {"call": 2, "delivery": 2, "recording": 2, "notification": 8}
     assert [path.name for path in spool.iterdir()] == ["999.mp3"]
     audit = db.session.query(Audit).filter_by(what="forgot").one()
@@ -179,7 +181,15 @@ def test_a_call_that_is_not_in_the_journal_yet_is_kept(app: Flask) -> None:
     portal_id = portal.id
     made = person(portal, "E0", OTHER)
     for second in (1, 2):
-        told(made, "events/call", second, state="new", entry_id="E1", received_at=utcnow(), body=f'{{"n": "{NUMBER[1:]}{second}"}}')  # fmt: skip
+        told(
+            made,
+            "events/call",
+            second,
+            state="new",
+            entry_id="E1",
+            received_at=utcnow(),
+            body=f'{{"n": "{NUMBER[1:]}{second}"}}',
+        )
     db.session.commit()
     assert erasure.erase_person(portal_id, NUMBER) == erasure.ErasureResult(remaining_calls=1)
     assert db.session.query(Notification).filter_by(entry_id="E1").count() == 2
@@ -233,17 +243,30 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
     portal, theirs = make_portal(document=WITH_MOBILE), make_portal("b" * 32, document=WITH_MOBILE)
     portal_id, their_id = portal.id, theirs.id
     for one in (portal, theirs):
-        other = person(one, "other", OTHER, facts={"rang": ["101", NUMBER[1:]], "case": {"client_name": "Vera"}, "open": True})
+        other = person(
+            one, "other", OTHER, facts={"rang": ["101", NUMBER[1:]], "case": {"client_name": "Vera"}, "open": True}
+        )
         told(other, "events/call", 10, body='{"to": {"number": "79160000001"}}')
-        sent(other, Finish(key="finish2", user_id=11, seconds=62, status="304", number=NUMBER, reason="8 916 000-00-01 is busy"), 2)
-        db.session.add(PortalUser(portal_id=one.id, user_id=11, name="Anna", email="anna@example.ru", phones=["8 (916) 000-00-01"]))
+        sent(
+            other,
+            Finish(
+                key="finish2", user_id=11, seconds=62, status="304", number=NUMBER, reason="8 916 000-00-01 is busy"
+            ),
+            2,
+        )
+        db.session.add(
+            PortalUser(portal_id=one.id, user_id=11, name="Anna", email="anna@example.ru", phones=["8 (916) 000-00-01"])
+        )
         db.session.add(PortalUser(portal_id=one.id, user_id=12, name="Vera", phones=["+79160000002"]))
     db.session.commit()
     gone = erasure.erase_person(portal_id, NUMBER)
     assert (gone.calls, gone.employees, gone.is_in_settings) == (0, 1, True)
     left_of = db.session.query(Call).filter_by(portal_id=portal_id).one()
     assert left_of.facts == {"rang": ["101", "0" * 11], "case": {"client_name": "Vera"}, "open": True}
-    assert {(row.user_id, row.name, tuple(row.phones)) for row in db.session.query(PortalUser).filter_by(portal_id=portal_id)} == {
+    assert {
+        (row.user_id, row.name, tuple(row.phones))
+        for row in db.session.query(PortalUser).filter_by(portal_id=portal_id)
+    } == {
         (11, "", ()),
         (12, "Vera", ("+79160000002",)),
     }
@@ -254,10 +277,14 @@ def test_other_calls_and_the_directory_and_old_settings_no_longer_name_the_perso
     gone = erasure.erase_person(portal_id, NUMBER)
     assert (gone.employees, gone.is_in_settings) == (0, False)
     for version in db.session.query(SettingsVersion).filter_by(portal_id=portal_id):
-        assert Settings.model_validate(version.document).pbxs[0].employees[0].extension == "101", "calls may go on under it"
+        assert Settings.model_validate(version.document).pbxs[0].employees[0].extension == "101", (
+            "calls may go on under it"
+        )
     db.session.rollback()
     assert places_of(NUMBER, portal_id) == set()
-    assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(NUMBER, their_id)
+    assert {"call.facts", "delivery.command", "portal_user.phones", "settings_version.document"} <= places_of(
+        NUMBER, their_id
+    )
 
 
 ANNA = EmployeeSettings(extension="101", user_id=11, numbers=(NUMBER[1:],))
@@ -280,7 +307,19 @@ KEEPS_NOBODY = {
 }
 """Tables in which no telephone of a person may stand, and why. Any other text column must be emptied by `forget`."""
 ERASED = {
-    "call": {"entry_id", "command_id", "client_number", "crm", "facts", "problem", "users", "continues", "rule", "unmapped", "bitrix_call_id"},
+    "call": {
+        "entry_id",
+        "command_id",
+        "client_number",
+        "crm",
+        "facts",
+        "problem",
+        "users",
+        "continues",
+        "rule",
+        "unmapped",
+        "bitrix_call_id",
+    },
     "delivery": {"key", "command", "answer", "code", "reason"},
     "notification": {"entry_id", "command_id", "dedup_key", "body", "reason", "name"},
     "recording": {"recording_id", "url", "file_name", "problem", "bitrix_call_id"},
@@ -318,7 +357,9 @@ def places_of(number: str, portal_id: int) -> set[str]:
             continue
         for row in db.session.execute(table.select().where(table.c.portal_id == portal_id)).mappings():
             for name, value in row.items():
-                if not isinstance(value, int | datetime | date) and number[2:] in phone.digits_only(json.dumps(value, default=str)):
+                if not isinstance(value, int | datetime | date) and number[2:] in phone.digits_only(
+                    json.dumps(value, default=str)
+                ):
                     found.add(f"{table.name}.{name}")
     db.session.rollback()
     return found
@@ -328,17 +369,43 @@ def test_a_person_is_in_no_table_any_more(both: Flask) -> None:
     """Planted in every column that may name somebody: all of them are empty afterwards."""
     portal = make_portal()
     portal_id = portal.id
-    made = person(portal, f"e{NUMBER}", facts={"case": {"client_name": f"Vera {NUMBER}"}}, problem=f"no lead for {NUMBER}", continues=NUMBER)
+    made = person(
+        portal,
+        f"e{NUMBER}",
+        facts={"case": {"client_name": f"Vera {NUMBER}"}},
+        problem=f"no lead for {NUMBER}",
+        continues=NUMBER,
+    )
     made.crm = [{"entity": "lead", "id": 1, "title": NUMBER}]
     tape = db.session.query(Recording).one()
     tape.url, tape.problem = f"https://host/{NUMBER}.mp3", NUMBER
     at = {"missed_at": utcnow(), "deadline_at": utcnow()}
-    db.session.add(Todo(portal_id=portal_id, client_number=NUMBER, call_id=made.id, key="todo", title=f"Call {NUMBER}", entity="lead", **at))
-    db.session.add(PortalUser(portal_id=portal_id, user_id=5, name=f"Vera {NUMBER}", inner_number=NUMBER, phones=[NUMBER]))
+    db.session.add(
+        Todo(
+            portal_id=portal_id,
+            client_number=NUMBER,
+            call_id=made.id,
+            key="todo",
+            title=f"Call {NUMBER}",
+            entity="lead",
+            **at,
+        )
+    )
+    db.session.add(
+        PortalUser(portal_id=portal_id, user_id=5, name=f"Vera {NUMBER}", inner_number=NUMBER, phones=[NUMBER])
+    )
     db.session.query(Delivery).update({"reason": NUMBER, "answer": {"phone": NUMBER}})
     db.session.commit()
     before = places_of(NUMBER, portal_id)
-    assert {"call.facts", "call.problem", "delivery.answer", "notification.body", "recording.url", "todo.title", "portal_user.phones"} <= before
+    assert {
+        "call.facts",
+        "call.problem",
+        "delivery.answer",
+        "notification.body",
+        "recording.url",
+        "todo.title",
+        "portal_user.phones",
+    } <= before
     assert before <= {f"{table}.{column}" for table, columns in ERASED.items() for column in columns}
     erasure.erase_person(portal_id, NUMBER)
     assert places_of(NUMBER, portal_id) == set()

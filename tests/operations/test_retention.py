@@ -65,10 +65,31 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 def whole(portal: Portal, entry_id: str, days: float, state: str = "finished") -> Call:
     """A call of so many days ago with everything that may hang on it."""
     at = utcnow() - timedelta(days=days)
-    made = call(portal, entry_id, at, state=state, ended_at=at, heard_at=at, updated_at=at, user_id=11, users=[11], crm=[{"entity": "lead", "id": 1, "created": True}], outcome="missed")  # fmt: skip
+    made = call(
+        portal,
+        entry_id,
+        at,
+        state=state,
+        ended_at=at,
+        heard_at=at,
+        updated_at=at,
+        user_id=11,
+        users=[11],
+        crm=[{"entity": "lead", "id": 1, "created": True}],
+        outcome="missed",
+    )
     told(made, "events/call", 1, received_at=at)
     sent(made, Finish(key="finish", user_id=11, seconds=0, status="304", number="+79160000001"), 1)
-    todo = Todo(portal_id=portal.id, client_number="+79160000001", call_id=made.id, key="todo", title="Call back", entity="lead", missed_at=at, deadline_at=at)  # fmt: skip
+    todo = Todo(
+        portal_id=portal.id,
+        client_number="+79160000001",
+        call_id=made.id,
+        key="todo",
+        title="Call back",
+        entity="lead",
+        missed_at=at,
+        deadline_at=at,
+    )
     db.session.add_all([Recording(portal_id=portal.id, call_id=made.id, recording_id="R", state="attached"), todo])
     db.session.commit()
     return made
@@ -118,7 +139,9 @@ def test_statistics_of_calls_that_are_gone_stay(kept: Portal) -> None:
     before = {(row.kind, row.day, row.key): row.calls for row in db.session.query(Figure).filter_by(grain="day")}
     retention.prune()
     assert left(portal_id)["calls"] == {"young"}
-    db.session.query(FigureMark).filter_by(portal_id=portal_id).update({"zone": "Asia/Omsk"})  # the zone was changed: all is counted anew
+    db.session.query(FigureMark).filter_by(portal_id=portal_id).update(
+        {"zone": "Asia/Omsk"}
+    )  # the zone was changed: all is counted anew
     db.session.query(Call).update({"updated_at": utcnow()})
     db.session.commit()
     aggregation.refresh_counts()
@@ -139,7 +162,14 @@ def test_the_spool(kept: Portal, tmp_path: Path) -> None:
     late = Recording(portal_id=kept.id, call_id=held.id, recording_id="late", state="waiting")
     db.session.add(late)
     db.session.commit()
-    hours = {f"{tapes['waiting']}.mp3": 50, f"{tapes['attached']}.mp3": 2, f"{tapes['lost']}.part": 2, f"{late.id}.mp3": 73, "999999.mp3": 2, "888888.part": 0}  # fmt: skip
+    hours = {
+        f"{tapes['waiting']}.mp3": 50,
+        f"{tapes['attached']}.mp3": 2,
+        f"{tapes['lost']}.part": 2,
+        f"{late.id}.mp3": 73,
+        "999999.mp3": 2,
+        "888888.part": 0,
+    }
     for name, age in hours.items():
         (spool / name).write_bytes(b"voice")
         os.utime(spool / name, times=(time.time() - age * 3600,) * 2)

@@ -100,7 +100,7 @@ def test_what_is_not_told_stays(w: World) -> None:
 
 
 def test_an_import_names_what_the_portal_does_not_have(office: Office) -> None:
-    rule = "{name: %s, when: {outcome: missed}, do: [{create: {entity: deal, category_id: %s, stage_id: '%s', source_id: %s}}]}"
+    rule = "{name: %s, when: {outcome: missed}, do: [{create: {entity: deal, category_id: %s, stage_id: '%s', source_id: %s}}]}"  # noqa: E501
     result = office.imported(f"rules: [{rule % ('a', 9, 'C9:NEW', 'CALL')}, {rule % ('b', 9, 'C9:GONE', 'NOWHERE')}]")
     assert result.exit_code == 2
     assert "  rules[1].do[0].create.stage_id: the pipeline has no stage C9:GONE\n" in result.stderr

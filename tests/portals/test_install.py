@@ -168,7 +168,9 @@ def test_an_unknown_application_is_named(w: World) -> None:
 
 def test_a_new_client_id_on_the_same_portal_replaces_the_old_one(w: World) -> None:
     portal_id = installed(w)
-    fresh = w.sandbox.call(w.sandbox.oauth.register_application, "local.new", "new secret", f"{w.url}/", f"{w.url}/install")
+    fresh = w.sandbox.call(
+        w.sandbox.oauth.register_application, "local.new", "new secret", f"{w.url}/", f"{w.url}/install"
+    )
     db.session.add(Registration(client_id="local.new", client_secret="new secret"))
     db.session.commit()
     opening = frame_auth.open_frame(post_of(w, app=fresh), install_page=True)

@@ -117,7 +117,12 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
     portal_id = installed(w)
     w.sandbox.call(w.sandbox.portals[1].install, w.application)
     elsewhere = w.sandbox.portals[1]
-    for address in (f"{elsewhere.url}/rest/profile", "http://169.254.169.254/", "http://evil.example.invalid/", "/login/"):
+    for address in (
+        f"{elsewhere.url}/rest/profile",
+        "http://169.254.169.254/",
+        "http://evil.example.invalid/",
+        "/login/",
+    ):
         with pytest.raises(NotSent):
             clients.client_by_id(portal_id)._token_source.follow_redirect(address)
     assert row(portal_id).domain == w.portal.domain

@@ -1,4 +1,6 @@
-"""Our places in the portal's pages, over real HTTP: bound at the installation and after an update; whoever may not read a record sees no calls."""
+"""Our places in the portal's pages, over real HTTP: bound at the installation and after an update; whoever may not read
+a record sees no calls.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ def test_without_the_scope_calls_go_on(w: World) -> None:
     assert lifecycle.state_of(portal_id) == "active"
 
 
-# --- tabs --------------------------------------------------------------------------------------------------------------
+# --- tabs
+# --------------------------------------------------------------------------------------------------------------
 
 
 class Tabs:
@@ -105,11 +108,21 @@ class Tabs:
 
     def _call(self, entry: str, records: list[tuple[str, int]], user_id: int, number: str = NUMBER) -> int:
         row = Call(
-            portal_id=self.id, pbx_id=1, pbx_key="moscow", entry_id=entry, direction="in", outcome="answered", state="finished",
-            client_number=number, started_at=utcnow() - timedelta(hours=1), talk_seconds=65, user_id=user_id,
-            bitrix_call_id=f"externalCall.{entry}", rule="Night rule",
+            portal_id=self.id,
+            pbx_id=1,
+            pbx_key="moscow",
+            entry_id=entry,
+            direction="in",
+            outcome="answered",
+            state="finished",
+            client_number=number,
+            started_at=utcnow() - timedelta(hours=1),
+            talk_seconds=65,
+            user_id=user_id,
+            bitrix_call_id=f"externalCall.{entry}",
+            rule="Night rule",
             crm=[{"entity": entity, "id": record_id, "created": True} for entity, record_id in records],
-        )  # fmt: skip
+        )
         db.session.add(row)
         db.session.flush()
         call_id = row.id
@@ -216,7 +229,9 @@ def test_recordings_of_the_tab_and_of_no_other_can_be_played(tabs: Tabs) -> None
     assert play
     headers = {"X-Frame-Session": claim[1]}
     assert requests.post(tabs.w.url + play[1], headers=headers, timeout=20).json()["url"].startswith("/media/")
-    assert [(one.source, one.user_id) for one in db.session.query(Audit).filter_by(what="recording heard")] == [("place", 12)]
+    assert [(one.source, one.user_id) for one in db.session.query(Audit).filter_by(what="recording heard")] == [
+        ("place", 12)
+    ]
     other = db.session.query(Recording.id).filter_by(call_id=tabs.of_deal).scalar()
     db.session.rollback()
     assert (
@@ -230,8 +245,12 @@ def test_recordings_of_the_tab_and_of_no_other_can_be_played(tabs: Tabs) -> None
 
 
 def renewed(tabs: Tabs, held: str, user_id: int, lead: int) -> requests.Response:
-    form = tabs.w.sandbox.call(tabs.w.portal.open_form, user_id, tabs.w.application, "CRM_LEAD_DETAIL_TAB", {"ID": str(lead)})
-    asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {"DOMAIN": tabs.w.portal.domain}
+    form = tabs.w.sandbox.call(
+        tabs.w.portal.open_form, user_id, tabs.w.application, "CRM_LEAD_DETAIL_TAB", {"ID": str(lead)}
+    )
+    asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {
+        "DOMAIN": tabs.w.portal.domain
+    }
     return requests.post(f"{tabs.w.url}/place/renew", data=asked, headers={"X-Frame-Session": held}, timeout=20)
 
 
@@ -255,13 +274,19 @@ def test_a_tab_that_stays_open_gets_another_session(tabs: Tabs, monkeypatch: pyt
 
 
 def test_a_call_card_follows_its_client(tabs: Tabs) -> None:
-    """As after `CallCard::EntityChanged`: what the same viewer may read of the new client, and no more than their own calls of one they may not."""
+    """As after `CallCard::EntityChanged`: what the same viewer may read of the new client, and no more than their own
+    calls of one they may not.
+    """
 
     def follow(held: str, user_id: int, entity: str, number: object) -> requests.Response:
         form = tabs.w.sandbox.call(tabs.w.portal.open_form, user_id, tabs.w.application, "CALL_CARD", {})
-        asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {"DOMAIN": tabs.w.portal.domain}
+        asked = {name: form.fields[name] for name in ("AUTH_ID", "AUTH_EXPIRES", "member_id")} | {
+            "DOMAIN": tabs.w.portal.domain
+        }
         asked |= {"CRM_ENTITY_TYPE": entity, "CRM_ENTITY_ID": str(number)}
-        return requests.post(f"{tabs.w.url}/place/call/client", data=asked, headers={"X-Frame-Session": held}, timeout=20)
+        return requests.post(
+            f"{tabs.w.url}/place/call/client", data=asked, headers={"X-Frame-Session": held}, timeout=20
+        )
 
     def shown(said: requests.Response) -> set[int]:
         headers = {"X-Frame-Session": said.json()["session"]}
@@ -270,7 +295,9 @@ def test_a_call_card_follows_its_client(tabs: Tabs) -> None:
     found = re.search(r'data-session="([^"]+)"', tabs.open(12, "CALL_CARD", PHONE_NUMBER=NUMBER).text)
     assert found
     held = found[1]
-    assert shown(follow(held, 12, "CONTACT", tabs.contact)) == {tabs.of_contact, tabs.of_lead}, "the client's, and those with the number"
+    assert shown(follow(held, 12, "CONTACT", tabs.contact)) == {tabs.of_contact, tabs.of_lead}, (
+        "the client's, and those with the number"
+    )
     assert shown(follow(held, 12, "", "")) == {tabs.of_lead}, "nobody in the CRM: their own with this number"
     assert follow(held, 13, "CONTACT", tabs.contact).status_code == 401, "somebody else's card"
     assert follow("forged", 12, "CONTACT", tabs.contact).status_code == 401

@@ -1,4 +1,6 @@
-"""Somebody is an administrator of the portal no more: what their open page may still do, and for how long. Over real HTTP."""
+"""Somebody is an administrator of the portal no more: what their open page may still do, and for how long. Over real
+HTTP.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,16 @@ ANNA = 2
 
 def renewed(w: World, post: FramePost) -> session.FrameSession:
     """What the page gets for a fresh token of its viewer."""
-    form = {"AUTH_ID": post.access_token, "AUTH_EXPIRES": "3600", "member_id": post.member_id, "DOMAIN": post.domain, "LANG": "ru"}
-    said = w.app.test_client().post("/frame/renew", data=urlencode(form), content_type="application/x-www-form-urlencoded")
+    form = {
+        "AUTH_ID": post.access_token,
+        "AUTH_EXPIRES": "3600",
+        "member_id": post.member_id,
+        "DOMAIN": post.domain,
+        "LANG": "ru",
+    }
+    said = w.app.test_client().post(
+        "/frame/renew", data=urlencode(form), content_type="application/x-www-form-urlencoded"
+    )
     assert said.status_code == 200, said.text
     return session.read(said.get_json()["session"])
 

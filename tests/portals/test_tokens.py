@@ -1,4 +1,5 @@
-"""The background grant: refreshed by one of all workers, stored before it is used, and never killed by our own haste."""
+"""The background grant: refreshed by one of all workers, stored before it is used, and never killed by our own haste.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ __all__ = ["w"]
 
 
 def refreshes(w: World) -> int:
-    return sum(1 for kind, asked, error in w.sandbox.oauth.log if asked.get("grant_type") == "refresh_token" and not error)
+    return sum(
+        1 for kind, asked, error in w.sandbox.oauth.log if asked.get("grant_type") == "refresh_token" and not error
+    )
 
 
 def at_once(w: World, count: int, work: Callable[[], Any]) -> list[Any]:
@@ -159,7 +162,9 @@ def test_a_database_that_restarts_is_waited_for(w: World, monkeypatch: pytest.Mo
     assert grant(portal_id).generation == 2
 
 
-@pytest.mark.parametrize(("switch", "kind"), [("invalid_grant", NeedsAdmin), ("wrong_client", NeedsAdmin), ("not_installed", Gone)])
+@pytest.mark.parametrize(
+    ("switch", "kind"), [("invalid_grant", NeedsAdmin), ("wrong_client", NeedsAdmin), ("not_installed", Gone)]
+)
 def test_a_dead_refresh_token(w: World, switch: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     portal_id = installed(w)
     monkeypatch.setattr(tokens.time, "sleep", lambda _: None)
@@ -196,7 +201,11 @@ def test_a_token_that_expires_in_the_middle_of_a_batch(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.switch_on("expired_token", times=1, method="crm.settings.mode.get")
     client = clients.client_by_id(portal_id)
-    commands: list[tuple[str, str, dict[str, Any]]] = [("a", "app.info", {}), ("b", "crm.settings.mode.get", {}), ("c", "app.info", {})]
+    commands: list[tuple[str, str, dict[str, Any]]] = [
+        ("a", "app.info", {}),
+        ("b", "crm.settings.mode.get", {}),
+        ("c", "app.info", {}),
+    ]
     said = client.batch(commands)
     assert isinstance(said["b"], NotSent)
     assert client.batch(commands)["b"].result in (1, 2)  # type: ignore[union-attr]
@@ -224,9 +233,19 @@ def test_text_of_a_client_is_no_reference_for_the_portal(w: World) -> None:
     said = client.batch(
         [
             ("lead", "crm.item.add", {"entityTypeId": 1, "fields": {"title": "$result[lead][item][id] & friends"}}),
-            ("note", "crm.timeline.comment.add", {"fields": {"ENTITY_ID": BatchRef("lead", "item][id"), "ENTITY_TYPE": "lead", "COMMENT": "see $result[lead]"}}),
+            (
+                "note",
+                "crm.timeline.comment.add",
+                {
+                    "fields": {
+                        "ENTITY_ID": BatchRef("lead", "item][id"),
+                        "ENTITY_TYPE": "lead",
+                        "COMMENT": "see $result[lead]",
+                    }
+                },
+            ),
         ]
-    )  # fmt: skip
+    )
     assert not any(isinstance(one, Exception) for one in said.values()), said
     [lead] = w.portal.leads.values()
     assert lead.title.replace("\uff04", "$") == "$result[lead][item][id] & friends"
@@ -240,9 +259,20 @@ def test_a_recording_is_uploaded_and_a_portal_with_a_full_disk_says_so(w: World,
     client = clients.client_by_id(portal_id)
     call = client.call(
         "telephony.externalCall.register",
-        {"USER_ID": 12, "PHONE_NUMBER": "+79161234567", "TYPE": 2, "SHOW": 0, "CRM_CREATE": 0, "EXTERNAL_CALL_ID": "moscow:1", "CALL_START_DATE": "2026-03-10T11:00:00+03:00"},
-    ).result["CALL_ID"]  # fmt: skip
-    client.call("telephony.externalCall.finish", {"CALL_ID": call, "USER_ID": 12, "DURATION": 5, "STATUS_CODE": "200", "ADD_TO_CHAT": 1})
+        {
+            "USER_ID": 12,
+            "PHONE_NUMBER": "+79161234567",
+            "TYPE": 2,
+            "SHOW": 0,
+            "CRM_CREATE": 0,
+            "EXTERNAL_CALL_ID": "moscow:1",
+            "CALL_START_DATE": "2026-03-10T11:00:00+03:00",
+        },
+    ).result["CALL_ID"]
+    client.call(
+        "telephony.externalCall.finish",
+        {"CALL_ID": call, "USER_ID": 12, "DURATION": 5, "STATUS_CODE": "200", "ADD_TO_CHAT": 1},
+    )
     file = tmp_path / "voice.mp3"
     file.write_bytes(b"\xff\xfb" + b"x" * 300_000)
     where = client.call("telephony.externalCall.attachRecord", {"CALL_ID": call, "FILENAME": "voice.mp3"}).result
@@ -275,7 +305,9 @@ def test_bursts_never_meet_the_portals_own_limit(w: World) -> None:
 
 
 @pytest.mark.parametrize(("rate", "budget"), [(0.0, (0.0, 0.0)), (4.0, (4.0, 100.0))])
-def test_an_on_premise_portal_has_the_operators_limit(tmp_path: Path, valkey_url: str, rate: float, budget: tuple[float, float]) -> None:
+def test_an_on_premise_portal_has_the_operators_limit(
+    tmp_path: Path, valkey_url: str, rate: float, budget: tuple[float, float]
+) -> None:
     app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=rate))
     with app.app_context():
         of = clients.member_budget("member", "selfhosted")

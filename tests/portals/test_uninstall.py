@@ -116,7 +116,9 @@ LONG_AGO = timedelta(days=91)
 def test_a_portal_that_has_been_silent_for_long_is_removed_as_if_it_had_said_so(w: World, state: str) -> None:
     portal_id = installed(w)
     hook = connect(w, portal_id)
-    change(portal_id, state=state, trouble="authorise" if state == "needs_admin" else None, answered_at=utcnow() - LONG_AGO)
+    change(
+        portal_id, state=state, trouble="authorise" if state == "needs_admin" else None, answered_at=utcnow() - LONG_AGO
+    )
     if state in ("pending", "paused"):
         assert lifecycle.remove_vanished() == 0, "its grant was refreshed lately: the auth server knows it"
         assert row(portal_id).state == state

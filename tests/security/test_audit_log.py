@@ -55,7 +55,13 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> Ite
 
 
 @pytest.mark.parametrize(
-    "change", [update(Audit).values(what="nothing"), delete(Audit), text("DELETE FROM audit"), text("UPDATE audit SET user_id = 1")]
+    "change",
+    [
+        update(Audit).values(what="nothing"),
+        delete(Audit),
+        text("DELETE FROM audit"),
+        text("UPDATE audit SET user_id = 1"),
+    ],
 )
 def test_no_line_is_changed_or_taken_back(kept: Flask, change: object) -> None:
     with kept.app_context():
@@ -112,7 +118,9 @@ LINES: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("settings", "import"): (("--portal", "m" * 32, "-"), {"settings saved"}),  # last, since it takes the PBX away
     ("db", "upgrade"): ((), set()),  # the migrations' own table says when
 }
-"""Every command but those that run the app, what it is given, and the lines that it leaves. A new command is decided here."""
+"""Every command but those that run the app, what it is given, and the lines that it leaves. A new command is decided
+here.
+"""
 RUNNING = {"up", "demo", "web", "worker", "cron"}
 
 
@@ -124,13 +132,17 @@ def test_every_command_leaves_its_line(site: Flask, portal: int, monkeypatch: py
     with site.app_context():
         base = {"portal_id": portal, "pbx_id": 1, "entry_id": "E"}
         db.session.add(Call(**base, pbx_key="moscow", started_at=utcnow(), state="finished"))
-        db.session.add(Notification(**base, dialect="vpbx", name="events/call", dedup_key="d", body="{}", state="handled"))
+        db.session.add(
+            Notification(**base, dialect="vpbx", name="events/call", dedup_key="d", body="{}", state="handled")
+        )
         db.session.commit()
     for path, (more, lines) in LINES.items():
         if path == ("db", "upgrade"):
             continue  # the site's tables were made without migrations
         before = len(whats(site))
-        said = commands.run(environ, *path, *more, text="version: 1\ncalls: {missed: nothing}\n" if "-" in more else None)
+        said = commands.run(
+            environ, *path, *more, text="version: 1\ncalls: {missed: nothing}\n" if "-" in more else None
+        )
         left = whats(site)[before:]
         assert {what for what, _, _ in left} == lines, (path, said.output)
         assert {source for _, source, _ in left} <= {"cli"}, path
@@ -144,14 +156,20 @@ def test_a_hook_key_is_rotated_from_the_command_line(site: Flask, client: FlaskC
     address = first.output.strip().rpartition("/mango/")[2]
     assert address != HOOK
     ping = {"vpbx_api_key": "key", "sign": "", "json": ""}
-    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address)] == [200, 200], "for 24 h both"
+    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address)] == [200, 200], (
+        "for 24 h both"
+    )
     again = commands.run(environ, *arguments)
     assert (again.exit_code, "would end at once" in again.output) == (2, True)
     assert client.post(f"/mango/{HOOK}/ping", data=ping).status_code == 200
     last = commands.run(environ, *arguments, "--end-old")
     assert last.exit_code == 0
     newest = last.output.strip().rpartition("/mango/")[2]
-    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address, newest)] == [404, 200, 200]
+    assert [client.post(f"/mango/{key}/ping", data=ping).status_code for key in (HOOK, address, newest)] == [
+        404,
+        200,
+        200,
+    ]
 
 
 def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:

@@ -147,7 +147,13 @@ def test_what_an_old_process_writes_beside_us_is_taken_up(site: Flask, client: F
     as_an_older_version_left_it(site)
     hide(site)
     with site.app_context():  # it rotates as it did: the plain columns alone
-        db.session.execute(update(Pbx).values(plain_hook_key="fresh-of-the-old-process", plain_old_hook_key=HOOK, old_hook_until=utcnow() + timedelta(days=2)))
+        db.session.execute(
+            update(Pbx).values(
+                plain_hook_key="fresh-of-the-old-process",
+                plain_old_hook_key=HOOK,
+                old_hook_until=utcnow() + timedelta(days=2),
+            )
+        )
         db.session.commit()
     assert [status(client, key) for key in (HOOK, "fresh-of-the-old-process")] == [200, 200]
     hide(site, timedelta(hours=25))

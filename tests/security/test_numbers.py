@@ -1,4 +1,6 @@
-"""What the fuzzer once found: numbers longer than any id, days at the ends of time, lone surrogates, names too long for a disk."""
+"""What the fuzzer once found: numbers longer than any id, days at the ends of time, lone surrogates, names too long for
+a disk.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,22 @@ __all__ = ["client", "portal", "site"]
 LONG = "9" * 5000
 
 
-@pytest.mark.parametrize(("text", "number"), [("12", 12), ("0", 0), ("9" * 15, 10**15 - 1), ("9" * 16, None), ("-1", None), ("٣", None), ("²", None), ("", None), (" 1", None), ("1\n", None), (LONG, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("12", 12),
+        ("0", 0),
+        ("9" * 15, 10**15 - 1),
+        ("9" * 16, None),
+        ("-1", None),
+        ("٣", None),
+        ("²", None),
+        ("", None),
+        (" 1", None),
+        ("1\n", None),
+        (LONG, None),
+    ],
+)
 def test_whole_numbers(text: str, number: int | None) -> None:
     assert parse_int(text) == number
 

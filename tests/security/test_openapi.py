@@ -1,4 +1,6 @@
-"""docs/openapi.yaml describes what there is: every route with its methods, its parameters and its guard, and nothing else."""
+"""docs/openapi.yaml describes what there is: every route with its methods, its parameters and its guard, and nothing
+else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every page, with hostile names in every place that others may fill: nothing of them is markup, and every answer has its headers."""
+"""Every page, with hostile names in every place that others may fill: nothing of them is markup, and every answer has
+its headers.
+"""
 
 from __future__ import annotations
 
@@ -34,29 +36,72 @@ def infested(site: Flask) -> dict[str, int]:
         db.session.add(portal)
         db.session.flush()
         pbx = {
-            "key": "moscow", "name": EVIL, "dialects": ["vpbx"], "lines": [{"number": "74950000001", "name": EVIL}], "employees": [{"extension": "101", "user_id": 8}],
-        }  # fmt: skip
+            "key": "moscow",
+            "name": EVIL,
+            "dialects": ["vpbx"],
+            "lines": [{"number": "74950000001", "name": EVIL}],
+            "employees": [{"extension": "101", "user_id": 8}],
+        }
         rule = {"name": EVIL, "when": {"direction": "in"}, "do": [{"comment": {"text": "<script>x()</script>\"'>"}}]}
-        settings.save_version(portal, Settings.model_validate({"pbxs": [pbx], "rules": [rule]}), {"moscow": ("key", "salt")}, note=EVIL, author=8)
+        settings.save_version(
+            portal,
+            Settings.model_validate({"pbxs": [pbx], "rules": [rule]}),
+            {"moscow": ("key", "salt")},
+            note=EVIL,
+            author=8,
+        )
         settings.save_version(portal, Settings.model_validate({"pbxs": [pbx]}), note=EVIL, author=8)
         row = db.session.query(Pbx).one()
         row.ask_problem = EVIL
         call = Call(
-            portal_id=portal.id, pbx_id=row.id, pbx_key="moscow", entry_id=EVIL, started_at=utcnow(), state="finished", outcome="missed", client_number=EVIL,
-            direction="in", line_number="74950000001", rule=EVIL, problem=EVIL, unmapped=EVIL, continues=EVIL, user_id=8, users=[8],
-            crm=[{"entity": "lead", "id": 1}], settings_version_id=portal.settings_version_id,
-        )  # fmt: skip
+            portal_id=portal.id,
+            pbx_id=row.id,
+            pbx_key="moscow",
+            entry_id=EVIL,
+            started_at=utcnow(),
+            state="finished",
+            outcome="missed",
+            client_number=EVIL,
+            direction="in",
+            line_number="74950000001",
+            rule=EVIL,
+            problem=EVIL,
+            unmapped=EVIL,
+            continues=EVIL,
+            user_id=8,
+            users=[8],
+            crm=[{"entity": "lead", "id": 1}],
+            settings_version_id=portal.settings_version_id,
+        )
         db.session.add(call)
         db.session.flush()
         rows: list[Base] = [
             PortalUser(portal_id=portal.id, user_id=8, name=EVIL, email=EVIL, inner_number=EVIL, phones=[EVIL]),
-            Delivery(portal_id=portal.id, call_id=call.id, key="k", kind="Notify", command=to_json(Notify(key="k", user_id=8, text=EVIL)), state="dead", code=EVIL, reason=EVIL),
-            Recording(portal_id=portal.id, call_id=call.id, recording_id=EVIL, state="lost", problem=EVIL, file_name=EVIL),
-            Notification(
-                portal_id=portal.id, pbx_id=row.id, dialect="vpbx", name=EVIL, entry_id=EVIL, dedup_key="d",
-                body='{"call_state": "<script>x()</script>", "to": {"extension": "<script>x()</script>"}}', state="rejected", reason=EVIL,
+            Delivery(
+                portal_id=portal.id,
+                call_id=call.id,
+                key="k",
+                kind="Notify",
+                command=to_json(Notify(key="k", user_id=8, text=EVIL)),
+                state="dead",
+                code=EVIL,
+                reason=EVIL,
             ),
-        ]  # fmt: skip
+            Recording(
+                portal_id=portal.id, call_id=call.id, recording_id=EVIL, state="lost", problem=EVIL, file_name=EVIL
+            ),
+            Notification(
+                portal_id=portal.id,
+                pbx_id=row.id,
+                dialect="vpbx",
+                name=EVIL,
+                entry_id=EVIL,
+                dedup_key="d",
+                body='{"call_state": "<script>x()</script>", "to": {"extension": "<script>x()</script>"}}',
+                state="rejected",
+                reason=EVIL,
+            ),
+        ]
         db.session.add_all(rows)
         db.session.commit()
         return {"portal": portal.id, "call_id": call.id, "recording_id": rows[2].id, "row_id": rows[3].id}  # type: ignore[attr-defined]
@@ -97,7 +142,18 @@ def judge_headers(headers: object, address: str) -> None:
 
 
 def test_what_is_open_to_all_has_its_headers_too(site: Flask, client: FlaskClient) -> None:
-    for address in ("/", "/install", "/privacy", "/healthz", "/readyz", "/metrics", "/nowhere", "/mango/unknown", "/media/recording/1", "/oauth/start"):
+    for address in (
+        "/",
+        "/install",
+        "/privacy",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/nowhere",
+        "/mango/unknown",
+        "/media/recording/1",
+        "/oauth/start",
+    ):
         headers = client.get(address).headers
         judge_headers(headers, address)
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], address
@@ -112,7 +168,18 @@ def test_every_answer_of_every_route_has_its_headers(
     site: Flask, client: FlaskClient, infested: dict[str, int]
 ) -> None:
     """Whatever it answers: with a session, without one, by every method of the map, to a form that holds nothing."""
-    values = {"key": "moscow", "number": 2, "path": "x", "filename": "x", "file": "x", "whose": "all", "form": "csv", "kind": "dead", "entity": "lead", **infested}
+    values = {
+        "key": "moscow",
+        "number": 2,
+        "path": "x",
+        "filename": "x",
+        "file": "x",
+        "whose": "all",
+        "form": "csv",
+        "kind": "dead",
+        "entity": "lead",
+        **infested,
+    }
     with site.app_context():
         frame = headers_of(site, infested["portal"], require_frame_admin)
         tab = headers_of(site, infested["portal"], require_placement_session)
@@ -126,6 +193,8 @@ def test_every_answer_of_every_route_has_its_headers(
                 if rule.endpoint not in KEPT_BY_BROWSERS:
                     judge_headers(said.headers, f"{method} {address}")
                 assert "Set-Cookie" not in said.headers
-                assert said.status_code < 500 or said.headers.get("X-Error") == "portal_silent", f"{method} {address}: {said.status_code}"
+                assert said.status_code < 500 or said.headers.get("X-Error") == "portal_silent", (
+                    f"{method} {address}: {said.status_code}"
+                )
                 seen.add(rule.endpoint)
     assert len(seen) > 60

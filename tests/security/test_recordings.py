@@ -19,12 +19,39 @@ from bx24app.mango.recording import is_audio
 from tests.conftest import config_for
 
 
-@pytest.mark.parametrize("first", [b"ID3\x04", b"\xff\xfb\x90", b"RIFF\0\0\0\0WAVE", b"OggS", b"fLaC", b"#!AMR\n", b"\0\0\0\x20ftypM4A", b"\0" * 9, b""])
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"ID3\x04",
+        b"\xff\xfb\x90",
+        b"RIFF\0\0\0\0WAVE",
+        b"OggS",
+        b"fLaC",
+        b"#!AMR\n",
+        b"\0\0\0\x20ftypM4A",
+        b"\0" * 9,
+        b"",
+    ],
+)
 def test_sound_is_taken(first: bytes) -> None:
     assert is_audio(first)
 
 
-@pytest.mark.parametrize("first", [b"<!doctype html>", b"\xef\xbb\xbf<html>", b"\r\n <svg", b'{"error": 1}', b"%PDF-1.7", b"PK\x03\x04", b"MZ\x90", b"#!/bin/sh", b"\x7fELF", b"\x89PNG"])  # fmt: skip
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"<!doctype html>",
+        b"\xef\xbb\xbf<html>",
+        b"\r\n <svg",
+        b'{"error": 1}',
+        b"%PDF-1.7",
+        b"PK\x03\x04",
+        b"MZ\x90",
+        b"#!/bin/sh",
+        b"\x7fELF",
+        b"\x89PNG",
+    ],
+)
 def test_anything_else_is_not(first: bytes) -> None:
     assert not is_audio(first)
 
@@ -58,16 +85,38 @@ def test_what_is_no_sound_is_not_kept_and_asked_for_again(
 
 
 INWARD = (
-    "10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1",
-    "fc00::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "2002:0a00:0001::1", "2002:7f00:0001::", "2001:0:0:0:0:0:f5ff:fffe", "ff02::1", "::127.0.0.1",
-)  # fmt: skip
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "0.0.0.0",
+    "100.64.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "fe80::1",
+    "fc00::1",
+    "::ffff:10.0.0.1",
+    "::ffff:127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::7f00:1",
+    "2002:0a00:0001::1",
+    "2002:7f00:0001::",
+    "2001:0:0:0:0:0:f5ff:fffe",
+    "ff02::1",
+    "::127.0.0.1",
+)
 
 
 @pytest.mark.parametrize("address", INWARD)
 def test_an_allowed_name_that_leads_inward_is_not_connected_to(
     tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    """The name is one of BX24APP_RECORDING_HOSTS, but its address is inside: nothing is connected, by the very session that Mango uses."""
+    """The name is one of BX24APP_RECORDING_HOSTS, but its address is inside: nothing is connected, by the very session
+    that Mango uses.
+    """
 
 
 
@@ -93,6 +142,12 @@ def test_an_allowed_name_that_leads_inward_is_not_connected_to(
 
 
 def test_hosts_that_are_not_stated_are_refused(app: Flask) -> None:
-    for url in ("https://evil.example/x.mp3", "https://files.mango-office.ru.evil.example/", "https://files.mango-office.ru@evil.example/", "file:///etc/passwd", "ftp://files.mango-office.ru/"):
+    for url in (
+        "https://evil.example/x.mp3",
+        "https://files.mango-office.ru.evil.example/",
+        "https://files.mango-office.ru@evil.example/",
+        "file:///etc/passwd",
+        "ftp://files.mango-office.ru/",
+    ):
         with pytest.raises(MangoError):
             download.check_url(url)

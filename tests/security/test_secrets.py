@@ -1,5 +1,8 @@
-"""A full life - install, connect, calls, recordings, a click, a look at pages, an error, forget - and then everything that was written is
-searched for the secrets that were used: logs at DEBUG with the libraries' own, access lines, database, Redis, the queue's jobs, metrics."""
+"""A full life - install, connect, calls, recordings, a click, a look at pages, an error, forget - and then everything
+that was written is
+searched for the secrets that were used: logs at DEBUG with the libraries' own, access lines, database, Redis, the
+queue's jobs, metrics.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +70,13 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def logged() -> Iterator[StringIO]:
-    """Everything logged at DEBUG, the libraries' and the server's access lines too, as the operator's file would have it."""
-    held, loud = StringIO(), ("", "urllib3", "requests_oauthlib", "rq.worker", "rq.cron", "werkzeug", "alembic", "sqlalchemy.engine")
+    """Everything logged at DEBUG, the libraries' and the server's access lines too, as the operator's file would have
+    it.
+    """
+    held, loud = (
+        StringIO(),
+        ("", "urllib3", "requests_oauthlib", "rq.worker", "rq.cron", "werkzeug", "alembic", "sqlalchemy.engine"),
+    )
     before = {name: logging.getLogger(name).level for name in loud}
     yield held
     for name, level in before.items():
@@ -108,7 +116,9 @@ def database_dump(made: World) -> str:
     parts = []
     with made.app.app_context():
         for table in Base.metadata.sorted_tables:
-            columns = [type_coerce(one, LargeBinary) if isinstance(one.type, EncryptedText) else one for one in table.columns]
+            columns = [
+                type_coerce(one, LargeBinary) if isinstance(one.type, EncryptedText) else one for one in table.columns
+            ]
             for row in db.session.execute(select(*columns)):
                 parts += [str(value) for value in row]
         db.session.rollback()
@@ -144,9 +154,19 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
         tape = db.session.query(Recording.id).filter(Recording.file_id.is_not(None)).first()
         assert tape is not None, "no recording was attached"
         db.session.rollback()
-    ticket = requests.post(f"{made.url}/frame/calls/recordings/{tape.id}/ticket", headers=headers, timeout=20).json()["url"]
+    ticket = requests.post(f"{made.url}/frame/calls/recordings/{tape.id}/ticket", headers=headers, timeout=20).json()[
+        "url"
+    ]
     assert requests.get(made.url + ticket, timeout=20).status_code == 200
-    for page in ("/frame", "/frame/calls", "/frame/pbxs", "/frame/pbxs/moscow", "/frame/policy", "/frame/history", "/metrics"):
+    for page in (
+        "/frame",
+        "/frame/calls",
+        "/frame/pbxs",
+        "/frame/pbxs/moscow",
+        "/frame/policy",
+        "/frame/history",
+        "/metrics",
+    ):
         answer = requests.get(made.url + page, headers=headers, timeout=20)
         assert answer.status_code == 200, page
         written.add("metrics" if page == "/metrics" else "pages", answer.text)
@@ -162,14 +182,24 @@ def lived(made: World, written: Written, monkeypatch: pytest.MonkeyPatch) -> tup
     for number, token in enumerate([*made.sandbox.oauth.access_tokens, *made.sandbox.oauth.refresh_tokens]):
         secrets[f"access token {number}"] = token
     secrets |= {
-        "client secret": CLIENT_SECRET, "api key": KEY, "api salt": SALT, "hook key": hook.rpartition("/")[2], "secret key": made.config.secret_key,
-        "ticket": ticket.partition("ticket=")[2], "session": headers[session.HEADER], "encryption key": made.config.encryption_keys[0],
-    }  # fmt: skip
+        "client secret": CLIENT_SECRET,
+        "api key": KEY,
+        "api salt": SALT,
+        "hook key": hook.rpartition("/")[2],
+        "secret key": made.config.secret_key,
+        "ticket": ticket.partition("ticket=")[2],
+        "session": headers[session.HEADER],
+        "encryption key": made.config.encryption_keys[0],
+    }
     monkeypatch.setattr(policy, "_render_page", lambda *_: broken())
     answer = requests.get(f"{made.url}/frame/policy", headers=headers, timeout=20)
     assert answer.status_code == 500
     written.add("error pages", answer.text)
-    for page in (f"/media/recording/{tape.id}?ticket=x{secrets['ticket']}", f"/mango/x{secrets['hook key']}", f"/oauth/callback?code={KEY}&state={SALT}"):
+    for page in (
+        f"/media/recording/{tape.id}?ticket=x{secrets['ticket']}",
+        f"/mango/x{secrets['hook key']}",
+        f"/oauth/callback?code={KEY}&state={SALT}",
+    ):
         written.add("error pages", requests.get(made.url + page, timeout=20).text)
     written.add("database", database_dump(made))
     with made.app.app_context():
@@ -201,12 +231,16 @@ def test_nothing_that_is_written_holds_a_secret(
             assert allowed or secret not in text, f"{name} stands in {kind}: {_around(text, secret)}"
     for phone in phones:
         for kind in ("logs", "metrics", "jobs", "error pages"):
-            assert phone not in written.texts[kind], f"a telephone stands in {kind}: {_around(written.texts[kind], phone)}"
+            assert phone not in written.texts[kind], (
+                f"a telephone stands in {kind}: {_around(written.texts[kind], phone)}"
+            )
     logs = written.texts["logs"]
     assert "RuntimeError" in logs, "the error was logged, with its traceback"
     assert '"POST /mango/' in logs, "access lines were written"
     assert "drain" in written.texts["jobs"]
-    assert {"installed", "opened"} <= set(written.texts["database"].split("\n")), "openings leave a line in the audit log"
+    assert {"installed", "opened"} <= set(written.texts["database"].split("\n")), (
+        "openings leave a line in the audit log"
+    )
 
 
 def _around(text: str, secret: str) -> str:

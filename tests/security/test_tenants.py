@@ -1,6 +1,8 @@
-"""Nothing of one portal is seen or changed by another: every route and every command is tried with a second portal's ids.
+"""Nothing of one portal is seen or changed by another: every route and every command is tried with a second portal's
+ids.
 
-Routes come from the map of the app and commands from the command line itself, so a new one is tried without being written here: where
+Routes come from the map of the app and commands from the command line itself, so a new one is tried without being
+written here: where
 it takes an id that is not known below, the test fails until somebody says whose it is.
 """
 
@@ -52,23 +54,53 @@ def tenant(number: int) -> dict[str, int]:
     db.session.add(PortalUser(portal_id=portal.id, user_id=7 + number, name=f"{name} person"))
     pbx = db.session.query(PbxRow).filter_by(portal_id=portal.id).one()
     call = Call(
-        portal_id=portal.id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id=f"{name}-entry", started_at=utcnow(), state="open",
-        client_number=f"+7916000000{number}", direction="in", line_number="74950000001", rule=f"{name} rule", problem=f"{name} problem",
-    )  # fmt: skip
+        portal_id=portal.id,
+        pbx_id=pbx.id,
+        pbx_key=pbx.key,
+        entry_id=f"{name}-entry",
+        started_at=utcnow(),
+        state="open",
+        client_number=f"+7916000000{number}",
+        direction="in",
+        line_number="74950000001",
+        rule=f"{name} rule",
+        problem=f"{name} problem",
+    )
     db.session.add(call)
     db.session.flush()
     notice = Notify(key="k", user_id=8, text=f"{name} text")
     rows: list[Base] = [
-        Delivery(portal_id=portal.id, call_id=call.id, key="k", kind="Notify", command=to_json(notice), state="dead", reason=name),
+        Delivery(
+            portal_id=portal.id,
+            call_id=call.id,
+            key="k",
+            kind="Notify",
+            command=to_json(notice),
+            state="dead",
+            reason=name,
+        ),
         Recording(portal_id=portal.id, call_id=call.id, recording_id=f"{name}-tape", state="lost", problem=name),
         Notification(
-            portal_id=portal.id, pbx_id=pbx.id, dialect="vpbx", name="events/call", entry_id=f"{name}-entry",
-            dedup_key=f"{name}", body=f'{{"name": "{name}"}}', state="rejected", reason=name,
+            portal_id=portal.id,
+            pbx_id=pbx.id,
+            dialect="vpbx",
+            name="events/call",
+            entry_id=f"{name}-entry",
+            dedup_key=f"{name}",
+            body=f'{{"name": "{name}"}}',
+            state="rejected",
+            reason=name,
         ),
-    ]  # fmt: skip
+    ]
     db.session.add_all(rows)
     db.session.commit()
-    return {"portal": portal.id, "call": call.id, "delivery": rows[0].id, "recording": rows[1].id, "notification": rows[2].id}  # type: ignore[attr-defined]
+    return {
+        "portal": portal.id,
+        "call": call.id,
+        "delivery": rows[0].id,
+        "recording": rows[1].id,
+        "notification": rows[2].id,
+    }  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -80,8 +112,12 @@ def tenants(site: Flask) -> tuple[dict[str, int], dict[str, int]]:
 def parameters(rule: Rule, theirs: dict[str, int]) -> list[dict[str, Any]]:
     """Whatever a route's address can name of the second portal."""
     values: dict[str, Any] = {
-        "key": "zanzibar", "call_id": theirs["call"], "recording_id": theirs["recording"], "row_id": theirs["notification"], "number": 2,
-    }  # fmt: skip
+        "key": "zanzibar",
+        "call_id": theirs["call"],
+        "recording_id": theirs["recording"],
+        "row_id": theirs["notification"],
+        "number": 2,
+    }
     free = {"form": ("csv", "jsonl"), "kind": ("dead", "waiting", "recordings", "rejected"), "whose": ("all", "own")}
     found: list[dict[str, Any]] = [{}]
     for name in sorted(rule.arguments):
@@ -134,11 +170,22 @@ def test_every_route_of_a_frame_refuses_another_portals_ids(
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 # ids may travel in forms and queries too: the same values everywhere
                 also = {
-                    "key": "zanzibar", "confirm": "zanzibar", "pbx": "zanzibar", "call": theirs["call"], "row": theirs["delivery"],
-                    "number": "+79160000002", "before": theirs["call"] + 1, "call_id": theirs["call"], "id": theirs["delivery"],
-                    "user": 9, "version": 2, "entry_id": f"{MARK}-entry",
-                }  # fmt: skip
-                said = client.open(address, method=method, headers=headers, **{"query_string" if method == "GET" else "data": also})
+                    "key": "zanzibar",
+                    "confirm": "zanzibar",
+                    "pbx": "zanzibar",
+                    "call": theirs["call"],
+                    "row": theirs["delivery"],
+                    "number": "+79160000002",
+                    "before": theirs["call"] + 1,
+                    "call_id": theirs["call"],
+                    "id": theirs["delivery"],
+                    "user": 9,
+                    "version": 2,
+                    "entry_id": f"{MARK}-entry",
+                }
+                said = client.open(
+                    address, method=method, headers=headers, **{"query_string" if method == "GET" else "data": also}
+                )
                 tried += 1
                 owned = set(rule.arguments) & {"key", "call_id", "recording_id", "row_id", "number"}
                 where = f"{method} {address}: {said.status_code}"
@@ -173,7 +220,9 @@ def test_a_session_of_one_purpose_or_portal_is_useless_for_another(
     ours, theirs = tenants
     with site.app_context():
         mixed = session.issue(session.FrameSession(theirs["portal"], "1" * 32, 8, True, "en"))
-    assert client.get("/frame/calls", headers={session.HEADER: mixed}).status_code == 401, "portal and member id must agree"
+    assert client.get("/frame/calls", headers={session.HEADER: mixed}).status_code == 401, (
+        "portal and member id must agree"
+    )
     place = headers_of(site, ours["portal"], require_placement_session)
     frame = headers_of(site, ours["portal"], require_frame_admin)
     assert client.get("/frame/calls", headers=place).status_code == 401
@@ -198,7 +247,9 @@ TENANT_COMMANDS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("hooks", "rotate"): (("--pbx", "zanzibar"), 2),
     ("forget",): (("--number", "+79160000002"), 0),
 }
-"""Commands that name a portal, what else they are given of the second one, and how they end: 2 refuses, 0 found nothing of it."""
+"""Commands that name a portal, what else they are given of the second one, and how they end: 2 refuses, 0 found nothing
+of it.
+"""
 
 
 def test_every_command_stays_in_its_portal(site: Flask, tenants: tuple[dict[str, int], dict[str, int]]) -> None:

@@ -13,13 +13,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     "all passed": ("def test_a(): pass\ndef test_b(): pass\n", "", 0, "ok"),
-    "skipped": ("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('no moon')\n", "", 1, "skipped: test_x.py::test_b (Skipped: no moon)"),
-    "xfailed": ("import pytest\n@pytest.mark.xfail(reason='later')\ndef test_a(): assert 0\ndef test_b(): pass\n", "", 1, "xfailed"),
+    "skipped": (
+        "import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('no moon')\n",
+        "",
+        1,
+        "skipped: test_x.py::test_b (Skipped: no moon)",
+    ),
+    "xfailed": (
+        "import pytest\n@pytest.mark.xfail(reason='later')\ndef test_a(): assert 0\ndef test_b(): pass\n",
+        "",
+        1,
+        "xfailed",
+    ),
     "deselected": ("def test_a(): pass\ndef test_b(): pass\n", "-k test_a", 1, "deselected: test_x.py::test_b"),
     "module skipped": ("import pytest\npytest.skip('no sun', allow_module_level=True)\n", "", 1, "skipped: test_x.py"),
     "fewer": ("def test_a(): pass\n", "", 1, "1 tests passed, .ci/passed asks for 2 at least"),
     "failed": ("def test_a(): pass\ndef test_b(): assert 0\n", "", 1, "pytest ended with 1"),
-}  # fmt: skip
+}
 
 
 RUNS = [*((case, "-n0") for case in CASES), *((case, "-n2") for case in ("skipped", "deselected"))]

@@ -35,7 +35,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an environment that has bx24app from the wheel, and its dependencies from this environment."""
+    """The `bin` folder of an environment that has bx24app from the wheel, and its dependencies from this environment.
+    """
     home = tmp_path_factory.mktemp("installation") / "venv"
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
@@ -43,7 +44,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(command, check=True, capture_output=True, text=True)
     question = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     own = Path(subprocess.run(question, check=True, capture_output=True, text=True).stdout.strip())
-    # The interpreter reads no .pth files of a folder named so: the checkout, installed there as editable, stays out of sight.
+    # The interpreter reads no .pth files of a folder named so: the checkout, installed there as editable, stays out of
+    # sight.
     (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python.parent
 
@@ -51,18 +53,33 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environ() -> dict[str, str]:
     """Nothing of this process's surroundings that leads to the checkout or configures the app."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("BX24APP_", "PYTHON", "VIRTUAL_ENV"))}
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("BX24APP_", "PYTHON", "VIRTUAL_ENV"))
+    }
 
 
 def test_the_wheel_carries_everything_that_is_not_code(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, pattern in (("templates", "**/*.html"), ("migrations", "**/*.py"), ("translations", "**/*.mo"), ("static", "**/*.*")):
-        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob(pattern) if "__pycache__" not in path.parts}
+    for folder, pattern in (
+        ("templates", "**/*.html"),
+        ("migrations", "**/*.py"),
+        ("translations", "**/*.mo"),
+        ("static", "**/*.*"),
+    ):
+        files = {
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / folder).glob(pattern)
+            if "__pycache__" not in path.parts
+        }
         assert files, folder
         assert {f"bx24app/_data/{name}" for name in files} <= names
     vendored = {path.name for path in (ROOT / "static" / "vendor").glob("*.js")}
     assert {f"bx24app/_data/static/vendor/{name}" for name in vendored} <= names
-    assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "scripts/", "benchmarks/", "var/"))]
+    assert not [
+        name
+        for name in names
+        if "__pycache__" in name or name.startswith(("tests/", "scripts/", "benchmarks/", "var/"))
+    ]
 
 
 def test_the_package_comes_from_the_wheel(installed: Path, environ: dict[str, str], tmp_path: Path) -> None:
@@ -83,7 +100,13 @@ def address(installed: Path, environ: dict[str, str], tmp_path: Path) -> Iterato
     """`bx24app up` in an empty directory, once it is ready."""
     command = [str(installed / "bx24app"), "up", "--port", "0"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     log: list[str] = []

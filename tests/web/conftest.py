@@ -1,4 +1,6 @@
-"""An app of its own for each test: a SQLite file, no Redis, no network. What other machines say is faked at the use case."""
+"""An app of its own for each test: a SQLite file, no Redis, no network. What other machines say is faked at the use
+case.
+"""
 
 from __future__ import annotations
 

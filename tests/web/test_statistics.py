@@ -35,15 +35,24 @@ def call(frame: Frame, number: int, days: float = 1, outcome: str = "answered", 
     if outcome == "answered":
         db.session.add(
             Recording(
-                portal_id=frame.portal, call_id=row.id, recording_id="r", state="attached", lag_seconds=20, attached_at=utcnow()
+                portal_id=frame.portal,
+                call_id=row.id,
+                recording_id="r",
+                state="attached",
+                lag_seconds=20,
+                attached_at=utcnow(),
             )
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture
 def counted(frame: Frame) -> Frame:
     """Four calls of yesterday, one of them missed, and one of two months ago."""
-    frame.save(Settings(pbxs=(PbxSettings(key="moscow", name="M", lines=(LineSettings(number="74951234567", name="Main line"),)),)))
+    frame.save(
+        Settings(
+            pbxs=(PbxSettings(key="moscow", name="M", lines=(LineSettings(number="74951234567", name="Main line"),)),)
+        )
+    )
     with frame.site.app_context():
         for number in range(3):
             call(frame, number)

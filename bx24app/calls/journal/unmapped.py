@@ -35,4 +35,6 @@ def count_calls(portal_id: int, pbx_key: str, since: datetime) -> Counter[str]:
     query = select(Call.unmapped).where(
         Call.portal_id == portal_id, Call.unmapped.is_not(None), Call.started_at >= since, Call.pbx_key == pbx_key
     )
-    return Counter(name for names in db.session.scalars(query.limit(MAX_COUNTED_CALLS)) for name in split_extensions(names))
+    return Counter(
+        name for names in db.session.scalars(query.limit(MAX_COUNTED_CALLS)) for name in split_extensions(names)
+    )

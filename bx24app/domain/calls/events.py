@@ -136,4 +136,6 @@ class CommandResult:
     code: int
 
 
-PbxEvent = LegRinging | LegAnswered | LegOnHold | LegEnded | CallEnded | CallTransferred | RecordingEvent | CommandResult
+PbxEvent = (
+    LegRinging | LegAnswered | LegOnHold | LegEnded | CallEnded | CallTransferred | RecordingEvent | CommandResult
+)

@@ -13,16 +13,43 @@ from bx24app.mango import statistics
 from bx24app.models import Notification, utcnow
 
 ROW = {
-    "entry_id": "E1", "records": "[rec]", "start": "1776060000", "finish": "1776060060", "answer": "1776060010",
-    "from_extension": "", "from_number": "79160000001", "to_extension": "101", "to_number": "", "disconnect_reason": "1110",
-    "line_number": "74951234567", "location": "abonent", "create": "1776060000",
-}  # fmt: skip
+    "entry_id": "E1",
+    "records": "[rec]",
+    "start": "1776060000",
+    "finish": "1776060060",
+    "answer": "1776060010",
+    "from_extension": "",
+    "from_number": "79160000001",
+    "to_extension": "101",
+    "to_number": "",
+    "disconnect_reason": "1110",
+    "line_number": "74951234567",
+    "location": "abonent",
+    "create": "1776060000",
+}
 LEG = {"call_type": "user", "call_abonent_extension": "101", "call_start_time": 1776060000, "external_call_id": "L1",
        "call_answer_time": 1776060010, "call_end_time": 1776060060, "recording_id": ["rec"]}  # fmt: skip
-ENTRY = {"entry_id": "E1", "context_type": 1, "context_status": 1, "caller_number": "79160000001", "duration": 60,
-         "called_number": "74951234567", "context_start_time": 1776060000, "talk_duration": 50, "context_calls": [LEG]}  # fmt: skip
-CALL = {"entry_id": "E1", "call_id": "L1", "timestamp": 1776060000, "seq": 1, "call_state": "Appeared", "location": "abonent",
-        "from": {"number": "79160000001"}, "to": {"extension": "101"}}  # fmt: skip
+ENTRY = {
+    "entry_id": "E1",
+    "context_type": 1,
+    "context_status": 1,
+    "caller_number": "79160000001",
+    "duration": 60,
+    "called_number": "74951234567",
+    "context_start_time": 1776060000,
+    "talk_duration": 50,
+    "context_calls": [LEG],
+}
+CALL = {
+    "entry_id": "E1",
+    "call_id": "L1",
+    "timestamp": 1776060000,
+    "seq": 1,
+    "call_state": "Appeared",
+    "location": "abonent",
+    "from": {"number": "79160000001"},
+    "to": {"extension": "101"},
+}
 SHORT = {"uuid": "E1", "from": "79160000001", "to": {"extension": "101"}, "direction": "in", "start_time": 1776060000}
 
 

@@ -1,4 +1,6 @@
-"""Deciding: notifications become calls, journal columns, deliveries and recordings; nothing leaves while the portal is paused."""
+"""Deciding: notifications become calls, journal columns, deliveries and recordings; nothing leaves while the portal is
+paused.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ def test_the_turn_of_a_line_is_drawn_once_a_call(app: Flask, portal_id: int, hoo
 
 
 def test_a_call_whose_end_never_came_is_over_after_hours(app: Flask, portal_id: int, hook: str) -> None:
-    answered = [notice for notice in Scenario(FIXTURES / "incoming_answered_by_group").notices if "summary" not in notice.name]
+    answered = [
+        notice for notice in Scenario(FIXTURES / "incoming_answered_by_group").notices if "summary" not in notice.name
+    ]
     for notice in answered[: len(answered) // 2]:
         assert post(hook, notice.name, signed(notice.raw)) == 200
     drain.drain(portal_id)

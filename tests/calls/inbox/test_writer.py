@@ -1,4 +1,6 @@
-"""Storing: what a process remembers of a hook is never believed against the tables; many at once, a bad row among them, broken connections."""
+"""Storing: what a process remembers of a hook is never believed against the tables; many at once, a bad row among them,
+broken connections.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Po
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=on_postgres)])
-def hook(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, server: Callable[[], Postgres]) -> Iterator[str]:
+def hook(
+    request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, server: Callable[[], Postgres]
+) -> Iterator[str]:
     """The hook key of an app over either database, remembered by it, within its context."""
     more = {"database_url": server().url} if request.param == "postgresql" else {}
     app = create_app(config_for(tmp_path, valkey_url, **more))
@@ -121,13 +125,22 @@ def other_salt(key: str) -> None:
 
 
 def other_dialect(key: str) -> None:
-    settings.save_version(db.session.query(Portal).one(), Settings(pbxs=(PbxSettings(key="moscow", dialects=("events",)),)))
+    settings.save_version(
+        db.session.query(Portal).one(), Settings(pbxs=(PbxSettings(key="moscow", dialects=("events",)),))
+    )
     db.session.commit()
 
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [(rotate_twice, 404), (rotate_and_wait, 404), (drop_pbx, 404), (remove_portal, 404), (other_salt, 403), (other_dialect, 403)],
+    [
+        (rotate_twice, 404),
+        (rotate_and_wait, 404),
+        (drop_pbx, 404),
+        (remove_portal, 404),
+        (other_salt, 403),
+        (other_dialect, 403),
+    ],
 )
 def test_a_change_is_obeyed_at_once(hook: str, change: Callable[[str], None], status: int) -> None:
     change(hook)
@@ -173,7 +186,9 @@ def test_many_at_once_are_each_stored_once(hook: str, app_of: Flask) -> None:
         with app_of.app_context():
             said.extend(post(hook, seq) for seq in range(first, first + 20))
 
-    threads = [threading.Thread(target=send, args=(1 + 10 * number,)) for number in range(8)]  # each half of its neighbour's too
+    threads = [
+        threading.Thread(target=send, args=(1 + 10 * number,)) for number in range(8)
+    ]  # each half of its neighbour's too
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -192,7 +207,10 @@ def test_one_that_cannot_be_stored_takes_no_other_with_it(hook: str) -> None:
     values = {name: getattr(row, name) for name in writer._COLUMNS}
     db.session.rollback()
     desk = writer._inbox_writer()
-    batch = [writer._PendingRow(desk._row_values(values | {"dedup_key": name, "name": name}, None)) for name in ("a", "\ud800", "b")]
+    batch = [
+        writer._PendingRow(desk._row_values(values | {"dedup_key": name, "name": name}, None))
+        for name in ("a", "\ud800", "b")
+    ]
     desk._store_batch(batch)
     assert [one.is_done for one in batch] == [True] * 3
     assert [one.is_new for one in batch] == [True, False, True]

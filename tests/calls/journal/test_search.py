@@ -1,4 +1,6 @@
-"""Pages of the journal on both databases: what a filter leaves, in windows, is what a plain look at every call leaves; PostgreSQL can follow the indexes."""
+"""Pages of the journal on both databases: what a filter leaves, in windows, is what a plain look at every call leaves;
+PostgreSQL can follow the indexes.
+"""
 
 from __future__ import annotations
 
@@ -58,12 +60,22 @@ def filled(made: Flask) -> Iterator[Flask]:
 def values(number: int) -> dict[str, Any]:
     """Several calls begin at the same moment; of every tenth the portal is another one."""
     return {
-        "portal_id": 2 if number % 10 == 0 else 1, "pbx_id": 1, "pbx_key": "spb" if number % 4 == 1 else "moscow", "entry_id": f"e{number}",
-        "started_at": BEGAN + timedelta(hours=number // 3), "visible": number % 11 != 5, "state": "dead" if number % 13 == 3 else "finished",
-        "direction": ("in", "out", "callback")[number % 3], "line_number": f"7495{number % 5}", "client_number": f"+7916000{number % 20:04d}",
-        "outcome": ("answered", "missed")[number % 2], "user_id": number % 6 or None, "users": [number % 6, 9] if number % 6 and number % 7 == 2 else [],
-        "responsible_id": 8 if number % 8 == 3 else None, "problem": "x" if number % 17 == 6 else None,
-    }  # fmt: skip
+        "portal_id": 2 if number % 10 == 0 else 1,
+        "pbx_id": 1,
+        "pbx_key": "spb" if number % 4 == 1 else "moscow",
+        "entry_id": f"e{number}",
+        "started_at": BEGAN + timedelta(hours=number // 3),
+        "visible": number % 11 != 5,
+        "state": "dead" if number % 13 == 3 else "finished",
+        "direction": ("in", "out", "callback")[number % 3],
+        "line_number": f"7495{number % 5}",
+        "client_number": f"+7916000{number % 20:04d}",
+        "outcome": ("answered", "missed")[number % 2],
+        "user_id": number % 6 or None,
+        "users": [number % 6, 9] if number % 6 and number % 7 == 2 else [],
+        "responsible_id": 8 if number % 8 == 3 else None,
+        "problem": "x" if number % 17 == 6 else None,
+    }
 
 
 def fits(call: Call, wanted: CallFilter, viewer: int | None, lost: set[int]) -> bool:
@@ -89,9 +101,19 @@ def fits(call: Call, wanted: CallFilter, viewer: int | None, lost: set[int]) -> 
 
 
 PARTS: tuple[dict[str, str], ...] = (
-    {}, {"pbx": "spb"}, {"line": "74952"}, {"direction": "callback"}, {"outcome": "missed"}, {"employee": "3"}, {"employee": "9"},
-    {"problems": "1"}, {"q": "+79160000007"}, {"q": "0013"}, {"since": "2026-03-02"}, {"until": "2026-03-02"},
-)  # fmt: skip
+    {},
+    {"pbx": "spb"},
+    {"line": "74952"},
+    {"direction": "callback"},
+    {"outcome": "missed"},
+    {"employee": "3"},
+    {"employee": "9"},
+    {"problems": "1"},
+    {"q": "+79160000007"},
+    {"q": "0013"},
+    {"since": "2026-03-02"},
+    {"until": "2026-03-02"},
+)
 
 
 def test_every_filter_leaves_what_a_plain_look_leaves(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +158,9 @@ INDEXES = {
 
 
 def test_each_filter_can_follow_its_index(app: Flask) -> None:
-    """Of a table as small as this PostgreSQL would rather read all of it, so that is forbidden. SQLite chooses by itself."""
+    """Of a table as small as this PostgreSQL would rather read all of it, so that is forbidden. SQLite chooses by
+    itself.
+    """
     told: list[Any] = []
     event.listen(db.engine, "before_cursor_execute", lambda *said: told.append(said[2:4]))
     for asked, index in INDEXES.values():

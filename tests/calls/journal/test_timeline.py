@@ -30,7 +30,9 @@ def test_the_cause_stands_before_its_effect_and_the_export_leaves_out_what_only_
         ("notification", "handled"), ("decision", "decided"), ("delivery", "waiting"), ("delivery", "done"),
         ("decision", "decided"), ("delivery", "done"), ("recording_ready", "handled"), ("recording", "attached"),
     ]  # fmt: skip
-    assert [len(step.rows) for step in steps if step.kind == "decision"] == [2, 1], "what was decided at once is one step"
+    assert [len(step.rows) for step in steps if step.kind == "decision"] == [2, 1], (
+        "what was decided at once is one step"
+    )
     rows = timeline.exported_rows(steps)
     assert [row["from"] for row in rows] == ["pbx", "app", "app", "app", "app"]
     assert rows[-1]["request"] == timeline.ATTACH_METHOD

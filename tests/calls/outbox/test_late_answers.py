@@ -1,4 +1,5 @@
-"""A request whose worker was taken for dead: it does not leave any more, and what its late answer says spoils nothing."""
+"""A request whose worker was taken for dead: it does not leave any more, and what its late answer says spoils nothing.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def given_up() -> None:
 
 def client_over(wire: Wire, portal: Portal) -> Bitrix24Client:
     grants = TokenSource(lambda: "token", lambda _: "token", lambda where: where)
-    return Bitrix24Client("https://portal.example/rest/", grants, RequestBudget(runtime().redis, portal.member_id), wire)  # type: ignore[arg-type]
+    return Bitrix24Client(
+        "https://portal.example/rest/", grants, RequestBudget(runtime().redis, portal.member_id), wire
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("late", "leaves"), [(False, 1), (True, 0)])

@@ -1,4 +1,6 @@
-"""Whose statistics are asked for, and when: busy ones often, quiet ones hourly while somebody is at work, all of them through one limiter."""
+"""Whose statistics are asked for, and when: busy ones often, quiet ones hourly while somebody is at work, all of them
+through one limiter.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ HOUR = timedelta(hours=1)
 def sent(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
     """What was sent off: (PBX, after so many seconds)."""
     found: list[tuple[int, float]] = []
-    monkeypatch.setattr(statistics_requests, "queue_request", lambda job, order, seconds: found.append((order.pbx_id, seconds)))
+    monkeypatch.setattr(
+        statistics_requests, "queue_request", lambda job, order, seconds: found.append((order.pbx_id, seconds))
+    )
     return found
 
 
@@ -44,7 +48,12 @@ def at_work(open_now: bool) -> Settings:
 def quiet(**more: Any) -> None:
     """No word of the PBX for two hours, and its own minute of the hour has come."""
     long_ago = utcnow() - 2 * HOUR
-    values = {"last_notification_at": long_ago, "created_at": long_ago, "asked_at": long_ago, "ask_at": utcnow() - timedelta(seconds=1)}
+    values = {
+        "last_notification_at": long_ago,
+        "created_at": long_ago,
+        "asked_at": long_ago,
+        "ask_at": utcnow() - timedelta(seconds=1),
+    }
     db.session.execute(update(Pbx).values(**values, **more))
     db.session.commit()
 
@@ -98,12 +107,16 @@ def test_many_at_once_leave_one_after_the_other(sent: list[tuple[int, float]]) -
         make_portal(f"{number:032}", "active", at_work(True))
     quiet()
     assert schedule.queue_due_pbxs() == 12
-    assert sorted(seconds for _, seconds in sent) == [pytest.approx(number / statistics_requests.REQUESTS_PER_SECOND) for number in range(12)]
+    assert sorted(seconds for _, seconds in sent) == [
+        pytest.approx(number / statistics_requests.REQUESTS_PER_SECOND) for number in range(12)
+    ]
     assert db.session.query(Call).count() == 0
 
 
 def test_one_limiter_for_all_pbxs_and_processes(app: Flask) -> None:
-    """Twenty at once, each with a limiter of its own as every process has: no more get through than ten a second and the first."""
+    """Twenty at once, each with a limiter of its own as every process has: no more get through than ten a second and
+    the first.
+    """
     passed: list[float] = []
 
     def ask(limiter: RequestBudget) -> None:

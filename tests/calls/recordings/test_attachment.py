@@ -61,7 +61,9 @@ class Client:
         self._leaves([params["FILENAME"]])
         return RestResult({"FILE_ID": 7})
 
-    def batch(self, commands: list[tuple[str, str, dict[str, Any]]], **_: object) -> dict[str, RestResult | PortalError]:
+    def batch(
+        self, commands: list[tuple[str, str, dict[str, Any]]], **_: object
+    ) -> dict[str, RestResult | PortalError]:
         self._leaves([params["FILENAME"] for _, _, params in commands])
         return {key: self.each.get(params["CALL_ID"], RestResult({"FILE_ID": 7})) for key, _, params in commands}
 
@@ -178,7 +180,9 @@ def test_an_upload(make: Make, client: Client, why: str) -> None:
 
 def test_a_file_in_a_query_is_the_same_file() -> None:
     content = bytes(range(256)) * 3
-    text = batch_encoding.encode_command("k", "m", {"FILENAME": "a+b", "FILE_CONTENT": batch_encoding.quote_base64(content)})
+    text = batch_encoding.encode_command(
+        "k", "m", {"FILENAME": "a+b", "FILE_CONTENT": batch_encoding.quote_base64(content)}
+    )
     found = parse_qs(text.partition("?")[2])
     assert base64.b64decode(found["FILE_CONTENT"][0]) == content
     assert found["FILENAME"] == ["a+b"]

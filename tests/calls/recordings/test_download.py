@@ -54,7 +54,12 @@ def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_an_answer_closes_the_circuit_whatever_it_says(
-    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: errors.MangoError, counts: bool, after: float | None
+    app: Flask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    met: errors.MangoError,
+    counts: bool,
+    after: float | None,
 ) -> None:
     """Or one recording after the other would wait for a trial of 45 s, though Mango is there."""
     source, one = download.RecordingSource("r", None, "key", "salt", 7), circuit_breaker.of_pbx(7)

@@ -32,7 +32,13 @@ def attempted(portal: Portal) -> int:
     db.session.add(call)
     db.session.flush()
     row = Recording(
-        portal_id=portal.id, call_id=call.id, recording_id="r", bitrix_call_id="x", due_at=utcnow(), attempted=True, file_name="a.mp3"
+        portal_id=portal.id,
+        call_id=call.id,
+        recording_id="r",
+        bitrix_call_id="x",
+        due_at=utcnow(),
+        attempted=True,
+        file_name="a.mp3",
     )
     db.session.add(row)
     db.session.commit()

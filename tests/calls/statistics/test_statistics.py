@@ -63,11 +63,19 @@ class Book:
         at = datetime(day.year, day.month, day.day, hour, minute, *rest, tzinfo=MOSCOW).astimezone(UTC)
         wait = more.pop("wait", 10)
         values = {
-            "pbx_id": 1, "pbx_key": "moscow", "entry_id": f"e{self.portal_id}-{self.count}", "direction": way, "outcome": outcome,
-            "line_number": "74950000001", "client_number": "+79160000001", "started_at": at, "state": "finished",
+            "pbx_id": 1,
+            "pbx_key": "moscow",
+            "entry_id": f"e{self.portal_id}-{self.count}",
+            "direction": way,
+            "outcome": outcome,
+            "line_number": "74950000001",
+            "client_number": "+79160000001",
+            "started_at": at,
+            "state": "finished",
             "answered_at": at + timedelta(seconds=wait) if outcome == "answered" else None,
-            "talk_seconds": 60 if outcome == "answered" else 0, "user_id": 11 if outcome == "answered" else None,
-        } | more  # fmt: skip
+            "talk_seconds": 60 if outcome == "answered" else 0,
+            "user_id": 11 if outcome == "answered" else None,
+        } | more
         row = Call(portal_id=self.portal_id, **values)
         db.session.add(row)
         db.session.commit()
@@ -218,11 +226,17 @@ def test_each_pbx_by_itself_and_all_together(book: Book) -> None:
     book.call(MONDAY, "11:20", way="out", **other, client_number="+79160000009")
     book.tape(book.call(MONDAY, "12:00", **other), 7)
     whole = found(book)
-    tver, moscow, none = (figures.load_period(book.portal_id, MONDAY, TODAY, TODAY, key) for key in ("tver", "moscow", "nobody"))
+    tver, moscow, none = (
+        figures.load_period(book.portal_id, MONDAY, TODAY, TODAY, key) for key in ("tver", "moscow", "nobody")
+    )
     assert (whole.total.calls, tver.total.calls, moscow.total.calls, none.total.calls) == (5, 4, 1, 0)
     assert {key: tally.calls for key, tally in tver.hours.items()} == {(0, 10): 1, (0, 11): 2, (0, 12): 1}
     assert {day: tally.calls for day, tally in moscow.days.items()} == {MONDAY: 1}
     assert set(tver.lines) == {"tver:74820000001"}
-    assert {key: (tally.calls, tally.missed) for key, tally in tver.people.items()} == {12: (2, 1), 11: (2, 0)}, "by month too"
+    assert {key: (tally.calls, tally.missed) for key, tally in tver.people.items()} == {12: (2, 1), 11: (2, 0)}, (
+        "by month too"
+    )
     assert [one.wait_times.count for one in (whole, tver, moscow)] == [3, 2, 1]
-    assert [(one.missed_clients, one.callback_times.count, one.recording_lags.count) for one in (whole, tver, moscow)] == [(1, 1, 1), (1, 1, 1), (0, 0, 0)]
+    assert [
+        (one.missed_clients, one.callback_times.count, one.recording_lags.count) for one in (whole, tver, moscow)
+    ] == [(1, 1, 1), (1, 1, 1), (0, 0, 0)]

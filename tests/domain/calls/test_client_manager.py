@@ -17,7 +17,9 @@ CALL = Scenario(FIXTURES / "incoming_answered_by_group")
 KNOWN = {"+79160000001": ("contact", 77)}
 
 
-def told(line: dict[str, Any], owner: int = 13, day: str = "OPENED", order: int = 1, **answers: Any) -> list[AnyCommand]:
+def told(
+    line: dict[str, Any], owner: int = 13, day: str = "OPENED", order: int = 1, **answers: Any
+) -> list[AnyCommand]:
     """The call with this line and this manager; `order` -1: the notifications come in reverse."""
     document = CALL.settings.model_dump(by_alias=True, mode="json")
     document["pbxs"][0]["lines"][0].update(line)

@@ -1,4 +1,6 @@
-"""What the fold says beyond the scenarios: ids, the round robin, a user whom the portal refuses, facts that come after finish."""
+"""What the fold says beyond the scenarios: ids, the round robin, a user whom the portal refuses, facts that come after
+finish.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from tests.support.transcript import WORDS, Answers, Play
 
 def policy(**pbx: object) -> Policy:
     document = Settings(
-        pbxs=(PbxSettings(key="moscow", **pbx), PbxSettings(key="krasnodar", employees=(EmployeeSettings(extension="201", user_id=31),)))
+        pbxs=(
+            PbxSettings(key="moscow", **pbx),
+            PbxSettings(key="krasnodar", employees=(EmployeeSettings(extension="201", user_id=31),)),
+        )
     )  # type: ignore[arg-type]
     return Policy(document, document.pbxs[0], WORDS)
 

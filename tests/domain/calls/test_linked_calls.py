@@ -38,7 +38,10 @@ def test_within_the_talk_or_fifteen_seconds_after_it(started: float, found: bool
         (A, replace(B, direction="out")),
         (A, replace(B, direction="callback")),
         (replace(A, ended_at=None), replace(B, started_at=11 + MAX_TALK_SECONDS)),
-        (replace(A, started_at=50, answered_at=50, call_id=3), B),  # both began at once: only one of them can be the first
+        (
+            replace(A, started_at=50, answered_at=50, call_id=3),
+            B,
+        ),  # both began at once: only one of them can be the first
     ],
 )
 def test_what_is_no_continuation(first: LinkedCall, second: LinkedCall) -> None:
@@ -56,7 +59,9 @@ def test_a_talk_that_goes_on_is_continued() -> None:
 
 def test_of_three_offices_the_third_continues_the_second() -> None:
     second = replace(B, answered_at=55, talker_id=12, continued_call_id=1)
-    third = LinkedCall(3, 3, "E1", "in", started_at=90, answered_at=95, ended_at=None, talker_id=13, continued_call_id=2)
+    third = LinkedCall(
+        3, 3, "E1", "in", started_at=90, answered_at=95, ended_at=None, talker_id=13, continued_call_id=2
+    )
     found = find_continued_call(third, [A, second])
     assert found is not None
     assert found.call_id == 2
@@ -68,7 +73,12 @@ def test_who_did_not_talk_has_nothing() -> None:
     missed = replace(B, continued_call_id=1)
     unmapped = replace(B, call_id=3, answered_at=60, continued_call_id=1)
     assert find_last_talker(1, [missed, unmapped]) is None
-    assert find_last_talker(1, [missed, unmapped, replace(B, call_id=4, answered_at=58, talker_id=12, continued_call_id=1)]) == 12
+    assert (
+        find_last_talker(
+            1, [missed, unmapped, replace(B, call_id=4, answered_at=58, talker_id=12, continued_call_id=1)]
+        )
+        == 12
+    )
     assert find_last_talker(1, [replace(B, answered_at=60, talker_id=12)]) is None, "it continues nothing"
 
 
@@ -106,9 +116,15 @@ def told(scenario: Scenario, answers: Answers | None = None, **known: object) ->
 
 
 def test_records_made_before_it_was_known_follow_once() -> None:
-    """The other PBX was heard late: the record stands already. It goes to the talker, and a further look changes nothing."""
+    """The other PBX was heard late: the record stands already. It goes to the talker, and a further look changes
+    nothing.
+    """
     play = told(Scenario(FIXTURES / "incoming_answered_line_responsible"))
-    play.known = fold.FoldContext(entry_id=play.known.entry_id, continued_call=ContinuedCall(7, "E7", 99), recording_parts=play.known.recording_parts)
+    play.known = fold.FoldContext(
+        entry_id=play.known.entry_id,
+        continued_call=ContinuedCall(7, "E7", 99),
+        recording_parts=play.known.recording_parts,
+    )
     for _ in range(2):
         play.drain()
     talker = play.decision.journal["users"][-1] if play.decision else 0
@@ -150,7 +166,8 @@ def test_only_what_overlaps_is_decided_again() -> None:
 
 
 def test_the_record_of_an_entry_that_was_heard_first_is_enough() -> None:
-    """The second office was told first and has made the record: the first one makes none, whoever knows of whom by now."""
+    """The second office was told first and has made the record: the first one makes none, whoever knows of whom by now.
+    """
     maker = replace(B, has_made_record=True)
     assert has_linked_record(A, [replace(maker, continued_call_id=1)])
     assert has_linked_record(A, [maker]), "it will continue this one as soon as it is asked"

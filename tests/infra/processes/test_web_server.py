@@ -141,7 +141,9 @@ def test_a_body_over_the_limit_is_413() -> None:
 
 
 def test_a_body_is_read_as_it_comes() -> None:
-    """So that one without a length can be cut off: Werkzeug itself takes no more than the limit of it, but does not complain."""
+    """So that one without a length can be cut off: Werkzeug itself takes no more than the limit of it, but does not
+    complain.
+    """
     with served() as (address, _), connection(address) as to:
         to.putrequest("POST", "/first")
         to.putheader("Transfer-Encoding", "chunked")

@@ -100,7 +100,9 @@ def test_a_circuit_remembers_when_it_opened(watched: Watched) -> None:
 def test_refused_deliveries_alarm_until_none_is_left(watched: Watched) -> None:
     call_id = watched.call(timedelta(minutes=5))
     for key in ("register", "finish"):
-        db.session.add(Delivery(portal_id=watched.id, call_id=call_id, key=key, kind="Finish", command={}, state="dead"))
+        db.session.add(
+            Delivery(portal_id=watched.id, call_id=call_id, key=key, kind="Finish", command={}, state="dead")
+        )
     db.session.commit()
     (words,) = watched.look()
     assert "(2)" in words
@@ -115,7 +117,9 @@ def test_refused_deliveries_alarm_until_none_is_left(watched: Watched) -> None:
 
 def test_a_full_disk(watched: Watched) -> None:
     call_id = watched.call(timedelta(minutes=5))
-    db.session.add(Recording(portal_id=watched.id, call_id=call_id, recording_id="r", due_at=utcnow(), problem=DISK_FULL))
+    db.session.add(
+        Recording(portal_id=watched.id, call_id=call_id, recording_id="r", due_at=utcnow(), problem=DISK_FULL)
+    )
     db.session.commit()
     (words,) = watched.look()
     assert "нет места" in words

@@ -95,7 +95,9 @@ def test_portals_without_trouble_cost_nothing(watched: Watched) -> None:
     one = queries(monitor.check_all)
     portal = db.session.get_one(Portal, watched.id)
     for number in range(40):
-        values = {column.name: getattr(portal, column.key) for column in Portal.__table__.columns if column.name != "id"}
+        values = {
+            column.name: getattr(portal, column.key) for column in Portal.__table__.columns if column.name != "id"
+        }
         more = Portal(**values | {"member_id": f"{number:032d}"})
         db.session.add(more)
         db.session.flush()

@@ -15,11 +15,32 @@ from bx24app.web.base.guards import open_to_all, require_frame_admin, require_fr
 from tests.web.conftest import claim
 
 OPEN = {
-    "app_frame.open_app", "app_frame.open_install", "app_frame.show_about", "app_frame.show_install_about", "app_frame.show_privacy", "app_frame.renew_session", "app_frame.take_over",
-    "oauth.start_authorisation", "oauth.callback", "bitrix24_events.receive_event", "mango_hooks.receive_notification", "mango_hooks.explain_address", "health.check_alive", "health.check_ready",
-    "health.scrape_metrics", "assets.serve_file", "downloads.download_employees", "downloads.download_journal", "downloads.stream_recording", "placements.open_telephony", "placements.show_call_card", "placements.show_record", "placements.renew_session", "placements.change_client",
+    "app_frame.open_app",
+    "app_frame.open_install",
+    "app_frame.show_about",
+    "app_frame.show_install_about",
+    "app_frame.show_privacy",
+    "app_frame.renew_session",
+    "app_frame.take_over",
+    "oauth.start_authorisation",
+    "oauth.callback",
+    "bitrix24_events.receive_event",
+    "mango_hooks.receive_notification",
+    "mango_hooks.explain_address",
+    "health.check_alive",
+    "health.check_ready",
+    "health.scrape_metrics",
+    "assets.serve_file",
+    "downloads.download_employees",
+    "downloads.download_journal",
+    "downloads.stream_recording",
+    "placements.open_telephony",
+    "placements.show_call_card",
+    "placements.show_record",
+    "placements.renew_session",
+    "placements.change_client",
     "static",
-}  # fmt: skip
+}
 """Routes that prove their caller by themselves, or have nothing to hide. A new one is written here on purpose."""
 PAGES = {
     "home.show": "/frame",
@@ -129,11 +150,17 @@ def test_a_dismissed_employee_has_no_session_any_more(site: Flask, client: Flask
         db.session.add(PortalUser(portal_id=portal, user_id=7, active=True))
         db.session.commit()
     tab = {session.HEADER: place}
-    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [200, 200]
+    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [
+        200,
+        200,
+    ]
     with site.app_context():
         db.session.get_one(PortalUser, (portal, 7)).active = False
         db.session.commit()
-    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [401, 401]
+    assert [client.get("/frame", headers=mine).status_code, client.get("/place/calls", headers=tab).status_code] == [
+        401,
+        401,
+    ]
     assert client.get("/frame", headers=another).status_code == 200
 
 

@@ -62,7 +62,18 @@ def test_the_compiled_catalogue_is_fresh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lang", "language"), [("ru", "ru"), ("RU", "ru"), ("kz", "ru"), ("by", "ru"), ("ua", "ru"), ("en", "en"), ("de", "en"), ("la", "en"), ("", "en")]
+    ("lang", "language"),
+    [
+        ("ru", "ru"),
+        ("RU", "ru"),
+        ("kz", "ru"),
+        ("by", "ru"),
+        ("ua", "ru"),
+        ("en", "en"),
+        ("de", "en"),
+        ("la", "en"),
+        ("", "en"),
+    ],
 )
 def test_which_language_a_page_speaks(site: Flask, lang: str, language: str) -> None:
     with site.test_request_context(f"/?LANG={lang}"):
@@ -70,8 +81,15 @@ def test_which_language_a_page_speaks(site: Flask, lang: str, language: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"), [("+74951234567", "+7 495 123-45-67"), ("74951234567", "+7 495 123-45-67"), ("101", "101"), ("sip:a@b", "sip:a@b"), (None, "")]
-)  # fmt: skip
+    ("number", "shown"),
+    [
+        ("+74951234567", "+7 495 123-45-67"),
+        ("74951234567", "+7 495 123-45-67"),
+        ("101", "101"),
+        ("sip:a@b", "sip:a@b"),
+        (None, ""),
+    ],
+)
 def test_numbers_are_readable(number: str | None, shown: str) -> None:
     assert i18n.format_phone(number) == shown
 
@@ -89,7 +107,9 @@ def test_faults_of_the_document_speak_the_language_of_the_page(site: Flask) -> N
 
 
 def test_every_fault_of_the_document_has_both_sentences(site: Flask) -> None:
-    """A code is made somewhere, has a sentence for the command line and one for pages, with parameters that it is made with."""
+    """A code is made somewhere, has a sentence for the command line and one for pages, with parameters that it is made
+    with.
+    """
     files = [path for folder in ("domain", "settings") for path in (ROOT / "bx24app" / folder).rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     used = set(re.findall(r'Fault\(\s*"(\w+)"', source)) | set(re.findall(r'_of_repeats\("(\w+)"', source))

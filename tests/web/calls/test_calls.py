@@ -63,7 +63,18 @@ def call(site: Flask, portal: int) -> int:
             ("CreateRecord", "dead", "no rights"),
             ("Finish", "waiting", None),
         ):
-            db.session.add(Delivery(portal_id=portal, call_id=row.id, key=kind, kind=kind, command={}, state=state, code=reason and "ACCESS_DENIED", reason=reason))  # fmt: skip
+            db.session.add(
+                Delivery(
+                    portal_id=portal,
+                    call_id=row.id,
+                    key=kind,
+                    kind=kind,
+                    command={},
+                    state=state,
+                    code=reason and "ACCESS_DENIED",
+                    reason=reason,
+                )
+            )
         db.session.commit()
         return row.id
 
@@ -92,7 +103,7 @@ def test_the_latest_fifty_then_more(frame: Frame, site: Flask, portal: int) -> N
 
 def test_a_call_opens_into_its_time_line(frame: Frame, call: int) -> None:
     said = frame.get(f"/frame/calls/{call}")
-    for words in ("+7 916 000-00-01", "something was refused", "Anna Smirnova, Ivan Petrov".replace("Ivan Petrov", "Petrov Ivan"), "1:05",
+    for words in ("+7 916 000-00-01", "something was refused", "Anna Smirnova, Ivan Petrov".replace("Ivan Petrov", "Petrov Ivan"), "1:05",  # noqa: E501
                   "call summary", "Register the call", "ACCESS_DENIED: no rights", "waiting for delivery",
                   'data-path="/crm/deal/details/5/"', ">created<"):  # fmt: skip
         assert words in said
@@ -100,8 +111,16 @@ def test_a_call_opens_into_its_time_line(frame: Frame, call: int) -> None:
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [("q=%2B79160000002", [2]), ("q=8+916+000-00-02", [2]), ("q=0003", [3]), ("outcome=missed", [3]), ("problems=1", [2]), ("pbx=spb", [1]), ("outcome=gift", [1, 2, 3])],
-)  # fmt: skip
+    [
+        ("q=%2B79160000002", [2]),
+        ("q=8+916+000-00-02", [2]),
+        ("q=0003", [3]),
+        ("outcome=missed", [3]),
+        ("problems=1", [2]),
+        ("pbx=spb", [1]),
+        ("outcome=gift", [1, 2, 3]),
+    ],
+)
 def test_filters(frame: Frame, site: Flask, portal: int, query: str, found: list[int]) -> None:
     with site.app_context():
         add_call(portal, 1, pbx_key="spb")
@@ -166,7 +185,18 @@ def test_try_again_of_a_lost_recording(frame: Frame, call: int) -> None:
 def test_unreadable_notifications_stand_with_their_reason(frame: Frame, portal: int) -> None:
     assert has(frame.get("/frame/stuck/rejected"), "none-rejected")
     with frame.site.app_context():
-        db.session.add(Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", dedup_key="x", body="<b>", state="rejected", reason="no entry_id"))  # fmt: skip
+        db.session.add(
+            Notification(
+                portal_id=portal,
+                pbx_id=1,
+                dialect="vpbx",
+                name="events/call",
+                dedup_key="x",
+                body="<b>",
+                state="rejected",
+                reason="no entry_id",
+            )
+        )
         db.session.commit()
     assert "no entry_id" in frame.get("/frame/stuck/rejected")
 
@@ -196,7 +226,9 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     opened: list[Tape] = []
 
     @contextmanager
-    def open_stream(source: download.RecordingSource, byte_range: str | None = None, play: bool = False) -> Iterator[Tape]:
+    def open_stream(
+        source: download.RecordingSource, byte_range: str | None = None, play: bool = False
+    ) -> Iterator[Tape]:
         assert (source, play) == (download.RecordingSource("rec", None, "key", "salt"), True)
         tape = Tape(byte_range)
         opened.append(tape)
@@ -221,7 +253,11 @@ def test_a_recording_is_streamed_with_ranges(frame: Frame, call: int, tapes: lis
     assert (said.status_code, said.data, said.mimetype) == (200, b"0123456789", "audio/mpeg")
     with frame.site.app_context():
         heard = db.session.query(Audit).filter_by(what="recording heard").one()
-        assert (heard.user_id, heard.source, heard.facts) == (7, "frame", {"recording": db.session.query(Recording.id).scalar()})
+        assert (heard.user_id, heard.source, heard.facts) == (
+            7,
+            "frame",
+            {"recording": db.session.query(Recording.id).scalar()},
+        )
     assert said.headers["Accept-Ranges"] == "bytes"
     assert said.headers["Cache-Control"] == "no-store"
     part = frame._client.get(url, headers={"Range": "bytes=2-4"})

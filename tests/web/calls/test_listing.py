@@ -29,7 +29,12 @@ from tests.web.calls.test_calls import add_call
 from tests.web.conftest import claim
 
 __all__ = ["frame"]
-DOCUMENT = Settings(pbxs=(PbxSettings(key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", name="Main"),)), PbxSettings(key="spb", name="Petersburg")))  # fmt: skip
+DOCUMENT = Settings(
+    pbxs=(
+        PbxSettings(key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", name="Main"),)),
+        PbxSettings(key="spb", name="Petersburg"),
+    )
+)
 
 
 def entries(said: str) -> list[str]:
@@ -63,7 +68,16 @@ def test_filters_by_themselves_and_together(frame: Frame, portal: int, query: st
     with frame.site.app_context():
         first = add_call(portal, 1, user_id=11, users=[11])
         add_call(portal, 2, direction="out", user_id=11, users=[12], responsible_id=None)
-        add_call(portal, 3, direction="callback", pbx_key="spb", line_number="78120000000", user_id=None, users=[], responsible_id=77)  # fmt: skip
+        add_call(
+            portal,
+            3,
+            direction="callback",
+            pbx_key="spb",
+            line_number="78120000000",
+            user_id=None,
+            users=[],
+            responsible_id=77,
+        )
         add_call(portal, 4, state="dead", user_id=None, users=[])
         db.session.add(Recording(portal_id=portal, call_id=first.id, recording_id="r", state="lost"))
         db.session.commit()
@@ -107,7 +121,17 @@ def test_a_sparse_filter_looks_at_a_window_and_goes_on_from_there(
 
 
 def test_a_filter_survives_its_address() -> None:
-    wanted = CallFilter(q="+7 916", pbx="spb", line="7812", direction="in", outcome="missed", employee=7, since=date(2026, 1, 2), until=date(2026, 2, 3), problems=True)  # fmt: skip
+    wanted = CallFilter(
+        q="+7 916",
+        pbx="spb",
+        line="7812",
+        direction="in",
+        outcome="missed",
+        employee=7,
+        since=date(2026, 1, 2),
+        until=date(2026, 2, 3),
+        problems=True,
+    )
     assert CallFilter.from_params(wanted.as_params()) == wanted
     assert CallFilter.from_params(dict(parse_qsl(urlencode(wanted.as_params())))) == wanted
     assert CallFilter().as_params() == {}
@@ -192,7 +216,13 @@ def download(client: FlaskClient, frame_headers: dict[str, str], path: str) -> s
 def test_an_export_is_the_filtered_list(frame: Frame, site: Flask, client: FlaskClient, portal: int) -> None:
     with site.app_context():
         for number in (1, 2, 3):
-            add_call(portal, number, outcome="missed" if number == 2 else "answered", users=[7] if number == 3 else [8], user_id=None)  # fmt: skip
+            add_call(
+                portal,
+                number,
+                outcome="missed" if number == 2 else "answered",
+                users=[7] if number == 3 else [8],
+                user_id=None,
+            )
         db.session.commit()
     url = download(client, frame._headers, "/frame/calls/export/csv?outcome=missed")
     said = client.get(url)
@@ -209,7 +239,7 @@ def test_an_export_is_the_filtered_list(frame: Frame, site: Flask, client: Flask
 def test_a_ticket_is_for_one_filter_only(frame: Frame, site: Flask, client: FlaskClient, portal: int) -> None:
     url = download(client, claim(site, portal, admin=False), "/frame/calls/export/csv?outcome=missed")
     assert client.get(url).text.startswith("\ufeffentry_id")
-    for bad in (url.replace("outcome=missed", "outcome=answered"), url.replace("&outcome=missed", ""), url.replace("/own.", "/all."), url.replace(".csv", ".jsonl"), url.split("?")[0], url + "x"):  # fmt: skip
+    for bad in (url.replace("outcome=missed", "outcome=answered"), url.replace("&outcome=missed", ""), url.replace("/own.", "/all."), url.replace(".csv", ".jsonl"), url.split("?")[0], url + "x"):  # fmt: skip  # noqa: E501
         assert client.get(bad).status_code == 401, bad
     with site.app_context():
         db.session.query(Portal).one().state = "removed"
@@ -219,7 +249,9 @@ def test_a_ticket_is_for_one_filter_only(frame: Frame, site: Flask, client: Flas
 
 @pytest.fixture
 def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """A call with a refused, an unrepeatable and a waiting step, a lost recording, an unreadable notification. Nothing is woken."""
+    """A call with a refused, an unrepeatable and a waiting step, a lost recording, an unreadable notification. Nothing
+    is woken.
+    """
     monkeypatch.setattr(queue, "wake_portal", lambda *_, **__: None)
     monkeypatch.setattr(queue, "wake_recording", lambda *_, **__: None)
     frame.save(DOCUMENT)
@@ -230,11 +262,30 @@ def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[st
         card = Delivery(**made, key="card", kind="ShowCard", state="dead", reason="too late")
         later = utcnow() + timedelta(minutes=5)
         waits = Delivery(**made, key="todo", kind="AddTodo", state="waiting", due_at=later, attempts=3, reason="busy")
-        tape = Recording(portal_id=portal, call_id=call.id, recording_id="tape", state="lost", problem="4002", bitrix_call_id="x")  # fmt: skip
-        note = Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", entry_id="entry-1", dedup_key="1", body='{"a": "<b>"}', state="rejected", reason="no call_state")  # fmt: skip
+        tape = Recording(
+            portal_id=portal, call_id=call.id, recording_id="tape", state="lost", problem="4002", bitrix_call_id="x"
+        )
+        note = Notification(
+            portal_id=portal,
+            pbx_id=1,
+            dialect="vpbx",
+            name="events/call",
+            entry_id="entry-1",
+            dedup_key="1",
+            body='{"a": "<b>"}',
+            state="rejected",
+            reason="no call_state",
+        )
         db.session.add_all((refused, card, waits, tape, note))
         db.session.commit()
-        return {"call": call.id, "dead": refused.id, "card": card.id, "waiting": waits.id, "recordings": tape.id, "rejected": note.id}  # fmt: skip
+        return {
+            "call": call.id,
+            "dead": refused.id,
+            "card": card.id,
+            "waiting": waits.id,
+            "recordings": tape.id,
+            "rejected": note.id,
+        }
 
 
 def test_what_is_stuck_is_one_click_away(frame: Frame, stuck: dict[str, int]) -> None:
@@ -304,10 +355,12 @@ def test_only_administrators_of_this_portal_try_again(
 ) -> None:
     someone = claim(site, frame.portal, admin=False, user_id=11)
     assert client.get(f"/frame/calls/{stuck['call']}", headers=someone).status_code == 200
-    for path, status in ((f"/frame/calls/{stuck['call']}/again", 404), ("/frame/stuck/all", 403), ("/frame/stuck/hurry", 403)):  # fmt: skip
+    for path, status in ((f"/frame/calls/{stuck['call']}/again", 404), ("/frame/stuck/all", 403), ("/frame/stuck/hurry", 403)):  # fmt: skip  # noqa: E501
         assert client.post(path, headers=someone).status_code == status
     with site.app_context():
-        other = Portal(member_id="o" * 32, domain="o", client_endpoint="https://o/rest/", server_endpoint="", client_id="l")  # fmt: skip
+        other = Portal(
+            member_id="o" * 32, domain="o", client_endpoint="https://o/rest/", server_endpoint="", client_id="l"
+        )
         db.session.add(other)
         db.session.commit()
         stranger = {session.HEADER: session.issue(session.FrameSession(other.id, other.member_id, 7, True))}
@@ -322,7 +375,11 @@ def test_only_administrators_of_this_portal_try_again(
 def test_long_lists_go_on_below(frame: Frame, portal: int, stuck: dict[str, int]) -> None:
     with frame.site.app_context():
         for number in range(60):
-            db.session.add(Delivery(portal_id=portal, call_id=stuck["call"], key=f"k{number}", kind="Finish", command={}, state="dead"))  # fmt: skip
+            db.session.add(
+                Delivery(
+                    portal_id=portal, call_id=stuck["call"], key=f"k{number}", kind="Finish", command={}, state="dead"
+                )
+            )
         db.session.commit()
     said = frame.get("/frame/stuck/dead")
     more = unescape(said.partition('hx-get="/frame/stuck/dead?below=')[2].split('"')[0])
@@ -336,16 +393,40 @@ def test_the_time_line_tells_decision_request_and_answer(frame: Frame, portal: i
     with frame.site.app_context():
         call = add_call(portal, 1, reason=1110, ended_at=utcnow())
         at = call.started_at
-        for kind, state, answer in (("Register", "done", {"call_id": "externalCall.1", "record": {"entity": "contact", "id": 9}}), ("Finish", "waiting", None)):  # fmt: skip
+        for kind, state, answer in (("Register", "done", {"call_id": "externalCall.1", "record": {"entity": "contact", "id": 9}}), ("Finish", "waiting", None)):  # fmt: skip  # noqa: E501
             command = command_json.to_json(_command(kind))
-            db.session.add(Delivery(portal_id=portal, call_id=call.id, key=kind, kind=kind, command=command, state=state, answer=answer, created_at=at, sent_at=at + timedelta(seconds=1), done_at=at + timedelta(seconds=1.5) if answer else None))  # fmt: skip
+            db.session.add(
+                Delivery(
+                    portal_id=portal,
+                    call_id=call.id,
+                    key=kind,
+                    kind=kind,
+                    command=command,
+                    state=state,
+                    answer=answer,
+                    created_at=at,
+                    sent_at=at + timedelta(seconds=1),
+                    done_at=at + timedelta(seconds=1.5) if answer else None,
+                )
+            )
         body = json.dumps({"call_state": "Disconnected", "to": {"extension": "101"}, "disconnect_reason": 1110})
-        db.session.add(Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", entry_id="entry-1", dedup_key="1", body=body, received_at=at))  # fmt: skip
+        db.session.add(
+            Notification(
+                portal_id=portal,
+                pbx_id=1,
+                dialect="vpbx",
+                name="events/call",
+                entry_id="entry-1",
+                dedup_key="1",
+                body=body,
+                received_at=at,
+            )
+        )
         db.session.commit()
         number = call.id
     said = unescape(frame.get(f"/frame/calls/{number}"))
     trace = said.partition('data-testid="trace"')[2]
-    for words in ("Register the call; Finish the call", "telephony.externalCall.register", "call externalCall.1, client: contact 9; 0.50 s", "waiting for delivery", "ended, 101"):  # fmt: skip
+    for words in ("Register the call; Finish the call", "telephony.externalCall.register", "call externalCall.1, client: contact 9; 0.50 s", "waiting for delivery", "ended, 101"):  # fmt: skip  # noqa: E501
         assert words in trace, words
     assert trace.index("Decided") < trace.index("externalCall.1")
     assert 'data-testid="why"' in said

@@ -82,8 +82,17 @@ def test_what_people_wait_for_is_measured(site: Flask, client: FlaskClient, port
         for entry, seconds, ago in (("fast", 0.2, 60), ("slow", 1.0, 60), ("old", 9.0, 86400)):
             began = now - timedelta(seconds=ago)
             call = Call(portal_id=portal, pbx_id=1, pbx_key="moscow", entry_id=entry, started_at=began)
-            common = {"portal_id": portal, "pbx_id": 1, "dialect": "vpbx", "name": "events/call", "body": "{}", "entry_id": entry}
-            db.session.add_all([call, Notification(**common, dedup_key=f"{entry} late", received_at=began + timedelta(seconds=5))])
+            common = {
+                "portal_id": portal,
+                "pbx_id": 1,
+                "dialect": "vpbx",
+                "name": "events/call",
+                "body": "{}",
+                "entry_id": entry,
+            }
+            db.session.add_all(
+                [call, Notification(**common, dedup_key=f"{entry} late", received_at=began + timedelta(seconds=5))]
+            )
             db.session.add(Notification(**common, dedup_key=entry, received_at=began))
             db.session.flush()
             done = {"created_at": began + timedelta(seconds=0.1), "done_at": began + timedelta(seconds=seconds)}
@@ -117,7 +126,9 @@ def test_answers_are_counted_over_all_processes(site: Flask, client: FlaskClient
     assert counted() == before + 5
 
 
-def test_answers_are_kept_while_redis_is_down(site: Flask, client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_kept_while_redis_is_down(
+    site: Flask, client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def down() -> None:
         raise redis.ConnectionError
 

@@ -1,4 +1,6 @@
-"""The page of back-fills: a period is begun, shown, stopped; wrong input says what is wrong; another portal's is not there."""
+"""The page of back-fills: a period is begun, shown, stopped; wrong input says what is wrong; another portal's is not
+there.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ from tests.support.frame_pages import frame as frame
 from tests.support.frame_pages import mango as mango
 from tests.web.conftest import claim
 
-MOSCOW = PbxSettings(key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", responsible=LineResponsible(users=(11,))),))
+MOSCOW = PbxSettings(
+    key="moscow", name="Moscow", lines=(LineSettings(number="74951234567", responsible=LineResponsible(users=(11,))),)
+)
 OWN = Rule(name="own", do=({"nothing": {}},))
 
 
@@ -120,12 +122,20 @@ def test_lines_get_their_offices_people_in_the_step(frame: Frame) -> None:
     assert (found["74951234568"].name, found["74951234568"].responsible.users) == ("Advertising", (12,))
     assert found["74951234567"].responsible.users == (11,), "what the form does not show stays"
     assert has(frame.post("/frame/responsible", {}), "nothing")
-    assert has(frame.post("/frame/responsible", {"line-0-pbx": "tver", "line-0-number": "1", "line-0-users": "12"}), "nothing")
+    assert has(
+        frame.post("/frame/responsible", {"line-0-pbx": "tver", "line-0-number": "1", "line-0-users": "12"}), "nothing"
+    )
 
 
 def test_people_chosen_for_lines_stay_after_a_conflict(frame: Frame, client: FlaskClient) -> None:
     frame.save(Settings(pbxs=(MOSCOW.model_copy(update={"lines": (LineSettings(number="74951234568"),)}),)))
-    form = {"line-0-pbx": "moscow", "line-0-number": "74951234568", "line-0-name": "Shop", "line-0-users": "12", "version": "1"}
+    form = {
+        "line-0-pbx": "moscow",
+        "line-0-number": "74951234568",
+        "line-0-name": "Shop",
+        "line-0-users": "12",
+        "version": "1",
+    }
     said = frame.post("/frame/responsible", form, status=409)
     assert has(said, "conflict")
     assert 'name="line-0-users" value="12"' in said

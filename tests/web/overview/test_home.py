@@ -32,9 +32,13 @@ def call(frame: Frame, number: int = 1, **columns: Any) -> int:
     with frame.site.app_context():
         pbx = db.session.query(Pbx).one()
         row = Call(
-            portal_id=pbx.portal_id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id=f"entry{number}", started_at=utcnow() - timedelta(seconds=60 - number),
+            portal_id=pbx.portal_id,
+            pbx_id=pbx.id,
+            pbx_key=pbx.key,
+            entry_id=f"entry{number}",
+            started_at=utcnow() - timedelta(seconds=60 - number),
             **{"state": "finished", "direction": "in", "outcome": "answered", "users": [7], "crm": [], **columns},
-        )  # fmt: skip
+        )
         db.session.add(row)
         db.session.commit()
         return row.id
@@ -52,16 +56,36 @@ def test_the_newest_call_lights_up_step_by_step(frame: Frame) -> None:
     assert "every 2s" in frame.get("/frame/ticks")
     number = call(frame, state="open", outcome=None, users=[])
     assert states(frame.get("/frame/ticks")) == {
-        "notification": "done", "signature": "done", "employee": "busy", "card": "busy", "activity": "busy", "recording": "busy",
-    }  # fmt: skip
+        "notification": "done",
+        "signature": "done",
+        "employee": "busy",
+        "card": "busy",
+        "activity": "busy",
+        "recording": "busy",
+    }
     portal_id = frame.portal
-    add(frame, Delivery(portal_id=portal_id, call_id=number, key="register", kind="Register", command={"show": True}, state="done"))
+    add(
+        frame,
+        Delivery(
+            portal_id=portal_id, call_id=number, key="register", kind="Register", command={"show": True}, state="done"
+        ),
+    )
     with frame.site.app_context():
         row = db.session.get_one(Call, number)
         row.state, row.outcome, row.users, row.activity_id = "finished", "answered", [7], 9
         db.session.commit()
     assert states(frame.get("/frame/ticks"))["recording"] == "busy"
-    add(frame, Recording(portal_id=portal_id, call_id=number, recording_id="r", state="attached", attached_at=utcnow(), lag_seconds=42))
+    add(
+        frame,
+        Recording(
+            portal_id=portal_id,
+            call_id=number,
+            recording_id="r",
+            state="attached",
+            attached_at=utcnow(),
+            lag_seconds=42,
+        ),
+    )
     page = frame.get("/frame/ticks")
     assert set(states(page).values()) == {"done"}
     assert "every 2s" not in page, "nothing more can come"
@@ -95,7 +119,15 @@ def test_calls_without_a_summary_are_told(frame: Frame) -> None:
     with frame.site.app_context():
         pbx = db.session.query(Pbx).one()
         db.session.add(
-            Notification(portal_id=pbx.portal_id, pbx_id=pbx.id, dialect="vpbx", name="events/summary", entry_id="entry3", dedup_key="s", body="{}")
+            Notification(
+                portal_id=pbx.portal_id,
+                pbx_id=pbx.id,
+                dialect="vpbx",
+                name="events/summary",
+                entry_id="entry3",
+                dedup_key="s",
+                body="{}",
+            )
         )
         db.session.commit()
     assert 'data-testid="trouble-summary"' not in frame.get("/frame")
@@ -111,7 +143,9 @@ def test_what_mango_refuses_us_is_told(frame: Frame) -> None:
     assert "5201" in page
 
 
-def test_a_refused_address_is_told_with_the_address_and_the_switches(frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_address_is_told_with_the_address_and_the_switches(
+    frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connected(frame)
     with frame.site.app_context():
         db.session.query(Pbx).one().ask_problem = str(AddressRefused(ADDRESS_REFUSED))
@@ -141,7 +175,13 @@ def test_events_of_version_one_are_told_after_three_transfers(frame: Frame) -> N
     assert told()
     with frame.site.app_context():
         pbx = db.session.query(Pbx).one()
-        leg = {"portal_id": pbx.portal_id, "pbx_id": pbx.id, "dialect": "vpbx", "name": "events/call", "entry_id": "entry1"}
+        leg = {
+            "portal_id": pbx.portal_id,
+            "pbx_id": pbx.id,
+            "dialect": "vpbx",
+            "name": "events/call",
+            "entry_id": "entry1",
+        }
         db.session.add(Notification(**leg, dedup_key="t", body='{"call_state":"Appeared","transfer":"blind"}'))
         db.session.commit()
     assert not told(), "a leg names the transfer: version 2"
@@ -202,8 +242,24 @@ def test_a_full_disk_and_refused_deliveries_are_told_until_they_are_mended(frame
     add(
         frame,
         Recording(portal_id=frame.portal, call_id=number, recording_id="r", due_at=utcnow(), problem=DISK_FULL),
-        Delivery(portal_id=frame.portal, call_id=number, key="finish", kind="Finish", command={}, state="dead", code="ERROR_CORE"),
-        Delivery(portal_id=frame.portal, call_id=number, key="card", kind="ShowCard", command={}, state="dead", code="ERROR_CORE"),
+        Delivery(
+            portal_id=frame.portal,
+            call_id=number,
+            key="finish",
+            kind="Finish",
+            command={},
+            state="dead",
+            code="ERROR_CORE",
+        ),
+        Delivery(
+            portal_id=frame.portal,
+            call_id=number,
+            key="card",
+            kind="ShowCard",
+            command={},
+            state="dead",
+            code="ERROR_CORE",
+        ),
     )
     page = frame.get("/frame")
     assert 'data-testid="trouble-disk"' in page

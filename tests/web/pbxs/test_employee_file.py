@@ -1,4 +1,6 @@
-"""The employee mapping as a file, in the frame: a preview first, nothing saved before it is confirmed, a conflict where others saved."""
+"""The employee mapping as a file, in the frame: a preview first, nothing saved before it is confirmed, a conflict where
+others saved.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ DOCUMENT = Settings(
         PbxSettings(
             key="moscow",
             name="Moscow",
-            employees=(EmployeeSettings(extension="101", user_id=11, numbers=("+79160000101",)), EmployeeSettings(extension="102", user_id=12)),
+            employees=(
+                EmployeeSettings(extension="101", user_id=11, numbers=("+79160000101",)),
+                EmployeeSettings(extension="102", user_id=12),
+            ),
         ),
     )
 )
@@ -53,7 +58,11 @@ def test_a_file_is_shown_first_and_carried_out_then(frame: Frame, client: FlaskC
         pbx = db.session.query(PbxRow).one()
         for _ in range(3):
             at = utcnow() - timedelta(days=1)
-            db.session.add(Call(portal_id=frame.portal, pbx_id=pbx.id, pbx_key="moscow", entry_id=str(_), started_at=at, user_id=12))
+            db.session.add(
+                Call(
+                    portal_id=frame.portal, pbx_id=pbx.id, pbx_key="moscow", entry_id=str(_), started_at=at, user_id=12
+                )
+            )
         db.session.commit()
     text = "extension;name;mobiles\n101;Petrov Ivan;\n102;;\n104;Anna Smirnova;89160000104\n105;Gone Away;\n"
     said = chosen(frame, client, text.encode("cp1251"))
@@ -78,7 +87,9 @@ def test_what_others_saved_meanwhile_is_not_overwritten(frame: Frame, client: Fl
     assert mapped(frame) == {"101": 11, "102": 12}
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"extension;user_id\n", b"extension;user_id;mobiles\n101;11;+7 916 000-01-01\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"extension;user_id\n", b"extension;user_id;mobiles\n101;11;+7 916 000-01-01\n"]
+)
 def test_a_file_without_changes_says_so(frame: Frame, client: FlaskClient, content: bytes) -> None:
     said = chosen(frame, client, content)
     assert has(said, "no-change")
@@ -98,8 +109,10 @@ def test_the_table_goes_out_by_ticket_and_comes_in_unchanged(frame: Frame, clien
     said = client.get(url)
     assert said.headers["Content-Disposition"] == 'attachment; filename="employees-moscow.csv"'
     assert said.text.splitlines() == [
-        "\ufeffextension;user_id;email;name;mobiles", "101;11;Anna@example.ru;Anna Smirnova;'+79160000101", "102;12;;Petrov Ivan;",
-    ]  # fmt: skip
+        "\ufeffextension;user_id;email;name;mobiles",
+        "101;11;Anna@example.ru;Anna Smirnova;'+79160000101",
+        "102;12;;Petrov Ivan;",
+    ]
     assert client.get(url.replace("moscow.csv", "other.csv")).status_code in (401, 403, 404)
     assert has(chosen(frame, client, said.data), "no-change")
     with frame.site.app_context():

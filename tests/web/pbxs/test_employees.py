@@ -15,7 +15,9 @@ from tests.support.frame_pages import mango as mango
 
 PAGE = "/frame/pbxs/moscow/employees"
 MOSCOW = PbxSettings(
-    key="moscow", name="Moscow", employees=(EmployeeSettings(extension="101", user_id=11), EmployeeSettings(extension="102", user_id=12))
+    key="moscow",
+    name="Moscow",
+    employees=(EmployeeSettings(extension="101", user_id=11), EmployeeSettings(extension="102", user_id=12)),
 )
 
 

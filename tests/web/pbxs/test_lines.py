@@ -22,8 +22,18 @@ LINE = LineSettings(
 )
 OWN = LineSettings(number="74950000000", name="Written by hand")
 DOCUMENT = Settings(
-    pbxs=(PbxSettings(key="moscow", name="M", lines=(LINE, OWN), employees=(EmployeeSettings(extension="101", user_id=11, numbers=("79160000001",), recordings="never"), EmployeeSettings(extension="900", user_id=13))),)
-)  # fmt: skip
+    pbxs=(
+        PbxSettings(
+            key="moscow",
+            name="M",
+            lines=(LINE, OWN),
+            employees=(
+                EmployeeSettings(extension="101", user_id=11, numbers=("79160000001",), recordings="never"),
+                EmployeeSettings(extension="900", user_id=13),
+            ),
+        ),
+    )
+)
 LINES, EMPLOYEES = "/frame/pbxs/moscow/lines", "/frame/pbxs/moscow/employees"
 
 
@@ -67,8 +77,26 @@ def test_a_silent_mango_shows_what_is_saved(ready: Frame, mango: FakeMango) -> N
 
 
 def test_a_line_is_saved_with_all_its_parts(ready: Frame) -> None:
-    hours = {f"line-0-hours-0-{name}": value for name, value in {"days": ["sat", "mon"], "from": "08:00", "to": "24:00", "holidays": "2026-01-01; 2026-01-02", "timezone": "Asia/Omsk"}.items()}  # fmt: skip
-    form = line(0, "74951234567", name="New", users=["11", "12", "11"], strategy="first", line_number="495", callback_to="300", recordings="never")  # fmt: skip
+    hours = {
+        f"line-0-hours-0-{name}": value
+        for name, value in {
+            "days": ["sat", "mon"],
+            "from": "08:00",
+            "to": "24:00",
+            "holidays": "2026-01-01; 2026-01-02",
+            "timezone": "Asia/Omsk",
+        }.items()
+    }
+    form = line(
+        0,
+        "74951234567",
+        name="New",
+        users=["11", "12", "11"],
+        strategy="first",
+        line_number="495",
+        callback_to="300",
+        recordings="never",
+    )
     assert has(ready.post(LINES, form | hours), "saved")
     first, second = ready.settings().pbxs[0].lines
     assert second == OWN, "a line that the form did not show stays"
@@ -205,7 +233,19 @@ def test_a_fault_stands_at_its_row(ready: Frame, monkeypatch: pytest.MonkeyPatch
 
 
 def test_handling_of_calls(ready: Frame) -> None:
-    form = {"answered": "contact", "missed": "activity", "outgoing": "lead", "transfer_responsible": "always", "card": "answer", "hidden_number": "skip", "internal_calls": "log", "attach": "never", "min_seconds": "5", "timezone": "Asia/Omsk", "default_user_id": "12"}  # fmt: skip
+    form = {
+        "answered": "contact",
+        "missed": "activity",
+        "outgoing": "lead",
+        "transfer_responsible": "always",
+        "card": "answer",
+        "hidden_number": "skip",
+        "internal_calls": "log",
+        "attach": "never",
+        "min_seconds": "5",
+        "timezone": "Asia/Omsk",
+        "default_user_id": "12",
+    }
     assert has(ready.post("/frame/policy", form), "saved")
     found = ready.settings()
     assert (found.portal.timezone, found.portal.default_user_id) == ("Asia/Omsk", 12)

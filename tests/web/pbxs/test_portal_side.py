@@ -1,4 +1,6 @@
-"""What pages say of the portal itself, over a sandbox portal: dismissed employees, the outgoing line, inner numbers, short answers."""
+"""What pages say of the portal itself, over a sandbox portal: dismissed employees, the outgoing line, inner numbers,
+short answers.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ DOCUMENT = Settings(
             key="moscow",
             name="Moscow",
             lines=(LineSettings(number="74951234567", responsible=LineResponsible(users=(IVAN,))),),
-            employees=(EmployeeSettings(extension="101", user_id=ANNA), EmployeeSettings(extension="102", user_id=IVAN)),
+            employees=(
+                EmployeeSettings(extension="101", user_id=ANNA),
+                EmployeeSettings(extension="102", user_id=IVAN),
+            ),
         ),
     ),
     rules=(Rule(name="Say it", do=({"notify": {"user": ANNA, "text": "x"}},)),),
@@ -85,7 +90,9 @@ def employ(earth: World, user: int, active: bool) -> None:
 
 
 def look(earth: World, portal: int) -> None:
-    """The daily look, and what it tells; not beside the workers' own, which may have read the users before the test changed them."""
+    """The daily look, and what it tells; not beside the workers' own, which may have read the users before the test
+    changed them.
+    """
     idle(earth)
     with earth.app.app_context():
         sync.sync_portal(portal)

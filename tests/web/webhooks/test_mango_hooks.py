@@ -203,7 +203,9 @@ def test_a_body_without_a_length_is_cut_off_too(site: Flask, portal: int) -> Non
     assert run_wsgi_app(site, environ)[1].startswith("413")
 
 
-def test_a_database_that_is_being_restarted_is_waited_for(client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_being_restarted_is_waited_for(
+    client: FlaskClient, portal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mango repeats nothing: whoever waits a moment loses nothing."""
     tries: list[int] = []
     still = receiver.receive
