@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from sqlalchemy import select
@@ -27,9 +27,9 @@ from bx24app.domain.calls.policy import Policy
 from bx24app.domain.calls.rule_case import PlannedAction, RuleCase, default_actions, plan_actions
 from bx24app.domain.rules import CallSnapshot, ParsedRule, RuleChoice, RuleFacts, RuleTrace, choose_rule
 from bx24app.domain.rules.actions import CreateAction, NothingAction, NotifyAction
-from bx24app.domain.settings import PbxSettings, Settings
+from bx24app.domain.settings import LineSettings, PbxSettings, Settings
 from bx24app.models import Call, Portal, PortalUser
-from bx24app.models.call_facts import StoredCase
+from bx24app.models.call_facts import CallFacts, StoredCase
 
 MAX_CALLS = 1000
 """Calls of one dry run."""
@@ -94,81 +94,85 @@ def compare_rules(session: Session, portal: Portal, draft: Settings, calls: Iter
     parsed = rules.parse_rules(draft)  # uncached: a draft must not outlive its dry run
     dismissed = select(PortalUser.user_id).where(PortalUser.portal_id == portal.id, PortalUser.active.is_(False))
     names = NameLookup(lru_cache(maxsize=None)(partial(user_name, portal.id)), frozenset(session.scalars(dismissed)))
-    decided = [call for call in calls if call.read_facts().rule_facts]
-    previous = _previous_call_times(session, portal.id, decided) if plans.needs_previous_call(parsed) else {}
-    return [_compare_call(portal, names, draft, parsed, call, previous.get(call.id)) for call in decided]
+    decided = [(call, stored) for call in calls if (stored := call.read_facts()).rule_facts]
+    previous: dict[int, float] = {}
+    if plans.needs_previous_call(parsed):
+        previous = _previous_call_times(session, portal.id, [call for call, _ in decided])
 
+    def compare(call: Call, stored: CallFacts) -> DryRunRow:
+        own = settings.of_version(call.settings_version_id)
+        own_rule = next((rule for rule in rules.get_parsed_rules(own) if rule.name == call.rule), None)
+        by_own = _PastCall(call, stored, _make_policy(portal, names, own, call))
+        by_draft = _PastCall(call, stored, _make_policy(portal, names, draft, call))
+        facts = by_draft.final_facts(previous.get(call.id))
+        choice = choose_rule(parsed, facts)
+        actual = _rule_result(by_own, by_own.final_facts(None), own_rule)
+        return DryRunRow(call, actual, _rule_result(by_draft, facts, choice.rule), choice)
 
-def _compare_call(
-    portal: Portal,
-    names: NameLookup,
-    draft: Settings,
-    parsed: tuple[ParsedRule, ...],
-    call: Call,
-    previous_call_at: float | None,
-) -> DryRunRow:
-    own = settings.of_version(call.settings_version_id)
-    own_rule = next((rule for rule in rules.get_parsed_rules(own) if rule.name == call.rule), None)
-    actual = _rule_result(portal, names, own, call, compute_final_facts(own, call, None), own_rule)
-    facts = compute_final_facts(draft, call, previous_call_at)
-    choice = choose_rule(parsed, facts)
-    return DryRunRow(call, actual, _rule_result(portal, names, draft, call, facts, choice.rule), choice)
+    return [compare(call, stored) for call, stored in decided]
 
 
 def compute_seen_facts(document: Settings, call: Call) -> RuleFacts:
     """The facts by which the fold decided the call last. `document`: the settings with which the call began."""
-    facts, stored = rules.compute_facts(_stored_snapshot(document, call)), call.read_facts().rule_facts or {}
-    return replace(facts, **{name: stored[name] for name in ("pbx", "line", "hours", "weekday") if name in stored})
+    stored = call.read_facts()
+    policy = Policy(document, _pbx_settings(document, call), titles_for("en"))
+    facts, seen = rules.compute_facts(_PastCall(call, stored, policy).snapshot), stored.rule_facts or {}
+    return replace(facts, **{name: seen[name] for name in ("pbx", "line", "hours", "weekday") if name in seen})
 
 
-def compute_final_facts(document: Settings, call: Call, previous_call_at: float | None) -> RuleFacts:
-    """The facts of a call that is over, for the rules of `document`. `previous_call_at`: epoch seconds, see
-    `_previous_call_times`."""
-    snapshot = _stored_snapshot(document, call)
-    minutes = snapshot.minutes_since_last
-    if minutes is None:
-        minutes = rules.minutes_between(previous_call_at, call.started_at.timestamp())
-    open_records = snapshot.open_records if snapshot.open_records is not None else _open_records(call, snapshot)
-    return rules.compute_facts(replace(snapshot, moment="end", open_records=open_records, minutes_since_last=minutes))
+@dataclass(frozen=True)
+class _PastCall:
+    """A call of the journal under one settings document, which `policy` stands for."""
+
+    call: Call
+    stored: CallFacts
+    policy: Policy
+
+    @cached_property
+    def case(self) -> StoredCase:
+        return self.stored.rule_case or {}
+
+    @cached_property
+    def line(self) -> LineSettings | None:
+        return self.policy.find_line(self.case.get("raw_line"))
+
+    @cached_property
+    def snapshot(self) -> CallSnapshot:
+        """The call as the fold knew it last."""
+        return rules.snapshot_from_json(
+            self.stored.rule_facts or {},
+            started_at=self.call.started_at,
+            timezone=self.policy.settings.portal.timezone,
+            pbx_key=self.call.pbx_key,
+            line=self.line,
+            raw_line=self.case.get("raw_line"),
+        )
+
+    def final_facts(self, previous_call_at: float | None) -> RuleFacts:
+        """The facts now that the call is over. `previous_call_at`: of `_previous_call_times`."""
+        snapshot = self.snapshot
+        minutes, open_records = snapshot.minutes_since_last, snapshot.open_records
+        if minutes is None:
+            minutes = rules.minutes_between(previous_call_at, self.call.started_at.timestamp())
+        if open_records is None:
+            open_records = self._find_open_records()
+        return rules.compute_facts(
+            replace(snapshot, moment="end", open_records=open_records, minutes_since_last=minutes)
+        )
+
+    def _find_open_records(self) -> frozenset[str] | None:
+        """What the client had open besides what this call made, as it was read with finish."""
+        client = self.snapshot.client
+        if client != "known":
+            return frozenset() if client == "new" else None
+        created = {(record["entity"], record["id"]) for record in self.call.crm or () if record["created"]}
+        deals = [deal for deal in self.stored.client_deals or () if ("deal", deal["id"]) not in created]
+        is_lead = self.stored.record is not None and self.stored.record["entity"] == "lead"
+        return frozenset((["deal"] if deals else []) + (["lead"] if is_lead else []))
 
 
-def _stored_snapshot(document: Settings, call: Call) -> CallSnapshot:
-    facts = call.read_facts()
-    raw_line = (facts.rule_case or {}).get("raw_line")
-    return rules.snapshot_from_json(
-        facts.rule_facts or {},
-        started_at=call.started_at,
-        timezone=document.portal.timezone,
-        pbx_key=call.pbx_key,
-        line=Policy(document, _pbx_settings(document, call), titles_for("en")).find_line(raw_line),
-        raw_line=raw_line,
-    )
-
-
-def _open_records(call: Call, snapshot: CallSnapshot) -> frozenset[str] | None:
-    """What the client had open besides what this call made, as it was read with finish."""
-    if snapshot.client != "known":
-        return frozenset() if snapshot.client == "new" else None
-    created = {(record["entity"], record["id"]) for record in call.crm or () if record["created"]}
-    facts = call.read_facts()
-    deals = [deal for deal in facts.client_deals or () if ("deal", deal["id"]) not in created]
-    is_lead = facts.record is not None and facts.record["entity"] == "lead"
-    return frozenset((["deal"] if deals else []) + (["lead"] if is_lead else []))
-
-
-def _pbx_settings(document: Settings, call: Call) -> PbxSettings:
-    return document.by_key.get(call.pbx_key) or PbxSettings.model_construct(key=call.pbx_key)
-
-
-def _rule_result(
-    portal: Portal,
-    names: NameLookup,
-    document: Settings,
-    call: Call,
-    facts: RuleFacts,
-    rule: ParsedRule | None,
-) -> RuleResult:
-    policy = Policy(
+def _make_policy(portal: Portal, names: NameLookup, document: Settings, call: Call) -> Policy:
+    return Policy(
         document,
         _pbx_settings(document, call),
         titles_for(portal.lang),
@@ -176,22 +180,27 @@ def _rule_result(
         dismissed_users=names.dismissed_ids,
         user_name=names.name_of,
     )
-    case = _rule_case(call, facts, policy)
-    actions = rule.actions if rule else default_actions(facts, policy) or ()
-    planned_actions = plan_actions(case, actions, policy)
-    if call.continues:
+
+
+def _pbx_settings(document: Settings, call: Call) -> PbxSettings:
+    return document.by_key.get(call.pbx_key) or PbxSettings.model_construct(key=call.pbx_key)
+
+
+def _rule_result(past: _PastCall, facts: RuleFacts, rule: ParsedRule | None) -> RuleResult:
+    actions = rule.actions if rule else default_actions(facts, past.policy) or ()
+    planned_actions = plan_actions(_rule_case(past, facts), actions, past.policy)
+    if past.call.continues:
         planned_actions = tuple(planned for planned in planned_actions if isinstance(planned.action, NotifyAction))
     if rule is None and facts.client != "new":  # calls.* make records for unknown clients only
         planned_actions = tuple(planned for planned in planned_actions if not isinstance(planned.action, CreateAction))
     return RuleResult(rule.name if rule else None, tuple(as_plain(planned) for planned in planned_actions))
 
 
-def _rule_case(call: Call, facts: RuleFacts, policy: Policy) -> RuleCase:
-    stored: StoredCase = call.read_facts().rule_case or {}
-    line = policy.find_line(stored.get("raw_line"))
+def _rule_case(past: _PastCall, facts: RuleFacts) -> RuleCase:
+    call, case, policy = past.call, past.case, past.policy
     stays = policy.calls.transfer_responsible == "never"
-    transferred_to = None if stays else stored.get("transferred_to")
-    line_user = policy.line_responsible(line, stored.get("pick"))
+    transferred_to = None if stays else case.get("transferred_to")
+    line_user = policy.line_responsible(past.line, case.get("pick"))
     talker = call.user_id or policy.default_user
     first_user = call.users[0] if stays and call.users else talker
     ended = call.ended_at or call.started_at
@@ -199,26 +208,26 @@ def _rule_case(call: Call, facts: RuleFacts, policy: Policy) -> RuleCase:
         facts=facts,
         entry_id=call.entry_id,
         client_number=call.client_number,
-        client_name=stored.get("client_name") or "",
-        line=line,
-        raw_line=stored.get("raw_line"),
+        client_name=case.get("client_name") or "",
+        line=past.line,
+        raw_line=case.get("raw_line"),
         started_at=int(call.started_at.timestamp()),
         answered_at=int(call.answered_at.timestamp()) if call.answered_at else None,
         ended_at=int(ended.timestamp()),
         reason_text=policy.texts.describe_reason(call.reason) if call.reason and call.outcome != "answered" else "",
-        extension=stored.get("extension") or "",
+        extension=case.get("extension") or "",
         talker_id=talker,
         responsible_id=transferred_to or line_user or first_user,
-        transferred_to=stored.get("transferred_to"),
-        manager_id=stored.get("owner") or _record_owner(call),
-        day_statuses={int(user): str(day) for user, day in (stored.get("days") or {}).items()},
-        pick=stored.get("pick"),
-        misses=stored.get("misses") or 1,
+        transferred_to=case.get("transferred_to"),
+        manager_id=case.get("owner") or _record_owner(past.stored),
+        day_statuses={int(user): str(day) for user, day in (case.get("days") or {}).items()},
+        pick=case.get("pick"),
+        misses=case.get("misses") or 1,
     )
 
 
-def _record_owner(call: Call) -> int | None:
-    records = call.read_facts().client_records or ()
+def _record_owner(stored: CallFacts) -> int | None:
+    records = stored.client_records or ()
     return next((record["responsible"] for record in records if record.get("responsible")), None)
 
 

@@ -272,7 +272,8 @@ def add_previous_call(portal: Portal) -> None:
     db.session.add(
         Call(
             portal_id=portal.id, pbx_id=pbx.id, pbx_key=pbx.key, entry_id="previous", direction="in",
-            client_number=CLIENT, outcome="missed", state="finished", started_at=began, ended_at=began, updated_at=began, heard_at=began,
+            client_number=CLIENT, outcome="missed", state="finished", started_at=began, ended_at=began,
+            updated_at=began, heard_at=began,
         )
     )  # fmt: skip
 
@@ -293,7 +294,8 @@ def test_a_rule_of_one_condition_fires_in_the_worker_and_in_the_dry_run(house: F
         assert (row.draft.rule == "tried") is fires, row.rule_trace
         assert getattr(row.choice.facts, rules.CONDITIONS[key].fact) is not None
         own = draft.model_copy(update={"rules": ()})
-        call.settings_version_id = settings.save_version(portal, own).id  # made under other settings, which asked for nothing
+        # As if the call was made under settings without rules, which asked for nothing.
+        call.settings_version_id = settings.save_version(portal, own).id
         [row] = dry_run.compare_rules(db.session(), portal, draft, [call])
         assert (row.draft.rule == "tried") is fires, row.rule_trace
         db.session.commit()

@@ -11,15 +11,37 @@ from bx24app.domain.rules import RuleFacts, actions, choose_rule, parse_rules
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 
 MISSED = RuleFacts(
-    moment="end", direction="in", outcome="missed", pbx="moscow", line="74950000001", number="+79160000001", client="new",
-    hours="off", weekday="sun", day_of_month=frozenset({"31", "last"}), talk_seconds=0, rang=frozenset({"101", "300"}), open_records=frozenset(),
+    moment="end",
+    direction="in",
+    outcome="missed",
+    pbx="moscow",
+    line="74950000001",
+    number="+79160000001",
+    client="new",
+    hours="off",
+    weekday="sun",
+    day_of_month=frozenset({"31", "last"}),
+    talk_seconds=0,
+    rang=frozenset({"101", "300"}),
+    open_records=frozenset(),
     minutes_since_last=12.0,
-)  # fmt: skip
+)
 ANSWERED = RuleFacts(
-    moment="end", direction="in", outcome="answered", pbx="moscow", line="74950000002", number="", client=None, hours="working",
-    weekday="mon", day_of_month=frozenset({"1"}), talk_seconds=40, rang=frozenset({"101"}), open_records=frozenset({"deal"}),
+    moment="end",
+    direction="in",
+    outcome="answered",
+    pbx="moscow",
+    line="74950000002",
+    number="",
+    client=None,
+    hours="working",
+    weekday="mon",
+    day_of_month=frozenset({"1"}),
+    talk_seconds=40,
+    rang=frozenset({"101"}),
+    open_records=frozenset({"deal"}),
     minutes_since_last=rules.NEVER,
-)  # fmt: skip
+)
 
 
 def parsed(*whens: dict[str, Any]) -> tuple[rules.ParsedRule, ...]:

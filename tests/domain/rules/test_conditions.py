@@ -15,10 +15,20 @@ from bx24app.domain.settings import HoursBlock, LineSettings, PbxSettings, Rule,
 
 LINE = LineSettings(number="+7 495 000-00-01", working_hours=(HoursBlock(days=("mon",), from_="09:00", to="18:00"),))
 SNAPSHOT = CallSnapshot(
-    moment="end", started_at=datetime(2026, 4, 13, 6, 0, tzinfo=UTC), timezone="Europe/Moscow", pbx_key="moscow", line=LINE,
-    direction="in", outcome="answered", client_number="+79160000001", client="known", talk_seconds=60, rang=frozenset({"101"}),
-    open_records=frozenset({"deal"}), minutes_since_last=5.0,
-)  # fmt: skip
+    moment="end",
+    started_at=datetime(2026, 4, 13, 6, 0, tzinfo=UTC),
+    timezone="Europe/Moscow",
+    pbx_key="moscow",
+    line=LINE,
+    direction="in",
+    outcome="answered",
+    client_number="+79160000001",
+    client="known",
+    talk_seconds=60,
+    rang=frozenset({"101"}),
+    open_records=frozenset({"deal"}),
+    minutes_since_last=5.0,
+)
 
 
 def began(local: str, zone: str = "Europe/Moscow") -> CallSnapshot:

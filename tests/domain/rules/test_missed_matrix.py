@@ -16,7 +16,9 @@ WHO = st.sampled_from([None, 12, "line", "owner", "answered"])
 MINUTES = st.integers(1, 5000)
 CELLS = st.one_of(
     st.just(Cell("nothing")),
-    st.builds(Cell, result=st.just("todo"), responsible=WHO, deadline_minutes=MINUTES, counts_working_time=st.booleans()),
+    st.builds(
+        Cell, result=st.just("todo"), responsible=WHO, deadline_minutes=MINUTES, counts_working_time=st.booleans()
+    ),
     st.builds(Cell, result=st.sampled_from(["lead", "deal"]), responsible=WHO),
     st.builds(
         Cell, result=st.just("deal"), category_id=st.none() | st.integers(0, 50), responsible=WHO,

@@ -42,7 +42,8 @@ def test_russian() -> None:
         "стадии «New», ответственный — Anna; поставить дело на 15 мин рабочего времени, ответственный — "
         "тот, кто отвечает за линию, а если его рабочий день закрыт — следующий."
     )
-    assert describe_rule({"when": {}, "do": [{"nothing": {}}]}, NAMES, "ru") == "Для любого звонка: ничего не создавать."
+    rule = {"when": {}, "do": [{"nothing": {}}]}
+    assert describe_rule(rule, NAMES, "ru") == "Для любого звонка: ничего не создавать."
 
 
 def test_lists_are_joined_and_smart_processes_named() -> None:
@@ -86,13 +87,25 @@ def test_days_of_the_month(days: Any, english: str, russian: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        ("create", "category_id", 9), ("create", "stage_id", "NEW"), ("create", "title", "T"), ("create", "source_id", "CALL"),
-        ("create", "responsible", 12), ("create", "fields", {"UF_X": "1"}), ("create", "duplicate", "allow"),
-        ("create", "if_absent", "next"), ("todo", "deadline_minutes", 99), ("todo", "working", True), ("todo", "title", "T"),
-        ("todo", "responsible", "owner"), ("todo", "if_absent", "next"), ("comment", "text", "T"), ("notify", "user", 12),
-        ("notify", "text", "T"), ("create", "entity", "lead"),
+        ("create", "category_id", 9),
+        ("create", "stage_id", "NEW"),
+        ("create", "title", "T"),
+        ("create", "source_id", "CALL"),
+        ("create", "responsible", 12),
+        ("create", "fields", {"UF_X": "1"}),
+        ("create", "duplicate", "allow"),
+        ("create", "if_absent", "next"),
+        ("todo", "deadline_minutes", 99),
+        ("todo", "working", True),
+        ("todo", "title", "T"),
+        ("todo", "responsible", "owner"),
+        ("todo", "if_absent", "next"),
+        ("comment", "text", "T"),
+        ("notify", "user", 12),
+        ("notify", "text", "T"),
+        ("create", "entity", "lead"),
     ],
-)  # fmt: skip
+)
 def test_every_part_of_an_action_has_words(language: str, value: tuple[str, str, Any]) -> None:
     action, part, given_value = value
     bare = {"create": {"entity": "deal"}}.get(action, {}) if part != "entity" else {}

@@ -23,7 +23,8 @@ from tests.support.rule_forms import form, with_fields
 
 __all__ = ["frame", "mango"]
 PAGE = "/frame/rules"
-PBX = PbxSettings(key="moscow", name="Moscow office", lines=(LineSettings(number="74951234567", name="Moscow", line_number="+7 495"),))
+LINE = LineSettings(number="74951234567", name="Moscow", line_number="+7 495")
+PBX = PbxSettings(key="moscow", name="Moscow office", lines=(LINE,))
 FULL: list[dict[str, Any]] = [
     {
         "name": "Everything",
@@ -354,7 +355,8 @@ def past(frame: Frame, *calls: dict[str, Any]) -> list[int]:
             client = more.pop("client", "new")
             values: dict[str, Any] = {
                 "direction": "in", "outcome": "missed", "client_number": "+79161234567", "state": "finished",
-                "started_at": utcnow() - timedelta(minutes=90 - number), "settings_version_id": portal.settings_version_id,
+                "started_at": utcnow() - timedelta(minutes=90 - number),
+                "settings_version_id": portal.settings_version_id,
             }  # fmt: skip
             values |= more
             seen = {"moment": "end", "direction": "in", "outcome": values["outcome"], "pbx": "moscow", "client": client}
