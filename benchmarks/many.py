@@ -128,7 +128,7 @@ def _copy(model: Any, many: dict[str, int], **own: str) -> None:
     columns = ", ".join(f'"{name}"' for name in names)
     db.session.execute(
         text(
-            f'INSERT INTO "{table.name}" ({columns}) SELECT {values} FROM "{table.name}", generate_series(2, :count) AS n'  # noqa: E501
+            f'INSERT INTO "{table.name}" ({columns}) SELECT {values} FROM "{table.name}", generate_series(2, :count) AS n'  # noqa: E501, S608
         ),
         used,
     )
