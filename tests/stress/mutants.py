@@ -1,6 +1,7 @@
 """`make mutants`: break the fold on purpose, one way at a time; every break must fail the tests of the domain.
 
-Each mutant is one replacement in one file of a copy of the package. A mutant that survives, or that no longer applies, ends with 1.
+Each mutant is one replacement in one file of a copy of the package. A mutant that survives, or that no longer applies,
+ends with 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ["tests/mango/test_scenarios.py", "tests/domain/calls/test_decision.py", "tests/domain/calls/test_linked_calls.py"]
+TESTS = [
+    "tests/mango/test_scenarios.py",
+    "tests/domain/calls/test_decision.py",
+    "tests/domain/calls/test_linked_calls.py",
+]
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,15 @@ RULES = [
         'return False if facts.moment == "end" else None',
         'return facts.moment == "end" or None',
     ),
-    Mutant("the day of the month is not computed", "rules/conditions.py", "compute=_day_of_month,", "compute=lambda call: None,"),
-    Mutant("working hours are not computed", "rules/conditions.py", "compute=_working_hours,", "compute=lambda call: None,"),
+    Mutant(
+        "the day of the month is not computed",
+        "rules/conditions.py",
+        "compute=_day_of_month,",
+        "compute=lambda call: None,",
+    ),
+    Mutant(
+        "working hours are not computed", "rules/conditions.py", "compute=_working_hours,", "compute=lambda call: None,"
+    ),
     Mutant(
         "an open record is no reason against another",
         "calls/crm_records.py",
@@ -95,7 +107,10 @@ RULES = [
         "choice_lookups(view))\n        return True",
     ),
     Mutant(
-        "a refused record is not tried again", "calls/crm_records.py", "    if level >= len(variants) or", "    if level >= 1 or"
+        "a refused record is not tried again",
+        "calls/crm_records.py",
+        "    if level >= len(variants) or",
+        "    if level >= 1 or",
     ),
     Mutant(
         "a refused record is tried for ever the same",
@@ -103,7 +118,12 @@ RULES = [
         "            **variants[level],\n",
         "            **variants[0],\n",
     ),
-    Mutant("what speaks of the end is made early", "calls/crm_records.py", "    if not planned.is_ready:\n        return False\n", ""),
+    Mutant(
+        "what speaks of the end is made early",
+        "calls/crm_records.py",
+        "    if not planned.is_ready:\n        return False\n",
+        "",
+    ),
     Mutant(
         "a lead of simple CRM stays a lead",
         "calls/crm_lookups.py",
@@ -116,7 +136,12 @@ RULES = [
         "    if plan.rule is None and not _was_client_unknown(view):\n        return []\n",
         "",
     ),
-    Mutant("a deal hangs on nobody", "calls/crm_records.py", "            contact=contact,\n", "            contact=None,\n"),
+    Mutant(
+        "a deal hangs on nobody",
+        "calls/crm_records.py",
+        "            contact=contact,\n",
+        "            contact=None,\n",
+    ),
     Mutant(
         "a to-do of a new client has no place",
         "calls/crm_records.py",
@@ -129,7 +154,12 @@ RULES = [
         "if view.client_number is None or not view.context.may_create_records:",
         "if view.client_number is None:",
     ),
-    Mutant("late calls send notices", "calls/crm_records.py", " and planned.is_ready and view.context.may_notify:", " and planned.is_ready:"),
+    Mutant(
+        "late calls send notices",
+        "calls/crm_records.py",
+        " and planned.is_ready and view.context.may_notify:",
+        " and planned.is_ready:",
+    ),
     Mutant(
         "late calls make to-dos",
         "calls/after_finish.py",
@@ -142,7 +172,12 @@ RULES = [
         "        if used is not None and used != record_queries",
         "        if False and used != record_queries",
     ),
-    Mutant("misses do not fold", "calls/after_finish.py", 'if end.result == "missed" and view.context.open_todos:', "if False:"),
+    Mutant(
+        "misses do not fold",
+        "calls/after_finish.py",
+        'if end.result == "missed" and view.context.open_todos:',
+        "if False:",
+    ),
     Mutant("a to-do that was done by hand counts on", "calls/after_finish.py", 'if answer.get("open"):', "if True:"),
     Mutant(
         "an answered call closes no to-do",
@@ -150,7 +185,9 @@ RULES = [
         "again = _close_todos(view) if end.is_answered else None",
         "again = None",
     ),
-    Mutant("comments are forgotten", "calls/after_finish.py", "    _add_comments(view, plan)\n    _correct", "    _correct"),
+    Mutant(
+        "comments are forgotten", "calls/after_finish.py", "    _add_comments(view, plan)\n    _correct", "    _correct"
+    ),
     Mutant("who is absent gets it", "calls/rule_case.py", 'if if_absent == "next":', "if False:"),
     Mutant("the client's manager is nobody", "calls/rule_case.py", '"owner": case.manager_id,', '"manager_id": None,'),
     Mutant(
@@ -171,7 +208,12 @@ RULES = [
         "if user is not None and user not in policy.dismissed_users]",
         "if user is not None]",
     ),
-    Mutant("working minutes are minutes", "calls/rule_case.py", "if case.line and action.working else ()", "if False else ()"),
+    Mutant(
+        "working minutes are minutes",
+        "calls/rule_case.py",
+        "if case.line and action.working else ()",
+        "if False else ()",
+    ),
     Mutant(
         "nothing matches, and calls.* make it all the same",
         "calls/plan.py",
@@ -188,7 +230,10 @@ MUTANTS = [
         "clock.last_received_at",
     ),
     Mutant(
-        "a step that is still missing is not waited for", "calls/outcome.py", " or any(leg.has_gap for leg in entry.legs)", ""
+        "a step that is still missing is not waited for",
+        "calls/outcome.py",
+        " or any(leg.has_gap for leg in entry.legs)",
+        "",
     ),
     Mutant(
         "an unmapped extension loses its call",
@@ -199,7 +244,10 @@ MUTANTS = [
     Mutant("cards are never hidden", "calls/cards.py", "    if hidden:\n", "    if False:\n"),
     Mutant("the card is shown to nobody else", "calls/cards.py", "    if new:\n", "    if False:\n"),
     Mutant(
-        "the card stays with those who ring while one talks", "calls/cards.py", "(talking or ringing)", "(talking + ringing)"
+        "the card stays with those who ring while one talks",
+        "calls/cards.py",
+        "(talking or ringing)",
+        "(talking + ringing)",
     ),
     Mutant(
         "finish is sent again",
@@ -219,10 +267,18 @@ MUTANTS = [
         'outcome = "answered" if answered else',
         'outcome = "answered" if False else',
     ),
-    Mutant("one unanswered leg makes the call missed", "calls/entry.py", "return self.end_event.talk_at or None", "return None"),
+    Mutant(
+        "one unanswered leg makes the call missed",
+        "calls/entry.py",
+        "return self.end_event.talk_at or None",
+        "return None",
+    ),
     Mutant("a missed call is 603", "calls/outcome.py", 'status = "304" if', 'status = "603" if'),
     Mutant(
-        "the first talker is the talker", "calls/outcome.py", "user = (talkers[-1] if talkers", "user = (talkers[0] if talkers"
+        "the first talker is the talker",
+        "calls/outcome.py",
+        "user = (talkers[-1] if talkers",
+        "user = (talkers[0] if talkers",
     ),
     Mutant(
         "a transfer gives the client to nobody",
@@ -267,16 +323,36 @@ MUTANTS = [
         "    employee = _exclude_sip_guest(legs, direction, employee)\n",
         "",
     ),
-    Mutant("every recording replaces the one before", "calls/call_recordings.py", "part = max([1, *parts.values()]) + 1", "part = 1"),
-    Mutant("the first recording is the call's own", "calls/call_recordings.py", "return named[-1] if named", "return stored[0] if named"),
-    Mutant("a recording too short is waited for", "calls/recording_facts.py", "return not self.is_added and (", "return False and ("),
+    Mutant(
+        "every recording replaces the one before",
+        "calls/call_recordings.py",
+        "part = max([1, *parts.values()]) + 1",
+        "part = 1",
+    ),
+    Mutant(
+        "the first recording is the call's own",
+        "calls/call_recordings.py",
+        "return named[-1] if named",
+        "return stored[0] if named",
+    ),
+    Mutant(
+        "a recording too short is waited for",
+        "calls/recording_facts.py",
+        "return not self.is_added and (",
+        "return False and (",
+    ),
     Mutant(
         "an internal call goes to the CRM",
         "calls/call_view.py",
-        "if self.entry.direction == \"internal\":\n            return True",
+        'if self.entry.direction == "internal":\n            return True',
         "if False:\n            return True",
     ),
-    Mutant("a record is made twice", "calls/crm_records.py", "    if record_queries.find_live_attempt(view, key) or find_existing_record(", "    if find_existing_record("),
+    Mutant(
+        "a record is made twice",
+        "calls/crm_records.py",
+        "    if record_queries.find_live_attempt(view, key) or find_existing_record(",
+        "    if find_existing_record(",
+    ),
     Mutant(
         "finish does not wait for the record",
         "calls/crm_records.py",
@@ -284,7 +360,10 @@ MUTANTS = [
         "    if record_queries.is_client_unknown(view) is None:\n        return True\n",
     ),
     Mutant(
-        "the to-do is forgotten", "calls/after_finish.py", "    _add_todos(view, plan, wanted)\n    return again", "    return again"
+        "the to-do is forgotten",
+        "calls/after_finish.py",
+        "    _add_todos(view, plan, wanted)\n    return again",
+        "    return again",
     ),
     Mutant(
         "a deal is not bound to the call",
@@ -311,7 +390,12 @@ MUTANTS = [
         "view.context.continued_call is not None or view.context.has_linked_record",
         "view.context.has_linked_record",
     ),
-    Mutant("a record that the second office made first is made again", "calls/plan.py", " or view.context.has_linked_record", ""),
+    Mutant(
+        "a record that the second office made first is made again",
+        "calls/plan.py",
+        " or view.context.has_linked_record",
+        "",
+    ),
     Mutant(
         "a client handed to another office stays with the first",
         "calls/outcome.py",
@@ -320,14 +404,24 @@ MUTANTS = [
     ),
     Mutant("one PBX continues itself", "calls/linked_calls.py", "if call.pbx_id != this.pbx_id\n        and", "if"),
     Mutant("a talk is continued for ever", "calls/linked_calls.py", "moment <= self.ended_at + GAP_SECONDS", "True"),
-    Mutant("of three offices the first is continued", "calls/linked_calls.py", "last = max(candidates", "last = min(candidates"),
+    Mutant(
+        "of three offices the first is continued",
+        "calls/linked_calls.py",
+        "last = max(candidates",
+        "last = min(candidates",
+    ),
     Mutant(
         "the card stays while somebody without a user talks",
         "calls/cards.py",
         "if not users and not _is_talk_elsewhere(view, end):",
         "if not users:",
     ),
-    Mutant("a first talk that was not seen is not waited for", "calls/outcome.py", "_TALK_TOLERANCE_SECONDS = 2\n", "_TALK_TOLERANCE_SECONDS = 2**40\n"),
+    Mutant(
+        "a first talk that was not seen is not waited for",
+        "calls/outcome.py",
+        "_TALK_TOLERANCE_SECONDS = 2\n",
+        "_TALK_TOLERANCE_SECONDS = 2**40\n",
+    ),
 ]
 
 

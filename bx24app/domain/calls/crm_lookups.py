@@ -1,4 +1,5 @@
-"""Chooses what the portal is asked before a plan's CRM records are made: the client again, their open records, working days.
+"""Chooses what the portal is asked before a plan's CRM records are made: the client again, their open records, working
+days.
 
 `crm_records` calls these functions at every fold. A look-up is sent once; its answer is read from the ledger.
 """

@@ -161,7 +161,9 @@ def _render_page(
         listing=listing,
         removed=[employee.extension for employee in removed or ()],
         changed=set(changed or ()) if removed or (outcome is not None and not outcome.is_accepted) else set(),
-        removed_calls=call_counts.count_calls_yesterday((), (), [employee.user_id for employee in removed]) if removed else 0,
+        removed_calls=call_counts.count_calls_yesterday((), (), [employee.user_id for employee in removed])
+        if removed
+        else 0,
         people=directory.by_ids(user_ids),
         version=saving.current_number(),
         message=outcome.message if outcome is not None else None,

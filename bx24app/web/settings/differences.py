@@ -66,21 +66,30 @@ _VALUE_LABELS: dict[str, dict[str, Any]] = {
     "missed": _RECORD_LABELS,
     "outgoing": _RECORD_LABELS,
     "transfer_responsible": {
-        "created": lazy_gettext("for records that the call created"), "always": lazy_gettext("for existing records too"),
+        "created": lazy_gettext("for records that the call created"),
+        "always": lazy_gettext("for existing records too"),
         "never": lazy_gettext("never"),
     },
     "card": {
-        "ring": lazy_gettext("when the phone rings"), "answer": lazy_gettext("when the call is answered"),
+        "ring": lazy_gettext("when the phone rings"),
+        "answer": lazy_gettext("when the call is answered"),
         "never": lazy_gettext("never"),
     },
-    "hidden_number": {"placeholder": lazy_gettext("register as an unknown number"), "skip": lazy_gettext("do not register")},
-    "internal_calls": {"skip": lazy_gettext("do not register"), "log": lazy_gettext("only in this application’s journal")},
+    "hidden_number": {
+        "placeholder": lazy_gettext("register as an unknown number"),
+        "skip": lazy_gettext("do not register"),
+    },
+    "internal_calls": {
+        "skip": lazy_gettext("do not register"),
+        "log": lazy_gettext("only in this application’s journal"),
+    },
     "recordings": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
     "recordings.attach": {"upload": lazy_gettext("attach to the call"), "never": lazy_gettext("do not attach")},
     "responsible.strategy": {
-        "round_robin": lazy_gettext("one after another"), "first": lazy_gettext("always the first"),
+        "round_robin": lazy_gettext("one after another"),
+        "first": lazy_gettext("always the first"),
     },
-}  # fmt: skip
+}
 _USER_FIELDS = ("default_user_id", "responsible.users", "user_id")
 _DAY_LABELS: dict[str, Any] = {
     "mon": lazy_gettext("Mon"), "tue": lazy_gettext("Tue"), "wed": lazy_gettext("Wed"), "thu": lazy_gettext("Thu"),

@@ -181,7 +181,7 @@ def test_a_faulty_draft_tells_every_fault_at_its_field(ready: Frame, monkeypatch
     assert has(said, "wrong")
     assert wrong(said) == {
         "r0-a0-stage_id": "This pipeline has no such stage. Choose another one. (rules[0].do[0].create.stage_id)",
-        "r0-a0-source_id": "This source no longer exists in Bitrix24. Choose another one. (rules[0].do[0].create.source_id)",
+        "r0-a0-source_id": "This source no longer exists in Bitrix24. Choose another one. (rules[0].do[0].create.source_id)",  # noqa: E501
         "r1-name": "Another rule has this name. (rules[1].name)",
         "r1-line": "There is no such line. (rules[1].when.line)",
         "r1-min_seconds": "Enter a whole number, 0 or above. (rules[1].when.min_seconds)",
@@ -258,7 +258,9 @@ def test_a_rule_tells_how_many_calls_it_decided(ready: Frame) -> None:
     assert "1 with a problem" in said
     page = form(said)
     page.setlist("rule", [token for token in page.getlist("rule") if token != "r2"])
-    assert ready.post(f"{PAGE}/numbers", page).startswith("1 rule will be removed, which applied to 2 calls in the last 7 days.")
+    assert ready.post(f"{PAGE}/numbers", page).startswith(
+        "1 rule will be removed, which applied to 2 calls in the last 7 days."
+    )
     renamed = with_fields(opened(ready, "r2"), **{"r2-name": "Another name"})
     assert "will be removed" not in ready.post(f"{PAGE}/numbers", renamed)
 
