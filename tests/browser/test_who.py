@@ -125,7 +125,7 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         monkeypatch.setattr(session, "SESSION_SECONDS", -1)
         frame.locator("[data-testid=save]").click()
         ended = frame.locator("[data-testid=session-ended]")
-        expect(ended).to_contain_text("Reload the page" if lang == "en" else "Обновите страницу")
+        expect(ended).to_contain_text("Reload the Bitrix24 page" if lang == "en" else "Обновите страницу")
         expect(frame.locator("#card")).to_have_value("never")
 
 
