@@ -51,7 +51,7 @@ def test_another_administrator_takes_over_with_one_click(room: DemoPortal, brows
         assert owner(room) == 1, "looking changes nothing"
         frame.locator("[data-testid=takeover]").click()
         expect(frame.locator("[data-testid=identity-left]")).to_have_count(0)
-        expect(frame.locator("[data-testid=condition]")).to_contain_text("of Вторая Хозяйка")
+        expect(frame.locator("[data-testid=condition]")).to_contain_text("valid (Вторая Хозяйка)")
         assert watch.errors == []
     assert owner(room) == SECOND
     with room.earth.app.app_context():
