@@ -209,6 +209,10 @@ class World:
         """Wait until all notifications are folded and all deliveries sent; a call may still be open."""
         until(lambda: not {"notifications", "deliveries"} & self.pending().keys(), "deliveries were not sent", 90)
 
+    def is_working(self) -> bool:
+        """Does a worker carry out a job just now?"""
+        return any(worker.is_busy for worker in list(self._workers))
+
     def pending(self) -> dict[str, int]:
         with self.app.app_context():
             counts = {
