@@ -98,3 +98,17 @@ def test_a_leg_whose_count_has_a_gap_is_waited_for() -> None:
     assert finish is not None
     assert isinstance(finish.command, Finish)
     assert finish.command.user_id == 12
+
+
+def test_a_chosen_rule_stays_chosen() -> None:
+    """What a later fold knows may favour another rule: the records of the first one are already in the CRM."""
+    scenario = Scenario(FIXTURES / "rule_day_of_month")
+    play = Play(scenario.policy(), scenario.entry_id, scenario.answers(), chosen_rule="Others")
+    for notice in scenario.notices:
+        for event in notice.events():
+            play.receive(event, 0.0)
+    assert play.decision is not None
+    assert play.decision.plan is not None
+    assert play.decision.plan.rule is not None
+    assert play.decision.plan.rule.name == "Others"
+    assert "CreateRecord" not in play.text()
