@@ -51,7 +51,7 @@ bench-quick: .venv/.dev static/vendor/.stamp ## the same table roughly, in three
 screenshots: .venv/.dev node_modules/.dev static/vendor/.stamp ## a picture of every page in both languages, light, dark and narrow, to var/screenshots
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
-mutants: .venv/.dev ## break the decision in 28 ways; each must fail a test
+mutants: .venv/.dev ## break the decision in many ways; each must fail a test
 	@$(BIN)/python -m tests.stress.mutants $(ARGS)
 
 fuzz: .venv/.dev static/vendor/.stamp ## send 50,000 bad inputs to everything that answers HTTP (ARGS="--inputs N --seed S")
