@@ -135,17 +135,15 @@ def pages(app: Flask, portal_id: int) -> list[PageRequest]:
 
 
 def _tabs(portal: Portal, number: str, contact: int) -> list[tuple[str, dict[str, str]]]:
-    def header(records: tuple[tuple[str, int], ...], number: str, own: bool) -> dict[str, str]:
-        return {
-            session.HEADER: session.issue_placement(
-                PlacementSession(portal.id, portal.member_id, 1, "en", records, number, own)
-            )
-        }
+    def header(records: tuple[tuple[str, int], ...], number: str) -> dict[str, str]:
+        proof = records[0] if number and records else None
+        claim = PlacementSession(portal.id, portal.member_id, 1, "en", records, number, proof)
+        return {session.HEADER: session.issue_placement(claim)}
 
     return [
-        ("tab in a record", header((("contact", contact),), "", True)),
-        ("tab in the call card", header((("contact", contact),), number, False)),
-        ("tab in the call card, own calls", header((), number, True)),
+        ("tab in a record", header((("contact", contact),), "")),
+        ("tab in the call card", header((("contact", contact),), number)),
+        ("tab in the call card, own calls", header((), number)),
     ]
 
 

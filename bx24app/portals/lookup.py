@@ -16,12 +16,6 @@ def find_installed(portal_id: int) -> Portal | None:
     return portal if portal is not None and portal.state != "removed" else None
 
 
-def find_by_domain(domain: str) -> Portal | None:
-    """The installed portal that is reached under this domain."""
-    query = select(Portal).where(Portal.domain == domain.lower(), Portal.state != "removed")
-    return db.session.scalars(query).first()
-
-
 def get_portal(portal_id: int) -> Portal:
     """The portal of an id that is known to exist, removed or not. Raises sqlalchemy.exc.NoResultFound."""
     return db.session.get_one(Portal, portal_id)

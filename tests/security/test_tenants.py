@@ -139,7 +139,7 @@ def headers_of(site: Flask, portal_id: int, guard: Guard) -> dict[str, str]:
     with site.app_context():
         member_id = db.session.get_one(Portal, portal_id).member_id
         if guard is require_placement_session:
-            place = session.PlacementSession(portal_id, member_id, 8, "en", (("lead", 1),), "+79160000002", False)
+            place = session.PlacementSession(portal_id, member_id, 8, "en", (("lead", 1),), "+79160000002", ("lead", 1))
             return {session.HEADER: session.issue_placement(place)}
         return {session.HEADER: session.issue(session.FrameSession(portal_id, member_id, 8, True, "en"))}
 

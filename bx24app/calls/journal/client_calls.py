@@ -1,5 +1,5 @@
-"""Calls of one client, as a tab in the portal's own pages lists them: those bound to CRM records, and those with a
-phone number.
+"""Calls of one client, as a tab in the portal's own pages lists them: those bound to CRM records that its viewer may
+read, the viewer's own with a phone number, and others with that number where the viewer may read its client.
 """
 
 from __future__ import annotations
@@ -8,23 +8,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, false, or_, select, union
+from sqlalchemy import Select, and_, exists, false, or_, select, union
 
 from bx24app.calls.journal.search import Cursor
 from bx24app.models import Call, CallPerson, CallRecord, db
 
+CLIENTS = ("lead", "contact", "company")
+"""Records that carry telephones."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCalls:
-    """Which calls may be listed: those of the records (entity, id), and those with the number (E.164; empty: none).
+    """Which calls may be listed: those of the records (entity, id), and those of the user with the number (E.164;
+    empty: none).
 
-    `only_of_user`: of the calls with the number, only those of this user; None: all of them.
+    `is_number_proven`: the user may read a record that carries the number, so calls of others with it are listed too,
+    except those that belong to clients outside `records`.
     """
 
     portal_id: int
+    user_id: int
     records: Iterable[tuple[str, int]]
     number: str
-    only_of_user: int | None
+    is_number_proven: bool
 
 
 def list_calls(client: ClientCalls, below: Cursor | None, limit: int) -> list[Call]:
@@ -50,10 +56,10 @@ def _restrict(query: Select[Any], client: ClientCalls) -> Select[Any]:
         ways.append(select(CallRecord.call_id).where(CallRecord.portal_id == client.portal_id, or_(*keys)))
     if client.number:
         same = select(Call.id).where(Call.portal_id == client.portal_id, Call.client_number == client.number)
-        if client.only_of_user is not None:
-            own = (CallPerson.portal_id == client.portal_id, CallPerson.user_id == client.only_of_user)
-            same = same.where(Call.id.in_(select(CallPerson.call_id).where(*own)))
-        ways.append(same)
+        own = (CallPerson.portal_id == client.portal_id, CallPerson.user_id == client.user_id)
+        ways.append(same.where(Call.id.in_(select(CallPerson.call_id).where(*own))))
+        if client.is_number_proven:
+            ways.append(same.where(~exists().where(CallRecord.call_id == Call.id, CallRecord.entity.in_(CLIENTS))))
     if not ways:
         return query.where(false())
     ids = ways[0] if len(ways) == 1 else union(*ways)

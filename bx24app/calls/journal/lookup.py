@@ -27,7 +27,7 @@ def find_continued(call: Call, viewer: int | None = None) -> Call | None:
     call_id = call.read_facts().continued_call_id
     if not call_id:
         return None
-    return db.session.scalars(_viewer_calls(call.portal_id, viewer).where(Call.id == call_id)).first()
+    return find_call(call.portal_id, call_id, viewer)
 
 
 def find_latest(portal_id: int, since: datetime) -> Call | None:
@@ -36,12 +36,12 @@ def find_latest(portal_id: int, since: datetime) -> Call | None:
     return db.session.scalars(query.order_by(Call.started_at.desc(), Call.id.desc()).limit(1)).first()
 
 
-def find_client_number(portal_id: int, bitrix_call_id: str) -> str | None:
-    """The client's number of the call that the portal knows under this id."""
+def find_client_number(portal_id: int, bitrix_call_id: str, viewer: int) -> str | None:
+    """The client's number of the viewer's call that the portal knows under this id."""
     if not bitrix_call_id:
         return None
-    query = select(Call.client_number).where(Call.portal_id == portal_id, Call.bitrix_call_id == bitrix_call_id)
-    return db.session.scalar(query.limit(1))
+    query = _viewer_calls(portal_id, viewer).where(Call.bitrix_call_id == bitrix_call_id, Call.visible.is_(True))
+    return db.session.scalar(query.with_only_columns(Call.client_number).limit(1))
 
 
 def find_recording(portal_id: int, recording_id: int) -> Recording | None:

@@ -25,6 +25,8 @@ ADMIN_SECONDS = 300
 
 Renewing it asks the portal again whether the user still is an administrator.
 """
+PLACEMENT_SECONDS = 300
+"""How long a tab may show what the portal last let its viewer read; then the portal is asked again."""
 TAB_SECONDS = 7 * 86400
 """How long after it was opened a tab can get a new session, with a fresh token of its viewer."""
 TICKET_SECONDS = 60
@@ -62,10 +64,10 @@ class Ticket:
 @dataclass(frozen=True, slots=True)
 class PlacementSession:
     """What the viewer of a tab may see: calls of `records` (entity, id), which the portal let them read, and calls with
-    `number`.
+    `number`, which is the browser's word.
 
-    `is_own_only`: of the calls with the number, only the viewer's own, since nothing proved that they may read the
-    client.
+    `proof`: the one of `records` that carries the number by the portal's word; without it only the viewer's own calls
+    with the number are shown.
     """
 
     portal_id: int
@@ -74,27 +76,26 @@ class PlacementSession:
     lang: str
     records: tuple[tuple[str, int], ...] = ()
     number: str = ""
-    is_own_only: bool = True
+    proof: tuple[str, int] | None = None
 
 
 def issue_placement(session: PlacementSession) -> str:
     """The claim as text for `HEADER`."""
     records = [list(record) for record in session.records]
     claim = [session.portal_id, session.member_id, session.user_id, session.lang]
-    return str(_make_signer("place").dumps([*claim, records, session.number, session.is_own_only]))
+    return str(_make_signer("tab").dumps([*claim, records, session.number, session.proof]))
 
 
 def read_placement(text: str, seconds: int = 0) -> PlacementSession:
-    """The session of a tab's claim. `seconds`: how old it may be; 0: `SESSION_SECONDS`.
+    """The session of a tab's claim. `seconds`: how old it may be; 0: `PLACEMENT_SECONDS`.
 
     Raises:
         NoSession: empty, not signed by us for this purpose, or too old.
     """
-    portal_id, member_id, user_id, lang, records, number, is_own_only = _load_claim(
-        "place", text, seconds or SESSION_SECONDS
-    )
+    portal_id, member_id, user_id, lang, records, number, proof = _load_claim("tab", text, seconds or PLACEMENT_SECONDS)
     readable = tuple((str(entity), int(record_id)) for entity, record_id in records)
-    return PlacementSession(portal_id, member_id, user_id, lang, readable, number, is_own_only)
+    proven_by = (str(proof[0]), int(proof[1])) if proof else None
+    return PlacementSession(portal_id, member_id, user_id, lang, readable, number, proven_by)
 
 
 def issue(session: FrameSession) -> str:

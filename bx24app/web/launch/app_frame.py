@@ -104,14 +104,14 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
         opening = frame_auth.open_frame(post, install_page=install_page)
     except (MalformedPost, frame_auth.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
-        allow_known_portal(request.args.get("DOMAIN", ""))
+        allow_posted_domain()
         return errors.render_error("session", 403)
     except frame_auth.UnknownClient as error:
-        _allow_unverified_domain(request.args.get("DOMAIN", ""))
+        allow_posted_domain()
         return errors.render_error("unknown_client", 403, client_id=error.client_id)
     except portal_errors.PortalError as error:
         _log.warning("opening not verified", error=str(error))
-        _allow_unverified_domain(request.args.get("DOMAIN", ""))
+        allow_posted_domain()
         if isinstance(error, portal_errors.NeedsAdmin):
             return errors.render_error("portal_refuses", 403, code=error.code)
         return errors.render_error("portal_silent", 503)
@@ -143,15 +143,12 @@ def _frame_session(opening: FrameOpening) -> FrameSession:
     return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
 
 
-def allow_known_portal(domain: str) -> None:
-    """Let a portal that we know show the error page in its frame, although the opening was refused."""
-    portal = lookup.find_by_domain(domain)
-    if portal is not None:
-        headers.allow_framing(portal.client_endpoint)
+def allow_posted_domain() -> None:
+    """Let the host that the browser names show the error page in its frame: such a page holds no data and no action.
 
-
-def _allow_unverified_domain(domain: str) -> None:
-    """Let an unverified portal show the error page in its frame: such a page holds no data and no action."""
-    if _HOST_PATTERN.match(domain.lower()):
+    Whether the application is installed there makes no difference, so strangers cannot find out.
+    """
+    domain = request.args.get("DOMAIN", "").lower()
+    if _HOST_PATTERN.match(domain):
         scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
-        headers.allow_framing(f"{scheme}://{domain.lower()}/")
+        headers.allow_framing(f"{scheme}://{domain}/")

@@ -33,7 +33,7 @@ def show() -> Response:
         render_template(
             "parts/placement_body.html",
             number=placement.number,
-            is_own_only=placement.is_own_only,
+            is_own_only=placement.proof is None,
             **load_listing(),
         )
     )
@@ -70,9 +70,7 @@ def load_listing() -> dict[str, Any]:
 
 
 def _allowed_calls() -> ClientCalls:
-    """Calls of the tab's records, and calls with its number: all of them if a record was readable, else the viewer's
-    own.
-    """
+    """What the tab's session proved."""
     placement: PlacementSession = g.placement
-    only_of_user = placement.user_id if placement.is_own_only else None
-    return ClientCalls(g.portal.id, placement.records, placement.number, only_of_user)
+    is_proven = placement.proof is not None
+    return ClientCalls(g.portal.id, placement.user_id, placement.records, placement.number, is_proven)

@@ -1,7 +1,7 @@
 """Placements in the portal's own pages: a tab in the call card, tabs in CRM records, an item in the telephony menu.
 
 The portal decides what a viewer may see: the record is read with the viewer's own token, and a tab that may not read it
-shows nothing.
+shows nothing. Number and call of a call card come from the browser: they prove nothing by themselves.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.models import db
 from bx24app.portals import frame_auth, lookup, record_access
 from bx24app.portals.frame_auth import PlacementVisit
+from bx24app.portals.record_access import ReadableRecords
 from bx24app.web.base import errors, headers, session
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.base.session import PlacementSession
@@ -41,13 +42,13 @@ def show_call_card() -> Response:
     if isinstance(visit, Response):
         return visit
     entity = str(visit.options.get("CRM_ENTITY_TYPE") or "").lower()
-    number = _client_number(visit.portal_id, visit.options)
+    number = _client_number(visit)
     try:
-        records = _readable_records(visit, entity, visit.options.get("CRM_ENTITY_ID"))
+        access = _load_access(visit, entity, visit.options.get("CRM_ENTITY_ID"), number)
     except portal_errors.PortalError as error:
         return _portal_unavailable(error)
     client = f"{visit.options.get('CRM_ENTITY_TYPE') or ''}:{visit.options.get('CRM_ENTITY_ID') or ''}"
-    return _render_tab(visit, records, number, own=not records, card=True, client=client)
+    return _render_tab(visit, access, number, card=True, client=client)
 
 
 @blueprint.post("/<any(lead, deal, contact, company):entity>")
@@ -57,42 +58,42 @@ def show_record(entity: str) -> Response:
     if isinstance(visit, Response):
         return visit
     try:
-        records = _readable_records(visit, entity, visit.options.get("ID"))
+        access = _load_access(visit, entity, visit.options.get("ID"))
     except portal_errors.PortalError as error:
         return _portal_unavailable(error)
-    if not records:
+    if not access.records:
         return errors.render_error("record", 403)
-    return _render_tab(visit, records, "", own=True, card=False)
+    return _render_tab(visit, access, "", card=False)
 
 
 @blueprint.post("/renew")
 def renew_session() -> Response:
-    """A new session for a tab that outlived its own: the same viewer proves with a fresh token that they may still read
-    the record.
+    """A new session for a tab that outlived its own: the same viewer proves with a fresh token what they may read now.
     """
     current = session.read_placement(session.extract_claim(request), session.TAB_SECONDS)
     try:
         visit = _require_same_viewer(current)
-        records = _readable_records(visit, *current.records[0]) if current.records else []
+        entity, record_id = current.records[0] if current.records else ("", None)
+        access = _load_access(visit, entity, record_id, current.number)
     except portal_errors.PortalError as error:
         return _portal_unavailable(error)
-    if current.records and not records:
+    if current.records and not access.records:
         return errors.render_error("record", 403)
-    return _session_response(replace(current, records=tuple(records)))
+    return _session_response(replace(current, records=access.records, proof=access.proof))
 
 
 @blueprint.post("/call/client")
 def change_client() -> Response:
     """The call card shows another client now (`CallCard::EntityChanged`): a session for the new record, if the viewer
-    may read it.
+    may read it. Whether that record carries the card's number is judged anew.
     """
     current = session.read_placement(session.extract_claim(request), session.TAB_SECONDS)
-    entity = request.form.get("CRM_ENTITY_TYPE", "").lower()
+    entity, record_id = request.form.get("CRM_ENTITY_TYPE", "").lower(), request.form.get("CRM_ENTITY_ID")
     try:
-        records = _readable_records(_require_same_viewer(current), entity, request.form.get("CRM_ENTITY_ID"))
+        access = _load_access(_require_same_viewer(current), entity, record_id, current.number)
     except portal_errors.PortalError as error:
         return _portal_unavailable(error)
-    return _session_response(replace(current, records=tuple(records), is_own_only=not records))
+    return _session_response(replace(current, records=access.records, proof=access.proof))
 
 
 def _require_same_viewer(current: PlacementSession) -> PlacementVisit:
@@ -112,7 +113,7 @@ def _require_same_viewer(current: PlacementSession) -> PlacementVisit:
 
 
 def _session_response(placement: PlacementSession) -> Response:
-    return jsonify(session=session.issue_placement(placement), seconds=session.SESSION_SECONDS)
+    return jsonify(session=session.issue_placement(placement), seconds=session.PLACEMENT_SECONDS)
 
 
 def _verify_visit() -> PlacementVisit | Response:
@@ -122,39 +123,40 @@ def _verify_visit() -> PlacementVisit | Response:
         visit = frame_auth.open_placement(FramePost.from_form(request.form, request.args))
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
         _log.warning("placement refused", error=str(error))
-        app_frame.allow_known_portal(request.args.get("DOMAIN", ""))
+        app_frame.allow_posted_domain()
         return errors.render_error("session", 403)
     except portal_errors.PortalError as error:
-        app_frame.allow_known_portal(request.args.get("DOMAIN", ""))
+        app_frame.allow_posted_domain()
         return _portal_unavailable(error)
     if visit is None:
-        app_frame.allow_known_portal(request.args.get("DOMAIN", ""))
+        app_frame.allow_posted_domain()
         return errors.render_error("not_installed", 403)
     headers.allow_framing(visit.client_endpoint)
     g.lang = visit.lang
     return visit
 
 
-def _readable_records(visit: PlacementVisit, entity: str, number: Any) -> list[tuple[str, int]]:
-    record = parse_int(str(number or ""))
+def _load_access(visit: PlacementVisit, entity: str, record_id: Any, number: str = "") -> ReadableRecords:
+    record = parse_int(str(record_id or ""))
     if entity not in record_access.ENTITY_TYPE_IDS or record is None or not 0 < record < 2**31:
-        return []
+        return ReadableRecords()
     client = visit.viewer_client()
     db.session.rollback()  # no transaction is held while the portal is asked
-    return record_access.readable_records(client, entity, record)
+    return record_access.load_records(client, entity, record, number)
 
 
-def _client_number(portal_id: int, options: dict[str, Any]) -> str:
-    """The client's number: that of the journal's call if the card names one, else the number that the card gives."""
-    number = journal_lookup.find_client_number(portal_id, str(options.get("CALL_ID") or ""))
-    return number or phone.normalise(str(options.get("PHONE_NUMBER") or "")) or ""
+def _client_number(visit: PlacementVisit) -> str:
+    """The client's number: that of the viewer's own call if the card names one, else the number that the card gives."""
+    call_id = str(visit.options.get("CALL_ID") or "")
+    number = journal_lookup.find_client_number(visit.portal_id, call_id, visit.user_id)
+    return number or phone.normalise(str(visit.options.get("PHONE_NUMBER") or "")) or ""
 
 
 def _render_tab(
-    visit: PlacementVisit, records: list[tuple[str, int]], number: str, *, own: bool, card: bool, client: str = ""
+    visit: PlacementVisit, access: ReadableRecords, number: str, *, card: bool, client: str = ""
 ) -> Response:
     g.placement = PlacementSession(
-        visit.portal_id, visit.member_id, visit.user_id, visit.lang, tuple(records), number, own
+        visit.portal_id, visit.member_id, visit.user_id, visit.lang, access.records, number, access.proof
     )
     db.session.rollback()
     db.session.connection(execution_options={"read_only": True})  # SQLite: readers do not wait for the writer
@@ -164,12 +166,12 @@ def _render_tab(
         render_template(
             "placement.html",
             claim=claim,
-            seconds=session.SESSION_SECONDS,
+            seconds=session.PLACEMENT_SECONDS,
             lang=visit.lang,
             is_card=card,
             client=client,
             number=number,
-            is_own_only=own,
+            is_own_only=access.proof is None,
             **placement_calls.load_listing(),
         )
     )

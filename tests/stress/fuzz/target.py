@@ -108,7 +108,8 @@ class FuzzTarget:
             member_id = db.session.get_one(Portal, self.portal_id).member_id
             db.session.rollback()
             frame = session.FrameSession(self.portal_id, member_id, 1, True, "en")
-            place = session.PlacementSession(self.portal_id, member_id, 1, "en", (("lead", 1),), "+79160000001", False)
+            record, number = ("lead", 1), "+79160000001"
+            place = session.PlacementSession(self.portal_id, member_id, 1, "en", (record,), number, record)
             self.claims = {"frame": session.issue(frame), "place": session.issue_placement(place)}
 
     def fire(self, shot: Shot) -> int:
