@@ -6,6 +6,7 @@ Use cases are imported by the command that needs them, so that `--help` is quick
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from bx24app.config import Config
 @click.version_option(__version__, prog_name="bx24app", message="%(prog)s %(version)s")
 def main() -> None:
     """Mango Office for Bitrix24: calls of Mango Office cloud PBXs in Bitrix24 portals."""
+    os.umask(0o077)  # database, spool and keys are nobody else's, whoever starts the command
 
 
 def _listen_options(command: Callable[..., None]) -> Callable[..., None]:

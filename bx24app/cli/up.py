@@ -58,7 +58,7 @@ def migrate_database(app: Flask) -> None:
                 finally:
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         else:
-            (app.extensions["bx24app"].config.data_dir).mkdir(parents=True, exist_ok=True)
+            (app.extensions["bx24app"].config.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
             upgrade()
         db.engine.dispose()
 

@@ -57,7 +57,7 @@ def claim_data_dir(data_dir: Path, timeout: float = 3.0) -> IO[bytes]:
     Raises:
         EmbeddedRedisError: another `bx24app up` runs on this data directory.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = (data_dir / "valkey.lock").open("ab")
     deadline = time.monotonic() + timeout
     while True:

@@ -86,7 +86,7 @@ def erase_person(portal_id: int, number: str) -> ErasureResult:
         result.employees = redaction.redact_directory(session, portal, number)
         result.is_in_settings = redaction.redact_settings(session, portal, number)
         audit.record(portal_id, None, "cli", "forgot", calls=result.calls, notifications=result.notifications)
-    result.files = sum(spool.remove(recording_id) for recording_id in recording_ids)
+    result.files = spool.remove_files(recording_ids)
     _truncate_wal()
     return result
 

@@ -7,15 +7,15 @@ one.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select, delete, select
 
+from bx24app.calls.recordings import spool_files
 from bx24app.infra import spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Notification, Recording, db, utcnow
+from bx24app.models import Call, Notification, db, utcnow
 from bx24app.portals import lifecycle
 from bx24app.settings import hook_keys
 
@@ -79,17 +79,10 @@ def _delete_files(keep: timedelta) -> int:
     for path in spool.list_files():
         try:
             age = timedelta(seconds=now - path.stat().st_mtime)
-            if age > keep or (age > WRITTEN_WITHIN and not _is_wanted(path)):
+            if age > keep or (age > WRITTEN_WITHIN and not spool_files.is_wanted(path)):
                 path.unlink()
                 count += 1
         except FileNotFoundError:
             continue  # a worker has just removed it
     db.session.rollback()
     return count
-
-
-def _is_wanted(path: Path) -> bool:
-    if not path.stem.isdecimal():
-        return False
-    state = db.session.scalar(select(Recording.state).where(Recording.id == int(path.stem)))
-    return state == "waiting"

@@ -176,8 +176,7 @@ def purge(portal_id: int) -> None:
 
 def _remove_spool_files(portal_id: int) -> None:
     """Remove recordings that were downloaded and not attached yet."""
-    for recording_id in db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)):
-        spool.remove(recording_id)
+    spool.remove_files(db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)))
 
 
 def purge_due() -> None:

@@ -76,7 +76,7 @@ def _refresh_grant(portal_id: int, old: str) -> str:
         return fresh
     server = oauth_servers().find_server(portal.server_endpoint) or oauth_servers().servers[0]
     client_id, generation, refresh_token = portal.client_id, grant.generation, grant.refresh_token
-    secret = client_secret(client_id)
+    secret, member_id = client_secret(client_id), portal.member_id
     db.session.rollback()
     if secret is None:
         raise NeedsAdmin("registration", f"no client secret for {client_id}")
@@ -87,6 +87,9 @@ def _refresh_grant(portal_id: int, old: str) -> str:
         if token is None:
             raise NeedsAdmin(error.code, str(error), generation) from None
         return token
+    if pair.member_id and pair.member_id != member_id:
+        _log.error("refreshed grant not stored, it is another portal's", portal=portal_id)
+        raise NeedsAdmin("authorise", "the auth server answered with the tokens of another portal", generation)
     store_token_pair(portal_id, pair, generation)
     _log.info("grant refreshed", portal=portal_id)
     return pair.access_token

@@ -49,6 +49,13 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
     assert f"bx24app {' '.join(path)}" in result.output.partition("Example:")[2].replace("\n  ", " ")
 
 
+def test_nobody_else_on_the_machine_reads_its_files(environ: dict[str, str]) -> None:
+    data = Path(environ["BX24APP_DATA_DIR"])
+    modes = {path.relative_to(data.parent).as_posix(): path.stat().st_mode & 0o777 for path in [data, *data.rglob("*")]}
+    assert modes.pop("var/bx24app.sqlite") == 0o600
+    assert {path for path, mode in modes.items() if mode & 0o077} == set()
+
+
 def test_a_wrong_variable_is_one_line(environ: dict[str, str]) -> None:
     result = run({**environ, "BX24APP_WORKERS": "many"}, "portals", "list")
     assert result.exit_code == 2

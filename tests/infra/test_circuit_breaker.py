@@ -117,10 +117,10 @@ def test_a_silent_mango_costs_no_try_of_a_recording(app: Flask, monkeypatch: pyt
 
     monkeypatch.setattr(download, "open_stream", open_stream)
     source = download.RecordingSource("rec", None, "key", "salt", 7)
-    failures = [download.fetch_to_spool(source, spool.path_of(1)) for _ in range(FAILURE_THRESHOLD + 3)]
+    failures = [download.fetch_to_spool(source, spool.path_of(1, "somebody")) for _ in range(FAILURE_THRESHOLD + 3)]
     counted = [isinstance(failure, FailedTry) for failure in failures]
     assert counted == [True] * FAILURE_THRESHOLD + [False] * 3
     assert len(asked) == FAILURE_THRESHOLD
     passed(circuit_breaker.of_pbx(7))
-    assert isinstance(download.fetch_to_spool(source, spool.path_of(1)), FailedTry)
+    assert isinstance(download.fetch_to_spool(source, spool.path_of(1, "somebody")), FailedTry)
     assert len(asked) == FAILURE_THRESHOLD + 1, "one tries"

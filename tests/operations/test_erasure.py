@@ -14,6 +14,7 @@ from sqlalchemy import JSON, String
 
 from bx24app import create_app, settings
 from bx24app.calls import drain
+from bx24app.calls.recordings import spool_files
 from bx24app.cli import up
 from bx24app.domain import phone
 from bx24app.domain.calls.commands import Finish
@@ -101,7 +102,7 @@ def test_one_person_goes_and_everybody_else_stays(both: Flask, tmp_path: Path) -
     db.session.commit()
     spool = tmp_path / "var/spool"
     spool.mkdir(parents=True)
-    for name in (f"{tapes[0]}.mp3", f"{tapes[0]}.part", "999.mp3"):
+    for name in (spool_files.files_of(tapes)[tapes[0]].name, f"{tapes[0]}-x.part", f"{tapes[0]}.mp3", "999.mp3"):
         (spool / name).write_bytes(b"voice")
     gone = erasure.erase_person(portal_id, NUMBER)
     assert gone == erasure.ErasureResult(

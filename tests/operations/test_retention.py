@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 
 from bx24app import create_app
+from bx24app.calls.recordings import spool_files
 from bx24app.calls.statistics import aggregation
 from bx24app.cli import up
 from bx24app.domain.calls.commands import Finish
@@ -162,11 +163,16 @@ def test_the_spool(kept: Portal, tmp_path: Path) -> None:
     late = Recording(portal_id=kept.id, call_id=held.id, recording_id="late", state="waiting")
     db.session.add(late)
     db.session.commit()
+    names = {number: file.stem for number, file in spool_files.files_of([*tapes.values(), late.id]).items()}
+    waiting = names[tapes["waiting"]]
     hours = {
-        f"{tapes['waiting']}.mp3": 50,
-        f"{tapes['attached']}.mp3": 2,
-        f"{tapes['lost']}.part": 2,
-        f"{late.id}.mp3": 73,
+        f"{waiting}.mp3": 50,
+        f"{waiting}.random.part": 50,
+        f"{tapes['waiting']}-of-another-database.mp3": 2,
+        f"{tapes['waiting']}.mp3": 2,  # as versions before 0018 named it
+        f"{names[tapes['attached']]}.mp3": 2,
+        f"{names[tapes['lost']]}.part": 2,
+        f"{names[late.id]}.mp3": 73,
         "999999.mp3": 2,
         "888888.part": 0,
     }
@@ -175,4 +181,9 @@ def test_the_spool(kept: Portal, tmp_path: Path) -> None:
         os.utime(spool / name, times=(time.time() - age * 3600,) * 2)
     (spool / "notes.txt").write_text("not ours")
     retention.prune()
-    assert {path.name for path in spool.iterdir()} == {f"{tapes['waiting']}.mp3", "888888.part", "notes.txt"}
+    assert {path.name for path in spool.iterdir()} == {
+        f"{waiting}.mp3",
+        f"{waiting}.random.part",
+        "888888.part",
+        "notes.txt",
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -313,3 +314,17 @@ def test_an_on_premise_portal_has_the_operators_limit(
         of = clients.member_budget("member", "selfhosted")
         assert (of.rate, of.capacity) == budget
         assert clients.member_budget("member", "ru_basic").rate == 2.0
+
+
+def test_a_pair_of_another_portal_is_never_stored(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal_id = installed(w)
+    before = grant(portal_id)
+    servers = tokens.oauth_servers()
+    monkeypatch.setattr(tokens, "oauth_servers", lambda: servers)
+    real = servers.refresh_pair
+    monkeypatch.setattr(servers, "refresh_pair", lambda *asked: replace(real(*asked), member_id="f" * 32))
+    with pytest.raises(NeedsAdmin) as error:
+        tokens.refresh_access_token(portal_id, before.access_token)
+    assert (error.value.code, error.value.generation) == ("authorise", before.generation)
+    after = grant(portal_id)
+    assert (after.access_token, after.refresh_token) == (before.access_token, before.refresh_token)

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from bx24app.bitrix24.errors import Gone, NeedsAdmin
+from bx24app.calls.recordings import spool_files
 from bx24app.models import (
     Audit,
     Base,
@@ -69,7 +70,7 @@ def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     tape = Recording(portal_id=portal_id, call_id=call.id, recording_id="r")
     db.session.add(tape)
     db.session.commit()
-    spooled = w.config.data_dir / "spool" / f"{tape.id}.mp3"
+    spooled = spool_files.files_of([tape.id])[tape.id]
     db.session.rollback()
     spooled.parent.mkdir(parents=True, exist_ok=True)
     spooled.write_bytes(b"voice")

@@ -5,6 +5,7 @@ A test builds the variables with `environment` or `environment_of` and passes th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -42,7 +43,11 @@ def environment_of(config: Config) -> dict[str, str]:
 
 def run(environ: dict[str, str], *arguments: str, text: str | None = None) -> Result:
     """Run one command with `text` on its standard input. An exception or a traceback in the output fails the test."""
-    result = CliRunner().invoke(main, arguments, input=text, env=environ)
+    umask = os.umask(0o022)  # the command sets its own, as a process would
+    try:
+        result = CliRunner().invoke(main, arguments, input=text, env=environ)
+    finally:
+        os.umask(umask)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert "Traceback" not in result.output

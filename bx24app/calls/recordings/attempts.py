@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, select, update
 
+from bx24app.calls.recordings import spool_files
 from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.call_view import make_external_id
 from bx24app.infra import spool
@@ -47,11 +48,8 @@ class Attempt:
     noticed_at: datetime | None
     claimed_at: datetime
     """While the row says the same, it belongs to this try."""
+    spool_file: Path
     entry_id: str = ""
-
-    @property
-    def spool_file(self) -> Path:
-        return spool.path_of(self.id)
 
     @property
     def is_small(self) -> bool:
@@ -83,13 +81,13 @@ def claim_recording(recording_id: int) -> Attempt | None:
         db.session.commit()
         db.session.remove()
         return None
-    attempt = _build_attempt(row, now)
+    attempt = _build_attempt(row, now, spool_files.files_of([row.id])[row.id])
     db.session.commit()
     db.session.remove()
     return attempt
 
 
-def _build_attempt(row: Recording, now: datetime) -> Attempt:
+def _build_attempt(row: Recording, now: datetime, spool_file: Path) -> Attempt:
     call = db.session.get_one(Call, row.call_id)
     pbx = db.session.get(Pbx, call.pbx_id)
     row.file_name = row.file_name or _make_file_name(call, row)
@@ -109,6 +107,7 @@ def _build_attempt(row: Recording, now: datetime) -> Attempt:
         file_name=row.file_name,
         noticed_at=row.noticed_at,
         claimed_at=now,
+        spool_file=spool_file,
         entry_id=call.entry_id,
     )
 
@@ -144,11 +143,12 @@ def batch_with(attempt: Attempt) -> tuple[list[Attempt], int | None]:
         .with_for_update(skip_locked=True)  # two batches at once would lock each other out
     )
     candidates = db.session.scalars(waiting.limit(BATCH_FILES * 4)).all()
-    chosen, next_id = _choose_by_size(candidates, attempt.spool_file.stat().st_size)
+    files = spool_files.files_of(candidates)
+    chosen, next_id = _choose_by_size(candidates, files, attempt.spool_file.stat().st_size)
     claim = update(Recording).where(Recording.id.in_(chosen), *_waiting_conditions())
     claimed = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
     rows = db.session.scalars(select(Recording).where(Recording.id.in_(claimed)).order_by(Recording.id)).all()
-    batch = [attempt, *(_build_attempt(row, now) for row in rows)]
+    batch = [attempt, *(_build_attempt(row, now, files[row.id]) for row in rows)]
     if next_id is not None:
         db.session.execute(update(Recording).where(Recording.id == next_id, *_waiting_conditions()).values(due_at=now))
     db.session.commit()
@@ -156,11 +156,13 @@ def batch_with(attempt: Attempt) -> tuple[list[Attempt], int | None]:
     return batch, next_id
 
 
-def _choose_by_size(candidates: Sequence[int], total_bytes: int) -> tuple[list[int], int | None]:
+def _choose_by_size(
+    candidates: Sequence[int], files: Mapping[int, Path], total_bytes: int
+) -> tuple[list[int], int | None]:
     """Recordings that fit into a request beside `total_bytes`, and the first one that does not."""
     chosen: list[int] = []
     for recording_id in candidates:
-        size = spool.size_of(recording_id)
+        size = spool.size_of(files[recording_id]) if recording_id in files else None
         if size is None or size > SMALL_BYTES:
             continue
         if total_bytes + size > BATCH_BYTES or len(chosen) + 1 >= BATCH_FILES:

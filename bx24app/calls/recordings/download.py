@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from bx24app.bitrix24 import errors as portal_errors
@@ -39,47 +40,55 @@ class RecordingSource:
 
 
 def fetch_to_spool(source: RecordingSource, file: Path) -> Failure | None:
-    """Fetch the recording into `file`. A file that is already there is complete and is not fetched again.
+    """Fetch the recording into `file`, unless the complete file is there already.
 
     Returns None when the file is there, else why it is not.
     """
-    if file.exists():
+    if spool.is_complete(file):
         return None
     breaker = circuit_breaker.of_pbx(source.pbx_id) if source.pbx_id else None
     state = breaker.read_state() if breaker else circuit_breaker.CircuitState()
     if breaker and state.is_tripped and (state.pause > 0 or not breaker.acquire_trial()):
         return Postponed("Mango has not answered lately", max(state.pause, 5.0))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial, is_answered = spool.partial_path(file), True
+    is_answered = True
     try:
-        failure = _write_partial(source, partial)
-        if failure is None:
-            partial.rename(file)
-        return failure
+        with spool.write_complete(file) as stream:
+            _write_recording(source, stream)
+        return None
+    except _Unusable as error:
+        return error.failure
     except mango_errors.MangoError as error:
         is_answered = not isinstance(error, mango_errors.TemporaryFailure) or error.code == outcomes.MANGO_BUSY_STATUS
         return outcomes.from_mango_error(error)
     except OSError as error:
         return outcomes.from_spool_error(error)
     finally:
-        partial.unlink(missing_ok=True)
         if breaker and not is_answered:
             breaker.record_failure()
         elif breaker and state.failures:  # "there is no such recording" is an answer too
             breaker.record_success()
 
 
-def _write_partial(source: RecordingSource, partial: Path) -> FailedTry | Lost | None:
+class _Unusable(Exception):
+    """What came is no recording to keep."""
+
+    def __init__(self, failure: FailedTry | Lost) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+def _write_recording(source: RecordingSource, file: BinaryIO) -> None:
     size = 0
-    with open_stream(source) as stream, partial.open("wb") as file:
+    with open_stream(source) as stream:
         for chunk in stream.iter_chunks(_CHUNK_BYTES, MAX_DOWNLOAD_SECONDS):
             if size == 0 and not is_audio(chunk):
-                return FailedTry("what came is no sound")
+                raise _Unusable(FailedTry("what came is no sound"))
             size += len(chunk)
             if size > MAX_BYTES:
-                return Lost(f"the recording is larger than {MAX_BYTES} bytes")
+                raise _Unusable(Lost(f"the recording is larger than {MAX_BYTES} bytes"))
             file.write(chunk)
-    return None if size else FailedTry("Mango gave an empty file")
+    if not size:
+        raise _Unusable(FailedTry("Mango gave an empty file"))
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from bx24app.bitrix24 import batch_encoding
 from bx24app.bitrix24.budget import BUDGET_USED_UP
 from bx24app.bitrix24.client import RestResult
 from bx24app.bitrix24.errors import AnswerLost, NeedsAdmin, NotSent, PortalError, Refused
-from bx24app.calls.recordings import attachment, transfer
+from bx24app.calls.recordings import attachment, spool_files, transfer
 from bx24app.calls.recordings.attempts import BATCH_BYTES, BATCH_FILES, SMALL_BYTES
-from bx24app.infra import queue, spool
+from bx24app.infra import queue
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.portals import clients
 
@@ -102,8 +102,9 @@ def make(portal: Portal) -> Make:
         row.problem = BUDGET_USED_UP if waits else None
         db.session.add(row)
         db.session.commit()
-        spool.path_of(row.id).parent.mkdir(parents=True, exist_ok=True)
-        spool.path_of(row.id).write_bytes(b"ID3" + bytes(size - 3))
+        file = spool_files.files_of([row.id])[row.id]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"ID3" + bytes(size - 3))
         return row.id
 
     return recording
@@ -121,7 +122,7 @@ def test_those_that_wait_leave_with_the_one_that_has_its_turn(make: Make, client
     assert len(client.asked[0]) == 2
     assert client.seen == [{True}], "the intent is on disk before the request leaves"
     assert states(waiting, first, elsewhere) == [("attached", False, 0), ("attached", False, 0), ("waiting", False, 0)]
-    assert not spool.path_of(waiting).exists()
+    assert not spool_files.files_of([waiting])[waiting].exists()
 
 
 def test_a_request_takes_so_many_and_so_much(make: Make, client: Client, rung: list[int]) -> None:
