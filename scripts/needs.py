@@ -1,4 +1,4 @@
-"""Provides what the tests need beyond Python: Chromium and a PostgreSQL server.
+"""Provides what the tests need beyond Python: Chromium, a PostgreSQL server, nginx and Caddy.
 
 Usage: python scripts/needs.py   (`make test` calls it first)
 
@@ -32,9 +32,19 @@ def postgres() -> str | None:
     return str(Path(initdb).resolve().parent) if initdb else None
 
 
+def proxy(name: str) -> str | None:
+    """Return the path of a proxy's program (`nginx`, `caddy`), None where there is none."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 def missing() -> list[str]:
     """Return the Debian packages that would provide what is missing."""
-    wanted = {"chromium": chromium(), "postgresql": postgres()}
+    wanted = {
+        "chromium": chromium(),
+        "postgresql": postgres(),
+        "nginx-light": proxy("nginx"),
+        "caddy": proxy("caddy"),
+    }
     return [package for package, path in wanted.items() if not path]
 
 

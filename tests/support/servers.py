@@ -30,6 +30,7 @@ from scripts import needs
 
 POSTGRES_MISSING = "no PostgreSQL server; to enable: sudo apt-get install -y --no-install-recommends postgresql"
 CHROMIUM_MISSING = "no Chromium; to enable: sudo apt-get install -y --no-install-recommends chromium"
+ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60.0
 _PORTS = (20_000, 32_000)
 
@@ -129,6 +130,15 @@ def sentinel(tmp_path: Path, master: str, name: str = "mymaster") -> Iterator[in
         shutil.rmtree(home)
 
 
+@contextmanager
+def running_program(
+    command: list[str], environ: dict[str, str], log: Path, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs until the end of the block and dies with this process."""
+    with _server(command, None, log, stop, env=environ, cwd=ROOT) as process:
+        yield process
+
+
 def free_port() -> int:
     """A free loopback port.
 
@@ -171,16 +181,15 @@ def _run_as(owner: pwd.struct_passwd | None, command: list[str]) -> None:
 
 @contextmanager
 def _server(
-    command: list[str], owner: pwd.struct_passwd | None, log: Path, stop: signal.Signals
+    command: list[str], owner: pwd.struct_passwd | None, log: Path, stop: signal.Signals, **how: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         server: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             stdout=output,
             stderr=output,
-            cwd="/",
             preexec_fn=partial(die_with_parent, os.getpid()),
-            **_identity(owner),
+            **{"cwd": "/", **_identity(owner), **how},
         )
     try:
         yield server

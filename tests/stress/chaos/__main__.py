@@ -9,10 +9,10 @@ import argparse
 import sys
 import warnings
 
-from tests.stress.chaos import uninstalling
+from tests.stress.chaos import attacks, uninstalling, web_part
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.more import MORE
-from tests.stress.chaos.processes import chaos_stack
+from tests.stress.chaos.processes import ChaosStack, chaos_stack
 from tests.stress.chaos.run import points, run
 from tests.stress.chaos.short_waits import WORDS
 from tests.stress.chaos.verdict import HEAD, Row
@@ -40,10 +40,23 @@ def main() -> int:
         if options.only in "points between two side effects":
             rows.append(points(stack, options.step)[0])
             print(rows[-1], flush=True)
-    print(f"\n{WORDS}")
-    for row in rows:
+        print(f"\n{WORDS}", flush=True)
+        rows_of_attacks = attack(stack, options.only)
+    for row in (*rows, *(row.verdict for row in rows_of_attacks)):
         print("\n".join(row.details), file=sys.stderr)
-    return 0 if rows and all(row.good for row in rows) else 1
+    return 0 if (rows or rows_of_attacks) and all(row.good for row in (*rows, *rows_of_attacks)) else 1
+
+
+def attack(stack: ChaosStack, only: str) -> list[attacks.AttackRow]:
+    """Every attack without a proxy and behind each proxy whose program is installed."""
+    rows = []
+    print(f"\n{attacks.HEAD}\n|{' --- |' * 8}", flush=True)
+    for candidate in attacks.ATTACKS:
+        for proxy in web_part.installed_proxies():
+            if only in f"{candidate.name}, {proxy}":
+                rows.append(attacks.run_attack(stack, candidate, proxy))
+                print(rows[-1], flush=True)
+    return rows
 
 
 if __name__ == "__main__":
