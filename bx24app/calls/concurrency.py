@@ -1,6 +1,8 @@
-"""How many drains compute at once in a process: one per portal (portal gate), and few over all portals (fold slot).
+"""How many drains run at once in a process: one per portal (drain slot); and few that compute over all portals (fold
+slot).
 
-`calls.drain` enters both before it folds. A drain that finds another one waiting at its portal's gate may end at once.
+`calls.drain` takes the first for its whole run, the second while it folds. Each worker process has slots of its own:
+between processes the portal's lock keeps the order, and a delivery leaves once because its row is claimed.
 """
 
 from __future__ import annotations
@@ -9,63 +11,83 @@ import fcntl
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bx24app.infra.runtime import runtime
 
 
-class PortalGate:
-    """Lets one drain of a portal decide at a time.
+class DrainSlot:
+    """One portal's place for a drain. Whoever comes while one runs asks it to look again, and ends.
 
-    Without it a flooded portal's drains would wait for the database's lock in every thread of the worker, each with a
-    connection.
+    Without it each notification of a portal that answers slowly would take another thread of the worker.
     """
 
     def __init__(self) -> None:
-        self._mutex, self._count_lock = threading.Lock(), threading.Lock()
-        self._waiter_count = 0
+        self._lock = threading.Lock()
+        self._nudge: Callable[[], None] | None = None
+        """Wakes the running drain if it waits for answers; None: no drain runs."""
+        self._is_asked = False
+
+    def enter(self, nudge: Callable[[], None]) -> bool:
+        """Take the slot. False: a drain has it, and was asked to look again."""
+        with self._lock:
+            if self._nudge is None:
+                self._nudge = nudge
+                return True
+        return not self.ask_again()
+
+    def ask_again(self) -> bool:
+        """Let the running drain look again. It will see all that was committed before. False: none runs."""
+        with self._lock:
+            nudge, was_asked = self._nudge, self._is_asked
+            self._is_asked = nudge is not None
+        if nudge is not None and not was_asked:
+            nudge()
+        return nudge is not None
 
     @property
-    def has_waiter(self) -> bool:
-        """Does a drain wait that has not begun to read?
+    def is_asked(self) -> bool:
+        """Was the running drain asked to look again since it began its last step?"""
+        return self._is_asked
 
-        It will see everything that was committed before this question.
-        """
-        return self._waiter_count > 0
+    def take_request(self) -> bool:
+        """`is_asked`; a drain that begins a step with this has done what it was asked for."""
+        with self._lock:
+            was_asked, self._is_asked = self._is_asked, False
+        return was_asked
 
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        with self._count_lock:
-            self._waiter_count += 1
-        try:
-            self._mutex.acquire()
-        finally:
-            with self._count_lock:
-                self._waiter_count -= 1
-        try:
-            yield
-        finally:
-            self._mutex.release()
+    def leave(self) -> bool:
+        """Give the slot back. True: the drain was asked to look again and has not done so."""
+        with self._lock:
+            was_asked, self._nudge, self._is_asked = self._is_asked, None, False
+        return was_asked
+
+    def leave_unless_asked(self) -> bool:
+        """Give the slot back; False: the drain was asked to look again, so it keeps the slot."""
+        with self._lock:
+            if not self._is_asked:
+                self._nudge = None
+            return not self._is_asked
 
 
 class DrainGates:
-    """The portal gates and fold slots of one application in one process."""
+    """The drain slots and fold slots of one application in one process."""
 
     def __init__(self) -> None:
         # By dialect. On PostgreSQL a fold waits for the server without the interpreter's lock, so more than one keeps a
         # process busy.
         self._fold_slots = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
-        self._gates: defaultdict[int, PortalGate] = defaultdict(PortalGate)
+        self._drain_slots: defaultdict[int, DrainSlot] = defaultdict(DrainSlot)
         self._lock = threading.Lock()
         self._lock_files: dict[int, int] = {}
         """Process id -> descriptor of `desk.lock`: a forked process would share its parent's lock."""
 
-    def portal_gate(self, portal_id: int) -> PortalGate:
-        """The gate of a portal; kept for the process's life, a hundred bytes a portal."""
+    def drain_slot(self, portal_id: int) -> DrainSlot:
+        """The slot of a portal; kept for the process's life, a hundred bytes a portal."""
         with self._lock:
-            return self._gates[portal_id]
+            return self._drain_slots[portal_id]
 
     @contextmanager
     def fold_slot(self, dialect: str, folder: Path) -> Iterator[None]:
@@ -94,9 +116,9 @@ class DrainGates:
             return self._lock_files[os.getpid()]
 
 
-def portal_gate(portal_id: int) -> PortalGate:
-    """The gate of a portal of the current application."""
-    return runtime().get(DrainGates).portal_gate(portal_id)
+def drain_slot(portal_id: int) -> DrainSlot:
+    """The drain slot of a portal of the current application."""
+    return runtime().get(DrainGates).drain_slot(portal_id)
 
 
 def fold_slot(dialect: str, folder: Path) -> AbstractContextManager[None]:

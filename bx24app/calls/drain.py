@@ -1,16 +1,16 @@
 """USE CASE: everything that is due for one portal: fold, claim, send, store, and again until nothing is left to do now.
 
-Jobs call `drain` at every wake-up of a portal. Several drains of a portal may run at once: each step is one short
-transaction under the portal's lock, which stores answers, folds calls and claims the next batches. Requests leave
-between the steps, with no database connection in use, so a portal that is slow to answer holds a thread and nothing
-else.
+Jobs call `drain` at every wake-up of a portal. In a process one drain of a portal runs at a time; whoever comes
+meanwhile asks it to look again. Each step is one short transaction under the portal's lock, which stores answers, folds
+calls and claims the next batches; drains of other processes take turns by that lock. Requests leave between the steps,
+a few of a portal at a time and with no database connection in use, so a portal that is slow to answer holds a thread
+and nothing else.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,10 +22,13 @@ from bx24app.bitrix24.budget import Priority, RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.calls import click_to_call, concurrency
 from bx24app.calls.click_to_call import DialOrder, DialOutcome
+from bx24app.calls.concurrency import DrainSlot
 from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.calls.outbox import batches, pacing, sender
 from bx24app.calls.outbox.batch import Batch
+from bx24app.calls.outbox.in_flight import TO_MANGO, TO_PORTAL, RequestsInFlight
 from bx24app.calls.outbox.ledger import FoldedCalls
+from bx24app.calls.outbox.portal_request import send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
@@ -39,33 +42,80 @@ from bx24app.portals import clients, lifecycle
 _log = get_logger(__name__)
 
 MAX_DRAIN_SECONDS = 120
-"""A drain that is still busy after this long hands over to a fresh job, so that portals take turns."""
-LINGER_SECONDS = 0.005
-"""How long the first of several answers waits for the others, to share a transaction with them."""
+"""A drain that is still busy after this long hands over to a fresh job, so that portals take turns. It claims nothing
+more, but stores the answers of what is under way."""
+MAX_WAIT_SECONDS = 60.0
+"""How long a drain waits for answers before it looks at the database again."""
 
 Outcome = BatchOutcome | DialOutcome
 
 
 def drain(portal_id: int) -> None:
-    """Do what is due for this portal. Returns when nothing is, or when other portals should have their turn."""
-    queue.clear_wake(portal_id)
-    if concurrency.portal_gate(portal_id).has_waiter:
+    """Do what is due for this portal. Returns when nothing is, when other portals should have their turn, or at once
+    if a drain of this portal runs in this process: that one looks again.
+    """
+    slot, requests = concurrency.drain_slot(portal_id), _Requests(portal_id)
+    if not slot.enter(requests.nudge):
         return
-    started, stop_event = time.monotonic(), runtime().stop_event
-    requests = _Requests(portal_id)
+    try:
+        queue.clear_wake(portal_id)
+        is_finished = _drain_until_finished(portal_id, slot, requests)
+    except BaseException:
+        if slot.leave():
+            queue.wake_portal(portal_id, force=True)
+        _store_rest(portal_id, slot, requests)
+        raise
+    if not is_finished:
+        slot.leave()
+        queue.wake_portal(portal_id, force=True)
+        _store_rest(portal_id, slot, requests)
+
+
+class _Requests(RequestsInFlight[Outcome]):
+    """The requests of one drain, and the client that they share."""
+
+    client: Bitrix24Client | None = None
+
+
+def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) -> bool:
+    """Steps until nothing is due; then the slot is given back. False: other portals should have their turn first."""
+    hand_over_at, stop_event = time.monotonic() + MAX_DRAIN_SECONDS, runtime().stop_event
     outcomes: Sequence[Outcome] = []
-    while True:
+    while time.monotonic() < hand_over_at:
+        if slot.take_request():
+            queue.clear_wake(portal_id)
         _record_portal_stops(portal_id, outcomes)
-        step = _run_step(portal_id, outcomes, claim=not stop_event.is_set())
-        outcomes = requests.send(step)
-        if outcomes:
+        step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)
+        _send(portal_id, step, requests)
+        outcomes = []
+        if requests.count:
+            wait = 0.0 if step.has_more else step.wait_seconds or MAX_WAIT_SECONDS
+            outcomes = requests.wait(min(wait, max(0.0, hand_over_at - time.monotonic())), lambda: slot.is_asked)
             continue
         may_go_on = step.has_more or (step.wait_seconds and pacing.wait_for_budget(portal_id, step.wait_seconds))
-        if stop_event.is_set() or not may_go_on:
-            return
-        if time.monotonic() - started > MAX_DRAIN_SECONDS:
-            queue.wake_portal(portal_id, force=True)
-            return
+        if stop_event.is_set():
+            slot.leave()
+            return True
+        if not may_go_on and slot.leave_unless_asked():
+            return True
+    _store(portal_id, outcomes)
+    return False
+
+
+def _store_rest(portal_id: int, slot: DrainSlot, requests: _Requests) -> None:
+    """Store the answers of a drain that has handed over, and let its successor have the places that become free."""
+    while requests.count:
+        outcomes = requests.wait(MAX_WAIT_SECONDS)
+        if outcomes:
+            _store(portal_id, outcomes)
+            if not slot.ask_again():
+                queue.wake_portal(portal_id)
+
+
+def _store(portal_id: int, outcomes: Sequence[Outcome]) -> None:
+    if outcomes:
+        _record_portal_stops(portal_id, outcomes)
+        _run_step(portal_id, outcomes, None)
 
 
 @dataclass(slots=True)
@@ -82,18 +132,21 @@ class _DrainStep:
     """When to claim again; None: only a wake-up makes that necessary."""
 
 
-def _run_step(portal_id: int, outcomes: Sequence[Outcome], claim: bool) -> _DrainStep:
-    """One transaction: store the outcomes, fold the calls, claim what may leave next."""
-    route = _read_route(portal_id, outcomes) if claim else None
+def _run_step(
+    portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None
+) -> _DrainStep:
+    """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
+    """
+    route = _read_route(portal_id, outcomes, requests)
     step = _DrainStep([], [])
-    with concurrency.portal_gate(portal_id).enter(), _lock_for_fold(portal_id) as (session, portal):
+    with _lock_for_fold(portal_id) as (session, portal):
         if portal is None:
             return step
         touched = _store_outcomes(session, portal, outcomes)
         wakes = fold_portal(session, portal, touched)
         step.has_more = wakes.has_more
         recordings = [(row.id, row.due_at) for row in wakes.recordings if row.due_at is not None]
-        if route is not None and portal.state in ("active", "pending"):
+        if requests is not None and portal.state in ("active", "pending"):
             _claim(session, portal, route, wakes.folded_calls, step)
             wakes.wake_times += [order.answer_due_at for order in step.dial_orders]
     _schedule_wakeups(portal_id, wakes.wake_times, recordings, step.next_claim_at)
@@ -140,35 +193,28 @@ class _Route:
     budget: RequestBudget
     level: float
     """Requests that the budget holds."""
+    free_requests: int
+    free_dials: int
+    """How many more of the portal's requests, and of its commands to Mango, may be under way."""
 
 
-def _read_route(portal_id: int, outcomes: Iterable[Outcome]) -> _Route:
+def _read_route(
+    portal_id: int, outcomes: Iterable[Outcome], requests: _Requests | None
+) -> _Route:
     breaker, budget = circuit_breaker.of_portal(portal_id), clients.portal_budget(portal_id)
-    circuit = _update_circuit(breaker, outcomes)
-    return _Route(breaker, circuit, budget, budget.available_requests())
-
-
-def _update_circuit(breaker: CircuitBreaker, outcomes: Iterable[Outcome]) -> CircuitState:
-    """Record on the circuit breaker whether the portal answered the last requests.
-
-    One answer closes it, whatever the others met.
-    """
-    unanswered = [outcome.is_unanswered for outcome in outcomes if isinstance(outcome, BatchOutcome)]
-    if all(unanswered):
-        for _ in unanswered:
-            breaker.record_failure()
-        return breaker.read_state()
-    if breaker.read_state().failures:
-        breaker.record_success()
-    return CircuitState()
+    circuit = update_circuit(breaker, [outcome for outcome in outcomes if isinstance(outcome, BatchOutcome)])
+    free_requests, free_dials = (requests.count_free(TO_PORTAL), requests.count_free(TO_MANGO)) if requests else (0, 0)
+    return _Route(breaker, circuit, budget, budget.available_requests(), free_requests, free_dials)
 
 
 def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls, step: _DrainStep) -> None:
     """Put into `step` what may leave now: dials to Mango always, batches when the circuit and the budget allow them."""
-    step.dial_orders = click_to_call.claim_dial_orders(session, portal)
+    step.dial_orders = click_to_call.claim_dial_orders(session, portal, route.free_dials)
     if route.circuit.pause > 0:
         step.next_claim_at = utcnow() + timedelta(seconds=route.circuit.pause)
         return
+    if not route.free_requests:
+        return  # the next answer makes room
     pause = pacing.seconds_until_send(session, portal, route.budget, route.level)
     if pause > 0:
         step.wait_seconds = pause if batches.has_due(session, portal) else 0.0
@@ -192,7 +238,7 @@ def _claim_batches(
         portal,
         shared=route.level <= pacing.AMPLE_BUDGET,
         background=route.level > Priority.BACKGROUND + 1,
-        most=1 if is_trial else None,
+        most=1 if is_trial else route.free_requests,
         folded=folded,
     )
 
@@ -218,60 +264,15 @@ def _schedule_wakeups(
         queue.wake_recording(recording_id, due_at)
 
 
-class _SenderPool(ThreadPoolExecutor):
-    """The threads of a process in which requests wait for their answers."""
-
-    def __init__(self) -> None:
-        super().__init__(max_workers=64, thread_name_prefix="send")
-
-
-class _Requests:
-    """The requests of one drain that are under way."""
-
-    def __init__(self, portal_id: int) -> None:
-        self._portal_id = portal_id
-        self._client: Bitrix24Client | None = None
-        self._running: set[Future[Outcome]] = set()
-
-    def send(self, step: _DrainStep) -> list[Outcome]:
-        """Send what a step claimed. Returns the outcomes that come next; none if nothing is under way."""
-        pool = runtime().get(_SenderPool)
-        for order in step.dial_orders:
-            mango = mango_clients.build_client(order.api_key, order.api_salt)
-            self._running.add(pool.submit(click_to_call.send_dial_order, order, mango))
-        if step.claimed_batches:
-            client = self._client = self._client or clients.client_by_id(self._portal_id)
-            if len(step.claimed_batches) == 1 and not self._running:
-                return [_send_batch(self._portal_id, client, step.claimed_batches[0])]
-            for batch in step.claimed_batches:
-                self._running.add(pool.submit(_send_batch, self._portal_id, client, batch))
-        return self._wait_for_next()
-
-    def _wait_for_next(self) -> list[Outcome]:
-        if not self._running:
-            return []
-        done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
-        if self._running:
-            more, self._running = wait(self._running, timeout=LINGER_SECONDS)
-            done |= more
-        return [future.result() for future in done]
-
-
-def _send_batch(portal_id: int, client: Bitrix24Client, batch: Batch) -> BatchOutcome:
-    """One request, with its line in the log and its span in the calls' traces."""
-    kinds = ["look-up"] if batch.verification is not None else [type(item.command).__name__ for item in batch.items]
-    started = time.monotonic()
-    with tracing.shared_span("ask portal", portal_id, batch.entry_ids, **{"bx24app.commands": kinds}):
-        outcome = sender.send(client, batch)
-    facts = {"commands": kinds, "calls": len({item.call_id for item in batch.items}), "met": _result_name(outcome)}
-    _log.info("portal asked", portal=portal_id, **facts, ms=round((time.monotonic() - started) * 1e3))
-    return outcome
-
-
-def _result_name(outcome: BatchOutcome) -> str:
-    """In a word: `ok`, or the first error's name."""
-    errors = (outcome.error, *outcome.answers.values())
-    return next((type(error).__name__ for error in errors if isinstance(error, Exception)), "ok")
+def _send(portal_id: int, step: _DrainStep, requests: _Requests) -> None:
+    """Let leave what a step claimed."""
+    for order in step.dial_orders:
+        mango = mango_clients.build_client(order.api_key, order.api_salt)
+        requests.submit(TO_MANGO, click_to_call.send_dial_order, order, mango)
+    if step.claimed_batches:
+        client = requests.client = requests.client or clients.client_by_id(portal_id)
+        for batch in step.claimed_batches:
+            requests.submit(TO_PORTAL, send_batch, portal_id, client, batch)
 
 
 def _record_portal_stops(portal_id: int, outcomes: Iterable[Outcome]) -> None:

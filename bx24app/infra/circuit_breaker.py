@@ -102,6 +102,20 @@ class CircuitBreaker:
         except redis.RedisError:
             return
 
+    def record_slow_answer(self) -> None:
+        """The other side is right, but so slow that it counts as a failure.
+
+        Only the trial of an open circuit does not count: another request may try at once, so one at a time leaves.
+        """
+        if not self.read_state().is_tripped:
+            self.record_failure()
+            return
+        try:
+            if runtime().redis.hdel(self._key, "trial"):
+                runtime().redis.hset(self._key, "until", 0)
+        except redis.RedisError:
+            return
+
     def seconds_open(self) -> float:
         """Seconds since the circuit opened, 0 if it is closed.
 

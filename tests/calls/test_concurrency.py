@@ -1,21 +1,22 @@
-"""A flooded portal's drains wait one at a time, and none of what they were rung for is missed; folds stand in line
-behind the doors.
+"""One drain of a portal runs in a process, and none of what others were woken for is missed; folds take turns in few
+slots.
 """
 
 from __future__ import annotations
 
 import fcntl
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 
 from bx24app import create_app
 from bx24app.calls import concurrency, drain
-from bx24app.calls.concurrency import PortalGate
+from bx24app.calls.concurrency import DrainSlot
 from bx24app.cli import up
+from bx24app.infra import queue
 from bx24app.infra.runtime import runtime
 from bx24app.models import db
 from scripts import needs
@@ -23,58 +24,61 @@ from tests.conftest import config_for
 from tests.support.servers import POSTGRES_MISSING, postgres
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = threading.Event()
-    for _ in range(1000):
-        if true():
-            return
-        end.wait(0.01)
-    raise AssertionError("it never happened")
+def test_a_second_drain_asks_the_first_to_look_again() -> None:
+    slot, nudges = DrainSlot(), []
+    assert slot.enter(lambda: nudges.append(1))
+    assert not slot.is_asked
+    assert not slot.enter(lambda: nudges.append(2))
+    assert not slot.enter(lambda: nudges.append(3))
+    assert nudges == [1], "one nudge until the drain has looked"
+    assert not slot.leave_unless_asked(), "whoever asked has ended: the drain must not"
+    assert slot.take_request()
+    assert slot.ask_again()
+    assert nudges == [1, 1]
+    assert slot.leave(), "it had not looked"
+    assert not slot.ask_again(), "nobody is there to look"
+    assert slot.enter(lambda: None)
+    assert slot.leave_unless_asked()
 
 
-def test_one_waits_and_the_others_hear_of_it() -> None:
-    door, inside, go = PortalGate(), threading.Event(), threading.Event()
-    assert not door.has_waiter
+def test_a_drain_that_comes_while_one_runs_ends_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The running one looks again, with the wake-up flag cleared before it does."""
+    inside, go_on, steps = threading.Event(), threading.Event(), list[bool]()
+
+    def run_step(portal_id: int, *_: object) -> drain._DrainStep:
+        steps.append(runtime().redis.exists("wake:7") == 1)
+        inside.set()
+        assert go_on.wait(10)
+        return drain._DrainStep([], [])
 
     def first() -> None:
-        with door.enter():
-            inside.set()
-            go.wait(10)
+        with app.app_context():
+            drain.drain(7)
 
-    def second() -> None:
-        with door.enter():
-            pass
-
-    threads = [threading.Thread(target=one, daemon=True) for one in (first, second)]
-    threads[0].start()
+    monkeypatch.setattr(drain, "_run_step", run_step)
+    thread = threading.Thread(target=first, daemon=True)
+    thread.start()
     assert inside.wait(10)
-    assert not door.has_waiter, "who is inside may have read already"
-    threads[1].start()
-    until(lambda: door.has_waiter)
-    go.set()
-    for thread in threads:
-        thread.join(10)
-    assert not door.has_waiter
-
-
-def test_a_failure_leaves_the_door_open() -> None:
-    door = PortalGate()
-    with pytest.raises(ValueError, match="x"), door.enter():
-        raise ValueError("x")
-    with door.enter():
-        assert not door.has_waiter
-
-
-@pytest.mark.usefixtures("app")
-def test_a_drain_behind_a_waiting_one_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-    nothing = drain._DrainStep([], [])
-    monkeypatch.setattr(drain, "_run_step", lambda portal_id, *_, **__: steps.append(portal_id) or nothing)  # type: ignore[func-returns-value]
+    queue.wake_portal(7)
     drain.drain(7)
-    monkeypatch.setattr(concurrency.portal_gate(7), "_waiter_count", 1)
-    drain.drain(7)
+    assert steps == [False], "the second one ended without a step"
+    go_on.set()
+    thread.join(10)
+    assert steps == [False, False], "the first one has looked again"
     drain.drain(8)
-    assert steps == [7, 8]
+    assert len(steps) == 3
+
+
+def test_a_failure_leaves_the_slot_free(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        assert not concurrency.drain_slot(7).enter(lambda: None)
+        raise ValueError("x")
+
+    monkeypatch.setattr(drain, "_run_step", fail)
+    with pytest.raises(ValueError, match="x"):
+        drain.drain(7)
+    assert concurrency.drain_slot(7).enter(lambda: None)
+    assert runtime().redis.exists("wake:7"), "whoever asked meanwhile is not forgotten"
 
 
 def taken_elsewhere(folder: Path) -> bool:

@@ -53,7 +53,7 @@ def busy(portal: Portal) -> tuple[int, RequestBudget]:
 
 def claimed(portal_id: int) -> tuple[list[int], float]:
     """(calls in each parcel that may leave now, seconds until the next may)."""
-    step = drain._run_step(portal_id, [], claim=True)
+    step = drain._run_step(portal_id, [], drain._Requests(portal_id))
     return [len(parcel.items) for parcel in step.claimed_batches], step.wait_seconds
 
 

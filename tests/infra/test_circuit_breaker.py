@@ -10,8 +10,8 @@ import redis
 from flask import Flask
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
-from bx24app.calls import drain
 from bx24app.calls.outbox.batch import Batch
+from bx24app.calls.outbox.portal_request import SLOW_SECONDS, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.outcomes import FailedTry
@@ -69,10 +69,24 @@ def test_it_never_waits_for_ever(app: Flask) -> None:
 def test_of_requests_that_came_back_together_one_answer_is_enough(app: Flask) -> None:
     one = circuit_breaker.of_portal(1)
     silent, answered = BatchOutcome(Batch([]), error=AnswerLost("nothing came")), BatchOutcome(Batch([]))
-    assert drain._update_circuit(one, [silent, silent]).failures == 2
-    assert drain._update_circuit(one, []).failures == 2, "nothing came back: nothing is known anew"
-    assert drain._update_circuit(one, [silent, answered, silent]) == circuit_breaker.CircuitState()
+    assert update_circuit(one, [silent, silent]).failures == 2
+    assert update_circuit(one, []).failures == 2, "nothing came back: nothing is known anew"
+    assert update_circuit(one, [silent, answered, silent]) == circuit_breaker.CircuitState()
     assert one.read_state().failures == 0
+
+
+def test_a_portal_that_is_always_right_after_20_s_gets_one_request_at_a_time(app: Flask) -> None:
+    one = circuit_breaker.of_portal(1)
+    slow = BatchOutcome(Batch([]), seconds=SLOW_SECONDS + 1)
+    assert [update_circuit(one, [slow]).is_tripped for _ in range(FAILURE_THRESHOLD)] == [False, False, True]
+    assert update_circuit(one, [slow]).pause > 0, "those that were under way when it opened change nothing"
+    passed(one)
+    for _ in range(3):
+        assert [one.acquire_trial() for _ in range(2)] == [True, False]
+        state = update_circuit(one, [slow])
+        assert (state.is_tripped, state.pause) == (True, 0.0), "the one that may leave is no failure"
+    assert one.acquire_trial()
+    assert update_circuit(one, [BatchOutcome(Batch([]), seconds=SLOW_SECONDS - 1)]) == circuit_breaker.CircuitState()
 
 
 def test_portals_do_not_share(app: Flask) -> None:

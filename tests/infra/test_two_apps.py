@@ -12,8 +12,9 @@ import pytest
 from flask import Flask
 
 from bx24app import create_app, settings
-from bx24app.calls import clock_jumps, concurrency, drain
+from bx24app.calls import clock_jumps, concurrency
 from bx24app.calls.inbox import receiver, writer
+from bx24app.calls.outbox import in_flight
 from bx24app.calls.recordings import attachment
 from bx24app.infra import encryption, rate_limit, wakeups
 from bx24app.infra.runtime import runtime
@@ -120,7 +121,7 @@ KEPT = [
     connections.PortalConnections,
     clock_jumps._ClockState,
     concurrency.DrainGates,
-    drain._SenderPool,
+    in_flight.SenderPool,
     rate_limit.LocalCounter,
     receiver.HookCache,
     versions._ParsedVersions,
@@ -142,10 +143,10 @@ def test_what_a_process_keeps_is_kept_for_each_app(pair: tuple[Flask, Flask], ki
 def test_gates_and_the_stop_signal_are_separate(pair: tuple[Flask, Flask]) -> None:
     one, other = pair
     with one.app_context():
-        gate = concurrency.portal_gate(1)
+        slot = concurrency.drain_slot(1)
         runtime().stop_event.set()
     with other.app_context():
-        assert concurrency.portal_gate(1) is not gate
+        assert concurrency.drain_slot(1) is not slot
         assert not runtime().stop_event.is_set()
     with one.app_context(), concurrency.fold_slot("sqlite", runtime().config.data_dir):  # noqa: SIM117
         with other.app_context(), concurrency.fold_slot("sqlite", runtime().config.data_dir):

@@ -35,8 +35,11 @@ CALLBACK_LIFETIME = timedelta(hours=1)
 TOO_LATE = "TOO_LATE"
 """Code of a command that was not sent because its lifetime had passed."""
 
-_UNSENT_DIALS = select(Delivery).where(
-    Delivery.portal_id == bindparam("portal"), Delivery.kind.in_(MANGO_KINDS), Delivery.state == "waiting"
+_UNSENT_DIALS = (
+    select(Delivery)
+    .where(Delivery.portal_id == bindparam("portal"), Delivery.kind.in_(MANGO_KINDS), Delivery.state == "waiting")
+    .order_by(Delivery.id)
+    .limit(bindparam("most"))
 )
 """Built once: building a statement costs more than SQLite needs to answer it."""
 
@@ -63,11 +66,11 @@ class DialOutcome:
     """None: Mango accepted the command."""
 
 
-def claim_dial_orders(session: Session, portal: Portal) -> list[DialOrder]:
-    """Mark the waiting commands to Mango as sent and return them. The mark is never removed: a second try would call
+def claim_dial_orders(session: Session, portal: Portal, most: int) -> list[DialOrder]:
+    """Mark `most` waiting commands to Mango as sent and return them. The mark is never removed: a second try would call
     the client twice."""
     orders = []
-    for row in session.scalars(_UNSENT_DIALS, {"portal": portal.id}):
+    for row in session.scalars(_UNSENT_DIALS, {"portal": portal.id, "most": most}):
         call = session.get_one(Call, row.call_id)
         pbx = session.get(Pbx, call.pbx_id)
         now = utcnow()

@@ -27,20 +27,19 @@ from bx24app.infra.logs import get_logger
 from bx24app.models import Delivery, Portal, PortalUser, utcnow
 
 _log = get_logger(__name__)
-
 UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
 """Code of a delivery that died because nobody can tell whether it was carried out."""
 BACKOFF = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900)
 """Seconds before the next try. Up to a tenth is added at random; a time that the portal names comes first."""
-
-
 _DELIVERIES_BY_ID = select(Delivery).where(Delivery.id.in_(bindparam("ids", expanding=True)))
 """Built once: building a statement costs more than SQLite needs to answer it."""
 
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What became of a batch: an answer or an error for each command that was reached, or one error for all."""
+    """What became of a batch, after how many seconds: an answer or an error for each command that was reached, or one
+    error for all.
+    """
 
     batch: Batch
     answers: dict[int, Any] = field(default_factory=dict)
@@ -48,6 +47,7 @@ class BatchOutcome:
     error: Exception | None = None
     verified_answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of a verification: command key -> facts of a command that was carried out."""
+    seconds: float = 0.0
 
     @property
     def is_unanswered(self) -> bool:
@@ -296,4 +296,3 @@ def recover_lost_requests(session: Session, older_than: timedelta) -> set[int]:
         row.state, row.uncertain, row.sent_at, row.due_at = "waiting", True, None, None
         row.reason = "the worker ended before the answer came"
     return {row.portal_id for row in rows}
-

@@ -1,0 +1,58 @@
+"""One request of a drain to the portal: with its line in the log and its span, and what it shows about the portal.
+
+`calls.drain` sends each claimed batch with `send_batch`, in a thread, and reports the outcomes with `update_circuit`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bx24app.bitrix24.client import Bitrix24Client
+from bx24app.calls.outbox import sender
+from bx24app.calls.outbox.batch import Batch
+from bx24app.calls.outbox.sender import BatchOutcome
+from bx24app.infra import tracing
+from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
+from bx24app.infra.logs import get_logger
+
+_log = get_logger(__name__)
+
+SLOW_SECONDS = 20.0
+"""An answer that took longer counts as a failure: a portal that is always right, but after 20 s, is asked for one thing
+at a time."""
+
+
+def send_batch(portal_id: int, client: Bitrix24Client, batch: Batch) -> BatchOutcome:
+    """Send a batch; every failure of the portal is in the outcome."""
+    kinds = ["look-up"] if batch.verification is not None else [type(item.command).__name__ for item in batch.items]
+    started = time.monotonic()
+    with tracing.shared_span("ask portal", portal_id, batch.entry_ids, **{"bx24app.commands": kinds}):
+        outcome = sender.send(client, batch)
+    outcome.seconds = time.monotonic() - started
+    facts = {"commands": kinds, "calls": len({item.call_id for item in batch.items}), "met": _result_name(outcome)}
+    _log.info("portal asked", portal=portal_id, **facts, ms=round(outcome.seconds * 1e3))
+    return outcome
+
+
+def _result_name(outcome: BatchOutcome) -> str:
+    """In a word: `ok`, or the first error's name."""
+    errors = (outcome.error, *outcome.answers.values())
+    return next((type(error).__name__ for error in errors if isinstance(error, Exception)), "ok")
+
+
+def update_circuit(breaker: CircuitBreaker, outcomes: Sequence[BatchOutcome]) -> CircuitState:
+    """Record on the circuit breaker whether the portal answered the last requests, and in time.
+
+    One answer in time closes it, whatever the others met.
+    """
+    if any(not outcome.is_unanswered and outcome.seconds <= SLOW_SECONDS for outcome in outcomes):
+        if breaker.read_state().failures:
+            breaker.record_success()
+        return CircuitState()
+    for outcome in outcomes:
+        if outcome.is_unanswered:
+            breaker.record_failure()
+        else:
+            breaker.record_slow_answer()
+    return breaker.read_state()
