@@ -28,7 +28,7 @@ class DrainSlot:
         self._lock = threading.Lock()
         self._nudge: Callable[[], None] | None = None
         """Wakes the running drain if it waits for answers; None: no drain runs."""
-        self._is_asked = False
+        self._is_nudged = False
 
     def enter(self, nudge: Callable[[], None]) -> bool:
         """Take the slot. False: a drain has it, and was asked to look again."""
@@ -41,35 +41,35 @@ class DrainSlot:
     def ask_again(self) -> bool:
         """Let the running drain look again. It will see all that was committed before. False: none runs."""
         with self._lock:
-            nudge, was_asked = self._nudge, self._is_asked
-            self._is_asked = nudge is not None
-        if nudge is not None and not was_asked:
+            nudge, was_nudged = self._nudge, self._is_nudged
+            self._is_nudged = nudge is not None
+        if nudge is not None and not was_nudged:
             nudge()
         return nudge is not None
 
     @property
-    def is_asked(self) -> bool:
+    def is_nudged(self) -> bool:
         """Was the running drain asked to look again since it began its last step?"""
-        return self._is_asked
+        return self._is_nudged
 
-    def take_request(self) -> bool:
-        """`is_asked`; a drain that begins a step with this has done what it was asked for."""
+    def take_nudge(self) -> bool:
+        """`is_nudged`; a drain that begins a step with this has done what it was asked for."""
         with self._lock:
-            was_asked, self._is_asked = self._is_asked, False
-        return was_asked
+            was_nudged, self._is_nudged = self._is_nudged, False
+        return was_nudged
 
     def leave(self) -> bool:
         """Give the slot back. True: the drain was asked to look again and has not done so."""
         with self._lock:
-            was_asked, self._nudge, self._is_asked = self._is_asked, None, False
-        return was_asked
+            was_nudged, self._nudge, self._is_nudged = self._is_nudged, None, False
+        return was_nudged
 
-    def leave_unless_asked(self) -> bool:
+    def leave_unless_nudged(self) -> bool:
         """Give the slot back; False: the drain was asked to look again, so it keeps the slot."""
         with self._lock:
-            if not self._is_asked:
+            if not self._is_nudged:
                 self._nudge = None
-            return not self._is_asked
+            return not self._is_nudged
 
 
 class DrainGates:

@@ -82,7 +82,7 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
     hand_over_at, stop_event = time.monotonic() + MAX_DRAIN_SECONDS, runtime().stop_event
     outcomes: Sequence[Outcome] = []
     while time.monotonic() < hand_over_at:
-        if slot.take_request():
+        if slot.take_nudge():
             queue.clear_wake(portal_id)
         _record_portal_stops(portal_id, outcomes)
         step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)
@@ -90,13 +90,13 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
         outcomes = []
         if requests.count:
             wait = 0.0 if step.has_more else step.wait_seconds or MAX_WAIT_SECONDS
-            outcomes = requests.wait(min(wait, max(0.0, hand_over_at - time.monotonic())), lambda: slot.is_asked)
+            outcomes = requests.wait(min(wait, max(0.0, hand_over_at - time.monotonic())), lambda: slot.is_nudged)
             continue
         may_go_on = step.has_more or (step.wait_seconds and pacing.wait_for_budget(portal_id, step.wait_seconds))
         if stop_event.is_set():
             slot.leave()
             return True
-        if not may_go_on and slot.leave_unless_asked():
+        if not may_go_on and slot.leave_unless_nudged():
             return True
     _store(portal_id, outcomes)
     return False

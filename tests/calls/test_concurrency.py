@@ -27,18 +27,18 @@ from tests.support.servers import POSTGRES_MISSING, postgres
 def test_a_second_drain_asks_the_first_to_look_again() -> None:
     slot, nudges = DrainSlot(), []
     assert slot.enter(lambda: nudges.append(1))
-    assert not slot.is_asked
+    assert not slot.is_nudged
     assert not slot.enter(lambda: nudges.append(2))
     assert not slot.enter(lambda: nudges.append(3))
     assert nudges == [1], "one nudge until the drain has looked"
-    assert not slot.leave_unless_asked(), "whoever asked has ended: the drain must not"
-    assert slot.take_request()
+    assert not slot.leave_unless_nudged(), "whoever asked has ended: the drain must not"
+    assert slot.take_nudge()
     assert slot.ask_again()
     assert nudges == [1, 1]
     assert slot.leave(), "it had not looked"
     assert not slot.ask_again(), "nobody is there to look"
     assert slot.enter(lambda: None)
-    assert slot.leave_unless_asked()
+    assert slot.leave_unless_nudged()
 
 
 def test_a_drain_that_comes_while_one_runs_ends_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,12 @@ class SlowPortal:
     """Requests that wait until `answer` is set."""
 
     def __init__(self) -> None:
-        self.asked = self.most = self.under_way = 0
+        self.request_count = self.most = self.under_way = 0
         self.answer, self._lock = threading.Event(), threading.Lock()
 
     def send(self, _client: Bitrix24Client, batch: Batch) -> BatchOutcome:
         with self._lock:
-            self.asked, self.under_way = self.asked + 1, self.under_way + 1
+            self.request_count, self.under_way = self.request_count + 1, self.under_way + 1
             self.most = max(self.most, self.under_way)
         assert self.answer.wait(30)
         with self._lock:
@@ -79,7 +79,7 @@ def test_six_requests_of_a_portal_are_under_way_and_its_second_drain_takes_no_th
     ring(portal_id)
     drain.drain(portal_id)  # what a wake-up does meanwhile: it returns although nothing was answered
     assert waiting(portal_id) == calls - SHARES[TO_PORTAL]
-    assert slow.asked == SHARES[TO_PORTAL]
+    assert slow.request_count == SHARES[TO_PORTAL]
     slow.answer.set()
     thread.join(20)
     assert waiting(portal_id) == 0
@@ -111,7 +111,7 @@ def test_a_drain_hands_over_after_its_time_and_loses_no_answer(
     until(lambda: runtime().redis.exists(f"wake:{portal_id}"), "it never handed over", 10)
     assert thread.is_alive(), "it waits for what is under way"
     drain.drain(portal_id)  # its successor finds no place free
-    assert slow.asked == SHARES[TO_PORTAL], "nothing was claimed beyond the portal's share"
+    assert slow.request_count == SHARES[TO_PORTAL], "nothing was claimed beyond the portal's share"
     slow.answer.set()
     thread.join(20)
     assert waiting(portal_id) == 1, "it stores, and claims no more"
