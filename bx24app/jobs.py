@@ -11,6 +11,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+TEN_MINUTES, HOUR = timedelta(minutes=10), timedelta(hours=1)
+
 
 def drain(portal_id: int) -> None:
     """Do everything that is due for one portal."""
@@ -49,16 +51,19 @@ def count_figures() -> None:
 
 def look(portal_id: int) -> None:
     """Sync one portal: licence, CRM mode, users, dictionaries."""
-    from bx24app.portals import sync
+    from bx24app.portals import intents, sync
 
-    sync.sync_portal(portal_id)
+    with intents.carry_out(portal_id, "look") as attempt:
+        attempt.retry_after = sync.sync_portal(portal_id)
 
 
 def tell_dismissed(portal_id: int) -> None:
     """Notify administrators of dismissed employees whom the settings name."""
     from bx24app.operations.alerts import dismissed_employees
+    from bx24app.portals import intents
 
-    dismissed_employees.notify_administrators(portal_id)
+    with intents.carry_out(portal_id, "tell_dismissed") as attempt:
+        attempt.retry_after = None if dismissed_employees.notify_administrators(portal_id) else TEN_MINUTES
 
 
 def watch() -> None:
@@ -78,8 +83,10 @@ def close_silent() -> None:
 def try_again(portal_id: int, user_id: int) -> None:
     """Retry everything that the portal refused and every lost recording, as an administrator asked."""
     from bx24app.calls import replay
+    from bx24app.portals import intents
 
-    replay.retry_everything(portal_id, replay.Actor("frame", user_id))
+    with intents.carry_out(portal_id, "try_again"):
+        replay.retry_everything(portal_id, replay.Actor("frame", user_id))
 
 
 def prune() -> None:
@@ -90,18 +97,11 @@ def prune() -> None:
 
 
 def lines(portal_id: int) -> None:
-    """Bring the portal's external lines in line with the settings; retry in a minute where the portal does not answer.
-    """
-    from bx24app.bitrix24.errors import Later
-    from bx24app.infra import queue
-    from bx24app.infra.clock import utcnow
-    from bx24app.portals import external_lines, outgoing_line
+    """Bring the portal's external lines in line with the settings; again until the portal has them."""
+    from bx24app.portals import external_lines, intents
 
-    try:
-        external_lines.sync_lines(portal_id)
-        outgoing_line.fetch(portal_id)
-    except Later:
-        queue.enqueue_background("lines", portal_id, when=utcnow() + timedelta(minutes=1))
+    with intents.carry_out(portal_id, "lines") as attempt:
+        attempt.retry_after = external_lines.update_portal(portal_id)
 
 
 def reconcile() -> None:

@@ -17,7 +17,7 @@ from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
-from bx24app.portals import sync
+from bx24app.portals import intents, sync
 
 _log = get_logger(__name__)
 
@@ -64,6 +64,7 @@ def sweep() -> None:
         queue.wake_portal(portal_id, force=True)
     for recording_id in recording_ids:
         queue.wake_recording(recording_id)
+    intents.ring_due()
 
 
 def _fetch_ids(query: object) -> set[int]:
@@ -75,7 +76,7 @@ def maintain_portals() -> None:
     sync.probe_due_portals()
     sync.refresh_due_grants()
     for portal_id in sync.claim_due_syncs():
-        queue.enqueue_background("look", portal_id)
+        intents.ring(portal_id, "look")
 
 
 def close_silent_calls() -> None:

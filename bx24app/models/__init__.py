@@ -8,6 +8,7 @@ from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.call_index import CallPerson, CallRecord
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
+from bx24app.models.intents import Intent
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -25,6 +26,6 @@ from bx24app.models.statistics import Figure, FigureMark
 
 __all__ = [
     "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "Delivery", "Dictionary", "Figure",
-    "FigureMark", "Grant", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser",
+    "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser",
     "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow",
 ]

@@ -6,6 +6,7 @@ line without a name.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from bx24app import settings
@@ -14,9 +15,37 @@ from bx24app.bitrix24.budget import Priority
 from bx24app.domain.settings import Settings
 from bx24app.infra.logs import get_logger
 from bx24app.models import Portal, db
+from bx24app.portals import outgoing_line
 from bx24app.portals.clients import client_by_id
+from bx24app.portals.lifecycle import mark_needs_admin, state_of
 
 _log = get_logger(__name__)
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def update_portal(portal_id: int) -> timedelta | None:
+    """Bring the portal's lines in line with the settings, and read which line its outgoing calls use.
+
+    Returns after which time it has to be repeated: at once when the installation is active (again) where an
+    administrator has to act, in a minute where the portal does not answer, hourly where it refuses. None: it is done.
+    """
+    state = state_of(portal_id)
+    db.session.rollback()
+    if state not in ("active", "pending"):
+        return timedelta(0)
+    try:
+        sync_lines(portal_id)
+        outgoing_line.fetch(portal_id)
+    except (errors.NeedsAdmin, errors.Gone) as error:
+        mark_needs_admin(portal_id, error)
+        return timedelta(0)
+    except errors.Later:
+        return MINUTE
+    except errors.PortalError as error:
+        _log.warning("lines not changed yet", portal=portal_id, error=str(error))
+        return HOUR
+    return None
 
 
 def desired_lines(document: Settings) -> dict[str, tuple[str, str]]:
@@ -62,3 +91,5 @@ def sync_lines(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None
         for key, answer in client.batch(commands[start : start + 50], priority=priority).items():
             if isinstance(answer, errors.Refused):
                 _log.warning("line not changed", portal=portal_id, command=key, reason=answer.description)
+            elif isinstance(answer, errors.PortalError):
+                raise answer

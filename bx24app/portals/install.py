@@ -15,12 +15,12 @@ from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import MAX_BATCH_SIZE, Bitrix24Client, RestResult
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
-from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Portal, audit, db, utcnow
 from bx24app.models.inserts import insert_or_ignore
-from bx24app.portals import clients, placements
+from bx24app.models.intents import RING_AFTER
+from bx24app.portals import clients, intents, placements
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.lifecycle import mark_needs_admin
 
@@ -70,6 +70,7 @@ def update_installation(portal: Portal, info: AppInfo, server: str, application_
     if is_return:
         portal.installed_at, portal.installed_by = utcnow(), info.user_id
     db.session.flush()
+    intents.ask(portal.id, "look")
 
 
 def store_grant(portal: Portal, user_id: int, access: str, refresh: str, expires_in: int) -> None:
@@ -101,11 +102,12 @@ def set_up_portal(portal_id: int) -> None:
         return
     except errors.PortalError as error:
         _log.warning("portal not set up yet", portal=portal_id, error=str(error))
-        queue.enqueue_background("look", portal_id, when=utcnow() + RETRY_AFTER)
+        intents.ask(portal_id, "look", delay=RETRY_AFTER - RING_AFTER)
+        db.session.commit()
         return
     store_portal_info(db.session.get_one(Portal, portal_id), answers)
     db.session.commit()
-    queue.enqueue_background("look", portal_id)
+    intents.ring(portal_id, "look")
 
 
 def bind_and_read(

@@ -21,6 +21,7 @@ from bx24app.models import (
     Figure,
     FigureMark,
     Grant,
+    Intent,
     LineCounter,
     Notice,
     Notification,
@@ -33,6 +34,7 @@ from bx24app.models import (
     db,
     utcnow,
 )
+from bx24app.portals import intents
 
 _log = get_logger(__name__)
 
@@ -50,8 +52,11 @@ def find_by_member(member_id: str) -> Portal | None:
 
 
 def queue_line_sync(portal_id: int) -> None:
-    """Queue the job that brings the portal's external lines in line with the settings."""
-    queue.enqueue_background("lines", portal_id)
+    """After a save: queue the job that brings the portal's external lines in line with the settings.
+
+    The save itself has written the intent (`settings.versions`).
+    """
+    intents.ring(portal_id, "lines")
 
 
 def state_of(portal_id: int) -> str:
@@ -166,7 +171,7 @@ def purge(portal_id: int) -> None:
         while ids := list(db.session.scalars(query)):
             db.session.execute(delete(table).where(table.id.in_(ids)))
             db.session.commit()
-    for small in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark):
+    for small in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark, Intent):
         db.session.execute(delete(small).where(small.portal_id == portal_id))
     values = {"settings_version_id": None, "purge_at": None, "domain": "", "client_endpoint": "", "installed_by": None}
     db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))

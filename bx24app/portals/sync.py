@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import exists, or_, select, update
 
+from bx24app import settings
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
-from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
-from bx24app.models import Grant, Portal, PortalUser, db, utcnow
-from bx24app.portals import crm_dictionaries, other_apps, outgoing_line
+from bx24app.models import Grant, Intent, Portal, PortalUser, db, utcnow
+from bx24app.portals import crm_dictionaries, intents, other_apps, outgoing_line
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.install import bind_and_read, store_portal_info
 from bx24app.portals.lifecycle import mark_needs_admin, resume
@@ -27,19 +27,22 @@ _log = get_logger(__name__)
 REFRESH_AFTER = timedelta(days=20)
 """The age at which an idle grant is refreshed; it would expire after 180 days."""
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+NO_TIME = timedelta(0)
+"""As soon as the installation is active (again)."""
 PROBE_RETRY = timedelta(minutes=10)
 """A portal in needs_admin that does not answer at all is asked again after this."""
 _EMPLOYEES = {"FILTER": {"USER_TYPE": "employee"}}
 
 
-def sync_portal(portal_id: int) -> None:
+def sync_portal(portal_id: int) -> timedelta | None:
     """The daily sync: bindings, licence, CRM mode, users, CRM dictionaries, outgoing line.
 
-    Users that are missing in the answer keep their rows.
+    Users that are missing in the answer keep their rows. Returns after which time it has to be repeated because the
+    portal could not be asked; None: it is done.
     """
     if db.session.scalar(select(Portal.state).where(Portal.id == portal_id)) not in ("active", "pending"):
         db.session.rollback()
-        return
+        return NO_TIME
     client = client_by_id(portal_id)
     try:
         answers = bind_and_read(client, Priority.BACKGROUND)
@@ -48,20 +51,24 @@ def sync_portal(portal_id: int) -> None:
         content |= other_apps.ask_portal(client, portal_id)
     except (errors.NeedsAdmin, errors.Gone) as error:
         mark_needs_admin(portal_id, error)
-        return
+        return NO_TIME
     except errors.PortalError as error:
         _log.warning("daily sync postponed", portal=portal_id, error=str(error))
-        in_an_hour = utcnow() - DAY + HOUR
-        db.session.execute(update(Portal).where(Portal.id == portal_id).values(looked_at=in_an_hour))
-        db.session.commit()
-        return
+        return HOUR
     portal = db.session.get_one(Portal, portal_id)
     store_portal_info(portal, answers)
     portal.looked_at = portal.answered_at = utcnow()
     store_users(portal_id, users)
     crm_dictionaries.store_answers(portal_id, content)
+    intents.ask(portal_id, "tell_dismissed")
+    is_line_missing = bool(outgoing_line.state_for(portal_id, settings.current(portal)).missing_numbers)
+    if is_line_missing:
+        intents.ask(portal_id, "lines")
     db.session.commit()
-    queue.enqueue_background("tell_dismissed", portal_id)
+    intents.ring(portal_id, "tell_dismissed")
+    if is_line_missing:
+        intents.ring(portal_id, "lines")
+    return None
 
 
 def store_users(portal_id: int, users: list[dict[str, Any]]) -> None:
@@ -108,8 +115,9 @@ def fetch_users(portal_id: int) -> set[int]:
         user for user in client_by_id(portal_id).iter_rows("user.get", _EMPLOYEES, Priority.CARD) if _user_id(user)
     ]
     store_users(portal_id, users)
+    intents.ask(portal_id, "tell_dismissed")
     db.session.commit()
-    queue.enqueue_background("tell_dismissed", portal_id)
+    intents.ring(portal_id, "tell_dismissed")
     return {int(user["ID"]) for user in users if _is_active(user)}
 
 
@@ -149,13 +157,15 @@ def refresh_due_grants() -> None:
 
 
 def claim_due_syncs() -> list[int]:
-    """Portals whose daily sync is due, marked so that each is queued once."""
-    now = utcnow()
-    query = select(Portal.id).where(
-        Portal.state == "active", (Portal.looked_at.is_(None)) | (Portal.looked_at < now - DAY)
-    )
+    """Portals whose daily sync is due. Each gets its intent, so that it is queued once and cannot be lost.
+
+    `looked_at` is written by the sync itself.
+    """
+    is_due = (Portal.looked_at.is_(None)) | (Portal.looked_at < utcnow() - DAY)
+    has_intent = exists().where(Intent.portal_id == Portal.id, Intent.job == "look")
+    query = select(Portal.id).where(Portal.state == "active", is_due, ~has_intent)
     ids = list(db.session.scalars(query.limit(100)))
-    if ids:
-        db.session.execute(update(Portal).where(Portal.id.in_(ids)).values(looked_at=now))
+    for portal_id in ids:
+        intents.ask(portal_id, "look")
     db.session.commit()
     return ids

@@ -18,6 +18,7 @@ from bx24app.domain.document import yaml_text
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, Portal, SettingsVersion, audit, db, utcnow
+from bx24app.models.intents import add_intent
 from bx24app.settings import hook_keys
 
 
@@ -124,6 +125,7 @@ def save_version(
     _discard_on_rollback(version.id)
     portal.settings_version_id = version.id
     _update_pbxs(portal, settings, keys or {})
+    add_intent(db.session, portal.id, "lines")  # the portal's external lines follow
     audit.record(portal.id, author, source, "settings saved", version=version.number)
     return version
 

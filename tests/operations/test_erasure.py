@@ -304,6 +304,7 @@ KEEPS_NOBODY = {
     "audit": "ids and counts: the log is append-only, so no name and no telephone may enter it",
     "portal": "domain, licence, ids",
     "pbx": "keys; what Mango said of its own refusals",
+    "intent": "ids, job names",
     "notice": "an employee's name while the notice holds",
 }
 """Tables in which no telephone of a person may stand, and why. Any other text column must be emptied by `forget`."""

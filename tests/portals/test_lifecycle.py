@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from bx24app import jobs
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent, PortalError
-from bx24app.models import Audit, utcnow
+from bx24app.models import Audit, Intent, utcnow
 from bx24app.portals import clients, lifecycle, sync
 from tests.support.installations import change, grant, installed, opened, row, rows, w
 from tests.support.stack import World
@@ -131,6 +132,7 @@ def test_a_redirect_that_the_auth_server_does_not_know_is_not_followed(w: World)
 
 def test_each_daily_look_is_due_once(w: World) -> None:
     portal_id = installed(w)
+    jobs.look(portal_id)
     change(portal_id, looked_at=None)
     assert sync.claim_due_syncs() == [portal_id]
     assert sync.claim_due_syncs() == []
@@ -139,10 +141,10 @@ def test_each_daily_look_is_due_once(w: World) -> None:
 def test_a_look_that_failed_is_due_within_the_hour(w: World) -> None:
     portal_id = installed(w)
     w.portal.switches.switch_on("http502")
-    sync.sync_portal(portal_id)
-    looked = row(portal_id).looked_at
-    assert looked is not None
-    assert timedelta(hours=22) < utcnow() - looked < timedelta(hours=24)
+    jobs.look(portal_id)
+    [intent] = rows(Intent, job="look")
+    assert timedelta(minutes=59) < intent.due_at - utcnow() <= timedelta(hours=1)
+    assert row(portal_id).looked_at is None
     assert row(portal_id).state == "active"
 
 

@@ -32,8 +32,8 @@ def references_by_user(portal_id: int, document: Settings) -> dict[int, list[Use
     return references
 
 
-def notify_administrators(portal_id: int) -> None:
-    """Send one notice about each of them.
+def notify_administrators(portal_id: int) -> bool:
+    """Send one notice about each of them. False: the portal cannot be asked now.
 
     Another one follows when the settings no longer name them or they are active again.
     """
@@ -50,6 +50,8 @@ def notify_administrators(portal_id: int) -> None:
     except errors.PortalError as error:
         db.session.rollback()
         _log.info("administrators not notified yet", portal=portal_id, error=str(error))
+        return False
+    return True
 
 
 def _build_alert(lang: str, name: str, places: list[UserReference], document: Settings) -> Alert:

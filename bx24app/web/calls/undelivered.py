@@ -13,8 +13,8 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from bx24app.calls import replay, undelivered
-from bx24app.infra import queue
 from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.portals import intents
 from bx24app.web.base import rendering
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.calls import timeline_texts
@@ -50,7 +50,11 @@ def show(kind: str) -> Response:
 @blueprint.post("/all")
 def retry_all() -> Response:
     """Retry everything that was refused or lost, in the background; the page may be left."""
-    queue.enqueue_background("try_again", g.portal.id, g.frame.user_id)
+    portal_id, user_id = g.portal.id, g.frame.user_id
+    intents.ask(portal_id, "try_again", user_id=user_id)
+    db.session.commit()
+    intents.ring(portal_id, "try_again", user_id=user_id)
+    rendering.reload_portal()
     return _render_page("dead", is_started=True)
 
 
