@@ -28,6 +28,8 @@ Dialect = Annotated[str, AfterValidator(_check_dialect)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 RecordingPolicy = Literal["upload", "never"]
 UserId = Annotated[int, Field(gt=0)]
+MAX_LINE_NUMBER = 50
+"""Characters of LINE_NUMBER in Bitrix24."""
 PhoneNumber = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 PbxKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,20}$")]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
@@ -88,7 +90,9 @@ class HoursBlock(FrozenModel):
 class LineSettings(FrozenModel):
     number: PhoneNumber
     """As the PBX names it."""
-    line_number: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)] | None = None
+    line_number: (
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE_NUMBER, strip_whitespace=True)] | None
+    ) = None
     """LINE_NUMBER in Bitrix24; None: `number`."""
     name: str = ""
     responsible: LineResponsible = LineResponsible()
@@ -106,8 +110,8 @@ class LineSettings(FrozenModel):
 
     @property
     def bitrix_number(self) -> str:
-        """LINE_NUMBER as Bitrix24 knows this line."""
-        return self.line_number or self.number
+        """LINE_NUMBER as Bitrix24 knows this line; its field holds 50 characters."""
+        return (self.line_number or self.number)[:MAX_LINE_NUMBER]
 
 
 class EmployeeSettings(FrozenModel):
@@ -147,12 +151,11 @@ class PbxSettings(FrozenModel):
 
     @cached_property
     def by_line(self) -> dict[str, LineSettings]:
-        """Lines by their numbers as the PBX names them, and by the digits alone."""
+        """Lines by their numbers as the PBX names them, and by `phone.line_key`."""
         lines: dict[str, LineSettings] = {}
         for line in self.lines:
             lines[line.number] = line
-            if phone.digits_only(line.number):
-                lines.setdefault(phone.digits_only(line.number), line)
+            lines.setdefault(phone.line_key(line.number), line)
         return lines
 
 

@@ -71,6 +71,16 @@ def test_without_an_extension_there_it_is_not_dialled(both: Offices, user: int, 
     assert not both.dialled(client)
 
 
+@pytest.mark.parametrize("short", ["102", "374747"])
+def test_an_extension_or_a_city_number_is_dialled_as_written(both: Offices, short: str) -> None:
+    call_id = both.click(ANNA, short)
+    (row,) = both.finished(short)
+    assert (row.call_id, row.user_id, row.failed_code, row.duration) == (call_id, ANNA, "200", 7)
+    (sent,) = both.dialled(short)
+    assert (sent["from"], sent["to_number"]) == ({"extension": "101"}, short)
+    assert both.call(short)["outcome"] == "answered"
+
+
 def notices(both: Offices, user: int) -> list[str]:
     return [note.message for note in both.earth.portal.notifications.values() if note.user_id == user]
 

@@ -92,11 +92,13 @@ class Offices:
 
     def dialled(self, client: str) -> list[dict[str, Any]]:
         """The commands that Mango accepted for this client."""
-        return [body for _, body in self.earth.mango.commands if client[1:] in (body.get("to_number"), body.get("to"))]
+        digits = client.removeprefix("+")
+        return [body for _, body in self.earth.mango.commands if digits in (body.get("to_number"), body.get("to"))]
 
     def rows(self, client: str) -> list[Statistic]:
         """The portal's finished calls with this client."""
-        return [row for row in list(self.earth.portal.statistics.values()) if row.phone.lstrip("+") == client[1:]]
+        digits = client.removeprefix("+")
+        return [row for row in list(self.earth.portal.statistics.values()) if row.phone.lstrip("+") == digits]
 
     def notices_to(self, user: int, client: str) -> list[str]:
         """The portal's notices to this user that name this client."""
@@ -107,7 +109,8 @@ class Offices:
         """Wait until the portal has `calls` finished calls with this client and nothing is pending; return them."""
         until(lambda: len(self.rows(client)) >= calls, lambda: f"not finished: {self.state(client)}", 60)
         self.rest()
-        assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == client[1:]]
+        digits = client.removeprefix("+")
+        assert not [call for call in self.earth.portal.calls.values() if call.phone.lstrip("+") == digits]
         return self.rows(client)
 
     def wait_for_notifications(self) -> None:
@@ -176,7 +179,7 @@ class Offices:
 
     def _live(self, client: str) -> list[Any]:
         running = [*self.moscow.calls.values(), *self.krasnodar.calls.values()]
-        return [call for call in running if call.plan.client == client[1:] and call.legs]
+        return [call for call in running if call.plan.client == client.removeprefix("+") and call.legs]
 
     @contextmanager
     def broken(self, path: str, kind: str, value: float = 0, times: int = -1) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bx24app.domain import phone
+from bx24app.domain.phone import NumberKind
 from bx24app.domain.settings import EmployeeSettings, LineSettings, PbxSettings, Settings
 
 
@@ -18,9 +19,20 @@ class Origin:
     """The employee who clicked; None: a form callback, or the user has no extension on this PBX."""
 
     @property
-    def caller_id(self) -> str | None:
-        """The number of the line as the PBX names it; None: no line is chosen."""
+    def line_number(self) -> str | None:
+        """The line as the PBX names it; None: no line is chosen."""
         return self.line.number if self.line else None
+
+    @property
+    def caller_id(self) -> str | None:
+        """The line as Mango dials from it: its number, or the name of a SIP line, whose address Mango does not take
+        (D26, 3.2.1: `line_number`). None: no line is chosen."""
+        if self.line is None:
+            return None
+        number = phone.read_number(self.line.number)
+        if number.kind is not NumberKind.SIP:
+            return self.line.number
+        return self.line.name or number.sip_user
 
 
 def find_click_origin(document: Settings, line_number: str, user: int) -> Origin | None:
@@ -61,8 +73,8 @@ def _find_line(document: Settings, line_number: str) -> tuple[PbxSettings, LineS
         return None
     lines = [(pbx, line) for pbx in document.pbxs for line in pbx.lines]
     exact = (pair for pair in lines if line_number in (pair[1].bitrix_number, pair[1].number))
-    digits = phone.digits_only(line_number)
-    alike = (pair for pair in lines if digits and digits == phone.digits_only(pair[1].bitrix_number))
+    key = phone.line_key(line_number)
+    alike = (pair for pair in lines if key in (phone.line_key(pair[1].bitrix_number), phone.line_key(pair[1].number)))
     return next(exact, None) or next(alike, None)
 
 

@@ -20,8 +20,7 @@ class CallRequest:
     """The user who clicked; 0 for a form callback."""
     raw_number: str
     number: str | None
-    """E.164; None: `raw_number` cannot be dialled."""
-
+    """E.164, or a short number as it is; None: `raw_number` cannot be dialled."""
     line_number: str
     """LINE_NUMBER; "": the portal chose none."""
     is_mobile: bool
@@ -45,12 +44,19 @@ def parse_event(data: Mapping[str, Any]) -> CallRequest:
         call_id=_parse_text(data, "CALL_ID"),
         user_id=_parse_integer("USER_ID", data.get("USER_ID") or 0),
         raw_number=raw,
-        number=phone.normalise(_parse_text(data, "PHONE_NUMBER_INTERNATIONAL")) or phone.normalise(raw),
+        number=_choose_number(raw, _parse_text(data, "PHONE_NUMBER_INTERNATIONAL")),
         line_number=_parse_text(data, "LINE_NUMBER"),
         is_mobile=_parse_text(data, "IS_MOBILE") == "1",
         record=None if record in created else record,
         created_records=created,
     )
+
+
+def _choose_number(raw: str, international: str) -> str | None:
+    """The number to dial. The portal leaves its international form as it is where it cannot read the number."""
+    if phone.read_number(raw).kind is phone.NumberKind.SHORT:
+        return phone.number_to_dial(raw)
+    return phone.number_to_dial(international) or phone.number_to_dial(raw)
 
 
 def _parse_text(data: Mapping[str, Any], name: str) -> str:

@@ -65,7 +65,7 @@ def _start_click(session: Session, portal: Portal, row: Notification, request: C
     is_busy = any(other.read_facts().click_user_id == request.user_id for other in running)
     call = _create_call(session, portal, row, pbx, request)
     call.bitrix_call_id, call.user_id = request.call_id, request.user_id
-    call.write_facts(CallFacts(click_user_id=request.user_id, requested_line=origin.caller_id if origin else None))
+    call.write_facts(CallFacts(click_user_id=request.user_id, requested_line=origin.line_number if origin else None))
     _store_registration(session, call, request)
     if is_busy:
         _refuse_call(call, "304", message(portal.lang, "click_running", number=request.raw_number))
@@ -90,7 +90,7 @@ def _start_callback(session: Session, portal: Portal, row: Notification, request
     call = _create_call(session, portal, row, pbx, request)
     call.direction = "callback"
     call.line_number = origin.line.bitrix_number if origin and origin.line else None
-    line = origin.caller_id if origin else None
+    line = origin.line_number if origin else None
     call.write_facts(CallFacts(is_form_callback=True, record=request.record, requested_line=line))
     first = choose_callback_target(origin) if origin else None
     if request.number is None:

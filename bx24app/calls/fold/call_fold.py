@@ -22,7 +22,6 @@ from bx24app.calls.fold.recording_rows import save_recordings
 from bx24app.calls.fold.related_calls import RelatedCalls
 from bx24app.calls.fold.todo_rows import save_todos
 from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
-from bx24app.domain import phone
 from bx24app.domain.calls import linked_calls
 from bx24app.domain.calls.call_view import CallClock
 from bx24app.domain.calls.command_json import to_json
@@ -111,7 +110,7 @@ def fold_call(
     if entry is None:
         click_to_call.update_progress(session, portal, call, rows.notifications, ledger, policy)
         return
-    client = phone.normalise(entry.raw_client)
+    client = entry.client_number
     history.flush_unwritten(client, call.client_number)
     with session.no_autoflush:
         facts, before = call.read_facts(), related_calls.as_linked_call(call)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.related_calls import RelatedCalls
-from bx24app.domain import phone, rules
+from bx24app.domain import rules
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.call_view import FoldContext, OpenTodo
 from bx24app.domain.calls.commands import ReadDay, Record
@@ -72,7 +72,7 @@ def _requested_record(facts: CallFacts) -> Record | None:
 
 def _previous_call_time(session: Session, portal: Portal, call: Call, entry: CallEntry) -> float:
     """When the client's previous call began, at any PBX and in any direction; minus infinity if there was none."""
-    client = phone.normalise(entry.raw_client)
+    client = entry.client_number
     began = datetime.fromtimestamp(entry.started_at, UTC)
     if client is None:
         return float("-inf")
@@ -85,7 +85,7 @@ def _previous_call_time(session: Session, portal: Portal, call: Call, entry: Cal
 
 def _has_overlapping_call(call: Call, entry: CallEntry, history: ClientHistory) -> bool:
     """Was another call of this client under way, or just over, during this call?"""
-    client = phone.normalise(entry.raw_client)
+    client = entry.client_number
     if client is None or entry.direction == "internal":
         return False
     if not (entry.talk_at or entry.end_event or entry.all_legs_ended):
@@ -126,7 +126,7 @@ def save_day_states(session: Session, portal: Portal, ledger: Ledger) -> None:
 def _open_client_todos(call: Call, entry: CallEntry, history: ClientHistory) -> tuple[OpenTodo, ...]:
     """Open to-dos of misses that came before the end of this call: a call that was over before the miss does not close
     its to-do."""
-    client = phone.normalise(entry.raw_client)
+    client = entry.client_number
     if client is None or entry.direction == "internal" or not (entry.end_event or entry.all_legs_ended):
         return ()  # to-dos matter once a call is over; before that the query is saved
     end = _end_time(entry)

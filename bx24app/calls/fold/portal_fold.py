@@ -106,7 +106,9 @@ def _fold_calls(session: Session, portal: Portal, calls: list[Call], result: Fol
         recordings[recording.call_id].append(recording)
     policies = Policies(portal, frozenset(session.scalars(_DISMISSED_IDS, {"portal": portal.id})))
     entries = {
-        call.id: assemble_entry(collect_events(rows_by_call[call.id]), policies.for_call(call).find_employee)
+        call.id: assemble_entry(
+            collect_events(rows_by_call[call.id]), policies.for_call(call).find_employee, _clicked_extension(call)
+        )
         for call in calls
     }
     history = _client_history(session, portal, entries.values())
@@ -116,12 +118,15 @@ def _fold_calls(session: Session, portal: Portal, calls: list[Call], result: Fol
             fold_call(session, portal, call, entries[call.id], rows, policies.for_call(call), history, result)
 
 
+def _clicked_extension(call: Call) -> str | None:
+    """The short number that a click of the portal dials; None: any other call."""
+    is_click = call.command_id is not None and call.bitrix_call_id is not None
+    is_short = phone.read_number(call.client_number).kind is phone.NumberKind.SHORT
+    return call.client_number if is_click and is_short else None
+
+
 def _client_history(session: Session, portal: Portal, entries: Iterable[CallEntry | None]) -> ClientHistory:
-    begins = [
-        (number, entry.started_at)
-        for entry in entries
-        if entry and (number := phone.normalise(entry.raw_client))
-    ]
+    begins = [(number, entry.started_at) for entry in entries if entry and (number := entry.client_number)]
     since = min((at for _, at in begins), default=0)
     return ClientHistory(session, portal, (number for number, _ in begins), datetime.fromtimestamp(since, UTC))
 

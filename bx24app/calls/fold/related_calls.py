@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from bx24app.domain import phone
 from bx24app.domain.calls import linked_calls
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.policy import Policy
@@ -43,7 +42,7 @@ def load(
     session: Session, portal: Portal, call: Call, facts: CallFacts, entry: CallEntry, policy: Policy
 ) -> RelatedCalls:
     """The related calls, by one query. There is none if the client is anonymous or the portal has one PBX."""
-    client = phone.normalise(entry.raw_client)
+    client = entry.client_number
     if client is None or entry.direction == "internal" or len(policy.settings.pbxs) < 2:
         return RelatedCalls()
     started = datetime.fromtimestamp(entry.started_at, UTC)

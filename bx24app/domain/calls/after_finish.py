@@ -151,7 +151,7 @@ def _client_or_contact(view: CallView) -> Record | None:
 def _update_todos(view: CallView, end: Outcome, plan: CallPlan) -> float | None:
     """To-dos of the plan. Repeated misses of a client are counted in the open to-do; an answered call in either
     direction closes it."""
-    if view.client_number is None or not view.context.may_notify:
+    if view.crm_number is None or not view.context.may_notify:
         return None
     again = _close_todos(view) if end.is_answered else None
     wanted = [planned for planned in plan.actions if isinstance(planned.action, TodoAction)]

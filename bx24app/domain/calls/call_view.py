@@ -115,8 +115,18 @@ class CallView:
 
     @property
     def client_number(self) -> str | None:
-        """E.164; None: anonymous."""
-        return phone.normalise(self.entry.raw_client)
+        """E.164, or a short number as it is; None: anonymous."""
+        return self.entry.client_number
+
+    @property
+    def crm_number(self) -> str | None:
+        """The number that the CRM may be asked for and that records get, E.164.
+
+        None: the caller is anonymous, a short number, or an employee on their own mobile, of whom the portal makes no
+        lead either.
+        """
+        number = phone.normalise(self.entry.raw_client)
+        return None if number in self.policy.pbx.by_mobile else number
 
     @property
     def phone_number(self) -> str:

@@ -26,13 +26,13 @@ def route_client(view: CallView, end: Outcome) -> None:
     """Ask the portal who the client manager is, then route a waiting client to them. Each happens once, on lines whose
     settings want it."""
     line = view.line
-    if line is None or not (line.route or line.owner_card) or view.direction != "in" or view.client_number is None:
+    if line is None or not (line.route or line.owner_card) or view.direction != "in" or view.crm_number is None:
         return
     if end.is_complete or end.is_answered or view.context.is_quiet or not view.entry.legs:
         return
     if view.ledger.find_by_key(FIND_MANAGER_KEY) is None:
         if plan.client_status(view) != "new":
-            view.ledger.add_command(ReadClient(key=FIND_MANAGER_KEY, number=view.client_number))
+            view.ledger.add_command(ReadClient(key=FIND_MANAGER_KEY, number=view.crm_number))
         return
     extension, leg = _manager_extension(view), _waiting_leg(view)
     if not line.route or extension is None or leg is None or any(isinstance(e.command, Route) for e in view.ledger):

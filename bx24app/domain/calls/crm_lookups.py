@@ -44,11 +44,11 @@ def record_lookups(view: CallView, end: Outcome, plan: CallPlan) -> Iterator[Any
     """
     if plan.rule is None:
         may_have_changed = view.context.has_parallel_call and is_unknown_at_register(view)
-        if view.client_number is not None and may_have_changed and plan.record_actions and _has_no_records(view):
-            yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
+        if view.crm_number is not None and may_have_changed and plan.record_actions and _has_no_records(view):
+            yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.crm_number)
         return
-    if view.client_number is not None and _has_no_records(view) and _needs_client_again(view, end, plan):
-        yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number)
+    if view.crm_number is not None and _has_no_records(view) and _needs_client_again(view, end, plan):
+        yield ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.crm_number)
     yield from _open_lookups(view, plan)
     yield from _day_lookups(view, plan)
 
@@ -69,12 +69,12 @@ def _has_no_records(view: CallView) -> bool:
 def is_client_settled(view: CallView, plan: CallPlan) -> bool:
     """Where the rule names the client or the client manager: has the portal answered who they are? Notices wait for
     it too."""
-    if view.client_number is None or plan.rule is None or not (_mentions_client(plan) or "owner" in _named_roles(plan)):
+    if view.crm_number is None or plan.rule is None or not (_mentions_client(plan) or "owner" in _named_roles(plan)):
         return True
     answer = record_queries.get_done_answer(view.ledger.register_entry())
     if answer is None or not answer.get("record"):
         return answer is not None
-    return ask_questions(view, iter((ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.client_number),)))
+    return ask_questions(view, iter((ReadClient(key=record_queries.FIND_CLIENT_KEY, number=view.crm_number),)))
 
 
 def _named_roles(plan: CallPlan) -> set[Any]:

@@ -63,7 +63,7 @@ def create_records(view: CallView, end: Outcome, plan: CallPlan) -> bool:
 
 def _needs_records(view: CallView, plan: CallPlan) -> bool:
     """Does the plan make records, or need the client's record for a to-do or a comment?"""
-    if view.client_number is None or not view.context.may_create_records:
+    if view.crm_number is None or not view.context.may_create_records:
         return False
     return any(isinstance(planned.action, CreateAction | TodoAction | CommentAction) for planned in plan.actions)
 
@@ -147,7 +147,7 @@ def _ensure_record(view: CallView, plan: CallPlan, planned: PlannedAction) -> bo
             entity=entity,
             title=planned.text or _record_title(view, entity),
             origin=f"{view.external_id}/{key}",
-            number=view.client_number if entity in ("lead", "contact") else None,
+            number=view.crm_number if entity in ("lead", "contact") else None,
             contact=contact,
             company=int(record.id) if record and record.entity == "company" else None,  # type: ignore[arg-type]
             lead=int(record.id) if record and record.entity == "lead" and entity != "lead" else None,  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ def _ensure_contact(view: CallView, responsible: int) -> bool:
                 responsible=responsible,
                 title=view.phone_number,
                 origin=f"{view.external_id}/{CREATE_CONTACT_KEY}",
-                number=view.client_number,
+                number=view.crm_number,
             )
         )
     return True

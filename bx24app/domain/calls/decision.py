@@ -98,7 +98,7 @@ def _should_create_lead(view: CallView, plan: CallPlan) -> bool:
     """Whether Register asks the portal to create the lead (CRM_CREATE). A lead of a rule has its own title, stage and
     source, so the app creates it."""
     leads = any(isinstance(one.action, CreateAction) and one.action.entity == "lead" for one in plan.actions)
-    if not leads or plan.rule is not None or view.client_number is None:
+    if not leads or plan.rule is not None or view.crm_number is None:
         return False
     return view.context.callback_record is None and view.context.may_create_records
 

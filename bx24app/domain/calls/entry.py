@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bx24app.domain import phone
 from bx24app.domain.calls.events import CallEnded, CallTransferred, Direction, LegEnded, LegEvent, Party
 from bx24app.domain.calls.recording_facts import RecordingFacts
 
@@ -90,6 +91,11 @@ class CallEntry:
     started_at: int
     command_id: str | None
     """The command to Mango that began the call, ours or another's."""
+
+    @property
+    def client_number(self) -> str | None:
+        """E.164, or a short number as it is; None: anonymous."""
+        return phone.number_to_tell(self.raw_client)
 
     @property
     def all_legs_ended(self) -> bool:

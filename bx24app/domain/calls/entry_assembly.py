@@ -33,9 +33,16 @@ EmployeeLookup = Callable[[Party], Party | None]
 """
 
 
-def assemble_entry(events: Iterable[PbxEvent], employee: EmployeeLookup) -> CallEntry | None:
+def assemble_entry(
+    events: Iterable[PbxEvent], employee: EmployeeLookup, clicked: str | None = None
+) -> CallEntry | None:
     """The entry of one call; None if no event belongs to a leg, a recording or an end (only results of commands, for
-    example)."""
+    example).
+
+    Args:
+        clicked: the short number of a click. The portal has registered an outgoing call to it, so a colleague with this
+            extension is the client of an outgoing call and not the other side of an internal one.
+    """
     unique = dict.fromkeys(events)
     legs = _group_legs(event for event in unique if isinstance(event, LegEvent))
     ends = [event for event in unique if isinstance(event, CallEnded)]
@@ -44,7 +51,9 @@ def assemble_entry(events: Iterable[PbxEvent], employee: EmployeeLookup) -> Call
     if not legs and end is None and not recorded:
         return None
     direction = end.direction if end is not None else _guess_direction(legs, employee)
-    employee = _exclude_sip_guest(legs, direction, employee)
+    if clicked is not None:
+        direction, employee = "out", _exclude_extension(clicked, employee)
+    employee = _exclude_client(legs, end, direction, employee)
     moments = [leg.first_step.at for leg in legs] + ([end.started_at] if end else [])
     moments = moments or [event.at for event in recorded]
     return CallEntry(
@@ -56,7 +65,7 @@ def assemble_entry(events: Iterable[PbxEvent], employee: EmployeeLookup) -> Call
         command_results={event.command_id: event.code for event in unique if isinstance(event, CommandResult)},
         talks=_find_talks(legs, direction, employee),
         rings=_find_rings(legs, direction, employee),
-        raw_client=_find_client(legs, end, direction, employee),
+        raw_client=clicked or _find_client(legs, end, direction, employee),
         line=_find_line(legs, end),
         started_at=min(moments),
         command_id=next((leg.first_step.command_id for leg in legs if leg.first_step.command_id), None),
@@ -97,21 +106,33 @@ def _guess_direction(legs: tuple[Leg, ...], employee: EmployeeLookup) -> Directi
     caller, callee = employee(first.caller), employee(first.callee)
     if first.leg_kind != "person":
         return "in"
-    if caller and callee and first.line is None:
+    leaves_pbx = first.callee.extension is None and phone.normalise(first.callee.number) is not None
+    if caller and callee and first.line is None and not leaves_pbx:
         return "internal"
-    if first.caller.extension or (caller and not callee and first.callee.number):
+    if first.caller.extension or (caller and first.callee.number and (not callee or leaves_pbx)):
         return "out"
     return "in"
 
 
-def _exclude_sip_guest(legs: tuple[Leg, ...], direction: Direction, employee: EmployeeLookup) -> EmployeeLookup:
-    """A caller from a bare ``sip:`` address is a client, not an employee: Mango names the extension of devices that it
-    knows."""
-    guest = next((leg.first_step.caller for leg in legs if leg.first_step.taken_from is None), NOBODY)
-    mistaken = employee(guest)
-    if direction != "in" or mistaken is None or mistaken.extension is not None:
+def _exclude_client(
+    legs: tuple[Leg, ...], end: CallEnded | None, direction: Direction, employee: EmployeeLookup
+) -> EmployeeLookup:
+    """The far side of a call is its client, even if its number is in the mapping: an employee may call the office from
+    their own mobile, or be called on it. A bare ``sip:`` caller is a client too: Mango names the extension of devices
+    that it knows."""
+    origin = next((leg.first_step for leg in legs if leg.first_step.taken_from is None), end)
+    if origin is None or direction == "internal":
         return employee
-    return lambda party: None if party == guest else employee(party)
+    client = origin.caller if direction == "in" else origin.callee
+    is_device = direction == "out" and phone.normalise(client.number) is None
+    is_callback = isinstance(origin, LegEvent) and any(leg.is_callback_start for leg in legs)
+    if client.extension is not None or is_device or is_callback or employee(client) is None:
+        return employee
+    return lambda party: None if party == client else employee(party)
+
+
+def _exclude_extension(extension: str, employee: EmployeeLookup) -> EmployeeLookup:
+    return lambda party: None if extension in (party.extension, party.number) else employee(party)
 
 
 def _defining_step(legs: tuple[Leg, ...], employee: EmployeeLookup) -> LegEvent:
@@ -206,10 +227,9 @@ def _find_client(
         for step in leg.steps:
             outward = direction == "out" and not leg.is_callback_start and employee(step.caller) is not None
             parties.append(step.callee if outward else step.caller)
-    for party in parties:
-        if party.number and employee(party) is None and phone.normalise(party.number):
-            return party.number
-    return None
+    numbers = [party.number for party in parties if party.number and employee(party) is None]
+    telephone = next((number for number in numbers if phone.normalise(number)), None)
+    return telephone or next((number for number in numbers if phone.number_to_tell(number)), None)
 
 
 def _find_line(legs: tuple[Leg, ...], end: CallEnded | None) -> str | None:

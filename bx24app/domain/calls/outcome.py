@@ -183,8 +183,8 @@ def add_finish(view: CallView, end: Outcome) -> None:
     if not end.is_answered:
         _notify_requester(view, end, words)
     client = record_queries.find_client_record(view)
-    if client is not None and view.client_number is not None:
-        view.ledger.add_command(ReadClient(key="read-client", number=view.client_number, record=client))
+    if client is not None and view.crm_number is not None:
+        view.ledger.add_command(ReadClient(key="read-client", number=view.crm_number, record=client))
         if client.entity in ("contact", "company"):
             view.ledger.add_command(ReadDeals(key="read-deals", record=client))
 

@@ -79,7 +79,7 @@ def make_rule_facts(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...])
 def _take_snapshot(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...]) -> CallSnapshot:
     status, open_records = client_status(view), _find_open_records(view)
     is_unsettled = status is None or (needs_open_records(rules) and open_records is None)
-    awaits_client = view.client_number is not None and is_unsettled and _may_portal_answer(view)
+    awaits_client = view.crm_number is not None and is_unsettled and _may_portal_answer(view)
     is_over = end.is_complete and not awaits_client
     return CallSnapshot(
         moment="end" if is_over else ("answer" if end.is_answered else "ring"),
@@ -110,9 +110,10 @@ def needs_previous_call(rules: tuple[ParsedRule, ...]) -> bool:
 
 
 def client_status(view: CallView) -> Literal["new", "known"] | None:
-    """Has the client a record in the CRM? None: the portal has not answered yet, or the caller is anonymous."""
+    """Has the client a record in the CRM? None: the portal has not answered yet, or the CRM has no number to look for.
+    """
     register = view.ledger.register_entry()
-    if register is None or register.state != "done" or view.client_number is None:
+    if register is None or register.state != "done" or view.crm_number is None:
         return None
     return "known" if register.answer.get("record") else "new"
 

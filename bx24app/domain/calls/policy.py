@@ -9,7 +9,14 @@ from functools import cached_property
 
 from bx24app.domain import phone
 from bx24app.domain.calls.events import Party
-from bx24app.domain.settings import CallSettings, EmployeeSettings, LineSettings, PbxSettings, Settings
+from bx24app.domain.settings import (
+    MAX_LINE_NUMBER,
+    CallSettings,
+    EmployeeSettings,
+    LineSettings,
+    PbxSettings,
+    Settings,
+)
 
 
 @dataclass(frozen=True)
@@ -91,17 +98,16 @@ class Policy:
         return self.settings.portal.default_user_id
 
     def find_line(self, raw: str | None) -> LineSettings | None:
-        """The line of this PBX that a notification names: as a number with or without plus, or as a ``sip:`` address.
-        """
+        """The line of this PBX that a notification names: a telephone in any spelling, or a ``sip:`` address."""
         if not raw:
             return None
-        return self.pbx.by_line.get(phone.digits_only(raw) or raw) or self.pbx.by_line.get(raw)
+        return self.pbx.by_line.get(raw) or self.pbx.by_line.get(phone.line_key(raw))
 
     def line_number(self, raw: str | None) -> str | None:
         """LINE_NUMBER of Bitrix24. A line that is not in the settings keeps the name that the PBX gives it, up to 50
         characters."""
         line = self.find_line(raw)
-        return line.bitrix_number if line else (raw[:50] if raw else None)
+        return line.bitrix_number if line else (raw[:MAX_LINE_NUMBER] if raw else None)
 
     def line_responsible(self, line: LineSettings | None, pick: int | None) -> int | None:
         """The responsible of a line by its strategy; None: the line has no users who are not dismissed.

@@ -73,13 +73,13 @@ def _faults_of_repeats(code: str, path: str, values: list[str]) -> Iterator[Faul
 
 
 def _line_faults(settings: Settings) -> Iterator[Fault]:
-    """A line belongs to one PBX, and one LINE_NUMBER to one line; numbers are compared by their digits."""
+    """A line belongs to one PBX, and one LINE_NUMBER to one line; lines are compared as telephones where both are."""
     numbers: dict[str, str] = {}
     known: dict[str, str] = {}
     for p, pbx in enumerate(settings.pbxs):
         for n, line in enumerate(pbx.lines):
-            own, path = phone.digits_only(line.number) or line.number, f"pbxs[{p}].lines[{n}]"
-            shown = phone.digits_only(line.bitrix_number) or line.bitrix_number
+            own, path = phone.line_key(line.number), f"pbxs[{p}].lines[{n}]"
+            shown = phone.line_key(line.bitrix_number)
             if own in numbers:
                 yield Fault("repeated_line", {"number": line.number, "pbx": numbers[own]}, f"{path}.number")
             elif shown in known:

@@ -79,7 +79,7 @@ def _line_rows(pbx: PbxSettings, row: dict[str, Any]) -> dict[str, dict[str, Any
 
 
 def _line_key(line: LineSettings) -> str:
-    return phone.digits_only(line.number) or line.number
+    return phone.line_key(line.number)
 
 
 def _employee_rows(row: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -64,19 +64,21 @@ def pbx_key(value: Any, settings: Settings) -> Iterator[Fault]:
 
 def line_number(value: Any, settings: Settings) -> Iterator[Fault]:
     """A line of the document, by either of its numbers."""
-    if not ((isinstance(value, str) or is_int(value)) and line_digits(str(value), settings) is not None):
+    if not ((isinstance(value, str) or is_int(value)) and line_key(str(value), settings) is not None):
         yield Fault("unknown_line", {"value": value})
 
 
-def line_digits(value: str, settings: Settings) -> str | None:
-    """The digits of a line as its PBX names it. `value`: the line's number or its LINE_NUMBER. None: there is no
-    such line."""
-    plain = phone.digits_only(value) or value
+def line_key(value: str, settings: Settings) -> str | None:
+    """The `phone.line_key` of a line as its PBX names it; None: there is no such line.
+
+    `value`: the line's number or its LINE_NUMBER.
+    """
+    key = phone.line_key(value)
     lines = [line for pbx in settings.pbxs for line in pbx.lines]
     for name in ("number", "bitrix_number"):
         for line in lines:
-            if (phone.digits_only(getattr(line, name)) or getattr(line, name)) == plain:
-                return phone.digits_only(line.number) or line.number
+            if phone.line_key(getattr(line, name)) == key:
+                return phone.line_key(line.number)
     return None
 
 

@@ -26,9 +26,9 @@ def compute_facts(call: CallSnapshot) -> RuleFacts:
     return RuleFacts(**{condition.fact: condition.compute(call) for condition in CONDITIONS.values()})
 
 
-def _line_digits(call: CallSnapshot) -> str | None:
+def _line_key(call: CallSnapshot) -> str | None:
     number = call.line.number if call.line else call.raw_line
-    return phone.digits_only(number) or number if number else None
+    return phone.line_key(number) or None
 
 
 def _working_hours(call: CallSnapshot) -> str:
@@ -61,7 +61,7 @@ def _has_overlap(expected: Any, actual: Any) -> bool:
 
 
 def _prepare_line(value: Any, settings: Settings) -> str | None:
-    return check.line_digits(str(value), settings)
+    return check.line_key(str(value), settings)
 
 
 def _prepare_prefix(value: Any, settings: Settings) -> str:
@@ -137,7 +137,7 @@ CONDITIONS: dict[str, Condition] = {
         description="the line, by its number",
         example="74951234567",
         fact="line",
-        compute=_line_digits,
+        compute=_line_key,
         prepare=_prepare_line,
         label=LocalText("Line", "Линия"),
         phrase=LocalText("is on the line {}", "на линии {}"),

@@ -157,4 +157,4 @@ def _is_same_number(number: str, other: str) -> bool:
 
 
 def _normalise_number(number: str) -> str:
-    return phone.digits_only(number) or number
+    return phone.line_key(number)

@@ -88,4 +88,4 @@ def _line_option(number: str, settings: Settings) -> str:
 
 def is_same_line(number: str, other: str) -> bool:
     """Do two spellings name one line?"""
-    return (phone.digits_only(number) or number) == (phone.digits_only(other) or other)
+    return phone.line_key(number) == phone.line_key(other)

@@ -121,10 +121,10 @@ def _user_ids(changes: Iterable[Difference], old: Settings, new: Settings) -> se
 
 
 def _thing(kind: str, pbx: str, name: str) -> tuple[str, str, str]:
-    """A PBX itself is `name` in a difference and `pbx` in a reference; lines are compared by their digits."""
+    """A PBX itself is `name` in a difference and `pbx` in a reference; lines are compared as telephones."""
     if kind == "pbx":
         return kind, pbx or name, ""
-    return kind, pbx, (phone.digits_only(name) or name) if kind == "line" else name
+    return kind, pbx, phone.line_key(name) if kind == "line" else name
 
 
 class _DifferenceFormatter:

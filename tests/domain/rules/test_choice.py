@@ -15,7 +15,7 @@ MISSED = RuleFacts(
     direction="in",
     outcome="missed",
     pbx="moscow",
-    line="74950000001",
+    line="+74950000001",
     number="+79160000001",
     client="new",
     hours="off",
@@ -31,7 +31,7 @@ ANSWERED = RuleFacts(
     direction="in",
     outcome="answered",
     pbx="moscow",
-    line="74950000002",
+    line="+74950000002",
     number="",
     client=None,
     hours="working",
@@ -104,7 +104,7 @@ def test_the_first_from_the_top_decides() -> None:
 
 
 RING = RuleFacts(
-    moment="ring", direction="in", pbx="moscow", line="74950000001", number="+79160000001", client="new", hours="off"
+    moment="ring", direction="in", pbx="moscow", line="+74950000001", number="+79160000001", client="new", hours="off"
 )
 
 
