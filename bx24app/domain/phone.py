@@ -107,6 +107,11 @@ def number_to_dial(raw: str | None) -> str | None:
     return number if number is None or len(number.lstrip("+")) <= MAX_DIGITS else None
 
 
+def is_inner_number(number: str) -> bool:
+    """May this be an extension or a service number (112)? Nobody outside may have it dialled."""
+    return len(digits_only(number)) <= _MAX_SHORT_DIGITS
+
+
 def line_key(raw: str | None) -> str:
     """A line for comparisons: E.164 if all of the text is a telephone, else the exact text. "" if there is none.
 

@@ -19,6 +19,7 @@ from bx24app.calls.click_to_call.origin import (
     find_click_origin,
 )
 from bx24app.calls.click_to_call.portal_event import CallRequest, parse_event
+from bx24app.domain import phone
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import AnyCommand, Dial, Register
 from bx24app.infra.messages import message
@@ -93,7 +94,7 @@ def _start_callback(session: Session, portal: Portal, row: Notification, request
     line = origin.line_number if origin else None
     call.write_facts(CallFacts(is_form_callback=True, record=request.record, requested_line=line))
     first = choose_callback_target(origin) if origin else None
-    if request.number is None:
+    if request.number is None or phone.is_inner_number(request.number):  # a stranger filled in the form
         _refuse_call(call, "404", message(portal.lang, "callback_bad_number", number=request.raw_number))
     elif origin is None or pbx is None or first is None:
         line = request.line_number or "—"
