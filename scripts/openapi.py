@@ -54,7 +54,7 @@ _OPENING = "DOMAIN LANG APP_SID PROTOCOL"
 QUERIES = {
     "app_frame.show_about": "code state domain", "app_frame.open_app": _OPENING, "app_frame.open_install": _OPENING,
     "placements": _OPENING,
-    "oauth.start_authorisation": "domain", "oauth.callback": "code state domain server_domain member_id",
+    "oauth.start_authorisation": "ticket", "oauth.callback": "code state domain server_domain member_id",
     "mango_hooks": "pbx event",
     "downloads.stream_recording": "ticket", "downloads.download_employees": "ticket",
     "downloads.download_journal": f"ticket {_FILTER}", "calls": f"{_FILTER} below", "placement_calls": "below",

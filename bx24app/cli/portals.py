@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -16,20 +17,23 @@ def apps() -> None:
 
 @apps.command("add")
 @click.argument("client_id")
-@click.argument("client_secret")
+@click.argument("client_secret", required=False)
 @click.option("--name", default="", help="A name for your own lists.")
-def add_app(client_id: str, client_secret: str, name: str) -> None:
+def add_app(client_id: str, client_secret: str | None, name: str) -> None:
     """Add a registration, or change the secret of one.
 
-    Example: bx24app apps add local.0123456789abcd.12345678 SECRET --name "Our portal"
+    The secret is asked for, or read from standard input. As an argument (CLIENT_SECRET) it still works, but everybody
+    on this machine can read it in the list of processes, and the shell keeps it.
+
+    Example: bx24app apps add local.0123456789abcd.12345678 --name "Our portal" < secret.txt
     """
     from bx24app.models import Registration, audit, db
 
-    client_id, client_secret = client_id.strip(), client_secret.strip()
+    if client_secret is not None:
+        click.echo("warning: a secret among the arguments is readable in the list of processes; leave it out", err=True)
+    client_id, client_secret = client_id.strip(), (_read_secret() if client_secret is None else client_secret).strip()
     if not client_id or not client_secret:
-        raise InputError(
-            "CLIENT_ID and CLIENT_SECRET must not be empty: both are on the application's card in Bitrix24"
-        )
+        raise InputError("client id and secret must not be empty: both are on the application's card in Bitrix24")
     with app_context():
         row = db.session.get(Registration, client_id)
         change = "changed" if row is not None else "added"
@@ -40,6 +44,13 @@ def add_app(client_id: str, client_secret: str, name: str) -> None:
         audit.record(None, None, "cli", f"registration {change}", client_id=client_id)
         db.session.commit()
     click.echo(f"{client_id} {change}")
+
+
+def _read_secret() -> str:
+    """From a pipe, or typed without an echo."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Client secret", hide_input=True, default="", show_default=False, err=True))
+    return sys.stdin.readline()
 
 
 @apps.command("list")

@@ -1,8 +1,9 @@
 """Gives an installed portal a fresh grant outside the frame (official page "full OAuth", authorisation-code flow).
 
-The return address is fixed in the application's card, so only `state` connects the callback with our request: it is
-signed, names the portal, and is valid for ten minutes. The grant changes only if the code belongs to that portal and
-its user is an administrator there.
+It begins in an administrator's frame session. The return address is fixed in the application's card, so only `state`
+connects the callback with that session: it is signed, names portal and user, and is valid for ten minutes. The grant
+changes only if the code belongs to that portal and that user, and the portal still calls them an administrator: a link
+that somebody else made changes nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 from urllib.parse import urlencode, urlsplit
 
 from itsdangerous import BadData, URLSafeTimedSerializer
-from sqlalchemy import select
 
 from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, audit, db
-from bx24app.portals import frame_auth, install
+from bx24app.portals import frame_auth, install, lookup
 from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 
 STATE_SECONDS = 600
@@ -32,18 +32,17 @@ class NotProven(Exception):
     """The callback does not belong to a request of ours, to that portal, or to one of its administrators."""
 
 
-def start_authorisation(domain: str) -> str:
-    """The address to which the administrator's browser is sent.
+def start_authorisation(portal_id: int, user_id: int) -> str:
+    """The address to which the browser of this user is sent.
 
     Raises:
         NotInstalled
     """
-    query = select(Portal).where(Portal.domain == domain.strip().lower(), Portal.state != "removed")
-    portal = db.session.scalars(query).first()
+    portal = lookup.find_installed(portal_id)
     if portal is None:
         raise NotInstalled
     parts = urlsplit(portal.client_endpoint)
-    state = _state_signer().dumps([portal.id, portal.client_id])
+    state = _state_signer().dumps([portal.id, portal.client_id, user_id])
     return f"{parts.scheme}://{parts.netloc}/oauth/authorize/?" + urlencode(
         {"client_id": portal.client_id, "state": state}
     )
@@ -57,7 +56,7 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
         bx24app.bitrix24.errors.PortalError: the code was used already, or a server does not answer.
     """
     try:
-        portal_id, client_id = _state_signer().loads(state, max_age=STATE_SECONDS)
+        portal_id, client_id, user_id = _state_signer().loads(state, max_age=STATE_SECONDS)
     except BadData:
         raise NotProven("the state is not ours, or too old") from None
     portal = db.session.get(Portal, portal_id)
@@ -74,6 +73,8 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     info = servers.fetch_app_info(pair.access_token, server)
     if info.member_id != member_id or info.client_id != client_id:
         raise NotProven("the code belongs to another portal or application")
+    if info.user_id != user_id:
+        raise NotProven("the code belongs to another user than the one who began")
     address_policy().check_url_form(info.client_endpoint)
     if not frame_auth.is_administrator(info, pair.access_token):
         raise NotProven("only an administrator of the portal may authorise the app")
@@ -88,4 +89,4 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
 
 
 def _state_signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(runtime().config.secret_key, salt="bx24app.oauth")
+    return URLSafeTimedSerializer(runtime().config.secret_key, salt="bx24app.authorise")

@@ -53,6 +53,7 @@ ROUTE_TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (history.blueprint, "/frame/history", require_frame_admin),
     (statistics.blueprint, "/frame/statistics", require_frame_admin),
     (backfills.blueprint, "/frame/backfill", require_frame_admin),
+    (oauth.frame_blueprint, "/frame/authorise", require_frame_admin),
 )
 """(blueprint, prefix, guard). A blueprint that is not in the table answers 404."""
 

@@ -1,6 +1,6 @@
 // Forms: what is unsaved, employees by the portal's own picker, rows that come and go, addresses to copy.
 import { frame } from "./frame.js";
-import { proven } from "./session.js";
+import { post, proven } from "./session.js";
 import { toast } from "./tell.js";
 
 const say = document.body.dataset;
@@ -114,6 +114,9 @@ const clicks = {
     button.disabled = true;
     await proven(button.dataset.takeover, (auth) => ({ REFRESH_ID: auth.refresh_token })).finally(() => { button.disabled = false; });
     await htmx.ajax("GET", "/frame", { target: "#app" });
+  },
+  "[data-authorise]": async (button) => {
+    window.open((await post(button.dataset.authorise)).url, "_blank", "noopener");
   },
   "[data-path]": async (link) => {
     const b24 = await frame();

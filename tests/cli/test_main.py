@@ -101,8 +101,12 @@ def test_parts_need_a_redis_of_their_own(environ: dict[str, str], part: str) -> 
 
 
 def test_registrations(environ: dict[str, str]) -> None:
-    assert run(environ, "apps", "add", "local.1", "first secret", "--name", "Ours").output == "local.1 added\n"
-    assert run(environ, "apps", "add", " local.1 ", "second secret").output == "local.1 changed\n"
+    result = run(environ, "apps", "add", "local.1", "--name", "Ours", text="first secret\n")
+    assert (result.stdout, result.stderr) == ("local.1 added\n", "")
+    result = run(environ, "apps", "add", " local.1 ", "second secret")
+    assert result.stdout == "local.1 changed\n", "the form of the contract's first edition"
+    assert "warning: a secret among the arguments" in result.stderr
+    assert "second" not in result.output
     environ = {**environ, "BX24APP_CLIENT_ID": "app.market", "BX24APP_CLIENT_SECRET": "hidden"}
     assert run(environ, "apps", "list").output == "app.market\tfrom BX24APP_CLIENT_ID\nlocal.1\tOurs\n"
     with create_app(load(environ)).app_context():
@@ -110,7 +114,8 @@ def test_registrations(environ: dict[str, str]) -> None:
         db.session.remove()
         db.engine.dispose()
     assert run(environ, "apps", "add", "local.2", " ").exit_code == 2
-    assert run(environ, "apps", "add", "local.2").exit_code == 2
+    for empty in ("", "\n", None):
+        assert run(environ, "apps", "add", "local.2", text=empty).exit_code == 2
 
 
 def test_portals(environ: dict[str, str]) -> None:

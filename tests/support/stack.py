@@ -32,6 +32,8 @@ from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.pages.portal import NeighbourSites, PortalPages
 from bx24app.sandbox.server import Sandbox
+from bx24app.web.base import session
+from bx24app.web.base.session import FrameSession
 from tests.support.servers import free_port
 
 CLIENT_ID, CLIENT_SECRET = "local.world.0001", "secret of the world"
@@ -159,6 +161,15 @@ class World:
         assert answer.status_code == 200, answer.text
         self.sandbox.call(self.sandbox.portals[number].finish_install, self.application)
         until(lambda: self.portal_row(number)["state"] == "active", "the portal did not become active")
+
+    def start_authorisation(self, user_id: int = 1, number: int = 0) -> requests.Response:
+        """The page of this administrator begins an authorisation outside the frame; the redirect to the portal."""
+        portal_id, member_id = self.portal_row(number)["id"], self.sandbox.portals[number].member_id
+        with self.app.app_context():
+            claim = session.issue(FrameSession(portal_id, member_id, user_id, True))
+        headers = {session.HEADER: claim}
+        start = requests.post(f"{self.url}/frame/authorise", headers=headers, timeout=20).json()["url"]
+        return requests.get(f"{self.url}{start}", allow_redirects=False, timeout=20)
 
     def portal_row(self, number: int = 0) -> dict[str, Any]:
         """Id, state and trouble from our row of a sandbox portal; id 0 if there is no row."""

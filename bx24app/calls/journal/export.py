@@ -6,11 +6,9 @@ memory nor blocks SQLite's writer. A page takes the same number of queries howev
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +18,8 @@ from sqlalchemy.orm import Session
 from bx24app.calls import notifications
 from bx24app.calls.journal import timeline
 from bx24app.calls.journal.timeline import format_iso
-from bx24app.models import Call, Delivery, Recording, db
+from bx24app.domain import table_cells
+from bx24app.models import Call, CallPerson, Delivery, Recording, db
 
 PAGE_SIZE = 500
 COLUMNS = (
@@ -41,14 +40,14 @@ def iterate_rows(portal_id: int, since: datetime | None = None) -> Iterator[dict
     return _iterate_query(query)
 
 
-def _iterate_query(query: Select[Call]) -> Iterator[dict[str, Any]]:
+def _iterate_query(query: Select[Call], viewer: int | None = None) -> Iterator[dict[str, Any]]:
     query = query.order_by(Call.started_at, Call.id).limit(PAGE_SIZE)
     page = query
     while True:
         with Session(db.engine) as session:
             session.connection(execution_options={"read_only": True})
             calls = list(session.scalars(page))
-            rows = list(_load_rows(session, calls))
+            rows = list(_load_rows(session, calls) if viewer is None else _load_own_rows(session, calls, viewer))
         yield from rows
         if len(calls) < PAGE_SIZE:
             return
@@ -66,17 +65,34 @@ def find_row(portal_id: int, call_id: int) -> dict[str, Any] | None:
 
 def _load_rows(session: Session, calls: list[Call]) -> Iterator[dict[str, Any]]:
     ids = [call.id for call in calls]
-    recordings: dict[int, list[Recording]] = defaultdict(list)
+    recordings = _load_recordings(session, ids)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)
     if ids:
-        for recording in session.scalars(select(Recording).where(Recording.call_id.in_(ids)).order_by(Recording.id)):
-            recordings[recording.call_id].append(recording)
         for delivery in session.scalars(select(Delivery).where(Delivery.call_id.in_(ids)).order_by(Delivery.id)):
             deliveries[delivery.call_id].append(delivery)
     by_call = notifications.load_by_call(session, calls)
     for call in calls:
         steps = timeline.build_timeline(call, by_call[call.id], deliveries[call.id], recordings[call.id])
         yield _build_row(call, recordings[call.id], timeline.exported_rows(steps))
+
+
+def _load_own_rows(session: Session, calls: list[Call], viewer: int) -> Iterator[dict[str, Any]]:
+    """What the pages show this employee of their own calls: no steps, and no call of others that a call continues."""
+    recordings = _load_recordings(session, [call.id for call in calls])
+    continued = {call.id: call.read_facts().continued_call_id for call in calls if call.continues}
+    own = select(CallPerson.call_id).where(CallPerson.call_id.in_(continued.values()), CallPerson.user_id == viewer)
+    readable = set(session.scalars(own)) if continued else set()
+    for call in calls:
+        row = _build_row(call, recordings[call.id], [])
+        yield row if continued.get(call.id) in readable else {**row, "continues": None}
+
+
+def _load_recordings(session: Session, call_ids: list[int]) -> defaultdict[int, list[Recording]]:
+    recordings: defaultdict[int, list[Recording]] = defaultdict(list)
+    query = select(Recording).where(Recording.call_id.in_(call_ids)).order_by(Recording.id)
+    for recording in session.scalars(query) if call_ids else ():
+        recordings[recording.call_id].append(recording)
+    return recordings
 
 
 def _build_row(call: Call, recordings: list[Recording], steps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,23 +136,20 @@ def export_portal(portal_id: int, since: datetime | None, form: str) -> Iterator
     return _format_rows(iterate_rows(portal_id, since), form)
 
 
-def export_query(query: Select[Call], form: str) -> Iterator[str]:
-    """The same for the calls of an unordered query, oldest first."""
-    return _format_rows(_iterate_query(query), form)
+def export_query(query: Select[Call], form: str, viewer: int | None) -> Iterator[str]:
+    """The same for the calls of an unordered query, oldest first.
+
+    `viewer`: the employee for whom it is written, as their pages show it; None: an administrator.
+    """
+    return _format_rows(_iterate_query(query, viewer), form)
 
 
 def _format_rows(rows: Iterator[dict[str, Any]], form: str) -> Iterator[str]:
     if form == "csv":
-        yield _csv_line(COLUMNS)
-        yield from (_csv_line(_csv_cell(name, row[name]) for name in COLUMNS) for row in rows)
+        yield table_cells.format_line(COLUMNS)
+        yield from (table_cells.format_line(_csv_cell(name, row[name]) for name in COLUMNS) for row in rows)
     else:
         yield from (_compact_json(row) + "\n" for row in rows)
-
-
-def _csv_line(cells: Iterable[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue()
 
 
 def _csv_cell(name: str, value: Any) -> Any:

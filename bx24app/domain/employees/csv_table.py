@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bx24app.domain import phone
+from bx24app.domain import phone, table_cells
 from bx24app.domain.settings import EmployeeSettings
 
 COLUMNS = ("extension", "user_id", "email", "name", "mobiles")
@@ -24,7 +24,6 @@ _COLUMN_NAMES = {
     "name": ("name", "employee", "имя", "сотрудник", "фио"),
     "mobiles": ("mobiles", "mobile", "numbers", "phones", "мобильный", "мобильные", "телефоны"),
 }
-_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 UserFinder = Callable[[str, str, str], "int | str"]
 """(user id, e-mail, name), at least one not empty -> the user's id, or a code: unknown, several, inactive."""
 
@@ -60,16 +59,8 @@ class ImportPreview:
 
 
 def write_csv(rows: Iterable[Sequence[str]]) -> str:
-    """CSV with a header and semicolons, as Russian spreadsheets expect.
-
-    Cells that a spreadsheet would compute begin with an apostrophe.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell for cell in row])
-    return out.getvalue()
+    """CSV with a header and semicolons, as Russian spreadsheets expect, without formulas."""
+    return "".join(table_cells.format_line(row, ";", keep_numbers=False) for row in (COLUMNS, *rows))
 
 
 def decode_content(content: bytes) -> str:
@@ -89,7 +80,7 @@ def preview_import(text: str, present: Mapping[str, EmployeeSettings], find: Use
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         reader = csv.reader(io.StringIO(text), delimiter=_detect_separator(text))
-        lines = [[_unquote_cell(cell) for cell in line] for line in reader]
+        lines = [[table_cells.unquote_formulas(cell.strip()) for cell in line] for line in reader]
     except csv.Error:  # a cell without an end: not a table
         return ImportPreview((), 0, (RowFault(1, "head", text.partition("\n")[0][:100]),))
     if not any(any(line) for line in lines):
@@ -136,11 +127,6 @@ def apply_changes(present: Iterable[EmployeeSettings], changes: Iterable[Employe
 def _detect_separator(text: str) -> str:
     header = text.partition("\n")[0]
     return max((";", ",", "\t"), key=header.count)
-
-
-def _unquote_cell(cell: str) -> str:
-    text = cell.strip()
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_PREFIXES) else text
 
 
 def _read_header(cells: list[str]) -> dict[str, int]:

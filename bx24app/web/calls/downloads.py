@@ -20,9 +20,10 @@ from bx24app.calls.recordings import download
 from bx24app.infra.logs import get_logger
 from bx24app.mango.errors import MangoError, ResourceNotFound, TemporaryFailure
 from bx24app.mango.recording import RecordingDownload
-from bx24app.models import Call, Recording, db, utcnow
+from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.portals import lookup as portal_lookup
 from bx24app.web.base import errors, session
+from bx24app.web.base.session import Ticket
 from bx24app.web.pbxs import employee_file
 
 blueprint = Blueprint("downloads", __name__)
@@ -34,7 +35,7 @@ def stream_recording(recording_id: int) -> Response:
     """One recording, or the byte range of it that the player asks for."""
     ticket = session.read_ticket(request.args.get("ticket", ""), "recording", recording_id)
     recording = lookup.find_recording(ticket.portal_id, recording_id)
-    if recording is None or portal_lookup.find_installed(ticket.portal_id) is None:
+    if recording is None or _find_portal(ticket) is None:
         raise NotFound
     source = _recording_source(recording)
     db.session.rollback()
@@ -70,14 +71,15 @@ def download_journal(whose: str, form: str) -> Response:
     """
     wanted = CallFilter.from_params(request.args)
     ticket = session.read_ticket(request.args.get("ticket", ""), journal_ticket_kind(form, whose, wanted), 0)
-    portal = portal_lookup.find_installed(ticket.portal_id)
+    portal = _find_portal(ticket)
     if portal is None:
         raise NotFound
     zone = settings.current(portal).portal.timezone
-    query = search.filtered_query(portal.id, wanted, zone, None if whose == "all" else ticket.user_id)
+    viewer = None if whose == "all" else ticket.user_id
+    query = search.filtered_query(portal.id, wanted, zone, viewer)
     db.session.remove()  # each page of the export takes a connection of its own
     mimetype = "text/csv" if form == "csv" else "application/x-ndjson"
-    response = Response(stream_with_context(_journal_lines(query, form)), mimetype=mimetype)
+    response = Response(stream_with_context(_journal_lines(query, form, viewer)), mimetype=mimetype)
     response.headers["Content-Disposition"] = f'attachment; filename="calls-{utcnow():%Y-%m-%d}.{form}"'
     return response
 
@@ -86,7 +88,7 @@ def download_journal(whose: str, form: str) -> Response:
 def download_employees(key: str) -> Response:
     """The employee mapping of one PBX."""
     ticket = session.read_ticket(request.args.get("ticket", ""), employee_file.ticket_kind(key), 0)
-    portal = portal_lookup.find_installed(ticket.portal_id)
+    portal = _find_portal(ticket)
     text = employee_file.export_csv(portal, key) if portal is not None else None
     if text is None:
         raise NotFound
@@ -95,10 +97,16 @@ def download_employees(key: str) -> Response:
     return response
 
 
-def _journal_lines(query: Select[Call], form: str) -> Iterator[str]:
+def _find_portal(ticket: Ticket) -> Portal | None:
+    """The ticket's portal; None: it removed the application, or its user was dismissed since."""
+    is_dismissed = portal_lookup.is_dismissed(ticket.portal_id, ticket.user_id)
+    return None if is_dismissed else portal_lookup.find_installed(ticket.portal_id)
+
+
+def _journal_lines(query: Select[Call], form: str, viewer: int | None) -> Iterator[str]:
     if form == "csv":
         yield "\ufeff"
-    yield from export.export_query(query, form)
+    yield from export.export_query(query, form, viewer)
 
 
 def _recording_source(recording: Recording) -> download.RecordingSource:

@@ -16,7 +16,7 @@ def grants_revoked(stack: ChaosStack, seconds: float) -> None:
     world.sandbox.call(world.sandbox.oauth.revoke_tokens, world.portal)
     until(lambda: world.portal_row()["trouble"], "no request met the revoked grant: nothing was tried", 60)
     time.sleep(seconds)
-    start = requests.get(f"{world.url}/oauth/start?domain={world.portal.domain}", allow_redirects=False, timeout=20)
+    start = world.start_authorisation()
     back = requests.get(f"{start.headers['Location']}&sandbox_user=1", timeout=20)
     back.raise_for_status()
 
