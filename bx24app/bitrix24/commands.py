@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bx24app.bitrix24 import crm, telephony
+from bx24app.bitrix24.answer_bounds import bound_facts
 from bx24app.bitrix24.telephony import RestRequest
 from bx24app.domain.calls.commands import (
     AddComment,
@@ -101,10 +102,10 @@ def parse_answer(command: AnyCommand, result: Any) -> dict[str, Any]:
     """The facts in the portal's answer.
 
     Raises:
-        KeyError, TypeError, ValueError: the answer has not the documented shape.
+        KeyError, TypeError, ValueError, AttributeError: the answer has not the documented shape.
     """
     parser = _ANSWER_PARSERS.get(type(command))
-    return parser(result) if parser else {}
+    return bound_facts(parser(result)) if parser else {}
 
 
 def is_harmless_refusal(command: AnyCommand, description: str) -> bool:

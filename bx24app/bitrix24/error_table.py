@@ -26,6 +26,7 @@ from bx24app.bitrix24.errors import (
     Refused,
     TokenExpired,
 )
+from bx24app.domain.bounds import clean_text
 from bx24app.domain.calls.ledger import USER_INACTIVE
 
 
@@ -135,8 +136,8 @@ def classify_answer(
 def classify_error(body: dict[str, Any], status: int = 400, method: str = "", *, oauth: bool = False) -> PortalError:
     """The error of one `{"error", "error_description"}` object: of an answer, or of a command in a batch."""
     raw_code = body.get("error")
-    code = "" if raw_code is None else str(raw_code)
-    text = str(body.get("error_description") or body.get("error_message") or "")[:500]
+    code = "" if raw_code is None else clean_text(str(raw_code), 100)
+    text = clean_text(str(body.get("error_description") or body.get("error_message") or ""), 500)
     plain = code.strip().lower()
     row = (OAUTH_ERRORS.get(plain) if oauth else None) or PORTAL_ERRORS.get(plain)
     if row is None:

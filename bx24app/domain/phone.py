@@ -16,6 +16,8 @@ from functools import lru_cache
 
 import phonenumbers
 
+from bx24app.domain.bounds import MAX_PHONE_DIGITS
+
 PLACEHOLDER = "00000000000"
 """PHONE_NUMBER of an anonymous caller: Bitrix24 wants digits there. It is never written to a CRM record."""
 MAX_DIGITS = 15
@@ -24,6 +26,8 @@ MAX_DIGITS = 15
 _MAX_SHORT_DIGITS, _MAX_LOCAL_DIGITS = 6, 9
 """A number with at most so many digits is an extension, a group, a service (112) or a city number without its area
 code. Mango dials it as it is written (D26, 3.2.1: `to_number`). Up to nine digits are a telephone only if it exists."""
+_MAX_LENGTH = 512
+"""Characters of a text that are looked at."""
 _ANONYMOUS_NAMES = {"anonymous", "unknown", "private", "restricted", "unavailable"}
 """User parts of a hidden caller (RFC 3323)."""
 _TELEPHONE = re.compile(r"\+?\s*[(\d][\d\s().\-/]*")
@@ -66,7 +70,7 @@ def read_number(raw: str | None, region: str = "RU") -> Number:
     >>> read_number("0611").kind
     <NumberKind.SHORT: 'short'>
     """
-    text = _clean(raw or "")
+    text = _clean((raw or "")[:_MAX_LENGTH])
     scheme, separator, rest = text.partition(":")
     scheme = scheme.lower() if separator else ""
     if scheme in ("sip", "sips"):
@@ -78,7 +82,10 @@ def read_number(raw: str | None, region: str = "RU") -> Number:
     digits = re.sub(r"\D", "", text)
     if digits and not digits.strip("0"):
         return Number(NumberKind.HIDDEN, "")
-    return _read_digits(_first_number(text), region) or Number(NumberKind.NAME, text)
+    number = _read_digits(_first_number(text), region)
+    if number is None or len(number.text) > MAX_PHONE_DIGITS + 1:
+        return Number(NumberKind.NAME, text)
+    return number
 
 
 def normalise(raw: str | None, region: str = "RU") -> str | None:

@@ -20,7 +20,7 @@ from bx24app.mango.notification import (
     RequiredId,
     Text,
     parse_epoch,
-    parse_int,
+    parse_talk,
     parse_text,
 )
 
@@ -73,9 +73,7 @@ def _parse_written_time(text: str) -> datetime:
 
 
 def _parse_seconds(value: Any) -> int | None:
-    if isinstance(value, float) and abs(value) < 1e9:
-        return int(value)
-    return parse_int(value)
+    return parse_talk(int(value) if isinstance(value, float) and abs(value) < 1e9 else value)
 
 
 def _parse_direction(value: Any) -> Direction | None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from bx24app.domain.bounds import MAX_EPOCH, MAX_TALK_SECONDS, is_whole
+
 MAX_ID = 512
 """Mango promises ids of at most 128 bytes. Four times that still fits into an index of any database."""
 
@@ -19,7 +21,6 @@ MAX_DEPTH = 32
 
 _NESTING_TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 
-_MAX_EPOCH = 9_999_999_999
 _MIN_MILLISECONDS = 100_000_000_000
 
 
@@ -143,7 +144,14 @@ def _parse_id(value: Any) -> str | None:
 
 
 def parse_int(value: Any) -> int | None:
-    """A whole number or None. Raises ValueError otherwise, which pydantic reports."""
+    """A whole number that a column can hold, or None. Raises ValueError otherwise, which pydantic reports."""
+    number = _parse_any_int(value)
+    if number is not None and not is_whole(number):
+        raise ValueError("is too large")
+    return number
+
+
+def _parse_any_int(value: Any) -> int | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -158,15 +166,23 @@ def parse_int(value: Any) -> int | None:
 
 
 def parse_epoch(value: Any) -> int | None:
-    """Unix seconds or None, milliseconds cut. Raises ValueError otherwise."""
-    number = parse_int(value)
+    """Unix seconds or None, milliseconds cut; 0 stands for a time that there is not. Raises ValueError otherwise."""
+    number = _parse_any_int(value)
     if number is None:
         return None
     if number >= _MIN_MILLISECONDS:
         number //= 1000  # some of Mango's notifications count milliseconds
-    if not 0 <= number <= _MAX_EPOCH:
-        raise ValueError("is not a time in Unix seconds")
+    if not 0 <= number <= MAX_EPOCH:
+        raise ValueError("is not a time in Unix seconds before 2100")
     return number
+
+
+def parse_talk(value: Any) -> int | None:
+    """Seconds of a talk or None. Raises ValueError otherwise, and if they are more than a day."""
+    seconds = parse_int(value)
+    if seconds is not None and seconds > MAX_TALK_SECONDS:
+        raise ValueError("is longer than a day")
+    return seconds
 
 
 def _parse_flag(value: Any) -> bool:
@@ -186,6 +202,7 @@ Id = Annotated[str | None, BeforeValidator(_parse_id)]
 RequiredId = Annotated[str, BeforeValidator(_parse_id)]
 LenientInt = Annotated[int | None, BeforeValidator(parse_int)]
 EpochSeconds = Annotated[int | None, BeforeValidator(parse_epoch)]
+TalkSeconds = Annotated[int | None, BeforeValidator(parse_talk)]
 RequiredEpochSeconds = Annotated[int, BeforeValidator(parse_epoch)]
 Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 AsObject = BeforeValidator(_parse_object)

@@ -8,13 +8,32 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from bx24app.domain.calls.events import Party
-from bx24app.mango.notification import EpochSeconds, Flag, Id, LenientInt, MangoSchema, RequiredId, Text
+from bx24app.mango.notification import (
+    MAX_ID,
+    EpochSeconds,
+    Flag,
+    Id,
+    LenientInt,
+    MangoSchema,
+    RequiredId,
+    TalkSeconds,
+    Text,
+    parse_text,
+)
 
 
 def _parse_list(value: Any) -> Any:
     if value is None or value == "":
         return ()
     return value if isinstance(value, list) else [value]
+
+
+def _parse_records(value: Any) -> str | None:
+    """The text ``[id,id]``; each id is as short as any other."""
+    text = parse_text(value)
+    if text is not None and any(len(name) > MAX_ID for name in text.split(",")):
+        raise ValueError(f"holds an id longer than {MAX_ID} characters")
+    return text
 
 
 AsList = BeforeValidator(_parse_list)
@@ -66,7 +85,7 @@ class CallStatistics(MangoSchema):
     called_number: Id = None
     context_start_time: EpochSeconds = None
     duration: LenientInt = None
-    talk_duration: LenientInt = None
+    talk_duration: TalkSeconds = None
     context_calls: Annotated[tuple[StatisticsLeg, ...], AsList] = ()
 
 
@@ -74,7 +93,7 @@ class StatisticsRow(MangoSchema):
     """One row of the older CSV: a leg without an id of its own. `answer` is 0 if nobody answered."""
 
     entry_id: RequiredId
-    records: Text = None
+    records: Annotated[str | None, BeforeValidator(_parse_records)] = None
     start: EpochSeconds = None
     finish: EpochSeconds = None
     answer: EpochSeconds = None

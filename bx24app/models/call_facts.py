@@ -74,6 +74,10 @@ class CallFacts:
     is_without_records: bool = False
     """The call is too old to create CRM records. Patched with `is_without_notices`; read by the fold."""
 
+    joined_call_id: int | None = None
+    """`Call.id` of the call that this one turned out to be: it is only closed in the portal. Set once; read by the
+    fold."""
+
     # What the notifications show
     rang_extensions: list[str] | None = None
     """Extensions, else numbers, of employees whose phones rang. Replaced at each fold; for support."""
@@ -151,6 +155,7 @@ _FIELD_BY_KEY = {
     "background": "is_background",
     "no_notices": "is_without_notices",
     "no_records": "is_without_records",
+    "joined": "joined_call_id",
     "rang": "rang_extensions",
     "groups": "groups",
     "open": "is_working_time",

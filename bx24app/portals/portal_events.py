@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.inbound import EventPost
 from bx24app.bitrix24.oauth import AppInfo
+from bx24app.domain.bounds import clean_tree
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -32,6 +33,8 @@ from bx24app.portals.connections import address_policy, client_secret, oauth_ser
 _log = get_logger(__name__)
 
 TELEPHONY_EVENTS = ("ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART")
+MAX_FIELD = 4096
+"""Characters of one field of an event that are stored."""
 REFUSED_COUNTER_KEY = "count:events_refused"
 """Redis key that counts refused events."""
 
@@ -83,9 +86,11 @@ def _refuse_event(post: EventPost, why: str) -> int:
 
 def _store_event(portal: Portal, post: EventPost) -> int:
     """Store an event about a call before the 200, without its tokens."""
-    data = json.dumps(post.data, ensure_ascii=False, sort_keys=True)
-    call_id = str(post.data.get("CALL_ID") or "")
-    content = hashlib.sha256(data.encode(errors="replace")).hexdigest()
+    # Cleaned before it is written as JSON: in the text, six typed letters look like an escaped NUL.
+    fields = clean_tree(post.data, MAX_FIELD)
+    data = json.dumps(fields, ensure_ascii=False, sort_keys=True)
+    call_id = str(fields.get("CALL_ID") or "")
+    content = hashlib.sha256(data.encode()).hexdigest()
     dedup_key = f"{post.event}:{call_id}" if call_id else f"{post.event}:{post.ts}:{content}"
     portal_id = portal.id
     is_new = insert_or_ignore(
@@ -96,7 +101,7 @@ def _store_event(portal: Portal, post: EventPost) -> int:
         dialect="bitrix24",
         name=post.event,
         dedup_key=dedup_key[:255],
-        body=data.replace("\\u0000", "\ufffd"),
+        body=data,
         state="new",
     )
     db.session.commit()

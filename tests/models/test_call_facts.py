@@ -21,6 +21,7 @@ FOLDED: dict[str, Any] = {
     "background": True,
     "no_notices": True,
     "no_records": True,
+    "joined": 3,
     "rang": ["101"],
     "groups": [],
     "open": False,
@@ -37,7 +38,8 @@ FOLDED: dict[str, Any] = {
     "handed_to": 12,
     "makes": True,
 }
-"""Every key as version 4f532bf writes it; values that are false but not the default among them."""
+"""Every key as version 4f532bf writes it, and `joined`, which is younger;
+values that are false but not the default among them."""
 
 
 def test_a_row_of_today_is_written_back_as_it_was() -> None:

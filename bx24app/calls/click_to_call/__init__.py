@@ -19,9 +19,10 @@ from bx24app.calls.click_to_call.dial import (
     store_dial_outcome,
 )
 from bx24app.calls.click_to_call.progress import update_progress
-from bx24app.calls.click_to_call.start import start_calls
+from bx24app.calls.click_to_call.start import COMMAND_ID_PREFIX, start_calls
 
 __all__ = [
+    "COMMAND_ID_PREFIX",
     "DialOrder",
     "DialOutcome",
     "claim_dial_orders",

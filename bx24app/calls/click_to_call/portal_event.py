@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bx24app.domain import phone
+from bx24app.domain.bounds import MAX_CALL_ID, MAX_NAME, clean_text, is_whole
 from bx24app.models.call_facts import RecordRef
+
+MAX_SHOWN_NUMBER = 64
+"""Characters of a number that cannot be dialled, as the person who clicked reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class CallRequest:
     user_id: int
     """The user who clicked; 0 for a form callback."""
     raw_number: str
+    """As it was typed, cut for display."""
     number: str | None
     """E.164, or a short number as it is; None: `raw_number` cannot be dialled."""
     line_number: str
@@ -40,12 +45,15 @@ def parse_event(data: Mapping[str, Any]) -> CallRequest:
     raw = _parse_text(data, "PHONE_NUMBER")
     created = _parse_created_records(data.get("CRM_CREATED_ENTITIES"))
     record = _parse_entity("CRM_ENTITY_TYPE", data.get("CRM_ENTITY_TYPE"), data.get("CRM_ENTITY_ID"))
+    call_id = _parse_text(data, "CALL_ID")
+    if len(call_id) > MAX_CALL_ID:
+        raise ValueError("CALL_ID is too long")
     return CallRequest(
-        call_id=_parse_text(data, "CALL_ID"),
+        call_id=call_id,
         user_id=_parse_integer("USER_ID", data.get("USER_ID") or 0),
-        raw_number=raw,
+        raw_number=clean_text(raw, MAX_SHOWN_NUMBER),
         number=_choose_number(raw, _parse_text(data, "PHONE_NUMBER_INTERNATIONAL")),
-        line_number=_parse_text(data, "LINE_NUMBER"),
+        line_number=clean_text(_parse_text(data, "LINE_NUMBER"), MAX_NAME),
         is_mobile=_parse_text(data, "IS_MOBILE") == "1",
         record=None if record in created else record,
         created_records=created,
@@ -68,15 +76,18 @@ def _parse_text(data: Mapping[str, Any], name: str) -> str:
 
 def _parse_integer(name: str, value: object) -> int:
     try:
-        return int(str(value))
+        number = int(str(value))
     except ValueError:
         raise ValueError(f"{name} is not a number") from None
+    if not is_whole(number):
+        raise ValueError(f"{name} is too large")
+    return number
 
 
 def _parse_entity(name: str, kind: object, number: object) -> RecordRef | None:
     if not kind or not number or str(number) == "0":
         return None
-    return RecordRef(entity=str(kind).lower(), id=_parse_integer(name, number))
+    return RecordRef(entity=clean_text(str(kind).lower(), MAX_NAME), id=_parse_integer(name, number))
 
 
 def _parse_created_records(value: object) -> list[RecordRef]:

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bx24app.calls import click_to_call, clock_jumps
-from bx24app.calls.fold import fold_context, related_calls
+from bx24app.calls.fold import fold_context, joining, related_calls
 from bx24app.calls.fold.call_facts import update_facts
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import parse_notification
@@ -108,6 +108,10 @@ def fold_call(
     ledger = build_ledger(deliveries)
     result.folded_calls.pop(call.id, None)
     if entry is None:
+        joined_call_id = call.read_facts().joined_call_id
+        if joined_call_id is not None:
+            joining.close_joined(session, call, joined_call_id, ledger)
+            return
         click_to_call.update_progress(session, portal, call, rows.notifications, ledger, policy)
         return
     client = entry.client_number

@@ -13,10 +13,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.orm import Session
 
 from bx24app.calls import click_to_call
+from bx24app.calls.fold import joining
 from bx24app.domain.calls.events import CallEnded, LegEvent, PbxEvent, RecordingEvent
 from bx24app.domain.dialects import traits_of
 from bx24app.mango import dialects, events_dialect, statistics
@@ -66,7 +67,7 @@ def find_or_create_calls(session: Session, portal: Portal, rows: Sequence[Notifi
             call.heard_at = max(call.heard_at, *(row.received_at for row in group))
             calls.append(call)
     session.flush()  # new calls get their ids, all in one statement
-    return {call.id: call for call in calls}
+    return {call.id: call for call in calls if not inspect(call).deleted}  # one that was joined to another may be
 
 
 CallsByEntry = dict[tuple[int, str], Call]
@@ -99,25 +100,56 @@ def _resolve_call(
     knows."""
     if command_id is not None:
         call = session.scalars(_calls_of_pbx(pbx).where(Call.command_id == command_id)).first()
+        if call is None and entry_id is not None and command_id == events_dialect.UUID_PREFIX + entry_id:
+            named = joining.entry_of_alias(session, portal.id, pbx.id, command_id, entry_id)
+            if named is not None:  # an earlier notification with this uuid named the entry, under another call's uuid
+                joining.set_entry(rows, named)
+                entry_id = named
+                by_entry |= _load_existing_calls(session, [(pbx.id, named, None)])
         if call is not None and entry_id and command_id == events_dialect.UUID_PREFIX + call.entry_id:
-            call.entry_id = entry_id  # the first notifications had only the uuid, this one has the entry
-            by_entry[pbx.id, entry_id] = call
-        if call is not None or entry_id is None:
+            # the first notifications had only the uuid, this one has the entry
+            call = _name_call(session, pbx, call, entry_id, by_entry)
+        if call is not None:
             return call
-    entry_id = str(entry_id)
-    call = by_entry.get((pbx.id, entry_id)) or _find_clicked_call(session, pbx, rows)
+    if entry_id is None:
+        return None
+    call = by_entry.get((pbx.id, entry_id))
+    clicked = _find_clicked_call(session, pbx, rows, call)
+    if clicked is not None:
+        return _name_call(session, pbx, clicked, entry_id, by_entry)
     if call is None:
         call = _create_call(portal, pbx, entry_id, command_id, rows[0].received_at)
         session.add(call)
-    call.entry_id = entry_id
     by_entry[pbx.id, entry_id] = call
     return call
 
 
-def _find_clicked_call(session: Session, pbx: PbxIdentity, rows: list[Notification]) -> Call | None:
-    """A click-to-call that had no leg so far and whose command one of these legs carries."""
+def _name_call(session: Session, pbx: PbxIdentity, call: Call, entry_id: str, by_entry: CallsByEntry) -> Call:
+    """Give this call the entry; if another call has it, the two are one."""
+    known = by_entry.get((pbx.id, entry_id))
+    if known is None or known is call:
+        call.entry_id = entry_id
+    else:
+        survivor = joining.join_calls(session, known, call, entry_id)
+        by_entry |= {name: survivor for name, row in by_entry.items() if row in (known, call)}
+        call = survivor
+    by_entry[pbx.id, entry_id] = call
+    return call
+
+
+def _find_clicked_call(
+    session: Session, pbx: PbxIdentity, rows: list[Notification], known: Call | None
+) -> Call | None:
+    """A click-to-call that had no leg so far and whose command one of these legs carries.
+
+    Args:
+        known: the call that has the entry already, because an earlier leg came without the command.
+    """
     events = (event for row in rows for event in parse_notification(row))
     command_ids = {event.command_id for event in events if isinstance(event, LegEvent) and event.command_id}
+    if known is not None:
+        ours = click_to_call.COMMAND_ID_PREFIX
+        command_ids = {name for name in command_ids if name.startswith(ours) and name != known.command_id}
     if not command_ids:
         return None
     query = _calls_of_pbx(pbx).where(Call.command_id.in_(command_ids), Call.entry_id.like("click:%"))

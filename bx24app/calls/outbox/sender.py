@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24 import commands as rest_commands
+from bx24app.bitrix24.answer_bounds import bound_facts
 from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
@@ -102,7 +103,8 @@ def _send_verification(client: Bitrix24Client, batch: Batch, verification: Verif
     """Only a readable answer shows that a command was not carried out; a refusal shows nothing."""
     answer = client.call(verification.method, verification.params, batch.priority, leave_by=batch.leave_by).result
     try:
-        outcome.verified_answers = verification.parse_answer(answer)
+        answers = verification.parse_answer(answer)
+        outcome.verified_answers = {key: bound_facts(facts) for key, facts in answers.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused("UNREADABLE", f"a look-up's answer has an unknown shape: {type(error).__name__}") from None
 

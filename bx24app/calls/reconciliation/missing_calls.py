@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from bx24app.calls.fold.grouping import STATISTICS
 from bx24app.domain import phone
+from bx24app.domain.bounds import clean_tree
 from bx24app.domain.calls.events import CallEnded, Direction, PbxEvent, RecordingEvent
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
@@ -34,6 +35,8 @@ _log = get_logger(__name__)
 
 ENTRIES_PER_TRANSACTION = 100
 """Entries that one transaction compares, so that the portal's lock is not held for long."""
+MAX_FIELD = 65_536
+"""Characters of one text of an entry that are stored."""
 LATE_AFTER = timedelta(hours=24)
 """A call that ended longer ago creates no to-do and no notice."""
 SAME_CALL_WITHIN = timedelta(seconds=60)
@@ -88,7 +91,7 @@ def read_legs(text: str) -> list[StatisticsEntry]:
 def _read_entries(name: str, contents: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
     read: list[StatisticsEntry] = []
     for content in contents:
-        body = json.dumps(content, ensure_ascii=False, sort_keys=True)
+        body = json.dumps(clean_tree(content, MAX_FIELD), ensure_ascii=False, sort_keys=True)
         try:
             entry = _build_entry(name, body, statistics.parse(name, body))
         except MalformedNotification as error:
@@ -251,7 +254,7 @@ def _store_notification(session: Session, call: Call, entry: StatisticsEntry) ->
         entry_id=call.entry_id,
         command_id=None,
         dedup_key=statistics.identify(entry.name, entry.body).dedup_key,
-        body=entry.body.replace("\\u0000", "\ufffd"),
+        body=entry.body,
         state="new",
         received_at=utcnow(),
     )

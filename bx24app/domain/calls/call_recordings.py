@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bx24app.domain.bounds import within_a_day
 from bx24app.domain.calls.call_view import CallView, Outcome
 from bx24app.domain.calls.commands import Finish, Record, Register
 from bx24app.domain.calls.events import Party
@@ -110,12 +111,12 @@ def _recording_seconds(view: CallView, fact: RecordingFacts) -> int:
     """How long the recording is: from its start to its completion, else the talk of its leg, else the talk of the call.
     """
     if fact.started_at is not None and fact.completed_at is not None:
-        return max(0, fact.completed_at - fact.started_at)
+        return within_a_day(fact.completed_at - fact.started_at)
     ended = [talk for talk in view.entry.talks if talk.end is not None]
     own = [talk for talk in ended if talk.leg == fact.leg]
     own = own or [talk for talk in ended if fact.extension and talk.employee.extension == fact.extension]
     if own:
-        return max(0, (own[0].end or 0) - own[0].start)
+        return within_a_day((own[0].end or 0) - own[0].start)
     return view.entry.talk_seconds
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bx24app.domain import phone
+from bx24app.domain.bounds import within_a_day
 from bx24app.domain.calls.events import CallEnded, CallTransferred, Direction, LegEnded, LegEvent, Party
 from bx24app.domain.calls.recording_facts import RecordingFacts
 
@@ -119,13 +120,14 @@ class CallEntry:
 
     @property
     def talk_seconds(self) -> int:
-        """From the begin of the talk to the end of the call; without a summary, to the end of the last talk."""
+        """From the begin of the talk to the end of the call, a day at most; without a summary, to the end of the last
+        talk."""
         if self.talk_at is None:
             return 0
         if self.end_event is not None:
-            return max(0, self.end_event.ended_at - self.talk_at)
+            return within_a_day(self.end_event.ended_at - self.talk_at)
         ends = [talk.end for talk in self.talks if talk.end is not None]
-        return max(0, max(ends) - self.talk_at) if ends else 0
+        return within_a_day(max(ends) - self.talk_at) if ends else 0
 
     @property
     def end_reason(self) -> int:

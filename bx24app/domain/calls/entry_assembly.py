@@ -46,7 +46,8 @@ def assemble_entry(
     unique = dict.fromkeys(events)
     legs = _group_legs(event for event in unique if isinstance(event, LegEvent))
     ends = [event for event in unique if isinstance(event, CallEnded)]
-    end = min(ends, key=lambda one: (one.source != "summary", one.at), default=None)
+    # A call of several names may have an end for each: the one that knows of a talk says more.
+    end = min(ends, key=lambda one: (one.source != "summary", not one.talk_at, one.at), default=None)
     recorded = [event for event in unique if isinstance(event, RecordingEvent)]
     if not legs and end is None and not recorded:
         return None

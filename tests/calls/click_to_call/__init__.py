@@ -1,0 +1,1 @@
+"""tests/calls/click_to_call"""
