@@ -96,6 +96,20 @@ def prune() -> None:
     retention.prune()
 
 
+def purge_portal(portal_id: int) -> None:
+    """Delete the data of a portal that was uninstalled and asked for that."""
+    from bx24app.portals import lifecycle
+
+    lifecycle.purge(portal_id)
+
+
+def clean_spool() -> None:
+    """Delete files that nobody waits for from this machine's spool; each worker process runs it at intervals."""
+    from bx24app.operations import retention
+
+    retention.clean_spool()
+
+
 def lines(portal_id: int) -> None:
     """Bring the portal's external lines in line with the settings; again until the portal has them."""
     from bx24app.portals import external_lines, intents
@@ -107,9 +121,9 @@ def lines(portal_id: int) -> None:
 def reconcile() -> None:
     """Queue the PBXs whose statistics are due for comparison, and back-fills whose job was lost."""
     from bx24app.calls.reconciliation import backfill, schedule
+    from bx24app.models import portal_loop
 
-    schedule.queue_due_pbxs()
-    backfill.requeue_lost()
+    portal_loop.run_parts("reconcile", (schedule.queue_due_pbxs, backfill.requeue_lost))
 
 
 def reconcile_step(order: dict[str, Any]) -> None:

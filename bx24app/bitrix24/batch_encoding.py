@@ -82,9 +82,10 @@ def _flatten_params(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def as_mapping(value: Any, commands: Iterable[str]) -> dict[str, Any]:
-    """A map of a batch's answer, by key. PHP sends an empty map as ``[]``, or a list in the order of the commands."""
+    """A map of a batch's answer, by the keys of the commands that were sent; other keys are dropped. PHP sends an empty
+    map as ``[]``, or a list in the order of the commands."""
     if isinstance(value, dict):
-        return value
+        return {key: value[key] for key in commands if key in value}
     if isinstance(value, list):
         return dict(zip(commands, value, strict=False))
     return {}

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from bx24app.bitrix24 import batch_encoding, error_table, errors
+from bx24app.bitrix24.answer_numbers import read_positive
+from bx24app.bitrix24.answer_size import bounds_of
 from bx24app.bitrix24.budget import BUDGET_USED_UP, Priority, RequestBudget
 from bx24app.bitrix24.errors import AccessDenied, AnswerLost, NeedsAdmin, NotSent, PortalMoved, Refused, TokenExpired
 from bx24app.bitrix24.method_load import PortalMethodLoad
@@ -107,7 +109,8 @@ class Bitrix24Client:
                 time.sleep(error.retry_after or 1.0)
             else:
                 self._method_load.record_time(method, answer.get("time"), time.time())
-                return RestResult(answer.get("result"), answer.get("next"), answer.get("total"), answer.get("time"))
+                following, total = read_positive(answer.get("next")), read_positive(answer.get("total"))
+                return RestResult(answer.get("result"), following, total, answer.get("time"))
 
     def batch(
         self,
@@ -137,8 +140,9 @@ class Bitrix24Client:
             name: batch_encoding.as_mapping(answer.get(name), queries)
             for name in ("result", "result_error", "result_next", "result_total")
         }
+        following, totals = parts["result_next"], parts["result_total"]
         results: dict[str, RestResult | errors.PortalError] = {
-            key: RestResult(value, parts["result_next"].get(key), parts["result_total"].get(key))
+            key: RestResult(value, read_positive(following.get(key)), read_positive(totals.get(key)))
             for key, value in parts["result"].items()
         }
         for key, times in batch_encoding.as_mapping(answer.get("result_time"), queries).items():
@@ -186,8 +190,7 @@ class Bitrix24Client:
     def probe_access(self, priority: Priority = Priority.BACKGROUND) -> dict[str, Any]:
         """Call `profile`, the simplest method. An answer means that grant, tariff and application are in order.
 
-        Raises:
-            Later, NeedsAdmin, Gone: what is wrong.
+        Raises Later, NeedsAdmin or Gone: what is wrong.
         """
         try:
             profile = self._send_with_token("profile", {}, priority).get("result")
@@ -196,14 +199,10 @@ class Bitrix24Client:
         return profile if isinstance(profile, dict) else {}
 
     def _explain_denial(self, method: str, denied: AccessDenied) -> errors.PortalError:
-        """Find out whether rights or the tariff are missing: if even `profile` is denied, it is the tariff or the
-        grant's user.
-        """
+        """Are rights missing, or the tariff? If even `profile` is denied, it is the tariff or the grant's user."""
         try:
             self.probe_access(Priority.CARD)
-        except NeedsAdmin as error:
-            return error
-        except errors.Gone as error:
+        except (NeedsAdmin, errors.Gone) as error:
             return error
         except errors.Later as error:
             text = f"{denied}; the reason cannot be asked now"
@@ -233,10 +232,10 @@ class Bitrix24Client:
             if leave_by is not None and started > leave_by:
                 raise NotSent("the request waited too long for its turn", 0.0)
             try:
-                reply = self._transport.post(self.endpoint + method, params, _JSON_HEADERS, token)
-                _log.debug(
-                    "portal asked", method=method, status=reply.status, ms=round((time.monotonic() - started) * 1e3)
-                )
+                url = self.endpoint + method
+                reply = self._transport.post(url, params, _JSON_HEADERS, token, bounds_of(method))
+                milliseconds = round((time.monotonic() - started) * 1e3)
+                _log.debug("portal asked", method=method, status=reply.status, ms=milliseconds)
                 return self._require_success(reply, method)
             except TokenExpired as error:
                 if refreshed:
@@ -258,7 +257,7 @@ class Bitrix24Client:
             page = {**params, **order, filter_name: page_filter, "start": -1}
             rows = _extract_rows(self.call(method, page, priority, MAX_PAGE_WAIT).result)
             yield from rows
-            newest = max((int(row[field]) for row in rows), default=0)
+            newest = max((read_positive(row.get(field)) or 0 for row in rows if isinstance(row, dict)), default=0)
             if len(rows) < MAX_BATCH_SIZE or newest <= last:
                 return
             last = newest

@@ -8,11 +8,11 @@ error-codes page; server's source). docs/reactions.md is made from this table.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bx24app.bitrix24.answer_numbers import read_number
 from bx24app.bitrix24.errors import (
     CALL_NOT_FINISHED,
     CALL_UNKNOWN,
@@ -211,13 +211,8 @@ def _seconds_until_reset(body: dict[str, Any], otherwise: float | None) -> float
     """
     times = body.get("time")
     reset = body.get("operating_reset_at") or (times.get("operating_reset_at") if isinstance(times, dict) else None)
-    try:
-        seconds = float(reset) - time.time() if reset else None
-    except (TypeError, ValueError):
-        seconds = None
-    if seconds is None or not math.isfinite(seconds):
-        return otherwise
-    return min(max(1.0, seconds), 3600.0)
+    reset_at = read_number(reset) if reset else None
+    return otherwise if reset_at is None else min(max(1.0, reset_at - time.time()), 3600.0)
 
 
 def _classify_status(status: int) -> PortalError:

@@ -2,11 +2,13 @@
 
 ::
 
-    PortalError ├── Later            try again later, not before the portal's own reset time; nothing is lost │   ├──
-    NotSent      certainly not executed │   └── AnswerLost   the request left, its effect is unknown: verify before
-    repeating ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, alert, probe
-    hourly, resume ├── Gone             the portal or the application was removed └── Refused          this one command
-    failed for good
+    PortalError
+    ├── Later            try again later, not before the portal's own reset time; nothing is lost
+    │   ├── NotSent      certainly not executed
+    │   └── AnswerLost   the request left, its effect is unknown: verify before repeating (`AnswerTooLarge` is one)
+    ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, probe hourly, resume
+    ├── Gone             the portal or the application was removed
+    └── Refused          this one command failed for good
 
     inside this package only
     ├── TokenExpired     refresh once and repeat
@@ -51,6 +53,10 @@ class NotSent(Later):
 
 class AnswerLost(Later):
     """The request left, but no readable answer came: it may have been executed."""
+
+
+class AnswerTooLarge(AnswerLost):
+    """The answer is over-large, and was not read: it has too many bytes or too many pieces."""
 
 
 class NeedsAdmin(PortalError):

@@ -11,12 +11,12 @@ are never held back.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bx24app.bitrix24.answer_numbers import read_number
 from bx24app.bitrix24.budget import Priority
 
 OPERATING_LIMIT = 480.0
@@ -47,7 +47,7 @@ class PortalMethodLoad:
         """Store the `time` block of an answer; a block without the sum (on-premise) is ignored."""
         if not isinstance(times, Mapping):
             return
-        spent, reset = _parse_number(times.get("operating")), _parse_number(times.get("operating_reset_at"))
+        spent, reset = read_number(times.get("operating")), read_number(times.get("operating_reset_at"))
         if spent is None:
             return
         with self._lock:
@@ -55,7 +55,7 @@ class PortalMethodLoad:
                 self._methods.pop(method.lower(), None)
                 return
             window = min(max(1.0, (reset or now + OPERATING_WINDOW) - now), OPERATING_WINDOW)
-            cost = max(_parse_number(times.get("processing")) or _parse_number(times.get("duration")) or 0.0, 0.1)
+            cost = max(read_number(times.get("processing")) or read_number(times.get("duration")) or 0.0, 0.1)
             left = OPERATING_LIMIT * SLOWDOWN_CEILING - spent
             pause = window if left <= cost else min(window, window * cost / left)
             self._methods[method.lower()] = _MethodLoad(spent, now + pause)
@@ -69,11 +69,3 @@ class PortalMethodLoad:
         if priority is Priority.FINISH:
             loads = [load for load in loads if load.operating_seconds >= OPERATING_LIMIT * FINISH_SLOWDOWN_START]
         return max([0.0, *(load.next_request_at - now for load in loads)])
-
-
-def _parse_number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and number >= 0 else None

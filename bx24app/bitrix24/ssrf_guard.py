@@ -24,6 +24,7 @@ from urllib3.response import HTTPResponse
 
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.read_deadline import enforce_deadline
+from bx24app.bitrix24.request_deadline import seconds_left
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -162,7 +163,7 @@ class _DeadlineConnection(HTTPConnection):
     """A connection that is closed when the head of an answer takes longer than `HEAD_SECONDS`."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        with enforce_deadline(HEAD_SECONDS, self.sock):
+        with enforce_deadline(seconds_left(HEAD_SECONDS), self.sock):
             return super().getresponse()
 
 

@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import threading
-import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -25,14 +24,12 @@ from requests.adapters import HTTPAdapter
 from requests_oauthlib import OAuth2Session
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, AnswerBounds, parse_bounded, read_bounded
 from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
+from bx24app.bitrix24.request_deadline import shorten_timeout
 
 TIMEOUT: Final = (3.05, 65.0)
 """Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""
-TOTAL_TIMEOUT: Final = 75.0
-"""Seconds for a whole answer, so that bytes that drip in do not hold a thread."""
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of an answer at most."""
 _CHUNK_SIZE: Final = 256 * 1024
 """Bytes of a file that are read and sent at once; by urllib3's own 16 KB an upload costs more CPU time."""
 
@@ -87,19 +84,23 @@ class Transport:
         session.token = {"access_token": token, "token_type": "Bearer"} if token else {}
         return session
 
-    def post(self, url: str, body: Any, headers: dict[str, str], token: str = "") -> PortalResponse:
+    def post(
+        self, url: str, body: Any, headers: dict[str, str], token: str = "", bounds: AnswerBounds = COMMAND_BOUNDS
+    ) -> PortalResponse:
         """Send a request and read the whole answer.
 
         Raises:
-            NotSent: no connection was made. AnswerLost: the connection broke, or the answer took too long or was too
-            large.
+            NotSent: no connection was made. AnswerLost: the connection broke, or the answer took too long or was
+            over-large.
         """
+        timeout = shorten_timeout(TIMEOUT)
         try:
             with self.get_session(token).post(
-                url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+                url, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                content = _parse_json(_read_bounded(response))
-                return PortalResponse(response.status_code, content, response.headers.get("Location"))
+                content = read_bounded(response, bounds)
+                status, location = response.status_code, response.headers.get("Location")
+            return PortalResponse(status, parse_bounded(content, bounds), location)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise classify_failure(error) from None
 
@@ -124,26 +125,6 @@ def classify_failure(error: Exception, peer: str = "the portal") -> Later:
         cause = reason if isinstance(reason, not_connected) else error
         return NotSent(f"no connection to {peer} ({type(cause).__name__})")
     return AnswerLost(f"the connection to {peer} broke ({type(error).__name__})")
-
-
-def _read_bounded(response: requests.Response) -> bytes:
-    parts, size, deadline = [], 0, time.monotonic() + TOTAL_TIMEOUT
-    # read1 returns what has arrived; read would wait for 64 KB, past the deadline if bytes come now and then.
-    while part := response.raw.read1(65536, decode_content=True):
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise AnswerLost(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise AnswerLost("the answer takes too long")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _parse_json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
 
 
 class MultipartBody:

@@ -16,7 +16,7 @@ from bx24app.calls.recordings import attempts
 from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
-from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Portal, Recording, db, portal_loop, utcnow
 from bx24app.portals import intents, sync
 
 _log = get_logger(__name__)
@@ -73,8 +73,10 @@ def _fetch_ids(query: object) -> set[int]:
 
 def maintain_portals() -> None:
     """Probe portals that need an administrator, keep grants fresh, queue the daily sync of each portal."""
-    sync.probe_due_portals()
-    sync.refresh_due_grants()
+    portal_loop.run_parts("look_after_portals", (sync.probe_due_portals, sync.refresh_due_grants, _queue_syncs))
+
+
+def _queue_syncs() -> None:
     for portal_id in sync.claim_due_syncs():
         intents.ring(portal_id, "look")
 

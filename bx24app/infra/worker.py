@@ -22,6 +22,7 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
+from rq.utils import import_attribute
 
 from bx24app.infra import memory, redis_client
 from bx24app.infra.logs import get_logger
@@ -117,6 +118,11 @@ PERIODIC_JOBS: tuple[tuple[str, int, str], ...] = (
 """(function of bx24app.jobs, seconds, queue) of everything that happens at intervals."""
 
 
+MACHINE_JOBS: tuple[tuple[str, int], ...] = (("clean_spool", 300),)
+"""(function of bx24app.jobs, seconds) of what each worker process does for its own machine: a queued job may run on any
+machine."""
+
+
 def list_periodic_jobs() -> list[tuple[str, int, str]]:
     """The periodic jobs of this configuration, which may turn reconciliation off or let it run more often."""
     every = runtime().config.reconcile_seconds
@@ -148,6 +154,8 @@ def run_worker(app: Flask, calls: int, recordings: int) -> None:
         for index in range(calls + recordings):
             names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
             _start_worker(app, workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", stopped)
+        for job, seconds in MACHINE_JOBS:
+            threading.Thread(target=_repeat_job, args=(app, job, seconds, stopped), name=job, daemon=True).start()
         _log.info("worker ready", threads=calls, recording_threads=recordings)
         _trim_when_idle(workers, stopped)
         _stop_workers(workers)
@@ -161,6 +169,17 @@ def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> No
         if jobs_done != trimmed_at and not any(worker.is_busy for worker in list(workers)):
             memory.trim()
             trimmed_at = jobs_done
+
+
+def _repeat_job(app: Flask, job: str, seconds: float, stopped: threading.Event) -> None:
+    """Run a job of `MACHINE_JOBS` at intervals, until `stopped`."""
+    function = import_attribute(f"bx24app.jobs.{job}")
+    while not stopped.wait(seconds):
+        with app.app_context():
+            try:
+                function()
+            except Exception as error:  # noqa: BLE001 - the next run tries again
+                _log.exception("machine job failed", job=job, error=type(error).__name__)
 
 
 def _start_worker(

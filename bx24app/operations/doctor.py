@@ -20,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from bx24app.bitrix24.errors import PortalError
 from bx24app.domain.dialects import split_names, traits_of
 from bx24app.infra import embedded_redis, mango_clients
-from bx24app.infra.encryption import UndecryptableSecret
+from bx24app.infra.encryption import UndecryptableSecret, is_undecryptable
 from bx24app.infra.runtime import runtime
 from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
+from bx24app.operations import secret_checks
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
@@ -51,6 +52,7 @@ def run_checks() -> Iterator[Finding]:
     yield from _check_public_address()
     yield _check_clock()
     if all(finding.is_ok for finding in database):
+        yield from _check_stored("secrets", _check_secrets)
         yield from _check_stored("registrations", _check_registrations)
         yield from _check_stored("portals", _check_portals)
         yield from _check_stored("pbxs", _check_pbxs)
@@ -170,6 +172,13 @@ def _check_clock() -> Finding:
     return Finding("clock", True, f"{offset:+d} s against {server}")
 
 
+def _check_secrets() -> Iterator[Finding]:
+    """Each secret that no key decrypts: its portal stands still, all others go on."""
+    for secret in secret_checks.find_undecryptable():
+        text = "no key decrypts it: give the key that encrypted it as well, then run `bx24app keys rotate`"
+        yield Finding(f"secret {secret}", False, text)
+
+
 def _check_registrations() -> Iterator[Finding]:
     config = runtime().config
     count = len(db.session.scalars(select(Registration)).all()) + bool(config.client_id)
@@ -193,7 +202,7 @@ def _check_portals() -> Iterator[Finding]:
     for portal_id, domain, state, code, since in rows:
         try:
             clients.client_by_id(portal_id).probe_access()
-        except (PortalError, redis.RedisError) as error:
+        except (PortalError, redis.RedisError, UndecryptableSecret) as error:
             yield Finding(
                 f"portal {domain}", False, f"{state}; its token was not accepted: {error or type(error).__name__}"
             )
@@ -235,6 +244,8 @@ def _check_pbxs() -> Iterator[Finding]:
     db.session.rollback()
     for row in rows:
         subject, enabled = f"pbx {row.key} of {row.domain}", split_names(row.dialects)
+        if is_undecryptable(row.api_key) or is_undecryptable(row.api_salt):
+            continue  # `_check_secrets` names it
         if not row.api_key or not row.api_salt:
             needs_keys = any(traits.needs_keys for traits in traits_of(enabled))
             text = "has no API key: enter key and salt" if needs_keys else "sends unsigned events, needs no key"

@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,8 @@ from bx24app.calls.recordings import spool_files
 from bx24app.infra import spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Notification, db, utcnow
+from bx24app.models import Call, Notification, db, portal_loop, utcnow
+from bx24app.operations import secret_checks
 from bx24app.portals import lifecycle
 from bx24app.settings import hook_keys
 
@@ -23,12 +25,27 @@ _log = get_logger(__name__)
 
 ROWS_PER_STATEMENT = 1000
 """Rows that one statement deletes."""
+RUN_SECONDS = 60.0
+"""How long one run deletes rows of a table; the next one continues."""
 WRITTEN_WITHIN = timedelta(hours=1)
 """A file that changed this recently is taken as being written."""
 
 
 def prune() -> None:
-    """Delete whatever is older than its setting (BX24APP_KEEP_…) allows."""
+    """Delete whatever is older than its setting (BX24APP_KEEP_…) allows. What one part cannot do stops no other one."""
+    parts = (
+        _prune_rows,
+        clean_spool,
+        hook_keys.end_overlaps,
+        hook_keys.hide_plain_keys,
+        lifecycle.remove_vanished,
+        lifecycle.purge_due,
+        secret_checks.count_undecryptable,
+    )
+    portal_loop.run_parts("prune", parts)
+
+
+def _prune_rows() -> None:
     config, now = runtime().config, utcnow()
     notifications = _delete_in_steps(
         Notification, _old_notifications(now - timedelta(days=config.keep_notifications_days))
@@ -36,13 +53,8 @@ def prune() -> None:
     calls = 0
     if config.keep_calls_days:
         calls = _delete_in_steps(Call, _old_calls(now - timedelta(days=config.keep_calls_days)))
-    files = _delete_files(timedelta(days=config.keep_spool_days))
-    if notifications or calls or files:
-        _log.info("retention finished", notifications=notifications, calls=calls, files=files)
-    hook_keys.end_overlaps()
-    hook_keys.hide_plain_keys()
-    lifecycle.remove_vanished()
-    lifecycle.purge_due()
+    if notifications or calls:
+        _log.info("retention finished", notifications=notifications, calls=calls)
 
 
 def _old_notifications(before: datetime) -> Select[Any]:
@@ -61,8 +73,8 @@ def _old_calls(before: datetime) -> Select[Any]:
 
 
 def _delete_in_steps(table: type[Call] | type[Notification], query: Select[Any]) -> int:
-    count = 0
-    while ids := list(db.session.scalars(query.limit(ROWS_PER_STATEMENT))):
+    count, until = 0, time.monotonic() + RUN_SECONDS
+    while time.monotonic() < until and (ids := list(db.session.scalars(query.limit(ROWS_PER_STATEMENT)))):
         db.session.execute(delete(table).where(table.id.in_(ids)))
         db.session.commit()
         count += len(ids)
@@ -70,19 +82,27 @@ def _delete_in_steps(table: type[Call] | type[Notification], query: Select[Any])
     return count
 
 
-def _delete_files(keep: timedelta) -> int:
-    """Delete files that no recording waits for, and those older than `keep`.
+def clean_spool() -> None:
+    """Delete files of this machine's spool that no recording waits for, and those that are too old.
 
-    A recording that still waits is downloaded again.
+    A recording that still waits is downloaded again. Complete files whose recording is gone (a purge, an erasure,
+    possibly on another machine) are deleted whatever their age.
     """
-    now, count = utcnow().timestamp(), 0
-    for path in spool.list_files():
-        try:
-            age = timedelta(seconds=now - path.stat().st_mtime)
-            if age > keep or (age > WRITTEN_WITHIN and not spool_files.is_wanted(path)):
-                path.unlink()
-                count += 1
-        except FileNotFoundError:
-            continue  # a worker has just removed it
-    db.session.rollback()
-    return count
+    now, keep, removed = utcnow().timestamp(), timedelta(days=runtime().config.keep_spool_days), 0
+    paths = spool.list_files()
+    for start in range(0, len(paths), ROWS_PER_STATEMENT):
+        chunk = paths[start : start + ROWS_PER_STATEMENT]
+        known, waiting = spool_files.stems_of(chunk), spool_files.stems_of(chunk, waiting_only=True)
+        db.session.rollback()
+        for path in chunk:
+            try:
+                age, stem = timedelta(seconds=now - path.stat().st_mtime), path.name.split(".", 1)[0]
+                is_orphan = path.suffix == ".mp3" and stem not in known
+                if age > keep or is_orphan or (age > WRITTEN_WITHIN and stem not in waiting):
+                    path.unlink()
+                    removed += 1
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):  # a worker has just removed it
+                    _log.warning("file of the spool not removed", error=type(error).__name__)
+    if removed:
+        _log.info("spool cleaned", files=removed)

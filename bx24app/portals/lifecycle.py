@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import delete, exists, func, select, update
 
 from bx24app.bitrix24 import errors
+from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.infra import queue, spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -32,6 +33,7 @@ from bx24app.models import (
     SettingsVersion,
     audit,
     db,
+    portal_loop,
     utcnow,
 )
 from bx24app.portals import intents
@@ -44,6 +46,10 @@ PROBE_INTERVAL = timedelta(hours=1)
 """How often a portal that needs an administrator is asked whether it accepts requests again."""
 ROWS_PER_STEP = 1000
 """How many rows one step of a purge deletes, so that no lock is held for long."""
+
+
+PURGE_SECONDS = 120.0
+"""How long one run deletes rows; the next one continues."""
 
 
 def find_by_member(member_id: str) -> Portal | None:
@@ -130,7 +136,10 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
 
 
 def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: str = "event") -> None:
-    """Uninstall: delete the grant at once, personal data at once (`clean`) or after 30 days. The caller commits."""
+    """Uninstall: delete the grant at once, personal data as soon as a worker is free (`clean`) or after 30 days.
+
+    The caller commits, and then calls `queue_purge` where the data is to be deleted at once.
+    """
     now = utcnow()
     portal.state, portal.removed_at = "removed", now
     portal.trouble = portal.trouble_at = portal.probe_at = portal.application_token = portal.state_before = None
@@ -138,8 +147,11 @@ def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: st
     portal.purge_at = now if clean else now + PURGE_AFTER
     audit.record(portal.id, None, source, what, clean=clean)
     db.session.flush()
-    if clean:
-        purge(portal.id)
+
+
+def queue_purge(portal_id: int) -> None:
+    """Queue the purge of a portal that was removed; a job that is lost is replaced by the next `purge_due`."""
+    queue.enqueue_background("purge_portal", portal_id)
 
 
 def remove_vanished() -> int:
@@ -155,37 +167,57 @@ def remove_vanished() -> int:
     refreshed = exists().where(Grant.portal_id == Portal.id, Grant.refreshed_at > before)
     is_expected = Portal.state.in_(("active", "needs_admin")) | (Portal.state.in_(("pending", "paused")) & ~refreshed)
     is_silent = func.coalesce(Portal.answered_at, Portal.installed_at) < before
-    vanished = list(db.session.scalars(select(Portal).where(is_expected, is_silent).limit(100)))
-    for portal in vanished:
-        _log.warning("portal vanished", portal=portal.id, answered_at=str(portal.answered_at))
-        remove(portal, clean=False, what="vanished", source="system")
+    vanished = list(db.session.scalars(select(Portal.id).where(is_expected, is_silent).order_by(Portal.id)))
+    db.session.rollback()
+    return portal_loop.for_each("vanished", vanished, _remove_vanished)
+
+
+def _remove_vanished(portal_id: int) -> None:
+    portal = db.session.get_one(Portal, portal_id)
+    _log.warning("portal vanished", portal=portal_id, answered_at=str(portal.answered_at))
+    remove(portal, clean=False, what="vanished", source="system")
     db.session.commit()
-    return len(vanished)
 
 
-def purge(portal_id: int) -> None:
-    """Delete everything of a removed portal: calls, employees, settings, hooks, spool files. Commits in small steps."""
+def purge_due() -> None:
+    """Purge removed portals whose 30 days are over, and those whose purge was interrupted."""
+    due = select(Portal.id).where(Portal.state == "removed", Portal.purge_at <= utcnow()).order_by(Portal.purge_at)
+    ids = list(db.session.scalars(due))
+    db.session.rollback()
+    portal_loop.for_each("purge", ids, purge, seconds=PURGE_SECONDS, portal_seconds=PURGE_SECONDS)
+
+
+def purge(portal_id: int) -> bool:
+    """Delete everything of a removed portal: calls, employees, settings, hooks, spool files. Commits in small steps.
+
+    False: its time is not over, the portal has come back, or this run's time is used up; then `purge_due` continues.
+    Files of other machines' spools are removed there, by `operations.retention.clean_spool`.
+    """
+    if not _may_purge(portal_id):
+        return False
     _remove_spool_files(portal_id)
     for table in (Recording, Delivery, Call, Notification):
         query = select(table.id).where(table.portal_id == portal_id).limit(ROWS_PER_STEP)
         while ids := list(db.session.scalars(query)):
             db.session.execute(delete(table).where(table.id.in_(ids)))
             db.session.commit()
+            if seconds_left(PURGE_SECONDS) <= 0 or not _may_purge(portal_id):
+                return False
     for small in (PortalUser, Dictionary, Notice, LineCounter, Pbx, SettingsVersion, Grant, Figure, FigureMark, Intent):
         db.session.execute(delete(small).where(small.portal_id == portal_id))
     values = {"settings_version_id": None, "purge_at": None, "domain": "", "client_endpoint": "", "installed_by": None}
     db.session.execute(update(Portal).where(Portal.id == portal_id).values(**values))
     db.session.commit()
     _log.info("portal purged", portal=portal_id)
+    return True
+
+
+def _may_purge(portal_id: int) -> bool:
+    """Is the portal still removed, and its time over? It may be installed again at any moment."""
+    due = (Portal.id == portal_id, Portal.state == "removed", Portal.purge_at <= utcnow())
+    return db.session.scalar(select(Portal.id).where(*due)) is not None
 
 
 def _remove_spool_files(portal_id: int) -> None:
     """Remove recordings that were downloaded and not attached yet."""
     spool.remove_files(db.session.scalars(select(Recording.id).where(Recording.portal_id == portal_id)))
-
-
-def purge_due() -> None:
-    """Purge removed portals whose 30 days are over, and those whose purge was interrupted."""
-    due = select(Portal.id).where(Portal.state == "removed", Portal.purge_at <= utcnow())
-    for portal_id in list(db.session.scalars(due)):
-        purge(portal_id)

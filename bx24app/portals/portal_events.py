@@ -62,8 +62,11 @@ def _handle_event(post: EventPost) -> int:
     if not _is_proven(portal, post):
         return _refuse_event(post, "wrong application token")
     if post.event == "ONAPPUNINSTALL":
-        lifecycle.remove(portal, clean=str(post.data.get("CLEAN")) == "1")
+        portal_id, clean = portal.id, str(post.data.get("CLEAN")) == "1"
+        lifecycle.remove(portal, clean=clean)
         db.session.commit()
+        if clean:
+            lifecycle.queue_purge(portal_id)
         return 200
     return _store_event(portal, post)
 

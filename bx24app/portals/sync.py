@@ -13,9 +13,10 @@ from sqlalchemy import exists, or_, select, update
 
 from bx24app import settings
 from bx24app.bitrix24 import errors
+from bx24app.bitrix24.answer_numbers import read_positive
 from bx24app.bitrix24.budget import Priority
 from bx24app.infra.logs import get_logger
-from bx24app.models import Grant, Intent, Portal, PortalUser, db, utcnow
+from bx24app.models import Grant, Intent, Portal, PortalUser, db, portal_loop, utcnow
 from bx24app.portals import crm_dictionaries, intents, other_apps, outgoing_line
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.install import bind_and_read, store_portal_info
@@ -31,6 +32,10 @@ NO_TIME = timedelta(0)
 """As soon as the installation is active (again)."""
 PROBE_RETRY = timedelta(minutes=10)
 """A portal in needs_admin that does not answer at all is asked again after this."""
+MAX_PROBES, LOOP_SECONDS = 100, 25.0
+"""How many portals a run probes at most; how long it may probe, and refresh, in all."""
+REFRESH_RETRY = timedelta(minutes=10)
+"""How long a grant is left alone after a refresh was tried."""
 _EMPLOYEES = {"FILTER": {"USER_TYPE": "employee"}}
 
 
@@ -90,10 +95,7 @@ def store_users(portal_id: int, users: list[dict[str, Any]]) -> None:
 
 
 def _user_id(user: Any) -> int | None:
-    try:
-        return int(user["ID"])
-    except (KeyError, TypeError, ValueError):
-        return None
+    return read_positive(user.get("ID")) if isinstance(user, dict) else None
 
 
 def _is_active(user: dict[str, Any]) -> bool:
@@ -122,20 +124,30 @@ def fetch_users(portal_id: int) -> set[int]:
 
 
 def probe_due_portals() -> None:
-    """Ask portals in needs_admin whether they accept requests again."""
-    due = select(Portal.id).where(Portal.state == "needs_admin", Portal.probe_at <= utcnow()).limit(100)
-    for portal_id in list(db.session.scalars(due)):
-        db.session.rollback()
-        try:
-            client_by_id(portal_id).probe_access()
-        except (errors.NeedsAdmin, errors.Gone) as error:
-            mark_needs_admin(portal_id, error)
-        except errors.PortalError as error:
-            db.session.execute(update(Portal).where(Portal.id == portal_id).values(probe_at=utcnow() + PROBE_RETRY))
-            db.session.commit()
-            _log.info("portal that needs an administrator does not answer", portal=portal_id, error=str(error))
-        else:
-            resume(portal_id)
+    """Ask portals in needs_admin whether they accept requests again, those that wait longest first."""
+    due = select(Portal.id).where(Portal.state == "needs_admin", Portal.probe_at <= utcnow())
+    ids = list(db.session.scalars(due.order_by(Portal.probe_at).limit(MAX_PROBES)))
+    db.session.rollback()
+    portal_loop.for_each("probe", ids, _probe_portal, claim=_claim_probe, seconds=LOOP_SECONDS)
+
+
+def _claim_probe(portal_id: int) -> bool:
+    """Set the time of the next probe before the portal is asked: its answer cannot keep it from that."""
+    mine = (Portal.id == portal_id, Portal.state == "needs_admin", Portal.probe_at <= utcnow())
+    claimed = db.session.execute(update(Portal).where(*mine).values(probe_at=utcnow() + PROBE_RETRY))
+    db.session.commit()
+    return bool(claimed.rowcount)  # type: ignore[attr-defined]
+
+
+def _probe_portal(portal_id: int) -> None:
+    try:
+        client_by_id(portal_id).probe_access()
+    except (errors.NeedsAdmin, errors.Gone) as error:
+        mark_needs_admin(portal_id, error)
+    except errors.PortalError as error:
+        _log.info("portal that needs an administrator does not answer", portal=portal_id, error=str(error))
+    else:
+        resume(portal_id)
 
 
 def refresh_due_grants() -> None:
@@ -144,16 +156,21 @@ def refresh_due_grants() -> None:
         Portal.state.in_(("active", "paused")), (Portal.state == "needs_admin") & (Portal.trouble != "authorise")
     )
     before = utcnow() - REFRESH_AFTER
-    due = select(Grant.portal_id).join(Portal).where(can_refresh, Grant.refreshed_at < before).limit(50)
-    for portal_id in list(db.session.scalars(due)):
-        token = db.session.get_one(Grant, portal_id).access_token
-        db.session.rollback()
-        try:
-            refresh_access_token(portal_id, token)
-        except (errors.NeedsAdmin, errors.Gone) as error:
-            mark_needs_admin(portal_id, error)
-        except errors.PortalError as error:
-            _log.info("grant not refreshed yet", portal=portal_id, error=str(error))
+    due = select(Grant.portal_id).join(Portal).where(can_refresh, Grant.refreshed_at < before)
+    ids = list(db.session.scalars(due.order_by(Grant.refreshed_at)))
+    db.session.rollback()
+    portal_loop.for_each("refresh", ids, _refresh_grant, pause=REFRESH_RETRY, seconds=LOOP_SECONDS)
+
+
+def _refresh_grant(portal_id: int) -> None:
+    token = db.session.get_one(Grant, portal_id).access_token
+    db.session.rollback()
+    try:
+        refresh_access_token(portal_id, token)
+    except (errors.NeedsAdmin, errors.Gone) as error:
+        mark_needs_admin(portal_id, error)
+    except errors.PortalError as error:
+        _log.info("grant not refreshed yet", portal=portal_id, error=str(error))
 
 
 def claim_due_syncs() -> list[int]:

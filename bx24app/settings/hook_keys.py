@@ -10,9 +10,9 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select, update
 
-from bx24app.models import Moment, Pbx, audit, db, hash_hook_key, utcnow
+from bx24app.models import Moment, Pbx, audit, db, hash_hook_key, portal_loop, utcnow
 
 OVERLAP = timedelta(hours=24)
 _KEY_BYTES = 24
@@ -68,23 +68,28 @@ def hide_plain_keys() -> None:
 
     A day later, when none of its processes runs, delete the plain ones.
     """
-    now = utcnow()
-    for row in db.session.scalars(select(Pbx).where(or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None)))):
-        plain, old = row.plain_hook_key, row.plain_old_hook_key
-        row.plain_until = row.plain_until or now + OVERLAP
-        if plain not in (row.hook_sealed, row.old_hook_sealed):  # an older version wrote it meanwhile
-            row.hook_key = plain
-        if old is not None and old != row.old_hook_sealed:
-            row.old_hook_key, row.plain_old_hook_key = old, old
-        if row.plain_until <= now:
-            row.plain_hook_key, row.plain_old_hook_key, row.plain_until = hash_hook_key(row.hook_key), None, None
+    query = select(Pbx.id).where(or_(Pbx.hook_hash.is_(None), Pbx.plain_until.is_not(None)))
+    ids = list(db.session.scalars(query.order_by(Pbx.id)))
+    db.session.rollback()
+    portal_loop.for_each("hook_keys", ids, _hide_plain_key)
+
+
+def _hide_plain_key(pbx_id: int) -> None:
+    now, row = utcnow(), db.session.get_one(Pbx, pbx_id)
+    plain, old = row.plain_hook_key, row.plain_old_hook_key
+    row.plain_until = row.plain_until or now + OVERLAP
+    if plain not in (row.hook_sealed, row.old_hook_sealed):  # an older version wrote it meanwhile
+        row.hook_key = plain
+    if old is not None and old != row.old_hook_sealed:
+        row.old_hook_key, row.plain_old_hook_key = old, old
+    if row.plain_until <= now:
+        row.plain_hook_key, row.plain_old_hook_key, row.plain_until = hash_hook_key(row.hook_key), None, None
     db.session.commit()
 
 
 def end_overlaps() -> int:
     """Delete old hook keys whose overlap is over, and return their number. They are refused already before that."""
-    expired = db.session.scalars(select(Pbx).where(Pbx.old_hook_until <= utcnow())).all()
-    for row in expired:
-        row.old_hook_key = row.old_hook_until = None
+    none = {"old_hook_sealed": None, "old_hook_hash": None, "plain_old_hook_key": None, "old_hook_until": None}
+    ended = db.session.execute(update(Pbx).where(Pbx.old_hook_until <= utcnow()).values(**none))
     db.session.commit()
-    return len(expired)
+    return int(ended.rowcount)  # type: ignore[attr-defined]

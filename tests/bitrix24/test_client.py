@@ -113,16 +113,6 @@ def test_a_portal_that_hangs_is_a_lost_answer(portal: Rig, monkeypatch: pytest.M
         portal.client.call("telephony.externalCall.finish")
 
 
-def test_an_answer_without_end_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
-    portal.server.answer_with(ScriptedAnswer(200, b" " * 300_000))
-    with pytest.raises(AnswerLost, match="larger"):
-        portal.client.call("user.get")
-    monkeypatch.setattr(transport, "TOTAL_TIMEOUT", -1.0)
-    with pytest.raises(AnswerLost, match="too long"):
-        portal.client.call("user.get")
-
-
 def test_no_connection_is_certainly_not_executed(portal: Rig) -> None:
     portal.client.endpoint = "http://127.0.0.1:9/rest/"
     with pytest.raises(NotSent):

@@ -75,7 +75,10 @@ def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     spooled.parent.mkdir(parents=True, exist_ok=True)
     spooled.write_bytes(b"voice")
     w.sandbox.call(w.portal.uninstall, w.application, clean=True)
-    until(lambda: row(portal_id).state == "removed" and row(portal_id).purge_at is None, "not purged")
+    until(lambda: row(portal_id).state == "removed", "ONAPPUNINSTALL was not taken")
+    assert rows(Call, portal_id=portal_id), "the web part deletes nothing itself: a large portal would hold its thread"
+    w.work(calls=1, recordings=1)
+    until(lambda: row(portal_id).purge_at is None, "not purged by a worker")
     personal = {mapper.class_ for mapper in Base.registry.mappers if "portal_id" in mapper.columns} - {Audit}
     assert {Notification, Call, Recording, PortalUser, Pbx, SettingsVersion, Grant, Dictionary} <= personal
     for table in personal:
@@ -84,6 +87,33 @@ def test_uninstalling_with_clean_leaves_nothing_of_anybody(w: World) -> None:
     portal = row(portal_id)
     assert (portal.domain, portal.client_endpoint, portal.installed_by) == ("", "", None)
     assert installed(w) == portal_id
+
+
+def test_a_purge_whose_job_was_lost_or_cut_short_is_continued(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal_id = installed(w)
+    connect(w, portal_id)
+    w.sandbox.call(w.portal.uninstall, w.application, clean=True)
+    until(lambda: row(portal_id).state == "removed", "ONAPPUNINSTALL was not taken")
+    shared = {"portal_id": portal_id, "pbx_id": 1, "pbx_key": "moscow", "started_at": utcnow()}
+    db.session.add_all(Call(entry_id=f"e{number}", **shared) for number in range(3))
+    db.session.commit()
+    monkeypatch.setattr(lifecycle, "ROWS_PER_STEP", 1)
+    monkeypatch.setattr(lifecycle, "seconds_left", lambda most: 0.0)
+    lifecycle.purge_due()
+    assert (len(rows(Call)), row(portal_id).purge_at is None) == (2, False), "its time was used up after one step"
+    monkeypatch.undo()
+    lifecycle.purge_due()
+    assert (rows(Call), row(portal_id).purge_at) == ([], None)
+
+
+def test_a_portal_that_came_back_is_not_purged(w: World) -> None:
+    portal_id = installed(w)
+    connect(w, portal_id)
+    w.sandbox.call(w.portal.uninstall, w.application, clean=True)
+    until(lambda: row(portal_id).state == "removed", "ONAPPUNINSTALL was not taken")
+    installed(w)
+    assert not lifecycle.purge(portal_id), "the job of the purge comes late"
+    assert len(rows(Pbx)) == 1
 
 
 def test_the_purge_comes_after_its_time(w: World) -> None:

@@ -177,8 +177,8 @@ def test_a_purge_keeps_the_log(site: Flask, portal: int) -> None:
         from bx24app.portals import lifecycle
 
         audit.record(portal, 7, "frame", "paused")
-        db.session.get_one(Portal, portal).state = "removed"
+        lifecycle.remove(db.session.get_one(Portal, portal), clean=True)
         db.session.commit()
-        lifecycle.purge(portal)
+        assert lifecycle.purge(portal)
         assert key_rotation.rotate_secrets().undecryptable == []
     assert whats(site)[0] == ("paused", "frame", 7)

@@ -22,7 +22,7 @@ from bx24app.calls.reconciliation.missing_calls import StatisticsEntry
 from bx24app.calls.reconciliation.statistics_requests import DelayedRequest, StatisticsAnswer, StatisticsRequest
 from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango_errors
-from bx24app.models import Backfill, Call, Delivery, Pbx, db, utcnow
+from bx24app.models import Backfill, Call, Delivery, Pbx, db, portal_loop, utcnow
 
 _log = get_logger(__name__)
 
@@ -144,11 +144,14 @@ def list_progress(portal_id: int, limit: int = 20) -> list[BackfillProgress]:
 def requeue_lost() -> None:
     """Queue lost steps again."""
     due = select(Backfill.id).where(Backfill.due_at <= utcnow(), Backfill.state == "running")
-    ids = list(db.session.scalars(due.limit(100)))
+    ids = list(db.session.scalars(due.order_by(Backfill.due_at).limit(100)))
     db.session.rollback()
-    for number in ids:
-        _set_due(number, STEP_TIMEOUT)
-        _queue_step(number)
+    portal_loop.for_each("backfill", ids, _queue_step, claim=_claim_step)
+
+
+def _claim_step(number: int) -> bool:
+    _set_due(number, STEP_TIMEOUT)
+    return True
 
 
 def _count_waiting(portal_id: int) -> int:

@@ -9,6 +9,7 @@ limiter, so a thousand PBXs do not ask at once. The scheduler calls `queue_due_p
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import uniform
 from typing import Any
@@ -28,7 +29,7 @@ from bx24app.domain.working_hours import is_open
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
-from bx24app.models import Call, Pbx, Portal, db, problem_codes, utcnow
+from bx24app.models import Call, Pbx, Portal, db, portal_loop, problem_codes, utcnow
 
 _log = get_logger(__name__)
 
@@ -55,22 +56,41 @@ def queue_due_pbxs() -> int:
     every, now, sent = reconcile_interval(), utcnow(), 0
     if every is None:
         return 0
-    due = _find_due(now, every)
+    due = {turn.pbx_id: turn for turn in _find_due(now, every)}
     db.session.rollback()
-    for pbx_id, last_request, hourly, busy, version in due:
-        if not busy and not _is_working_time(version, now):
-            _claim_turn(pbx_id, last_request, now, asks=False)
-        elif _claim_turn(pbx_id, last_request, now):
-            order = StatisticsRequest(pbx_id, *_request_window(pbx_id, now, LONG_OVERLAP if hourly else OVERLAP))
-            statistics_requests.queue_request(JOB, order, sent / statistics_requests.REQUESTS_PER_SECOND)
-            sent += 1
+
+    def queue_pbx(pbx_id: int) -> None:
+        nonlocal sent
+        turn = due[pbx_id]
+        if not turn.is_busy and not (
+            _is_working_time(turn.version_id, now) and _claim_turn(turn, now, asks=True)
+        ):
+            return
+        window = _request_window(pbx_id, now, LONG_OVERLAP if turn.is_hourly else OVERLAP)
+        delay = sent / statistics_requests.REQUESTS_PER_SECOND
+        statistics_requests.queue_request(JOB, StatisticsRequest(pbx_id, *window), delay)
+        sent += 1
+
+    # The turn is taken before anything of this PBX is read: settings or keys that cannot be read do not bring it back.
+    portal_loop.for_each(
+        "reconcile", list(due), queue_pbx, claim=lambda pbx_id: _claim_turn(due[pbx_id], now, due[pbx_id].is_busy)
+    )
     return sent
 
 
-def _find_due(now: datetime, every: timedelta) -> list[tuple[int, datetime | None, bool, bool, int | None]]:
-    """(PBX, when it was asked last, is the hour over, is it busy, settings version); one query however many PBXs there
-    are.
-    """
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A PBX that is due: when it was asked last, whether the hour is over, whether it is busy, its settings version."""
+
+    pbx_id: int
+    asked_at: datetime | None
+    is_hourly: bool
+    is_busy: bool
+    version_id: int | None
+
+
+def _find_due(now: datetime, every: timedelta) -> list[_Turn]:
+    """One query, however many PBXs there are."""
     lately = now - HOUR
     open_calls = select(Call.pbx_id).where(Call.state == "open", Call.heard_at > now - timedelta(days=1))
     busy = or_(
@@ -88,7 +108,7 @@ def _find_due(now: datetime, every: timedelta) -> list[tuple[int, datetime | Non
         .order_by(func.coalesce(Pbx.asked_at, Pbx.created_at))
         .limit(TICK_LIMIT)
     )
-    return [(row[0], row[1], bool(row[2]), bool(row[3]), row[4]) for row in db.session.execute(query)]
+    return [_Turn(row[0], row[1], bool(row[2]), bool(row[3]), row[4]) for row in db.session.execute(query)]
 
 
 def _is_working_time(version: int | None, now: datetime) -> bool:
@@ -101,11 +121,11 @@ def _is_working_time(version: int | None, now: datetime) -> bool:
     return not lines or any(is_open(line.working_hours, now, document.portal.timezone) for line in lines)
 
 
-def _claim_turn(pbx_id: int, last_request: datetime | None, now: datetime, asks: bool = True) -> bool:
+def _claim_turn(turn: _Turn, now: datetime, asks: bool) -> bool:
     """Take the turn of this PBX; of two schedulers, only one gets it."""
-    values = {"ask_at": next_hour(pbx_id, now)} | ({"asked_at": now} if asks else {})
-    mine = Pbx.asked_at.is_(None) if last_request is None else Pbx.asked_at == last_request
-    done = db.session.execute(update(Pbx).where(Pbx.id == pbx_id, mine).values(**values))
+    values = {"ask_at": next_hour(turn.pbx_id, now)} | ({"asked_at": now} if asks else {})
+    mine = Pbx.asked_at.is_(None) if turn.asked_at is None else Pbx.asked_at == turn.asked_at
+    done = db.session.execute(update(Pbx).where(Pbx.id == turn.pbx_id, mine).values(**values))
     db.session.commit()
     taken: int = done.rowcount  # type: ignore[attr-defined]
     return taken == 1
@@ -122,7 +142,7 @@ def _request_window(pbx_id: int, now: datetime, overlap: timedelta) -> tuple[int
     """From the last successful request, or the oldest open call if that is earlier, to now; never from before the PBX
     was connected.
     """
-    row = db.session.get_one(Pbx, pbx_id)
+    row = db.session.execute(select(Pbx.read_until, Pbx.created_at).where(Pbx.id == pbx_id)).one()
     oldest = select(func.min(Call.started_at)).where(Call.pbx_id == pbx_id, Call.state == "open")
     begun = db.session.scalar(oldest) or now
     start = max(min((row.read_until or now) - overlap, begun - timedelta(minutes=1)), now - MAX_PERIOD)

@@ -14,11 +14,13 @@ from typing import Any
 from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import missing_calls
 from bx24app.infra import mango_clients, queue
+from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
 from bx24app.mango.client import MAX_WINDOW, MangoClient
 from bx24app.mango.notification import MalformedNotification
+from bx24app.mango.transport import WRONG_KEY_CODE
 from bx24app.models import Pbx, db, utcnow
 
 _log = get_logger(__name__)
@@ -134,6 +136,8 @@ def _mango_client(pbx_id: int) -> tuple[int, MangoClient] | None:
         if not any(traits.has_statistics for traits in row.traits):
             return None
         return row.portal_id, mango_clients.build_client(row.api_key, row.api_salt)
+    except UndecryptableSecret:
+        raise errors.WrongKey("The stored keys of this PBX cannot be read.", WRONG_KEY_CODE) from None
     finally:
         db.session.rollback()
         db.session.remove()

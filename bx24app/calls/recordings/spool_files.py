@@ -28,10 +28,7 @@ def files_of(recording_ids: Collection[int], *, waiting_only: bool = False) -> d
     return {row_id: spool.path_of(row_id, *identity) for row_id, *identity in db.session.execute(query)}
 
 
-def is_wanted(file: Path) -> bool:
-    """Is this the file, or an unfinished one, of a recording that still waits?"""
-    row_id = spool.row_id_of(file)
-    if row_id is None:
-        return False
-    wanted = files_of([row_id], waiting_only=True).get(row_id)
-    return wanted is not None and file.name.split(".", 1)[0] == wanted.stem
+def stems_of(files: Collection[Path], *, waiting_only: bool = False) -> set[str]:
+    """Names up to the first dot of those files that belong to recordings in the tables; arguments as of `files_of`."""
+    row_ids = {row_id for file in files if (row_id := spool.row_id_of(file)) is not None and row_id < 2**63}
+    return {file.stem for file in files_of(row_ids, waiting_only=waiting_only).values()}

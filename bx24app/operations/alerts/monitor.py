@@ -19,7 +19,7 @@ from bx24app.domain.settings import PbxSettings, Settings
 from bx24app.domain.working_hours import is_open
 from bx24app.infra.logs import get_logger
 from bx24app.infra.messages import message, needs_admin_message
-from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.models import Call, Portal, Recording, db, portal_loop, utcnow
 from bx24app.operations.alerts import checks, notices
 from bx24app.operations.alerts.candidates import COMPARED_WEEKS, LOST_FOR, SILENCE, UNMAPPED_FOR, find_candidates
 from bx24app.operations.alerts.notices import Alert
@@ -30,6 +30,8 @@ _log = get_logger(__name__)
 USUAL_CALLS, USUAL_WEEKS = 3, 2
 """An hour usually brings calls if it brought at least 3 in at least 2 of the compared weeks, at the same time of the
 week."""
+RUN_SECONDS = 180.0
+"""How long one run checks portals; the next one continues behind the last."""
 MAX_SINGLE_ALERTS = 3
 """How many unmapped extensions of a PBX get a notice each; more than that share one."""
 AlertsByKey = dict[str, Alert]
@@ -37,12 +39,15 @@ AlertsByKey = dict[str, Alert]
 
 def check_all() -> None:
     """Check all candidates one after the other; a portal that cannot be notified now is notified by the next run."""
-    for portal_id in find_candidates(utcnow()):
-        try:
-            check_portal(portal_id)
-        except errors.PortalError as error:
-            db.session.rollback()
-            _log.info("administrators not notified yet", portal=portal_id, error=str(error))
+    portal_loop.for_each("watch", find_candidates(utcnow()), _try_portal, seconds=RUN_SECONDS)
+
+
+def _try_portal(portal_id: int) -> None:
+    try:
+        check_portal(portal_id)
+    except errors.PortalError as error:
+        db.session.rollback()
+        _log.info("administrators not notified yet", portal=portal_id, error=str(error))
 
 
 def check_portal(portal_id: int) -> None:

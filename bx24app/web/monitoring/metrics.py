@@ -21,7 +21,7 @@ from bx24app.models import db, utcnow
 from bx24app.operations import system_counts
 from bx24app.operations.system_counts import count_pending
 from bx24app.portals.portal_events import REFUSED_COUNTER_KEY
-from bx24app.web.monitoring import ack_latency, delay_metrics
+from bx24app.web.monitoring import ack_latency, delay_metrics, wall_metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -126,6 +126,7 @@ class _QueueCollector(Collector):
         circuits = GaugeMetricFamily("bx24app_open_circuits", "Portals and PBXs that do not answer", labels=["of"])
         refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
         latency: list[Metric] = []
+        walls: list[Metric] = []
         try:
             latency = [ack_latency.collect_histogram()]
             refused.add_metric([], int(runtime().redis.get(REFUSED_COUNTER_KEY) or 0))
@@ -133,10 +134,12 @@ class _QueueCollector(Collector):
                 jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
             for kind, count in circuit_breaker.count_open().items():
                 circuits.add_metric([kind], count)
+            walls = list(wall_metrics.collect_families())
             up.add_metric([], 1)
         except (redis.RedisError, RuntimeError):
             up.add_metric([], 0)
         yield up
+        yield from walls
         yield circuits
         yield jobs
         yield refused

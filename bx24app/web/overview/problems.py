@@ -14,7 +14,7 @@ from flask_babel import gettext, ngettext
 
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, problem_codes, utcnow
-from bx24app.operations import pbx_checks
+from bx24app.operations import pbx_checks, secret_checks
 from bx24app.operations.alerts import checks
 from bx24app.portals import other_apps
 from bx24app.web.base import rendering
@@ -43,6 +43,13 @@ def find_problems(rows: dict[str, Pbx], names: dict[str, str]) -> list[Problem]:
 
 
 def _portal_problems() -> Iterator[Problem]:
+    if next(secret_checks.find_undecryptable(g.portal.id), None) is not None:
+        yield Problem(
+            "secret", "bad",
+            gettext("A stored key or token of this portal cannot be read"),
+            gettext("Calls wait until the operator of this application restores the encryption key."),
+            url_for("pbxs.show"),
+        )  # fmt: skip
     for name, count in other_apps.counts(g.portal.id).items():
         yield Problem(
             "rival", "bad",

@@ -185,7 +185,9 @@ def test_portals_are_kept_apart_and_purged(book: Book) -> None:
     for _ in range(3):
         other.call(MONDAY, "10:00")
     assert (found(book).total.calls, found(other).total.calls) == (1, 3)
-    lifecycle.purge(other.portal_id)
+    lifecycle.remove(db.session.get_one(Portal, other.portal_id), clean=True)
+    db.session.commit()
+    assert lifecycle.purge(other.portal_id)
     assert db.session.query(Figure).filter_by(portal_id=other.portal_id).count() == 0
     assert (found(book).total.calls, found(other).total.calls) == (1, 0)
 

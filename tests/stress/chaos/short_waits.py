@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bx24app.bitrix24 import transport
+from bx24app.bitrix24 import answer_size, transport
 from bx24app.calls import sweep
 from bx24app.calls.outbox import batches, sender
 from bx24app.calls.recordings import attempts, outcomes
@@ -23,7 +23,7 @@ RETRY = (0, 2, 3, *(5,) * 20)
 
 def shorten_waits() -> None:
     """Shorten the waits in this process and its children."""
-    transport.TIMEOUT, transport.TOTAL_TIMEOUT = (2.0, 3.0), 4.0  # type: ignore[misc]
+    transport.TIMEOUT, answer_size.TOTAL_TIMEOUT = (2.0, 3.0), 4.0  # type: ignore[misc]
     batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=12)
     attempts.CLAIM_LIFETIME = timedelta(seconds=20)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from bx24app import create_app
-from bx24app.bitrix24 import transport
+from bx24app.bitrix24 import answer_size, transport
 from bx24app.calls import sweep
 from bx24app.calls.outbox import batches
 from bx24app.calls.recordings import attempts
@@ -34,7 +34,7 @@ def shorten_waits_a_little() -> None:
     cores an answer may take seconds, and the app cannot verify what the portal does after the app gave up.
     """
     shorten_waits()
-    transport.TIMEOUT, transport.TOTAL_TIMEOUT = (5.0, 15.0), 20.0  # type: ignore[misc]
+    transport.TIMEOUT, answer_size.TOTAL_TIMEOUT = (5.0, 15.0), 20.0  # type: ignore[misc]
     batches.SEND_WITHIN_SECONDS = 5.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=30)
     attempts.CLAIM_LIFETIME = timedelta(seconds=45)
