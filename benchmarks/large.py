@@ -18,7 +18,7 @@ from benchmarks.backlog import workers
 from benchmarks.left import finished, leave
 from benchmarks.measure import Figure, Measure
 from benchmarks.rig import Rig, rig, until
-from bx24app.infra.queue import wake_recording
+from bx24app.infra.queue import wake_recordings
 from bx24app.mango import vpbx
 from bx24app.models import Recording, db
 from tests.conftest import KEY, SALT
@@ -57,7 +57,7 @@ def carried(made: Rig, size: int) -> float:
 
     began = time.monotonic()
     with made.app.app_context():
-        wake_recording(row)
+        wake_recordings(db.session.get_one(Recording, row).portal_id)
     until(attached, "a recording was never attached", 300, 0.01)
     return time.monotonic() - began
 

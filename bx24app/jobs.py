@@ -11,6 +11,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from bx24app.infra.background_share import one_per_tenant
+
 TEN_MINUTES, HOUR = timedelta(minutes=10), timedelta(hours=1)
 
 
@@ -22,10 +24,17 @@ def drain(portal_id: int) -> None:
 
 
 def carry_recording(recording_id: int) -> None:
-    """Fetch one recording from Mango Office and attach it to its call in the portal."""
-    from bx24app.calls.recordings import transfer
+    """A turn of this recording's portal; versions before 0.3 queued each recording."""
+    from bx24app.calls.recordings import turns
 
-    transfer.transfer_recording(recording_id)
+    turns.take_turn_of(recording_id)
+
+
+def carry_recordings(portal_id: int) -> None:
+    """Fetch recordings of one portal from Mango Office and attach them to their calls, for a second."""
+    from bx24app.calls.recordings import turns
+
+    turns.take_turn(portal_id)
 
 
 def sweep() -> None:
@@ -49,6 +58,7 @@ def count_figures() -> None:
     aggregation.refresh_counts()
 
 
+@one_per_tenant
 def look(portal_id: int) -> None:
     """Sync one portal: licence, CRM mode, users, dictionaries."""
     from bx24app.portals import intents, sync
@@ -57,6 +67,7 @@ def look(portal_id: int) -> None:
         attempt.retry_after = sync.sync_portal(portal_id)
 
 
+@one_per_tenant
 def tell_dismissed(portal_id: int) -> None:
     """Notify administrators of dismissed employees whom the settings name."""
     from bx24app.operations.alerts import dismissed_employees
@@ -80,6 +91,7 @@ def close_silent() -> None:
     use_case.close_silent_calls()
 
 
+@one_per_tenant
 def try_again(portal_id: int, user_id: int) -> None:
     """Retry everything that the portal refused and every lost recording, as an administrator asked."""
     from bx24app.calls import replay
@@ -96,6 +108,7 @@ def prune() -> None:
     retention.prune()
 
 
+@one_per_tenant
 def purge_portal(portal_id: int) -> None:
     """Delete the data of a portal that was uninstalled and asked for that."""
     from bx24app.portals import lifecycle
@@ -110,6 +123,7 @@ def clean_spool() -> None:
     retention.clean_spool()
 
 
+@one_per_tenant
 def lines(portal_id: int) -> None:
     """Bring the portal's external lines in line with the settings; again until the portal has them."""
     from bx24app.portals import external_lines, intents
@@ -126,6 +140,7 @@ def reconcile() -> None:
     portal_loop.run_parts("reconcile", (schedule.queue_due_pbxs, backfill.requeue_lost))
 
 
+@one_per_tenant
 def reconcile_step(order: dict[str, Any]) -> None:
     """Do one request of one PBX's search for missing calls."""
     from bx24app.calls.reconciliation import schedule
@@ -133,6 +148,7 @@ def reconcile_step(order: dict[str, Any]) -> None:
     schedule.run_step(order)
 
 
+@one_per_tenant
 def backfill_step(order: dict[str, Any]) -> None:
     """Do one request, or add one part of the calls, of a back-fill."""
     from bx24app.calls.reconciliation import backfill

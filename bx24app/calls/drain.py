@@ -145,11 +145,11 @@ def _run_step(
         touched = _store_outcomes(session, portal, outcomes)
         wakes = fold_portal(session, portal, touched)
         step.has_more = wakes.has_more
-        recordings = [(row.id, row.due_at) for row in wakes.recordings if row.due_at is not None]
+        recordings_due = [row.due_at for row in wakes.recordings if row.due_at is not None]
         if requests is not None and portal.state in ("active", "pending"):
             _claim(session, portal, route, wakes.folded_calls, step)
             wakes.wake_times += [order.answer_due_at for order in step.dial_orders]
-    _schedule_wakeups(portal_id, wakes.wake_times, recordings, step.next_claim_at)
+    _schedule_wakeups(portal_id, wakes.wake_times, recordings_due, step.next_claim_at)
     return step
 
 
@@ -254,14 +254,14 @@ def _add_entry_ids(session: Session, claimed: list[Batch]) -> None:
 
 
 def _schedule_wakeups(
-    portal_id: int, times: list[datetime], recordings: list[tuple[int, datetime]], next_claim_at: datetime | None
+    portal_id: int, times: list[datetime], recordings_due: list[datetime], next_claim_at: datetime | None
 ) -> None:
-    """After the commit: a wake-up for what becomes due by itself, jobs for recordings (row id, when)."""
+    """After the commit: a wake-up for what becomes due by itself, and one for the recordings."""
     times = [*times, *([next_claim_at] if next_claim_at else [])]
     if times:
         queue.wake_at(portal_id, max(min(times), utcnow() + timedelta(milliseconds=50)))
-    for recording_id, due_at in recordings:
-        queue.wake_recording(recording_id, due_at)
+    if recordings_due:
+        queue.wake_recordings(portal_id, min(recordings_due))
 
 
 def _send(portal_id: int, step: _DrainStep, requests: _Requests) -> None:

@@ -51,19 +51,20 @@ def sweep() -> None:
         )
         .distinct()
     )
-    late = select(Recording.id).where(
+    late = select(Recording.portal_id).distinct().where(
         Recording.due_at <= now - timedelta(seconds=5),
         Recording.state == "waiting",
+        Recording.bitrix_call_id.is_not(None),
         (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - attempts.CLAIM_LIFETIME),
         Recording.portal_id.in_(working),
     )
-    recording_ids = list(db.session.scalars(late.limit(ROWS_PER_ROUND)))
+    late_portals = _fetch_ids(late)
     db.session.commit()
     db.session.remove()
     for portal_id in wake:
         queue.wake_portal(portal_id, force=True)
-    for recording_id in recording_ids:
-        queue.wake_recording(recording_id)
+    for portal_id in late_portals:
+        queue.wake_recordings(portal_id)
     intents.ring_due()
 
 

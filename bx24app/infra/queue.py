@@ -1,13 +1,14 @@
 """RQ queues and wake-ups: lets a worker do something now or at a given time.
 
 Use cases call this after their commit. The tables are the truth: a job carries one id and may run twice, late, or
-never, and the sweep queues again whatever is due. Wake-ups of a portal coalesce: at most one is queued besides those
-that run. None is lost, since a drain clears the flag before it reads.
+never, and the sweep queues again whatever is due. Wake-ups of a portal coalesce, those of its drain and those of its
+recordings: at most one is queued besides those that run. None is lost, since a drain clears the flag before it reads.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ long."""
 JOB_TIMEOUT_SECONDS = 900
 """RQ ends a job after this time; use cases bound themselves far below it."""
 
+_NOT_QUEUED = "wake-up not queued, the next sweep will wake the portal"
 _log = get_logger(__name__)
 
 
@@ -47,37 +49,78 @@ def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = Non
         else:
             _open_queue(queue).enqueue(job, *args, **options)
     except redis.RedisError as error:
-        _log.warning("wake-up not queued, the next sweep will wake the portal", job=job, error=type(error).__name__)
+        _log.warning(_NOT_QUEUED, job=job, error=type(error).__name__)
         return False
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class _WakeUp:
+    """A job of a portal that waits in its queue at most once; `flag` and `alarm` begin the names of its keys."""
+
+    queue: str
+    job: str
+    flag: str
+    alarm: str
+
+
+_DRAIN = _WakeUp(CALLS, "bx24app.jobs.drain", "wake", "alarm")
+_CARRY = _WakeUp(RECORDINGS, "bx24app.jobs.carry_recordings", "wake-recordings", "alarm-recordings")
+
+
 def wake_portal(portal_id: int, *, force: bool = False) -> None:
     """Let a worker drain this portal at once. Call it after the commit. Does not raise if Redis does not answer."""
-    try:
-        is_new = runtime().redis.set(f"wake:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
-    except redis.RedisError as error:
-        _log.warning("wake-up not queued, the next sweep will wake the portal", job="drain", error=type(error).__name__)
-        return
-    if is_new:
-        _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id)
+    _wake(_DRAIN, portal_id, force=force)
 
 
 def clear_wake(portal_id: int) -> None:
     """A drain begins: whatever is committed from now on needs a new wake-up."""
-    try:
-        runtime().redis.delete(f"wake:{portal_id}")
-    except redis.RedisError as error:
-        _log.warning("Redis does not answer", error=type(error).__name__)
+    _clear(_DRAIN, portal_id)
 
 
 def wake_at(portal_id: int, when: datetime) -> None:
     """Let a worker drain this portal at `when`; an earlier time that is already set stays."""
+    _wake_at(_DRAIN, portal_id, when)
+
+
+def wake_recordings(portal_id: int, when: datetime | None = None) -> None:
+    """Give this portal's recordings a turn, at once or at `when`; an earlier time that is already set stays, so a turn
+    must ask for the next one.
+    """
+    if when is None:
+        _wake(_CARRY, portal_id)
+    else:
+        _wake_at(_CARRY, portal_id, when)
+
+
+def clear_recordings_wake(portal_id: int) -> None:
+    """A turn of this portal's recordings begins."""
+    _clear(_CARRY, portal_id)
+
+
+def _wake(wake_up: _WakeUp, portal_id: int, *, force: bool = False) -> None:
+    try:
+        is_new = runtime().redis.set(f"{wake_up.flag}:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
+    except redis.RedisError as error:
+        _log.warning(_NOT_QUEUED, job=wake_up.job, error=type(error).__name__)
+        return
+    if is_new:
+        _enqueue_by_name(wake_up.queue, wake_up.job, portal_id)
+
+
+def _clear(wake_up: _WakeUp, portal_id: int) -> None:
+    try:
+        runtime().redis.delete(f"{wake_up.flag}:{portal_id}")
+    except redis.RedisError as error:
+        _log.warning("Redis does not answer", error=type(error).__name__)
+
+
+def _wake_at(wake_up: _WakeUp, portal_id: int, when: datetime) -> None:
     if when <= utcnow():
-        wake_portal(portal_id)
+        _wake(wake_up, portal_id)
         return
     # RQ schedules by whole seconds: rounded down, the job would run before anything is due.
-    stamp, key = float(math.ceil(when.timestamp())), f"alarm:{portal_id}"
+    stamp, key = float(math.ceil(when.timestamp())), f"{wake_up.alarm}:{portal_id}"
     try:
         client = runtime().redis
         current = client.get(key)
@@ -87,15 +130,7 @@ def wake_at(portal_id: int, when: datetime) -> None:
     except redis.RedisError as error:
         _log.warning("wake-up time not set, the next sweep will wake the portal", error=type(error).__name__)
         return
-    _enqueue_by_name(CALLS, "bx24app.jobs.drain", portal_id, at=datetime.fromtimestamp(stamp, UTC))
-
-
-def wake_recording(recording_id: int, when: datetime | None = None) -> None:
-    """Let a worker fetch and attach this recording, at once or at `when`."""
-    at = None
-    if when is not None and when > utcnow():
-        at = datetime.fromtimestamp(math.ceil(when.timestamp()), UTC)
-    _enqueue_by_name(RECORDINGS, "bx24app.jobs.carry_recording", recording_id, at=at)
+    _enqueue_by_name(wake_up.queue, wake_up.job, portal_id, at=datetime.fromtimestamp(stamp, UTC))
 
 
 def enqueue_background(job: str, *args: Any, when: datetime | None = None) -> None:

@@ -38,6 +38,8 @@ which asks the database thirty times, would wait 150 ms beside the fold of a flo
 
 
 IDLE_CHECK_SECONDS = 2.0
+BACKGROUND_THREADS = 3
+"""Of each worker process: a tenant that hangs holds one (`infra.background_share`)."""
 
 
 class ThreadWorker(SimpleWorker):
@@ -139,10 +141,10 @@ def _open_connection() -> redis.Redis:
 
 
 def run_worker(app: Flask, calls: int, recordings: int) -> None:
-    """Run a worker process until SIGTERM: `calls` threads for portals, `recordings` threads for files and background
-    work.
+    """Run a worker process until SIGTERM: `calls` threads for portals, `recordings` threads for files, and a few for
+    background work.
 
-    Recordings have their own threads, so that a thousand waiting recordings never delay a card.
+    Each kind has its own threads, so that a thousand waiting recordings delay neither a card nor a token's refresh.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     memory.limit_arenas()
@@ -151,14 +153,18 @@ def run_worker(app: Flask, calls: int, recordings: int) -> None:
         signal.signal(number, lambda *_: stopped.set())
     workers: list[ThreadWorker] = []
     with app.app_context():
-        for index in range(calls + recordings):
-            names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
-            _start_worker(app, workers, names, f"{os.uname().nodename}-{os.getpid()}-{index}", stopped)
+        for index, name in enumerate(list_thread_queues(calls, recordings)):
+            _start_worker(app, workers, [name], f"{os.uname().nodename}-{os.getpid()}-{index}", stopped)
         for job, seconds in MACHINE_JOBS:
             threading.Thread(target=_repeat_job, args=(app, job, seconds, stopped), name=job, daemon=True).start()
         _log.info("worker ready", threads=calls, recording_threads=recordings)
         _trim_when_idle(workers, stopped)
         _stop_workers(workers)
+
+
+def list_thread_queues(calls: int, recordings: int) -> list[str]:
+    """The queue of each thread of a worker process."""
+    return [CALLS] * calls + [RECORDINGS] * recordings + [BACKGROUND] * BACKGROUND_THREADS
 
 
 def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> None:

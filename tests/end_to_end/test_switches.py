@@ -143,12 +143,10 @@ def test_a_full_disk_holds_back_recordings_alone(mended: World) -> None:
     assert needs_admin_message("ru", "disk") in words
     earth.sandbox.call(earth.portal.switches.switch_off)
     with earth.app.app_context():
-        (number,) = db.session.scalars(
-            db.select(Recording.id).where(Recording.problem_code == RecordingProblem.PORTAL_DISK)
-        )
-        db.session.execute(update(Recording).where(Recording.id == number).values(due_at=utcnow()))
+        waits = Recording.problem_code == RecordingProblem.PORTAL_DISK
+        db.session.execute(update(Recording).where(waits).values(due_at=utcnow()))
         db.session.commit()
-        queue.wake_recording(number)
+        queue.wake_recordings(earth.portal_row()["id"])
         db.session.remove()
     earth.settle(60)
     assert in_portal(earth, call) == fair

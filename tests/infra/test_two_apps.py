@@ -15,8 +15,8 @@ from bx24app import create_app, settings
 from bx24app.calls import clock_jumps, concurrency
 from bx24app.calls.inbox import receiver, writer
 from bx24app.calls.outbox import in_flight
-from bx24app.calls.recordings import attachment
-from bx24app.infra import encryption, rate_limit, wakeups
+from bx24app.calls.recordings import attachment, turns
+from bx24app.infra import background_share, encryption, rate_limit, wakeups
 from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Pbx, Portal, Registration, db, utcnow
 from bx24app.portals import clients, connections, tokens
@@ -116,6 +116,7 @@ def test_tokens_of_the_same_portal_id_are_not_mixed_up(pair: tuple[Flask, Flask]
 
 KEPT = [
     ack_latency.AckCounter,
+    background_share.BusyTenants,
     attachment._WaitSlot,
     clients.BudgetCache,
     connections.PortalConnections,
@@ -124,6 +125,7 @@ KEPT = [
     in_flight.SenderPool,
     rate_limit.LocalCounter,
     receiver.HookCache,
+    turns.RecordingTurns,
     versions._ParsedVersions,
     wakeups.WakeupBatcher,
     writer.InboxWriter,

@@ -19,7 +19,7 @@ from bx24app import settings
 from bx24app.calls import notifications, replay, sweep
 from bx24app.calls.fold import grouping
 from bx24app.calls.reconciliation import schedule
-from bx24app.calls.recordings import attempts
+from bx24app.calls.recordings import attempts, turns
 from bx24app.infra import queue
 from bx24app.models import Call, Notification, Pbx, Portal, db, utcnow
 from bx24app.models.locking import portal_lock
@@ -122,6 +122,7 @@ WORK: dict[str, Callable[[], object]] = {
     "of whom there is something to tell": lambda: candidates.find_candidates(utcnow()),
     "reconcile": lambda: schedule._find_due(utcnow(), sweep.ANSWER_TIMEOUT),
     "window of the statistics": _window,
+    "a turn of recordings": lambda: turns._read_waiting(1),
     "take a recording": lambda: attempts.claim_recording(7),
     "who leaves with a recording": lambda: attempts.batch_with(
         cast(Any, SimpleNamespace(portal_id=1, spool_file=Path(__file__)))
@@ -134,7 +135,7 @@ WORK: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", WORK)
 def test_nothing_reads_a_big_table_from_end_to_end(year: Flask, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "wake_portal", lambda *_, **__: None)
-    monkeypatch.setattr(queue, "wake_recording", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "wake_recordings", lambda *_, **__: None)
     with year.app_context():
         count, found = scanned(year, WORK[name])
     assert count, "the work asked a big table"

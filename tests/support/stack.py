@@ -24,8 +24,7 @@ from bx24app import create_app, settings
 from bx24app.cli import up
 from bx24app.config import Config
 from bx24app.domain.settings import Settings
-from bx24app.infra.queue import BACKGROUND, CALLS, RECORDINGS
-from bx24app.infra.worker import JobScheduler, ThreadWorker
+from bx24app.infra.worker import JobScheduler, ThreadWorker, list_thread_queues
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
@@ -108,9 +107,8 @@ class World:
 
     def work(self, calls: int = 4, recordings: int = 2) -> None:
         """Start the worker threads and the scheduler."""
-        for index in range(calls + recordings):
-            names = [CALLS] if index < calls else [RECORDINGS, BACKGROUND]
-            self._thread(self._run_worker, names, f"world-{id(self)}-{index}")
+        for index, name in enumerate(list_thread_queues(calls, recordings)):
+            self._thread(self._run_worker, [name], f"world-{id(self)}-{index}")
         clock = JobScheduler(redis.Redis.from_url(self.config.redis_url))
         self._thread(clock.run_until, self._stopped)
 

@@ -1,9 +1,9 @@
 """USE CASE: one recording from Mango's cloud to its call in Bitrix24, by the plan of BX24APP_RECORDING_RETRY.
 
-One try: claim the row (`attempts`), fetch the file into the spool (`download`), attach it (`attachment`), store what
-became of it. What an error means is decided in `outcomes`; rows are written here. The spool keeps a fetched file until
-it is attached, because Mango's link works once. After a lost answer the portal is asked whether it has the file before
-the file is sent again.
+`turns` chooses the recording. One try: claim the row (`attempts`), fetch the file into the spool (`download`), attach
+it (`attachment`), store what became of it. What an error means is decided in `outcomes`; rows are written here. The
+spool keeps a fetched file until it is attached, because Mango's link works once. After a lost answer the portal is
+asked whether it has the file before the file is sent again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ MAX_SPREAD_SECONDS = 120.0
 """Longest time over which waits for the portal's budget are spread. A recording whose turn it is takes others along."""
 
 
-def transfer_recording(recording_id: int) -> None:
-    """One try for one recording (row id); does nothing if it is not due or another worker has it."""
+def transfer_recording(recording_id: int) -> bool:
+    """One try for one recording (row id); False: it is not due, or another worker has it."""
     attempt = attempts.claim_recording(recording_id)
-    if attempt is None:
-        return
+    if attempt is not None:
+        _carry_out(attempt)
+    return attempt is not None
+
+
+def _carry_out(attempt: Attempt) -> None:
     pause = circuit_breaker.of_portal(attempt.portal_id).read_state().pause
     if pause > 0:
         _store(attempt, Postponed("the portal has not answered lately", pause))
@@ -86,7 +90,7 @@ def _attach_with_others(client: Bitrix24Client, attempt: Attempt) -> None:
         if not isinstance(result, Attached):
             _store(member, result)
     if next_recording_id is not None:
-        queue.wake_recording(next_recording_id)
+        queue.wake_recordings(attempt.portal_id)
 
 
 def _store(attempt: Attempt, outcome: Outcome) -> None:
@@ -122,7 +126,7 @@ def _store_budget_wait(attempt: Attempt, outcome: BudgetWait) -> None:
     db.session.execute(mine.values(**values))
     db.session.commit()
     db.session.remove()
-    queue.wake_recording(attempt.id, due)
+    queue.wake_recordings(attempt.portal_id, due)
 
 
 def _budget_delay(attempt: Attempt, seconds: float) -> float:
@@ -160,7 +164,7 @@ def _store_failure(attempt: Attempt, failure: Postponed | FailedTry | Lost) -> N
         if due is None:
             row.state = "lost"
     if due is not None:
-        queue.wake_recording(attempt.id, due)
+        queue.wake_recordings(attempt.portal_id, due)
         return
     attempt.spool_file.unlink(missing_ok=True)
     _log.warning("recording lost", recording=attempt.id, portal=attempt.portal_id, why=failure.reason)
@@ -178,5 +182,5 @@ def try_again(portal_id: int, recording_id: int) -> bool:
             return False
         row.state, row.due_at, row.claimed_at = "waiting", utcnow(), None
         row.tries = len(runtime().config.recording_retry) - 1
-    queue.wake_recording(recording_id)
+    queue.wake_recordings(portal_id)
     return True

@@ -253,7 +253,7 @@ def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[st
     is woken.
     """
     monkeypatch.setattr(queue, "wake_portal", lambda *_, **__: None)
-    monkeypatch.setattr(queue, "wake_recording", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "wake_recordings", lambda *_, **__: None)
     frame.save(DOCUMENT)
     with frame.site.app_context():
         call = add_call(portal, 1, state="dead", problem="no rights", pbx_key="moscow")
