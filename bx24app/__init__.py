@@ -28,6 +28,7 @@ def create_app(config: Any = None) -> Flask:
     from bx24app.infra.runtime import Runtime
     from bx24app.models import db
     from bx24app.models.base import make_durable
+    from bx24app.models.database_identity import reader
 
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
@@ -45,8 +46,9 @@ def create_app(config: Any = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         make_durable(db.engine)
+        read_database_id = reader(db.engine)
     app.extensions["migrate"] = migrate.LazyMigrate(app, resources.find_folder("migrations"))
-    app.extensions["bx24app"] = Runtime(settings)
+    app.extensions["bx24app"] = Runtime(settings, read_database_id)
     web.init_app(app)
     return app
 

@@ -49,6 +49,7 @@ def report_errors() -> Iterator[None]:
     from bx24app.infra.embedded_redis import EmbeddedRedisError
     from bx24app.infra.encryption import UndecryptableSecret
     from bx24app.infra.processes.web_server import ListenError
+    from bx24app.operations.adoption import RedisInUse
 
     try:
         yield
@@ -65,7 +66,7 @@ def report_errors() -> Iterator[None]:
         raise click.ClickException(f"the database belongs to another version of the app: {error}") from None
     except UndecryptableSecret as error:
         raise click.ClickException(f"{error}: give the key that encrypted them as well") from None
-    except (ListenError, EmbeddedRedisError) as error:
+    except (ListenError, EmbeddedRedisError, RedisInUse) as error:
         raise click.ClickException(str(error)) from None
     except ConfigError as error:
         raise InputError(str(error)) from None

@@ -14,13 +14,15 @@ from functools import partial
 from flask import Flask
 
 from bx24app import create_app
+from bx24app.cli import adopting
 from bx24app.config import Config
-from bx24app.infra import embedded_redis
+from bx24app.infra import embedded_redis, own_keys
 from bx24app.infra import migrate as migrating
 from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
 from bx24app.infra.processes.web_server import address_of, make_web_spec, open_listener
 from bx24app.models import db
 from bx24app.models.base import is_sqlite
+from bx24app.operations import adoption
 
 MIGRATION_LOCK = 2853
 """Advisory lock of PostgreSQL: two machines that start at the same time migrate one after the other."""
@@ -64,22 +66,29 @@ def migrate_database(app: Flask) -> None:
 
 
 def _drop_parent_connections(app: Flask) -> Flask:
-    """In a forked child: drop the connections, which belong to the parent."""
+    """In a forked child: drop the connections, which belong to the parent. The supervisor starts it again where the
+    database is replaced under it."""
     with app.app_context():
         db.engine.dispose(close=False)
+    app.extensions["bx24app"].key_names.on_change = own_keys.end_process
     return app
 
 
 def _worker_target(app: Flask, calls: int, recordings: int) -> None:
     from bx24app.infra.worker import run_worker
 
-    run_worker(_drop_parent_connections(app), calls, recordings)
+    adopting.wait_until_adopted(_drop_parent_connections(app))
+    with app.app_context():
+        adoption.adopt_spool()
+    run_worker(app, calls, recordings)
 
 
 def _cron_target(app: Flask) -> None:
     from bx24app.infra.worker import run_cron
 
-    run_cron(_drop_parent_connections(app))
+    adopting.wait_until_adopted(_drop_parent_connections(app))
+    with adopting.beating(app):
+        run_cron(app)
 
 
 def run_all(
@@ -96,6 +105,8 @@ def run_all(
     _preload_modules()
     listener = open_listener(host, port)
     migrating.in_subprocess(partial(migrate_database, app))
+    if not owns_redis:
+        migrating.in_subprocess(partial(adopting.check_redis, app))
     workers, calls, recordings = size_workers(config)
     specs = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
     specs += extra_specs or []
@@ -118,6 +129,7 @@ def run_single(config: Config, part: Callable[[Flask], ProcessSpec]) -> int:
     """Run one kind of process by itself, for installations on several machines."""
     app = create_app(config)
     _preload_modules()
+    migrating.in_subprocess(partial(adopting.check_redis, app))
     return run_process_tree([part(app)])
 
 
@@ -129,6 +141,7 @@ def run_web_only(config: Config, host: str, port: int) -> int:
 
     app = create_app(config)
     _preload_modules()
+    migrating.in_subprocess(partial(adopting.check_redis, app))
     return run_process_tree([make_spec(app)], lambda: print(f"bx24app ready on {address_of(listener)}", flush=True))
 
 

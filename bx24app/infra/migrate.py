@@ -1,5 +1,5 @@
-"""Runs migrations with Alembic loaded only where they run; otherwise every process of the tree would hold its
-memory."""
+"""Runs migrations, and other work before the start, in a process of its own, so that no process of the tree holds what
+only they load."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ class LazyMigrate:
         return getattr(self._app.extensions["migrate"], name)
 
 
-def in_subprocess(migrate: partial[None]) -> None:
-    """Run `migrate` in a forked process, so that this process does not grow.
+def in_subprocess(work: partial[None]) -> None:
+    """Do `work` in a forked process, so that this process does not grow and opens no connection.
 
     Raises:
-        Exception: what `migrate` raised there, or RuntimeError if the process was killed.
+        Exception: what `work` raised there, or RuntimeError if the process was killed.
     """
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    process = fork.Process(target=_run_migration, args=(migrate, sender, os.getpid()), daemon=True)
+    process = fork.Process(target=_run_work, args=(work, sender, os.getpid()), daemon=True)
     process.start()
     sender.close()
     try:
         error = receiver.recv()
     except EOFError:
-        error = RuntimeError("the process that migrated the database was killed")
+        error = RuntimeError("the process that prepared the start was killed")
     process.join()
     if error is not None:
         raise error
 
 
-def _run_migration(migrate: partial[None], sender: Any, parent: int) -> None:
+def _run_work(work: partial[None], sender: Any, parent: int) -> None:
     die_with_parent(parent)
     failure = None
     try:
-        migrate()
+        work()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the parent
         failure = error
     sender.send(failure)

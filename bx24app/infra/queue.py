@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 
 
 def _open_queue(name: str) -> Queue:
-    return Queue(name, connection=runtime().redis, serializer=JSONSerializer)
+    return Queue(name, connection=runtime().queue_redis, serializer=JSONSerializer)
 
 
 def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = None) -> bool:

@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import redis
@@ -18,6 +19,8 @@ from bx24app.bitrix24.errors import PortalError
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.config import Config
 from bx24app.infra import redis_client
+from bx24app.infra.keyed_redis import KeyedRedis
+from bx24app.infra.own_keys import DatabaseId, KeyNames
 from bx24app.mango.transport import new_session
 
 T = TypeVar("T")
@@ -38,8 +41,10 @@ class Runtime:
     none.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, read_database_id: Callable[[], DatabaseId | None] = lambda: None) -> None:
         self.config = config
+        self.key_names = KeyNames(read_database_id)
+        """The names of our own keys in Redis, which hold the database's id."""
         self.cipher = MultiFernet([Fernet(key) for key in config.encryption_keys])
         """Encrypts secrets at rest with the first key, decrypts with any (`infra.encryption`)."""
         self.stop_event = threading.Event()
@@ -47,6 +52,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._instances: dict[type[Any], Any] = {}
         self._redis: redis.Redis | None = None
+        self._queue_redis: redis.Redis | None = None
         self._http: requests.Session | None = None
 
     def get(self, kind: type[T]) -> T:
@@ -65,8 +71,17 @@ class Runtime:
                 return cast(T, self._instances[kind])
 
     @property
+    def queue_redis(self) -> redis.Redis:
+        """A client on the same connections for RQ, whose keys have names of their own."""
+        with self._lock:
+            pool = self.redis.connection_pool
+            if self._queue_redis is None or self._queue_redis.connection_pool is not pool:
+                self._queue_redis = redis.Redis(connection_pool=pool)
+            return self._queue_redis
+
+    @property
     def redis(self) -> redis.Redis:
-        """The Redis or Valkey client: one pool a process, thread-safe."""
+        """The Redis or Valkey client for our own keys: one pool a process, thread-safe."""
         with self._lock:
             if self._redis is None:
                 if not self.config.redis_url:
@@ -74,7 +89,8 @@ class Runtime:
                         "no Redis: set BX24APP_REDIS_URL, or start with `bx24app up`, which brings its own"
                     )
                 timeouts = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
-                self._redis = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **timeouts)
+                plain = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **timeouts)
+                self._redis = KeyedRedis(plain, self.key_names)
             return self._redis
 
     @property

@@ -240,7 +240,7 @@ def run_cron(app: Flask) -> None:
         job_scheduler = JobScheduler(_open_connection())
         threading.Thread(target=job_scheduler.run_until, args=(stopped,), name="job-scheduler", daemon=True).start()
         while not stopped.is_set():
-            scheduler = CronScheduler(runtime().redis, logging_level="WARNING")
+            scheduler = CronScheduler(runtime().queue_redis, logging_level="WARNING")
             for job, seconds, queue in list_periodic_jobs():
                 scheduler.get_jobs().append(
                     JsonCronJob(

@@ -8,6 +8,7 @@ from bx24app.models.backfills import Backfill
 from bx24app.models.base import Base, Moment, db, utcnow
 from bx24app.models.call_index import CallPerson, CallRecord
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
+from bx24app.models.database_identity import DatabaseIdentity
 from bx24app.models.intents import Intent
 from bx24app.models.portals import (
     Audit,
@@ -22,10 +23,13 @@ from bx24app.models.portals import (
     SettingsVersion,
     hash_hook_key,
 )
+from bx24app.models.row_ids import use_each_id_once
 from bx24app.models.statistics import Figure, FigureMark
 
+use_each_id_once(Base.metadata)
+
 __all__ = [
-    "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "Delivery", "Dictionary", "Figure",
-    "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal", "PortalUser",
-    "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow",
+    "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "DatabaseIdentity", "Delivery", "Dictionary",
+    "Figure", "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal",
+    "PortalUser", "Recording", "Registration", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow",
 ]

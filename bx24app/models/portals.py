@@ -192,8 +192,7 @@ class SettingsVersion(Base):
     """
 
     __tablename__ = "settings_version"
-    # No id is used twice, not even after a purge: processes cache parsed versions by id.
-    __table_args__ = (UniqueConstraint("portal_id", "number"), {"sqlite_autoincrement": True})
+    __table_args__ = (UniqueConstraint("portal_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     portal_id: Mapped[int] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))

@@ -7,6 +7,7 @@ without a database. Nothing is changed, except that an expired access token is r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,13 +19,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.bitrix24.errors import PortalError
+from bx24app.domain.database_life import Owner
 from bx24app.domain.dialects import split_names, traits_of
 from bx24app.infra import embedded_redis, mango_clients
 from bx24app.infra.encryption import UndecryptableSecret, is_undecryptable
 from bx24app.infra.runtime import runtime
 from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
-from bx24app.operations import secret_checks
+from bx24app.operations import adoption, secret_checks
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
@@ -109,6 +111,10 @@ def _check_redis() -> Finding:
             "it runs only while `bx24app up` runs" if is_embedded else f"{_first_line(error)}; see BX24APP_REDIS_URL"
         )
         return Finding("redis", False, f"{name} does not answer: {remedy}")
+    with suppress(SQLAlchemyError):  # the database's own line says so
+        if adoption.find_redis_owner() is Owner.IN_USE:
+            text = f"{name} is used by another installation, or by another copy of this database: give each its own"
+            return Finding("redis", False, text)
     return Finding("redis", True, name)
 
 

@@ -141,10 +141,13 @@ def test_a_worker_in_a_world_of_sentinels(tmp_path: Path) -> None:
     """The app's own clients take such an address: the queue is filled and read through it."""
     from bx24app import create_app
     from bx24app.infra import queue
+    from bx24app.models import db
 
     with valkey(tmp_path / "a") as first, sentinel(tmp_path / "c", first) as port:
         app = create_app(config_for(tmp_path, f"redis+sentinel://127.0.0.1:{port}/mymaster/0"))
+        (tmp_path / "var").mkdir(exist_ok=True)
         with app.app_context():
+            db.create_all()
             queue.wake_portal(7)
             from bx24app.infra.worker import _open_connection
 

@@ -169,7 +169,7 @@ def test_the_spool(kept: Portal, tmp_path: Path) -> None:
         f"{waiting}.mp3": 50,
         f"{waiting}.random.part": 50,
         f"{tapes['waiting']}-of-another-database.mp3": 2,
-        f"{tapes['waiting']}.mp3": 2,  # as versions before 0018 named it
+        f"{tapes['waiting']}.mp3": 2,  # as versions before 0019 named it
         f"{names[tapes['attached']]}.mp3": 2,
         f"{names[tapes['lost']]}.part": 2,
         f"{names[late.id]}.mp3": 73,
