@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import redis
 
@@ -27,6 +28,7 @@ BEAT_SECONDS = 5.0
 """How often the periodic part says that it works here, and how far the ids have come."""
 LOCK_PATIENCE_SECONDS = 20
 _SPOOL_MARK = "database"
+_FILES_PER_QUERY = 1000
 
 
 class RedisInUse(Exception):
@@ -128,10 +130,14 @@ def adopt_spool() -> int:
     spool.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     if mark.exists() and mark.read_text() == value:
         return 0
-    files = [file for file in spool.list_files() if not spool_files.is_wanted(file)]
-    for file in files:
-        file.unlink(missing_ok=True)
+    paths, files = spool.list_files(), list[Path]()
+    for start in range(0, len(paths), _FILES_PER_QUERY):
+        some = paths[start : start + _FILES_PER_QUERY]
+        waiting = spool_files.stems_of(some, waiting_only=True)
+        files += [path for path in some if path.name.split(".", 1)[0] not in waiting]
     db.session.rollback()
+    for path in files:
+        path.unlink(missing_ok=True)
     with spool.write_complete(mark) as stream:
         stream.write(value.encode())
     if files:
