@@ -41,9 +41,9 @@ class Figure(Base):
 
 
 class FigureMark(Base):
-    """How far the counting is.
+    """How far the counting is: every change before `at` is counted.
 
-    Portal 0: every change before `at` is counted. A portal: `zone` is the time zone that separates its days.
+    Portal 0: every change before `at` is in the portals' `changed_at`.
     """
 
     __tablename__ = "figure_mark"
@@ -51,3 +51,12 @@ class FigureMark(Base):
     portal_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(Moment)
     zone: Mapped[str] = mapped_column(default="")
+    """The time zone that separates its days."""
+    changed_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When a change was last noted; later than `at`: something is not counted yet."""
+    tried_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When it last had its turn."""
+    began_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When the pass began that is not done yet; `at` once it is."""
+    day: Mapped[date | None] = mapped_column(Date)
+    """The last day that this pass has counted."""

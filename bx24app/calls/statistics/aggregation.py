@@ -1,27 +1,27 @@
 """Keeps the statistics counted: days whose calls changed are counted again in the background, so that a page need not
 count a million.
 
-A day is always counted as a whole, so counting it twice, late or after a crash gives the same result. The scheduler
-calls `refresh_counts`; `report` reads the rows.
+A day is always counted as a whole, so counting it twice, late or after a crash gives the same result. A portal is
+counted in passes, from its oldest changed day to the newest; each counted day is remembered with its rows, so that a
+run needs no end: the next one continues behind that day. Portals take turns, and a run ends by itself after a minute.
+The scheduler calls `refresh_counts`; `report` reads the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import redis
-from sqlalchemy import Select, delete, func, insert, literal, or_, select, union
+from sqlalchemy import delete, select, union, update
 
 from bx24app import settings
-from bx24app.calls.statistics.counts import CALLBACK_WITHIN, KeyedCounts, count_day, local_seconds
-from bx24app.domain import statistics
+from bx24app.bitrix24.request_deadline import seconds_left
+from bx24app.calls.statistics import stored_days
+from bx24app.calls.statistics.changed_days import find_changed_days
+from bx24app.infra import leases
 from bx24app.infra.logs import get_logger
-from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, utcnow
+from bx24app.models import Call, Figure, FigureMark, Portal, Recording, db, portal_loop, utcnow
 
 _log = get_logger(__name__)
 
@@ -29,122 +29,99 @@ OVERLAP = timedelta(minutes=2)
 """A change has the time of its writing but becomes visible at its commit, so the last minutes are read twice."""
 ALL_PORTALS = 0
 """Stands for all portals in `FigureMark`."""
-MONTHLY_KINDS = ("line", "person")
-"""Kinds that are stored by month too, for the portal and each PBX: they have more rows a day than the others."""
-MEASURES = tuple(name for name in statistics.CallCounts.__slots__)
-_LOCK_SECONDS = 600
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""In a portal's mark: nothing of it is counted to the end yet."""
+RUN_SECONDS, PORTAL_SECONDS = 60.0, 15.0
+"""How long a run counts, and how long it counts one portal."""
+_IDS_PER_STATEMENT = 500
 
 
 def refresh_counts() -> None:
-    """Count the days whose calls or recordings changed since the last run; in the first run, all days."""
+    """Continue to count the days whose calls or recordings changed; of a portal that is new, all days."""
     try:
-        lock = runtime().redis.lock("figures", timeout=_LOCK_SECONDS, blocking=False)
-        if not lock.acquire():
-            return  # another process is counting
+        with leases.hold_lease("figures", wait_seconds=0, at_most=2 * RUN_SECONDS) as is_held:
+            if is_held:  # else another process is counting
+                _note_changes()
+                portal_loop.for_each(
+                    "figures", _due_portals(), _continue_portal, claim=_claim_portal, seconds=RUN_SECONDS,
+                    portal_seconds=PORTAL_SECONDS,
+                )  # fmt: skip
     except redis.RedisError as error:
         _log.warning("statistics not counted, redis does not answer", error=type(error).__name__)
-        return
-    try:
-        _refresh_changed()
-    finally:
-        if lock.owned():
-            lock.release()
 
 
-def _refresh_changed() -> None:
+def _note_changes() -> None:
+    """Write into the portals' marks that something changed since the last run."""
     now = utcnow()
     mark = db.session.get(FigureMark, ALL_PORTALS)
-    since = mark.at - OVERLAP if mark is not None else datetime(1970, 1, 1, tzinfo=UTC)
+    since = mark.at - OVERLAP if mark is not None else NEVER
     changed = union(
         select(Call.portal_id).where(Call.updated_at > since),
         select(Recording.portal_id).where(Recording.attached_at > since),
     )  # fmt: skip
-    portals = sorted(db.session.scalars(changed))
-    db.session.rollback()
-    for portal_id in portals:
-        _refresh_portal(portal_id, since)
+    ids = sorted(set(db.session.scalars(changed)))
+    known = set(db.session.scalars(select(FigureMark.portal_id)))
+    db.session.add_all(FigureMark(portal_id=new, at=NEVER, zone="") for new in ids if new not in known)
+    db.session.flush()
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        chunk = FigureMark.portal_id.in_(ids[start : start + _IDS_PER_STATEMENT])
+        db.session.execute(update(FigureMark).where(chunk).values(changed_at=now))
     db.session.merge(FigureMark(portal_id=ALL_PORTALS, at=now, zone=""))
     db.session.commit()
 
 
-def _refresh_portal(portal_id: int, since: datetime) -> None:
+def _due_portals() -> list[int]:
+    """Portals with changes that are not counted, those that have waited longest for their turn first."""
+    due = select(FigureMark.portal_id).where(FigureMark.portal_id != ALL_PORTALS, FigureMark.changed_at > FigureMark.at)
+    ids = list(db.session.scalars(due.order_by(FigureMark.tried_at.asc().nulls_first(), FigureMark.portal_id)))
+    db.session.rollback()
+    return ids
+
+
+def _claim_portal(portal_id: int) -> bool:
+    db.session.execute(update(FigureMark).where(FigureMark.portal_id == portal_id).values(tried_at=utcnow()))
+    db.session.commit()
+    return True
+
+
+def _continue_portal(portal_id: int) -> None:
+    """Begin a pass or continue one, until it is done or the portal's time in this run is over."""
     portal = db.session.get(Portal, portal_id)
     if portal is None:
         db.session.rollback()
         return
     zone = ZoneInfo(settings.current(portal).portal.timezone)
-    mark = db.session.get(FigureMark, portal_id)
-    is_full = mark is None or mark.zone != zone.key
-    days = _changed_days(portal_id, None if is_full else since, zone)
-    if is_full and days:  # days before the oldest stored call cannot be counted again
-        db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.day >= min(days)))
+    mark = db.session.get_one(FigureMark, portal_id, populate_existing=True)
+    if mark.zone != zone.key:  # new, or its days are others now: everything is counted again
+        mark.at, mark.zone, mark.began_at, mark.day = NEVER, zone.key, None, None
+    days = find_changed_days(portal_id, None if mark.at == NEVER else mark.at - OVERLAP, zone)
+    if mark.began_at is None:
+        mark.began_at = utcnow()
+        if mark.at == NEVER and days:  # days before the oldest stored call cannot be counted again
+            db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.day >= min(days)))
+    began_at, counted = mark.began_at, mark.day
     db.session.commit()
-    for day in sorted(days):
-        store_day(portal_id, day, zone)
-    _store_months(portal_id, days, utcnow().astimezone(zone).date())
-    db.session.merge(FigureMark(portal_id=portal_id, at=utcnow(), zone=zone.key))
+    remaining = sorted(day for day in days if counted is None or day > counted)
+    if _count_days(portal_id, zone, remaining):
+        # Changes since the pass began are counted by the next one.
+        _set_mark(portal_id, at=began_at, began_at=None, day=None)
+
+
+def _count_days(portal_id: int, zone: ZoneInfo, days: list[date]) -> bool:
+    """Count the days, and each finished month with the last of its days; False: the time was over first."""
+    today = utcnow().astimezone(zone).date()
+    for day, following in zip(days, [*days[1:], None], strict=True):
+        if seconds_left(PORTAL_SECONDS) <= 0:
+            return False
+        month = day.replace(day=1)
+        stored_days.store_day(portal_id, day, zone)
+        if month != today.replace(day=1) and (following is None or following.replace(day=1) != month):
+            stored_days.store_month(portal_id, month)
+        _set_mark(portal_id, day=day)
+    return True
+
+
+def _set_mark(portal_id: int, **values: date | datetime | None) -> None:
+    """Change the portal's mark, and commit it with the rows that it speaks of."""
+    db.session.execute(update(FigureMark).where(FigureMark.portal_id == portal_id).values(**values))
     db.session.commit()
-
-
-def _changed_days(portal_id: int, since: datetime | None, zone: ZoneInfo) -> set[date]:
-    """Days to count again. A callback changes the counts of the day of the missed call, which may be the day before."""
-    mine = Call.portal_id == portal_id
-    bounds = db.session.execute(select(func.min(Call.started_at), func.max(Call.started_at)).where(mine)).one()
-    first, last = tuple[Any, Any](bounds)
-    if first is None:
-        return set()
-    number = (local_seconds(Call.started_at, statistics.utc_offsets(first, last, zone)) // 86400).label("number")
-    calls = select(number).where(mine)
-    recordings = select(number).join(Recording, Recording.call_id == Call.id).where(mine)
-    if since is None:
-        return _distinct_days(calls)
-    changed = _distinct_days(calls.where(Call.updated_at > since))
-    before = {day - timedelta(days=number + 1) for day in changed for number in range(CALLBACK_WITHIN.days)}
-    attached = recordings.where(Recording.portal_id == portal_id, Recording.attached_at > since)
-    return changed | before | _distinct_days(attached)
-
-
-def _distinct_days(numbers: Select[Any]) -> set[date]:
-    """The days with these numbers since 1970."""
-    return {date(1970, 1, 1) + timedelta(days=int(number)) for number in db.session.scalars(numbers.distinct())}
-
-
-def store_day(portal_id: int, day: date, zone: ZoneInfo) -> None:
-    """Count one day of a portal and replace its rows, in one transaction."""
-    rows: list[dict[str, Any]] = [
-        {"portal_id": portal_id, "grain": "day", "kind": kind, "day": day, "key": key, **asdict(counts)}
-        for kind, key, _, counts in _merge_counts(count_day(portal_id, day, zone))
-    ]
-    db.session.execute(delete(Figure).where(Figure.portal_id == portal_id, Figure.grain == "day", Figure.day == day))
-    if rows:
-        db.session.execute(insert(Figure), rows)
-    db.session.commit()
-
-
-def _merge_counts(rows: Iterable[KeyedCounts]) -> list[KeyedCounts]:
-    """Add up the counts of the same kind, key and day."""
-    merged: dict[tuple[str, str, date], statistics.CallCounts] = {}
-    for kind, key, day, counts in rows:
-        merged.setdefault((kind, key, day), statistics.CallCounts()).add(counts)
-    return [(*name, counts) for name, counts in merged.items()]
-
-
-def _store_months(portal_id: int, days: set[date], today: date) -> None:
-    """Store the finished months of the changed days, each as the sum of its days."""
-    for first in sorted({day.replace(day=1) for day in days} - {today.replace(day=1)}):
-        last = statistics.month_end(first)
-        old = (Figure.portal_id == portal_id, Figure.grain == "month", Figure.day == first)
-        db.session.execute(delete(Figure).where(*old))
-        columns = [getattr(Figure, name) for name in MEASURES]
-        by_month = or_(*(Figure.kind.startswith(kind) for kind in MONTHLY_KINDS))
-        summed = (
-            select(
-                literal(portal_id), literal("month"), Figure.kind, literal(first, Figure.day.type), Figure.key,
-                *(func.sum(column) for column in columns),
-            )
-            .where(Figure.portal_id == portal_id, Figure.grain == "day", by_month, Figure.day.between(first, last))
-            .group_by(Figure.kind, Figure.key)
-        )  # fmt: skip
-        names = ["portal_id", "grain", "kind", "day", "key", *MEASURES]
-        db.session.execute(insert(Figure).from_select(names, summed))
-        db.session.commit()

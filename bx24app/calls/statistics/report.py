@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Integer, cast, func, select, union_all
 
-from bx24app.calls.statistics.aggregation import ALL_PORTALS, MEASURES
+from bx24app.calls.statistics.aggregation import ALL_PORTALS, NEVER
 from bx24app.calls.statistics.counts import CallConditions
+from bx24app.calls.statistics.stored_days import MEASURES
 from bx24app.domain import statistics
 from bx24app.domain.statistics import CallCounts, CallStatistics, kind_for_pbx
 from bx24app.models import Figure, FigureMark, db
@@ -49,8 +50,11 @@ def load_period(portal_id: int, since: date, until: date, today: date, pbx: str 
 
 def counted_at(portal_id: int) -> datetime | None:
     """The statistics include every change before this moment; None: nothing was counted yet."""
-    if db.session.get(FigureMark, portal_id) is None:
+    mark = db.session.get(FigureMark, portal_id)
+    if mark is None or mark.at == NEVER:
         return None
+    if mark.changed_at is not None and mark.changed_at > mark.at:
+        return mark.at
     return db.session.scalar(select(FigureMark.at).where(FigureMark.portal_id == ALL_PORTALS))
 
 
