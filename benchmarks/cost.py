@@ -117,7 +117,7 @@ def _run(quick: bool) -> list[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database, link = stack.enter_context(postgres(folder)), stack.enter_context(valkey(folder))
         made = stack.enter_context(
-            rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0")
+            rig(license="ru_selfhosted", DATABASE_URL=database, REDIS_URL=link, WORKERS="1", RECORDING_RETRY="0")
         )
         _send_calls(made, count // 10)  # warm
         meter = Meter(made.pid, database, link)

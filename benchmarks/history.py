@@ -133,7 +133,7 @@ def _run(quick: bool) -> list[Figure]:
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
         valkey(Path(folder)) as link,
-        rig(license="selfhosted", DATABASE_URL=database, REDIS_URL=link, RECORDING_RETRY="0") as made,
+        rig(license="ru_selfhosted", DATABASE_URL=database, REDIS_URL=link, RECORDING_RETRY="0") as made,
     ):
         program(made, 1, BEFORE // 6 if quick else BEFORE)  # warm, and the journal's first page
         before = _look(made, count)

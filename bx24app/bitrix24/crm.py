@@ -31,6 +31,9 @@ from bx24app.domain.calls.commands import (
 ORIGINATOR = "bx24app"
 """originatorId of every record that the app makes; with originId it identifies the record after a lost answer."""
 
+REMINDER_MINUTES = (0, 15)
+"""Minutes before a to-do's deadline at which the portal reminds its responsible: what its own form offers. Without them
+it never reminds (crm-activity-todo-add.md: `pingOffsets` is empty by default)."""
 DEADLINE_TOLERANCE = 60
 """Seconds by which a stored deadline may differ: some portals keep deadlines to the minute."""
 
@@ -122,17 +125,14 @@ def build_add_todo(command: AddTodo) -> RestRequest:
         "deadline": to_iso(command.deadline_at),
         "title": command.title,
         "responsibleId": command.responsible,
+        "pingOffsets": list(REMINDER_MINUTES),
     }
 
 
 def build_retitle_todo(command: RetitleTodo) -> RestRequest:
-    return "crm.activity.todo.update", {
-        "id": command.activity_id,
-        "ownerTypeId": entity_type_id(command.record.entity),
-        "ownerId": command.record.id,
-        "deadline": to_iso(command.deadline_at),
-        "title": command.title,
-    }
+    """The subject alone: `crm.activity.todo.update` empties what it is not sent, a colleague's notes and reminders too
+    (server source; crm-activity-todo-update.md)."""
+    return "crm.activity.update", {"id": command.activity_id, "fields": {"SUBJECT": command.title}}
 
 
 def build_add_comment(command: AddComment) -> RestRequest:

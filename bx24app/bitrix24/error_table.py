@@ -115,9 +115,12 @@ DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
 DISK_FULL_PHRASES: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
 TARIFF_PHRASES: Final = ("commercial plan", "by subscription", "subscription")
 _UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
-_REQUIRED_METHODS: Final = ("telephony.", "voximplant.", "event.", "placement.", "profile", "batch")
-"""Beginnings of the methods that the app cannot do without: an administrator must grant the rights for them. Missing
-rights for any other method end one command."""
+_REQUIRED_METHODS: Final = ("telephony.externalcall.", "profile", "batch", "")
+"""Beginnings of the methods that no call can do without, and "" (the whole request): an administrator must grant the
+rights for them. Missing rights for any other method end one command."""
+_PER_METHOD: Final = frozenset({"scope", "confirm"})
+"""Of needs_admin: the portal says so of each method by itself (server source: `insufficient_scope` is thrown for a
+command of a batch, the others go through)."""
 
 
 def classify_answer(
@@ -161,6 +164,8 @@ def _make_error(row: ErrorRule, code: str, text: str, body: dict[str, Any], meth
         case "unsure":
             return AnswerLost(f"{code}: {text}")
         case "needs_admin":
+            if row.message_key in _PER_METHOD and not is_required_method(method):
+                return Refused(code, text)
             return NeedsAdmin(row.message_key, f"{code}: {text}")
         case "denied":
             return _make_denial(code, text, method)
@@ -179,12 +184,13 @@ def _make_denial(code: str, text: str, method: str) -> PortalError:
 
 
 def is_required_method(method: str) -> bool:
-    """Can the app not do without this method?"""
-    return method.lower().startswith(_REQUIRED_METHODS)
+    """Can no call do without this method?"""
+    plain = method.lower()
+    return any(plain.startswith(required) if required else not plain for required in _REQUIRED_METHODS)
 
 
 def missing_rights_error(method: str, denied: AccessDenied) -> PortalError:
-    """The grant works, but not for this method. If the app cannot do without the method, an administrator must act."""
+    """The grant works, but not for this method. If no call can do without the method, an administrator must act."""
     if is_required_method(method):
         return NeedsAdmin("rights", f"{method}: {denied}")
     return Refused(denied.code, denied.description)

@@ -53,10 +53,10 @@ def portal_budget(portal_id: int) -> RequestBudget:
 
 def member_budget(member_id: str, licence: str = "") -> RequestBudget:
     """The request budget of a portal that may not be installed yet: Bitrix24 counts requests by portal."""
-    if licence == "selfhosted":
+    if "selfhosted" in licence:  # `ru_selfhosted` (feature-get.md; server source)
         rate = runtime().config.onpremise_rate
         return RequestBudget(runtime().redis, member_id, rate, rate * BUDGET_CAPACITY_SECONDS)
-    large = "ent" in licence.lower()
+    large = licence.lower().partition("_")[2].startswith("ent")
     return RequestBudget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
 

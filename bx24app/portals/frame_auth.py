@@ -243,10 +243,11 @@ def _may_store(portal: Portal | None, info: AppInfo, install_page: bool) -> bool
 
 
 def _update_portal(portal: Portal, post: FramePost, info: AppInfo, admin: bool) -> None:
-    """Store what a verified opening shows besides: a changed domain, a finished installation."""
+    """Store what a verified opening shows besides: a changed domain, a finished installation, the granted scopes."""
     if portal.client_endpoint != info.client_endpoint:
         portal.domain, portal.client_endpoint = info.domain, info.client_endpoint
     if admin:
+        portal.scopes = post.scope or info.scope or portal.scopes
         portal.lang = post.lang  # notices and CRM records are in the administrators' language
     if portal.state == "pending" and info.is_installed:
         portal.state = "active"

@@ -116,7 +116,7 @@ def bind_and_read(
     """Read what the portal is and bind our events and placements: one request, and a second if bindings have to change.
 
     Raises:
-        bx24app.bitrix24.errors.PortalError: also if a missing right or scope prevents the binding of events.
+        bx24app.bitrix24.errors.PortalError: the portal cannot be asked. A binding that it refuses is only logged.
     """
     questions = (
         ("bound", "event.get"),
@@ -136,6 +136,9 @@ def bind_and_read(
 
 def _binding_changes(bound: RestResult | errors.PortalError, handler: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Commands that bind our events, and unbind them from an address that is no longer ours."""
+    if isinstance(bound, errors.Refused):
+        _log.warning("event bindings refused", reason=str(bound))  # calls work without clicks
+        return []
     if not isinstance(bound, RestResult):
         raise bound
     rows = [row for row in bound.result or [] if isinstance(row, dict)]
@@ -157,19 +160,23 @@ def _check_bindings(answers: dict[str, RestResult | errors.PortalError]) -> None
         if isinstance(answer, errors.Refused):
             if "already bind" not in answer.description.lower():  # "Handler already binded": another process was faster
                 _log.warning("event or placement not bound", what=key, code=answer.code, reason=answer.description)
-        elif isinstance(answer, errors.NeedsAdmin) and key[0] in "pq":
-            _log.warning("placement not bound", what=key, reason=str(answer))  # calls work without it
         elif isinstance(answer, errors.PortalError):
             raise answer
 
 
+def _scopes_of(value: object) -> str:
+    """`SCOPE` of app.info: a list; a text in older portals."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
 def store_portal_info(portal: Portal, answers: dict[str, RestResult | errors.PortalError]) -> None:
-    """Store CRM mode, licence, and whether the portal counts the app as installed. The caller commits."""
+    """Store CRM mode, licence, scopes, and whether the portal counts the app as installed. The caller commits."""
     mode, app = answers.get("mode"), answers.get("app")
     if isinstance(mode, RestResult) and str(mode.result) in ("1", "2"):
         portal.crm_mode = int(mode.result)
     if not isinstance(app, RestResult) or not isinstance(app.result, dict):
         return
+    portal.scopes = _scopes_of(app.result.get("SCOPE")) or portal.scopes
     licence = str(app.result.get("LICENSE") or "")[:64]
     if licence != portal.license:
         portal.license = licence

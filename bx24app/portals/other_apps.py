@@ -36,7 +36,7 @@ def ask_portal(client: Bitrix24Client, portal_id: int) -> dict[str, Any]:
     params = {"FILTER": {">CALL_START_DATE": since.isoformat()}, "SORT": "CALL_START_DATE", "ORDER": "DESC"}
     try:
         rows = client.call("voximplant.statistic.get", params, Priority.BACKGROUND).result or []
-    except errors.Refused as error:  # the user of the grant may not see statistics
+    except (errors.Refused, errors.NeedsAdmin) as error:  # the user of the grant may not see statistics
         _log.info("portal statistics refused", portal=portal_id, reason=str(error))
         return {}
     ours = db.session.execute(

@@ -15,6 +15,7 @@ from bx24app import settings
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.answer_numbers import read_positive
 from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.infra.logs import get_logger
 from bx24app.models import Grant, Intent, Portal, PortalUser, db, portal_loop, utcnow
 from bx24app.portals import crm_dictionaries, intents, other_apps, outgoing_line
@@ -51,7 +52,7 @@ def sync_portal(portal_id: int) -> timedelta | None:
     client = client_by_id(portal_id)
     try:
         answers = bind_and_read(client, Priority.BACKGROUND)
-        users = list(client.iter_rows("user.get", _EMPLOYEES))
+        users = _ask_users(client)
         content = crm_dictionaries.ask_portal(client) | outgoing_line.ask_portal(client)
         content |= other_apps.ask_portal(client, portal_id)
     except (errors.NeedsAdmin, errors.Gone) as error:
@@ -74,6 +75,15 @@ def sync_portal(portal_id: int) -> timedelta | None:
     if is_line_missing:
         intents.ring(portal_id, "lines")
     return None
+
+
+def _ask_users(client: Bitrix24Client) -> list[dict[str, Any]]:
+    """The portal's employees; none if it refuses to list them (no scope `user`): calls do without."""
+    try:
+        return list(client.iter_rows("user.get", _EMPLOYEES))
+    except errors.Refused as error:
+        _log.warning("users refused", reason=str(error))
+        return []
 
 
 def store_users(portal_id: int, users: list[dict[str, Any]]) -> None:

@@ -43,7 +43,7 @@ class SlowPortal:
 @pytest.fixture
 def slow(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowPortal]:
     """The portal of the test, self-hosted by its own word: it has no request budget."""
-    portal.state, portal.license = "active", "selfhosted"
+    portal.state, portal.license = "active", "ru_selfhosted"
     db.session.commit()
     made = SlowPortal()
     monkeypatch.setattr(portal_request.sender, "send", made.send)

@@ -154,6 +154,11 @@ def test_a_missed_call_makes_deal_and_todo_for_the_next_manager(earth: World) ->
 def test_repeated_misses_fold_into_one_todo_and_an_answered_call_closes_it(earth: World) -> None:
     hook = office(earth, DEAL_AND_TODO, missed="activity")
     first = ring(earth, hook, MISSED, ago=300)
+    todos = [one for one in earth.portal.activities.values() if one.provider_id == "CRM_TODO"]
+    colleague = next(one for one in todos if first.retold.client in one.subject)
+    assert colleague.settings["PING_OFFSETS"] == [0, 15], "the portal reminds whoever has to call back"
+    colleague.description, colleague.deadline = "Asked for the 40 mm pipes", colleague.deadline + 3600
+    written = (colleague.description, colleague.deadline, colleague.responsible_id, dict(colleague.settings))
     again = ring(earth, hook, MISSED, first.retold.client, ago=200)
     [deal] = first.records(DEAL)
     todos = [
@@ -164,6 +169,7 @@ def test_repeated_misses_fold_into_one_todo_and_an_answered_call_closes_it(earth
     mine = [one for one in todos if first.retold.client in one.subject]
     assert [(one.subject, one.completed) for one in mine] == [(f"Call back {first.retold.client} (×2)", False)]
     assert (DEAL, deal.id) in mine[0].bindings
+    assert (mine[0].description, mine[0].deadline, mine[0].responsible_id, mine[0].settings) == written
     assert again.call.rule is None, "the client is known now, so calls.* hold"
     ring(earth, hook, OUTGOING, first.retold.client)
     assert mine[0].completed

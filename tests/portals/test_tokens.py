@@ -311,7 +311,7 @@ def test_an_on_premise_portal_has_the_operators_limit(
 ) -> None:
     app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=rate))
     with app.app_context():
-        of = clients.member_budget("member", "selfhosted")
+        of = clients.member_budget("member", "ru_selfhosted")
         assert (of.rate, of.capacity) == budget
         assert clients.member_budget("member", "ru_basic").rate == 2.0
 

@@ -29,6 +29,7 @@ from bx24app.domain import phone
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.policy import Policy
+from bx24app.domain.scopes import parse_scopes
 from bx24app.domain.settings import PbxSettings
 from bx24app.infra import tracing
 from bx24app.infra.logs import get_logger
@@ -159,7 +160,7 @@ class Policies:
             crm_mode=portal.crm_mode,
             dismissed_users=self._dismissed_ids,
             quiet_seconds=runtime().config.quiet_seconds,
-            has_timeman="timeman" in portal.scopes,
+            has_timeman="timeman" in parse_scopes(portal.scopes),
             user_name=self._user_name,
         )
 

@@ -143,7 +143,7 @@ class AddTodo(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetitleTodo(Command):
-    """crm.activity.todo.update: a further missed call of the client is counted in the to-do of an earlier one. A repeat
+    """crm.activity.update: a further missed call of the client is counted in the to-do of an earlier one. A repeat
     changes nothing."""
 
     record: Record

@@ -8,7 +8,7 @@ from bx24app.sandbox import clock
 from bx24app.sandbox.bitrix import php
 from bx24app.sandbox.bitrix.activities import store_activity
 from bx24app.sandbox.bitrix.registry import CommandContext, RestError, rest_method
-from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Activity, Owner
+from bx24app.sandbox.bitrix.state import TODO_PROVIDER, Activity, Notification, Owner
 
 
 def _require_params(params: dict[str, Any], *names: str) -> None:
@@ -59,6 +59,7 @@ def add_todo(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     )  # fmt: skip
     if params.get("colorId"):
         activity.settings["COLOR"] = str(params["colorId"])
+    activity.settings["PING_OFFSETS"] = [php.to_int(offset) for offset in params.get("pingOffsets") or ()]
     return {"id": store_activity(context.portal, activity).id}
 
 
@@ -69,11 +70,24 @@ def update_todo(context: CommandContext, params: dict[str, Any]) -> dict[str, in
     activity.deadline = _parse_deadline(params["deadline"])
     if "title" in params:
         activity.subject = str(params["title"])
-    if "description" in params:
-        activity.description = str(params["description"])
-    if params.get("responsibleId"):
-        activity.responsible_id = _responsible_id(context, params["responsibleId"], activity.responsible_id)
+    # What is not sent becomes empty (server source, controller/activity/todo.php).
+    activity.description = str(params.get("description") or "")
+    color = {"COLOR": str(params["colorId"])} if params.get("colorId") else {}
+    activity.settings = {**color, "PING_OFFSETS": [php.to_int(offset) for offset in params.get("pingOffsets") or ()]}
+    if "responsibleId" in params and php.to_int(params["responsibleId"]) != activity.responsible_id:
+        _notify_former_user(context, activity)
+        if params["responsibleId"]:
+            activity.responsible_id = _responsible_id(context, params["responsibleId"], activity.responsible_id)
     return _announce_change(context, activity)
+
+
+def _notify_former_user(context: CommandContext, activity: Activity) -> None:
+    """The server compares with `!==`, so a null responsible counts as a change too."""
+    number = context.portal.next_id("notification")
+    text = f"You are no longer responsible for “{activity.subject}”"
+    context.portal.notifications[number] = Notification(
+        number, activity.responsible_id, text, context.portal.now(), "", context.app.id
+    )
 
 
 @rest_method("crm.activity.todo.updateDeadline", "crm")

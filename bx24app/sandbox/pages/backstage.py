@@ -13,7 +13,7 @@ from bx24app.sandbox.bitrix.state import EventPost, LogEntry
 from bx24app.sandbox.bitrix.switches import FAULT_KINDS
 from bx24app.sandbox.pages import views
 
-LICENSES = ("ru_basic", "ru_std", "ru_pro100", "ru_ent250", "selfhosted")
+LICENSES = ("ru_basic", "ru_std", "ru_pro100", "ru_ent250", "ru_selfhosted")
 SHOWN_ROWS = 80
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flask import g, url_for
-from flask_babel import gettext, ngettext
+from flask_babel import gettext, lazy_gettext, ngettext
 
+from bx24app.domain.scopes import missing_scopes
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, problem_codes, utcnow
 from bx24app.operations import pbx_checks, secret_checks
@@ -23,9 +24,19 @@ WRONG_KEY_AFTER = timedelta(minutes=5)
 """Wrong signatures on a known address for this long are no accident: the key was regenerated in Mango Office."""
 
 
+_SCOPE_EFFECTS = {
+    "telephony": lazy_gettext("Without it no call reaches Bitrix24."),
+    "crm": lazy_gettext("Without it rules make no records, and the client of a call is not known."),
+    "user": lazy_gettext("Without it employees cannot be matched with extensions by themselves."),
+    "placement": lazy_gettext("Without it there are no tabs in the call card and in CRM records."),
+    "im": lazy_gettext("Without it nobody is notified, neither by rules nor about problems."),
+    "timeman": lazy_gettext("Without it rules do not know whose working day is open."),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: what it is, what to do about it, and where. `level`: bad, warn."""
+    """One problem: what it is, what to do about it, and where ("": in Bitrix24). `level`: bad, warn."""
 
     name: str
     level: str
@@ -61,6 +72,14 @@ def _portal_problems() -> Iterator[Problem]:
             )
             + " " + gettext("Turn these lines off in that application, or remove it."),
             url_for("calls.show"),
+        )  # fmt: skip
+    for scope in missing_scopes(g.portal.scopes):
+        yield Problem(
+            "scope", "warn",
+            gettext("The application has no access to “%(scope)s” in Bitrix24", scope=scope),
+            str(_SCOPE_EFFECTS[scope])
+            + " " + gettext("Allow it in the settings of the application, then open it again."),
+            "",
         )  # fmt: skip
     waiting = checks.count_without_space(g.portal.id)
     if waiting:

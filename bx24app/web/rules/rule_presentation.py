@@ -11,6 +11,7 @@ from flask_babel import gettext
 from bx24app.domain.crm_dictionaries import CrmDictionaries, DictionaryItem
 from bx24app.domain.rules import missed_matrix, sentences
 from bx24app.domain.rules.sentences import DisplayNames
+from bx24app.domain.scopes import parse_scopes
 from bx24app.domain.settings import Settings
 from bx24app.portals import crm_dictionaries
 from bx24app.web.base import call_counts, directory, rendering, rule_labels
@@ -63,7 +64,7 @@ def template_context(items: list[RuleItem]) -> dict[str, Any]:
         "target": rule_form.format_target,
         "has_leads": g.portal.crm_mode != 2,
         "read_at": read_at,
-        "sees_working_days": "timeman" in g.portal.scopes.split(","),
+        "sees_working_days": "timeman" in parse_scopes(g.portal.scopes),
         "usage": call_counts.count_calls_by_rule(),
     }
 

@@ -171,7 +171,13 @@ def test_todos(raw: Raw) -> None:
     shown = raw.ok("crm.activity.get", id=todo)
     assert (shown["SUBJECT"], shown["DESCRIPTION"], shown["RESPONSIBLE_ID"]) == ("Call back", "Twice", "12")
     assert shown["DEADLINE"] == "2026-12-02T10:00:00+03:00"
-    assert raw.ok("crm.activity.todo.update", **same, deadline=deadline, title="Again") == {"id": todo}
+    # What an update is not sent becomes empty, and a null responsible is notified (server source).
+    assert raw.ok("crm.activity.todo.update", **same, deadline=deadline, title="Again", responsibleId=None) == {
+        "id": todo
+    }
+    emptied = raw.portal.todos[todo]
+    assert (emptied.subject, emptied.description, emptied.settings["PING_OFFSETS"]) == ("Again", "", [])
+    assert [note.user_id for note in raw.portal.notifications.values()] == [12]
     assert raw.ok("crm.activity.update", id=todo, fields={"COMPLETED": "Y"}) is True
     assert raw.portal.todos[todo].completed
     open_ones = raw.ok("crm.activity.list", filter={"OWNER_TYPE_ID": 3, "OWNER_ID": contact.id, "COMPLETED": "N"})
