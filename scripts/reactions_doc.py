@@ -8,7 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bx24app.bitrix24.error_table import DISK_FULL_PHRASES, OAUTH_ERRORS, PORTAL_ERRORS, TARIFF_PHRASES, ErrorRule
+from bx24app.bitrix24.error_table import (
+    DISK_FULL_PHRASES,
+    OAUTH_ERRORS,
+    PER_METHOD,
+    PORTAL_ERRORS,
+    TARIFF_PHRASES,
+    ErrorRule,
+)
 from bx24app.infra.messages import NEEDS_ADMIN
 from bx24app.mango import codes
 from bx24app.mango.code_table import CODES
@@ -19,7 +26,7 @@ KINDS: Final = {
     "expired": "refresh the token once and repeat",
     "not_sent": "repeat after a back-off with jitter; it was not executed",
     "unsure": "repeat after a back-off with jitter, but check first: it may have been executed",
-    "denied": "ask `profile`: the tariff or the rights are missing, so notify the administrators and stop the drain",
+    "denied": "ask `profile`: the tariff or the rights are missing, so notify the administrators and stop the drain; of a method that calls can do without: refused",  # noqa: E501
     "gone": "the installation is over: remove it, keep the data for 30 days",
     "refused": "needs a person: the command is moved to the dead list with its reason, the others continue",
 }
@@ -57,7 +64,8 @@ A full disk stops recordings only: they are tried again every 15 minutes and nev
 def of_row(row: ErrorRule) -> str:
     """Return one row's reaction in words."""
     if row.kind == "needs_admin":
-        return f"notify the administrators and stop the drain: “{NEEDS_ADMIN[row.message_key][1]}”"
+        stop = f"notify the administrators and stop the drain: “{NEEDS_ADMIN[row.message_key][1]}”"
+        return f"{stop} Of a method that calls can do without: refused" if row.message_key in PER_METHOD else stop
     if row.retry_after:
         return f"repeat after {row.retry_after:g} s with jitter, or at `operating_reset_at`; it was not executed"
     return KINDS[row.kind]

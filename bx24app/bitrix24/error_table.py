@@ -118,7 +118,7 @@ _UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", 
 _REQUIRED_METHODS: Final = ("telephony.externalcall.", "profile", "batch", "")
 """Beginnings of the methods that no call can do without, and "" (the whole request): an administrator must grant the
 rights for them. Missing rights for any other method end one command."""
-_PER_METHOD: Final = frozenset({"scope", "confirm"})
+PER_METHOD: Final = frozenset({"scope", "confirm"})
 """Of needs_admin: the portal says so of each method by itself (server source: `insufficient_scope` is thrown for a
 command of a batch, the others go through)."""
 
@@ -164,7 +164,7 @@ def _make_error(row: ErrorRule, code: str, text: str, body: dict[str, Any], meth
         case "unsure":
             return AnswerLost(f"{code}: {text}")
         case "needs_admin":
-            if row.message_key in _PER_METHOD and not is_required_method(method):
+            if row.message_key in PER_METHOD and not is_required_method(method):
                 return Refused(code, text)
             return NeedsAdmin(row.message_key, f"{code}: {text}")
         case "denied":
