@@ -8,8 +8,8 @@ from alembic import op
 
 from bx24app.models import base as types
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 _COLUMNS = {"changed_at": types.Moment, "tried_at": types.Moment, "began_at": types.Moment, "day": sa.Date()}
 
