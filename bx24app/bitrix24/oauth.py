@@ -8,7 +8,9 @@ authorisation server itself; the portal is in `client_endpoint`. Sources: offici
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +23,9 @@ from bx24app.bitrix24.errors import AnswerLost
 from bx24app.bitrix24.transport import classify_failure
 
 TIMEOUT = (3.05, 15.0)
-MAX_ANSWER_BYTES = 1024 * 1024
+TOTAL_TIMEOUT = 20.0
+"""Seconds for a whole answer. A page waits for less: see `request_deadline`."""
+MAX_ANSWER_BYTES = 256 * 1024
 """Bytes of an answer that are read at most."""
 
 
@@ -57,11 +61,19 @@ class TokenPair:
 
 
 class OAuthServers:
-    """The servers that the configuration allows, over one pooled session."""
+    """The servers that the configuration allows, over one pooled session.
 
-    def __init__(self, servers: Iterable[str], session: requests.Session) -> None:
+    `pass_gate`: takes the server; each request is sent inside what it returns.
+    """
+
+    def __init__(
+        self,
+        servers: Iterable[str],
+        session: requests.Session,
+        pass_gate: Callable[[str], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.servers = tuple(server.rstrip("/") for server in servers)
-        self._session = session
+        self._session, self._pass_gate = session, pass_gate or (lambda _: nullcontext())
 
     def find_server(self, endpoint: str | None) -> str | None:
         """The allowed server whose host `endpoint` names; None if it names none of them."""
@@ -145,14 +157,8 @@ class OAuthServers:
     def _send_request(self, verb: str, server: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
         if server not in self.servers:
             raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
-        arguments: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
-        try:
-            with self._session.request(
-                verb, server + path, timeout=TIMEOUT, allow_redirects=False, stream=True, **arguments
-            ) as response:
-                status, content = response.status_code, response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise classify_failure(error, "the auth server") from None
+        with self._pass_gate(server):
+            status, content = self._exchange(verb, server + path, fields)
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
@@ -164,6 +170,25 @@ class OAuthServers:
         if isinstance(refusal, errors.PortalMoved):
             raise AnswerLost("the auth server answers with a redirect")
         raise refusal
+
+    def _exchange(self, verb: str, url: str, fields: dict[str, str]) -> tuple[int, bytes]:
+        arguments: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
+        try:
+            with self._session.request(
+                verb, url, timeout=TIMEOUT, allow_redirects=False, stream=True, **arguments
+            ) as response:
+                return response.status_code, _read_bounded(response)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise classify_failure(error, "the auth server") from None
+
+
+def _read_bounded(response: requests.Response) -> bytes:
+    content, deadline = b"", time.monotonic() + TOTAL_TIMEOUT
+    while part := response.raw.read1(65536, decode_content=True):
+        content += part
+        if len(content) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+            raise AnswerLost("the auth server's answer is too large or takes too long")
+    return content
 
 
 def _require_token(value: Any) -> str:

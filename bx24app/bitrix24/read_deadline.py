@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 CHECK_SECONDS = 1.0
 
-_deadlines: dict[int, tuple[float, socket.socket]] = {}
+_deadlines: dict[object, tuple[float, socket.socket]] = {}
 _lock = threading.Lock()
 _wakeup = threading.Event()
 _thread: threading.Thread | None = None
@@ -34,7 +34,7 @@ def enforce_deadline(seconds: float, sock: socket.socket | None) -> Iterator[Non
         yield
         return
     _start_watchdog()
-    key = id(sock)
+    key = object()  # a kept-alive socket may have two deadlines for a moment: of the last answer and of the next
     _deadlines[key] = (time.monotonic() + seconds, sock)
     _wakeup.set()
     was_closed = False

@@ -12,10 +12,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -25,6 +27,7 @@ from urllib3.response import HTTPResponse
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.read_deadline import enforce_deadline
 from bx24app.bitrix24.request_deadline import seconds_left
+from bx24app.bitrix24.resolver import Resolver
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -59,6 +62,8 @@ _REFUSED: Final = _networks(
 
 HEAD_SECONDS = 75.0
 """How long the head of an answer may take. A cloud portal ends a request of its own after 60 s."""
+HANDSHAKE_SECONDS = 15.0
+"""How long a TLS handshake may take, whose bytes may come one by one."""
 
 
 class NotAdmitted(NeedsAdmin):
@@ -78,6 +83,7 @@ class AddressPolicy:
 
     def __init__(self, may_use_loopback: bool = False, private_networks: Iterable[Network] = ()) -> None:
         self.may_use_loopback, self.private_networks = may_use_loopback, tuple(private_networks)
+        self._resolver = Resolver()
 
     def check_url(self, url: str) -> None:
         """Check form and addresses of `url`.
@@ -113,10 +119,13 @@ class AddressPolicy:
         """Resolve a host to its (family, address) pairs, all of which are admitted.
 
         Raises:
-            NotAdmitted: one of its addresses is not admitted. NotSent: there is no such host.
+            NotAdmitted: one of its addresses is not admitted. NotSent: there is no such host, or its name server does
+                not answer in time.
         """
         try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = self._resolver.resolve_name(host, port)
+        except TimeoutError:
+            raise NotSent(f"{host}: its name is not resolved in time") from None
         except (OSError, UnicodeError):
             raise NotSent(f"{host}: no such host") from None
         addresses = [(int(family), str(peer[0])) for family, _, _, _, peer in entries]
@@ -140,6 +149,13 @@ class AddressPolicy:
         return (ip.version == 4 or ip in _GLOBAL_UNICAST) and not _is_in(ip, _REFUSED)
 
 
+class AnyAddress(AddressPolicy):
+    """Admits every address: for hosts that the operator names in the configuration."""
+
+    def is_allowed(self, address: str) -> bool:
+        return True
+
+
 def _is_in(ip: Address, networks: Iterable[Network]) -> bool:
     return any(ip in network for network in networks if network.version == ip.version)
 
@@ -160,22 +176,49 @@ def _connection_targets(ip: Address) -> list[Address]:
 
 
 class _DeadlineConnection(HTTPConnection):
-    """A connection that is closed when the head of an answer takes longer than `HEAD_SECONDS`."""
+    """A connection that is closed when the head of an answer takes longer than `HEAD_SECONDS`, or than the deadline of
+    this thread's requests.
+
+    The answer carries the socket as `peer_socket`, since urllib3 takes it from a connection that will not be kept.
+    """
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        with enforce_deadline(seconds_left(HEAD_SECONDS), self.sock):
-            return super().getresponse()
+        sock = self.sock
+        with enforce_deadline(max(0.0, seconds_left(HEAD_SECONDS)), sock):
+            response = super().getresponse()
+        response.peer_socket = sock  # type: ignore[attr-defined]
+        return response
 
 
 class GuardedAdapter(HTTPAdapter):
     """An HTTPAdapter whose connections go only to addresses that the policy admits; TLS still proves the host's name.
 
     A kept-alive connection stays at the address that was checked when it was made. There are no retries and no proxies.
+    A deadline of `request_deadline` bounds the whole exchange: name, connection, head and body.
+
+    Args:
+        before_send: called before each request; it raises if this thread may not ask anybody now.
     """
 
-    def __init__(self, addresses: AddressPolicy, **options: Any) -> None:
-        self.address_policy = addresses
+    def __init__(
+        self, addresses: AddressPolicy, before_send: Callable[[], None] | None = None, **options: Any
+    ) -> None:
+        self.address_policy, self._before_send = addresses, before_send
         super().__init__(max_retries=0, **options)
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, **options: Any
+    ) -> requests.Response:
+        if self._before_send is not None:
+            self._before_send()
+        left = seconds_left(float("inf"))
+        if left <= 0:
+            raise requests.ConnectTimeout("the time for requests is used up", request=request)
+        if left == float("inf"):
+            return super().send(request, stream, timeout, **options)
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        cut = (min(connect or left, left), min(read or left, left))
+        return _end_at_deadline(super().send(request, stream, cut, **options))
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -187,12 +230,16 @@ class GuardedAdapter(HTTPAdapter):
 
         class GuardedTLSConnection(_DeadlineConnection, HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                return _open_socket(self, addresses)
+                sock = _open_socket(self, addresses)
+                twin = self.handshake_guard.enter_context(sock.dup())  # TLS takes the socket itself over
+                self.handshake_guard.enter_context(enforce_deadline(max(0.0, seconds_left(HANDSHAKE_SECONDS)), twin))
+                return sock
 
             def connect(self) -> None:
                 try:
-                    super().connect()
-                except (ssl.SSLError, SSLError) as error:  # nothing was sent yet, so this is not a lost answer
+                    with ExitStack() as self.handshake_guard:
+                        super().connect()
+                except (ssl.SSLError, SSLError, TimeoutError) as error:  # nothing was sent yet: no lost answer
                     raise NewConnectionError(self, f"no secure connection: {error}") from error
 
         plain_pool = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": GuardedConnection})
@@ -207,7 +254,7 @@ def _open_socket(connection: Any, addresses: AddressPolicy) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             if isinstance(connection.timeout, int | float):
-                sock.settimeout(connection.timeout)
+                sock.settimeout(max(0.1, seconds_left(connection.timeout)))
             for option in connection.socket_options or []:
                 sock.setsockopt(*option)
             sock.connect((address, connection.port))
@@ -219,3 +266,18 @@ def _open_socket(connection: Any, addresses: AddressPolicy) -> socket.socket:
     if isinstance(last, TimeoutError):
         raise ConnectTimeoutError(connection, "no connection in time") from last
     raise NewConnectionError(connection, f"no connection: {last}") from last
+
+
+def _end_at_deadline(response: requests.Response) -> requests.Response:
+    """Shut the answer's connection down at the deadline of this thread, unless it was closed before."""
+    guard, close = ExitStack(), response.close
+    sock = getattr(response.raw, "peer_socket", None)
+    guard.enter_context(enforce_deadline(max(0.0, seconds_left(HEAD_SECONDS)), sock))
+
+    def close_before_deadline() -> None:
+        with suppress(TimeoutError):
+            guard.close()
+        close()
+
+    response.close = close_before_deadline  # type: ignore[method-assign]
+    return response

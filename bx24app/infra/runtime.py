@@ -18,7 +18,7 @@ from flask import current_app
 from bx24app.bitrix24.errors import PortalError
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
 from bx24app.config import Config
-from bx24app.infra import redis_client
+from bx24app.infra import page_threads, redis_client
 from bx24app.infra.keyed_redis import KeyedRedis
 from bx24app.infra.own_keys import DatabaseId, KeyNames
 from bx24app.mango.transport import new_session
@@ -101,7 +101,8 @@ class Runtime:
                 session = new_session(64)
                 policy = AddressPolicy(self.config.allow_loopback, self.config.private_portals)
                 for scheme in ("https://", "http://"):
-                    session.mount(scheme, _PinnedAdapter(policy, pool_connections=64, pool_maxsize=64))
+                    adapter = _PinnedAdapter(policy, page_threads.require_gate, pool_connections=64, pool_maxsize=64)
+                    session.mount(scheme, adapter)
                 if self.config.ca_bundle is not None:
                     session.verify = str(self.config.ca_bundle)
                 self._http = session

@@ -20,6 +20,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
 from bx24app.portals import tokens
 from bx24app.portals.connections import portal_transport
+from bx24app.portals.page_client import PageClient
 
 _ENDPOINT_QUERY = select(Portal.client_endpoint).where(Portal.id == bindparam("portal"))
 BUDGET_CAPACITY_SECONDS = 25.0
@@ -102,17 +103,25 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
             return tokens.adopt_new_address(portal_id, location)
 
     method_load = runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
-    return Bitrix24Client(
-        endpoint, TokenSource(current_token, renew_token, follow_redirect), budget, portal_transport(), method_load
-    )
+    source = TokenSource(current_token, renew_token, follow_redirect)
+    client = PageClient(endpoint, source, budget, portal_transport(), method_load)
+    client.portal_id = portal_id
+    return client
 
 
-def client_with_token(endpoint: str, token: str, budget: RequestBudget) -> Bitrix24Client:
-    """A client on a person's own short-lived token, such as that of a frame's viewer; the token is never refreshed."""
+def client_with_token(
+    endpoint: str, token: str, budget: RequestBudget, portal_id: int | None = None
+) -> Bitrix24Client:
+    """A client on a person's own short-lived token, such as that of a frame's viewer; the token is never refreshed.
+
+    `portal_id`: None: the portal may not be installed yet.
+    """
 
     def refuse_refresh(_: str) -> str:
         raise NeedsAdmin("authorise", "the token of this opening is no longer good")
 
-    return Bitrix24Client(
+    client = PageClient(
         endpoint, TokenSource(lambda: token, refuse_refresh, refuse_refresh), budget, portal_transport()
     )
+    client.portal_id = portal_id
+    return client

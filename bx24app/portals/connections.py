@@ -9,8 +9,10 @@ from __future__ import annotations
 import requests
 
 from bx24app.bitrix24.oauth import OAuthServers
-from bx24app.bitrix24.ssrf_guard import AddressPolicy, GuardedAdapter
+from bx24app.bitrix24.ssrf_guard import AddressPolicy, AnyAddress, GuardedAdapter
 from bx24app.bitrix24.transport import Transport
+from bx24app.infra import gates, page_threads
+from bx24app.infra.gate_kinds import TOKEN
 from bx24app.infra.runtime import runtime
 from bx24app.models import Registration, db
 
@@ -21,13 +23,18 @@ class PortalConnections:
     def __init__(self) -> None:
         config = runtime().config
         self.address_policy = AddressPolicy(config.allow_loopback, config.private_portals)
-        adapter = GuardedAdapter(self.address_policy, pool_connections=256, pool_maxsize=64)
+        before_send = page_threads.require_gate
+        adapter = GuardedAdapter(self.address_policy, before_send, pool_connections=256, pool_maxsize=64)
         self.transport = Transport(adapter, config.ca_bundle, plain_http=config.allow_loopback)
         session = requests.Session()
         session.trust_env = False
         if config.ca_bundle is not None:
             session.verify = str(config.ca_bundle)
-        self.oauth_servers = OAuthServers(config.oauth_servers, session)
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, GuardedAdapter(AnyAddress(), before_send))
+        self.oauth_servers = OAuthServers(
+            config.oauth_servers, session, lambda server: gates.pass_gate(TOKEN, asked=server)
+        )
 
 
 def address_policy() -> AddressPolicy:

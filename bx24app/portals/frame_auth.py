@@ -141,7 +141,7 @@ class PlacementVisit:
 
     def viewer_client(self) -> Bitrix24Client:
         """REST with the viewer's own rights."""
-        return client_with_token(self.client_endpoint, self.token, portal_budget(self.portal_id))
+        return client_with_token(self.client_endpoint, self.token, portal_budget(self.portal_id), self.portal_id)
 
 
 def open_placement(post: FramePost) -> PlacementVisit | None:
@@ -219,7 +219,9 @@ def is_administrator(info: AppInfo, access_token: str) -> bool:
         cached = None
     if cached is not None:
         return cached == b"1"
-    client = client_with_token(info.client_endpoint, access_token, member_budget(info.member_id))
+    portal_id = db.session.scalar(select(Portal.id).where(Portal.member_id == info.member_id))
+    db.session.rollback()  # no transaction stays open while the portal answers
+    client = client_with_token(info.client_endpoint, access_token, member_budget(info.member_id), portal_id)
     profile = client.call("profile", priority=Priority.VIEW, patience=BUDGET_WAIT_SECONDS).result
     if not isinstance(profile, dict) or str(profile.get("ID")) != str(info.user_id):
         raise ForgedRequest("the portal names another user than the auth server")

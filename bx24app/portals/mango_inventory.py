@@ -14,14 +14,18 @@ from typing import Any, Generic, TypeVar
 
 import redis
 
-from bx24app.infra import mango_clients
+from bx24app.infra import gates, mango_clients
+from bx24app.infra.gate_kinds import PBX
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import MangoLine, MangoUser
 from bx24app.mango.client import MangoClient
+from bx24app.mango.codes import describe_code
 from bx24app.mango.errors import MangoError
 from bx24app.models import Pbx, db
 
 CACHE_SECONDS = 600
+BUSY_CODE = 4290
+"""Mango's code for too many requests; also the problem of a page for which there is no place to wait."""
 CACHE_SIZE = 16
 """How many lists a process keeps as objects."""
 T = TypeVar("T", MangoLine, MangoUser)
@@ -72,7 +76,10 @@ def _load_listing(
         return MangoListing(cached)
     db.session.rollback()  # no transaction is held while Mango is asked
     try:
-        rows = fetch(client)
+        with gates.pass_gate(PBX):
+            rows = fetch(client)
+    except gates.GateClosed:
+        return MangoListing(problem=describe_code(BUSY_CODE, lang))
     except MangoError as error:
         return MangoListing(problem=error.describe(lang))
     _write_cache(cache_key, [asdict(row) for row in rows])

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.oauth import TokenPair
+from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.bitrix24.ssrf_guard import NotAdmitted
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -54,10 +55,9 @@ def refresh_access_token(portal_id: int, old: str) -> str:
     Raises:
         Later: the server cannot be asked now. NeedsAdmin: the refresh token is dead.
     """
+    patience = max(0.0, seconds_left(REFRESH_LOCK_SECONDS))
     try:
-        with runtime().redis.lock(
-            f"refresh:{portal_id}", timeout=REFRESH_LOCK_SECONDS, blocking_timeout=REFRESH_LOCK_SECONDS
-        ):
+        with runtime().redis.lock(f"refresh:{portal_id}", timeout=REFRESH_LOCK_SECONDS, blocking_timeout=patience):
             return _refresh_grant(portal_id, old)
     except redis.exceptions.LockError:
         raise NotSent("another worker is refreshing this portal's token", 1.0) from None

@@ -14,6 +14,7 @@ from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter
 
+from bx24app.infra import page_threads
 from bx24app.models import Portal, db
 from bx24app.portals import lookup
 from bx24app.web.base import headers, session
@@ -64,6 +65,7 @@ def _load_portal(portal_id: int, member_id: str, user_id: int) -> Portal:
     # A dismissed user loses the session at once, however young it is.
     if portal is None or portal.member_id != member_id or lookup.is_dismissed(portal_id, user_id):
         raise session.NoSession
+    page_threads.name_party(member_id)
     return portal
 
 

@@ -1,13 +1,12 @@
 """What a browser fetches by itself with a ticket in the address: recordings, journal exports, employee mappings.
 
-Recordings are streamed from Mango Office for each playback; the app keeps no copy. A ticket is bound to one object and
-one user.
+Recordings are fetched from Mango Office for each playback, piece by piece; the app keeps no copy. A ticket is bound to
+one object and one user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 from flask import Blueprint, Response, request, stream_with_context
 from sqlalchemy import Select
@@ -16,10 +15,11 @@ from werkzeug.exceptions import NotFound
 from bx24app import settings
 from bx24app.calls.journal import export, lookup, search
 from bx24app.calls.journal.search import CallFilter
-from bx24app.calls.recordings import download
+from bx24app.calls.recordings import download, playback
+from bx24app.calls.recordings.playback import RecordingPiece
+from bx24app.infra import gates, page_threads
 from bx24app.infra.logs import get_logger
-from bx24app.mango.errors import MangoError, ResourceNotFound, TemporaryFailure
-from bx24app.mango.recording import RecordingDownload
+from bx24app.mango.errors import MangoError, ResourceNotFound
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.portals import lookup as portal_lookup
 from bx24app.web.base import errors, session
@@ -32,25 +32,26 @@ _log = get_logger(__name__)
 
 @blueprint.get("/recording/<int:recording_id>")
 def stream_recording(recording_id: int) -> Response:
-    """One recording, or the byte range of it that the player asks for."""
+    """The piece of a recording that the player asks for: at most 1 MB, so that no thread waits for a listener."""
     ticket = session.read_ticket(request.args.get("ticket", ""), "recording", recording_id)
+    portal = _find_portal(ticket)
     recording = lookup.find_recording(ticket.portal_id, recording_id)
-    if recording is None or _find_portal(ticket) is None:
+    if recording is None or portal is None:
         raise NotFound
+    page_threads.name_party(portal.member_id)
     source = _recording_source(recording)
     db.session.rollback()
-    db.session.remove()  # streaming must not hold a database connection
-    stack = ExitStack()
+    db.session.remove()  # no database connection is held while Mango is asked
     try:
-        stream = stack.enter_context(download.open_stream(source, request.headers.get("Range"), play=True))
+        piece = playback.fetch_piece(source, request.headers.get("Range"))
     except ResourceNotFound:
-        stack.close()
         raise NotFound from None
-    except MangoError as error:
-        stack.close()
+    except playback.RangeNeeded as error:
+        return Response(status=416, headers={"Content-Range": f"bytes */{error.total}", "Accept-Ranges": "bytes"})
+    except (MangoError, gates.GateClosed) as error:
         _log.warning("recording not played", recording=recording_id, error=str(error))
         return errors.render_error("later", 503)
-    return _stream_response(stream, stack)
+    return _piece_response(piece)
 
 
 def export_scope(viewer: int | None) -> str:
@@ -115,20 +116,9 @@ def _recording_source(recording: Recording) -> download.RecordingSource:
     return download.RecordingSource(recording.recording_id, recording.url, *keys)
 
 
-def _stream_response(stream: RecordingDownload, stack: ExitStack) -> Response:
-    def read_chunks() -> Iterator[bytes]:
-        try:
-            yield from stream.iter_chunks()
-        except TemporaryFailure as error:
-            _log.warning("recording interrupted during playback", error=str(error))
-            raise
-
-    response = Response(read_chunks(), stream.status, mimetype=stream.content_type)
-    response.call_on_close(stack.close)
-    if stream.size is not None:
-        response.content_length = stream.size
-    if stream.content_range:
-        response.headers["Content-Range"] = stream.content_range
-    if stream.accepts_ranges:
-        response.headers["Accept-Ranges"] = "bytes"
+def _piece_response(piece: RecordingPiece) -> Response:
+    response = Response(piece.content, 206 if "Range" in request.headers else 200, mimetype=piece.content_type)
+    if response.status_code == 206:
+        response.headers["Content-Range"] = piece.content_range
+    response.headers["Accept-Ranges"] = "bytes"
     return response

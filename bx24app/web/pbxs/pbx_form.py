@@ -14,7 +14,8 @@ from flask import request
 from flask_babel import gettext
 
 from bx24app.domain.dialects import DIALECT_TRAITS, traits_of
-from bx24app.infra import mango_clients
+from bx24app.infra import gates, mango_clients
+from bx24app.infra.gate_kinds import PBX
 from bx24app.mango import dialects
 from bx24app.mango.api_types import CredentialCheck
 from bx24app.models import db
@@ -72,7 +73,11 @@ def check_keys(form: PbxForm) -> CredentialCheck:
     if form.faults or not form.api_key:
         return CredentialCheck("ok")
     db.session.rollback()  # no transaction stays open while Mango Office answers
-    check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
+    try:
+        with gates.pass_gate(PBX):
+            check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
+    except gates.GateClosed:
+        return CredentialCheck("busy")
     if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is not the contract number."

@@ -215,7 +215,7 @@ class Tape:
         self.size = len(self.content)
         self.closed = False
 
-    def iter_chunks(self) -> Iterator[bytes]:
+    def iter_chunks(self, *_: Any) -> Iterator[bytes]:
         yield self.content[:1]
         yield self.content[1:]
 
