@@ -36,7 +36,7 @@ PLAYER: Final = GateKind("player", 2, 4, 7.0, 1.0)
 EXPORT: Final = GateKind("export", 1, 2, 60.0)
 """Journals as files. They ask nobody, but take a while."""
 KINDS: Final = (TOKEN, OPENING, TAB, ACTION, PBX, PLAYER, EXPORT)
-MAX_HELD: Final = 10
+MAX_TAKEN: Final = 10
 """Threads of all kinds together, those that wait for a turn included: of the 16 for pages six always remain."""
 PAGE_SECONDS: Final = 8.0
 """How long a page may wait for all that it asks."""

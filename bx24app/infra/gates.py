@@ -17,7 +17,7 @@ from typing import Final
 from bx24app.bitrix24.errors import NotSent
 from bx24app.bitrix24.request_deadline import limit_seconds
 from bx24app.infra import page_threads
-from bx24app.infra.gate_kinds import EXPORT, KINDS, MAX_HELD, GateKind
+from bx24app.infra.gate_kinds import EXPORT, KINDS, MAX_TAKEN, GateKind
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 
@@ -52,7 +52,7 @@ class Gates:
             GateClosed
         """
         with self._changed:
-            is_full = sum(self.count_held().values()) >= MAX_HELD
+            is_full = sum(self.count_taken().values()) >= MAX_TAKEN
             if is_full or self._queued[kind.name, party] >= kind.per_party:
                 raise GateClosed(f"{kind.name}: too many wait", RETRY_SECONDS)
             self._queued[kind.name, party] += 1
@@ -69,33 +69,33 @@ class Gates:
             _decrease(self._inside, kind.name, party)
             self._changed.notify_all()
 
-    def count_held(self) -> dict[str, int]:
+    def count_taken(self) -> dict[str, int]:
         """Kind -> threads that are inside or wait for a turn."""
         with self._changed:
-            held = Counter({kind.name: 0 for kind in KINDS})
+            taken = Counter({kind.name: 0 for kind in KINDS})
             for (name, _), count in [*self._inside.items(), *self._queued.items()]:
-                held[name] += count
-            return held
+                taken[name] += count
+            return taken
 
-    def check_pause(self, asked: str) -> None:
-        """Raise GateClosed if `asked` was too slow a moment ago."""
-        until, _ = self._pauses.get(asked, (0.0, 0.0))
+    def check_pause(self, peer: str) -> None:
+        """Raise GateClosed if `peer` was too slow a moment ago."""
+        until, _ = self._pauses.get(peer, (0.0, 0.0))
         if (left := until - time.monotonic()) > 0:
-            raise GateClosed(f"{asked} has just been too slow", left)
+            raise GateClosed(f"{peer} has just been too slow", left)
 
-    def judge_speed(self, asked: str, seconds: float, allowed: float) -> None:
-        """Leave `asked` alone for a while if it took nearly all the seconds that it was allowed."""
+    def judge_speed(self, peer: str, seconds: float, allowed: float) -> None:
+        """Leave `peer` alone for a while if it took nearly all the seconds that it was allowed."""
         with self._changed:
             if seconds < allowed / 2:
-                self._pauses.pop(asked, None)
+                self._pauses.pop(peer, None)
             if seconds < 0.9 * allowed or seconds < SLOW_SECONDS:
                 return
             if len(self._pauses) >= _MAX_PAUSES:
                 self._pauses.clear()
-            _, last = self._pauses.get(asked, (0.0, 0.0))
+            _, last = self._pauses.get(peer, (0.0, 0.0))
             pause = min(max(FIRST_PAUSE, 2 * last), LONGEST_PAUSE)
-            self._pauses[asked] = (time.monotonic() + pause, pause)
-        _log.warning("left alone, it was too slow for a page", asked=asked, pause=pause)
+            self._pauses[peer] = (time.monotonic() + pause, pause)
+        _log.warning("left alone, it was too slow for a page", peer=peer, pause=pause)
 
     def _has_place(self, kind: GateKind, party: str) -> bool:
         inside = sum(count for (name, _), count in self._inside.items() if name == kind.name)
@@ -109,14 +109,14 @@ def _decrease(counts: Counter[tuple[str, str]], name: str, party: str) -> None:
 
 
 @contextmanager
-def pass_gate(kind: GateKind | None = None, party: str = "", asked: str = "") -> Iterator[None]:
+def pass_gate(kind: GateKind | None = None, party: str = "", peer: str = "") -> Iterator[None]:
     """Run the block inside a gate, which bounds the seconds of what it asks. A thread of no page passes freely, and so
     does one that is inside a gate already.
 
     Args:
         kind: None: the kind that the page has for questions to portals.
         party: who may not take all places; empty: whose page it is.
-        asked: who is left alone for a while if it is too slow; empty: the party.
+        peer: who is left alone for a while if it is too slow; empty: the party.
 
     Raises:
         GateClosed: nothing was asked.
@@ -126,8 +126,8 @@ def pass_gate(kind: GateKind | None = None, party: str = "", asked: str = "") ->
         yield
         return
     kind, party = kind or page.portal_kind, party or page.party
-    gates, asked = runtime().get(Gates), asked or party
-    gates.check_pause(asked)
+    gates, peer = runtime().get(Gates), peer or party
+    gates.check_pause(peer)
     gates.enter_gate(kind, party)
     started = time.monotonic()
     allowed, page.is_inside = min(kind.seconds, page.until - started), True
@@ -138,4 +138,4 @@ def pass_gate(kind: GateKind | None = None, party: str = "", asked: str = "") ->
         page.is_inside = False
         gates.leave_gate(kind, party)
         if kind is not EXPORT:
-            gates.judge_speed(asked, time.monotonic() - started, allowed)
+            gates.judge_speed(peer, time.monotonic() - started, allowed)

@@ -71,7 +71,7 @@ class LocalCounter:
 
 def is_over_limit(hook_key: str, address: str) -> bool:
     """Count one request; is it more than its hook or its address may send? Does not raise if Redis does not answer."""
-    config, window = runtime().config, int(utcnow().timestamp()) // WINDOW_SECONDS
+    config = runtime().config
     limits = {}
     if config.hook_rate:
         # Redis must not hold the key itself.
@@ -79,7 +79,14 @@ def is_over_limit(hook_key: str, address: str) -> bool:
         limits[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
     if config.address_rate:
         limits[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
-    local = runtime().get(LocalCounter)
+    return exceeds_limits(limits)
+
+
+def exceeds_limits(limits: dict[str, int]) -> bool:
+    """Count one request under each name; is it more than one of the names may have in a window? `limits`: name ->
+    requests in a window.
+    """
+    local, window = runtime().get(LocalCounter), int(utcnow().timestamp()) // WINDOW_SECONDS
     if time.monotonic() < local.redis_retry_at:
         return _is_over_locally(local, limits, window)
     missing = local.use_reserves(limits, window)

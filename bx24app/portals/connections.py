@@ -33,7 +33,7 @@ class PortalConnections:
         for scheme in ("https://", "http://"):
             session.mount(scheme, GuardedAdapter(AnyAddress(), before_send))
         self.oauth_servers = OAuthServers(
-            config.oauth_servers, session, lambda server: gates.pass_gate(TOKEN, asked=server)
+            config.oauth_servers, session, lambda server: gates.pass_gate(TOKEN, peer=server)
         )
 
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import redis
 from sqlalchemy import select
 
-from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.bitrix24.inbound import FramePost
@@ -23,8 +22,9 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
 from bx24app.portals.clients import client_with_token, member_budget, portal_budget
-from bx24app.portals.connections import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret
 from bx24app.portals.install import ensure_portal, set_up_portal, store_installation
+from bx24app.portals.token_owner import TokenRefused, find_owner
 
 _log = get_logger(__name__)
 
@@ -161,25 +161,13 @@ def open_placement(post: FramePost) -> PlacementVisit | None:
 
 
 def _verify_token(post: FramePost) -> tuple[AppInfo, str]:
-    """Ask the authorisation server whose token this is.
-
-    The browser may name one of the configured servers; otherwise all of them are asked.
-    """
-    named = oauth_servers().find_server(post.server_endpoint)
-    failure: errors.PortalError | None = None
-    for server in [named] if named else list(oauth_servers().servers):
-        try:
-            info = oauth_servers().fetch_app_info(post.access_token, server)
-        except errors.Later as error:
-            failure = error
-        except errors.NeedsAdmin as error:  # unpaid, overloaded …: says nothing about whose token it is
-            failure = error if error.code != "authorise" else failure
-        except (errors.Refused, errors.Gone):
-            continue
-        else:
-            _check_match(post, info)
-            return info, server
-    raise failure or ForgedRequest("no auth server accepts the token")
+    """Ask the authorisation server whose token this is."""
+    try:
+        info, server = find_owner(post.access_token, post.server_endpoint)
+    except TokenRefused as error:
+        raise ForgedRequest(str(error)) from None
+    _check_match(post, info)
+    return info, server
 
 
 def _check_match(post: FramePost, info: AppInfo) -> None:

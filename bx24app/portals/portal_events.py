@@ -28,7 +28,8 @@ from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Notification, Portal, audit, db
 from bx24app.models.inserts import insert_or_ignore
 from bx24app.portals import frame_auth, install, lifecycle
-from bx24app.portals.connections import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret
+from bx24app.portals.token_owner import TokenRefused, find_owner
 
 _log = get_logger(__name__)
 
@@ -157,20 +158,11 @@ def _confirm_token(post: EventPost) -> tuple[AppInfo, str] | None:
     """What an authorisation server says of the event's token, and which one; None: not an administrator's token."""
     if not post.auth.access_token or not post.auth.member_id:
         return None
-    named = oauth_servers().find_server(post.auth.server_endpoint)
-    unavailable: errors.Later | None = None
-    for server in [named] if named else oauth_servers().servers:
-        try:
-            info = oauth_servers().fetch_app_info(post.auth.access_token, server)
-        except errors.Later as error:
-            unavailable = error
-            continue
-        except (errors.Refused, errors.NeedsAdmin, errors.Gone):
-            continue
-        return (info, server) if _may_install(post, info) else None
-    if unavailable is not None:
-        raise unavailable
-    return None
+    try:
+        info, server = find_owner(post.auth.access_token, post.auth.server_endpoint)
+    except TokenRefused:
+        return None
+    return (info, server) if _may_install(post, info) else None
 
 
 def _may_install(post: EventPost, info: AppInfo) -> bool:

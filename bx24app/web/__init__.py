@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bx24app.infra import resources
 from bx24app.infra.runtime import Runtime
 from bx24app.web import statistics
-from bx24app.web.base import assets, errors, guards, headers, i18n, page_gates, rendering
+from bx24app.web.base import assets, errors, guards, headers, i18n, page_gates, rendering, visit_limits
 from bx24app.web.base.guards import (
     Guard,
     open_to_all,
@@ -78,9 +78,11 @@ def init_app(app: Flask) -> None:
     by_name[None] = open_to_all  # Flask's own `static`
     app.extensions["bx24app.guards"] = by_name
     app.before_request(page_gates.begin_page)
+    app.before_request(visit_limits.check_visit)
     app.before_request(guards.run_guard)
     app.teardown_request(page_gates.end_page)
     app.after_request(headers.add_headers)
+    app.after_request(visit_limits.record_visit)
     errors.register_handlers(app)
     app.url_map.converters |= {"rest": mango_hooks.PathRestConverter, "int": guards.IdConverter}
     for blueprint, prefix, _ in ROUTE_TABLE:

@@ -18,6 +18,7 @@ async function play(button) {
     failures += 1;
     if (failures > 2) return toast(say.sayPlay, true);
     const at = audio.currentTime;
+    await new Promise((resolve) => { setTimeout(resolve, failures * 1500); }); // the server may have asked to come later
     try {
       audio.src = (await post(source)).url;
       audio.currentTime = at;

@@ -30,7 +30,7 @@ document.addEventListener("htmx:responseError", async (event) => {
       if (requestConfig.headers["X-Frame-Session"] === header()["X-Frame-Session"]) await renew();
     } catch (error) {
       // A portal that is busy with calls says nothing against the viewer: the next try may do.
-      if (error.status >= 500) toast(say.sayFault, true);
+      if (error.status >= 500 || error.status === 429) toast(say.sayFault, true);
       else ended();
       return;
     }

@@ -12,7 +12,7 @@ from flask import Flask
 
 from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.infra import gates, page_threads
-from bx24app.infra.gate_kinds import ACTION, KINDS, MAX_HELD, PAGE_SECONDS, TAB, GateKind
+from bx24app.infra.gate_kinds import ACTION, KINDS, MAX_TAKEN, PAGE_SECONDS, TAB, GateKind
 from bx24app.infra.gates import GateClosed, Gates
 from bx24app.infra.runtime import runtime
 
@@ -50,8 +50,8 @@ def test_one_party_takes_its_share_and_all_take_theirs() -> None:
 def test_threads_remain_for_pages_that_ask_nobody() -> None:
     held = Gates()
     entered = sum(enter(held, GateKind(f"kind {number}", 2, 4, 1.0), party, 2) for number in range(9) for party in "ab")
-    assert entered == MAX_HELD < 16
-    assert sum(kind.over_all for kind in KINDS) > MAX_HELD, "else the bound over all kinds would bound nothing"
+    assert entered == MAX_TAKEN < 16
+    assert sum(kind.over_all for kind in KINDS) > MAX_TAKEN, "else the bound over all kinds would bound nothing"
 
 
 def test_a_thread_waits_for_its_turn_and_no_longer() -> None:
@@ -89,7 +89,7 @@ def test_what_is_asked_inside_is_bounded_and_so_is_the_page(page: None) -> None:
     with gates.pass_gate(TAB):
         assert seconds_left(100) <= TAB.seconds
         with gates.pass_gate(ACTION):
-            assert runtime().get(Gates).count_held()["action"] == 0, "inside a gate one passes freely"
+            assert runtime().get(Gates).count_taken()["action"] == 0, "inside a gate one passes freely"
     current = page_threads.current_page()
     assert current is not None
     current.until = time.monotonic() + 0.5
@@ -111,4 +111,4 @@ def test_a_worker_passes_freely(app: Flask) -> None:
     with ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(gates.pass_gate(TAB, "a"))
-        assert runtime().get(Gates).count_held()["tab"] == 0
+        assert runtime().get(Gates).count_taken()["tab"] == 0

@@ -21,7 +21,7 @@ from bx24app.mango.recording import RecordingDownload
 PIECE_BYTES: Final = 1024 * 1024
 """Bytes of a piece at most: two to four minutes of Mango's MP3."""
 _CHUNK_BYTES: Final = 64 * 1024
-_ASKED_RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
+_WANTED_RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
 _LAST_BYTES: Final = re.compile(r"bytes=-(\d{1,15})")
 _SENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})")
 
@@ -77,7 +77,7 @@ def _piece_range(byte_range: str | None) -> tuple[int, str]:
     if last := _LAST_BYTES.fullmatch(text):
         count = max(1, min(int(last.group(1)), PIECE_BYTES))
         return -count, f"bytes=-{count}"
-    match = _ASKED_RANGE.fullmatch(text)
+    match = _WANTED_RANGE.fullmatch(text)
     first = int(match.group(1)) if match else 0
     end = first + PIECE_BYTES - 1
     if match and match.group(2):

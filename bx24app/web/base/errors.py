@@ -13,10 +13,13 @@ from werkzeug.exceptions import HTTPException
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.infra.logs import get_logger
 from bx24app.models import db
+from bx24app.web.base import retry_form, session
 from bx24app.web.base.guards import NotAdministrator
 from bx24app.web.base.session import NoSession
 
 _log = get_logger(__name__)
+_LATER_STATUSES = (429, 503)
+"""Their pages ask for themselves again."""
 _MACHINE_PATHS = ("/bitrix24/", "/mango", "/readyz", "/metrics")
 
 
@@ -40,10 +43,13 @@ def render_error(kind: str, status: int, **values: object) -> Response:
         response = make_response(f"{kind}\n", status)
         response.mimetype = "text/plain"
     else:
-        template = "errors/part.html" if request.headers.get("HX-Request") else "errors/page.html"
+        is_part = "HX-Request" in request.headers
+        if status in _LATER_STATUSES and not is_part and session.HEADER not in request.headers:
+            values["again"] = retry_form.build_retry_form()
+        template = "errors/part.html" if is_part else "errors/page.html"
         response = make_response(render_template(template, kind=kind, **values), status)
     response.headers["X-Error"] = kind
-    if status == 503:
+    if status in _LATER_STATUSES:
         response.headers["Retry-After"] = "10"
     return response
 

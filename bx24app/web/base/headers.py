@@ -5,9 +5,14 @@ Inline scripts and styles are never allowed; only a verified portal may show a p
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
-from flask import Response, g
+from flask import Response, g, request
+
+_HOST_PATTERN = re.compile(
+    r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}(:\d{1,5})?$|^(127\.0\.0\.1|localhost)(:\d{1,5})?$"
+)
 
 
 def parse_origin(client_endpoint: str) -> str:
@@ -41,6 +46,17 @@ _NON_PAGE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 def allow_framing(client_endpoint: str) -> None:
     """Let this portal show the answer to the current request in its frame."""
     g.frame_origin = parse_origin(client_endpoint)
+
+
+def allow_posted_domain() -> None:
+    """Let the host that the browser names show the error page in its frame: such a page holds no data and no action.
+
+    Whether the application is installed there makes no difference, so strangers cannot find out.
+    """
+    domain = request.args.get("DOMAIN", "").lower()
+    if _HOST_PATTERN.match(domain):
+        scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
+        allow_framing(f"{scheme}://{domain}/")
 
 
 def add_headers(response: Response) -> Response:

@@ -6,8 +6,6 @@ Every opening is verified by `portals.frame_auth` before anything is shown.
 
 from __future__ import annotations
 
-import re
-
 from flask import Blueprint, Response, current_app, g, jsonify, make_response, render_template, request
 
 from bx24app.bitrix24 import errors as portal_errors
@@ -24,9 +22,6 @@ from bx24app.web.overview import home
 from bx24app.web.webhooks import bitrix24_events
 
 blueprint = Blueprint("app_frame", __name__)
-_HOST_PATTERN = re.compile(
-    r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}(:\d{1,5})?$|^(127\.0\.0\.1|localhost)(:\d{1,5})?$"
-)
 _log = get_logger(__name__)
 
 
@@ -104,14 +99,14 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
         opening = frame_auth.open_frame(post, install_page=install_page)
     except (MalformedPost, frame_auth.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
-        allow_posted_domain()
+        headers.allow_posted_domain()
         return errors.render_error("session", 403)
     except frame_auth.UnknownClient as error:
-        allow_posted_domain()
+        headers.allow_posted_domain()
         return errors.render_error("unknown_client", 403, client_id=error.client_id)
     except portal_errors.PortalError as error:
         _log.warning("opening not verified", error=str(error))
-        allow_posted_domain()
+        headers.allow_posted_domain()
         if isinstance(error, portal_errors.NeedsAdmin):
             return errors.render_error("portal_refuses", 403, code=error.code)
         return errors.render_error("portal_silent", 503)
@@ -141,14 +136,3 @@ def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Respon
 def _frame_session(opening: FrameOpening) -> FrameSession:
     assert opening.portal_id is not None  # noqa: S101 - the caller checked
     return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
-
-
-def allow_posted_domain() -> None:
-    """Let the host that the browser names show the error page in its frame: such a page holds no data and no action.
-
-    Whether the application is installed there makes no difference, so strangers cannot find out.
-    """
-    domain = request.args.get("DOMAIN", "").lower()
-    if _HOST_PATTERN.match(domain):
-        scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
-        headers.allow_framing(f"{scheme}://{domain}/")

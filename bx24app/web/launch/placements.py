@@ -123,13 +123,13 @@ def _verify_visit() -> PlacementVisit | Response:
         visit = frame_auth.open_placement(FramePost.from_form(request.form, request.args))
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
         _log.warning("placement refused", error=str(error))
-        app_frame.allow_posted_domain()
+        headers.allow_posted_domain()
         return errors.render_error("session", 403)
     except portal_errors.PortalError as error:
-        app_frame.allow_posted_domain()
+        headers.allow_posted_domain()
         return _portal_unavailable(error)
     if visit is None:
-        app_frame.allow_posted_domain()
+        headers.allow_posted_domain()
         return errors.render_error("not_installed", 403)
     headers.allow_framing(visit.client_endpoint)
     g.lang = visit.lang
