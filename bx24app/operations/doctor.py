@@ -26,7 +26,7 @@ from bx24app.infra.encryption import UndecryptableSecret, is_undecryptable
 from bx24app.infra.runtime import runtime
 from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
-from bx24app.operations import adoption, secret_checks
+from bx24app.operations import adoption, proxy_check, secret_checks
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
@@ -140,12 +140,20 @@ def _check_public_address() -> Iterator[Finding]:
         return
     if answer.status_code == 200 and answer.text.strip() == "ok":
         yield Finding("public address", True, f"{url} leads to this app")
+        yield _check_proxy(url)
     else:
         text = (
             f"{url}/healthz answers {answer.status_code}, and not as this app does: see BX24APP_PUBLIC_URL and the "
             "proxy"
         )
         yield Finding("public address", False, text)
+
+
+def _check_proxy(url: str) -> Finding:
+    try:
+        return Finding("proxy", *proxy_check.check_proxy(url, runtime().config.ca_bundle))
+    except OSError as error:
+        return Finding("proxy", False, f"{url} cannot be reached from here by a socket ({type(error).__name__})")
 
 
 def _http_session() -> requests.Session:

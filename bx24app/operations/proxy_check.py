@@ -11,6 +11,7 @@ import secrets
 import socket
 import ssl
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -57,18 +58,21 @@ def measure_unfinished_request(url: str, ca_bundle: Path | None) -> float | None
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme == "https"
     head = _HEAD.format(path=parts.path.rstrip("/"), key=f"doctor-{secrets.token_hex(8)}", host=parts.netloc)
-    with socket.create_connection((host, parts.port or (443 if is_secure else 80)), CONNECT_SECONDS) as plain:
-        with _secure(plain, host, ca_bundle) if is_secure else plain as peer:
-            peer.sendall(head.encode())
-            started = time.monotonic()
-            peer.settimeout(END_SECONDS)
-            try:
-                peer.recv(1)
-            except TimeoutError:
-                return None
-            except OSError:
-                pass  # a reset ends the request, too
-            return time.monotonic() - started
+    with ExitStack() as stack:
+        address = (host, parts.port or (443 if is_secure else 80))
+        peer = stack.enter_context(socket.create_connection(address, CONNECT_SECONDS))
+        if is_secure:
+            peer = stack.enter_context(_secure(peer, host, ca_bundle))
+        peer.sendall(head.encode())
+        started = time.monotonic()
+        peer.settimeout(END_SECONDS)
+        try:
+            peer.recv(1)
+        except TimeoutError:
+            return None
+        except OSError:
+            pass  # a reset ends the request, too
+        return time.monotonic() - started
 
 
 def _secure(plain: socket.socket, host: str, ca_bundle: Path | None) -> ssl.SSLSocket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -31,10 +30,9 @@ class Front:
 
 
 @pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_check, "AT_ONCE_SECONDS", 0.5)
     monkeypatch.setattr(proxy_check, "END_SECONDS", 2.5)
-    yield
 
 
 def verdict(front: Front, monkeypatch: pytest.MonkeyPatch, scheme: str = "https") -> tuple[bool, str]:
