@@ -9,6 +9,7 @@ import time
 import pytest
 
 from bx24app.operations import proxy_check
+from tests.support.servers import free_port
 
 
 class Front:
@@ -22,7 +23,8 @@ class Front:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        peer, _ = self.listener.accept()
+        with self.listener:
+            peer, _ = self.listener.accept()
         with peer:
             self.head = peer.recv(65536)
             time.sleep(self.seconds)
@@ -71,7 +73,5 @@ def test_one_that_never_ends_it_is_told_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_one_that_cannot_be_reached_is_an_error() -> None:
-    front = Front(0)
-    front.listener.close()
     with pytest.raises(OSError):
-        proxy_check.check_proxy(front.url, None)
+        proxy_check.check_proxy(f"http://127.0.0.1:{free_port()}", None)

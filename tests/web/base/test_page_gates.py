@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -18,7 +19,8 @@ from werkzeug.routing import Rule
 from bx24app.calls.journal.search import CallFilter
 from bx24app.infra.gate_kinds import KINDS, GateKind
 from bx24app.infra.gates import GateClosed, Gates
-from bx24app.models import Call, Portal, Recording, db, utcnow
+from bx24app.models import Call, Recording, db, utcnow
+from bx24app.portals import reauthorise
 from bx24app.web.base import session
 from bx24app.web.base.session import FrameSession, PlacementSession, Ticket
 from bx24app.web.calls import downloads
@@ -162,7 +164,4 @@ def ticket_for(rule: Rule, portal_id: int) -> Ticket:
 
 
 def authorisation_state(portal_id: int) -> str:
-    from bx24app.portals import reauthorise
-
-    portal = db.session.get_one(Portal, portal_id)
-    return str(reauthorise._state_signer().dumps([portal.id, portal.client_id]))
+    return parse_qs(urlsplit(reauthorise.start_authorisation(portal_id, 1)).query)["state"][0]
