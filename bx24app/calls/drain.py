@@ -20,11 +20,13 @@ from sqlalchemy.orm import Session
 
 from bx24app.bitrix24.budget import Priority, RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client
-from bx24app.calls import click_to_call, concurrency
-from bx24app.calls.click_to_call import DialOrder, DialOutcome
+from bx24app.calls import answers, click_to_call, concurrency
+from bx24app.calls.answers import Outcome
+from bx24app.calls.click_to_call import DialOrder
 from bx24app.calls.concurrency import DrainSlot
+from bx24app.calls.fold.careful_fold import fold_one_by_one
 from bx24app.calls.fold.portal_fold import fold_portal
-from bx24app.calls.outbox import batches, pacing, sender
+from bx24app.calls.outbox import batches, careful_claim, pacing
 from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.in_flight import TO_MANGO, TO_PORTAL, RequestsInFlight
 from bx24app.calls.outbox.ledger import FoldedCalls
@@ -33,6 +35,7 @@ from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
 from bx24app.infra.logs import get_logger
+from bx24app.infra.row_errors import blames_row, describe_error
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Portal, db, utcnow
 from bx24app.models.base import is_sqlite
@@ -46,8 +49,6 @@ MAX_DRAIN_SECONDS = 120
 more, but stores the answers of what is under way."""
 MAX_WAIT_SECONDS = 60.0
 """How long a drain waits for answers before it looks at the database again."""
-
-Outcome = BatchOutcome | DialOutcome
 
 
 def drain(portal_id: int) -> None:
@@ -136,14 +137,33 @@ def _run_step(
     portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None
 ) -> _DrainStep:
     """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
+
+    If a row raises an error of its own, the same is done again row by row, and that row is set aside.
     """
     route = _read_route(portal_id, outcomes, requests)
+    try:
+        return _run_locked(portal_id, outcomes, requests, route)
+    except Exception as error:
+        if not blames_row(error):
+            raise
+        _log.warning("step failed, its rows are taken one by one", portal=portal_id, reason=describe_error(error))
+    return _run_locked(portal_id, outcomes, requests, route, careful=True)
+
+
+def _run_locked(
+    portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None, route: _Route, careful: bool = False
+) -> _DrainStep:
     step = _DrainStep([], [])
     with _lock_for_fold(portal_id) as (session, portal):
         if portal is None:
             return step
-        touched = _store_outcomes(session, portal, outcomes)
-        wakes = fold_portal(session, portal, touched)
+        if careful:
+            touched = answers.store_one_by_one(session, portal, outcomes)
+            wakes = fold_one_by_one(session, portal, touched)
+            careful_claim.set_aside_unclaimable(session, portal)
+        else:
+            touched = answers.store_outcomes(session, portal, outcomes)
+            wakes = fold_portal(session, portal, touched)
         step.has_more = wakes.has_more
         recordings_due = [row.due_at for row in wakes.recordings if row.due_at is not None]
         if requests is not None and portal.state in ("active", "pending"):
@@ -167,21 +187,6 @@ def _lock_for_fold(portal_id: int) -> Iterator[tuple[Session, Portal | None]]:
     else:
         with portal_lock(portal_id) as locked, slot:
             yield locked
-
-
-def _store_outcomes(session: Session, portal: Portal, outcomes: Iterable[Outcome]) -> set[int]:
-    """Write what became of the requests. Returns the calls to fold again."""
-    touched: set[int] = set()
-    answered: list[BatchOutcome] = []
-    for outcome in outcomes:
-        if isinstance(outcome, DialOutcome):
-            touched |= click_to_call.store_dial_outcome(session, outcome)
-        else:
-            answered.append(outcome)
-    if answered:
-        touched |= sender.store_outcomes(session, portal, *answered)
-    session.flush()
-    return touched
 
 
 @dataclass(frozen=True, slots=True)

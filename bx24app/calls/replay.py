@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from bx24app.calls import set_aside
 from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
 from bx24app.calls.recordings import transfer
-from bx24app.domain.calls.ledger import USER_INACTIVE
+from bx24app.domain.calls.ledger import UNREADABLE, USER_INACTIVE
 from bx24app.infra import queue
 from bx24app.models import Call, Delivery, Notification, Recording, audit, db, problem_codes, utcnow
 from bx24app.models.call_index import mark_lost
@@ -28,9 +29,8 @@ ROWS_PER_TRANSACTION = 500
 """Rows that one transaction revives, so that the portal's lock is not held for long."""
 _TRANSIENT_KINDS = ("Dial", "Route", "ShowCard", "HideCard")
 _REISSUED_KINDS = ("Register", "Finish")
-UNREADABLE, UNRESOLVED = "UNREADABLE", "UNRESOLVED"
-"""Codes of deliveries: carried out, but answered in an unknown shape, so that a verification comes before a repeat; and
-never sent, because an earlier command gave no answer to build on."""
+UNRESOLVED = "UNRESOLVED"
+"""Code of deliveries that were never sent, because an earlier command gave no answer to build on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,9 @@ def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR)
 
 
 def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
-    """Let all refused deliveries and all lost recordings of the portal be tried once more."""
+    """Let all refused deliveries, all lost recordings and all that was set aside be tried once more."""
     retry_dead(portal_id, by=by)
+    set_aside.retry(portal_id, source=by.source, user_id=by.user_id)
     lost = select(Recording.id).where(
         Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
     )

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from bx24app.calls import click_to_call, clock_jumps
+from bx24app.calls import click_to_call, clock_jumps, set_aside
 from bx24app.calls.outbox import sender
 from bx24app.calls.recordings import attempts
 from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
@@ -32,6 +32,7 @@ ROWS_PER_ROUND = 1000
 def sweep() -> None:
     """Wake portals and recordings with something due. Two sweeps at once do no harm."""
     clock_jumps.detect_jumps()
+    set_aside.retry_due()
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
     wake = sender.recover_lost_requests(db.session(), ANSWER_TIMEOUT)

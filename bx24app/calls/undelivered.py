@@ -1,5 +1,5 @@
 """What did not get through, as lists: refused deliveries, waiting ones, lost recordings, notifications that could not
-be read.
+be read, calls on which the program failed.
 
 Pages show the lists and their counts; `calls.replay` tries again what they hold. Every list runs on a partial index of
 its own.
@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, func, literal_column, select
 
-from bx24app.calls import replay
-from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.calls import replay, set_aside
+from bx24app.models import Call, Delivery, Notification, Recording, SetAside, db
 
-Kind = Literal["dead", "waiting", "recordings", "rejected"]
-KINDS: tuple[Kind, ...] = ("dead", "waiting", "recordings", "rejected")
+Kind = Literal["dead", "waiting", "recordings", "rejected", "set_aside"]
+KINDS: tuple[Kind, ...] = ("dead", "waiting", "recordings", "rejected", "set_aside")
 MAX_COUNTED = 1000
 """Rows are counted up to one more than this; a page then says "more than"."""
-_MODELS: dict[str, Any] = {"recordings": Recording, "rejected": Notification}
+_MODELS: dict[str, Any] = {"recordings": Recording, "rejected": Notification, "set_aside": SetAside}
 
 
 def count_by_kind(portal_id: int) -> dict[str, int]:
@@ -28,7 +28,8 @@ def count_by_kind(portal_id: int) -> dict[str, int]:
 
 
 def list_rows(portal_id: int, kind: str, below: int | None, limit: int) -> list[Any]:
-    """Rows of a kind with an id below `below`, the newest first: deliveries, recordings or notifications."""
+    """Rows of a kind with an id below `below`, the newest first: deliveries, recordings, notifications, or
+    rows that were set aside."""
     model = _MODELS.get(kind, Delivery)
     query = _build_query(portal_id, kind).order_by(model.id.desc()).limit(limit)
     return list(db.session.scalars(query if below is None else query.where(model.id < below)))
@@ -38,6 +39,11 @@ def load_calls(call_ids: Iterable[int]) -> dict[int, Call]:
     """The calls that the rows of a list belong to, by id."""
     ids = set(call_ids)
     return {row.id: row for row in db.session.scalars(select(Call).where(Call.id.in_(ids)))} if ids else {}
+
+
+def load_notifications(ids: Iterable[int]) -> dict[int, Notification]:
+    """Notifications by id."""
+    return {row.id: row for row in db.session.scalars(select(Notification).where(Notification.id.in_(set(ids))))}
 
 
 def count_retryable(portal_id: int, call_id: int) -> int:
@@ -64,8 +70,13 @@ def _build_query(portal_id: int, kind: str) -> Select[Any]:
         return select(Delivery).where(Delivery.portal_id == portal_id, Delivery.state.in_(("waiting", "sent")))
     if kind == "recordings":
         return select(Recording).where(Recording.portal_id == portal_id, _equals_literal(Recording.state, "lost"))
+    if kind == "set_aside":
+        return select(SetAside).where(*set_aside.listed(portal_id))
+    program_failed = select(SetAside.row_id).where(SetAside.portal_id == portal_id, SetAside.kind == "notification")
     return select(Notification).where(
-        Notification.portal_id == portal_id, _equals_literal(Notification.state, "rejected")
+        Notification.portal_id == portal_id,
+        _equals_literal(Notification.state, "rejected"),
+        Notification.id.not_in(program_failed),
     )
 
 

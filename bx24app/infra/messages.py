@@ -97,6 +97,11 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Второй раз не набираем: звонок на {number} уже идёт",
         "Not dialled a second time: a call to {number} is already under way",
     ),
+    "click_failed": (
+        "Звонок на {number} не начат из-за ошибки приложения. Администратор портала видит её на странице «Звонки»",
+        "The call to {number} was not started because of an error of the app. The portal's administrator sees it on "
+        "the page “Calls”",
+    ),
     "callback_nobody": (
         "Обратный звонок на {number} не заказан: на линии {line} некому ответить",
         "The callback to {number} was not ordered: nobody can answer on the line {line}",
@@ -213,6 +218,16 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "dead_over": (
         "Mango Office: отказов Битрикс24 больше нет",
         "Mango Office: no refused calls are left",
+    ),
+    "set_aside": (
+        "Mango Office: приложение не смогло обработать часть звонков ({count}), остальные идут дальше. Причины и "
+        "повтор – в приложении, страница «Звонки»",
+        "Mango Office: the app could not process some calls ({count}); all others go on. See the reasons and try again "
+        "in the app, page “Calls”",
+    ),
+    "set_aside_over": (
+        "Mango Office: необработанных звонков больше нет",
+        "Mango Office: no unprocessed calls are left",
     ),
     "disk": (
         "Mango Office: {why} Звонки и карточки работают, записи ({count}) ждут",

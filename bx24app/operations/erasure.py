@@ -24,7 +24,7 @@ from bx24app.calls import notifications
 from bx24app.calls.recordings.attempts import CLAIM_LIFETIME
 from bx24app.domain import phone
 from bx24app.infra import spool
-from bx24app.models import Call, Delivery, Notification, Portal, Recording, audit, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Portal, Recording, SetAside, audit, db, utcnow
 from bx24app.models.base import is_sqlite
 from bx24app.models.locking import portal_lock
 from bx24app.operations import redaction
@@ -184,8 +184,10 @@ def _delete_rows(session: Session, rows: _PersonalRows, result: ErasureResult) -
         recording_ids += session.scalars(delete(Recording).where(Recording.call_id.in_(some)).returning(Recording.id))
         statement = delete(Delivery).where(Delivery.call_id.in_(some)).returning(Delivery.id)
         result.deliveries += len(session.scalars(statement).all())
+        session.execute(delete(SetAside).where(SetAside.call_id.in_(some)))
         session.execute(delete(Call).where(Call.id.in_(some)))
     for some in _split_chunks(rows.notifications):
+        session.execute(delete(SetAside).where(SetAside.kind == "notification", SetAside.row_id.in_(some)))
         session.execute(delete(Notification).where(Notification.id.in_(some)))
     result.calls, result.recordings = len(rows.calls), len(recording_ids)
     result.notifications, result.remaining_calls = (

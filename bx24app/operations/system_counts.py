@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, db
+from bx24app.models import Call, Delivery, Notification, Pbx, Portal, Recording, SetAside, db
 
 OPEN_STATES = ("waiting", "sent")
 DELAY_WINDOW = timedelta(minutes=15)
@@ -74,6 +74,12 @@ def count_portals_by_state() -> dict[str, int]:
 def count_dead_deliveries() -> int:
     """Commands that a portal refused for good."""
     return db.session.scalar(select(func.count()).where(Delivery.state == "dead")) or 0
+
+
+def count_set_aside() -> dict[str, int]:
+    """Kind -> rows on which the program failed and that nobody is trying again now."""
+    query = select(SetAside.kind, func.count()).where(SetAside.is_waiting.is_(False)).group_by(SetAside.kind)
+    return {row[0]: row[1] for row in db.session.execute(query)}
 
 
 def card_delays(now: datetime) -> list[float]:

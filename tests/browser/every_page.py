@@ -60,6 +60,7 @@ STOPS = (
     Stop("stuck-waiting", "undelivered.show", "/frame/stuck/waiting"),
     Stop("stuck-recordings", "undelivered.show", "/frame/stuck/recordings"),
     Stop("stuck-rejected", "undelivered.show", "/frame/stuck/rejected"),
+    Stop("stuck-set_aside", "undelivered.show", "/frame/stuck/set_aside"),
     Stop("pbxs", "pbxs.show", "/frame/pbxs"),
     Stop("pbx-new", "pbxs.new_form", "/frame/pbxs/new"),
     Stop("pbx", "pbxs.show_pbx", "/frame/pbxs/moscow"),

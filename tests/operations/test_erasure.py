@@ -28,6 +28,7 @@ from bx24app.models import (
     Portal,
     PortalUser,
     Recording,
+    SetAside,
     SettingsVersion,
     Todo,
     db,
@@ -328,6 +329,7 @@ ERASED = {
     "todo": {"client_number", "title", "key", "entity"},
     "portal_user": {"name", "email", "inner_number", "phones"},
     "settings_version": {"document"},
+    "set_aside": {"entry_id", "reason"},
 }
 """Columns that may name a person, by tables whose rows `forget` takes away or goes through."""
 WORDS_OF_OURS = {
@@ -338,6 +340,7 @@ WORDS_OF_OURS = {
     "todo": {"state"},
     "portal_user": {"day"},
     "settings_version": {"source", "note"},
+    "set_aside": {"kind", "version"},
 }
 """Columns of the same tables that hold words of the program or the portal's own lines."""
 
@@ -397,6 +400,15 @@ def test_a_person_is_in_no_table_any_more(both: Flask) -> None:
         PortalUser(portal_id=portal_id, user_id=5, name=f"Vera {NUMBER}", inner_number=NUMBER, phones=[NUMBER])
     )
     db.session.query(Delivery).update({"reason": NUMBER, "answer": {"phone": NUMBER}})
+    aside = {"portal_id": portal_id, "entry_id": NUMBER, "reason": NUMBER, "version": "0"}
+    note = db.session.query(Notification).first()
+    assert note is not None
+    db.session.add_all(
+        [
+            SetAside(kind="call", row_id=made.id, call_id=made.id, **aside),
+            SetAside(kind="notification", row_id=note.id, **aside),
+        ]
+    )
     db.session.commit()
     before = places_of(NUMBER, portal_id)
     assert {

@@ -115,7 +115,7 @@ def test_hostile_names_are_only_names(
     for rule, guard in guarded(site):
         if "GET" not in (rule.methods or ()):
             continue
-        kinds = ("dead", "waiting", "recordings", "rejected") if "kind" in rule.arguments else ("",)
+        kinds = ("dead", "waiting", "recordings", "rejected", "set_aside") if "kind" in rule.arguments else ("",)
         for kind in kinds:
             given = {name: kind if name == "kind" else values[name] for name in rule.arguments}
             address = site.url_map.bind("localhost").build(rule.endpoint, given)

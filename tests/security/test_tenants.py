@@ -118,7 +118,8 @@ def parameters(rule: Rule, theirs: dict[str, int]) -> list[dict[str, Any]]:
         "row_id": theirs["notification"],
         "number": 2,
     }
-    free = {"form": ("csv", "jsonl"), "kind": ("dead", "waiting", "recordings", "rejected"), "whose": ("all", "own")}
+    kinds = ("dead", "waiting", "recordings", "rejected", "set_aside")
+    free = {"form": ("csv", "jsonl"), "kind": kinds, "whose": ("all", "own")}
     found: list[dict[str, Any]] = [{}]
     for name in sorted(rule.arguments):
         assert name in values or name in free, f"{rule}: say above what <{name}> is of another portal"

@@ -19,7 +19,7 @@ from bx24app.calls.click_to_call.dial import (
     store_dial_outcome,
 )
 from bx24app.calls.click_to_call.progress import update_progress
-from bx24app.calls.click_to_call.start import COMMAND_ID_PREFIX, start_calls
+from bx24app.calls.click_to_call.start import COMMAND_ID_PREFIX, report_failure, start_calls
 
 __all__ = [
     "COMMAND_ID_PREFIX",
@@ -27,6 +27,7 @@ __all__ = [
     "DialOutcome",
     "claim_dial_orders",
     "recover_lost_dials",
+    "report_failure",
     "send_dial_order",
     "start_calls",
     "store_dial_outcome",

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, TOO_LATE, mark_answer_lost
+from bx24app.domain.bounds import is_whole
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import AnyCommand, Finish, Notify
 from bx24app.domain.calls.ledger import Ledger
@@ -54,7 +55,7 @@ def _evaluate_dial(
     kind = "callback" if call.read_facts().is_form_callback else "click"
     number = call.client_number or ""
     if dial.state == "dead" or result not in (None, codes.SUCCESS):
-        code = result or (int(dial.code) if dial.code and dial.code.isdecimal() else 0)
+        code = result or (int(dial.code) if dial.code and dial.code.isdecimal() and len(dial.code) < 10 else 0)
         words = message(portal.lang, f"{kind}_refused", number=number, why=_describe_failure(dial, code, portal.lang))
         call.reason = code if code >= codes.SUCCESS else None
         _fail_call(session, call, policy, codes.sip_status(code), words)
@@ -93,11 +94,13 @@ def _callback_result(notifications: list[Notification]) -> int | None:
     yet."""
     results = []
     for row in notifications:
-        if row.name.startswith("result/callback"):
+        if row.name.startswith("result/callback") and row.state != "rejected":
             try:
-                results.append(int(json.loads(row.body).get("result")))
-            except (TypeError, ValueError, AttributeError):
+                code = int(json.loads(row.body).get("result"))
+            except (TypeError, ValueError, AttributeError, OverflowError):
                 continue  # a malformed result decides nothing; the journal shows it
+            if is_whole(code):
+                results.append(code)
     return next((code for code in results if code != codes.SUCCESS), results[0] if results else None)
 
 

@@ -82,6 +82,29 @@ def _start_click(session: Session, portal: Portal, row: Notification, request: C
     return call
 
 
+def _create_click(
+    session: Session, portal: Portal, row: Notification, pbx: Pbx | None, request: CallRequest, line: str | None
+) -> Call:
+    call = _create_call(session, portal, row, pbx, request)
+    call.bitrix_call_id, call.user_id = request.call_id, request.user_id
+    call.write_facts(CallFacts(click_user_id=request.user_id, requested_line=line))
+    _store_registration(session, call, request)
+    return call
+
+
+def report_failure(session: Session, portal: Portal, row: Notification) -> None:
+    """The program failed on this event: a user who clicked is told, and the portal's call is finished. The next fold
+    does it; the caller commits."""
+    request = parse_event(json.loads(row.body))
+    if row.name != "ONEXTERNALCALLSTART" or not request.call_id or not request.user_id:
+        return  # a form callback: nobody watches it, administrators are told
+    known = select(Call.id).where(Call.portal_id == portal.id, Call.bitrix_call_id == request.call_id)
+    if session.scalars(known).first() is None:
+        call = _create_click(session, portal, row, None, request, None)
+        _refuse_call(call, "304", message(portal.lang, "click_failed", number=request.raw_number))
+        call.due_at = utcnow()
+
+
 def _start_callback(session: Session, portal: Portal, row: Notification, request: CallRequest) -> Call | None:
     if any(other.read_facts().is_form_callback for other in _running_calls(session, portal, request)):
         row.state, row.reason = "rejected", "this number is being called back already"

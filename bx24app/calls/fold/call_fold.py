@@ -53,6 +53,13 @@ class FoldResult:
     affected_calls: set[int] = field(default_factory=set)
     """Other calls of the same client that must be folded again, because a call that they depend on has changed."""
 
+    def add(self, other: FoldResult) -> None:
+        """Take over what another fold of the same transaction leaves to do."""
+        self.wake_times += other.wake_times
+        self.recordings += other.recordings
+        self.folded_calls |= other.folded_calls
+        self.affected_calls |= other.affected_calls
+
 
 @dataclass(frozen=True, slots=True)
 class CallRows:

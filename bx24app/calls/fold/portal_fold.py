@@ -7,7 +7,7 @@ Afterwards the tables hold the new deliveries, which the second half of the drai
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -40,7 +40,7 @@ _log = get_logger(__name__)
 
 # Built once: building a statement costs more than SQLite needs to answer it.
 _OF_PORTAL = Call.portal_id == bindparam("portal")
-_DUE_CALLS = select(Call).where(_OF_PORTAL, Call.due_at <= bindparam("now")).limit(PASS_LIMIT)
+_DUE_CALLS = select(Call).where(_OF_PORTAL, Call.due_at <= bindparam("now")).limit(bindparam("limit"))
 _NEXT_DUE_AT = select(func.min(Call.due_at)).where(_OF_PORTAL, Call.due_at.is_not(None))
 _DELIVERIES = select(Delivery).where(Delivery.call_id.in_(bindparam("calls", expanding=True))).order_by(Delivery.id)
 _RECORDINGS = select(Recording).where(Recording.call_id.in_(bindparam("calls", expanding=True))).order_by(Recording.id)
@@ -62,25 +62,34 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
     calls = find_or_create_calls(session, portal, fresh)
     _log_notifications(portal, fresh)
     missing = set(touched) - calls.keys()
-    for row in session.scalars(_DUE_CALLS, {"portal": portal.id, "now": utcnow()}):
+    for row in load_due_calls(session, portal):
         calls.setdefault(row.id, row)
     if missing - calls.keys():
         for row in _load_calls(session, portal, missing):
             calls.setdefault(row.id, row)
     while calls:
-        _fold_calls(session, portal, list(calls.values()), result)
+        fold_calls(session, portal, list(calls.values()), result)
         session.flush()
         changed, result.affected_calls = result.affected_calls, set()
         calls = {row.id: row for row in _load_calls(session, portal, changed)} if changed else {}
     session.flush()
-    # From the table, not from this pass: a wake-up that comes early must schedule the next one.
-    soonest = session.scalar(_NEXT_DUE_AT, {"portal": portal.id})
-    if soonest is not None:
-        result.wake_times.append(soonest)
+    add_next_wake_time(session, portal, result)
     if fresh:
         ids = [row.id for row in fresh if row.state == "new"]
         session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
     return result
+
+
+def load_due_calls(session: Session, portal: Portal, limit: int = PASS_LIMIT) -> Sequence[Call]:
+    """Calls that are folded again by themselves now."""
+    return session.scalars(_DUE_CALLS, {"portal": portal.id, "now": utcnow(), "limit": limit}).all()
+
+
+def add_next_wake_time(session: Session, portal: Portal, result: FoldResult) -> None:
+    """From the table, not from this pass: a wake-up that comes early must schedule the next one."""
+    soonest = session.scalar(_NEXT_DUE_AT, {"portal": portal.id})
+    if soonest is not None:
+        result.wake_times.append(soonest)
 
 
 def _log_notifications(portal: Portal, fresh: Iterable[Notification]) -> None:
@@ -96,7 +105,8 @@ def _load_calls(session: Session, portal: Portal, calls: set[int]) -> Iterable[C
     return session.scalars(_CALLS_BY_ID, {"portal": portal.id, "calls": sorted(calls)})
 
 
-def _fold_calls(session: Session, portal: Portal, calls: list[Call], result: FoldResult) -> None:
+def fold_calls(session: Session, portal: Portal, calls: list[Call], result: FoldResult) -> None:
+    """Fold these calls once; the caller flushes."""
     call_ids = [call.id for call in calls]
     rows_by_call = notifications.load_by_call(session, calls)
     deliveries: dict[int, list[Delivery]] = defaultdict(list)

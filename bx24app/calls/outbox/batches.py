@@ -131,6 +131,12 @@ def _prepare_batches(
     return _merge_batches(prepared) if shared and prepared else (prepared, False)
 
 
+def read_call(session: Session, rows: list[Delivery]) -> None:
+    """Build the batch of these rows of one call and drop it. Raises whatever a claim would raise."""
+    call_id = rows[0].call_id
+    _build_batch(rows, _load_ledgers(session, [call_id], {})[call_id], shared=False)
+
+
 def _background_calls(session: Session, call_ids: list[int], folded: FoldedCalls) -> set[int]:
     facts = {call_id: folded[call_id][0].facts for call_id in call_ids if call_id in folded}
     if len(facts) < len(call_ids):

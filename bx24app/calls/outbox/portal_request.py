@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from bx24app.bitrix24.client import Bitrix24Client
+from bx24app.bitrix24.errors import AnswerLost
 from bx24app.calls.outbox import sender
 from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
@@ -22,17 +23,29 @@ SLOW_SECONDS = 20.0
 """An answer that took longer counts as a failure: a portal that is always right, but after 20 s, is asked for one thing
 at a time."""
 
+UNFORESEEN_PAUSE = 60.0
+"""Seconds before a request is tried again in which the program failed."""
+
 
 def send_batch(portal_id: int, client: Bitrix24Client, batch: Batch) -> BatchOutcome:
     """Send a batch; every failure of the portal is in the outcome."""
     kinds = ["look-up"] if batch.verification is not None else [type(item.command).__name__ for item in batch.items]
     started = time.monotonic()
     with tracing.shared_span("ask portal", portal_id, batch.entry_ids, **{"bx24app.commands": kinds}):
-        outcome = sender.send(client, batch)
+        try:
+            outcome = sender.send(client, batch)
+        except Exception as error:  # noqa: BLE001 - else one request would end the whole drain
+            _log.exception("request failed in the program", portal=portal_id, commands=kinds)
+            outcome = BatchOutcome(batch, error=_unforeseen(error))
     outcome.seconds = time.monotonic() - started
     facts = {"commands": kinds, "calls": len({item.call_id for item in batch.items}), "met": _result_name(outcome)}
     _log.info("portal asked", portal=portal_id, **facts, ms=round(outcome.seconds * 1e3))
     return outcome
+
+
+def _unforeseen(error: Exception) -> AnswerLost:
+    """Nobody knows whether the request left. The pause says that the portal is not to blame."""
+    return AnswerLost(f"the program failed: {type(error).__name__}", retry_after=UNFORESEEN_PAUSE)
 
 
 def _result_name(outcome: BatchOutcome) -> str:

@@ -23,7 +23,7 @@ from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
 from bx24app.calls.outbox.batch import Batch, BatchItem
 from bx24app.calls.outbox.verification import Verification
 from bx24app.domain.calls.commands import MANGO_KINDS, AnyCommand, Ref
-from bx24app.domain.calls.ledger import USER_INACTIVE
+from bx24app.domain.calls.ledger import UNREADABLE, USER_INACTIVE
 from bx24app.infra.logs import get_logger
 from bx24app.models import Delivery, Portal, PortalUser, utcnow
 
@@ -106,7 +106,7 @@ def _send_verification(client: Bitrix24Client, batch: Batch, verification: Verif
         answers = verification.parse_answer(answer)
         outcome.verified_answers = {key: bound_facts(facts) for key, facts in answers.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refused("UNREADABLE", f"a look-up's answer has an unknown shape: {type(error).__name__}") from None
+        raise Refused(UNREADABLE, f"a look-up's answer has an unknown shape: {type(error).__name__}") from None
 
 
 def _build_requests(batch: Batch, outcome: BatchOutcome) -> list[tuple[BatchItem, str, dict[str, Any]]]:
@@ -219,7 +219,7 @@ def _apply_answer(session: Session, portal: Portal, row: Delivery, command: AnyC
     try:
         row.answer = rest_commands.parse_answer(command, answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        row.state, row.done_at, row.code = "dead", utcnow(), "UNREADABLE"
+        row.state, row.done_at, row.code = "dead", utcnow(), UNREADABLE
         row.reason = f"the portal's answer has an unknown shape: {type(error).__name__} {error}"[:500]
         return False
     row.state, row.done_at, row.uncertain = "done", utcnow(), False

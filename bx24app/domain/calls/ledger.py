@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from bx24app.domain.calls.commands import AnyCommand, Finish, HideCard, Ref, Register, ShowCard
 
+UNREADABLE = "UNREADABLE"
+"""Code of a command that was carried out, but whose answer could not be read or stored: a verification comes before a
+repeat."""
 USER_INACTIVE = "USER_INACTIVE"
 """Code of a refusal because the user in the command is dismissed or unknown. The fold then adds the command again for
 another user."""

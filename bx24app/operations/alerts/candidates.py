@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import ColumnElement, Select, or_, select
 
 from bx24app.infra import circuit_breaker
-from bx24app.models import Call, Delivery, Notice, Pbx, Portal, Recording, db
+from bx24app.models import Call, Delivery, Notice, Pbx, Portal, Recording, SetAside, db
 
 MIN_ASK_FAILURES = 3
 """Requests in a row that Mango did not answer. A PBX without waiting recordings has no circuit breaker that would show
@@ -52,6 +52,7 @@ def _candidate_queries(now: datetime) -> list[Select[int]]:
         _only_active(select(Recording.portal_id).where(Recording.due_at.is_not(None), Recording.problem.is_not(None))),
         _only_active(select(Call.portal_id).where(Call.unmapped.is_not(None), Call.started_at > now - UNMAPPED_FOR)),
         _only_active(select(Delivery.portal_id).where(Delivery.state == "dead", Delivery.created_at > now - DEAD_FOR)),
+        _only_active(select(SetAside.portal_id).where(SetAside.is_waiting.is_(False))),
     ]
 
 

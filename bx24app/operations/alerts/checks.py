@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import redis
 from sqlalchemy import func, select
 
-from bx24app.calls import replay
+from bx24app.calls import replay, set_aside
 from bx24app.domain.settings import Settings
 from bx24app.infra import circuit_breaker
 from bx24app.infra.messages import message, needs_admin_message
@@ -28,7 +28,12 @@ UNREACHABLE_KIND = "away"
 
 def find_alerts(portal: Portal, document: Settings, now: datetime) -> dict[str, dict[str, Alert]]:
     """The alerts that hold now, by kind and by what they concern. A kind that cannot be judged now is left out."""
-    alerts = {"dead": _dead_delivery_alerts(portal, now), "disk": _full_disk_alerts(portal), UNREACHABLE_KIND: {}}
+    alerts = {
+        "dead": _dead_delivery_alerts(portal, now),
+        "set_aside": _set_aside_alerts(portal),
+        "disk": _full_disk_alerts(portal),
+        UNREACHABLE_KIND: {},
+    }
     pbx_alerts = _unreachable_pbxs(portal, document)
     if pbx_alerts is not None:
         alerts["pbx_away"] = pbx_alerts
@@ -86,6 +91,14 @@ def _dead_delivery_alerts(portal: Portal, now: datetime) -> dict[str, Alert]:
     if not count:
         return {}
     return {"portal": Alert(message(portal.lang, "dead", count=str(count)), message(portal.lang, "dead_over"))}
+
+
+def _set_aside_alerts(portal: Portal) -> dict[str, Alert]:
+    count = set_aside.count_rows(portal.id)
+    if not count:
+        return {}
+    text = message(portal.lang, "set_aside", count=str(count))
+    return {"portal": Alert(text, message(portal.lang, "set_aside_over"))}
 
 
 def _full_disk_alerts(portal: Portal) -> dict[str, Alert]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from flask_babel import gettext, lazy_gettext
 
-from bx24app.calls.replay import UNREADABLE, UNRESOLVED
-from bx24app.domain.calls.ledger import USER_INACTIVE
+from bx24app.calls.replay import UNRESOLVED
+from bx24app.domain.calls.ledger import UNREADABLE, USER_INACTIVE
 from bx24app.mango import codes
 from bx24app.models import Delivery, Notification
 from bx24app.web.base.i18n import current_language

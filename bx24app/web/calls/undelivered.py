@@ -1,4 +1,5 @@
-"""The pages of what did not get through: refused and waiting deliveries, lost recordings, unreadable notifications.
+"""The pages of what did not get through: refused and waiting deliveries, lost recordings, unreadable
+notifications, calls on which the app failed.
 
 For administrators.
 """
@@ -10,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, abort, g, request
+from flask_babel import gettext
 
-from bx24app.calls import replay, undelivered
-from bx24app.models import Call, Delivery, Notification, Recording, db
+from bx24app.calls import replay, set_aside, undelivered
+from bx24app.models import Call, Delivery, Notification, Recording, SetAside, db
 from bx24app.portals import intents
 from bx24app.web.base import rendering
 from bx24app.web.base.parsing import parse_int
@@ -41,7 +43,7 @@ class UndeliveredRow:
     entry_id: str | None = None
 
 
-@blueprint.get("/<any(dead, waiting, recordings, rejected):kind>")
+@blueprint.get("/<any(dead, waiting, recordings, rejected, set_aside):kind>")
 def show(kind: str) -> Response:
     """One of the lists, the latest first."""
     return _render_page(kind)
@@ -80,6 +82,17 @@ def reread_notifications(row_id: int) -> Response:
     return _render_page("rejected", is_started=True)
 
 
+@blueprint.post("/again/<int:row_id>")
+def retry_set_aside(row_id: int) -> Response:
+    """Try one row again on which the app failed."""
+    portal_id = g.portal.id
+    db.session.rollback()
+    if not set_aside.retry(portal_id, row_id, "frame", g.frame.user_id):
+        abort(404)
+    rendering.reload_portal()
+    return _render_page("set_aside", is_started=True)
+
+
 def _render_page(kind: str, *, is_started: bool = False) -> Response:
     rendering.load_settings()
     below = parse_int(request.args.get("below", ""))
@@ -103,7 +116,11 @@ def _render_page(kind: str, *, is_started: bool = False) -> Response:
 
 def _load_rows(kind: str, below: int | None) -> list[UndeliveredRow]:
     rows = undelivered.list_rows(g.portal.id, kind, below, PAGE_SIZE + 1)
-    calls = undelivered.load_calls(row.call_id for row in rows) if kind != "rejected" else {}
+    calls = undelivered.load_calls(row.call_id for row in rows if row.call_id) if kind != "rejected" else {}
+    if kind == "set_aside":
+        ids = [row.row_id for row in rows if row.kind == "notification"]
+        notifications = undelivered.load_notifications(ids)
+        return [_set_aside_row(row, calls, notifications.get(row.row_id)) for row in rows]
     build: Callable[[Any, dict[int, Call]], UndeliveredRow] = _ROW_BUILDERS.get(kind, _delivery_row)
     return [build(row, calls) for row in rows]
 
@@ -124,6 +141,15 @@ def _notification_row(row: Notification, calls: dict[int, Call]) -> UndeliveredR
     del calls
     text, reason = timeline_texts.describe_notification(row), timeline_texts.describe_rejection(row.reason)
     return UndeliveredRow(row.id, row.received_at, text, reason, body=_pretty_json(row.body), entry_id=row.entry_id)
+
+
+def _set_aside_row(row: SetAside, calls: dict[int, Call], notification: Notification | None) -> UndeliveredRow:
+    text, body = gettext("Call"), ""
+    if notification is not None and row.kind == "notification":
+        text, body = timeline_texts.describe_notification(notification), _pretty_json(notification.body)
+    reason = gettext("Error of the app: %(what)s", what=row.reason)
+    call = calls.get(row.call_id or 0)
+    return UndeliveredRow(row.id, row.at, text, reason, call, row.tries, row.due_at, body, row.entry_id)
 
 
 _ROW_BUILDERS: dict[str, Callable[[Any, dict[int, Call]], UndeliveredRow]] = {

@@ -7,6 +7,7 @@ serves them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 import redis
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -18,6 +19,7 @@ from bx24app.infra import circuit_breaker
 from bx24app.infra.queue import QUEUES
 from bx24app.infra.runtime import runtime
 from bx24app.models import db, utcnow
+from bx24app.models.set_aside import RowKind
 from bx24app.operations import system_counts
 from bx24app.operations.system_counts import count_pending
 from bx24app.portals.portal_events import REFUSED_COUNTER_KEY
@@ -102,6 +104,11 @@ class _TableCollector(Collector):
             "Commands that the portal refused for good",
             system_counts.count_dead_deliveries(),
         )
+        aside = GaugeMetricFamily("bx24app_set_aside", "Rows on which the program failed", labels=["what"])
+        counts = system_counts.count_set_aside()
+        for kind in get_args(RowKind):
+            aside.add_metric([kind], counts.get(kind, 0))
+        yield aside
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

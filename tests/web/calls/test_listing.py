@@ -21,7 +21,7 @@ from bx24app.calls.journal.search import CallFilter, Cursor
 from bx24app.domain.calls import command_json, commands
 from bx24app.domain.settings import LineSettings, PbxSettings, Rule, Settings
 from bx24app.infra import queue
-from bx24app.models import Audit, Call, CallPerson, Delivery, Notification, Portal, Recording, db, utcnow
+from bx24app.models import Audit, Call, CallPerson, Delivery, Notification, Portal, Recording, SetAside, db, utcnow
 from bx24app.web.base import session
 from bx24app.web.calls import timeline_texts
 from tests.support.frame_pages import Frame, frame, has
@@ -277,6 +277,13 @@ def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[st
             reason="no call_state",
         )
         db.session.add_all((refused, card, waits, tape, note))
+        failed = Notification(portal_id=portal, pbx_id=1, dialect="vpbx", name="events/call", entry_id="entry-2",
+                              dedup_key="2", body='{"b": 1}', state="rejected", reason="KeyError")  # fmt: skip
+        db.session.add(failed)
+        db.session.flush()
+        aside = SetAside(portal_id=portal, kind="notification", row_id=failed.id, entry_id="entry-2", version="0",
+                         reason="KeyError in calls/fold/call_fold.py:1")  # fmt: skip
+        db.session.add(aside)
         db.session.commit()
         return {
             "call": call.id,
@@ -285,12 +292,14 @@ def stuck(frame: Frame, portal: int, monkeypatch: pytest.MonkeyPatch) -> dict[st
             "waiting": waits.id,
             "recordings": tape.id,
             "rejected": note.id,
+            "set_aside": aside.id,
+            "failed": failed.id,
         }
 
 
 def test_what_is_stuck_is_one_click_away(frame: Frame, stuck: dict[str, int]) -> None:
     said = frame.get("/frame/calls")
-    for kind in ("dead", "waiting", "recordings", "rejected"):
+    for kind in ("dead", "waiting", "recordings", "rejected", "set_aside"):
         assert has(said, f"stuck-{kind}")
         page = frame.get(f"/frame/stuck/{kind}")
         assert has(page, f"stuck-{stuck[kind]}")
@@ -302,11 +311,13 @@ def test_what_is_stuck_is_one_click_away(frame: Frame, stuck: dict[str, int]) ->
     rejected = frame.get("/frame/stuck/rejected")
     assert "no call_state" in rejected
     assert "&lt;b&gt;" in rejected, "as it came, and harmless"
+    assert not has(rejected, f"stuck-{stuck['failed']}"), "what the app failed on has a list of its own"
+    assert "Error of the app: KeyError in calls/fold/call_fold.py:1" in frame.get("/frame/stuck/set_aside")
 
 
 def test_nothing_is_stuck(frame: Frame) -> None:
     assert has(frame.get("/frame/calls"), "stuck-none")
-    for kind in ("dead", "waiting", "recordings", "rejected"):
+    for kind in ("dead", "waiting", "recordings", "rejected", "set_aside"):
         assert has(frame.get(f"/frame/stuck/{kind}"), f"none-{kind}")
 
 
@@ -350,6 +361,13 @@ def test_what_waits_is_hurried_and_what_was_unreadable_is_read_again(frame: Fram
         assert db.session.get_one(Notification, stuck["rejected"]).state == "new"
 
 
+def test_what_the_app_failed_on_is_given_back(frame: Frame, stuck: dict[str, int]) -> None:
+    assert has(frame.post(f"/frame/stuck/again/{stuck['set_aside']}", {}), "none-set_aside")
+    with frame.site.app_context():
+        assert db.session.get_one(Notification, stuck["failed"]).state == "new"
+        assert db.session.query(Audit).filter_by(what="replayed").one().facts == {"set_aside": 1}
+
+
 def test_only_administrators_of_this_portal_try_again(
     frame: Frame, site: Flask, client: FlaskClient, stuck: dict[str, int]
 ) -> None:
@@ -366,10 +384,13 @@ def test_only_administrators_of_this_portal_try_again(
         stranger = {session.HEADER: session.issue(session.FrameSession(other.id, other.member_id, 7, True))}
     assert client.post(f"/frame/calls/{stuck['call']}/again", headers=stranger).status_code == 404
     assert client.post(f"/frame/stuck/read/{stuck['rejected']}", headers=stranger).status_code == 200
-    for kind in ("dead", "waiting", "recordings", "rejected"):
+    assert client.post(f"/frame/stuck/again/{stuck['set_aside']}", headers=stranger).status_code == 404
+    assert client.post(f"/frame/stuck/again/{stuck['set_aside']}", headers=someone).status_code == 403
+    for kind in ("dead", "waiting", "recordings", "rejected", "set_aside"):
         assert has(client.get(f"/frame/stuck/{kind}", headers=stranger).text, f"none-{kind}")
     with site.app_context():
         assert db.session.get_one(Notification, stuck["rejected"]).state == "rejected"
+        assert db.session.get_one(Notification, stuck["failed"]).state == "rejected"
 
 
 def test_long_lists_go_on_below(frame: Frame, portal: int, stuck: dict[str, int]) -> None:
