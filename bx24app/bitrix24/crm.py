@@ -151,8 +151,15 @@ def _comment_entity_type(command: AddComment) -> str:
 
 
 def build_read_open(command: ReadOpen) -> RestRequest:
-    """Open means in a stage that is neither won nor lost (semantics P)."""
-    conditions: dict[str, Any] = {"=stageSemanticId": "P", f"={_owner_field(command)}": command.record.id}
+    """Open means in a stage that is neither won nor lost.
+
+    Only leads and deals have `stageSemanticId`; an unknown field in a filter is an error (crm-item-list.md).
+    """
+    conditions: dict[str, Any] = {f"={_owner_field(command)}": command.record.id}
+    if not is_smart_process(command.entity):
+        conditions["=stageSemanticId"] = "P"
+    elif command.final_stages:
+        conditions["!@stageId"] = list(command.final_stages)
     if command.category_id is not None:
         conditions["=categoryId"] = command.category_id
     return "crm.item.list", {
@@ -165,7 +172,7 @@ def build_read_open(command: ReadOpen) -> RestRequest:
 def _owner_field(command: ReadOpen) -> str:
     if command.record.entity == "lead":
         return "parentId1" if is_smart_process(command.entity) else "leadId"
-    return "contactId" if command.record.entity == "contact" else "companyId"
+    return "contactIds" if command.record.entity == "contact" else "companyId"
 
 
 def parse_open_items(result: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +248,8 @@ def build_set_user(command: SetActivityUser) -> RestRequest:
 
 
 def build_read_deals(command: ReadDeals) -> RestRequest:
-    field = "contactId" if command.record.entity == "contact" else "companyId"
+    # `contactId` is the main contact alone.
+    field = "contactIds" if command.record.entity == "contact" else "companyId"
     return "crm.item.list", {
         "entityTypeId": 2,
         "select": ["id", "categoryId", "stageId", "assignedById"],

@@ -35,7 +35,8 @@ class CrmDictionaries:
     """`content`: as stored.
 
     `types`: [{id, name}] of smart processes; `pipelines`: {entity type id: [{id, name, default}]};
-    `statuses`: {ENTITY_ID: [{id, name}]}, sources and stages. Each in the portal's order.
+    `statuses`: {ENTITY_ID: [{id, name, semantics}]}, sources and stages; semantics is S (won), F (lost)
+    or "". Each in the portal's order.
     """
 
     content: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +74,19 @@ class CrmDictionaries:
             return None
         return self._statuses_of(_stage_entity_id(number, pipeline))
 
+    def final_stages(self, entity: str | int, category: int | None) -> tuple[str, ...]:
+        """Stages that are won or lost, of a pipeline of a deal or smart process; of all its pipelines if `category` is
+        None.
+
+        Where the portal was asked by an older version, which stored no semantics, the portal's own names tell.
+        """
+        number = entity_type_id(entity)
+        if number is None:
+            return ()
+        pipelines = [category] if category is not None else [int(one.id) for one in self.pipelines_of(entity) or ()]
+        rows = [row for one in pipelines for row in self._status_rows(_stage_entity_id(number, one))]
+        return tuple(str(row["id"]) for row in rows if _is_final(row))
+
     def default_pipeline(self, entity: str | int) -> int | None:
         """The pipeline of a record whose rule names none."""
         pipelines = self.pipelines_of(entity) or ()
@@ -81,6 +95,15 @@ class CrmDictionaries:
 
     def _statuses_of(self, entity_id: str) -> tuple[DictionaryItem, ...] | None:
         return _parse_items((self.content.get("statuses") or {}).get(entity_id))
+
+    def _status_rows(self, entity_id: str) -> list[dict[str, Any]]:
+        return (self.content.get("statuses") or {}).get(entity_id) or []
+
+
+def _is_final(row: dict[str, Any]) -> bool:
+    if "semantics" in row:
+        return row["semantics"] in ("S", "F")
+    return str(row["id"]).rpartition(":")[2] in ("SUCCESS", "FAIL", "WON", "LOSE", "APOLOGY")
 
 
 def entity_type_id(entity: str | int) -> int | None:

@@ -6,7 +6,6 @@ right is missing, an answer is empty) keeps its last value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -125,16 +124,14 @@ def _parse_pipelines(rows: list[Any] | None) -> list[dict[str, Any]]:
 
 def _parse_statuses(rows: list[Any] | None) -> dict[str, list[dict[str, str]]]:
     statuses: dict[str, list[dict[str, str]]] = {}
-    for entity, status, name in _complete_rows(rows or []):
-        if entity == "SOURCE" or entity == "STATUS" or "_STAGE" in entity:
-            statuses.setdefault(entity, []).append({"id": status, "name": name})
+    for row in rows or []:
+        entity = str(row.get("ENTITY_ID") or "") if isinstance(row, dict) else ""
+        if (entity in ("SOURCE", "STATUS") or "_STAGE" in entity) and row.get("STATUS_ID"):
+            status = {"id": str(row["STATUS_ID"]), "name": str(row.get("NAME") or row["STATUS_ID"])}
+            if "_STAGE" in entity:
+                status["semantics"] = str(row.get("SEMANTICS") or "")
+            statuses.setdefault(entity, []).append(status)
     return statuses
-
-
-def _complete_rows(rows: list[Any]) -> Iterator[tuple[str, str, str]]:
-    for row in rows:
-        if isinstance(row, dict) and row.get("ENTITY_ID") and row.get("STATUS_ID"):
-            yield str(row["ENTITY_ID"]), str(row["STATUS_ID"]), str(row.get("NAME") or row["STATUS_ID"])
 
 
 def store_answers(portal_id: int, content: dict[str, Any]) -> None:

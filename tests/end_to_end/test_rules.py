@@ -10,7 +10,9 @@ import pytest
 
 from bx24app.calls import dry_run
 from bx24app.domain.settings import Settings
-from bx24app.models import Call, Delivery, Portal, PortalUser, db
+from bx24app.models import Call, Delivery, Dictionary, Portal, PortalUser, db
+from bx24app.portals import crm_dictionaries
+from bx24app.sandbox.bitrix.seed import SPA
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL, LEAD, Activity, Record
 from tests.conftest import KEY, SALT
 from tests.end_to_end.test_scenarios import connect
@@ -212,6 +214,42 @@ def test_no_second_open_deal(earth: World) -> None:
     deal.fields.update(stageSemanticId="S", closed="Y")
     ring(earth, hook, ANSWERED, first.retold.client)
     assert len(first.records(DEAL)) == 2, "the first is won: the next call opens another"
+
+
+@pytest.mark.parametrize("has_semantics", [True, False])
+def test_no_second_open_item_of_a_smart_process(earth: World, has_semantics: bool) -> None:
+    """Smart processes have no `stageSemanticId`: the final stages of the dictionaries tell what is open."""
+    rule = {
+        "name": "Item",
+        "when": {"direction": "in"},
+        "do": [{"create": {"entity": SPA, "title": "Item {{ client.number }}"}}],
+    }
+    hook = office(earth, rule)
+    _read_dictionaries(earth, has_semantics)
+    client = "+79990001122" if has_semantics else "+79990001133"
+    earth.sandbox.call(earth.add_client, "contact", client)
+    first = ring(earth, hook, ANSWERED, client)
+    ring(earth, hook, ANSWERED, first.retold.client)
+    [item] = first.records(SPA)
+    item.fields.update(stageId=f"DT{SPA}_12:SUCCESS")
+    ring(earth, hook, ANSWERED, first.retold.client)
+    assert len(first.records(SPA)) == 2, "the first is won: the next call opens another"
+    assert [state for kind, state, _ in first.commands() if kind == "ReadOpen"] == ["done"]
+
+
+def _read_dictionaries(earth: World, has_semantics: bool) -> None:
+    with earth.app.app_context():
+        portal_id = db.session.scalars(db.select(Portal.id)).one()
+        db.session.rollback()
+        crm_dictionaries.fetch(portal_id)
+        row = db.session.get_one(Dictionary, portal_id)
+        if not has_semantics:  # as 0.2.0 stored them
+            statuses = {
+                entity: [{"id": one["id"], "name": one["name"]} for one in rows]
+                for entity, rows in row.content["statuses"].items()
+            }
+            row.content = {**row.content, "statuses": statuses}
+        db.session.commit()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from bx24app.infra import tracing
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
+from bx24app.portals import crm_dictionaries
 
 _log = get_logger(__name__)
 
@@ -172,7 +173,11 @@ class Policies:
             quiet_seconds=runtime().config.quiet_seconds,
             has_timeman="timeman" in parse_scopes(portal.scopes),
             user_name=self._user_name,
+            final_stages=self._final_stages,
         )
+
+    def _final_stages(self, entity: str, category: int | None) -> tuple[str, ...]:
+        return crm_dictionaries.load(self._portal.id).final_stages(entity, category)
 
 
 def user_name(portal_id: int, user_id: int) -> str:

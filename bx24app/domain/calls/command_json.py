@@ -13,7 +13,10 @@ KINDS: dict[str, type[AnyCommand]] = {kind.__name__: kind for kind in get_args(A
 
 def to_json(command: AnyCommand) -> dict[str, Any]:
     """The fields of a command as a JSON document; a `Ref` becomes ``{"$ref": [key, fact]}``."""
-    return {field.name: _to_plain(getattr(command, field.name)) for field in dataclasses.fields(command)}
+    values = {field.name: _to_plain(getattr(command, field.name)) for field in dataclasses.fields(command)}
+    if not values.get("final_stages", True):
+        del values["final_stages"]  # workers of 0.2.0 do not know the field
+    return values
 
 
 def _to_plain(value: Any) -> Any:
@@ -38,8 +41,9 @@ def from_json(kind: str, document: dict[str, Any]) -> AnyCommand:
         values["record"] = Record(values["record"]["entity"], _restore_ref(values["record"]["id"]))
     if "contact" in values:
         values["contact"] = _restore_ref(values["contact"])
-    if "users" in values:
-        values["users"] = tuple(values["users"])
+    for name in ("users", "final_stages"):
+        if name in values:
+            values[name] = tuple(values[name])
     if "fields" in values:
         values["fields"] = tuple((key, value) for key, value in values["fields"])
     return KINDS[kind](**values)

@@ -202,6 +202,8 @@ class ReadOpen(Command):
     entity: str
     record: Record
     category_id: int | None = None
+    final_stages: tuple[str, ...] = ()
+    """Of a smart process: its stages that are won or lost. Leads and deals have a field for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

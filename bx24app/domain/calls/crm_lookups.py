@@ -100,7 +100,9 @@ def _open_lookups(view: CallView, plan: CallPlan) -> Iterator[AnyCommand]:
         if isinstance(action, CreateAction) and action.duplicate == "skip" and action.entity != "contact":
             entity, category = entity_and_pipeline(view, action)
             if (entity, record.entity) != ("lead", "lead"):
-                yield ReadOpen(key=open_key(entity, category), entity=entity, record=record, category_id=category)
+                final = view.policy.final_stages(entity, category) if entity.isdecimal() else ()
+                key = open_key(entity, category)
+                yield ReadOpen(key=key, entity=entity, record=record, category_id=category, final_stages=final)
 
 
 def open_key(entity: str, category: int | None) -> str:

@@ -48,6 +48,8 @@ class Policy:
     """The portal granted the scope `timeman`, which tells whose working day is open."""
     user_name: Callable[[int], str] = str
     """User id -> name, for templates of rules."""
+    final_stages: Callable[[str, int | None], tuple[str, ...]] = lambda _entity, _category: ()
+    """(smart process, pipeline or None) -> its stages that are won or lost."""
 
     @property
     def calls(self) -> CallSettings:

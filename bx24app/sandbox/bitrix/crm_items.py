@@ -87,7 +87,8 @@ def describe_fields(context: CommandContext, params: dict[str, Any]) -> dict[str
 def list_items(context: CommandContext, params: dict[str, Any]) -> ListPage:
     type_id = records.require_type(context, params.get("entityTypeId"))
     wanted = params.get("filter") or {}
-    _check_filter(type_id, wanted)
+    parents = next((one.parents for one in context.portal.types if one.entity_type_id == type_id), ())
+    _check_filter(type_id, wanted, parents)
     stored = context.portal.crm.records[type_id].values()
     rows = [record.fields for record in stored if records.is_readable(context, record)]
     rows = [row for row in rows if filters.matches_filter(row, wanted)] if wanted else rows
@@ -100,14 +101,14 @@ def list_items(context: CommandContext, params: dict[str, Any]) -> ListPage:
     )
 
 
-def _check_filter(type_id: int, wanted: dict[str, Any]) -> None:
+def _check_filter(type_id: int, wanted: dict[str, Any], parents: tuple[int, ...]) -> None:
     for key, value in wanted.items():
         prefix, name = filters.split_key(key)
         if key.lower() == "logic":
             continue
         if isinstance(value, dict) and (key.isdigit() or not name):
-            _check_filter(type_id, value)
-        elif not fields.is_filterable(type_id, name) or prefix not in filters.PREFIXES or name == "fm":
+            _check_filter(type_id, value, parents)
+        elif not fields.is_filterable(type_id, name, parents) or prefix not in filters.PREFIXES or name == "fm":
             raise RestError("INVALID_ARG_VALUE", f"Invalid filter: field '{key}' is not allowed in filter", 400)
 
 

@@ -57,6 +57,11 @@ READ_ONLY = {
     "closed": "boolean", "isReturnCustomer": "boolean", "lastActivityTime": "datetime", "hasPhone": "boolean",
     "hasEmail": "boolean", "entityTypeId": "integer",
 }  # fmt: skip
+_READ_ONLY_OF = {
+    "stageSemanticId": (LEAD, DEAL), "closed": (DEAL,), "isReturnCustomer": (LEAD, DEAL),
+    "hasPhone": (LEAD, CONTACT, COMPANY), "hasEmail": (LEAD, CONTACT, COMPANY), "entityTypeId": (),
+}  # fmt: skip
+"""Read-only fields that only these types have; all other types have the others."""
 _MULTIPLE = ("contactIds", "observers", "companyIds")
 WITH_MULTI = (LEAD, CONTACT, COMPANY)
 _UPPER = {"stageId": {LEAD: "STATUS_ID"}, "typeId": {COMPANY: "COMPANY_TYPE"}, "createdTime": {0: "DATE_CREATE"},
@@ -74,9 +79,16 @@ def is_accepted(type_id: int, name: str) -> bool:
     return name in writable_fields(type_id) or bool(re.match(r"(ufCrm|UF_CRM_|parentId\d)", name))
 
 
-def is_filterable(type_id: int, name: str) -> bool:
-    """Whether crm.item.list accepts a field in filter, select and order."""
-    return is_accepted(type_id, name) or name in READ_ONLY or name in ("*", "uf*", "crm")
+def is_filterable(type_id: int, name: str, parents: tuple[int, ...] = ()) -> bool:
+    """Whether crm.item.list accepts a field in the filter.
+
+    S: only fields of the type's own table (object-fields.md). `parents`: types to which the type is bound, whose
+    parentId<type> it has.
+    """
+    if name.startswith("parentId"):
+        return name.removeprefix("parentId") in map(str, parents)
+    owners = _READ_ONLY_OF.get(name)
+    return is_accepted(type_id, name) or (name in READ_ONLY and (owners is None or type_id in owners))
 
 
 def default_value(kind: str) -> Any:

@@ -147,3 +147,5 @@ class SpaType:
     id: int
     entity_type_id: int
     title: str
+    parents: tuple[int, ...] = ()
+    """Types to which it is bound: its items have a parentId<type> of each."""
