@@ -120,6 +120,17 @@ class _Served:
 
         self.sandbox.call(set_limits)
 
+    def slow(self, number: int, seconds: float) -> None:
+        """Makes a portal answer right, but after so many seconds, where a call is registered or a recording attached.
+        """
+        methods = (REGISTER, "telephony.externalcall.attachrecord")
+        self.sandbox.portals[number].latencies = dict.fromkeys(methods, seconds)
+
+    def hang(self, number: int, hanging: bool) -> None:
+        """Makes a portal answer nothing, or answer again."""
+        switches = self.sandbox.portals[number].switches
+        self.sandbox.call(switches.switch_on, "hang") if hanging else self.sandbox.call(switches.switch_off)
+
     def grant(self, number: int) -> tuple[str, str]:
         """(REST address, access token) for a program that uses the portal besides ours."""
         portal = self.sandbox.portals[number]

@@ -1,8 +1,8 @@
-"""Further faults, in the form of `faults.FAULTS`: Mango's recordings and the app's own machines."""
+"""Further faults, in the form of `faults.FAULTS`: Mango's recordings, other tenants, the app's own machines."""
 
 from __future__ import annotations
 
-from tests.stress.chaos import machine_faults, mango_faults, released
+from tests.stress.chaos import machine_faults, mango_faults, neighbours, released
 from tests.stress.chaos.faults import Fault
 
 MORE = (
@@ -10,6 +10,8 @@ MORE = (
     Fault("Mango: a recording's one-shot link is used up", mango_faults.link_used_up),
     Fault("Mango: recordings break off", mango_faults.broken_off),
     Fault("disk full for the spool, then free", machine_faults.disk_full),
+    Fault("slow tenant: another portal is right after 20 s", neighbours.slow, neighbours.move_in),
+    Fault("hanging tenant: another portal never answers", neighbours.hanging, neighbours.move_in),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
     Fault(
         "rolling upgrade with a migration, old and new code side by side",

@@ -83,6 +83,7 @@ class ChaosStack:
             folder,
             self.valkey.url,
             config_for,
+            portals=2,
             quiet_seconds=120,
             hook_rate=0,
             address_rate=0,

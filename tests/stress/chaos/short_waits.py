@@ -6,15 +6,15 @@ from datetime import timedelta
 
 from bx24app.bitrix24 import answer_size, transport
 from bx24app.calls import sweep
-from bx24app.calls.outbox import batches, sender
+from bx24app.calls.outbox import batches, portal_request, sender
 from bx24app.calls.recordings import attempts, outcomes
 from bx24app.domain.calls import outcome
 from bx24app.infra import circuit_breaker, worker
 
 WORDS = (
-    "Waits shortened: answer of the portal 4 s (75), request of a dead worker given up after 12 s (120), "
-    "recording of a dead worker after 20 s (1200), back-off at most 5 s (900), trial of a silent portal 3 s (45), "
-    "full disk checked again after 2 s (60), sweep every second (15)."
+    "Waits shortened: answer of the portal 4 s (75), a slow one 2 s (20), request of a dead worker given up after 12 s "
+    "(120), recording of a dead worker after 20 s (1200), back-off at most 5 s (900), trial of a silent portal 3 s "
+    "(45), full disk checked again after 2 s (60), sweep every second (15)."
 )
 """Printed below every table: the seconds to recover depend on these waits and not on those of an installation."""
 RETRY = (0, 2, 3, *(5,) * 20)
@@ -24,6 +24,7 @@ RETRY = (0, 2, 3, *(5,) * 20)
 def shorten_waits() -> None:
     """Shorten the waits in this process and its children."""
     transport.TIMEOUT, answer_size.TOTAL_TIMEOUT = (2.0, 3.0), 4.0  # type: ignore[misc]
+    portal_request.SLOW_SECONDS = 2.0
     batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=12)
     attempts.CLAIM_LIFETIME = timedelta(seconds=20)
