@@ -15,7 +15,7 @@ import pytest
 
 from bx24app.calls.outbox import in_flight
 from bx24app.calls.recordings import turns
-from bx24app.infra import background_share, worker
+from bx24app.infra import background_share, gate_kinds, worker
 from bx24app.infra.queue import QUEUES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,7 @@ MAKERS = {
 }
 """Names whose call, or whose subclass, makes a pool."""
 FIGURES = {
+    "infra/gate_kinds": (gate_kinds.MAX_TAKEN, gate_kinds.TAB.over_all, gate_kinds.TAB.per_party),
     "calls/outbox/in_flight": (in_flight.THREADS, *in_flight.SHARES.values()),
     "calls/recordings/turns": (turns.THREADS_PER_PORTAL,),
     "infra/background_share": (worker.BACKGROUND_THREADS, background_share.BUSY_RETRY.seconds),
