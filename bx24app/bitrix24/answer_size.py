@@ -11,28 +11,19 @@ import os
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
 
 from bx24app.bitrix24.errors import AnswerLost, AnswerTooLarge
 from bx24app.bitrix24.request_deadline import seconds_left
-from bx24app.domain.json_pieces import count_pieces
+from bx24app.domain.json_pieces import AnswerBounds, count_pieces
 
 TOTAL_TIMEOUT: Final = 75.0
 """Seconds for a whole answer, so that bytes that drip in do not hold a thread."""
 LARGE_BYTES: Final = 256 * 1024
 """Larger answers are parsed one at a time: while a text is parsed, no other thread of the process computes."""
 _READ_SIZE: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerBounds:
-    """How large an answer may be. `max_pieces`: lists, objects and their members, counted before parsing."""
-
-    max_bytes: int
-    max_pieces: int
 
 
 COMMAND_BOUNDS: Final = AnswerBounds(1024 * 1024, 50_000)

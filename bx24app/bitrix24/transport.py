@@ -24,9 +24,10 @@ from requests.adapters import HTTPAdapter
 from requests_oauthlib import OAuth2Session
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, AnswerBounds, parse_bounded, read_bounded
+from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, parse_bounded, read_bounded
 from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 from bx24app.bitrix24.request_deadline import shorten_timeout
+from bx24app.domain.json_pieces import AnswerBounds
 
 TIMEOUT: Final = (3.05, 65.0)
 """Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""

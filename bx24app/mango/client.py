@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import requests
 
+from bx24app.mango.answer_size import STATISTICS_BOUNDS
 from bx24app.mango.api_types import (
     CredentialCheck,
     MangoBalance,
@@ -159,7 +160,7 @@ class MangoClient:
             ResourceNotFound: the key is unknown or expired; order anew.
             RequestRefused: Mango gave the job up.
         """
-        answer = self._transport.post("stats/calls/result", {"key": key})
+        answer = self._transport.post("stats/calls/result", {"key": key}, bounds=STATISTICS_BOUNDS)
         raise_for_error(answer)
         content = answer.parse_json()
         if answer.status == 204 or not isinstance(content, dict):
@@ -185,7 +186,7 @@ class MangoClient:
         Raises:
             ResourceNotFound: the key is unknown or expired.
         """
-        answer = self._transport.post("stats/result", {"key": key})
+        answer = self._transport.post("stats/result", {"key": key}, bounds=STATISTICS_BOUNDS)
         if answer.status == 200 and not answer.content.lstrip().startswith(b"{"):
             return answer.content.decode("utf-8", "replace")
         raise_for_error(answer)

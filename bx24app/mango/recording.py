@@ -15,15 +15,9 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from bx24app.mango.answer_size import COMMAND_BOUNDS, iter_body, read_bounded
 from bx24app.mango.errors import RecordingNotReady, RequestRefused, ResourceNotFound, TemporaryFailure
-from bx24app.mango.transport import (
-    MangoResponse,
-    SignedTransport,
-    iter_body,
-    parse_retry_after,
-    raise_for_error,
-    read_bounded,
-)
+from bx24app.mango.transport import MangoResponse, SignedTransport, parse_retry_after, raise_for_error
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Largest recording that is read. It holds more than a day of Mango's MP3."""
@@ -31,7 +25,6 @@ PLAYBACK_SECONDS: Final = 6 * 3600.0
 """A listener may pause and resume; nobody listens to one file for longer."""
 _CHUNK_SIZE: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
-_MAX_ERROR_BYTES: Final = 64 * 1024
 _REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_READY_STATUSES: Final = frozenset({202, 204, 403, 404, 410})
 _RANGE_HEADER: Final = re.compile(r"bytes=\d*-\d*")
@@ -125,7 +118,7 @@ def open_by_id(
     try:
         with transport.send(transport.session, path, fields) as response:
             location = response.headers.get("Location")
-            body = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, _MAX_ERROR_BYTES)
+            body = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, COMMAND_BOUNDS)
             answer = MangoResponse(response.status_code, response.headers, body)
     except requests.RequestException as error:
         raise transport.classify_failure(path, error) from None

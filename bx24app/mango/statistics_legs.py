@@ -39,6 +39,7 @@ CSV_FIELDS: Final = (
 )
 """Columns that we order, in this order."""
 
+MAX_CSV_ROWS: Final = 100_000
 _LEG_KINDS: Final[dict[str, LegKind]] = {"ivr": "ivr", "queue": "queue", "abonent": "person"}
 
 
@@ -49,6 +50,8 @@ def csv_to_entries(text: str, fields: Sequence[str] = CSV_FIELDS) -> dict[str, l
     Raises:
         MalformedNotification: a row has a wrong number of columns, or no entry id; the message names the row.
     """
+    if text.count("\n") > MAX_CSV_ROWS:
+        raise MalformedNotification(f"the file has more than {MAX_CSV_ROWS} rows.")
     entries: dict[str, list[dict[str, str]]] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         if not line.strip():

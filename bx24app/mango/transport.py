@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, cast
@@ -16,11 +16,19 @@ from typing import Any, Final, cast
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, NewConnectionError
 from urllib3.exceptions import SSLError as PoolSSLError
 from urllib3.util import Retry
 
+from bx24app.domain.json_pieces import AnswerBounds
 from bx24app.mango import codes
+from bx24app.mango.answer_size import (
+    COMMAND_BOUNDS,
+    LIST_BOUNDS,
+    OverLargeAnswer,
+    parse_json,
+    read_bounded,
+)
 from bx24app.mango.errors import (
     ADDRESS_REFUSED,
     AddressRefused,
@@ -42,13 +50,7 @@ Timeout = tuple[float, float]
 """(seconds to connect, seconds between two bytes)."""
 
 WRONG_KEY_CODE: Final = 3105
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Limit of an answer that is no file: 5000 entries of statistics have about 10 MB."""
-_TOTAL_TIMEOUT: Final = 120.0
-"""Seconds for a whole answer, so that one that trickles in does not hold a thread."""
 _MAX_RETRY_AFTER: Final = 3600.0
-_CHUNK_SIZE: Final = 256 * 1024
-"""Bytes of a file that one read asks for. With 64 KiB a recording of 200 MB took half as long again."""
 
 
 def new_session(pool: int = 16) -> requests.Session:
@@ -70,10 +72,7 @@ class MangoResponse:
 
     def parse_json(self) -> Any:
         """The parsed body; None if it is not JSON."""
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
-            return None
+        return parse_json(self.content)
 
 
 class SignedTransport:
@@ -98,7 +97,9 @@ class SignedTransport:
     def __repr__(self) -> str:
         return f"<SignedTransport {self.api_url}>"
 
-    def post(self, path: str, fields: Mapping[str, Any], command: bool = False) -> MangoResponse:
+    def post(
+        self, path: str, fields: Mapping[str, Any], command: bool = False, bounds: AnswerBounds = LIST_BOUNDS
+    ) -> MangoResponse:
         """Send a request and read the whole answer. A command uses a connection of its own, since a stale pooled one
         could swallow it.
 
@@ -111,7 +112,8 @@ class SignedTransport:
         session = new_session(1) if command else self.session
         try:
             with self.send(session, path, fields) as response:
-                answer = MangoResponse(response.status_code, response.headers, read_bounded(response, MAX_ANSWER_BYTES))
+                content = read_bounded(response, COMMAND_BOUNDS if command else bounds)
+                answer = MangoResponse(response.status_code, response.headers, content)
         except requests.RequestException as error:
             raise self.classify_failure(path, error, command) from None
         finally:
@@ -239,40 +241,6 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def read_bounded(response: requests.Response, limit: int) -> bytes:
-    """The body, at most `limit` bytes, read within `_TOTAL_TIMEOUT` seconds.
-
-    Raises:
-        requests.ConnectionError: the body is larger, or takes longer.
-    """
-    parts, size = [], 0
-    for part in iter_body(response, _TOTAL_TIMEOUT):
-        size += len(part)
-        if size > limit:
-            raise requests.ConnectionError("the answer is too large")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def iter_body(response: requests.Response, seconds: float) -> Iterator[bytes]:
-    """The body in pieces, as they arrive. A peer that sends a byte now and then cannot hold the thread for longer than
-    `seconds`.
-
-    Raises:
-        requests.ConnectionError: the connection broke off, or the body takes longer.
-    """
-    until = time.monotonic() + seconds
-    try:
-        while part := response.raw.read1(_CHUNK_SIZE, decode_content=True):
-            if time.monotonic() > until:
-                raise requests.ConnectionError("the answer takes too long")
-            yield part
-    except (HTTPError, OSError) as error:
-        if isinstance(error, requests.RequestException):
-            raise
-        raise requests.ConnectionError(error) from None
-
-
 def _is_unsent(error: requests.RequestException) -> bool:
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.InvalidURL)):
         return True
@@ -286,6 +254,8 @@ def _is_unsent(error: requests.RequestException) -> bool:
 def _failure_reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "it takes too long"
+    if isinstance(error, OverLargeAnswer):
+        return str(error)
     if isinstance(error, requests.exceptions.SSLError):
         return "no secure connection; is its certificate accepted?"
     if isinstance(error, requests.ConnectionError):

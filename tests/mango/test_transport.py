@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from bx24app.mango import transport as wire_module
+from bx24app.mango import answer_size, statistics_legs
+from bx24app.mango.answer_size import COMMAND_BOUNDS, LIST_BOUNDS
 from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import (
     AddressRefused,
@@ -27,6 +28,8 @@ from bx24app.mango.errors import (
     Unreachable,
     WrongKey,
 )
+from bx24app.mango.notification import MalformedNotification
+from bx24app.mango.statistics_legs import csv_to_entries
 from bx24app.mango.transport import new_session
 
 HANG, CLOSE, GREET, DRIP = "hang", "close", "greet", "drip"
@@ -240,16 +243,31 @@ def test_retry_after(server: Scripted, mango: MangoClient, said: str, seconds: f
     assert caught.value.retry_after == seconds
 
 
-def test_an_answer_without_end_is_cut(server: Scripted, mango: MangoClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_module, "MAX_ANSWER_BYTES", 1000)
-    server.scripts = [answer(body=b" " * 5000)]
-    with pytest.raises(TemporaryFailure):
+@pytest.mark.parametrize(
+    "body", [b" " * (LIST_BOUNDS.max_bytes + 1), b'{"users":[' + b"[]," * LIST_BOUNDS.max_pieces + b"[]]}"]
+)
+def test_an_over_large_answer_is_a_clear_error_and_is_not_parsed(
+    server: Scripted, mango: MangoClient, body: bytes
+) -> None:
+    server.scripts = [answer(body=body)]
+    with pytest.raises(TemporaryFailure, match="over-large"):
         mango.fetch_users()
+
+
+def test_a_command_may_answer_less_than_a_list(server: Scripted, mango: MangoClient) -> None:
+    server.scripts = [answer(body=b" " * (COMMAND_BOUNDS.max_bytes + 1))]
+    with pytest.raises(AnswerLost):
+        mango.hang_up("c", "1")
+
+
+def test_a_file_of_statistics_with_too_many_rows_is_refused() -> None:
+    with pytest.raises(MalformedNotification, match="more than 100000 rows"):
+        csv_to_entries(";\n" * (statistics_legs.MAX_CSV_ROWS + 1))
 
 
 def test_an_answer_that_drips_is_cut(server: Scripted, mango: MangoClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is never a time-out of the socket: the whole has its time."""
-    monkeypatch.setattr(wire_module, "_TOTAL_TIMEOUT", 0.2)
+    monkeypatch.setattr(answer_size, "TOTAL_TIMEOUT", 0.2)
     server.scripts = [DRIP]
     with pytest.raises(TemporaryFailure):
         mango.fetch_users()

@@ -39,8 +39,8 @@ _IDS_PER_STATEMENT = 500
 def refresh_counts() -> None:
     """Continue to count the days whose calls or recordings changed; of a portal that is new, all days."""
     try:
-        with leases.hold_lease("figures", wait_seconds=0, at_most=2 * RUN_SECONDS) as is_held:
-            if is_held:  # else another process is counting
+        with leases.hold_lease("figures", wait_seconds=0, at_most=2 * RUN_SECONDS) as is_mine:
+            if is_mine:  # else another process is counting
                 _note_changes()
                 portal_loop.for_each(
                     "figures", _due_portals(), _continue_portal, claim=_claim_portal, seconds=RUN_SECONDS,
