@@ -41,6 +41,9 @@ SENTENCES = {
     # the document as a whole
     "not_yaml": "not YAML: {reason}",
     "document_too_long": "the document is longer than {max_length} characters",
+    "too_many": "holds too many entries; at most {most} are possible",
+    "too_many_values": "the document holds more than {most} values",
+    "too_deep": "is nested too deeply",
     "document_not_mapping": "the document must be a mapping with sections such as `pbxs`",
     "portal_silent": "the portal cannot be asked for its users and pipelines: {reason}",
     "would_be_deleted": "would be deleted; say --allow-delete",

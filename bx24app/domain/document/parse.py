@@ -21,6 +21,7 @@ from bx24app.domain.document import errors
 from bx24app.domain.document.checks import KeyPair, find_faults, mobile_faults
 from bx24app.domain.document.comparison import dump, removed_paths
 from bx24app.domain.document.errors import DocumentError
+from bx24app.domain.document.sizes import find_size_faults
 from bx24app.domain.document.user_references import referenced_users
 from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Settings
@@ -116,9 +117,16 @@ def parse(
 def read_draft(
     data: dict[str, Any], base: Settings, *, keyed: frozenset[str] = frozenset(), allow_delete: bool = True
 ) -> DocumentDraft:
-    """Data -> settings and the faults that can be seen without asking the portal; arguments as of `parse`."""
+    """Data -> settings and the faults that can be seen without asking the portal; arguments as of `parse`.
+
+    Of a document that is too large nothing else is checked; the draft then has the settings of `base`.
+    """
+    present = dump(base)
+    too_large = find_size_faults(data, present)
+    if too_large:
+        return DocumentDraft(base, base, frozenset(), None, [], too_large)
     plain, pairs = _expand_short_forms(data)
-    merged = {**dump(base), **plain}
+    merged = {**present, **plain}
     faults = [*_value_faults(plain, ""), *_secret_faults(data)]
     has_clear_names = True
     try:

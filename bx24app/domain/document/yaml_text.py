@@ -17,12 +17,12 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
 from bx24app.domain.document.errors import DocumentError
+from bx24app.domain.document.sizes import MAX_DEPTH, MAX_VALUES
 from bx24app.domain.faults import Fault
+from bx24app.domain.json_pieces import count_pieces
 
 MAX_LENGTH = 4 * 1024 * 1024
 """Most characters of a document: 10,000 employees take about one million."""
-MAX_DEPTH = 40
-"""Most levels of a document; the format itself has nine."""
 
 
 class _PurePythonParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
@@ -93,6 +93,8 @@ def load_yaml(text: str) -> dict[str, Any]:
     """
     if len(text) > MAX_LENGTH:
         raise DocumentError([Fault("document_too_long", {"max_length": MAX_LENGTH})])
+    if count_pieces(text.encode(errors="replace")) + text.count("\n") > MAX_VALUES:
+        raise DocumentError([Fault("too_many_values", {"most": MAX_VALUES})])
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # nosec B506 - built on the safe constructor
     except (yaml.YAMLError, ValueError, KeyError, OverflowError) as error:

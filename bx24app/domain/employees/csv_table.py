@@ -16,7 +16,8 @@ from bx24app.domain import phone, table_cells
 from bx24app.domain.settings import EmployeeSettings
 
 COLUMNS = ("extension", "user_id", "email", "name", "mobiles")
-MAX_ROWS = 20_000
+MAX_ROWS, MAX_COLUMNS = 20_000, 20
+"""Of a file; they are counted before it is read."""
 _COLUMN_NAMES = {
     "extension": ("extension", "ext", "добавочный", "внутренний", "внутренний номер", "номер"),
     "user_id": ("user_id", "id", "user", "id сотрудника", "id пользователя"),
@@ -78,8 +79,12 @@ def decode_content(content: bytes) -> str:
 def preview_import(text: str, present: Mapping[str, EmployeeSettings], find: UserFinder) -> ImportPreview:
     """Compare a file with the present employees of a PBX (by extension)."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    separator = _detect_separator(text)
+    rows = max(text.count("\n"), text.count(separator) // MAX_COLUMNS)
+    if rows > MAX_ROWS:
+        return ImportPreview((), 0, (RowFault(MAX_ROWS, "long", str(rows)),))
     try:
-        reader = csv.reader(io.StringIO(text), delimiter=_detect_separator(text))
+        reader = csv.reader(io.StringIO(text), delimiter=separator)
         lines = [[table_cells.unquote_formulas(cell.strip()) for cell in line] for line in reader]
     except csv.Error:  # a cell without an end: not a table
         return ImportPreview((), 0, (RowFault(1, "head", text.partition("\n")[0][:100]),))
@@ -88,8 +93,6 @@ def preview_import(text: str, present: Mapping[str, EmployeeSettings], find: Use
     columns = _read_header(lines[0])
     if "extension" not in columns:
         return ImportPreview((), 0, (RowFault(1, "head", ";".join(lines[0])[:100]),))
-    if len(lines) > MAX_ROWS:
-        return ImportPreview((), 0, (RowFault(MAX_ROWS, "long", str(len(lines))),))
     changes: dict[str, EmployeeChange] = {}
     unchanged = 0
     faults: list[RowFault] = []

@@ -7,13 +7,17 @@ with it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from bx24app.domain.document.sizes import MAX_RULES
 from bx24app.domain.rules.condition_spec import FormControl
 from bx24app.domain.rules.conditions import CONDITIONS
 from bx24app.web.base.parsing import parse_int
@@ -22,6 +26,8 @@ from bx24app.web.settings.saving import Document
 FormData = MultiDict[str, str]
 TEXT_PARTS = {"create": ("title",), "todo": ("title",), "comment": ("text",), "notify": ("text",)}
 """Parts of actions that are texts."""
+MAX_DRAFT_RULES = 2 * MAX_RULES
+"""A form with more is refused as a whole. A portal may have some more than `MAX_RULES` from before that bound."""
 _TOKEN = re.compile(r"^[a-z][a-z0-9]{0,15}$")
 
 
@@ -70,8 +76,14 @@ def closed_items(rules: list[Document]) -> list[RuleItem]:
 
 
 def read_form(form: FormData) -> list[RuleItem]:
-    """Every rule of the form, in the form's order."""
+    """Every rule of the form, in the form's order.
+
+    Raises:
+        RequestEntityTooLarge: more rules than any document may have; of a few too many the check of the document tells.
+    """
     tokens = [token for token in dict.fromkeys(form.getlist("rule")) if _TOKEN.match(token)]
+    if len(tokens) > MAX_DRAFT_RULES:
+        raise RequestEntityTooLarge
     return [read_rule(form, token) for token in tokens]
 
 
@@ -86,10 +98,10 @@ def read_rule(form: FormData, token: str) -> RuleItem:
     return RuleItem(token, rule if isinstance(rule, dict) else {"name": "", "when": {}, "do": []})
 
 
-def free_token(items: list[RuleItem]) -> str:
-    """A token that no rule on the page has."""
+def free_tokens(items: list[RuleItem]) -> Iterator[str]:
+    """Tokens that no rule on the page has, each once."""
     taken = {item.token for item in items}
-    return next(f"r{number}" for number in range(len(taken) + 1) if f"r{number}" not in taken)
+    return (token for number in itertools.count() if (token := f"r{number}") not in taken)
 
 
 # --- an open rule ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Each request carries the whole draft, and each answer is made from it: the serve
 from __future__ import annotations
 
 import copy
+from collections import defaultdict, deque
 
 from flask import Blueprint, Response, render_template, request
 from flask_babel import gettext
@@ -147,27 +148,26 @@ def _new_rule(items: list[RuleItem]) -> RuleItem:
     names = {str(item.rule.get("name")) for item in items}
     free = (gettext("Rule %(number)s", number=number) for number in range(len(items) + 1, len(items) + 300))
     name = next(name for name in free if name not in names)
-    return RuleItem(rule_form.free_token(items), {"name": name, "when": {}, "do": []}, is_open=True)
+    return RuleItem(next(rule_form.free_tokens(items)), {"name": name, "when": {}, "do": []}, is_open=True)
 
 
 def _copy_rule(item: RuleItem, items: list[RuleItem]) -> RuleItem:
     names = {str(item.rule.get("name")) for item in items}
     base = str(item.rule.get("name"))[:180]
     name = next(name for number in range(2, len(items) + 300) if (name := f"{base} ({number})") not in names)
-    return RuleItem(rule_form.free_token(items), copy.deepcopy(item.rule) | {"name": name}, is_open=True)
+    return RuleItem(next(rule_form.free_tokens(items)), copy.deepcopy(item.rule) | {"name": name}, is_open=True)
 
 
 def _rebuild_items(items: list[RuleItem], rules: list[Document]) -> list[RuleItem]:
     """Items for the rules of a changed draft. A rule keeps its token and stays open by its name."""
-    left = list(items)
-    rebuilt: list[RuleItem] = []
+    by_name: dict[str, deque[RuleItem]] = defaultdict(deque)
+    for item in items:
+        by_name[repr(item.rule.get("name"))].append(item)
+    tokens, rebuilt = rule_form.free_tokens(items), list[RuleItem]()
     for rule in rules:
-        current = next((item for item in left if item.rule.get("name") == rule.get("name")), None)
-        if current is not None:
-            left.remove(current)
-            rebuilt.append(RuleItem(current.token, rule, current.is_open))
-        else:
-            rebuilt.append(RuleItem(rule_form.free_token([*items, *rebuilt]), rule))
+        same_name = by_name[repr(rule.get("name"))]
+        current = same_name.popleft() if same_name else RuleItem(next(tokens), rule)
+        rebuilt.append(RuleItem(current.token, rule, current.is_open))
     return rebuilt
 
 

@@ -41,6 +41,9 @@ SENTENCES: dict[str, Any] = {
     "bad_value": lazy_gettext("This value is not allowed: %(reason)s."),
     "not_yaml": lazy_gettext("This is not YAML: %(reason)s."),
     "document_too_long": lazy_gettext("The document is longer than %(max_length)s characters."),
+    "too_many": lazy_gettext("At most %(most)s are possible here."),
+    "too_many_values": lazy_gettext("The document holds more than %(most)s values."),
+    "too_deep": lazy_gettext("This is nested too deeply."),
     "document_not_mapping": lazy_gettext("The document must consist of sections such as pbxs."),
     "portal_silent": lazy_gettext(
         "Bitrix24 does not answer at the moment, so the chosen employees cannot be checked. Try again."
