@@ -33,7 +33,7 @@ PBX: Final = GateKind("pbx", 2, 4, 7.0)
 """Pages and buttons of the frame that ask Mango Office."""
 PLAYER: Final = GateKind("player", 2, 4, 7.0, 1.0)
 """Recordings for players."""
-EXPORT: Final = GateKind("export", 1, 2, 60.0)
+EXPORT: Final = GateKind("export", 1, 2, 0.0)
 """Journals as files. They ask nobody, but take a while."""
 KINDS: Final = (TOKEN, OPENING, TAB, ACTION, PBX, PLAYER, EXPORT)
 MAX_TAKEN: Final = 10

@@ -10,14 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from bx24app.bitrix24.errors import NotSent
 from bx24app.bitrix24.request_deadline import limit_seconds
 from bx24app.infra import page_threads
-from bx24app.infra.gate_kinds import EXPORT, KINDS, MAX_TAKEN, GateKind
+from bx24app.infra.gate_kinds import KINDS, MAX_TAKEN, GateKind
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 
@@ -108,6 +109,17 @@ def _decrease(counts: Counter[tuple[str, str]], name: str, party: str) -> None:
         del counts[name, party]
 
 
+def take_place(kind: GateKind, party: str) -> Callable[[], None]:
+    """Take a place for work that goes on after the view; returns the function that gives it back.
+
+    Raises:
+        GateClosed
+    """
+    gates = runtime().get(Gates)
+    gates.enter_gate(kind, party)
+    return partial(gates.leave_gate, kind, party)
+
+
 @contextmanager
 def pass_gate(kind: GateKind | None = None, party: str = "", peer: str = "") -> Iterator[None]:
     """Run the block inside a gate, which bounds the seconds of what it asks. A thread of no page passes freely, and so
@@ -137,5 +149,4 @@ def pass_gate(kind: GateKind | None = None, party: str = "", peer: str = "") -> 
     finally:
         page.is_inside = False
         gates.leave_gate(kind, party)
-        if kind is not EXPORT:
-            gates.judge_speed(peer, time.monotonic() - started, allowed)
+        gates.judge_speed(peer, time.monotonic() - started, allowed)

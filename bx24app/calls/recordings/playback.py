@@ -61,42 +61,42 @@ def fetch_piece(source: RecordingSource, byte_range: str | None) -> RecordingPie
         bx24app.infra.gates.GateClosed: too many players ask at once.
         bx24app.mango.errors.MangoError
     """
-    first, wanted = _piece_range(byte_range)
+    first, count, wanted = _piece_range(byte_range)
     with gates.pass_gate(PLAYER), download.open_stream(source, wanted, play=True) as stream:
-        piece = _read_piece(stream, first)
+        piece = _read_piece(stream, first, count)
     if byte_range is None and not piece.is_whole:
         raise RangeNeeded(piece.total)
     return piece
 
 
-def _piece_range(byte_range: str | None) -> tuple[int, str]:
-    """The first byte (negative: counted from the end) and the range to ask of Mango. A range of no known form asks for
-    the beginning.
+def _piece_range(byte_range: str | None) -> tuple[int, int, str]:
+    """The first byte (negative: counted from the end), how many bytes at most, the range to ask of Mango. A range of
+    no known form asks for the beginning.
     """
     text = (byte_range or "").strip()
     if last := _LAST_BYTES.fullmatch(text):
         count = max(1, min(int(last.group(1)), PIECE_BYTES))
-        return -count, f"bytes=-{count}"
+        return -count, count, f"bytes=-{count}"
     match = _WANTED_RANGE.fullmatch(text)
     first = int(match.group(1)) if match else 0
     end = first + PIECE_BYTES - 1
     if match and match.group(2):
         end = max(first, min(end, int(match.group(2))))
-    return first, f"bytes={first}-{end}"
+    return first, end - first + 1, f"bytes={first}-{end}"
 
 
-def _read_piece(stream: RecordingDownload, first: int) -> RecordingPiece:
+def _read_piece(stream: RecordingDownload, first: int, count: int) -> RecordingPiece:
     begins, total = _sent_range(stream)
     first = max(0, total + first) if first < 0 else max(first, begins)
     skipped, content = first - begins, bytearray()
     for chunk in _read_chunks(stream):
         content += chunk[skipped:] if skipped > 0 else chunk
         skipped = max(0, skipped - len(chunk))
-        if len(content) >= PIECE_BYTES:
+        if len(content) >= count:
             break
     if not content:
         raise RequestRefused("The recording has no such range.", 416)
-    return RecordingPiece(bytes(content[:PIECE_BYTES]), stream.content_type, first, total)
+    return RecordingPiece(bytes(content[:count]), stream.content_type, first, total)
 
 
 def _sent_range(stream: RecordingDownload) -> tuple[int, int]:

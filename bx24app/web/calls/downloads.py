@@ -18,6 +18,7 @@ from bx24app.calls.journal.search import CallFilter
 from bx24app.calls.recordings import download, playback
 from bx24app.calls.recordings.playback import RecordingPiece
 from bx24app.infra import gates, page_threads
+from bx24app.infra.gate_kinds import EXPORT
 from bx24app.infra.logs import get_logger
 from bx24app.mango.errors import MangoError, ResourceNotFound
 from bx24app.models import Call, Portal, Recording, db, utcnow
@@ -78,9 +79,15 @@ def download_journal(whose: str, form: str) -> Response:
     zone = settings.current(portal).portal.timezone
     viewer = None if whose == "all" else ticket.user_id
     query = search.filtered_query(portal.id, wanted, zone, viewer)
+    member_id = portal.member_id
     db.session.remove()  # each page of the export takes a connection of its own
+    try:
+        give_place_back = gates.take_place(EXPORT, member_id)
+    except gates.GateClosed:
+        return errors.render_error("busy", 503)
     mimetype = "text/csv" if form == "csv" else "application/x-ndjson"
     response = Response(stream_with_context(_journal_lines(query, form, viewer)), mimetype=mimetype)
+    response.call_on_close(give_place_back)
     response.headers["Content-Disposition"] = f'attachment; filename="calls-{utcnow():%Y-%m-%d}.{form}"'
     return response
 
