@@ -20,7 +20,8 @@ from bx24app.mango.errors import TemporaryFailure
 from bx24app.mango.recording import RecordingDownload
 
 STARTED = b"HTTP/1.1 200 OK\r\nX: "
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"LAST_HEAD = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+LAST_HEAD = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 
 class SlowServer:
