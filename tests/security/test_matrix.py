@@ -65,7 +65,7 @@ def client(where: Estate) -> FlaskClient:
 
 
 def words(answer: TestResponse) -> set[str]:
-    return set(re.findall(r"Zq[a-z]+", answer.text))
+    return set(re.findall("Zq(?:anna|boris|boss|alien)", answer.text))
 
 
 def routes(where: Estate, proof: str) -> Iterator[tuple[Rule, str]]:
