@@ -237,7 +237,7 @@ def _claim_batches(
     """A portal that has not answered gets one batch as a trial; all others wait for its answer."""
     is_trial = route.circuit.is_tripped
     if is_trial and not (batches.has_due(session, portal) and route.breaker.acquire_trial()):
-        return [], utcnow() + timedelta(seconds=circuit_breaker.TRIAL_SECONDS)
+        return [], utcnow() + timedelta(seconds=circuit_breaker.TRIAL_CHECK_SECONDS)
     return batches.claim(
         session,
         portal,

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import select, update
 
 from bx24app.calls import click_to_call, clock_jumps, set_aside
-from bx24app.calls.outbox import sender
+from bx24app.calls.outbox import lost_requests
 from bx24app.calls.recordings import attempts
 from bx24app.domain.calls.outcome import MAX_SILENCE_SECONDS
 from bx24app.infra import queue
@@ -35,7 +35,7 @@ def sweep() -> None:
     set_aside.retry_due()
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
-    wake = sender.recover_lost_requests(db.session(), ANSWER_TIMEOUT)
+    wake = lost_requests.recover_lost_requests(db.session(), ANSWER_TIMEOUT)
     wake |= click_to_call.recover_lost_dials(db.session())
     wake |= _fetch_ids(
         select(Notification.portal_id)

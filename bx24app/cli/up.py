@@ -75,11 +75,13 @@ def _drop_parent_connections(app: Flask) -> Flask:
 
 
 def _worker_target(app: Flask, calls: int, recordings: int) -> None:
+    from bx24app.calls.leases.heartbeat import start_heartbeat
     from bx24app.infra.worker import run_worker
 
     adopting.wait_until_adopted(_drop_parent_connections(app))
     with app.app_context():
         adoption.adopt_spool()
+    start_heartbeat(app)
     run_worker(app, calls, recordings)
 
 

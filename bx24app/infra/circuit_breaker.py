@@ -14,13 +14,16 @@ from typing import Any
 
 import redis
 
+from bx24app.infra.leases import worker_name
 from bx24app.infra.runtime import runtime
 
 FAILURE_THRESHOLD = 3
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds; the time doubles with each failed trial."""
 TRIAL_SECONDS = 45
-"""How long a trial keeps others from trying: longer than a request can take."""
+"""How long a trial keeps others from trying: longer than a request can take. That of a dead worker ends at once."""
+TRIAL_CHECK_SECONDS = 10
+"""How often those who wait for a trial look again, since it may end early."""
 OPEN_KEY = "circuits"
 """Sorted set of the names of open circuits, for the metric."""
 FAILURES_TTL = 3600
@@ -29,14 +32,16 @@ OPEN_TTL = 86400
 """Seconds that an open circuit is kept while nothing is sent: only an answer closes it."""
 
 _STATE_SCRIPT = """
-local held = redis.call('HMGET', KEYS[1], 'failures', 'until')
+local held = redis.call('HMGET', KEYS[1], 'failures', 'until', 'trial')
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
-return {tostring(held[1] or 0), tostring(math.max(0, tonumber(held[2] or 0) - at))}
+local pause = math.max(0, tonumber(held[2] or 0) - at)
+if held[3] then pause = math.min(pause, tonumber(ARGV[1])) end
+return {tostring(held[1] or 0), tostring(pause)}
 """
 _TRIAL_SCRIPT = """
 local now = redis.call('TIME'); local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
 if tonumber(redis.call('HGET', KEYS[1], 'until') or 0) > at then return 0 end
-redis.call('HSET', KEYS[1], 'until', at + tonumber(ARGV[1]), 'trial', 1)
+redis.call('HSET', KEYS[1], 'until', at + tonumber(ARGV[1]), 'trial', ARGV[2])
 return 1
 """
 _FAILURE_SCRIPT = """
@@ -53,6 +58,12 @@ local pause = math.min(tonumber(ARGV[2]) * 2 ^ (failures - tonumber(ARGV[1])), t
 redis.call('HSET', KEYS[1], 'until', at + pause)
 redis.call('ZADD', KEYS[2], at + tonumber(ARGV[4]), ARGV[6])
 return failures
+"""
+_RELEASE_SCRIPT = """
+if redis.call('HGET', KEYS[1], 'trial') ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'trial')
+redis.call('HSET', KEYS[1], 'until', 0)
+return 1
 """
 
 
@@ -79,7 +90,7 @@ class CircuitBreaker:
     def read_state(self) -> CircuitState:
         """Read the state in one round trip; closed if Redis does not answer."""
         try:
-            failures, pause = runtime().redis.eval(_STATE_SCRIPT, 1, self._key)
+            failures, pause = runtime().redis.eval(_STATE_SCRIPT, 1, self._key, TRIAL_CHECK_SECONDS)
         except redis.RedisError:
             return CircuitState()
         return CircuitState(int(failures), float(pause))
@@ -87,7 +98,7 @@ class CircuitBreaker:
     def acquire_trial(self) -> bool:
         """May this caller try a tripped circuit whose pause is over? Only one may; the others wait for its result."""
         try:
-            return bool(runtime().redis.eval(_TRIAL_SCRIPT, 1, self._key, TRIAL_SECONDS))
+            return bool(runtime().redis.eval(_TRIAL_SCRIPT, 1, self._key, TRIAL_SECONDS, worker_name()))
         except redis.RedisError:
             return True
 
@@ -156,6 +167,16 @@ def count_open() -> dict[str, int]:
     for name in names:
         counts[name.decode().partition(":")[0]] += 1
     return counts
+
+
+def release_trials_of(owner: str) -> list[tuple[str, str]]:
+    """A worker has died: others may try the circuits that it was trying. Returns (kind, id) of each."""
+    client = runtime().redis
+    try:
+        names = [name for name in list_open_names() if client.eval(_RELEASE_SCRIPT, 1, f"circuit:{name}", owner)]
+    except redis.RedisError:
+        return []
+    return [(kind, number) for kind, _, number in (name.partition(":") for name in names)]
 
 
 def list_open_names() -> list[str]:

@@ -22,6 +22,8 @@ from bx24app.infra.runtime import runtime
 
 _log = get_logger(__name__)
 
+STATISTICS = "figures"
+"""Name of the lease of whoever counts the statistics."""
 LEASE_SECONDS, RENEW_SECONDS = 15.0, 5.0
 """How long a lease outlives its holder, and how often the holder renews it."""
 _REGISTRY_TTL_SECONDS = 3600
@@ -37,12 +39,19 @@ class ProcessName:
     """The name of this process among all of all machines. Never used twice."""
 
     def __init__(self) -> None:
-        self.name = f"{os.uname().nodename[:40]}-{os.getpid()}-{secrets.token_hex(6)}"
+        self._pid, self._name = 0, ""
+
+    def read_name(self) -> str:
+        """Another name after a fork."""
+        pid = os.getpid()
+        if self._pid != pid:
+            self._pid, self._name = pid, f"{os.uname().nodename[:40]}-{pid}-{secrets.token_hex(6)}"
+        return self._name
 
 
 def worker_name() -> str:
     """The name that leases of this process carry."""
-    return runtime().get(ProcessName).name
+    return runtime().get(ProcessName).read_name()
 
 
 class LeaseKeeper:

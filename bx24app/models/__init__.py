@@ -26,11 +26,13 @@ from bx24app.models.portals import (
 from bx24app.models.row_ids import use_each_id_once
 from bx24app.models.set_aside import SetAside
 from bx24app.models.statistics import Figure, FigureMark
+from bx24app.models.workers import WorkerProcess
 
 use_each_id_once(Base.metadata)
 
 __all__ = [
     "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "DatabaseIdentity", "Delivery", "Dictionary",
     "Figure", "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal",
-    "PortalUser", "Recording", "Registration", "SetAside", "SettingsVersion", "Todo", "db", "hash_hook_key", "utcnow",
+    "PortalUser", "Recording", "Registration", "SetAside", "SettingsVersion", "Todo", "WorkerProcess", "db",
+    "hash_hook_key", "utcnow",
 ]

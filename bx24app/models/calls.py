@@ -181,6 +181,10 @@ class Delivery(Base):
     """waiting, sent (a request left, its answer is not stored yet), done, dead (refused, see `reason`)."""
     uncertain: Mapped[bool] = mapped_column(default=False)
     """A request left and its answer was lost: a verification comes before a repeat."""
+    owner: Mapped[str | None]
+    """The worker that sent it last (`infra.leases.worker_name`)."""
+    lost_at: Mapped[datetime | None] = mapped_column(Moment)
+    """When its worker was found dead before the answer came."""
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(Moment)
     """It leaves no earlier; None: at once."""
@@ -225,6 +229,8 @@ class Recording(Base):
     """Next try; None: the call is not finished yet, or there is no next try."""
     claimed_at: Mapped[datetime | None] = mapped_column(Moment)
     """Since when a worker has it."""
+    owner: Mapped[str | None]
+    """That worker (`infra.leases.worker_name`)."""
     attempted: Mapped[bool] = mapped_column(default=False)
     """An upload left and no answer is stored: the portal is asked whether it has the file before it is sent again."""
     file_name: Mapped[str | None]

@@ -1,8 +1,8 @@
 """The tokens of a portal's grant: reading, refreshing and storing them, and following the portal to a new address.
 
 Clients (`clients.py`) and the daily refresh of idle grants (`sync.py`) call this. A refresh token works once, so that
-two simultaneous refreshes would destroy the grant: a refresh holds a lock in Redis, reads the grant again under it, and
-commits the new pair before anybody uses it.
+two simultaneous refreshes would destroy the grant: a refresh holds a lease in Redis, reads the grant again under it,
+and commits the new pair before anybody uses it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.oauth import TokenPair
 from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.bitrix24.ssrf_guard import NotAdmitted
+from bx24app.infra.leases import hold_lease
 from bx24app.infra.logs import get_logger
-from bx24app.infra.runtime import runtime
 from bx24app.models import Grant, Portal, audit, db, utcnow
 from bx24app.portals.connections import address_policy, client_secret, oauth_servers
 
 _log = get_logger(__name__)
 
 REFRESH_LOCK_SECONDS = 60
-"""How long a refresh may hold its lock: longer than its two requests can take."""
+"""How long a refresh may hold its lease: longer than its two requests can take."""
+REFRESH_WAIT_SECONDS = 3.0
+"""How long others wait for it in their thread; then they come back later, so that no thread is held."""
 EXPIRY_MARGIN = timedelta(seconds=20)
 """An access token is refreshed this long before it expires."""
 
@@ -55,12 +57,13 @@ def refresh_access_token(portal_id: int, old: str) -> str:
     Raises:
         Later: the server cannot be asked now. NeedsAdmin: the refresh token is dead.
     """
-    patience = max(0.0, seconds_left(REFRESH_LOCK_SECONDS))
+    patience = max(0.0, seconds_left(REFRESH_WAIT_SECONDS))
     try:
-        with runtime().redis.lock(f"refresh:{portal_id}", timeout=REFRESH_LOCK_SECONDS, blocking_timeout=patience):
+        lease = hold_lease(f"refresh:{portal_id}", wait_seconds=patience, at_most=REFRESH_LOCK_SECONDS)
+        with lease as is_mine:
+            if not is_mine:
+                raise NotSent("another worker is refreshing this portal's token", 1.0)
             return _refresh_grant(portal_id, old)
-    except redis.exceptions.LockError:
-        raise NotSent("another worker is refreshing this portal's token", 1.0) from None
     except redis.RedisError:
         raise NotSent("Redis does not answer, so the token cannot be refreshed safely", 5.0) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bx24app.calls import click_to_call
-from bx24app.calls.outbox import sender
+from bx24app.calls.outbox import lost_requests
 from bx24app.domain.settings import Settings
 from bx24app.models import Delivery, db, utcnow
 from bx24app.sandbox.mango import Party
@@ -91,7 +91,7 @@ def test_what_went_to_mango_never_waits_again(broker: Broker, kind: str) -> None
         )
         db.session.add(row)
         db.session.commit()
-        sender.recover_lost_requests(db.session(), timedelta(seconds=90))
+        lost_requests.recover_lost_requests(db.session(), timedelta(seconds=90))
         db.session.commit()
         assert row.state == "sent"
         click_to_call.recover_lost_dials(db.session())

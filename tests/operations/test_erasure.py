@@ -293,6 +293,7 @@ ANNA = EmployeeSettings(extension="101", user_id=11, numbers=(NUMBER[1:],))
 WITH_MOBILE = Settings(pbxs=(DOCUMENT.pbxs[0].model_copy(update={"employees": (ANNA,)}),))
 KEEPS_NOBODY = {
     "alembic_version": "the schema",
+    "database_identity": "random ids",
     "registration": "the operator's applications",
     "grant": "tokens of an administrator, by id",
     "dictionary": "pipelines, stages, sources",
@@ -306,6 +307,7 @@ KEEPS_NOBODY = {
     "portal": "domain, licence, ids",
     "pbx": "keys; what Mango said of its own refusals",
     "intent": "ids, job names",
+    "worker": "names of processes",
     "notice": "an employee's name while the notice holds",
 }
 """Tables in which no telephone of a person may stand, and why. Any other text column must be emptied by `forget`."""
@@ -334,9 +336,9 @@ ERASED = {
 """Columns that may name a person, by tables whose rows `forget` takes away or goes through."""
 WORDS_OF_OURS = {
     "call": {"pbx_key", "state", "direction", "line_number", "outcome", "problem_delivery"},
-    "delivery": {"kind", "state"},
+    "delivery": {"kind", "state", "owner"},
     "notification": {"dialect", "state"},
-    "recording": {"state", "problem_code"},
+    "recording": {"state", "problem_code", "owner"},
     "todo": {"state"},
     "portal_user": {"day"},
     "settings_version": {"source", "note"},

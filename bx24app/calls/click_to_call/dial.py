@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.commands import MANGO_KINDS, Dial, Route
+from bx24app.infra.leases import worker_name
 from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango
 from bx24app.mango.client import MangoClient
@@ -83,7 +84,7 @@ def claim_dial_orders(session: Session, portal: Portal, most: int) -> list[DialO
             row.state, row.code, row.reason, row.done_at = "dead", TOO_LATE, "asked for too long ago", now
             call.due_at = now
         elif pbx is not None and isinstance(command, Dial | Route):
-            row.state, row.sent_at, row.attempts = "sent", now, 1
+            row.state, row.sent_at, row.attempts, row.owner = "sent", now, 1, worker_name()
             orders.append(DialOrder(row.id, call.id, command, pbx.api_key or "", pbx.api_salt or "", answer_due_at))
         else:
             row.state, row.reason, row.done_at = "dead", "the PBX is no longer in the settings", now
@@ -146,12 +147,15 @@ def mark_answer_lost(row: Delivery) -> None:
     row.reason = "Mango's answer never came, or the worker ended before it"
 
 
-def recover_lost_dials(session: Session) -> set[int]:
+def recover_lost_dials(session: Session, owner: str | None = None) -> set[int]:
     """Mark commands whose worker died between claim and answer; returns the ids of their portals, which must be woken.
+
+    `owner`: a worker that is known to be dead; None: whoever has had a command for longer than an answer takes.
     """
     claimed_before = utcnow() - timedelta(seconds=ANSWER_WAIT_SECONDS)
-    query = select(Delivery).where(Delivery.kind.in_(MANGO_KINDS), Delivery.state == "sent")
-    rows = session.scalars(query.where(Delivery.sent_at < claimed_before))
+    is_lost = Delivery.sent_at < claimed_before if owner is None else Delivery.owner == owner
+    query = select(Delivery).where(Delivery.kind.in_(MANGO_KINDS), Delivery.state == "sent", is_lost)
+    rows = session.scalars(query.with_for_update(skip_locked=True))
     portals = set()
     for row in rows:
         mark_answer_lost(row)

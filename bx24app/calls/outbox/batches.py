@@ -45,6 +45,7 @@ from bx24app.domain.calls.commands import (
     ShowCard,
 )
 from bx24app.domain.calls.ledger import Ledger
+from bx24app.infra.leases import worker_name
 from bx24app.models import Call, Delivery, Portal, utcnow
 from bx24app.models.call_facts import CallFacts
 
@@ -116,10 +117,10 @@ def claim(
 def _mark_sent(claimed: list[Batch], open_rows: Iterable[Delivery], now: datetime) -> None:
     for batch in claimed:
         batch.claimed_at, batch.leave_by = now, time.monotonic() + SEND_WITHIN_SECONDS
-    ids = {item.delivery_id for batch in claimed for item in batch.items}
+    ids, owner = {item.delivery_id for batch in claimed for item in batch.items}, worker_name()
     for row in open_rows:
         if row.id in ids:
-            row.state, row.sent_at, row.attempts = "sent", now, row.attempts + 1
+            row.state, row.sent_at, row.attempts, row.owner = "sent", now, row.attempts + 1, owner
 
 
 def _prepare_batches(

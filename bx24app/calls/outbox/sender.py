@@ -7,6 +7,7 @@ is asked what happened before the command is repeated (`verification`).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import uniform
@@ -21,8 +22,9 @@ from bx24app.bitrix24.batch_encoding import BatchRef
 from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.bitrix24.errors import AnswerLost, Gone, Later, NeedsAdmin, Refused
 from bx24app.calls.outbox.batch import Batch, BatchItem
+from bx24app.calls.outbox.lost_requests import time_to_ask_again
 from bx24app.calls.outbox.verification import Verification
-from bx24app.domain.calls.commands import MANGO_KINDS, AnyCommand, Ref
+from bx24app.domain.calls.commands import AnyCommand, Ref
 from bx24app.domain.calls.ledger import UNREADABLE, USER_INACTIVE
 from bx24app.infra.logs import get_logger
 from bx24app.models import Delivery, Portal, PortalUser, utcnow
@@ -48,6 +50,8 @@ class BatchOutcome:
     error: Exception | None = None
     verified_answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of a verification: command key -> facts of a command that was carried out."""
+    verification_seconds: float = 0.0
+    """How long the verification took."""
     seconds: float = 0.0
 
     @property
@@ -101,7 +105,9 @@ def _send_commands(client: Bitrix24Client, batch: Batch, outcome: BatchOutcome) 
 
 def _send_verification(client: Bitrix24Client, batch: Batch, verification: Verification, outcome: BatchOutcome) -> None:
     """Only a readable answer shows that a command was not carried out; a refusal shows nothing."""
+    started = time.monotonic()
     answer = client.call(verification.method, verification.params, batch.priority, leave_by=batch.leave_by).result
+    outcome.verification_seconds = time.monotonic() - started
     try:
         answers = verification.parse_answer(answer)
         outcome.verified_answers = {key: bound_facts(facts) for key, facts in answers.items()}
@@ -259,7 +265,10 @@ def _apply_verification(outcome: BatchOutcome, items: list[BatchItem], rows: dic
         row = rows[item.delivery_id]
         row.attempts -= 1
         facts = outcome.verified_answers.get(item.command.key)
-        if facts is None:
+        again_at = time_to_ask_again(row, outcome.verification_seconds)
+        if facts is None and again_at is not None:
+            row.state, row.due_at, row.sent_at = "waiting", again_at, None
+        elif facts is None:
             row.state, row.uncertain, row.due_at, row.sent_at = "waiting", False, None, None
         else:
             row.state, row.uncertain, row.done_at, row.answer = "done", False, utcnow(), facts
@@ -281,20 +290,3 @@ def _mark_user_inactive(session: Session, portal: Portal, user_id: int | None) -
         session.add(PortalUser(portal_id=portal.id, user_id=user_id, active=False, name="", phones=[]))
     else:
         row.active = False
-
-
-def recover_lost_requests(session: Session, older_than: timedelta) -> set[int]:
-    """Let requests wait again that were sent earlier than this and have no answer: their worker died.
-
-    Returns the portals (row ids) to wake; the caller commits. Dials to Mango are left out: they must never be repeated
-    (`click_to_call.recover_lost_dials`).
-    """
-    rows = session.scalars(
-        select(Delivery).where(
-            Delivery.state == "sent", Delivery.sent_at < utcnow() - older_than, Delivery.kind.not_in(MANGO_KINDS)
-        )
-    ).all()
-    for row in rows:
-        row.state, row.uncertain, row.sent_at, row.due_at = "waiting", True, None, None
-        row.reason = "the worker ended before the answer came"
-    return {row.portal_id for row in rows}

@@ -18,12 +18,15 @@ from bx24app.calls.recordings import spool_files
 from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.call_view import make_external_id
 from bx24app.infra import spool
+from bx24app.infra.leases import worker_name
 from bx24app.models import Call, Pbx, Recording, db, utcnow
 from bx24app.models.problem_codes import RecordingProblem, recording_has_problem
 from bx24app.portals import lifecycle
 
 CLAIM_LIFETIME = timedelta(minutes=20)
-"""A claim that is older than this belongs to a worker that has died."""
+"""A claim that is older than this is nobody's, whether its worker lives or not."""
+UPLOAD_SETTLES = timedelta(seconds=8)
+"""How long the portal may still be busy with an upload whose worker has died."""
 SMALL_BYTES = 1_000_000
 """Largest recording that may leave inside a request: four minutes at 32 kbit/s. Memory then holds it five times."""
 BATCH_BYTES, BATCH_FILES = 2_500_000, 12
@@ -69,7 +72,7 @@ def claim_recording(recording_id: int) -> Attempt | None:
             Recording.due_at <= now + timedelta(seconds=1),
             (Recording.claimed_at.is_(None)) | (Recording.claimed_at < now - CLAIM_LIFETIME),
         )
-        .values(claimed_at=now)
+        .values(claimed_at=now, owner=worker_name())
         .returning(Recording.call_id)
     )
     if db.session.execute(claim).scalar() is None:
@@ -146,7 +149,7 @@ def batch_with(attempt: Attempt) -> tuple[list[Attempt], int | None]:
     files = spool_files.files_of(candidates)
     chosen, next_id = _choose_by_size(candidates, files, attempt.spool_file.stat().st_size)
     claim = update(Recording).where(Recording.id.in_(chosen), *_waiting_conditions())
-    claimed = db.session.scalars(claim.values(claimed_at=now).returning(Recording.id)).all()
+    claimed = db.session.scalars(claim.values(claimed_at=now, owner=worker_name()).returning(Recording.id)).all()
     rows = db.session.scalars(select(Recording).where(Recording.id.in_(claimed)).order_by(Recording.id)).all()
     batch = [attempt, *(_build_attempt(row, now, files[row.id]) for row in rows)]
     if next_id is not None:
@@ -202,3 +205,19 @@ def release_claims(attempts: Sequence[Attempt]) -> None:
         db.session.execute(mine.values(claimed_at=None, due_at=utcnow() + timedelta(seconds=30)))
     db.session.commit()
     db.session.remove()
+
+
+def free_recordings_of(owner: str) -> list[tuple[int, datetime]]:
+    """Give back the recordings of a dead worker; returns the portal (row id) of each and when it is due. The caller
+    commits.
+
+    An upload that may have left gets some seconds to arrive before the portal is asked for it.
+    """
+    now = utcnow()
+    mine = (Recording.due_at.is_not(None), Recording.state == "waiting", Recording.owner == owner)
+    rows: list[tuple[int, datetime]] = []
+    for attempted, due_at in ((True, now + UPLOAD_SETTLES), (False, now)):
+        free = update(Recording).where(*mine, Recording.claimed_at.is_not(None), Recording.attempted.is_(attempted))
+        values = {"claimed_at": None, "owner": None, "due_at": due_at}
+        rows += [(row, due_at) for row in db.session.scalars(free.values(**values).returning(Recording.portal_id))]
+    return rows

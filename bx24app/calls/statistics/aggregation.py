@@ -39,7 +39,7 @@ _IDS_PER_STATEMENT = 500
 def refresh_counts() -> None:
     """Continue to count the days whose calls or recordings changed; of a portal that is new, all days."""
     try:
-        with leases.hold_lease("figures", wait_seconds=0, at_most=2 * RUN_SECONDS) as is_mine:
+        with leases.hold_lease(leases.STATISTICS, wait_seconds=0, at_most=2 * RUN_SECONDS) as is_mine:
             if is_mine:  # else another process is counting
                 _note_changes()
                 portal_loop.for_each(

@@ -13,7 +13,7 @@ from bx24app.bitrix24.budget import RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client, TokenSource
 from bx24app.bitrix24.errors import AnswerLost, NotSent
 from bx24app.bitrix24.transport import PortalResponse
-from bx24app.calls.outbox import batches, sender
+from bx24app.calls.outbox import batches, lost_requests, sender
 from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import attempts, transfer
@@ -57,7 +57,7 @@ def claimed(portal: Portal) -> Batch:
 
 
 def given_up() -> None:
-    sender.recover_lost_requests(db.session(), timedelta(seconds=-1))
+    lost_requests.recover_lost_requests(db.session(), timedelta(seconds=-1))
     db.session.commit()
 
 

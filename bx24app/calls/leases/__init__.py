@@ -1,0 +1,1 @@
+"""Leases have living owners: what a worker that died had in hand is freed and goes on elsewhere."""
