@@ -11,8 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from bx24app.bitrix24.errors import NotSent
@@ -110,14 +109,15 @@ def _decrease(counts: Counter[tuple[str, str]], name: str, party: str) -> None:
 
 
 def take_place(kind: GateKind, party: str) -> Callable[[], None]:
-    """Take a place for work that goes on after the view; returns the function that gives it back.
+    """Take a place for work that goes on after the view; returns the function that gives it back, at its first call.
 
     Raises:
         GateClosed
     """
-    gates = runtime().get(Gates)
+    gates, stack = runtime().get(Gates), ExitStack()
     gates.enter_gate(kind, party)
-    return partial(gates.leave_gate, kind, party)
+    stack.callback(gates.leave_gate, kind, party)
+    return stack.close
 
 
 @contextmanager

@@ -112,9 +112,9 @@ def test_a_recording_too(serve: Callable[..., str]) -> None:
     session = requests.Session()
     session.mount("http://", GuardedAdapter(AddressPolicy(may_use_loopback=True)))
     started = time.monotonic()
-    with limit_seconds(0.5), pytest.raises(TemporaryFailure):
-        response = session.get(f"http://{serve(HEAD)}/a.mp3", stream=True, timeout=(5, 20))
-        with RecordingDownload(response) as file:
+    with limit_seconds(0.5):
+        file = RecordingDownload(session.get(f"http://{serve(HEAD)}/a.mp3", stream=True, timeout=(5, 20)))
+        with file, pytest.raises(TemporaryFailure):
             list(file.iter_chunks())
     assert time.monotonic() - started < 5
 

@@ -6,7 +6,7 @@ one object and one user.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request, stream_with_context
 from sqlalchemy import Select
@@ -86,8 +86,8 @@ def download_journal(whose: str, form: str) -> Response:
     except gates.GateClosed:
         return errors.render_error("busy", 503)
     mimetype = "text/csv" if form == "csv" else "application/x-ndjson"
-    response = Response(stream_with_context(_journal_lines(query, form, viewer)), mimetype=mimetype)
-    response.call_on_close(give_place_back)
+    response = Response(stream_with_context(_journal_lines(query, form, viewer, give_place_back)), mimetype=mimetype)
+    response.call_on_close(give_place_back)  # lines that nobody began to read
     response.headers["Content-Disposition"] = f'attachment; filename="calls-{utcnow():%Y-%m-%d}.{form}"'
     return response
 
@@ -111,10 +111,15 @@ def _find_portal(ticket: Ticket) -> Portal | None:
     return None if is_dismissed else portal_lookup.find_installed(ticket.portal_id)
 
 
-def _journal_lines(query: Select[Call], form: str, viewer: int | None) -> Iterator[str]:
-    if form == "csv":
-        yield "\ufeff"
-    yield from export.export_query(query, form, viewer)
+def _journal_lines(
+    query: Select[Call], form: str, viewer: int | None, give_place_back: Callable[[], None]
+) -> Iterator[str]:
+    try:
+        if form == "csv":
+            yield "\ufeff"
+        yield from export.export_query(query, form, viewer)
+    finally:
+        give_place_back()
 
 
 def _recording_source(recording: Recording) -> download.RecordingSource:
