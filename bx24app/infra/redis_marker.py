@@ -7,8 +7,8 @@ have other users.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import redis
@@ -23,7 +23,8 @@ MARKER_KEY, ALIVE_KEY, LOCK_KEY = "bx24app:database", "bx24app:alive", "bx24app:
 """The mark as JSON; the name of the process that said last that it works here; held while somebody compares."""
 ALIVE_SECONDS = 30
 """How long after its last word a process counts as working here."""
-LOCK_SECONDS = 60
+LOCK_SECONDS = 5
+"""How long a process that dies while it compares holds the others up."""
 _STEP = 500
 
 
@@ -55,14 +56,17 @@ def say_goodbye(client: redis.Redis, process: str) -> None:
         client.delete(ALIVE_KEY)
 
 
-def empty(client: redis.Redis, *, old_names: bool) -> int:
+def empty(client: redis.Redis, go_on: Callable[[], object], *, old_names: bool) -> int:
     """Delete the app's keys and jobs; returns how many keys.
 
-    `old_names`: also those of versions before 0019, which say less clearly whose they are.
+    `go_on` is called before each step. `old_names`: also those of versions before 0019, which say less clearly whose
+    they are.
     """
-    count = _unlink(client, _own_keys(client, old_names=old_names))
-    for name in QUEUES:
-        count += _unlink(client, _keys_of_queue(Queue(name, connection=client, serializer=JSONSerializer)))
+    queues = [Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES]
+    remaining, count = chain(_own_keys(client, old_names=old_names), *map(_keys_of_queue, queues)), 0
+    while step := list(islice(remaining, _STEP)):
+        go_on()
+        count += int(client.unlink(*step))
     return count
 
 
@@ -73,7 +77,7 @@ def _own_keys(client: redis.Redis, *, old_names: bool) -> Iterator[bytes]:
             yield key
 
 
-def _keys_of_queue(queue: Queue) -> list[str]:
+def _keys_of_queue(queue: Queue) -> list[bytes | str]:
     registries = (
         queue.scheduled_job_registry, queue.started_job_registry, queue.deferred_job_registry,
         queue.failed_job_registry, queue.finished_job_registry, queue.canceled_job_registry,
@@ -84,9 +88,3 @@ def _keys_of_queue(queue: Queue) -> list[str]:
     keys = [f"rq:{kind}:{job}" for job in jobs for kind in ("job", "results", "executions")]
     return [*keys, queue.key, *(registry.key for registry in registries)]
 
-
-def _unlink(client: redis.Redis, keys: Iterable[str] | Iterable[bytes]) -> int:
-    remaining, count = iter(keys), 0
-    while step := list(islice(remaining, _STEP)):
-        count += int(client.unlink(*step))  # type: ignore[arg-type]  # an awaitable only of redis-py's async client
-    return count

@@ -43,7 +43,9 @@ def adopt_redis() -> Owner:
     Raises:
         RedisInUse: another installation uses it. redis.RedisError: Redis does not answer.
     """
-    owner = _compare("")
+    owner = find_redis_owner()
+    if owner is not Owner.SAME:
+        owner = _compare("")
     if owner is Owner.IN_USE:
         raise RedisInUse(
             "BX24APP_REDIS_URL: another installation, or another copy of this database, uses that Redis; give each its"
@@ -73,9 +75,9 @@ def stop_beating() -> None:
 
 def find_redis_owner() -> Owner:
     """Whose Redis it is. Changes nothing. Raises redis.RedisError."""
-    client, process = runtime().queue_redis, ""
-    mine, remembered = _read_database(), redis_marker.read_mark(client)
-    return find_owner(mine, remembered, redis_marker.is_other_alive(client, process))
+    client = runtime().queue_redis
+    remembered, is_other_alive = redis_marker.read_mark(client), redis_marker.is_other_alive(client, "")
+    return find_owner(_read_database(), remembered, is_other_alive)
 
 
 def _compare(process: str) -> Owner:
@@ -93,7 +95,7 @@ def _compare(process: str) -> Owner:
         if owner is Owner.LATER_LIFE:
             mine = DatabaseMark(database_identity.renew(), mine.last_ids)
         if owner in (Owner.LATER_LIFE, Owner.OTHER):
-            count = redis_marker.empty(client, old_names=_may_have_old_names())
+            count = redis_marker.empty(client, lock.reacquire, old_names=_may_have_old_names())
             _log.warning("redis emptied, it was another database's", owner=owner.value, keys=count)
         redis_marker.write_mark(client, mine, process)
         return owner

@@ -9,7 +9,7 @@ import argparse
 import sys
 import warnings
 
-from tests.stress.chaos import attacks, uninstalling, web_part
+from tests.stress.chaos import attacks, restored, uninstalling, web_part
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.more import MORE
 from tests.stress.chaos.processes import ChaosStack, chaos_stack
@@ -36,6 +36,9 @@ def main() -> int:
                 print(rows[-1], flush=True)
         if options.only in uninstalling.NAME:
             rows.append(uninstalling.run(stack, options.calls, options.seconds))
+            print(rows[-1], flush=True)
+        if options.only in restored.NAME:
+            rows.append(restored.run(stack, options.calls, options.seconds))
             print(rows[-1], flush=True)
         if options.only in "points between two side effects":
             rows.append(points(stack, options.step)[0])

@@ -9,7 +9,8 @@ from bx24app.calls import sweep
 from bx24app.calls.outbox import batches, portal_request, sender
 from bx24app.calls.recordings import attempts, outcomes
 from bx24app.domain.calls import outcome
-from bx24app.infra import circuit_breaker, worker
+from bx24app.infra import circuit_breaker, redis_marker, worker
+from bx24app.operations import adoption
 
 WORDS = (
     "Waits shortened: answer of the portal 4 s (75), a slow one 2 s (20), request of a dead worker given up after 12 s "
@@ -31,6 +32,7 @@ def shorten_waits() -> None:
     outcomes.SPOOL_RETRY_SECONDS = 2.0
     sender.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit_breaker.TRIAL_SECONDS = 3
+    redis_marker.ALIVE_SECONDS, adoption.BEAT_SECONDS = 6, 2.0
     outcome.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # delays of a busy machine are not tested here
     quick = {"sweep": 1, "reconcile": 0, "look_after_portals": 3}
     worker.PERIODIC_JOBS = tuple((job, quick.get(job, every), queue) for job, every, queue in worker.PERIODIC_JOBS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts import needs
-from tests.stress.chaos import uninstalling
+from tests.stress.chaos import restored, uninstalling
 from tests.stress.chaos.more import MORE
 from tests.stress.chaos.processes import ChaosStack, chaos_stack
 from tests.stress.chaos.run import run
@@ -34,4 +34,9 @@ def test_nothing_is_lost_or_doubled(chaos: ChaosStack, name: str) -> None:
 
 def test_the_application_goes_and_comes_back(chaos: ChaosStack) -> None:
     row = uninstalling.run(chaos, 10, 2.0, patience=120)
+    assert row.good, "\n".join([str(row), *row.details])
+
+
+def test_a_restored_database_meets_its_later_life(chaos: ChaosStack) -> None:
+    row = restored.run(chaos, 10, 0.0, patience=120)
     assert row.good, "\n".join([str(row), *row.details])
