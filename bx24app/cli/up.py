@@ -9,7 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 
@@ -33,6 +35,14 @@ def with_redis(config: Config) -> Config:
     if config.redis_url:
         return config
     return config.model_copy(update={"redis_url": embedded_redis.socket_url(config.data_dir)})
+
+
+def close_to_others(data_dir: Path) -> None:
+    """What versions before the umask left readable by other users of the machine is so no longer."""
+    names = ("bx24app.sqlite", "bx24app.sqlite-wal", "bx24app.sqlite-shm", "spool", "keys")
+    for path in (data_dir / name for name in names):
+        with suppress(OSError):  # not there, or another user's
+            path.chmod(path.stat().st_mode & ~0o007)
 
 
 def size_workers(config: Config) -> tuple[int, int, int]:
@@ -103,6 +113,7 @@ def run_all(
     """Run everything in one process tree; returns the exit code."""
     owns_redis = not config.redis_url
     config = with_redis(config)
+    close_to_others(config.data_dir)
     app = create_app(config)
     _preload_modules()
     listener = open_listener(host, port)
@@ -129,6 +140,7 @@ def run_all(
 
 def run_single(config: Config, part: Callable[[Flask], ProcessSpec]) -> int:
     """Run one kind of process by itself, for installations on several machines."""
+    close_to_others(config.data_dir)
     app = create_app(config)
     _preload_modules()
     migrating.in_subprocess(partial(adopting.check_redis, app))

@@ -45,7 +45,7 @@ def adopt_redis() -> Owner:
     """
     owner = find_redis_owner()
     if owner is not Owner.SAME:
-        owner = _compare("")
+        owner = _compare(_process_name())
     if owner is Owner.IN_USE:
         raise RedisInUse(
             "BX24APP_REDIS_URL: another installation, or another copy of this database, uses that Redis; give each its"
@@ -129,7 +129,6 @@ def adopt_spool() -> int:
     waits for. Returns how many.
     """
     mark, value = spool.folder() / _SPOOL_MARK, _read_database().value
-    spool.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     if mark.exists() and mark.read_text() == value:
         return 0
     paths, files = spool.list_files(), list[Path]()
@@ -140,8 +139,11 @@ def adopt_spool() -> int:
     db.session.rollback()
     for path in files:
         path.unlink(missing_ok=True)
-    with spool.write_complete(mark) as stream:
-        stream.write(value.encode())
+    try:
+        with spool.write_complete(mark) as stream:
+            stream.write(value.encode())
+    except OSError as error:  # a full disk stops no worker; the next start clears again
+        _log.warning("spool not marked", error=error.strerror)
     if files:
         _log.warning("spool cleared of another database's files", files=len(files))
     return len(files)

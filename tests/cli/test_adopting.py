@@ -14,10 +14,21 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
+from bx24app.cli.up import close_to_others
 from bx24app.infra import redis_marker
 from tests.cli.test_up import ROOT, rows, up
 from tests.support.servers import valkey
 from tests.support.stack import until
+
+
+def test_what_older_versions_left_readable_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir(mode=0o755)
+    (tmp_path / "bx24app.sqlite").touch(mode=0o644)
+    (tmp_path / "notes.txt").touch(mode=0o644)
+    close_to_others(tmp_path)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"spool": 0o750, "bx24app.sqlite": 0o640, "notes.txt": 0o644}
+
 
 MARK = {"id": "another database", "last_ids": {}}
 
@@ -57,7 +68,8 @@ def test_it_begins_with_nothing_of_another_life(environ: dict[str, str], client:
         assert json.loads(client.get(redis_marker.MARKER_KEY) or b"")["id"] == mine
         assert list(client.scan_iter("bx24app:another*")) == []
         assert b"job of another life" not in client.lrange("rq:queue:background", 0, -1)
-        until(lambda: client.get(redis_marker.ALIVE_KEY), "nobody says that it works here", 20)
+        starter = client.get(redis_marker.ALIVE_KEY)
+        until(lambda: client.get(redis_marker.ALIVE_KEY) != starter, "the periodic part does not say that it works", 20)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(15) == 0
     assert client.get(redis_marker.ALIVE_KEY) is None, "the next one need not wait"

@@ -19,6 +19,7 @@ from bx24app.infra import queue, redis_marker, spool
 from bx24app.infra.runtime import runtime
 from bx24app.models import DatabaseIdentity, Portal, db, utcnow
 from bx24app.operations import adoption, doctor
+from tests.calls.recordings.test_download import full_disk
 from tests.calls.recordings.test_restored_spool import waiting_recording
 from tests.conftest import config_for, make_portal
 
@@ -99,6 +100,7 @@ def test_keys_of_older_versions_go_while_they_may_be_used(client: redis.Redis) -
 
 def test_two_installations_are_noticed_and_neither_empties_the_other(client: redis.Redis) -> None:
     adoption.beat()
+    client.set(redis_marker.ALIVE_KEY, "their process")
     fill()
     before = left(client)
     db.session.query(DatabaseIdentity).update({"value": "second installation"})
@@ -109,7 +111,6 @@ def test_two_installations_are_noticed_and_neither_empties_the_other(client: red
     assert left(client) == before
     finding = doctor._check_redis()
     assert (finding.is_ok, "give each its own" in finding.message) == (False, True)
-    client.set(redis_marker.ALIVE_KEY, "another process")
     assert adoption.beat() is Owner.IN_USE
     assert left(client) == before
 
@@ -117,9 +118,25 @@ def test_two_installations_are_noticed_and_neither_empties_the_other(client: red
 def test_a_copy_of_a_database_in_use_is_refused(client: redis.Redis) -> None:
     make_portal()
     adoption.beat()
+    client.set(redis_marker.ALIVE_KEY, "their process")
     forget_newest()
     with pytest.raises(adoption.RedisInUse):
         adoption.adopt_redis()
+
+
+def test_who_adopts_counts_as_alive_until_the_periodic_part_says_so(client: redis.Redis) -> None:
+    adoption.adopt_redis()
+    assert redis_marker.is_other_alive(client, "their process")
+    adoption.adopt_redis()
+    adoption.stop_beating()
+    assert not redis_marker.is_other_alive(client, "their process")
+
+
+def test_a_full_disk_stops_no_worker(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_disk():
+        assert adoption.adopt_spool() == 0
+    assert adoption.adopt_spool() == 0
+    assert (spool.folder() / "database").read_text() == database_id()
 
 
 def test_a_goodbye_lets_the_next_one_in_at_once(client: redis.Redis) -> None:
@@ -151,6 +168,7 @@ def test_of_many_that_start_one_empties(client: redis.Redis, processes: list[Fla
     """And what the first ones queue afterwards stays."""
     make_portal()
     adoption.adopt_redis()
+    client.delete(redis_marker.ALIVE_KEY)
     fill()
     forget_newest()
 
