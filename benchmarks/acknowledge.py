@@ -37,7 +37,7 @@ CONNECTIONS, RATE = 16, 200
 REACH, P99_MS = 0.75, 25
 TURNS = 5
 """The turn with the median ratio counts."""
-THREADS = "granian worker 1x16"
+THREADS = "ours 1x16"
 """The baseline's server: ours, with as many threads as `bx24app web` has."""
 
 

@@ -29,6 +29,7 @@ def create_app(config: Any = None) -> Flask:
     from bx24app.models import db
     from bx24app.models.base import make_durable
     from bx24app.models.database_identity import reader
+    from bx24app.web.base.request import BoundedRequest
 
     settings = config if config is not None else configuration.load()
     logs.set_up(settings.log_level, settings.log_format)
@@ -39,9 +40,10 @@ def create_app(config: Any = None) -> Flask:
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings.database_url),
-        MAX_CONTENT_LENGTH=4 * 1024 * 1024,
+        MAX_CONTENT_LENGTH=4 * 1024 * 1024,  # most requests may send less: web.base.request
         MAX_FORM_MEMORY_SIZE=4 * 1024 * 1024,  # the rules page sends its whole draft
     )
+    app.request_class = BoundedRequest
     app.session_interface = web.NoCookies()
     db.init_app(app)
     with app.app_context():

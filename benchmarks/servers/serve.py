@@ -55,7 +55,7 @@ def granian(port: int, workers: int, threads: int) -> None:
 
 
 def ours(port: int, count: int, threads: int) -> None:
-    """Granian's WSGI worker in processes that bx24app's own supervisor forks."""
+    """Our HTTP front in processes that our supervisor forks."""
     from bx24app.infra.processes.supervisor import run_process_tree
     from bx24app.infra.processes.web_server import make_web_spec, open_listener
 
@@ -73,10 +73,10 @@ KINDS = {
     "granian fork 1x8": lambda port: granian(port, 1, 8),
     "granian fork 2x1": lambda port: granian(port, 2, 1),
     "granian fork 2x8": lambda port: granian(port, 2, 8),
-    "granian worker 1x8": lambda port: ours(port, 1, 8),
-    "granian worker 1x1": lambda port: ours(port, 1, 1),
-    "granian worker 1x16": lambda port: ours(port, 1, 16),
-    "granian worker 2x8": lambda port: ours(port, 2, 8),
+    "ours 1x8": lambda port: ours(port, 1, 8),
+    "ours 1x1": lambda port: ours(port, 1, 1),
+    "ours 1x16": lambda port: ours(port, 1, 16),
+    "ours 2x8": lambda port: ours(port, 2, 8),
 }
 
 if __name__ == "__main__":

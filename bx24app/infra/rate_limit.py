@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import redis
 
 from bx24app.infra.clock import utcnow
-from bx24app.infra.runtime import runtime
+from bx24app.infra.runtime import Runtime, runtime
 
 WINDOW_SECONDS = 10
 """Seconds over which requests are counted."""
@@ -59,6 +59,17 @@ class LocalCounter:
                     missing.append(name)
             return missing
 
+    def use_all_reserves(self, names: Iterable[str], window: int) -> bool:
+        """Take one request from each reserve, or, if one is empty, from none; was it possible?"""
+        with self._lock:
+            self._start_window(window)
+            names = list(names)
+            if not all(self._reserves.get(name) for name in names):
+                return False
+            for name in names:
+                self._reserves[name] -= 1
+            return True
+
     def add_reserve(self, name: str, window: int, count: int) -> None:
         with self._lock:
             self._start_window(window)
@@ -71,22 +82,14 @@ class LocalCounter:
 
 def is_over_limit(hook_key: str, address: str) -> bool:
     """Count one request; is it more than its hook or its address may send? Does not raise if Redis does not answer."""
-    config = runtime().config
-    limits = {}
-    if config.hook_rate:
-        # Redis must not hold the key itself.
-        hook = hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()[:24]
-        limits[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
-    if config.address_rate:
-        limits[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
-    return exceeds_limits(limits)
+    return exceeds_limits(_limits(runtime(), hook_key, address))
 
 
 def exceeds_limits(limits: dict[str, int]) -> bool:
     """Count one request under each name; is it more than one of the names may have in a window? `limits`: name ->
     requests in a window.
     """
-    local, window = runtime().get(LocalCounter), int(utcnow().timestamp()) // WINDOW_SECONDS
+    local, window = runtime().get(LocalCounter), _window()
     if time.monotonic() < local.redis_retry_at:
         return _is_over_locally(local, limits, window)
     missing = local.use_reserves(limits, window)
@@ -97,6 +100,27 @@ def exceeds_limits(limits: dict[str, int]) -> bool:
     except (redis.RedisError, RuntimeError):
         local.redis_retry_at = time.monotonic() + _REDIS_RETRY_SECONDS
         return _is_over_locally(local, limits, window)
+
+
+def spend_reserve(owner: Runtime, hook_key: str, address: str) -> bool:
+    """Count one request if this process has reserved it already, without asking Redis; False: ask `is_over_limit`."""
+    return owner.get(LocalCounter).use_all_reserves(_limits(owner, hook_key, address), _window())
+
+
+def _window() -> int:
+    return int(utcnow().timestamp()) // WINDOW_SECONDS
+
+
+def _limits(owner: Runtime, hook_key: str, address: str) -> dict[str, int]:
+    """Names of the counters of this hook and this address, with their limits for a window."""
+    config, limits = owner.config, {}
+    if config.hook_rate:
+        # Redis must not hold the key itself.
+        hook = hashlib.sha256(hook_key.encode(errors="surrogatepass")).hexdigest()[:24]
+        limits[f"flood:hook:{hook}"] = config.hook_rate * WINDOW_SECONDS
+    if config.address_rate:
+        limits[f"flood:address:{address}"] = config.address_rate * WINDOW_SECONDS
+    return limits
 
 
 def _is_over_locally(local: LocalCounter, limits: dict[str, int], window: int) -> bool:

@@ -12,6 +12,7 @@ from flask.sessions import SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bx24app.infra import resources
+from bx24app.infra.http_front.admission import ADMISSION
 from bx24app.infra.runtime import Runtime
 from bx24app.web import statistics
 from bx24app.web.base import assets, errors, guards, headers, i18n, page_gates, rendering, visit_limits
@@ -29,7 +30,7 @@ from bx24app.web.overview import backfills, home
 from bx24app.web.pbxs import employee_file, employees, lines, pbxs
 from bx24app.web.rules import rules
 from bx24app.web.settings import history, policy
-from bx24app.web.webhooks import bitrix24_events, mango_hooks
+from bx24app.web.webhooks import admission, bitrix24_events, mango_hooks
 
 ROUTE_TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (app_frame.blueprint, "", open_to_all),  # proves its caller by the portal's token
@@ -81,6 +82,7 @@ def init_app(app: Flask) -> None:
     app.before_request(visit_limits.check_visit)
     app.before_request(guards.run_guard)
     app.teardown_request(page_gates.end_page)
+    app.extensions[ADMISSION] = admission.WebAdmission(app)
     app.after_request(headers.add_headers)
     app.after_request(visit_limits.record_visit)
     errors.register_handlers(app)

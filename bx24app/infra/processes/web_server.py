@@ -1,43 +1,28 @@
-"""The web process: granian's WSGI worker inside a process that the supervisor forked, on a socket that the supervisor
-holds.
+"""The web process: our HTTP front inside a process that the supervisor forked, on a socket that the supervisor holds.
 
-Granian's own main process is not used (docs/decisions/0001-wsgi-server.md). The supervisor does its work, which saves a
-process. The listening socket outlives a web process: connections that arrive during a restart wait and are not refused.
-This uses granian's private interface, so its version is pinned, and tests/infra/processes/test_web_server.py checks
-what is relied upon.
+The listening socket outlives a web process: connections that arrive during a restart wait and are not refused.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
 import socket
-import threading
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
-from granian.constants import HTTPModes
-from granian.http import HTTP1Settings
 
+from bx24app.infra.http_front.admission import admission_of
+from bx24app.infra.http_front.server import BACKLOG, HttpServer
 from bx24app.infra.processes.supervisor import ProcessSpec
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# Not imported by name: the type stubs that granian ships describe another version of these than the one it runs.
-_granian: Any = import_module("granian._granian")
-_futures: Any = import_module("granian._futures")
-_wsgi: Any = import_module("granian.wsgi")
-
 _log = structlog.get_logger(__name__)
 
-BACKLOG = 1024
 OPEN_REQUESTS_SECONDS = 8.0
 """Seconds that a request may still run after SIGTERM."""
 
@@ -78,10 +63,13 @@ def address_of(listener: socket.socket) -> str:
 
 
 def make_web_spec(
-    load: Callable[[], WSGIApplication], listener: socket.socket, count: int = 1, threads: int = 16
+    load: Callable[[], WSGIApplication],
+    listener: socket.socket,
+    count: int = 1,
+    threads: int = 16,
 ) -> ProcessSpec:
     """The web process of `up`. `load` returns the application; it is called in the forked process, where it can renew
-    what must not cross a fork.
+    what must not cross a fork. `threads`: for notifications, and as many for everything else.
     """
     target = partial(serve_web, load, listener, threads)
     return ProcessSpec("web", target, count=count, is_ready=partial(is_answering, address_of(listener)))
@@ -108,37 +96,7 @@ def serve_web(
     """Serve until SIGTERM or SIGINT, then let open requests finish for `grace` seconds. Needs the main thread of its
     own process.
     """
-    logging.getLogger("_granian").setLevel(logging.WARNING)
-    stop, ended = _granian.WorkerSignal(), threading.Event()
-    stop.add_cb(ended.set)
-
-    def handle_stop(signal_number: int, frame: object) -> None:
-        stop.set()
-        kill_timer = threading.Timer(grace, _drop_open_requests)
-        kill_timer.daemon = True
-        kill_timer.start()
-
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, handle_stop)
-    loop = asyncio.new_event_loop()  # granian wants one for its scheduler; a WSGI worker never runs it
-    # Granian closes the descriptor, so it gets a duplicate.
-    holder = _granian.SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
-    application = _wsgi._callback_wrapper(load(), {"url_path_prefix": None})
-    worker = _granian.WSGIWorker(
-        1, (None, holder), None,
-        1,  # threads of the network runtime, which runs no Python
-        threads + 8,  # upper bound of the runtime's own blocking threads
-        threads, 30,  # threads that run the application; seconds until an idle one ends
-        BACKLOG,  # connections held at a time, idle ones included
-        HTTPModes.http1, HTTP1Settings(), None, None,
-        False, None, None, None, "tls1.3", None, [], False,  # no TLS: a proxy's work
-        (None, None),
-    )  # fmt: skip
-    worker.serve_mtr(_futures._new_cbscheduler(loop, application, impl_asyncio=True), loop, stop)
-    ended.wait()
-    loop.close()
-
-
-def _drop_open_requests() -> None:
-    _log.warning("requests still open when the web part had to end; their answers are lost")
-    os._exit(0)
+    application = load()
+    if not HttpServer(application, admission_of(application), threads).run(listener, grace):
+        _log.warning("requests still open when the web part had to end; their answers are lost")
+        os._exit(0)

@@ -16,8 +16,9 @@ from flask import Request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from bx24app.infra.runtime import runtime
+from bx24app.web.base.request import HEADER as HEADER
 
-HEADER, FIELD = "X-Frame-Session", "frame_session"
+FIELD = "frame_session"
 SESSION_SECONDS = 3600
 """How long a frame session is valid; the page renews it earlier with the SDK's `refreshAuth`."""
 ADMIN_SECONDS = 300

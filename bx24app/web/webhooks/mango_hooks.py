@@ -7,26 +7,26 @@ Mango appends its suffix to the path, or to the value of the parameter.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from functools import lru_cache
 from io import BytesIO
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from flask_babel import gettext
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.formparser import FormDataParser
 from werkzeug.routing import PathConverter
 
 from bx24app.calls.inbox import receiver
-from bx24app.infra import rate_limit
 from bx24app.infra.encryption import UndecryptableSecret
+from bx24app.infra.http_front.admission import ADMITTED
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import db
+from bx24app.web.base.request import is_plain_encoding
 from bx24app.web.monitoring import ack_latency
+from bx24app.web.webhooks.admission import is_known_hook
+from bx24app.web.webhooks.hook_addresses import refusal_status, split_address
 
 blueprint = Blueprint("mango_hooks", __name__)
 RETRY_AFTER_SECONDS = 10
@@ -46,21 +46,6 @@ class PathRestConverter(PathConverter):
     part_isolating = False
 
 
-def split_address(path: str, query: Mapping[str, str]) -> tuple[str, str]:
-    """Hook key and suffix of a request below `/mango`; a path segment is a hook key only if there is no `pbx`.
-
-    >>> split_address("KEY/events/call", {})
-    ('KEY', 'events/call')
-    >>> split_address("events/call", {"pbx": "KEY"}), split_address("", {"pbx": "KEY/events/call"})
-    (('KEY', 'events/call'), ('KEY', 'events/call'))
-    """
-    pieces = [piece for piece in path.split("/") if piece]
-    in_parameter = [piece for piece in query.get("pbx", "").split("/") if piece]
-    if "pbx" in query:
-        return (in_parameter[0], "/".join([*pieces, *in_parameter[1:]])) if in_parameter else ("", "")
-    return (pieces[0], "/".join(pieces[1:])) if pieces else ("", "")
-
-
 @blueprint.post("", strict_slashes=False)
 @blueprint.post("/<rest:path>", strict_slashes=False, merge_slashes=False)
 def receive_notification(path: str = "") -> Response:
@@ -73,13 +58,17 @@ def receive_notification(path: str = "") -> Response:
 
 
 def _handle_notification(path: str) -> Response:
-    body = _read_body()
+    _check_head()
     query = request.args.to_dict()
     key, suffix = split_address(path, query)
     query.pop("pbx", None)
-    refusal = _refusal_status(key)
-    if refusal:
-        return _status_response(refusal)
+    if not request.environ.get(ADMITTED):
+        refusal = refusal_status(key, request.remote_addr or "")
+        if refusal is None and not is_known_hook(runtime(), key):
+            refusal = 404
+        if refusal:
+            return _status_response(refusal)
+    body = _read_body()
     kind, started = request.mimetype, time.monotonic()
     form = _parse_form(kind, body)
     for pause in RETRY_PAUSES:
@@ -109,7 +98,7 @@ def _store_notification(
 def explain_address(path: str = "") -> Response:
     """For a person who opened the hook address in a browser: say what it is for, and nothing else."""
     key, _ = split_address(path, request.args)
-    refusal = _refusal_status(key)
+    refusal = refusal_status(key, request.remote_addr or "")
     if refusal:
         return _status_response(refusal)
     try:
@@ -122,33 +111,17 @@ def explain_address(path: str = "") -> Response:
     return Response(text + "\n", mimetype="text/plain")
 
 
-def _refusal_status(key: str) -> int | None:
-    """The status for a sender who is refused whatever the notification says: 403 for a foreign network, 429 for a
-    flood; None: go on."""
-    sender = _sender_address()
-    networks = runtime().config.mango_addresses
-    if networks and not any(sender in network for network in networks):
-        _log.warning("notification from a network that is not in BX24APP_MANGO_ADDRESSES", address=str(sender))
-        return 403
-    if rate_limit.is_over_limit(key, str(sender)):
-        _log.warning("too many notifications", address=str(sender))
-        return 429
-    return None
+def _check_head() -> None:
+    """What can be refused before a body is read, and before anybody is asked.
 
-
-def _sender_address() -> IPv4Address | IPv6Address:
-    """The client's address, behind as many proxies as the configuration says. A mapped IPv4 address counts as that IPv4
-    address."""
-    return _parse_address(request.remote_addr or "")
-
-
-@lru_cache(maxsize=1024)
-def _parse_address(text: str) -> IPv4Address | IPv6Address:
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:  # a unix socket, or a proxy that wrote nonsense: an address that no network allows
-        return IPv6Address(0)
-    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+    Raises:
+        RequestEntityTooLarge
+        UnsupportedMediaType: it is compressed; a PBX never does that.
+    """
+    if not is_plain_encoding(request.headers.get("Content-Encoding", "")):
+        raise UnsupportedMediaType
+    if (request.content_length or 0) > receiver.LIMIT_BYTES:
+        raise RequestEntityTooLarge
 
 
 def _read_body() -> bytes:
@@ -157,8 +130,6 @@ def _read_body() -> bytes:
     Raises:
         RequestEntityTooLarge
     """
-    if (request.content_length or 0) > receiver.LIMIT_BYTES:
-        raise RequestEntityTooLarge
     request.max_content_length = receiver.LIMIT_BYTES + 1
     body = request.stream.read(receiver.LIMIT_BYTES + 1)
     if len(body) > receiver.LIMIT_BYTES:

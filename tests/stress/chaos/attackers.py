@@ -1,7 +1,8 @@
 """Keeps many strangers busy in a process of their own for as long as a `with` block runs.
 
 `attackers(function, count, *arguments)` starts `count` threads, each of which calls `function(*arguments)` again as
-soon as it returns or loses its connection. The function belongs to a module that imports little (`strangers`).
+soon as it returns or loses its connection, and PAUSE_SECONDS have passed: an attack must not be a mere flood that takes
+the processor from everybody on this machine. The function belongs to a module that imports little (`strangers`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+PAUSE_SECONDS = 0.5
 Stranger = Callable[..., None]
 
 
@@ -40,10 +42,9 @@ def _attack(begun: Any, stranger: Stranger, count: int, arguments: tuple[Any, ..
     def keep_on() -> None:
         begun.release()
         while True:
-            try:
+            with suppress(OSError):  # refused or cut off
                 stranger(*arguments)
-            except OSError:
-                time.sleep(0.02)  # refused or cut off: come again
+            time.sleep(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=keep_on) for _ in range(count)]
     for thread in threads:
