@@ -61,8 +61,8 @@ class Admission(Protocol):
 
 def admission_of(application: object) -> Admission:
     """The application's own decisions; one that has none is admitted to everything."""
-    found: Admission | None = getattr(application, "extensions", {}).get(ADMISSION)
-    return found or AdmitAll()
+    own: Admission | None = getattr(application, "extensions", {}).get(ADMISSION)
+    return own or AdmitAll()
 
 
 class AdmitAll:

@@ -54,7 +54,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.phase, self.deadline = Phase.IDLE, 0.0
-        self.is_gone = False
+        self.is_closed = False
         self._early, self._lingered = b"", 0
         self._request: OpenRequest | None = None
         self._must_close = self._is_paused = self._is_chunked = False
@@ -72,7 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self.server.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_gone = True
+        self.is_closed = True
         self._release()
         self.server.remove(self)
 
@@ -160,7 +160,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _go_on(self, request: OpenRequest, status: int | None) -> None:
         request.is_judging, request.is_judged = False, True
-        if self.is_gone or self.phase is not Phase.BODY:
+        if self.is_closed or self.phase is not Phase.BODY:
             return
         if status is not None:
             self.refuse(status)
@@ -171,7 +171,7 @@ class HttpConnection(asyncio.Protocol):
     def _answer(self, request: OpenRequest) -> None:
         """In a thread: judge if that is still to be done, and run the application."""
         head, terms = request.head, request.terms
-        if self.is_gone and not terms.must_judge:
+        if self.is_closed and not terms.must_judge:
             return  # nobody waits for the page; a notification counts all the same
         if not request.is_judged:
             status = self.server.admission.judge(head, terms)
@@ -192,7 +192,7 @@ class HttpConnection(asyncio.Protocol):
     def send(self, response: Response) -> None:
         """Begin to send the answer."""
         body = response.body
-        if self.is_gone or self.transport.is_closing() or self.phase in (Phase.SEND, Phase.LINGER):
+        if self.is_closed or self.transport.is_closing() or self.phase in (Phase.SEND, Phase.LINGER):
             if isinstance(body, ResponseFile):
                 body.release()
             return
