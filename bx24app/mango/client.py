@@ -158,7 +158,7 @@ class MangoClient:
 
         Raises:
             ResourceNotFound: the key is unknown or expired; order anew.
-            RequestRefused: Mango gave the job up.
+            RequestRefused: Mango gave the job up, or its answer has no list.
         """
         answer = self._transport.post("stats/calls/result", {"key": key}, bounds=STATISTICS_BOUNDS)
         raise_for_error(answer)
@@ -172,7 +172,7 @@ class MangoClient:
             raise ResourceNotFound("Mango has no such order of statistics any more.")
         if status != _COMPLETE_STATUS:
             raise RequestRefused(f"Mango gave the statistics up: {status[:40]}.")
-        return [entry for day in _only_dicts(content.get("data")) for entry in _only_dicts(day.get("list"))]
+        return _read_lists(content.get("data"))
 
     def request_legs(self, start: int, end: int, fields: Sequence[str] = CSV_FIELDS) -> str:
         """Order the legs between two epochs as CSV, from the older statistics. Returns the key for `fetch_legs`."""
@@ -235,6 +235,15 @@ class MangoClient:
 
 def _only_dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+
+
+def _read_lists(data: Any) -> list[dict[str, Any]]:
+    """The entries of all days. `data` is an array of days (D26, 3.4.2.3) or, on some accounts, one object; an empty
+    array means no calls, anything without a `list` is an error and not "no calls"."""
+    days = [data] if isinstance(data, dict) else data
+    if not isinstance(days, list) or any(not isinstance(day, dict) or "list" not in day for day in days):
+        raise RequestRefused("Mango's statistics hold no list of calls.")
+    return [entry for day in days for entry in _only_dicts(day["list"])]
 
 
 def _dial_format(number: str) -> str:

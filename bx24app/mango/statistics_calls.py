@@ -19,6 +19,7 @@ from bx24app.domain.calls.events import (
 )
 from bx24app.mango.notification import MalformedNotification, validate_schema
 from bx24app.mango.statistics_schema import CallStatistics, StatisticsLeg
+from bx24app.mango.statistics_users import turn_dialled_leg
 from bx24app.mango.vpbx import LegFields
 
 RING_SEQ, ANSWER_SEQ, END_SEQ = 0, -1, 1_000_000
@@ -29,6 +30,10 @@ _DIRECTIONS: Final[dict[int, Direction]] = {1: "in", 2: "out", 3: "internal"}
 
 def validate_entry(content: Mapping[str, Any]) -> CallStatistics:
     """The entry as a type. Raises MalformedNotification."""
+    legs = content.get("context_calls")
+    if isinstance(legs, list):
+        legs = [turn_dialled_leg(content, leg) if isinstance(leg, dict) else leg for leg in legs]
+        content = {**content, "context_calls": legs}
     return validate_schema(CallStatistics, dict(content))
 
 

@@ -63,7 +63,7 @@ class StatisticsLeg(MangoSchema):
 
     @property
     def is_user(self) -> bool:
-        return self.call_abonent_extension is not None
+        return self.call_abonent_extension is not None or (self.call_type or "").lower() == "user"
 
     @property
     def is_transfer(self) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from bx24app.calls.reconciliation import schedule
 from bx24app.models import Call, Pbx, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
-from tests.conftest import config_for
+from tests.conftest import KEY, config_for
 from tests.end_to_end.test_scenarios import connect, known_clients, told
 from tests.support.replayed_scenario import ReplayedCall, absorb, as_json, as_new_call, in_portal, post
 from tests.support.scenarios import FIXTURES, Notice, Scenario
@@ -106,6 +106,28 @@ def test_what_was_lost_is_in_the_portal_as_if_it_had_come(
     assert in_portal(earth, retold) == fair, as_json((in_portal(earth, retold), fair))
     assert looked(earth) == 0, "found twice"
     assert in_portal(earth, retold) == fair
+
+
+@pytest.fixture
+def without_extensions(earth: World) -> Iterator[None]:
+    """Mango's statistics as in its documentation's example: employees are named by their ids alone."""
+    connect(earth, OUT)
+    board = earth.mango.board(KEY)
+    for extension in ("101", "102", "103"):
+        if board.pbx.find_employee(extension) is None:
+            earth.sandbox.call(board.pbx.add_employee, extension, f"Employee {extension}")
+    board.statistics_without_extensions = True
+    yield
+    board.statistics_without_extensions = False
+
+
+@pytest.mark.usefixtures("without_extensions")
+@pytest.mark.parametrize("scenario", [OUT, GROUP])
+def test_employees_are_found_by_their_ids(earth: World, scenario: Scenario) -> None:
+    _, fair = told(earth, scenario, "as it is")
+    retold = some(earth, scenario, nothing)
+    assert looked(earth) == 1
+    assert in_portal(earth, retold) == fair, as_json((in_portal(earth, retold), fair))
 
 
 def test_a_recording_that_nobody_told_of(earth: World) -> None:

@@ -6,6 +6,7 @@ job queue, never in a thread.
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from random import uniform
@@ -17,7 +18,7 @@ from bx24app.infra import mango_clients, queue
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.mango import errors
+from bx24app.mango import errors, statistics_users
 from bx24app.mango.client import MAX_WINDOW, MangoClient
 from bx24app.mango.notification import MalformedNotification
 from bx24app.mango.transport import WRONG_KEY_CODE
@@ -32,6 +33,8 @@ PAGE_SIZE = 2000
 FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
 """Seconds before the first poll and between two polls, as Mango advises."""
 MAX_POLLS = 60
+USERS_SECONDS = 600
+"""How long the list of a PBX's employees is used."""
 REQUESTS_PER_SECOND = 10.0
 """Requests a second over all PBXs (Mango's limit of `stats` for all products)."""
 _BACKFILL_IN_JOBS = "errand"
@@ -96,7 +99,7 @@ def rate_limiter() -> RequestBudget:
 
 
 def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | None:
-    """Send at most one request for the order.
+    """Send one request for the order, and at times one for the PBX's employees, whom entries may name by their ids.
 
     None: the PBX was removed, has no key any more, or none of its dialects has statistics.
 
@@ -143,6 +146,23 @@ def _mango_client(pbx_id: int) -> tuple[int, MangoClient] | None:
         db.session.remove()
 
 
+class _UserExtensions(dict[int, tuple[float, dict[str, str]]]):
+    """PBX id -> (when it was asked, `general.user_id` -> extension). Ids are stable, extensions rarely change."""
+
+
+def _extensions_by_user(mango: MangoClient, pbx_id: int) -> dict[str, str]:
+    """Of the PBX's employees; none if Mango does not list them: calls are restored without."""
+    cache = runtime().get(_UserExtensions)
+    asked_at, extensions = cache.get(pbx_id, (0.0, {}))
+    if not asked_at or time.monotonic() - asked_at > USERS_SECONDS:
+        try:
+            extensions = statistics_users.index_extensions(mango.fetch_users())
+        except errors.MangoError as error:
+            _log.warning("employees of the PBX not listed", pbx=pbx_id, error=str(error))
+        cache[pbx_id] = (time.monotonic(), extensions)
+    return extensions
+
+
 def _place_request(mango: MangoClient, order: StatisticsRequest) -> StatisticsRequest:
     if order.pair == "calls":
         return replace(order, key=mango.request_calls(order.start, order.end, PAGE_SIZE, order.offset))
@@ -156,6 +176,9 @@ def _fetch_result(mango: MangoClient, order: StatisticsRequest, portal_id: int) 
     entries = mango.fetch_calls(order.key)
     if entries is None:
         return None
+    if statistics_users.needs_users(entries):
+        extensions = _extensions_by_user(mango, order.pbx_id)
+        entries = [statistics_users.add_extensions(entry, extensions) for entry in entries]
     full = len(entries) >= PAGE_SIZE
     more = replace(order, key="", offset=order.offset + PAGE_SIZE, polls=0) if full else None
     return StatisticsAnswer(portal_id, missing_calls.read_calls(entries), more)

@@ -59,6 +59,9 @@ class Board:
         self.tasks: set[asyncio.Task[Any]] = set()
         self._boards = boards
         self.plan = Plan()
+        self.statistics_without_extensions = False
+        """`stats/calls` names employees by their ids alone, as the documentation's example does; live accounts send
+        extensions too."""
         self.portal_click: ClickHandler | None = None
         """Clicks a number in the sandbox portal for an employee: (extension, number, line). None: no portal."""
         self._translator = events_dialect.EventsTranslator(

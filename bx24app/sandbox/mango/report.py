@@ -154,7 +154,7 @@ def _leg_row(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
     numbers = [_id_number(call_id) for call_id in (parent, leg.call_id) if call_id]
     end = leg.end or leg.start
     outbound = "extension" in sender
-    return {
+    row: dict[str, Any] = {
         "call_type": "user" if person else "number",
         "call_abonent_id": person.user_id if person else None,
         "call_abonent_info": person.name if person else "",
@@ -188,4 +188,21 @@ def _leg_row(board: Board, entry: Entry, leg: Leg) -> dict[str, Any]:
         "OutboundDialing": False,
         "Intercepted": leg.reason == 1182,
         "IvrNotUsed": all(other.location != "ivr" for other in entry.legs.values()),
+    }
+    if outbound and person is None:
+        row |= _dialling_employee(board, str(sender["extension"]))
+    if board.statistics_without_extensions:
+        row |= {"call_abonent_extension": None, "caller_extension": None}
+    return row
+
+
+def _dialling_employee(board: Board, extension: str) -> dict[str, Any]:
+    """On a leg to a number of an outgoing call the abonent is the employee (D26, 3.4.2.3)."""
+    person = board.pbx.find_employee(extension)
+    return {
+        "call_abonent_id": person.user_id if person else None,
+        "call_abonent_info": person.name if person else "",
+        "call_abonent_extension": extension,
+        "call_abonent_number": None,
+        "caller_extension": None,
     }

@@ -105,7 +105,7 @@ def test_entries(played: Mango) -> None:
     assert missed["context_status"] == 0
     assert missed["context_calls"][0]["call_answer_time"] is None
     leg = outgoing["context_calls"][0]
-    assert leg["caller_extension"] == "101"
+    assert (leg["call_type"], leg["call_abonent_extension"], leg["call_abonent_number"]) == ("number", "101", None)
     assert leg["external_call_id"] in {body.get("call_id") for _, body in played.bodies}
 
 
