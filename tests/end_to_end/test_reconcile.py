@@ -204,8 +204,8 @@ def test_two_schedulers_send_a_pbx_off_once(earth: World) -> None:
         db.session.commit()
         due = schedule._find_due(utcnow(), timedelta(seconds=1))
         db.session.rollback()
-        [(pbx_id, asked_at, *_)] = due
-        assert [schedule._claim_turn(pbx_id, asked_at, utcnow()) for _ in range(2)] == [True, False]
+        [turn] = due
+        assert [schedule._claim_turn(turn, utcnow(), asks=True) for _ in range(2)] == [True, False]
 
 
 def test_a_quiet_pbx_costs_one_request_an_hour(earth: World) -> None:
