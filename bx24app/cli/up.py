@@ -23,7 +23,7 @@ from bx24app.infra import migrate as migrating
 from bx24app.infra.processes.supervisor import ProcessSpec, run_process_tree
 from bx24app.infra.processes.web_server import address_of, make_web_spec, open_listener
 from bx24app.models import db
-from bx24app.models.base import is_sqlite
+from bx24app.models.base import is_sqlite, wait_briefly_for_locks
 from bx24app.operations import adoption
 
 MIGRATION_LOCK = 2853
@@ -84,6 +84,14 @@ def _drop_parent_connections(app: Flask) -> Flask:
     return app
 
 
+def load_for_web(app: Flask) -> Flask:
+    """In the web process: drop the parent's connections, and wait for Redis and locks as long as somebody who waits."""
+    with app.app_context():
+        wait_briefly_for_locks(db.engine)
+    app.extensions["bx24app"].wait_briefly()
+    return _drop_parent_connections(app)
+
+
 def _worker_target(app: Flask, calls: int, recordings: int) -> None:
     from bx24app.calls.leases.heartbeat import start_heartbeat
     from bx24app.infra.worker import run_worker
@@ -124,7 +132,7 @@ def run_all(
     specs = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
     specs += extra_specs or []
     specs += [
-        make_web_spec(partial(_drop_parent_connections, app), listener),
+        make_web_spec(partial(load_for_web, app), listener),
         ProcessSpec("worker", partial(_worker_target, app, calls, recordings), count=workers),
         ProcessSpec("cron", partial(_cron_target, app)),
     ]
@@ -151,7 +159,7 @@ def run_web_only(config: Config, host: str, port: int) -> int:
     listener = open_listener(host, port)
 
     def make_spec(app: Flask) -> ProcessSpec:
-        return make_web_spec(partial(_drop_parent_connections, app), listener)
+        return make_web_spec(partial(load_for_web, app), listener)
 
     app = create_app(config)
     _preload_modules()

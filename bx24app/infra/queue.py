@@ -68,9 +68,9 @@ _DRAIN = _WakeUp(CALLS, "bx24app.jobs.drain", "wake", "alarm")
 _CARRY = _WakeUp(RECORDINGS, "bx24app.jobs.carry_recordings", "wake-recordings", "alarm-recordings")
 
 
-def wake_portal(portal_id: int, *, force: bool = False) -> None:
-    """Let a worker drain this portal at once. Call it after the commit. Does not raise if Redis does not answer."""
-    _wake(_DRAIN, portal_id, force=force)
+def wake_portal(portal_id: int, *, force: bool = False) -> bool:
+    """Let a worker drain this portal at once. Call it after the commit. Returns whether Redis answered."""
+    return _wake(_DRAIN, portal_id, force=force)
 
 
 def clear_wake(portal_id: int) -> None:
@@ -98,14 +98,13 @@ def clear_recordings_wake(portal_id: int) -> None:
     _clear(_CARRY, portal_id)
 
 
-def _wake(wake_up: _WakeUp, portal_id: int, *, force: bool = False) -> None:
+def _wake(wake_up: _WakeUp, portal_id: int, *, force: bool = False) -> bool:
     try:
         is_new = runtime().redis.set(f"{wake_up.flag}:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
     except redis.RedisError as error:
         _log.warning(_NOT_QUEUED, job=wake_up.job, error=type(error).__name__)
-        return
-    if is_new:
-        _enqueue_by_name(wake_up.queue, wake_up.job, portal_id)
+        return False
+    return not is_new or _enqueue_by_name(wake_up.queue, wake_up.job, portal_id)
 
 
 def _clear(wake_up: _WakeUp, portal_id: int) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterable
 
 import redis
 
 from bx24app.infra.clock import utcnow
+from bx24app.infra.redis_client import SilentRedis
 from bx24app.infra.runtime import Runtime, runtime
 
 WINDOW_SECONDS = 10
@@ -37,7 +37,6 @@ class LocalCounter:
     def __init__(self) -> None:
         self._lock, self._window, self._counts = threading.Lock(), 0, dict[str, int]()
         self._reserves: dict[str, int] = {}
-        self.redis_retry_at = 0.0
 
     def count_requests(self, names: tuple[str, ...], window: int) -> list[int]:
         with self._lock:
@@ -90,7 +89,8 @@ def exceeds_limits(limits: dict[str, int]) -> bool:
     requests in a window.
     """
     local, window = runtime().get(LocalCounter), _window()
-    if time.monotonic() < local.redis_retry_at:
+    silence = runtime().get(SilentRedis)
+    if silence.is_recent(_REDIS_RETRY_SECONDS):
         return _is_over_locally(local, limits, window)
     missing = local.use_reserves(limits, window)
     if not missing:
@@ -98,7 +98,7 @@ def exceeds_limits(limits: dict[str, int]) -> bool:
     try:
         return not _reserve_shares(local, {name: limits[name] for name in missing}, window)
     except (redis.RedisError, RuntimeError):
-        local.redis_retry_at = time.monotonic() + _REDIS_RETRY_SECONDS
+        silence.note()
         return _is_over_locally(local, limits, window)
 
 

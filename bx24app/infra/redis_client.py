@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from bx24app.config import SENTINEL_SCHEMES, sentinel_parts
+
+PATIENT: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
+"""Options of workers and commands. redis-py tries three times more by itself."""
+_WEB_SECONDS = 1.0
+
+
+def impatient() -> dict[str, Any]:
+    """Options of the web process: one second, and another try only where Redis closed a kept connection."""
+    retry = Retry(NoBackoff(), 1, (redis.ConnectionError,))
+    return PATIENT | {"socket_timeout": _WEB_SECONDS, "socket_connect_timeout": _WEB_SECONDS, "retry": retry}
+
+
+class SilentRedis:
+    """When Redis last did not answer this process (monotonic seconds), so that not every notification finds it out."""
+
+    def __init__(self) -> None:
+        self._failed_at = float("-inf")
+
+    def note(self) -> None:
+        self._failed_at = time.monotonic()
+
+    def is_recent(self, seconds: float) -> bool:
+        """Did it not answer within the last `seconds`?"""
+        return time.monotonic() - self._failed_at < seconds
 
 
 def connect(url: str, ca_bundle: Path | None = None, **options: Any) -> redis.Redis:

@@ -53,6 +53,7 @@ class Runtime:
         self._instances: dict[type[Any], Any] = {}
         self._redis: redis.Redis | None = None
         self._queue_redis: redis.Redis | None = None
+        self._redis_options: dict[str, Any] = redis_client.PATIENT
         self._http: requests.Session | None = None
 
     def get(self, kind: type[T]) -> T:
@@ -69,6 +70,13 @@ class Runtime:
                 if kind not in self._instances:
                     self._instances[kind] = kind()
                 return cast(T, self._instances[kind])
+
+    def wait_briefly(self) -> None:
+        """This is the web process, in which somebody waits for every answer: Redis gets a second and no second try.
+
+        Call it before the first connection is opened.
+        """
+        self._redis_options, self._redis = redis_client.impatient(), None
 
     @property
     def queue_redis(self) -> redis.Redis:
@@ -88,8 +96,7 @@ class Runtime:
                     raise RuntimeError(
                         "no Redis: set BX24APP_REDIS_URL, or start with `bx24app up`, which brings its own"
                     )
-                timeouts = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 30}
-                plain = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **timeouts)
+                plain = redis_client.connect(self.config.redis_url, self.config.ca_bundle, **self._redis_options)
                 self._redis = KeyedRedis(plain, self.key_names)
             return self._redis
 

@@ -11,21 +11,29 @@ import threading
 import time
 
 from bx24app.infra import queue
+from bx24app.infra.redis_client import SilentRedis
 from bx24app.infra.runtime import runtime
 
 PAUSE_SECONDS = 0.01
 """Seconds that a round waits for more portals if the last one was shared. A lone notification wakes its portal at
 once."""
 
+SILENCE_SECONDS = 1.0
+"""For so long after a failure Redis is not asked: one notification in a second waits for it, the others do not."""
+MAX_MISSED = 10_000
+
 
 class WakeupBatcher:
     """Queues the wake-ups of one process in rounds."""
 
     def __init__(self) -> None:
+        self.silence = SilentRedis()
         self._lock, self._round_lock = threading.Lock(), threading.Lock()
         self._next_round: set[int] | None = None
         """Portals of the next round; None if no thread waits to run one."""
         self._is_shared = self._should_pause = False
+        self._missed: set[int] = set()
+        """Portals that Redis did not take; only within the round's lock."""
 
     def wake(self, portal_id: int) -> None:
         with self._lock:
@@ -40,8 +48,18 @@ class WakeupBatcher:
             with self._lock:
                 portals, self._next_round = self._next_round, None
                 self._should_pause, self._is_shared = self._is_shared, False
-            for waiting_id in portals:
-                queue.wake_portal(waiting_id)
+            self._wake_all(portals)
+
+    def _wake_all(self, portals: set[int]) -> None:
+        """Within the round's lock. While Redis is silent, the portals wait for the next round that tries again."""
+        self._missed |= portals
+        while self._missed and not self.silence.is_recent(SILENCE_SECONDS):
+            waiting_id = self._missed.pop()
+            if not queue.wake_portal(waiting_id):
+                self.silence.note()
+                self._missed.add(waiting_id)
+        if len(self._missed) > MAX_MISSED:
+            self._missed.clear()  # the sweep wakes them
 
 
 def wake(portal_id: int) -> None:
@@ -51,4 +69,6 @@ def wake(portal_id: int) -> None:
     If the process dies before the round, the wake-up is lost, as it is if the process dies right after the commit; the
     sweep follows.
     """
-    runtime().get(WakeupBatcher).wake(portal_id)
+    batcher = runtime().get(WakeupBatcher)
+    batcher.silence = runtime().get(SilentRedis)  # shared with all others who ask Redis for a notification
+    batcher.wake(portal_id)

@@ -51,11 +51,24 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+_WEB_BUSY_MILLISECONDS = 3000
 
 
 def is_sqlite() -> bool:
     """Is the current application's database SQLite? The other one that there may be is PostgreSQL."""
     return db.engine.dialect.name == "sqlite"
+
+
+def wait_briefly_for_locks(engine: Engine) -> None:
+    """For the web process, in which somebody waits: SQLite's write lock is waited for three seconds instead of 15.
+
+    Holds for connections that are opened afterwards.
+    """
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _set_busy_timeout(connection: Any, record: Any) -> None:
+            connection.execute(f"PRAGMA busy_timeout={_WEB_BUSY_MILLISECONDS}")
 
 
 def make_durable(engine: Engine) -> None:

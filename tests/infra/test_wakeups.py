@@ -20,10 +20,10 @@ def test_those_who_come_meanwhile_share_the_next_round(monkeypatch: pytest.Monke
     said: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def wake(portal_id: int) -> None:
+    def wake(portal_id: int) -> bool:
         said.append(portal_id)
         begun.set()
-        assert go_on.wait(30)
+        return go_on.wait(30)
 
     monkeypatch.setattr(queue, "wake_portal", wake)
     made = wakeups.WakeupBatcher()
@@ -53,7 +53,7 @@ def test_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
             clock[0] += 1
             return clock[0]
 
-    monkeypatch.setattr(queue, "wake_portal", lambda portal_id: served.__setitem__(portal_id, tick()))
+    monkeypatch.setattr(queue, "wake_portal", lambda portal_id: not served.__setitem__(portal_id, tick()))
     made = wakeups.WakeupBatcher()
 
     def work(number: int) -> None:
@@ -64,3 +64,21 @@ def test_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert all(served[portal] > asked[portal] for portal in range(3))
+
+
+def test_what_a_silent_redis_did_not_take_is_taken_by_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, answers = list[int](), [False, True, True]
+
+    def wake(portal_id: int) -> bool:
+        taken.append(portal_id)
+        return answers.pop(0)
+
+    monkeypatch.setattr(queue, "wake_portal", wake)
+    monkeypatch.setattr(wakeups, "SILENCE_SECONDS", 60)
+    made = wakeups.WakeupBatcher()
+    made.wake(1)
+    made.wake(2)
+    assert taken == [1], "Redis is silent: the second does not wait for it"
+    monkeypatch.setattr(wakeups, "SILENCE_SECONDS", 0)
+    made.wake(2)
+    assert sorted(taken) == [1, 1, 2]

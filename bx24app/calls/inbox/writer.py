@@ -21,6 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from bx24app.infra.runtime import runtime
 from bx24app.models import Notification, db
 
+BUSY_MILLISECONDS = 1200
+"""How long an INSERT waits for another program's write lock on SQLite; the web layer tries again, for six seconds."""
 MAX_ROWS = 16
 """How many notifications may share a commit of SQLite: as many as there are threads."""
 _COLUMNS = (
@@ -176,6 +178,8 @@ class InboxWriter:
         if self._is_postgresql:
             # SQLite's connections are in this mode already, see `make_durable`.
             connection.dbapi_connection.autocommit = True  # type: ignore[union-attr]
+        else:
+            connection.dbapi_connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")  # type: ignore[union-attr]
         return connection
 
     def _execute(self, connection: PoolProxiedConnection, values: list[Any], count: int) -> int:

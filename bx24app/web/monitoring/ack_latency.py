@@ -16,6 +16,7 @@ from collections import Counter
 import redis
 from prometheus_client.core import HistogramMetricFamily
 
+from bx24app.infra.redis_client import SilentRedis
 from bx24app.infra.runtime import runtime
 
 BUCKET_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -52,7 +53,8 @@ class AckCounter:
 def record_latency(seconds: float) -> None:
     """Count one notification that was answered after `seconds`."""
     bucket = str(bisect_left(BUCKET_BOUNDS, seconds))
-    if runtime().get(AckCounter).add(Counter({bucket: 1}), seconds):
+    is_due = runtime().get(AckCounter).add(Counter({bucket: 1}), seconds)
+    if is_due and not runtime().get(SilentRedis).is_recent(FLUSH_SECONDS):
         flush_counts()
 
 
@@ -69,6 +71,7 @@ def flush_counts() -> None:
         pipe.hincrbyfloat(REDIS_KEY, "seconds", seconds)
         pipe.execute()
     except redis.RedisError:
+        runtime().get(SilentRedis).note()
         counter.add(counts, seconds)
 
 

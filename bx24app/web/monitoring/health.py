@@ -5,6 +5,8 @@ All numbers come from the tables and from Redis, so every web process reports th
 
 from __future__ import annotations
 
+import tempfile
+
 import redis
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +17,7 @@ from bx24app.operations.system_counts import count_pending
 from bx24app.web.monitoring import metrics
 
 blueprint = Blueprint("health", __name__)
+PROBE_BYTES = 64 * 1024
 
 
 @blueprint.get("/healthz")
@@ -25,7 +28,10 @@ def check_alive() -> Response:
 
 @blueprint.get("/readyz")
 def check_ready() -> tuple[Response, int]:
-    """200 when both database and Redis answer, else 503; the body says how much waits."""
+    """200 when database and Redis answer and the disk has room, else 503; the body says what, and how much waits.
+
+    For alarms. A load balancer asks `/healthz`: without Redis, or with a full spool, notifications are still taken.
+    """
     try:
         pending, oldest = count_pending(utcnow())
         database = "ok"
@@ -33,8 +39,9 @@ def check_ready() -> tuple[Response, int]:
         db.session.rollback()
         pending, oldest, database = dict.fromkeys(("notifications", "deliveries", "recordings")), None, "down"
     queue = "ok" if redis_answers() else "down"
-    is_ready = database == queue == "ok"
-    answer = {"status": "ok" if is_ready else "unavailable", "database": database, "redis": queue}
+    disk = "ok" if disk_has_room() else "full"
+    is_ready = database == queue == disk == "ok"
+    answer = {"status": "ok" if is_ready else "unavailable", "database": database, "redis": queue, "disk": disk}
     return jsonify(answer | {"pending": pending, "oldest_pending_seconds": oldest}), 200 if is_ready else 503
 
 
@@ -42,6 +49,18 @@ def check_ready() -> tuple[Response, int]:
 def scrape_metrics() -> Response:
     """Prometheus text."""
     return Response(metrics.render_text(), content_type=metrics.CONTENT_TYPE)
+
+
+def disk_has_room() -> bool:
+    """Can a file of 64 KiB be written beside the spool and SQLite's database?"""
+    try:
+        with tempfile.TemporaryFile(dir=runtime().config.data_dir) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except FileNotFoundError:
+        return True  # a web machine of its own: nothing is kept here
+    except OSError:
+        return False
+    return True
 
 
 def redis_answers() -> bool:

@@ -73,7 +73,7 @@ def _handle_notification(path: str) -> Response:
     form = _parse_form(kind, body)
     for pause in RETRY_PAUSES:
         status = _store_notification(key, suffix, kind, form, body, query)
-        if status != 503 or time.monotonic() - started > DATABASE_WAIT_SECONDS:
+        if status != 503 or time.monotonic() - started + pause > DATABASE_WAIT_SECONDS:
             break
         time.sleep(pause)
     return _status_response(status)

@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
     parts: list[ProcessSpec] = []
     if "web" in words:
         parts.append(
-            make_web_spec(partial(up._drop_parent_connections, app), open_listener("127.0.0.1", int(words[-1])))
+            make_web_spec(partial(up.load_for_web, app), open_listener("127.0.0.1", int(words[-1])))
         )
     if "work" in words:
         parts.append(ProcessSpec("worker", partial(up._worker_target, app, CALLS, RECORDINGS)))

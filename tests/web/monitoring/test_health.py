@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from datetime import timedelta
 
 import pytest
@@ -67,7 +68,7 @@ def test_not_ready_without_database(client: FlaskClient, monkeypatch: pytest.Mon
         monkeypatch.setattr(module, "count_pending", dead)
     said = client.get("/readyz")
     assert (said.status_code, said.get_json()["database"]) == (503, "down")
-    assert set(said.get_json()) == {"status", "database", "redis", "pending", "oldest_pending_seconds"}
+    assert set(said.get_json()) == {"status", "database", "redis", "disk", "pending", "oldest_pending_seconds"}
     assert "db.local" not in said.text
     scrape = client.get("/metrics")
     assert scrape.status_code == 200
@@ -151,3 +152,16 @@ def test_metrics_are_made_of_the_tables(site: Flask, client: FlaskClient, portal
         'bx24app_queued_jobs{queue="calls"} 0.0',
     ):  # fmt: skip
         assert line in said.text
+
+
+def test_not_ready_while_the_disk_is_full(client: FlaskClient) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the kernel refuses longer files, as a full disk does
+    try:
+        said = client.get("/readyz")
+        alive = client.get("/healthz").status_code
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (said.status_code, said.get_json()["disk"], said.get_json()["database"]) == (503, "full", "ok")
+    assert alive == 200, "a load balancer keeps the machine"
+    assert client.get("/readyz").get_json()["disk"] == "ok"
