@@ -30,7 +30,7 @@ Bad = Callable[[Neighbours, bool], Iterator[None]]
 def figures(quick: bool) -> list[Figure]:
     """Cards and recordings of B beside each bad neighbour."""
     made: list[Figure] = []
-    with installation(2, "selfhosted") as (rig, client):
+    with installation(2, "selfhosted", RECORDING_RETRY="0") as (rig, client):
         both = Neighbours(rig, client)
         both.sample(5)  # warm: connections, caches, tokens
         idle = both.sample(SAMPLES[quick]), _recordings(both, SAMPLES[quick])

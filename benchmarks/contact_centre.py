@@ -51,7 +51,7 @@ class Seen:
 
 
 @contextmanager
-def installation(portals: int = 1, license: str = "") -> Iterator[tuple[Rig, redis.Redis]]:
+def installation(portals: int = 1, license: str = "", **variables: str) -> Iterator[tuple[Rig, redis.Redis]]:
     """An installation over PostgreSQL, as a contact centre has it, and the client of its Redis, which stores the
     request budgets.
     """
@@ -59,7 +59,7 @@ def installation(portals: int = 1, license: str = "") -> Iterator[tuple[Rig, red
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
         valkey(Path(folder)) as url,
-        rig(portals, license, DATABASE_URL=database, REDIS_URL=url) as made,
+        rig(portals, license, DATABASE_URL=database, REDIS_URL=url, **variables) as made,
         redis.Redis.from_url(url) as client,
     ):
         yield made, client

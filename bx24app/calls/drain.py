@@ -28,7 +28,13 @@ from bx24app.calls.fold.careful_fold import fold_one_by_one
 from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.calls.outbox import batches, careful_claim, pacing
 from bx24app.calls.outbox.batch import Batch
-from bx24app.calls.outbox.in_flight import TO_MANGO, TO_PORTAL, RequestsInFlight
+from bx24app.calls.outbox.in_flight import (
+    BACKLOG_LINGER_SECONDS,
+    LINGER_SECONDS,
+    TO_MANGO,
+    TO_PORTAL,
+    RequestsInFlight,
+)
 from bx24app.calls.outbox.ledger import FoldedCalls
 from bx24app.calls.outbox.portal_request import send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
@@ -91,7 +97,9 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
         outcomes = []
         if requests.count:
             wait = 0.0 if step.has_more else step.wait_seconds or MAX_WAIT_SECONDS
-            outcomes = requests.wait(min(wait, max(0.0, hand_over_at - time.monotonic())), lambda: slot.is_nudged)
+            linger = LINGER_SECONDS if requests.count_free(TO_PORTAL) else BACKLOG_LINGER_SECONDS
+            wait = min(wait, max(0.0, hand_over_at - time.monotonic()))
+            outcomes = requests.wait(wait, lambda: slot.is_nudged, linger)
             continue
         may_go_on = step.has_more or (step.wait_seconds and pacing.wait_for_budget(portal_id, step.wait_seconds))
         if stop_event.is_set():

@@ -60,6 +60,8 @@ any more."""
 MAX_BATCH_COMMANDS = 50
 """Commands in one batch (Bitrix24's limit)."""
 
+_CALLS_PER_READ = 50
+
 _OPEN_DELIVERIES = (
     select(Delivery)
     .where(
@@ -98,11 +100,9 @@ def claim(
         next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY)
     if not sendable:
         return [], next_at
-    background_calls = _background_calls(session, [rows[0].call_id for rows in sendable], folded)
-    live = [rows for rows in sendable if rows[0].call_id not in background_calls]
+    live, patient = _split_background(session, sendable, folded, None if shared else most)
     claimed, has_more = _prepare_batches(session, live, shared, folded)
-    if background_calls:
-        patient = [rows for rows in sendable if rows[0].call_id in background_calls]
+    if patient:
         more, has_more_background = _prepare_batches(session, patient, True, folded) if background else ([], True)
         for batch in more:
             batch.is_background = True
@@ -136,6 +136,25 @@ def read_call(session: Session, rows: list[Delivery]) -> None:
     """Build the batch of these rows of one call and drop it. Raises whatever a claim would raise."""
     call_id = rows[0].call_id
     _build_batch(rows, _load_ledgers(session, [call_id], {})[call_id], shared=False)
+
+
+def _split_background(
+    session: Session, sendable: list[list[Delivery]], folded: FoldedCalls, most: int | None
+) -> tuple[list[list[Delivery]], list[list[Delivery]]]:
+    """The open rows of live calls, at most `most` of them, and those of background calls before them.
+
+    Reads no more calls than that needs: a portal may have thousands that are due, and six that may leave.
+    """
+    live: list[list[Delivery]] = []
+    patient: list[list[Delivery]] = []
+    for first in range(0, len(sendable), _CALLS_PER_READ):
+        part = sendable[first : first + _CALLS_PER_READ]
+        background_calls = _background_calls(session, [rows[0].call_id for rows in part], folded)
+        for rows in part:
+            (patient if rows[0].call_id in background_calls else live).append(rows)
+        if most is not None and len(live) >= most:
+            break
+    return live[:most], patient
 
 
 def _background_calls(session: Session, call_ids: list[int], folded: FoldedCalls) -> set[int]:

@@ -23,8 +23,9 @@ SHARES = {TO_PORTAL: 6, TO_MANGO: 4}
 whatever licence it names, and its employees' clicks are dialled all the same."""
 THREADS = 256
 """Of a process: more than the drains of 24 call threads can fill (`cli.up.size_workers`)."""
-LINGER_SECONDS = 0.005
-"""How long the first of several answers waits for the others, to share a transaction with them."""
+LINGER_SECONDS, BACKLOG_LINGER_SECONDS = 0.005, 0.03
+"""How long the first of several answers waits for the others, to share a transaction with them; the second, where more
+waits than may leave, so that a step has room for several requests."""
 
 
 class SenderPool:
@@ -79,7 +80,9 @@ class RequestsInFlight(Generic[T]):
         """End the wait of `wait`. Any thread may call this."""
         self._mailbox.put(None)
 
-    def wait(self, seconds: float, is_nudged: Callable[[], bool] = lambda: False) -> list[T]:
+    def wait(
+        self, seconds: float, is_nudged: Callable[[], bool] = lambda: False, linger: float = LINGER_SECONDS
+    ) -> list[T]:
         """The outcomes that come next; perhaps none after `seconds`, or after a nudge that `is_nudged` confirms."""
         done: list[T] = []
         until = time.monotonic() + seconds
@@ -92,7 +95,7 @@ class RequestsInFlight(Generic[T]):
                 until = 0.0 if is_nudged() else until
                 continue
             if not done:
-                until = min(until, time.monotonic() + LINGER_SECONDS)
+                until = min(until, time.monotonic() + linger)
             self.count -= 1
             done.append(future.result())
         return done

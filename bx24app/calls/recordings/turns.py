@@ -40,6 +40,11 @@ class RecordingTurns:
             self._running[portal_id] += is_free
             return is_free
 
+    def has_room(self, portal_id: int) -> bool:
+        """May another turn of the portal begin?"""
+        with self._lock:
+            return self._running[portal_id] < THREADS_PER_PORTAL
+
     def leave(self, portal_id: int) -> None:
         with self._lock:
             self._running[portal_id] -= 1
@@ -52,12 +57,12 @@ def take_turn(portal_id: int) -> None:
 
     Does nothing if two turns of the portal run in this process: each of them queues the next one at its end.
     """
+    queue.clear_recordings_wake(portal_id)
     turns = runtime().get(RecordingTurns)
     if not turns.enter(portal_id):
         return
     try:
-        queue.clear_recordings_wake(portal_id)
-        _transfer_due(portal_id)
+        _transfer_due(portal_id, turns)
     finally:
         turns.leave(portal_id)
         _queue_next_turn(portal_id)
@@ -71,14 +76,14 @@ def take_turn_of(recording_id: int) -> None:
         take_turn(portal_id)
 
 
-def _transfer_due(portal_id: int) -> None:
+def _transfer_due(portal_id: int, turns: RecordingTurns) -> None:
     until, stop_event = time.monotonic() + TURN_SECONDS, runtime().stop_event
     while time.monotonic() < until and not stop_event.is_set():
         if circuit_breaker.of_portal(portal_id).read_state().pause > 0:
             return
         due = [row_id for row_id, due_at in _read_waiting(portal_id) if due_at <= utcnow()]
-        if len(due) > 1:
-            queue.wake_recordings(portal_id)  # for a second thread
+        if len(due) > 1 and turns.has_room(portal_id):
+            queue.wake_recordings(portal_id)
         if not any(transfer.transfer_recording(row_id) for row_id in due):
             return
 

@@ -96,7 +96,10 @@ def test_a_turn_takes_what_is_due_longest_and_queues_the_next(
     assert float(runtime().redis.get(f"alarm-recordings:{portal_id}") or 0) > utcnow().timestamp() + 3500
 
 
-def test_a_portal_has_two_threads_at_most(app: Flask, portal: Portal, transfers: Transfers) -> None:
+def test_a_portal_has_two_threads_at_most(
+    app: Flask, portal: Portal, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.5)
     portal_id = portal.id
     rows = add(portal_id, 5)
     transfers.go_on.clear()
@@ -107,13 +110,18 @@ def test_a_portal_has_two_threads_at_most(app: Flask, portal: Portal, transfers:
 
     threads = [threading.Thread(target=turn, daemon=True) for _ in range(4)]
     for thread in threads:
+        queue.wake_recordings(portal_id)
         thread.start()
     for thread in threads:
         thread.join(1)
     assert sum(thread.is_alive() for thread in threads) == turns.THREADS_PER_PORTAL
+    runtime().redis.delete(f"rq:queue:{queue.RECORDINGS}")  # the jobs of those turns
     transfers.go_on.set()
     for thread in threads:
         thread.join(20)
+    assert len(transfers.rows) == turns.THREADS_PER_PORTAL
+    assert count_jobs() == 1, "a turn that found no room leaves no flag behind that would hold back the next one"
+    monkeypatch.setattr(turns, "TURN_SECONDS", 20)
     turns.take_turn(portal_id)  # what the turns have queued
     assert sorted(transfers.rows) == rows
     assert transfers.most == turns.THREADS_PER_PORTAL
