@@ -52,11 +52,15 @@ class MangoBalance:
 
 @dataclass(frozen=True, slots=True)
 class CredentialCheck:
-    """Outcome of trying a key and salt. `lines` only with ``ok``; `detail`: a sentence in English for the log."""
+    """Outcome of trying a key and salt. `lines` only with ``ok``; `detail`: a sentence in English for the log.
 
-    state: Literal["ok", "wrong_key", "wrong_salt", "address_refused", "unreachable", "busy", "refused"]
+    ``wait``: nothing was tried, since it may be tried only after `wait_seconds`.
+    """
+
+    state: Literal["ok", "wrong_key", "wrong_salt", "address_refused", "unreachable", "busy", "refused", "wait"]
     lines: tuple[MangoLine, ...] = ()
     detail: str = ""
+    wait_seconds: int = 0
 
 
 def parse_user(raw: Mapping[str, Any]) -> MangoUser:

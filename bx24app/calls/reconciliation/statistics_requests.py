@@ -14,7 +14,7 @@ from typing import Any
 
 from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import missing_calls
-from bx24app.infra import mango_clients, queue
+from bx24app.infra import key_tries, mango_clients, queue
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -112,11 +112,10 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
     connection = _mango_client(order.pbx_id)
     if connection is None:
         return None
-    portal_id, mango = connection
     try:
         if not order.key:
-            return DelayedRequest(_place_request(mango, order), FIRST_POLL_SECONDS)
-        answer = _fetch_result(mango, order, portal_id)
+            return _try_key(connection, order)
+        answer = _fetch_result(connection.client, order, connection.portal_id)
     except (errors.NotPermitted, errors.ResourceNotFound, errors.RequestRefused) as error:
         if order.pair == "legs":
             raise
@@ -131,14 +130,25 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
     return DelayedRequest(replace(order, polls=order.polls + 1), POLL_SECONDS)
 
 
-def _mango_client(pbx_id: int) -> tuple[int, MangoClient] | None:
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """`has_failed`: the last request did, and perhaps since its key is wrong."""
+
+    portal_id: int
+    client: MangoClient
+    api_key: str
+    has_failed: bool
+
+
+def _mango_client(pbx_id: int) -> _Connection | None:
     row = db.session.get(Pbx, pbx_id)
     try:
         if row is None or row.removed_at is not None or not row.api_key or not row.api_salt:
             return None
         if not any(traits.has_statistics for traits in row.traits):
             return None
-        return row.portal_id, mango_clients.build_client(row.api_key, row.api_salt)
+        client = mango_clients.build_client(row.api_key, row.api_salt)
+        return _Connection(row.portal_id, client, row.api_key, row.ask_failures > 0)
     except UndecryptableSecret:
         raise errors.WrongKey("The stored keys of this PBX cannot be read.", WRONG_KEY_CODE) from None
     finally:
@@ -161,6 +171,23 @@ def _extensions_by_user(mango: MangoClient, pbx_id: int) -> dict[str, str]:
             _log.warning("employees of the PBX not listed", pbx=pbx_id, error=str(error))
         cache[pbx_id] = (time.monotonic(), extensions)
     return extensions
+
+
+def _try_key(connection: _Connection, order: StatisticsRequest) -> DelayedRequest:
+    """Place a request; with a key that may be wrong, when it cannot be the second wrong one in two minutes."""
+    wait = key_tries.acquire(None, connection.api_key) if connection.has_failed else 0
+    if wait:
+        return DelayedRequest(order, wait + uniform(0, 30))  # noqa: S311 - jitter, not a secret
+    try:
+        placed = _place_request(connection.client, order)
+    except errors.MangoError as error:
+        is_wrong = isinstance(error, errors.WrongKey | errors.WrongSignature | errors.AddressRefused)
+        if is_wrong or connection.has_failed:
+            key_tries.report(None, connection.api_key, is_wrong)
+        raise
+    if connection.has_failed:
+        key_tries.report(None, connection.api_key, is_wrong=False)
+    return DelayedRequest(placed, FIRST_POLL_SECONDS)
 
 
 def _place_request(mango: MangoClient, order: StatisticsRequest) -> StatisticsRequest:

@@ -10,11 +10,11 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from flask import request
-from flask_babel import gettext
+from flask import g, request
+from flask_babel import gettext, ngettext
 
 from bx24app.domain.dialects import DIALECT_TRAITS, traits_of
-from bx24app.infra import gates, mango_clients
+from bx24app.infra import gates, key_tries, mango_clients
 from bx24app.infra.gate_kinds import PBX
 from bx24app.mango import dialects
 from bx24app.mango.api_types import CredentialCheck
@@ -68,16 +68,24 @@ def check_required(form: PbxForm, *, stored: bool) -> None:
 def check_keys(form: PbxForm) -> CredentialCheck:
     """Check the keys with Mango Office and mark the wrong one; ok at once if fields are wrong or no key was typed.
 
-    One request only: Mango Office locks an address out for two minutes after two wrong requests.
+    One request only, and none while another wrong one could count (`infra.key_tries`): Mango Office locks an address
+    out for two minutes after two wrong requests.
     """
     if form.faults or not form.api_key:
         return CredentialCheck("ok")
+    portal_id = g.portal.id
     db.session.rollback()  # no transaction stays open while Mango Office answers
+    wait_seconds = key_tries.acquire(portal_id, form.api_key)
+    if wait_seconds:
+        return CredentialCheck("wait", wait_seconds=wait_seconds)
+    check = CredentialCheck("busy")
     try:
         with gates.pass_gate(PBX):
             check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
     except gates.GateClosed:
-        return CredentialCheck("busy")
+        return check
+    finally:
+        key_tries.report(portal_id, form.api_key, check.state in ("wrong_key", "wrong_salt", "address_refused"))
     if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is not the contract number."
@@ -98,6 +106,13 @@ def check_message(check: CredentialCheck) -> FormMessage:
         ),
         "unreachable": gettext("Mango Office cannot be reached from this server. Try again in a minute."),
         "busy": gettext("Mango Office is busy. Try again in a minute."),
+        "wait": ngettext(
+            "Keys are checked one at a time: Mango Office blocks this server after two wrong ones. "
+            "Save again in %(num)d second.",
+            "Keys are checked one at a time: Mango Office blocks this server after two wrong ones. "
+            "Save again in %(num)d seconds.",
+            check.wait_seconds,
+        ),
         "refused": gettext("Mango Office rejected the request: %(detail)s", detail=check.detail),
     }
     return FormMessage("wrong", [sentences[check.state]] if check.state in sentences else [])
