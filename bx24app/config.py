@@ -64,7 +64,7 @@ class Config(BaseModel):
     oauth_servers: tuple[str, ...] = ("https://oauth.bitrix.info", "https://oauth.bitrix24.tech")
     """The only hosts that may ever see a client secret; the first is the default."""
     mango_api_url: str = "https://app.mango-office.ru/vpbx/"
-    recording_hosts: tuple[str, ...] = ("app.mango-office.ru", "files.mango-office.ru")
+    recording_hosts: tuple[str, ...] = ("*.mango-office.ru",)
     secret_key: str = Field("", repr=False)
     encryption_keys: tuple[str, ...] = Field((), repr=False)
     allow_loopback: bool = False

@@ -80,5 +80,9 @@ class RequestRefused(MangoError):
     """This request must not be repeated: it would fail again."""
 
 
+class HostNotAllowed(RequestRefused):
+    """Mango leads to a recording on a host that the operator has not listed."""
+
+
 class AnswerLost(MangoError):
     """A command was sent and no answer came. It may have been carried out, so never repeat it."""

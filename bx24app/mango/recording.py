@@ -16,6 +16,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bx24app.mango.answer_size import COMMAND_BOUNDS, iter_body, read_bounded
+from bx24app.mango.audio import HEAD_BYTES, MP3, detect_format
 from bx24app.mango.errors import RecordingNotReady, RequestRefused, ResourceNotFound, TemporaryFailure
 from bx24app.mango.transport import MangoResponse, SignedTransport, parse_retry_after, raise_for_error
 
@@ -31,20 +32,7 @@ _RANGE_HEADER: Final = re.compile(r"bytes=\d*-\d*")
 _NOT_AUDIO_TYPES: Final = re.compile(
     r"(text|image|font|multipart|message)/.*|application/(json|pdf|zip|gzip|javascript|.*xml.*)"
 )
-"""Content types that are not sound. Some stores send sound as `application/octet-stream` or without a type."""
-_NOT_AUDIO_PREFIXES: Final = (
-    b"<", b"{", b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"#!", b"\x89PNG", b"GIF8", b"\x1f\x8b",
-)  # fmt: skip
-
-
-def is_audio(first: bytes) -> bool:
-    """Whether a file that begins like this may be sound. False for pages, documents, archives, pictures and programs,
-    whatever its type.
-
-    >>> is_audio(b"ID3..."), is_audio(b" <!doctype html>")
-    (True, False)
-    """
-    return not first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NOT_AUDIO_PREFIXES) or first.startswith(b"#!AMR")
+"""Content types that are not sound. A store may label sound so all the same: then its first bytes must be sound's."""
 
 
 class RecordingDownload:
@@ -57,7 +45,10 @@ class RecordingDownload:
         self._response, self._max_bytes = response, max_bytes
         headers = response.headers
         self.status: int = response.status_code
-        self.content_type: str = headers.get("Content-Type", "audio/mpeg").partition(";")[0].strip() or "audio/mpeg"
+        label = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.is_mislabelled = bool(_NOT_AUDIO_TYPES.fullmatch(label))
+        """The label says that this is no sound. The bytes decide: see `iter_chunks`."""
+        self.content_type: str = label if label and not self.is_mislabelled else MP3.content_type
         self.content_range: str | None = headers.get("Content-Range")
         self.accepts_ranges: bool = headers.get("Accept-Ranges", "").strip().lower() == "bytes" or self.status == 206
         length = headers.get("Content-Length", "")
@@ -81,12 +72,16 @@ class RecordingDownload:
 
         Raises:
             TemporaryFailure: the connection broke off, bytes are missing at the end, or they came too slowly.
+            RecordingNotReady: the label says that this is no sound, and so do the first bytes.
             RequestRefused: more than `max_bytes`.
         """
         read, buffer = 0, bytearray()
+        is_checked = not self.is_mislabelled or self._begins_later
         try:
             for part in iter_body(self._response, seconds):
                 read += len(part)
+                if not is_checked and (len(buffer) + len(part) >= HEAD_BYTES):
+                    is_checked = self._check_head(bytes(buffer) + part)
                 if read > self._max_bytes:
                     raise RequestRefused(f"The recording is larger than {self._max_bytes} bytes.")
                 if not buffer and len(part) >= size:
@@ -98,10 +93,25 @@ class RecordingDownload:
                     buffer.clear()
         except (requests.RequestException, HTTPError, OSError) as error:
             raise TemporaryFailure(f"The recording broke off after {read} bytes ({type(error).__name__}).") from None
+        if not is_checked:
+            self._check_head(bytes(buffer))
         if buffer:
             yield bytes(buffer)
         if self.size is not None and read != self.size:
             raise TemporaryFailure(f"The recording broke off after {read} of {self.size} bytes.")
+
+
+    @property
+    def _begins_later(self) -> bool:
+        """Does a range of the file begin behind its first bytes?"""
+        return self.content_range is not None and not self.content_range.replace(" ", "").startswith("bytes0-")
+
+    def _check_head(self, first: bytes) -> bool:
+        detected = detect_format(first)
+        if detected is None:
+            raise RecordingNotReady("A page came instead of the recording.", self.status)
+        self.content_type = detected.content_type
+        return True
 
 
 def open_by_id(
@@ -160,16 +170,13 @@ def _request_file(transport: SignedTransport, url: str, byte_range: str | None) 
 
 def _open_response(response: requests.Response, byte_range: str | None, max_bytes: int) -> RecordingDownload:
     status = response.status_code
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if status in (200, 206) and not _NOT_AUDIO_TYPES.fullmatch(kind):
+    if status in (200, 206):
         download = RecordingDownload(response, max_bytes)
         if download.size is not None and download.size > max_bytes:
             response.close()
             raise RequestRefused(f"The recording is larger than {max_bytes} bytes.")
         return download
     response.close()
-    if status in (200, 206):
-        raise RecordingNotReady("A page came instead of the recording.", status)
     if status in _NOT_READY_STATUSES:
         raise RecordingNotReady("The recording's file is not there.", status)
     if status == 416 and byte_range:

@@ -30,6 +30,8 @@ class RecordingProblem(StrEnum):
     """The portal has no disk space: the administrators are told."""
     SPOOL = "spool"
     """Our own spool cannot be written."""
+    HOST = "host"
+    """Mango keeps it on a host that BX24APP_RECORDING_HOSTS does not list: the operator is told."""
 
 
 ADDRESS_REFUSED = "address_refused"

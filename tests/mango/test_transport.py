@@ -346,7 +346,6 @@ def test_no_address_of_a_recording(
     [
         (answer("404 Not Found", b""), RecordingNotReady),
         (answer("410 Gone", b""), RecordingNotReady),
-        (answer(body=b"<html>", Content_Type="text/html; charset=utf-8"), RecordingNotReady),
         (answer("400 Bad Request", b""), ResourceNotFound),
         (answer("503 Busy", b"", Retry_After=9), TemporaryFailure),
         (CLOSE, TemporaryFailure),
@@ -364,6 +363,32 @@ def test_no_file_behind_the_address(
         [b"POST", b"/vpbx/queries/recording/post"],
         [b"GET", b"/one-shot"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("label", "body", "kind"),
+    [
+        ("text/html; charset=utf-8", b"<html>", None),
+        ("text/plain; charset=utf-8", b"Not found", None),
+        ("application/json", b'{"result": 3320}', None),
+        ("text/plain; charset=utf-8", b"ID3" + bytes(40), "audio/mpeg"),
+        ("application/json", b"\xff\xfb\x90\x00" + bytes(40), "audio/mpeg"),
+        ("text/plain", b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(40), "audio/wav"),
+        ("application/octet-stream", b"OggS" + bytes(40), "application/octet-stream"),
+    ],
+)
+def test_bytes_decide_and_not_the_label(
+    server: Scripted, mango: MangoClient, label: str, body: bytes, kind: str | None
+) -> None:
+    found = answer(body=body, Content_Type=label)
+    server.scripts = [answer("302 Found", b"", Location="/one-shot"), found]
+    with mango.open_recording("r", anywhere) as stream:
+        if kind is None:
+            with pytest.raises(RecordingNotReady):
+                list(stream.iter_chunks())
+        else:
+            assert b"".join(stream.iter_chunks()) == body
+            assert stream.content_type == kind
 
 
 @pytest.mark.parametrize(

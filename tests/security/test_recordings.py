@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ import requests
 from flask import Flask
 
 from bx24app import create_app
+from bx24app.bitrix24.ssrf_guard import AddressPolicy
 from bx24app.calls.recordings import download
-from bx24app.calls.recordings.outcomes import FailedTry
+from bx24app.calls.recordings.attempts import Attempt
+from bx24app.calls.recordings.outcomes import FailedTry, Lost, Postponed
 from bx24app.infra.runtime import runtime
-from bx24app.mango.errors import MangoError
-from bx24app.mango.recording import is_audio
+from bx24app.mango.audio import is_audio
+from bx24app.mango.errors import HostNotAllowed, MangoError
+from bx24app.models.problem_codes import RecordingProblem
 from tests.conftest import config_for
 
 
@@ -82,6 +87,50 @@ def test_what_is_no_sound_is_not_kept_and_asked_for_again(
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
     download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert (tmp_path / "1.mp3").read_bytes() == b"ID3<html>"
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("app.mango-office.ru", True),
+        ("files.mango-office.ru", True),
+        ("s3.store.mango-office.ru", True),
+        ("mango-office.ru", False),
+        ("evilmango-office.ru", False),
+        ("mango-office.ru.example.org", False),
+    ],
+)
+def test_a_host_of_mango_is_allowed_and_no_other(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, host: str, allowed: bool
+) -> None:
+    assert runtime().config.recording_hosts == ("*.mango-office.ru",)
+    monkeypatch.setattr(AddressPolicy, "check_url", lambda _self, _url: None)
+    with contextlib.nullcontext() if allowed else pytest.raises(HostNotAllowed):
+        download.check_url(f"https://{host}/recording.mp3")
+
+
+def test_a_redirect_to_an_unlisted_host_waits_and_an_address_of_a_notification_does_not(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise HostNotAllowed("not in BX24APP_RECORDING_HOSTS")
+
+    monkeypatch.setattr(download, "open_stream", refuse)
+    by_id = download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
+    assert by_id == Postponed("not in BX24APP_RECORDING_HOSTS", 900.0, RecordingProblem.HOST)
+    told = download.RecordingSource("r", "https://elsewhere.example/r.mp3", "key", "salt")
+    assert download.fetch_to_spool(told, tmp_path / "1.mp3") == Lost("not in BX24APP_RECORDING_HOSTS")
+
+
+@pytest.mark.parametrize(
+    ("first", "ending"), [(b"ID3", "mp3"), (b"RIFF\0\0\0\0WAVE", "wav"), (b"OggS", "ogg"), (b"\0\0", "mp3")]
+)
+def test_the_name_in_the_portal_ends_as_the_bytes_begin(tmp_path: Path, first: bytes, ending: str) -> None:
+    (tmp_path / "1.mp3").write_bytes(first + bytes(20))
+    source, now = download.RecordingSource("r", None, None, None), datetime(2026, 1, 1, tzinfo=UTC)
+    name = "20260101-moscow-79160000001-ab.mp3"
+    attempt = Attempt(1, 1, source, "call", False, 0, name, None, now, tmp_path / "1.mp3")
+    assert attempt.portal_file_name() == f"20260101-moscow-79160000001-ab.{ending}"
 
 
 INWARD = (

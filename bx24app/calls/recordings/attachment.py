@@ -77,7 +77,7 @@ def _send_batch(client: Bitrix24Client, batch: Sequence[Attempt]) -> dict[int, R
 
 
 def _file_params(attempt: Attempt) -> dict[str, Any]:
-    return {"CALL_ID": attempt.bitrix_call_id, "FILENAME": attempt.file_name}
+    return {"CALL_ID": attempt.bitrix_call_id, "FILENAME": attempt.portal_file_name()}
 
 
 def _read_answer(answer: RestResult | portal_errors.PortalError | None) -> Outcome:
@@ -97,9 +97,8 @@ def upload(client: Bitrix24Client, attempt: Attempt) -> Outcome:
         target = client.call(ATTACH_METHOD, _file_params(attempt), Priority.RECORD).result
         attempts.mark_attempted([attempt], attempted=True)
         try:
-            body = client.upload_file(
-                target["uploadUrl"], attempt.spool_file, attempt.file_name, field=target.get("fieldName", "file")
-            )
+            name, field = attempt.portal_file_name(), target.get("fieldName", "file")
+            body = client.upload_file(target["uploadUrl"], attempt.spool_file, name, field=field)
             return Attached(int(body["FILE_ID"]))
         except (KeyError, TypeError, ValueError) as error:
             return FailedTry(f"the portal's answer to an attachment has an unknown shape: {error}")

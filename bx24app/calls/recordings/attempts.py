@@ -19,6 +19,7 @@ from bx24app.calls.recordings.download import RecordingSource
 from bx24app.domain.calls.call_view import make_external_id
 from bx24app.infra import spool
 from bx24app.infra.leases import worker_name
+from bx24app.mango.audio import HEAD_BYTES, MP3, detect_format
 from bx24app.models import Call, Pbx, Recording, db, utcnow
 from bx24app.models.problem_codes import RecordingProblem, recording_has_problem
 from bx24app.portals import lifecycle
@@ -58,6 +59,12 @@ class Attempt:
     def is_small(self) -> bool:
         """May it leave inside a request? Known once its file is there."""
         return not self.is_upload_uncertain and not self.tries and self.spool_file.stat().st_size <= SMALL_BYTES
+
+    def portal_file_name(self) -> str:
+        """The file's name in the portal: its ending follows its first bytes."""
+        with self.spool_file.open("rb") as file:
+            detected = detect_format(file.read(HEAD_BYTES)) or MP3
+        return f"{self.file_name.removesuffix('.mp3')}.{detected.ending}"
 
 
 def claim_recording(recording_id: int) -> Attempt | None:

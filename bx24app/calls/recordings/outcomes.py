@@ -21,6 +21,7 @@ DISK_FULL = "the portal's disk is full"
 PORTAL_DISK_RETRY_SECONDS = 900.0
 SPOOL_RETRY_SECONDS = 60.0
 """Seconds until a recording is tried again for which the portal's disk, or our own, had no space."""
+UNLISTED_HOST_RETRY_SECONDS = 900.0
 MANGO_BUSY_STATUS, MANGO_BUSY_RETRY_SECONDS = 429, 10.0
 """The status by which Mango asks to slow down, and how long we wait where Mango does not say."""
 MIN_RETRY_SECONDS = 0.5
@@ -124,6 +125,11 @@ def from_mango_error(error: mango_errors.MangoError) -> Failure:
     if error.code == MANGO_BUSY_STATUS:  # that others ask Mango too says nothing about this recording
         return Postponed(str(error), seconds or MANGO_BUSY_RETRY_SECONDS)
     return FailedTry(str(error), seconds)
+
+
+def from_unlisted_host(error: mango_errors.HostNotAllowed) -> Postponed:
+    """However long the operator takes to list the host."""
+    return Postponed(str(error), UNLISTED_HOST_RETRY_SECONDS, RecordingProblem.HOST)
 
 
 def from_spool_error(error: OSError) -> Postponed:
