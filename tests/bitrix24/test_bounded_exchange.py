@@ -113,7 +113,8 @@ def test_a_recording_too(serve: Callable[..., str]) -> None:
     session.mount("http://", GuardedAdapter(AddressPolicy(may_use_loopback=True)))
     started = time.monotonic()
     with limit_seconds(0.5):
-        file = RecordingDownload(session.get(f"http://{serve(HEAD.replace(b"application/json", b"audio/mpeg"))}/a.mp3", stream=True, timeout=(5, 20)))
+        address = serve(HEAD.replace(b"application/json", b"audio/mpeg"))
+        file = RecordingDownload(session.get(f"http://{address}/a.mp3", stream=True, timeout=(5, 20)))
         with file, pytest.raises(TemporaryFailure):
             list(file.iter_chunks())
     assert time.monotonic() - started < 5
