@@ -35,8 +35,8 @@ ABOUT = (
     "X-Frame-Session and answer HTML."
 )
 SCHEMES = {
-    "frame": "A signed claim of portal, user and right, valid for an hour; comes with a page.",
-    "place": "The same for a tab, valid for five minutes: portal, user, and what the portal lets them read.",
+    "frame": "A signed claim of portal, user and right, valid for five minutes; comes with a page.",
+    "place": "The same for a tab: portal, user, and what the portal lets them read.",
 }
 SECURITY: dict[Guard, str] = {
     require_frame_session: "frame",

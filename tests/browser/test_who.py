@@ -122,7 +122,7 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         every_page.go(frame, next(stop for stop in STOPS if stop.name == "policy"), room.known)
         frame.locator("#card").select_option("never")
         page.route("**/frame/renew", lambda route: route.fulfill(status=401, body=""))
-        monkeypatch.setattr(session, "SESSION_SECONDS", -1)
+        monkeypatch.setattr(session, "PROOF_SECONDS", -1)
         frame.locator("[data-testid=save]").click()
         ended = frame.locator("[data-testid=session-ended]")
         expect(ended).to_contain_text("Reload the Bitrix24 page" if lang == "en" else "Обновите страницу")
@@ -138,7 +138,7 @@ def test_a_portal_that_is_busy_does_not_end_the_session(
         frame.locator("#card").select_option("never")
         page.route("**/frame/renew", lambda route: route.fulfill(status=503, body=""))
         with monkeypatch.context() as late:
-            late.setattr(session, "ADMIN_SECONDS", -1)
+            late.setattr(session, "PROOF_SECONDS", -1)
             frame.locator("[data-testid=save]").click()
             expect(frame.locator("#toasts")).to_contain_text("Try again")
         expect(frame.locator("[data-testid=session-ended]")).to_have_count(0)

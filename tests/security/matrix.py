@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flask import Request
 from werkzeug.datastructures import ImmutableMultiDict
 
 from bx24app import settings
@@ -26,6 +25,7 @@ from bx24app.models import Pbx as PbxRow
 from bx24app.portals.clients import BudgetCache
 from bx24app.sandbox.bitrix.state import LEAD
 from bx24app.web.base import session
+from bx24app.web.base.request import BoundedRequest
 from tests.conftest import DOCUMENT, config_for
 from tests.support.installations import installed
 from tests.support.stack import World, world
@@ -128,7 +128,7 @@ class _Noting(ImmutableMultiDict[str, str]):
         return super().__contains__(key)
 
 
-class NotingRequest(Request):
+class NotingRequest(BoundedRequest):
     """A request whose query and form note the names that the program looks up."""
 
     parameter_storage_class = _Noting  # type: ignore[assignment]

@@ -124,3 +124,23 @@ def test_openings_and_what_else_a_token_proves(where: Estate, client: FlaskClien
     with where.world.app.app_context():
         assert [row.user_id for row in db.session.query(Grant).order_by(Grant.portal_id)] == [1, 1]
         db.session.rollback()
+
+
+def test_strangers_cannot_tell_which_portals_are_installed(where: Estate, client: FlaskClient) -> None:
+    """Without a proof every address answers about an installed portal as about another; only the host comes back."""
+    portal, other = where.world.portal, ("stranger.example", "f" * 32)
+    for path in (
+        "/", "/install", "/place/call", "/place/lead", "/place/telephony", "/place/renew", "/place/call/client",
+        "/frame/renew", "/frame/takeover", "/bitrix24/events", "/oauth/start",
+    ):  # fmt: skip
+        answers = set()
+        for domain, member_id in ((portal.domain, portal.member_id), other):
+            query = {"DOMAIN": domain, "domain": domain}
+            form = {"AUTH_ID": "forged", "member_id": member_id, "auth[member_id]": member_id}
+            form |= {"event": "ONEXTERNALCALLSTART"} if path.startswith("/bitrix24") else {}
+            method = "GET" if path == "/oauth/start" else "POST"
+            answer = client.open(path, method=method, query_string=query, data=form, buffered=True)
+            headers = {name: value.replace(domain, "HOST") for name, value in answer.headers.items()}
+            answers.add((answer.status_code, answer.text.replace(domain, "HOST"), str(headers)))
+        assert len(answers) == 1, (path, answers)
+        assert {status for status, _, _ in answers} <= {401, 403, 404}

@@ -19,15 +19,11 @@ from bx24app.infra.runtime import runtime
 from bx24app.web.base.request import HEADER as HEADER
 
 FIELD = "frame_session"
+PROOF_SECONDS = 300
+"""How long a session is valid. Then the page renews it with a fresh token of its viewer, and the portal is asked again
+what they may do and read; a page that nobody uses asks nothing."""
 SESSION_SECONDS = 3600
-"""How long a frame session is valid; the page renews it earlier with the SDK's `refreshAuth`."""
-ADMIN_SECONDS = 300
-"""How long an administrator's session is valid.
-
-Renewing it asks the portal again whether the user still is an administrator.
-"""
-PLACEMENT_SECONDS = 300
-"""How long a tab may show what the portal last let its viewer read; then the portal is asked again."""
+"""After this an open page of the frame asks for a new session by itself (SDK's `refreshAuth`)."""
 TAB_SECONDS = 7 * 86400
 """How long after it was opened a tab can get a new session, with a fresh token of its viewer."""
 TICKET_SECONDS = 60
@@ -88,12 +84,12 @@ def issue_placement(session: PlacementSession) -> str:
 
 
 def read_placement(text: str, seconds: int = 0) -> PlacementSession:
-    """The session of a tab's claim. `seconds`: how old it may be; 0: `PLACEMENT_SECONDS`.
+    """The session of a tab's claim. `seconds`: how old it may be; 0: `PROOF_SECONDS`.
 
     Raises:
         NoSession: empty, not signed by us for this purpose, or too old.
     """
-    portal_id, member_id, user_id, lang, records, number, proof = _load_claim("tab", text, seconds or PLACEMENT_SECONDS)
+    portal_id, member_id, user_id, lang, records, number, proof = _load_claim("tab", text, seconds or PROOF_SECONDS)
     readable = tuple((str(entity), int(record_id)) for entity, record_id in records)
     proven_by = (str(proof[0]), int(proof[1])) if proof else None
     return PlacementSession(portal_id, member_id, user_id, lang, readable, number, proven_by)
@@ -109,13 +105,9 @@ def read(text: str) -> FrameSession:
     """The session of a claim.
 
     Raises:
-        NoSession: empty, not signed by us for this purpose, or too old. An administrator's expires sooner, since the
-            right may be revoked.
+        NoSession: empty, not signed by us for this purpose, or too old.
     """
-    session = FrameSession(*_load_claim("frame", text, SESSION_SECONDS))
-    if session.is_admin:
-        _load_claim("frame", text, ADMIN_SECONDS)
-    return session
+    return FrameSession(*_load_claim("frame", text, PROOF_SECONDS))
 
 
 def extract_claim(request: Request) -> str:

@@ -58,7 +58,7 @@ def request_export(form: str) -> Response:
 
 @blueprint.get("/<int:call_id>")
 def show_call(call_id: int) -> Response:
-    """One call: what is known of it, and what happened when."""
+    """One call: what is known of it, and what happened when. The filter leads back to the list."""
     call = _load_call(call_id)
     settings = rendering.load_settings()
     recordings = lookup.load_recordings([call.id]).get(call.id, [])
@@ -76,6 +76,7 @@ def show_call(call_id: int) -> Response:
         record_path=listing.record_path,
         ending_reason=timeline.ending_reason(call),
         rules=timeline.rule_verdicts(call),
+        params=listing.read_filter().as_params(),
         steps=timeline.load_steps(call, recordings) if g.frame.is_admin else [],
         undelivered=_count_undelivered(call) if g.frame.is_admin else (0, 0),
     )
@@ -109,14 +110,16 @@ def issue_ticket(recording_id: int) -> Response:
 
 @blueprint.post("/recordings/<int:recording_id>/again")
 def retry_recording(recording_id: int) -> Response:
-    """Fetch and attach a recording once more."""
+    """Fetch and attach a recording once more; administrators only."""
+    if not g.frame.is_admin:
+        raise NotFound
     recording = _load_recording(recording_id)
     portal_id, call_id = recording.portal_id, recording.call_id
     audit.record(portal_id, g.frame.user_id, "frame", "replayed", recording=recording_id)
     db.session.commit()
     transfer.try_again(portal_id, recording_id)
     rendering.reload_portal()
-    return undelivered.show("recordings") if "list" in request.args and g.frame.is_admin else show_call(call_id)
+    return undelivered.show("recordings") if "list" in request.args else show_call(call_id)
 
 
 def _count_undelivered(call: Call) -> tuple[int, int]:

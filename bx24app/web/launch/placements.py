@@ -113,7 +113,7 @@ def _require_same_viewer(current: PlacementSession) -> PlacementVisit:
 
 
 def _session_response(placement: PlacementSession) -> Response:
-    return jsonify(session=session.issue_placement(placement), seconds=session.PLACEMENT_SECONDS)
+    return jsonify(session=session.issue_placement(placement), seconds=session.PROOF_SECONDS)
 
 
 def _verify_visit() -> PlacementVisit | Response:
@@ -166,7 +166,7 @@ def _render_tab(
         render_template(
             "placement.html",
             claim=claim,
-            seconds=session.PLACEMENT_SECONDS,
+            seconds=session.PROOF_SECONDS,
             lang=visit.lang,
             is_card=card,
             client=client,

@@ -91,12 +91,12 @@ def test_an_employee_sees_their_calls_and_no_settings(site: Flask, client: Flask
     assert client.post("/frame/policy", headers=mine).status_code == 403
 
 
-def test_a_session_is_good_for_an_hour(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_good_for_five_minutes(site: Flask, portal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     client, header = site.test_client(), claim(site, portal, admin=False)
     now = time.time()
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.SESSION_SECONDS - 5)
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.PROOF_SECONDS - 5)
     assert client.get("/frame", headers=header).status_code == 200
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.SESSION_SECONDS + 5)
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.PROOF_SECONDS + 5)
     assert client.get("/frame", headers=header).status_code == 401
 
 
@@ -105,9 +105,9 @@ def test_an_administrators_right_is_good_for_five_minutes(
 ) -> None:
     client, header = site.test_client(), claim(site, portal)
     now = time.time()
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.ADMIN_SECONDS - 5)
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.PROOF_SECONDS - 5)
     assert client.get("/frame/policy", headers=header).status_code == 200
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.ADMIN_SECONDS + 5)
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + session.PROOF_SECONDS + 5)
     for said in (client.get("/frame/policy", headers=header), client.post("/frame/policy", headers=header)):
         assert (said.status_code, said.headers["X-Error"]) == (401, "session")
     assert client.get("/frame/calls", headers=header).status_code == 401, "others' calls are an administrator's too"

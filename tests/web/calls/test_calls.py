@@ -182,6 +182,21 @@ def test_try_again_of_a_lost_recording(frame: Frame, call: int) -> None:
         assert (row.state, row.due_at is not None) == ("waiting", True)
 
 
+def test_only_administrators_try_a_recording_again(client: FlaskClient, site: Flask, portal: int, call: int) -> None:
+    with site.app_context():
+        db.session.get_one(Call, call).users = [7]
+        recording = db.session.query(Recording.id).scalar()
+        db.session.commit()
+    header = claim(site, portal, admin=False)
+    assert client.get(f"/frame/calls/{call}", headers=header).status_code == 200
+    assert client.post(f"/frame/calls/recordings/{recording}/again", headers=header).status_code == 404
+
+
+def test_the_way_back_keeps_the_filter_and_nothing_else(frame: Frame, call: int) -> None:
+    text = frame.get(f"/frame/calls/{call}?outcome=missed&endpoint=x&_external=1&_scheme=ftp")
+    assert 'hx-get="/frame/calls?outcome=missed" hx-target="#app" data-testid="back"' in text
+
+
 def test_unreadable_notifications_stand_with_their_reason(frame: Frame, portal: int) -> None:
     assert has(frame.get("/frame/stuck/rejected"), "none-rejected")
     with frame.site.app_context():
