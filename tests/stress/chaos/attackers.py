@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 2.0
 Stranger = Callable[..., None]
 
 

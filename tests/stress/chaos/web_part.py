@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -55,12 +56,12 @@ def web_part(environ: dict[str, str], folder: Path, proxy: str = "none") -> Iter
         process = stack.enter_context(running_program(command, variables, folder / f"web-{own}.log"))
         until(lambda: is_answering(f"http://127.0.0.1:{own}"), "the web part did not start", 60)
         if proxy != "none":
-            stack.enter_context(_proxy(proxy, folder, own, port))
+            stack.enter_context(running_proxy(proxy, folder, own, port))
         yield WebPart(proxy, own if proxy == "none" else port, process.pid)
 
 
 @contextmanager
-def _proxy(name: str, folder: Path, own: int, port: int) -> Iterator[None]:
+def running_proxy(name: str, folder: Path, own: int, port: int) -> Iterator[None]:
     begin = {"nginx": _nginx_command, "Caddy": _caddy_command}[name]
     command, variables = begin(folder, own, port)
     log = folder / f"{name}-{port}.log"
@@ -70,7 +71,7 @@ def _proxy(name: str, folder: Path, own: int, port: int) -> Iterator[None]:
 
 
 def _nginx_command(folder: Path, own: int, port: int) -> tuple[list[str], dict[str, str]]:
-    text = shipped_nginx(own, port)
+    text = shipped_nginx(own, port, folder)
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind}-{port};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -81,17 +82,28 @@ def _nginx_command(folder: Path, own: int, port: int) -> tuple[list[str], dict[s
     return [str(needs.proxy("nginx")), "-p", str(folder), "-e", "stderr", "-c", str(path)], {}
 
 
-def shipped_nginx(own: int, port: int) -> str:
+def shipped_nginx(own: int, port: int, logs: Path) -> str:
     """deploy/nginx.conf for loopback ports without TLS; nothing else is changed."""
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{own}").replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
-    text = re.sub(r"access_log /\S+", "access_log /dev/null", text)
+    text = text.replace("/var/log/nginx", str(logs))
     return re.sub(r"^\s*ssl_\w+ .*$", "", text, flags=re.MULTILINE)
+
+
+def shipped_caddyfile(own: int) -> str:
+    """deploy/Caddyfile for a loopback port, in the words of the Caddy that is installed."""
+    text = (ROOT / "deploy" / "Caddyfile").read_text().replace("app:8000", f"127.0.0.1:{own}")
+    version = subprocess.run([str(needs.proxy("caddy")), "version"], capture_output=True, text=True, check=True).stdout
+    numbers = re.findall(r"\d+", version)
+    if [int(number) for number in numbers[:2]] < [2, 7]:
+        text = re.sub(r"request_buffers (\S+)", r"buffer_requests\n\t\tmax_buffer_size \1", text)
+        text = re.sub(r"response_buffers \S+", "buffer_responses", text)
+    return text
 
 
 def _caddy_command(folder: Path, own: int, port: int) -> tuple[list[str], dict[str, str]]:
     path = folder / f"Caddyfile-{port}"
-    path.write_text((ROOT / "deploy" / "Caddyfile").read_text().replace("app:8000", f"127.0.0.1:{own}"))
+    path.write_text(shipped_caddyfile(own))
     variables = {
         "BX24APP_HOST": f"http://127.0.0.1:{port}",
         "CADDY_ADMIN": f"unix/{folder}/caddy-{port}.sock",
