@@ -57,9 +57,16 @@ class KeyNames:
             redis.ConnectionError: the database has not yet said its id. Callers treat it as a Redis that is away.
         """
         current = self.database_id()
-        if current.old_names_until is not None and utcnow() < current.old_names_until and OLD_NAMES.fullmatch(name):
+        if _may_old_processes_run(current) and OLD_NAMES.fullmatch(name):
             return name
         return f"{PREFIX}{current.value}:{name}"
+
+    def claim_scope(self) -> str:
+        """What binds a signed claim with row ids to this database; empty while older processes read the claims too.
+        Raises as a call does.
+        """
+        current = self.database_id()
+        return "" if _may_old_processes_run(current) else current.value
 
     def database_id(self) -> DatabaseId:
         """The database's id, at most `CHECK_SECONDS` old while the database answers. Raises as a call does."""
@@ -75,6 +82,10 @@ class KeyNames:
             self.on_change()
         self._current = fresh or current
         return self._current  # type: ignore[return-value]  # one of both is there
+
+
+def _may_old_processes_run(current: DatabaseId) -> bool:
+    return current.old_names_until is not None and utcnow() < current.old_names_until
 
 
 def end_process() -> None:

@@ -9,9 +9,11 @@ for one user.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 from flask import Request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
@@ -117,7 +119,7 @@ def extract_claim(request: Request) -> str:
 
 def issue_ticket(ticket: Ticket) -> str:
     """The ticket as text for a URL."""
-    return str(_make_signer("ticket").dumps([ticket.portal_id, ticket.user_id, ticket.kind, ticket.object_id]))
+    return str(_make_signer(_ticket_purpose()).dumps([ticket.portal_id, ticket.user_id, ticket.kind, ticket.object_id]))
 
 
 def read_ticket(text: str, kind: str, object_id: int) -> Ticket:
@@ -126,10 +128,17 @@ def read_ticket(text: str, kind: str, object_id: int) -> Ticket:
     Raises:
         NoSession: for another object, forged, or older than a minute.
     """
-    ticket = Ticket(*_load_claim("ticket", text, TICKET_SECONDS))
+    ticket = Ticket(*_load_claim(_ticket_purpose(), text, TICKET_SECONDS))
     if (ticket.kind, ticket.object_id) != (kind, object_id):
         raise NoSession
     return ticket
+
+
+def _ticket_purpose() -> str:
+    """A ticket names rows by id alone, and row ids come again in another database."""
+    with suppress(redis.ConnectionError):  # the database is away, and nothing can be fetched anyway
+        return f"ticket{runtime().key_names.claim_scope()}"
+    return "ticket"
 
 
 def _make_signer(purpose: str) -> URLSafeTimedSerializer:
