@@ -27,7 +27,7 @@ _READ_SIZE: Final = 64 * 1024
 
 
 COMMAND_BOUNDS: Final = AnswerBounds(1024 * 1024, 50_000)
-PAGE_BOUNDS: Final = AnswerBounds(4 * 1024 * 1024, 250_000)
+PAGE_BOUNDS: Final = AnswerBounds(4 * 1024 * 1024, 150_000)
 """Of a batch, or of a page of 50 rows."""
 _large_answers = threading.Lock()
 

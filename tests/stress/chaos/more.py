@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.stress.chaos import machine_faults, mango_faults, neighbours, released
+from tests.stress.chaos import machine_faults, mango_faults, neighbours, poisoned_tenants, released
 from tests.stress.chaos.faults import Fault
 
 MORE = (
@@ -12,6 +12,7 @@ MORE = (
     Fault("disk full for the spool, then free", machine_faults.disk_full),
     Fault("slow tenant: another portal is right after 20 s", neighbours.slow, neighbours.move_in),
     Fault("hanging tenant: another portal never answers", neighbours.hanging, neighbours.move_in),
+    Fault("secret that no key opens, and poisoned answers, of other tenants", poisoned_tenants.unreadable),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
     Fault(
         "rolling upgrade with a migration, old and new code side by side",
