@@ -18,11 +18,14 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from bx24app.calls.fold.grouping import STATISTICS
+from bx24app.calls.reconciliation.failed_entries import set_entry_aside
+from bx24app.calls.set_aside import SavepointFailed, own_savepoint
 from bx24app.domain import phone
 from bx24app.domain.bounds import clean_tree
 from bx24app.domain.calls.events import CallEnded, Direction, PbxEvent, RecordingEvent
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
+from bx24app.infra.row_errors import blames_row
 from bx24app.mango import statistics
 from bx24app.mango.events_dialect import UUID_PREFIX
 from bx24app.mango.notification import MalformedNotification
@@ -71,6 +74,11 @@ class MissingCounts:
     @property
     def total(self) -> int:
         return self.calls + self.ends + self.recordings
+
+    def add(self, other: MissingCounts) -> None:
+        self.calls += other.calls
+        self.ends += other.ends
+        self.recordings += other.recordings
 
 
 def read_calls(entries: Iterable[Mapping[str, Any]]) -> list[StatisticsEntry]:
@@ -135,11 +143,12 @@ def store_missing(
     counts = MissingCounts()
     ordered = sorted(entries, key=lambda entry: entry.started_at)
     for chunk in (ordered[at : at + ENTRIES_PER_TRANSACTION] for at in range(0, len(ordered), ENTRIES_PER_TRANSACTION)):
-        with portal_lock(portal_id) as (session, portal):
-            pbx = session.get(Pbx, pbx_id)
-            if portal is None or pbx is None or pbx.portal_id != portal.id:
-                return counts
-            _store_entries(session, portal, pbx, chunk, (records, background), counts)
+        try:
+            counts.add(_store_chunk(portal_id, pbx_id, chunk, (records, background)))
+        except Exception as error:
+            if not blames_row(error):
+                raise
+            counts.add(_store_chunk(portal_id, pbx_id, chunk, (records, background), careful=True))
     if counts.total:
         _log.warning(
             "missing notifications found",
@@ -149,6 +158,30 @@ def store_missing(
             recordings=counts.recordings,
         )
         queue.wake_portal(portal_id, force=True)
+    return counts
+
+
+def _store_chunk(
+    portal_id: int, pbx_id: int, chunk: Sequence[StatisticsEntry], how: CallOptions, careful: bool = False
+) -> MissingCounts:
+    """One transaction. `careful`: each entry in a savepoint of its own; one that raises is set aside."""
+    counts = MissingCounts()
+    with portal_lock(portal_id) as (session, portal):
+        pbx = session.get(Pbx, pbx_id)
+        if portal is None or pbx is None or pbx.portal_id != portal.id:
+            return counts
+        if not careful:
+            _store_entries(session, portal, pbx, chunk, how, counts)
+            return counts
+        for entry in chunk:
+            own = MissingCounts()
+            try:
+                with own_savepoint(session):
+                    _store_entries(session, portal, pbx, [entry], how, own)
+            except SavepointFailed as failure:
+                set_entry_aside(session, pbx, entry.name, entry.entry_id, entry.body, failure.cause)
+            else:
+                counts.add(own)
     return counts
 
 
@@ -173,7 +206,8 @@ def _store_entries(
     for entry in entries:
         call = calls.get(entry.entry_id)
         if call is None:
-            counts.calls += _store_notification(session, _create_call(session, portal, pbx, entry, how), entry)
+            call = calls[entry.entry_id] = _create_call(session, portal, pbx, entry, how)
+            counts.calls += _store_notification(session, call, entry)
         elif call.entry_id not in ended:
             _mark_late(call, entry, how[0])
             counts.ends += _store_notification(session, call, entry)

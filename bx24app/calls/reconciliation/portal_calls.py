@@ -31,7 +31,13 @@ def load_around(portal_id: int, entries: list[StatisticsEntry]) -> list[PortalCa
 
 
 def _parse_call(row: dict[str, Any]) -> PortalCall | None:
-    number, outgoing, started = telephony.parse_statistic(row)
+    """None: nothing to compare with; one odd row of the portal must not stop the others."""
+    try:
+        number, outgoing, started = telephony.parse_statistic(row)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if started.tzinfo is None:
+        return None
     normal = phone.normalise(number)
     return (normal, outgoing, started) if normal is not None else None
 

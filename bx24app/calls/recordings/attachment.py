@@ -20,6 +20,7 @@ from bx24app.bitrix24.client import Bitrix24Client, RestResult
 from bx24app.calls.recordings import attempts, outcomes
 from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.outcomes import Attached, BudgetWait, FailedTry, Outcome
+from bx24app.domain.bounds import is_whole
 from bx24app.infra.runtime import runtime
 
 MAX_WAIT_SECONDS = 4.0
@@ -84,7 +85,7 @@ def _read_answer(answer: RestResult | portal_errors.PortalError | None) -> Outco
     if isinstance(answer, portal_errors.PortalError):
         return outcomes.from_portal_error(answer)
     try:
-        return Attached(int(answer.result["FILE_ID"]))  # type: ignore[union-attr]
+        return Attached(_file_id(answer.result["FILE_ID"]))  # type: ignore[union-attr]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return FailedTry(f"the portal's answer to an attachment has an unknown shape: {type(error).__name__}")
 
@@ -99,7 +100,7 @@ def upload(client: Bitrix24Client, attempt: Attempt) -> Outcome:
         try:
             name, field = attempt.portal_file_name(), target.get("fieldName", "file")
             body = client.upload_file(target["uploadUrl"], attempt.spool_file, name, field=field)
-            return Attached(int(body["FILE_ID"]))
+            return Attached(_file_id(body["FILE_ID"]))
         except (KeyError, TypeError, ValueError) as error:
             return FailedTry(f"the portal's answer to an attachment has an unknown shape: {error}")
     except portal_errors.PortalError as error:
@@ -116,7 +117,18 @@ def find_attached(client: Bitrix24Client, attempt: Attempt) -> Outcome | None:
         rows = client.call("voximplant.statistic.get", filters, Priority.RECORD).result
     except portal_errors.PortalError as error:
         return outcomes.from_portal_error(error)
-    for row in rows or []:
-        if str(row.get("CALL_ID")) == attempt.bitrix_call_id and row.get("RECORD_FILE_ID"):
-            return Attached(int(row["RECORD_FILE_ID"]))
+    try:
+        for row in rows or []:
+            if str(row.get("CALL_ID")) == attempt.bitrix_call_id and row.get("RECORD_FILE_ID"):
+                return Attached(_file_id(row["RECORD_FILE_ID"]))
+    except (AttributeError, TypeError, ValueError) as error:
+        return FailedTry(f"the portal's answer about a recording has an unknown shape: {type(error).__name__}")
     return None
+
+
+def _file_id(value: Any) -> int:
+    """Raises ValueError where no column holds it."""
+    number = int(value)
+    if not is_whole(number):
+        raise ValueError("FILE_ID is too large")
+    return number

@@ -16,11 +16,12 @@ from random import uniform
 from sqlalchemy import func, select, update
 
 from bx24app.bitrix24.client import Bitrix24Client
-from bx24app.calls.recordings import attachment, attempts, download, outcomes
+from bx24app.calls.recordings import attachment, attempts, download, failed_recordings, outcomes
 from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.outcomes import Attached, BudgetWait, FailedTry, Lost, Outcome, Postponed
 from bx24app.infra import circuit_breaker, queue, tracing
 from bx24app.infra.logs import get_logger
+from bx24app.infra.row_errors import blames_row
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db, utcnow
 from bx24app.models.locking import portal_lock
@@ -33,10 +34,20 @@ MAX_SPREAD_SECONDS = 120.0
 
 
 def transfer_recording(recording_id: int) -> bool:
-    """One try for one recording (row id); False: it is not due, or another worker has it."""
-    attempt = attempts.claim_recording(recording_id)
-    if attempt is not None:
-        _carry_out(attempt)
+    """One try for one recording (row id); False: it is not due, or another worker has it.
+
+    A recording on which the program fails is set aside: the turn goes on with the others.
+    """
+    try:
+        attempt = attempts.claim_recording(recording_id)
+        if attempt is not None:
+            _carry_out(attempt)
+    except Exception as error:
+        db.session.rollback()
+        if not blames_row(error):
+            raise
+        failed_recordings.set_recording_aside(recording_id, error)
+        return True
     return attempt is not None
 
 
@@ -105,10 +116,26 @@ def _store(attempt: Attempt, outcome: Outcome) -> None:
 
 
 def _store_attached(portal_id: int, results: Sequence[tuple[Attempt, Attached]]) -> None:
+    """All of a request at once. If one row raises, each for itself: the portal has the files of all of them."""
+    try:
+        _write_attached(portal_id, results)
+    except Exception as error:
+        if not blames_row(error):
+            raise
+        if len(results) == 1:
+            failed_recordings.set_recording_aside(results[0][0].id, error)
+            return
+        for result in results:
+            _store_attached(portal_id, [result])
+
+
+def _write_attached(portal_id: int, results: Sequence[tuple[Attempt, Attached]]) -> None:
     now = utcnow()
     with portal_lock(portal_id) as (session, _):
         for attempt, attached in results:
-            row = session.get_one(Recording, attempt.id)
+            row = session.get(Recording, attempt.id)
+            if row is None:
+                continue  # its call was erased meanwhile
             row.state, row.file_id, row.attached_at = "attached", attached.file_id, now
             row.due_at, row.claimed_at = None, None
             row.problem, row.problem_code, row.attempted = None, None, False
@@ -153,9 +180,9 @@ def _store_failure(attempt: Attempt, failure: Postponed | FailedTry | Lost) -> N
     if blocking_error is not None:
         lifecycle.mark_needs_admin(attempt.portal_id, blocking_error)
     with portal_lock(attempt.portal_id) as (session, _):
-        row = session.get_one(Recording, attempt.id)
-        if row.claimed_at != attempt.claimed_at:
-            return  # another worker has it
+        row = session.get(Recording, attempt.id)
+        if row is None or row.claimed_at != attempt.claimed_at:
+            return  # its call was erased, or another worker has it
         row.claimed_at, row.problem = None, failure.reason[:500]
         row.problem_code = failure.code if isinstance(failure, Postponed) else None
         row.tries += isinstance(failure, FailedTry)
