@@ -1,8 +1,8 @@
-"""Further faults, in the form of `faults.FAULTS`: Mango's recordings, other tenants, the app's own machines."""
+"""Further faults, in the form of `faults.FAULTS`: Mango's recordings, other tenants, the app's own machines, poison."""
 
 from __future__ import annotations
 
-from tests.stress.chaos import machine_faults, mango_faults, neighbours, poisoned_tenants, released
+from tests.stress.chaos import machine_faults, mango_faults, neighbours, poisoned, poisoned_tenants, released
 from tests.stress.chaos.faults import Fault
 
 MORE = (
@@ -14,6 +14,8 @@ MORE = (
     Fault("hanging tenant: another portal never answers", neighbours.hanging, neighbours.move_in),
     Fault("secret that no key opens, and poisoned answers, of other tenants", poisoned_tenants.unreadable),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
+    Fault("poisoned notification", poisoned.poisoned_notifications),
+    Fault("poisoned portal answer", poisoned.poisoned_answers),
     Fault(
         "rolling upgrade with a migration, old and new code side by side",
         machine_faults.rolling_upgrade,

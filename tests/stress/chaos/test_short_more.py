@@ -13,7 +13,10 @@ from tests.stress.chaos.processes import ChaosStack, chaos_stack
 from tests.stress.chaos.run import run
 from tests.support.servers import POSTGRES_MISSING
 
-SHORT = ("recordings come late", "one-shot link", "disk full", "secret that no key opens")
+SHORT = (
+    "recordings come late", "one-shot link", "disk full", "secret that no key opens", "poisoned notification",
+    "poisoned portal answer",
+)  # fmt: skip
 """Only `make chaos` tries an upgrade: it needs so many calls that some are still being sent when the new code works."""
 
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.stress.fuzz import shots
-from tests.stress.fuzz.target import FuzzTarget, Shot
+from tests.stress.fuzz import call_shots, shots
+from tests.stress.fuzz.drained import DrainedTarget
+from tests.stress.fuzz.target import FuzzTarget
 
 
 def run(target: FuzzTarget, inputs: int, number: int = 0) -> None:
@@ -16,16 +18,18 @@ def run(target: FuzzTarget, inputs: int, number: int = 0) -> None:
     Raises:
         tests.stress.fuzz.target.Wrong: an answer was wrong; its text has the request.
     """
+    _run_drained(target, inputs // 2, number)
+    inputs -= inputs // 2
     operations = shots.operations()
     apart = [shots.notifications(target.hook), _events(target), shots.strangers()]
     share = inputs // 4
-    _volley(target, apart[0], share, number)
-    _volley(target, apart[1], share // 3, number)
-    _volley(target, apart[2], share // 3, number)
+    _volley(target.fire, apart[0], share, number)
+    _volley(target.fire, apart[1], share // 3, number)
+    _volley(target.fire, apart[2], share // 3, number)
     each = max(1, (inputs - share - 2 * (share // 3)) // (2 * len(operations)))
     for operation in operations:
-        _volley(target, shots.forms(operation), each, number)
-        _volley(target, shots.described(operation), each, number)
+        _volley(target.fire, shots.forms(operation), each, number)
+        _volley(target.fire, shots.described(operation), each, number)
 
 
 def _events(target: FuzzTarget) -> Any:
@@ -34,7 +38,22 @@ def _events(target: FuzzTarget) -> Any:
     return shots.events(portal.member_id, str(token))
 
 
-def _volley(target: FuzzTarget, strategy: Any, count: int, number: int) -> None:
+def _run_drained(target: FuzzTarget, inputs: int, number: int) -> None:
+    """Half of all inputs go the whole way: each is drained, and good calls between them must get through."""
+    drained = DrainedTarget(target)
+    portal = target.world.portal
+    token = str(next(iter(portal.apps.values())).application_token)
+    _volley(drained.fire, call_shots.short_notifications(target.hook), inputs * 3 // 10, number)
+    _volley(drained.fire, call_shots.signed_notifications(target.hook), inputs * 3 // 10, number)
+    _volley(drained.fire, call_shots.clicks(portal.member_id, token), inputs // 10, number)
+    _volley(drained.answer, call_shots.portal_answers(), inputs // 10, number)
+    _volley(drained.compare, call_shots.statistics_entries(), inputs // 10, number)
+    _volley(drained.fire, shots.notifications(target.hook), inputs // 10, number)
+    target.figures.drained += drained.inputs
+    target.figures.rows = drained.count_rows()
+
+
+def _volley(fire: Callable[[Any], Any], strategy: Any, count: int, number: int) -> None:
     @seed(number)
     @settings(
         max_examples=count,
@@ -44,7 +63,7 @@ def _volley(target: FuzzTarget, strategy: Any, count: int, number: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
-    def volley(shot: Shot) -> None:
-        target.fire(shot)
+    def volley(shot: Any) -> None:
+        fire(shot)
 
     volley()

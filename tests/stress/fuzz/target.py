@@ -60,6 +60,10 @@ class Shot:
 @dataclass
 class Figures:
     shots: int = 0
+    drained: int = 0
+    """Inputs that were drained one by one."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of the tables after the last of them."""
     statuses: Counter[int] = field(default_factory=Counter)
     spent: list[float] = field(default_factory=list)
     """Processor seconds of each request; waiting for a busy core does not count."""
@@ -159,12 +163,13 @@ class FuzzTarget:
     def judge_what_is_stored(self) -> None:
         """Check the stored data.
 
-        Notifications are new or rejected with a reason, settings can be read, texts are valid, and a drain succeeds.
+        Notifications are new, handled, or rejected with a reason, settings can be read, texts are valid, and a drain
+        succeeds.
         """
         with self.app.app_context():
             assert db.session.query(Portal).count() == 1, "a request created a portal"
             for row in db.session.query(Notification):
-                assert row.state == "new" or row.reason, (row.state, row.name)
+                assert row.state in ("new", "handled") or row.reason, (row.state, row.name)
             portal = db.session.get_one(Portal, self.portal_id)
             assert portal.state == "active"
             portal.state = "paused"  # the drain decides everything and sends nothing
@@ -184,9 +189,10 @@ class FuzzTarget:
 
 
 @contextmanager
-def fuzz_target(folder: Path, redis_url: str) -> Iterator[FuzzTarget]:
-    """A target with its own world; no worker runs."""
-    with world(folder, redis_url, config_for, hook_rate=0, address_rate=0) as running:
+def fuzz_target(folder: Path, redis_url: str, database_url: str = "") -> Iterator[FuzzTarget]:
+    """A target with its own world; no worker runs. `database_url`: of PostgreSQL, else SQLite."""
+    limits = {"hook_rate": 0, "address_rate": 0}
+    with world(folder, redis_url, config_for, database_url=database_url, **limits) as running:
         target = FuzzTarget(running)
         root = logging.getLogger()
         level = root.level
