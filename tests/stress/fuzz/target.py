@@ -109,12 +109,17 @@ class FuzzTarget:
         self.hook = world.connect(DOCUMENT, {"moscow": (KEY, SALT)})["moscow"].removeprefix(world.url)
         self.portal_id = world.portal_row()["id"]
         with self.app.app_context():
-            member_id = db.session.get_one(Portal, self.portal_id).member_id
+            self.member_id = db.session.get_one(Portal, self.portal_id).member_id
             db.session.rollback()
-            frame = session.FrameSession(self.portal_id, member_id, 1, True, "en")
+
+    def claim(self, kind: str) -> str:
+        """A session made now: sessions end after five minutes, and a run may be longer."""
+        with self.app.app_context():
+            if kind == "frame":
+                return session.issue(session.FrameSession(self.portal_id, self.member_id, 1, True, "en"))
             record, number = ("lead", 1), "+79160000001"
-            place = session.PlacementSession(self.portal_id, member_id, 1, "en", (record,), number, record)
-            self.claims = {"frame": session.issue(frame), "place": session.issue_placement(place)}
+            claim = (self.portal_id, self.member_id, 1, "en", (record,), number, record)
+            return session.issue_placement(session.PlacementSession(*claim))
 
     def fire(self, shot: Shot) -> int:
         """Send a request and judge the answer.
@@ -137,7 +142,7 @@ class FuzzTarget:
         for name, value in shot.headers:
             builder.headers.add(name, value)
         if shot.session:
-            builder.headers[session.HEADER] = self.claims[shot.session]
+            builder.headers[session.HEADER] = self.claim(shot.session)
         environ = builder.get_environ()
         builder.close()
         # As a WSGI server does: the path is unquoted and decoded as latin-1, the query is passed on unchanged.
