@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
+from sqlalchemy import update
 
+from bx24app.models import Portal, db
 from bx24app.web.base import session
 from scripts import needs
 from tests.browser import every_page
@@ -127,6 +129,24 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         ended = frame.locator("[data-testid=session-ended]")
         expect(ended).to_contain_text("Reload the Bitrix24 page" if lang == "en" else "Обновите страницу")
         expect(frame.locator("#card")).to_have_value("never")
+
+
+def test_an_administrator_authorises_again_outside_the_frame(room: DemoPortal, browser: Browser) -> None:
+    def stop(state: str, trouble: str | None) -> None:
+        with room.earth.app.app_context():
+            db.session.execute(update(Portal).values(state=state, trouble=trouble))
+            db.session.commit()
+
+    stop("needs_admin", "payment")  # an opening alone does not heal it
+    try:
+        with every_page.visitor(room, browser, "en") as (page, watch):
+            frame = every_page.opened(page, room)
+            with page.context.expect_page() as opened:
+                frame.locator("[data-testid=authorise]").click()
+            expect(opened.value.get_by_test_id("authorised")).to_be_visible()
+            assert watch.errors == []
+    finally:
+        stop("active", None)
 
 
 def test_a_portal_that_is_busy_does_not_end_the_session(
