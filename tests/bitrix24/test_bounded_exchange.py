@@ -88,9 +88,9 @@ def test_a_portal_is_waited_for_until_the_deadline(
     serve: Callable[..., str], transport: Transport, first: bytes, drips: bool
 ) -> None:
     url, started = f"http://{serve(first, drips=drips)}/rest/profile", time.monotonic()
-    with limit_seconds(0.5), pytest.raises(AnswerLost):
+    with limit_seconds(2), pytest.raises(AnswerLost):
         transport.post(url, {}, {}, "token")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert read_deadline._deadlines == {}
 
 
@@ -103,21 +103,21 @@ def test_an_authorisation_server_too(serve: Callable[..., str]) -> None:
     session = requests.Session()
     session.mount("http://", GuardedAdapter(AnyAddress()))
     server, started = f"http://{serve(HEAD)}", time.monotonic()
-    with limit_seconds(0.5), pytest.raises(AnswerLost):
+    with limit_seconds(2), pytest.raises(AnswerLost):
         OAuthServers([server], session).fetch_app_info("token", server)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_recording_too(serve: Callable[..., str]) -> None:
     session = requests.Session()
     session.mount("http://", GuardedAdapter(AddressPolicy(may_use_loopback=True)))
     started = time.monotonic()
-    with limit_seconds(0.5):
+    with limit_seconds(2):
         address = serve(HEAD.replace(b"application/json", b"audio/mpeg"))
         file = RecordingDownload(session.get(f"http://{address}/a.mp3", stream=True, timeout=(5, 20)))
         with file, pytest.raises(TemporaryFailure):
             list(file.iter_chunks())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_handshake_that_drips_is_cut(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,4 +126,4 @@ def test_a_handshake_that_drips_is_cut(serve: Callable[..., str], monkeypatch: p
     transport, started = Transport(GuardedAdapter(AddressPolicy(may_use_loopback=True))), time.monotonic()
     with pytest.raises(NotSent):
         transport.post(f"https://{serve(record)}/rest/profile", {}, {}, "token")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
