@@ -15,6 +15,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -29,6 +30,8 @@ from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 from bx24app.bitrix24.request_deadline import shorten_timeout
 from bx24app.domain.json_pieces import AnswerBounds
 
+USER_AGENT: Final = f"bx24app/{version('bx24app')} (Mango Office)"
+"""Bitrix24 asks integrations to name themselves and their version (general-principles.md)."""
 TIMEOUT: Final = (3.05, 65.0)
 """Seconds to connect and to wait for bytes; the cloud ends a request of its own after 60 s."""
 _CHUNK_SIZE: Final = 256 * 1024
@@ -79,6 +82,7 @@ class Transport:
             session.mount("https://", self._adapter)
             session.mount("http://", self._adapter)
             session.trust_env = False
+            session.headers["User-Agent"] = USER_AGENT
             session.verify = self._verify
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             self._thread_local.session = session

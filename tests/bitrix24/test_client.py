@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -27,6 +28,7 @@ def test_the_token_goes_into_the_json_body_alone(portal: Rig) -> None:
     assert asked.path == "/rest/telephony.externalCall.register"
     assert asked.json == {"USER_ID": 7, "SHOW": 1, "NAME": "Анна", "auth": "first"}
     assert asked.headers["Content-Type"] == "application/json"
+    assert re.fullmatch(r"bx24app/\d+\.\d+\.\d+ \(Mango Office\)", asked.headers["User-Agent"])
     assert "Authorization" not in asked.headers
     assert "Cookie" not in asked.headers
     assert answer.result == {"CALL_ID": "externalCall.1"}
