@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bx24app.mango import vpbx
 from tests.end_to_end.test_random_calls import KEYS
-from tests.stress.chaos import strangers
+from tests.stress.chaos import strangers, waiting_attacks
 from tests.stress.chaos.attackers import attackers
 from tests.stress.chaos.calls import day_of
 from tests.stress.chaos.processes import ChaosStack
@@ -129,4 +129,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("none (control)", nobody),
     Attack("unfinished bodies", unfinished_bodies),
     Attack("forms of 4 MiB", forms_of_fields),
+    Attack("paused players", waiting_attacks.paused_players),
+    Attack("slow strangers", waiting_attacks.slow_strangers),
+    Attack("tabs of a portal that hangs", waiting_attacks.hanging_tabs),
 )

@@ -5,7 +5,9 @@ Imports no part of the program.
 
 from __future__ import annotations
 
+import secrets
 import socket
+import time
 
 _HEAD = (
     "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -44,3 +46,26 @@ def send_form_of_fields(port: int, path: str, size: int = FORM_BYTES) -> None:
         peer.sendall(_HEAD.format(port=port, path=path, length=size).encode())
         peer.sendall(b"a&" * (size // 2))
         peer.recv(4096)
+
+
+def pause_player(port: int, path: str) -> None:
+    """Ask for a recording as a player does, read its beginning, and read no more."""
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", port))
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nRange: bytes=0-\r\n\r\n".encode())
+        peer.recv(1024)
+        time.sleep(600)
+
+
+def open_with_forged_token(port: int) -> None:
+    """Open the app's page with a token that nobody issued."""
+    post_form(port, "/?DOMAIN=portal.example.ru&LANG=en", f"AUTH_ID={secrets.token_hex(35)}&member_id={'a' * 32}")
+
+
+def post_form(port: int, path: str, body: str) -> None:
+    """Send a form, wait for the answer, and rest for half a second."""
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as peer:
+        peer.sendall(_HEAD.format(port=port, path=path, length=len(body)).encode() + body.encode())
+        peer.recv(4096)
+    time.sleep(0.5)
