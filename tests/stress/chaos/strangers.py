@@ -64,8 +64,8 @@ def open_with_forged_token(port: int) -> None:
 
 
 def post_form(port: int, path: str, body: str) -> None:
-    """Send a form, wait for the answer, and rest for half a second."""
+    """Send a form, wait for the answer, and rest for two seconds; a page that comes later asks again after three."""
     with socket.create_connection(("127.0.0.1", port), timeout=600) as peer:
         peer.sendall(_HEAD.format(port=port, path=path, length=len(body)).encode() + body.encode())
         peer.recv(4096)
-    time.sleep(0.5)
+    time.sleep(2)
