@@ -23,7 +23,7 @@ from tests.support.stack import World
 PLAYERS, STRANGERS, TABS = 32, 16, 40
 RECORDING_BYTES = 20_000_000
 HANG_SECONDS = 14.0
-_ENTRY = "paused players"
+_ENTRY = "paused-players"
 
 
 @contextmanager
