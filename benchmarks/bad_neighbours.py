@@ -33,8 +33,8 @@ def figures(quick: bool) -> list[Figure]:
     with installation(2, "selfhosted", RECORDING_RETRY="0") as (rig, client):
         both = Neighbours(rig, client)
         both.sample(5)  # warm: connections, caches, tokens
-        idle = both.sample(SAMPLES[quick]), _recordings(both, SAMPLES[quick])
         for name, bad in (("slow", _slow), ("hung", _hung), ("hostile", _hostile)):
+            idle = both.sample(SAMPLES[quick]), _recordings(both, SAMPLES[quick])  # right before: machines change
             with contextmanager(bad)(both, quick):
                 cards, recordings = both.sample(SAMPLES[quick]), _recordings(both, SAMPLES[quick])
             made += _compare(name, (cards, recordings), idle)
