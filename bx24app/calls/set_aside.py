@@ -20,7 +20,7 @@ from bx24app.calls import set_aside_rows
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.row_errors import blames_row, describe_error
-from bx24app.models import Portal, SetAside, audit, db, utcnow
+from bx24app.models import Portal, SetAside, audit, db, portal_loop, utcnow
 from bx24app.models.locking import portal_lock
 from bx24app.models.set_aside import RowKind
 
@@ -137,8 +137,11 @@ def retry_due() -> None:
     for row in db.session.execute(query.order_by(SetAside.id).limit(ROWS_PER_ROUND)):
         by_portal.setdefault(row.portal_id, []).append(row.id)
     db.session.commit()
-    for portal_id, ids in by_portal.items():
-        _give_back(portal_id, *stands_aside(portal_id), SetAside.id.in_(ids))
+
+    def give_back_due(portal_id: int) -> None:
+        _give_back(portal_id, *stands_aside(portal_id), SetAside.id.in_(by_portal[portal_id]))
+
+    portal_loop.for_each("set_aside", list(by_portal), give_back_due)
 
 
 def _give_back(portal_id: int, *chosen: ColumnElement[bool]) -> int:

@@ -31,8 +31,10 @@ ROWS_PER_ROUND = 1000
 
 def sweep() -> None:
     """Wake portals and recordings with something due. Two sweeps at once do no harm."""
-    clock_jumps.detect_jumps()
-    set_aside.retry_due()
+    portal_loop.run_parts("sweep", (clock_jumps.detect_jumps, set_aside.retry_due, _wake_due, intents.ring_due))
+
+
+def _wake_due() -> None:
     now = utcnow()
     working = select(Portal.id).where(Portal.state.in_(("active", "pending")))
     wake = lost_requests.recover_lost_requests(db.session(), ANSWER_TIMEOUT)
@@ -66,7 +68,6 @@ def sweep() -> None:
         queue.wake_portal(portal_id, force=True)
     for portal_id in late_portals:
         queue.wake_recordings(portal_id)
-    intents.ring_due()
 
 
 def _fetch_ids(query: object) -> set[int]:

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 from bx24app.calls.reconciliation import schedule
+from bx24app.infra import key_tries
+from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Pbx, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
 from tests.conftest import KEY, config_for
@@ -192,6 +194,9 @@ def test_a_pbx_that_does_not_answer_is_asked_later(earth: World, fault: RestFaul
     assert after["read_until"] == before["read_until"]
     assert after["ask_at"] >= utcnow() + timedelta(seconds=30)
     assert look(earth, hourly=False) == 0, "a failed PBX waits for its time"
+    with earth.app.app_context():  # a PBX with a wrong key waits an hour, longer than Mango locks an address
+        runtime().redis.delete("key_tries:all", key_tries._of_key(str(db.session.query(Pbx).one().api_key)))
+        db.session.rollback()
     assert looked(earth) == 1
     assert held(earth)["ask_failures"] == 0
     assert in_portal(earth, retold)["calls"]
