@@ -57,6 +57,9 @@ intervals up to five minutes. Administrators get a notice in Bitrix24, and one m
 (for their own portal only when it is over), deliveries on the dead list, a full disk, a PBX that leaves three requests in a row unanswered, and a dead
 authorisation.
 
+A worker that dies is one of the causes of a lost answer. What it had in hand is freed at once on the same machine, within 45 s on another one
+(docs/reliability.md); a dead worker's trial of a circuit ends with it, and those who wait for a trial look again every 10 s.
+
 A full disk stops recordings only: they are tried again every 15 minutes and never given up for it.
 """  # noqa: E501
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 import warnings
 
-from tests.stress.chaos import attacks, restored, uninstalling, web_part
+from tests.stress.chaos import attacks, deaths, restored, uninstalling, web_part
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.more import MORE
 from tests.stress.chaos.processes import ChaosStack, chaos_stack
@@ -45,6 +45,7 @@ def main() -> int:
             print(rows[-1], flush=True)
         print(f"\n{WORDS}", flush=True)
         rows_of_attacks = attack(stack, options.only)
+    rows += deaths.run_all(options.database, options.only)
     for row in (*rows, *(row.verdict for row in rows_of_attacks)):
         print("\n".join(row.details), file=sys.stderr)
     return 0 if (rows or rows_of_attacks) and all(row.good for row in (*rows, *rows_of_attacks)) else 1

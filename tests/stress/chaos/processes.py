@@ -72,8 +72,8 @@ class ChaosStack:
     `trace`: the file in which an armed worker notes the points that it reached.
     """
 
-    def __init__(self, folder: Path, postgres: Postgres | None) -> None:
-        self.postgres = postgres
+    def __init__(self, folder: Path, postgres: Postgres | None, waits: str = "short") -> None:
+        self.postgres, self.waits = postgres, waits
         """None if the database is SQLite."""
         database = {"database_url": postgres.url} if postgres is not None else {}
         self.folder, self.trace = folder, folder / "trace.txt"
@@ -87,7 +87,7 @@ class ChaosStack:
             quiet_seconds=120,
             hook_rate=0,
             address_rate=0,
-            recording_retry=RETRY,
+            **({"recording_retry": RETRY} if waits == "short" else {}),
             **database,
         )
         self.log = (folder / "parts.log").open("ab")
@@ -102,7 +102,8 @@ class ChaosStack:
         """Environment variables of a process with this code."""
         root = released.check_out(self.folder) if code == "released" else ROOT
         environ = {**os.environ, **_environ(self.world), "PYTHONPATH": str(root), "CHAOS_TRACE": str(self.trace)}
-        return environ | {FILE: str(self.clock), "CHAOS_CODE": "new" if code == "new" else "old"}
+        environ |= {FILE: str(self.clock), "CHAOS_CODE": "new" if code == "new" else "old"}
+        return environ | {"CHAOS_WAITS": self.waits}
 
     def _start(self, code: str) -> subprocess.Popen[str]:
         environ = self.environment(code)
@@ -134,17 +135,19 @@ class ChaosStack:
         if code not in self._fork_servers:
             self._fork_servers[code] = self._start(code)
 
-    def start(self, name: str, kill_at: int = 0, code: str = "old") -> int:
+    def start(self, name: str, kill_at: int = 0, code: str = "old", place: str = "", words: str = "") -> int:
         """Start a worker or a scheduler (`cron`) and return its pid.
 
         `kill_at`: the point at which it kills itself; 0: never.
         `code`: old (this code), new (`upgrading`) or released.
+        `place`: `fork_server.ELSEWHERE`, or here. `words`: name the point at which it kills itself.
         """
         self.load(code)
         server = self._fork_servers[code]
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(f"{name} {kill_at}\n")
+        more = f" {place or 'here'} {words}" if place or words else ""
+        server.stdin.write(f"{name} {kill_at}{more}\n")
         server.stdin.flush()
         pid = int(server.stdout.readline())
         self._parts.append(pid)
@@ -229,13 +232,15 @@ def _word(value: Any) -> str:
 
 
 @contextmanager
-def chaos_stack(database: str = "postgresql") -> Iterator[ChaosStack]:
-    """A `ChaosStack` with an installed portal. `database`: postgresql (Debian's packages) or sqlite."""
+def chaos_stack(database: str = "postgresql", waits: str = "short") -> Iterator[ChaosStack]:
+    """A `ChaosStack` with an installed portal. `database`: postgresql (Debian's packages) or sqlite. `waits`: short
+    (`short_waits`) or real.
+    """
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as cleanup:
         postgres = cleanup.enter_context(postgres_server(Path(name))) if database == "postgresql" else None
-        chaos = ChaosStack(Path(name), postgres)
+        chaos = ChaosStack(Path(name), postgres, waits)
         root.setLevel(logging.ERROR)  # the faults cause warnings of the web process that nobody needs
         try:
             chaos.furnish()
