@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import redis
 
 from bx24app.infra import gates, mango_clients
+from bx24app.infra.encryption import is_undecryptable
 from bx24app.infra.gate_kinds import PBX
 from bx24app.infra.runtime import runtime
 from bx24app.mango.api_types import MangoLine, MangoUser
@@ -68,8 +69,8 @@ def _parse_user(row: dict[str, Any]) -> MangoUser:
 def _load_listing(
     kind: str, pbx: Pbx, lang: str, fresh: bool, fetch: Callable[[MangoClient], list[T]], parse: Callable[[Any], T]
 ) -> MangoListing[T]:
-    if not pbx.api_key or not pbx.api_salt:
-        return MangoListing(has_keys=False)
+    if is_undecryptable(pbx.api_key) or is_undecryptable(pbx.api_salt) or not pbx.api_key or not pbx.api_salt:
+        return MangoListing(has_keys=False)  # of keys that cannot be read the overview tells
     cache_key, client = f"mango:{kind}:{pbx.id}", mango_clients.build_client(pbx.api_key, pbx.api_salt)
     cached = None if fresh else _read_cache(cache_key, parse)
     if cached is not None:

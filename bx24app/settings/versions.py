@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, defer
 from bx24app.domain import document
 from bx24app.domain.document import yaml_text
 from bx24app.domain.settings import Settings
+from bx24app.infra.encryption import is_undecryptable
 from bx24app.infra.runtime import runtime
 from bx24app.models import Pbx, Portal, SettingsVersion, audit, db, utcnow
 from bx24app.models.intents import add_intent
@@ -184,7 +185,8 @@ def find_new_keys(portal: Portal, keys: dict[str, tuple[str | None, str | None]]
     brought = {key: pair for key, pair in keys.items() if pair[0] is not None}
     if not brought:
         return []
-    stored = {key: (row.api_key, row.api_salt) for key, row in _load_pbxs(portal).items()}
+    rows = {key: (row.api_key, row.api_salt) for key, row in _load_pbxs(portal).items()}
+    stored = {key: pair for key, pair in rows.items() if not any(map(is_undecryptable, pair))}
     return [key for key, pair in brought.items() if stored.get(key) != pair]
 
 

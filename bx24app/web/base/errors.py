@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from bx24app.bitrix24 import errors as portal_errors
+from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
 from bx24app.models import db
 from bx24app.web.base import retry_form, session
@@ -31,6 +32,7 @@ def register_handlers(app: Flask) -> None:
     for unavailable in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(unavailable, _handle_database)
     app.register_error_handler(portal_errors.PortalError, _handle_portal)
+    app.register_error_handler(UndecryptableSecret, _handle_undecryptable)
     app.register_error_handler(Exception, _handle_unexpected)
 
 
@@ -74,6 +76,13 @@ def _handle_database(error: SQLAlchemyError) -> Response:
     db.session.rollback()
     _log.error("database not available", path=request.path, error=type(error).__name__, exc_info=error)
     return render_error("later", 503)
+
+
+def _handle_undecryptable(error: UndecryptableSecret) -> Response:
+    """Only pages that need the secret itself come here; only the operator can help."""
+    db.session.rollback()
+    _log.error("a stored secret cannot be decrypted", path=request.path)
+    return render_error("secret", 503 if request.path.startswith(_MACHINE_PATHS) else 500)
 
 
 def _handle_portal(error: portal_errors.PortalError) -> Response:

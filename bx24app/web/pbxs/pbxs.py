@@ -95,7 +95,7 @@ def save(key: str) -> Response:
     requested_pbx.get_settings(key)
     row, form = requested_pbx.get_row(key), pbx_form.read_form()
     form.key = key
-    pbx_form.check_required(form, stored=bool(row.api_key))
+    pbx_form.check_required(form, stored=row.api_key is not None)
     check = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
     if form.faults or check.state != "ok":
         return _render_form(
