@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
+from io import FileIO
 
 from bx24app.infra.clock import utcnow
 
@@ -26,7 +27,7 @@ class ResponseFile:
     """A body that one thread writes while the event loop sends it. The file is gone when both have closed it."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `_close_half`
+        self._file = _open_file()
         self._lock, self._open_halves = threading.Lock(), 2
         self._pending = bytearray()
         self.size = 0
@@ -73,6 +74,14 @@ class ResponseFile:
             self._open_halves -= 1
             if not self._open_halves:
                 self._file.close()
+
+
+def _open_file() -> FileIO:
+    """A file without a name; in memory where there is no folder for it (a container whose file system is read-only)."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError:
+        return FileIO(os.memfd_create("answer"), "w+b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import resource
 import signal
 import socket
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +44,9 @@ MAX_LARGE = 12
 MAX_UNSENT_BYTES = 32 << 20
 """Answers in memory that are not read; beyond it the oldest ones are cut off."""
 _TICK_SECONDS = 0.5
+SWITCH_SECONDS = 0.0003
+"""How long a thread may compute while others wait for the interpreter; 5 ms by default. A notification needs it several
+times: beside four pages that compute, its p50 was 334 ms with 5 ms, and 15 ms with this."""
 
 
 class HttpServer:
@@ -69,6 +73,7 @@ class HttpServer:
         """Serve until SIGTERM or SIGINT, then finish what is under way; False: it took longer than `grace` seconds."""
         host, port = listener.getsockname()[:2]
         self.address = (str(host), int(port))
+        sys.setswitchinterval(SWITCH_SECONDS)
         # Never closed: the process ends next, and closing would wait for whoever does not read.
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)

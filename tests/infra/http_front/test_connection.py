@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -195,3 +196,12 @@ def test_whoever_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
         assert not read_all(peer).endswith(b"0\r\n\r\n")
 
 
+
+
+def test_a_long_answer_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with served(Application) as port:
+        assert send(port, b"GET /long HTTP/1.0\r\n\r\n").endswith(b"v" * 65536)
