@@ -10,13 +10,13 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, exists, select
 
 from bx24app.calls.recordings import spool_files
 from bx24app.infra import spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Notification, db, portal_loop, utcnow
+from bx24app.models import Call, Delivery, Notification, Recording, SetAside, db, portal_loop, utcnow
 from bx24app.operations import secret_checks
 from bx24app.portals import lifecycle
 from bx24app.settings import hook_keys
@@ -53,8 +53,20 @@ def _prune_rows() -> None:
     calls = 0
     if config.keep_calls_days:
         calls = _delete_in_steps(Call, _old_calls(now - timedelta(days=config.keep_calls_days)))
+    _delete_orphans()
     if notifications or calls:
         _log.info("retention finished", notifications=notifications, calls=calls)
+
+
+def _delete_orphans() -> None:
+    """Entries of rows that were set aside and that are gone by now."""
+    tables: dict[str, Any] = {
+        "notification": Notification, "call": Call, "delivery": Delivery, "recording": Recording,
+    }  # fmt: skip
+    for kind, table in tables.items():
+        exists_still = exists().where(table.id == SetAside.row_id)
+        db.session.execute(delete(SetAside).where(SetAside.kind == kind, ~exists_still))
+    db.session.commit()
 
 
 def _old_notifications(before: datetime) -> Select[Any]:

@@ -26,6 +26,7 @@ from bx24app.models import (
     Notification,
     Portal,
     Recording,
+    SetAside,
     Todo,
     db,
     utcnow,
@@ -121,6 +122,18 @@ def test_each_table_by_its_own_days(kept: Portal, monkeypatch: pytest.MonkeyPatc
     db.session.rollback()
     retention.prune()
     assert len(left(portal_id)["calls"]) == 6
+
+
+def test_an_entry_of_a_row_that_is_gone_goes_too(kept: Portal) -> None:
+    row = Notification(portal_id=kept.id, pbx_id=1, dialect="vpbx", name="x", dedup_key="x", body="{}")
+    db.session.add(row)
+    db.session.flush()
+    common = {"portal_id": kept.id, "reason": "KeyError", "version": "0"}
+    db.session.add_all(SetAside(kind="notification", row_id=row.id + more, **common) for more in (0, 5))
+    db.session.add(SetAside(kind="call", row_id=7, **common))
+    db.session.commit()
+    retention.prune()
+    assert [(one.kind, one.row_id) for one in db.session.query(SetAside)] == [("notification", row.id)]
 
 
 def test_nothing_goes_where_calls_are_kept_for_ever(app: Flask, tmp_path: Path) -> None:

@@ -43,10 +43,11 @@ def _run_drained(target: FuzzTarget, inputs: int, number: int) -> None:
     drained = DrainedTarget(target)
     portal = target.world.portal
     token = str(next(iter(portal.apps.values())).application_token)
-    _volley(drained.fire, call_shots.short_notifications(target.hook), inputs * 3 // 10, number)
-    _volley(drained.fire, call_shots.signed_notifications(target.hook), inputs * 3 // 10, number)
-    _volley(drained.fire, call_shots.clicks(portal.member_id, token), inputs // 10, number)
-    _volley(drained.answer, call_shots.portal_answers(), inputs // 10, number)
+    for turn in (0, 1):  # what the portal has answered by then meets further names of its calls
+        _volley(drained.fire, call_shots.short_notifications(target.hook), inputs * 3 // 20, number + 10_000 * turn)
+        _volley(drained.fire, call_shots.signed_notifications(target.hook), inputs * 3 // 20, number + 10_000 * turn)
+        _volley(drained.fire, call_shots.clicks(portal.member_id, token), inputs // 20, number + 10_000 * turn)
+        _volley(drained.answer, call_shots.portal_answers(), inputs // 20, number + 10_000 * turn)
     _volley(drained.compare, call_shots.statistics_entries(), inputs // 10, number)
     _volley(drained.fire, shots.notifications(target.hook), inputs // 10, number)
     target.figures.drained += drained.inputs
