@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select, update
 
+from bx24app.domain.bounds import MAX_NAME, clean_text
 from bx24app.models import Moment, Pbx, audit, db, hash_hook_key, portal_loop, utcnow
 
 OVERLAP = timedelta(hours=24)
@@ -59,8 +60,9 @@ def key_condition() -> ColumnElement[bool]:
 
 
 def key_params(hook_key: str) -> dict[str, Any]:
-    """The values of `key_condition` for this hook key."""
-    return {"hook_hash": hash_hook_key(hook_key), "hook_key": hook_key, "now": utcnow()}
+    """The values of `key_condition` for this hook key. Characters that PostgreSQL cannot take are in no key of ours."""
+    plain = clean_text(hook_key, MAX_NAME)
+    return {"hook_hash": hash_hook_key(hook_key), "hook_key": plain, "now": utcnow()}
 
 
 def hide_plain_keys() -> None:

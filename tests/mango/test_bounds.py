@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from bx24app.domain import phone
-from bx24app.domain.bounds import MAX_TALK_SECONDS, MAX_WHOLE
+from bx24app.domain.bounds import MAX_NAME, MAX_TALK_SECONDS, MAX_WHOLE
 from bx24app.mango import events_dialect, statistics, vpbx
 from bx24app.mango.notification import MalformedNotification
+from bx24app.settings import hook_keys
 
 SUMMARY = {"entry_id": "e", "call_direction": 1, "from": {"number": "79160000001"}, "to": {"extension": "101"},
            "create_time": 1776060000, "talk_time": 1776060010, "end_time": 1776060060}  # fmt: skip
@@ -57,3 +58,8 @@ def test_ids_of_recordings_in_the_older_statistics() -> None:
 def test_a_number_of_more_digits_than_any_plan_has_is_no_telephone() -> None:
     assert phone.normalise("7" * 32) == "+" + "7" * 32
     assert phone.normalise("7" * 33) is None
+
+
+def test_a_hook_key_that_no_database_takes_is_no_key() -> None:
+    assert hook_keys.key_params("\0\1")["hook_key"] == "\ufffd\1"
+    assert len(hook_keys.key_params("k" * 70_000)["hook_key"]) == MAX_NAME
