@@ -183,9 +183,14 @@ class _DeadlineConnection(HTTPConnection):
     """
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        sock = self.sock
-        with enforce_deadline(max(0.0, seconds_left(HEAD_SECONDS)), sock):
-            response = super().getresponse()
+        sock, response = self.sock, None
+        try:
+            with enforce_deadline(max(0.0, seconds_left(HEAD_SECONDS)), sock):
+                response = super().getresponse()
+        except TimeoutError:
+            if response is not None:  # a head that was cut off
+                response.close()
+            raise
         response.peer_socket = sock  # type: ignore[attr-defined]
         return response
 
