@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from bx24app import create_app
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent
+from bx24app.infra.leases import hold_lease
 from bx24app.models import Grant, db, utcnow
 from bx24app.portals import clients, sync, tokens
 from tests.conftest import config_for
@@ -328,3 +329,18 @@ def test_a_pair_of_another_portal_is_never_stored(w: World, monkeypatch: pytest.
     assert (error.value.code, error.value.generation) == ("authorise", before.generation)
     after = grant(portal_id)
     assert (after.access_token, after.refresh_token) == (before.access_token, before.refresh_token)
+
+
+def test_nobody_waits_long_for_a_refresh_of_another_worker(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal_id = installed(w)
+    assert tokens.REFRESH_WAIT_SECONDS <= 3, "a call thread waits no longer; before, it waited for 60 s"
+    monkeypatch.setattr(tokens, "REFRESH_WAIT_SECONDS", 0.2)
+    before = refreshes(w)
+    with hold_lease(f"refresh:{portal_id}", wait_seconds=0, at_most=60) as is_mine:
+        assert is_mine
+        with pytest.raises(NotSent, match="another worker") as error:
+            tokens.refresh_access_token(portal_id, grant(portal_id).access_token)
+    assert error.value.retry_after == 1.0
+    assert refreshes(w) == before
+    tokens.refresh_access_token(portal_id, grant(portal_id).access_token)
+    assert refreshes(w) == before + 1

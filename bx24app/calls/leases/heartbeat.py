@@ -14,10 +14,9 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from bx24app.calls import sweep
 from bx24app.calls.leases.release import release_worker
 from bx24app.domain.silence import SilenceWatch
-from bx24app.infra import worker_files
+from bx24app.infra import queue, worker_files
 from bx24app.infra.leases import worker_name
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -53,7 +52,7 @@ class Heartbeat:
                 worker_files.forget_dead(self._data_dir, name)
             if self._sweeps_left:
                 self._sweeps_left -= 1
-                sweep.sweep()
+                queue.enqueue_background("sweep")  # not here: a sweep that has to wait would stop the beats
         except SQLAlchemyError as error:
             _log.warning("heartbeat missed", error=type(error).__name__)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 
 from bx24app.calls import click_to_call
 from bx24app.calls.outbox import lost_requests
@@ -17,14 +17,22 @@ from bx24app.calls.recordings import attempts
 from bx24app.infra import circuit_breaker, leases, queue
 from bx24app.infra.logs import get_logger
 from bx24app.models import Intent, db, utcnow
+from bx24app.models.base import is_sqlite
 from bx24app.models.workers import WorkerProcess
 
 _log = get_logger(__name__)
 
 
+LOCK_TIMEOUT = "2s"
+"""A transaction of a lost machine may hold rows until PostgreSQL notices. Whoever frees them must go on beating, so it
+tries again at the next beat."""
+
+
 def release_worker(name: str) -> None:
     """Free everything that this worker process had in hand, and wake who goes on with it. Commits."""
     session, now = db.session(), utcnow()
+    if not is_sqlite():
+        session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
     requests = lost_requests.free_requests_of(session, name)
     dials = click_to_call.recover_lost_dials(session, name)
     recordings = attempts.free_recordings_of(name)
