@@ -189,7 +189,7 @@ def _check_clock() -> Finding:
 def _check_secrets() -> Iterator[Finding]:
     """Each secret that no key decrypts: its portal stands still, all others go on."""
     for secret in secret_checks.find_undecryptable():
-        text = "no key of BX24APP_ENCRYPTION_KEYS decrypts it: give the key that encrypted it as well, then run `bx24app keys rotate`"
+        text = "no key of BX24APP_ENCRYPTION_KEYS decrypts it: add the one that encrypted it, run `bx24app keys rotate`"
         yield Finding(f"secret {secret}", False, text)
 
 
