@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from bx24app import settings
 from bx24app.calls.fold.portal_fold import user_name
 from bx24app.calls.fold.titles import titles_for
-from bx24app.domain import rules
+from bx24app.domain import phone, rules
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.calls.rule_case import PlannedAction, RuleCase, default_actions, plan_actions
@@ -189,11 +189,17 @@ def _pbx_settings(document: Settings, call: Call) -> PbxSettings:
 def _rule_result(past: _PastCall, facts: RuleFacts, rule: ParsedRule | None) -> RuleResult:
     actions = rule.actions if rule else default_actions(facts, past.policy) or ()
     planned_actions = plan_actions(_rule_case(past, facts), actions, past.policy)
-    if past.call.continues:
+    if past.call.continues or not _has_crm_number(past):
         planned_actions = tuple(planned for planned in planned_actions if isinstance(planned.action, NotifyAction))
     if rule is None and facts.client != "new":  # calls.* make records for unknown clients only
         planned_actions = tuple(planned for planned in planned_actions if not isinstance(planned.action, CreateAction))
     return RuleResult(rule.name if rule else None, tuple(as_plain(planned) for planned in planned_actions))
+
+
+def _has_crm_number(past: _PastCall) -> bool:
+    """As `CallView.crm_number`: an anonymous caller, a short number and a colleague's mobile get no records."""
+    number = phone.normalise(past.call.client_number)
+    return number is not None and number not in past.policy.pbx.by_mobile
 
 
 def _rule_case(past: _PastCall, facts: RuleFacts) -> RuleCase:

@@ -22,9 +22,11 @@ from tests.support.stack import until
 
 
 def test_what_older_versions_left_readable_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "spool").mkdir(mode=0o755)
-    (tmp_path / "bx24app.sqlite").touch(mode=0o644)
-    (tmp_path / "notes.txt").touch(mode=0o644)
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "bx24app.sqlite").touch()
+    (tmp_path / "notes.txt").touch()
+    for name, mode in (("spool", 0o755), ("bx24app.sqlite", 0o644), ("notes.txt", 0o644)):
+        (tmp_path / name).chmod(mode)  # whatever umask an earlier command left behind
     close_to_others(tmp_path)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"spool": 0o750, "bx24app.sqlite": 0o640, "notes.txt": 0o644}
