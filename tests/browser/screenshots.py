@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -161,6 +162,12 @@ def refused(room: DemoPortal, browser: Browser, album: Album) -> None:
             both(page, album, "refused", lang)
 
 
+def _server(place: str, name: str) -> AbstractContextManager[str]:
+    home = Path(place) / f"{name}-valkey"
+    home.mkdir()
+    return valkey(home)
+
+
 def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "var" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,9 +185,10 @@ def main() -> int:
             others(room, browser, album, lang)
         refused(room, browser, album)
         card(room, browser, album)
-        with demo_portal(Path(place) / "listing", url) as own:
+        # Each database has a Redis of its own: the workers of one would take the jobs of another.
+        with _server(place, "listing") as other, demo_portal(Path(place) / "listing", other) as own:
             listing(own, browser)
-        with new_demo_portal(Path(place) / "beginning", url) as fresh:
+        with _server(place, "beginning") as other, new_demo_portal(Path(place) / "beginning", other) as fresh:
             first_minutes(fresh, browser, album)
         browser.close()
     album.index()
