@@ -6,30 +6,23 @@ as executed with an unknown effect, and only that portal waits. Of large answers
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 import time
-from contextlib import nullcontext
 from typing import Any, Final
 
 import requests
 
 from bx24app.bitrix24.errors import AnswerLost, AnswerTooLarge
 from bx24app.bitrix24.request_deadline import seconds_left
-from bx24app.domain.json_pieces import AnswerBounds, count_pieces
+from bx24app.domain.json_pieces import AnswerBounds, count_pieces, parse_json
 
 TOTAL_TIMEOUT: Final = 75.0
 """Seconds for a whole answer, so that bytes that drip in do not hold a thread."""
-LARGE_BYTES: Final = 256 * 1024
-"""Larger answers are parsed one at a time: while a text is parsed, no other thread of the process computes."""
 _READ_SIZE: Final = 64 * 1024
 
 
 COMMAND_BOUNDS: Final = AnswerBounds(1024 * 1024, 50_000)
 PAGE_BOUNDS: Final = AnswerBounds(4 * 1024 * 1024, 150_000)
 """Of a batch, or of a page of 50 rows."""
-_large_answers = threading.Lock()
 
 
 def bounds_of(method: str) -> AnswerBounds:
@@ -64,17 +57,4 @@ def parse_bounded(content: bytes, bounds: AnswerBounds, peer: str = "the portal"
     """
     if count_pieces(content) > bounds.max_pieces:
         raise AnswerTooLarge(f"the answer of {peer} is over-large: more than {bounds.max_pieces} pieces")
-    with _large_answers if len(content) > LARGE_BYTES else nullcontext():
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            return None
-
-
-def _reset_after_fork() -> None:
-    """A thread of the parent may hold the lock; threads do not survive a fork."""
-    global _large_answers
-    _large_answers = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
+    return parse_json(content)

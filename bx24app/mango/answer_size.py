@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
-from typing import Any, Final
+from typing import Final
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -17,8 +13,6 @@ from bx24app.domain.json_pieces import AnswerBounds, count_pieces
 
 TOTAL_TIMEOUT: Final = 120.0
 """Seconds for a whole answer, so that one that trickles in does not hold a thread."""
-LARGE_BYTES: Final = 256 * 1024
-"""Larger answers are parsed one at a time: while a text is parsed, no other thread of the process computes."""
 _CHUNK_SIZE: Final = 256 * 1024
 """Bytes of a file that one read asks for. With 64 KiB a recording of 200 MB took half as long again."""
 
@@ -28,7 +22,6 @@ LIST_BOUNDS: Final = AnswerBounds(8 * 1024 * 1024, 500_000)
 """Of all employees, groups or lines: Mango has no pages for them."""
 STATISTICS_BOUNDS: Final = AnswerBounds(16 * 1024 * 1024, 1_000_000)
 """Of a page of statistics: 5000 entries have about 10 MB."""
-_large_answers = threading.Lock()
 
 
 class OverLargeAnswer(requests.ConnectionError):
@@ -70,21 +63,3 @@ def iter_body(response: requests.Response, seconds: float) -> Iterator[bytes]:
         if isinstance(error, requests.RequestException):
             raise
         raise requests.ConnectionError(error) from None
-
-
-def parse_json(content: bytes) -> Any:
-    """The parsed body, whose pieces `read_bounded` has counted; None if it is no JSON."""
-    with _large_answers if len(content) > LARGE_BYTES else nullcontext():
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            return None
-
-
-def _reset_after_fork() -> None:
-    """A thread of the parent may hold the lock; threads do not survive a fork."""
-    global _large_answers
-    _large_answers = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)

@@ -20,15 +20,9 @@ from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, NewConnection
 from urllib3.exceptions import SSLError as PoolSSLError
 from urllib3.util import Retry
 
-from bx24app.domain.json_pieces import AnswerBounds
+from bx24app.domain.json_pieces import AnswerBounds, parse_json
 from bx24app.mango import codes
-from bx24app.mango.answer_size import (
-    COMMAND_BOUNDS,
-    LIST_BOUNDS,
-    OverLargeAnswer,
-    parse_json,
-    read_bounded,
-)
+from bx24app.mango.answer_size import COMMAND_BOUNDS, LIST_BOUNDS, OverLargeAnswer, read_bounded
 from bx24app.mango.errors import (
     ADDRESS_REFUSED,
     AddressRefused,

@@ -15,8 +15,11 @@ from sqlalchemy import Column, LargeBinary, Table, literal, select, type_coerce
 
 from bx24app.infra import encryption
 from bx24app.infra.encryption import EncryptedText, UndecryptableSecret
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Base, Portal, db
+
+_log = get_logger(__name__)
 
 COUNT_KEY = "undecryptable_secrets"
 """In Redis: how many there were when they were last counted, for the metric."""
@@ -65,6 +68,6 @@ def count_undecryptable() -> int:
     db.session.rollback()
     try:
         runtime().redis.set(COUNT_KEY, count)
-    except redis.RedisError:
-        return count
+    except redis.RedisError as error:  # the metric keeps its last value; the next count of the hour sets it
+        _log.warning("count of undecryptable secrets not stored", count=count, error=type(error).__name__)
     return count

@@ -6,7 +6,8 @@ import json
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, PAGE_BOUNDS
 from bx24app.bitrix24.errors import AnswerLost, AnswerTooLarge, NotSent
 from bx24app.bitrix24.method_load import PortalMethodLoad
 from bx24app.bitrix24.request_deadline import limit_seconds, seconds_left, shorten_timeout
+from bx24app.domain import json_pieces
+from bx24app.mango.transport import MangoResponse
 from tests.support.scripted_client import Rig, result, rig
 from tests.support.scripted_server import ScriptedAnswer
 
@@ -72,15 +75,24 @@ def test_an_answer_that_drips_is_cut_off(portal: Rig, monkeypatch: pytest.Monkey
         portal.client.call("user.get")
 
 
-def test_large_answers_are_parsed_one_at_a_time() -> None:
-    large, small = b'{"result":"' + b"x" * answer_size.LARGE_BYTES + b'"}', b'{"result":1}'
+@pytest.mark.parametrize(
+    "parse",
+    [
+        lambda content: answer_size.parse_bounded(content, PAGE_BOUNDS),
+        lambda content: MangoResponse(200, {}, content).parse_json(),
+    ],
+    ids=["portal", "Mango"],
+)
+def test_large_answers_are_parsed_one_at_a_time(parse: Callable[[bytes], Any]) -> None:
+    """Whoever answers: one lock for both."""
+    large, small = b'{"result":"' + b"x" * json_pieces.LARGE_BYTES + b'"}', b'{"result":1}'
     parsed: list[object] = []
-    with answer_size._large_answers:
-        other = threading.Thread(target=lambda: parsed.append(answer_size.parse_bounded(large, PAGE_BOUNDS)))
+    with json_pieces._large_answers:
+        other = threading.Thread(target=lambda: parsed.append(parse(large)))
         other.start()
         other.join(0.2)
         assert not parsed
-        assert answer_size.parse_bounded(small, PAGE_BOUNDS) == {"result": 1}, "a small one never waits"
+        assert parse(small) == {"result": 1}, "a small one never waits"
     other.join(5)
     assert parsed
 
