@@ -42,7 +42,8 @@ def blames_row(error: Exception) -> bool:
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in _SQLITE_CODES
-    # The driver itself refused a value, and asked no database: all but a connection that is closed.
+    # The driver itself refused a value and asked no database. A closed connection is the exception: sqlite3 has neither
+    # a code nor a class for it.
     if isinstance(error, ProgrammingError):
         return "closed" not in str(error.orig)
     return isinstance(error, DataError | IntegrityError | NotSupportedError)

@@ -108,7 +108,9 @@ def _check_filter(type_id: int, wanted: dict[str, Any], parents: tuple[int, ...]
             continue
         if isinstance(value, dict) and (key.isdigit() or not name):
             _check_filter(type_id, value, parents)
-        elif not fields.is_filterable(type_id, name, parents) or prefix not in filters.PREFIXES or name == "fm":
+        elif name == "fm":
+            raise RestError("100", "Unknown field definition `fm` in the filter", 400)
+        elif not fields.is_filterable(type_id, name, parents) or prefix not in filters.PREFIXES:
             raise RestError("INVALID_ARG_VALUE", f"Invalid filter: field '{key}' is not allowed in filter", 400)
 
 

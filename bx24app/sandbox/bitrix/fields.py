@@ -61,7 +61,11 @@ _READ_ONLY_OF = {
     "stageSemanticId": (LEAD, DEAL), "closed": (DEAL,), "isReturnCustomer": (LEAD, DEAL),
     "hasPhone": (LEAD, CONTACT, COMPANY), "hasEmail": (LEAD, CONTACT, COMPANY), "entityTypeId": (),
 }  # fmt: skip
-"""Read-only fields that only these types have; all other types have the others."""
+"""Read-only fields that only these types have."""
+_READ_ONLY_NOT_OF = {
+    "movedTime": (CONTACT, COMPANY), "movedBy": (CONTACT, COMPANY), "previousStageId": (LEAD, CONTACT, COMPANY),
+}  # fmt: skip
+"""Read-only fields that all types but these have."""
 _MULTIPLE = ("contactIds", "observers", "companyIds")
 WITH_MULTI = (LEAD, CONTACT, COMPANY)
 _UPPER = {"stageId": {LEAD: "STATUS_ID"}, "typeId": {COMPANY: "COMPANY_TYPE"}, "createdTime": {0: "DATE_CREATE"},
@@ -87,8 +91,8 @@ def is_filterable(type_id: int, name: str, parents: tuple[int, ...] = ()) -> boo
     """
     if name.startswith("parentId"):
         return name.removeprefix("parentId") in map(str, parents)
-    owners = _READ_ONLY_OF.get(name)
-    return is_accepted(type_id, name) or (name in READ_ONLY and (owners is None or type_id in owners))
+    is_lacking = type_id not in _READ_ONLY_OF.get(name, (type_id,)) or type_id in _READ_ONLY_NOT_OF.get(name, ())
+    return is_accepted(type_id, name) or (name in READ_ONLY and not is_lacking)
 
 
 def default_value(kind: str) -> Any:

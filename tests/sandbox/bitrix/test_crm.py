@@ -92,6 +92,7 @@ def test_filters(raw: Raw, wanted: dict[str, object], titles: list[str]) -> None
 
 def test_a_bad_filter_is_an_error(raw: Raw) -> None:
     assert raw.fails("crm.item.list", entityTypeId=2, filter={"colour": "red"})[1] == "INVALID_ARG_VALUE"
+    assert raw.fails("crm.item.list", entityTypeId=3, filter={"fm": PHONE})[1] == "100"
 
 
 def test_updating_a_record(raw: Raw) -> None:
@@ -157,6 +158,29 @@ def test_the_search_stops_with_a_type_that_has_twenty(raw: Raw) -> None:
         raw.sandbox.call(raw.portal.add_lead, f"Lead {number}", PHONE)
     raw.sandbox.call(raw.portal.add_contact, "Contact", PHONE)
     assert list(raw.ok("crm.duplicate.findbycomm", type="PHONE", values=[PHONE])) == ["LEAD"]
+
+
+FILTERABLE = {
+    "stageSemanticId": {1, 2}, "closed": {2}, "isReturnCustomer": {1, 2}, "hasPhone": {1, 3, 4}, "entityTypeId": set(),
+    "movedTime": {1, 2, SPA}, "previousStageId": {2, SPA}, "contactIds": {1, 2, 4, SPA}, "xmlId": {SPA},
+    "originId": {1, 2, 3, 4}, "parentId1": set(), "createdTime": {1, 2, 3, 4, SPA},
+}  # fmt: skip
+"""Field -> types that have it (object-fields.md)."""
+
+
+@pytest.mark.parametrize("field", FILTERABLE)
+def test_a_filter_takes_the_fields_of_its_type_alone(raw: Raw, field: str) -> None:
+    for type_id in (1, 2, 3, 4, SPA):
+        params = {"entityTypeId": type_id, "filter": {field: "1"}}
+        if type_id in FILTERABLE[field]:
+            raw.ok("crm.item.list", **params)
+        else:
+            assert raw.fails("crm.item.list", **params)[1] == "INVALID_ARG_VALUE"
+
+
+def test_a_parent_is_a_field_where_the_types_are_bound(raw: Raw) -> None:
+    raw.portal.types[0].parents = (1,)
+    raw.ok("crm.item.list", entityTypeId=SPA, filter={"parentId1": 1})
 
 
 def test_todos(raw: Raw) -> None:
