@@ -17,6 +17,7 @@ from bx24app.sandbox.bitrix.dispatch import time_block
 from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, ListPage, RestError, shorten_params
 from bx24app.sandbox.bitrix.state import LogEntry
 from bx24app.sandbox.bitrix.switches import REFUSE_KINDS
+from bx24app.sandbox.bitrix.work_seconds import RequestCut
 
 MAX_COMMANDS = 50
 _REFERENCE = re.compile(r"\$(result|error|total|next|time)(\[\S*|(?=\s|$))")
@@ -75,7 +76,8 @@ async def _run_one(
     method = name.strip().lower()
     given = resolve_references(php.parse_query(query), parts) if query else {}
     sub = CommandContext(
-        context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure
+        context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure,
+        clock=context.clock,
     )  # fmt: skip
     started, begun = context.portal.now(), time.perf_counter()
     code: str | None = None
@@ -86,7 +88,11 @@ async def _run_one(
     except RestError as error:
         code = error.code
         parts["error"][key] = error.error_body()
-    entry.commands.append((METHODS[method].name if method in METHODS else name, shorten_params(given), code))
+    except RequestCut:
+        code = "cut"
+        raise
+    finally:
+        entry.commands.append((METHODS[method].name if method in METHODS else name, shorten_params(given), code))
     parts["time"][key] = _time_block(sub, started, begun)
     return code is not None
 

@@ -18,6 +18,7 @@ from bx24app.sandbox.bitrix.clicks import NoLine
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.registry import RestError
 from bx24app.sandbox.bitrix.state import Application, Record
+from bx24app.sandbox.bitrix.work_seconds import CUT_ANSWERS, Durations
 
 Action = Callable[[Portal, dict[str, Any]], Any]
 ACTIONS: dict[str, Action] = {}
@@ -80,7 +81,7 @@ def export_state(portal: Portal) -> dict[str, Any]:
         "member_id", "host", "tls_host", "lang", "license", "crm_mode", "latency", "outgoing_line", "hits", "users",
         "departments", "categories", "statuses", "types", "leads", "deals", "contacts", "companies", "items",
         "activities", "comments", "notifications", "tasks", "calls", "statistics", "card_history", "lines", "files",
-        "event_bindings", "placements", "violations", "switches",
+        "event_bindings", "placements", "violations", "switches", "durations",
     )  # fmt: skip
     shown: dict[str, Any] = {name: getattr(portal, name) for name in names}
     shown["cards"] = {user_id: list(cards.values()) for user_id, cards in portal.cards.items() if cards}
@@ -133,6 +134,19 @@ def settings(portal: Portal, given: dict[str, Any]) -> None:
         else:
             raise KeyError(name)
     portal.notify_watchers("settings", **given)
+
+
+@control_action
+def documented_seconds(portal: Portal, given: dict[str, Any]) -> Any:
+    """{scale, cut_after?, cut_answer?, whole?, slower?}: commands take the documentation's seconds; `scale` 0: none.
+
+    `scale` 0.02 is fifty times faster. The window of `operating` follows.
+    """
+    portal.durations = Durations(**given)
+    if portal.durations.cut_answer not in CUT_ANSWERS:
+        raise ValueError(f"cut_answer is one of {', '.join(CUT_ANSWERS)}")
+    portal.limits.window = 600.0 * (portal.durations.scale or 1.0)
+    return portal.durations
 
 
 @control_action

@@ -94,7 +94,8 @@ async def run_command(context: CommandContext) -> Any:
     if inspect.isawaitable(result):
         result = await result
     await context.spend_time()
-    portal.limits.add_work(app_id, context.method, portal.now() - begun, portal.now())
+    seconds = portal.durations.seconds_of(context.method) or portal.now() - begun
+    portal.limits.add_work(app_id, context.method, seconds, portal.now())
     return result
 
 
@@ -109,6 +110,10 @@ def time_block(context: CommandContext, started: float, begun: float, method: st
     With a method it has `operating`, the seconds of work of this method within the last ten minutes. A batch has none.
     """
     now, spent = context.portal.now(), time.perf_counter() - begun
+    if method and context.portal.durations.scale:
+        spent = context.portal.durations.seconds_of(method)
+    elif context.clock is not None:
+        spent = context.clock.spent
     stamp = context.portal.clock.format_iso(started)
     block: dict[str, Any] = {
         "start": started,

@@ -18,6 +18,7 @@ _HTML_FAULTS = {
     "http502": (502, "502 Bad Gateway"),
     "http502_after": (502, "502 Bad Gateway"),
     "http503": (503, "503 Service Temporarily Unavailable"),
+    "http504": (504, "504 Gateway Time-out"),
     "too_many": (429, "429 Too Many Requests"),
     "html": (200, "Bitrix24 is being updated"),
 }

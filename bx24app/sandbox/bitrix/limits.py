@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bx24app.sandbox.bitrix.registry import RestError
 
-_WINDOW_SECONDS, _BUCKET_SECONDS = 600, 60
+BASKETS = 10
 
 
 @dataclass
@@ -21,9 +21,11 @@ class Limits:
     rate: float = 2.0
     threshold: int = 50
     operating: float = 480.0
+    window: float = 600.0
+    """Seconds over which work is summed, in ten baskets."""
     refused_count: int = 0
     _levels: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _work_by_minute: defaultdict[tuple[int, str], dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    _work_by_minute: defaultdict[tuple[int, str], dict[float, float]] = field(default_factory=lambda: defaultdict(dict))
 
     def bucket_level(self, address: str, now: float) -> float:
         """The number of requests in the bucket of an address."""
@@ -52,11 +54,10 @@ class Limits:
         """The seconds of work within the window, and the time when its oldest minute leaves the window."""
         baskets = self._work_by_minute.get((app_id, method))
         if not baskets:
-            return 0.0, int(now) + _WINDOW_SECONDS
-        for minute in [minute for minute in baskets if minute <= now - _WINDOW_SECONDS]:
+            return 0.0, int(now + self.window)
+        for minute in [minute for minute in baskets if minute <= now - self.window]:
             del baskets[minute]
-        reset = (min(baskets) if baskets else int(now)) + _WINDOW_SECONDS
-        return sum(baskets.values()), reset
+        return sum(baskets.values()), int((min(baskets) if baskets else now) + self.window)
 
     def check_work_limit(self, app_id: int, method: str, now: float) -> None:
         """Checks before a method runs that its work is below the limit.
@@ -76,5 +77,5 @@ class Limits:
         """Adds the time that a method took. Less than 0.1 s does not count."""
         if seconds >= 0.1:
             baskets = self._work_by_minute[app_id, method]
-            minute = int(now // _BUCKET_SECONDS) * _BUCKET_SECONDS
+            minute = now // (self.window / BASKETS) * (self.window / BASKETS)
             baskets[minute] = baskets.get(minute, 0.0) + seconds

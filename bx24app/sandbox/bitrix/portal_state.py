@@ -40,6 +40,7 @@ from bx24app.sandbox.bitrix.state import (
     Violation,
 )
 from bx24app.sandbox.bitrix.switches import Switches
+from bx24app.sandbox.bitrix.work_seconds import Durations
 from bx24app.sandbox.clock import Clock
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class PortalState:
         self.keep_bytes = 32 << 20
         self.switches = Switches()
         self.limits = Limits()
+        self.durations = Durations()
         self._init_people()
         self._init_telephony()
         self._init_applications()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bx24app.sandbox.bitrix.state import InstalledApp, User
+from bx24app.sandbox.bitrix.work_seconds import RequestClock
 
 if TYPE_CHECKING:
     from bx24app.sandbox.bitrix.oauth import Token
@@ -59,6 +60,8 @@ class CommandContext:
     auth_in_url: bool = True
     secure: bool = False
     busy_until: float = 0.0
+    clock: RequestClock | None = None
+    """Of the request that holds this command, where the documentation's seconds are on."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -67,13 +70,16 @@ class CommandContext:
         return self.portal.base_url(self.secure)
 
     async def spend_time(self) -> None:
-        """Sleeps for the latency of this command, once.
+        """Sleeps for the latency of this command, and takes its documented seconds, once.
 
         A method without a lock in the real portal calls this between reading and writing, so that races show.
         """
         seconds, self.busy_until = self.busy_until, 0.0
         if seconds:
             await asyncio.sleep(seconds)
+        clock, self.clock = self.clock, None
+        if clock is not None:
+            await clock.spend(clock.durations.seconds_of(self.method))
 
     def make_error(self, text: str, code: str = "ERROR_CORE", status: int = 400) -> RestError:
         """The error of a telephony method. ERROR_CORE is left empty if the portal has `empty_error_codes` on."""

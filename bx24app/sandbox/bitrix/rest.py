@@ -17,7 +17,8 @@ from bx24app.sandbox.bitrix.dispatch import CORS_HEADERS, RestRequest, authorise
 from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, ListPage, RestError, RestMethod, shorten_params
 from bx24app.sandbox.bitrix.state import LogEntry
-from bx24app.sandbox.bitrix.switches import AFTER_KINDS, BEFORE_KINDS
+from bx24app.sandbox.bitrix.switches import AFTER_KINDS, BEFORE_KINDS, Fault
+from bx24app.sandbox.bitrix.work_seconds import RequestClock, RequestCut
 
 _dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
@@ -107,10 +108,14 @@ async def _answer_request(
         portal.limits.count_request(request.remote or "", started)
         context = authorise_request(portal, rest_request, secure=request.secure)
         entry.app, entry.user_id = context.token.client_id, context.user.id
+        context.clock = RequestClock(portal.durations) if portal.durations.scale else None
         body, status = await _run_request(context, entry, started), 200
     except RestError as error:
         body, status = error.error_body(), error.status
         entry.error = error.code
+    except RequestCut:
+        entry.status, entry.error = 0, "cut"
+        return await faults.spoil_answer(request, Fault(portal.durations.cut_answer))
     except Exception as error:
         portal.add_violation(rest_request.method, f"the sandbox itself failed: {error!r}")
         raise
