@@ -230,7 +230,10 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls,
         return  # the next answer makes room
     pause = pacing.seconds_until_send(session, portal, route.budget, route.level)
     if pause > 0:
-        step.wait_seconds = pause if batches.has_due(session, portal) else 0.0
+        if batches.has_due(session, portal):
+            step.wait_seconds = pause
+        else:
+            step.next_claim_at = batches.find_next_due(session, portal)
         return
     step.claimed_batches, step.next_claim_at = _claim_batches(session, portal, route, folded)
     if step.claimed_batches and route.level <= pacing.AMPLE_BUDGET:

@@ -9,7 +9,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, MetaData, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bx24app.infra.clock import utcnow as utcnow
 
@@ -39,6 +39,23 @@ class Moment(TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+_LARGEST_INTEGER = 2**31 - 1
+
+
+class WholeNumber(TypeDecorator[int]):
+    """The type of all `Mapped[int]` columns: four bytes.
+
+    A larger number that is compared with such a column is in no row. PostgreSQL would raise an error for it, so it is
+    sent as eight bytes.
+    """
+
+    impl = Integer
+    cache_ok = True
+
+    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
+        return BigInteger() if isinstance(value, int) and abs(value) > _LARGEST_INTEGER else self
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -51,6 +68,7 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+db.Model.registry.update_type_annotation_map({int: WholeNumber})  # type: ignore[attr-defined]
 _WEB_BUSY_MILLISECONDS = 3000
 
 

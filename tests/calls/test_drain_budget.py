@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from itertools import count
 
 import pytest
@@ -95,3 +96,16 @@ def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, RequestBudge
     parcels_now, wait = claimed(number)
     assert parcels_now == []
     assert 0 < wait <= 1 / budget.rate
+
+
+def test_an_empty_budget_keeps_the_time_of_what_is_not_due_yet(busy: tuple[int, RequestBudget]) -> None:
+    """After QUERY_LIMIT_EXCEEDED the budget is empty and the command waits a second: something must wake it then."""
+    number, budget = busy
+    ring(number)
+    due_at = utcnow() + timedelta(seconds=30)
+    db.session.query(Delivery).update({"due_at": due_at})
+    db.session.commit()
+    leave(budget, 0.0)
+    step = drain._run_step(number, [], drain._Requests(number))
+    assert (step.claimed_batches, step.wait_seconds, step.next_claim_at) == ([], 0.0, due_at)
+    assert float(runtime().redis.get(f"alarm:{number}")) >= due_at.timestamp()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24.errors import Refused
@@ -199,6 +199,14 @@ def has_due(session: Session, portal: Portal, count: int = 1) -> bool:
     )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
     return len(session.scalars(due.limit(count)).all()) == count
+
+
+def find_next_due(session: Session, portal: Portal) -> datetime | None:
+    """When the next command that waits for its time may leave; None: none waits for a time."""
+    query = select(func.min(Delivery.due_at)).where(
+        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
+    )
+    return session.scalar(query)
 
 
 def _urgency_key(rows: list[Delivery]) -> tuple[bool, datetime]:
