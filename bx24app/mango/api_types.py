@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
+from bx24app.mango.errors import MangoError
 from bx24app.mango.notification import parse_text
 
 
@@ -36,7 +37,8 @@ class MangoGroup:
 
 @dataclass(frozen=True, slots=True)
 class MangoLine:
-    """A number on which clients call. `region` may be ``sip`` or ``toll-free``."""
+    """A number on which clients call, or a SIP trunk. `region` may be ``sip``, ``sip-uac`` or ``toll-free``; `TRUNK`:
+    it is a trunk. `name`: of a SIP line the one by which it is dialled (D26, 3.2.1)."""
 
     number: str
     name: str
@@ -50,17 +52,23 @@ class MangoBalance:
     currency: str
 
 
+TRUNK = "trunk"
+"""`MangoLine.region` of a SIP trunk; Mango itself gives trunks no region."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialCheck:
     """Outcome of trying a key and salt. `lines` only with ``ok``; `detail`: a sentence in English for the log.
 
-    ``wait``: nothing was tried, since it may be tried only after `wait_seconds`.
+    ``wait``: nothing was tried, since it may be tried only after `wait_seconds`. `lines_error`: the key is right, but
+    Mango did not list the lines.
     """
 
     state: Literal["ok", "wrong_key", "wrong_salt", "address_refused", "unreachable", "busy", "refused", "wait"]
     lines: tuple[MangoLine, ...] = ()
     detail: str = ""
     wait_seconds: int = 0
+    lines_error: MangoError | None = None
 
 
 def parse_user(raw: Mapping[str, Any]) -> MangoUser:
@@ -96,8 +104,18 @@ def parse_line(raw: Mapping[str, Any]) -> MangoLine | None:
     number = _text_field(raw, "number")
     if number is None:
         return None
-    name = _text_field(raw, "name") or _text_field(raw, "comment") or ""
-    return MangoLine(number, name, _text_field(raw, "line_id"), _text_field(raw, "region"))
+    region = _text_field(raw, "region")
+    is_sip = region is not None and region.startswith("sip")
+    name = _text_field(raw, "name") or (None if is_sip else _text_field(raw, "comment")) or ""
+    return MangoLine(number, name, _text_field(raw, "line_id"), region)
+
+
+def parse_trunk(raw: Mapping[str, Any]) -> MangoLine | None:
+    """The number of a SIP trunk as a line; None if it has no number."""
+    number = _text_field(raw, "number")
+    if number is None:
+        return None
+    return MangoLine(number, _text_field(raw, "desc") or "", _text_field(raw, "trunk_number_id"), TRUNK)
 
 
 def parse_balance(raw: Mapping[str, Any]) -> MangoBalance:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import requests
 
+from bx24app.domain import phone
+from bx24app.mango import lines
 from bx24app.mango.answer_size import STATISTICS_BOUNDS
 from bx24app.mango.api_types import (
     CredentialCheck,
@@ -19,7 +21,6 @@ from bx24app.mango.api_types import (
     MangoUser,
     parse_balance,
     parse_group,
-    parse_line,
     parse_user,
 )
 from bx24app.mango.errors import (
@@ -83,7 +84,7 @@ class MangoClient:
         caller = {"extension": extension} | ({"number": _dial_format(from_number)} if from_number else {})
         fields: dict[str, Any] = {"command_id": command_id, "from": caller, "to_number": _dial_format(to_number)}
         if line_number:
-            fields["line_number"] = _dial_format(line_number)
+            fields["line_number"] = _line_format(line_number)
         self._transport.request_object("commands/callback", fields, command=True)
 
     def start_group_callback(self, command_id: str, from_number: str, to_number: str, line_number: str) -> None:
@@ -92,7 +93,7 @@ class MangoClient:
             "command_id": command_id,
             "from": _dial_format(from_number),
             "to": _dial_format(to_number),
-            "line_number": _dial_format(line_number),
+            "line_number": _line_format(line_number),
         }
         self._transport.request_object("commands/callback_group", fields, command=True)
 
@@ -119,23 +120,28 @@ class MangoClient:
         return [parse_group(group) for group in self._fetch_list("groups", "groups", {"show_users": 1})]
 
     def fetch_lines(self) -> list[MangoLine]:
-        return [line for raw in self._fetch_list("incominglines", "lines", {}) if (line := parse_line(raw)) is not None]
+        """Numbers and SIP trunks (see `mango.lines`)."""
+        return lines.fetch_lines(self._transport)
 
     def fetch_balance(self) -> MangoBalance:
         return parse_balance(self._transport.request_object("account/balance", {}))
 
     def check_credentials(self) -> CredentialCheck:
-        """Whether Mango accepts key and salt. It asks for the lines, which the result carries; an error of Mango is not
-        raised.
+        """Whether Mango accepts key and salt; the result carries the lines. An error of Mango is not raised.
 
-        Call it once for each attempt of a person: two wrong requests within two minutes lock our address out.
+        The balance is asked first: only a wrong key or salt makes it a wrong request, of which two within two minutes
+        lock our address out. Call it once for each attempt of a person.
         """
         try:
-            return CredentialCheck("ok", tuple(self.fetch_lines()))
-        except NotPermitted as error:
-            return CredentialCheck("ok", (), str(error))  # Mango checks key and signature before the option
+            self.fetch_balance()
+        except NotPermitted:
+            pass  # Mango checks key and signature before options and money
         except MangoError as error:
             return CredentialCheck(_credential_state(error), (), str(error))
+        try:
+            return CredentialCheck("ok", tuple(self.fetch_lines()))
+        except MangoError as error:
+            return CredentialCheck("ok", (), str(error), lines_error=error)
 
     # Statistics.
 
@@ -249,6 +255,11 @@ def _read_lists(data: Any) -> list[dict[str, Any]]:
 def _dial_format(number: str) -> str:
     """A number as Mango expects it: digits without plus. Extensions and ``sip:`` names stay as they are."""
     return re.sub(r"\D", "", number) if re.fullmatch(r"[+\d\s()\-.]+", number) else number
+
+
+def _line_format(line: str) -> str:
+    """A line as Mango expects it: of a telephone the digits, the name of a SIP line or trunk as it is."""
+    return phone.line_key(line).lstrip("+") if phone.normalise(line) else line
 
 
 def _moscow_time(epoch: int) -> str:

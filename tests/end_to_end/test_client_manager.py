@@ -14,7 +14,7 @@ from bx24app.models import Delivery, db, utcnow
 from bx24app.sandbox.mango import Party
 from tests.support.broker import MOSCOW, SILENT, Broker, document
 
-WAITS = {"speed": 1.0, "ivr": 4.0, "talk": 1.0, "record_delay": 0.5, "parties": {"102": Party(0.5)}}
+WAITS = {"speed": 1.0, "ivr": 6.0, "talk": 1.0, "record_delay": 0.5, "parties": {"102": Party(0.5)}}
 
 
 def routed(broker: Broker, **line: Any) -> None:
@@ -65,6 +65,18 @@ def test_a_manager_who_does_not_answer_loses_no_call(broker: Broker) -> None:
     call = broker.journal(f"moscow:{entry}")
     assert (call.outcome, call.state) == ("missed", "finished")
     assert len(broker.rows(number)) == 1
+
+
+def test_a_short_greeting_loses_the_way_to_the_manager_but_no_call(broker: Broker) -> None:
+    routed(broker)
+    client = "79163330003"
+    known(broker, client, 12)
+    before = len(commands(broker))
+    number, entry = broker.ring(MOSCOW, client=client, **{**WAITS, "ivr": 3.0, "parties": {"101": Party(0.5)}})
+    broker.earth.settle(60)
+    assert commands(broker)[before:] == [("dead", 1)], "Mango refuses it, and it is not repeated"
+    call = broker.journal(f"moscow:{entry}")
+    assert (call.users, call.outcome, len(broker.rows(number))) == ([11], "answered", 1)
 
 
 def test_a_new_client_goes_the_usual_way(broker: Broker) -> None:

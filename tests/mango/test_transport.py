@@ -287,7 +287,7 @@ def test_a_file_that_drips_is_cut(server: Scripted, mango: MangoClient) -> None:
 def test_redirects_of_questions_are_not_followed(server: Scripted, mango: MangoClient) -> None:
     server.scripts = [answer("302 Found", Location=server.url)]
     with pytest.raises(RequestRefused):
-        mango.fetch_lines()
+        mango.fetch_balance()
     assert len(server.requests) == 1
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from bx24app.domain import phone
 from bx24app.domain.calls.events import Party
+from bx24app.domain.phone import NumberKind
 from bx24app.domain.settings import (
     MAX_LINE_NUMBER,
     CallSettings,
@@ -100,10 +101,16 @@ class Policy:
         return self.settings.portal.default_user_id
 
     def find_line(self, raw: str | None) -> LineSettings | None:
-        """The line of this PBX that a notification names: a telephone in any spelling, or a ``sip:`` address."""
+        """The line of this PBX that a notification names: a telephone in any spelling, or a ``sip:`` address. A trunk
+        may be named by an address with its number as the user (Mango's documents leave that open)."""
         if not raw:
             return None
-        return self.pbx.by_line.get(raw) or self.pbx.by_line.get(phone.line_key(raw))
+        lines = self.pbx.by_line
+        line = lines.get(raw) or lines.get(phone.line_key(raw))
+        if line is None and raw.lower().startswith("sip:"):
+            number = phone.read_number(raw)
+            line = lines.get(number.sip_user if number.kind is NumberKind.SIP else number.text)
+        return line
 
     def line_number(self, raw: str | None) -> str | None:
         """LINE_NUMBER of Bitrix24. A line that is not in the settings keeps the name that the PBX gives it, up to 50

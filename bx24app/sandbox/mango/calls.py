@@ -91,8 +91,8 @@ class Call:
 
     @property
     def line(self) -> str:
-        """The number of the line that the call came in on or goes out on."""
-        return self.plan.line or (self.board.pbx.lines[0].number if self.board.pbx.lines else "")
+        """The line that the call came in on or goes out on, as notifications name it."""
+        return self.board.pbx.notified_line(self.plan.line or self.board.pbx.first_line)
 
     async def wait_for_signal(self, seconds: float) -> Signal | None:
         """Lets time pass. Returns early with a signal when one comes, else None."""

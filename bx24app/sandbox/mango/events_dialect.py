@@ -76,8 +76,8 @@ class EventsTranslator:
             "call_state": state,
         }
         line = next((side["line_number"] for side in leg.sides.values() if "line_number" in side), None)
-        if line or self.pbx.lines:
-            event["line_number"] = line or self.pbx.lines[0].number
+        if line or self.pbx.first_line:
+            event["line_number"] = line or self.pbx.notified_line(self.pbx.first_line)
         extension = self._talking_extensions.get(entry.entry_id, "0")
         person = {"number": extension, "extension": extension}
         number = self._client_number(entry)

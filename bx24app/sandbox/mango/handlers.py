@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
 _MANAGEMENT = (
-    "schemas", "schema/set", "audiofiles", "roles", "sips", "domains", "trunks/numbers",
+    "schema/set", "roles", "sips", "domains",
     "member/create", "member/update", "member/delete", "group/create", "group/update", "group/delete",
 )  # fmt: skip
 
@@ -36,6 +36,9 @@ HANDLERS: dict[str, Handler] = {
     "config/users/request": queries.query_users,
     "groups": queries.query_groups,
     "incominglines": queries.query_lines,
+    "trunks/numbers": queries.query_trunks,
+    "schemas": queries.query_schemas,
+    "audiofiles": queries.query_audio_files,
     "account/balance": queries.query_balance,
     "queries/user_info_by_dct_number": queries.query_visitor,
     "queries/user_history_by_dct_number": queries.query_visits,

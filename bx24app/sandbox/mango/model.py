@@ -57,6 +57,18 @@ class Line:
     leads_to: str = ""
 
 
+@dataclass
+class Trunk:
+    """A number of a SIP trunk (D26, 3.7.22). `options`: 2 receives calls, 4 makes calls, 6 does both."""
+
+    trunk_number_id: int
+    trunk_id: int
+    number: str
+    options: int = 6
+    name: str = ""
+    leads_to: str = ""
+
+
 def _random_secret() -> str:
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(32))
 
@@ -73,6 +85,8 @@ class Pbx:
         code_style: how JSON is written: `compact` or `php`.
         numbers_as_text: whether whole numbers are sent as strings.
         suppressed_paths: notifications that the product does not send.
+        trunks_as_addresses: notifications name a trunk as `sip:<number>@<domain>`, not by its number (open question).
+        services_enabled: the option of the connector that the methods of schemes, files and trunks need.
         links_allowed: whether signed GET links to recordings work.
         allowed_addresses: patterns of the addresses that may use the REST API; empty: all.
     """
@@ -83,6 +97,7 @@ class Pbx:
     product_id: int = 400000001
     client_id: int = 10000001
     lines: list[Line] = field(default_factory=list)
+    trunks: list[Trunk] = field(default_factory=list)
     employees: list[Employee] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     hook_url: str = ""
@@ -93,6 +108,8 @@ class Pbx:
     numbers_as_text: bool = False
     sip_call_ids: bool = True
     suppressed_paths: set[str] = field(default_factory=set)
+    trunks_as_addresses: bool = False
+    services_enabled: bool = True
     links_allowed: bool = False
     allowed_addresses: list[str] = field(default_factory=list)
 
@@ -107,6 +124,12 @@ class Pbx:
         line = Line(self.product_id * 10 + len(self.lines), number, name, leads_to=leads_to)
         self.lines.append(line)
         return line
+
+    def add_trunk(self, number: str, name: str = "", *, options: int = 6, leads_to: str = "") -> Trunk:
+        """Adds a number of a SIP trunk. `name` is its description in Mango's account."""
+        trunk = Trunk(780 + len(self.trunks), 460, number, options, name, leads_to)
+        self.trunks.append(trunk)
+        return trunk
 
     def add_employee(
         self, extension: str, name: str, *, email: str = "", mobile: str = "", recorded: bool = True
@@ -139,6 +162,26 @@ class Pbx:
             (group for group in self.groups if extension and extension in (group.extension, str(group.id))), None
         )
 
-    def find_line(self, number: str) -> Line | None:
-        """The line with this number."""
-        return next((line for line in self.lines if line.number == number), None)
+    def find_line(self, number: str) -> Line | Trunk | None:
+        """The line or trunk with this number."""
+        return next((line for line in self.all_lines if line.number == number), None)
+
+    @property
+    def all_lines(self) -> list[Line | Trunk]:
+        """Lines, then trunks."""
+        return [*self.lines, *self.trunks]
+
+    @property
+    def first_line(self) -> str:
+        """The number of the first line, else of the first trunk; empty: there is neither."""
+        return next((line.number for line in self.all_lines), "")
+
+    def notified_line(self, number: str) -> str:
+        """How notifications and statistics name the line or trunk with this number."""
+        is_trunk = self.trunks_as_addresses and any(trunk.number == number for trunk in self.trunks)
+        return f"sip:{number}@{self.domain}" if is_trunk else number
+
+    def find_outgoing_line(self, named: str) -> Line | Trunk | None:
+        """The line that a command names: a SIP line by its name and not by its address (D26, 3.2.1)."""
+        lines = (line for line in self.lines if named == (line.name if line.region.startswith("sip") else line.number))
+        return next(lines, None) or next((trunk for trunk in self.trunks if named == trunk.number), None)

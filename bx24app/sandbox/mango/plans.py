@@ -61,6 +61,7 @@ class Plan:
         line: number of the line; empty: the first one.
         to: groups or extensions that ring one after the other until somebody answers; empty: where the line leads.
         ivr: length of the voice menu; 0: no menu.
+        greeting_waits: the menu waits for the end of its greeting, so that `commands/route` is possible there.
         ivr_end: the call ends in the menu with this reason.
         patience: the caller gives up after ringing for this time; None: never.
         parties: extension or number -> behaviour of the phone; all others behave as `others`.
@@ -77,6 +78,7 @@ class Plan:
     line: str = ""
     to: list[str] = field(default_factory=list)
     ivr: float = 2.0
+    greeting_waits: bool = True
     ivr_end: int = 0
     patience: float | None = None
     parties: dict[str, Party] = field(default_factory=dict)

@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango.board import Board
-from bx24app.sandbox.mango.model import Employee
-from bx24app.sandbox.mango.rest import require_fields
+from bx24app.sandbox.mango.model import Employee, Pbx
+from bx24app.sandbox.mango.rest import RequestRefused, require_fields
 
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
@@ -45,7 +45,7 @@ def _user_row(board: Board, person: Employee, extra: set[str]) -> dict[str, Any]
     numbers = [(device.number, device.protocol, device.on) for device in person.devices]
     if person.mobile and all(number != person.mobile for number, _, _ in numbers):
         numbers.append((person.mobile, "tel", False))
-    line = board.pbx.lines[0].number if board.pbx.lines else ""
+    line = board.pbx.first_line
     telephony: dict[str, Any] = {
         "extension": person.extension,
         "outgoingline": line,
@@ -108,17 +108,19 @@ async def query_groups(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -
 
 
 async def query_lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
-    """`incominglines`."""
+    """`incominglines` (D26, 3.7.7): without the numbers of SIP trunks; 3300 where there are none."""
+    if not board.pbx.lines:
+        raise RequestRefused(3300, "the object does not exist")
     return {
         "result": 1000,
         "lines": [
             {
                 "line_id": line.line_id,
                 "number": line.number,
-                "name": line.name,
-                "comment": line.comment,
+                "name": line.name or None,
+                "comment": line.comment or None,
                 "region": line.region,
-                "schema_id": board.pbx.product_id * 10 + 900,
+                "schema_id": _schema_id(board.pbx),
                 "schema_name": line.schema_name,
             }
             for line in board.pbx.lines
@@ -126,9 +128,63 @@ async def query_lines(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -
     }
 
 
+def _schema_id(pbx: Pbx) -> int:
+    return pbx.product_id * 10 + 900
+
+
+async def query_trunks(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+    """`trunks/numbers` (D26, 3.7.22)."""
+    require_services(board)
+    if not board.pbx.trunks:
+        raise RequestRefused(3300, "the object does not exist")
+    rows = [
+        {
+            "trunk_number_id": trunk.trunk_number_id,
+            "trunk_id": trunk.trunk_id,
+            "number": trunk.number,
+            "options": trunk.options,
+            "desc": trunk.name,
+        }
+        for trunk in board.pbx.trunks
+    ]
+    return {"result": 1000, "data": rows}
+
+
+async def query_schemas(_cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
+    """`schemas` (D26, 3.7.9): one scheme, which all lines use, and one that none uses."""
+    require_services(board)
+    lines, trunks = board.pbx.lines, board.pbx.trunks
+    used: dict[str, Any] = {"incominglines": [line.line_id for line in lines]}
+    unused: dict[str, Any] = {"incominglines": []}
+    if "trunks_numbers" in (body.get("ext_fields") or ()):
+        used["sip_trunks_numbers"] = [trunk.trunk_number_id for trunk in trunks]
+        unused["sip_trunks_numbers"] = []
+    schema_id = _schema_id(board.pbx)
+    return {
+        "result": 1000,
+        "data": [
+            {"schema_id": schema_id, "name": "Основная схема", "description": None} | used,
+            {"schema_id": schema_id + 1, "name": "По умолчанию", "description": None} | unused,
+        ],
+    }
+
+
+async def query_audio_files(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
+    """`audiofiles` (D26, 3.7.8): ids and names; how long a file is it does not say."""
+    require_services(board)
+    return {"result": 1000, "audiofiles": [{"id": 17, "name": "Приветствие"}]}
+
+
+def require_services(board: Board) -> None:
+    """Raises RequestRefused 5201 where the connector's option for PBX services is off."""
+    if not board.pbx.services_enabled:
+        raise RequestRefused(5201, "the option is switched off")
+
+
 async def query_balance(_cloud: MangoCloud, board: Board, _body: dict[str, Any]) -> dict[str, Any]:
-    """`account/balance`."""
-    return {"result": 1000, "balance": board.pbx.balance, "currency": "RUB", "response_at": int(time.time())}
+    """`account/balance` (D26, 3.7.6)."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S")
+    return {"result": 1000, "balance": board.pbx.balance, "currency": "RUB", "response_at": at}
 
 
 async def query_visitor(_cloud: MangoCloud, _board: Board, body: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Participants:
         pairs = dict(zip(("101", "102", "103"), people, strict=False))
         if pbx.groups and pbx.groups[0].extension:
             pairs["300"] = pbx.groups[0].extension
-        first = pbx.lines[0].number if pbx.lines else REFERENCE_LINE
+        first = pbx.notified_line(pbx.first_line) or REFERENCE_LINE
         return cls(line or first, client or REFERENCE_CLIENT, tuple(pairs.items()))
 
 

@@ -103,7 +103,7 @@ async def _run_incoming(call: Call) -> None:
 
 def _default_target(call: Call) -> str:
     pbx = call.board.pbx
-    line = pbx.find_line(call.line)
+    line = pbx.find_line(call.plan.line or pbx.first_line)
     if line and line.leads_to:
         return line.leads_to
     return pbx.groups[0].extension if pbx.groups else (pbx.employees[0].extension if pbx.employees else "")

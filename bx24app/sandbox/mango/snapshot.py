@@ -50,6 +50,7 @@ def board_state(board: Board) -> dict[str, Any]:
         "product_id": pbx.product_id,
         "hook_url": pbx.hook_url,
         "lines": [asdict(line) for line in pbx.lines],
+        "trunks": [asdict(trunk) for trunk in pbx.trunks],
         "employees": [asdict(person) for person in pbx.employees],
         "groups": [asdict(group) for group in pbx.groups],
         "switches": {name: getattr(pbx, name) for name in SWITCHES},

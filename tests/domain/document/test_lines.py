@@ -46,6 +46,15 @@ def test_the_pbx_names_a_line_in_another_spelling(written: str, named: str) -> N
     assert policy.find_line(named) == settings.pbxs[0].lines[0]
 
 
+@pytest.mark.parametrize("written", ["roistat-1", "74955358853", "8 (495) 535-88-53"])
+def test_a_trunk_may_be_named_by_an_address(written: str) -> None:
+    settings = _document(written, "office")
+    policy = Policy(settings, settings.pbxs[0], WORDS)
+    user = written if written == "roistat-1" else "74955358853"
+    assert policy.find_line(f"sip:{user}@vpbx400000001.mangosip.ru") == settings.pbxs[0].lines[0]
+    assert policy.find_line("sip:roistat-2@vpbx400000001.mangosip.ru") is None
+
+
 def test_the_portal_gets_fifty_characters_at_most() -> None:
     settings = _document(LONG)
     policy = Policy(settings, settings.pbxs[0], WORDS)

@@ -56,7 +56,7 @@ def test_refusals(calm: Mango, change: dict[str, str], code: int) -> None:
 def test_method_json_and_path(calm: Mango) -> None:
     assert requests.get(calm.cloud.api_url + "account/balance", timeout=20).json()["result"] == 3101
     assert calm.post("account/balance", None, text="{not json").json()["result"] == 3400
-    assert calm.post("schemas", {}).json()["result"] == 5201
+    assert calm.post("roles", {}).json()["result"] == 5201
     assert calm.post("nothing/here", {}).status_code == 404
     assert calm.post("queries/recording/post/", {}).json()["result"] == 3103  # a slash at the end is fine
 
