@@ -16,6 +16,8 @@ from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from redis.connection import parse_url
 
+from bx24app.domain.host_names import to_ascii_url
+
 PREFIX = "BX24APP_"
 SECRETS = frozenset({"CLIENT_SECRET", "SECRET_KEY", "ENCRYPTION_KEYS"})
 _URL_PASSWORD = re.compile(r"(://[^/@]*:)[^@]*@")
@@ -107,7 +109,7 @@ class Config(BaseModel):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("give an address such as https://calls.example.ru")
-        return value.rstrip("/")
+        return to_ascii_url(value.rstrip("/"))
 
     @field_validator("redis_url")
     @classmethod

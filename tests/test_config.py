@@ -23,6 +23,10 @@ def test_defaults(tmp_path: Path) -> None:
     assert not found.allow_loopback
 
 
+def test_a_cyrillic_address_is_given_to_others_in_ascii(tmp_path: Path) -> None:
+    assert load(tmp_path, PUBLIC_URL="https://Звонки.рф:8443/").public_url == "https://xn--b1ajehof.xn--p1ai:8443"
+
+
 def test_keys_are_generated_once_and_kept(tmp_path: Path) -> None:
     first, second = load(tmp_path), load(tmp_path)
     assert first.secret_key == second.secret_key

@@ -24,6 +24,7 @@ from bx24app.bitrix24.budget import BUDGET_USED_UP, Priority, RequestBudget
 from bx24app.bitrix24.errors import AccessDenied, AnswerLost, NeedsAdmin, NotSent, PortalMoved, Refused, TokenExpired
 from bx24app.bitrix24.method_load import PortalMethodLoad
 from bx24app.bitrix24.transport import MultipartBody, PortalResponse, Transport
+from bx24app.domain.host_names import to_ascii_url
 
 _log = structlog.get_logger(__name__)
 
@@ -171,7 +172,7 @@ class Bitrix24Client:
         """POST a file to an upload address of this portal, streamed from disk. The address is a secret and never
         logged.
         """
-        own, target = urlsplit(self.endpoint), urlsplit(url)
+        own, target = urlsplit(to_ascii_url(self.endpoint)), urlsplit(to_ascii_url(url))
         if target.hostname != own.hostname:
             raise Refused("UPLOAD_HOST", "the portal named an upload address on another host")
         if target.scheme == "http" and own.scheme == "https":  # a portal behind a proxy that ends TLS
@@ -273,7 +274,7 @@ class Bitrix24Client:
             raise NotSent(BUDGET_USED_UP, wait, is_rate_limited=True, is_budget_used_up=True)
 
     def _require_success(self, reply: PortalResponse, method: str) -> dict[str, Any]:
-        problem = error_table.classify_answer(reply.status, reply.body, method, reply.location)
+        problem = error_table.classify_reply(reply, method)
         if problem is None:
             answer: dict[str, Any] = reply.body
             return answer

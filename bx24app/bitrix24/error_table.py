@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bx24app.bitrix24.answer_numbers import read_number
 from bx24app.bitrix24.errors import (
@@ -19,6 +19,7 @@ from bx24app.bitrix24.errors import (
     AccessDenied,
     AnswerLost,
     Gone,
+    Later,
     NeedsAdmin,
     NotSent,
     PortalError,
@@ -28,6 +29,9 @@ from bx24app.bitrix24.errors import (
 )
 from bx24app.domain.bounds import clean_text
 from bx24app.domain.calls.ledger import USER_INACTIVE
+
+if TYPE_CHECKING:
+    from bx24app.bitrix24.transport import PortalResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,14 @@ rights for them. Missing rights for any other method end one command."""
 PER_METHOD: Final = frozenset({"scope", "confirm"})
 """Of needs_admin: the portal says so of each method by itself (server source: `insufficient_scope` is thrown for a
 command of a batch, the others go through)."""
+
+
+def classify_reply(reply: PortalResponse, method: str) -> PortalError | None:
+    """`classify_answer` of a portal's reply. A longer pause that its header Retry-After names holds."""
+    problem = classify_answer(reply.status, reply.body, method, reply.location)
+    if isinstance(problem, Later) and reply.retry_after is not None:
+        problem.retry_after = max(problem.retry_after or 0.0, reply.retry_after)
+    return problem
 
 
 def classify_answer(

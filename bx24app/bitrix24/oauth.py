@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from bx24app.bitrix24 import error_table, errors
 from bx24app.bitrix24.errors import AnswerLost
 from bx24app.bitrix24.transport import classify_failure
+from bx24app.domain.host_names import to_ascii_netloc, to_ascii_url
 
 TIMEOUT = (3.05, 15.0)
 TOTAL_TIMEOUT = 20.0
@@ -31,7 +32,7 @@ MAX_ANSWER_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AppInfo:
-    """What the authorisation server knows about an access token."""
+    """What the authorisation server knows about an access token. Host names are in ASCII."""
 
     client_id: str
     user_id: int
@@ -99,8 +100,8 @@ class OAuthServers:
                 client_id=str(result["client_id"]),
                 user_id=int(result["user_id"]),
                 member_id=str(install["member_id"]),
-                domain=str(install["domain"]),
-                client_endpoint=str(install["client_endpoint"]),
+                domain=to_ascii_netloc(str(install["domain"])),
+                client_endpoint=to_ascii_url(str(install["client_endpoint"])),
                 scope=str(result.get("scope") or install.get("scope") or ""),
                 is_installed=bool(install.get("installed")),
                 status=str(install.get("status") or ""),
@@ -146,7 +147,7 @@ class OAuthServers:
                 refresh_token=_require_token(answer["refresh_token"]),
                 expires_in=int(answer.get("expires_in") or 3600),
                 member_id=str(answer.get("member_id") or ""),
-                client_endpoint=str(answer.get("client_endpoint") or ""),
+                client_endpoint=to_ascii_url(str(answer.get("client_endpoint") or "")),
                 server_endpoint=str(answer.get("server_endpoint") or ""),
                 user_id=int(answer.get("user_id") or 0),
                 scope=str(answer.get("scope") or ""),

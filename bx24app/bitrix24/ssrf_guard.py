@@ -28,6 +28,7 @@ from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.read_deadline import enforce_deadline
 from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.bitrix24.resolver import Resolver
+from bx24app.domain.host_names import to_ascii_host
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -123,7 +124,7 @@ class AddressPolicy:
                 not answer in time.
         """
         try:
-            entries = self._resolver.resolve_name(host, port)
+            entries = self._resolver.resolve_name(to_ascii_host(host), port)
         except TimeoutError:
             raise NotSent(f"{host}: its name is not resolved in time") from None
         except (OSError, UnicodeError):

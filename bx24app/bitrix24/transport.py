@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, parse_bounded, read_bou
 from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 from bx24app.bitrix24.request_deadline import shorten_timeout
 from bx24app.domain.json_pieces import AnswerBounds
+from bx24app.domain.retry_after import read_retry_after
 
 USER_AGENT: Final = f"bx24app/{version('bx24app')} (Mango Office)"
 """Bitrix24 asks integrations to name themselves and their version (general-principles.md)."""
@@ -104,19 +106,29 @@ class Transport:
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
                 content = read_bounded(response, bounds)
-                status, location = response.status_code, response.headers.get("Location")
-            return PortalResponse(status, parse_bounded(content, bounds), location)
+                status, location = response.status_code, _header_address(response.headers.get("Location"))
+                pause = read_retry_after(response.headers.get("Retry-After"), time.time())
+            return PortalResponse(status, parse_bounded(content, bounds), location, pause)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise classify_failure(error) from None
 
 
 @dataclass(frozen=True, slots=True)
 class PortalResponse:
-    """`body` is the parsed JSON; None if the answer was not JSON."""
+    """`body` is the parsed JSON; None if the answer was not JSON. `retry_after`: seconds of the header Retry-After."""
 
     status: int
     body: Any
     location: str | None
+    retry_after: float | None = None
+
+
+def _header_address(value: str | None) -> str | None:
+    """An address from a header. One with Cyrillic comes as UTF-8, and urllib3 reads headers as Latin-1."""
+    try:
+        return value and value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def classify_failure(error: Exception, peer: str = "the portal") -> Later:

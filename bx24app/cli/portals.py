@@ -8,6 +8,7 @@ import sys
 import click
 
 from bx24app.cli.base import InputError, app_context
+from bx24app.domain.host_names import readable_host
 
 
 @click.group()
@@ -94,4 +95,4 @@ def list_portals(as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
         for row in rows:
-            click.echo("\t".join(row.values()))
+            click.echo("\t".join((row["member_id"], readable_host(row["domain"]), row["state"])))

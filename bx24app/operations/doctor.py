@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bx24app.bitrix24.errors import PortalError
 from bx24app.domain.database_life import Owner
 from bx24app.domain.dialects import split_names, traits_of
+from bx24app.domain.host_names import readable_host
 from bx24app.infra import embedded_redis, mango_clients
 from bx24app.infra.encryption import UndecryptableSecret, is_undecryptable
 from bx24app.infra.runtime import runtime
@@ -213,7 +214,8 @@ def _check_portals() -> Iterator[Finding]:
     db.session.rollback()
     if not rows:
         yield Finding("portals", True, "none installed yet")
-    for portal_id, domain, state, code, since in rows:
+    for portal_id, host, state, code, since in rows:
+        domain = readable_host(host)
         try:
             clients.client_by_id(portal_id).probe_access()
         except (PortalError, redis.RedisError, UndecryptableSecret) as error:
@@ -257,7 +259,7 @@ def _check_pbxs() -> Iterator[Finding]:
     ).all()
     db.session.rollback()
     for row in rows:
-        subject, enabled = f"pbx {row.key} of {row.domain}", split_names(row.dialects)
+        subject, enabled = f"pbx {row.key} of {readable_host(row.domain)}", split_names(row.dialects)
         if is_undecryptable(row.api_key) or is_undecryptable(row.api_salt):
             continue  # `_check_secrets` names it
         if not row.api_key or not row.api_salt:

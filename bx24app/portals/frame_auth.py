@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from sqlalchemy import select
@@ -17,6 +16,7 @@ from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
+from bx24app.domain.host_names import normalise_host
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -177,18 +177,13 @@ def _check_match(post: FramePost, info: AppInfo) -> None:
         raise UnknownClient(info.client_id)
     if info.member_id != post.member_id:
         raise ForgedRequest("the token belongs to another portal")
-    if post.domain and _normalise_host(post.domain) != _normalise_host(info.domain):
-        raise ForgedRequest("the portal has another domain")
-    address_policy().check_url_form(info.client_endpoint)
-
-
-def _normalise_host(domain: str) -> str:
-    """The host without a default port: the authorisation server and the portal's page may write it either way."""
     try:
-        parts = urlsplit(f"//{domain.strip().lower()}")
-        return f"{parts.hostname}:{parts.port}" if parts.port not in (None, 80, 443) else str(parts.hostname)
+        is_other = bool(post.domain) and normalise_host(post.domain) != normalise_host(info.domain)
     except ValueError:
         raise ForgedRequest("the posted domain cannot be read") from None
+    if is_other:
+        raise ForgedRequest("the portal has another domain")
+    address_policy().check_url_form(info.client_endpoint)
 
 
 def is_administrator(info: AppInfo, access_token: str) -> bool:

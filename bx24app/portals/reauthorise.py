@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from bx24app.bitrix24.errors import NeedsAdmin
+from bx24app.domain.host_names import to_ascii_url
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -41,7 +42,7 @@ def start_authorisation(portal_id: int, user_id: int) -> str:
     portal = lookup.find_installed(portal_id)
     if portal is None:
         raise NotInstalled
-    parts = urlsplit(portal.client_endpoint)
+    parts = urlsplit(to_ascii_url(portal.client_endpoint))
     state = _state_signer().dumps([portal.id, portal.client_id, user_id])
     return f"{parts.scheme}://{parts.netloc}/oauth/authorize/?" + urlencode(
         {"client_id": portal.client_id, "state": state}

@@ -19,6 +19,7 @@ from bx24app.bitrix24.errors import NeedsAdmin, NotSent
 from bx24app.bitrix24.oauth import TokenPair
 from bx24app.bitrix24.request_deadline import seconds_left
 from bx24app.bitrix24.ssrf_guard import NotAdmitted
+from bx24app.domain.host_names import to_ascii_url
 from bx24app.infra.leases import hold_lease
 from bx24app.infra.logs import get_logger
 from bx24app.models import Grant, Portal, audit, db, utcnow
@@ -162,7 +163,7 @@ def adopt_new_address(portal_id: int, location: str) -> str:
     except NotAdmitted as error:
         raise NotSent(f"the portal redirects to an address that is not admitted: {error}") from None
     info = oauth_servers().fetch_app_info(access_token(portal_id), server)
-    if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != urlsplit(location).netloc:
+    if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != urlsplit(to_ascii_url(location)).netloc:
         raise NotSent("the portal redirects to an address that the auth server does not know as its own")
     portal = db.session.get_one(Portal, portal_id)
     portal.domain, portal.client_endpoint = info.domain, info.client_endpoint

@@ -10,7 +10,7 @@ import pytest
 
 from bx24app.bitrix24 import transport
 from bx24app.bitrix24.budget import Priority
-from bx24app.bitrix24.errors import AnswerLost, NotSent
+from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
 from tests.support.scripted_client import Rig, result, rig
 from tests.support.scripted_server import ScriptedAnswer, refused
 
@@ -106,6 +106,37 @@ def test_an_answer_that_cannot_be_read_is_a_lost_answer(portal: Rig, says: Scrip
     with pytest.raises(AnswerLost):
         portal.client.call("telephony.externalCall.finish")
     assert len(portal.server.requests) == 1
+
+
+def _answer_with_pause(seconds: str, status: int, body: bytes = b"<html></html>") -> ScriptedAnswer:
+    return ScriptedAnswer(status, body, {"Retry-After": seconds, "Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    ("says", "error", "pause"),
+    [
+        (_answer_with_pause("17", 503), AnswerLost, 17.0),
+        (_answer_with_pause("17", 429), NotSent, 17.0),
+        (_answer_with_pause("2", 429), NotSent, 5.0),  # never sooner than the program's own pause
+        (_answer_with_pause("90000", 503), AnswerLost, 3600.0),
+        (_answer_with_pause("later", 503), AnswerLost, None),
+    ],
+)
+def test_a_pause_that_the_portal_names_is_kept(
+    portal: Rig, says: ScriptedAnswer, error: type[Later], pause: float | None
+) -> None:
+    portal.server.answer_with(says)
+    with pytest.raises(error) as caught:
+        portal.client.call("telephony.externalCall.finish")
+    assert caught.value.retry_after == pause
+
+
+def test_a_pause_with_a_limit_holds_the_budget(portal: Rig) -> None:
+    portal.server.answer_with(_answer_with_pause("9", 503, b'{"error": "QUERY_LIMIT_EXCEEDED"}'))
+    with pytest.raises(NotSent) as caught:
+        portal.client.call("telephony.externalCall.finish")
+    assert caught.value.retry_after == 9.0
+    assert portal.budget.penalties == [9.0]
 
 
 def test_a_portal_that_hangs_is_a_lost_answer(portal: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ class OAuthServer:
             "domain": self.base_url(secure).partition("://")[2],
             "server_endpoint": f"{self.base_url(secure)}/rest/",
             "status": app.status,
-            "client_endpoint": f"{token.portal.base_url(secure)}/rest/",
+            "client_endpoint": f"{token.portal.registered_base(secure)}/rest/",
             "member_id": token.portal.member_id,
             "user_id": token.user_id,
             "refresh_token": token.refresh,
@@ -207,7 +207,7 @@ class OAuthServer:
         if token.expires < self.clock.now():
             raise RestError("expired_token", "The access token provided has expired.", 401)
         app, portal = token.portal.apps[token.client_id], token.portal
-        scope = ",".join(app.scopes)
+        scope, base = ",".join(app.scopes), portal.registered_base(secure)
         now = self.clock.now()
         return {
             "result": {
@@ -220,9 +220,9 @@ class OAuthServer:
                     "version": str(app.version),
                     "status": app.status,
                     "scope": scope,
-                    "domain": portal.host_name(secure),
-                    "uri": f"{portal.base_url(secure)}/",
-                    "client_endpoint": f"{portal.base_url(secure)}/rest/",
+                    "domain": base.partition("://")[2],
+                    "uri": f"{base}/",
+                    "client_endpoint": f"{base}/rest/",
                     "member_id": portal.member_id,
                     "member_type": "free",
                 },

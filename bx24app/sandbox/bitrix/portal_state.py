@@ -71,6 +71,9 @@ class PortalState:
         self.tls_host = ""
         self.tls_name = ""
         """The public name used in addresses in place of the https HOST. Clients have to resolve it to the sandbox."""
+        self.registered_url = ""
+        """Scheme and HOST that the OAuth server has for the portal, where they are not those of its pages. A box
+        registers those of the request that came first (S: rest/lib/oauthservice.php, getRedirectUri)."""
         self.secure = False
         self.retired_ports: set[int] = set()
         """The ports of former domains, which answer 302 with the current domain."""
@@ -151,6 +154,10 @@ class PortalState:
         """`http(s)://HOST`."""
         tls = self.secure if secure is None else secure
         return f"{'https' if tls else 'http'}://{self.host_name(tls)}"
+
+    def registered_base(self, secure: bool) -> str:
+        """`http(s)://HOST` in the answers of the OAuth server."""
+        return self.registered_url or self.base_url(secure)
 
     @property
     def url(self) -> str:

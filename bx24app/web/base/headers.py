@@ -10,14 +10,18 @@ from urllib.parse import urlsplit
 
 from flask import Response, g, request
 
+from bx24app.domain.host_names import to_ascii_netloc, to_ascii_url
+
 _HOST_PATTERN = re.compile(
     r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}(:\d{1,5})?$|^(127\.0\.0\.1|localhost)(:\d{1,5})?$"
 )
 
 
 def parse_origin(client_endpoint: str) -> str:
-    """`https://HOST[:port]` of the REST address that the authorisation server gave; empty: no such address."""
-    parts = urlsplit(client_endpoint)
+    """`https://HOST[:port]` of the REST address that the authorisation server gave; empty: no such address. A header
+    holds no Cyrillic: HOST is in ASCII.
+    """
+    parts = urlsplit(to_ascii_url(client_endpoint))
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
@@ -53,7 +57,7 @@ def allow_posted_domain() -> None:
 
     Whether the application is installed there makes no difference, so strangers cannot find out.
     """
-    domain = request.args.get("DOMAIN", "").lower()
+    domain = to_ascii_netloc(request.args.get("DOMAIN", "").lower())
     if _HOST_PATTERN.match(domain):
         scheme = "http" if request.args.get("PROTOCOL") == "0" else "https"
         allow_framing(f"{scheme}://{domain}/")

@@ -87,6 +87,17 @@ def test_headers_of_a_page(client: FlaskClient) -> None:
     assert config["includeIndicatorStyles"] is False
 
 
+def test_a_cyrillic_portal_is_named_in_ascii_in_headers(
+    client: FlaskClient, outcome: Callable[[Outcome], None], portal: int
+) -> None:
+    """Also where the row was stored before names were stored in ASCII."""
+    outcome(replace(opening(portal), client_endpoint="https://телефон.рф/rest/"))
+    assert ancestors(client.post("/" + QUERY, data=POST)) == "https://xn--e1aarjeur.xn--p1ai"
+    outcome(AnswerLost("x"))
+    said = client.post("/", query_string={"DOMAIN": "Телефон.рф:8443"}, data=POST)
+    assert ancestors(said) == "https://xn--e1aarjeur.xn--p1ai:8443"
+
+
 @pytest.mark.usefixtures("outcome")
 def test_no_page_holds_inline_script_or_style(site: Flask, client: FlaskClient) -> None:
     pages = [client.post("/" + QUERY, data=POST), client.post("/install" + QUERY, data=POST), client.get("/privacy")]
