@@ -115,7 +115,7 @@ def is_harmless_refusal(command: AnyCommand, description: str) -> bool:
     text = description.lower()
     if isinstance(command, Bind):
         return "already" in text or "bound" in text
-    if isinstance(command, CloseTodo | RetitleTodo):
+    if isinstance(command, CloseTodo | RetitleTodo | ReadTodo):
         return "not found" in text or "not_found" in text
     return isinstance(command, HideCard | ShowCard) and "not found" in text
 

@@ -193,7 +193,8 @@ def build_read_todo(command: ReadTodo) -> RestRequest:
 
 
 def parse_todo(result: dict[str, Any]) -> dict[str, Any]:
-    return {"open": result.get("COMPLETED") != "Y"}
+    """Without an activity, which was deleted, nothing is open."""
+    return {"open": bool(result) and result.get("COMPLETED") != "Y"}
 
 
 def build_todo_query(command: AddTodo, record_id: int) -> RestRequest:

@@ -119,9 +119,12 @@ DESCRIPTION_CODES: Final[tuple[tuple[str, str], ...]] = (
 DISK_FULL_PHRASES: Final = ("disk space", "free space", "quota", "no space left", "not enough space", "disk is full")
 TARIFF_PHRASES: Final = ("commercial plan", "by subscription", "subscription")
 _UNINFORMATIVE_CODES: Final = frozenset({"", "error_core", "100", "0", "error", "bad_request"})
-_REQUIRED_METHODS: Final = ("telephony.externalcall.", "profile", "batch", "")
-"""Beginnings of the methods that no call can do without, and "" (the whole request): an administrator must grant the
-rights for them. Missing rights for any other method end one command."""
+_CALL_METHODS: Final = ("register", "show", "hide", "finish", "attachrecord")
+_REQUIRED_METHODS: Final = frozenset(
+    {"profile", "batch", "", *(f"telephony.externalcall.{name}" for name in _CALL_METHODS)}
+)
+"""The methods that no call can do without, and "" (the whole request): an administrator must grant the rights for them.
+Missing rights for any other method, a look-up too, end one command."""
 PER_METHOD: Final = frozenset({"scope", "confirm"})
 """Of needs_admin: the portal says so of each method by itself (server source: `insufficient_scope` is thrown for a
 command of a batch, the others go through)."""
@@ -197,8 +200,7 @@ def _make_denial(code: str, text: str, method: str) -> PortalError:
 
 def is_required_method(method: str) -> bool:
     """Can no call do without this method?"""
-    plain = method.lower()
-    return any(plain.startswith(required) if required else not plain for required in _REQUIRED_METHODS)
+    return method.lower() in _REQUIRED_METHODS
 
 
 def missing_rights_error(method: str, denied: AccessDenied) -> PortalError:

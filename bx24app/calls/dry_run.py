@@ -161,13 +161,16 @@ class _PastCall:
         )
 
     def _find_open_records(self) -> frozenset[str] | None:
-        """What the client had open besides what this call made, as it was read with finish."""
+        """What the client had open besides what this call made, as it was read with finish; None: that is not known."""
         client = self.snapshot.client
         if client != "known":
             return frozenset() if client == "new" else None
-        created = {(record["entity"], record["id"]) for record in self.call.crm or () if record["created"]}
+        record = self.stored.record
+        if self.stored.client_deals is None and record is not None and record["entity"] in ("contact", "company"):
+            return None  # not asked yet, or refused
+        created = {(made["entity"], made["id"]) for made in self.call.crm or () if made["created"]}
         deals = [deal for deal in self.stored.client_deals or () if ("deal", deal["id"]) not in created]
-        is_lead = self.stored.record is not None and self.stored.record["entity"] == "lead"
+        is_lead = record is not None and record["entity"] == "lead"
         return frozenset((["deal"] if deals else []) + (["lead"] if is_lead else []))
 
 

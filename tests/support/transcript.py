@@ -62,11 +62,15 @@ class Answers:
     """To-dos that a user has completed."""
     refuses: list[dict[str, Any]] = field(default_factory=list)
     """Attributes that the portal refuses, such as `{stage_id: GONE}`. `code`: the error code, by default WRONG."""
+    refused_kinds: frozenset[str] = frozenset()
+    """Kinds of look-ups that the portal refuses."""
     bound: dict[str, Any] | None = None
     """The record that finish binds the call to by its number."""
 
     def refusal(self, command: AnyCommand) -> str | None:
-        """The error code if the portal refuses the record; None if it creates it."""
+        """The error code if the portal refuses the record or the look-up; None if it answers."""
+        if type(command).__name__ in self.refused_kinds:
+            return "ACCESS_DENIED"
         if not isinstance(command, CreateRecord):
             return None
         for wrong in self.refuses:

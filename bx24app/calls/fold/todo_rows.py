@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.commands import AddTodo, CloseTodo, ReadTodo, Ref, RetitleTodo
 from bx24app.domain.calls.ledger import Ledger, LedgerEntry
 from bx24app.domain.calls.record_queries import base_key
@@ -38,9 +37,8 @@ def save_todos(session: Session, call: Call, ledger: Ledger) -> None:
 
 
 def _is_open(entry: LedgerEntry) -> bool:
-    """Without an answer a to-do counts as open, unless the portal refused the question."""
-    answer = plans.get_lookup_answer(entry) or {"open": entry.state != "dead"}
-    return bool(answer.get("open"))
+    """Without an answer a to-do counts as open, also where the portal refused the question."""
+    return entry.state != "done" or bool(entry.answer.get("open"))
 
 
 def _save_added(session: Session, call: Call, command: AddTodo, entry: LedgerEntry, ledger: Ledger) -> None:

@@ -1,4 +1,5 @@
-"""What follows finish: bindings that finish did not make, responsibles, to-dos, comments, and corrections.
+"""What follows finish: records that were held back, bindings that finish did not make, responsibles, to-dos, comments,
+and corrections.
 
 The decision calls `add_follow_ups` at every fold after finish, so each step adds only what is missing.
 """
@@ -36,6 +37,7 @@ def add_follow_ups(view: CallView, end: Outcome, plan: CallPlan) -> float | None
     finish = view.ledger.finish_entry()
     if finish is None or finish.state == "dead":
         return None
+    crm_records.create_delayed_records(view, plan)
     _add_all_binds(view, plan)
     for record, holder, wanted in _record_holders(view, end, plan, finish):
         _add_reassign(view, record, holder, wanted)
@@ -177,7 +179,8 @@ def _close_todos(view: CallView) -> float | None:
 
 
 def _count_miss(view: CallView, plan: CallPlan, wanted: list[PlannedAction]) -> float | None:
-    """Count this miss in the open to-dos of the client's earlier misses; if all of them are done, add a to-do."""
+    """Count this miss in the open to-dos of the client's earlier misses. If all of them are done, or the portal does
+    not tell, add a to-do."""
     open_todos = []
     for todo in view.context.open_todos:
         if todo.activity_id is None:

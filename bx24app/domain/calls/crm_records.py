@@ -6,6 +6,9 @@ The portal may refuse a record. It is then tried again with less, in this order:
 stage and source; in the default pipeline; for the portal's default user. After that the record is given up, and the
 call goes on without it. Where the portal says that the responsible is inactive, the record goes to another user and
 keeps all of its values.
+
+A look-up of open records that the portal refuses does not mean that the client has none. The record is then held back,
+and the call goes on without it; it is created after a retry in which the look-up is answered.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from bx24app.domain.calls.crm_lookups import (
     open_key,
     record_lookups,
 )
+from bx24app.domain.calls.ledger import LedgerEntry
 from bx24app.domain.calls.plan import CallPlan
 from bx24app.domain.calls.rule_case import PlannedAction
 from bx24app.domain.rules.actions import CommentAction, CreateAction, NotifyAction, TodoAction
@@ -59,6 +63,25 @@ def create_records(view: CallView, end: Outcome, plan: CallPlan) -> bool:
     if end.is_complete and not _has_target(view, plan):
         is_done = _ensure_contact(view, plan.case.responsible_id) and is_done
     return is_done
+
+
+def create_delayed_records(view: CallView, plan: CallPlan) -> None:
+    """After finish: records whose look-up was refused before, and has been answered in a retry since."""
+    if plan.rule is None or not _needs_records(view, plan):
+        return
+    for planned in plan.record_actions:
+        lookup, key = _open_lookup(view, planned), record_key(view, plan, planned)
+        if lookup is not None and lookup.state == "done" and not record_queries.find_attempts(view, key):
+            _ensure_record(view, plan, planned)
+
+
+def _open_lookup(view: CallView, planned: PlannedAction) -> LedgerEntry | None:
+    """The look-up of open records that the portal was asked for this record."""
+    action = planned.action
+    assert isinstance(action, CreateAction)  # noqa: S101 - narrowed by the caller
+    if action.duplicate == "allow":
+        return None
+    return view.ledger.find_by_key(open_key(*entity_and_pipeline(view, action)))
 
 
 def _needs_records(view: CallView, plan: CallPlan) -> bool:
@@ -122,12 +145,14 @@ def find_existing_record(view: CallView, plan: CallPlan, planned: PlannedAction)
 
 
 def _ensure_record(view: CallView, plan: CallPlan, planned: PlannedAction) -> bool:
-    """Make this record. True: it is on its way, exists, or is given up."""
+    """Make this record. True: it is on its way, exists, is held back, or is given up."""
     action = planned.action
     assert isinstance(action, CreateAction)  # noqa: S101 - narrowed by the caller
     key = record_key(view, plan, planned)
     if record_queries.find_live_attempt(view, key) or find_existing_record(view, plan, planned):
         return True
+    if plans.is_lookup_refused(_open_lookup(view, planned)):
+        return True  # held back; the call shows the refusal
     if not planned.is_ready:
         return False
     entity, category = entity_and_pipeline(view, action)

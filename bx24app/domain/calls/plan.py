@@ -78,7 +78,7 @@ def make_rule_facts(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...])
 
 def _take_snapshot(view: CallView, end: Outcome, rules: tuple[ParsedRule, ...]) -> CallSnapshot:
     status, open_records = client_status(view), _find_open_records(view)
-    is_unsettled = status is None or (needs_open_records(rules) and open_records is None)
+    is_unsettled = status is None or (needs_open_records(rules) and _awaits_open_records(view))
     awaits_client = view.crm_number is not None and is_unsettled and _may_portal_answer(view)
     is_over = end.is_complete and not awaits_client
     return CallSnapshot(
@@ -134,25 +134,39 @@ OPEN_KINDS = ("deal", "lead")
 """What `client_has_open` may ask for."""
 
 
+def _awaits_open_records(view: CallView) -> bool:
+    """Is a look-up of open records still to be answered, or refused?"""
+    entries = [view.ledger.find_by_key(f"open-{kind}") for kind in OPEN_KINDS]
+    return client_status(view) != "new" and any(get_lookup_answer(entry) is None for entry in entries)
+
+
 def _find_open_records(view: CallView) -> frozenset[str] | None:
-    """None until every look-up that was asked for is answered. A refused look-up counts as nothing open."""
+    """None until every look-up is answered, and for good if one was refused: what is open is then not known."""
     status = client_status(view)
     if status == "new":
         return frozenset()
-    answers = {kind: get_lookup_answer(view.ledger.find_by_key(f"open-{kind}")) for kind in OPEN_KINDS}
-    if status is None or any(answer is None for answer in answers.values()):
+    entries = {kind: view.ledger.find_by_key(f"open-{kind}") for kind in OPEN_KINDS}
+    if status is None or any(entry is None or entry.state != "done" for entry in entries.values()):
         return None
     register = view.ledger.register_entry()
     record = (register.answer.get("record") if register else None) or {}
-    kinds = {kind for kind, answer in answers.items() if answer and answer.get("open")}
+    kinds = {kind for kind, entry in entries.items() if entry and entry.answer.get("open")}
     return frozenset(kinds | ({"lead"} if record.get("entity") == "lead" else set()))
 
 
 def get_lookup_answer(entry: LedgerEntry | None) -> dict[str, Any] | None:
-    """The answer of a look-up. Empty: the portal refused it; None: it was not asked, or is on its way."""
+    """The answer of a look-up. Empty: the portal refused it; None: it was not asked, or is on its way.
+
+    Before a record is created, `is_lookup_refused` tells a refusal from the answer that there is none.
+    """
     if entry is None or entry.state in ("waiting", "sent"):
         return None
     return entry.answer if entry.state == "done" else {}
+
+
+def is_lookup_refused(entry: LedgerEntry | None) -> bool:
+    """Was the look-up refused, so that what it asked for is not known?"""
+    return entry is not None and entry.state == "dead"
 
 
 def make_rule_case(view: CallView, end: Outcome, facts: RuleFacts) -> RuleCase:

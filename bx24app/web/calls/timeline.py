@@ -70,7 +70,8 @@ def _worded_delivery(step: TimelineStep) -> WordedStep:
     if step.state == "done":
         detail = _join_parts(texts.describe_answer(row), reason, _describe_effort(row))
     elif step.state == "dead":
-        detail = _join_parts(reason or gettext("refused"), _describe_effort(row))
+        missing = texts.describe_missing_answer(row)
+        detail = _join_parts(reason or gettext("refused"), missing, _describe_effort(row))
     else:
         detail = _join_parts(reason or gettext("waiting for delivery"), _describe_effort(row))
     state = step.state if step.state in ("done", "dead") else "waiting"

@@ -63,6 +63,14 @@ _COMMAND_TEXTS: dict[str, Any] = {
     "Dial": lazy_gettext("Place the call through Mango Office"),
     "Route": lazy_gettext("Connect the waiting client to their manager"),
 }
+_REFUSED_LOOKUP_TEXTS: dict[str, Any] = {
+    "ReadClient": lazy_gettext("the call went on without this answer"),
+    "ReadDeals": lazy_gettext("a try of rules on this call does not know the client's deals"),
+    "ReadOpen": lazy_gettext("whether the client has open ones is not known, so no further one was created"),
+    "ReadDay": lazy_gettext("the employee counts as being at work"),
+    "ReadTodo": lazy_gettext("whether it is still open is not known, so a new to-do was created"),
+}
+"""What a call does without the answer of a look-up that the portal refused."""
 _CODE_TEXTS: dict[str, Any] = {
     USER_INACTIVE: lazy_gettext("the employee is dismissed or unknown in Bitrix24; another one is used instead"),
     UNRESOLVED: lazy_gettext("not sent: a step that it depends on was refused"),
@@ -100,6 +108,11 @@ def describe_reason(row: Delivery) -> str:
     known = str(_CODE_TEXTS[row.code]) if row.code in _CODE_TEXTS else ""
     answer = ": ".join(part for part in (row.code, row.reason) if part)
     return f"{known} ({answer})" if known and answer else known or answer
+
+
+def describe_missing_answer(row: Delivery) -> str:
+    """What the call did without the answer of this look-up; empty for other commands."""
+    return str(_REFUSED_LOOKUP_TEXTS.get(row.kind, ""))
 
 
 def describe_rejection(reason: str | None) -> str:
