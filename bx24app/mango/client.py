@@ -245,11 +245,13 @@ def _only_dicts(value: Any) -> list[dict[str, Any]]:
 
 def _read_lists(data: Any) -> list[dict[str, Any]]:
     """The entries of all days. `data` is an array of days (D26, 3.4.2.3) or, on some accounts, one object; an empty
-    array means no calls, anything without a `list` is an error and not "no calls"."""
+    array means no calls, anything without a list of objects is an error and not "no calls"."""
     days = [data] if isinstance(data, dict) else data
-    if not isinstance(days, list) or any(not isinstance(day, dict) or "list" not in day for day in days):
+    lists = [day.get("list") if isinstance(day, dict) else None for day in days] if isinstance(days, list) else [None]
+    entries = [entry for entries in lists if isinstance(entries, list) for entry in entries]
+    if not all(isinstance(entries, list) for entries in lists) or not all(isinstance(entry, dict) for entry in entries):
         raise RequestRefused("Mango's statistics hold no list of calls.")
-    return [entry for day in days for entry in _only_dicts(day["list"])]
+    return entries
 
 
 def _dial_format(number: str) -> str:

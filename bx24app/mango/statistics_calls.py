@@ -19,6 +19,7 @@ from bx24app.domain.calls.events import (
 )
 from bx24app.mango.notification import MalformedNotification, validate_schema
 from bx24app.mango.statistics_schema import CallStatistics, StatisticsLeg
+from bx24app.mango.statistics_talks import has_client, leg_talk_start, name_callers, talk_legs
 from bx24app.mango.statistics_users import turn_dialled_leg
 from bx24app.mango.vpbx import LegFields
 
@@ -46,7 +47,7 @@ def entry_to_events(content: Mapping[str, Any]) -> list[PbxEvent]:
     """
     entry = validate_entry(content)
     direction = _entry_direction(entry)
-    named = list(_flatten_legs(entry))
+    named = name_callers(entry, list(_flatten_legs(entry)))
     legs = [leg for _, leg in named]
     events: list[PbxEvent] = []
     for name, leg in named:
@@ -83,8 +84,8 @@ def _leg_events(
     start = leg.call_start_time or entry.context_start_time
     if not start:
         raise MalformedNotification("context_calls.call_start_time is missing.")
-    answer = _leg_talk_start(leg, legs)
-    fields = _leg_fields(entry, direction, name, leg, _has_client(leg, legs))
+    answer = leg_talk_start(leg, legs)
+    fields = _leg_fields(entry, direction, name, leg, has_client(leg, legs))
     yield LegRinging(at=start, seq=RING_SEQ, **fields)
     if answer is not None and not leg.is_group:
         yield LegAnswered(at=answer, seq=ANSWER_SEQ, **fields)
@@ -92,40 +93,14 @@ def _leg_events(
         yield LegEnded(at=leg.call_end_time, seq=END_SEQ, reason=leg.call_end_reason or 0, **fields)
 
 
-def _transfer_time(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
-    """When the colleague who had called this leg handed it over to the client; None: nobody did."""
-    begun, over = leg.call_answer_time or leg.call_start_time or 0, leg.call_end_time
-    caller = leg.caller_extension
-    ends = [
-        other.call_end_time
-        for other in legs
-        if other is not leg and not other.is_group and other.call_end_time and other.call_answer_time
-        if caller is None or other.call_abonent_extension == caller or other.caller_extension == caller
-    ]
-    return max((end for end in ends if end >= begun and (over is None or end < over)), default=None)
-
-
-def _has_client(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> bool:
-    """Whether the client is on this leg. A consultation of two colleagues that neither left is without the client."""
-    if leg.caller_extension is None or not leg.is_user or leg.BlindTransfer:
-        return True
-    return _transfer_time(leg, legs) is not None
-
-
-def _leg_talk_start(leg: StatisticsLeg, legs: list[StatisticsLeg]) -> int | None:
-    """When the leg's talk with the client began. After a consultation it begins when the colleague who had called
-    leaves."""
-    if not leg.call_answer_time or not (leg.ConsultTransfer or leg.caller_extension) or leg.BlindTransfer:
-        return leg.call_answer_time
-    return max(leg.call_answer_time, (_transfer_time(leg, legs) if leg.is_user else None) or 0)
-
-
 def _leg_fields(
     entry: CallStatistics, direction: Direction, name: str, leg: StatisticsLeg, with_client: bool
 ) -> LegFields:
     kind: LegKind = "queue" if leg.is_group else "person"
     client = Party(None, entry.caller_number if direction == "in" else entry.called_number)
-    own = Party(leg.caller_extension) if leg.caller_extension else NOBODY
+    # An employee who calls from a mobile has no extension on the leg.
+    unnamed = Party(None, entry.caller_number) if direction == "out" else NOBODY
+    own = Party(leg.caller_extension) if leg.caller_extension else unnamed
     if direction == "internal" or not with_client:
         caller = own if leg.caller_extension else Party(None, entry.caller_number)
     else:
@@ -201,22 +176,10 @@ def _end_event(entry: CallStatistics, direction: Direction, legs: list[Statistic
     )
 
 
-def _talk_legs(direction: Direction, legs: list[StatisticsLeg]) -> list[StatisticsLeg]:
-    """Legs on which the client talked: answered, not a group's own, not the employee's half of a callback."""
-    halves = direction == "out" and any(not leg.is_user and not leg.is_group for leg in legs)
-    talked = [
-        leg
-        for leg in legs
-        if leg.call_answer_time and not leg.is_group and (direction == "internal" or _has_client(leg, legs))
-        if not (halves and leg.is_user and not leg.is_transfer)
-    ]
-    return sorted(talked, key=lambda leg: leg.call_answer_time or 0)
-
-
 def _entry_talk_start(entry: CallStatistics, direction: Direction, legs: list[StatisticsLeg], ended: int) -> int | None:
     if entry.context_status == 0 or (entry.talk_duration is not None and entry.talk_duration <= 0):
         return None
-    talked = _talk_legs(direction, legs)
+    talked = talk_legs(direction, legs)
     if talked:
         return talked[0].call_answer_time
     return ended - entry.talk_duration if entry.talk_duration else None
@@ -226,11 +189,12 @@ def _call_sides(
     entry: CallStatistics, direction: Direction, legs: list[StatisticsLeg], talked: bool
 ) -> tuple[Party, Party]:
     if direction == "out":
-        dialled = next((leg.caller_extension for leg in legs if leg.caller_extension), None)
+        dialled = entry.caller_extension or next((leg.caller_extension for leg in legs if leg.caller_extension), None)
         dialled = dialled or next((leg.call_abonent_extension for leg in legs if leg.is_user), None)
         return Party(dialled), Party(None, entry.called_number)
-    first = next(iter(_talk_legs(direction, legs) if talked else legs), None)
+    first = next(iter(talk_legs(direction, legs) if talked else legs), None)
     callee = first.as_party if first else NOBODY
     if direction == "internal":
-        return Party(first.caller_extension if first else None, entry.caller_number), callee
+        caller = entry.caller_extension or (first.caller_extension if first else None)
+        return Party(caller, entry.caller_number), callee
     return Party(None, entry.caller_number), callee

@@ -86,7 +86,13 @@ class CallStatistics(MangoSchema):
     context_start_time: EpochSeconds = None
     duration: LenientInt = None
     talk_duration: TalkSeconds = None
+    caller_extension: Id = None
+    """The employee who made the call: not Mango's field, but `statistics_users` adds it for `caller_id`."""
     context_calls: Annotated[tuple[StatisticsLeg, ...], AsList] = ()
+
+    @property
+    def is_internal(self) -> bool:
+        return self.context_type == 3
 
 
 class StatisticsRow(MangoSchema):

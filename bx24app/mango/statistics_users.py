@@ -12,14 +12,14 @@ from typing import Any
 
 from bx24app.mango.api_types import MangoUser
 
-OUTGOING = 2
-"""`context_type` of an outgoing call."""
+OUTGOING, INTERNAL = 2, 3
+"""`context_type` of an outgoing and an internal call."""
 _PEOPLE = ("user", "number")
 
 
 def needs_users(entries: Iterable[Mapping[str, Any]]) -> bool:
-    """Is there a leg whose employee is named by an id alone?"""
-    return any(_user_id(entry, leg) for entry in entries for leg in _iter_legs(entry))
+    """Is there an employee who is named by an id alone?"""
+    return any(_caller_id(entry) or any(_user_id(entry, leg) for leg in _iter_legs(entry)) for entry in entries)
 
 
 def index_extensions(users: Iterable[MangoUser]) -> dict[str, str]:
@@ -28,8 +28,11 @@ def index_extensions(users: Iterable[MangoUser]) -> dict[str, str]:
 
 
 def add_extensions(entry: Mapping[str, Any], extensions: Mapping[str, str]) -> dict[str, Any]:
-    """The entry with the extensions of legs whose employee is named by an id. An unknown id changes nothing."""
-    return {**entry, "context_calls": [_complete_leg(entry, leg, extensions) for leg in _legs_of(entry)]}
+    """The entry with the extensions of legs whose employee is named by an id, and of the employee who made the call. An
+    unknown id changes nothing."""
+    legs = [_complete_leg(entry, leg, extensions) for leg in _legs_of(entry)]
+    caller = extensions.get(_caller_id(entry))
+    return {**entry, "context_calls": legs} | ({"caller_extension": caller} if caller else {})
 
 
 def turn_dialled_leg(entry: Mapping[str, Any], leg: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +68,13 @@ def _user_id(entry: Mapping[str, Any], leg: Mapping[str, Any]) -> str:
     if not user_id and kind == "number" and str(entry.get("context_type")) == str(OUTGOING):
         user_id = entry.get("caller_id")
     return str(user_id or "")
+
+
+def _caller_id(entry: Mapping[str, Any]) -> str:
+    """The id of the employee who made an internal call, if no leg names them; "": nobody, or it is not needed."""
+    is_internal = str(entry.get("context_type")) == str(INTERNAL)
+    is_named = entry.get("caller_extension") or any(leg.get("caller_extension") for leg in _iter_legs(entry))
+    return str(entry.get("caller_id") or "") if is_internal and not is_named else ""
 
 
 def _legs_of(entry: Mapping[str, Any]) -> list[Any]:

@@ -118,9 +118,9 @@ def without_extensions(earth: World) -> Iterator[None]:
     for extension in ("101", "102", "103"):
         if board.pbx.find_employee(extension) is None:
             earth.sandbox.call(board.pbx.add_employee, extension, f"Employee {extension}")
-    board.statistics_without_extensions = True
+    board.statistics_shape.has_extensions = False
     yield
-    board.statistics_without_extensions = False
+    board.statistics_shape.has_extensions = True
 
 
 @pytest.mark.usefixtures("without_extensions")

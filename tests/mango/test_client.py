@@ -12,7 +12,7 @@ import pytest
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import Party, PbxEvent
-from bx24app.mango import statistics, vpbx
+from bx24app.mango import statistics, statistics_users, vpbx
 from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import (
     AddressRefused,
@@ -180,7 +180,8 @@ def ordered(mango: MangoClient) -> list[dict[str, object]]:
     assert answers[0] is None  # `request` or `work`: no answer, even where some of the data is there
     assert answers[1] == answers[2]
     assert answers[1] is not None
-    return answers[1]
+    extensions = statistics_users.index_extensions(mango.fetch_users())
+    return [statistics_users.add_extensions(entry, extensions) for entry in answers[1]]
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -234,6 +235,38 @@ def test_pages_of_statistics(cloud: MangoCloud, board: Board, mango: MangoClient
     assert len({entry["entry_id"] for entry in pages}) == len(pages) == 3
     starts = [entry["context_start_time"] for entry in pages]
     assert all(one <= other for one, other in pairwise(starts))
+
+
+@pytest.mark.parametrize("is_object", [False, True])
+def test_the_lists_of_an_array_and_of_an_object(
+    cloud: MangoCloud, board: Board, mango: MangoClient, is_object: bool
+) -> None:
+    """The documentation shows an array of days; four public clients expect one object, too."""
+    cloud.stats_polls = 0
+    board.statistics_shape.is_object = is_object
+    now = int(time.time())
+    assert mango.fetch_calls(mango.request_calls(now - 86400, now + 60)) == [], "no calls are no error"
+    cloud.run_coroutine(cloud.play_sequence("S1", board))
+    assert len(mango.fetch_calls(mango.request_calls(now - 86400, now + 60)) or []) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None, "", "calls", 7, {}, {"list": None}, {"list": {}}, {"list": "x"}, {"list": [1]}, [None], [{}],
+        [{"list": None}], [{"list": []}, {"period": "2026-11-30"}],
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("with_status", [True, False])
+def test_a_complete_answer_without_a_list_is_an_error(
+    cloud: MangoCloud, mango: MangoClient, data: object, with_status: bool
+) -> None:
+    """And never "no calls", so that the window is not taken for compared."""
+    answer = {"result": 1000, "data": data} | ({"status": "complete"} if with_status else {})
+    cloud.rest_faults["stats/calls/result"] = RestFault("answer", body=answer)
+    with pytest.raises(RequestRefused, match="no list of calls"):
+        mango.fetch_calls("any-key")
 
 
 def test_orders_that_are_gone(cloud: MangoCloud, mango: MangoClient) -> None:

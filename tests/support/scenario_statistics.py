@@ -2,7 +2,8 @@
 
 The scenario player uses it when a test replaces lost notifications by statistics. The entry is built from all payloads,
 because the PBX knows them even if some were lost on the way. It shares no code with the parser. Only the signed dialect
-is supported: a PBX with the short one has no key to request statistics.
+is supported: a PBX with the short one has no key to request statistics. `statistics_shapes` writes the same entry in
+the other shapes that are documented or were seen.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def entry(notices: list[tuple[str, dict[str, Any]]]) -> str:
     totals = _whole(summary) if summary else _guessed(legs)
     people = [leg for leg in legs if leg["location"] == "abonent"]
     rows = {leg["call_id"]: _row(leg, recorded) for leg in legs if leg["location"] != "ivr"}
+    totals["caller_extension"] = _caller_extension(summary, legs)
     top: list[dict[str, Any]] = []
     for leg in legs:
         queue = _queue_of(leg, legs)
@@ -105,12 +107,31 @@ def _row(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> dict[str, Any]:
         "external_call_id": leg["call_id"],
         "recording_id": _stored_recordings(leg, recorded),
         "ModeGroup": group,
+        "handed_over_at": _handed_over_at(steps),
         "BlindTransfer": "blind" in transfers or sum(s["call_state"] == "Appeared" for s in steps) > 1,
         "ConsultTransfer": "consultative" in transfers,
     }
 
 
 STATES = ("Connected", "Disconnected")
+
+
+def _handed_over_at(steps: list[dict[str, Any]]) -> int | None:
+    """When the colleague who had called this leg left it to the client; None: nobody did."""
+    consulted = False
+    for step in (step for step in steps if step["call_state"] == "Connected"):
+        if consulted and "extension" not in step["from"]:
+            return int(step["timestamp"])
+        consulted = consulted or "extension" in step["from"]
+    return None
+
+
+def _caller_extension(summary: dict[str, Any] | None, legs: list[dict[str, Any]]) -> str | None:
+    """The employee who made the call: by the summary, or by the first leg of a callback or of an outgoing call."""
+    if summary and "extension" in summary["from"]:
+        return str(summary["from"]["extension"])
+    first = legs[0] if legs else {"from": {}, "to": {}}
+    return first["to"].get("extension") if "callback_initiator" in first else first["from"].get("extension")
 
 
 def _stored_recordings(leg: dict[str, Any], recorded: list[dict[str, Any]]) -> list[str]:

@@ -20,8 +20,9 @@ from bx24app.domain.calls.call_view import OpenTodo
 from bx24app.domain.calls.commands import Record
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.settings import Settings
-from bx24app.mango import events_dialect, statistics, vpbx
+from bx24app.mango import events_dialect, statistics, statistics_users, vpbx
 from tests.support import scenario_statistics
+from tests.support.statistics_shapes import Shape, user_id, write_entry
 from tests.support.transcript import WORDS, Answers, Play
 
 FIXTURES = Path(__file__).parents[1] / "mango" / "fixtures"
@@ -117,6 +118,13 @@ class Scenario:
         """The entry of Mango's statistics for this call, as a notification."""
         raw = scenario_statistics.entry([(notice.name, notice.content) for notice in self.notices])
         return Notice("statistics", statistics.CALLS, raw)
+
+    def statistics_as(self, shape: Shape) -> Notice:
+        """The same entry in another shape, as the program stores it: ids of employees completed by extensions."""
+        entry = write_entry(json.loads(self.statistics().raw), shape)
+        extensions = {str(user_id(str(extension))): str(extension) for extension in range(100, 1000)}
+        completed = statistics_users.add_extensions(entry, extensions)
+        return Notice("statistics", statistics.CALLS, json.dumps(completed))
 
     def policy(self) -> Policy:
         pbx = self.settings.by_key[self.config.get("pbx", "moscow")]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox.mango import events_dialect, sequences, signing
 from bx24app.sandbox.mango.call_log import CallLog
+from bx24app.sandbox.mango.entry_report import StatisticsShape
 from bx24app.sandbox.mango.faults import Faults
 from bx24app.sandbox.mango.hooks import DeliveryAttempt, NotificationSender, format_body
 from bx24app.sandbox.mango.ids import IdFactory
@@ -59,9 +60,7 @@ class Board:
         self.tasks: set[asyncio.Task[Any]] = set()
         self._boards = boards
         self.plan = Plan()
-        self.statistics_without_extensions = False
-        """`stats/calls` names employees by their ids alone, as the documentation's example does; live accounts send
-        extensions too."""
+        self.statistics_shape = StatisticsShape()
         self.portal_click: ClickHandler | None = None
         """Clicks a number in the sandbox portal for an employee: (extension, number, line). None: no portal."""
         self._translator = events_dialect.EventsTranslator(

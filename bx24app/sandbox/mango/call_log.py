@@ -29,6 +29,12 @@ class Leg:
     transfer: str = ""
     on_hold_since: int = 0
     callback: str = ""
+    caller: str = ""
+    """The extension that called first, before the call was handed over."""
+    handed_over_at: int = 0
+    """When the colleague who consulted here left the leg to the client."""
+    recorded_as: str = ""
+    """The leg whose recordings this one shares, if it is a part of that one."""
 
 
 @dataclass
@@ -105,7 +111,11 @@ class CallLog:
         at, state = int(body["timestamp"]), body["call_state"]
         entry = self._get_entry(body["entry_id"], at)
         leg = entry.legs.setdefault(body["call_id"], Leg(body["call_id"], body["location"], at))
-        leg.sides = {"from": body.get("from", {}), "to": body.get("to", {})}
+        sender = body.get("from", {})
+        if state == "Connected" and leg.answer and leg.sides["from"].get("extension") and "extension" not in sender:
+            leg.handed_over_at = at
+        leg.caller = leg.caller or str(sender.get("extension", ""))
+        leg.sides = {"from": sender, "to": body.get("to", {})}
         leg.transfer = body.get("transfer", leg.transfer)
         leg.callback = body.get("callback_initiator", leg.callback)
         if leg.on_hold_since and state != "OnHold":

@@ -48,12 +48,14 @@ class RestFault:
     """What a path answers instead. `times`: how often; -1: until it is removed.
 
     Kinds: `http` (status `value`), `code` (result `value`), `hang` (answers after `value` seconds), `close-before`
-    (closes the connection without effect), `close-after` (takes effect, then closes), `html`.
+    (closes the connection without effect), `close-after` (takes effect, then closes), `html`, `answer` (the JSON
+    `body`).
     """
 
     kind: str
     value: float = 0
     times: int = -1
+    body: Any = None
 
 
 def require_fields(body: dict[str, Any], *names: str) -> list[Any]:
@@ -170,6 +172,8 @@ async def _fault_response(fault: RestFault, request: web.Request) -> web.StreamR
         return web.Response(status=504)
     if fault.kind == "http":
         return web.json_response({"name": "Service Unavailable", "code": 0}, status=int(fault.value))
+    if fault.kind == "answer":
+        return web.json_response(fault.body)
     if fault.kind == "code":
         return web.json_response({"result": int(fault.value)})
     if fault.kind == "html":

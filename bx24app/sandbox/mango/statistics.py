@@ -1,7 +1,8 @@
 """The two pairs of statistics requests: a request returns a key, the key is polled, the data is kept for a minute.
 
 The older pair (`stats/request`, `stats/result`) returns CSV with a row per leg. The newer one (`stats/calls/request`,
-`stats/calls/result`) returns JSON with an object per entry; its times as text are Moscow time.
+`stats/calls/result`) returns JSON with an object per entry; the times of its order are texts in the zone of
+`Board.statistics_shape`, which the documentation does not name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from bx24app.sandbox.mango import report
+from bx24app.sandbox.mango import entry_report, report
 from bx24app.sandbox.mango.board import Board
 from bx24app.sandbox.mango.call_log import Entry, Leg
 from bx24app.sandbox.mango.rest import RequestRefused, require_fields
@@ -25,7 +26,6 @@ from bx24app.sandbox.mango.rest import RequestRefused, require_fields
 if TYPE_CHECKING:
     from bx24app.sandbox.mango.cloud import MangoCloud
 
-MOSCOW = ZoneInfo("Europe/Moscow")
 PAGE_SIZES = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
 MAX_PERIOD_SECONDS = 31 * 86400
 MAX_PERIOD = timedelta(days=30)
@@ -116,7 +116,7 @@ async def answer_rows(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> 
 async def order_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> dict[str, Any]:
     """`stats/calls/request`: checks period, filters and page, returns the key."""
     start, end = (
-        _parse_wall_clock(name, value)
+        _parse_wall_clock(name, value, ZoneInfo(board.statistics_shape.zone))
         for name, value in zip(("start_date", "end_date"), require_fields(body, "start_date", "end_date"), strict=True)
     )
     limit, offset = require_fields(body, "limit", "offset")
@@ -127,13 +127,14 @@ async def order_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> 
     first, last = start.timestamp(), end.timestamp()
 
     def is_wanted(entry: Entry) -> bool:
-        return entry.summary is not None and first <= entry.started_at <= last and report.matches_filters(entry, body)
+        is_inside = entry.summary is not None and first <= entry.started_at <= last
+        return is_inside and entry_report.matches_filters(entry, body)
 
     def make_entries() -> list[dict[str, Any]]:
         entries = sorted(
             (entry for entry in board.call_log.entries.values() if is_wanted(entry)), key=lambda entry: entry.started_at
         )
-        return [report.entry_object(board, entry) for entry in entries[offset : offset + limit]]
+        return [entry_report.entry_object(board, entry) for entry in entries[offset : offset + limit]]
 
     key, job = _create_job(cloud, board, make_entries)
     job.should_fail = any(
@@ -142,9 +143,9 @@ async def order_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> 
     return {"key": key}
 
 
-def _parse_wall_clock(name: str, value: Any) -> datetime:
+def _parse_wall_clock(name: str, value: Any, zone: ZoneInfo) -> datetime:
     try:
-        return datetime.strptime(str(value), "%d.%m.%Y %H:%M:%S").replace(tzinfo=MOSCOW)
+        return datetime.strptime(str(value), "%d.%m.%Y %H:%M:%S").replace(tzinfo=zone)
     except ValueError:
         raise RequestRefused(3104, f"{name} is DD.MM.YYYY HH:MM:SS", **{name: 3104}) from None
 
@@ -157,21 +158,23 @@ async def answer_calls(cloud: MangoCloud, board: Board, body: dict[str, Any]) ->
     if job.ready_at:
         if job.should_fail:
             return {"result": 5004, "status": "error", "data": []}
-        return {"result": 1000, "status": "complete", "data": _group_by_day(job.data)}
+        return {"result": 1000, "status": "complete", "data": _write_data(board, job.data)}
     if cloud.stats_calls_204:
         return web.Response(status=204)
     if job.polls == 1 and cloud.stats_polls > 1:
         return {"result": 1000, "status": "request", "data": []}
     so_far = job.make_data()
-    return {"result": 1000, "status": "work", "data": _group_by_day(so_far[: (len(so_far) + 1) // 2])}
+    return {"result": 1000, "status": "work", "data": _write_data(board, so_far[: (len(so_far) + 1) // 2])}
 
 
-def _group_by_day(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _write_data(board: Board, entries: list[dict[str, Any]]) -> list[dict[str, Any]] | dict[str, Any]:
+    """An object for each day, or one for all of them."""
+    shape = board.statistics_shape
     days: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        day = datetime.fromtimestamp(entry["context_start_time"], MOSCOW).strftime("%Y-%m-%d")
-        days.setdefault(day, []).append(entry)
-    return [
+        day = datetime.fromtimestamp(entry["context_start_time"], ZoneInfo(shape.zone)).strftime("%Y-%m-%d")
+        days.setdefault("" if shape.is_object else day, []).append(entry)
+    written = [
         {
             "list": items,
             "period": day,
@@ -181,3 +184,4 @@ def _group_by_day(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for day, items in days.items()
     ]
+    return (written[0] if written else {"list": []}) if shape.is_object else written

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -140,3 +142,69 @@ def test_window_is_less_than_thirty_days(played: Mango) -> None:
     exact = order_calls(played, start_date="01.03.2026 00:00:00", end_date="31.03.2026 00:00:00")
     assert exact["result"] == 3100
     assert "key" in order_calls(played, start_date="01.03.2026 00:00:01", end_date="31.03.2026 00:00:00")
+
+
+def example(name: str) -> list[dict[str, Any]]:
+    text = (Path(__file__).parents[2] / "mango" / "statistics" / f"{name}.json").read_text()
+    return [entry for day in json.loads(text)["data"] for entry in day["list"]]
+
+
+def kinds(value: Any) -> Any:
+    """Names and types; null fits every type, as the documentation's own example has it."""
+    if isinstance(value, dict):
+        return {name: kinds(item) for name, item in value.items()}
+    return [kinds(item) for item in value[:1]] if isinstance(value, list) else type(value).__name__
+
+
+def fits(found: Any, wanted: Any) -> bool:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(fits(found[name], wanted[name]) for name in found)
+    if isinstance(found, list) and isinstance(wanted, list):
+        return not found or not wanted or fits(found[0], wanted[0])
+    return found == wanted or "NoneType" in (found, wanted)
+
+
+@pytest.mark.parametrize("has_extensions", [False, True])
+def test_names_and_types_are_those_of_the_example(played: Mango, has_extensions: bool) -> None:
+    shape = played.cloud.board("Moscow").statistics_shape
+    shape.has_extensions = has_extensions
+    outgoing, answered, missed = example("live" if has_extensions else "official")
+    found = {(entry["context_type"], entry["context_status"]): kinds(entry) for entry in entries(played)}
+    for kind, wanted in {(2, 1): outgoing, (1, 1): answered, (1, 0): missed}.items():
+        assert fits(found[kind], kinds(wanted)), (found[kind], kinds(wanted))
+
+
+def consultations(mango: Mango) -> list[dict[str, Any]]:
+    return [entry for entry in entries(mango) if any(leg["ConsultTransfer"] for leg in entry["context_calls"])]
+
+
+def test_a_consultation_has_three_legs_the_last_two_of_one_employee(played: Mango) -> None:
+    played.run(played.cloud.play_sequence("S4", "Moscow"))
+    [transferred] = consultations(played)
+    first, consultation, bridge = transferred["context_calls"]
+    assert first["call_abonent_id"] != consultation["call_abonent_id"] == bridge["call_abonent_id"]
+    assert consultation["call_end_time"] == bridge["call_start_time"] == bridge["call_answer_time"]
+    played.cloud.board("Moscow").statistics_shape.has_bridge_leg = False
+    [transferred] = consultations(played)
+    assert len(transferred["context_calls"]) == 2
+
+
+def test_the_window_is_read_in_the_zone_of_the_switch(played: Mango) -> None:
+    shape = played.cloud.board("Moscow").statistics_shape
+    assert len(entries(played)) == 3
+    shape.zone = "Asia/Krasnoyarsk"
+    assert entries(played) == [], "the window lies four hours earlier"
+
+
+def test_data_may_be_one_object(played: Mango) -> None:
+    played.cloud.board("Moscow").statistics_shape.is_object = True
+    key = order_calls(played)["key"]
+    while (answer := poll(played, key))["status"] != "complete":
+        pass
+    assert len(answer["data"]["list"]) == 3
+
+
+def test_a_call_through_a_trunk_names_the_trunk(mango: Mango) -> None:
+    mango.cloud.limits.is_enabled = mango.cloud.limits.has_lockout = False
+    mango.run(mango.cloud.play_sequence("S1", "Moscow", line="office-trunk"))
+    assert [entry["called_number"] for entry in entries(mango)] == ["office-trunk"]
