@@ -45,10 +45,17 @@ def sweep() -> None:
 
 
 def look_after_portals() -> None:
-    """Refresh grants, probe portals that need an administrator, queue the daily syncs."""
+    """Refresh grants, queue the daily syncs."""
     from bx24app.calls import sweep as use_case
 
     use_case.maintain_portals()
+
+
+def probe_portals() -> None:
+    """Ask portals that need an administrator whether they accept requests again."""
+    from bx24app.portals import probes
+
+    probes.probe_due_portals()
 
 
 def count_figures() -> None:

@@ -49,7 +49,7 @@ There are four reactions:
 
 - **repeat**: with a back-off and jitter, or at the time that the portal itself names, at most an hour away;
 - **check, then repeat**: where an answer was lost;
-- **notify the administrators and stop the drain**: everything is kept, the portal is asked hourly, and the work resumes by itself;
+- **notify the administrators and stop the drain**: everything is kept, the portal is asked every 35 s, and the work resumes by itself;
 - **the dead list**: a person sees it under *Calls → Undelivered* and retries one action or all of them.
 
 Every portal and every PBX also has a circuit breaker. After three connection failures in a row it opens: one request tries, the others wait, at growing

@@ -76,8 +76,9 @@ PORTAL_ERRORS: Final[dict[str, ErrorRule]] = {
     "invalid_credentials": ErrorRule("denied"),
     "allowed_only_intranet_user": ErrorRule("denied"),
     "error_method_not_found": ErrorRule("denied"),
+    # also the answer of a portal whose public part is closed for a while (official error-codes page)
+    "portal_deleted": ErrorRule("needs_admin", "closed"),
     # no longer there
-    "portal_deleted": ErrorRule("gone"),
     "application_not_found": ErrorRule("gone"),
     "not_installed": ErrorRule("gone"),
     # this command will never be accepted

@@ -6,7 +6,7 @@
     ├── Later            try again later, not before the portal's own reset time; nothing is lost
     │   ├── NotSent      certainly not executed
     │   └── AnswerLost   the request left, its effect is unknown: verify before repeating (`AnswerTooLarge` is one)
-    ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, probe hourly, resume
+    ├── NeedsAdmin       an administrator must authorise, pay or allow: stop, keep everything, probe within 60 s, resume
     ├── Gone             the portal or the application was removed
     └── Refused          this one command failed for good
 

@@ -31,12 +31,13 @@ from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.in_flight import (
     BACKLOG_LINGER_SECONDS,
     LINGER_SECONDS,
+    SHARES,
     TO_MANGO,
     TO_PORTAL,
     RequestsInFlight,
 )
 from bx24app.calls.outbox.ledger import FoldedCalls
-from bx24app.calls.outbox.portal_request import send_batch, update_circuit
+from bx24app.calls.outbox.portal_request import judge_trouble, send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
@@ -172,6 +173,7 @@ def _run_locked(
         else:
             touched = answers.store_outcomes(session, portal, outcomes)
             wakes = fold_portal(session, portal, touched)
+        judge_trouble(portal, outcomes)
         step.has_more = wakes.has_more
         recordings_due = [row.due_at for row in wakes.recordings if row.due_at is not None]
         if requests is not None and portal.state in ("active", "pending"):
@@ -245,7 +247,9 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls,
 def _claim_batches(
     session: Session, portal: Portal, route: _Route, folded: FoldedCalls
 ) -> tuple[list[Batch], datetime | None]:
-    """A portal that has not answered gets one batch as a trial; all others wait for its answer."""
+    """A portal that has not answered, or has refused, gets one batch as a trial; all others wait for its answer."""
+    if portal.trouble is not None and route.free_requests < SHARES[TO_PORTAL]:
+        return [], None
     is_trial = route.circuit.is_tripped
     if is_trial and not (batches.has_due(session, portal) and route.breaker.acquire_trial()):
         return [], utcnow() + timedelta(seconds=circuit_breaker.TRIAL_CHECK_SECONDS)
@@ -254,7 +258,7 @@ def _claim_batches(
         portal,
         shared=route.level <= pacing.AMPLE_BUDGET,
         background=route.level > Priority.BACKGROUND + 1,
-        most=1 if is_trial else route.free_requests,
+        most=1 if is_trial or portal.trouble is not None else route.free_requests,
         folded=folded,
     )
 

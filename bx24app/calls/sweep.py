@@ -75,8 +75,8 @@ def _fetch_ids(query: object) -> set[int]:
 
 
 def maintain_portals() -> None:
-    """Probe portals that need an administrator, keep grants fresh, queue the daily sync of each portal."""
-    portal_loop.run_parts("look_after_portals", (sync.probe_due_portals, sync.refresh_due_grants, _queue_syncs))
+    """Keep grants fresh, queue the daily sync of each portal."""
+    portal_loop.run_parts("look_after_portals", (sync.refresh_due_grants, _queue_syncs))
 
 
 def _queue_syncs() -> None:

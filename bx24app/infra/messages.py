@@ -53,6 +53,12 @@ NEEDS_ADMIN: Final[dict[str, tuple[str, str]]] = {
         "The user on whose behalf the app works lacks rights in the portal. Restore them, or let another administrator "
         "open the app.",
     ),
+    "closed": (
+        "Портал закрыт или удалён. В коробочном Битрикс24 проверьте, не закрыта ли временно публичная часть сайта "
+        "(настройки главного модуля).",
+        "The portal is closed or was deleted. In an on-premise Bitrix24, check whether the public part of the site is "
+        "temporarily closed (settings of the main module).",
+    ),
     "confirm": (
         "Портал ждёт, чтобы администратор подтвердил метод REST. Подтвердите его в уведомлениях портала.",
         "The portal is waiting for an administrator to confirm a REST method. Confirm it in the portal's "

@@ -110,6 +110,7 @@ class JsonCronJob(CronJob):
 
 PERIODIC_JOBS: tuple[tuple[str, int, str], ...] = (
     ("sweep", 15, CALLS),
+    ("probe_portals", 15, CALLS),
     ("reconcile", 15, BACKGROUND),
     ("look_after_portals", 60, BACKGROUND),
     ("count_figures", 60, BACKGROUND),

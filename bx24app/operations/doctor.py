@@ -1,7 +1,8 @@
 """Is everything that the app needs in order? `bx24app doctor` prints the findings, each ok or with what to do.
 
 The checks are independent: what is wrong for one does not stop the others, except that stored things are not checked
-without a database. Nothing is changed, except that an expired access token is refreshed.
+without a database. Nothing is changed, except that an expired access token is refreshed,
+and that deliveries to a portal that accepts requests again resume.
 """
 
 from __future__ import annotations
@@ -225,8 +226,8 @@ def _check_portals() -> Iterator[Finding]:
         else:
             if state == "needs_admin":
                 text = (
-                    f"needs an administrator since {_format_time(since)} ({code}); it answers now, deliveries "
-                    "resume within the hour"
+                    f"needed an administrator since {_format_time(since)} ({code}); it answers now, and "
+                    "deliveries resume"
                 )
                 yield Finding(f"portal {domain}", False, text)
             else:

@@ -18,11 +18,11 @@ from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.bitrix24.method_load import PortalMethodLoad
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
-from bx24app.portals import tokens
+from bx24app.portals import lifecycle, tokens
 from bx24app.portals.connections import portal_transport
 from bx24app.portals.page_client import PageClient
 
-_ENDPOINT_QUERY = select(Portal.client_endpoint).where(Portal.id == bindparam("portal"))
+_ENDPOINT_QUERY = select(Portal.client_endpoint, Portal.state).where(Portal.id == bindparam("portal"))
 BUDGET_CAPACITY_SECONDS = 25.0
 """A portal's budget holds its requests of this many seconds: the cloud's ordinary tariff has 2 a second and 50."""
 TOKEN_CACHE_SECONDS = 5.0
@@ -76,9 +76,10 @@ class _CachedToken:
 def client_by_id(portal_id: int) -> Bitrix24Client:
     """A client on the portal's grant. It may be used in any thread and holds no database connection during HTTP.
 
-    If the portal has no grant, the first request raises `NeedsAdmin`.
+    If the portal has no grant, the first request raises `NeedsAdmin`. If it needs an administrator, the first request
+    that succeeds ends that.
     """
-    endpoint = db.session.execute(_ENDPOINT_QUERY, {"portal": portal_id}).scalar_one()
+    endpoint, state = db.session.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
     db.session.rollback()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = portal_budget(portal_id)
@@ -102,10 +103,14 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
         with app.app_context():
             return tokens.adopt_new_address(portal_id, location)
 
+    def resume() -> None:
+        with app.app_context():
+            lifecycle.resume(portal_id)
+
     method_load = runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
     source = TokenSource(current_token, renew_token, follow_redirect)
     client = PageClient(endpoint, source, budget, portal_transport(), method_load)
-    client.portal_id = portal_id
+    client.portal_id, client.on_success = portal_id, resume if state == "needs_admin" else None
     return client
 
 

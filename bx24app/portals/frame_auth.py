@@ -21,6 +21,7 @@ from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
+from bx24app.portals import probes
 from bx24app.portals.clients import client_with_token, member_budget, portal_budget
 from bx24app.portals.connections import address_policy, client_secret
 from bx24app.portals.install import ensure_portal, set_up_portal, store_installation
@@ -38,6 +39,14 @@ DEAD_GRANT_CODES = ("authorise", "registration", "rights", "access", "scope")
 
 class ForgedRequest(Exception):
     """The opening cannot prove what it claims."""
+
+
+class PortalRenamed(ForgedRequest):
+    """The opening comes from a page under an address that the portal no longer has. `domain`: the present one."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__("the portal has another domain")
+        self.domain = domain
 
 
 class UnknownClient(Exception):
@@ -68,7 +77,8 @@ class FrameOpening:
 
 
 def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
-    """Verify an opening. An administrator's opening installs the app, or replaces a dead authorisation.
+    """Verify an opening. An administrator's opening installs the app, replaces a dead authorisation, or asks a portal
+    that refused requests whether it accepts them again.
 
     Raises:
         ForgedRequest, UnknownClient.
@@ -84,11 +94,13 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
         set_up_portal(portal_id)
         queue.wake_portal(portal_id, force=True)
         portal = db.session.get_one(Portal, portal_id)
-    installed_id = None
+    installed_id, is_locked = None, False
     if portal is not None and portal.state != "removed":
         _update_portal(portal, post, info, admin)
-        installed_id = portal.id
+        installed_id, is_locked = portal.id, portal.state == "needs_admin"
     db.session.commit()
+    if admin and is_locked and installed_id is not None:
+        probes.probe_now(installed_id)
     return FrameOpening(
         portal_id=installed_id,
         member_id=info.member_id,
@@ -182,7 +194,7 @@ def _check_match(post: FramePost, info: AppInfo) -> None:
     except ValueError:
         raise ForgedRequest("the posted domain cannot be read") from None
     if is_other:
-        raise ForgedRequest("the portal has another domain")
+        raise PortalRenamed(info.domain)
     address_policy().check_url_form(info.client_endpoint)
 
 

@@ -6,12 +6,15 @@ Everything is kept until a purge, so that a portal that comes back continues whe
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from random import uniform
 
 from sqlalchemy import delete, exists, func, select, update
 
 from bx24app.bitrix24 import errors
+from bx24app.bitrix24.error_table import PER_METHOD
 from bx24app.bitrix24.request_deadline import seconds_left
+from bx24app.domain import probing
 from bx24app.infra import queue, spool
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
@@ -42,8 +45,8 @@ _log = get_logger(__name__)
 
 PURGE_AFTER = timedelta(days=30)
 """How long the data of a removed portal is kept, unless the portal asked to delete it at once."""
-PROBE_INTERVAL = timedelta(hours=1)
-"""How often a portal that needs an administrator is asked whether it accepts requests again."""
+TRIAL_TROUBLES = PER_METHOD | {"rights"}
+"""Troubles of single methods: `profile` succeeds all the same, so that only a delivery shows whether they are over."""
 ROWS_PER_STEP = 1000
 """How many rows one step of a purge deletes, so that no lock is held for long."""
 
@@ -85,16 +88,46 @@ def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> 
             remove(portal, clean=False, what="gone", source="system")
     elif portal.state in ("active", "pending", "needs_admin"):
         if portal.state != "needs_admin":
-            portal.state_before, portal.state, portal.trouble_at = portal.state, "needs_admin", now
+            portal.state_before, portal.state = portal.state, "needs_admin"
+        if portal.trouble is None:
+            portal.trouble_at = now
             audit.record(portal_id, None, "system", "needs an administrator", code=error.code)
             _log.warning("portal needs an administrator", portal=portal_id, code=error.code, reason=str(error))
-        portal.trouble, portal.probe_at = error.code, now + PROBE_INTERVAL
-        if (
-            error.code != "authorise"
-        ):  # the authorisation server says that; everything else comes from the portal itself
+        portal.trouble = error.code
+        portal.probe_at = _next_probe_at(portal, now)
+        if error.code not in _NO_ANSWERS:
             portal.answered_at = now
     db.session.commit()
     db.session.remove()
+
+
+_NO_ANSWERS = ("authorise", "closed")
+"""Troubles that do not count as an answer of the portal: the authorisation server reports it, or the portal may be
+gone for good."""
+
+
+def _next_probe_at(portal: Portal, now: datetime) -> datetime:
+    locked_for = now - (portal.trouble_at or now)
+    pause = probing.next_pause(locked_for, locked_for < probing.FIRST_DAY or has_waiting(portal.id))
+    return now + pause * uniform(0.9, 1.0)  # noqa: S311 - spreads portals, not a secret
+
+
+def has_waiting(portal_id: int) -> bool:
+    """Does a command or a recording wait for this portal?"""
+    due = (Recording.portal_id == portal_id, Recording.state == "waiting", Recording.due_at.is_not(None))
+    return _has_waiting_delivery(portal_id) or bool(db.session.scalar(select(exists().where(*due))))
+
+
+def _has_waiting_delivery(portal_id: int) -> bool:
+    waiting = exists().where(Delivery.portal_id == portal_id, Delivery.state == "waiting")
+    return bool(db.session.scalar(select(waiting)))
+
+
+def hurry_probe(portal: Portal) -> None:
+    """A notification came for a portal that is asked seldom: ask it soon. The caller commits."""
+    now = utcnow()
+    if portal.state == "needs_admin" and portal.probe_at is not None and portal.probe_at > now + probing.PROBE_PAUSE:
+        portal.probe_at = now
 
 
 def _is_outdated(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool:
@@ -106,16 +139,26 @@ def _is_outdated(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool
 
 
 def resume(portal_id: int) -> None:
-    """Deliver again; waiting deliveries are sent in their order."""
-    portal = db.session.get_one(Portal, portal_id)
+    """The portal has accepted a request: deliver again; waiting deliveries are sent in their order.
+
+    A trouble of a single method ends with the first delivery that succeeds: until then it stays, and one batch leaves
+    at a time (`calls.drain`).
+    """
+    portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
     if portal.state == "needs_admin":
-        portal.state, portal.state_before = portal.state_before or "active", None
-        portal.trouble = portal.trouble_at = portal.probe_at = None
-        portal.answered_at = utcnow()
-        audit.record(portal_id, None, "system", "resumed")
-        _log.info("portal resumed", portal=portal_id)
+        portal.state, portal.state_before, portal.probe_at = portal.state_before or "active", None, None
+        if portal.trouble not in TRIAL_TROUBLES or not _has_waiting_delivery(portal_id):
+            end_trouble(portal)
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
+
+
+def end_trouble(portal: Portal) -> None:
+    """The portal accepts what it refused. The caller commits."""
+    portal.trouble = portal.trouble_at = portal.probe_at = None
+    portal.answered_at = utcnow()
+    audit.record(portal.id, None, "system", "resumed")
+    _log.info("portal resumed", portal=portal.id)
 
 
 def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
@@ -130,6 +173,8 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
             portal.state_before = "needs_admin"
     elif not paused and portal.state == "paused":
         portal.state, portal.state_before = portal.state_before or "active", None
+        if portal.state == "needs_admin":
+            portal.probe_at = utcnow()
     audit.record(portal_id, user_id, "frame", "paused" if paused else "unpaused")
     db.session.commit()
     queue.wake_portal(portal_id, force=True)

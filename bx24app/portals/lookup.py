@@ -21,6 +21,12 @@ def get_portal(portal_id: int) -> Portal:
     return db.session.get_one(Portal, portal_id)
 
 
+def read_state(portal_id: int) -> tuple[str, str]:
+    """The installation's state and its trouble, removed installations included; two empty texts: there is none."""
+    row = db.session.execute(select(Portal.state, Portal.trouble).where(Portal.id == portal_id)).first()
+    return (row.state, row.trouble or "") if row is not None else ("", "")
+
+
 def load_pbxs(portal_id: int) -> dict[str, Pbx]:
     """PBX key -> row."""
     query = select(Pbx).where(Pbx.portal_id == portal_id, Pbx.removed_at.is_(None))

@@ -6,7 +6,7 @@ is known not to answer. In a worker it is an ordinary client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,8 @@ class PageClient(Bitrix24Client):
     """Bitrix24Client inside gates. `portal_id`: None: the portal may not be installed yet."""
 
     portal_id: int | None = None
+    on_success: Callable[[], None] | None = None
+    """Called once, after the first request that succeeds; set where the portal needed an administrator."""
 
     def call(
         self,
@@ -57,3 +59,6 @@ class PageClient(Bitrix24Client):
                 raise NotSent("the portal has not answered lately", pause)
         with gates.pass_gate(party=urlsplit(self.endpoint).netloc):
             yield
+        report, self.on_success = self.on_success, None
+        if report is not None:
+            report()

@@ -1,7 +1,6 @@
 """Keeps what the app knows of installed portals up to date; periodic jobs call this.
 
-The daily sync reads bindings, users and dictionaries; other jobs probe portals that need an administrator and refresh
-grants that would expire.
+The daily sync reads bindings, users and dictionaries; another job refreshes grants that would expire.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, or_, select
 
 from bx24app import settings
 from bx24app.bitrix24 import errors
@@ -21,7 +20,7 @@ from bx24app.models import Grant, Intent, Portal, PortalUser, db, portal_loop, u
 from bx24app.portals import crm_dictionaries, intents, other_apps, outgoing_line
 from bx24app.portals.clients import client_by_id
 from bx24app.portals.install import bind_and_read, store_portal_info
-from bx24app.portals.lifecycle import mark_needs_admin, resume
+from bx24app.portals.lifecycle import mark_needs_admin
 from bx24app.portals.tokens import refresh_access_token
 
 _log = get_logger(__name__)
@@ -31,10 +30,8 @@ REFRESH_AFTER = timedelta(days=20)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 NO_TIME = timedelta(0)
 """As soon as the installation is active (again)."""
-PROBE_RETRY = timedelta(minutes=10)
-"""A portal in needs_admin that does not answer at all is asked again after this."""
-MAX_PROBES, LOOP_SECONDS = 100, 25.0
-"""How many portals a run probes at most; how long it may probe, and refresh, in all."""
+LOOP_SECONDS = 25.0
+"""How long a run may refresh grants in all."""
 REFRESH_RETRY = timedelta(minutes=10)
 """How long a grant is left alone after a refresh was tried."""
 _EMPLOYEES = {"FILTER": {"USER_TYPE": "employee"}}
@@ -131,33 +128,6 @@ def fetch_users(portal_id: int) -> set[int]:
     db.session.commit()
     intents.ring(portal_id, "tell_dismissed")
     return {int(user["ID"]) for user in users if _is_active(user)}
-
-
-def probe_due_portals() -> None:
-    """Ask portals in needs_admin whether they accept requests again, those that wait longest first."""
-    due = select(Portal.id).where(Portal.state == "needs_admin", Portal.probe_at <= utcnow())
-    ids = list(db.session.scalars(due.order_by(Portal.probe_at).limit(MAX_PROBES)))
-    db.session.rollback()
-    portal_loop.for_each("probe", ids, _probe_portal, claim=_claim_probe, seconds=LOOP_SECONDS)
-
-
-def _claim_probe(portal_id: int) -> bool:
-    """Set the time of the next probe before the portal is asked: its answer cannot keep it from that."""
-    mine = (Portal.id == portal_id, Portal.state == "needs_admin", Portal.probe_at <= utcnow())
-    claimed = db.session.execute(update(Portal).where(*mine).values(probe_at=utcnow() + PROBE_RETRY))
-    db.session.commit()
-    return bool(claimed.rowcount)  # type: ignore[attr-defined]
-
-
-def _probe_portal(portal_id: int) -> None:
-    try:
-        client_by_id(portal_id).probe_access()
-    except (errors.NeedsAdmin, errors.Gone) as error:
-        mark_needs_admin(portal_id, error)
-    except errors.PortalError as error:
-        _log.info("portal that needs an administrator does not answer", portal=portal_id, error=str(error))
-    else:
-        resume(portal_id)
 
 
 def refresh_due_grants() -> None:

@@ -26,7 +26,7 @@ from bx24app.web.base.guards import (
 from bx24app.web.calls import calls, downloads, undelivered
 from bx24app.web.launch import app_frame, oauth, placement_calls, placements
 from bx24app.web.monitoring import health
-from bx24app.web.overview import backfills, home
+from bx24app.web.overview import backfills, home, portal_state
 from bx24app.web.pbxs import employee_file, employees, lines, pbxs
 from bx24app.web.rules import rules
 from bx24app.web.settings import history, policy
@@ -43,6 +43,7 @@ ROUTE_TABLE: tuple[tuple[Blueprint, str, Guard], ...] = (
     (placements.blueprint, "/place", open_to_all),  # proves its caller by the viewer's own token
     (placement_calls.blueprint, "/place/calls", require_placement_session),
     (home.blueprint, "/frame", require_frame_session),
+    (portal_state.blueprint, "/frame/portal", require_frame_admin),
     (calls.blueprint, "/frame/calls", require_frame_session),
     (undelivered.blueprint, "/frame/stuck", require_frame_admin),
     (pbxs.blueprint, "/frame/pbxs", require_frame_admin),
@@ -75,6 +76,7 @@ def init_app(app: Flask) -> None:
     i18n.init_babel(app, resources.find_folder("translations"))
     app.jinja_env.finalize = i18n.replace_surrogates
     app.jinja_env.globals.update(asset=assets.asset_url, needs_admin_text=rendering.needs_admin_text)
+    app.jinja_env.globals.update(probe_seconds=portal_state.probe_seconds)
     by_name: dict[str | None, Guard] = {blueprint.name: guard for blueprint, _, guard in ROUTE_TABLE}
     by_name[None] = open_to_all  # Flask's own `static`
     app.extensions["bx24app.guards"] = by_name

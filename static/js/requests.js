@@ -15,7 +15,10 @@ const quiet = (event) => event.detail.elt?.hasAttribute?.("data-quiet");
 
 document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, header()));
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (quiet(event)) return;
+  if (quiet(event)) {
+    if (document.hidden) event.preventDefault(); // a page that nobody looks at asks nothing by itself
+    return;
+  }
   busy(1);
   // Not htmx:afterRequest: of an element that has left the page meanwhile it reaches nobody, and the bar would stay for ever.
   event.detail.xhr.addEventListener("loadend", () => busy(-1), { once: true });
@@ -28,10 +31,11 @@ document.addEventListener("htmx:responseError", async (event) => {
     try {
       // A poll of the page may have renewed it while this request was under way.
       if (requestConfig.headers["X-Frame-Session"] === header()["X-Frame-Session"]) await renew();
+      document.getElementById("ended")?.remove();
     } catch (error) {
       // A portal that is busy with calls says nothing against the viewer: the next try may do.
       if (error.status >= 500 || error.status === 429) toast(say.sayFault, true);
-      else ended();
+      else if (!quiet(event) || error.kind === "session") ended(error);
       return;
     }
     // htmx asks nothing for an element that has left the page: a part that drew itself anew must not swallow a press within it.
@@ -40,21 +44,34 @@ document.addEventListener("htmx:responseError", async (event) => {
     return;
   }
   if (quiet(event)) return;
-  const words = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector("h1");
-  toast(words?.textContent ?? say.sayFault, true);
+  const [heading, why] = reason(xhr.responseText);
+  const words = xhr.getResponseHeader("X-Error") === "portal_refuses" && why ? `${heading.textContent}. ${why.textContent}` : heading?.textContent;
+  toast(words ?? say.sayFault, true);
 });
 
-// The portal gives no fresh token: say how to get back in, and leave what was typed where it is.
-function ended() {
-  if (document.getElementById("ended")) return;
+// The session is not renewed: say why, or how to get back in, and leave what was typed where it is.
+function ended(error) {
+  document.getElementById("ended")?.remove();
   const notice = document.createElement("div");
   notice.id = "ended";
   notice.className = "notice bad";
   notice.setAttribute("role", "alert");
   notice.dataset.testid = "session-ended";
-  notice.textContent = say.sayStale;
+  const why = error.kind && error.kind !== "session" ? reason(error.text) : [];
+  if (why.length) notice.append(...why);
+  else notice.textContent = say.sayStale;
   document.getElementById("page").prepend(notice);
   notice.scrollIntoView({ block: "nearest" });
+}
+
+// The words of an error page, without what stands around them.
+function reason(text) {
+  const words = new DOMParser().parseFromString(text, "text/html").querySelectorAll("[data-testid=error] h1, [data-testid=error] p");
+  return [...words].map((from) => {
+    const line = document.createElement(from.tagName === "H1" ? "h2" : "p");
+    line.textContent = from.textContent;
+    return line;
+  });
 }
 
 // Leaving a page with unsaved changes is asked about. Its own form, and parts within the page, are not leaving.

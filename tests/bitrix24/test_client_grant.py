@@ -112,7 +112,7 @@ def test_probe(portal: Rig) -> None:
     portal.server.answer_with(
         result({"ID": "1", "ADMIN": True}),
         refused("PAYMENT_REQUIRED", status=401),
-        refused("PORTAL_DELETED", status=403),
+        refused("APPLICATION_NOT_FOUND", status=401),
     )
     assert portal.client.probe_access()["ADMIN"] is True
     with pytest.raises(NeedsAdmin) as met:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import update
 
+from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
 from bx24app.web.base import session
 from scripts import needs
@@ -131,16 +132,66 @@ def test_where_the_portal_gives_no_new_session_the_page_says_so_and_keeps_what_w
         expect(frame.locator("#card")).to_have_value("never")
 
 
+REASONS = [
+    ("payment_required", "app.info", "not paid for", "не оплачено"),
+    ("access_removed", "profile", "You have no access", "У вас нет доступа"),
+    ("closed", "profile", "The portal is closed", "Портал закрыт"),
+]
+"""Fault, the question at which the renewal meets it, words of the page."""
+
+
+@LANGS
+@pytest.mark.parametrize(("fault", "method", "english", "russian"), REASONS)
+def test_an_open_page_tells_why_its_session_is_not_renewed(
+    room: DemoPortal, browser: Browser, lang: str, fault: str, method: str, english: str, russian: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Of a portal that refuses it says what the portal says; when the portal accepts again, the notice goes."""
+    sandbox = room.earth.sandbox
+    switches = sandbox.oauth.switches if method == "app.info" else room.earth.portal.switches
+    with every_page.visitor(room, browser, lang) as (page, _):
+        frame = every_page.opened(page, room)
+        with room.earth.app.app_context():
+            runtime().redis.delete(f"admin:{room.earth.portal.member_id}:1")
+        sandbox.call(lambda: switches.switch_on(fault, method=method))
+        try:
+            with monkeypatch.context() as late:
+                late.setattr(session, "PROOF_SECONDS", -1)
+                frame.locator("[data-testid=tab-policy]").click()
+                ended = frame.locator("[data-testid=session-ended]")
+                expect(ended).to_contain_text(english if lang == "en" else russian)
+                expect(ended).not_to_contain_text("Reload" if lang == "en" else "Обновите")
+        finally:
+            sandbox.call(switches.switch_off)
+        with monkeypatch.context() as late:
+            late.setattr(session, "read", stale_once(session.read))
+            frame.locator("[data-testid=tab-policy]").click()
+            expect(frame.locator("#card")).to_be_visible()
+        expect(ended).to_have_count(0)
+
+
+def stale_once(read: Callable[[str], session.FrameSession]) -> Callable[[str], session.FrameSession]:
+    first = iter((True,))
+
+    def read_later(text: str) -> session.FrameSession:
+        if next(first, False):
+            raise session.NoSession(is_stale=True)
+        return read(text)
+
+    return read_later
+
+
 def test_an_administrator_authorises_again_outside_the_frame(room: DemoPortal, browser: Browser) -> None:
     def stop(state: str, trouble: str | None) -> None:
         with room.earth.app.app_context():
             db.session.execute(update(Portal).values(state=state, trouble=trouble))
             db.session.commit()
 
-    stop("needs_admin", "payment")  # an opening alone does not heal it
     try:
         with every_page.visitor(room, browser, "en") as (page, watch):
             frame = every_page.opened(page, room)
+            stop("needs_admin", "payment")  # an opening would heal it
+            frame.locator("[data-testid=tab-home]").click()
             with page.context.expect_page() as opened:
                 frame.locator("[data-testid=authorise]").click()
             expect(opened.value.get_by_test_id("authorised")).to_be_visible()

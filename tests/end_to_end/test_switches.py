@@ -18,7 +18,7 @@ from bx24app.infra.messages import needs_admin_message
 from bx24app.models import Call, Portal, Recording, db, utcnow
 from bx24app.models.problem_codes import RecordingProblem
 from bx24app.operations.alerts import monitor
-from bx24app.portals import lifecycle, sync
+from bx24app.portals import lifecycle, probes
 from bx24app.portals.frame_auth import DEAD_GRANT_CODES
 from bx24app.web.base.session import HEADER
 from tests.end_to_end.test_scenarios import connect, told
@@ -32,13 +32,16 @@ SWITCHES = [
     ("wrong_license", "tariff"),
     ("no_rest", "tariff"),
     ("overload", "overload"),
+    ("access_removed", "access"),
+    ("grant_revoked", "authorise"),
+    ("closed", "closed"),
     ("scope_removed", "scope"),
     ("right_removed", "rights"),
 ]
 
 CASES = [(*one, False) for one in SWITCHES] + [(*one, True) for one in SWITCHES if one[1] in DEAD_GRANT_CODES]
-"""The last: an administrator opens the page, which mends what hangs on the grant; else the hourly question finds that
-it is over.
+"""The last: an administrator opens the page, which mends what hangs on the grant; else the next probe finds that it is
+over.
 """
 
 
@@ -88,7 +91,7 @@ def probe(earth: World) -> None:
     with earth.app.app_context():
         db.session.execute(update(Portal).values(probe_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
-        sync.probe_due_portals()
+        probes.probe_due_portals()
         db.session.remove()
 
 

@@ -21,9 +21,22 @@ from bx24app.calls.recordings import spool_files
 from bx24app.infra import spool
 from bx24app.infra.runtime import runtime
 from bx24app.infra.worker import MACHINE_JOBS, PERIODIC_JOBS
-from bx24app.models import Call, Figure, Grant, Notice, Notification, Pbx, Portal, Recording, db, portal_loop, utcnow
+from bx24app.models import (
+    Call,
+    Figure,
+    Grant,
+    Intent,
+    Notice,
+    Notification,
+    Pbx,
+    Portal,
+    Recording,
+    db,
+    portal_loop,
+    utcnow,
+)
 from bx24app.operations import retention
-from bx24app.portals import sync
+from bx24app.portals import probes, sync
 from tests.support.poisoned_portals import SECRETS, answer_for, make_poisoned, make_tenant, secret_columns
 from tests.support.scripted_server import scripted
 
@@ -68,6 +81,10 @@ def await_administrators(ids: list[int]) -> None:
     set_portals(ids, state="needs_admin", state_before="active", trouble="payment", trouble_at=due, probe_at=due)
 
 
+def await_sync(ids: list[int]) -> None:
+    set_portals(ids, state="active", looked_at=None)
+
+
 def await_end(ids: list[int]) -> None:
     add_calls(ids, state="open", due_at=None)
 
@@ -92,7 +109,8 @@ def value_of(portal_id: int, column: Any) -> Any:
 CASES = {
     "sweep": Case(await_sweep, lambda number: bool(runtime().redis.exists(f"wake:{number}"))),
     "reconcile": Case(await_statistics, lambda number: value_of(number, Pbx.asked_at) is not None),
-    "look_after_portals": Case(await_administrators, lambda number: value_of(number, Portal.state) == "active"),
+    "look_after_portals": Case(await_sync, lambda number: value_of(number, Intent.job) is not None),
+    "probe_portals": Case(await_administrators, lambda number: value_of(number, Portal.state) == "active"),
     "count_figures": Case(
         lambda ids: add_calls(ids, state="finished", outcome="answered"),
         lambda number: value_of(number, Figure.calls) is not None,
@@ -126,7 +144,7 @@ def test_the_portals_before_it_keep_no_portal_from_its_turn(tenants: dict[str, i
     assert CASES[job].is_served(tenants["good"])
 
 
-@pytest.mark.parametrize(("job", "loop"), [("look_after_portals", "probe"), ("watch", "watch"), ("prune", "hook_keys")])
+@pytest.mark.parametrize(("job", "loop"), [("probe_portals", "probe"), ("watch", "watch"), ("prune", "hook_keys")])
 def test_what_raises_is_counted_and_remembered_until_it_succeeds(tenants: dict[str, int], job: str, loop: str) -> None:
     CASES[job].make_due(list(tenants.values()))
     getattr(jobs, job)()
@@ -148,9 +166,9 @@ def test_a_portal_that_raises_is_asked_again_after_its_pause_only(
     tenants: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time of the next probe is moved before the portal is asked."""
-    monkeypatch.setattr(sync, "client_by_id", lambda portal_id: 1 / 0)
+    monkeypatch.setattr(probes, "client_by_id", lambda portal_id: 1 / 0)
     await_administrators(list(tenants.values()))
-    sync.probe_due_portals()
+    probes.probe_due_portals()
     assert portal_loop.failing_ids("probe") == set(tenants.values())
     assert all(value_of(number, Portal.probe_at) > utcnow() for number in tenants.values())
 

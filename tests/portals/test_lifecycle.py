@@ -8,8 +8,9 @@ import pytest
 
 from bx24app import jobs
 from bx24app.bitrix24.errors import NeedsAdmin, NotSent, PortalError
+from bx24app.domain import probing
 from bx24app.models import Audit, Intent, utcnow
-from bx24app.portals import clients, lifecycle, sync
+from bx24app.portals import clients, lifecycle, probes, sync
 from tests.support.installations import change, grant, installed, opened, row, rows, w
 from tests.support.stack import World
 
@@ -24,6 +25,10 @@ __all__ = ["w"]
         ("no_rest", "tariff"),
         ("overload", "overload"),
         ("scope_removed", "scope"),
+        ("access_removed", "access"),
+        ("grant_revoked", "authorise"),
+        ("deleted", "closed"),
+        ("closed", "closed"),
     ],
 )
 def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trouble: str) -> None:
@@ -34,12 +39,15 @@ def test_a_trouble_stops_keeps_and_resumes_by_itself(w: World, switch: str, trou
     lifecycle.mark_needs_admin(portal_id, met.value)
     assert (row(portal_id).state, row(portal_id).trouble) == ("needs_admin", trouble)
     assert grant(portal_id) is not None
+    probe_at = row(portal_id).probe_at
+    assert probe_at is not None
+    assert probe_at - utcnow() <= probing.PROBE_PAUSE, "with the job's own interval it is found within 60 s"
     make_due(portal_id)
-    sync.probe_due_portals()
+    probes.probe_due_portals()
     assert row(portal_id).state == "needs_admin"
     w.portal.switches.switch_off()
     make_due(portal_id)
-    sync.probe_due_portals()
+    probes.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
 
 
@@ -52,7 +60,7 @@ def test_a_portal_in_trouble_that_is_silent_is_asked_again_later(w: World) -> No
     lifecycle.mark_needs_admin(portal_id, NeedsAdmin("payment"))
     w.portal.switches.switch_on("http502")
     make_due(portal_id)
-    sync.probe_due_portals()
+    probes.probe_due_portals()
     portal = row(portal_id)
     assert (portal.state, portal.trouble) == ("needs_admin", "payment")
     assert portal.probe_at is not None

@@ -1,12 +1,13 @@
 """One request of a drain to the portal: with its line in the log and its span, and what it shows about the portal.
 
-`calls.drain` sends each claimed batch with `send_batch`, in a thread, and reports the outcomes with `update_circuit`.
+`calls.drain` sends each claimed batch with `send_batch`, in a thread, and reports the outcomes with `update_circuit`
+and `judge_trouble`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bx24app.bitrix24.client import Bitrix24Client
 from bx24app.bitrix24.errors import AnswerLost
@@ -16,6 +17,8 @@ from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
 from bx24app.infra.logs import get_logger
+from bx24app.models import Portal
+from bx24app.portals import lifecycle
 
 _log = get_logger(__name__)
 
@@ -69,3 +72,15 @@ def update_circuit(breaker: CircuitBreaker, outcomes: Sequence[BatchOutcome]) ->
         else:
             breaker.record_slow_answer()
     return breaker.read_state()
+
+
+def judge_trouble(portal: Portal, outcomes: Iterable[object]) -> None:
+    """A trouble of a single method ends with a delivery that succeeds. A portal that is asked seldom is asked soon,
+    since it has news. The caller commits.
+    """
+    if portal.trouble is None:
+        return
+    if portal.state == "needs_admin":
+        lifecycle.hurry_probe(portal)
+    elif any(isinstance(outcome, BatchOutcome) and outcome.is_accepted for outcome in outcomes):
+        lifecycle.end_trouble(portal)

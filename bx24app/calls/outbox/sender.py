@@ -61,6 +61,13 @@ class BatchOutcome:
         return isinstance(error, Later) and not error.is_rate_limited and error.retry_after is None
 
     @property
+    def is_accepted(self) -> bool:
+        """Did the portal carry out a command, and refuse none for want of an administrator?"""
+        if self.error is not None or self.blocking_error is not None or self.batch.verification is not None:
+            return False
+        return any(not isinstance(answer, Exception) for answer in self.answers.values())
+
+    @property
     def blocking_error(self) -> NeedsAdmin | Gone | None:
         """The error that ends this portal's deliveries for now: of the whole request, or of one command of a batch."""
         errors = (self.error, *self.answers.values())

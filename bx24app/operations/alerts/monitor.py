@@ -57,7 +57,7 @@ def check_portal(portal_id: int) -> None:
         bx24app.bitrix24.errors.PortalError: the notices cannot be sent now.
     """
     portal = db.session.get_one(Portal, portal_id)
-    if portal.state == "needs_admin":
+    if portal.state == "needs_admin" or portal.trouble is not None:
         _report_authorisation(portal)
         return
     document, lang = settings.current(portal), portal.lang

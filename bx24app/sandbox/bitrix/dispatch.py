@@ -59,7 +59,7 @@ def authorise_request(portal: Portal, request: RestRequest, *, secure: bool) -> 
     check_expiry(portal, token)
     user = portal.users.get(token.user_id)
     if user is None or not user.active:
-        raise RestError("INVALID_CREDENTIALS", "Invalid request credentials", 401)
+        raise RestError("INVALID_CREDENTIALS", "Invalid request credentials", 403)
     app = portal.apps[token.client_id]
     return CommandContext(portal, request.method, request.params, user, app, token, request.is_token_in_url, secure)
 

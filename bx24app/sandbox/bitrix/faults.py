@@ -28,11 +28,13 @@ REFUSALS: dict[str, tuple[str, str, int]] = {
     "no_auth": ("NO_AUTH_FOUND", "Wrong authorization data", 401),
     "payment_required": ("PAYMENT_REQUIRED", "Payment required", 401),
     "wrong_license": ("WRONG_LICENSE", "REST is not available on the current plan", 403),
-    "no_rest": ("ACCESS_DENIED", "REST is available only on commercial plans.", 401),
+    "no_rest": ("ACCESS_DENIED", "REST is available only on commercial plans.", 403),
     "overload": ("OVERLOAD_LIMIT", "REST API is blocked due to overload.", 503),
     "scope_removed": (
         "insufficient_scope", "The request requires higher privileges than provided by the access token", 403,
     ),
+    "access_removed": ("user_access_error", "The user does not have access to the application.", 403),
+    "grant_revoked": ("authorization_error", "Unable to authorize user", 401),
     "right_removed": ("ACCESS_DENIED", "Access denied!", 403),
     "disk_full": ("ERROR_CORE", "Not enough free space on the Drive. Free up some space and try again.", 400),
     "internal_error": ("INTERNAL_SERVER_ERROR", "Internal server error", 500),
@@ -43,6 +45,7 @@ REFUSALS: dict[str, tuple[str, str, int]] = {
     "not_installed": ("NOT_INSTALLED", "Application not installed", 401),
     "query_limit": ("QUERY_LIMIT_EXCEEDED", "Too many requests", 503),
     "deleted": ("PORTAL_DELETED", "Portal was deleted", 403),
+    "closed": ("PORTAL_DELETED", "Portal was deleted", 500),  # the status of the documentation; 403 is the server's
 }  # fmt: skip
 
 

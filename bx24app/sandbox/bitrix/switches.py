@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 BEFORE_KINDS = frozenset(
-    {"http500", "http502", "http503", "html", "too_many", "hang", "close_before", "garbage", "query_limit", "deleted"}
+    {
+        "http500", "http502", "http503", "html", "too_many", "hang", "close_before", "garbage", "query_limit",
+        "deleted", "closed",
+    }
 )
 """The request has no effect: the fault answers before the work."""
 REFUSE_KINDS = frozenset(
@@ -25,6 +28,8 @@ REFUSE_KINDS = frozenset(
         "overload",
         "scope_removed",
         "right_removed",
+        "access_removed",
+        "grant_revoked",
         "internal_error",
         "unexpected_answer",
         "operation_time",

@@ -90,6 +90,8 @@ def _handle_portal(error: portal_errors.PortalError) -> Response:
     _log.warning("portal request failed", path=request.path, error=str(error))
     if isinstance(error, portal_errors.NeedsAdmin):
         return render_error("portal_refuses", 403, code=error.code)
+    if isinstance(error, portal_errors.Gone):
+        return render_error("removed", 403)
     return render_error("portal_silent", 503)
 
 

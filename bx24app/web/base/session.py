@@ -112,6 +112,15 @@ def read(text: str) -> FrameSession:
     return FrameSession(*_load_claim("frame", text, PROOF_SECONDS))
 
 
+def read_ended(text: str) -> FrameSession:
+    """The session of a claim that may have ended: for the reason why it cannot be renewed, and nothing else.
+
+    Raises:
+        NoSession: empty, not signed by us for this purpose, or older than `TAB_SECONDS`.
+    """
+    return FrameSession(*_load_claim("frame", text, TAB_SECONDS))
+
+
 def extract_claim(request: Request) -> str:
     """The claim that a request carries in its header or form; empty: none. The query string is ignored."""
     return request.headers.get(HEADER) or (request.form.get(FIELD, "") if request.method == "POST" else "")

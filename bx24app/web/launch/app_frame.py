@@ -17,7 +17,7 @@ from bx24app.portals import frame_auth, lookup
 from bx24app.portals.frame_auth import FrameOpening
 from bx24app.web.base import errors, headers, rendering, session
 from bx24app.web.base.session import FrameSession
-from bx24app.web.launch import oauth
+from bx24app.web.launch import oauth, refusals
 from bx24app.web.overview import home
 from bx24app.web.webhooks import bitrix24_events
 
@@ -66,14 +66,16 @@ def show_privacy() -> Response:
 def renew_session() -> Response:
     """Exchange a fresh AUTH_ID of the SDK's `refreshAuth` for a fresh session, verified like an opening.
 
-    The page keeps what was typed.
+    The page keeps what was typed. Without a session the answer says why, for the page to show.
     """
     try:
         opening = frame_auth.open_frame(FramePost.from_form(request.form, request.args), install_page=False)
-    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient):
-        raise session.NoSession from None
+    except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
+        return refusals.explain_ended_session(error)
+    except portal_errors.PortalError as error:
+        return refusals.explain_portal_error(error)
     if opening.portal_id is None:
-        raise session.NoSession
+        return refusals.explain_ended_session(None)
     return jsonify(session=session.issue(_frame_session(opening)), seconds=session.SESSION_SECONDS)
 
 
@@ -100,6 +102,8 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
     except (MalformedPost, frame_auth.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
         headers.allow_posted_domain()
+        if isinstance(error, frame_auth.PortalRenamed):
+            return errors.render_error("moved", 403, domain=error.domain)
         return errors.render_error("session", 403)
     except frame_auth.UnknownClient as error:
         headers.allow_posted_domain()
@@ -107,9 +111,7 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
     except portal_errors.PortalError as error:
         _log.warning("opening not verified", error=str(error))
         headers.allow_posted_domain()
-        if isinstance(error, portal_errors.NeedsAdmin):
-            return errors.render_error("portal_refuses", 403, code=error.code)
-        return errors.render_error("portal_silent", 503)
+        return refusals.explain_portal_error(error)
     headers.allow_framing(opening.client_endpoint)
     g.lang = opening.lang
     if opening.portal_id is None:

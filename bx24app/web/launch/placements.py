@@ -23,7 +23,7 @@ from bx24app.portals.record_access import ReadableRecords
 from bx24app.web.base import errors, headers, session
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.base.session import PlacementSession
-from bx24app.web.launch import app_frame, placement_calls
+from bx24app.web.launch import app_frame, placement_calls, refusals
 
 blueprint = Blueprint("placements", __name__)
 _log = get_logger(__name__)
@@ -178,6 +178,6 @@ def _render_tab(
 
 
 def _portal_unavailable(error: portal_errors.PortalError) -> Response:
-    """The portal is busy with calls or does not answer. A tab can wait."""
+    """The portal refuses the application, is busy with calls, or does not answer. A tab can wait."""
     _log.info("tab not shown", error=str(error))
-    return errors.render_error("portal_silent", 503)
+    return refusals.explain_portal_error(error)

@@ -17,7 +17,7 @@ from tests.sandbox.bitrix.conftest import PHONE, Raw
         ("expired_token", 401, "expired_token"),
         ("payment_required", 401, "PAYMENT_REQUIRED"),
         ("wrong_license", 403, "WRONG_LICENSE"),
-        ("no_rest", 401, "ACCESS_DENIED"),
+        ("no_rest", 403, "ACCESS_DENIED"),
         ("overload", 503, "OVERLOAD_LIMIT"),
         ("scope_removed", 403, "insufficient_scope"),
         ("right_removed", 403, "ACCESS_DENIED"),
@@ -25,6 +25,9 @@ from tests.sandbox.bitrix.conftest import PHONE, Raw
         ("operation_time", 429, "OPERATION_TIME_LIMIT"),
         ("query_limit", 503, "QUERY_LIMIT_EXCEEDED"),
         ("deleted", 403, "PORTAL_DELETED"),
+        ("closed", 500, "PORTAL_DELETED"),
+        ("access_removed", 403, "user_access_error"),
+        ("grant_revoked", 401, "authorization_error"),
     ],
 )
 def test_refusals_for_good_and_for_a_number_of_requests(raw: Raw, kind: str, status: int, code: str) -> None:

@@ -120,7 +120,7 @@ def test_a_malformed_json_body_is_ignored(raw: Raw) -> None:
 def test_a_dismissed_user(raw: Raw) -> None:
     fields = raw.open().fields
     raw.sandbox.call(raw.portal.dismiss, 1)
-    assert raw.fails("profile")[:2] == (401, "INVALID_CREDENTIALS")
+    assert raw.fails("profile")[:2] == (403, "INVALID_CREDENTIALS")
     assert token(raw, "refresh_token", refresh_token=fields["REFRESH_ID"]).json()["error"] == "invalid_grant"
 
 

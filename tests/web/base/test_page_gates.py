@@ -25,7 +25,7 @@ from bx24app.web.base import session
 from bx24app.web.base.session import FrameSession, PlacementSession, Ticket
 from bx24app.web.calls import downloads
 from tests.conftest import DOCUMENT, config_for
-from tests.support.installations import installed
+from tests.support.installations import change, installed
 from tests.support.stack import World, world
 
 KINDS_BY_ROUTE = {
@@ -50,6 +50,7 @@ KINDS_BY_ROUTE = {
     "employees.show": {"pbx"},
     "employees.save": {"pbx", "action"},
     "employees.accept_suggestions": {"pbx"},
+    "portal_state.check": {"action"},
     "policy.reload_outgoing_line": {"action"},
     "policy.save": {"action"},
     "rules.reload_dictionaries": {"action"},
@@ -142,6 +143,8 @@ def visit(w: World, rule: Rule, method: str) -> int:
     form = {**FIELDS, **opening.fields, "PLACEMENT_OPTIONS": '{"ID": 1, "CRM_ENTITY_TYPE": "LEAD", "CRM_ENTITY_ID": 1}'}
     query = opening.url.partition("?")[2]
     with w.app.app_context():
+        if rule.endpoint == "portal_state.check":
+            change(portal_id, state="needs_admin", state_before="active", trouble="payment")
         header = session.issue(FrameSession(portal_id, member_id, 1, True))
         if rule.rule.startswith("/place"):
             header = session.issue_placement(PlacementSession(portal_id, member_id, 1, "en", (("lead", 1),)))
