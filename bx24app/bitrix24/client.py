@@ -82,7 +82,7 @@ class Bitrix24Client:
     ) -> None:
         self.endpoint, self.budget = endpoint.rstrip("/") + "/", budget
         self._token_source, self._transport = token_source, transport
-        self._method_load = method_load or PortalMethodLoad()
+        self.method_load = method_load or PortalMethodLoad()
 
     def call(
         self,
@@ -109,7 +109,7 @@ class Bitrix24Client:
                     raise
                 time.sleep(error.retry_after or 1.0)
             else:
-                self._method_load.record_time(method, answer.get("time"), time.time())
+                self.method_load.record_time(method, answer.get("time"), time.time())
                 following, total = read_positive(answer.get("next")), read_positive(answer.get("total"))
                 return RestResult(answer.get("result"), following, total, answer.get("time"))
 
@@ -147,7 +147,7 @@ class Bitrix24Client:
             for key, value in parts["result"].items()
         }
         for key, times in batch_encoding.as_mapping(answer.get("result_time"), queries).items():
-            self._method_load.record_time(methods.get(key, ""), times, time.time())
+            self.method_load.record_time(methods.get(key, ""), times, time.time())
         for key, error in parts["result_error"].items():
             results[key] = self._command_error(error, methods.get(key, ""))
         return results
@@ -264,7 +264,7 @@ class Bitrix24Client:
             last = newest
 
     def _check_method_load(self, methods: Iterable[str], priority: Priority) -> None:
-        wait = self._method_load.seconds_until_free(methods, priority, time.time())
+        wait = self.method_load.seconds_until_free(methods, priority, time.time())
         if wait > 0:
             raise NotSent("the portal's working time for this method is nearly used up", wait, is_rate_limited=True)
 

@@ -55,6 +55,27 @@ _REQUEST_BUILDERS: dict[type, Callable[[Any], RestRequest]] = {
     SetActivityUser: crm.build_set_user,
     Notify: crm.build_notify,
 }
+COMMAND_METHODS: dict[str, str] = {
+    Register.__name__: "telephony.externalCall.register",
+    ShowCard.__name__: "telephony.externalCall.show",
+    HideCard.__name__: "telephony.externalCall.hide",
+    Finish.__name__: "telephony.externalCall.finish",
+    ReadClient.__name__: "telephony.externalCall.searchCrmEntities",
+    ReadDeals.__name__: "crm.item.list",
+    CreateRecord.__name__: "crm.item.add",
+    Reassign.__name__: "crm.item.update",
+    Bind.__name__: "crm.activity.binding.add",
+    AddTodo.__name__: "crm.activity.todo.add",
+    RetitleTodo.__name__: "crm.activity.update",
+    AddComment.__name__: "crm.timeline.comment.add",
+    ReadOpen.__name__: "crm.item.list",
+    ReadDay.__name__: "timeman.status",
+    ReadTodo.__name__: "crm.activity.get",
+    CloseTodo.__name__: "crm.activity.update",
+    SetActivityUser.__name__: "crm.activity.update",
+    Notify.__name__: "im.notify.system.add",
+}
+"""Kind of a delivery -> its method, to expect its seconds before the request is built."""
 _ANSWER_PARSERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     Register: telephony.parse_register,
     Finish: telephony.parse_finish,

@@ -18,6 +18,7 @@ from typing import Any
 
 from bx24app.bitrix24.answer_numbers import read_number
 from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.method_seconds import MethodSeconds
 
 OPERATING_LIMIT = 480.0
 """Seconds that one method may work within ten minutes."""
@@ -42,11 +43,14 @@ class PortalMethodLoad:
     def __init__(self) -> None:
         self._methods: dict[str, _MethodLoad] = {}
         self._lock = threading.Lock()
+        self.seconds = MethodSeconds()
+        """What one command of each method takes."""
 
     def record_time(self, method: str, times: Any, now: float) -> None:
         """Store the `time` block of an answer; a block without the sum (on-premise) is ignored."""
         if not isinstance(times, Mapping):
             return
+        self.seconds.learn(method, times)
         spent, reset = read_number(times.get("operating")), read_number(times.get("operating_reset_at"))
         if spent is None:
             return

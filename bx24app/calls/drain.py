@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bx24app.bitrix24.budget import Priority, RequestBudget
@@ -37,14 +36,14 @@ from bx24app.calls.outbox.in_flight import (
     RequestsInFlight,
 )
 from bx24app.calls.outbox.ledger import FoldedCalls
-from bx24app.calls.outbox.portal_request import judge_trouble, send_batch, update_circuit
+from bx24app.calls.outbox.portal_request import add_entry_ids, judge_trouble, send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
 from bx24app.infra.logs import get_logger
 from bx24app.infra.row_errors import blames_row, describe_error
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Portal, db, utcnow
+from bx24app.models import Portal, db, utcnow
 from bx24app.models.base import is_sqlite
 from bx24app.models.locking import portal_lock
 from bx24app.portals import clients, lifecycle
@@ -230,22 +229,23 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls,
         return
     if not route.free_requests:
         return  # the next answer makes room
-    pause = pacing.seconds_until_send(session, portal, route.budget, route.level)
+    may_work = route.circuit.is_tripped or route.free_requests > pacing.CARD_PLACES
+    pause = pacing.seconds_until_send(session, portal, route.budget, route.level, may_work)
     if pause > 0:
         if batches.has_due(session, portal):
             step.wait_seconds = pause
         else:
             step.next_claim_at = batches.find_next_due(session, portal)
         return
-    step.claimed_batches, step.next_claim_at = _claim_batches(session, portal, route, folded)
+    step.claimed_batches, step.next_claim_at = _claim_batches(session, portal, route, folded, may_work)
     if step.claimed_batches and route.level <= pacing.AMPLE_BUDGET:
-        pacing.delay_next_batch(portal.id, route.budget.rate)
+        pacing.delay_next_batch(portal.id, route.budget.rate, len(step.claimed_batches))
     if tracing.is_enabled():
-        _add_entry_ids(session, step.claimed_batches)
+        add_entry_ids(session, step.claimed_batches)
 
 
 def _claim_batches(
-    session: Session, portal: Portal, route: _Route, folded: FoldedCalls
+    session: Session, portal: Portal, route: _Route, folded: FoldedCalls, may_work: bool
 ) -> tuple[list[Batch], datetime | None]:
     """A portal that has not answered, or has refused, gets one batch as a trial; all others wait for its answer."""
     if portal.trouble is not None and route.free_requests < SHARES[TO_PORTAL]:
@@ -258,19 +258,10 @@ def _claim_batches(
         portal,
         shared=route.level <= pacing.AMPLE_BUDGET,
         background=route.level > Priority.BACKGROUND + 1,
-        most=1 if is_trial or portal.trouble is not None else route.free_requests,
+        most=1 if is_trial or portal.trouble is not None else min(route.free_requests, max(1, int(route.level))),
         folded=folded,
+        may_work=may_work,
     )
-
-
-def _add_entry_ids(session: Session, claimed: list[Batch]) -> None:
-    """For the spans of tracing."""
-    calls = {item.call_id for batch in claimed for item in batch.items}
-    rows = session.execute(select(Call.id, Call.entry_id).where(Call.id.in_(calls)))
-    entry_ids: dict[int, str] = {row.id: row.entry_id for row in rows}
-    for batch in claimed:
-        batch_calls = dict.fromkeys(item.call_id for item in batch.items)
-        batch.entry_ids = [entry_ids[call_id] for call_id in batch_calls if call_id in entry_ids]
 
 
 def _schedule_wakeups(

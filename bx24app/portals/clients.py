@@ -61,6 +61,11 @@ def member_budget(member_id: str, licence: str = "") -> RequestBudget:
     return RequestBudget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
 
+def method_load(portal_id: int) -> PortalMethodLoad:
+    """What this process has learnt about the portal's methods."""
+    return runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
+
+
 @dataclass(slots=True)
 class _CachedToken:
     """The access token that a client has read.
@@ -107,9 +112,8 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
         with app.app_context():
             lifecycle.resume(portal_id)
 
-    method_load = runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
     source = TokenSource(current_token, renew_token, follow_redirect)
-    client = PageClient(endpoint, source, budget, portal_transport(), method_load)
+    client = PageClient(endpoint, source, budget, portal_transport(), method_load(portal_id))
     client.portal_id, client.on_success = portal_id, resume if state == "needs_admin" else None
     return client
 

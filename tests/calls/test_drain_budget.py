@@ -10,7 +10,8 @@ import pytest
 
 from bx24app.bitrix24.budget import MARGIN_SECONDS, RequestBudget
 from bx24app.calls import drain
-from bx24app.calls.outbox import batches, pacing
+from bx24app.calls.outbox import pacing
+from bx24app.domain.calls import batch_sizes
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import Register
 from bx24app.infra.runtime import runtime
@@ -84,9 +85,9 @@ def test_a_whole_batch_waits_for_nobody(busy: tuple[int, RequestBudget]) -> None
     leave(budget, pacing.AMPLE_BUDGET - 3)
     ring(number)
     assert claimed(number)[0] == [1]
-    for _ in range(batches.MAX_BATCH_COMMANDS):
+    for _ in range(batch_sizes.MAX_COMMANDS):
         ring(number)
-    assert claimed(number)[0] == [batches.MAX_BATCH_COMMANDS]
+    assert claimed(number)[0] == [batch_sizes.MAX_COMMANDS]
 
 
 def test_an_empty_budget_tells_when_it_will_not_be(busy: tuple[int, RequestBudget]) -> None:

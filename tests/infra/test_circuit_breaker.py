@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import redis
 from flask import Flask
 
 from bx24app.bitrix24.errors import AnswerLost, Gone, NeedsAdmin, NotSent, PortalError, Refused
-from bx24app.calls.outbox.batch import Batch
+from bx24app.calls.outbox.batch import Batch, BatchItem
 from bx24app.calls.outbox.portal_request import SLOW_SECONDS, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.calls.recordings import download
 from bx24app.calls.recordings.outcomes import FailedTry
+from bx24app.domain.calls.commands import HideCard
 from bx24app.infra import circuit_breaker, spool
 from bx24app.infra.circuit_breaker import FAILURE_THRESHOLD, LONGEST_PAUSE
 from bx24app.infra.runtime import runtime
@@ -87,6 +89,17 @@ def test_a_portal_that_is_always_right_after_20_s_gets_one_request_at_a_time(app
         assert (state.is_tripped, state.pause) == (True, 0.0), "the one that may leave is no failure"
     assert one.acquire_trial()
     assert update_circuit(one, [BatchOutcome(Batch([]), seconds=SLOW_SECONDS - 1)]) == circuit_breaker.CircuitState()
+
+
+def test_a_batch_that_takes_as_long_as_expected_is_no_failure(app: Flask) -> None:
+    one = circuit_breaker.of_portal(1)
+    items = [BatchItem(number, number, HideCard(key="hide-1", users=(11,))) for number in (1, 2)]
+    due = BatchOutcome(Batch(items, expected_seconds=25.0), seconds=49.0)
+    for _ in range(FAILURE_THRESHOLD):
+        assert update_circuit(one, [due]) == circuit_breaker.CircuitState()
+    late, alone = replace(due, seconds=51.0), BatchOutcome(Batch(items[:1], expected_seconds=25.0), seconds=49.0)
+    assert update_circuit(one, [late]).failures == 1
+    assert update_circuit(one, [alone]).failures == 2
 
 
 def test_portals_do_not_share(app: Flask) -> None:

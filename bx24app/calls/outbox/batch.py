@@ -52,6 +52,8 @@ class Batch:
     """Entry ids of its calls, when tracing is on."""
     claimed_at: datetime | None = None
     """`Delivery.sent_at` of its rows: a row with another value belongs to somebody else by now."""
+    expected_seconds: float = 0.0
+    """How long the portal will probably work on it."""
     leave_by: float | None = None
     """Moment of the monotonic clock after which it must not leave, because another worker may have its rows."""
 

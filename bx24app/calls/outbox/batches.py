@@ -6,59 +6,33 @@ behind it that a batch takes; nothing overtakes a command that is on its way.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from bx24app.bitrix24.errors import Refused
-from bx24app.calls.outbox.batch import Batch, BatchItem
-from bx24app.calls.outbox.client_order import select_sendable
+from bx24app.calls.outbox import shared_batches
+from bx24app.calls.outbox.batch import Batch
+from bx24app.calls.outbox.call_batch import build_call_batch, is_card
+from bx24app.calls.outbox.client_order import requested_number, select_sendable
 from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
-from bx24app.calls.outbox.verification import build_verification
-from bx24app.domain.calls.command_json import from_json
-from bx24app.domain.calls.commands import (
-    MANGO_KINDS,
-    AddComment,
-    AddTodo,
-    AnyCommand,
-    Bind,
-    CloseTodo,
-    CreateRecord,
-    Finish,
-    HideCard,
-    Notify,
-    ReadClient,
-    ReadDay,
-    ReadDeals,
-    ReadOpen,
-    ReadTodo,
-    Reassign,
-    Register,
-    RetitleTodo,
-    SetActivityUser,
-    ShowCard,
-)
+from bx24app.calls.outbox.shared_batches import ExpectedSeconds, PreparedCall
+from bx24app.domain.calls.batch_sizes import MAX_COMMANDS
+from bx24app.domain.calls.commands import MANGO_KINDS
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.infra.leases import worker_name
 from bx24app.models import Call, Delivery, Portal, utcnow
 from bx24app.models.call_facts import CallFacts
 
-MAX_CLOCK_SKEW = timedelta(minutes=5)
-"""How far a portal's clock may be behind ours."""
 BACKGROUND_RETRY = timedelta(seconds=2)
 """When background calls are claimed again after the budget had no room for them."""
 SEND_WITHIN_SECONDS = 20.0
 """How long a claimed batch may wait for a thread, a token or its budget. Together with the time that a portal takes to
 carry a request out (60 s) it stays below `sweep.ANSWER_TIMEOUT`: a request that the sweep has given up must not leave
 any more."""
-MAX_BATCH_COMMANDS = 50
-"""Commands in one batch (Bitrix24's limit)."""
 
 _CALLS_PER_READ = 50
 
@@ -80,14 +54,17 @@ def claim(
     background: bool = True,
     most: int | None = None,
     folded: FoldedCalls | None = None,
+    may_work: bool = True,
 ) -> tuple[list[Batch], datetime | None]:
     """Claim what may leave now: its rows become `sent`. The caller commits.
 
     Args:
-        shared: the budget is short, so calls share one batch; else each call has one of its own.
+        shared: the budget is short, so calls share batches, cards one and the rest another; else each call has one of
+            its own.
         background: the budget has room for backfilled calls, which always share one batch.
         most: the largest number of batches; None: no limit.
         folded: calls that the transaction has read already.
+        may_work: of shared ones, there is a place for a batch that holds more than cards.
 
     Returns the batches, and when to claim again for what is not due yet.
     """
@@ -100,22 +77,31 @@ def claim(
         next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY)
     if not sendable:
         return [], next_at
+    expect = shared_batches.expected_seconds(portal.id)
+    if shared and not may_work:
+        sendable = [rows for rows in sendable if is_card(rows)]
     live, patient = _split_background(session, sendable, folded, None if shared else most)
-    claimed, has_more = _prepare_batches(session, live, shared, folded)
+    if shared:
+        claimed, has_more = _prepare_shared(session, live, expect, folded, may_work)
+    else:
+        claimed, has_more = _prepare_batches(session, live, False, expect, folded), False
     if patient:
-        more, has_more_background = _prepare_batches(session, patient, True, folded) if background else ([], True)
+        more, has_more_background = _prepare_shared(session, patient, expect, folded) if background else ([], True)
         for batch in more:
             batch.is_background = True
         claimed += more
         next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY) if has_more_background else next_at
     next_at = now if has_more else next_at
     claimed = claimed[:most]
-    _mark_sent(claimed, open_rows, now)
+    _mark_sent(claimed, open_rows, expect, now)
     return claimed, next_at
 
 
-def _mark_sent(claimed: list[Batch], open_rows: Iterable[Delivery], now: datetime) -> None:
+def _mark_sent(
+    claimed: list[Batch], open_rows: Iterable[Delivery], expect: ExpectedSeconds, now: datetime
+) -> None:
     for batch in claimed:
+        batch.expected_seconds = sum(expect(type(item.command).__name__) for item in batch.items)
         batch.claimed_at, batch.leave_by = now, time.monotonic() + SEND_WITHIN_SECONDS
     ids, owner = {item.delivery_id for batch in claimed for item in batch.items}, worker_name()
     for row in open_rows:
@@ -124,18 +110,39 @@ def _mark_sent(claimed: list[Batch], open_rows: Iterable[Delivery], now: datetim
 
 
 def _prepare_batches(
-    session: Session, due: list[list[Delivery]], shared: bool, folded: FoldedCalls
-) -> tuple[list[Batch], bool]:
-    """One for each call, or one for all; and whether calls are left."""
+    session: Session, due: list[list[Delivery]], shared: bool, expect: ExpectedSeconds, folded: FoldedCalls
+) -> list[Batch]:
+    """One for each call."""
     ledgers = _load_ledgers(session, [rows[0].call_id for rows in due], folded)
-    prepared = [_build_batch(rows, ledgers[rows[0].call_id], shared) for rows in due]
-    return _merge_batches(prepared) if shared and prepared else (prepared, False)
+    return [build_call_batch(rows, ledgers[rows[0].call_id], expect, shared) for rows in due]
+
+
+def _prepare_shared(
+    session: Session, due: list[list[Delivery]], expect: ExpectedSeconds, folded: FoldedCalls, may_work: bool = True
+) -> tuple[list[Batch], bool]:
+    """One of cards and one of everything else; and whether more could leave. Reads no more calls than they take."""
+    cards = [rows for rows in due if is_card(rows)]
+    others = [rows for rows in due if not is_card(rows)]
+    read = [*cards[:MAX_COMMANDS], *others[:MAX_COMMANDS]]
+    prepared = _prepare_batches(session, read, True, expect, folded)
+    calls = [
+        PreparedCall(
+            batch,
+            next(filter(None, map(requested_number, rows)), None),
+            is_card(rows) and not batch.is_exclusive,
+            max(rows[0].created_at, rows[0].due_at or rows[0].created_at),
+        )
+        for rows, batch in zip(read, prepared, strict=True)
+    ]
+    chosen, has_more = shared_batches.share(calls, expect, may_work, utcnow())
+    return chosen, has_more or len(read) < len(due)
 
 
 def read_call(session: Session, rows: list[Delivery]) -> None:
     """Build the batch of these rows of one call and drop it. Raises whatever a claim would raise."""
     call_id = rows[0].call_id
-    _build_batch(rows, _load_ledgers(session, [call_id], {})[call_id], shared=False)
+    expect = shared_batches.expected_seconds(rows[0].portal_id)
+    build_call_batch(rows, _load_ledgers(session, [call_id], {})[call_id], expect, shared=False)
 
 
 def _split_background(
@@ -180,25 +187,13 @@ def _due_by_call(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[lis
     return sorted(due, key=_urgency_key), next_at
 
 
-def _merge_batches(batches: list[Batch]) -> tuple[list[Batch], bool]:
-    """One request for as many calls as a batch takes, or one exclusive batch alone; and whether others are left."""
-    exclusive = [batch for batch in batches if batch.is_exclusive]
-    merged = Batch([], is_shared=True)
-    for batch in batches:
-        if not batch.is_exclusive and len(merged.items) + len(batch.items) <= MAX_BATCH_COMMANDS:
-            merged.items += batch.items
-            merged.known_values.update(batch.known_values)
-    chosen = [merged] if merged.items else exclusive[:1]
-    return chosen, sum(len(batch.items) for batch in chosen) < sum(len(batch.items) for batch in batches)
-
-
-def has_due(session: Session, portal: Portal, count: int = 1) -> bool:
-    """Could at least `count` commands leave now, if the budget allowed it?"""
+def has_due(session: Session, portal: Portal) -> bool:
+    """Could a command leave now, if the budget allowed it?"""
     query = select(Delivery.id).where(
         Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
     )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
-    return len(session.scalars(due.limit(count)).all()) == count
+    return session.scalar(due.limit(1)) is not None
 
 
 def find_next_due(session: Session, portal: Portal) -> datetime | None:
@@ -210,7 +205,7 @@ def find_next_due(session: Session, portal: Portal) -> datetime | None:
 
 
 def _urgency_key(rows: list[Delivery]) -> tuple[bool, datetime]:
-    return rows[0].kind not in ("Register", "ShowCard", "HideCard"), rows[0].created_at
+    return not is_card(rows), rows[0].created_at
 
 
 def _group_by_call(rows: Iterable[Delivery]) -> Iterator[list[Delivery]]:
@@ -228,64 +223,3 @@ def _load_ledgers(session: Session, call_ids: list[int], folded: FoldedCalls) ->
         for row in session.scalars(select(Delivery).where(Delivery.call_id.in_(unread)).order_by(Delivery.id)):
             groups[row.call_id].append(row)
     return {call_id: build_ledger(rows) for call_id, rows in groups.items()}
-
-
-def _build_batch(rows: list[Delivery], ledger: Ledger, shared: bool) -> Batch:
-    items = [_build_item(row) for row in rows]
-    uncertain = [item for item, row in zip(items, rows, strict=True) if row.uncertain]
-    since = (min(row.created_at for row in rows) - MAX_CLOCK_SKEW).timestamp()
-    verification = build_verification([item.command for item in uncertain], ledger, since)
-    if verification is not None:
-        questioned = [item for item in uncertain if item.command.key in verification.keys]
-        return Batch(questioned, verification=verification, is_exclusive=True)
-    values = {rows[0].call_id: _ledger_values(ledger)}
-    if rows[0].code == Refused.__name__:
-        # Its batch was refused as a whole: sent alone, only the command that deserves it dies.
-        return Batch(items[:1], values, is_exclusive=True)
-    chain: list[BatchItem] = []
-    for item in items[:MAX_BATCH_COMMANDS]:
-        if chain and shared and not _can_join_chain(item.command, chain):
-            break
-        if isinstance(item.command, Finish) and any(_may_create_record(earlier.command) for earlier in chain):
-            break
-        chain.append(item)
-    return Batch(chain, values, shared)
-
-
-def _may_create_record(command: AnyCommand) -> bool:
-    """May the portal create the client's record by itself, and name it only in this answer?
-
-    If the answer were lost together with the finish, nobody would know afterwards which record that was, and the record
-    would stay with the user who finished the call.
-    """
-    return isinstance(command, Register) and command.create
-
-
-def _build_item(row: Delivery) -> BatchItem:
-    """A notice gets a tag: after a lost answer, a repeat replaces the first notice of the same tag in the portal."""
-    command = from_json(row.kind, row.command)
-    if isinstance(command, Notify) and not command.tag:
-        command = dataclasses.replace(command, tag=f"bx24app:{row.id}")
-    return BatchItem(row.id, row.call_id, command)
-
-
-_MAY_FOLLOW = (
-    ShowCard, HideCard, Finish, Reassign, Bind, SetActivityUser, RetitleTodo, CloseTodo,
-    ReadClient, ReadDeals, ReadOpen, ReadDay, ReadTodo,
-)  # fmt: skip
-
-
-def _can_join_chain(command: AnyCommand, chain: list[BatchItem]) -> bool:
-    """A shared batch does not stop at an error: only a command that fails harmlessly behind a failed one may join."""
-    if any(isinstance(item.command, CreateRecord | AddTodo | AddComment) for item in chain):
-        return False
-    return isinstance(command, _MAY_FOLLOW)
-
-
-def _ledger_values(ledger: Ledger) -> dict[tuple[str, str], Any]:
-    return {
-        (entry.command.key, fact): value
-        for entry in ledger
-        if entry.state == "done"
-        for fact, value in entry.answer.items()
-    }

@@ -31,20 +31,25 @@ def select_sendable(
             answer must wait.
     """
     ahead: dict[str, int] = {}
+    in_flight: set[str] = set()
     for row in open_rows:
-        number = _requested_number(row)
-        if number and (_is_in_flight(row, now) or (row.kind == "CreateRecord" and _is_due_now(row, now))):
+        number = requested_number(row)
+        if number and _is_in_flight(row, now):
+            in_flight.add(number)
+            ahead.setdefault(number, row.call_id)
+        if number and (row.kind == "CreateRecord" and _is_due_now(row, now)):
             ahead.setdefault(number, row.call_id)
     sendable: list[list[Delivery]] = []
     for rows in due:
-        number = next(filter(None, map(_requested_number, rows)), None)
+        number = next(filter(None, map(requested_number, rows)), None)
         is_first = number is None or ahead.setdefault(number, rows[0].call_id) == rows[0].call_id
-        if is_first or (shared and not any(map(_is_client_lookup, rows))):
+        is_together = shared and number not in in_flight and not any(map(_is_client_lookup, rows))
+        if is_first or is_together:
             sendable.append(rows)
     return sendable
 
 
-def _requested_number(row: Delivery) -> str | None:
+def requested_number(row: Delivery) -> str | None:
     """The number whose client this command looks up or creates."""
     if not (row.kind in ("Register", "CreateRecord") or _is_client_lookup(row)) or row.command.get("part", 1) != 1:
         return None

@@ -42,6 +42,8 @@ def test_a_look_up_waits_for_what_another_call_makes() -> None:
 def test_in_one_batch_only_look_ups_wait() -> None:
     assert free([row(1, "Register"), row(2, "Register")], shared=True) == [1, 2]
     assert free([look(1), look(2), row(3, "Register")], shared=True) == [1, 3]
+    under_way = row(3, "Register", state="sent")
+    assert free([row(1, "Register"), row(2, "Register")], (under_way,), shared=True) == [], "that is another batch"
 
 
 def test_other_look_ups_decide_nothing() -> None:
