@@ -88,7 +88,8 @@ def init_app(app: Flask) -> None:
     app.after_request(headers.add_headers)
     app.after_request(visit_limits.record_visit)
     errors.register_handlers(app)
-    app.url_map.converters |= {"rest": mango_hooks.PathRestConverter, "int": guards.IdConverter}
+    app.url_map.converters |= {"rest": mango_hooks.PathRestConverter}
+    app.url_map.converters |= {"int": guards.IdConverter, "default": guards.TextConverter}
     for blueprint, prefix, _ in ROUTE_TABLE:
         app.register_blueprint(blueprint, url_prefix=prefix or None)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from flask import current_app, g, request
 from werkzeug.exceptions import NotFound
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import BaseConverter, IntegerConverter
 
 from bx24app.infra import page_threads
 from bx24app.models import Portal, db
@@ -26,6 +26,12 @@ class IdConverter(IntegerConverter):
     """An id in a path. A number longer than any database id answers 404."""
 
     regex = r"[0-9]{1,18}"
+
+
+class TextConverter(BaseConverter):
+    """A text in a path. NUL, which PostgreSQL's text cannot hold, answers 404."""
+
+    regex = r"[^/\0]+"
 
 
 class NotAdministrator(Exception):

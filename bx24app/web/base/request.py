@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from flask import Request, current_app
 from itsdangerous import BadData, URLSafeTimedSerializer
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.utils import cached_property
 
 from bx24app.infra.http_front.admission import LARGE_BODY_BYTES, SMALL_BODY_BYTES
 
@@ -56,6 +58,14 @@ class BoundedRequest(Request):
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:
         self._max_content_length = value
+
+    @cached_property
+    def args(self) -> MultiDict[str, str]:
+        """The fields of the address. NUL, which PostgreSQL's text cannot hold, reads as U+FFFD: no row has either."""
+        fields = super().args
+        if b"%00" not in self.query_string:
+            return fields
+        return ImmutableMultiDict((name, text.replace("\0", "\ufffd")) for name, text in fields.items(multi=True))
 
     def _load_form_data(self) -> None:
         """Raises RequestEntityTooLarge: more bytes or fields than this request may have; UnsupportedMediaType."""

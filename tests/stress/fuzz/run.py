@@ -28,7 +28,7 @@ def run(target: FuzzTarget, inputs: int, number: int = 0) -> None:
     _volley(target.fire, apart[2], share // 3, number)
     each = max(1, (inputs - share - 2 * (share // 3)) // (2 * len(operations)))
     for operation in operations:
-        for shot in shots.large_numbers(operation):
+        for shot in shots.edge_values(operation):
             target.fire(shot)
         _volley(target.fire, shots.forms(operation), each, number)
         _volley(target.fire, shots.described(operation), each, number)

@@ -31,7 +31,8 @@ NASTY = (
     "9999-12-31T23:59:59+14:00 7", "0001-01-01T00:00:00+14:00~1", "+79160000001", "74950000001", "101", "moscow", "1",
     "2", "lead", "in", "Connected", "ringing", "1705308600",
 )  # fmt: skip
-LARGE_NUMBERS = tuple(str(number) for number in (2**31 - 1, 2**31, 10**15 - 1, 10**18 - 1, 2**63))
+EDGE_VALUES = ("\0", *(str(number) for number in (2**31 - 1, 2**31, 10**15 - 1, 10**18 - 1, 2**63)))
+"""What a column of PostgreSQL cannot hold, and what is just below."""
 texts = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
 numbers = st.one_of(
     st.integers(), st.sampled_from((0, -1, 2**31, 2**63, 2**64, 10**30, 1705308600, 1705308600000)), st.floats()
@@ -188,18 +189,18 @@ def forms(draw: Callable[[Any], Any], operation: Any) -> Shot:
     return Shot(method, path, urlencode(query, errors="surrogatepass"), body, kind, (), claim_of(operation))
 
 
-def large_numbers(operation: Any) -> list[Shot]:
-    """Requests of one operation whose path, query and form hold numbers beside the limits of the database's columns."""
+def edge_values(operation: Any) -> list[Shot]:
+    """Requests of one operation with each of `EDGE_VALUES` in all fields of its path, query and form."""
     raw, shots = operation.definition.raw, []
     content = raw.get("requestBody", {}).get("content", {})
     names = [name for kind in content.values() for name in kind["schema"].get("properties", {})]
     parameters = raw.get("parameters", ())
-    for value in LARGE_NUMBERS:
+    for value in EDGE_VALUES:
         path = operation.path
         for parameter in parameters:
             if parameter["in"] == "path":
                 choice = parameter["schema"].get("enum")
-                path = path.replace("{" + parameter["name"] + "}", choice[0] if choice else value)
+                path = path.replace("{" + parameter["name"] + "}", quote(choice[0] if choice else value, safe=""))
         query = urlencode({parameter["name"]: value for parameter in parameters if parameter["in"] == "query"})
         body, kind = (_encoded([(name, value) for name in names]), FORM) if names else (b"", "")
         shots.append(Shot(operation.method.upper(), path, query, body, kind, (), claim_of(operation)))

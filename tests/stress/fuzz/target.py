@@ -62,6 +62,8 @@ class Figures:
     shots: int = 0
     drained: int = 0
     """Inputs that were drained one by one."""
+    good_calls: int = 0
+    """Good calls between them, which all got through."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of the tables after the last of them."""
     statuses: Counter[int] = field(default_factory=Counter)
@@ -121,8 +123,8 @@ class FuzzTarget:
             claim = (self.portal_id, self.member_id, 1, "en", (record,), number, record)
             return session.issue_placement(session.PlacementSession(*claim))
 
-    def fire(self, shot: Shot) -> int:
-        """Send a request and judge the answer.
+    def fire(self, shot: Shot, *, is_bad: bool = True) -> int:
+        """Send a request and judge the answer. Only bad inputs count in the figures.
 
         Raises:
             Wrong: the answer is wrong.
@@ -131,7 +133,8 @@ class FuzzTarget:
         spent = time.thread_time()
         status, headers, body = self._answer(shot)
         spent = time.thread_time() - spent
-        self.figures.count(status, spent, f"{status} {shot.method} {shot.path[:60]!a}, {len(shot.body)} bytes")
+        if is_bad:
+            self.figures.count(status, spent, f"{status} {shot.method} {shot.path[:60]!a}, {len(shot.body)} bytes")
         why = self._fault(status, headers, body, spent)
         if why:
             raise Wrong(f"{why}\n{shot}\n{self.errors.messages}")

@@ -36,6 +36,7 @@ def test_bad_inputs_break_nothing(tmp_path: Path, valkey_url: str, database_url:
         run(target, INPUTS, number=1)
         assert target.figures.shots > INPUTS * 0.7
         assert target.figures.drained > INPUTS * 0.45
+        assert target.figures.good_calls == target.figures.drained
         assert target.figures.rows["calls"] > INPUTS // 20
         assert target.figures.statuses[200] > INPUTS // 5, "most shots must get past the first check"
         target.judge_what_is_stored()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 
 from bx24app.infra.http_front.admission import SMALL_BODY_BYTES
@@ -38,3 +38,9 @@ def test_a_form_of_millions_of_fields_is_counted_and_not_parsed(client: FlaskCli
     for _ in range(20):
         assert client.post("/", data=b"a&" * 32_000, content_type=FORM).status_code == 413
     assert time.process_time() - began < 3
+
+
+def test_a_nul_in_the_address_reads_as_a_replacement_character(site: Flask) -> None:
+    with site.test_request_context("/frame/calls?line=2k%00v&line=1&q=%00"):
+        assert request.args.getlist("line") == ["2k\ufffdv", "1"]
+        assert request.args["q"] == "\ufffd"
