@@ -45,7 +45,8 @@ class Batch:
     is_shared: bool = False
     verification: Verification | None = None
     is_exclusive: bool = False
-    """Never together with others: a verification, or a command whose batch was refused as a whole."""
+    """Never together with others: a verification, a command that a batch would alter, or one whose batch was refused
+    as a whole."""
     is_background: bool = False
     """Of backfilled calls: it leaves only when the budget has more than everything else needs."""
     entry_ids: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
+from bx24app.bitrix24.batch_filter import is_altered_in_batch
 from bx24app.bitrix24.errors import Refused
 from bx24app.calls.outbox.batch import Batch, BatchItem
 from bx24app.calls.outbox.shared_batches import ExpectedSeconds
@@ -61,10 +62,12 @@ def build_call_batch(rows: list[Delivery], ledger: Ledger, expect: ExpectedSecon
     if rows[0].code == Refused.__name__:
         # Its batch was refused as a whole: sent alone, only the command that deserves it dies.
         return Batch(items[:1], values, is_exclusive=True)
+    if is_altered_in_batch(items[0].command):
+        return Batch(items[:1], values, is_exclusive=True)  # alone, so that it is no batch
     chain: list[BatchItem] = []
     room, among_cards = BatchRoom(), shared and is_card(rows)
     for item, row in zip(items, rows, strict=True):
-        if chain and shared and not _can_join_chain(item.command, chain):
+        if is_altered_in_batch(item.command) or (chain and shared and not _can_join_chain(item.command, chain)):
             break
         if among_cards and not may_join_cards(item.command):
             break

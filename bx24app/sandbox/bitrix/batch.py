@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bx24app.sandbox.bitrix import faults, php
+from bx24app.sandbox.bitrix import faults, php, security_filter
 from bx24app.sandbox.bitrix.dispatch import time_block
 from bx24app.sandbox.bitrix.registry import METHODS, CommandContext, ListPage, RestError, shorten_params
 from bx24app.sandbox.bitrix.state import LogEntry
@@ -75,6 +75,8 @@ async def _run_one(
     name, _, query = text.partition("?")
     method = name.strip().lower()
     given = resolve_references(php.parse_query(query), parts) if query else {}
+    if context.portal.switches.filters_batches:
+        given = security_filter.filter_value(given)
     sub = CommandContext(
         context.portal, method, given, context.user, context.app, context.token, context.auth_in_url, context.secure,
         clock=context.clock,

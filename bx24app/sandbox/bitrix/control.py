@@ -23,7 +23,7 @@ from bx24app.sandbox.bitrix.work_seconds import CUT_ANSWERS, Durations
 Action = Callable[[Portal, dict[str, Any]], Any]
 ACTIONS: dict[str, Action] = {}
 _SETTINGS = ("lang", "license", "crm_mode", "latency", "outgoing_line", "keep_bytes", "deleted", "secure")
-_SWITCHES = ("repeat_leads", "bind_open_deals", "empty_error_codes", "number_blacklist")
+_SWITCHES = ("repeat_leads", "bind_open_deals", "empty_error_codes", "filters_batches", "number_blacklist")
 
 
 def control_action(function: Action) -> Action:

@@ -76,6 +76,8 @@ class Switches:
     """A call of a known client is also bound to the client's open deals."""
     empty_error_codes: bool = False
     """Errors of telephony methods have `"error": ""` instead of ERROR_CORE."""
+    filters_batches: bool = False
+    """The values of a batch's commands run through the filter of the security module, as on-premise."""
     number_blacklist: list[str] = field(default_factory=list)
     """The exclusion list of the CRM, as digits: CRM_CREATE creates nothing for these numbers."""
 
