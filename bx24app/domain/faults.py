@@ -56,6 +56,7 @@ SENTENCES = {
     "repeated_line": "{number} is already a line of PBX {pbx}",
     "half_key": "key and salt are given together",
     "missing_api_key": "is missing: only a PBX with the events dialect alone needs none",
+    "repeated_api_key": "the PBX {pbx} of this portal has this API key already; a PBX is connected once",
     "no_dialect": "must name vpbx, events, or both",
     # rules
     "unknown_condition": "is not a known condition; known are {known}",

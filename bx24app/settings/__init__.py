@@ -1,7 +1,7 @@
 """The settings documents of portals.
 
 `save` checks a document and saves it, `versions` stores and reads them, `hook_keys` makes and rotates the hook keys of
-PBXs.
+PBXs, `api_keys` compares their API keys.
 """
 
 from bx24app.settings.versions import (

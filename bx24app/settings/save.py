@@ -20,7 +20,7 @@ from bx24app.domain.document import DocumentDraft, DocumentError
 from bx24app.domain.faults import Fault
 from bx24app.domain.settings import Settings
 from bx24app.models import Portal, db
-from bx24app.settings import versions
+from bx24app.settings import api_keys, versions
 
 
 class PortalDirectory(Protocol):
@@ -80,7 +80,8 @@ def save_document(
         versions.lock_portal(portal)
         if portal.settings_version_id != base_id:  # somebody saved while the portal was asked
             draft = _read_draft(portal, data, allow_delete)
-        parsed = draft.finish([*faults, *draft.dictionary_faults(offered)])
+        repeats = api_keys.find_repeats(portal_id, draft)
+        parsed = draft.finish([*faults, *draft.dictionary_faults(offered), *repeats])
         new_keys = versions.find_new_keys(portal, parsed.keys)
         number = None
         if parsed.settings != draft.base or new_keys or (is_import and portal.settings_version_id is None):

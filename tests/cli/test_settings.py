@@ -86,6 +86,17 @@ def test_import_and_export(office: Office) -> None:
     assert through.output.splitlines() == ["~ calls.missed: activity -> nothing", "1 change"]
 
 
+def test_a_pbx_is_connected_once(office: Office) -> None:
+    assert office.imported(DOCUMENT).exit_code == 0
+    second = "{key: second, name: Second, api_key: \"\\u200bthe key\", api_salt: another}"
+    twice = DOCUMENT.replace("pbxs:\n", f"pbxs:\n  - {second}\n")
+    result = office.imported(twice)
+    assert result.exit_code == 2
+    text = "pbxs[0].api_key: the PBX Moscow office of this portal has this API key already; a PBX is connected once"
+    assert text in result.output
+    assert office.versions() == 1
+
+
 def changes(old: str, new: str) -> list[str]:
     before, after = (parse(load_yaml(text), keyed=frozenset({"moscow"})).settings for text in (old, new))
     return list(describe_changes(SaveOutcome(before, after, 1)))

@@ -31,13 +31,17 @@ USERS = (
 )
 
 
+API_KEY, API_SALT = "k" * 32, "s" * 32
+
+
 class FakeMango:
-    """Stands in for Mango's client. Valid are the key `key` and the salt `salt`. `requests`: names of the calls
-    made."""
+    """Stands in for Mango's client. Valid are keys that begin with `k` and the salt API_SALT. `requests`: names of the
+    calls made."""
 
     def __init__(self) -> None:
         self.state: Any = None
         self.error: MangoError | None = None
+        self.lines = LINES
         self.requests: list[str] = []
 
     def __call__(self, api_key: str, api_salt: str) -> FakeMango:
@@ -48,9 +52,11 @@ class FakeMango:
         self.requests.append("check")
         if self.state:
             return CredentialCheck(self.state, (), "detail")
-        if self.keys[0] != "key":
+        if not self.keys[0].startswith("k"):
             return CredentialCheck("wrong_key")
-        return CredentialCheck("ok", LINES) if self.keys[1] == "salt" else CredentialCheck("wrong_salt")
+        if self.keys[1] != API_SALT:
+            return CredentialCheck("wrong_salt")
+        return CredentialCheck("ok", self.lines, lines_error=self.error)
 
     def fetch_lines(self) -> list[MangoLine]:
         self.requests.append("lines")

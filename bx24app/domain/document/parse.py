@@ -162,8 +162,13 @@ def _expand_short_forms(data: dict[str, Any]) -> tuple[dict[str, Any], list[KeyP
 
 def _key_pair(item: dict[str, Any]) -> KeyPair:
     given = (_number_as_text(item.get(name)) for name in SECRET_KEYS)
-    api_key, api_salt = (value.strip() or None if isinstance(value, str) else None for value in given)
+    api_key, api_salt = (_visible_text(value) or None if isinstance(value, str) else None for value in given)
     return api_key, api_salt
+
+
+def _visible_text(value: str) -> str:
+    """A pasted secret without invisible marks and outer spaces."""
+    return "".join(sign for sign in value if sign.isprintable() or sign == "\0").strip()
 
 
 def _secret_faults(data: dict[str, Any]) -> Iterator[Fault]:

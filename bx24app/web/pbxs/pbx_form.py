@@ -14,6 +14,7 @@ from flask import g, request
 from flask_babel import gettext, ngettext
 
 from bx24app.domain.dialects import DIALECT_TRAITS, traits_of
+from bx24app.domain.mango_keys import clean_key
 from bx24app.infra import gates, key_tries, mango_clients
 from bx24app.infra.gate_kinds import PBX
 from bx24app.mango import dialects
@@ -27,7 +28,9 @@ from bx24app.web.settings.saving import Document, FormMessage, SaveResult
 class PbxForm:
     """The fields as the user typed them.
 
-    `key`: the PBX's name in the settings document; `faults`: field name -> message.
+    `key`: the PBX's name in the settings document; `faults`: field name -> message. `doubts`: what looks odd in the
+    keys, before anything is tried; the form repeats `oddity` when the user wants it all the same. `same_as`: key of
+    the PBX that has this API key already.
     """
 
     name: str = ""
@@ -37,6 +40,11 @@ class PbxForm:
     api_salt: str = ""
     default_user_id: int | None = None
     faults: dict[str, str] = field(default_factory=dict)
+    own_key: str = ""
+    """The connected PBX that the form is about; empty: a new one."""
+    doubts: list[str] = field(default_factory=list)
+    oddity: str = ""
+    same_as: str = ""
 
 
 def read_form() -> PbxForm:
@@ -46,8 +54,8 @@ def read_form() -> PbxForm:
         name=posted.get("name", "").strip(),
         key=posted.get("key", "").strip(),
         dialects=tuple(name for name in DIALECT_TRAITS if name in posted.getlist("dialects")),
-        api_key=posted.get("api_key", "").strip(),
-        api_salt=posted.get("api_salt", "").strip(),
+        api_key=clean_key(posted.get("api_key", "")),
+        api_salt=clean_key(posted.get("api_salt", "")),
         default_user_id=parse_int(posted.get("default_user_id", "")) or None,
     )
 
@@ -66,12 +74,13 @@ def check_required(form: PbxForm, *, stored: bool) -> None:
 
 
 def check_keys(form: PbxForm) -> CredentialCheck:
-    """Check the keys with Mango Office and mark the wrong one; ok at once if fields are wrong or no key was typed.
+    """Check the keys with Mango Office and mark the wrong one; ok at once if no key was typed, or fields are wrong or
+    doubtful.
 
     One request only, and none while another wrong one could count (`infra.key_tries`): Mango Office locks an address
     out for two minutes after two wrong requests.
     """
-    if form.faults or not form.api_key:
+    if form.faults or form.doubts or not form.api_key:
         return CredentialCheck("ok")
     portal_id = g.portal.id
     db.session.rollback()  # no transaction stays open while Mango Office answers
@@ -88,7 +97,7 @@ def check_keys(form: PbxForm) -> CredentialCheck:
         key_tries.report(portal_id, form.api_key, check.state in ("wrong_key", "wrong_salt", "address_refused"))
     if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
-            "Mango Office does not know this code. Copy it again; it is not the contract number."
+            "Mango Office does not know this code. Copy it again; it is neither the contract number nor the key below."
         )
     elif check.state == "wrong_salt":
         form.faults["api_salt"] = gettext(

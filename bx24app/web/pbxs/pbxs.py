@@ -12,6 +12,7 @@ from flask import Blueprint, Response, g, request
 from flask_babel import gettext
 
 from bx24app.calls.reconciliation import backfill
+from bx24app.domain import phone
 from bx24app.domain.settings import Settings
 from bx24app.infra.encryption import mask_secret
 from bx24app.infra.runtime import runtime
@@ -20,7 +21,8 @@ from bx24app.models import Pbx, audit, db, utcnow
 from bx24app.portals import lookup
 from bx24app.settings import hook_keys
 from bx24app.web.base import call_counts, directory, rendering
-from bx24app.web.pbxs import dialect_texts, employees, pbx_form, requested_pbx
+from bx24app.web.pbxs import dialect_texts, employees, pbx_form, requested_pbx, typed_keys
+from bx24app.web.pbxs.missing_lines import explain_missing_lines
 from bx24app.web.pbxs.pbx_form import PbxForm
 from bx24app.web.settings import saving
 from bx24app.web.settings.saving import Document, FormMessage, SaveResult
@@ -59,19 +61,23 @@ def create() -> Response:
         form.faults.setdefault("key", gettext("Up to 20 lower-case Latin letters, digits and hyphens."))
     elif form.key in settings.by_key:
         form.faults["key"] = gettext("Another PBX has this short name.")
+    typed_keys.check_typed(form)
     check = pbx_form.check_keys(form)
-    if form.faults or check.state != "ok":
+    if form.faults or form.doubts or check.state != "ok":
         return _render_form(form, None, SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS)
     lines = [{"number": line.number, "name": line.name} for line in check.lines]
-    taken = {line.number for pbx in settings.pbxs for line in pbx.lines}
+    taken = {phone.line_key(line.number): pbx.name or pbx.key for pbx in settings.pbxs for line in pbx.lines}
     key = form.key or pbx_form.make_key(form.name, set(settings.by_key))
-    added = pbx_form.as_document(form) | {"key": key, "lines": [line for line in lines if line["number"] not in taken]}
+    free = [line for line in lines if phone.line_key(line["number"]) not in taken]
+    added = pbx_form.as_document(form) | {"key": key, "lines": free}
     outcome = saving.save(lambda data: data["pbxs"].append(added), gettext("PBX %(name)s connected", name=form.name))
     if not outcome.is_accepted:
         pbx_form.assign_faults(form, outcome, len(settings.pbxs))
+        typed_keys.mark_same_pbx(form)
         return _render_form(form, None, outcome, status=outcome.http_status)
     employees.accept_certain_suggestions(key, shown=saving.current_number())
-    return _render_page(key, connected=True)
+    owners = dict.fromkeys(taken[number] for line in lines if (number := phone.line_key(line["number"])) in taken)
+    return _render_page(key, connected=True, why_no_lines=explain_missing_lines(check, [*owners]))
 
 
 @blueprint.get("/<key>")
@@ -94,10 +100,11 @@ def save(key: str) -> Response:
     """Save the form. New keys are tried first; empty fields keep the stored keys."""
     requested_pbx.get_settings(key)
     row, form = requested_pbx.get_row(key), pbx_form.read_form()
-    form.key = key
+    form.key = form.own_key = key
     pbx_form.check_required(form, stored=row.api_key is not None)
+    typed_keys.check_typed(form)
     check = pbx_form.check_keys(form) if form.api_key or form.api_salt else CredentialCheck("ok")
-    if form.faults or check.state != "ok":
+    if form.faults or form.doubts or check.state != "ok":
         return _render_form(
             form, requested_pbx.get_row(key), SaveResult(pbx_form.check_message(check)), status=saving.INVALID_STATUS
         )
@@ -109,6 +116,7 @@ def save(key: str) -> Response:
     )
     if not outcome.is_accepted:
         pbx_form.assign_faults(form, outcome, index)
+        typed_keys.mark_same_pbx(form)
         return _render_form(form, requested_pbx.get_row(key), outcome, status=outcome.http_status)
     if form.api_key and refused_since is not None:
         _start_backfill(key, refused_since)
@@ -195,7 +203,9 @@ def _render_form(form: PbxForm, row: Pbx | None, outcome: SaveResult | None = No
     )
 
 
-def _render_page(key: str, message: FormMessage | None = None, connected: bool = False) -> Response:
+def _render_page(
+    key: str, message: FormMessage | None = None, connected: bool = False, why_no_lines: str = ""
+) -> Response:
     pbx, row = requested_pbx.get_settings(key), requested_pbx.get_row(key)
     return rendering.render_response(
         "pbx.html",
@@ -206,6 +216,7 @@ def _render_page(key: str, message: FormMessage | None = None, connected: bool =
         dialect_text=dialect_texts.text_of,
         message=message,
         connected=connected,
+        why_no_lines=why_no_lines,
         masked_key=mask_secret(row.api_key),
         old_address_until=_old_address_until(row),
         address=f"{runtime().config.public_url}/mango/{row.hook_key}",

@@ -57,6 +57,7 @@ SENTENCES: dict[str, Any] = {
     "repeated_rule": lazy_gettext("Another rule has this name."),
     "repeated_line": lazy_gettext("This number is already a line of the PBX %(pbx)s."),
     "half_key": lazy_gettext("Copy it from Mango Office: the code and the key belong together."),
+    "repeated_api_key": lazy_gettext("This PBX is already connected as “%(pbx)s”."),
     "no_dialect": _CHOOSE_ONE,
     "unknown_condition": lazy_gettext("There is no such condition. Possible: %(known)s."),
     "unknown_action": lazy_gettext("There is no such action. Possible: %(known)s."),

@@ -8,7 +8,7 @@ from bx24app.models import db
 from bx24app.operations import doctor, secret_checks
 from bx24app.web.monitoring import metrics
 from tests.conftest import DOCUMENT, make_portal
-from tests.support.frame_pages import FakeMango, Frame, frame, mango
+from tests.support.frame_pages import API_KEY, API_SALT, FakeMango, Frame, frame, mango
 from tests.support.poisoned_portals import SECRETS, spoil_secret
 
 __all__ = ["frame", "mango"]
@@ -46,7 +46,7 @@ def test_entering_the_keys_again_mends_a_pbx(connected: Frame, mango: FakeMango)
     with connected.site.app_context():
         for column in ("api_key", "api_salt"):
             spoil_secret(connected.portal, column)
-    typed = {"name": "Moscow", "dialects": ["vpbx"], "api_key": "key", "api_salt": "salt"}
+    typed = {"name": "Moscow", "dialects": ["vpbx"], "api_key": API_KEY, "api_salt": API_SALT}
     connected.post("/frame/pbxs/moscow", {**typed, "version": str(connected.number())})
     assert SHOWN not in connected.get("/frame")
 

@@ -14,14 +14,14 @@ from bx24app.infra import key_tries
 from bx24app.infra.runtime import runtime
 from bx24app.mango import errors
 from bx24app.models import Pbx, db
-from tests.support.frame_pages import FakeMango, Frame, frame, mango, wrong
+from tests.support.frame_pages import API_KEY, API_SALT, FakeMango, Frame, frame, mango, wrong
 
 __all__ = ["frame", "mango"]
 PAGE = "/frame/pbxs"
 WAIT = re.compile(r"Save again in (\d+) second")
 
 
-def typed(frame: Frame, key: str, salt: str = "salt") -> dict[str, Any]:
+def typed(frame: Frame, key: str, salt: str = API_SALT) -> dict[str, Any]:
     return {
         "name": "Moscow", "dialects": ["vpbx"], "api_key": key, "api_salt": salt, "version": str(frame.number()),
     }  # fmt: skip
@@ -33,22 +33,22 @@ def wait_of(page: str) -> int:
 
 
 def test_after_a_wrong_key_nobody_tries_another_one_for_two_minutes(frame: Frame, mango: FakeMango) -> None:
-    assert wrong(frame.post(PAGE, typed(frame, "mistyped")))
-    again = frame.post(PAGE, typed(frame, "key"))
+    assert wrong(frame.post(PAGE, typed(frame, "m" * 32)))
+    again = frame.post(PAGE, typed(frame, API_KEY))
     assert 110 < wait_of(again) <= key_tries.LOCK_SECONDS, "the text counts the wait"
     assert "Keys are checked one at a time" in again
     assert mango.requests.count("check") == 1, "nothing was sent"
     with frame.site.app_context():
         assert 110 < key_tries.acquire(frame.portal + 1, "another portal's") <= 120
         runtime().redis.delete("key_tries:all", f"key_tries:portal:{frame.portal}")
-    assert not wait_of(frame.post(PAGE, typed(frame, "key")))
+    assert not wait_of(frame.post(PAGE, typed(frame, API_KEY)))
     assert [pbx.name for pbx in frame.settings().pbxs] == ["Moscow"]
 
 
 @pytest.mark.parametrize("state", ["ok", "unreachable", "busy"])
 def test_what_is_not_wrong_holds_nobody_back(frame: Frame, mango: FakeMango, state: str) -> None:
     mango.state = None if state == "ok" else state
-    frame.post(PAGE, typed(frame, "key"))
+    frame.post(PAGE, typed(frame, API_KEY))
     with frame.site.app_context():
         assert key_tries.acquire(frame.portal + 1, "another portal's") == 0
         assert 0 < key_tries.acquire(frame.portal + 2, "at the same time") <= key_tries.TRY_SECONDS
