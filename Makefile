@@ -12,7 +12,7 @@ ARGS ?=
 # Tests mostly wait (for back-off, browsers, other processes), so three runners keep two cores busy. A file's tests stay together.
 JOBS ?= 3
 
-.PHONY: help setup demo test test-fast test-day lint bench bench-quick screenshots mutants fuzz chaos wide audit lock clean migrated
+.PHONY: help setup demo test test-fast test-day lint bench bench-quick screenshots mutants barriers fuzz chaos wide audit lock clean migrated
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -53,6 +53,9 @@ screenshots: .venv/.dev node_modules/.dev static/vendor/.stamp ## a picture of e
 
 mutants: .venv/.dev ## break the decision in many ways; each must fail a test
 	@$(BIN)/python -m tests.stress.mutants $(ARGS)
+
+barriers: .venv/.dev static/vendor/.stamp ## take barriers against attacks away; the test that docs/security.md names must fail
+	@$(BIN)/python -m tests.stress.barriers $(ARGS)
 
 fuzz: .venv/.dev static/vendor/.stamp ## send 50,000 bad inputs to everything that answers HTTP (ARGS="--inputs N --seed S")
 	@$(BIN)/python -m tests.stress.fuzz $(ARGS)
