@@ -36,7 +36,7 @@ from bx24app.calls.outbox.in_flight import (
     RequestsInFlight,
 )
 from bx24app.calls.outbox.ledger import FoldedCalls
-from bx24app.calls.outbox.portal_request import add_entry_ids, judge_trouble, send_batch, update_circuit
+from bx24app.calls.outbox.portal_request import add_entry_ids, judge_problem, send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
@@ -172,7 +172,7 @@ def _run_locked(
         else:
             touched = answers.store_outcomes(session, portal, outcomes)
             wakes = fold_portal(session, portal, touched)
-        judge_trouble(portal, outcomes)
+        judge_problem(portal, outcomes)
         step.has_more = wakes.has_more
         recordings_due = [row.due_at for row in wakes.recordings if row.due_at is not None]
         if requests is not None and portal.state in ("active", "pending"):

@@ -148,12 +148,12 @@ def resume(portal_id: int) -> None:
     if portal.state == "needs_admin":
         portal.state, portal.state_before, portal.probe_at = portal.state_before or "active", None, None
         if portal.trouble not in TRIAL_TROUBLES or not _has_waiting_delivery(portal_id):
-            end_trouble(portal)
+            end_problem(portal)
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
 
 
-def end_trouble(portal: Portal) -> None:
+def end_problem(portal: Portal) -> None:
     """The portal accepts what it refused. The caller commits."""
     portal.trouble = portal.trouble_at = portal.probe_at = None
     portal.answered_at = utcnow()

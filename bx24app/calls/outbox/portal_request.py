@@ -1,7 +1,7 @@
 """One request of a drain to the portal: with its line in the log and its span, and what it shows about the portal.
 
 `calls.drain` sends each claimed batch with `send_batch`, in a thread, and reports the outcomes with `update_circuit`
-and `judge_trouble`.
+and `judge_problem`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _prompt_seconds(batch: Batch) -> float:
     return max(SLOW_SECONDS, 2 * batch.expected_seconds) if len(batch.items) > 1 else SLOW_SECONDS
 
 
-def judge_trouble(portal: Portal, outcomes: Iterable[object]) -> None:
+def judge_problem(portal: Portal, outcomes: Iterable[object]) -> None:
     """A trouble of a single method ends with a delivery that succeeds. A portal that is asked seldom is asked soon,
     since it has news. The caller commits.
     """
@@ -95,7 +95,7 @@ def judge_trouble(portal: Portal, outcomes: Iterable[object]) -> None:
     if portal.state == "needs_admin":
         lifecycle.hurry_probe(portal)
     elif any(isinstance(outcome, BatchOutcome) and outcome.is_accepted for outcome in outcomes):
-        lifecycle.end_trouble(portal)
+        lifecycle.end_problem(portal)
 
 
 def add_entry_ids(session: Session, claimed: list[Batch]) -> None:
