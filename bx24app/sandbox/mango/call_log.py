@@ -7,6 +7,7 @@ have been.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class Leg:
 
 @dataclass
 class Recording:
-    """A recording of one employee. `is_stored` becomes true with `record/added`."""
+    """A recording of one employee. `is_stored` becomes true with `record/added`, at the monotonic time `stored_at`."""
 
     recording_id: str
     entry_id: str
@@ -49,8 +50,13 @@ class Recording:
     call_ids: list[str] = field(default_factory=list)
     code: int = 0
     is_stored: bool = False
+    stored_at: float = 0.0
     size: int | None = None
     is_deleted: bool = False
+
+    def is_there(self, delay: float) -> bool:
+        """Whether its file is found. Mango says that it sometimes is not, for about a minute (D26, 3.1.8 and 3.5)."""
+        return self.is_stored and time.monotonic() >= self.stored_at + delay
 
     @property
     def seconds(self) -> int:
@@ -102,6 +108,7 @@ class CallLog:
         elif path == "events/recording":
             self._update_recording(body)
         elif path == "events/record/added" and (recording := self.recordings.get(body["recording_id"])):
+            recording.stored_at = recording.stored_at if recording.is_stored else time.monotonic()
             recording.is_stored = True
 
     def _get_entry(self, entry_id: str, at: int) -> Entry:

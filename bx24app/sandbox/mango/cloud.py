@@ -42,6 +42,7 @@ class MangoCloud:
     Attributes:
         errors: form of refusals: `result200` (HTTP 200, `{"result": code}`) or `code420` (HTTP 420, `{"code": code}`).
         missing_recording_status: HTTP status of result 3320, the recording that does not exist.
+        recording_delay: for how many seconds after `record/added` a recording is answered 3320.
         link_seconds: lifetime of an unused file link.
         stats_polls: how often a statistics job answers "not ready" before its data.
         stats_keep: how many seconds its data can be fetched.
@@ -60,6 +61,7 @@ class MangoCloud:
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.errors = "result200"
         self.missing_recording_status = 200
+        self.recording_delay = 0.0
         self.link_seconds = 60.0
         self.stats_polls = 1
         self.stats_keep = 60.0

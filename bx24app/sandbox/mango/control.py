@@ -12,7 +12,8 @@ It serves the PBX page and browser tests, and needs no key because a sandbox has
 | `POST pbx/{key}/check` | presses "check connection" |
 | `POST pbx/{key}/set` | `{"hook_url"?, "faults"?, "suppressed"?, <switches>?}`; `faults` replaces all faults |
 | `POST pbx/{key}/employees` | `[{"extension", "name", "email"?, "mobile"?}]` replaces the employees |
-| `POST cloud` | `{"limits"?, "lockout"?, "errors"?, "stats_polls"?, "rest_faults"?}` |
+| `POST cloud` | `{"limits"?, "lockout"?, "every_3xxx_counts"?, "lockout_seconds"?, "recording_delay"?, "errors"?, |
+| | "stats_polls"?, "rest_faults"?}` |
 
 `rest_faults` is `{path: {"kind", "value"?, "times"?}}` and replaces all faults of the REST API.
 
@@ -117,6 +118,9 @@ class _ControlApi:
         body, cloud = await _read_json(request), self.cloud
         cloud.limits.is_enabled = bool(body.get("limits", cloud.limits.is_enabled))
         cloud.limits.has_lockout = bool(body.get("lockout", cloud.limits.has_lockout))
+        cloud.limits.every_3xxx_counts = bool(body.get("every_3xxx_counts", cloud.limits.every_3xxx_counts))
+        cloud.limits.lockout_seconds = float(body.get("lockout_seconds", cloud.limits.lockout_seconds))
+        cloud.recording_delay = float(body.get("recording_delay", cloud.recording_delay))
         cloud.errors = str(body.get("errors", cloud.errors))
         cloud.stats_polls = int(body.get("stats_polls", cloud.stats_polls))
         if "rest_faults" in body:

@@ -28,6 +28,7 @@ PATH_LIMITS: dict[str, tuple[float | None, float | None]] = {
     "account/balance": (2, 10),
 }
 LOCKOUT_SECONDS = 120.0
+"""How long a lock-out lasts, counted from the first wrong request. Tests shorten `Limits.lockout_seconds`."""
 
 
 class TokenBucket:
@@ -52,12 +53,22 @@ class TokenBucket:
 
 
 class Limits:
-    """All buckets and lock-outs of one cloud. `is_enabled` switches the limits off, `has_lockout` the lock-out."""
+    """All buckets and lock-outs of one cloud.
+
+    Attributes:
+        is_enabled: False switches the limits off.
+        has_lockout: False switches the lock-out off.
+        every_3xxx_counts: which refusals the lock-out counts. Mango's API document (D26, 1.4.1) calls each request
+            that is answered 3xxx wrong, so 3320 "recording not found" too; False: 31xx and 3400 alone.
+        lockout_seconds: how long a lock-out lasts.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.is_enabled = True
         self.has_lockout = True
+        self.every_3xxx_counts = False
+        self.lockout_seconds = LOCKOUT_SECONDS
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._faults: dict[str, tuple[float, int]] = {}
 
@@ -78,14 +89,22 @@ class Limits:
                     return seconds
         return 0.0
 
+    def count_refusal(self, caller: str, code: int) -> bool:
+        """Counts a request that is answered with this code, if it is a wrong one. Returns whether it is."""
+        is_malformed = 3100 <= code < 3200 or code == 3400
+        is_wrong = 3000 <= code < 4000 if self.every_3xxx_counts else is_malformed
+        if is_wrong:
+            self.count_malformed(caller)
+        return is_wrong
+
     def count_malformed(self, caller: str) -> None:
-        """Counts a malformed request of a key, or of an address where the key is unknown."""
+        """Counts a wrong request of a key, or of an address where the key is unknown."""
         first, count = self._faults.get(caller, (0.0, 0))
-        if not count or self.clock() - first >= LOCKOUT_SECONDS:
+        if not count or self.clock() - first >= self.lockout_seconds:
             first, count = self.clock(), 0
         self._faults[caller] = (first, count + 1)
 
     def is_locked_out(self, caller: str) -> bool:
-        """Whether two malformed requests came within two minutes. The lock-out ends two minutes after the first one."""
+        """Whether two wrong requests came within two minutes. The lock-out ends two minutes after the first one."""
         first, count = self._faults.get(caller, (0.0, 0))
-        return self.has_lockout and count > 1 and self.clock() - first < LOCKOUT_SECONDS
+        return self.has_lockout and count > 1 and self.clock() - first < self.lockout_seconds

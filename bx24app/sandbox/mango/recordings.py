@@ -39,10 +39,10 @@ def file_link(cloud: MangoCloud, board: Board, recording_id: str, *, once: bool 
     """A new link to the file of a recording.
 
     Raises:
-        RequestRefused: 3320 while the recording is not stored, or after it was deleted.
+        RequestRefused: 3320 while the recording is not stored, or not long enough, or after it was deleted.
     """
     recording = board.call_log.recordings.get(recording_id)
-    if recording is None or not recording.is_stored or recording.is_deleted:
+    if recording is None or not recording.is_there(cloud.recording_delay) or recording.is_deleted:
         raise RequestRefused(3320, "recording not found")
     token = secrets.token_urlsafe(24)
     lifetime = cloud.link_seconds if once else SHARED_LINK_SECONDS
@@ -59,6 +59,7 @@ async def post_recording(cloud: MangoCloud, board: Board, body: dict[str, Any]) 
         link = file_link(cloud, board, str(recording_id))
     except RequestRefused:
         if cloud.missing_recording_status != 200:
+            cloud.limits.count_refusal(board.pbx.api_key, 3320)
             return web.json_response({"result": 3320}, status=cloud.missing_recording_status)
         raise
     return web.Response(status=302, headers={"Location": link})

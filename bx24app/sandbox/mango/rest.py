@@ -1,7 +1,7 @@
 """The entrance of the REST API, `/vpbx/…`: checks form, key, signature, address and limits, then calls the path's
 handler.
 
-It answers errors in the forms of the real service, counts malformed requests for the lock-out, and applies the faults
+It answers errors in the forms of the real service, counts wrong requests for the lock-out, and applies the faults
 that a test has set for a path.
 """
 
@@ -29,18 +29,13 @@ _RATE_LIMIT_BODY = {"name": "Service Unavailable", "message": "Rate limit exceed
 
 
 class RequestRefused(Exception):
-    """A request that is answered with a result code of Mango's table. 31xx and 3400 count as malformed."""
+    """A request that is answered with a result code of Mango's table. `Limits` says which lock a key out."""
 
     def __init__(self, code: int, message: str = "", **fields: Any) -> None:
         super().__init__(message or str(code))
         self.code = code
         self.message = message
         self.fields = fields
-
-    @property
-    def is_malformed(self) -> bool:
-        """Whether the lock-out counts it."""
-        return 3100 <= self.code < 3200 or self.code == 3400
 
 
 @dataclass
@@ -143,10 +138,8 @@ def _reject_early(cloud: MangoCloud, board: Board, request: web.Request, path: s
 
 
 def _refusal_response(cloud: MangoCloud, caller: str, refusal: RequestRefused) -> web.Response:
-    if refusal.is_malformed:
-        cloud.limits.count_malformed(caller)
-        if cloud.limits.is_locked_out(caller):
-            return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
+    if cloud.limits.count_refusal(caller, refusal.code) and cloud.limits.is_locked_out(caller):
+        return web.json_response({"name": "Unauthorized", "code": 0, "status": 401}, status=401)
     if cloud.errors == "code420":
         return web.json_response({"code": refusal.code}, status=420)
     body: dict[str, Any] = {"result": refusal.code}

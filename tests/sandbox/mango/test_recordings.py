@@ -53,6 +53,14 @@ def test_not_there(mango: Mango, recorded: str) -> None:
     assert mango.post("queries/recording/post", {"recording_id": recorded, "action": "x"}).json()["result"] == 3104
 
 
+def test_a_stored_file_is_not_found_at_once(mango: Mango, recorded: str) -> None:
+    """D26, 3.1.8 and 3.5: sometimes for about a minute."""
+    mango.cloud.recording_delay = 60
+    assert ask(mango, recorded).json()["result"] == 3320
+    mango.board.call_log.recordings[recorded].stored_at -= 61
+    assert ask(mango, recorded).status_code == 302
+
+
 def test_links_expire(mango: Mango, recorded: str) -> None:
     mango.cloud.link_seconds = -1
     assert requests.get(ask(mango, recorded).headers["Location"], timeout=20).status_code == 404

@@ -69,6 +69,18 @@ def test_lockout_after_two_malformed_requests(mango: Mango) -> None:
     assert mango.post("account/balance", {}).status_code == 401
 
 
+@pytest.mark.parametrize("every_3xxx_counts", [False, True])
+def test_both_readings_of_what_counts_for_the_lock(mango: Mango, every_3xxx_counts: bool) -> None:
+    """D26, 1.4.1: a request that is answered 3xxx is wrong. 3320 is in that class, and so are the codes of 31xx."""
+    mango.cloud.limits.is_enabled = False
+    mango.cloud.limits.every_3xxx_counts = every_3xxx_counts
+    ask = {"recording_id": "unknown", "action": "download"}
+    assert mango.post("queries/recording/post", ask).json()["result"] == 3320
+    second = mango.post("queries/recording/post", ask)
+    assert second.status_code == (401 if every_3xxx_counts else 200)
+    assert mango.post("account/balance", {}).status_code == second.status_code, "the whole key is locked"
+
+
 def test_lockout_ends_two_minutes_after_the_first() -> None:
     now = [0.0]
     limits = Limits(lambda: now[0])
