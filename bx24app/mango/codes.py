@@ -31,6 +31,8 @@ _REACTIONS: Final[dict[int, Reaction]] = {
     3340: "missing",
     4290: "later",
     4501: "later",
+    5009: "not_permitted",
+    5010: "no_money",
     5201: "not_permitted",
 }
 

@@ -92,7 +92,7 @@ ANSWERS: dict[codes.Reaction, list[int]] = {
     "wrong_signature": [3102],
     "wrong_key": [3105],
     "missing": [3320, 3340],
-    "not_permitted": [5201],
+    "not_permitted": [5009, 5201],
     "later": [4290, 4501, 5000, 5001, 5002, 5003, 5004, 5008, 5011],
     "no_money": [
         2000,
@@ -114,6 +114,7 @@ ANSWERS: dict[codes.Reaction, list[int]] = {
         2253,
         2300,
         2400,
+        5010,
     ],
     "refused": [
         *(
@@ -137,7 +138,8 @@ ANSWERS: dict[codes.Reaction, list[int]] = {
             1151,
             1152,
         ),
-        *(1160, 1161, 1162, 1163, 1164, 1170, 1171, 1180, 1181, 1182, 1183, 1190, 1191, 1192, 1193, 1200, 1300),
+        *(1160, 1161, 1162, 1163, 1164, 1170, 1171, 1180, 1181, 1182, 1183, 1190, 1191, 1192, 1193, 1200),
+        *(1210, 1230, 1300, 1310, 1311, 1312, 1313, 1314),
         *(3000, 3100, 3101, 3103, 3104, 3111, 3200, 3300, 3310, 3330, 3400, 3503),
         *(4000, 4001, 4002, 4100, 4101, 4102, 4104, 4200, 4300, 4301, 4390, 4400, 4500, 4502, 4503, 4504),
         *(5100, 5200, 5300, 6000),
@@ -161,3 +163,24 @@ def test_every_code_of_the_table_has_one_reaction(reaction: str, code: int) -> N
 )
 def test_a_code_between_the_rows_reacts_as_its_class(code: int, reaction: str) -> None:
     assert codes.reaction_to(code) == reaction
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1201, "an error of a contact centre session"),
+        (1236, "the contact centre session was ended from outside"),
+        (1300, "the call ended normally"),
+        (1310, "an answering machine picked up"),
+        (1319, "an answering machine picked up"),
+        (2251, "the plan allows no more voice menus"),
+        (2253, "the space for screen recordings is used up"),
+        (3503, "the search request is too large"),
+        (4504, "the size of the file could not be determined"),
+        (5009, "the service of Mango Office cannot be added"),
+        (5010, "not enough money to add the service"),
+    ],
+)
+def test_words_are_those_of_mangos_list(code: int, words: str) -> None:
+    """D26, the list of result codes."""
+    assert codes.describe_code(code, "en") == words
