@@ -37,7 +37,7 @@ MANGO: Final = {
     "wrong_signature": "needs a person: the overview and the PBX's page say that the salt is wrong",
     "not_permitted": "needs a person: an option of the connector is off, the overview says so",
     "no_money": "needs a person: the account is restricted, the overview says so",
-    "missing": "of a recording: repeat by BX24APP_RECORDING_RETRY, it may not be there yet; of anything else: it does not exist",  # noqa: E501
+    "missing": "of a recording: repeat after a minute or by BX24APP_RECORDING_RETRY, it may not be there yet; of anything else: it does not exist",  # noqa: E501
     "refused": "needs a person: this request is dead, with its reason",
 }
 INTRODUCTION = """# What is done about each error
@@ -59,6 +59,10 @@ authorisation.
 
 A worker that dies is one of the causes of a lost answer. What it had in hand is freed at once on the same machine, within 45 s on another one
 (docs/reliability.md); a dead worker's trial of a circuit ends with it, and those who wait for a trial look again every 10 s.
+
+After an answer 3xxx Mango Office is asked nothing more with the same key for two minutes, because a second one would lock the key; clicks still leave. If the
+key is locked all the same (401, though it worked within the hour), recordings and statistics wait until the lock ends, and an employee who clicks is told
+the minute in which to call again. A 401 of a key that has not worked lately means that Mango Office refuses this server's address.
 
 A full disk stops recordings only: they are tried again every 15 minutes and never given up for it.
 """  # noqa: E501

@@ -136,6 +136,10 @@ _MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Mango Office не принимает запросы с адреса приложения",
         "Mango Office does not accept requests from the app's address",
     ),
+    "mango_key_locked": (
+        "Mango Office на две минуты заблокировал ключ этой АТС после неверных запросов. Позвоните ещё раз в {time}",
+        "Mango Office has locked the key of this PBX for two minutes after wrong requests. Call again at {time}",
+    ),
     "mango_too_late": (
         "приложение получило команду слишком поздно",
         "the app received the command too late",

@@ -3,6 +3,7 @@ client."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -25,6 +26,7 @@ from bx24app.mango.api_types import (
 )
 from bx24app.mango.errors import (
     AddressRefused,
+    KeyPaused,
     MangoError,
     NotPermitted,
     RequestRefused,
@@ -35,6 +37,7 @@ from bx24app.mango.errors import (
     WrongSignature,
 )
 from bx24app.mango.events_schema import MOSCOW
+from bx24app.mango.key_guard import KeyGuard
 from bx24app.mango.recording import MAX_BYTES, RecordingDownload, open_by_id, open_by_url
 from bx24app.mango.statistics import CSV_FIELDS
 from bx24app.mango.transport import SignedTransport, Timeout, raise_for_error
@@ -63,8 +66,9 @@ class MangoClient:
         session: requests.Session | None = None,
         timeout: Timeout = (5.0, 20.0),
         ca_bundle: str | None = None,
+        guard: KeyGuard | None = None,
     ) -> None:
-        self._transport = SignedTransport(api_url, api_key, api_salt, session, timeout, ca_bundle)
+        self._transport = SignedTransport(api_url, api_key, api_salt, session, timeout, ca_bundle, guard)
 
     def __repr__(self) -> str:
         return f"<Mango {self._transport.api_url}>"
@@ -136,6 +140,8 @@ class MangoClient:
             self.fetch_balance()
         except NotPermitted:
             pass  # Mango checks key and signature before options and money
+        except KeyPaused as error:
+            return CredentialCheck("wait", wait_seconds=math.ceil(error.seconds))
         except MangoError as error:
             return CredentialCheck(_credential_state(error), (), str(error))
         try:

@@ -3,10 +3,13 @@
 ```
 MangoError
 ├── TemporaryFailure      busy, limited, in maintenance: ask again, not before `retry_after`; nothing was carried out
-│   └── Unreachable       no connection: the request was not sent
+│   ├── Unreachable       no connection: the request was not sent
+│   └── KeyPaused         nothing may be asked with this key for `retry_after` seconds; says nothing of the request
+│       ├── KeyLocked     401 of a key that works: Mango has locked it for two minutes
+│       └── QuestionHeldBack  not sent: a second answer 3xxx would lock the key
 ├── WrongKey              3105
 ├── WrongSignature        3102: the salt does not fit the key
-├── AddressRefused        401, 403: our address is not allowed in the connector, or was locked out for two minutes
+├── AddressRefused        403, or 401 of a key that has not worked lately: our address is not allowed, or locked out
 ├── NotPermitted          5201 …: an option of the connector is off; 2xxx: the account is restricted (administrator)
 ├── ResourceNotFound      3320 …, 404: there is no such recording, file or order, or not yet
 │   └── RecordingNotReady the recording is known, but its file is not there yet
@@ -19,6 +22,8 @@ HTTP status.
 """
 
 from __future__ import annotations
+
+import math
 
 from bx24app.mango.codes import describe_code
 
@@ -49,6 +54,38 @@ class TemporaryFailure(MangoError):
 
 class Unreachable(TemporaryFailure):
     """No connection to Mango: the request was not sent."""
+
+
+class KeyPaused(TemporaryFailure):
+    """Mango takes nothing from this key for `retry_after` seconds. The request itself is not judged."""
+
+    texts = ("", "")
+    """(Russian, English), with `%d` for the seconds."""
+
+    def __init__(self, seconds: float, code: int = 0) -> None:
+        super().__init__(self.texts[1] % math.ceil(seconds), code, seconds)
+        self.seconds = seconds
+
+    def describe(self, lang: str = "ru") -> str:
+        return self.texts[0 if lang == "ru" else 1] % math.ceil(self.seconds)
+
+
+class KeyLocked(KeyPaused):
+    """Mango has locked this key for two minutes after wrong requests, commands included."""
+
+    texts = (
+        "Mango Office на две минуты заблокировал ключ этой АТС после неверных запросов; осталось %d с",
+        "Mango Office has locked the key of this PBX for two minutes after wrong requests; %d s are left",
+    )
+
+
+class QuestionHeldBack(KeyPaused):
+    """Not sent: one request with this key was wrong already, and a second one would lock it."""
+
+    texts = (
+        "чтобы Mango Office не заблокировал ключ этой АТС, следующий вопрос уйдёт через %d с",
+        "Mango Office would lock the key of this PBX: the next question leaves in %d s",
+    )
 
 
 class WrongKey(MangoError):

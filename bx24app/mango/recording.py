@@ -125,13 +125,15 @@ def open_by_id(
     """See `MangoClient.open_recording`."""
     path = "queries/recording/post"
     fields = {"recording_id": recording_id, "action": "play" if play else "download"}
-    try:
-        with transport.send(transport.session, path, fields) as response:
-            location = response.headers.get("Location")
-            body = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, COMMAND_BOUNDS)
-            answer = MangoResponse(response.status_code, response.headers, body)
-    except requests.RequestException as error:
-        raise transport.classify_failure(path, error) from None
+    with transport.guard.question(is_alone=True):
+        try:
+            with transport.send(transport.session, path, fields) as response:
+                location = response.headers.get("Location")
+                body = b"" if response.status_code in _REDIRECT_STATUSES else read_bounded(response, COMMAND_BOUNDS)
+                answer = MangoResponse(response.status_code, response.headers, body)
+        except requests.RequestException as error:
+            raise transport.classify_failure(path, error) from None
+        transport.judge_key(answer)
     if answer.status in _REDIRECT_STATUSES and location:
         return open_by_url(transport, urljoin(transport.api_url + path, location), admit, byte_range, max_bytes)
     if answer.status in _REDIRECT_STATUSES | {202, 204}:

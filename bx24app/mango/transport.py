@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, cast
 
@@ -27,6 +28,7 @@ from bx24app.mango.errors import (
     ADDRESS_REFUSED,
     AddressRefused,
     AnswerLost,
+    KeyLocked,
     MangoError,
     NotPermitted,
     RequestRefused,
@@ -36,6 +38,7 @@ from bx24app.mango.errors import (
     WrongKey,
     WrongSignature,
 )
+from bx24app.mango.key_guard import KEY_CODES, KeyGuard, Unguarded
 from bx24app.mango.signature import sign_text
 
 _log = structlog.get_logger(__name__)
@@ -63,10 +66,13 @@ class MangoResponse:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    _parsed: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def parse_json(self) -> Any:
-        """The parsed body; None if it is not JSON."""
-        return parse_json(self.content)
+        """The parsed body; None if it is not JSON. It is parsed once."""
+        if not self._parsed:
+            self._parsed.append(parse_json(self.content))
+        return self._parsed[0]
 
 
 class SignedTransport:
@@ -80,7 +86,9 @@ class SignedTransport:
         session: requests.Session | None = None,
         timeout: Timeout = (5.0, 20.0),
         ca_bundle: str | None = None,
+        guard: KeyGuard | None = None,
     ) -> None:
+        self.guard: KeyGuard = guard or Unguarded()
         self.api_url = api_url.rstrip("/") + "/"
         self._key, self._salt = api_key, api_salt
         self.session = session or new_session()
@@ -101,18 +109,21 @@ class SignedTransport:
             Unreachable: the request was not sent.
             AnswerLost: a command was sent, and no answer came.
             TemporaryFailure: another request was sent, and no answer came.
+            KeyPaused: the key is locked, or this question would lock it.
         """
         started = time.monotonic()
         session = new_session(1) if command else self.session
-        try:
-            with self.send(session, path, fields) as response:
-                content = read_bounded(response, COMMAND_BOUNDS if command else bounds)
-                answer = MangoResponse(response.status_code, response.headers, content)
-        except requests.RequestException as error:
-            raise self.classify_failure(path, error, command) from None
-        finally:
-            if command:
-                session.close()
+        with nullcontext() if command else self.guard.question():
+            try:
+                with self.send(session, path, fields) as response:
+                    content = read_bounded(response, COMMAND_BOUNDS if command else bounds)
+                    answer = MangoResponse(response.status_code, response.headers, content)
+            except requests.RequestException as error:
+                raise self.classify_failure(path, error, command) from None
+            finally:
+                if command:
+                    session.close()
+            self.judge_key(answer)
         _log.debug(
             "mango request answered", path=path, status=answer.status, ms=round((time.monotonic() - started) * 1000)
         )
@@ -136,6 +147,25 @@ class SignedTransport:
             allow_redirects=False,
             stream=True,
         )
+
+    def judge_key(self, answer: MangoResponse) -> None:
+        """Tell the guard what an answer says of the key.
+
+        Raises:
+            KeyLocked: 401, though the key works.
+        """
+        if answer.status == 401:
+            seconds = self.guard.locked_seconds()
+            if seconds is not None:
+                raise KeyLocked(seconds, answer.status)
+            return
+        is_object = answer.content.lstrip().startswith(b"{")
+        code = extract_code(answer.parse_json()) if is_object else None
+        is_wrong = code is not None and 3000 <= code < 4000
+        if is_wrong:
+            self.guard.record_wrong()
+        if code not in KEY_CODES and (code is not None or answer.status < 400):
+            self.guard.record_worked()
 
     def request_object(self, path: str, fields: Mapping[str, Any], command: bool = False) -> dict[str, Any]:
         """Send a request and return the JSON object of a good answer.

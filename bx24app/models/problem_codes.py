@@ -32,6 +32,8 @@ class RecordingProblem(StrEnum):
     """Our own spool cannot be written."""
     HOST = "host"
     """Mango keeps it on a host that BX24APP_RECORDING_HOSTS does not list: the operator is told."""
+    UNCONFIRMED = "unconfirmed"
+    """Mango has not said yet that the file is there: a question may come too early."""
 
 
 ADDRESS_REFUSED = "address_refused"

@@ -247,6 +247,7 @@ _VERDICTS = {
     ),
     "unreachable": "Mango cannot be reached: see BX24APP_MANGO_API_URL and the firewall",
     "busy": "Mango is busy; try again in a minute",
+    "wait": "not asked: Mango refused a request with this key within two minutes, and a second one would lock it",
     "refused": "Mango refuses the request",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bx24app.calls.fold import recording_rows
 from tests.conftest import config_for
 from tests.support.broker import Broker, document
 from tests.support.stack import World, world
@@ -21,6 +22,12 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         made.install()
         yield made
         assert not made.portal.violations, made.portal.violations
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording waits a second for Mango's word that its file is there, instead of ten."""
+    monkeypatch.setattr(recording_rows, "CONFIRM_SECONDS", 1.0)
 
 
 @pytest.fixture(scope="module")

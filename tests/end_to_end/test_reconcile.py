@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bx24app.calls.reconciliation import schedule
-from bx24app.infra import key_tries
+from bx24app.infra import key_guard, key_tries
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Pbx, db, utcnow
 from bx24app.sandbox.mango.rest import RestFault
@@ -195,10 +195,33 @@ def test_a_pbx_that_does_not_answer_is_asked_later(earth: World, fault: RestFaul
     assert after["ask_at"] >= utcnow() + timedelta(seconds=30)
     assert look(earth, hourly=False) == 0, "a failed PBX waits for its time"
     with earth.app.app_context():  # a PBX with a wrong key waits an hour, longer than Mango locks an address
-        runtime().redis.delete("key_tries:all", key_tries._of_key(str(db.session.query(Pbx).one().api_key)))
+        key = str(db.session.query(Pbx).one().api_key)
+        wrong = key_guard.RememberedKey(runtime(), key)._wrong
+        runtime().redis.delete("key_tries:all", key_tries._of_key(key), wrong)
         db.session.rollback()
     assert looked(earth) == 1
     assert held(earth)["ask_failures"] == 0
+    assert in_portal(earth, retold)["calls"]
+
+
+def test_statistics_wait_for_the_end_of_a_lock_and_not_for_an_hour(
+    earth: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(earth, MISSED, "as it is")
+    assert looked(earth) == 0, "the key works"
+    retold = some(earth, MISSED, nothing)
+    until(lambda: db_over(earth), "a call is not over yet")
+    monkeypatch.setattr(key_guard, "LOCK_SECONDS", 3.0)
+    monkeypatch.setattr(earth.mango.limits, "lockout_seconds", 3.0)
+    for _ in range(2):  # another program with the same key
+        earth.mango.limits.count_malformed(KEY)
+    before, sent = held(earth), list(earth.mango.requests)
+    assert look(earth) == 1
+    until(lambda: held(earth)["read_until"] != before["read_until"], "the statistics were never read", 60)
+    assert list(earth.mango.requests)[len(sent)] == "POST stats/calls/request", "it met the lock"
+    after = held(earth)
+    assert (after["ask_failures"], after["ask_problem"]) == (0, None)
+    earth.settle(90)
     assert in_portal(earth, retold)["calls"]
 
 

@@ -35,6 +35,9 @@ CALLBACK_LIFETIME = timedelta(hours=1)
 """A client who asked for a callback longer ago is not called by the app: an employee decides."""
 TOO_LATE = "TOO_LATE"
 """Code of a command that was not sent because its lifetime had passed."""
+KEY_LOCKED = "KEY_LOCKED"
+"""Code of a command that Mango refused because it had locked the PBX's key; `Delivery.answer` has `locked_until`, epoch
+seconds."""
 
 _UNSENT_DIALS = (
     select(Delivery)
@@ -93,15 +96,16 @@ def claim_dial_orders(session: Session, portal: Portal, most: int) -> list[DialO
 
 
 def send_dial_order(order: DialOrder, client: MangoClient) -> DialOutcome:
-    """Send the command, without the database. If Mango asks to slow down, it has done nothing, so the command is
-    repeated."""
+    """Send the command, without the database. If Mango asks to slow down or has locked the key, nothing was done, and
+    the command is repeated."""
     give_up_at = time.monotonic() + MAX_SLOW_DOWN_SECONDS
     while True:
         try:
             _call_mango(client, order.command)
         except mango.TemporaryFailure as error:
             pause = max(0.5, error.retry_after or 1.0)
-            if error.code not in _SLOW_DOWN_CODES or time.monotonic() + pause > give_up_at:
+            is_repeatable = error.code in _SLOW_DOWN_CODES or isinstance(error, mango.KeyLocked)
+            if not is_repeatable or time.monotonic() + pause > give_up_at:
                 return DialOutcome(order, error)
             time.sleep(pause)
         except mango.MangoError as error:
@@ -135,6 +139,9 @@ def store_dial_outcome(session: Session, outcome: DialOutcome) -> set[int]:
         row.state, row.answer = "done", {"accepted": True}
     elif isinstance(error, mango.AnswerLost):
         row.state, row.answer, row.reason = "done", {"lost": True}, str(error)
+    elif isinstance(error, mango.KeyLocked):
+        locked_until = (row.done_at + timedelta(seconds=error.seconds)).timestamp()
+        row.state, row.code, row.reason, row.answer = "dead", KEY_LOCKED, str(error), {"locked_until": locked_until}
     else:
         row.state, row.code, row.reason = "dead", str(error.code or ""), str(error)
     _log.info("click dialled", call=outcome.order.call_id, state=row.state, reason=row.reason)

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, TOO_LATE, mark_answer_lost
+from bx24app.calls.click_to_call.dial import ANSWER_WAIT_SECONDS, KEY_LOCKED, TOO_LATE, mark_answer_lost
 from bx24app.domain.bounds import is_whole
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.commands import AnyCommand, Finish, Notify
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
 from bx24app.domain.languages import choose_language
+from bx24app.domain.working_hours import load_zone
 from bx24app.infra.messages import message
 from bx24app.mango import codes
 from bx24app.models import Call, Delivery, Notification, Portal, utcnow
@@ -56,7 +57,8 @@ def _evaluate_dial(
     number = call.client_number or ""
     if dial.state == "dead" or result not in (None, codes.SUCCESS):
         code = result or (int(dial.code) if dial.code and dial.code.isdecimal() and len(dial.code) < 10 else 0)
-        words = message(portal.lang, f"{kind}_refused", number=number, why=_describe_failure(dial, code, portal.lang))
+        why = _describe_failure(dial, code, portal.lang, policy.settings.portal.timezone)
+        words = message(portal.lang, f"{kind}_refused", number=number, why=why)
         call.reason = code if code >= codes.SUCCESS else None
         _fail_call(session, call, policy, codes.sip_status(code), words)
         return
@@ -80,12 +82,16 @@ def _failure_time(dial: Delivery, result: int | None) -> datetime | None:
     return dial.sent_at + timedelta(seconds=NO_LEG_SECONDS if answered or result is not None else ANSWER_WAIT_SECONDS)
 
 
-def _describe_failure(dial: Delivery, code: int, lang: str) -> str:
-    """What Mango's code means; without a code, why the command was not sent."""
+def _describe_failure(dial: Delivery, code: int, lang: str, timezone: str) -> str:
+    """What Mango's code means; without a code, why the command was not sent. Times are those of the portal."""
     if code >= codes.SUCCESS:
         return codes.describe_code(code, choose_language(lang))
     if dial.code == TOO_LATE:
         return message(lang, "mango_too_late")
+    if dial.code == KEY_LOCKED:
+        ends_at = datetime.fromtimestamp((dial.answer or {})["locked_until"], load_zone(timezone))
+        next_minute = ends_at.replace(second=0) + timedelta(minutes=1)
+        return message(lang, "mango_key_locked", time=f"{next_minute:%H:%M}")
     return message(lang, "mango_refuses_address" if code in (401, 403) else "mango_away")
 
 

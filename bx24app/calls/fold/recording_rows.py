@@ -12,6 +12,14 @@ from bx24app.domain.calls.call_recordings import CallRecording
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Recording, utcnow
+from bx24app.models.problem_codes import RecordingProblem
+
+CONFIRM_SECONDS = 10.0
+"""How long a recording that ended waits for `record/added`: a question before may be wrong, and Mango locks a key after
+two wrong ones (`infra.key_guard`)."""
+STORED_WITHIN_SECONDS = 60.0
+"""Mango stores a file within about this time after the recording's end (D26, 3.5)."""
+NOT_STORED_YET = "Mango Office has not stored it yet"
 
 
 def save_recordings(
@@ -54,6 +62,8 @@ def save_recordings(
             continue
         if row.state == "none":
             row.state = "waiting"
+        if row.problem_code == RecordingProblem.UNCONFIRMED and recording.unconfirmed_since is None:
+            _confirm(row, due)
         _schedule_first_attempt(row, recording, ledger, due)
     return due
 
@@ -72,5 +82,20 @@ def _schedule_first_attempt(row: Recording, recording: CallRecording, ledger: Le
     if finish.state != "done":
         return
     row.bitrix_call_id = register.answer.get("call_id")
-    row.due_at = utcnow() + timedelta(seconds=runtime().config.recording_retry[0])
+    now, seconds = utcnow(), float(runtime().config.recording_retry[0])
+    since = recording.unconfirmed_since
+    # Of a call from the statistics we have heard just now, though it ended long ago.
+    if recording.url is None and since is not None and now.timestamp() - since < STORED_WITHIN_SECONDS:
+        age = (now - (row.noticed_at or now)).total_seconds()
+        seconds = max(seconds, CONFIRM_SECONDS - age)
+        row.problem, row.problem_code = NOT_STORED_YET, RecordingProblem.UNCONFIRMED
+    row.due_at = now + timedelta(seconds=seconds)
     due.append(row)
+
+
+def _confirm(row: Recording, due: list[Recording]) -> None:
+    """Mango says now that the file is there: the first attempt begins, unless a worker is at it."""
+    if row.claimed_at is None and row.tries == 0 and row.due_at is not None:
+        row.problem, row.problem_code = None, None
+        row.due_at = utcnow() + timedelta(seconds=runtime().config.recording_retry[0])
+        due.append(row)

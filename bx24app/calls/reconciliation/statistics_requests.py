@@ -35,6 +35,8 @@ FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
 MAX_POLLS = 60
 USERS_SECONDS = 600
 """How long the list of a PBX's employees is used."""
+KEY_JITTER_SECONDS = 5.0
+"""Over this time the requests are spread that wait for the same paused key."""
 REQUESTS_PER_SECOND = 10.0
 """Requests a second over all PBXs (Mango's limit of `stats` for all products)."""
 _BACKFILL_IN_JOBS = "errand"
@@ -116,6 +118,10 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
         if not order.key:
             return _try_key(connection, order)
         answer = _fetch_result(connection.client, order, connection.portal_id)
+    except errors.KeyPaused as error:
+        # Mango keeps a result for a minute (D26, 3.4.1.2), so the order is placed anew.
+        later = replace(order, key="", polls=0)
+        return DelayedRequest(later, error.seconds + uniform(0, KEY_JITTER_SECONDS))  # noqa: S311 - not a secret
     except (errors.NotPermitted, errors.ResourceNotFound, errors.RequestRefused) as error:
         if order.pair == "legs":
             raise

@@ -54,6 +54,8 @@ class Attempt:
     """While the row says the same, it belongs to this try."""
     spool_file: Path
     entry_id: str = ""
+    is_unconfirmed: bool = False
+    """Mango has not said that the file is there."""
 
     @property
     def is_small(self) -> bool:
@@ -119,6 +121,7 @@ def _build_attempt(row: Recording, now: datetime, spool_file: Path) -> Attempt:
         claimed_at=now,
         spool_file=spool_file,
         entry_id=call.entry_id,
+        is_unconfirmed=row.problem_code == RecordingProblem.UNCONFIRMED,
     )
 
 

@@ -54,7 +54,7 @@ def fetch_to_spool(source: RecordingSource, file: Path) -> Failure | None:
     state = breaker.read_state() if breaker else circuit_breaker.CircuitState()
     if breaker and state.is_tripped and (state.pause > 0 or not breaker.acquire_trial()):
         return Postponed("Mango has not answered lately", max(state.pause, 5.0))
-    is_answered = True
+    is_answered: bool | None = True
     try:
         with spool.write_complete(file) as stream:
             _write_recording(source, stream)
@@ -65,14 +65,14 @@ def fetch_to_spool(source: RecordingSource, file: Path) -> Failure | None:
         # Mango's own redirect waits until the operator lists the host; an address in a notification is anybody's.
         return Lost(str(error)) if source.url else outcomes.from_unlisted_host(error)
     except mango_errors.MangoError as error:
-        is_answered = not isinstance(error, mango_errors.TemporaryFailure) or error.code == outcomes.MANGO_BUSY_STATUS
+        is_answered = outcomes.is_answer(error)
         return outcomes.from_mango_error(error)
     except OSError as error:
         return outcomes.from_spool_error(error)
     finally:
-        if breaker and not is_answered:
+        if breaker and is_answered is False:
             breaker.record_failure()
-        elif breaker and state.failures:  # "there is no such recording" is an answer too
+        elif breaker and is_answered and state.failures:  # "there is no such recording" is an answer too
             breaker.record_success()
 
 

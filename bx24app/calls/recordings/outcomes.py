@@ -24,6 +24,9 @@ SPOOL_RETRY_SECONDS = 60.0
 UNLISTED_HOST_RETRY_SECONDS = 900.0
 MANGO_BUSY_STATUS, MANGO_BUSY_RETRY_SECONDS = 429, 10.0
 """The status by which Mango asks to slow down, and how long we wait where Mango does not say."""
+NOT_YET_CODES, NOT_YET_RETRY_SECONDS = frozenset((3320, 3340, 202, 204)), 60.0
+"""Mango's codes and statuses that say that a recording is not there, and how long it advises to wait before the next
+question (D26, 3.5). The plan is never quicker."""
 MIN_RETRY_SECONDS = 0.5
 
 
@@ -69,6 +72,8 @@ class FailedTry:
 
     reason: str
     retry_after: float | None = None
+    is_not_yet: bool = False
+    """Mango does not have the file, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +126,22 @@ def from_portal_error(error: portal_errors.PortalError) -> Failure:
 def from_mango_error(error: mango_errors.MangoError) -> Failure:
     if isinstance(error, mango_errors.RequestRefused):
         return Lost(str(error))
+    if isinstance(error, mango_errors.KeyPaused):  # nothing was said about this recording
+        return Postponed(str(error), error.seconds)
+    if isinstance(error, mango_errors.ResourceNotFound) and error.code in NOT_YET_CODES:
+        return FailedTry(str(error), NOT_YET_RETRY_SECONDS, is_not_yet=True)
     seconds = error.retry_after if isinstance(error, mango_errors.TemporaryFailure) else None
     if error.code == MANGO_BUSY_STATUS:  # that others ask Mango too says nothing about this recording
         return Postponed(str(error), seconds or MANGO_BUSY_RETRY_SECONDS)
     return FailedTry(str(error), seconds)
+
+
+def is_answer(error: mango_errors.MangoError) -> bool | None:
+    """Did Mango answer? "There is no such recording" is an answer too; None: nothing was sent."""
+    if isinstance(error, mango_errors.QuestionHeldBack):
+        return None
+    is_answered = error.code == MANGO_BUSY_STATUS or isinstance(error, mango_errors.KeyLocked)
+    return is_answered or not isinstance(error, mango_errors.TemporaryFailure)
 
 
 def from_unlisted_host(error: mango_errors.HostNotAllowed) -> Postponed:

@@ -16,7 +16,7 @@ from random import uniform
 from sqlalchemy import func, select, update
 
 from bx24app.bitrix24.client import Bitrix24Client
-from bx24app.calls.recordings import attachment, attempts, download, failed_recordings, outcomes
+from bx24app.calls.recordings import attachment, attempts, download, failed_recordings, outcomes, unconfirmed
 from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.outcomes import Attached, BudgetWait, FailedTry, Lost, Outcome, Postponed
 from bx24app.infra import circuit_breaker, queue, tracing
@@ -64,7 +64,8 @@ def _carry_out(attempt: Attempt) -> None:
             return
         attempt = replace(attempt, file_name=attempts.next_file_name(attempt.file_name))
     with tracing.call_span("fetch recording", attempt.portal_id, attempt.entry_id):
-        failure = download.fetch_to_spool(attempt.source, attempt.spool_file)
+        failure = unconfirmed.wait_for_file(attempt) or download.fetch_to_spool(attempt.source, attempt.spool_file)
+        unconfirmed.remember_answer(attempt, failure)
         if failure is not None:
             tracing.mark_failed(failure.reason)
     if failure is not None:

@@ -32,6 +32,8 @@ class CallRecording:
     is_fetchable: bool
     url: str | None
     """Where the dialect `events` says the file is; None: ask Mango's API."""
+    unconfirmed_since: int | None
+    """The PBX has only said that the recording ended, at this epoch second, and not yet that the file is there."""
 
 
 def plan_recordings(view: CallView, end: Outcome) -> tuple[CallRecording, ...]:
@@ -63,6 +65,7 @@ def plan_recordings(view: CallView, end: Outcome) -> tuple[CallRecording, ...]:
             wanted,
             fact.is_fetchable,
             fact.url,
+            None if fact.is_added else fact.completed_at,
         )
         if part is not None and part > 1 and wanted:
             _add_portal_call(view, recording)

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from bx24app.bitrix24 import answer_size, transport
 from bx24app.calls import sweep
+from bx24app.calls.fold import recording_rows
 from bx24app.calls.outbox import batches, portal_request, sender
 from bx24app.calls.recordings import attempts, outcomes
 from bx24app.domain.calls import outcome
-from bx24app.infra import circuit_breaker, redis_marker, worker
+from bx24app.infra import circuit_breaker, key_guard, redis_marker, worker
 from bx24app.operations import adoption
 
 WORDS = (
@@ -29,7 +30,8 @@ def shorten_waits() -> None:
     batches.SEND_WITHIN_SECONDS = 4.0  # type: ignore[misc]
     sweep.ANSWER_TIMEOUT = timedelta(seconds=12)
     attempts.CLAIM_LIFETIME = timedelta(seconds=20)
-    outcomes.SPOOL_RETRY_SECONDS = 2.0
+    outcomes.SPOOL_RETRY_SECONDS = outcomes.NOT_YET_RETRY_SECONDS = 2.0
+    key_guard.LOCK_SECONDS, recording_rows.CONFIRM_SECONDS = 2.0, 1.0
     sender.BACKOFF = (1, 2, 3, *(5,) * 40)  # type: ignore[assignment]
     circuit_breaker.TRIAL_SECONDS = 3
     redis_marker.ALIVE_SECONDS, adoption.BEAT_SECONDS = 6, 2.0
