@@ -67,14 +67,19 @@ def test_a_manager_who_does_not_answer_loses_no_call(broker: Broker) -> None:
     assert len(broker.rows(number)) == 1
 
 
-def test_a_short_greeting_loses_the_way_to_the_manager_but_no_call(broker: Broker) -> None:
+@pytest.mark.parametrize(("by_result", "state"), [(False, "dead"), (True, "done")])
+def test_a_short_greeting_loses_the_way_to_the_manager_but_no_call(
+    broker: Broker, by_result: bool, state: str
+) -> None:
     routed(broker)
-    client = "79163330003"
+    client = f"7916333{by_result:d}003"
     known(broker, client, 12)
     before = len(commands(broker))
+    broker.boards["moscow"].refuses_routes_by_result = by_result
     number, entry = broker.ring(MOSCOW, client=client, **{**WAITS, "ivr": 3.0, "parties": {"101": Party(0.5)}})
     broker.earth.settle(60)
-    assert commands(broker)[before:] == [("dead", 1)], "Mango refuses it, and it is not repeated"
+    broker.boards["moscow"].refuses_routes_by_result = False
+    assert commands(broker)[before:] == [(state, 1)], "Mango refuses it, and it is not repeated"
     call = broker.journal(f"moscow:{entry}")
     assert (call.users, call.outcome, len(broker.rows(number))) == ([11], "answered", 1)
 

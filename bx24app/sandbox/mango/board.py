@@ -61,6 +61,8 @@ class Board:
         self._boards = boards
         self.plan = Plan()
         self.statistics_shape = StatisticsShape()
+        self.refuses_routes_by_result = False
+        """A route that is not possible is accepted, and its `result/route` says 4100; D26 leaves that open."""
         self.portal_click: ClickHandler | None = None
         """Clicks a number in the sandbox portal for an employee: (extension, number, line). None: no portal."""
         self._translator = events_dialect.EventsTranslator(

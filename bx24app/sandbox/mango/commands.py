@@ -106,6 +106,10 @@ async def route_call(cloud: MangoCloud, board: Board, body: dict[str, Any]) -> C
     command_id, call_id, to = (str(value) for value in require_fields(body, "command_id", "call_id", "to_number"))
     call, leg = _find_leg(board, call_id)
     if leg.location == "ivr" and not (call.plan.greeting_waits and call.plan.ivr >= GREETING_SECONDS):
+        if board.refuses_routes_by_result:
+            cloud.commands.append(("commands/route", body))
+            call.emit_result("route", command_id, 4100)
+            return ACCEPTED_ANSWER
         raise RequestRefused(4100, "the greeting is too short or is not waited for")
     signal = Signal("route", to=to, call_id=call_id, command_id=command_id)
     return _send_signal(cloud, board, body, "commands/route", signal, "Appeared", "ivr", "queue")

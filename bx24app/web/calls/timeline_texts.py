@@ -64,6 +64,7 @@ _COMMAND_TEXTS: dict[str, Any] = {
     "Route": lazy_gettext("Connect the waiting client to their manager"),
 }
 _REFUSED_LOOKUP_TEXTS: dict[str, Any] = {
+    "Route": lazy_gettext("the call went its usual way"),
     "ReadClient": lazy_gettext("the call went on without this answer"),
     "ReadDeals": lazy_gettext("a try of rules on this call does not know the client's deals"),
     "ReadOpen": lazy_gettext("whether the client has open ones is not known, so no further one was created"),

@@ -132,6 +132,17 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
             ),
             here,
         )  # fmt: skip
+    pbx = rendering.load_settings().by_key.get(row.key)
+    if pbx is not None and any(line.route for line in pbx.lines) and pbx_checks.loses_waiting_clients(row):
+        yield Problem(
+            "route", "warn",
+            gettext("%(pbx)s: waiting clients do not reach their managers", pbx=name),
+            gettext(
+                "In the call scheme in Mango Office, set a greeting of at least 5 s with “wait for the end” "
+                "before calls are distributed."
+            ),
+            url_for("lines.show", key=row.key),
+        )  # fmt: skip
     if not any(traits.has_legs for traits in row.traits):
         return
     if pbx_checks.has_no_summaries(row):

@@ -133,6 +133,43 @@ def test_calls_without_a_summary_are_told(frame: Frame) -> None:
     assert 'data-testid="trouble-summary"' not in frame.get("/frame")
 
 
+def routed(frame: Frame, number: int, state: str, code: str | None, result: int = 0) -> None:
+    """A client who was to be sent to their manager; `result`: of the notification that follows, if any."""
+    call_id = call(frame, number)
+    shared = {"portal_id": frame.portal, "call_id": call_id}
+    command_id = f"bx24-route-{number}"
+    command = {"command_id": command_id}
+    add(frame, Delivery(key="route", kind="Route", command=command, state=state, code=code, **shared))
+    if result:
+        with frame.site.app_context():
+            pbx_id = db.session.query(Pbx.id).scalar()
+        body = f'{{"command_id": "{command_id}", "result": {result}}}'
+        named = {"name": "result/route", "command_id": command_id, "dedup_key": command_id, "dialect": "vpbx"}
+        add(frame, Notification(portal_id=frame.portal, pbx_id=pbx_id, body=body, **named))
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        (("dead", "4101", 0), True),
+        (("done", None, 4100), True),  # accepted first, taken back by the result
+        (("done", None, 1000), False),
+        (("done", None, 0), False),
+        (("dead", "429", 0), False),
+    ],
+)
+def test_clients_who_never_reach_their_managers_are_told(
+    frame: Frame, last: tuple[str, str | None, int], told: bool
+) -> None:
+    line = LineSettings(number="74951234567", route="owner")
+    frame.save(Settings(pbxs=(PbxSettings(key="moscow", lines=(line,)),)))
+    for number in range(2):
+        routed(frame, number, "dead", "4100")
+    assert 'data-testid="trouble-route"' not in frame.get("/frame"), "two may be chance"
+    routed(frame, 2, *last)
+    assert ('data-testid="trouble-route"' in frame.get("/frame")) is told
+
+
 def test_what_mango_refuses_us_is_told(frame: Frame) -> None:
     connected(frame)
     with frame.site.app_context():
