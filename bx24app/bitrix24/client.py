@@ -288,7 +288,7 @@ def _query_token_source(question: Callable[[], str]) -> str:
     try:
         return question()
     except AnswerLost as error:
-        raise NotSent(str(error), error.retry_after) from None
+        raise NotSent(str(error), error.retry_after, cause=error.cause) from None
     except (Refused, TokenExpired) as error:
         raise NeedsAdmin("authorise", str(error)) from None
 

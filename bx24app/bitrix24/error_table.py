@@ -16,6 +16,7 @@ from bx24app.bitrix24.answer_numbers import read_number
 from bx24app.bitrix24.errors import (
     CALL_NOT_FINISHED,
     CALL_UNKNOWN,
+    CUT_OFF,
     AccessDenied,
     AnswerLost,
     Gone,
@@ -176,7 +177,9 @@ def _make_error(row: ErrorRule, code: str, text: str, body: dict[str, Any], meth
             return TokenExpired(code)
         case "not_sent":
             limited = code.lower() == "query_limit_exceeded"
-            return NotSent(f"{code}: {text}", _seconds_until_reset(body, row.retry_after), is_rate_limited=limited)
+            cause = CUT_OFF if code.lower() == "connection_error" else ""
+            pause = _seconds_until_reset(body, row.retry_after)
+            return NotSent(f"{code}: {text}", pause, is_rate_limited=limited, cause=cause)
         case "unsure":
             return AnswerLost(f"{code}: {text}")
         case "needs_admin":

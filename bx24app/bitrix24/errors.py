@@ -24,6 +24,11 @@ CALL_NOT_FINISHED = "CALL_NOT_FINISHED"
 """Code of a refusal: a recording was attached before the call was finished."""
 
 
+AUTH_SERVER, CUT_OFF, CERTIFICATE = "auth_server", "cut_off", "certificate"
+"""Causes of `Later` that only the operator can remove: the program does not reach the authorisation server, the portal
+does not reach it (CONNECTION_ERROR of its REST), the portal's certificate is not trusted."""
+
+
 class PortalError(Exception):
     """Base of all errors. The text is for logs and the journal: it never holds a token or an address with a token."""
 
@@ -31,6 +36,7 @@ class PortalError(Exception):
 class Later(PortalError):
     """Try again. `retry_after` is how many seconds the portal asks to wait; None leaves that to the caller's back-off.
 
+    `cause`: one of the causes above; empty: another one.
     `is_rate_limited`: a request limit was the reason; `is_budget_used_up`: that limit was the program's own budget for
     this portal.
     """
@@ -42,8 +48,10 @@ class Later(PortalError):
         *,
         is_rate_limited: bool = False,
         is_budget_used_up: bool = False,
+        cause: str = "",
     ) -> None:
         super().__init__(text)
+        self.cause = cause
         self.retry_after, self.is_rate_limited, self.is_budget_used_up = retry_after, is_rate_limited, is_budget_used_up
 
 

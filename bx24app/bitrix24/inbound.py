@@ -75,6 +75,8 @@ class FramePost(BaseModel):
     expires_in: TokenLifetime = 3600
     member_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     domain: PrintableText = Field("", max_length=255)
+    is_secure: bool = True
+    """Was the portal's page opened by https?"""
     lang: str = Field("ru", pattern=r"^[a-z]{2,5}$")
     app_sid: PrintableText = Field("", max_length=64)
     server_endpoint: PrintableText = Field("", max_length=255)
@@ -113,6 +115,7 @@ class FramePost(BaseModel):
             "expires_in": form.get("AUTH_EXPIRES"),
             "member_id": form.get("member_id", ""),
             "domain": query.get("DOMAIN") or form.get("DOMAIN", ""),
+            "is_secure": (query.get("PROTOCOL") or form.get("PROTOCOL") or "1") != "0",
             "lang": query.get("LANG") or form.get("LANG") or "ru",
             "app_sid": query.get("APP_SID") or form.get("APP_SID", ""),
             "server_endpoint": form.get("SERVER_ENDPOINT", ""),

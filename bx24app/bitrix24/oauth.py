@@ -42,6 +42,8 @@ class AppInfo:
     scope: str
     is_installed: bool
     status: str
+    registered_endpoint: str = ""
+    """What the server wrote, where https stands in `client_endpoint` in place of its http; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +161,11 @@ class OAuthServers:
         if server not in self.servers:
             raise errors.Refused("OAUTH_SERVER", "not one of BX24APP_OAUTH_SERVERS")
         with self._pass_gate(server):
-            status, content = self._exchange(verb, server + path, fields)
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
+            try:
+                status, body = self._exchange(verb, server + path, fields)
+            except errors.Later as error:
+                error.cause = errors.AUTH_SERVER
+                raise
         refusal = error_table.classify_answer(status, body, oauth=True)
         if refusal is None:
             answer: dict[str, Any] = body
@@ -172,15 +174,19 @@ class OAuthServers:
             raise AnswerLost("the auth server answers with a redirect")
         raise refusal
 
-    def _exchange(self, verb: str, url: str, fields: dict[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, verb: str, url: str, fields: dict[str, str]) -> tuple[int, Any]:
         arguments: dict[str, Any] = {"params": fields} if verb == "GET" else {"data": fields}
         try:
             with self._session.request(
                 verb, url, timeout=TIMEOUT, allow_redirects=False, stream=True, **arguments
             ) as response:
-                return response.status_code, _read_bounded(response)
+                status, content = response.status_code, _read_bounded(response)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise classify_failure(error, "the auth server") from None
+        try:
+            return status, json.loads(content)
+        except (ValueError, RecursionError):
+            raise AnswerLost(f"the auth server's answer cannot be read (HTTP {status})") from None
 
 
 def _read_bounded(response: requests.Response) -> bytes:

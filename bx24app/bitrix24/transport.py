@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from requests_oauthlib import OAuth2Session
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from bx24app.bitrix24.answer_size import COMMAND_BOUNDS, parse_bounded, read_bounded
-from bx24app.bitrix24.errors import AnswerLost, Later, NotSent
+from bx24app.bitrix24.errors import CERTIFICATE, AnswerLost, Later, NotSent
 from bx24app.bitrix24.request_deadline import shorten_timeout
 from bx24app.domain.json_pieces import AnswerBounds
 from bx24app.domain.retry_after import read_retry_after
@@ -140,8 +141,21 @@ def classify_failure(error: Exception, peer: str = "the portal") -> Later:
     not_connected = (ConnectTimeoutError, NewConnectionError, requests.ConnectTimeout, requests.exceptions.InvalidURL)
     if isinstance(error, not_connected) or isinstance(reason, not_connected):
         cause = reason if isinstance(reason, not_connected) else error
+        distrust = _certificate_error(cause)
+        if distrust is not None:
+            return NotSent(f"the certificate of {peer} is not trusted ({distrust.verify_message})", cause=CERTIFICATE)
         return NotSent(f"no connection to {peer} ({type(cause).__name__})")
     return AnswerLost(f"the connection to {peer} broke ({type(error).__name__})")
+
+
+def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Why a certificate was refused: urllib3 wraps it, and `ssrf_guard` wraps that."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+        error = error.__cause__ or inner
+    return None
 
 
 class MultipartBody:

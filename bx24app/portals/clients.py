@@ -7,6 +7,7 @@ grant, pages on the token of the person who opened them. All clients of a portal
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask, current_app
@@ -119,18 +120,21 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
 
 
 def client_with_token(
-    endpoint: str, token: str, budget: RequestBudget, portal_id: int | None = None
+    endpoint: str,
+    token: str,
+    budget: RequestBudget,
+    portal_id: int | None = None,
+    follow_redirect: Callable[[str], str] | None = None,
 ) -> Bitrix24Client:
     """A client on a person's own short-lived token, such as that of a frame's viewer; the token is never refreshed.
 
-    `portal_id`: None: the portal may not be installed yet.
+    `portal_id`: None: the portal may not be installed yet. `follow_redirect`: None: a redirect is refused.
     """
 
     def refuse_refresh(_: str) -> str:
         raise NeedsAdmin("authorise", "the token of this opening is no longer good")
 
-    client = PageClient(
-        endpoint, TokenSource(lambda: token, refuse_refresh, refuse_refresh), budget, portal_transport()
-    )
+    source = TokenSource(lambda: token, refuse_refresh, follow_redirect or refuse_refresh)
+    client = PageClient(endpoint, source, budget, portal_transport())
     client.portal_id = portal_id
     return client

@@ -6,11 +6,15 @@ past the address policy, except to the authorisation servers, which the operator
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import urlsplit
+
 import requests
 
-from bx24app.bitrix24.oauth import OAuthServers
+from bx24app.bitrix24.oauth import AppInfo, OAuthServers
 from bx24app.bitrix24.ssrf_guard import AddressPolicy, AnyAddress, GuardedAdapter
 from bx24app.bitrix24.transport import Transport
+from bx24app.domain.host_names import DEFAULT_PORTS
 from bx24app.infra import gates, page_threads
 from bx24app.infra.gate_kinds import TOKEN
 from bx24app.infra.runtime import runtime
@@ -50,6 +54,18 @@ def portal_transport() -> Transport:
 def oauth_servers() -> OAuthServers:
     """The authorisation servers that the configuration names."""
     return runtime().get(PortalConnections).oauth_servers
+
+
+def secure_info(info: AppInfo) -> AppInfo:
+    """The answer of an authorisation server with https where it has http, unless the policy admits http.
+
+    The host stays the one that the server names, and the certificate must prove it.
+    """
+    parts = urlsplit(info.client_endpoint)
+    if parts.scheme != "http" or address_policy().may_use_loopback or parts.port not in DEFAULT_PORTS:
+        return info
+    secure = parts._replace(scheme="https", netloc=str(parts.hostname)).geturl()
+    return replace(info, client_endpoint=secure, registered_endpoint=info.client_endpoint)
 
 
 def client_secret(client_id: str) -> str | None:

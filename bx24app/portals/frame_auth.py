@@ -14,17 +14,20 @@ from sqlalchemy import select
 
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import Bitrix24Client
+from bx24app.bitrix24.errors import Later
 from bx24app.bitrix24.inbound import FramePost
 from bx24app.bitrix24.oauth import AppInfo
-from bx24app.domain.host_names import normalise_host
+from bx24app.bitrix24.ssrf_guard import NotAdmitted
 from bx24app.infra import queue
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
-from bx24app.portals import probes
+from bx24app.portals import opening_addresses, probes
 from bx24app.portals.clients import client_with_token, member_budget, portal_budget
 from bx24app.portals.connections import address_policy, client_secret
 from bx24app.portals.install import ensure_portal, set_up_portal, store_installation
+from bx24app.portals.opening_addresses import ForgedRequest as ForgedRequest
+from bx24app.portals.opening_addresses import PortalRenamed as PortalRenamed
 from bx24app.portals.token_owner import TokenRefused, find_owner
 
 _log = get_logger(__name__)
@@ -35,18 +38,6 @@ BUDGET_WAIT_SECONDS = 5.0
 """How long an opening waits for the portal's request budget: calls come first."""
 DEAD_GRANT_CODES = ("authorise", "registration", "rights", "access", "scope")
 """Reasons for needs_admin that a new pair of tokens fixes."""
-
-
-class ForgedRequest(Exception):
-    """The opening cannot prove what it claims."""
-
-
-class PortalRenamed(ForgedRequest):
-    """The opening comes from a page under an address that the portal no longer has. `domain`: the present one."""
-
-    def __init__(self, domain: str) -> None:
-        super().__init__("the portal has another domain")
-        self.domain = domain
 
 
 class UnknownClient(Exception):
@@ -68,12 +59,15 @@ class FrameOpening:
     member_id: str
     domain: str
     client_endpoint: str
+    """REST of the portal, as the authorisation server has it."""
     user_id: int
     is_admin: bool
     lang: str
     placement: str
     options: dict[str, Any]
     is_installing: bool
+    opened_at: str = ""
+    """`scheme://host` of the page that shows the app, where that is a second name; else empty."""
 
 
 def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
@@ -81,11 +75,12 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
     that refused requests whether it accepts them again.
 
     Raises:
-        ForgedRequest, UnknownClient.
+        ForgedRequest (`opening_addresses.AddressProblem` is one), UnknownClient.
         bx24app.bitrix24.errors.PortalError: the authorisation server or the portal cannot be asked.
     """
     info, server = _verify_token(post)
-    admin = is_administrator(info, post.access_token)
+    admin = is_administrator(info, post.access_token, post)
+    opened_at = _prove_second_name(post, info)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if admin and _may_store(portal, info, install_page):
         portal = store_installation(ensure_portal(info.member_id), post, info, server)
@@ -112,6 +107,7 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
         placement=post.placement,
         options=post.options,
         is_installing=install_page,
+        opened_at=opened_at,
     )
 
 
@@ -124,7 +120,8 @@ def take_over_grant(post: FramePost) -> int:
         bx24app.bitrix24.errors.PortalError: the authorisation server or the portal cannot be asked.
     """
     info, server = _verify_token(post)
-    admin = is_administrator(info, post.access_token)
+    admin = is_administrator(info, post.access_token, post)
+    _prove_second_name(post, info)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if not admin or portal is None or portal.state == "removed" or not post.refresh_token:
         raise ForgedRequest("only an administrator of an installed portal takes over")
@@ -150,6 +147,8 @@ class PlacementVisit:
     lang: str
     options: dict[str, Any]
     token: str = field(repr=False)
+    opened_at: str = ""
+    """As `FrameOpening.opened_at`."""
 
     def viewer_client(self) -> Bitrix24Client:
         """REST with the viewer's own rights."""
@@ -164,12 +163,14 @@ def open_placement(post: FramePost) -> PlacementVisit | None:
         bx24app.bitrix24.errors.PortalError: the authorisation server cannot be asked.
     """
     info, _ = _verify_token(post)
+    opened_at = _prove_second_name(post, info)
     portal = db.session.scalars(select(Portal).where(Portal.member_id == info.member_id)).first()
     if portal is None or portal.state == "removed":
         return None
     return PlacementVisit(
-        portal.id, info.member_id, info.client_endpoint, info.user_id, post.lang, post.options, post.access_token
-    )
+        portal.id, info.member_id, info.client_endpoint, info.user_id, post.lang, post.options, post.access_token,
+        opened_at,
+    )  # fmt: skip
 
 
 def _verify_token(post: FramePost) -> tuple[AppInfo, str]:
@@ -179,7 +180,18 @@ def _verify_token(post: FramePost) -> tuple[AppInfo, str]:
     except TokenRefused as error:
         raise ForgedRequest(str(error)) from None
     _check_match(post, info)
+    opening_addresses.check_protocol(post, info)
+    address_policy().check_url_form(info.client_endpoint)
     return info, server
+
+
+def _prove_second_name(post: FramePost, info: AppInfo) -> str:
+    """The second name under which the portal was opened; empty: it was opened under its registered name."""
+    if not opening_addresses.is_second_name(post, info):
+        return ""
+    db.session.rollback()  # no transaction stays open during HTTP
+    opening_addresses.check_second_name(post, info)
+    return opening_addresses.opened_address(post, info)
 
 
 def _check_match(post: FramePost, info: AppInfo) -> None:
@@ -189,22 +201,15 @@ def _check_match(post: FramePost, info: AppInfo) -> None:
         raise UnknownClient(info.client_id)
     if info.member_id != post.member_id:
         raise ForgedRequest("the token belongs to another portal")
-    try:
-        is_other = bool(post.domain) and normalise_host(post.domain) != normalise_host(info.domain)
-    except ValueError:
-        raise ForgedRequest("the posted domain cannot be read") from None
-    if is_other:
-        raise PortalRenamed(info.domain)
-    address_policy().check_url_form(info.client_endpoint)
 
 
-def is_administrator(info: AppInfo, access_token: str) -> bool:
+def is_administrator(info: AppInfo, access_token: str, post: FramePost | None = None) -> bool:
     """Does the portal itself call the user of this verified token an administrator?
 
-    The answer is cached for five minutes.
+    The answer is cached for five minutes. `post`: the opening, whose addresses may explain why nothing answers.
 
     Raises:
-        ForgedRequest: the portal names another user than the authorisation server.
+        ForgedRequest: the portal names another user than the authorisation server, or its address is in the way.
         bx24app.bitrix24.errors.PortalError: the portal cannot be asked.
     """
     key = f"admin:{info.member_id}:{info.user_id}"
@@ -217,7 +222,10 @@ def is_administrator(info: AppInfo, access_token: str) -> bool:
     portal_id = db.session.scalar(select(Portal.id).where(Portal.member_id == info.member_id))
     db.session.rollback()  # no transaction stays open while the portal answers
     client = client_with_token(info.client_endpoint, access_token, member_budget(info.member_id), portal_id)
-    profile = client.call("profile", priority=Priority.VIEW, patience=BUDGET_WAIT_SECONDS).result
+    try:
+        profile = client.call("profile", priority=Priority.VIEW, patience=BUDGET_WAIT_SECONDS).result
+    except (Later, NotAdmitted) as error:
+        raise opening_addresses.explain_failure(post, info, error) if post is not None else error from None
     if not isinstance(profile, dict) or str(profile.get("ID")) != str(info.user_id):
         raise ForgedRequest("the portal names another user than the auth server")
     admin = profile.get("ADMIN") in (True, "true", "Y", "1", 1)

@@ -19,7 +19,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, audit, db
 from bx24app.portals import frame_auth, install, lookup
-from bx24app.portals.connections import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret, oauth_servers, secure_info
 
 STATE_SECONDS = 600
 _log = get_logger(__name__)
@@ -71,7 +71,7 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     servers = oauth_servers()
     server = servers.find_server(f"https://{server_domain}") or servers.find_server(stored_server) or servers.servers[0]
     pair = servers.exchange_code(server, client_id, secret, code)
-    info = servers.fetch_app_info(pair.access_token, server)
+    info = secure_info(servers.fetch_app_info(pair.access_token, server))
     if info.member_id != member_id or info.client_id != client_id:
         raise NotProven("the code belongs to another portal or application")
     if info.user_id != user_id:

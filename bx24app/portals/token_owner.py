@@ -15,7 +15,7 @@ import redis
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.oauth import AppInfo
 from bx24app.infra.runtime import runtime
-from bx24app.portals.connections import oauth_servers
+from bx24app.portals.connections import oauth_servers, secure_info
 
 REFUSED_SECONDS: Final = 300
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._-]{16,512}")
@@ -43,7 +43,7 @@ def find_owner(token: str, server_endpoint: str) -> tuple[AppInfo, str]:
     failure: errors.PortalError | None = None
     for server in [named] if named else list(oauth_servers().servers):
         try:
-            return oauth_servers().fetch_app_info(token, server), server
+            return secure_info(oauth_servers().fetch_app_info(token, server)), server
         except errors.Later as error:
             failure = error
         except errors.NeedsAdmin as error:  # unpaid, overloaded …: says nothing about whose token it is

@@ -23,7 +23,7 @@ from bx24app.domain.host_names import to_ascii_url
 from bx24app.infra.leases import hold_lease
 from bx24app.infra.logs import get_logger
 from bx24app.models import Grant, Portal, audit, db, utcnow
-from bx24app.portals.connections import address_policy, client_secret, oauth_servers
+from bx24app.portals.connections import address_policy, client_secret, oauth_servers, secure_info
 
 _log = get_logger(__name__)
 
@@ -162,7 +162,7 @@ def adopt_new_address(portal_id: int, location: str) -> str:
         address_policy().check_url(location)
     except NotAdmitted as error:
         raise NotSent(f"the portal redirects to an address that is not admitted: {error}") from None
-    info = oauth_servers().fetch_app_info(access_token(portal_id), server)
+    info = secure_info(oauth_servers().fetch_app_info(access_token(portal_id), server))
     if info.member_id != member_id or urlsplit(info.client_endpoint).netloc != urlsplit(to_ascii_url(location)).netloc:
         raise NotSent("the portal redirects to an address that the auth server does not know as its own")
     portal = db.session.get_one(Portal, portal_id)

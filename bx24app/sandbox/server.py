@@ -160,11 +160,20 @@ class Sandbox:
             await _await_result(function())
         for portal in self.portals:
             await portal.event_sender.close()
+        if self._tls_context:
+            self._abort_connections()
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         self._runners.clear()
         self._loop = None
         if self._tls_folder:
             shutil.rmtree(self._tls_folder, ignore_errors=True)
+
+    def _abort_connections(self) -> None:
+        """Without this a connection over TLS waits for its client's farewell, for longer than the loop lives."""
+        for runner in self._runners:
+            for connection in runner.server.connections if runner.server else ():
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     def stop(self) -> None:
         """Stops all sites and waits for the thread."""

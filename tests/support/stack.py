@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,25 @@ class World:
         make_config: Callable[..., Config],
         portals: int = 1,
         pages: bool = False,
+        tls: bool = False,
         **config: Any,
     ) -> None:
-        """`pages`: the sandbox portals also serve their own pages, for browsers."""
+        """`pages`: the sandbox portals also serve their own pages, for browsers. `tls`: the portals are boxes with
+        https and a certificate of their own authority, and the app admits no http, as in production.
+        """
         # Listen from the beginning to the end: werkzeug ends the process if another program takes the port first.
         self._listening = socket.create_server(("127.0.0.1", free_port()), backlog=128)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.sandbox = Sandbox(portals=portals)
+        self.sandbox = Sandbox(portals=portals, tls=tls)
         if pages:
             self.sandbox.extend.append(lambda portal, app: PortalPages(portal, NeighbourSites()).add_routes(app))
         self.sandbox.start()
         self.portal = self.sandbox.portal
+        for portal in self.sandbox.portals if tls else ():
+            portal.secure, portal.registered_url = True, portal.base_url(True)
+        if tls:
+            boxes = {"allow_loopback": False, "private_portals": (ip_network("127.0.0.0/8"),)}
+            config = {"ca_bundle": self.sandbox.ca_path, **boxes, **config}
         self.mango = MangoCloud()
         self.mango.url = self.sandbox.add_site("mango", self.mango.api_app())
         self.mango.files_url = self.sandbox.add_site("mango-files", self.mango.files_app())

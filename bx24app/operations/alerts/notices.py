@@ -1,15 +1,17 @@
 """Notices to the administrators of a portal in Bitrix24 itself: one when a problem begins, and one when it is over.
 
 The alert monitor and the check for dismissed employees call this module. It remembers in the table `notice` what was
-sent, so that nothing is sent twice. Recipients are the user of the grant and the author of the current settings:
-Bitrix24's REST does not list administrators.
+sent, so that nothing is sent twice. Recipients are the user of the grant and the author of the current settings, as far
+as they are people of the portal, else whoever opened the app last as an administrator: Bitrix24's REST does not list
+administrators. A system user, on whose clone an app of the Market goes on when its installer was dismissed, is nobody:
+`user.get` never lists one (official page settings/system-user).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 
@@ -17,10 +19,13 @@ from bx24app.bitrix24 import errors
 from bx24app.bitrix24.budget import Priority
 from bx24app.bitrix24.client import MAX_BATCH_SIZE, RestResult
 from bx24app.infra.logs import get_logger
-from bx24app.models import Grant, Notice, Portal, PortalUser, SettingsVersion, db
+from bx24app.models import Audit, Grant, Notice, Portal, PortalUser, SettingsVersion, db
 from bx24app.portals.clients import client_by_id
 
 _log = get_logger(__name__)
+
+MAX_OPENINGS: Final = 500
+"""How many of the last openings are searched for an administrator who still works there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,24 @@ def _administrator_ids(portal_id: int) -> list[int]:
     portal, grant = db.session.get_one(Portal, portal_id), db.session.get(Grant, portal_id)
     version = db.session.get(SettingsVersion, portal.settings_version_id or 0)
     user_ids = {grant.user_id if grant is not None else None, version.author if version is not None else None}
-    dismissed = select(PortalUser.user_id).where(PortalUser.portal_id == portal_id, PortalUser.active.is_(False))
-    return sorted(user for user in user_ids - set(db.session.scalars(dismissed)) if user)
+    directory = select(PortalUser.user_id, PortalUser.active).where(PortalUser.portal_id == portal_id)
+    people = {row.user_id: row.active for row in db.session.execute(directory)}
+    if not people:  # the directory was never read
+        return sorted(user for user in user_ids if user)
+    recipients = sorted(user for user in user_ids if user and people.get(user))
+    return recipients or _last_administrator(portal_id, people)
+
+
+def _last_administrator(portal_id: int, people: Mapping[int, bool]) -> list[int]:
+    query = (
+        select(Audit.user_id, Audit.facts)
+        .where(Audit.portal_id == portal_id, Audit.what == "opened", Audit.user_id.is_not(None))
+        .order_by(Audit.at.desc())
+        .limit(MAX_OPENINGS)
+    )
+    openings = db.session.execute(query).all()
+    administrators = (user for user, facts in openings if facts.get("administrator") and user and people.get(user))
+    return [user for user in (next(administrators, None),) if user]
 
 
 def _send_notices(portal_id: int, recipients: list[int], texts: Mapping[str, str]) -> list[str]:

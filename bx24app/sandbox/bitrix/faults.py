@@ -43,6 +43,7 @@ REFUSALS: dict[str, tuple[str, str, int]] = {
     "invalid_grant": ("invalid_grant", "Invalid grant", 400),
     "wrong_client": ("wrong_client", "Wrong client", 200),
     "not_installed": ("NOT_INSTALLED", "Application not installed", 401),
+    "cut_off": ("CONNECTION_ERROR", "Error connecting to authorization server", 401),
     "query_limit": ("QUERY_LIMIT_EXCEEDED", "Too many requests", 503),
     "deleted": ("PORTAL_DELETED", "Portal was deleted", 403),
     "closed": ("PORTAL_DELETED", "Portal was deleted", 500),  # the status of the documentation; 403 is the server's

@@ -69,6 +69,8 @@ def notify_user(context: CommandContext, params: dict[str, Any]) -> int | bool:
     if user_id not in context.portal.users:
         context.portal.add_violation("im.notify.system.add", f"there is no user {user_id}")
         return False
+    if context.portal.users[user_id].is_system:
+        context.portal.add_violation("im.notify.system.add", f"user {user_id} is a system user: nobody reads it")
     tag = str(given.get("TAG") or "")
     if tag:
         # A new notification replaces an older one with the same tag.

@@ -40,6 +40,18 @@ class Portal(PortalState):
         self.oauth.revoke_tokens(self, user_id=user_id, access=False)
         self.notify_watchers("user", id=user_id)
 
+    def transfer_integrations(self, user_id: int) -> User:
+        """Dismisses a user and preserves the integrations: the applications of the Market go on as a clone of the user.
+        """
+        source = self.users[user_id]
+        clone = User(self.next_id("system_user", 9001), admin=source.admin, rights=dict(source.rights), is_system=True)
+        self.users[clone.id] = clone
+        for token in [*self.oauth.access_tokens.values(), *self.oauth.refresh_tokens.values()]:
+            if token.portal is self and token.user_id == user_id and self.apps[token.client_id].status != "L":
+                token.user_id = clone.id
+        self.dismiss(user_id)
+        return clone
+
     def user_by_inner(self, number: str) -> User | None:
         """The active user with this UF_PHONE_INNER, or None."""
         if not number:

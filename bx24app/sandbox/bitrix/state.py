@@ -54,6 +54,8 @@ class User:
     timeman: str = "OPENED"
     departments: list[int] = field(default_factory=lambda: [1])
     work_position: str = ""
+    is_system: bool = False
+    """A system user (settings/system-user): no list of users holds it."""
     rights: dict[str, bool] = field(default_factory=dict)
     """Rights that differ from the default, granted or not.
 

@@ -36,6 +36,7 @@ REFUSE_KINDS = frozenset(
         "invalid_grant",
         "wrong_client",
         "not_installed",
+        "cut_off",
     }
 )
 """The command is refused with a JSON error, also inside a batch if the fault names a method."""

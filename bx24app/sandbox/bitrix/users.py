@@ -75,7 +75,8 @@ def get_users(context: CommandContext, params: dict[str, Any]) -> ListPage:
             clean[key] = value
         else:
             context.portal.add_violation("user.get", f"unknown key in FILTER: {key}")
-    users = [user for user in context.portal.users.values() if _matches_user(context, user, clean)]
+    people = [user for user in context.portal.users.values() if not user.is_system]
+    users = [user for user in people if _matches_user(context, user, clean)]
     sort = given.get("SORT")
     if isinstance(sort, str) and sort:
         order = {sort.upper(): str(given.get("ORDER") or "ASC")}

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
+from bx24app.infra.runtime import runtime
 from bx24app.models import db
 from bx24app.web.base import retry_form, session
 from bx24app.web.base.guards import NotAdministrator
@@ -88,10 +89,17 @@ def _handle_undecryptable(error: UndecryptableSecret) -> Response:
 def _handle_portal(error: portal_errors.PortalError) -> Response:
     db.session.rollback()
     _log.warning("portal request failed", path=request.path, error=str(error))
+    return render_portal_error(error)
+
+
+def render_portal_error(error: portal_errors.PortalError) -> Response:
+    """The page of a portal, or authorisation server, that refuses or does not answer."""
     if isinstance(error, portal_errors.NeedsAdmin):
         return render_error("portal_refuses", 403, code=error.code)
     if isinstance(error, portal_errors.Gone):
         return render_error("removed", 403)
+    if isinstance(error, portal_errors.Later) and error.cause:
+        return render_error(error.cause, 503, server=runtime().config.oauth_servers[0].partition("://")[2])
     return render_error("portal_silent", 503)
 
 

@@ -50,7 +50,7 @@ def require_frame_session() -> None:
     """
     claim = session.read(session.extract_claim(request))
     g.frame, g.portal = claim, _load_portal(claim.portal_id, claim.member_id, claim.user_id)
-    headers.allow_framing(g.portal.client_endpoint)
+    headers.allow_framing(claim.opened_at or g.portal.client_endpoint)
 
 
 def require_placement_session() -> None:

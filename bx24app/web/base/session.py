@@ -41,13 +41,16 @@ class NoSession(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrameSession:
-    """A verified user of a verified portal. `lang`: LANG of the portal's page."""
+    """A verified user of a verified portal. `lang`: LANG of the portal's page. `opened_at`: that page's `scheme://host`
+    where it is a proven second name of the portal.
+    """
 
     portal_id: int
     member_id: str
     user_id: int
     is_admin: bool
     lang: str = "ru"
+    opened_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def read_placement(text: str, seconds: int = 0) -> PlacementSession:
 
 def issue(session: FrameSession) -> str:
     """The claim as text for `HEADER` or `FIELD`."""
-    claim = [session.portal_id, session.member_id, session.user_id, session.is_admin, session.lang]
+    claim = [session.portal_id, session.member_id, session.user_id, session.is_admin, session.lang, session.opened_at]
     return str(_make_signer("frame").dumps(claim))
 
 

@@ -15,9 +15,11 @@ from bx24app.infra.runtime import runtime
 from bx24app.models import audit, db
 from bx24app.portals import frame_auth, lookup
 from bx24app.portals.frame_auth import FrameOpening
+from bx24app.portals.opening_addresses import AddressProblem
 from bx24app.web.base import errors, headers, rendering, session
 from bx24app.web.base.session import FrameSession
 from bx24app.web.launch import oauth, refusals
+from bx24app.web.launch.address_page import render_address_problem
 from bx24app.web.overview import home
 from bx24app.web.webhooks import bitrix24_events
 
@@ -99,6 +101,8 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
     try:
         post = FramePost.from_form(request.form, request.args)
         opening = frame_auth.open_frame(post, install_page=install_page)
+    except AddressProblem as problem:
+        return render_address_problem(problem)
     except (MalformedPost, frame_auth.ForgedRequest) as error:
         _log.warning("opening refused", error=str(error))
         headers.allow_posted_domain()
@@ -112,7 +116,7 @@ def show_app(install_page: bool = False, first: str = "") -> Response:
         _log.warning("opening not verified", error=str(error))
         headers.allow_posted_domain()
         return refusals.explain_portal_error(error)
-    headers.allow_framing(opening.client_endpoint)
+    headers.allow_framing(opening.opened_at or opening.client_endpoint)
     g.lang = opening.lang
     if opening.portal_id is None:
         return errors.render_error("not_installed", 403)
@@ -137,4 +141,6 @@ def _render_app(opening: FrameOpening, install_page: bool, first: str) -> Respon
 
 def _frame_session(opening: FrameOpening) -> FrameSession:
     assert opening.portal_id is not None  # noqa: S101 - the caller checked
-    return FrameSession(opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang)
+    return FrameSession(
+        opening.portal_id, opening.member_id, opening.user_id, opening.is_admin, opening.lang, opening.opened_at
+    )

@@ -19,11 +19,13 @@ from bx24app.infra.logs import get_logger
 from bx24app.models import db
 from bx24app.portals import frame_auth, lookup, record_access
 from bx24app.portals.frame_auth import PlacementVisit
+from bx24app.portals.opening_addresses import AddressProblem
 from bx24app.portals.record_access import ReadableRecords
 from bx24app.web.base import errors, headers, session
 from bx24app.web.base.parsing import parse_int
 from bx24app.web.base.session import PlacementSession
 from bx24app.web.launch import app_frame, placement_calls, refusals
+from bx24app.web.launch.address_page import render_address_problem
 
 blueprint = Blueprint("placements", __name__)
 _log = get_logger(__name__)
@@ -121,6 +123,8 @@ def _verify_visit() -> PlacementVisit | Response:
     g.lang = request.args.get("LANG") or request.form.get("LANG") or "ru"
     try:
         visit = frame_auth.open_placement(FramePost.from_form(request.form, request.args))
+    except AddressProblem as problem:
+        return render_address_problem(problem)
     except (MalformedPost, frame_auth.ForgedRequest, frame_auth.UnknownClient) as error:
         _log.warning("placement refused", error=str(error))
         headers.allow_posted_domain()
@@ -131,7 +135,7 @@ def _verify_visit() -> PlacementVisit | Response:
     if visit is None:
         headers.allow_posted_domain()
         return errors.render_error("not_installed", 403)
-    headers.allow_framing(visit.client_endpoint)
+    headers.allow_framing(visit.opened_at or visit.client_endpoint)
     g.lang = visit.lang
     return visit
 

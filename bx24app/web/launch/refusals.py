@@ -15,13 +15,9 @@ OWN_ACCESS_CODES = ("access", "rights")
 
 def explain_portal_error(error: portal_errors.PortalError) -> Response:
     """The portal or the authorisation server refuses the viewer's token, or does not answer."""
-    if isinstance(error, portal_errors.NeedsAdmin):
-        if error.code in OWN_ACCESS_CODES:
-            return errors.render_error("no_access", 403)
-        return errors.render_error("portal_refuses", 403, code=error.code)
-    if isinstance(error, portal_errors.Gone):
-        return errors.render_error("removed", 403)
-    return errors.render_error("portal_silent", 503)
+    if isinstance(error, portal_errors.NeedsAdmin) and error.code in OWN_ACCESS_CODES:
+        return errors.render_error("no_access", 403)
+    return errors.render_portal_error(error)
 
 
 def explain_ended_session(error: Exception | None) -> Response:
