@@ -1,21 +1,22 @@
-"""Batches the wake-ups of a process: while one thread queues some, the portals that other threads ask for wait for the
-next round.
+"""Batches the wake-ups of a process: while one thread queues a portal's, other threads that ask for the same portal
+wait for its next round.
 
 The inbox calls `wake` after each commit. A wake-up only means "drain this portal", so one that is queued after the last
-of several commits serves them all.
+of several commits serves them all. Each portal has rounds of its own: a portal that is flooded delays no other one's.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 
 from bx24app.infra import queue
 from bx24app.infra.redis_client import SilentRedis
 from bx24app.infra.runtime import runtime
 
 PAUSE_SECONDS = 0.01
-"""Seconds that a round waits for more portals if the last one was shared. A lone notification wakes its portal at
+"""Seconds that a round waits for more requests if the last one was shared. A lone notification wakes its portal at
 once."""
 
 SILENCE_SECONDS = 1.0
@@ -23,43 +24,76 @@ SILENCE_SECONDS = 1.0
 MAX_MISSED = 10_000
 
 
+@dataclass(slots=True)
+class _Rounds:
+    """The rounds of one portal; kept for the process's life, two hundred bytes a portal."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the thread whose round it is."""
+    has_next: bool = False
+    """A thread waits to begin the next round."""
+    is_shared: bool = False
+    should_pause: bool = False
+
+
 class WakeupBatcher:
     """Queues the wake-ups of one process in rounds."""
 
     def __init__(self) -> None:
         self.silence = SilentRedis()
-        self._lock, self._round_lock = threading.Lock(), threading.Lock()
-        self._next_round: set[int] | None = None
-        """Portals of the next round; None if no thread waits to run one."""
-        self._is_shared = self._should_pause = False
+        self._lock = threading.Lock()
+        self._rounds: dict[int, _Rounds] = {}
         self._missed: set[int] = set()
-        """Portals that Redis did not take; only within the round's lock."""
+        """Portals that Redis did not take; while there are any, one thread tries (`_is_trying`)."""
+        self._is_trying = False
 
     def wake(self, portal_id: int) -> None:
         with self._lock:
-            if self._next_round is not None:
-                self._next_round.add(portal_id)
-                self._is_shared = True
+            rounds = self._rounds.setdefault(portal_id, _Rounds())
+            if rounds.has_next:
+                rounds.is_shared = True
                 return
-            self._next_round = {portal_id}
-        with self._round_lock:
-            if self._should_pause:
+            rounds.has_next = True
+        with rounds.lock:
+            if rounds.should_pause:
                 time.sleep(PAUSE_SECONDS)
             with self._lock:
-                portals, self._next_round = self._next_round, None
-                self._should_pause, self._is_shared = self._is_shared, False
-            self._wake_all(portals)
+                rounds.has_next = False
+                rounds.should_pause, rounds.is_shared = rounds.is_shared, False
+                must_wait = bool(self._missed) or self._is_trying or self.silence.is_recent(SILENCE_SECONDS)
+            if must_wait or not queue.wake_portal(portal_id):
+                self._miss(portal_id, is_news=not must_wait)
 
-    def _wake_all(self, portals: set[int]) -> None:
-        """Within the round's lock. While Redis is silent, the portals wait for the next round that tries again."""
-        self._missed |= portals
-        while self._missed and not self.silence.is_recent(SILENCE_SECONDS):
-            waiting_id = self._missed.pop()
-            if not queue.wake_portal(waiting_id):
+    def _miss(self, portal_id: int, is_news: bool) -> None:
+        """Redis is silent: the portal waits for the thread that asks it again, which may be this one."""
+        with self._lock:
+            self._missed.add(portal_id)
+            if len(self._missed) > MAX_MISSED:
+                self._missed.clear()  # the sweep wakes them
+            if is_news:
                 self.silence.note()
-                self._missed.add(waiting_id)
-        if len(self._missed) > MAX_MISSED:
-            self._missed.clear()  # the sweep wakes them
+            if self._is_trying or self.silence.is_recent(SILENCE_SECONDS):
+                return
+            self._is_trying = True
+        try:
+            while self._wake_one_missed():
+                pass
+        finally:
+            self._is_trying = False
+
+    def _wake_one_missed(self) -> bool:
+        """False: none is left, or Redis is still silent."""
+        with self._lock:
+            if not self._missed:
+                self._is_trying = False  # in the same moment, so that whoever misses next tries again
+                return False
+            portal_id = self._missed.pop()
+        is_taken = queue.wake_portal(portal_id)
+        if not is_taken:
+            with self._lock:
+                self._missed.add(portal_id)
+                self.silence.note()
+        return is_taken
 
 
 def wake(portal_id: int) -> None:

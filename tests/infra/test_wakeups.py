@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
 
 from bx24app.infra import queue, wakeups
+from tests.support.stack import until
 
 
 def test_a_lone_one_is_said_before_it_returns(app: Flask) -> None:
@@ -16,31 +18,54 @@ def test_a_lone_one_is_said_before_it_returns(app: Flask) -> None:
     assert app.extensions["bx24app"].redis.get("wake:7")
 
 
-def test_those_who_come_meanwhile_share_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[int] = []
-    begun, go_on = threading.Event(), threading.Event()
+@pytest.fixture
+def slow_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowQueue]:
+    made = SlowQueue()
+    monkeypatch.setattr(queue, "wake_portal", made.wake)
+    yield made
+    made.go_on.set()
 
-    def wake(portal_id: int) -> bool:
-        said.append(portal_id)
-        begun.set()
-        return go_on.wait(30)
 
-    monkeypatch.setattr(queue, "wake_portal", wake)
+class SlowQueue:
+    """Portal 1's wake-ups are taken when `go_on` is set, the others' at once."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def wake(self, portal_id: int) -> bool:
+        self.taken.append(portal_id)
+        self.begun.set()
+        return portal_id != 1 or self.go_on.wait(30)
+
+
+def test_those_who_come_meanwhile_share_the_next_round(slow_queue: SlowQueue) -> None:
     made = wakeups.WakeupBatcher()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(made.wake, 1)
-        assert begun.wait(30)
+        assert slow_queue.begun.wait(30)
         second = pool.submit(made.wake, 1)  # too late for the first round: the drain may have looked
-        while made._next_round is None:
-            pass
-        for portal in (2, 1, 2):
-            made.wake(portal)  # the second says theirs; nobody waits
-        assert said == [1]
-        go_on.set()
+        until(lambda: made._rounds[1].has_next, "the second never waits", 30)
+        for _ in range(3):
+            made.wake(1)  # the second wakes it for them; nobody waits
+        assert slow_queue.taken == [1]
+        slow_queue.go_on.set()
         first.result(30)
         second.result(30)
-    assert said[0] == 1
-    assert sorted(said[1:]) == [1, 2]
+    assert slow_queue.taken == [1, 1]
+
+
+def test_a_flooded_portal_delays_no_other_ones_wake_up(slow_queue: SlowQueue) -> None:
+    made = wakeups.WakeupBatcher()
+    with ThreadPoolExecutor(2) as pool:
+        flood = [pool.submit(made.wake, 1) for _ in range(2)]
+        assert slow_queue.begun.wait(30)
+        until(lambda: made._rounds[1].has_next, "the second never waits", 30)
+        made.wake(2)
+        assert slow_queue.taken == [1, 2], "it waits for the rounds of portal 1"
+        slow_queue.go_on.set()
+        for future in flood:
+            future.result(30)
 
 
 def test_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
