@@ -23,7 +23,9 @@ from bx24app.portals import lifecycle, tokens
 from bx24app.portals.connections import portal_transport
 from bx24app.portals.page_client import PageClient
 
+# Both are read without a write lock: on SQLite a drain would wait for another portal's fold.
 _ENDPOINT_QUERY = select(Portal.client_endpoint, Portal.state).where(Portal.id == bindparam("portal"))
+_LICENCE_QUERY = select(Portal.member_id, Portal.license).where(Portal.id == bindparam("portal"))
 BUDGET_CAPACITY_SECONDS = 25.0
 """A portal's budget holds its requests of this many seconds: the cloud's ordinary tariff has 2 a second and 50."""
 TOKEN_CACHE_SECONDS = 5.0
@@ -46,8 +48,9 @@ def portal_budget(portal_id: int) -> RequestBudget:
     cached = cache.get(portal_id)
     if cached is not None and cached[1] > now:
         return cached[0]
-    row = db.session.query(Portal.member_id, Portal.license).filter_by(id=portal_id).one()
     db.session.rollback()
+    with db.engine.connect().execution_options(read_only=True) as connection:
+        row = connection.execute(_LICENCE_QUERY, {"portal": portal_id}).one()
     budget = member_budget(row.member_id, row.license)
     cache[portal_id] = (budget, now + LICENCE_CACHE_SECONDS)
     return budget
@@ -85,8 +88,9 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     If the portal has no grant, the first request raises `NeedsAdmin`. If it needs an administrator, the first request
     that succeeds ends that.
     """
-    endpoint, state = db.session.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
     db.session.rollback()
+    with db.engine.connect().execution_options(read_only=True) as connection:
+        endpoint, state = connection.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = portal_budget(portal_id)
     cached = _CachedToken("", 0.0)
