@@ -56,8 +56,8 @@ def _hung(both: Neighbours, quick: bool) -> Iterator[None]:
     _ring(both, quick)
     yield
     both.made.cloud.ask("hang", A, False)
-    for key in both.client.keys("circuit:*"):
-        both.client.delete(key)
+    for key in both.client.keys("*circuit:*"):
+        both.client.delete(b"circuit:" + key.partition(b"circuit:")[2])
 
 
 def _hostile(both: Neighbours, quick: bool) -> Iterator[None]:

@@ -52,17 +52,16 @@ class Seen:
 
 @contextmanager
 def installation(portals: int = 1, license: str = "", **variables: str) -> Iterator[tuple[Rig, redis.Redis]]:
-    """An installation over PostgreSQL, as a contact centre has it, and the client of its Redis, which stores the
-    request budgets.
+    """An installation over PostgreSQL, as a contact centre has it, and a client for the app's own keys in its Redis,
+    which stores the request budgets.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder)) as database,
         valkey(Path(folder)) as url,
         rig(portals, license, DATABASE_URL=database, REDIS_URL=url, **variables) as made,
-        redis.Redis.from_url(url) as client,
     ):
-        yield made, client
+        yield made, made.app.extensions["bx24app"].redis
 
 
 def spend(made: Rig, client: redis.Redis, number: int = 0) -> None:

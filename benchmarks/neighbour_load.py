@@ -26,7 +26,7 @@ CONNECTIONS = 8
 
 @dataclass
 class Neighbours:
-    """Two portals of one installation, and the client of its Redis."""
+    """Two portals of one installation, and a client for the app's own keys in its Redis."""
 
     made: Rig
     client: redis.Redis
