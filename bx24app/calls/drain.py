@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bx24app.bitrix24.budget import Priority, RequestBudget
 from bx24app.bitrix24.client import Bitrix24Client
-from bx24app.calls import answers, click_to_call, concurrency
+from bx24app.calls import answers, click_to_call, concurrency, giving_way
 from bx24app.calls.answers import Outcome
 from bx24app.calls.click_to_call import DialOrder
 from bx24app.calls.concurrency import DrainSlot
@@ -91,9 +91,10 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
     while time.monotonic() < hand_over_at:
         if slot.take_nudge():
             queue.clear_wake(portal_id)
-        _record_portal_stops(portal_id, outcomes)
-        step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)
-        _send(portal_id, step, requests)
+        with giving_way.step(portal_id):
+            _record_portal_stops(portal_id, outcomes)
+            step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)
+            _send(portal_id, step, requests)
         outcomes = []
         if requests.count:
             wait = 0.0 if step.has_more else step.wait_seconds or MAX_WAIT_SECONDS

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bx24app.calls import giving_way
 from bx24app.calls.outbox import in_flight
 from bx24app.calls.recordings import turns
 from bx24app.infra import background_share, gate_kinds, worker
@@ -35,6 +36,7 @@ MAKERS = {
 FIGURES = {
     "infra/gate_kinds": (gate_kinds.MAX_TAKEN, gate_kinds.TAB.over_all, gate_kinds.TAB.per_party),
     "calls/outbox/in_flight": (in_flight.THREADS, *in_flight.SHARES.values()),
+    "calls/giving_way": (giving_way.LARGE_CALLS,),
     "calls/recordings/turns": (turns.THREADS_PER_PORTAL,),
     "infra/background_share": (worker.BACKGROUND_THREADS, background_share.BUSY_RETRY.seconds),
 }

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from bx24app import settings
-from bx24app.calls import notifications
+from bx24app.calls import giving_way, notifications
 from bx24app.calls.fold.call_fold import CallRows, FoldResult, fold_call
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import (
@@ -35,6 +35,7 @@ from bx24app.infra import tracing
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Portal, PortalUser, Recording, db, utcnow
+from bx24app.models.base import is_sqlite
 from bx24app.portals import crm_dictionaries
 
 _log = get_logger(__name__)
@@ -68,6 +69,7 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
     if missing - calls.keys():
         for row in _load_calls(session, portal, missing):
             calls.setdefault(row.id, row)
+    giving_way.declare_size(len(calls), result.has_more)
     while calls:
         fold_calls(session, portal, list(calls.values()), result)
         session.flush()
@@ -117,17 +119,24 @@ def fold_calls(session: Session, portal: Portal, calls: list[Call], result: Fold
     for recording in session.scalars(_RECORDINGS, {"calls": call_ids}):
         recordings[recording.call_id].append(recording)
     policies = Policies(portal, frozenset(session.scalars(_DISMISSED_IDS, {"portal": portal.id})))
-    entries = {
-        call.id: assemble_entry(
-            collect_events(rows_by_call[call.id]), policies.for_call(call).find_employee, _clicked_extension(call)
-        )
-        for call in calls
-    }
+    entries: dict[int, CallEntry | None] = {}
+    for call in calls:
+        _let_small_pass()
+        find_employee = policies.for_call(call).find_employee
+        events = collect_events(rows_by_call[call.id])
+        entries[call.id] = assemble_entry(events, find_employee, _clicked_extension(call))
     history = _client_history(session, portal, entries.values())
     for call in calls:
+        _let_small_pass()
         rows = CallRows(rows_by_call[call.id], deliveries[call.id], recordings[call.id])
         with tracing.call_span("fold call", portal.id, call.entry_id):
             fold_call(session, portal, call, entries[call.id], rows, policies.for_call(call), history, result)
+
+
+def _let_small_pass() -> None:
+    """Not on SQLite, where nobody else writes while this transaction lasts."""
+    if not is_sqlite():
+        giving_way.let_small_pass()
 
 
 def _clicked_extension(call: Call) -> str | None:
