@@ -24,7 +24,7 @@ from bx24app.portals.connections import portal_transport
 from bx24app.portals.page_client import PageClient
 
 # Both are read without a write lock: on SQLite a drain would wait for another portal's fold.
-_ENDPOINT_QUERY = select(Portal.client_endpoint, Portal.state).where(Portal.id == bindparam("portal"))
+_ENDPOINT_QUERY = select(Portal.client_endpoint, Portal.state, Portal.trouble).where(Portal.id == bindparam("portal"))
 _LICENCE_QUERY = select(Portal.member_id, Portal.license).where(Portal.id == bindparam("portal"))
 BUDGET_CAPACITY_SECONDS = 25.0
 """A portal's budget holds its requests of this many seconds: the cloud's ordinary tariff has 2 a second and 50."""
@@ -86,11 +86,11 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     """A client on the portal's grant. It may be used in any thread and holds no database connection during HTTP.
 
     If the portal has no grant, the first request raises `NeedsAdmin`. If it needs an administrator, the first request
-    that succeeds ends that.
+    that succeeds ends that, unless the trouble is one of single methods.
     """
     db.session.rollback()
     with db.engine.connect().execution_options(read_only=True) as connection:
-        endpoint, state = connection.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
+        endpoint, state, trouble = connection.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = portal_budget(portal_id)
     cached = _CachedToken("", 0.0)
@@ -119,7 +119,9 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
 
     source = TokenSource(current_token, renew_token, follow_redirect)
     client = PageClient(endpoint, source, budget, portal_transport(), method_load(portal_id))
-    client.portal_id, client.on_success = portal_id, resume if state == "needs_admin" else None
+    client.portal_id = portal_id
+    if state == "needs_admin" and trouble not in lifecycle.TRIAL_TROUBLES:
+        client.on_success = resume
     return client
 
 

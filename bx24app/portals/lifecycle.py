@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from random import uniform
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 
 from bx24app.bitrix24 import errors
 from bx24app.bitrix24.error_table import PER_METHOD
@@ -115,12 +115,8 @@ def _next_probe_at(portal: Portal, now: datetime) -> datetime:
 def has_waiting(portal_id: int) -> bool:
     """Does a command or a recording wait for this portal?"""
     due = (Recording.portal_id == portal_id, Recording.state == "waiting", Recording.due_at.is_not(None))
-    return _has_waiting_delivery(portal_id) or bool(db.session.scalar(select(exists().where(*due))))
-
-
-def _has_waiting_delivery(portal_id: int) -> bool:
-    waiting = exists().where(Delivery.portal_id == portal_id, Delivery.state == "waiting")
-    return bool(db.session.scalar(select(waiting)))
+    waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting")
+    return bool(db.session.scalar(select(or_(exists().where(*waiting), exists().where(*due)))))
 
 
 def hurry_probe(portal: Portal) -> None:
@@ -142,15 +138,25 @@ def resume(portal_id: int) -> None:
     """The portal has accepted a request: deliver again; waiting deliveries are sent in their order.
 
     A trouble of a single method ends with the first delivery that succeeds: until then it stays, and one batch leaves
-    at a time (`calls.drain`).
+    at a time (`calls.drain`). Without anything to deliver it ends after `probing.TRIAL_LASTS`.
     """
     portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
     if portal.state == "needs_admin":
-        portal.state, portal.state_before, portal.probe_at = portal.state_before or "active", None, None
-        if portal.trouble not in TRIAL_TROUBLES or not _has_waiting_delivery(portal_id):
+        portal.state, portal.state_before = portal.state_before or "active", None
+        if portal.trouble in TRIAL_TROUBLES:
+            portal.probe_at = utcnow() + probing.TRIAL_LASTS
+        else:
             end_problem(portal)
     db.session.commit()
     queue.wake_portal(portal_id, force=True)
+
+
+def end_long_trials() -> None:
+    """Trials in which nothing was refused for `probing.TRIAL_LASTS`."""
+    is_over = (Portal.state.in_(("active", "pending")), Portal.trouble.is_not(None), Portal.probe_at <= utcnow())
+    for portal in db.session.scalars(select(Portal).where(*is_over).with_for_update(skip_locked=True)):
+        end_problem(portal)
+    db.session.commit()
 
 
 def end_problem(portal: Portal) -> None:

@@ -32,7 +32,8 @@ RUN_SECONDS, PORTAL_SECONDS = 12.0, 8.0
 
 
 def probe_due_portals() -> None:
-    """Ask the portals that are due."""
+    """Ask the portals that are due, and end trials in which nothing was refused."""
+    lifecycle.end_long_trials()
     waits = exists().where(Delivery.portal_id == Portal.id, Delivery.state == "waiting")
     due = select(Portal.id).where(Portal.state == "needs_admin", Portal.probe_at <= utcnow())
     ids = list(db.session.scalars(due.order_by(waits.desc(), Portal.probe_at).limit(MAX_PROBES)))

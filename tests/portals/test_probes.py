@@ -113,6 +113,19 @@ def test_a_single_method_is_tried_by_a_delivery(w: World) -> None:
     assert [entry.what for entry in rows(Audit, portal_id=portal_id)].count("resumed") == 1
 
 
+def test_a_trial_without_anything_to_deliver_ends_after_two_minutes(w: World) -> None:
+    portal_id = installed(w)
+    lock(portal_id, "rights")
+    clients.client_by_id(portal_id).call("crm.settings.mode.get")
+    assert row(portal_id).state == "needs_admin", "another method shows nothing"
+    probes.probe_now(portal_id)
+    probes.probe_due_portals()
+    assert (row(portal_id).state, row(portal_id).trouble) == ("active", "rights")
+    change(portal_id, probe_at=utcnow() - timedelta(seconds=1))
+    probes.probe_due_portals()
+    assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)
+
+
 def test_a_pause_ends_with_a_question(w: World) -> None:
     portal_id = installed(w)
     lock(portal_id)

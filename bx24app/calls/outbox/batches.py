@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from bx24app.calls.outbox import shared_batches
+from bx24app.calls.outbox import shared_batches, stale_cards
 from bx24app.calls.outbox.batch import Batch
 from bx24app.calls.outbox.call_batch import build_call_batch, is_card
 from bx24app.calls.outbox.client_order import requested_number, select_sendable
@@ -71,7 +71,7 @@ def claim(
     now = utcnow()
     folded = folded or {}
     open_rows = session.scalars(_OPEN_DELIVERIES, {"portal": portal.id}).all()
-    due, next_at = _due_by_call(open_rows, now)
+    due, next_at = _due_by_call(stale_cards.withdraw_cards(session, open_rows), now)
     sendable = select_sendable(due, open_rows, now, shared=shared)
     if len(sendable) < len(due):
         next_at = min(next_at or now + BACKGROUND_RETRY, now + BACKGROUND_RETRY)

@@ -30,8 +30,12 @@ def update_cards(view: CallView, end: Outcome) -> None:
     While nobody rings or talks, the card stays where it is. While somebody without a user talks (a colleague without a
     row in the mapping, another office), the card is on no screen.
     """
-    register = view.ledger.register_entry()
-    if register is None or register.state == "dead" or view.ledger.finish_entry() is not None:
+    register, finish = view.ledger.register_entry(), view.ledger.finish_entry()
+    if register is None or register.state == "dead":
+        return
+    if finish is not None:
+        if finish.state == "dead":
+            _hide_everywhere(view)
         return
     users = users_to_show(view, end)
     if not users and not _is_talk_elsewhere(view, end):
@@ -42,6 +46,13 @@ def update_cards(view: CallView, end: Outcome) -> None:
         view.ledger.add_command(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(hidden)))
     if new:
         view.ledger.add_command(ShowCard(key=view.ledger.next_key("show", ShowCard), users=tuple(new)))
+
+
+def _hide_everywhere(view: CallView) -> None:
+    """The portal refused to finish the call, so nothing else closes its card."""
+    users = sorted(view.ledger.shown_users())
+    if users:
+        view.ledger.add_command(HideCard(key=view.ledger.next_key("hide", HideCard), users=tuple(users)))
 
 
 def _is_talk_elsewhere(view: CallView, end: Outcome) -> bool:

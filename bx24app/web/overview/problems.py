@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 from flask import g, url_for
 from flask_babel import gettext, lazy_gettext, ngettext
@@ -20,8 +19,8 @@ from bx24app.operations.alerts import checks
 from bx24app.portals import other_apps
 from bx24app.web.base import rendering
 
-WRONG_KEY_AFTER = timedelta(minutes=5)
-"""Wrong signatures on a known address for this long are no accident: the key was regenerated in Mango Office."""
+REFUSED_IN_A_ROW = 3
+"""So many wrong signatures without a valid notification between them are no accident: a key was regenerated."""
 
 
 _SCOPE_EFFECTS = {
@@ -36,13 +35,17 @@ _SCOPE_EFFECTS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: what it is, what to do about it, and where ("": in Bitrix24). `level`: bad, warn."""
+    """One problem: what it is, what to do about it, and where ("": in Bitrix24). `level`: bad, warn.
+
+    `action`: the words of a button that leads there; empty: a link in the text does.
+    """
 
     name: str
     level: str
     text: str
     remedy: str
     url: str
+    action: str = ""
 
 
 def find_problems(rows: dict[str, Pbx], names: dict[str, str]) -> list[Problem]:
@@ -105,15 +108,16 @@ def _portal_problems() -> Iterator[Problem]:
 
 def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
     here = url_for("pbxs.show_pbx", key=row.key)
-    if row.refused_count and row.refused_since and row.refused_since < utcnow() - WRONG_KEY_AFTER:
+    if row.refused_count >= REFUSED_IN_A_ROW:
         yield Problem(
             "key", "bad",
-            gettext("%(pbx)s: notifications have a wrong signature", pbx=name),
+            gettext("%(pbx)s: the app refuses its notifications, for a wrong key or signature", pbx=name),
             gettext(
                 "Was a key regenerated in Mango Office? Enter the current keys; "
                 "calls received since then will be added."
             ),
             url_for("pbxs.edit_form", key=row.key),
+            str(gettext("Enter the keys")),
         )  # fmt: skip
     if problem_codes.is_address_refused(row):
         yield Problem(

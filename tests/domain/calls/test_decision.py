@@ -4,8 +4,10 @@ finish.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bx24app.domain.calls.call_view import make_external_id
-from bx24app.domain.calls.commands import Finish, Register, SetActivityUser
+from bx24app.domain.calls.commands import Finish, HideCard, Register, SetActivityUser
 from bx24app.domain.calls.events import Party
 from bx24app.domain.calls.ledger import USER_INACTIVE, Ledger, LedgerEntry
 from bx24app.domain.calls.policy import Policy
@@ -112,3 +114,17 @@ def test_a_chosen_rule_stays_chosen() -> None:
     assert play.decision.plan.rule is not None
     assert play.decision.plan.rule.name == "Others"
     assert "CreateRecord" not in play.text()
+
+
+def test_the_card_of_a_call_that_the_portal_refuses_to_finish_is_closed() -> None:
+    scenario = Scenario(FIXTURES / "incoming_answered_by_group")
+    play = scenario.play()
+    entries = [replace(e, state="dead") if isinstance(e.command, Finish) else e for e in play.ledger]
+    play.ledger = Ledger(entries)
+    left = play.ledger.shown_users()
+    assert left
+    play.drain()
+    [hide] = [e.command for e in list(play.ledger)[len(entries) :]]
+    assert isinstance(hide, HideCard)
+    assert set(hide.users) == left
+    assert not play.ledger.shown_users()

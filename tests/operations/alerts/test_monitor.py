@@ -223,6 +223,9 @@ def test_where_rest_still_works_the_beginning_is_told_too(watched: Watched) -> N
     (words,) = watched.look()
     assert "звонки ждут" in words
     lifecycle.resume(watched.id)
+    assert watched.look() == [], "a trial is no end"
+    db.session.execute(update(Portal).values(probe_at=utcnow()))
+    lifecycle.end_long_trials()
     assert len(watched.look()) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -99,14 +101,27 @@ def test_a_call_without_employee_or_card_says_so(frame: Frame) -> None:
     assert (found["employee"], found["card"], found["activity"]) == ("failed", "failed", "done")
 
 
-def test_a_regenerated_key_is_told_after_five_minutes(frame: Frame) -> None:
+def test_refused_notifications_are_told_from_the_third_in_a_row_until_one_is_accepted(frame: Frame) -> None:
     connected(frame)
-    for ago, told in ((1, False), (6, True)):
-        with frame.site.app_context():
-            row = db.session.query(Pbx).one()
-            row.refused_count, row.refused_since = 3, utcnow() - timedelta(minutes=ago)
-            db.session.commit()
-        assert ('data-testid="trouble-key"' in frame.get("/frame")) is told
+    with frame.site.app_context():
+        row = db.session.query(Pbx).one()
+        row.api_key, row.api_salt, hook = "key", "salt", row.hook_key
+        db.session.commit()
+
+    def banner(salt: str) -> str:
+        """What the overview says after a notification that is signed with this salt."""
+        call = {"entry_id": "e", "call_id": "c", "timestamp": 1705308600, "seq": 1, "call_state": "Appeared"}
+        body = json.dumps(call)
+        sign = hashlib.sha256(f"key{body}{salt}".encode()).hexdigest()
+        form = {"vpbx_api_key": "key", "sign": sign, "json": body}
+        answer = frame.site.test_client().post(f"/mango/{hook}/events/call", data=form)
+        assert answer.status_code == (200 if salt == "salt" else 403)
+        return frame.get("/frame").partition('data-testid="trouble-key"')[2].partition("</section>")[0]
+
+    banners = [banner("new salt") for _ in range(3)]
+    assert banners[:2] == ["", ""]
+    assert 'hx-get="/frame/pbxs/moscow/edit"' in banners[2], "a button leads to the keys"
+    assert [banner(salt) for salt in ("salt", "new salt", "new salt")] == ["", "", ""], "one accepted ends the row"
 
 
 def test_calls_without_a_summary_are_told(frame: Frame) -> None:
