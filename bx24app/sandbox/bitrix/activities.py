@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bx24app.sandbox import clock
-from bx24app.sandbox.bitrix import filters, php
+from bx24app.sandbox.bitrix import documented_keys, filters, php
 from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method
 from bx24app.sandbox.bitrix.state import Activity, Owner
 
@@ -35,6 +35,9 @@ def activity_row(activity: Activity) -> dict[str, Any]:
     """An activity as crm.activity.get returns it: ids are strings, times carry an offset."""
     owner = activity.bindings[0] if activity.bindings else (0, 0)
     base = {
+        **documented_keys.ACTIVITY,
+        "LAST_UPDATED": clock.format_iso(activity.created),
+        "EDITOR_ID": str(activity.author_id),
         "ID": str(activity.id),
         "OWNER_ID": str(owner[1]),
         "OWNER_TYPE_ID": str(owner[0]),
@@ -77,7 +80,9 @@ def find_activity(context: CommandContext, number: Any) -> Activity:
 
 @rest_method("crm.activity.get", "crm")
 def get_activity(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    activity = find_activity(context, params.get("id"))
+    activity = context.portal.activities.get(php.to_int(params.get("id")))
+    if activity is None:  # the page's error has no code
+        raise RestError("", "Activity is not found", 400)
     return {**activity_row(activity), "COMMUNICATIONS": activity.communications}
 
 
@@ -178,6 +183,9 @@ def _require_owner(context: CommandContext, params: dict[str, Any]) -> Owner:
 
 @rest_method("crm.activity.binding.add", "crm")
 def add_binding(context: CommandContext, params: dict[str, Any]) -> bool:
+    for name in ("activityId", "entityTypeId", "entityId"):
+        if params.get(name) is None:
+            raise RestError("100", f"Could not find value for parameter {{{name}}}", 400)
     activity = find_activity(context, params.get("activityId"))
     owner = _require_owner(context, params)
     if owner in activity.bindings:

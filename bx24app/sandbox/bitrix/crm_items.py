@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app.sandbox.bitrix import fields, filters, php, records
+from bx24app.sandbox.bitrix import documented_keys, fields, filters, php, records
 from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method
 from bx24app.sandbox.bitrix.state import Record
 
@@ -32,7 +32,7 @@ def _full_body(record: Record) -> dict[str, Any]:
     body = record_body(record)
     if record.type_id in fields.WITH_MULTI:
         body["fm"] = _multi_rows(record)
-    return body
+    return documented_keys.complete_item(record, body)
 
 
 def _require_fields(params: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app.sandbox.bitrix import filters, php, records
+from bx24app.sandbox.bitrix import documented_keys, filters, php, records
 from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, TYPE_IDS, Status, type_name
+from bx24app.sandbox.clock import format_iso
 
 _SEMANTIC_NAMES = {None: "process", "S": "success", "F": "failure"}
 
@@ -25,7 +26,7 @@ def list_categories(context: CommandContext, params: dict[str, Any]) -> ListPage
     rows = [
         {
             "id": category.id, "name": category.name, "sort": category.sort, "entityTypeId": type_id,
-            "isDefault": "Y" if category.default else "N",
+            "isDefault": "Y" if category.default else "N", **documented_keys.CATEGORY,
         }
         for category in context.portal.categories
         if category.type_id == type_id
@@ -62,11 +63,14 @@ def list_statuses(context: CommandContext, params: dict[str, Any]) -> ListPage:
 
 @rest_method("crm.type.list", "crm")
 def list_types(context: CommandContext, params: dict[str, Any]) -> ListPage:
+    if not context.user.rights.get("crm_settings", context.user.admin):
+        raise RestError("ACCESS_DENIED", "Доступ запрещен", 400)
     rows = [
         {
             "id": spa_type.id, "title": spa_type.title, "entityTypeId": spa_type.entity_type_id,
             "isCategoriesEnabled": "Y", "isStagesEnabled": "Y", "isClientEnabled": "Y", "isSourceEnabled": "Y",
-            "isObserversEnabled": "Y", "isLinkWithProductsEnabled": "N", "code": "",
+            "isObserversEnabled": "Y", "isLinkWithProductsEnabled": "N", "code": "", "updatedBy": 1,
+            "createdTime": format_iso(0), "updatedTime": format_iso(0), **documented_keys.SMART_PROCESS,
         }
         for spa_type in context.portal.types
     ]  # fmt: skip

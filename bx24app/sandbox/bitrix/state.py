@@ -59,7 +59,7 @@ class User:
     rights: dict[str, bool] = field(default_factory=dict)
     """Rights that differ from the default, granted or not.
 
-    `crm`, `others` (records of other people), `statistics`, `lines`.
+    `crm`, `others` (records of other people), `crm_settings`, `statistics`, `lines`.
     """
 
     @property

@@ -40,20 +40,21 @@ MAX_HANDLERS = {"PAGE_BACKGROUND_WORKER": 1, "REST_APP_URI": 1}
 
 @rest_method("app.info", "")
 def get_app_info(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    license_type = context.portal.license.partition("_")[2]
-    return {
-        "ID": str(context.app.id),
+    license_type = context.portal.license.rpartition("_")[2]
+    info: dict[str, Any] = {
+        "ID": context.app.id,
         "CODE": context.app.app.code,
-        "VERSION": str(context.app.version),
+        "VERSION": context.app.version,
         "STATUS": context.app.status,
         "INSTALLED": context.app.installed,
         "PAYMENT_EXPIRED": "N",
         "DAYS": None,
         "LANGUAGE_ID": context.portal.lang,
         "LICENSE": context.portal.license,
-        "LICENSE_TYPE": license_type,
-        "LICENSE_FAMILY": license_type,
     }
+    if license_type != "selfhosted":  # S: only where the module `bitrix24` is, which is the cloud
+        info |= {"LICENSE_TYPE": license_type, "LICENSE_FAMILY": license_type.rstrip("0123456789")}
+    return info
 
 
 @rest_method("app.option.get", "")
@@ -214,6 +215,8 @@ def bind_placement(context: CommandContext, params: dict[str, Any]) -> bool:
 
 @rest_method("placement.unbind", "placement", upper=True)
 def unbind_placement(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
+    if not context.user.admin:
+        raise access_denied("Access denied!")
     given = upper_keys(params)
     name, handler = str(given.get("PLACEMENT") or "").upper(), given.get("HANDLER")
     removed = [
@@ -227,6 +230,8 @@ def unbind_placement(context: CommandContext, params: dict[str, Any]) -> dict[st
 
 @rest_method("placement.get", "placement")
 def list_bound_placements(context: CommandContext, params: dict[str, Any]) -> list[dict[str, Any]]:
+    if not context.user.admin:
+        raise access_denied("Access denied!")
     return [
         {
             "placement": placement.placement, "userId": placement.user_id, "handler": placement.handler,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bx24app.sandbox.bitrix import filters, php
+from bx24app.sandbox.bitrix import documented_keys, filters, php
 from bx24app.sandbox.bitrix.registry import CommandContext, ListPage, RestError, rest_method, upper_keys
 from bx24app.sandbox.bitrix.state import User
 from bx24app.sandbox.clock import format_iso
@@ -51,8 +51,8 @@ def user_row(context: CommandContext, user: User) -> dict[str, Any]:
             "PERSONAL_PHONE": user.personal_phone,
             "PERSONAL_MOBILE": user.personal_mobile,
             "LAST_LOGIN": format_iso(context.portal.now()),
-            "DATE_REGISTER": {},
-        }
+            "DATE_REGISTER": format_iso(0),
+        } | documented_keys.USER
     return base
 
 
@@ -127,6 +127,7 @@ def get_timeman_status(context: CommandContext, params: dict[str, Any]) -> dict[
         "STATUS": user.timeman,
         "TIME_START": format_iso(context.portal.now()),
         "TIME_FINISH": None,
+        "TIME_FINISH_DEFAULT": format_iso(context.portal.now()),
         "DURATION": "00:00:00",
         "TIME_LEAKS": "00:00:00",
         "ACTIVE": user.timeman == "OPENED",

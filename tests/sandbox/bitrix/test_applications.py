@@ -98,7 +98,7 @@ def test_a_new_version_drops_bindings_and_placements_and_changes_the_token(raw: 
     assert event["auth[refresh_token]"]
     assert raw.ok("event.get") == []
     assert raw.ok("placement.get") == []
-    assert raw.ok("app.info")["VERSION"] == "2"
+    assert raw.ok("app.info")["VERSION"] == 2
 
 
 def test_binding_twice_is_a_harmless_error(raw: Raw) -> None:
