@@ -29,7 +29,19 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 RecordingPolicy = Literal["upload", "never"]
 UserId = Annotated[int, Field(gt=0)]
 MAX_LINE_NUMBER = 50
-"""Characters of LINE_NUMBER in Bitrix24."""
+"""Characters of LINE_NUMBER in Bitrix24, and bytes: the server cuts it within a letter (source:
+voximplant/lib/rest/helper.php)."""
+
+
+def cut_line_number(text: str) -> str:
+    """As much of a line's name as LINE_NUMBER holds, of whole letters.
+
+    >>> cut_line_number("7495 " * 9 + "транк")
+    '7495 7495 7495 7495 7495 7495 7495 7495 7495 тр'
+    """
+    return text.strip().encode(errors="ignore")[:MAX_LINE_NUMBER].decode(errors="ignore").strip()
+
+
 PhoneNumber = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 PbxKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,20}$")]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
@@ -110,8 +122,8 @@ class LineSettings(FrozenModel):
 
     @property
     def bitrix_number(self) -> str:
-        """LINE_NUMBER as Bitrix24 knows this line; its field holds 50 characters."""
-        return (self.line_number or self.number)[:MAX_LINE_NUMBER]
+        """LINE_NUMBER as Bitrix24 knows this line."""
+        return cut_line_number(self.line_number or self.number)
 
 
 class EmployeeSettings(FrozenModel):

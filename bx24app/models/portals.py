@@ -61,6 +61,7 @@ class Portal(Base):
     scopes: Mapped[str] = mapped_column(default="")
     """Granted scopes, comma list."""
     license: Mapped[str] = mapped_column(default="")
+    """LICENSE of app.info and, behind a space, LICENSE_FAMILY; on-premise there is none."""
     crm_mode: Mapped[int] = mapped_column(default=1)
     """crm.settings.mode.get: 1 classic (leads), 2 simple (no leads)."""
     looked_at: Mapped[datetime | None] = mapped_column(Moment)

@@ -61,13 +61,20 @@ def member_budget(member_id: str, licence: str = "") -> RequestBudget:
     if "selfhosted" in licence:  # `ru_selfhosted` (feature-get.md; server source)
         rate = runtime().config.onpremise_rate
         return RequestBudget(runtime().redis, member_id, rate, rate * BUDGET_CAPACITY_SECONDS)
-    large = licence.lower().partition("_")[2].startswith("ent")
+    large = _is_enterprise(licence)
     return RequestBudget(runtime().redis, member_id, 5.0 if large else 2.0, 250.0 if large else 50.0)
 
 
 def method_load(portal_id: int) -> PortalMethodLoad:
     """What this process has learnt about the portal's methods."""
     return runtime().get(_MethodLoads).setdefault(portal_id, PortalMethodLoad())
+
+
+def _is_enterprise(licence: str) -> bool:
+    """By LICENSE_FAMILY (app-info.md: plans change, and LICENSE keeps its name); by LICENSE where an older version of
+    the app has stored no family."""
+    name, _, family = licence.lower().partition(" ")
+    return family == "ent" if family else name.partition("_")[2].startswith("ent")
 
 
 @dataclass(slots=True)

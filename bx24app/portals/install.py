@@ -169,6 +169,11 @@ def _scopes_of(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
+def _licence_of(app: dict[str, object]) -> str:
+    """LICENSE and LICENSE_FAMILY as `Portal.license` holds them. On-premise there is no family (server source)."""
+    return " ".join(str(app[key]) for key in ("LICENSE", "LICENSE_FAMILY") if app.get(key))[:64]
+
+
 def store_portal_info(portal: Portal, answers: dict[str, RestResult | errors.PortalError]) -> None:
     """Store CRM mode, licence, scopes, and whether the portal counts the app as installed. The caller commits."""
     mode, app = answers.get("mode"), answers.get("app")
@@ -177,7 +182,7 @@ def store_portal_info(portal: Portal, answers: dict[str, RestResult | errors.Por
     if not isinstance(app, RestResult) or not isinstance(app.result, dict):
         return
     portal.scopes = _scopes_of(app.result.get("SCOPE")) or portal.scopes
-    licence = str(app.result.get("LICENSE") or "")[:64]
+    licence = _licence_of(app.result)
     if licence != portal.license:
         portal.license = licence
         runtime().get(clients.BudgetCache).pop(portal.id, None)

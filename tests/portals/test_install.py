@@ -76,7 +76,7 @@ def test_the_mode_the_licence_and_the_users_are_read(w: World) -> None:
     portal_id = installed(w)
     sync.sync_portal(portal_id)
     portal = row(portal_id)
-    assert (portal.crm_mode, portal.license) == (2, "ru_ent250")
+    assert (portal.crm_mode, portal.license) == (2, "ru_ent250 ent")
     assert clients.portal_budget(portal_id).rate == 5.0
     people = {one.user_id: one for one in rows(PortalUser, portal_id=portal_id)}
     assert people[12].name == "Анна Орлова"

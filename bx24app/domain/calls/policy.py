@@ -11,12 +11,12 @@ from bx24app.domain import phone
 from bx24app.domain.calls.events import Party
 from bx24app.domain.phone import NumberKind
 from bx24app.domain.settings import (
-    MAX_LINE_NUMBER,
     CallSettings,
     EmployeeSettings,
     LineSettings,
     PbxSettings,
     Settings,
+    cut_line_number,
 )
 
 
@@ -113,10 +113,9 @@ class Policy:
         return line
 
     def line_number(self, raw: str | None) -> str | None:
-        """LINE_NUMBER of Bitrix24. A line that is not in the settings keeps the name that the PBX gives it, up to 50
-        characters."""
+        """LINE_NUMBER of Bitrix24. A line that is not in the settings keeps the name that the PBX gives it."""
         line = self.find_line(raw)
-        return line.bitrix_number if line else (raw[:MAX_LINE_NUMBER] if raw else None)
+        return line.bitrix_number if line else (cut_line_number(raw) if raw else None)
 
     def line_responsible(self, line: LineSettings | None, pick: int | None) -> int | None:
         """The responsible of a line by its strategy; None: the line has no users who are not dismissed.

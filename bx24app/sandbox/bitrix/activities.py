@@ -184,7 +184,7 @@ def _require_owner(context: CommandContext, params: dict[str, Any]) -> Owner:
 @rest_method("crm.activity.binding.add", "crm")
 def add_binding(context: CommandContext, params: dict[str, Any]) -> bool:
     for name in ("activityId", "entityTypeId", "entityId"):
-        if params.get(name) is None:
+        if name not in params:
             raise RestError("100", f"Could not find value for parameter {{{name}}}", 400)
     activity = find_activity(context, params.get("activityId"))
     owner = _require_owner(context, params)

@@ -25,6 +25,9 @@ RETENTION_SECONDS = 30 * 86400
 """A portal deletes calls that are not finished within this time."""
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
 INACTIVE_USER = "User is not found or is not active"
+MAX_LINE_BYTES = 50
+FIELD_LENGTHS = {"PHONE_NUMBER": 20, "EXTERNAL_CALL_ID": 64, "FAILED_REASON": 255}
+"""Characters of a row of the statistics. S: finish fails with a longer one, after it has created the activity."""
 UNKNOWN_CALL = "Call is not found (call should be registered prior to finishing"
 
 
@@ -103,7 +106,8 @@ def _make_call_id(portal: Portal, order: CallRegistration) -> str:
 
 def _ensure_line(portal: Portal, app: InstalledApp, number: str | None) -> str | None:
     """Creates a line that does not exist: a misspelt number silently becomes a new line."""
-    wanted = (number or "").strip()[:50]
+    # The server cuts after so many bytes, within a letter too.
+    wanted = (number or "").strip().encode(errors="replace")[:MAX_LINE_BYTES].decode(errors="replace")
     if not wanted:
         return None
     if not any(line.number == wanted and line.app_id == app.id for line in portal.lines.values()):

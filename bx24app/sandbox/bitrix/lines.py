@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bx24app.sandbox.bitrix import php
+from bx24app.sandbox.bitrix.calls import MAX_LINE_BYTES
 from bx24app.sandbox.bitrix.registry import CommandContext, access_denied, rest_method
 from bx24app.sandbox.bitrix.state import Line
 
@@ -34,6 +35,8 @@ def add_line(context: CommandContext, params: dict[str, Any]) -> dict[str, int]:
     number = str(params.get("NUMBER") or "").strip()
     if not number:
         raise context.make_error(EMPTY_NUMBER)
+    if len(number.encode(errors="replace")) > MAX_LINE_BYTES:
+        context.portal.add_violation(context.method, f"NUMBER is longer than {MAX_LINE_BYTES} bytes: {number}")
     if _find_line(context, number):
         raise context.make_error("Line already exists")
     create = "Y" if params.get("CRM_AUTO_CREATE", "Y") == "Y" else "N"

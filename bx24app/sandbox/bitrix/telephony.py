@@ -45,6 +45,7 @@ async def register_call(context: CommandContext, params: dict[str, Any]) -> dict
         str(params.get("CRM_SOURCE") or ""), _parse_entity(context, params),
         php.is_true(params["SHOW"]) if params.get("SHOW") is not None else True,
     )  # fmt: skip
+    _check_lengths(context, params, calls.strip_phone(order.phone))
     try:
         call, fresh = calls.find_or_create(context.portal, context.app, order)
     except RestError as error:
@@ -52,6 +53,17 @@ async def register_call(context: CommandContext, params: dict[str, Any]) -> dict
     await context.spend_time()
     calls.complete_registration(context.portal, call, order, fresh)
     return register_answer(call)
+
+
+def _check_lengths(context: CommandContext, params: dict[str, Any], phone: str = "") -> None:
+    """Values that the portal cuts, or by which finish fails later."""
+    line = str(params.get("LINE_NUMBER") or "").strip()
+    if len(line.encode(errors="replace")) > calls.MAX_LINE_BYTES:
+        context.portal.add_violation(context.method, f"LINE_NUMBER is longer than {calls.MAX_LINE_BYTES} bytes: {line}")
+    for name, most in calls.FIELD_LENGTHS.items():
+        value = phone if name == "PHONE_NUMBER" else str(params.get(name) or "")
+        if len(value) > most:
+            context.portal.add_violation(context.method, f"{name} is longer than {most} characters: {value}")
 
 
 def _parse_entity(context: CommandContext, params: dict[str, Any]) -> Owner | None:
@@ -121,6 +133,7 @@ async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[s
     user = portal.users.get(user_id)
     if user is None or not user.active:
         raise context.make_error(calls.INACTIVE_USER)
+    _check_lengths(context, params)
     # The call was read above and is removed below, so two finishes at the same time both succeed.
     await context.spend_time()
     duration = php.to_int(params.get("DURATION"))
@@ -132,6 +145,9 @@ async def finish_call(context: CommandContext, params: dict[str, Any]) -> dict[s
         php.to_int(params.get("VOTE")), php.is_true(params.get("ADD_TO_CHAT")),
     )  # fmt: skip
     problem = call_finish.finish_call(portal, call, row)
+    lengths = {"PHONE_NUMBER": row.phone, "EXTERNAL_CALL_ID": row.external_id, "FAILED_REASON": row.failed_reason}
+    if any(len(value or "") > calls.FIELD_LENGTHS[name] for name, value in lengths.items()):
+        raise context.make_error("Unexpected database error")
     if params.get("RECORD_URL"):
         await recordings.attach_url(context, row, str(params["RECORD_URL"]), "")
     answer = _finish_answer(context, call, row, problem)
