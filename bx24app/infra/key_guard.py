@@ -18,7 +18,7 @@ import redis
 
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import Runtime
-from bx24app.mango.errors import QuestionHeldBack
+from bx24app.mango.errors import QuestionPostponed
 
 _log = get_logger(__name__)
 
@@ -53,7 +53,7 @@ class RememberedKey:
         try:
             seconds = self._seconds_left()
             if seconds > 0:
-                raise QuestionHeldBack(seconds)
+                raise QuestionPostponed(seconds)
             yield
         finally:
             if has_turn:
@@ -90,7 +90,7 @@ class RememberedKey:
             if is_mine:
                 return True
             time.sleep(_POLL_SECONDS)
-        raise QuestionHeldBack(1.0)
+        raise QuestionPostponed(1.0)
 
     def _ask(self, question: Callable[[redis.Redis], Any]) -> Any:
         """Redis's answer; None: it is away."""

@@ -6,7 +6,7 @@ MangoError
 │   ├── Unreachable       no connection: the request was not sent
 │   └── KeyPaused         nothing may be asked with this key for `retry_after` seconds; says nothing of the request
 │       ├── KeyLocked     401 of a key that works: Mango has locked it for two minutes
-│       └── QuestionHeldBack  not sent: a second answer 3xxx would lock the key
+│       └── QuestionPostponed  not sent: a second answer 3xxx would lock the key
 ├── WrongKey              3105
 ├── WrongSignature        3102: the salt does not fit the key
 ├── AddressRefused        403, or 401 of a key that has not worked lately: our address is not allowed, or locked out
@@ -79,7 +79,7 @@ class KeyLocked(KeyPaused):
     )
 
 
-class QuestionHeldBack(KeyPaused):
+class QuestionPostponed(KeyPaused):
     """Not sent: one request with this key was wrong already, and a second one would lock it."""
 
     texts = (

@@ -23,7 +23,7 @@ class KeyGuard(Protocol):
         `is_alone`: the answer may well be 3xxx, so no other such question of the key is under way meanwhile.
 
         Raises:
-            QuestionHeldBack: the key had an answer 3xxx within two minutes, so this question must not be sent.
+            QuestionPostponed: the key had an answer 3xxx within two minutes, so this question must not be sent.
         """
 
     def record_wrong(self) -> None:

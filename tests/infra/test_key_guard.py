@@ -15,7 +15,7 @@ from flask import Flask
 from bx24app.infra import key_guard
 from bx24app.infra.runtime import runtime
 from bx24app.mango.client import MangoClient
-from bx24app.mango.errors import AddressRefused, KeyLocked, MangoError, QuestionHeldBack, ResourceNotFound
+from bx24app.mango.errors import AddressRefused, KeyLocked, MangoError, QuestionPostponed, ResourceNotFound
 from bx24app.sandbox.mango import MangoCloud
 from tests.support.mango_cloud import served
 
@@ -48,7 +48,7 @@ def test_after_a_wrong_question_commands_leave_alone(app: Flask, cloud: MangoClo
         ask_recording(client_of(cloud))
     sent = len(cloud.requests)
     for question in (MangoClient.fetch_balance, MangoClient.fetch_lines, ask_recording):
-        with pytest.raises(QuestionHeldBack) as held:
+        with pytest.raises(QuestionPostponed) as held:
             question(client_of(cloud))
         assert 100 < held.value.seconds <= key_guard.LOCK_SECONDS
     assert len(cloud.requests) == sent, "nothing was sent"
@@ -83,7 +83,7 @@ def test_of_questions_at_the_same_time_one_is_wrong(app: Flask, cloud: MangoClou
 
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(ask, clients))
-    assert sorted(error.__name__ for error in answers if error) == ["QuestionHeldBack"] * 5 + ["ResourceNotFound"]
+    assert sorted(error.__name__ for error in answers if error) == ["QuestionPostponed"] * 5 + ["ResourceNotFound"]
     assert not cloud.limits.is_locked_out("key")
 
 
@@ -107,7 +107,7 @@ def test_a_lock_of_a_key_that_works_passes_by_itself(app: Flask, cloud: MangoClo
     assert "две минуты" in locked.value.describe("ru")
     assert "two minutes" in locked.value.describe("en")
     assert not cloud.commands
-    with pytest.raises(QuestionHeldBack):
+    with pytest.raises(QuestionPostponed):
         client_of(cloud).fetch_balance()
 
 

@@ -138,7 +138,7 @@ def from_mango_error(error: mango_errors.MangoError) -> Failure:
 
 def is_answer(error: mango_errors.MangoError) -> bool | None:
     """Did Mango answer? "There is no such recording" is an answer too; None: nothing was sent."""
-    if isinstance(error, mango_errors.QuestionHeldBack):
+    if isinstance(error, mango_errors.QuestionPostponed):
         return None
     is_answered = error.code == MANGO_BUSY_STATUS or isinstance(error, mango_errors.KeyLocked)
     return is_answered or not isinstance(error, mango_errors.TemporaryFailure)

@@ -40,7 +40,7 @@ def test_what_the_portal_answers(error: portal_errors.PortalError, failure: Fail
         (mango_errors.RecordingNotReady("no file yet", 202), FailedTry("no file yet", 60.0, is_not_yet=True)),
         (mango_errors.RecordingNotReady("the link was used", 404), FailedTry("the link was used")),
         (mango_errors.KeyLocked(90.0, 401), Postponed(str(mango_errors.KeyLocked(90.0)), 90.0)),
-        (mango_errors.QuestionHeldBack(30.0), Postponed(str(mango_errors.QuestionHeldBack(30.0)), 30.0)),
+        (mango_errors.QuestionPostponed(30.0), Postponed(str(mango_errors.QuestionPostponed(30.0)), 30.0)),
         (mango_errors.TemporaryFailure("maintenance", 503, 30.0), FailedTry("maintenance", 30.0)),
         (mango_errors.TemporaryFailure("slow down", 429, 7.0), Postponed("slow down", 7.0)),
     ],
