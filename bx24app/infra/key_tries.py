@@ -40,13 +40,17 @@ def acquire(portal_id: int | None, api_key: str) -> int:
         return 0
 
 
-def report(portal_id: int | None, api_key: str, is_wrong: bool) -> None:
-    """End a try. A wrong one holds back all others for two minutes, and this portal for longer each time."""
-    client = runtime().redis
+def report(portal_id: int | None, api_key: str, is_wrong: bool) -> int:
+    """End a try. A wrong one holds back all others for two minutes, and this portal for longer each time.
+
+    Returns the seconds until the portal's next try.
+    """
+    client, pause = runtime().redis, 0
     try:
         if not is_wrong:
             client.delete(_ALL)
-            return
+            return 0
+        pause = LOCK_SECONDS
         client.set(_ALL, 1, ex=LOCK_SECONDS)
         client.set(_of_key(api_key), 1, ex=LOCK_SECONDS)
         if portal_id is not None:
@@ -56,7 +60,8 @@ def report(portal_id: int | None, api_key: str, is_wrong: bool) -> None:
             pause = min(LOCK_SECONDS * 2 ** (min(int(count), 10) - 1), LONGEST_PAUSE)
             client.set(_of_portal(portal_id), 1, ex=pause)
     except redis.RedisError:
-        return
+        return pause
+    return pause
 
 
 def _of_key(api_key: str) -> str:

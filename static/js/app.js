@@ -4,6 +4,7 @@ import "./forms.js";
 import "./players.js";
 import "./rules.js";
 import "./charts.js";
+import "./countdown.js";
 import { fit } from "./frame.js";
 
 fit(document.getElementById("app"));

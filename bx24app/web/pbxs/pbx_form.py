@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import g, request
-from flask_babel import gettext, ngettext
+from flask_babel import gettext
 
 from bx24app.domain.dialects import DIALECT_TRAITS, traits_of
 from bx24app.domain.mango_keys import clean_key
@@ -87,14 +87,15 @@ def check_keys(form: PbxForm) -> CredentialCheck:
     wait_seconds = key_tries.acquire(portal_id, form.api_key)
     if wait_seconds:
         return CredentialCheck("wait", wait_seconds=wait_seconds)
-    check = CredentialCheck("busy")
+    check, pause = CredentialCheck("busy"), 0
     try:
         with gates.pass_gate(PBX):
             check = dialects.check_credentials(form.dialects, mango_clients.build_client(form.api_key, form.api_salt))
     except gates.GateClosed:
         return check
     finally:
-        key_tries.report(portal_id, form.api_key, check.state in ("wrong_key", "wrong_salt", "address_refused"))
+        is_wrong = check.state in ("wrong_key", "wrong_salt", "address_refused")
+        pause = key_tries.report(portal_id, form.api_key, is_wrong)
     if check.state == "wrong_key":
         form.faults["api_key"] = gettext(
             "Mango Office does not know this code. Copy it again; it is neither the contract number nor the key below."
@@ -103,11 +104,12 @@ def check_keys(form: PbxForm) -> CredentialCheck:
         form.faults["api_salt"] = gettext(
             "The code is right, but the key for the signature is wrong. Copy it again."
         )
-    return check
+    return replace(check, wait_seconds=max(check.wait_seconds, pause))
 
 
 def check_message(check: CredentialCheck) -> FormMessage:
-    """The message on top of the form. It has a text if the check failed for a reason that no field explains."""
+    """The message on top of the form. It has a text if the check failed for a reason that no field explains, and counts
+    down until the next check."""
     sentences = {
         "address_refused": gettext(
             "Mango Office rejects requests from this server’s address. "
@@ -115,16 +117,11 @@ def check_message(check: CredentialCheck) -> FormMessage:
         ),
         "unreachable": gettext("Mango Office cannot be reached from this server. Try again in a minute."),
         "busy": gettext("Mango Office is busy. Try again in a minute."),
-        "wait": ngettext(
-            "Keys are checked one at a time: Mango Office blocks this server after two wrong ones. "
-            "Save again in %(num)d second.",
-            "Keys are checked one at a time: Mango Office blocks this server after two wrong ones. "
-            "Save again in %(num)d seconds.",
-            check.wait_seconds,
-        ),
+        "wait": gettext("Keys are checked one at a time: Mango Office blocks this server after two wrong ones."),
         "refused": gettext("Mango Office rejected the request: %(detail)s", detail=check.detail),
     }
-    return FormMessage("wrong", [sentences[check.state]] if check.state in sentences else [])
+    texts = [sentences[check.state]] if check.state in sentences else []
+    return FormMessage("wrong", texts, wait_seconds=check.wait_seconds)
 
 
 def as_document(form: PbxForm) -> Document:

@@ -46,6 +46,7 @@ class FormMessage:
 
     `kind`: saved, nothing (was changed), conflict (with who, when and what), wrong (with `texts`).
     `differences`: in a conflict, what others changed since the page was shown.
+    `wait_seconds`: when something wrong can be tried again; the page counts down.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class FormMessage:
     saved_at: datetime | None = None
     note: str = ""
     differences: list[DifferenceRow] = field(default_factory=list)
+    wait_seconds: int = 0
 
 
 @dataclass(frozen=True)
