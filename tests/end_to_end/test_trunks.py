@@ -11,6 +11,7 @@ import requests
 
 from bx24app import settings
 from bx24app.domain.settings import EmployeeSettings
+from bx24app.mango.client import MangoClient
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
 from bx24app.sandbox.bitrix.state import Statistic
@@ -49,19 +50,19 @@ def office(earth: World) -> Iterator[Board]:
     board.pbx.trunks_as_addresses = False
 
 
-def _connect(earth: World, board: Board) -> str:
+def _connect(earth: World, board: Board, name: str = "trunks", version: int = 0) -> str:
     portal = earth.sandbox.portals[0]
     with earth.app.app_context():
         claim = session.issue(FrameSession(earth.portal_row()["id"], portal.member_id, 1, True, lang="en"))
     form = {
-        "name": "Trunks", "key": "trunks", "dialects": "vpbx", "version": "0",
+        "name": name, "key": name, "dialects": "vpbx", "version": str(version),
         "api_key": board.pbx.api_key, "api_salt": board.pbx.api_salt,
     }  # fmt: skip
     headers = {session.HEADER: claim, "HX-Request": "true"}
     answer = requests.post(f"{earth.url}/frame/pbxs", data=form, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
     with earth.app.app_context():
-        assert db.session.query(PbxRow).filter_by(key="trunks").count() == 1, answer.text
+        assert db.session.query(PbxRow).filter_by(key=name).count() == 1, answer.text
         db.session.rollback()
     return answer.text
 
@@ -99,6 +100,30 @@ def test_a_click_leaves_by_the_trunk(earth: World, office: Board, trunk: str) ->
     assert (row.portal_number, row.user_id, row.failed_code) == (trunk, ANNA, "200")
     [sent] = [body for _, body in earth.mango.commands if body["to_number"] == client]
     assert sent["line_number"] == trunk
+
+
+@pytest.mark.parametrize("adds", ["nothing", "trunk", "number"])
+def test_connecting_never_locks_the_key(earth: World, office: Board, adds: str) -> None:
+    """Each empty list is a wrong request where every 3xxx counts."""
+    board = earth.mango.add_pbx(name=adds)
+    board.pbx.add_employee("201", "Anna", email=f"u{ANNA}@portal.test")
+    if adds == "trunk":
+        board.pbx.add_trunk("office-2", "Office")
+    elif adds == "number":
+        board.pbx.add_line("74959990000", "Office")
+    limits = earth.mango.limits
+    limits.every_3xxx_counts = True
+    try:
+        with earth.app.app_context():
+            number = settings.current_number(db.session.get_one(Portal, earth.portal_row()["id"]))
+            db.session.rollback()
+        page = _connect(earth, board, adds, number)
+        assert ("neither numbers nor SIP trunks" if adds == "nothing" else "1 line was found") in page
+        assert not limits.is_locked_out(board.pbx.api_key)
+        client = MangoClient(earth.mango.api_url, board.pbx.api_key, board.pbx.api_salt)
+        client.start_callback("after", "201", "79170001122")
+    finally:
+        limits.every_3xxx_counts = False
 
 
 async def _start(board: Board, plan: Plan) -> Any:
