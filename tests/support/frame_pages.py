@@ -41,7 +41,7 @@ class FakeMango:
     def __init__(self) -> None:
         self.state: Any = None
         self.error: MangoError | None = None
-        self.lines = LINES
+        self.lines: tuple[MangoLine, ...] = LINES
         self.requests: list[str] = []
 
     def __call__(self, api_key: str, api_salt: str) -> FakeMango:
@@ -62,7 +62,7 @@ class FakeMango:
         self.requests.append("lines")
         if self.error:
             raise self.error
-        return list(LINES)
+        return list(self.lines)
 
     def fetch_users(self) -> list[MangoUser]:
         self.requests.append("users")

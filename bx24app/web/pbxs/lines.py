@@ -14,7 +14,7 @@ from flask_babel import gettext
 
 from bx24app.domain import phone
 from bx24app.domain.settings import PbxSettings
-from bx24app.mango.api_types import MangoLine
+from bx24app.mango.api_types import TRUNK, MangoLine
 from bx24app.portals import lookup, mango_inventory
 from bx24app.portals.mango_inventory import MangoListing
 from bx24app.web.base import call_counts, directory, rendering
@@ -34,6 +34,7 @@ class LineRow:
     line: Document
     is_used: bool
     is_listed: bool = True
+    is_trunk: bool = False
     faults: dict[str, str] = field(default_factory=dict)
 
     def matches_search(self, text: str) -> bool:
@@ -139,9 +140,9 @@ def _build_rows(pbx: PbxSettings, listing: MangoListing[MangoLine]) -> list[Line
     for line in listing.rows:
         row = by_digits.get(_normalise_number(line.number))
         if row is None:
-            rows.append(LineRow(line_form.blank_line(line.number, line.name), is_used=False))
-        else:
-            row.is_listed = True
+            row = LineRow(line_form.blank_line(line.number, line.name), is_used=False)
+            rows.append(row)
+        row.is_listed, row.is_trunk = True, line.region == TRUNK
     if not listing.has_keys or listing.problem:
         for row in rows:
             row.is_listed = True  # nothing says that a line is missing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bx24app.sandbox.mango import Party, Plan, simulation
+from bx24app.sandbox.mango import Party, Plan, entry_report, report, simulation
 
 from .conftest import Mango
 from .test_rest import calm, wait_for
@@ -79,7 +79,11 @@ def test_notifications_and_statistics_name_the_trunk(calm: Mango, as_addresses: 
     calm.run(work())
     wait_for(lambda: any(path.endswith("summary") for path, _ in calm.bodies))
     assert {body["to"]["line_number"] for path, body in calm.bodies if path.endswith("events/call")} == {named}
-    assert next(body for path, body in calm.bodies if path.endswith("summary"))["line_number"] == named
+    summary = next(body for path, body in calm.bodies if path.endswith("summary"))
+    assert summary["line_number"] == named
+    entry = calm.board.call_log.entries[summary["entry_id"]]
+    assert entry_report.entry_object(calm.board, entry)["called_number"] == named
+    assert report.format_csv(calm.board.call_log, ["line_number"], lambda leg: True).strip() == named
 
 
 @pytest.mark.parametrize(

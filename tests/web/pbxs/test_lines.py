@@ -8,6 +8,7 @@ import pytest
 
 from bx24app.bitrix24.errors import AnswerLost
 from bx24app.domain.settings import EmployeeSettings, HoursBlock, LineResponsible, LineSettings, PbxSettings, Settings
+from bx24app.mango.api_types import TRUNK, MangoLine
 from bx24app.mango.errors import Unreachable
 from bx24app.models import Portal, PortalUser, db
 from bx24app.portals import sync
@@ -110,6 +111,17 @@ def test_a_line_is_saved_with_all_its_parts(ready: Frame) -> None:
 def test_a_new_line_of_mango_is_added_by_its_tick(ready: Frame) -> None:
     ready.post(LINES, line(0, "78121234567", name="Petersburg"))
     assert [one.number for one in ready.settings().pbxs[0].lines] == ["74951234567", "74950000000", "78121234567"]
+
+
+def test_trunks_are_offered_by_their_names(ready: Frame, mango: FakeMango) -> None:
+    sip_line = MangoLine("sip:main@mangosip.ru", "main", "1", "sip")
+    mango.lines = (MangoLine("roistat-1", "Roistat", "780", TRUNK), sip_line)
+    page = ready.get(f"{LINES}?fresh=1")
+    assert has(page, "trunk-roistat-1")
+    assert not has(page, "trunk-sip:main@mangosip.ru")
+    assert page.count("calls go out on this line by its name") == 1, "at the SIP line"
+    ready.post(LINES, line(0, "roistat-1", name="Roistat"))
+    assert ready.settings().pbxs[0].by_line["roistat-1"].name == "Roistat"
 
 
 def test_a_post_with_an_empty_list_deletes_nothing(ready: Frame) -> None:
