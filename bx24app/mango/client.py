@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 import requests
@@ -36,10 +35,10 @@ from bx24app.mango.errors import (
     WrongKey,
     WrongSignature,
 )
-from bx24app.mango.events_schema import MOSCOW
 from bx24app.mango.key_guard import KeyGuard
 from bx24app.mango.recording import MAX_BYTES, RecordingDownload, open_by_id, open_by_url
 from bx24app.mango.statistics import CSV_FIELDS
+from bx24app.mango.statistics_zone import DEFAULT_ZONE, window_in
 from bx24app.mango.transport import SignedTransport, Timeout, raise_for_error
 
 PAGE_SIZES: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
@@ -47,6 +46,7 @@ PAGE_SIZES: Final = (1, 5, 10, 20, 50, 100, 500, 1000, 2000, 5000)
 MAX_WINDOW: Final = 30 * 86400
 """Seconds. A window of statistics must be shorter."""
 
+_WALL_TIME: Final = "%d.%m.%Y %H:%M:%S"
 _USER_FIELDS: Final = ("general.user_id", "general.mobile", "groups")
 _COMPLETE_STATUS: Final = "complete"
 _RUNNING_STATUSES: Final = frozenset({"request", "work"})
@@ -151,16 +151,23 @@ class MangoClient:
 
     # Statistics.
 
-    def request_calls(self, start: int, end: int, limit: int = 500, offset: int = 0) -> str:
+    def request_calls(
+        self, start: int, end: int, limit: int = 500, offset: int = 0, zones: Sequence[str] = (DEFAULT_ZONE,)
+    ) -> str:
         """Order the entries that began between two epochs. Returns the key for `fetch_calls`.
+
+        Args:
+            zones: in whichever of these the PBX reads the texts, the window holds the epochs.
 
         Raises:
             ValueError: a window of 30 days or more, or a page size that Mango does not accept.
         """
-        _check_window(start, end)
+        window = window_in(zones, start, end)
+        _check_window(start, start + int((window.end - window.start).total_seconds()))
         if limit not in PAGE_SIZES:
             raise ValueError(f"limit is {limit}, wanted one of {', '.join(map(str, PAGE_SIZES))}")
-        fields = {"start_date": _moscow_time(start), "end_date": _moscow_time(end), "limit": limit, "offset": offset}
+        dates = {"start_date": f"{window.start:{_WALL_TIME}}", "end_date": f"{window.end:{_WALL_TIME}}"}
+        fields = {**dates, "limit": limit, "offset": offset}
         return self._require_key(self._transport.request_object("stats/calls/request", fields))
 
     def fetch_calls(self, key: str) -> list[dict[str, Any]] | None:
@@ -268,10 +275,6 @@ def _dial_format(number: str) -> str:
 def _line_format(line: str) -> str:
     """A line as Mango expects it: of a telephone the digits, the name of a SIP line or trunk as it is."""
     return phone.line_key(line).lstrip("+") if phone.normalise(line) else line
-
-
-def _moscow_time(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, MOSCOW).strftime("%d.%m.%Y %H:%M:%S")
 
 
 def _check_window(start: int, end: int) -> None:

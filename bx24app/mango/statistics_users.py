@@ -10,27 +10,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bx24app.mango.api_types import MangoUser
-
 OUTGOING, INTERNAL = 2, 3
 """`context_type` of an outgoing and an internal call."""
 _PEOPLE = ("user", "number")
 
 
-def needs_users(entries: Iterable[Mapping[str, Any]]) -> bool:
-    """Is there an employee who is named by an id alone?"""
-    return any(_caller_id(entry) or any(_user_id(entry, leg) for leg in _iter_legs(entry)) for entry in entries)
+def list_user_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of employees who are named by an id alone."""
+    entries = list(entries)
+    of_legs = {_user_id(entry, leg) for entry in entries for leg in _iter_legs(entry)}
+    return (of_legs | {_caller_id(entry) for entry in entries}) - {""}
 
 
-def index_extensions(users: Iterable[MangoUser]) -> dict[str, str]:
-    """`general.user_id` -> extension, of the employees who have one."""
-    return {user.user_id: user.extension for user in users if user.user_id and user.extension}
+def list_group_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of groups that are named by an id alone."""
+    return {_group_id(leg) for entry in entries for leg in _iter_legs(entry)} - {""}
 
 
-def add_extensions(entry: Mapping[str, Any], extensions: Mapping[str, str]) -> dict[str, Any]:
+def add_extensions(
+    entry: Mapping[str, Any], extensions: Mapping[str, str], groups: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The entry with the extensions of legs whose employee is named by an id, and of the employee who made the call. An
-    unknown id changes nothing."""
-    legs = [_complete_leg(entry, leg, extensions) for leg in _legs_of(entry)]
+    unknown id changes nothing.
+
+    Args:
+        extensions: `general.user_id` -> extension.
+        groups: id of a group -> extension.
+    """
+    legs = [_complete_leg(entry, leg, extensions, groups or {}) for leg in _legs_of(entry)]
     caller = extensions.get(_caller_id(entry))
     return {**entry, "context_calls": legs} | ({"caller_extension": caller} if caller else {})
 
@@ -48,14 +55,16 @@ def turn_dialled_leg(entry: Mapping[str, Any], leg: dict[str, Any]) -> dict[str,
     return {**leg, "caller_extension": extension, "call_abonent_extension": None, "call_abonent_number": None}
 
 
-def _complete_leg(entry: Mapping[str, Any], leg: Any, extensions: Mapping[str, str]) -> Any:
+def _complete_leg(
+    entry: Mapping[str, Any], leg: Any, extensions: Mapping[str, str], groups: Mapping[str, str]
+) -> Any:
     if not isinstance(leg, dict):
         return leg
-    extension = extensions.get(_user_id(entry, leg))
+    extension = extensions.get(_user_id(entry, leg)) or groups.get(_group_id(leg))
     members = leg.get("members")
     completed = {**leg, "call_abonent_extension": extension} if extension else dict(leg)
     if isinstance(members, list):
-        completed["members"] = [_complete_leg(entry, member, extensions) for member in members]
+        completed["members"] = [_complete_leg(entry, member, extensions, groups) for member in members]
     return completed
 
 
@@ -68,6 +77,11 @@ def _user_id(entry: Mapping[str, Any], leg: Mapping[str, Any]) -> str:
     if not user_id and kind == "number" and str(entry.get("context_type")) == str(OUTGOING):
         user_id = entry.get("caller_id")
     return str(user_id or "")
+
+
+def _group_id(leg: Mapping[str, Any]) -> str:
+    is_group = str(leg.get("call_type") or "").lower() == "group"
+    return str(leg.get("call_abonent_id") or "") if is_group and not leg.get("call_abonent_extension") else ""
 
 
 def _caller_id(entry: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from bx24app.models.call_index import CallPerson, CallRecord
 from bx24app.models.calls import Call, Delivery, Notification, Recording, Todo
 from bx24app.models.database_identity import DatabaseIdentity
 from bx24app.models.intents import Intent
+from bx24app.models.pbx_members import PbxMember
 from bx24app.models.portals import (
     Audit,
     Dictionary,
@@ -32,7 +33,7 @@ use_each_id_once(Base.metadata)
 
 __all__ = [
     "Audit", "Backfill", "Base", "Call", "CallPerson", "CallRecord", "DatabaseIdentity", "Delivery", "Dictionary",
-    "Figure", "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "Portal",
-    "PortalUser", "Recording", "Registration", "SetAside", "SettingsVersion", "Todo", "WorkerProcess", "db",
+    "Figure", "FigureMark", "Grant", "Intent", "LineCounter", "Moment", "Notice", "Notification", "Pbx", "PbxMember",
+    "Portal", "PortalUser", "Recording", "Registration", "SetAside", "SettingsVersion", "Todo", "WorkerProcess", "db",
     "hash_hook_key", "utcnow",
 ]

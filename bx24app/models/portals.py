@@ -153,6 +153,8 @@ class Pbx(Base):
     """What Mango answered to the last failure, for people."""
     ask_problem_code: Mapped[str | None]
     """`problem_codes.ADDRESS_REFUSED`, for the program; None: nothing is decided by this problem."""
+    statistics_zone: Mapped[str | None]
+    """The zone in which it reads the window of its statistics, as its answers showed; None: not known yet."""
     lost_found: Mapped[int] = mapped_column(default=0, server_default="0")
     """Calls, ends and recordings that only the statistics showed."""
     lost_at: Mapped[datetime | None] = mapped_column(Moment)

@@ -8,7 +8,7 @@ while Mango is asked.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ from bx24app.mango.client import MangoClient
 from bx24app.mango.codes import describe_code
 from bx24app.mango.errors import MangoError
 from bx24app.models import Pbx, db
+from bx24app.portals import pbx_members
 
 CACHE_SECONDS = 600
 BUSY_CODE = 4290
@@ -72,7 +73,7 @@ def _load_listing(
     if is_undecryptable(pbx.api_key) or is_undecryptable(pbx.api_salt) or not pbx.api_key or not pbx.api_salt:
         return MangoListing(has_keys=False)  # of keys that cannot be read the overview tells
     cache_key, client = f"mango:{kind}:{pbx.id}", mango_clients.build_client(pbx.api_key, pbx.api_salt)
-    cached = None if fresh else _read_cache(cache_key, parse)
+    pbx_id, cached = pbx.id, None if fresh else _read_cache(cache_key, parse)
     if cached is not None:
         return MangoListing(cached)
     db.session.rollback()  # no transaction is held while Mango is asked
@@ -84,7 +85,13 @@ def _load_listing(
     except MangoError as error:
         return MangoListing(problem=error.describe(lang))
     _write_cache(cache_key, [asdict(row) for row in rows])
+    pbx_members.store_members(pbx_id, "user", _list_ids(rows))
     return MangoListing(tuple(rows))
+
+
+def _list_ids(rows: Sequence[MangoLine | MangoUser]) -> list[tuple[str | None, str | None]]:
+    """(Mango's id, extension) of the employees among the rows."""
+    return [(row.user_id, row.extension) for row in rows if isinstance(row, MangoUser)]
 
 
 class _ListingCache(dict[str, tuple[bytes, tuple[Any, ...]]]):

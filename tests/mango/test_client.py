@@ -180,7 +180,7 @@ def ordered(mango: MangoClient) -> list[dict[str, object]]:
     assert answers[0] is None  # `request` or `work`: no answer, even where some of the data is there
     assert answers[1] == answers[2]
     assert answers[1] is not None
-    extensions = statistics_users.index_extensions(mango.fetch_users())
+    extensions = {str(user.user_id): str(user.extension) for user in mango.fetch_users()}
     return [statistics_users.add_extensions(entry, extensions) for entry in answers[1]]
 
 

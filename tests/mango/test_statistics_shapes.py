@@ -17,7 +17,6 @@ from tests.support.statistics_shapes import SHAPES, Shape
 
 NO_MENU = "the statistics have no row of a menu, so that they name no reason of an end in it"
 NO_FILE = "the statistics name no recording that was not kept, or of a leg that nobody saw"
-NO_GROUP = "a group is named by its id alone; the ids of groups are not asked for"
 UNTOLD = {
     "incoming_entry_result_without_talk": NO_MENU,
     "incoming_lost_in_ivr": NO_MENU,
@@ -37,8 +36,6 @@ def test_statistics_alone_make_the_same_journal(scenario: Scenario) -> None:
     }
     fair = outcome(scenario.play(), excused)
     for shape in SHAPES:
-        if scenario.folder.name == "rule_rang" and not shape.has_extensions:
-            continue  # NO_GROUP
         alone = outcome(scenario.play([scenario.statistics_as(shape)]), excused)
         if scenario.folder.name in UNTOLD:
             assert alone["journal"]["user_id"] == fair["journal"]["user_id"], str(shape)
@@ -134,9 +131,9 @@ def test_each_part_has_its_employee_and_seconds(content: dict[str, Any], wanted:
 
 def test_the_caller_of_an_internal_call_is_named_by_id() -> None:
     content = entry(3, 1, leg("user", 2, 1000, 1010, 1060))
-    assert statistics_users.needs_users([content])
+    assert statistics_users.list_user_ids([content])
     completed = statistics_users.add_extensions(content, IDS)
-    assert not statistics_users.needs_users([completed])
+    assert not statistics_users.list_user_ids([completed])
     found = assemble_entry(statistics.parse(statistics.CALLS, json.dumps(completed)), lambda party: party)
     assert found is not None
     assert found.end_event is not None

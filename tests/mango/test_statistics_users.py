@@ -10,7 +10,6 @@ import pytest
 from bx24app.domain.calls.entry_assembly import assemble_entry
 from bx24app.domain.calls.events import Party
 from bx24app.mango import statistics, statistics_users
-from bx24app.mango.api_types import MangoUser
 
 EXTENSIONS = {"300043164": "101", "300043135": "102"}
 
@@ -57,9 +56,9 @@ def _talkers(content: dict[str, Any]) -> list[tuple[str | None, int]]:
 
 @pytest.mark.parametrize(("content", "talkers"), [(OUTGOING, [("101", 1)]), (INCOMING, [("102", 9)])])
 def test_an_id_becomes_the_employee(content: dict[str, Any], talkers: list[tuple[str, int]]) -> None:
-    assert statistics_users.needs_users([content])
+    assert statistics_users.list_user_ids([content])
     completed = statistics_users.add_extensions(content, EXTENSIONS)
-    assert not statistics_users.needs_users([completed])
+    assert not statistics_users.list_user_ids([completed])
     assert _talkers(completed) == talkers
 
 
@@ -73,7 +72,7 @@ def test_the_client_of_an_outgoing_call_is_whom_it_dialled() -> None:
 
 def test_the_live_shape_has_the_extension_on_the_leg_to_the_number() -> None:
     live = {**OUTGOING, "context_calls": [{**OUTGOING["context_calls"][0], "call_abonent_extension": "101"}]}  # type: ignore[dict-item]
-    assert not statistics_users.needs_users([live])
+    assert not statistics_users.list_user_ids([live])
     assert _talkers(live) == [("101", 1)]
 
 
@@ -90,6 +89,8 @@ def test_an_unknown_id_changes_nothing() -> None:
     assert statistics_users.add_extensions(OUTGOING, {}) == OUTGOING
 
 
-def test_employees_without_extension_are_left_out() -> None:
-    users = [MangoUser("101", "A", None, None, "1", (), None), MangoUser(None, "B", None, None, "2", (), None)]
-    assert statistics_users.index_extensions(users) == {"1": "101"}
+def test_a_group_is_named_by_its_id() -> None:
+    assert statistics_users.list_group_ids([INCOMING]) == {"10051192"}
+    completed = statistics_users.add_extensions(INCOMING, EXTENSIONS, {"10051192": "300"})
+    assert completed["context_calls"][0]["call_abonent_extension"] == "300"
+    assert not statistics_users.list_group_ids([completed])

@@ -306,6 +306,7 @@ KEEPS_NOBODY = {
     "audit": "ids and counts: the log is append-only, so no name and no telephone may enter it",
     "portal": "domain, licence, ids",
     "pbx": "keys; what Mango said of its own refusals",
+    "pbx_member": "extensions and Mango's own ids of them",
     "intent": "ids, job names",
     "worker": "names of processes",
     "notice": "an employee's name while the notice holds",

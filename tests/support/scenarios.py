@@ -123,7 +123,7 @@ class Scenario:
         """The same entry in another shape, as the program stores it: ids of employees completed by extensions."""
         entry = write_entry(json.loads(self.statistics().raw), shape)
         extensions = {str(user_id(str(extension))): str(extension) for extension in range(100, 1000)}
-        completed = statistics_users.add_extensions(entry, extensions)
+        completed = statistics_users.add_extensions(entry, extensions, extensions)
         return Notice("statistics", statistics.CALLS, json.dumps(completed))
 
     def policy(self) -> Policy:

@@ -34,7 +34,7 @@ SHAPES = [
 
 
 def user_id(extension: str) -> int:
-    """`general.user_id` of the employee with this extension."""
+    """The id of the employee or group with this extension."""
     return 300_000_000 + int(extension)
 
 
@@ -68,9 +68,9 @@ def _split(leg: dict[str, Any], shape: Shape) -> list[dict[str, Any]]:
 
 
 def _name_people(leg: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    extension, kind = leg["call_abonent_extension"], leg["call_type"]
+    extension = leg["call_abonent_extension"]
     named = dict(leg)
-    if kind != "group" and extension:
+    if extension:
         named.setdefault("call_abonent_id", user_id(extension))
     if not shape.has_extensions:
         del named["call_abonent_extension"]

@@ -6,35 +6,33 @@ job queue, never in a thread.
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from random import uniform
 from typing import Any
 
 from bx24app.bitrix24.budget import RequestBudget
-from bx24app.calls.reconciliation import missing_calls
+from bx24app.calls.reconciliation import entry_people, missing_calls, zone_learning
 from bx24app.infra import key_tries, mango_clients, queue
 from bx24app.infra.encryption import UndecryptableSecret
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
-from bx24app.mango import errors, statistics_users
+from bx24app.mango import errors
 from bx24app.mango.client import MAX_WINDOW, MangoClient
 from bx24app.mango.notification import MalformedNotification
+from bx24app.mango.statistics_zone import DEFAULT_ZONE, Span
 from bx24app.mango.transport import WRONG_KEY_CODE
 from bx24app.models import Pbx, db, utcnow
 
 _log = get_logger(__name__)
 
-MAX_PERIOD = timedelta(seconds=MAX_WINDOW) - timedelta(hours=1)
-"""The longest period of one order."""
+MAX_PERIOD = timedelta(seconds=MAX_WINDOW) - timedelta(days=2)
+"""The longest period of one order, so that its window fits in every zone."""
 PAGE_SIZE = 2000
 """Entries of one page of `stats/calls`."""
 FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
 """Seconds before the first poll and between two polls, as Mango advises."""
 MAX_POLLS = 60
-USERS_SECONDS = 600
-"""How long the list of a PBX's employees is used."""
 KEY_JITTER_SECONDS = 5.0
 """Over this time the requests are spread that wait for the same paused key."""
 REQUESTS_PER_SECOND = 10.0
@@ -59,6 +57,10 @@ class StatisticsRequest:
     polls: int = 0
     backfill_id: int | None = None
     """The backfill it belongs to; None: reconciliation."""
+    zone: str = ""
+    """The zone of the window's texts, or a name of `zone_learning`; empty: the PBX's learnt zone, or Moscow."""
+    near: int = 0
+    """The beginning of a call that is looked for in `zone`; 0: all calls of the window are wanted."""
 
     @classmethod
     def from_job(cls, raw: dict[str, Any]) -> StatisticsRequest:
@@ -69,6 +71,8 @@ class StatisticsRequest:
         """The request as a job's argument."""
         fields = asdict(self)
         fields[_BACKFILL_IN_JOBS] = fields.pop("backfill_id")
+        if self.zone in ("", DEFAULT_ZONE) and not self.near:  # what an older version can read
+            del fields["zone"], fields["near"]
         return fields
 
 
@@ -162,23 +166,6 @@ def _mango_client(pbx_id: int) -> _Connection | None:
         db.session.remove()
 
 
-class _UserExtensions(dict[int, tuple[float, dict[str, str]]]):
-    """PBX id -> (when it was asked, `general.user_id` -> extension). Ids are stable, extensions rarely change."""
-
-
-def _extensions_by_user(mango: MangoClient, pbx_id: int) -> dict[str, str]:
-    """Of the PBX's employees; none if Mango does not list them: calls are restored without."""
-    cache = runtime().get(_UserExtensions)
-    asked_at, extensions = cache.get(pbx_id, (0.0, {}))
-    if not asked_at or time.monotonic() - asked_at > USERS_SECONDS:
-        try:
-            extensions = statistics_users.index_extensions(mango.fetch_users())
-        except errors.MangoError as error:
-            _log.warning("employees of the PBX not listed", pbx=pbx_id, error=str(error))
-        cache[pbx_id] = (time.monotonic(), extensions)
-    return extensions
-
-
 def _try_key(connection: _Connection, order: StatisticsRequest) -> DelayedRequest:
     """Place a request; with a key that may be wrong, when it cannot be the second wrong one in two minutes."""
     wait = key_tries.acquire(None, connection.api_key) if connection.has_failed else 0
@@ -198,20 +185,29 @@ def _try_key(connection: _Connection, order: StatisticsRequest) -> DelayedReques
 
 def _place_request(mango: MangoClient, order: StatisticsRequest) -> StatisticsRequest:
     if order.pair == "calls":
-        return replace(order, key=mango.request_calls(order.start, order.end, PAGE_SIZE, order.offset))
+        state = zone_learning.load_state(order.pbx_id)
+        order = zone_learning.with_zone(order, state)
+        start, end, zones = zone_learning.window_to_ask(order, state)
+        return replace(order, key=mango.request_calls(start, end, PAGE_SIZE, order.offset, zones))
     return replace(order, key=mango.request_legs(order.start, order.end))
 
 
-def _fetch_result(mango: MangoClient, order: StatisticsRequest, portal_id: int) -> StatisticsAnswer | None:
+def _fetch_result(
+    mango: MangoClient, order: StatisticsRequest, portal_id: int
+) -> StatisticsAnswer | DelayedRequest | None:
     if order.pair == "legs":
         text = mango.fetch_legs(order.key)
         return None if text is None else StatisticsAnswer(portal_id, missing_calls.read_legs(text), None)
     entries = mango.fetch_calls(order.key)
     if entries is None:
         return None
-    if statistics_users.needs_users(entries):
-        extensions = _extensions_by_user(mango, order.pbx_id)
-        entries = [statistics_users.add_extensions(entry, extensions) for entry in entries]
     full = len(entries) >= PAGE_SIZE
+    read = missing_calls.read_calls(entry_people.name_people(mango, order.pbx_id, entries))
+    spans = [Span(int(entry.started_at.timestamp()), int(entry.ended_at.timestamp())) for entry in read]
+    instead = zone_learning.find_next_order(order, zone_learning.load_state(order.pbx_id), spans)
+    if instead is not None:
+        return DelayedRequest(instead, 0)
+    if zone_learning.is_wide(order):
+        read = [entry for entry in read if order.start <= entry.started_at.timestamp() <= order.end]
     more = replace(order, key="", offset=order.offset + PAGE_SIZE, polls=0) if full else None
-    return StatisticsAnswer(portal_id, missing_calls.read_calls(entries), more)
+    return StatisticsAnswer(portal_id, read, more)

@@ -9,7 +9,8 @@ import pytest
 from bx24app.domain.settings import EmployeeSettings, PbxSettings, Settings
 from bx24app.models import Call, PortalUser, db, utcnow
 from bx24app.models import Pbx as PbxRow
-from tests.support.frame_pages import FakeMango, Frame, has
+from bx24app.portals import pbx_members
+from tests.support.frame_pages import USERS, FakeMango, Frame, has
 from tests.support.frame_pages import frame as frame
 from tests.support.frame_pages import mango as mango
 
@@ -111,3 +112,16 @@ def test_thousands_of_employees_are_searched_not_shown(frame: Frame) -> None:
     assert has(frame.post(PAGE, row("3777", "50") | {"q": "3777"}), "saved")
     assert len(mapped(frame)) == 3000
     assert mapped(frame)["3777"] == 50
+
+
+def test_the_ids_of_mango_s_statistics_are_stored_when_employees_are_read(frame: Frame, mango: FakeMango) -> None:
+    with frame.site.app_context():
+        db.session.query(PbxRow).update({"api_key": "key", "api_salt": "salt"})
+        db.session.commit()
+    frame.get(PAGE)
+    assert mango.requests.count("users") == 1
+    with frame.site.app_context():
+        pbx_id = db.session.query(PbxRow.id).scalar()
+        stored = pbx_members.load_extensions(pbx_id, "user", ())
+    assert stored == {user.user_id: user.extension for user in USERS if user.user_id and user.extension}
+    assert stored
