@@ -27,6 +27,7 @@ from bx24app.domain.calls.commands import (
     RetitleTodo,
     SetActivityUser,
 )
+from bx24app.domain.crm_dictionaries import is_final_stage
 
 ORIGINATOR = "bx24app"
 """originatorId of every record that the app makes; with originId it identifies the record after a lost answer."""
@@ -153,18 +154,22 @@ def _comment_entity_type(command: AddComment) -> str:
 def build_read_open(command: ReadOpen) -> RestRequest:
     """Open means in a stage that is neither won nor lost.
 
-    Only leads and deals have `stageSemanticId`; an unknown field in a filter is an error (crm-item-list.md).
+    Only leads and deals have `stageSemanticId`; an unknown field in a filter is an error (crm-item-list.md). Where the
+    final stages of a smart process could not be read, the answer's stages tell (`parse_open_items`).
     """
+    select = ["id", "categoryId", "assignedById"]
     conditions: dict[str, Any] = {f"={_owner_field(command)}": command.record.id}
     if not is_smart_process(command.entity):
         conditions["=stageSemanticId"] = "P"
     elif command.final_stages:
         conditions["!@stageId"] = list(command.final_stages)
+    else:
+        select.append("stageId")
     if command.category_id is not None:
         conditions["=categoryId"] = command.category_id
     return "crm.item.list", {
         "entityTypeId": entity_type_id(command.entity),
-        "select": ["id", "categoryId", "assignedById"],
+        "select": select,
         "filter": conditions,
     }
 
@@ -176,7 +181,7 @@ def _owner_field(command: ReadOpen) -> str:
 
 
 def parse_open_items(result: dict[str, Any]) -> dict[str, Any]:
-    items = result.get("items") or []
+    items = [item for item in result.get("items") or [] if not is_final_stage(str(item.get("stageId") or ""))]
     return {"open": [{"id": int(item["id"]), "responsible": int(item.get("assignedById") or 0)} for item in items]}
 
 

@@ -103,7 +103,12 @@ class CrmDictionaries:
 def _is_final(row: dict[str, Any]) -> bool:
     if "semantics" in row:
         return row["semantics"] in ("S", "F")
-    return str(row["id"]).rpartition(":")[2] in ("SUCCESS", "FAIL", "WON", "LOSE", "APOLOGY")
+    return is_final_stage(str(row["id"]))
+
+
+def is_final_stage(stage_id: str) -> bool:
+    """Is this one of the portal's own won or lost stages, by its name? A portal may have further lost ones."""
+    return stage_id.rpartition(":")[2] in ("SUCCESS", "FAIL", "WON", "LOSE", "APOLOGY")
 
 
 def entity_type_id(entity: str | int) -> int | None:

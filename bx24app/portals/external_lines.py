@@ -6,12 +6,15 @@ line without a name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from bx24app import settings
 from bx24app.bitrix24 import errors
+from bx24app.bitrix24.batch_filter import is_altered_in_batch
 from bx24app.bitrix24.budget import Priority
+from bx24app.bitrix24.client import MAX_BATCH_SIZE, Bitrix24Client, RestResult
 from bx24app.domain.settings import Settings
 from bx24app.infra.logs import get_logger
 from bx24app.models import Portal, db
@@ -87,9 +90,23 @@ def sync_lines(portal_id: int, priority: Priority = Priority.BACKGROUND) -> None
     commands += [
         (f"g{index}", "telephony.externalLine.delete", {"NUMBER": number}) for index, number in enumerate(obsolete)
     ]
-    for start in range(0, len(commands), 50):
-        for key, answer in client.batch(commands[start : start + 50], priority=priority).items():
-            if isinstance(answer, errors.Refused):
-                _log.warning("line not changed", portal=portal_id, command=key, reason=answer.description)
-            elif isinstance(answer, errors.PortalError):
-                raise answer
+    for key, answer in _send_commands(client, commands, priority):
+        if isinstance(answer, errors.Refused):
+            _log.warning("line not changed", portal=portal_id, command=key, reason=answer.description)
+        elif isinstance(answer, errors.PortalError):
+            raise answer
+
+
+def _send_commands(
+    client: Bitrix24Client, commands: list[tuple[str, str, dict[str, Any]]], priority: Priority
+) -> Iterator[tuple[str, RestResult | errors.PortalError]]:
+    """Each command with its answer: in batches, but names that a batch would alter alone, after them."""
+    alone = [command for command in commands if is_altered_in_batch(command[2])]
+    together = [command for command in commands if command not in alone]
+    for start in range(0, len(together), MAX_BATCH_SIZE):
+        yield from client.batch(together[start : start + MAX_BATCH_SIZE], priority=priority).items()
+    for key, method, params in alone:
+        try:
+            yield key, client.call(method, params, priority)
+        except errors.Refused as error:
+            yield key, error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bx24app.calls import replay
-from bx24app.models import Portal, db
+from bx24app.models import Dictionary, Portal, db
+from bx24app.portals import crm_dictionaries
+from bx24app.sandbox.bitrix.seed import SPA
 from bx24app.sandbox.bitrix.state import CONTACT, DEAL
 from tests.end_to_end.test_rules import ANSWERED, MISSED, office, ring
 from tests.support.stack import World
@@ -60,6 +62,29 @@ def test_a_look_up_whose_answer_is_lost_is_asked_again_before_the_deal(earth: Wo
         told = ring(earth, hook, ANSWERED, CLIENT)
         assert ("ReadOpen", "done", None) in told.commands(), kind
         assert len(_deals(earth)) == max(1, len(before)), f"{kind}: one open deal, and never a second"
+
+
+def test_stages_that_could_not_be_read_do_not_make_won_items_open(earth: World) -> None:
+    """The dictionaries were refused: the portal's own names of its final stages tell."""
+    rule = {"name": "Item", "when": {"direction": "in"}, "do": [{"create": {"entity": SPA, "title": "Item"}}]}
+    earth.sandbox.call(lambda: earth.portal.switches.switch_on("right_removed", method="crm.status.list"))
+    hook = office(earth, rule)
+    with earth.app.app_context():
+        portal_id = db.session.scalars(db.select(Portal.id)).one()
+        db.session.execute(db.delete(Dictionary).where(Dictionary.portal_id == portal_id))
+        db.session.commit()
+    client = "+79990001155"
+    earth.sandbox.call(earth.add_client, "contact", client)
+    first = ring(earth, hook, ANSWERED, client)
+    ring(earth, hook, ANSWERED, client)
+    [item] = first.records(SPA)
+    item.fields.update(stageId=f"DT{SPA}_12:SUCCESS")
+    ring(earth, hook, ANSWERED, client)
+    earth.sandbox.call(earth.portal.switches.switch_off)
+    assert len(first.records(SPA)) == 2, "the first is won: the next call opens another"
+    with earth.app.app_context():
+        assert not crm_dictionaries.load(portal_id).final_stages(SPA, None)
+        db.session.remove()
 
 
 def test_a_client_who_is_not_found_because_the_search_is_refused_still_gets_a_record(earth: World) -> None:

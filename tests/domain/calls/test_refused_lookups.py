@@ -63,6 +63,21 @@ def test_a_condition_on_open_records_is_unknown_and_the_call_does_not_wait_for_i
     assert not kinds(played, CreateRecord), "the other rule's record is held back too"
 
 
+def test_a_working_day_that_is_not_told_counts_as_open() -> None:
+    def responsible(*refused: str) -> int:
+        [created] = kinds(play("rule_if_absent", *refused), CreateRecord)
+        return int(created.command.responsible)  # type: ignore[union-attr]
+
+    assert responsible() == 22, "the manager and the first of the line are absent"
+    assert responsible("ReadDay") == 21, "only of the manager it is known, from the client's record"
+
+
+def test_a_client_who_is_not_told_is_nobody_in_the_rule() -> None:
+    [created] = kinds(play("rule_if_absent", "ReadClient"), CreateRecord)
+    assert created.command.responsible == 22, "no manager is known: the line's responsible who is at work"  # type: ignore[union-attr]
+    assert created.command.contact == 77, "the client's record is known from register"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("refused", "renamed", "added"), [((), 1, 0), (("ReadTodo",), 0, 1)], ids=["answered", "refused"]
 )
