@@ -4,6 +4,8 @@ too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bx24app.domain.settings import Settings
@@ -36,7 +38,7 @@ def known_clients(earth: World, scenario: Scenario, retold: ReplayedCall) -> Non
         earth.portal.users[13].uf_phone_inner = retold.client
 
 
-def told(earth: World, scenario: Scenario, order: str) -> tuple[ReplayedCall, dict[str, object]]:
+def told(earth: World, scenario: Scenario, order: str) -> tuple[ReplayedCall, dict[str, Any]]:
     hook = connect(earth, scenario)
     retold = as_new_call(scenario)
     known_clients(earth, scenario, retold)
@@ -64,6 +66,10 @@ def arranged(notices: list[Notice], order: str) -> list[Notice]:
 def lands(world: World, scenario: Scenario) -> None:
     """The portal holds what the fold decided, card closed, recordings where they belong."""
     _, found = told(world, scenario, "as it is")
+    check_landed(scenario, found)
+
+
+def check_landed(scenario: Scenario, found: dict[str, Any]) -> None:
     play = scenario.play()
     assert play.decision is not None
     journal = play.decision.journal
@@ -74,7 +80,8 @@ def lands(world: World, scenario: Scenario) -> None:
         assert not found["calls"]
         return
     finishes = {e.command.part: e.command for e in play.ledger if type(e.command).__name__ == "Finish"}
-    seen = {1 if not row[0] else int(row[0][1:]): row for row in found["calls"]}  # type: ignore[union-attr]
+    assert len(found["calls"]) == len(finishes), as_json(found)
+    seen = {1 if not row[0] else int(row[0][1:]): row for row in found["calls"]}
     assert {part: (row[1], row[3], row[4]) for part, row in seen.items()} == {
         part: (c.user_id, c.seconds, c.status) for part, c in finishes.items()
     }, as_json(found)

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from bx24app.mango import vpbx
+from bx24app.sandbox.bitrix.portal import Portal
 from bx24app.sandbox.mango import MangoCloud
 from tests.conftest import KEY, SALT
 from tests.support.scenarios import Notice, Scenario
@@ -63,29 +64,28 @@ def as_new_call(scenario: Scenario, client: str | None = None, ago: int = 0) -> 
     return ReplayedCall(entry, f"+{client}", notices)
 
 
-def absorb(cloud: MangoCloud, notices: list[Notice]) -> None:
-    """Add the notifications to the sandbox PBX's call log, so that it has the recordings."""
-    board = cloud.board(KEY)
+def absorb(cloud: MangoCloud, notices: list[Notice], key: str = KEY) -> None:
+    """Add the notifications to the call log of the sandbox PBX with this key, so that it has the recordings."""
+    board = cloud.board(key)
     for notice in notices:
         if notice.dialect == "vpbx":
             board.call_log.add_notification(notice.name, notice.content)
 
 
-def post(hook: str, notice: Notice) -> int:
+def post(hook: str, notice: Notice, key: str = KEY, salt: str = SALT) -> int:
     """Post one notification as Mango would. Returns the HTTP status."""
     if notice.dialect == "events":
         return requests.post(f"{hook}/{notice.name}", json=notice.content, timeout=20).status_code
-    form = {"vpbx_api_key": KEY, "json": notice.raw, "sign": vpbx.sign_text(KEY, SALT, notice.raw)}
+    form = {"vpbx_api_key": key, "json": notice.raw, "sign": vpbx.sign_text(key, salt, notice.raw)}
     return requests.post(f"{hook}/{notice.name}", data=form, timeout=20).status_code
 
 
-def in_portal(earth: World, retold: ReplayedCall) -> dict[str, Any]:
-    """What the portal has of this call and its client, without ids and times, for comparison."""
-    return earth.sandbox.call(_in_portal, earth, retold)
+def in_portal(earth: World, retold: ReplayedCall, number: int = 0) -> dict[str, Any]:
+    """What a portal has of this call and its client, without ids and times, for comparison."""
+    return earth.sandbox.call(_in_portal, earth.sandbox.portals[number], retold)
 
 
-def _in_portal(earth: World, retold: ReplayedCall) -> dict[str, Any]:
-    portal = earth.portal
+def _in_portal(portal: Portal, retold: ReplayedCall) -> dict[str, Any]:
     digits = retold.client[1:]
     rows = [
         row for row in portal.statistics.values() if (row.external_id or "").startswith(f"moscow:{retold.entry_id}")

@@ -211,10 +211,10 @@ class World:
         fields = {"title": "Known", "name": "Known", "assignedById": owner, "stageId": "NEW"}
         self.portal.crm.add_record(type_id, fields, [{"typeId": "PHONE", "value": phone}])
 
-    def set_crm_mode(self, mode: int) -> None:
+    def set_crm_mode(self, mode: int, number: int = 0) -> None:
         """Store the CRM mode that the daily check would read from the portal."""
         with self.app.app_context():
-            db.session.get_one(Portal, self.portal_row()["id"]).crm_mode = mode
+            db.session.get_one(Portal, self.portal_row(number)["id"]).crm_mode = mode
             db.session.commit()
 
     # --- waiting -----------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ async def register_call(context: CommandContext, params: dict[str, Any]) -> dict
         php.is_true(params["SHOW"]) if params.get("SHOW") is not None else True,
     )  # fmt: skip
     _check_lengths(context, params, calls.strip_phone(order.phone))
+    await context.end_before_work()
     try:
         call, fresh = calls.find_or_create(context.portal, context.app, order)
     except RestError as error:

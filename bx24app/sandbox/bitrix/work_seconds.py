@@ -76,15 +76,19 @@ class RequestClock:
     durations: Durations
     spent: float = 0.0
 
+    def is_last(self, seconds: float) -> bool:
+        """Would a command of so many seconds reach the limit?"""
+        limit = self.durations.cut_after
+        return bool(limit) and self.spent + seconds > limit
+
     async def spend(self, seconds: float) -> None:
         """Lets a command of this request take its seconds.
 
         Raises:
             RequestCut: the request has reached the portal's limit.
         """
-        limit = self.durations.cut_after
-        is_cut = bool(limit) and self.spent + seconds > limit
-        seconds = limit - self.spent if is_cut else seconds
+        is_cut = self.is_last(seconds)
+        seconds = self.durations.cut_after - self.spent if is_cut else seconds
         self.spent += seconds
         self.durations.longest_request = max(self.durations.longest_request, self.spent)
         await asyncio.sleep(seconds * self.durations.scale)

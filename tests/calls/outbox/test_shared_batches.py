@@ -72,7 +72,7 @@ def claimed(portal_id: int, **how: object) -> list[list[str]]:
 def test_a_batch_closes_at_25_seconds_of_expected_work(number: int) -> None:
     for _ in range(30):
         due(number, FINISH)
-    assert [len(kinds) for kinds in claimed(number)] == [17]
+    assert [len(kinds) for kinds in claimed(number)] == [10]
 
 
 def test_the_seconds_are_those_of_this_portal(number: int) -> None:
@@ -90,12 +90,12 @@ def test_the_seconds_are_those_of_this_portal(number: int) -> None:
 def test_a_batch_of_the_background_closes_too(number: int) -> None:
     for _ in range(20):
         due(number, register(), FINISH, background=True)
-    assert [len(kinds) for kinds in claimed(number, shared=False)] == [30], "15 calls of 1.63 s each"
+    assert [len(kinds) for kinds in claimed(number, shared=False)] == [14], "7 calls of 3.42 s each"
 
 
 def test_one_call_with_much_to_do_does_not_fill_a_minute_either(number: int) -> None:
     due(number, *(Reassign(key=f"assign-{each}", record=Record("lead", each), user_id=41) for each in range(1, 20)))
-    assert [len(kinds) for kinds in claimed(number, shared=False)] == [7], "3.19 s each"
+    assert [len(kinds) for kinds in claimed(number, shared=False)] == [6], "3.66 s each"
 
 
 def test_cards_leave_in_a_request_of_their_own(number: int) -> None:
@@ -141,7 +141,7 @@ def test_a_full_batch_does_not(number: int) -> None:
     for _ in range(18):
         due(number, FINISH)
     due(number, register(), SHOW)
-    assert [len(kinds) for kinds in claimed(number)] == [2, 17]
+    assert [len(kinds) for kinds in claimed(number)] == [2, 10]
 
 
 def test_calls_of_one_client_are_never_asked_side_by_side(number: int) -> None:

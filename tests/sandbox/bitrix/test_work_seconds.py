@@ -62,3 +62,10 @@ def test_the_command_that_meets_the_end_may_not_be_done(slow: Raw) -> None:
 def test_the_window_of_work_follows_the_scale(slow: Raw) -> None:
     block = slow.post("crm.item.list", entityTypeId=1).json()["time"]
     assert block["operating_reset_at"] - slow.portal.now() <= 0.6
+
+
+def test_a_register_that_meets_the_end_leaves_no_half_of_a_call(slow: Raw) -> None:
+    register = "telephony.externalCall.register?USER_ID=12&PHONE_NUMBER=89990000001&TYPE=2&CRM_CREATE=1"
+    slow.portal.durations.slower["telephony.externalcall.register"] = 5.0
+    assert slow.post("batch", cmd={**commands(32), "r": register}, halt=0).status_code == 500
+    assert not slow.portal.calls
