@@ -179,6 +179,11 @@ class MangoClient:
             ResourceNotFound: the key is unknown or expired; order anew.
             RequestRefused: Mango gave the job up, or its answer has no list.
         """
+        content = self.fetch_calls_answer(key)
+        return None if content is None else _read_lists(content.get("data"))
+
+    def fetch_calls_answer(self, key: str) -> dict[str, Any] | None:
+        """The whole of the answer to `fetch_calls` as Mango sent it; None: not ready. Raises as that does."""
         answer = self._transport.post("stats/calls/result", {"key": key}, bounds=STATISTICS_BOUNDS)
         raise_for_error(answer)
         content = answer.parse_json()
@@ -191,7 +196,7 @@ class MangoClient:
             raise ResourceNotFound("Mango has no such order of statistics any more.")
         if status != _COMPLETE_STATUS:
             raise RequestRefused(f"Mango gave the statistics up: {status[:40]}.")
-        return _read_lists(content.get("data"))
+        return content
 
     def request_legs(self, start: int, end: int, fields: Sequence[str] = CSV_FIELDS) -> str:
         """Order the legs between two epochs as CSV, from the older statistics. Returns the key for `fetch_legs`."""

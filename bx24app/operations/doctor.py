@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -28,24 +27,13 @@ from bx24app.infra.encryption import UndecryptableSecret, is_undecryptable
 from bx24app.infra.runtime import runtime
 from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
-from bx24app.operations import adoption, proxy_check, secret_checks
+from bx24app.operations import adoption, live_pbx, live_portal, proxy_check, secret_checks
+from bx24app.operations.findings import Finding
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
 """How far the clock may be off: the lifetime of tokens and the times of calls depend on it."""
 TIMEOUT = (3.05, 10.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was checked, whether it is in order, and how it is or what to do."""
-
-    subject: str
-    is_ok: bool
-    message: str
-
-    def __str__(self) -> str:
-        return f"{'ok   ' if self.is_ok else 'WRONG'} {self.subject}: {self.message}"
 
 
 def run_checks() -> Iterator[Finding]:
@@ -60,6 +48,30 @@ def run_checks() -> Iterator[Finding]:
         yield from _check_stored("registrations", _check_registrations)
         yield from _check_stored("portals", _check_portals)
         yield from _check_stored("pbxs", _check_pbxs)
+
+
+def run_live_checks(member_id: str | None) -> Iterator[Finding]:
+    """What one portal and its PBXs answer, beside what the program assumed.
+
+    `member_id`: None: the only installed portal.
+    """
+    query = select(Portal.id).where(Portal.state != "removed")
+    portals = list(db.session.scalars(query.where(Portal.member_id == member_id) if member_id else query))
+    if len(portals) != 1:
+        text = "no such portal" if member_id else f"{len(portals)} portals are installed: choose one by --portal"
+        yield Finding("live", False, f"{text} (bx24app portals list)")
+        return
+    yield from _check_stored("live portal", lambda: live_portal.ask_portal(portals[0]))
+    yield from _check_stored("live pbxs", lambda: _ask_pbxs(portals[0]))
+
+
+def _ask_pbxs(portal_id: int) -> Iterator[Finding]:
+    query = select(Pbx.key, Pbx.api_key, Pbx.api_salt).where(Pbx.portal_id == portal_id, Pbx.removed_at.is_(None))
+    rows = db.session.execute(query.order_by(Pbx.position)).all()
+    db.session.rollback()
+    for row in rows:
+        if row.api_key and row.api_salt and not is_undecryptable(row.api_key) and not is_undecryptable(row.api_salt):
+            yield from live_pbx.ask_pbx(f"live pbx {row.key}", mango_clients.build_client(row.api_key, row.api_salt))
 
 
 def _check_stored(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -169,7 +169,7 @@ def _scopes_of(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
-def _licence_of(app: dict[str, object]) -> str:
+def licence_of(app: dict[str, object]) -> str:
     """LICENSE and LICENSE_FAMILY as `Portal.license` holds them. On-premise there is no family (server source)."""
     return " ".join(str(app[key]) for key in ("LICENSE", "LICENSE_FAMILY") if app.get(key))[:64]
 
@@ -182,7 +182,7 @@ def store_portal_info(portal: Portal, answers: dict[str, RestResult | errors.Por
     if not isinstance(app, RestResult) or not isinstance(app.result, dict):
         return
     portal.scopes = _scopes_of(app.result.get("SCOPE")) or portal.scopes
-    licence = _licence_of(app.result)
+    licence = licence_of(app.result)
     if licence != portal.license:
         portal.license = licence
         runtime().get(clients.BudgetCache).pop(portal.id, None)

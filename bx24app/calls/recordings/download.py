@@ -129,7 +129,7 @@ def check_url(url: str) -> None:
         bx24app.mango.errors.TemporaryFailure: the host's name cannot be resolved now.
     """
     host = (urlsplit(url).hostname or "").lower()
-    if not any(_is_host_of(host, pattern.lower()) for pattern in runtime().config.recording_hosts):
+    if not is_allowed_host(host):
         _log.error("recording host not allowed", host=host, setting="BX24APP_RECORDING_HOSTS")
         raise mango_errors.HostNotAllowed(f"a recording is not fetched from {host}: not in BX24APP_RECORDING_HOSTS")
     try:
@@ -138,6 +138,11 @@ def check_url(url: str) -> None:
         raise mango_errors.RequestRefused(str(error)) from None
     except portal_errors.Later as error:
         raise mango_errors.TemporaryFailure(str(error)) from None
+
+
+def is_allowed_host(host: str) -> bool:
+    """Is this one of BX24APP_RECORDING_HOSTS?"""
+    return any(_is_host_of(host, pattern.lower()) for pattern in runtime().config.recording_hosts)
 
 
 def _is_host_of(host: str, pattern: str) -> bool:
