@@ -27,7 +27,7 @@ def test_the_family_decides_and_a_box_has_none(
 ) -> None:
     app = create_app(config_for(tmp_path, valkey_url, onpremise_rate=7.0))
     with app.app_context():
-        assert clients.member_budget("member", install._licence_of(dict(answer))).rate == rate
+        assert clients.member_budget("member", install.licence_of(dict(answer))).rate == rate
 
 
 def test_a_licence_without_a_family_is_of_an_older_version(tmp_path: Path, valkey_url: str) -> None:
