@@ -11,12 +11,12 @@ user.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from bx24app.calls import set_aside
+from bx24app.calls import retry_report, set_aside
 from bx24app.calls.outbox.sender import UNKNOWN_OUTCOME
 from bx24app.calls.recordings import transfer
 from bx24app.domain.calls.ledger import UNREADABLE, USER_INACTIVE
@@ -48,6 +48,7 @@ class RetryResult:
     deliveries: int
     calls: int
     still_dead: int
+    call_ids: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,13 @@ def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR)
             audit.record(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
         queue.wake_portal(portal_id, force=True)
-    return RetryResult(revived, len(calls), still_dead)
+    return RetryResult(revived, len(calls), still_dead, frozenset(calls))
 
 
 def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
-    """Let all refused deliveries, all lost recordings and all that was set aside be tried once more."""
-    retry_dead(portal_id, by=by)
-    set_aside.retry(portal_id, source=by.source, user_id=by.user_id)
+    """Let all refused deliveries, all lost recordings and all that was set aside be tried once more, and note it."""
+    result = retry_dead(portal_id, by=by)
+    given_back = set_aside.retry(portal_id, source=by.source, user_id=by.user_id)
     lost = select(Recording.id).where(
         Recording.portal_id == portal_id, Recording.state == "lost", Recording.bitrix_call_id.is_not(None)
     )
@@ -119,15 +120,24 @@ def retry_everything(portal_id: int, by: Actor = OPERATOR) -> None:
     db.session.commit()
     for recording_id in ids:
         transfer.try_again(portal_id, recording_id)
+    retry_report.store_note(
+        portal_id, calls=result.call_ids, recordings=ids, set_aside=given_back, still_dead=result.still_dead
+    )
 
 
 def retry_now(portal_id: int, call_id: int | None = None) -> None:
-    """Try waiting deliveries of the portal, or of one of its calls (row id), now. Wakes the portal."""
+    """Try waiting deliveries of the portal, or of one of its calls (row id), now. Wakes the portal.
+
+    What is due already is under way anyway; only what would leave later is noted.
+    """
     with portal_lock(portal_id) as (session, _):
         waiting = (Delivery.portal_id == portal_id, Delivery.state == "waiting", Delivery.due_at.is_not(None))
         chosen = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
-        session.execute(update(Delivery).where(*chosen).values(due_at=None))
+        hurried = update(Delivery).where(*chosen).values(due_at=None).returning(Delivery.call_id)
+        calls = set(session.scalars(hurried))
     queue.wake_portal(portal_id, force=True)
+    if call_id is None:
+        retry_report.store_note(portal_id, calls=calls)
 
 
 def _dead_deliveries(portal_id: int, call_id: int | None) -> Select[Delivery]:

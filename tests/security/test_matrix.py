@@ -30,7 +30,8 @@ ROUTES: dict[str, str] = {
     "employee_file.apply_changes employee_file.issue_ticket lines.show lines.save policy.show policy.save "
     "policy.reload_outgoing_line rules.show rules.save rules.apply_matrix rules.reload_dictionaries "
     "rules.describe_changes rules.edit_rule rules.show_dry_run rules.explain_call rules.describe_rule statistics.show "
-    "undelivered.show undelivered.retry_all undelivered.retry_waiting undelivered.reread_notifications "
+    "undelivered.show undelivered.retry_all undelivered.show_report "
+    "undelivered.retry_waiting undelivered.reread_notifications "
     "undelivered.retry_set_aside authorise.issue_ticket portal_state.show portal_state.check",
     "frame": "home.show home.open_page home.choose_preset home.save_responsible home.show_milestones calls.show "
     "calls.show_call calls.retry_call calls.request_export calls.show_list calls.show_more calls.retry_recording "

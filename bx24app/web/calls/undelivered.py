@@ -7,14 +7,15 @@ For administrators.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, g, request
+from flask import Blueprint, Response, abort, g, make_response, render_template, request
 from flask_babel import gettext
 
-from bx24app.calls import replay, set_aside, undelivered
+from bx24app.calls import replay, retry_report, set_aside, undelivered
 from bx24app.models import Call, Delivery, Notification, Recording, SetAside, db
 from bx24app.portals import intents
 from bx24app.web.base import rendering
@@ -55,9 +56,17 @@ def retry_all() -> Response:
     portal_id, user_id = g.portal.id, g.frame.user_id
     intents.ask(portal_id, "try_again", user_id=user_id)
     db.session.commit()
+    retry_report.store_note(portal_id, is_pending=True)
     intents.ring(portal_id, "try_again", user_id=user_id)
     rendering.reload_portal()
-    return _render_page("dead", is_started=True)
+    return _render_page("dead")
+
+
+@blueprint.get("/report")
+def show_report() -> Response:
+    """What became of the last retry; the page polls it while the numbers may change."""
+    rendering.load_settings()
+    return make_response(render_template("parts/retry_report.html", portal=g.portal, **_load_report()))
 
 
 @blueprint.post("/hurry")
@@ -67,7 +76,7 @@ def retry_waiting() -> Response:
     db.session.rollback()
     replay.retry_now(portal_id)
     rendering.reload_portal()
-    return _render_page("waiting", is_started=True)
+    return _render_page("waiting")
 
 
 @blueprint.post("/read/<int:row_id>")
@@ -111,7 +120,22 @@ def _render_page(kind: str, *, is_started: bool = False) -> Response:
         counts=undelivered.count_by_kind(g.portal.id),
         is_started=is_started,
         max_counted=undelivered.MAX_COUNTED,
+        **_load_report(),
     )
+
+
+MAX_REASONS = 3
+"""Reasons that the report names, the most frequent first."""
+
+
+def _load_report() -> dict[str, Any]:
+    """The report of the last retry, and why things wait or failed again: (reason, how often)."""
+    report = retry_report.load_report(g.portal.id)
+    rows = [*report.calls.rows, *report.recordings.rows] if report is not None else []
+    reasons = Counter(
+        timeline_texts.describe_reason(row) if isinstance(row, Delivery) else row.problem or "" for row in rows
+    )
+    return {"report": report, "reasons": reasons.most_common(MAX_REASONS)}
 
 
 def _load_rows(kind: str, below: int | None) -> list[UndeliveredRow]:

@@ -340,7 +340,7 @@ def test_everything_is_tried_again_in_the_background(
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(queue, "enqueue_background", lambda *said, **_: asked.append(said))
-    assert has(frame.post("/frame/stuck/all", {}), "begun")
+    assert "Starting" in report_of(frame.post("/frame/stuck/all", {}))
     assert asked == [("try_again", frame.portal, 7)]
     with frame.site.app_context():
         replay.retry_everything(frame.portal, replay.Actor("frame", 7))
@@ -349,11 +349,45 @@ def test_everything_is_tried_again_in_the_background(
         assert (tape.state, tape.due_at is not None) == ("waiting", True)
         assert db.session.get_one(Call, stuck["call"]).lost is False
     assert has(frame.get("/frame/stuck/dead"), "none-dead")
-    assert has(frame.get("/frame/stuck/recordings"), "none-recordings")
+    page = frame.get("/frame/stuck/recordings")
+    assert has(page, "none-recordings")
+    report = report_of(page)
+    assert "every 3s" in report
+    assert report.count("1 queued: 0 delivered, 0 failed again, 1 waiting") == 2, "the call and the recording"
+    assert "1 given back" in report
+    assert "1 action is not repeated" in report, "the card"
+
+
+def report_of(page: str) -> str:
+    return unescape(page.partition('<section id="retry-report"')[2].partition("</section>")[0])
+
+
+def test_a_retry_tells_what_came_of_it(frame: Frame, stuck: dict[str, int]) -> None:
+    with frame.site.app_context():
+        replay.retry_everything(frame.portal, replay.Actor("frame", 7))
+        row = db.session.get_one(Delivery, stuck["dead"])
+        row.state, row.code, row.reason, row.done_at = "dead", "ACCESS_DENIED", "still no rights", utcnow()
+        db.session.query(Delivery).filter(Delivery.state == "waiting").update({"state": "done"})
+        recording = db.session.get_one(Recording, stuck["recordings"])
+        recording.state, recording.due_at = "attached", None
+        db.session.commit()
+    report = report_of(frame.get("/frame/stuck/report"))
+    assert "1 queued: 0 delivered, 1 failed again, 0 waiting" in report
+    assert "1 queued: 1 delivered, 0 failed again, 0 waiting" in report
+    assert "still no rights" in report
+    assert "every" not in report, "nothing can change any more"
+
+
+def test_a_retry_at_a_portal_that_refuses_says_what_it_waits_for(frame: Frame, stuck: dict[str, int]) -> None:
+    with frame.site.app_context():
+        replay.retry_everything(frame.portal)
+        db.session.query(Portal).update({"state": "needs_admin", "trouble": "payment"})
+        db.session.commit()
+    assert "as soon as Bitrix24 accepts the application again" in report_of(frame.get("/frame/stuck/dead"))
 
 
 def test_what_waits_is_hurried_and_what_was_unreadable_is_read_again(frame: Frame, stuck: dict[str, int]) -> None:
-    assert has(frame.post("/frame/stuck/hurry", {}), "begun")
+    assert "1 queued" in report_of(frame.post("/frame/stuck/hurry", {}))
     assert has(frame.post(f"/frame/stuck/read/{stuck['rejected']}", {}), "begun")
     assert has(frame.post(f"/frame/calls/recordings/{stuck['recordings']}/again?list=1", {}), "none-recordings")
     with frame.site.app_context():
