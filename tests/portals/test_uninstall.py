@@ -130,7 +130,7 @@ def test_the_purge_comes_after_its_time(w: World) -> None:
 
 def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
     portal_id = installed(w)
-    w.portal.deleted = True
+    w.sandbox.call(lambda: w.portal.switches.switch_on("not_installed"))
     with pytest.raises(Gone) as met:
         clients.client_by_id(portal_id).call("profile")
     lifecycle.mark_needs_admin(portal_id, met.value)
@@ -138,6 +138,17 @@ def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
     assert portal.state == "removed"
     assert portal.purge_at is not None
     assert rows(Grant, portal_id=portal_id) == []
+
+
+def test_a_portal_that_is_closed_keeps_its_installation(w: World) -> None:
+    """PORTAL_DELETED is also the answer of a closed on-premise portal (error-codes.md)."""
+    portal_id = installed(w)
+    w.portal.deleted = True
+    with pytest.raises(NeedsAdmin) as met:
+        clients.client_by_id(portal_id).call("profile")
+    lifecycle.mark_needs_admin(portal_id, met.value)
+    assert (row(portal_id).state, row(portal_id).purge_at) == ("needs_admin", None)
+    assert len(rows(Grant, portal_id=portal_id)) == 1
 
 
 LONG_AGO = timedelta(days=91)
