@@ -237,11 +237,7 @@ class MangoClient:
         return open_by_id(self._transport, recording_id, admit, byte_range, play, max_bytes)
 
     def open_url(
-        self,
-        url: str,
-        admit: Callable[[str], None],
-        byte_range: str | None = None,
-        max_bytes: int = MAX_BYTES,
+        self, url: str, admit: Callable[[str], None], byte_range: str | None = None, max_bytes: int = MAX_BYTES
     ) -> RecordingDownload:
         """The same for a direct link of the events dialect. `admit` checks each address of a redirect."""
         return open_by_url(self._transport, url, admit, byte_range, max_bytes)

@@ -28,7 +28,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.mango import dialects
 from bx24app.models import Pbx, Portal, Registration, db, utcnow
 from bx24app.operations import adoption, live_pbx, live_portal, proxy_check, secret_checks
-from bx24app.operations.findings import Finding
+from bx24app.operations.findings import Finding, describe_error
 from bx24app.portals import clients
 
 MAX_CLOCK_DRIFT_SECONDS = 60
@@ -66,12 +66,14 @@ def run_live_checks(member_id: str | None) -> Iterator[Finding]:
 
 
 def _ask_pbxs(portal_id: int) -> Iterator[Finding]:
-    query = select(Pbx.key, Pbx.api_key, Pbx.api_salt).where(Pbx.portal_id == portal_id, Pbx.removed_at.is_(None))
+    columns = (Pbx.key, Pbx.api_key, Pbx.api_salt, Pbx.statistics_zone)
+    query = select(*columns).where(Pbx.portal_id == portal_id, Pbx.removed_at.is_(None))
     rows = db.session.execute(query.order_by(Pbx.position)).all()
     db.session.rollback()
     for row in rows:
         if row.api_key and row.api_salt and not is_undecryptable(row.api_key) and not is_undecryptable(row.api_salt):
-            yield from live_pbx.ask_pbx(f"live pbx {row.key}", mango_clients.build_client(row.api_key, row.api_salt))
+            client = mango_clients.build_client(row.api_key, row.api_salt)
+            yield from live_pbx.ask_pbx(f"live pbx {row.key}", client, row.statistics_zone)
 
 
 def _check_stored(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -233,7 +235,7 @@ def _check_portals() -> Iterator[Finding]:
             clients.client_by_id(portal_id).probe_access()
         except (PortalError, redis.RedisError, UndecryptableSecret) as error:
             yield Finding(
-                f"portal {domain}", False, f"{state}; its token was not accepted: {error or type(error).__name__}"
+                f"portal {domain}", False, f"{state}; its token was not accepted: {describe_error(error)}"
             )
         else:
             if state == "needs_admin":

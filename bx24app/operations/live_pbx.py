@@ -7,7 +7,7 @@ After any error nothing more is asked of this PBX (Mango counts wrong requests, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from bx24app.mango import statistics_shape
 from bx24app.mango.api_types import TRUNK
 from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import MangoError, NotPermitted
+from bx24app.mango.statistics_zone import DEFAULT_ZONE
 from bx24app.models import utcnow
 from bx24app.operations.findings import Finding
 
@@ -35,8 +36,8 @@ class _HostSeen(Exception):
         self.host = host
 
 
-def ask_pbx(subject: str, client: MangoClient, sleep: Callable[[float], None] = time.sleep) -> Iterator[Finding]:
-    """The findings about one PBX, up to the first error."""
+def ask_pbx(subject: str, client: MangoClient, learnt_zone: str | None) -> Iterator[Finding]:
+    """The findings about one PBX, up to the first error. `learnt_zone`: of its statistics; None: not known yet."""
     part = "balance"
     try:
         try:
@@ -48,8 +49,9 @@ def ask_pbx(subject: str, client: MangoClient, sleep: Callable[[float], None] = 
         yield _describe_users(subject, client)
         part = "statistics"
         end = int(utcnow().timestamp())
-        answer = _fetch_day(client, end, sleep)
-        yield from _describe_statistics(subject, answer, end)
+        zone = learnt_zone or DEFAULT_ZONE
+        answer = _fetch_day(client, end, zone)
+        yield from _describe_statistics(subject, answer, end, zone)
         part = "lines"
         yield _describe_lines(subject, client)
         part = "recordings"
@@ -72,7 +74,9 @@ def _describe_lines(subject: str, client: MangoClient) -> Finding:
     return Finding(f"{subject}: lines", bool(lines), text)
 
 
-def _describe_statistics(subject: str, answer: dict[str, Any] | None, end: int) -> Iterator[Finding]:
+def _describe_statistics(
+    subject: str, answer: dict[str, Any] | None, end: int, zone: str
+) -> Iterator[Finding]:
     if answer is None:
         yield Finding(f"{subject}: statistics", False, "not ready within a minute; assumed seconds")
         return
@@ -80,14 +84,14 @@ def _describe_statistics(subject: str, answer: dict[str, Any] | None, end: int) 
     yield Finding(f"{subject}: statistics", is_read, f"data is {form}; both forms are read")
     yield Finding(f"{subject}: legs", True, statistics_shape.describe_legs(answer))
     outside, count = statistics_shape.count_outside(answer, end - DAY, end)
-    text = f"{outside} of {count} calls of a day begin outside the window, which was written in Moscow time"
+    text = f"{outside} of {count} calls of a day begin outside the window that was ordered; assumed {zone}"
     yield Finding(f"{subject}: zone of statistics", outside == 0, text)
 
 
-def _fetch_day(client: MangoClient, end: int, sleep: Callable[[float], None]) -> dict[str, Any] | None:
-    key = client.request_calls(end - DAY, end, limit=100)
+def _fetch_day(client: MangoClient, end: int, zone: str) -> dict[str, Any] | None:
+    key = client.request_calls(end - DAY, end, limit=100, zones=(zone,))
     for _ in range(MAX_POLLS):
-        sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
         answer = client.fetch_calls_answer(key)
         if answer is not None:
             return answer

@@ -15,7 +15,7 @@ from bx24app.bitrix24.client import RestResult
 from bx24app.domain.host_names import normalise_host, readable_host
 from bx24app.domain.scopes import missing_scopes
 from bx24app.models import Grant, Portal, db, utcnow
-from bx24app.operations.findings import Finding
+from bx24app.operations.findings import Finding, describe_error
 from bx24app.portals import clients, tokens
 from bx24app.portals.connections import oauth_servers
 from bx24app.portals.install import licence_of
@@ -48,7 +48,7 @@ def ask_portal(portal_id: int) -> Iterator[Finding]:
         answers = client.batch([(key, method, {}) for key, method in QUESTIONS.items()])
         methods = client.batch([(f"m{index}", "method.get", {"name": name}) for index, name in enumerate(CALL_METHODS)])
     except errors.PortalError as error:
-        yield Finding(subject, False, f"does not answer: {error}")
+        yield Finding(subject, False, f"does not answer: {describe_error(error)}")
         return
     yield from _judge_application(subject, answers, licence)
     yield _judge_scopes(subject, answers)
@@ -132,7 +132,8 @@ def _judge_address(subject: str, portal_id: int, server: str, endpoint: str) -> 
     try:
         info = oauth_servers().fetch_app_info(tokens.access_token(portal_id), server)
     except errors.PortalError as error:
-        return Finding(f"{subject}: address", False, f"{urlsplit(server).hostname} does not say: {error}")
+        text = f"{urlsplit(server).hostname} does not say: {describe_error(error)}"
+        return Finding(f"{subject}: address", False, text)
     registered, stored = urlsplit(info.client_endpoint), urlsplit(endpoint)
     is_same = normalise_host(registered.netloc) == normalise_host(stored.netloc)
     text = f"registered as {registered.scheme}://{registered.netloc}; assumed {stored.scheme}://{stored.netloc}"

@@ -106,6 +106,40 @@ def test_another_host_of_recordings_is_named(w: World, environ: dict[str, str]) 
     assert line(lines, "recordings").startswith("WRONG")
 
 
+def test_each_form_of_the_statistics_is_told(w: World, environ: dict[str, str]) -> None:
+    shape = w.mango.board(KEY).statistics_shape
+    shape.is_object, shape.has_extensions = True, False
+    exit_code, lines = look(environ)
+    assert exit_code == 0, "\n".join(lines)
+    assert "data is one object" in line(lines, "statistics")
+    assert "without an extension" in line(lines, "legs")
+
+
+def test_statistics_of_another_zone_are_told(w: World, environ: dict[str, str]) -> None:
+    """A call of 26 hours ago is in a window of 24 hours, where the PBX reads Moscow's texts in Krasnoyarsk's zone."""
+    w.mango.board(KEY).statistics_shape.zone = "Asia/Krasnoyarsk"
+    w.sandbox.call(absorb, w.mango, as_new_call(ANSWERED, ago=26 * 3600).notices)
+    exit_code, lines = look(environ)
+    assert exit_code == 1
+    assert line(lines, "zone of statistics").startswith("WRONG")
+    assert "1 of 1 calls" in line(lines, "zone of statistics")
+    assert "assumed Europe/Moscow" in line(lines, "zone of statistics")
+    w.mango.limits.is_enabled = False  # the same questions again at once
+    db.session.query(PbxRow).update({"statistics_zone": "Asia/Krasnoyarsk"})
+    db.session.commit()
+    exit_code, lines = look(environ)
+    assert exit_code == 0, "\n".join(lines)
+    assert "0 of 1 calls" in line(lines, "zone of statistics")
+
+
+def test_a_box_that_is_cut_off_says_what_to_allow(w: World, environ: dict[str, str]) -> None:
+    w.portal.switches.switch_on("cut_off")
+    _, lines = look(environ)
+    assert "must reach the authorisation server" in lines[0]
+    plain = commands.run(environ, "doctor").output
+    assert "must reach the authorisation server" in plain
+
+
 def test_a_portal_that_does_not_answer_leaves_the_pbx(w: World, environ: dict[str, str]) -> None:
     w.portal.switches.switch_on("http502")
     exit_code, lines = look(environ)
