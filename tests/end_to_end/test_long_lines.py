@@ -6,13 +6,16 @@ import json
 
 import pytest
 
-from bx24app.domain.settings import MAX_LINE_NUMBER, Settings, cut_line_number
+from bx24app.domain.calls.policy import Policy
+from bx24app.domain.settings import MAX_LINE_NUMBER, LineSettings, PbxSettings, Settings, cut_line_number
+from bx24app.portals import external_lines
 from tests.conftest import KEY, SALT
 from tests.end_to_end.test_rules import ANSWERED
 from tests.end_to_end.test_scenarios import connect
 from tests.support.replayed_scenario import absorb, as_new_call, in_portal, post
 from tests.support.scenarios import Notice
 from tests.support.stack import World
+from tests.support.transcript import WORDS
 
 LONG = "транк-московского-офиса-на-тверской-улице-дом-семь@vpbx400000001.mangosip.ru"
 
@@ -22,6 +25,18 @@ def test_a_cut_name_has_whole_letters_and_stays_as_it_is_when_it_is_cut_again(te
     cut = cut_line_number(text)
     assert len(cut.encode()) <= MAX_LINE_NUMBER
     assert cut_line_number(cut) == cut == cut.strip()
+
+
+@pytest.mark.parametrize(
+    "line", [{"number": LONG[:64]}, {"number": "74950000001", "line_number": "я" * 50}, {"number": "7" * 64}]
+)
+def test_settings_and_calls_and_clicks_name_a_line_alike(line: dict[str, str]) -> None:
+    """What the settings write as a line of the portal is what a call names, and what a click brings back."""
+    pbx = PbxSettings(key="moscow", lines=(LineSettings(**line),), default_user_id=9)  # type: ignore[arg-type]
+    document = Settings(pbxs=(pbx,))
+    [written] = external_lines.desired_lines(document)
+    assert len(written.encode()) <= MAX_LINE_NUMBER
+    assert Policy(document, pbx, WORDS).line_number(line["number"]) == written == pbx.lines[0].bitrix_number
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["a line of the settings", "a line that nobody entered"])

@@ -141,7 +141,7 @@ def test_a_portal_that_vanished_without_an_event_is_removed(w: World) -> None:
 
 
 def test_a_portal_that_is_closed_keeps_its_installation(w: World) -> None:
-    """PORTAL_DELETED is also the answer of a closed on-premise portal (error-codes.md)."""
+    """PORTAL_DELETED is also the answer of a closed on-premise portal (_includes/system-errors.md)."""
     portal_id = installed(w)
     w.portal.deleted = True
     with pytest.raises(NeedsAdmin) as met:
