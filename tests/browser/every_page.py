@@ -99,7 +99,9 @@ PARTS = {
     "pbxs.show_notification_state",
     "placement_calls.show_more",
     "placement_calls.show",
+    "portal_state.show",
     "static",
+    "undelivered.show_report",
 }
 """GET addresses that are no page of their own: parts of one, files, machines."""
 OUTSIDE = {

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import update
 
 from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.calls import drain
 from bx24app.domain import probing
 from bx24app.infra import circuit_breaker
 from bx24app.infra.runtime import runtime
-from bx24app.models import Audit, Call, Delivery, Portal, db, utcnow
+from bx24app.models import Audit, Call, Delivery, Grant, Portal, db, utcnow
 from bx24app.operations.alerts import monitor
 from bx24app.portals import clients, lifecycle, probes
 from bx24app.web.base import session
@@ -182,3 +183,27 @@ def test_many_portals_are_asked_side_by_side_those_with_calls_first(
     assert last in asked[: probes.PROBE_THREADS]
     probes.probe_due_portals()
     assert len(asked) == 18, "each has its next time"
+
+
+def test_a_portal_that_pays_and_has_moved_meanwhile_is_found_by_the_probe(w: World) -> None:
+    """Unpaid as documented: the authorisation server gives no tokens until the payment (oauth/error-codes)."""
+    portal_id = installed(w)
+    w.sandbox.oauth.switches.switch_on("payment_required", method="token")
+    w.sandbox.call(w.sandbox.oauth.expire_tokens, w.portal)
+    change_grant_expiry(portal_id)
+    probes.probe_now(portal_id)
+    with pytest.raises(NeedsAdmin) as met:
+        clients.client_by_id(portal_id).call("profile")
+    lifecycle.mark_needs_admin(portal_id, met.value)
+    assert row(portal_id).trouble == "payment"
+    probes.probe_now(portal_id)
+    assert row(portal_id).state == "needs_admin"
+    new = w.sandbox.move_portal(w.portal)
+    w.sandbox.oauth.switches.switch_off()
+    probes.probe_now(portal_id)
+    assert (row(portal_id).state, row(portal_id).trouble, row(portal_id).domain) == ("active", None, new)
+
+
+def change_grant_expiry(portal_id: int) -> None:
+    db.session.execute(update(Grant).where(Grant.portal_id == portal_id).values(expires_at=utcnow()))
+    db.session.commit()

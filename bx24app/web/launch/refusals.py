@@ -7,7 +7,9 @@ from flask import Response, g, request
 from bx24app.bitrix24 import errors as portal_errors
 from bx24app.portals import lookup
 from bx24app.portals.frame_auth import PortalRenamed, UnknownClient
+from bx24app.portals.opening_addresses import AddressProblem
 from bx24app.web.base import errors, session
+from bx24app.web.launch.address_page import render_address_problem
 
 OWN_ACCESS_CODES = ("access", "rights")
 """Troubles that Bitrix24 reports of the viewer's own token: the viewer may not use the application."""
@@ -29,6 +31,10 @@ def explain_ended_session(error: Exception | None) -> Response:
         return errors.render_error("unknown_client", 401, client_id=error.client_id)
     if isinstance(error, PortalRenamed):
         return errors.render_error("moved", 401, domain=error.domain)
+    if isinstance(error, AddressProblem):
+        response = render_address_problem(error)
+        response.status_code = 401
+        return response
     try:
         ended = session.read_ended(session.extract_claim(request))
     except session.NoSession:
