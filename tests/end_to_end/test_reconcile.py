@@ -24,6 +24,7 @@ GROUP = Scenario(FIXTURES / "incoming_answered_by_group")
 MISSED = Scenario(FIXTURES / "incoming_missed_by_group")
 OUT = Scenario(FIXTURES / "outgoing_answered")
 HANDED = Scenario(FIXTURES / "transfer_blind_by_api")
+CONSULTED = Scenario(FIXTURES / "transfer_consultative")
 RECORDED = Scenario(FIXTURES / "incoming_answered_becomes_contact")
 
 
@@ -124,7 +125,7 @@ def without_extensions(earth: World) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_extensions")
-@pytest.mark.parametrize("scenario", [OUT, GROUP])
+@pytest.mark.parametrize("scenario", [OUT, GROUP, CONSULTED], ids=lambda one: one.folder.name)
 def test_employees_are_found_by_their_ids(earth: World, scenario: Scenario) -> None:
     _, fair = told(earth, scenario, "as it is")
     retold = some(earth, scenario, nothing)
