@@ -38,6 +38,7 @@ from bx24app.mango.errors import (
 from bx24app.mango.key_guard import KeyGuard
 from bx24app.mango.recording import MAX_BYTES, RecordingDownload, open_by_id, open_by_url
 from bx24app.mango.statistics import CSV_FIELDS
+from bx24app.mango.statistics_answer import read_lists
 from bx24app.mango.statistics_zone import DEFAULT_ZONE, window_in
 from bx24app.mango.transport import SignedTransport, Timeout, raise_for_error
 
@@ -180,7 +181,7 @@ class MangoClient:
             RequestRefused: Mango gave the job up, or its answer has no list.
         """
         content = self.fetch_calls_answer(key)
-        return None if content is None else _read_lists(content.get("data"))
+        return None if content is None else read_lists(content.get("data"))
 
     def fetch_calls_answer(self, key: str) -> dict[str, Any] | None:
         """The whole of the answer to `fetch_calls` as Mango sent it; None: not ready. Raises as that does."""
@@ -255,17 +256,6 @@ class MangoClient:
 
 def _only_dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
-
-
-def _read_lists(data: Any) -> list[dict[str, Any]]:
-    """The entries of all days. `data` is an array of days (D26, 3.4.2.3) or, on some accounts, one object; an empty
-    array means no calls, anything without a list of objects is an error and not "no calls"."""
-    days = [data] if isinstance(data, dict) else data
-    lists = [day.get("list") if isinstance(day, dict) else None for day in days] if isinstance(days, list) else [None]
-    entries = [entry for entries in lists if isinstance(entries, list) for entry in entries]
-    if not all(isinstance(entries, list) for entries in lists) or not all(isinstance(entry, dict) for entry in entries):
-        raise RequestRefused("Mango's statistics hold no list of calls.")
-    return entries
 
 
 def _dial_format(number: str) -> str:
