@@ -128,3 +128,13 @@ def test_mangos_word_that_a_file_is_there_is_awaited(strict: Offices, monkeypatc
         row = db.session.query(Recording).join(Call).filter(Call.client_number == client).one()
         assert row.attached_at - row.noticed_at < timedelta(seconds=recording_rows.CONFIRM_SECONDS)
         db.session.rollback()
+
+
+def test_a_recording_that_was_not_stored_is_never_asked_for(strict: Offices) -> None:
+    """`events/recording` says 4002: too short."""
+    strict.plan(talk=1.0)
+    client, before = number(), questions(strict)
+    strict.click(ANNA, client)
+    strict.finished(client)
+    assert recordings(strict, [client]) == [("none", 0, None)]
+    assert questions(strict) == before

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from bx24app.calls.reconciliation import schedule
+from bx24app.calls.reconciliation import schedule, statistics_requests
 from bx24app.infra import key_guard, key_tries
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Pbx, db, utcnow
@@ -175,6 +175,24 @@ def test_the_older_statistics_stand_in(earth: World, lost: str) -> None:
         assert found == fair, as_json((found, fair))
 
 
+def test_newer_statistics_that_are_wrong_are_not_asked_for_again(
+    earth: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer 3xxx stops all questions of the key for two minutes."""
+    monkeypatch.setattr(key_guard, "LOCK_SECONDS", 0.5)
+    earth.mango.rest_faults = {"stats/calls/request": RestFault("code", 3100, -1)}
+    before = list(earth.mango.requests).count("POST stats/calls/request")
+    try:
+        for _ in range(2):
+            some(earth, MISSED, nothing)
+            assert looked(earth) == 1
+    finally:
+        earth.mango.rest_faults = {}
+        with earth.app.app_context():
+            runtime().redis.delete(statistics_requests._refusal_name(db.session.query(Pbx).one().id))
+    assert list(earth.mango.requests).count("POST stats/calls/request") == before + 1
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -208,9 +226,9 @@ def test_a_pbx_that_does_not_answer_is_asked_later(earth: World, fault: RestFaul
 def test_statistics_wait_for_the_end_of_a_lock_and_not_for_an_hour(
     earth: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(earth, MISSED, "as it is")
-    assert looked(earth) == 0, "the key works"
     retold = some(earth, MISSED, nothing)
+    with earth.app.app_context():
+        key_guard.RememberedKey(runtime(), KEY).record_worked()
     until(lambda: db_over(earth), "a call is not over yet")
     monkeypatch.setattr(key_guard, "LOCK_SECONDS", 3.0)
     monkeypatch.setattr(earth.mango.limits, "lockout_seconds", 3.0)

@@ -11,6 +11,8 @@ from datetime import timedelta
 from random import uniform
 from typing import Any
 
+import redis
+
 from bx24app.bitrix24.budget import RequestBudget
 from bx24app.calls.reconciliation import entry_people, missing_calls, zone_learning
 from bx24app.infra import key_tries, mango_clients, queue
@@ -35,6 +37,8 @@ FIRST_POLL_SECONDS, POLL_SECONDS = 2.0, 5.0
 MAX_POLLS = 60
 KEY_JITTER_SECONDS = 5.0
 """Over this time the requests are spread that wait for the same paused key."""
+REFUSAL_MEMORY = timedelta(hours=6)
+"""How long the older statistics are used after Mango refused the newer ones with a code 3xxx."""
 REQUESTS_PER_SECOND = 10.0
 """Requests a second over all PBXs (Mango's limit of `stats` for all products)."""
 _BACKFILL_IN_JOBS = "errand"
@@ -118,6 +122,7 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
     connection = _mango_client(order.pbx_id)
     if connection is None:
         return None
+    order = _choose_pair(order)
     try:
         if not order.key:
             return _try_key(connection, order)
@@ -130,6 +135,7 @@ def advance(order: StatisticsRequest) -> DelayedRequest | StatisticsAnswer | Non
         if order.pair == "legs":
             raise
         _log.info("stats/calls not available, using stats/request", pbx=order.pbx_id, why=str(error))
+        _remember_refusal(order.pbx_id, error)
         return DelayedRequest(replace(order, pair="legs", key="", polls=0, offset=0), 0)
     except MalformedNotification as error:
         raise errors.RequestRefused(str(error)) from None
@@ -164,6 +170,32 @@ def _mango_client(pbx_id: int) -> _Connection | None:
     finally:
         db.session.rollback()
         db.session.remove()
+
+
+def _choose_pair(order: StatisticsRequest) -> StatisticsRequest:
+    """The older statistics at once where Mango refused the newer ones lately."""
+    if order.key or order.pair == "legs":
+        return order
+    try:
+        is_refused = runtime().redis.exists(_refusal_name(order.pbx_id))
+    except redis.RedisError as error:
+        _log.warning("refused statistics not known, redis away", error=type(error).__name__)
+        return order
+    return replace(order, pair="legs", offset=0) if is_refused else order
+
+
+def _remember_refusal(pbx_id: int, error: errors.MangoError) -> None:
+    """Each 3xxx is a wrong request (`infra.key_guard`): it is not asked for again and again."""
+    if not 3000 <= error.code < 4000:
+        return
+    try:
+        runtime().redis.set(_refusal_name(pbx_id), 1, ex=REFUSAL_MEMORY)
+    except redis.RedisError as redis_error:
+        _log.warning("refused statistics not noted, redis away", error=type(redis_error).__name__)
+
+
+def _refusal_name(pbx_id: int) -> str:
+    return f"statistics:refused:{pbx_id}"
 
 
 def _try_key(connection: _Connection, order: StatisticsRequest) -> DelayedRequest:
