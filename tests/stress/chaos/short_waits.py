@@ -36,5 +36,5 @@ def shorten_waits() -> None:
     circuit_breaker.TRIAL_SECONDS = 3
     redis_marker.ALIVE_SECONDS, adoption.BEAT_SECONDS = 6, 2.0
     outcome.SETTLE_SECONDS = 120  # type: ignore[attr-defined]  # delays of a busy machine are not tested here
-    quick = {"sweep": 1, "reconcile": 0, "look_after_portals": 3}
+    quick = {"sweep": 1, "reconcile": 0, "look_after_portals": 3, "probe_portals": 3}
     worker.PERIODIC_JOBS = tuple((job, quick.get(job, every), queue) for job, every, queue in worker.PERIODIC_JOBS)
