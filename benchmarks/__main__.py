@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     neighbours,
     pages,
+    recovery,
     rules,
     throughput,
 )
@@ -34,6 +35,7 @@ MEASURES: tuple[Measure, ...] = (
     *acknowledge.MEASURES,
     *throughput.MEASURES,
     *contact_centre.MEASURES,
+    *recovery.MEASURES,
     *latency.MEASURES,
     *neighbours.MEASURES,
     *large.MEASURES,

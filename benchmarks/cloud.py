@@ -14,6 +14,7 @@ from typing import Any
 
 from bx24app.infra.processes.child_process import die_with_parent
 from bx24app.sandbox.bitrix.apps import FrameForm
+from bx24app.sandbox.bitrix.control import documented_seconds
 from bx24app.sandbox.mango import MangoCloud
 from bx24app.sandbox.mango.call_log import Recording
 from bx24app.sandbox.server import Sandbox
@@ -119,6 +120,15 @@ class _Served:
                 portal.limits.fill_bucket(portal.limits.threshold, portal.now())
 
         self.sandbox.call(set_limits)
+
+    def documented(self, number: int, how: dict[str, Any]) -> tuple[int, float]:
+        """Lets a portal's commands take the documentation's seconds (`control.documented_seconds`). Returns how many
+        requests were cut before, and the seconds of the longest.
+        """
+        portal = self.sandbox.portals[number]
+        before = portal.durations
+        self.sandbox.call(documented_seconds, portal, how)
+        return before.cut_requests, before.longest_request
 
     def slow(self, number: int, seconds: float) -> None:
         """Makes a portal answer right, but after so many seconds, where a call is registered or a recording attached.
