@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bx24app.cli.base import app_context
+from bx24app.cli.base import app_context, get_portal
 
 
 @click.command("doctor")
@@ -21,6 +21,8 @@ def run_doctor(live: bool, member_id: str | None) -> None:
 
     is_ok = True
     with app_context():
+        if member_id is not None:
+            get_portal(member_id)
         for finding in doctor.run_live_checks(member_id) if live else doctor.run_checks():
             click.echo(str(finding))
             is_ok = is_ok and finding.is_ok

@@ -46,8 +46,8 @@ KINDS: dict[str, str] = {
     "user": "employee default_user_id line-#-users row-#-user",
     "line": "line line-#-number line-#-line_number line-#-name number-# line-#-used",
     "ticket": "ticket",
-    "text": "name api_key api_salt dialects preset category_id part text file unmapped fresh list whole last records "
-    "from to period by since until direction outcome problems version missed hidden_number card answered "
+    "text": "name anyway api_key api_salt dialects preset category_id part text file unmapped fresh list whole last "
+    "records from to period by since until direction outcome problems version missed hidden_number card answered "
     "internal_calls timezone outgoing min_seconds transfer_responsible attach m-new-off-make m-new-working-make "
     "m-known-working-make m-known-off-make r#-json r#-open r#-name r#-do",
     "proof": "AUTH_ID REFRESH_ID AUTH_EXPIRES member_id DOMAIN LANG APP_SID PROTOCOL SERVER_ENDPOINT APPLICATION_TOKEN "
