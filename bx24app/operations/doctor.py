@@ -58,7 +58,8 @@ def run_live_checks(member_id: str | None) -> Iterator[Finding]:
     query = select(Portal.id).where(Portal.state != "removed")
     portals = list(db.session.scalars(query.where(Portal.member_id == member_id) if member_id else query))
     if len(portals) != 1:
-        text = "this portal was removed" if member_id else f"{len(portals)} portals are installed: choose one by --portal"
+        many = f"{len(portals)} portals are installed: choose one by --portal"
+        text = "the portal was removed" if member_id else many
         yield Finding("live", False, f"{text} (bx24app portals list)")
         return
     yield from _check_stored("live portal", lambda: live_portal.ask_portal(portals[0]))

@@ -153,5 +153,5 @@ def test_one_of_several_portals_is_chosen(w: World, environ: dict[str, str]) -> 
     exit_code, lines = look(environ)
     assert (exit_code, len(lines)) == (1, 1)
     assert "choose one by --portal" in lines[0]
-    assert look(environ, "--portal", "0" * 32)[0] == 1
+    assert look(environ, "--portal", "0" * 32)[0] == 2
     assert look(environ, "--portal", w.sandbox.portals[1].member_id)[0] == 0
