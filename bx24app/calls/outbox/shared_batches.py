@@ -21,7 +21,7 @@ from bx24app.domain.calls.commands import MANGO_KINDS
 from bx24app.models import Delivery, Portal, utcnow
 from bx24app.portals import clients
 
-WORK_WAIT = timedelta(seconds=3)
+WORK_WAIT = timedelta(seconds=1.5)
 """While cards leave, the other commands gather for so long, unless they fill a batch: with both at each turn,
 recordings would find no request left."""
 ExpectedSeconds = Callable[[str], float]
