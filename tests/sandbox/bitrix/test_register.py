@@ -76,7 +76,9 @@ def test_an_inner_number_turns_the_crm_off(raw: Raw) -> None:
 
 
 def test_an_unknown_line_is_created_and_cut_to_fifty_characters(raw: Raw) -> None:
-    raw.register(LINE_NUMBER=f"  {'9' * 60}")
+    with raw.portal.expect_violations() as violations:
+        raw.register(LINE_NUMBER=f"  {'9' * 60}")
+    assert "LINE_NUMBER is longer than 50 bytes" in str(violations[0])
     assert raw.ok("telephony.externalLine.get") == [{"NUMBER": "9" * 50, "NAME": "", "CRM_AUTO_CREATE": "Y"}]
 
 
