@@ -11,8 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
 from bx24app import settings
+from bx24app.bitrix24.budget import Priority
 from bx24app.domain.settings import LineResponsible, PbxSettings, Settings
 from bx24app.models import Portal, db
+from bx24app.portals import clients
 from bx24app.sandbox.bitrix import calls
 from bx24app.web.base import session
 from bx24app.web.base.session import PlacementSession
@@ -22,6 +24,7 @@ from tests.browser.every_page import STOPS
 from tests.support.browser_walk import picture
 from tests.support.demo_data import ALLA, CLIENT, DOCUMENT, ILYA, DemoPortal, demo_portal
 from tests.support.servers import CHROMIUM_MISSING
+from tests.support.stack import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 LANGS = pytest.mark.parametrize("lang", ["ru", "en"])
@@ -130,6 +133,7 @@ def test_the_tab_in_a_call_card_outlives_its_session(
 ) -> None:
     portal = room.earth.portal
     app = next(iter(portal.apps.values()))
+    until(lambda: has_room_for_views(room), "the portal's budget was never filled")  # else a tab says "busy"
     with every_page.visitor(room, browser, lang) as (page, watch):
         page.goto(f"{portal.url}/crm/lead/list/")
         order = calls.CallRegistration(1, CLIENT, 2, None, "74950000001", f"tab-{lang}", False, "", None, True)
@@ -145,12 +149,12 @@ def test_the_tab_in_a_call_card_outlives_its_session(
         frame = page.frames[-1]
         assert every_page.unfit(frame) == []
         assert every_page.sideways(page) == []
-        old: set[str] = set()
+        refused: list[str] = []
         still = session.read_placement
 
         def read(text: str, seconds: int = 0) -> PlacementSession:
-            old.add(text)
-            if len(old) == 1 and not seconds:
+            if not refused and not seconds:
+                refused.append(text)
                 raise session.NoSession(is_stale=True)
             return still(text, seconds)
 
@@ -158,9 +162,17 @@ def test_the_tab_in_a_call_card_outlives_its_session(
         with page.expect_request(re.compile("/place/renew")):
             inside.locator("[data-play]").first.click()
         expect(inside.get_by_test_id("audio")).to_be_visible()
-        assert len(old) == 2
+        assert len(refused) == 1
         assert [error for error in watch.errors if "401" not in error] == []
         room.earth.sandbox.call(calls.hide_card, portal, ringing.call_id, [1], "test")
+
+
+def has_room_for_views(room: DemoPortal) -> bool:
+    """Are a tab's requests left beyond what is kept for calls? The installation has just used most of them."""
+    with room.earth.app.app_context():
+        budget = clients.portal_budget(room.earth.portal_row()["id"])
+        db.session.rollback()
+        return budget.available_requests() > Priority.VIEW + 20
 
 
 FORMS = {
