@@ -1,8 +1,9 @@
 """USE CASE: whose recording is next. Portals take turns, so that one with a thousand of them, or one whose answers take
 20 s, delays no other.
 
-RQ's queue holds at most one turn of each portal. A turn chooses from the table what is due longest, and puts the
-portal at the end of the queue again if more is due. At most two turns of a portal run in a process.
+RQ's queue holds at most one turn of each portal. A turn chooses from the table what is due longest, first tries before
+further ones, and puts the portal at the end of the queue again if more is due. At most two turns of a portal run in a
+process.
 """
 
 from __future__ import annotations
@@ -97,9 +98,12 @@ def _queue_next_turn(portal_id: int) -> None:
 
 
 def _read_waiting(portal_id: int) -> Sequence[tuple[int, datetime]]:
-    """(row id, when it is due) of the recordings that no living worker has, the longest due first; of a paused portal
-    none.
+    """(row id, when it is due) of the recordings that no living worker has; of a paused portal none.
+
+    The longest due first. Those that failed before come behind all others that are due: Mango's "not found" holds back
+    the questions of its key for two minutes (`infra.key_guard`), so whoever is likely to get it asks last.
     """
+    is_due = Recording.due_at <= utcnow()
     query = (
         select(Recording.id, Recording.due_at)
         .join(Portal, Portal.id == Recording.portal_id)
@@ -111,7 +115,7 @@ def _read_waiting(portal_id: int) -> Sequence[tuple[int, datetime]]:
             Recording.due_at.is_not(None),
             (Recording.claimed_at.is_(None)) | (Recording.claimed_at < utcnow() - attempts.CLAIM_LIFETIME),
         )
-        .order_by(Recording.due_at, Recording.id)
+        .order_by(~is_due, is_due & (Recording.tries > 0), Recording.due_at, Recording.id)
         .limit(_CANDIDATES)
     )
     with db.engine.connect().execution_options(read_only=True) as connection:

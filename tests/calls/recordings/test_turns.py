@@ -96,6 +96,18 @@ def test_a_turn_takes_what_is_due_longest_and_queues_the_next(
     assert float(runtime().redis.get(f"alarm-recordings:{portal_id}") or 0) > utcnow().timestamp() + 3500
 
 
+def test_what_failed_before_comes_last(portal: Portal, transfers: Transfers) -> None:
+    """However many there are: else recordings that Mango has lost would hold back all others of their PBX."""
+    portal_id = portal.id
+    failed, fresh, later = add(portal_id, 20, -60), add(portal_id, 10, -10), add(portal_id, 12, 3600)
+    db.session.query(Recording).filter(Recording.id.in_(failed)).update({"tries": 1})
+    db.session.commit()
+    db.session.remove()
+    jobs.carry_recordings(portal_id)
+    assert transfers.rows == [*fresh, *failed]
+    assert not {*later} & {*transfers.rows}
+
+
 def test_a_portal_has_two_threads_at_most(
     app: Flask, portal: Portal, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
