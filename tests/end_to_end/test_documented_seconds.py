@@ -21,6 +21,7 @@ from bx24app.portals import lifecycle
 from bx24app.sandbox.bitrix.control import documented_seconds
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from tests.conftest import config_for
+from tests.end_to_end.test_events_dialect import add_shelf, anew
 from tests.end_to_end.test_scenarios import check_landed
 from tests.support.replayed_scenario import ReplayedCall, absorb, as_json, as_new_call, in_portal, post
 from tests.support.scenarios import Scenario, all_scenarios
@@ -37,9 +38,8 @@ def groups() -> list[list[Scenario]]:
     """The scenarios by their settings, the largest group first."""
     found: dict[tuple[str, int], list[Scenario]] = defaultdict(list)
     for scenario in all_scenarios():
-        if not scenario.folder.name.startswith("short_"):
-            settings = scenario.settings.model_dump_json(by_alias=True)
-            found[settings, scenario.config.get("crm_mode", 1)].append(scenario)
+        settings = scenario.settings.model_dump_json(by_alias=True)
+        found[settings, scenario.config.get("crm_mode", 1)].append(scenario)
     return sorted(found.values(), key=len, reverse=True)
 
 
@@ -53,6 +53,7 @@ def earth(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
             for user in {9, 11, 12, 13, 21, 22} - portal.users.keys():
                 portal.users[user] = User(id=user, name="Worker", last_name=str(user), email=f"u{user}@portal.test")
         made.mango.limits.every_3xxx_counts = True
+        add_shelf(made)
         made.work(calls=PORTALS, recordings=4)
         for number in range(PORTALS):
             made.install(number=number)
@@ -77,11 +78,18 @@ def spend_budget(earth: World, number: int) -> None:
         redis.hset(name, mapping={"filled": 242.5, "at": seconds + microseconds / 1e6})
 
 
+def as_call(earth: World, scenario: Scenario) -> ReplayedCall:
+    """The scenario's call once more; recordings of the short dialect are links."""
+    is_short = scenario.notices[0].dialect == "events"
+    return anew(scenario, earth.sandbox.sites["short-files"]) if is_short else as_new_call(scenario)
+
+
 def tell(earth: World, number: int, scenarios: list[Scenario]) -> Told:
     """Their calls at the same time, in one portal; returns when it has nothing left to do. Of many calls, deliveries
     begin when all of them wait.
     """
-    portal, key, calls = earth.sandbox.portals[number], pbx_key(number), [(one, as_new_call(one)) for one in scenarios]
+    portal, key = earth.sandbox.portals[number], pbx_key(number)
+    calls = [(one, as_call(earth, one)) for one in scenarios]
     settings = Settings.model_validate(scenarios[0].settings.model_dump(by_alias=True))
     portal.crm_mode = scenarios[0].config.get("crm_mode", 1)
     earth.set_crm_mode(portal.crm_mode, number)

@@ -28,6 +28,10 @@ def content(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def shelf(earth: World) -> str:
+    return add_shelf(earth)
+
+
+def add_shelf(earth: World) -> str:
     """The host of the links: each file says its own name."""
 
     async def give(request: web.Request) -> web.Response:
@@ -35,7 +39,7 @@ def shelf(earth: World) -> str:
 
     app = web.Application()
     app.router.add_get("/{name}", give)
-    return earth.sandbox.add_site("short-files", app).rstrip("/")
+    return earth.sandbox.add_site("short-files", app)
 
 
 def anew(scenario: Scenario, shelf: str) -> ReplayedCall:
