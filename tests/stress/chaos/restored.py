@@ -15,7 +15,7 @@ import psycopg
 import redis
 
 from bx24app.infra import redis_marker
-from bx24app.models import DatabaseIdentity, Recording, db
+from bx24app.models import DatabaseIdentity, Recording, database_identity, db
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
 from tests.conftest import KEY, SALT
@@ -38,8 +38,9 @@ def run(stack: ChaosStack, count: int, seconds: float, patience: float = 300) ->
     until(lambda: _identity(world) and not world.pending(), "an earlier day is in flight", 60)
     backup, identity = _back_up(stack), _identity(world)
     waiting = _let_recordings_wait(world, max(2, count // 20))
-    hits = world.sandbox.portals[1].hits
+    until(lambda: _is_remembered(stack), "Redis never learnt how far the ids had come", 60)  # every `BEAT_SECONDS`
     stack.kill_all()
+    hits = world.sandbox.portals[1].hits
     with redis.Redis.from_url(stack.valkey.url) as client:
         client.set(LEFT_KEY, b"employees of a tenant")
         until(lambda: not client.exists(redis_marker.ALIVE_KEY), "a killed scheduler counts as alive", 60)
@@ -71,6 +72,18 @@ def _identity(world: World) -> str:
         value: str = db.session.query(DatabaseIdentity.value).scalar()
         db.session.rollback()
         return value
+
+
+def _is_remembered(stack: ChaosStack) -> bool:
+    """Does Redis know of the later recordings? Only then can a restore be noticed."""
+    with redis.Redis.from_url(stack.valkey.url) as client:
+        mark = redis_marker.read_mark(client)
+    with stack.world.app.app_context():
+        last_ids = database_identity.read_last_ids()
+        db.session.rollback()
+    # A table's name on SQLite, that of its sequence on PostgreSQL.
+    later = {name: last for name, last in last_ids.items() if name in ("recording", "recording_id_seq")}
+    return mark is not None and bool(later) and all(mark.last_ids.get(name, 0) >= last for name, last in later.items())
 
 
 def _let_recordings_wait(world: World, calls: int) -> set[str]:
