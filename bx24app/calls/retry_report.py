@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,11 @@ from typing import Any
 import redis
 from sqlalchemy import select
 
+from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
 from bx24app.models import Delivery, Recording, db, utcnow
+
+_log = get_logger(__name__)
 
 KEEP_SECONDS = 3600
 MAX_IDS = 5000
@@ -85,8 +87,10 @@ def store_note(
     """Note what a retry has queued, in place of the last note."""
     some_calls, some_recordings = tuple(sorted(calls)[:MAX_IDS]), tuple(sorted(recordings)[:MAX_IDS])
     note = RetryNote(utcnow().timestamp(), is_pending, some_calls, some_recordings, set_aside, still_dead)
-    with suppress(redis.RedisError):
+    try:
         runtime().redis.set(_key(portal_id), json.dumps(asdict(note)), ex=KEEP_SECONDS)
+    except redis.RedisError as error:
+        _log.warning("retry not noted, its report is missing", portal=portal_id, error=type(error).__name__)
 
 
 def load_report(portal_id: int) -> RetryReport | None:

@@ -15,7 +15,7 @@ IDLE_PAUSE: Final = timedelta(minutes=10)
 """Between two probes once the first day is over and nothing waits. The next call, an opening by an administrator and
 "Check now" ask sooner."""
 TRIAL_LASTS: Final = timedelta(minutes=2)
-"""A trouble of a single method is over when nothing was refused for this long, though nothing was delivered either."""
+"""A problem of a single method is over when nothing was refused for this long, though nothing was delivered either."""
 FIRST_DAY: Final = timedelta(days=1)
 LONGEST_SILENCE: Final = timedelta(minutes=5)
 """Between two probes of a portal that does not answer at all: the longest pause of a circuit breaker."""

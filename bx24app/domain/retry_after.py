@@ -17,7 +17,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         return min(float(text[:9]), MAX_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

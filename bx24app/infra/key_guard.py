@@ -8,7 +8,6 @@ requests leave as if nothing was remembered.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import redis
 
+from bx24app.infra.key_tries import digest_api_key
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import Runtime
 from bx24app.mango.errors import QuestionPostponed
@@ -43,8 +43,7 @@ class RememberedKey:
 
     def __init__(self, process: Runtime, api_key: str) -> None:
         self._process = process
-        # Redis must not hold the key itself.
-        self._name = f"mango_key:{hashlib.sha256(api_key.encode(errors='surrogatepass')).hexdigest()[:24]}"
+        self._name = f"mango_key:{digest_api_key(api_key)}"
         self._wrong, self._worked, self._turn = (f"{self._name}:{fact}" for fact in ("wrong", "worked", "turn"))
 
     @contextmanager

@@ -64,9 +64,13 @@ def report(portal_id: int | None, api_key: str, is_wrong: bool) -> int:
     return pause
 
 
+def digest_api_key(api_key: str) -> str:
+    """Stands for an API key in names of Redis, which must not hold the key itself."""
+    return hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()[:24]
+
+
 def _of_key(api_key: str) -> str:
-    # Redis must not hold the key itself.
-    return f"key_tries:key:{hashlib.sha256(api_key.encode(errors='surrogatepass')).hexdigest()[:24]}"
+    return f"key_tries:key:{digest_api_key(api_key)}"
 
 
 def _of_portal(portal_id: int) -> str:

@@ -127,6 +127,11 @@ def parse_balance(raw: Mapping[str, Any]) -> MangoBalance:
     return MangoBalance(amount, _text_field(raw, "currency") or "RUB")
 
 
+def only_dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; of anything else none."""
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+
+
 def _inner_object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = raw.get(name)
     return value if isinstance(value, dict) else {}

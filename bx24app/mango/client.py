@@ -19,6 +19,7 @@ from bx24app.mango.api_types import (
     MangoGroup,
     MangoLine,
     MangoUser,
+    only_dicts,
     parse_balance,
     parse_group,
     parse_user,
@@ -244,7 +245,7 @@ class MangoClient:
         return open_by_url(self._transport, url, admit, byte_range, max_bytes)
 
     def _fetch_list(self, path: str, name: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
-        return _only_dicts(self._transport.request_object(path, fields).get(name))
+        return only_dicts(self._transport.request_object(path, fields).get(name))
 
     @staticmethod
     def _require_key(content: dict[str, Any]) -> str:
@@ -252,10 +253,6 @@ class MangoClient:
         if not isinstance(key, str) or not key:
             raise TemporaryFailure("Mango took the order of statistics but gave no key.")
         return key
-
-
-def _only_dicts(value: Any) -> list[dict[str, Any]]:
-    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def _dial_format(number: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bx24app.mango.api_types import MangoLine, parse_line, parse_trunk
+from bx24app.mango.api_types import MangoLine, only_dicts, parse_line, parse_trunk
 from bx24app.mango.errors import NotPermitted, RequestRefused, ResourceNotFound
 from bx24app.mango.transport import SignedTransport
 
@@ -40,7 +40,7 @@ def fetch_lines(transport: SignedTransport) -> list[MangoLine]:
 def _find_used(transport: SignedTransport) -> tuple[bool, bool]:
     """Whether call schemes name numbers, and trunks (D26, 3.7.9)."""
     answer = transport.request_object("schemas", {"ext_fields": ["trunks_numbers"]})
-    schemas = _only_dicts(answer.get("data"))
+    schemas = only_dicts(answer.get("data"))
     return any(row.get("incominglines") for row in schemas), any(row.get("sip_trunks_numbers") for row in schemas)
 
 
@@ -56,12 +56,8 @@ def _fetch_trunks(transport: SignedTransport) -> list[MangoLine]:
 
 def _fetch_list(transport: SignedTransport, path: str, name: str) -> list[dict[str, Any]]:
     try:
-        return _only_dicts(transport.request_object(path, {}).get(name))
+        return only_dicts(transport.request_object(path, {}).get(name))
     except (RequestRefused, ResourceNotFound) as error:
         if error.code != NO_SUCH_OBJECT:
             raise
         return []
-
-
-def _only_dicts(value: Any) -> list[dict[str, Any]]:
-    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []

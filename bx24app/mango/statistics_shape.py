@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bx24app.domain.bounds import MAX_EPOCH
+from bx24app.mango.api_types import only_dicts
 
 
 def describe_data(answer: Mapping[str, Any]) -> tuple[bool, str]:
@@ -25,7 +26,7 @@ def describe_data(answer: Mapping[str, Any]) -> tuple[bool, str]:
 
 def describe_legs(answer: Mapping[str, Any]) -> str:
     """How many legs of which form there are."""
-    legs = ((entry, leg) for entry in iter_entries(answer) for leg in _dicts(entry.get("context_calls")))
+    legs = ((entry, leg) for entry in iter_entries(answer) for leg in only_dicts(entry.get("context_calls")))
     forms = Counter(_leg_form(entry, leg) for entry, leg in legs)
     return "; ".join(f"{count} x {form}" for form, count in sorted(forms.items())) or "no legs"
 
@@ -42,7 +43,7 @@ def find_recording(answer: Mapping[str, Any], before: int) -> str | None:
         begin = _epoch(entry.get("context_start_time"))
         if begin is None or begin >= before:
             continue
-        for leg in _dicts(entry.get("context_calls")):
+        for leg in only_dicts(entry.get("context_calls")):
             recordings = leg.get("recording_id")
             first = recordings[0] if isinstance(recordings, list) and recordings else recordings
             if isinstance(first, str) and first:
@@ -53,8 +54,8 @@ def find_recording(answer: Mapping[str, Any], before: int) -> str | None:
 def iter_entries(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The entries of all days."""
     data = answer.get("data")
-    for day in [data] if isinstance(data, dict) else _dicts(data):
-        yield from _dicts(day.get("list"))
+    for day in [data] if isinstance(data, dict) else only_dicts(data):
+        yield from only_dicts(day.get("list"))
 
 
 def _leg_form(entry: Mapping[str, Any], leg: Mapping[str, Any]) -> str:
@@ -75,7 +76,3 @@ def _epoch(value: Any) -> int | None:
     except (TypeError, ValueError):
         return None
     return number if 0 < number <= MAX_EPOCH else None
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []

@@ -17,11 +17,11 @@ from typing import Any, Final, cast
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.exceptions import SSLError as PoolSSLError
-from urllib3.util import Retry
 
 from bx24app.domain.json_pieces import AnswerBounds, parse_json
+from bx24app.domain.retry_after import read_retry_after
 from bx24app.mango import codes
 from bx24app.mango.answer_size import COMMAND_BOUNDS, LIST_BOUNDS, OverLargeAnswer, read_bounded
 from bx24app.mango.errors import (
@@ -47,7 +47,6 @@ Timeout = tuple[float, float]
 """(seconds to connect, seconds between two bytes)."""
 
 WRONG_KEY_CODE: Final = 3105
-_MAX_RETRY_AFTER: Final = 3600.0
 
 
 def new_session(pool: int = 16) -> requests.Session:
@@ -257,12 +256,8 @@ def _server_error(message: str, status: int, command: bool) -> MangoError:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a Retry-After header (a number or a date), at most an hour; None: there is none, or it is not
-    readable."""
-    try:
-        return min(float(Retry().parse_retry_after(headers["Retry-After"])), _MAX_RETRY_AFTER)
-    except (KeyError, InvalidHeader, ValueError, OverflowError):
-        return None
+    """Seconds of the header Retry-After; None: there is none, or it is not readable."""
+    return read_retry_after(headers.get("Retry-After"), time.time())
 
 
 def _is_unsent(error: requests.RequestException) -> bool:

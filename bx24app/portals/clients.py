@@ -93,7 +93,7 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     """A client on the portal's grant. It may be used in any thread and holds no database connection during HTTP.
 
     If the portal has no grant, the first request raises `NeedsAdmin`. If it needs an administrator, the first request
-    that succeeds ends that, unless the trouble is one of single methods.
+    that succeeds ends that, unless the problem is one of single methods.
     """
     db.session.rollback()
     with db.engine.connect().execution_options(read_only=True) as connection:
@@ -127,7 +127,7 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     source = TokenSource(current_token, renew_token, follow_redirect)
     client = PageClient(endpoint, source, budget, portal_transport(), method_load(portal_id))
     client.portal_id = portal_id
-    if state == "needs_admin" and trouble not in lifecycle.TRIAL_TROUBLES:
+    if state == "needs_admin" and trouble not in lifecycle.TRIAL_PROBLEMS:
         client.on_success = resume
     return client
 

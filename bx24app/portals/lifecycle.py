@@ -45,8 +45,8 @@ _log = get_logger(__name__)
 
 PURGE_AFTER = timedelta(days=30)
 """How long the data of a removed portal is kept, unless the portal asked to delete it at once."""
-TRIAL_TROUBLES = PER_METHOD | {"rights"}
-"""Troubles of single methods: `profile` succeeds all the same, so that only a delivery shows whether they are over."""
+TRIAL_PROBLEMS = PER_METHOD | {"rights"}
+"""Problems of single methods: `profile` succeeds all the same, so that only a delivery shows whether they are over."""
 ROWS_PER_STEP = 1000
 """How many rows one step of a purge deletes, so that no lock is held for long."""
 
@@ -102,7 +102,7 @@ def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> 
 
 
 _NO_ANSWERS = ("authorise", "closed")
-"""Troubles that do not count as an answer of the portal: the authorisation server reports it, or the portal may be
+"""Problems that do not count as an answer of the portal: the authorisation server reports it, or the portal may be
 gone for good."""
 
 
@@ -137,13 +137,13 @@ def _is_outdated(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> bool
 def resume(portal_id: int) -> None:
     """The portal has accepted a request: deliver again; waiting deliveries are sent in their order.
 
-    A trouble of a single method ends with the first delivery that succeeds: until then it stays, and one batch leaves
+    A problem of a single method ends with the first delivery that succeeds: until then it stays, and one batch leaves
     at a time (`calls.drain`). Without anything to deliver it ends after `probing.TRIAL_LASTS`.
     """
     portal = db.session.get_one(Portal, portal_id, with_for_update=True, populate_existing=True)
     if portal.state == "needs_admin":
         portal.state, portal.state_before = portal.state_before or "active", None
-        if portal.trouble in TRIAL_TROUBLES:
+        if portal.trouble in TRIAL_PROBLEMS:
             portal.probe_at = utcnow() + probing.TRIAL_LASTS
         else:
             end_problem(portal)

@@ -22,7 +22,7 @@ def get_portal(portal_id: int) -> Portal:
 
 
 def read_state(portal_id: int) -> tuple[str, str]:
-    """The installation's state and its trouble, removed installations included; two empty texts: there is none."""
+    """The installation's state and its problem, removed installations included; two empty texts: there is none."""
     row = db.session.execute(select(Portal.state, Portal.trouble).where(Portal.id == portal_id)).first()
     return (row.state, row.trouble or "") if row is not None else ("", "")
 

@@ -127,7 +127,7 @@ def _host(address: str) -> str:
 def _is_accepted(key: str) -> bool:
     try:
         return bool(runtime().redis.exists(key))
-    except redis.RedisError:
+    except redis.RedisError:  # nothing is known: the name is asked again
         return False
 
 

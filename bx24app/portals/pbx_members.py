@@ -11,12 +11,11 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from bx24app.infra.logs import get_logger
 from bx24app.models import PbxMember, db, utcnow
-from bx24app.models.base import is_sqlite
+from bx24app.models.inserts import insert_or_ignore
 
 _log = get_logger(__name__)
 
@@ -51,10 +50,9 @@ def _write_owners(pbx_id: int, kind: MemberKind, owners: dict[str, str]) -> None
         if stored[name] != owners[name] or (latest[owners[name]] != name and latest[owners[name]] not in owners)
     ]
     now, mine = utcnow(), (PbxMember.pbx_id == pbx_id, PbxMember.kind == kind)
-    if fresh:
-        insert = (sqlite.insert if is_sqlite() else postgresql.insert)(PbxMember).on_conflict_do_nothing()
-        values = {"pbx_id": pbx_id, "kind": kind, "seen_at": now}
-        db.session.execute(insert, [{**values, "extension": name, "mango_id": owners[name]} for name in fresh])
+    for name in fresh:
+        values = {"pbx_id": pbx_id, "kind": kind, "extension": name, "mango_id": owners[name], "seen_at": now}
+        insert_or_ignore(db.session, PbxMember, **values)
     for name in moved:
         changed = update(PbxMember).where(*mine, PbxMember.extension == name)
         db.session.execute(changed.values(mango_id=owners[name], seen_at=now))

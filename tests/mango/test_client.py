@@ -27,17 +27,9 @@ from bx24app.mango.errors import (
 )
 from bx24app.mango.transport import new_session
 from bx24app.sandbox.mango import Board, MangoCloud, RestFault
-from tests.support.mango_cloud import served
 from tests.support.sequences import SEQUENCES, compact
 
 CODES = [title.split()[0] for title in SEQUENCES]
-
-
-@pytest.fixture
-def cloud() -> Iterator[MangoCloud]:
-    with served() as running:
-        running.cloud.limits.is_enabled = False
-        yield running.cloud
 
 
 @pytest.fixture

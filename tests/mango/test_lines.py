@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -10,14 +10,6 @@ from bx24app.mango.api_types import TRUNK
 from bx24app.mango.client import MangoClient
 from bx24app.mango.errors import NotPermitted, TemporaryFailure
 from bx24app.sandbox.mango import Board, MangoCloud, RestFault
-from tests.support.mango_cloud import served
-
-
-@pytest.fixture
-def cloud() -> Iterator[MangoCloud]:
-    with served() as running:
-        running.cloud.limits.is_enabled = False
-        yield running.cloud
 
 
 @pytest.fixture

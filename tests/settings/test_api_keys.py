@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
+from flask import Flask
 
-from bx24app import create_app, settings
-from bx24app.cli import up
-from bx24app.config import load
+from bx24app import settings
 from bx24app.domain import document
 from bx24app.domain.document import DocumentError
 from bx24app.domain.settings import Settings
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import Portal, db
 from bx24app.settings import api_keys
-from scripts import needs
 from tests.conftest import DOCUMENT, KEY, SALT, make_portal
 from tests.settings.test_save import everybody, save
-from tests.support.servers import POSTGRES_MISSING, postgres
+from tests.support.databases import migrated_app, on_both_databases
 
 FRESH = "f" * 32
 
@@ -80,35 +77,13 @@ def test_another_portal_may_have_the_same_pbx(portal: Portal) -> None:
     assert save(other, pbxs(("moscow", KEY), ("b", FRESH))).number is not None
 
 
-@pytest.mark.parametrize(
-    "database",
-    [
-        "sqlite",
-        pytest.param(
-            "postgresql",
-            marks=[pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)],
-        ),
-    ],
-)
+@on_both_databases
 def test_of_two_saves_at_once_one_gets_the_key(database: str, tmp_path: Path) -> None:
-    if database == "postgresql":
-        with postgres(tmp_path) as url:
-            _race(tmp_path, url)
-    else:
-        _race(tmp_path, "")
+    with migrated_app(database, tmp_path) as app:
+        _race(app)
 
 
-def _race(tmp_path: Path, url: str) -> None:
-    app = create_app(
-        load(
-            {"BX24APP_DATA_DIR": str(tmp_path / "var")},
-            database_url=url,
-            redis_url="redis://127.0.0.1:1",
-            secret_key="tests only",
-            encryption_keys=(Fernet.generate_key().decode(),),
-        )
-    )
-    up.migrate_database(app)
+def _race(app: Flask) -> None:
     names = ("a", "b", "c", "d")
     with app.app_context():
         portal_id = make_portal().id

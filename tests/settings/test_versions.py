@@ -6,18 +6,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
+from flask import Flask
 
-from bx24app import create_app, settings
-from bx24app.cli import up
-from bx24app.config import load
+from bx24app import settings
 from bx24app.domain.rules import get_parsed_rules
 from bx24app.domain.settings import CallSettings, PbxSettings, Rule, Settings
 from bx24app.models import Audit, Portal, SettingsVersion, db
 from bx24app.models import Pbx as PbxRow
-from scripts import needs
 from tests.conftest import DOCUMENT, KEY, SALT, make_portal
-from tests.support.servers import POSTGRES_MISSING, postgres
+from tests.support.databases import migrated_app, on_both_databases
 
 TWO = Settings(pbxs=(*DOCUMENT.pbxs, PbxSettings(key="second", dialects=("events",))))
 
@@ -125,36 +122,14 @@ def test_history_and_one_version(portal: Portal) -> None:
     assert (settings.current_number(portal), settings.find_version(portal.id, 9)) == (4, None)
 
 
-@pytest.mark.parametrize(
-    "database",
-    [
-        "sqlite",
-        pytest.param(
-            "postgresql",
-            marks=[pytest.mark.postgres, pytest.mark.skipif(needs.postgres() is None, reason=POSTGRES_MISSING)],
-        ),
-    ],
-)
+@on_both_databases
 def test_two_at_once(database: str, tmp_path: Path) -> None:
     """Both saw version 1: one saves, the other is told. Without an expectation, both save, one after the other."""
-    if database == "postgresql":
-        with postgres(tmp_path) as url:
-            _race(tmp_path, url)
-    else:
-        _race(tmp_path, "")
+    with migrated_app(database, tmp_path) as app:
+        _race(app)
 
 
-def _race(tmp_path: Path, url: str) -> None:
-    app = create_app(
-        load(
-            {"BX24APP_DATA_DIR": str(tmp_path / "var")},
-            database_url=url,
-            redis_url="redis://127.0.0.1:1",
-            secret_key="tests only",
-            encryption_keys=(Fernet.generate_key().decode(),),
-        )
-    )
-    up.migrate_database(app)
+def _race(app: Flask) -> None:
     with app.app_context():
         portal_id = make_portal().id
         db.session.commit()

@@ -87,7 +87,7 @@ def _prompt_seconds(batch: Batch) -> float:
 
 
 def judge_problem(portal: Portal, outcomes: Iterable[object]) -> None:
-    """A trouble of a single method ends with a delivery that succeeds. A portal that is asked seldom is asked soon,
+    """A problem of a single method ends with a delivery that succeeds. A portal that is asked seldom is asked soon,
     since it has news. The caller commits.
     """
     if portal.trouble is None:

@@ -7,6 +7,7 @@ once in ten minutes by each process.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bx24app import settings
@@ -16,6 +17,7 @@ from bx24app.mango import errors, statistics_users
 from bx24app.mango.client import MangoClient
 from bx24app.models import Pbx, Portal, db
 from bx24app.portals import pbx_members
+from bx24app.portals.pbx_members import Listed, MemberKind
 
 _log = get_logger(__name__)
 
@@ -40,11 +42,11 @@ def name_people(mango: MangoClient, pbx_id: int, entries: list[dict[str, Any]]) 
     mapped = _mapped_extensions(pbx_id)
     user_extensions = pbx_members.load_extensions(pbx_id, "user", mapped) if users else {}
     if users - user_extensions.keys() and _may_ask(pbx_id, "user"):
-        _read_users(mango, pbx_id)
+        _read_members(pbx_id, "user", lambda: [(user.user_id, user.extension) for user in mango.fetch_users()])
         user_extensions = pbx_members.load_extensions(pbx_id, "user", mapped)
     group_extensions = pbx_members.load_extensions(pbx_id, "group") if groups else {}
     if groups - group_extensions.keys() and _may_ask(pbx_id, "group"):
-        _read_groups(mango, pbx_id)
+        _read_members(pbx_id, "group", lambda: [(group.group_id, group.extension) for group in mango.fetch_groups()])
         group_extensions = pbx_members.load_extensions(pbx_id, "group")
     return [statistics_users.add_extensions(entry, user_extensions, group_extensions) for entry in entries]
 
@@ -66,29 +68,14 @@ def _may_ask(pbx_id: int, kind: str) -> bool:
     return now - times.get((pbx_id, kind), float("-inf")) > ASK_SECONDS
 
 
-def _note_listing(pbx_id: int, kind: str) -> None:
+def _read_members(pbx_id: int, kind: MemberKind, fetch: Callable[[], Listed]) -> None:
+    """Store the ids that Mango lists, and note that it was asked, also if it does not list them."""
+    try:
+        listed = fetch()
+    except errors.KeyPaused:
+        raise
+    except errors.MangoError as error:
+        _log.warning("people of the PBX not listed", pbx=pbx_id, kind=kind, error=str(error))
+    else:
+        pbx_members.store_members(pbx_id, kind, listed)
     runtime().get(_ListingTimes)[pbx_id, kind] = time.monotonic()
-
-
-def _read_users(mango: MangoClient, pbx_id: int) -> None:
-    try:
-        users = mango.fetch_users()
-    except errors.KeyPaused:
-        raise
-    except errors.MangoError as error:
-        _log.warning("employees of the PBX not listed", pbx=pbx_id, error=str(error))
-    else:
-        pbx_members.store_members(pbx_id, "user", ((user.user_id, user.extension) for user in users))
-    _note_listing(pbx_id, "user")
-
-
-def _read_groups(mango: MangoClient, pbx_id: int) -> None:
-    try:
-        groups = mango.fetch_groups()
-    except errors.KeyPaused:
-        raise
-    except errors.MangoError as error:
-        _log.warning("groups of the PBX not listed", pbx=pbx_id, error=str(error))
-    else:
-        pbx_members.store_members(pbx_id, "group", ((group.group_id, group.extension) for group in groups))
-    _note_listing(pbx_id, "group")

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import redis
 
+from bx24app.calls.fold.recording_rows import NOT_STORED_YET
 from bx24app.calls.recordings.attempts import Attempt
 from bx24app.calls.recordings.outcomes import NOT_YET_RETRY_SECONDS, FailedTry, Failure, Postponed
 from bx24app.infra.logs import get_logger
@@ -35,7 +36,7 @@ def wait_for_file(attempt: Attempt) -> Postponed | None:
     except redis.RedisError as error:
         _log.warning("late recordings not known, redis away", error=type(error).__name__)
         return None
-    return Postponed("Mango Office has not stored it yet", seconds, RecordingProblem.UNCONFIRMED)
+    return Postponed(NOT_STORED_YET, seconds, RecordingProblem.UNCONFIRMED)
 
 
 def remember_answer(attempt: Attempt, failure: Failure | None) -> None:

@@ -12,7 +12,7 @@ from bx24app.web.base import errors, session
 from bx24app.web.launch.address_page import render_address_problem
 
 OWN_ACCESS_CODES = ("access", "rights")
-"""Troubles that Bitrix24 reports of the viewer's own token: the viewer may not use the application."""
+"""Problems that Bitrix24 reports of the viewer's own token: the viewer may not use the application."""
 
 
 def explain_portal_error(error: portal_errors.PortalError) -> Response:
