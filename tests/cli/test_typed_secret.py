@@ -7,7 +7,6 @@ import pty
 import subprocess
 import sys
 import termios
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bx24app import create_app
 from bx24app.config import load
 from bx24app.models import Registration, db
 from tests.support.commands import environment, run
+from tests.support.stack import until
 
 
 def test_a_secret_is_typed_without_an_echo(tmp_path: Path) -> None:
@@ -29,8 +29,11 @@ def test_a_secret_is_typed_without_an_echo(tmp_path: Path) -> None:
         shown = b""
         while b"Client secret: " not in shown:
             shown += os.read(leader, 1000)
-        while termios.tcgetattr(leader)[3] & termios.ECHO:  # asked, but getpass has not turned it off yet
-            time.sleep(0.01)
+        try:  # asked, but getpass may not have turned the echo off yet
+            until(lambda: not termios.tcgetattr(leader)[3] & termios.ECHO, "the secret would be echoed", 30)
+        except AssertionError:
+            process.kill()
+            raise
         os.write(leader, b"typed secret\n")
         with suppress(OSError):  # the terminal is gone with the process
             while part := os.read(leader, 1000):
