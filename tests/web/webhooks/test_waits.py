@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from bx24app.cli.up import load_for_web
 from bx24app.infra import redis_client
+from bx24app.models import db
 from tests.web.conftest import HOOK
 from tests.web.webhooks.test_mango_hooks import CALL, rows, signed
 
@@ -89,3 +91,10 @@ def test_a_lock_that_goes_is_waited_for(web: Flask, client: FlaskClient) -> None
         assert client.post(ADDRESS, data=signed(CALL)).status_code == 200
         release.join()
     assert rows(web) == [("events/call", "new")]
+
+
+def test_pages_wait_for_a_lock_for_three_seconds(web: Flask) -> None:
+    """Whatever else the web process writes: somebody waits for it."""
+    with web.app_context():
+        assert db.session.execute(text("PRAGMA busy_timeout")).scalar_one() == 3000
+        db.session.remove()
