@@ -26,6 +26,7 @@ from bx24app import jobs, settings
 from bx24app.calls import drain
 from bx24app.calls.statistics import aggregation
 from bx24app.domain.settings import Settings
+from bx24app.infra import wake_list
 from bx24app.infra.runtime import runtime
 from bx24app.infra.worker import PERIODIC_JOBS
 from bx24app.models import Call, Grant, Pbx, Portal, SettingsVersion, db, utcnow
@@ -169,7 +170,7 @@ def cost(app: Flask, count: int) -> Cost:
         db.session.execute(update(Call).values(due_at=utcnow(), state="open"))
         db.session.commit()
         query_count, taken = counted(work["sweep"])
-        queued = int(runtime().redis.llen("rq:queue:calls"))  # type: ignore[arg-type]
+        queued = wake_list.count(wake_list.CALLS)
         portals = list(db.session.scalars(select(Call.portal_id)))
         db.session.rollback()
         began = time.perf_counter()

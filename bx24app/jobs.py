@@ -1,9 +1,9 @@
-"""The functions that RQ calls, by their dotted names, which lie in Redis: neither the module nor a function may be
-renamed.
+"""The functions that workers call by their dotted names. Those of jobs lie in Redis: neither the module nor such a
+function may be renamed.
 
-A worker pushes the application's context around each job (`infra.worker.ThreadWorker`). A job may run twice, late, or
-never; the sweep queues again whatever is due. Use cases are imported when a job runs, so that a process loads only what
-its jobs need.
+A worker pushes the application's context around each job (`infra.thread_worker`, `infra.portal_worker`). A
+job may run twice, late, or never; the sweep queues again whatever is due. Use cases are imported when a job runs, so
+that a process loads only what its jobs need.
 """
 
 from __future__ import annotations
@@ -11,16 +11,34 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from bx24app.infra import queue
 from bx24app.infra.background_share import one_per_tenant
 
 TEN_MINUTES, HOUR = timedelta(minutes=10), timedelta(hours=1)
 
 
-def drain(portal_id: int) -> None:
+def serve_calls(portal_id: int) -> None:
     """Do everything that is due for one portal."""
     from bx24app.calls import drain as use_case
 
     use_case.drain(portal_id)
+
+
+def serve_recordings(portal_id: int) -> None:
+    """Fetch recordings of one portal from Mango Office and attach them to their calls, for a second."""
+    from bx24app.calls.recordings import turns
+
+    turns.take_turn(portal_id)
+
+
+def drain(portal_id: int) -> None:
+    """A deferred wake-up of a portal. Versions before 0.3 queued every wake-up as such a job."""
+    queue.wake_portal(portal_id)
+
+
+def carry_recordings(portal_id: int) -> None:
+    """A deferred turn of a portal's recordings."""
+    queue.wake_recordings(portal_id)
 
 
 def carry_recording(recording_id: int) -> None:
@@ -28,13 +46,6 @@ def carry_recording(recording_id: int) -> None:
     from bx24app.calls.recordings import turns
 
     turns.take_turn_of(recording_id)
-
-
-def carry_recordings(portal_id: int) -> None:
-    """Fetch recordings of one portal from Mango Office and attach them to their calls, for a second."""
-    from bx24app.calls.recordings import turns
-
-    turns.take_turn(portal_id)
 
 
 def sweep() -> None:

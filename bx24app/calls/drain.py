@@ -1,10 +1,10 @@
 """USE CASE: everything that is due for one portal: fold, claim, send, store, and again until nothing is left to do now.
 
-Jobs call `drain` at every wake-up of a portal. In a process one drain of a portal runs at a time; whoever comes
-meanwhile asks it to look again. Each step is one short transaction under the portal's lock, which stores answers, folds
-calls and claims the next batches; drains of other processes take turns by that lock. Requests leave between the steps,
-a few of a portal at a time and with no database connection in use, so a portal that is slow to answer holds a thread
-and nothing else.
+A portal thread of a worker calls `drain` at every wake-up of a portal. In a process one drain of a portal runs at a
+time; whoever comes meanwhile asks it to look again. Each step is one short transaction under the portal's lock, which
+stores answers, folds calls and claims the next batches; drains of other processes take turns by that lock. Requests
+leave between the steps, a few of a portal at a time and with no database connection in use, so a portal that is slow to
+answer holds a thread and nothing else.
 """
 
 from __future__ import annotations
@@ -65,16 +65,15 @@ def drain(portal_id: int) -> None:
     if not slot.enter(requests.nudge):
         return
     try:
-        queue.clear_wake(portal_id)
         is_finished = _drain_until_finished(portal_id, slot, requests)
     except BaseException:
         if slot.leave():
-            queue.wake_portal(portal_id, force=True)
+            queue.wake_portal(portal_id)
         _store_rest(portal_id, slot, requests)
         raise
     if not is_finished:
         slot.leave()
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
         _store_rest(portal_id, slot, requests)
 
 
@@ -89,8 +88,7 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
     hand_over_at, stop_event = time.monotonic() + MAX_DRAIN_SECONDS, runtime().stop_event
     outcomes: Sequence[Outcome] = []
     while time.monotonic() < hand_over_at:
-        if slot.take_nudge():
-            queue.clear_wake(portal_id)
+        slot.take_nudge()
         with giving_way.step(portal_id):
             _record_portal_stops(portal_id, outcomes)
             step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)

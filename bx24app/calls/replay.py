@@ -77,7 +77,7 @@ def replay_entry(portal_id: int, entry_id: str, by: Actor = OPERATOR) -> ReplayR
         if notifications:
             audit.record(portal_id, by.user_id, by.source, "replayed", entry_id=entry_id, notifications=notifications)
     if notifications:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     return ReplayResult(calls, notifications)
 
 
@@ -103,7 +103,7 @@ def retry_dead(portal_id: int, call_id: int | None = None, by: Actor = OPERATOR)
         if revived:
             audit.record(portal_id, by.user_id, by.source, "replayed", deliveries=revived, calls=len(calls))
     if revived:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     return RetryResult(revived, len(calls), still_dead, frozenset(calls))
 
 
@@ -135,7 +135,7 @@ def retry_now(portal_id: int, call_id: int | None = None) -> None:
         chosen = waiting if call_id is None else (*waiting, Delivery.call_id == call_id)
         hurried = update(Delivery).where(*chosen).values(due_at=None).returning(Delivery.call_id)
         calls = set(session.scalars(hurried))
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
     if call_id is None:
         retry_report.store_note(portal_id, calls=calls)
 

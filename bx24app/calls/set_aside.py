@@ -154,7 +154,7 @@ def _give_back(portal_id: int, *chosen: ColumnElement[bool]) -> int:
             else:
                 has_recordings |= row.kind == "recording"
     if rows:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     if has_recordings:
         queue.wake_recordings(portal_id)
     return len(rows)

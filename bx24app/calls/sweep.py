@@ -65,7 +65,7 @@ def _wake_due() -> None:
     db.session.commit()
     db.session.remove()
     for portal_id in wake:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     for portal_id in late_portals:
         queue.wake_recordings(portal_id)
 
@@ -93,4 +93,4 @@ def close_silent_calls() -> None:
     db.session.execute(update(Call).where(Call.id.in_([row.id for row in rows])).values(due_at=utcnow()))
     db.session.commit()
     for portal_id in {row.portal_id for row in rows}:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)

@@ -1,14 +1,14 @@
 """RQ queues and wake-ups: lets a worker do something now or at a given time.
 
 Use cases call this after their commit. The tables are the truth: a job carries one id and may run twice, late, or
-never, and the sweep queues again whatever is due. Wake-ups of a portal coalesce, those of its drain and those of its
-recordings: at most one is queued besides those that run. None is lost, since a drain clears the flag before it reads.
+never, and the sweep queues again whatever is due. A wake-up of a portal is no job: it is an entry of a list
+(`wake_list`) that the portal threads of the workers take (`portal_worker`), at most one of a portal besides those that
+run.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,18 +16,21 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from bx24app.infra import wake_list
 from bx24app.infra.clock import utcnow
 from bx24app.infra.logs import get_logger
 from bx24app.infra.runtime import runtime
+from bx24app.infra.wake_list import BACKGROUND as BACKGROUND
+from bx24app.infra.wake_list import CALLS as CALLS
+from bx24app.infra.wake_list import RECORDINGS as RECORDINGS
+from bx24app.infra.wake_timers import WakeTimers
 
-CALLS, RECORDINGS, BACKGROUND = "calls", "recordings", "background"
 QUEUES = (CALLS, RECORDINGS, BACKGROUND)
-WAKE_FLAG_SECONDS = 30
-"""A wake-up flag whose job was lost (Redis restarted between both) holds back further wake-ups for at most this
-long."""
 JOB_TIMEOUT_SECONDS = 900
 """RQ ends a job after this time; use cases bound themselves far below it."""
 
+_DEFERRED_JOBS = {CALLS: "bx24app.jobs.drain", RECORDINGS: "bx24app.jobs.carry_recordings"}
+_ALARM_KEYS = {CALLS: "alarm", RECORDINGS: "alarm-recordings"}
 _NOT_QUEUED = "wake-up not queued, the next sweep will wake the portal"
 _log = get_logger(__name__)
 
@@ -54,33 +57,14 @@ def _enqueue_by_name(queue: str, job: str, *args: Any, at: datetime | None = Non
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _WakeUp:
-    """A job of a portal that waits in its queue at most once; `flag` and `alarm` begin the names of its keys."""
-
-    queue: str
-    job: str
-    flag: str
-    alarm: str
-
-
-_DRAIN = _WakeUp(CALLS, "bx24app.jobs.drain", "wake", "alarm")
-_CARRY = _WakeUp(RECORDINGS, "bx24app.jobs.carry_recordings", "wake-recordings", "alarm-recordings")
-
-
-def wake_portal(portal_id: int, *, force: bool = False) -> bool:
+def wake_portal(portal_id: int) -> bool:
     """Let a worker drain this portal at once. Call it after the commit. Returns whether Redis answered."""
-    return _wake(_DRAIN, portal_id, force=force)
-
-
-def clear_wake(portal_id: int) -> None:
-    """A drain begins: whatever is committed from now on needs a new wake-up."""
-    _clear(_DRAIN, portal_id)
+    return _wake(CALLS, portal_id)
 
 
 def wake_at(portal_id: int, when: datetime) -> None:
     """Let a worker drain this portal at `when`; an earlier time that is already set stays."""
-    _wake_at(_DRAIN, portal_id, when)
+    _wake_at(CALLS, portal_id, when)
 
 
 def wake_recordings(portal_id: int, when: datetime | None = None) -> None:
@@ -88,38 +72,32 @@ def wake_recordings(portal_id: int, when: datetime | None = None) -> None:
     must ask for the next one.
     """
     if when is None:
-        _wake(_CARRY, portal_id)
+        _wake(RECORDINGS, portal_id)
     else:
-        _wake_at(_CARRY, portal_id, when)
+        _wake_at(RECORDINGS, portal_id, when)
 
 
-def clear_recordings_wake(portal_id: int) -> None:
-    """A turn of this portal's recordings begins."""
-    _clear(_CARRY, portal_id)
-
-
-def _wake(wake_up: _WakeUp, portal_id: int, *, force: bool = False) -> bool:
+def _wake(name: str, portal_id: int) -> bool:
     try:
-        is_new = runtime().redis.set(f"{wake_up.flag}:{portal_id}", b"1", nx=not force, ex=WAKE_FLAG_SECONDS)
+        wake_list.add(name, portal_id)
     except redis.RedisError as error:
-        _log.warning(_NOT_QUEUED, job=wake_up.job, error=type(error).__name__)
+        _log.warning(_NOT_QUEUED, list=name, error=type(error).__name__)
         return False
-    return not is_new or _enqueue_by_name(wake_up.queue, wake_up.job, portal_id)
+    return True
 
 
-def _clear(wake_up: _WakeUp, portal_id: int) -> None:
-    try:
-        runtime().redis.delete(f"{wake_up.flag}:{portal_id}")
-    except redis.RedisError as error:
-        _log.warning("Redis does not answer", error=type(error).__name__)
+def _wake_at(name: str, portal_id: int, when: datetime) -> None:
+    seconds = (when - utcnow()).total_seconds()
+    if seconds <= 0:
+        _wake(name, portal_id)
+    elif not runtime().get(WakeTimers).set_timer(name, portal_id, seconds):
+        _defer_wake(name, portal_id, when)
 
 
-def _wake_at(wake_up: _WakeUp, portal_id: int, when: datetime) -> None:
-    if when <= utcnow():
-        _wake(wake_up, portal_id)
-        return
+def _defer_wake(name: str, portal_id: int, when: datetime) -> None:
+    """By RQ: the time is far away, or this process keeps no timers."""
     # RQ schedules by whole seconds: rounded down, the job would run before anything is due.
-    stamp, key = float(math.ceil(when.timestamp())), f"{wake_up.alarm}:{portal_id}"
+    stamp, key = float(math.ceil(when.timestamp())), f"{_ALARM_KEYS[name]}:{portal_id}"
     try:
         client = runtime().redis
         current = client.get(key)
@@ -129,7 +107,7 @@ def _wake_at(wake_up: _WakeUp, portal_id: int, when: datetime) -> None:
     except redis.RedisError as error:
         _log.warning("wake-up time not set, the next sweep will wake the portal", error=type(error).__name__)
         return
-    _enqueue_by_name(wake_up.queue, wake_up.job, portal_id, at=datetime.fromtimestamp(stamp, UTC))
+    _enqueue_by_name(name, _DEFERRED_JOBS[name], portal_id, at=datetime.fromtimestamp(stamp, UTC))
 
 
 def enqueue_background(job: str, *args: Any, when: datetime | None = None) -> None:

@@ -1,4 +1,5 @@
-"""The worker process and the cron process: RQ workers in threads, the periodic jobs, the scheduler of delayed jobs.
+"""The worker process and the cron process: portal threads, RQ workers in threads, the periodic jobs, the scheduler of
+delayed jobs.
 
 `cli.up` runs both in the process tree. A worker pushes the application's context around each job. On SIGTERM it
 finishes the work in hand within eight seconds.
@@ -11,23 +12,27 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
-from flask import Flask
-from rq import Queue, SimpleWorker
+from flask import Flask, current_app
+from rq import Queue
 from rq.cron import CronJob, CronScheduler
-from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
-from rq.timeouts import TimerDeathPenalty
 from rq.utils import import_attribute
 
 from bx24app.infra import memory, redis_client
+from bx24app.infra.keyed_redis import KeyedRedis
 from bx24app.infra.logs import get_logger
+from bx24app.infra.portal_worker import WAIT_SECONDS, PortalWorker
 from bx24app.infra.queue import BACKGROUND, CALLS, JOB_TIMEOUT_SECONDS, QUEUES, RECORDINGS
 from bx24app.infra.runtime import runtime
+from bx24app.infra.thread_worker import ThreadWorker
+from bx24app.infra.wake_timers import WakeTimers
 
 _log = get_logger(__name__)
 
@@ -40,43 +45,10 @@ which asks the database thirty times, would wait 150 ms beside the fold of a flo
 IDLE_CHECK_SECONDS = 2.0
 BACKGROUND_THREADS = 3
 """Of each worker process: a tenant that hangs holds one (`infra.background_share`)."""
-
-
-class ThreadWorker(SimpleWorker):
-    """An RQ worker in a thread: a portal that is waited for holds a thread, not a process. `run_worker` handles signals
-    and the title.
-    """
-
-    death_penalty_class = TimerDeathPenalty
-
-    def __init__(self, app: Flask, queues: list[str], **options: Any) -> None:
-        super().__init__(queues, **options)
-        self._app = app
-
-    def _install_signal_handlers(self) -> None:
-        """Only the main thread may install them; `run_worker` does."""
-
-    def procline(self, message: str) -> None:
-        """The process keeps the title that the supervisor gave it."""
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        self.is_busy = True
-        try:
-            with self._app.app_context():
-                super().execute_job(job, queue)
-        finally:
-            self.is_busy = False
-            self.jobs_done += 1
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ calls this between two waits for a job; here a worker without signal handlers can stop."""
-        if self._stop_requested and not self.is_busy:
-            raise StopRequested
-        super().heartbeat(timeout, pipeline)
-
-    is_busy = False
-    jobs_done = 0
-    """How many jobs this worker has done."""
+THREAD_QUEUES = (CALLS, CALLS, RECORDINGS, *(BACKGROUND,) * BACKGROUND_THREADS)
+"""The queue of each thread of a worker process that works off RQ's jobs. Of calls these are the sweep and the probes,
+and wake-ups that RQ has deferred."""
+_OPTIONS: dict[str, Any] = {"serializer": JSONSerializer, "worker_ttl": 75}
 
 
 class JobScheduler(RQScheduler):
@@ -135,15 +107,16 @@ def list_periodic_jobs() -> list[tuple[str, int, str]]:
     return [entry for entry in jobs if entry[1]]
 
 
-def _open_connection() -> redis.Redis:
-    """A client for blocking reads, without a read time-out."""
+def _open_connection(**options: float) -> redis.Redis:
+    """A client for blocking reads, without a read time-out unless `options` have one."""
     config = runtime().config
-    return redis_client.connect(config.redis_url, config.ca_bundle, socket_connect_timeout=5, health_check_interval=30)
+    defaults = {"socket_connect_timeout": 5, "health_check_interval": 30}
+    return redis_client.connect(config.redis_url, config.ca_bundle, **defaults, **options)
 
 
 def run_worker(app: Flask, calls: int, recordings: int) -> None:
     """Run a worker process until SIGTERM: `calls` threads for portals, `recordings` threads for files, and a few for
-    background work.
+    RQ's jobs.
 
     Each kind has its own threads, so that a thousand waiting recordings delay neither a card nor a token's refresh.
     """
@@ -154,18 +127,17 @@ def run_worker(app: Flask, calls: int, recordings: int) -> None:
         signal.signal(number, lambda *_: stopped.set())
     workers: list[ThreadWorker] = []
     with app.app_context():
-        for index, name in enumerate(list_thread_queues(calls, recordings)):
-            _start_worker(app, workers, [name], f"{os.uname().nodename}-{os.getpid()}-{index}", stopped)
+        runtime().get(WakeTimers).start(app, stopped)
+        own_name = f"{os.uname().nodename}-{os.getpid()}"
+        for name, threads in ((CALLS, calls), (RECORDINGS, recordings)):
+            _start_worker(workers, partial(_make_portal_worker, app, name, threads), f"{own_name}-{name}", stopped)
+        for index, name in enumerate(THREAD_QUEUES):
+            _start_worker(workers, partial(_make_job_worker, app, name), f"{own_name}-{index}", stopped)
         for job, seconds in MACHINE_JOBS:
             threading.Thread(target=_repeat_job, args=(app, job, seconds, stopped), name=job, daemon=True).start()
         _log.info("worker ready", threads=calls, recording_threads=recordings)
         _trim_when_idle(workers, stopped)
         _stop_workers(workers)
-
-
-def list_thread_queues(calls: int, recordings: int) -> list[str]:
-    """The queue of each thread of a worker process."""
-    return [CALLS] * calls + [RECORDINGS] * recordings + [BACKGROUND] * BACKGROUND_THREADS
 
 
 def _trim_when_idle(workers: list[ThreadWorker], stopped: threading.Event) -> None:
@@ -189,22 +161,28 @@ def _repeat_job(app: Flask, job: str, seconds: float, stopped: threading.Event) 
                 _log.exception("machine job failed", job=job, error=type(error).__name__)
 
 
+def _make_portal_worker(app: Flask, list_name: str, threads: int, name: str) -> PortalWorker:
+    """The worker that serves this wake-up list."""
+    plain = _open_connection(socket_timeout=WAIT_SECONDS * 2)
+    client = KeyedRedis(plain, runtime().key_names)
+    return PortalWorker(app, list_name, threads, client, connection=_open_connection(), name=name, **_OPTIONS)
+
+
+def _make_job_worker(app: Flask, queue_name: str, name: str) -> ThreadWorker:
+    """A worker for the jobs of this queue."""
+    return ThreadWorker(app, [queue_name], connection=_open_connection(), name=name, **_OPTIONS)
+
+
 def _start_worker(
-    app: Flask, workers: list[ThreadWorker], names: list[str], name: str, stopped: threading.Event
+    workers: list[ThreadWorker], make: Callable[[str], ThreadWorker], name: str, stopped: threading.Event
 ) -> None:
-    connection = _open_connection()
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
 
     def work_loop() -> None:
         while not stopped.is_set():
             try:
-                worker = ThreadWorker(
-                    app,
-                    names,
-                    connection=connection,
-                    serializer=JSONSerializer,
-                    name=f"{name}-{time.monotonic_ns()}",
-                    worker_ttl=75,
-                )
+                with app.app_context():
+                    worker = make(f"{name}-{time.monotonic_ns()}")
                 worker.log_job_description = False
                 workers.append(worker)
                 worker.work(logging_level="WARNING")

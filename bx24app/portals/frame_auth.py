@@ -87,7 +87,7 @@ def open_frame(post: FramePost, *, install_page: bool) -> FrameOpening:
         portal_id = portal.id
         db.session.commit()
         set_up_portal(portal_id)
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
         portal = db.session.get_one(Portal, portal_id)
     installed_id, is_locked = None, False
     if portal is not None and portal.state != "removed":
@@ -129,7 +129,7 @@ def take_over_grant(post: FramePost) -> int:
     portal_id = portal.id
     db.session.commit()
     set_up_portal(portal_id)
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
     return portal_id
 
 

@@ -80,7 +80,7 @@ def mark_needs_admin(portal_id: int, error: errors.NeedsAdmin | errors.Gone) -> 
     if _is_outdated(portal_id, error):
         db.session.commit()
         db.session.remove()
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
         return
     if isinstance(error, errors.Gone):
         if portal.state != "removed":
@@ -148,7 +148,7 @@ def resume(portal_id: int) -> None:
         else:
             end_problem(portal)
     db.session.commit()
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
 
 
 def end_long_trials() -> None:
@@ -183,7 +183,7 @@ def pause(portal_id: int, user_id: int | None, paused: bool) -> None:
             portal.probe_at = utcnow()
     audit.record(portal_id, user_id, "frame", "paused" if paused else "unpaused")
     db.session.commit()
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
 
 
 def remove(portal: Portal, *, clean: bool, what: str = "uninstalled", source: str = "event") -> None:

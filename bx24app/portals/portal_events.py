@@ -137,7 +137,7 @@ def _handle_installation(post: EventPost) -> int:
     portal_id = portal.id
     db.session.commit()
     install.set_up_portal(portal_id)
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
     return 200
 
 

@@ -83,7 +83,7 @@ def finish_authorisation(code: str, state: str, server_domain: str) -> str:
     install.store_grant(portal, info.user_id, pair.access_token, pair.refresh_token, pair.expires_in)
     audit.record(portal_id, info.user_id, "oauth", "authorised again")
     db.session.commit()
-    queue.wake_portal(portal_id, force=True)
+    queue.wake_portal(portal_id)
     _log.info("portal authorised again", portal=portal_id)
     parts = urlsplit(info.client_endpoint)
     return f"{parts.scheme}://{parts.netloc}"

@@ -16,7 +16,6 @@ from bx24app import create_app
 from bx24app.calls import concurrency, drain
 from bx24app.calls.concurrency import DrainSlot
 from bx24app.cli import up
-from bx24app.infra import queue
 from bx24app.infra.runtime import runtime
 from bx24app.models import db
 from scripts import needs
@@ -42,11 +41,11 @@ def test_a_second_drain_asks_the_first_to_look_again() -> None:
 
 
 def test_a_drain_that_comes_while_one_runs_ends_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The running one looks again, with the wake-up flag cleared before it does."""
-    inside, go_on, steps = threading.Event(), threading.Event(), list[bool]()
+    """The running one looks again."""
+    inside, go_on, steps = threading.Event(), threading.Event(), list[int]()
 
     def run_step(portal_id: int, *_: object) -> drain._DrainStep:
-        steps.append(runtime().redis.exists("wake:7") == 1)
+        steps.append(threading.get_ident())
         inside.set()
         assert go_on.wait(10)
         return drain._DrainStep([], [])
@@ -59,12 +58,11 @@ def test_a_drain_that_comes_while_one_runs_ends_at_once(app: Flask, monkeypatch:
     thread = threading.Thread(target=first, daemon=True)
     thread.start()
     assert inside.wait(10)
-    queue.wake_portal(7)
     drain.drain(7)
-    assert steps == [False], "the second one ended without a step"
+    assert len(steps) == 1, "the second one ended without a step"
     go_on.set()
     thread.join(10)
-    assert steps == [False, False], "the first one has looked again"
+    assert steps == [thread.ident] * 2, "the first one has looked again"
     drain.drain(8)
     assert len(steps) == 3
 
@@ -78,7 +76,7 @@ def test_a_failure_leaves_the_slot_free(app: Flask, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match="x"):
         drain.drain(7)
     assert concurrency.drain_slot(7).enter(lambda: None)
-    assert runtime().redis.exists("wake:7"), "whoever asked meanwhile is not forgotten"
+    assert runtime().redis.zscore("wakeups:calls", 7), "whoever asked meanwhile is not forgotten"
 
 
 def taken_elsewhere(folder: Path) -> bool:

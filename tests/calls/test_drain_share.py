@@ -108,7 +108,7 @@ def test_a_drain_hands_over_after_its_time_and_loses_no_answer(
     monkeypatch.setattr(drain, "MAX_DRAIN_SECONDS", 0.5)
     thread = drain_in_thread(app, portal_id)
     until(lambda: slow.under_way == SHARES[TO_PORTAL], "six requests never left", 10)
-    until(lambda: runtime().redis.exists(f"wake:{portal_id}"), "it never handed over", 10)
+    until(lambda: runtime().redis.zscore("wakeups:calls", portal_id), "it never handed over", 10)
     assert thread.is_alive(), "it waits for what is under way"
     drain.drain(portal_id)  # its successor finds no place free
     assert slow.request_count == SHARES[TO_PORTAL], "nothing was claimed beyond the portal's share"

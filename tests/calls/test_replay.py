@@ -69,7 +69,7 @@ def test_dead_deliveries_wait_again_with_all_their_tries(app: Flask, portal_id: 
     assert (revived.state, revived.problem) == ("open", None)
     audit = db.session.query(Audit).filter_by(what="replayed").one()
     assert (audit.portal_id, audit.source, audit.facts) == (portal_id, "cli", {"deliveries": 1, "calls": 1})
-    assert app.extensions["bx24app"].redis.llen("rq:queue:calls") >= 1
+    assert app.extensions["bx24app"].redis.zcard("wakeups:calls") == 1
     db.session.rollback()
     assert replay.retry_dead(portal_id) == replay.RetryResult(0, 0, 0)
 

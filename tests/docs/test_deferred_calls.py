@@ -25,7 +25,7 @@ DEFERRING = {
     "enqueue_in",
 }
 """Names of functions that let a job run later; `enqueue…` are those of RQ."""
-WITHIN_QUEUE = {"infra/queue", "infra/wakeups", "infra/worker", "infra/background_share"}
+WITHIN_QUEUE = {"jobs", "infra/queue", "infra/wakeups", "infra/worker", "infra/background_share"}
 """They carry out what the others ask for, or are the clock that rings."""
 
 

@@ -109,7 +109,7 @@ def test_the_figures_are_those_of_the_code(module: str) -> None:
 def test_every_queue_is_named_and_has_threads() -> None:
     [row] = [row for row in table() if row[0].startswith("the queues")]
     assert set(re.findall(r"`(\w+)`", row[0])) == set(QUEUES)
-    assert set(worker.list_thread_queues(1, 1)) == set(QUEUES)
+    assert set(worker.THREAD_QUEUES) == set(QUEUES)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_killed_after_it_left_and_the_leg_shows(both: Offices, monkeypatch: pyte
     call_id = die_at(both, monkeypatch, client, before=False)
     both.earth.sandbox.call(both.earth.mango.wait_until_idle)
     with both.earth.app.app_context():
-        queue.wake_portal(both.earth.portal_row()["id"], force=True)
+        queue.wake_portal(both.earth.portal_row()["id"])
     until(lambda: both.rows(client), lambda: str(both.state(client)))
     assert both.rows(client)[0].failed_code == "200"
     both.later(client, 25)

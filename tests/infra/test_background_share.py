@@ -63,9 +63,10 @@ def test_a_failed_job_leaves_its_place(app: Flask, queued: list[tuple[Any, ...]]
 def test_every_job_of_a_tenant_has_the_bound() -> None:
     own = {name for name, job in vars(jobs).items() if getattr(job, "__module__", "") == jobs.__name__}
     periodic = {name for name, *_ in (*worker.PERIODIC_JOBS, *worker.MACHINE_JOBS)}
+    others = {"drain", "carry_recording", "carry_recordings", "serve_calls", "serve_recordings"}
     bound = {name for name in own if hasattr(getattr(jobs, name), "__wrapped__")}
-    assert own - periodic - bound == {"drain", "carry_recording", "carry_recordings"}, "these have bounds of their own"
+    assert own - periodic - bound == others, "these have bounds of their own"
 
 
 def test_each_kind_of_work_has_threads_of_its_own() -> None:
-    assert worker.list_thread_queues(3, 2) == [CALLS] * 3 + [RECORDINGS] * 2 + [BACKGROUND] * worker.BACKGROUND_THREADS
+    assert (CALLS, CALLS, RECORDINGS, *[BACKGROUND] * worker.BACKGROUND_THREADS) == worker.THREAD_QUEUES

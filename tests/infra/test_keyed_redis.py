@@ -36,6 +36,7 @@ def keys_in_redis() -> list[str]:
 
 def test_whatever_is_kept_holds_the_databases_id(app: Flask) -> None:
     queue.wake_portal(7)
+    queue.enqueue_background("watch")
     queue.wake_at(8, utcnow() + timedelta(minutes=1))
     circuit_breaker.of_pbx(1).record_failure()
     RequestBudget(runtime().redis, "member").acquire()
@@ -45,16 +46,16 @@ def test_whatever_is_kept_holds_the_databases_id(app: Flask) -> None:
     client = runtime().redis
     with client.lock("refresh:7", timeout=60) as lock, client.pipeline() as pipe:
         assert client.exists("refresh:7") == 1
-        pipe.set("gather:7", b"1").incrby("made up by somebody tomorrow", 2).get("wake:7")
+        pipe.set("gather:7", b"1").incrby("made up by somebody tomorrow", 2).get("gather:7")
         assert pipe.execute()[1:] == [2, b"1"]
         names = keys_in_redis()
         assert lock.owned()
     prefix = own_prefix()
     assert [name for name in names if not name.startswith(prefix)] == []
     written = {name.removeprefix(prefix).split(":")[0] for name in names}
-    assert written >= {"wake", "alarm", "circuit", "budget", "flood", "refresh", "gather", "bx24app"}
-    assert client.delete("wake:7", "gather:7") == 2
-    assert (client.llen("rq:queue:calls"), runtime().queue_redis.llen("rq:queue:calls")) == (1, 1)
+    assert written >= {"wakeups", "alarm", "circuit", "budget", "flood", "refresh", "gather", "bx24app"}
+    assert client.delete("wakeups:calls", "gather:7") == 2
+    assert client.llen("rq:queue:background") == runtime().queue_redis.llen("rq:queue:background") == 1
 
 
 def test_a_command_whose_keys_nobody_named_is_refused(app: Flask) -> None:
@@ -86,10 +87,8 @@ def test_old_processes_are_understood_for_an_hour(app: Flask) -> None:
     database.old_names_until = utcnow() + timedelta(hours=1)
     db.session.commit()
     old = redis.Redis.from_url(runtime().config.redis_url)
-    queue.wake_portal(7)
-    assert old.get("wake:7") == b"1"
-    queue.clear_wake(7)
-    assert old.get("wake:7") is None
+    runtime().redis.set("gather:7", b"1")
+    assert old.get("gather:7") == b"1"
     assert old.set("refresh:7", "theirs", ex=60)
     assert not runtime().redis.lock("refresh:7", timeout=60, blocking=False).acquire()
     runtime().redis.set("lease:7", b"1")

@@ -16,6 +16,7 @@ import redis
 
 from bx24app import config
 from bx24app.infra import redis_client
+from bx24app.infra.runtime import runtime
 from tests.conftest import config_for
 from tests.support.servers import sentinel, valkey
 from tests.support.stack import until
@@ -151,7 +152,10 @@ def test_a_worker_in_a_world_of_sentinels(tmp_path: Path) -> None:
             queue.wake_portal(7)
             from bx24app.infra.worker import _open_connection
 
+            def count() -> int:
+                return int(_open_connection().zcard(runtime().key_names("wakeups:calls")))  # type: ignore[arg-type]
+
             deadline = time.monotonic() + 10
-            while not _open_connection().llen("rq:queue:calls") and time.monotonic() < deadline:
+            while not count() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert _open_connection().llen("rq:queue:calls") == 1
+            assert count() == 1

@@ -15,7 +15,7 @@ from tests.support.stack import until
 
 def test_a_lone_one_is_said_before_it_returns(app: Flask) -> None:
     wakeups.wake(7)
-    assert app.extensions["bx24app"].redis.get("wake:7")
+    assert app.extensions["bx24app"].redis.zscore("wakeups:calls", 7)
 
 
 @pytest.fixture

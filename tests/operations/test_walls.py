@@ -107,7 +107,7 @@ def value_of(portal_id: int, column: Any) -> Any:
 
 
 CASES = {
-    "sweep": Case(await_sweep, lambda number: bool(runtime().redis.exists(f"wake:{number}"))),
+    "sweep": Case(await_sweep, lambda number: runtime().redis.zscore("wakeups:calls", number) is not None),
     "reconcile": Case(await_statistics, lambda number: value_of(number, Pbx.asked_at) is not None),
     "look_after_portals": Case(await_sync, lambda number: value_of(number, Intent.job) is not None),
     "probe_portals": Case(await_administrators, lambda number: value_of(number, Portal.state) == "active"),

@@ -167,7 +167,7 @@ class Offices:
                 for row in db.session.query(Delivery).filter_by(call_id=call.id, kind="Dial"):
                     row.sent_at = row.sent_at - ago if row.sent_at else None
             db.session.commit()
-            queue.wake_portal(self.earth.portal_row()["id"], force=True)
+            queue.wake_portal(self.earth.portal_row()["id"])
 
     def ringing(self, client: str) -> None:
         """Wait until telephones of employees ring for this call."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ from bx24app import create_app, settings
 from bx24app.cli import up
 from bx24app.config import Config
 from bx24app.domain.settings import Settings
-from bx24app.infra.worker import JobScheduler, ThreadWorker, list_thread_queues
+from bx24app.infra.keyed_redis import KeyedRedis
+from bx24app.infra.portal_worker import PortalWorker
+from bx24app.infra.runtime import runtime
+from bx24app.infra.thread_worker import ThreadWorker
+from bx24app.infra.wake_list import CALLS, RECORDINGS
+from bx24app.infra.wake_timers import WakeTimers
+from bx24app.infra.worker import THREAD_QUEUES, JobScheduler
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
 from bx24app.models import Pbx as PbxRow
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
@@ -116,8 +123,13 @@ class World:
 
     def work(self, calls: int = 4, recordings: int = 2) -> None:
         """Start the worker threads and the scheduler."""
-        for index, name in enumerate(list_thread_queues(calls, recordings)):
-            self._thread(self._run_worker, [name], f"world-{id(self)}-{index}")
+        with self.app.app_context():
+            runtime().get(WakeTimers).start(self.app, self._stopped)
+        for name, threads in ((CALLS, calls), (RECORDINGS, recordings)):
+            self._thread(self._run_worker, partial(self._make_portal_worker, name, threads))
+        for index, name in enumerate(THREAD_QUEUES):
+            make = partial(ThreadWorker, self.app, [name], name=f"world-{id(self)}-{index}")
+            self._thread(self._run_worker, make)
         clock = JobScheduler(redis.Redis.from_url(self.config.redis_url))
         self._thread(clock.run_until, self._stopped)
 
@@ -126,12 +138,14 @@ class World:
         thread.start()
         self._threads.append(thread)
 
-    def _run_worker(self, names: list[str], name: str) -> None:
+    def _make_portal_worker(self, list_name: str, threads: int, **options: Any) -> PortalWorker:
+        client = KeyedRedis(redis.Redis.from_url(self.config.redis_url), runtime().key_names)
+        return PortalWorker(self.app, list_name, threads, client, name=f"world-{id(self)}-{list_name}", **options)
+
+    def _run_worker(self, make: Callable[..., ThreadWorker]) -> None:
         with self.app.app_context():
             connection = redis.Redis.from_url(self.config.redis_url)
-            worker = ThreadWorker(
-                self.app, names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=16
-            )
+            worker = make(connection=connection, serializer=JSONSerializer, worker_ttl=16)
             worker.log_job_description = False
             self._workers.append(worker)
             worker.work(logging_level="ERROR")
@@ -148,6 +162,9 @@ class World:
             worker._stop_requested = True
         for thread in self._threads:
             thread.join(5)
+        deadline = time.monotonic() + 5
+        while any(worker.is_busy for worker in self._workers) and time.monotonic() < deadline:
+            time.sleep(0.01)
         self._server.shutdown()
         self._server.server_close()
         with self.app.app_context():

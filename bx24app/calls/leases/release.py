@@ -43,7 +43,6 @@ def release_worker(name: str) -> None:
     locks, circuits = leases.release_leases_of(name), circuit_breaker.release_trials_of(name)
     _wake_portals(requests, dials | {int(number) for kind, number in circuits if kind == "portal"})
     for portal_id, due_at in recordings:
-        queue.clear_recordings_wake(portal_id)  # the job behind the flag may have died too
         queue.wake_recordings(portal_id, due_at)
     if leases.STATISTICS in locks:
         queue.enqueue_background("count_figures")
@@ -55,6 +54,6 @@ def _wake_portals(requests: dict[int, timedelta], others: set[int]) -> None:
     """`requests`: portal -> when its requests may be looked up; it is woken now too, for what need not be looked up."""
     now = utcnow()
     for portal_id in {*requests, *others}:
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     for portal_id, pause in requests.items():
         queue.wake_at(portal_id, now + pause)

@@ -157,7 +157,7 @@ def store_missing(
             ends=counts.ends,
             recordings=counts.recordings,
         )
-        queue.wake_portal(portal_id, force=True)
+        queue.wake_portal(portal_id)
     return counts
 
 

@@ -58,7 +58,6 @@ def take_turn(portal_id: int) -> None:
 
     Does nothing if two turns of the portal run in this process: each of them queues the next one at its end.
     """
-    queue.clear_recordings_wake(portal_id)
     turns = runtime().get(RecordingTurns)
     if not turns.enter(portal_id):
         return

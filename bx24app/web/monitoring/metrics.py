@@ -15,9 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from bx24app.infra import circuit_breaker
+from bx24app.infra import circuit_breaker, wake_list
 from bx24app.infra.queue import QUEUES
 from bx24app.infra.runtime import runtime
+from bx24app.infra.wake_list import LISTS
 from bx24app.models import db, utcnow
 from bx24app.models.set_aside import RowKind
 from bx24app.operations import system_counts
@@ -129,7 +130,7 @@ class _QueueCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("bx24app_redis_up", "1 while Redis answers")
-        jobs = GaugeMetricFamily("bx24app_queued_jobs", "Jobs that wait in a queue", labels=["queue"])
+        jobs = GaugeMetricFamily("bx24app_queued_jobs", "Jobs and portals that wait in a queue", labels=["queue"])
         circuits = GaugeMetricFamily("bx24app_open_circuits", "Portals and PBXs that do not answer", labels=["of"])
         refused = CounterMetricFamily("bx24app_refused_events", "Bitrix24 events without proof, since Redis started")
         latency: list[Metric] = []
@@ -138,7 +139,8 @@ class _QueueCollector(Collector):
             latency = [ack_latency.collect_histogram()]
             refused.add_metric([], int(runtime().redis.get(REFUSED_COUNTER_KEY) or 0))
             for name in QUEUES:
-                jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")))
+                portals = wake_list.count(name) if name in LISTS else 0
+                jobs.add_metric([name], int(runtime().redis.llen(f"rq:queue:{name}")) + portals)
             for kind, count in circuit_breaker.count_open().items():
                 circuits.add_metric([kind], count)
             walls = list(wall_metrics.collect_families())

@@ -50,8 +50,8 @@ def test_good_and_new_is_stored_and_wakes_the_portal(app: Flask, portal: Portal,
     [row] = stored()
     assert (row.state, row.name, row.dialect, row.entry_id) == ("new", "events/call", "vpbx", "MjY0NTgxMDAwMDE=")
     assert row.body == RING
-    assert app.extensions["bx24app"].redis.get(f"wake:{portal.id}")
-    assert app.extensions["bx24app"].redis.llen("rq:queue:calls") == 1
+    assert app.extensions["bx24app"].redis.zscore("wakeups:calls", portal.id)
+    assert app.extensions["bx24app"].redis.zcard("wakeups:calls") == 1
 
 
 def test_a_duplicate_is_answered_and_not_stored_again(app: Flask, hook: str) -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 from bx24app import jobs
 from bx24app.calls import sweep
 from bx24app.calls.recordings import transfer, turns
-from bx24app.infra import circuit_breaker, queue
+from bx24app.infra import circuit_breaker, queue, wake_list
 from bx24app.infra.circuit_breaker import FAILURE_THRESHOLD
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Portal, Recording, db, utcnow
@@ -70,7 +70,7 @@ def add(portal_id: int, count: int, due_in: float = -60.0) -> list[int]:
 
 
 def count_jobs() -> int:
-    return int(runtime().redis.llen(f"rq:queue:{queue.RECORDINGS}"))
+    return wake_list.count(queue.RECORDINGS)
 
 
 def test_a_sweep_queues_one_turn_for_a_thousand_recordings(app: Flask, portal: Portal) -> None:
@@ -86,11 +86,11 @@ def test_a_turn_takes_what_is_due_longest_and_queues_the_next(
     portal_id = portal.id
     newer, older, later = add(portal_id, 2, -10), add(portal_id, 2, -60), add(portal_id, 1, 3600)
     monkeypatch.setattr(turns, "TURN_SECONDS", 0.0001)
-    jobs.carry_recordings(portal_id)
+    turns.take_turn(portal_id)
     assert transfers.rows == older[:1], "a turn ends after its time"
     assert count_jobs() == 1
     monkeypatch.setattr(turns, "TURN_SECONDS", 20)
-    jobs.carry_recordings(portal_id)
+    turns.take_turn(portal_id)
     assert transfers.rows == [*older, *newer]
     assert later[0] not in transfers.rows
     assert float(runtime().redis.get(f"alarm-recordings:{portal_id}") or 0) > utcnow().timestamp() + 3500
@@ -103,7 +103,7 @@ def test_what_failed_before_comes_last(portal: Portal, transfers: Transfers) -> 
     db.session.query(Recording).filter(Recording.id.in_(failed)).update({"tries": 1})
     db.session.commit()
     db.session.remove()
-    jobs.carry_recordings(portal_id)
+    turns.take_turn(portal_id)
     assert transfers.rows == [*fresh, *failed]
     assert not {*later} & {*transfers.rows}
 
@@ -127,12 +127,12 @@ def test_a_portal_has_two_threads_at_most(
     for thread in threads:
         thread.join(1)
     assert sum(thread.is_alive() for thread in threads) == turns.THREADS_PER_PORTAL
-    runtime().redis.delete(f"rq:queue:{queue.RECORDINGS}")  # the jobs of those turns
+    runtime().redis.delete("wakeups:recordings")  # those of these turns
     transfers.go_on.set()
     for thread in threads:
         thread.join(20)
     assert len(transfers.rows) == turns.THREADS_PER_PORTAL
-    assert count_jobs() == 1, "a turn that found no room leaves no flag behind that would hold back the next one"
+    assert count_jobs() == 1, "a turn that found no room does not hold back the next one"
     monkeypatch.setattr(turns, "TURN_SECONDS", 20)
     turns.take_turn(portal_id)  # what the turns have queued
     assert sorted(transfers.rows) == rows
