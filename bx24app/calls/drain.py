@@ -23,6 +23,7 @@ from bx24app.calls import answers, click_to_call, concurrency, giving_way
 from bx24app.calls.answers import Outcome
 from bx24app.calls.click_to_call import DialOrder
 from bx24app.calls.concurrency import DrainSlot
+from bx24app.calls.fold.call_fold import FoldResult
 from bx24app.calls.fold.careful_fold import fold_one_by_one
 from bx24app.calls.fold.portal_fold import fold_portal
 from bx24app.calls.outbox import batches, careful_claim, pacing
@@ -35,9 +36,9 @@ from bx24app.calls.outbox.in_flight import (
     TO_PORTAL,
     RequestsInFlight,
 )
-from bx24app.calls.outbox.ledger import FoldedCalls
 from bx24app.calls.outbox.portal_request import add_entry_ids, judge_problem, send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
+from bx24app.domain.calls.commands import MANGO_KINDS
 from bx24app.infra import circuit_breaker, mango_clients, queue, tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
 from bx24app.infra.logs import get_logger
@@ -140,9 +141,7 @@ class _DrainStep:
     """When to claim again; None: only a wake-up makes that necessary."""
 
 
-def _run_step(
-    portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None
-) -> _DrainStep:
+def _run_step(portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None) -> _DrainStep:
     """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
 
     If a row raises an error of its own, the same is done again row by row, and that row is set aside.
@@ -175,7 +174,7 @@ def _run_locked(
         step.has_more = wakes.has_more
         recordings_due = [row.due_at for row in wakes.recordings if row.due_at is not None]
         if requests is not None and portal.state in ("active", "pending"):
-            _claim(session, portal, route, wakes.folded_calls, step)
+            _claim(session, portal, route, wakes, step)
             wakes.wake_times += [order.answer_due_at for order in step.dial_orders]
     _schedule_wakeups(portal_id, wakes.wake_times, recordings_due, step.next_claim_at)
     return step
@@ -211,18 +210,21 @@ class _Route:
     """How many more of the portal's requests, and of its commands to Mango, may be under way."""
 
 
-def _read_route(
-    portal_id: int, outcomes: Iterable[Outcome], requests: _Requests | None
-) -> _Route:
+def _read_route(portal_id: int, outcomes: Iterable[Outcome], requests: _Requests | None) -> _Route:
     breaker, budget = circuit_breaker.of_portal(portal_id), clients.portal_budget(portal_id)
     circuit = update_circuit(breaker, [outcome for outcome in outcomes if isinstance(outcome, BatchOutcome)])
     free_requests, free_dials = (requests.count_free(TO_PORTAL), requests.count_free(TO_MANGO)) if requests else (0, 0)
     return _Route(breaker, circuit, budget, budget.available_requests(), free_requests, free_dials)
 
 
-def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls, step: _DrainStep) -> None:
+def _claim(session: Session, portal: Portal, route: _Route, folded: FoldResult, step: _DrainStep) -> None:
     """Put into `step` what may leave now: dials to Mango always, batches when the circuit and the budget allow them."""
-    step.dial_orders = click_to_call.claim_dial_orders(session, portal, route.free_dials)
+    session.flush()
+    open_rows = folded.open_deliveries()
+    if open_rows == []:
+        return  # nothing waits, and nothing is on its way
+    if open_rows is None or any(row.kind in MANGO_KINDS and row.state == "waiting" for row in open_rows):
+        step.dial_orders = click_to_call.claim_dial_orders(session, portal, route.free_dials)
     if route.circuit.pause > 0:
         step.next_claim_at = utcnow() + timedelta(seconds=route.circuit.pause)
         return
@@ -244,7 +246,7 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldedCalls,
 
 
 def _claim_batches(
-    session: Session, portal: Portal, route: _Route, folded: FoldedCalls, may_work: bool
+    session: Session, portal: Portal, route: _Route, folded: FoldResult, may_work: bool
 ) -> tuple[list[Batch], datetime | None]:
     """A portal that has not answered, or has refused, gets one batch as a trial; all others wait for its answer."""
     if portal.trouble is not None and route.free_requests < SHARES[TO_PORTAL]:
@@ -258,8 +260,9 @@ def _claim_batches(
         shared=route.level <= pacing.AMPLE_BUDGET,
         background=route.level > Priority.BACKGROUND + 1,
         most=1 if is_trial or portal.trouble is not None else min(route.free_requests, max(1, int(route.level))),
-        folded=folded,
+        folded=folded.folded_calls,
         may_work=may_work,
+        open_rows=folded.open_deliveries(),
     )
 
 

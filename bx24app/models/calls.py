@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, false, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bx24app.models.base import Base, BigId, Document, Moment, utcnow
@@ -194,6 +194,11 @@ class Delivery(Base):
     code: Mapped[str | None]
     reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(Moment, default=utcnow)
+
+
+OPEN_DELIVERY = Delivery.state.in_((literal_column("'waiting'"), literal_column("'sent'")))
+"""The condition of the index of open deliveries. As bound parameters its values would hide the index from SQLite, which
+would then read the whole table."""
 
 
 class Recording(Base):

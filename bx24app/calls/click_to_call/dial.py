@@ -20,6 +20,7 @@ from bx24app.infra.logs import get_logger
 from bx24app.mango import errors as mango
 from bx24app.mango.client import MangoClient
 from bx24app.models import Call, Delivery, Pbx, Portal, utcnow
+from bx24app.models.calls import OPEN_DELIVERY
 
 _log = get_logger(__name__)
 
@@ -41,7 +42,12 @@ seconds."""
 
 _UNSENT_DIALS = (
     select(Delivery)
-    .where(Delivery.portal_id == bindparam("portal"), Delivery.kind.in_(MANGO_KINDS), Delivery.state == "waiting")
+    .where(
+        Delivery.portal_id == bindparam("portal"),
+        OPEN_DELIVERY,
+        Delivery.state == "waiting",
+        Delivery.kind.in_(MANGO_KINDS),
+    )
     .order_by(Delivery.id)
     .limit(bindparam("most"))
 )

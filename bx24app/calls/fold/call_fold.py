@@ -50,8 +50,19 @@ class FoldResult:
     folded_calls: FoldedCalls = field(default_factory=dict)
     """The calls of this pass with their deliveries, as the session holds them: claiming batches need not read them
     again."""
+    other_open: list[Delivery] | None = None
+    """The open deliveries of all other calls of the portal; None: they were not read, or are not all."""
     affected_calls: set[int] = field(default_factory=set)
     """Other calls of the same client that must be folded again, because a call that they depend on has changed."""
+
+    def open_deliveries(self) -> list[Delivery] | None:
+        """All open deliveries of the portal, call by call, once the session is flushed; None: a claim must read them.
+        """
+        if self.other_open is None:
+            return None
+        mine = (row for _, rows in self.folded_calls.values() for row in rows)
+        rows = {row.id: row for row in (*self.other_open, *mine) if row.state in ("waiting", "sent")}
+        return sorted(rows.values(), key=lambda row: (row.call_id, row.id))
 
     def add(self, other: FoldResult) -> None:
         """Take over what another fold of the same transaction leaves to do."""
@@ -115,6 +126,7 @@ def fold_call(
     ledger = build_ledger(deliveries)
     result.folded_calls.pop(call.id, None)
     if entry is None:
+        result.other_open = None  # what is added here is not in `folded_calls`
         joined_call_id = call.read_facts().joined_call_id
         if joined_call_id is not None:
             joining.close_joined(session, call, joined_call_id, ledger)
@@ -124,8 +136,9 @@ def fold_call(
     client = entry.client_number
     history.flush_unwritten(client, call.client_number)
     with session.no_autoflush:
-        facts, before = call.read_facts(), related_calls.as_linked_call(call)
+        facts = call.read_facts()
         related = related_calls.load(session, portal, call, facts, entry, policy)
+        before = related_calls.as_linked_call(call) if related.calls else None
         decision = _decide(session, portal, call, facts, entry, rows, policy, ledger, related, history)
         result.folded_calls[call.id] = call, [*deliveries, *_add_deliveries(session, portal, call, decision)]
         update_facts(facts, entry, policy, ledger, decision.plan, related)
@@ -134,8 +147,9 @@ def fold_call(
         save_todos(session, call, ledger)  # reads the outcome in the journal columns
         if decision.commands:
             fold_context.save_day_states(session, portal, ledger)
-        after = related_calls.as_linked_call(call)
-        result.affected_calls |= linked_calls.find_affected_calls(before, after, related.calls)
+        if before is not None:
+            after = related_calls.as_linked_call(call)
+            result.affected_calls |= linked_calls.find_affected_calls(before, after, related.calls)
         call.due_at = datetime.fromtimestamp(decision.due_at, UTC) if decision.due_at else None
         noticed = _notice_times(rows.notifications)
         result.recordings += save_recordings(session, call, decision.recordings, ledger, rows.recordings, noticed)
@@ -158,7 +172,7 @@ def _decide(
     clock = _fold_clock(call, rows.notifications)
     while True:
         context = fold_context.load_context(
-            session, portal, call, facts, entry, policy, rows.recordings, related, history
+            session, portal, call, facts, entry, policy, rows.recordings, related, history, ledger
         )
         decision = decide_call(entry, policy, ledger, clock, context)
         if not decision.needs_pick:

@@ -16,7 +16,7 @@ from bx24app.calls.fold.related_calls import RelatedCalls
 from bx24app.domain import rules
 from bx24app.domain.calls import plan as plans
 from bx24app.domain.calls.call_view import FoldContext, OpenTodo
-from bx24app.domain.calls.commands import ReadDay, Record
+from bx24app.domain.calls.commands import ReadDay, Record, Register
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.ledger import Ledger
 from bx24app.domain.calls.policy import Policy
@@ -37,6 +37,7 @@ def load_context(
     recordings: Iterable[Recording],
     related: RelatedCalls,
     history: ClientHistory,
+    ledger: Ledger,
 ) -> FoldContext:
     """The context of one call. `facts` may hold a pick that is not stored yet."""
     parsed = rules.get_parsed_rules(policy.settings)
@@ -58,7 +59,7 @@ def load_context(
         previous_call_at=previous_call_at,
         day_statuses=_load_day_states(session, portal, facts) if _asks_for_days(parsed) else {},
         open_todos=_open_client_todos(call, entry, history),
-        has_parallel_call=_has_overlapping_call(call, entry, history),
+        has_parallel_call=_may_look_up_client(ledger) and _has_overlapping_call(call, entry, history),
         may_create_records=not facts.is_without_records,
         may_notify=not facts.is_without_notices,
     )
@@ -81,6 +82,15 @@ def _previous_call_time(session: Session, portal: Portal, call: Call, entry: Cal
     )
     previous = session.scalar(query)
     return previous.timestamp() if previous is not None else float("-inf")
+
+
+def _may_look_up_client(ledger: Ledger) -> bool:
+    """May the app still create records, after a register that left this to it? Only then an overlapping call matters.
+    """
+    register = ledger.register_entry()
+    if register is None or register.state != "done" or ledger.finish_entry() is not None:
+        return False
+    return isinstance(register.command, Register) and not register.command.create
 
 
 def _has_overlapping_call(call: Call, entry: CallEntry, history: ClientHistory) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.orm import Session
@@ -33,16 +32,9 @@ _NEW_NOTIFICATIONS = select(Notification).where(
     Notification.portal_id == bindparam("portal"), Notification.state == "new"
 )
 _NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(PASS_LIMIT)
-_PBXS = select(Pbx.id, Pbx.key, Pbx.portal_id).where(Pbx.portal_id == bindparam("portal"))
+_PBX_KEY = select(Pbx.key).where(Pbx.portal_id == bindparam("portal"), Pbx.id == bindparam("pbx"))
+"""Without the secrets of a PBX, which would take longer to decrypt than the rest of the row takes to load."""
 _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
-
-
-class PbxIdentity(NamedTuple):
-    """A PBX without its secrets, which would take longer to decrypt than the rest of the row takes to load."""
-
-    id: int
-    key: str
-    portal_id: int
 
 
 def load_new_notifications(session: Session, portal: Portal) -> Sequence[Notification]:
@@ -52,7 +44,6 @@ def load_new_notifications(session: Session, portal: Portal) -> Sequence[Notific
 
 def find_or_create_calls(session: Session, portal: Portal, rows: Sequence[Notification]) -> dict[int, Call]:
     """Call id -> call, for the calls that these new notifications belong to. Missing calls are created."""
-    pbxs = {row.id: PbxIdentity(*row) for row in session.execute(_PBXS, {"portal": portal.id})} if rows else {}
     groups: dict[tuple[int, str | None, str | None], list[Notification]] = defaultdict(list)
     for row in rows:
         groups[row.pbx_id, row.entry_id, row.command_id].append(row)
@@ -62,11 +53,12 @@ def find_or_create_calls(session: Session, portal: Portal, rows: Sequence[Notifi
         if pbx_id == 0:
             calls += click_to_call.start_calls(session, portal, group)
             continue
-        call = _resolve_call(session, portal, pbxs[pbx_id], entry_id, command_id, group, by_entry)
+        call = _resolve_call(session, portal, pbx_id, entry_id, command_id, group, by_entry)
         if call is not None:
             call.heard_at = max(call.heard_at, *(row.received_at for row in group))
             calls.append(call)
-    session.flush()  # new calls get their ids, all in one statement
+    if session.new or session.deleted or not all(isinstance(row, Call) for row in session.dirty):
+        session.flush()  # new calls get their ids, all in one statement; known calls are written after their fold
     return {call.id: call for call in calls if not inspect(call).deleted}  # one that was joined to another may be
 
 
@@ -90,7 +82,7 @@ def _load_existing_calls(session: Session, groups: Iterable[tuple[int, str | Non
 def _resolve_call(
     session: Session,
     portal: Portal,
-    pbx: PbxIdentity,
+    pbx_id: int,
     entry_id: str | None,
     command_id: str | None,
     rows: list[Notification],
@@ -99,46 +91,46 @@ def _resolve_call(
     """The call of notifications that have this entry and command, created if need be; None: only a command that no call
     knows."""
     if command_id is not None:
-        call = session.scalars(_calls_of_pbx(pbx).where(Call.command_id == command_id)).first()
+        call = session.scalars(_calls_of_pbx(portal, pbx_id).where(Call.command_id == command_id)).first()
         if call is None and entry_id is not None and command_id == events_dialect.UUID_PREFIX + entry_id:
-            named = joining.entry_of_alias(session, portal.id, pbx.id, command_id, entry_id)
+            named = joining.entry_of_alias(session, portal.id, pbx_id, command_id, entry_id)
             if named is not None:  # an earlier notification with this uuid named the entry, under another call's uuid
                 joining.set_entry(rows, named)
                 entry_id = named
-                by_entry |= _load_existing_calls(session, [(pbx.id, named, None)])
+                by_entry |= _load_existing_calls(session, [(pbx_id, named, None)])
         if call is not None and entry_id and command_id == events_dialect.UUID_PREFIX + call.entry_id:
             # the first notifications had only the uuid, this one has the entry
-            call = _name_call(session, pbx, call, entry_id, by_entry)
+            call = _name_call(session, pbx_id, call, entry_id, by_entry)
         if call is not None:
             return call
     if entry_id is None:
         return None
-    call = by_entry.get((pbx.id, entry_id))
-    clicked = _find_clicked_call(session, pbx, rows, call)
+    call = by_entry.get((pbx_id, entry_id))
+    clicked = _find_clicked_call(session, portal, pbx_id, rows, call)
     if clicked is not None:
-        return _name_call(session, pbx, clicked, entry_id, by_entry)
+        return _name_call(session, pbx_id, clicked, entry_id, by_entry)
     if call is None:
-        call = _create_call(portal, pbx, entry_id, command_id, rows[0].received_at)
+        call = _create_call(session, portal, pbx_id, entry_id, command_id, rows[0].received_at)
         session.add(call)
-    by_entry[pbx.id, entry_id] = call
+    by_entry[pbx_id, entry_id] = call
     return call
 
 
-def _name_call(session: Session, pbx: PbxIdentity, call: Call, entry_id: str, by_entry: CallsByEntry) -> Call:
+def _name_call(session: Session, pbx_id: int, call: Call, entry_id: str, by_entry: CallsByEntry) -> Call:
     """Give this call the entry; if another call has it, the two are one."""
-    known = by_entry.get((pbx.id, entry_id))
+    known = by_entry.get((pbx_id, entry_id))
     if known is None or known is call:
         call.entry_id = entry_id
     else:
         survivor = joining.join_calls(session, known, call, entry_id)
         by_entry |= {name: survivor for name, row in by_entry.items() if row in (known, call)}
         call = survivor
-    by_entry[pbx.id, entry_id] = call
+    by_entry[pbx_id, entry_id] = call
     return call
 
 
 def _find_clicked_call(
-    session: Session, pbx: PbxIdentity, rows: list[Notification], known: Call | None
+    session: Session, portal: Portal, pbx_id: int, rows: list[Notification], known: Call | None
 ) -> Call | None:
     """A click-to-call that had no leg so far and whose command one of these legs carries.
 
@@ -152,17 +144,17 @@ def _find_clicked_call(
         command_ids = {name for name in command_ids if name.startswith(ours) and name != known.command_id}
     if not command_ids:
         return None
-    query = _calls_of_pbx(pbx).where(Call.command_id.in_(command_ids), Call.entry_id.like("click:%"))
+    query = _calls_of_pbx(portal, pbx_id).where(Call.command_id.in_(command_ids), Call.entry_id.like("click:%"))
     return session.scalars(query).first()
 
 
 def _create_call(
-    portal: Portal, pbx: PbxIdentity, entry_id: str, command_id: str | None, received_at: datetime
+    session: Session, portal: Portal, pbx_id: int, entry_id: str, command_id: str | None, received_at: datetime
 ) -> Call:
     return Call(
         portal_id=portal.id,
-        pbx_id=pbx.id,
-        pbx_key=pbx.key,
+        pbx_id=pbx_id,
+        pbx_key=session.execute(_PBX_KEY, {"portal": portal.id, "pbx": pbx_id}).scalar_one(),
         entry_id=entry_id,
         command_id=command_id,
         settings_version_id=portal.settings_version_id,
@@ -174,8 +166,8 @@ def _create_call(
     )
 
 
-def _calls_of_pbx(pbx: PbxIdentity) -> Select[Call]:
-    return select(Call).where(Call.portal_id == pbx.portal_id, Call.pbx_id == pbx.id)
+def _calls_of_pbx(portal: Portal, pbx_id: int) -> Select[Call]:
+    return select(Call).where(Call.portal_id == portal.id, Call.pbx_id == pbx_id)
 
 
 _parse_body = lru_cache(maxsize=2_000)(dialects.parse)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from bx24app import settings
 from bx24app.calls import giving_way, notifications
+from bx24app.calls.fold import portal_facts
 from bx24app.calls.fold.call_fold import CallRows, FoldResult, fold_call
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import (
@@ -24,7 +26,9 @@ from bx24app.calls.fold.grouping import (
     find_or_create_calls,
     load_new_notifications,
 )
+from bx24app.calls.fold.portal_facts import PortalFacts
 from bx24app.calls.fold.titles import titles_for
+from bx24app.calls.outbox.ledger import load_outbox
 from bx24app.domain import phone
 from bx24app.domain.calls.entry import CallEntry
 from bx24app.domain.calls.entry_assembly import assemble_entry
@@ -44,11 +48,13 @@ _log = get_logger(__name__)
 _OF_PORTAL = Call.portal_id == bindparam("portal")
 _DUE_CALLS = select(Call).where(_OF_PORTAL, Call.due_at <= bindparam("now")).limit(bindparam("limit"))
 _NEXT_DUE_AT = select(func.min(Call.due_at)).where(_OF_PORTAL, Call.due_at.is_not(None))
-_DELIVERIES = select(Delivery).where(Delivery.call_id.in_(bindparam("calls", expanding=True))).order_by(Delivery.id)
 _RECORDINGS = select(Recording).where(Recording.call_id.in_(bindparam("calls", expanding=True))).order_by(Recording.id)
 _CALLS_BY_ID = select(Call).where(_OF_PORTAL, Call.id.in_(bindparam("calls", expanding=True)))
-_DISMISSED_IDS = select(PortalUser.user_id).where(
-    PortalUser.portal_id == bindparam("portal"), PortalUser.active.is_(False)
+_HANDLED = (
+    update(Notification)
+    .where(Notification.id.in_(bindparam("ids", expanding=True)))
+    .values(state="handled")
+    .execution_options(synchronize_session=False)
 )
 
 
@@ -63,24 +69,43 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
     result.has_more = len(fresh) == PASS_LIMIT
     calls = find_or_create_calls(session, portal, fresh)
     _log_notifications(portal, fresh)
-    missing = set(touched) - calls.keys()
-    for row in load_due_calls(session, portal):
-        calls.setdefault(row.id, row)
-    if missing - calls.keys():
-        for row in _load_calls(session, portal, missing):
-            calls.setdefault(row.id, row)
+    with session.no_autoflush:  # of known calls only `heard_at` has changed: it is written with what the fold changes
+        facts = portal_facts.load(session, portal)
+        _add_due_and_touched(session, portal, calls, facts, set(touched))
     giving_way.declare_size(len(calls), result.has_more)
+    folded: dict[int, Call] = {}
     while calls:
-        fold_calls(session, portal, list(calls.values()), result)
+        folded |= calls
+        fold_calls(session, portal, list(calls.values()), result, facts)
         session.flush()
         changed, result.affected_calls = result.affected_calls, set()
         calls = {row.id: row for row in _load_calls(session, portal, changed)} if changed else {}
-    session.flush()
-    add_next_wake_time(session, portal, result)
-    if fresh:
-        ids = [row.id for row in fresh if row.state == "new"]
-        session.execute(update(Notification).where(Notification.id.in_(ids)).values(state="handled"))
+    _add_next_wake_time(session, portal, facts, folded, result)
+    ids = [row.id for row in fresh if row.state == "new"]
+    if ids:
+        session.execute(_HANDLED, {"ids": ids})
     return result
+
+
+def _add_next_wake_time(
+    session: Session, portal: Portal, facts: PortalFacts, folded: dict[int, Call], result: FoldResult
+) -> None:
+    soonest, is_certain = facts.next_due_at(folded, (call.due_at for call in folded.values()))
+    if not is_certain:
+        add_next_wake_time(session, portal, result)
+    elif soonest is not None:
+        result.wake_times.append(soonest)
+
+
+def _add_due_and_touched(
+    session: Session, portal: Portal, calls: dict[int, Call], facts: PortalFacts, touched: set[int]
+) -> None:
+    if facts.has_due_call(utcnow()):
+        for row in load_due_calls(session, portal):
+            calls.setdefault(row.id, row)
+    if touched - calls.keys():
+        for row in _load_calls(session, portal, touched):
+            calls.setdefault(row.id, row)
 
 
 def load_due_calls(session: Session, portal: Portal, limit: int = PASS_LIMIT) -> Sequence[Call]:
@@ -108,29 +133,54 @@ def _load_calls(session: Session, portal: Portal, calls: set[int]) -> Iterable[C
     return session.scalars(_CALLS_BY_ID, {"portal": portal.id, "calls": sorted(calls)})
 
 
-def fold_calls(session: Session, portal: Portal, calls: list[Call], result: FoldResult) -> None:
-    """Fold these calls once; the caller flushes."""
-    call_ids = [call.id for call in calls]
+def fold_calls(
+    session: Session,
+    portal: Portal,
+    calls: list[Call],
+    result: FoldResult,
+    facts: PortalFacts | None = None,
+) -> None:
+    """Fold these calls once; the caller flushes. `facts`: None: they are read here."""
+    with session.no_autoflush:  # what the reads ask for is in the tables; the rest is written once, at the end
+        passed = _read_pass(session, portal, calls, facts or portal_facts.load(session, portal))
+    result.other_open = passed.other_open
+    for call in calls:
+        _let_small_pass()
+        entry, policy = passed.entries[call.id], passed.policies.for_call(call)
+        with tracing.call_span("fold call", portal.id, call.entry_id):
+            fold_call(session, portal, call, entry, passed.rows[call.id], policy, passed.history, result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What `fold_calls` has read of its calls."""
+
+    entries: dict[int, CallEntry | None]
+    rows: dict[int, CallRows]
+    other_open: list[Delivery] | None
+    policies: Policies
+    history: ClientHistory
+
+
+def _read_pass(session: Session, portal: Portal, calls: list[Call], facts: PortalFacts) -> _Pass:
     rows_by_call = notifications.load_by_call(session, calls)
-    deliveries: dict[int, list[Delivery]] = defaultdict(list)
-    for delivery in session.scalars(_DELIVERIES, {"calls": call_ids}):
-        deliveries[delivery.call_id].append(delivery)
-    recordings: dict[int, list[Recording]] = defaultdict(list)
-    for recording in session.scalars(_RECORDINGS, {"calls": call_ids}):
-        recordings[recording.call_id].append(recording)
-    policies = Policies(portal, frozenset(session.scalars(_DISMISSED_IDS, {"portal": portal.id})))
+    policies = Policies(portal, facts.dismissed_users)
     entries: dict[int, CallEntry | None] = {}
     for call in calls:
         _let_small_pass()
         find_employee = policies.for_call(call).find_employee
         events = collect_events(rows_by_call[call.id])
         entries[call.id] = assemble_entry(events, find_employee, _clicked_extension(call))
-    history = _client_history(session, portal, entries.values())
-    for call in calls:
-        _let_small_pass()
-        rows = CallRows(rows_by_call[call.id], deliveries[call.id], recordings[call.id])
-        with tracing.call_span("fold call", portal.id, call.entry_id):
-            fold_call(session, portal, call, entries[call.id], rows, policies.for_call(call), history, result)
+    outbox = load_outbox(session, portal.id, [call.id for call in calls])
+    recorded = [call_id for call_id, entry in entries.items() if entry is not None and entry.recordings]
+    recordings: dict[int, list[Recording]] = defaultdict(list)
+    for recording in session.scalars(_RECORDINGS, {"calls": recorded}) if recorded else ():
+        recordings[recording.call_id].append(recording)
+    rows = {
+        call.id: CallRows(rows_by_call[call.id], outbox.by_call.get(call.id, []), recordings.get(call.id, []))
+        for call in calls
+    }
+    return _Pass(entries, rows, outbox.others, policies, _client_history(session, portal, entries.values()))
 
 
 def _let_small_pass() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, or_, select
@@ -26,6 +26,7 @@ from bx24app.domain.calls.ledger import Ledger
 from bx24app.infra.leases import worker_name
 from bx24app.models import Call, Delivery, Portal, utcnow
 from bx24app.models.call_facts import CallFacts
+from bx24app.models.calls import OPEN_DELIVERY
 
 BACKGROUND_RETRY = timedelta(seconds=2)
 """When background calls are claimed again after the budget had no room for them."""
@@ -40,7 +41,7 @@ _OPEN_DELIVERIES = (
     select(Delivery)
     .where(
         Delivery.portal_id == bindparam("portal"),
-        Delivery.state.in_(("waiting", "sent")),
+        OPEN_DELIVERY,
         Delivery.kind.not_in(MANGO_KINDS),
     )
     .order_by(Delivery.call_id, Delivery.id)
@@ -55,6 +56,7 @@ def claim(
     most: int | None = None,
     folded: FoldedCalls | None = None,
     may_work: bool = True,
+    open_rows: Sequence[Delivery] | None = None,
 ) -> tuple[list[Batch], datetime | None]:
     """Claim what may leave now: its rows become `sent`. The caller commits.
 
@@ -65,12 +67,15 @@ def claim(
         most: the largest number of batches; None: no limit.
         folded: calls that the transaction has read already.
         may_work: of shared ones, there is a place for a batch that holds more than cards.
+        open_rows: the portal's open deliveries, call by call; None: they are read here.
 
     Returns the batches, and when to claim again for what is not due yet.
     """
     now = utcnow()
     folded = folded or {}
-    open_rows = session.scalars(_OPEN_DELIVERIES, {"portal": portal.id}).all()
+    if open_rows is None:
+        open_rows = session.scalars(_OPEN_DELIVERIES, {"portal": portal.id}).all()
+    open_rows = [row for row in open_rows if row.kind not in MANGO_KINDS]
     due, next_at = _due_by_call(stale_cards.withdraw_cards(session, open_rows), now)
     sendable = select_sendable(due, open_rows, now, shared=shared)
     if len(sendable) < len(due):
@@ -190,7 +195,7 @@ def _due_by_call(open_rows: Iterable[Delivery], now: datetime) -> tuple[list[lis
 def has_due(session: Session, portal: Portal) -> bool:
     """Could a command leave now, if the budget allowed it?"""
     query = select(Delivery.id).where(
-        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
+        Delivery.portal_id == portal.id, OPEN_DELIVERY, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
     )
     due = query.where(or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()))
     return session.scalar(due.limit(1)) is not None
@@ -199,7 +204,7 @@ def has_due(session: Session, portal: Portal) -> bool:
 def find_next_due(session: Session, portal: Portal) -> datetime | None:
     """When the next command that waits for its time may leave; None: none waits for a time."""
     query = select(func.min(Delivery.due_at)).where(
-        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
+        Delivery.portal_id == portal.id, OPEN_DELIVERY, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS)
     )
     return session.scalar(query)
 

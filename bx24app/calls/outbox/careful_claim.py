@@ -17,6 +17,7 @@ from bx24app.calls.set_aside import SavepointFailed, own_savepoint, set_aside
 from bx24app.domain.calls.command_json import from_json
 from bx24app.domain.calls.commands import MANGO_KINDS
 from bx24app.models import Call, Delivery, Pbx, Portal, utcnow
+from bx24app.models.calls import OPEN_DELIVERY
 
 NEVER_SENT = "NEVER_SENT"
 """Code of a delivery that could not be sent: a repeat needs no verification."""
@@ -24,7 +25,7 @@ NEVER_SENT = "NEVER_SENT"
 
 def set_aside_unclaimable(session: Session, portal: Portal) -> None:
     """Set aside the waiting deliveries of each call that cannot be claimed. The caller commits."""
-    waiting = select(Delivery).where(Delivery.portal_id == portal.id, Delivery.state == "waiting")
+    waiting = select(Delivery).where(Delivery.portal_id == portal.id, OPEN_DELIVERY, Delivery.state == "waiting")
     by_call: dict[int, list[Delivery]] = defaultdict(list)
     for row in session.scalars(waiting.order_by(Delivery.id)):
         by_call[row.call_id].append(row)

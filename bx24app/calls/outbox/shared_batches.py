@@ -19,6 +19,7 @@ from bx24app.calls.outbox.batch import Batch
 from bx24app.domain.calls.batch_sizes import MAX_COMMANDS, BatchRoom, fills_batch
 from bx24app.domain.calls.commands import MANGO_KINDS
 from bx24app.models import Delivery, Portal, utcnow
+from bx24app.models.calls import OPEN_DELIVERY
 from bx24app.portals import clients
 
 WORK_WAIT = timedelta(seconds=1.5)
@@ -98,7 +99,7 @@ def _fill(calls: list[PreparedCall], expect: ExpectedSeconds, elsewhere: set[str
 def is_batch_due(session: Session, portal: Portal) -> bool:
     """Do enough commands wait for a whole batch?"""
     query = select(Delivery.kind).where(
-        Delivery.portal_id == portal.id, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS),
+        Delivery.portal_id == portal.id, OPEN_DELIVERY, Delivery.state == "waiting", Delivery.kind.not_in(MANGO_KINDS),
         or_(Delivery.due_at.is_(None), Delivery.due_at <= utcnow()),
     )  # fmt: skip
     kinds = session.scalars(query.limit(MAX_COMMANDS)).all()

@@ -85,7 +85,7 @@ def _fill_action(position: int, action: Action, case: RuleCase, policy: Policy) 
         case CreateAction():
             user = resolve_role(case, policy, action.responsible, action.if_absent)
             texts = (action.title or "", *_find_texts(dict(action.fields)))
-            names = _template_names(case, policy, user)
+            names = _template_names(case, policy, user) if any(texts) else {}
             fields = tuple((key, _fill_templates(value, names)) for key, value in action.fields)
             return PlannedAction(
                 position=position, action=action, user_id=user, fields=fields,
@@ -94,7 +94,7 @@ def _fill_action(position: int, action: Action, case: RuleCase, policy: Policy) 
             )  # fmt: skip
         case TodoAction():
             user = resolve_role(case, policy, action.responsible, action.if_absent)
-            text = _render_template(action.title, _template_names(case, policy, user))
+            text = _render_template(action.title, _template_names(case, policy, user)) if action.title else ""
             return PlannedAction(
                 position=position, action=action, user_id=user, text=text, is_ready=case.is_complete,
                 deadline_at=compute_deadline(case, policy, action),
