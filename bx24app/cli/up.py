@@ -121,6 +121,8 @@ def run_all(
     """Run everything in one process tree; returns the exit code."""
     owns_redis = not config.redis_url
     config = with_redis(config)
+    # Before anything of a running one is touched: a refused second one must not have migrated its database.
+    specs = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
     close_to_others(config.data_dir)
     app = create_app(config)
     _preload_modules()
@@ -129,7 +131,6 @@ def run_all(
     if not owns_redis:
         migrating.in_subprocess(partial(adopting.check_redis, app))
     workers, calls, recordings = size_workers(config)
-    specs = [embedded_redis.make_process_spec(config.data_dir)] if owns_redis else []
     specs += extra_specs or []
     specs += [
         make_web_spec(partial(load_for_web, app), listener),

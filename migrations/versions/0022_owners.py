@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("beats", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("started_at", types.Moment, nullable=False),
         sa.Column("beat_at", types.Moment, nullable=False),
+        if_not_exists=True,  # committed by the block below, so an interrupted start finds it
     )
     if op.get_context().dialect.name != "postgresql":
         _add_columns()

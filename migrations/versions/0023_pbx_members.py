@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("seen_at", types.Moment, nullable=False),
         sa.ForeignKeyConstraint(["pbx_id"], ["pbx.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("pbx_id", "kind", "extension"),
+        if_not_exists=True,  # committed by the block below, so an interrupted start finds it
     )
     if op.get_context().dialect.name != "postgresql":
         op.add_column("pbx", sa.Column("statistics_zone", sa.String(), nullable=True))

@@ -21,6 +21,7 @@ from cryptography.fernet import Fernet
 
 from bx24app import create_app
 from bx24app.config import load
+from bx24app.infra import embedded_redis
 from bx24app.models import Pbx as PbxRow
 from bx24app.models import db
 from tests.calls.inbox.test_receiver import signed
@@ -126,6 +127,24 @@ def test_sigterm_ends_it_with_0(environ: dict[str, str]) -> None:
         assert set(ready.json()) >= {"status", "database", "redis", "pending", "oldest_pending_seconds"}
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(12) == 0
+
+
+def test_a_second_one_on_the_same_directory_ends_before_it_touches_anything(environ: dict[str, str]) -> None:
+    data_dir = Path(environ["BX24APP_DATA_DIR"])
+    with embedded_redis.claim_data_dir(data_dir):
+        done = subprocess.run(
+            [sys.executable, "-m", "bx24app.cli", "up", "--port", "0"],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"another bx24app up runs on {data_dir.resolve()}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (data_dir / "bx24app.sqlite").exists(), "the database of the running one is not migrated"
 
 
 def test_a_wrong_variable_is_one_line_and_exit_2(environ: dict[str, str]) -> None:
