@@ -47,6 +47,7 @@ from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db, utcnow
 from bx24app.models.base import is_sqlite
 from bx24app.models.locking import portal_lock
+from bx24app.models.patience import store_patiently
 from bx24app.portals import clients, lifecycle
 
 _log = get_logger(__name__)
@@ -90,7 +91,7 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
     outcomes: Sequence[Outcome] = []
     while time.monotonic() < hand_over_at:
         slot.take_nudge()
-        with giving_way.step(portal_id):
+        with giving_way.step(portal_id), requests.retain_unstored(outcomes):
             _record_portal_stops(portal_id, outcomes)
             step = _run_step(portal_id, outcomes, None if stop_event.is_set() else requests)
             _send(portal_id, step, requests)
@@ -107,12 +108,13 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
             return True
         if not may_go_on and slot.leave_unless_nudged():
             return True
-    _store(portal_id, outcomes)
+    with requests.retain_unstored(outcomes):
+        _store(portal_id, outcomes)
     return False
 
 
 def _store_rest(portal_id: int, slot: DrainSlot, requests: _Requests) -> None:
-    """Store the answers of a drain that has handed over, and let its successor have the places that become free."""
+    """Store the answers of a drain that handed over or failed; its successor has the places that become free."""
     while requests.count:
         outcomes = requests.wait(MAX_WAIT_SECONDS)
         if outcomes:
@@ -124,7 +126,8 @@ def _store_rest(portal_id: int, slot: DrainSlot, requests: _Requests) -> None:
 def _store(portal_id: int, outcomes: Sequence[Outcome]) -> None:
     if outcomes:
         _record_portal_stops(portal_id, outcomes)
-        _run_step(portal_id, outcomes, None)
+        route = _read_route(portal_id, outcomes, None)  # once: it counts failures
+        store_patiently(lambda: _run_step(portal_id, outcomes, None, route))
 
 
 @dataclass(slots=True)
@@ -141,12 +144,14 @@ class _DrainStep:
     """When to claim again; None: only a wake-up makes that necessary."""
 
 
-def _run_step(portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None) -> _DrainStep:
+def _run_step(
+    portal_id: int, outcomes: Sequence[Outcome], requests: _Requests | None, route: _Route | None = None
+) -> _DrainStep:
     """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
 
     If a row raises an error of its own, the same is done again row by row, and that row is set aside.
     """
-    route = _read_route(portal_id, outcomes, requests)
+    route = route or _read_route(portal_id, outcomes, requests)
     try:
         return _run_locked(portal_id, outcomes, requests, route)
     except Exception as error:
@@ -283,7 +288,7 @@ def _send(portal_id: int, step: _DrainStep, requests: _Requests) -> None:
         mango = mango_clients.build_client(order.api_key, order.api_salt)
         requests.submit(TO_MANGO, click_to_call.send_dial_order, order, mango)
     if step.claimed_batches:
-        client = requests.client = requests.client or clients.client_by_id(portal_id)
+        client = requests.client = requests.client or store_patiently(lambda: clients.client_by_id(portal_id))
         for batch in step.claimed_batches:
             requests.submit(TO_PORTAL, send_batch, portal_id, client, batch)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -79,6 +80,19 @@ class RequestsInFlight(Generic[T]):
     def nudge(self) -> None:
         """End the wait of `wait`. Any thread may call this."""
         self._mailbox.put(None)
+
+    @contextmanager
+    def retain_unstored(self, outcomes: Sequence[T]) -> Iterator[None]:
+        """While these outcomes of `wait` are stored: if that fails, the next `wait` returns them again."""
+        try:
+            yield
+        except BaseException:
+            for outcome in outcomes:
+                future: Future[T] = Future()
+                future.set_result(outcome)
+                self.count += 1
+                self._mailbox.put(future)
+            raise
 
     def wait(
         self, seconds: float, is_nudged: Callable[[], bool] = lambda: False, linger: float = LINGER_SECONDS

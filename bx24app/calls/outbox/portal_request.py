@@ -21,6 +21,7 @@ from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.infra import tracing
 from bx24app.infra.circuit_breaker import CircuitBreaker, CircuitState
 from bx24app.infra.logs import get_logger
+from bx24app.infra.row_errors import blames_row
 from bx24app.models import Call, Portal
 from bx24app.portals import lifecycle
 
@@ -30,8 +31,8 @@ SLOW_SECONDS = 20.0
 """An answer that took longer counts as a failure: a portal that is always right, but after 20 s, is asked for one thing
 at a time. A batch may take twice as long as its commands were expected to."""
 
-UNFORESEEN_PAUSE = 60.0
-"""Seconds before a request is tried again in which the program failed."""
+UNFORESEEN_PAUSE, MACHINERY_PAUSE = 60.0, 5.0
+"""Seconds before a request is tried again in which the program failed, or its database was away."""
 
 
 def send_batch(portal_id: int, client: Bitrix24Client, batch: Batch) -> BatchOutcome:
@@ -55,7 +56,8 @@ def send_batch(portal_id: int, client: Bitrix24Client, batch: Batch) -> BatchOut
 
 def _unforeseen(error: Exception) -> AnswerLost:
     """Nobody knows whether the request left. The pause says that the portal is not to blame."""
-    return AnswerLost(f"the program failed: {type(error).__name__}", retry_after=UNFORESEEN_PAUSE)
+    pause = UNFORESEEN_PAUSE if blames_row(error) else MACHINERY_PAUSE
+    return AnswerLost(f"the program failed: {type(error).__name__}", retry_after=pause)
 
 
 def _result_name(outcome: BatchOutcome) -> str:

@@ -25,6 +25,7 @@ from bx24app.infra.row_errors import blames_row
 from bx24app.infra.runtime import runtime
 from bx24app.models import Recording, db, utcnow
 from bx24app.models.locking import portal_lock
+from bx24app.models.patience import store_patiently
 from bx24app.portals import clients, lifecycle
 
 _log = get_logger(__name__)
@@ -36,8 +37,10 @@ MAX_SPREAD_SECONDS = 120.0
 def transfer_recording(recording_id: int) -> bool:
     """One try for one recording (row id); False: it is not due, or another worker has it.
 
-    A recording on which the program fails is set aside: the turn goes on with the others.
+    A recording on which the program fails is set aside: the turn goes on with the others. One that met a failure of the
+    machinery is given back.
     """
+    attempt = None
     try:
         attempt = attempts.claim_recording(recording_id)
         if attempt is not None:
@@ -45,6 +48,9 @@ def transfer_recording(recording_id: int) -> bool:
     except Exception as error:
         db.session.rollback()
         if not blames_row(error):
+            if attempt is not None:
+                claimed = attempt
+                store_patiently(lambda: attempts.release_claims([claimed]))
             raise
         failed_recordings.set_recording_aside(recording_id, error)
         return True
@@ -97,7 +103,8 @@ def _attach_with_others(client: Bitrix24Client, attempt: Attempt) -> None:
             db.session.rollback()
             attempts.release_claims(batch)
             raise
-    _store_attached(attempt.portal_id, [(member, result) for member, result in results if isinstance(result, Attached)])
+    attached = [(member, result) for member, result in results if isinstance(result, Attached)]
+    store_patiently(lambda: _store_attached(attempt.portal_id, attached))
     for member, result in results:
         if not isinstance(result, Attached):
             _store(member, result)
@@ -106,7 +113,11 @@ def _attach_with_others(client: Bitrix24Client, attempt: Attempt) -> None:
 
 
 def _store(attempt: Attempt, outcome: Outcome) -> None:
-    """Write on the row what became of the try."""
+    """Write on the row what became of the try. The row is this process's, so it waits until the database is back."""
+    store_patiently(lambda: _store_once(attempt, outcome))
+
+
+def _store_once(attempt: Attempt, outcome: Outcome) -> None:
     match outcome:
         case Attached():
             _store_attached(attempt.portal_id, [(attempt, outcome)])
