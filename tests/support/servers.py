@@ -70,6 +70,10 @@ class Postgres:
         self.stop()
         self.start()
 
+    def log(self) -> str:
+        """What the server has written since its last start."""
+        return (self._home / "log").read_text(errors="replace")
+
     def create(self) -> None:
         with psycopg.connect(f"{self._plain}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE bx24app")

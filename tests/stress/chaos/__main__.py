@@ -1,6 +1,6 @@
-"""`make chaos`: every fault with calls in flight, on real processes.
+"""`make chaos`: every fault with calls in flight, on real processes, with the program's real waits.
 
-Prints a Markdown table; ends with 1 if any call is lost, doubled or wrong.
+Prints a Markdown table; ends with 1 if any call is lost, doubled or wrong, or if a row recovers later than its aim.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ import argparse
 import sys
 import warnings
 
-from tests.stress.chaos import attacks, deaths, restored, uninstalling, web_part
+from tests.stress.chaos import attacks, deaths, restored, uninstalling, up_twice, web_part
 from tests.stress.chaos.faults import FAULTS
 from tests.stress.chaos.more import MORE
 from tests.stress.chaos.processes import ChaosStack, chaos_stack
 from tests.stress.chaos.run import points, run
-from tests.stress.chaos.short_waits import WORDS
 from tests.stress.chaos.verdict import HEAD, Row
 
 
@@ -29,7 +28,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     rows: list[Row] = []
     print(f"{HEAD}\n|{' --- |' * 8}", flush=True)
-    with chaos_stack(options.database) as stack:
+    with chaos_stack(options.database, waits="real") as stack:
         for fault in (*FAULTS, *MORE):
             if options.only in fault.name:
                 rows.append(run(stack, fault, options.calls, options.seconds))
@@ -43,8 +42,11 @@ def main() -> int:
         if options.only in "points between two side effects":
             rows.append(points(stack, options.step)[0])
             print(rows[-1], flush=True)
-        print(f"\n{WORDS}", flush=True)
         rows_of_attacks = attack(stack, options.only)
+    if options.only in up_twice.NAME:
+        print(f"\n{HEAD}\n|{' --- |' * 8}", flush=True)
+        rows.append(up_twice.run(options.calls, options.seconds))
+        print(rows[-1], flush=True)
     rows += deaths.run_all(options.database, options.only)
     for row in (*rows, *(row.verdict for row in rows_of_attacks)):
         print("\n".join(row.details), file=sys.stderr)

@@ -193,5 +193,6 @@ def run_all(database: str, only: str = "") -> list[Row]:
     with chaos_stack(database, waits="real") as stack:
         for aim, run in chosen:
             rows.append(run(stack))
+            rows[-1].aim = aim
             print(describe(rows[-1], aim), flush=True)
     return rows

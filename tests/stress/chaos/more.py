@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.stress.chaos import machine_faults, mango_faults, neighbours, poisoned, poisoned_tenants, released
+from tests.stress.chaos import (
+    machine_faults,
+    mango_faults,
+    migrating,
+    neighbours,
+    outages,
+    poisoned,
+    poisoned_tenants,
+    released,
+    rotation,
+    small_disk,
+)
 from tests.stress.chaos.faults import Fault
 
 MORE = (
@@ -14,6 +25,13 @@ MORE = (
     Fault("hanging tenant: another portal never answers", neighbours.hanging, neighbours.move_in),
     Fault("secret that no key opens, and poisoned answers, of other tenants", poisoned_tenants.unreadable),
     Fault("clock two hours ahead, ten minutes behind, right again", machine_faults.clock_jumps),
+    Fault("host frozen for a minute with requests in hand", outages.host_frozen, outages.start_other_host),
+    Fault("both workers killed at once, three times", outages.workers_killed_at_once, outages.start_second_worker),
+    Fault("Valkey out of memory, nothing evicted", outages.valkey_out_of_memory),
+    Fault("PostgreSQL away for 30 s", outages.postgres_away),
+    Fault("disk full for the database", small_disk.database_full, small_disk.prepare),
+    Fault("killed during keys rotate, three times", rotation.killed_while_rotating, rotation.give_new_key),
+    Fault("migration killed before each statement", migrating.killed_while_migrating, migrating.prepare),
     Fault("poisoned notification", poisoned.poisoned_notifications),
     Fault("poisoned portal answer", poisoned.poisoned_answers),
     Fault(

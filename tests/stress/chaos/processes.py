@@ -95,6 +95,8 @@ class ChaosStack:
         """The file with the offset of the processes' clock in seconds."""
         self.other_web: list[str] = []
         """Base addresses of further web processes on the same database; only an upgrade has some."""
+        self.cleanup = ExitStack()
+        """What a fault leaves to be undone when its row has been judged."""
         self._fork_servers = {"old": self._start("old")}
         self._parts: list[int] = []
 
@@ -164,6 +166,27 @@ class ChaosStack:
         for pid in list(self._parts):
             self.kill(pid)
 
+    def restart_parts(self) -> None:
+        """One worker and one scheduler again, in the order of `furnish`, whatever a fault has started."""
+        self.kill_all()
+        self.start("worker")
+        self.start("cron")
+
+    def reload(self) -> None:
+        """Load the program anew with `world.config`, and start one worker and one scheduler of it."""
+        self.kill_all()
+        for code in list(self._fork_servers):
+            self._end_fork_server(code)
+        self.restart_parts()
+
+    def _end_fork_server(self, code: str) -> None:
+        server = self._fork_servers.pop(code)
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.close()
+        server.wait(20)
+        server.stdout.close()
+
     @staticmethod
     def lives(pid: int) -> bool:
         try:
@@ -181,13 +204,10 @@ class ChaosStack:
         return settle(self.world, seconds)
 
     def close(self) -> None:
+        self.cleanup.close()
         self.kill_all()
-        for server in self._fork_servers.values():
-            assert server.stdin is not None
-            assert server.stdout is not None
-            server.stdin.close()
-            server.wait(20)
-            server.stdout.close()
+        for code in list(self._fork_servers):
+            self._end_fork_server(code)
         self.log.close()
         self.world.close()
         self.valkey.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ from tests.stress.chaos.calls import day_of
 from tests.stress.chaos.faults import Fault
 from tests.stress.chaos.processes import ChaosStack
 from tests.stress.chaos.sending import send_until_acknowledged
-from tests.stress.chaos.verdict import Row, judge
+from tests.stress.chaos.verdict import AIM_SECONDS, Row, judge
 from tests.support.offices import Outcome, predict
 from tests.support.random_calls import Day, DrawnCall
 from tests.support.stack import until
@@ -29,21 +30,29 @@ class NotAtRest(RuntimeError):
 
 
 def run(stack: ChaosStack, fault: Fault, count: int, seconds: float, patience: float = 300) -> Row:
-    """Send `count` calls while the fault acts. Then everything must settle and agree with the model."""
-    day = day_of(count)
+    """Send `count` calls while the fault acts. Then everything must settle and agree with the model.
+
+    With real waits it must also settle within `fault.aim` after the fault.
+    """
+    with stack.cleanup:
+        return _run(stack, fault, day_of(count), (seconds, patience))
+
+
+def _run(stack: ChaosStack, fault: Fault, day: Day, times: tuple[float, float]) -> Row:
     if fault.before is not None:
         fault.before(stack)
     row, hooks, before, predicted = _ready(stack, fault.name, day)
+    row.aim = fault.aim if stack.waits == "real" else math.inf
     with ThreadPoolExecutor(AT_ONCE) as pool:
         sending = [
             pool.submit(send_until_acknowledged, hooks[call.scene.office.key], call, stack.other_web)
             for call in day.calls
         ]
-        fault.act(stack, seconds)
+        fault.act(stack, times[0])
         for future in sending:
             future.result()
         over = time.monotonic()  # the fault has ended and the last notification is sent
-    _finish(stack, row, (day, predicted, before), patience)
+    _finish(stack, row, (day, predicted, before), times[1])
     row.seconds = time.monotonic() - over
     return row
 
@@ -55,7 +64,8 @@ def _ready(stack: ChaosStack, name: str, day: Day) -> tuple[Row, dict[str, str],
         )
     hooks = connect(stack.world, day)
     before: dict[str, int] = stack.world.sandbox.call(sizes, stack.world)
-    return Row(name, len(day.calls)), hooks, before, [predict(call.scene, day.ways, call.known) for call in day.calls]
+    row = Row(name, len(day.calls), aim=AIM_SECONDS if stack.waits == "real" else math.inf)
+    return row, hooks, before, [predict(call.scene, day.ways, call.known) for call in day.calls]
 
 
 def _finish(stack: ChaosStack, row: Row, of_day: tuple[Day, list[Outcome], dict[str, int]], patience: float) -> None:
@@ -95,6 +105,7 @@ def points(stack: ChaosStack, step: int = 1, patience: float = 90) -> tuple[Row,
     Returns the row and how many points such a call has: the first number that its worker survives.
     """
     total, at = Row("worker killed at each point between two side effects", 0), 1
+    total.aim = AIM_SECONDS if stack.waits == "real" else math.inf
     while at < MOST_POINTS:
         row, died = _point(stack, at, patience)
         total.calls += 1
@@ -105,9 +116,7 @@ def points(stack: ChaosStack, step: int = 1, patience: float = 90) -> tuple[Row,
             break
         at += step
     total.fault += f" ({at - 1} points)" if step == 1 else f" (every {step}th)"
-    stack.kill_all()  # the last worker survived its call and is still armed
-    stack.start("worker")
-    stack.start("cron")
+    stack.restart_parts()  # the last worker survived its call and is still armed
     return total, at - 1
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 TABLES = ("call", "notification", "delivery", "recording")
 REVISION = "next"
+MIGRATIONS_VARIABLE = "CHAOS_MIGRATIONS"
+"""The environment variable that names the copy."""
 _TEXT = '''"""What the next release may bring: a column with a default, an index beside the writers."""
 
 import sqlalchemy as sa
@@ -29,10 +31,15 @@ revision, down_revision = "{revision}", "{head}"
 
 
 def upgrade() -> None:
-    # One table in each transaction: several locks at once could deadlock with the sweep, which has its own order.
+    # One table in each transaction: several locks at once could deadlock with the sweep, which has its own order. So
+    # each statement may be the last before a death, and all of them may come again.
+    postgresql = op.get_context().dialect.name == "postgresql"
+    again = {{"if_not_exists": True}} if postgresql else {{}}
     with op.get_context().autocommit_block():
         for table in {tables}:
-            op.add_column(table, sa.Column("chaos", sa.String(), nullable=False, server_default="old code"))
+            op.add_column(table, sa.Column("chaos", sa.String(), nullable=False, server_default="old code"), **again)
+        if postgresql:
+            op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_call_chaos")  # an unfinished one is not valid
         op.create_index("ix_call_chaos", "call", ["chaos"], postgresql_concurrently=True)
 
 
@@ -56,16 +63,10 @@ def learn() -> None:
 
 
 @contextmanager
-def upgraded(stack: ChaosStack) -> Iterator[None]:
-    """Migrate the database as an operator would (`bx24app.cli.up.migrate_database`), and back at the end.
-
-    Raises:
-        RuntimeError: the new code wrote nothing, so that nothing was tried.
-    """
+def copied_migrations(stack: ChaosStack) -> Iterator[None]:
+    """The web process's migrations are a copy with that of the next release; at the end the database goes back."""
     from flask_migrate import downgrade
-    from sqlalchemy import text
 
-    from bx24app.cli import up
     from bx24app.models import db
 
     app, copy = stack.world.app, stack.folder / "migrations"
@@ -75,14 +76,33 @@ def upgraded(stack: ChaosStack) -> Iterator[None]:
     known = app.extensions["migrate"].migrate
     usual, known.directory = known.directory, str(copy)
     try:
-        up.migrate_database(app)
         yield
         with app.app_context():
-            wrote = db.session.scalar(text("SELECT count(*) FROM delivery WHERE chaos = 'new code'"))
             db.session.remove()
             downgrade(revision=head)
     finally:
         known.directory = usual
         shutil.rmtree(copy)
+
+
+@contextmanager
+def upgraded(stack: ChaosStack) -> Iterator[None]:
+    """Migrate the database as an operator would (`bx24app.cli.up.migrate_database`), and back at the end.
+
+    Raises:
+        RuntimeError: the new code wrote nothing, so that nothing was tried.
+    """
+    from sqlalchemy import text
+
+    from bx24app.cli import up
+    from bx24app.models import db
+
+    app = stack.world.app
+    with copied_migrations(stack):
+        up.migrate_database(app)
+        yield
+        with app.app_context():
+            wrote = db.session.scalar(text("SELECT count(*) FROM delivery WHERE chaos = 'new code'"))
+            db.session.remove()
     if not wrote:
         raise RuntimeError("the new code wrote nothing: nothing was tried")

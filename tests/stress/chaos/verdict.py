@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,24 +16,35 @@ USER, RECORDING, ACTIVITY = 0, 6, 7
 """Indexes in a row of `_plain`."""
 HEAD = "| fault | calls | lost | doubled | wrong user | wrong recording | otherwise wrong | seconds to recover |"
 SIGNS = ("lost", "doubled", "user", "recording", "else")
+AIM_SECONDS = 60.0
+"""From the end of a fault until nothing is pending any more, with the program's real waits."""
 
 
 @dataclass
 class Row:
-    """The result of one fault. `wrong` counts calls, and surplus rows that belong to no call of the day."""
+    """The result of one fault. `wrong` counts calls, and surplus rows that belong to no call of the day.
+
+    `aim`: the row is good only if `seconds` are not more.
+    """
 
     fault: str
     calls: int
     wrong: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     details: list[str] = field(default_factory=list)
+    aim: float = math.inf
 
     @property
     def good(self) -> bool:
-        return not sum(self.wrong.values())
+        return not sum(self.wrong.values()) and not self.is_late
+
+    @property
+    def is_late(self) -> bool:
+        return self.seconds > self.aim
 
     def __str__(self) -> str:
-        cells = [self.fault, self.calls, *(self.wrong[sign] for sign in SIGNS), f"{self.seconds:.0f}"]
+        seconds = f"{self.seconds:.0f}{f' (late, aim {self.aim:.0f})' if self.is_late else ''}"
+        cells = [self.fault, self.calls, *(self.wrong[sign] for sign in SIGNS), seconds]
         return "| " + " | ".join(map(str, cells)) + " |"
 
 

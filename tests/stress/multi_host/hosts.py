@@ -109,6 +109,8 @@ class Wide:
     It has what `tests.stress.chaos.run` needs of a `ChaosStack`.
     """
 
+    waits = "short"
+
     def __init__(self, folder: Path, database_url: str) -> None:
         self.valkey = Valkey(folder)
         self.valkey.start()
