@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     neighbours,
     pages,
+    price,
     recovery,
     rules,
     throughput,
@@ -43,6 +44,7 @@ MEASURES: tuple[Measure, ...] = (
     *history.MEASURES,
     *memory.MEASURES,
     *cost.MEASURES,
+    *price.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,
 )

@@ -30,6 +30,8 @@ IDLE_SECONDS = 30.0
 """Two rounds of the sweep, which comes every 15 s."""
 AT_ONCE, PAUSE_SECONDS = 16, 0.5
 """Calls under way at a time; from one notification of a call to its next."""
+REACH = {"commands": 60, "commits": 17}
+"""At most so many a call."""
 PARTS = ("web", "worker", "cron", "PostgreSQL", "Valkey")
 _TICKS: int = os.sysconf("SC_CLK_TCK")
 
@@ -169,7 +171,9 @@ def _figures(
         ("commits", "commits a call", ""), ("rows", "rows written a call", ""), ("wal", "WAL a call", "bytes"),
         ("stored", "tables and indexes a call", "bytes"), ("commands", "Valkey commands a call", ""),
     ):  # fmt: skip
-        figures.append(Figure(words, taken(name), unit, "-", True, note=note))
+        value, most = taken(name), REACH.get(name)
+        reach = f"at most {most}" if most else "-"
+        figures.append(Figure(words, value, unit, reach, most is None or value <= most, note=note))
     figures.append(Figure("portal requests a call", hits, "", "-", True, note=f"no budget, so none is saved; {note}"))
     figures += [Figure(f"PSS, {part}", size, "MB", "-", True) for part, size in sorted(memory.items())]
     return figures
