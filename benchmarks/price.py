@@ -25,7 +25,7 @@ from benchmarks.measure import Figure, Measure
 from benchmarks.rig import FIRST, Rig, call, post, rig, until
 from benchmarks.sides import Side, Spent, of_program, of_script
 from tests.support.scenarios import Notice
-from tests.support.servers import postgres
+from tests.support.servers import postgres, valkey
 
 PORTALS, AT_ONCE, GAP_SECONDS = 8, 16, 0.4
 LEFT_OUT = (1, 6, 8)
@@ -61,9 +61,9 @@ def _look(pair: Pair) -> list[Spent]:
     return [side.spent() for side in pair.sides]
 
 
-def _send_calls(made: Rig, side: Side, count: int) -> None:
-    """Sends calls, a new one as often as keeps sixteen under way. Returns when the portals have them and their
-    recordings.
+def _send_calls(made: Rig, hooks: Sequence[str], count: int) -> None:
+    """Sends calls to these hooks in turn, a new one as often as keeps sixteen under way. Returns when the portals have
+    them and their recordings.
     """
     calls = [call() for _ in range(count)]
     made.cloud.ask("absorb", [notice for one in calls for notice in one.notices])
@@ -75,14 +75,13 @@ def _send_calls(made: Rig, side: Side, count: int) -> None:
         with requests.Session() as session:
             for index, notice in enumerate(kept):
                 time.sleep(max(0.0, start + index * GAP_SECONDS - time.monotonic()))
-                post(session, side.hooks[number % PORTALS], notice)
+                post(session, hooks[number % len(hooks)], notice)
 
     with ThreadPoolExecutor(count) as pool:
         for sent in [pool.submit(send, number, one.notices) for number, one in enumerate(calls)]:
             sent.result()
-    until(lambda: _landed(made) >= before + count, f"calls of the {side.name} never came to the portals", 600, 0.1)
-    if side.name == "program":
-        made.settle(600)
+    until(lambda: _landed(made) >= before + count, "the calls never came to the portals", 600, 0.1)
+    made.settle(600)
 
 
 def _landed(made: Rig) -> int:
@@ -91,23 +90,30 @@ def _landed(made: Rig) -> int:
 
 
 def _enter(stack: ExitStack, name: str, scale: float) -> Pair:
-    """Starts both sides on one kind of database, each with a database server of its own."""
+    """Starts both sides on one kind of database, each with servers of its own. With PostgreSQL the program needs a
+    Redis URL; with SQLite it has its embedded Valkey.
+    """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     is_server = name == "PostgreSQL"
     ours, theirs = (stack.enter_context(postgres(folder)) if is_server else "" for _ in range(2))
-    made = stack.enter_context(rig(PORTALS, **({"DATABASE_URL": ours} if is_server else {})))
+    url = stack.enter_context(valkey(folder)) if is_server else ""
+    made = stack.enter_context(rig(PORTALS, **({"DATABASE_URL": ours, "REDIS_URL": url} if is_server else {})))
     made.cloud.ask("sized", RECORDING)
     if scale:
         for number in range(PORTALS):
             made.cloud.ask("documented", number, {"scale": scale})
     script = stack.enter_context(of_script(made, folder / "script", theirs))
-    return Pair(made, (of_program(made, ours), script), [], [])
+    return Pair(made, (of_program(made, ours, url), script), [], [])
+
+
+def _hooks(pair: Pair) -> list[str]:
+    return [hook for side in pair.sides for hook in side.hooks]
 
 
 def _rest(pairs: Sequence[Pair], seconds: float) -> None:
     """Warms all up at once, then measures what they spend at rest."""
     with ThreadPoolExecutor(len(pairs)) as pool:
-        list(pool.map(lambda pair: [_send_calls(pair.made, side, PORTALS) for side in pair.sides], pairs))
+        list(pool.map(lambda pair: _send_calls(pair.made, _hooks(pair), 2 * PORTALS), pairs))
     for pair in pairs:
         pair.first = _look(pair)
     time.sleep(seconds)
@@ -119,7 +125,7 @@ def _prices(pair: Pair, load: Load) -> list[tuple[dict[str, float], float, float
     """Of each side: milliseconds a call by part, Valkey commands and commits a call."""
     before, began = _look(pair), time.monotonic()
     for side in pair.sides:
-        _send_calls(pair.made, side, load.calls)
+        _send_calls(pair.made, side.hooks, load.calls)
     share = (time.monotonic() - began) / load.idle
     prices = []
     for first, rested, start, end in zip(pair.first, pair.rested, before, _look(pair), strict=True):

@@ -45,7 +45,6 @@ class Spent:
 class Side:
     """One side. `roots`: part -> process whose descendants belong to the part; an empty name: by their titles."""
 
-    name: str
     hooks: list[str]
     roots: dict[str, int]
     redis: redis.Redis
@@ -67,11 +66,13 @@ class Side:
         return int(row[0]) if row else 0
 
 
-def of_program(made: Rig, database: str) -> Side:
-    """The program with its embedded Valkey."""
-    client = redis.Redis.from_url(embedded_redis.socket_url(made.app.extensions["bx24app"].config.data_dir))
-    plain = database.replace("+psycopg", "")
-    return Side("program", made.hooks, {"": made.pid} | _postgres(plain), client, plain)
+def of_program(made: Rig, database: str, url: str) -> Side:
+    """The program. Without a Redis URL it has its embedded Valkey, which is one of its own processes."""
+    client = redis.Redis.from_url(url or embedded_redis.socket_url(made.app.extensions["bx24app"].config.data_dir))
+    plain, roots = database.replace("+psycopg", ""), {"": made.pid}
+    if url:
+        roots["valkey"] = int(client.info("server")["process_id"])
+    return Side(made.hooks, roots | _postgres(plain), client, plain)
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def of_script(made: Rig, folder: Path, database: str) -> Iterator[Side]:
         until(lambda: SimpleWorker.count(connection=client) == WORKERS, "the script's workers never began")
         roots |= {"valkey": int(client.info("server")["process_id"])} | _postgres(plain)
         hooks = [f"http://127.0.0.1:{port}/mango/{number}" for number in range(len(made.hooks))]
-        yield Side("script", hooks, roots, client, plain)
+        yield Side(hooks, roots, client, plain)
 
 
 @contextmanager
