@@ -19,11 +19,12 @@ from bx24app.infra.leases import worker_name
 from bx24app.infra.queue import JOB_TIMEOUT_SECONDS
 from bx24app.models import Portal, db, utcnow
 from bx24app.models.intents import RING_AFTER, Intent, add_intent
+from bx24app.models.patience import is_database_away, store_patiently
 
 LONGEST_PAUSE = timedelta(hours=1)
 """Between two rings of a job that is never carried out; the time doubles from `RING_AFTER`."""
-AFTER_ERROR = timedelta(minutes=10)
-"""When a job that raised something unforeseen runs again."""
+AFTER_ERROR, AFTER_OUTAGE = timedelta(minutes=10), timedelta(seconds=5)
+"""When a job that raised something unforeseen runs again, and one that met the database away."""
 ROWS_PER_ROUND = 200
 """Intents that one sweep queues."""
 _WITHOUT_THE_PORTAL = ("try_again",)
@@ -63,15 +64,18 @@ def carry_out(portal_id: int, job: str) -> Iterator[Attempt]:
     attempt = Attempt()
     try:
         yield attempt
-    except BaseException:
+    except BaseException as error:
         db.session.rollback()
-        _leave_for_later(portal_id, job, AFTER_ERROR)
+        pause = AFTER_OUTAGE if is_database_away(error) else AFTER_ERROR
+        store_patiently(lambda: _leave_for_later(portal_id, job, pause))
         raise
-    if attempt.retry_after is None:
-        db.session.execute(delete(Intent).where(*mine, Intent.asked_at == asked_at))
-        _leave_for_later(portal_id, job, timedelta(0))
-    else:
-        _leave_for_later(portal_id, job, attempt.retry_after)
+
+    def store() -> None:
+        if attempt.retry_after is None:
+            db.session.execute(delete(Intent).where(*mine, Intent.asked_at == asked_at))
+        _leave_for_later(portal_id, job, attempt.retry_after or timedelta(0))
+
+    store_patiently(store)
 
 
 def _leave_for_later(portal_id: int, job: str, pause: timedelta) -> None:

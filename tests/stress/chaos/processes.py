@@ -109,9 +109,11 @@ class ChaosStack:
 
     def _start(self, code: str) -> subprocess.Popen[str]:
         environ = self.environment(code)
-        module = released.FORK_SERVER if code == "released" else "tests.stress.chaos.fork_server"
+        program = ["-m", "tests.stress.chaos.fork_server"]
+        if code == "released":
+            program = ["-c", released.FORK_SERVER[self.waits]]
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, *program],
             cwd=environ["PYTHONPATH"],
             env=environ,
             stdin=subprocess.PIPE,
