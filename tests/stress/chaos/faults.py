@@ -14,7 +14,8 @@ from tests.stress.chaos.processes import ChaosStack
 from tests.stress.chaos.verdict import AIM_SECONDS
 
 LOCKED_KEY_AIM_SECONDS = 135.0
-"""Mango locks a key that asks again within two minutes after an answer 3xxx (D26, 1.4.1), so nobody asks earlier."""
+"""Mango locks a key that gets a second answer 3xxx within two minutes of the first (D26, 1.4.1), "no such recording"
+(3320) included, so nothing is asked earlier (`mango.key_guard`)."""
 Act = Callable[[ChaosStack, float], None]
 """(stack, seconds that the fault may last)."""
 

@@ -14,10 +14,10 @@ from tests.stress.chaos import (
     rotation,
     small_disk,
 )
-from tests.stress.chaos.faults import Fault
+from tests.stress.chaos.faults import LOCKED_KEY_AIM_SECONDS, Fault
 
 MORE = (
-    Fault("Mango: recordings come late", mango_faults.late),
+    Fault("Mango: recordings come late", mango_faults.late, aim=LOCKED_KEY_AIM_SECONDS),
     Fault("Mango: a recording's one-shot link is used up", mango_faults.link_used_up),
     Fault("Mango: recordings break off", mango_faults.broken_off),
     Fault("disk full for the spool, then free", machine_faults.disk_full),
