@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_an_upload_goes_nowhere_else(portal: Rig, recording: Path) -> None:
     with pytest.raises(Refused):
         portal.client.upload_file("https://elsewhere.example/rest/upload.json?auth=first", recording, "x.mp3")
     assert portal.server.requests == []
+
+
+def test_an_upload_goes_to_the_portals_name_in_either_form(
+    portal: Rig, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *more, **options: resolve("127.0.0.1", *more, **options)
+    )
+    port = portal.server.url.rstrip("/").rpartition(":")[2]
+    portal.client.endpoint = f"http://xn--e1aarjeur.xn--p1ai:{port}/rest/"
+    portal.server.answer_with({"result": {"FILE_ID": 9079}})
+    url = f"http://телефон.рф:{port}/rest/upload.json?auth=first"
+    assert portal.client.upload_file(url, recording, "x.mp3") == {"FILE_ID": 9079}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ ASCII = "xn--e1aarjeur.xn--p1ai"
         (" Телефон.РФ ", ASCII),
         ("телефон。рф", ASCII),  # the ideographic full stop
         (f"{ASCII.upper()}:443", ASCII),
+        ("зеле\u0308ный.рф", "xn--e1adhhk8fub.xn--p1ai"),  # two marks for one letter
         ("телефон.рф:8443", f"{ASCII}:8443"),
         ("Portal.Bitrix24.ru:80", "portal.bitrix24.ru"),
         ("my_portal.example.ru", "my_portal.example.ru"),

@@ -50,6 +50,13 @@ def _ancestors(answer: requests.Response) -> str:
     return found.group(1)
 
 
+def _endpoint(box: World) -> str:
+    with box.app.app_context():
+        endpoint: str = db.session.scalars(db.select(Portal.client_endpoint)).one()
+        db.session.rollback()
+    return endpoint
+
+
 def test_a_portal_with_a_cyrillic_name_has_pages_calls_and_recordings(box: World) -> None:
     port = box.portal.host.rpartition(":")[2]
     page = box.open()
@@ -58,6 +65,7 @@ def test_a_portal_with_a_cyrillic_name_has_pages_calls_and_recordings(box: World
     told = ring(box, office(box), ANSWERED)
     assert {state for _, state, _ in told.commands()} == {"done"}
     assert [row for row in box.portal.statistics.values() if row.file_id]
+    assert _endpoint(box) == f"http://{ASCII}:{port}/rest/"
     refused = requests.post(f"{box.url}/?DOMAIN={NAME}&PROTOCOL=1", data={"AUTH_ID": "0" * 70}, timeout=20)
     assert (refused.status_code, _ancestors(refused)) == (403, f"https://{ASCII}")
 
@@ -68,7 +76,4 @@ def test_it_moves_to_another_cyrillic_name(box: World) -> None:
     box.portal.host, box.portal.registered_url = f"{MOVED}:{port}", ""
     told = ring(box, hook, ANSWERED)
     assert {state for _, state, _ in told.commands()} == {"done"}
-    with box.app.app_context():
-        endpoint = db.session.scalars(db.select(Portal.client_endpoint)).one()
-        db.session.rollback()
-    assert endpoint == f"http://{MOVED_ASCII}:{port}/rest/"
+    assert _endpoint(box) == f"http://{MOVED_ASCII}:{port}/rest/"

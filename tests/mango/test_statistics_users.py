@@ -85,6 +85,20 @@ def test_a_handed_over_outgoing_call_keeps_both_talks() -> None:
     assert _talkers(content) == [("101", 34), ("102", 80)]
 
 
+def test_a_dialled_leg_that_names_nobody_is_the_caller_s() -> None:
+    nameless = {**OUTGOING, "context_calls": [{**OUTGOING["context_calls"][0], "call_abonent_id": None}]}  # type: ignore[dict-item]
+    assert _talkers(statistics_users.add_extensions(nameless, EXTENSIONS)) == [("101", 1)]
+
+
+def test_a_leg_that_comes_in_leads_to_its_employee() -> None:
+    """A number that rings inside an outgoing call is an employee's own mobile, not whom somebody dialled."""
+    mobile = _leg("number", 300043135, 1000, 1004, 1044, DirectionInbound=True, DirectionOutbound=False,
+                  call_abonent_extension="102", call_abonent_number="79031112233")  # fmt: skip
+    assert statistics_users.turn_dialled_leg(OUTGOING, mobile) == mobile
+    dialled = statistics_users.turn_dialled_leg(OUTGOING, {**mobile, "DirectionOutbound": True})
+    assert (dialled["caller_extension"], dialled["call_abonent_extension"]) == ("102", None)
+
+
 def test_an_unknown_id_changes_nothing() -> None:
     assert statistics_users.add_extensions(OUTGOING, {}) == OUTGOING
 
