@@ -54,7 +54,7 @@ screenshots: .venv/.dev node_modules/.dev static/vendor/.stamp ## a picture of e
 mutants: .venv/.dev ## break the decision in many ways; each must fail a test
 	@$(BIN)/python -m tests.stress.mutants $(ARGS)
 
-barriers: .venv/.dev static/vendor/.stamp ## take barriers against attacks away; the test that docs/security.md names must fail
+barriers: .venv/.dev static/vendor/.stamp ## take one piece of the program away at a time; the test that holds it must fail (ARGS="F1 fault-05")
 	@$(BIN)/python -m tests.stress.barriers $(ARGS)
 
 fuzz: .venv/.dev static/vendor/.stamp ## send 50,000 bad inputs to everything that answers HTTP (ARGS="--inputs N --seed S")
