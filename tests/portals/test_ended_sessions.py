@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import requests
 
+from bx24app.bitrix24.inbound import FramePost
+from bx24app.models import PortalUser, db
 from bx24app.portals import lifecycle
 from bx24app.web.base import session
 from bx24app.web.base.session import FrameSession
@@ -16,6 +18,10 @@ __all__ = ["w"]
 def renewal(w: World, portal_id: int, user_id: int = 1, **fields: str) -> requests.Response:
     header = {session.HEADER: session.issue(FrameSession(portal_id, w.portal.member_id, user_id, True, "en"))}
     return requests.post(f"{w.url}/frame/renew", data=fields, headers=header, timeout=20)
+
+
+def _fields(post: FramePost, domain: str) -> dict[str, str]:
+    return {"AUTH_ID": post.access_token, "member_id": post.member_id, "DOMAIN": domain, "PROTOCOL": "0"}
 
 
 def test_a_removed_application_is_told(w: World) -> None:
@@ -40,11 +46,33 @@ def test_a_portal_that_gives_no_token_and_refuses_us_is_told(w: World) -> None:
 def test_the_new_address_of_a_portal_is_told(w: World) -> None:
     portal_id, old = installed(w), w.portal.domain
     new = w.sandbox.move_portal(w.portal)
-    post = post_of(w)
-    fields = {"AUTH_ID": post.access_token, "member_id": post.member_id, "DOMAIN": old, "PROTOCOL": "0"}
-    answer = renewal(w, portal_id, **fields)
+    answer = renewal(w, portal_id, **_fields(post_of(w), old))
     assert (answer.status_code, answer.headers["X-Error"]) == (401, "moved")
     assert new in answer.text
+
+
+def test_a_dismissed_employee_is_told(w: World) -> None:
+    portal_id = installed(w)
+    db.session.merge(PortalUser(portal_id=portal_id, user_id=12, active=False, name="Left", phones=[]))
+    db.session.commit()
+    answer = renewal(w, portal_id, user_id=12)
+    assert (answer.status_code, answer.headers["X-Error"]) == (401, "no_access")
+
+
+def test_an_application_that_is_registered_nowhere_is_told(w: World) -> None:
+    portal_id = installed(w)
+    other = w.sandbox.call(w.sandbox.oauth.register_application, "local.other", "s", f"{w.url}/", f"{w.url}/install")
+    post = post_of(w, app=other)
+    answer = renewal(w, portal_id, **_fields(post, w.portal.domain))
+    assert (answer.status_code, answer.headers["X-Error"]) == (401, "unknown_client")
+    assert "local.other" in answer.text
+
+
+def test_a_second_name_of_the_portal_is_told(w: World) -> None:
+    portal_id = installed(w)
+    answer = renewal(w, portal_id, **_fields(post_of(w), "intranet.example"))
+    assert (answer.status_code, answer.headers["X-Error"]) == (401, "two_names")
+    assert "intranet.example" in answer.text
 
 
 def test_a_session_of_nobody_learns_nothing(w: World) -> None:

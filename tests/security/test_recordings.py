@@ -84,6 +84,10 @@ def test_what_is_no_sound_is_not_kept_and_asked_for_again(
     failure = download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert failure == FailedTry("what came is no sound")
     assert list(tmp_path.glob("1.*")) == []
+    monkeypatch.setattr(download, "open_stream", lambda *_: Download())
+    failure = download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
+    assert failure == FailedTry("Mango gave an empty file")
+    assert list(tmp_path.glob("1.*")) == []
     monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"<html>"))
     download.fetch_to_spool(download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3")
     assert (tmp_path / "1.mp3").read_bytes() == b"ID3<html>"

@@ -91,9 +91,10 @@ def test_without_any_call_nothing_is_learnt() -> None:
     assert (pbx.orders, pbx.state.known) == (2, None)
 
 
-def test_long_calls_show_no_zone_and_are_found() -> None:
+@pytest.mark.parametrize("seconds", [1200, 2400])
+def test_long_calls_show_no_zone_and_are_found(seconds: int) -> None:
     """Whether Mango looks at their beginning or at their end is not documented."""
-    pbx = Pbx(KRASNOYARSK, [call(NOW - 3000, 2400)])
+    pbx = Pbx(KRASNOYARSK, [call(NOW - 3000, seconds)])
     assert pbx.find(NOW - HOUR, NOW) == pbx.calls
     assert pbx.state.known is None
 

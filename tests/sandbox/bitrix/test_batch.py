@@ -121,3 +121,11 @@ def test_forms_with_brackets(raw: Raw) -> None:
     result = raw.form("batch.json", pairs).json()["result"]["result"]
     assert [user["ID"] for user in result["a"]] == ["8", "12"]
     assert result["b"]["ID"] == "1"
+
+
+def test_a_box_filters_the_values_of_a_batch_and_of_nothing_else(raw: Raw) -> None:
+    raw.portal.switches.filters_batches = True
+    words = "Price < script > and <script>"
+    inside = raw.batch(a=f"crm.item.add?entityTypeId=1&fields[title]={words}")
+    assert inside["result"]["a"]["item"]["title"] != words
+    assert raw.ok("crm.item.add", entityTypeId=1, fields={"title": words})["item"]["title"] == words

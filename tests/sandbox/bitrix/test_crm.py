@@ -188,7 +188,9 @@ def test_todos(raw: Raw) -> None:
     owner = {"ownerTypeId": 3, "ownerId": contact.id}
     deadline = "2026-12-01T10:00:00+03:00"
     todo = raw.ok("crm.activity.todo.add", **owner, deadline=deadline, title="Call back", responsibleId=8)["id"]
+    assert raw.portal.todos[todo].settings["PING_OFFSETS"] == [], "without pingOffsets nothing reminds"
     same = {**owner, "id": todo}
+    assert raw.ok("crm.activity.todo.updateColor", **same, colorId="3") == {"id": todo}
     assert raw.ok("crm.activity.todo.updateDeadline", **same, value="2026-12-02T10:00:00+03:00") == {"id": todo}
     assert raw.ok("crm.activity.todo.updateDescription", **same, value="Twice") == {"id": todo}
     assert raw.ok("crm.activity.todo.updateResponsibleUser", **same, responsibleId=12) == {"id": todo}
@@ -200,7 +202,7 @@ def test_todos(raw: Raw) -> None:
         "id": todo
     }
     emptied = raw.portal.todos[todo]
-    assert (emptied.subject, emptied.description, emptied.settings["PING_OFFSETS"]) == ("Again", "", [])
+    assert (emptied.subject, emptied.description, emptied.settings) == ("Again", "", {"PING_OFFSETS": []})
     assert [note.user_id for note in raw.portal.notifications.values()] == [12]
     assert raw.ok("crm.activity.update", id=todo, fields={"COMPLETED": "Y"}) is True
     assert raw.portal.todos[todo].completed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.sandbox.bitrix.conftest import LINE, Raw
 
 
@@ -62,6 +64,13 @@ def test_lines_belong_to_their_application(raw: Raw) -> None:
     other = raw.sandbox.register_application("app.other", "x", raw.app.handler_url)
     foreign = raw.sandbox.call(raw.portal.open_form, 1, other).fields["AUTH_ID"]
     assert raw.ok("telephony.externalLine.get", foreign) == []
+
+
+@pytest.mark.parametrize("number", ["9" * 51, "я" * 26])
+def test_a_line_over_the_field_of_fifty_bytes_is_reported(raw: Raw, number: str) -> None:
+    with raw.portal.expect_violations() as violations:
+        raw.ok("telephony.externalLine.add", NUMBER=number)
+    assert "NUMBER is longer than 50 bytes" in str(violations[0])
 
 
 def test_numbers_of_applications_are_not_listed_and_setting_one_needs_a_right(raw: Raw) -> None:

@@ -82,6 +82,13 @@ def test_an_unknown_line_is_created_and_cut_to_fifty_characters(raw: Raw) -> Non
     assert raw.ok("telephony.externalLine.get") == [{"NUMBER": "9" * 50, "NAME": "", "CRM_AUTO_CREATE": "Y"}]
 
 
+def test_a_long_line_is_cut_within_a_letter(raw: Raw) -> None:
+    with raw.portal.expect_violations():
+        raw.register(LINE_NUMBER="x" + "я" * 30)
+    [line] = raw.portal.lines.values()
+    assert line.number == "x" + "я" * 24 + "\ufffd"
+
+
 def test_uninstalling_deletes_the_lines(raw: Raw) -> None:
     raw.register()
     assert raw.portal.lines

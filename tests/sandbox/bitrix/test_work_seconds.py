@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from bx24app.sandbox.bitrix.control import documented_seconds
+from bx24app.sandbox.bitrix.work_seconds import Durations
 from tests.sandbox.bitrix.conftest import Raw
 
 ADD = "crm.item.add?entityTypeId=1&fields[title]=Lead"
@@ -33,6 +34,23 @@ def test_a_command_costs_what_its_page_says(slow: Raw) -> None:
     times = slow.batch(**commands(2))["result_time"]
     assert [round(times[key]["operating"], 2) for key in ("c0", "c1")] == [1.83, 3.66], "it is summed up by method"
     assert [times[key]["processing"] for key in ("c0", "c1")] == [1.83, 1.83]
+
+
+@pytest.mark.parametrize(
+    ("method", "seconds", "whole"),
+    [
+        ("telephony.externalcall.register", 0.22, 1.12),
+        ("telephony.externalcall.show", 0.29, 1.2),
+        ("telephony.externalcall.finish", 1.41, 2.3),
+        ("telephony.externalcall.attachrecord", 1.94, 2.4),
+        ("crm.item.add", 1.83, 2.31),
+    ],
+)
+def test_the_seconds_are_those_of_the_pages_samples(method: str, seconds: float, whole: float) -> None:
+    """`time.operating` and `time.duration` there."""
+    assert Durations(scale=1.0).seconds_of(method) == seconds
+    assert Durations(scale=1.0, whole=True).seconds_of(method) == whole
+    assert Durations().seconds_of(method) == 0
 
 
 @pytest.mark.parametrize(("answer", "status"), [("internal_error", 500), ("http504", 504), ("close", 0)])

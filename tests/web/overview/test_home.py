@@ -183,6 +183,8 @@ def test_clients_who_never_reach_their_managers_are_told(
     assert 'data-testid="trouble-route"' not in frame.get("/frame"), "two may be chance"
     routed(frame, 2, *last)
     assert ('data-testid="trouble-route"' in frame.get("/frame")) is told
+    connected(frame)
+    assert 'data-testid="trouble-route"' not in frame.get("/frame"), "no line sends clients to managers any more"
 
 
 def test_what_mango_refuses_us_is_told(frame: Frame) -> None:
