@@ -37,6 +37,7 @@ BUDGET_USED_UP = "the portal's request budget is used up"
 """The text of the error, for people."""
 LOCAL_SHARE = 0.25
 """Share of the capacity, and of each reserve, that one process uses while Redis does not answer."""
+ESTIMATE_SECONDS = 1.0
 REDIS_PAUSE = 1.0
 """Seconds that the program waits before it asks a Redis again that did not answer: a call must not wait for it
 twice."""
@@ -92,11 +93,15 @@ class RequestBudget:
     def __init__(self, client: redis.Redis, name: str, rate: float = 2.0, capacity: float = 50.0) -> None:
         self.name, self.rate, self.capacity = name, rate, capacity
         self._redis, self._script, self._local_bucket = client, client.register_script(_BUCKET_SCRIPT), _LocalBucket()
+        self._estimate = 0.0, 0.0
+        """What `estimate_requests` said last, and until when it counts (monotonic)."""
 
     def acquire(self, priority: Priority = Priority.CARD) -> float:
         """Take one request. Returns 0.0 if it may leave now, else the seconds to wait; then nothing was taken."""
         if self.rate <= 0:
             return 0.0
+        level, until = self._estimate
+        self._estimate = level - 1, until
         return self._run_command(float(priority), "take")
 
     def available_requests(self) -> float:
@@ -104,6 +109,16 @@ class RequestBudget:
         if self.rate <= 0:
             return 1000.0
         return self._run_command(0.0, "level")
+
+    def estimate_requests(self) -> float:
+        """`available_requests` of up to a second ago, less what this process has taken since, while more than half of
+        the budget is left: enough to choose how calls leave, since `acquire` alone lets requests leave.
+        """
+        level, until = self._estimate
+        if time.monotonic() >= until or level < self.capacity / 2:
+            level = self.available_requests()
+            self._estimate = level, time.monotonic() + ESTIMATE_SECONDS
+        return level
 
     def seconds_until_free(self, priority: Priority) -> float:
         """Seconds until `acquire` would succeed, 0.0 if now. Takes nothing."""
@@ -115,6 +130,7 @@ class RequestBudget:
         """Let nothing leave for `seconds`, since the portal said that the limit was exceeded; the bucket then counts as
         full.
         """
+        self._estimate = 0.0, 0.0
         if self.rate > 0:
             self._run_command(seconds, "block")
 

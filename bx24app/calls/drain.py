@@ -219,7 +219,7 @@ def _read_route(portal_id: int, outcomes: Iterable[Outcome], requests: _Requests
     breaker, budget = circuit_breaker.of_portal(portal_id), clients.portal_budget(portal_id)
     circuit = update_circuit(breaker, [outcome for outcome in outcomes if isinstance(outcome, BatchOutcome)])
     free_requests, free_dials = (requests.count_free(TO_PORTAL), requests.count_free(TO_MANGO)) if requests else (0, 0)
-    return _Route(breaker, circuit, budget, budget.available_requests(), free_requests, free_dials)
+    return _Route(breaker, circuit, budget, budget.estimate_requests(), free_requests, free_dials)
 
 
 def _claim(session: Session, portal: Portal, route: _Route, folded: FoldResult, step: _DrainStep) -> None:

@@ -8,6 +8,7 @@ all workers. Without Redis nothing is held back; the back-off of each delivery r
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from random import uniform
 from typing import Any
@@ -30,6 +31,9 @@ FAILURES_TTL = 3600
 """Seconds after which failures that did not open the circuit are forgotten."""
 OPEN_TTL = 86400
 """Seconds that an open circuit is kept while nothing is sent: only an answer closes it."""
+
+HEALTHY_SECONDS = 1.0
+"""How long a process believes that a circuit without failures is still so. Its own failures count at once."""
 
 _STATE_SCRIPT = """
 local held = redis.call('HMGET', KEYS[1], 'failures', 'until', 'trial')
@@ -81,6 +85,24 @@ class CircuitState:
         return self.failures >= FAILURE_THRESHOLD
 
 
+class HealthyCircuits:
+    """The circuits that had no failures when this process read them last; name -> until when it believes that
+    (monotonic). Asking Redis before each step of each call would cost more than all else that a call needs of it.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, name: str) -> None:
+        self._until[name] = time.monotonic() + HEALTHY_SECONDS
+
+    def is_known(self, name: str) -> bool:
+        return self._until.get(name, 0.0) > time.monotonic()
+
+    def forget(self, name: str) -> None:
+        self._until.pop(name, None)
+
+
 class CircuitBreaker:
     """One circuit by its name: ``portal:7``, ``pbx:3``."""
 
@@ -88,11 +110,16 @@ class CircuitBreaker:
         self.name, self._key = name, f"circuit:{name}"
 
     def read_state(self) -> CircuitState:
-        """Read the state in one round trip; closed if Redis does not answer."""
+        """Read the state in one round trip, unless it was healthy a moment ago; closed if Redis does not answer."""
+        healthy = runtime().get(HealthyCircuits)
+        if healthy.is_known(self.name):
+            return CircuitState()
         try:
             failures, pause = runtime().redis.eval(_STATE_SCRIPT, 1, self._key, TRIAL_CHECK_SECONDS)
         except redis.RedisError:
             return CircuitState()
+        if not int(failures):
+            healthy.note(self.name)
         return CircuitState(int(failures), float(pause))
 
     def acquire_trial(self) -> bool:
@@ -106,6 +133,7 @@ class CircuitBreaker:
         """Count a failure: no connection, no answer, or an answer that no application gave. Of simultaneous requests
         the first count.
         """
+        runtime().get(HealthyCircuits).forget(self.name)
         jitter = uniform(1.0, 1.1)  # noqa: S311 - jitter, not a secret
         try:
             limits = (FAILURE_THRESHOLD, FIRST_PAUSE, LONGEST_PAUSE, FAILURES_TTL)
@@ -118,6 +146,7 @@ class CircuitBreaker:
 
         Only the trial of an open circuit does not count: another request may try at once, so one at a time leaves.
         """
+        runtime().get(HealthyCircuits).forget(self.name)
         if not self.read_state().is_tripped:
             self.record_failure()
             return

@@ -207,7 +207,30 @@ def test_a_wait_is_told_without_taking_anything(client: redis.Redis) -> None:
     budget = RequestBudget(client, "portal")
     assert budget.seconds_until_free(Priority.RECORD) == 0.0
     drained(budget, Priority.RECORD)
+    began = time.monotonic()
     told, level = budget.seconds_until_free(Priority.RECORD), budget.available_requests()
-    assert 0 < told <= budget.acquire(Priority.RECORD) + 0.05
-    assert budget.available_requests() == pytest.approx(level, abs=0.2)
+    assert 0 < told <= budget.acquire(Priority.RECORD) + time.monotonic() - began + 0.001
+    drained_since = budget.rate * (time.monotonic() - began)
+    assert level <= budget.available_requests() <= level + drained_since + 0.2
     assert RequestBudget(client, "on-premise", rate=0).seconds_until_free(Priority.VIEW) == 0.0
+
+
+def test_an_ample_budget_is_estimated_and_a_short_one_is_asked_for(client: redis.Redis) -> None:
+    """Others' requests are seen a second later, its own at once; what is short, or blocked, is exact."""
+    mine, theirs = RequestBudget(client, "estimated"), RequestBudget(client, "estimated")
+    whole = mine.estimate_requests()
+    assert whole == pytest.approx(mine.available_requests(), abs=1)
+    for _ in range(5):
+        theirs.acquire()
+    assert mine.estimate_requests() == whole
+    for _ in range(3):
+        mine.acquire()
+    assert mine.estimate_requests() == whole - 3
+    mine._estimate = mine._estimate[0], 0.0
+    assert mine.estimate_requests() == pytest.approx(whole - 8, abs=2)
+    for _ in range(25):
+        mine.acquire()
+    theirs.acquire()
+    assert mine.estimate_requests() == pytest.approx(mine.available_requests(), abs=1), "less than half is left"
+    mine.block_for(30)
+    assert mine.estimate_requests() == 0
