@@ -83,8 +83,8 @@ class QuestionPostponed(KeyPaused):
     """Not sent: one request with this key was wrong already, and a second one would lock it."""
 
     texts = (
-        "чтобы Mango Office не заблокировал ключ этой АТС, следующий вопрос уйдёт через %d с",
-        "Mango Office would lock the key of this PBX: the next question leaves in %d s",
+        "чтобы Mango Office не заблокировал ключ этой АТС, следующий запрос уйдёт через %d с",
+        "Mango Office would lock the key of this PBX: the next request is sent in %d s",
     )
 
 

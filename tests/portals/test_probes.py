@@ -75,7 +75,7 @@ def test_check_now_asks_at_once_and_says_what_came_of_it(w: World) -> None:
     w.portal.switches.switch_on("payment_required")
     text = requests.post(f"{w.url}/frame/portal/check", headers=header, timeout=20).text
     assert "still denied" in text
-    assert "Next try by itself at" in text
+    assert "The next automatic try is at" in text
     assert seconds_to_probe(portal_id) <= 35
     w.portal.switches.switch_off()
     text = requests.post(f"{w.url}/frame/portal/check", headers=header, timeout=20).text

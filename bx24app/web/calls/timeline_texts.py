@@ -66,10 +66,10 @@ _COMMAND_TEXTS: dict[str, Any] = {
 _REFUSED_LOOKUP_TEXTS: dict[str, Any] = {
     "Route": lazy_gettext("the call went its usual way"),
     "ReadClient": lazy_gettext("the call went on without this answer"),
-    "ReadDeals": lazy_gettext("a try of rules on this call does not know the client's deals"),
-    "ReadOpen": lazy_gettext("whether the client has open ones is not known, so no further one was created"),
+    "ReadDeals": lazy_gettext("rules that are tried on this call do not know the client's deals"),
+    "ReadOpen": lazy_gettext("it is not known whether the client has open ones, so no further one was created"),
     "ReadDay": lazy_gettext("the employee counts as being at work"),
-    "ReadTodo": lazy_gettext("whether it is still open is not known, so a new to-do was created"),
+    "ReadTodo": lazy_gettext("it is not known whether it is still open, so a new to-do was created"),
 }
 """What a call does without the answer of a look-up that the portal refused."""
 _CODE_TEXTS: dict[str, Any] = {
@@ -107,7 +107,7 @@ def describe_command(row: Delivery) -> str:
 def describe_reason(row: Delivery) -> str:
     """Code and reason of an answer, in words where the code is known."""
     known = str(_CODE_TEXTS[row.code]) if row.code in _CODE_TEXTS else ""
-    answer = ": ".join(part for part in (row.code, row.reason) if part)
+    answer = ": ".join(part for part in (row.code, row.reason) if part and row.code != UNRESOLVED)
     return f"{known} ({answer})" if known and answer else known or answer
 
 

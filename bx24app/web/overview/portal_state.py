@@ -36,4 +36,7 @@ def probe_seconds() -> int:
 
 def _render_notice(*, is_checked: bool) -> Response:
     rendering.load_settings()
-    return make_response(render_template("parts/portal_trouble.html", portal=g.portal, is_checked=is_checked))
+    response = make_response(render_template("parts/portal_trouble.html", portal=g.portal, is_checked=is_checked))
+    if not g.portal.trouble:
+        response.headers["HX-Trigger"] = "portal-resumed"  # what else the page says of the portal is asked for again
+    return response

@@ -23,21 +23,29 @@ REFUSED_IN_A_ROW = 3
 """So many wrong signatures without a valid notification between them are no accident: a key was regenerated."""
 
 
-_SCOPE_EFFECTS = {
-    "telephony": lazy_gettext("Without it no call reaches Bitrix24."),
-    "crm": lazy_gettext("Without it rules make no records, and the client of a call is not known."),
-    "user": lazy_gettext("Without it employees cannot be matched with extensions by themselves."),
-    "placement": lazy_gettext("Without it there are no tabs in the call card and in CRM records."),
-    "im": lazy_gettext("Without it nobody is notified, neither by rules nor about problems."),
-    "timeman": lazy_gettext("Without it rules do not know whose working day is open."),
+_SCOPE_TEXTS = {
+    "telephony": (lazy_gettext("Telephony"), lazy_gettext("no call reaches Bitrix24")),
+    "crm": (lazy_gettext("CRM"), lazy_gettext("rules create no records, and callers are not recognised")),
+    "user": (lazy_gettext("Users"), lazy_gettext("employees are not matched with extensions automatically")),
+    "placement": (
+        lazy_gettext("Application embedding"),
+        lazy_gettext("there are no tabs in the call card and in CRM records"),
+    ),
+    "im": (
+        lazy_gettext("Chat and notifications"),
+        lazy_gettext("nobody is notified, neither by rules nor about problems"),
+    ),
+    "timeman": (lazy_gettext("Time tracking"), lazy_gettext("rules do not know whose working day is open")),
 }
+"""Scope -> its name in the settings of an application in Bitrix24, and what does not work without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One problem: what it is, what to do about it, and where ("": in Bitrix24). `level`: bad, warn.
 
-    `action`: the words of a button that leads there; empty: a link in the text does.
+    `action`: the words of a button that leads there; empty: a link in the text does. `details`: a list between text
+    and remedy, each entry with a title.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Problem:
     remedy: str
     url: str
     action: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 def find_problems(rows: dict[str, Pbx], names: dict[str, str]) -> list[Problem]:
@@ -76,13 +85,18 @@ def _portal_problems() -> Iterator[Problem]:
             + " " + gettext("Turn these lines off in that application, or remove it."),
             url_for("calls.show"),
         )  # fmt: skip
-    for scope in missing_scopes(g.portal.scopes):
+    missing = missing_scopes(g.portal.scopes)
+    if missing:
         yield Problem(
-            "scope", "warn",
-            gettext("The application has no access to “%(scope)s” in Bitrix24", scope=scope),
-            str(_SCOPE_EFFECTS[scope])
-            + " " + gettext("Allow it in the settings of the application, then open it again."),
+            "scope", "bad" if "telephony" in missing else "warn",
+            ngettext(
+                "The application lacks %(num)d permission in Bitrix24",
+                "The application lacks %(num)d permissions in Bitrix24",
+                len(missing),
+            ),
+            gettext("Allow this in the settings of the application in Bitrix24, then open the application again."),
             "",
+            details=tuple((f"{_SCOPE_TEXTS[scope][0]} ({scope})", str(_SCOPE_TEXTS[scope][1])) for scope in missing),
         )  # fmt: skip
     waiting = checks.count_without_space(g.portal.id)
     if waiting:
@@ -111,7 +125,7 @@ def _pbx_problems(row: Pbx, name: str) -> Iterator[Problem]:
     if row.refused_count >= REFUSED_IN_A_ROW:
         yield Problem(
             "key", "bad",
-            gettext("%(pbx)s: the app refuses its notifications, for a wrong key or signature", pbx=name),
+            gettext("%(pbx)s: notifications are refused because of a wrong key or signature", pbx=name),
             gettext(
                 "Was a key regenerated in Mango Office? Enter the current keys; "
                 "calls received since then will be added."

@@ -135,6 +135,7 @@ def _start_backfill(key: str, since: datetime) -> None:
 @blueprint.get("/<key>/pulse")
 def show_notification_state(key: str) -> Response:
     """The part of the page that says whether notifications arrive. The browser reloads it by itself."""
+    rendering.load_settings()  # its times are in the portal's zone, as when the page was opened
     return rendering.render_response("parts/pulse.html", "pbxs", row=requested_pbx.get_row(key))
 
 

@@ -140,14 +140,15 @@ BARRIERS = [
     # A look-up that is refused never reads as "there is none".
     Barrier(
         "lookups", "web/calls/timeline_texts.py",
-        '    "ReadOpen": lazy_gettext("whether the client has open ones is not known, so no further one was created"),'
+        '    "ReadOpen": lazy_gettext("'
+        'it is not known whether the client has open ones, so no further one was created"),'
         "\n",
         "",
         LOOKUPS,
     ),
     Barrier(
         "lookups", "web/calls/timeline_texts.py",
-        '    "ReadTodo": lazy_gettext("whether it is still open is not known, so a new to-do was created"),\n', "",
+        '    "ReadTodo": lazy_gettext("it is not known whether it is still open, so a new to-do was created"),\n', "",
         LOOKUPS,
     ),
     Barrier(
@@ -160,7 +161,7 @@ BARRIERS = [
     ),
     Barrier(
         "lookups", "web/calls/timeline_texts.py",
-        '    "ReadDeals": lazy_gettext("a try of rules on this call does not know the client\'s deals"),\n', "",
+        '    "ReadDeals": lazy_gettext("rules that are tried on this call do not know the client\'s deals"),\n', "",
         LOOKUPS,
     ),
     Barrier(

@@ -14,8 +14,8 @@ __all__ = ["frame"]
 
 EFFECTS = {
     "telephony": "no call reaches Bitrix24",
-    "crm": "rules make no records",
-    "user": "cannot be matched",
+    "crm": "rules create no records",
+    "user": "are not matched",
     "placement": "no tabs in the call card",
     "im": "nobody is notified",
     "timeman": "working day is open",
@@ -33,7 +33,8 @@ def problems_with(frame: Frame, scopes: str) -> list[str]:
 @pytest.mark.parametrize("missing", EFFECTS)
 def test_a_scope_that_is_not_granted_is_named_with_its_effect(frame: Frame, missing: str) -> None:
     [problem] = problems_with(frame, " ".join(EFFECTS.keys() - {missing}))
-    assert f"no access to “{missing}”" in problem
+    assert "lacks 1 permission in Bitrix24" in problem
+    assert f"({missing})" in problem
     assert EFFECTS[missing] in problem
 
 
