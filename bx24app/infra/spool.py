@@ -20,6 +20,8 @@ from typing import BinaryIO
 from bx24app.infra.runtime import runtime
 
 SUFFIXES = (".mp3", ".part")
+_PROOF_BYTES = 4096
+"""A block, written to see whether the disk has space."""
 _ROW_ID = re.compile(r"(\d{1,19})[-.]")
 
 
@@ -51,6 +53,8 @@ def write_complete(file: Path) -> Iterator[BinaryIO]:
 
     The bytes and the name are on the disk when it returns: a power cut leaves the whole file or none.
 
+    A full disk is noticed before the block, so nothing is fetched in vain.
+
     Raises:
         OSError: the folder cannot be written.
     """
@@ -59,6 +63,9 @@ def write_complete(file: Path) -> Iterator[BinaryIO]:
     descriptor, name = tempfile.mkstemp(".part", f"{file.stem}.", file.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            os.write(descriptor, bytes(_PROOF_BYTES))
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -19,7 +19,7 @@ from bx24app.models.problem_codes import RecordingProblem
 DISK_FULL = "the portal's disk is full"
 """The problem of a recording that waits for disk space in the portal, for people."""
 PORTAL_DISK_RETRY_SECONDS = 900.0
-SPOOL_RETRY_SECONDS = 60.0
+SPOOL_RETRY_SECONDS = 30.0
 """Seconds until a recording is tried again for which the portal's disk, or our own, had no space."""
 UNLISTED_HOST_RETRY_SECONDS = 900.0
 MANGO_BUSY_STATUS, MANGO_BUSY_RETRY_SECONDS = 429, 10.0

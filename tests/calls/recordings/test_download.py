@@ -31,10 +31,16 @@ def full_disk() -> Iterator[None]:
 
 
 def test_a_full_disk_spends_no_try(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, file = download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3"
-    monkeypatch.setattr(download, "open_stream", lambda *_: Download(b"ID3", b"sound"))
+    source, file, asked = download.RecordingSource("r", None, "key", "salt"), tmp_path / "1.mp3", []
+
+    def open_stream(*_: object) -> Download:
+        asked.append(1)
+        return Download(b"ID3", b"sound")
+
+    monkeypatch.setattr(download, "open_stream", open_stream)
     with full_disk():
         failure = download.fetch_to_spool(source, file)
+    assert not asked, "Mango is not asked for what cannot be written"
     assert isinstance(failure, Postponed)
     assert "spool cannot be written" in failure.reason
     assert (failure.seconds, failure.code) == (outcomes.SPOOL_RETRY_SECONDS, RecordingProblem.SPOOL)

@@ -20,6 +20,7 @@ from tests.support.stack import until
 AT_ONCE = 8
 """Calls that are sent at the same time."""
 MOST_POINTS = 200
+POINTS = "worker killed at each point between two side effects"
 
 
 class NotAtRest(RuntimeError):
@@ -104,7 +105,7 @@ def points(stack: ChaosStack, step: int = 1, patience: float = 90) -> tuple[Row,
 
     Returns the row and how many points such a call has: the first number that its worker survives.
     """
-    total, at = Row("worker killed at each point between two side effects", 0), 1
+    total, at = Row(POINTS, 0), 1
     total.aim = AIM_SECONDS if stack.waits == "real" else math.inf
     while at < MOST_POINTS:
         row, died = _point(stack, at, patience)
