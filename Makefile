@@ -60,7 +60,7 @@ barriers: .venv/.dev static/vendor/.stamp ## take one piece of the program away 
 fuzz: .venv/.dev static/vendor/.stamp ## send 50,000 bad inputs to everything that answers HTTP (ARGS="--inputs N --seed S")
 	@$(BIN)/python -m tests.stress.fuzz $(ARGS)
 
-chaos: .venv/.dev static/vendor/.stamp ## kill, flush, refuse and hang with 200 calls in flight; print what was lost (ARGS="--calls N --only NAME")
+chaos: .venv/.dev static/vendor/.stamp ## kill, flush, refuse and hang with 200 calls in flight; print what was lost and how long it took (ARGS="--calls N --only NAME")
 	@$(BIN)/python -m tests.stress.chaos $(ARGS)
 
 wide: .venv/.dev static/vendor/.stamp ## put four hosts under load, cut the power of two, restart all; print whole calls a second (ARGS="--calls N")

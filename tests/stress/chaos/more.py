@@ -43,5 +43,6 @@ MORE = (
         f"rolling upgrade from the released edition ({released.RELEASE}), both side by side",
         released.roll_over,
         released.load,
+        aim=released.AIM_SECONDS,
     ),
 )

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 RELEASE = "4f532bf"
 ROOT = Path(__file__).parents[3]
+AIM_SECONDS = 1260.0
+"""What this edition has in hand when it ends carries no owner, so it is given up by age: a recording's claim after 20
+minutes (`recordings.attempts.CLAIM_LIFETIME`), a request after two."""
 _LOAD = "from tests.chaos import zygote; {}zygote.main()"
 FORK_SERVER = {"short": _LOAD.format(""), "real": _LOAD.format("zygote.hasten = lambda: None; ")}
 """By the stack's waits: what forks workers and schedulers of the released edition. The module had this name there, and

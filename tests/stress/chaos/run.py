@@ -53,7 +53,8 @@ def _run(stack: ChaosStack, fault: Fault, day: Day, times: tuple[float, float]) 
         for future in sending:
             future.result()
         over = time.monotonic()  # the fault has ended and the last notification is sent
-    _finish(stack, row, (day, predicted, before), times[1])
+    patience = times[1] if row.aim == math.inf else max(times[1], row.aim)
+    _finish(stack, row, (day, predicted, before), patience)
     row.seconds = time.monotonic() - over
     return row
 
