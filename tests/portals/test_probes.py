@@ -122,6 +122,7 @@ def test_a_trial_without_anything_to_deliver_ends_after_two_minutes(w: World) ->
     probes.probe_now(portal_id)
     probes.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", "rights")
+    assert 60 < seconds_to_probe(portal_id) <= probing.TRIAL_LASTS.total_seconds()
     change(portal_id, probe_at=utcnow() - timedelta(seconds=1))
     probes.probe_due_portals()
     assert (row(portal_id).state, row(portal_id).trouble) == ("active", None)

@@ -196,9 +196,20 @@ def test_the_window_is_read_in_the_zone_of_the_switch(played: Mango) -> None:
     assert entries(played) == [], "the window lies four hours earlier"
 
 
+def test_the_leg_to_a_number_is_its_employee_s(played: Mango) -> None:
+    """D26, 3.4.2.3: the abonent of an outgoing leg is the caller."""
+    [outgoing] = [entry for entry in entries(played) if entry["context_type"] == 2]
+    dialled = [leg for leg in outgoing["context_calls"] if leg["call_type"] == "number"]
+    assert dialled
+    assert {leg["call_abonent_id"] for leg in dialled} == {outgoing["caller_id"]} != {None}
+
+
 def test_data_may_be_one_object(played: Mango) -> None:
-    played.cloud.board("Moscow").statistics_shape.is_object = True
-    key = order_calls(played)["key"]
+    board = played.cloud.board("Moscow")
+    board.statistics_shape.is_object = True
+    next(iter(board.call_log.entries.values())).started_at -= 86400
+    start = datetime.now(MOSCOW) - timedelta(days=2)
+    key = order_calls(played, start_date=f"{start:%d.%m.%Y %H:%M:%S}")["key"]
     while (answer := poll(played, key))["status"] != "complete":
         pass
     assert len(answer["data"]["list"]) == 3

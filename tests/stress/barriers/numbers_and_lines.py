@@ -35,7 +35,6 @@ BARRIERS = [
     Barrier("fault-03", "domain/phone.py", 'unicodedata.normalize("NFKC", raw).translate(_DASHES)', "raw", PHONE),
     Barrier("fault-03", "domain/phone.py", 'yield "+375" + bare[2:]', 'yield "+7" + bare[1:]', PHONE),
     Barrier("fault-03", "domain/phone.py", 'has_plus = has_plus or digits.startswith("00")', "pass", PHONE),
-    Barrier("fault-03", "domain/phone.py", 'digits = digits.lstrip("0") if has_plus else digits', "pass", PHONE),
     Barrier("fault-03", "domain/phone.py", "if len(bare) == 10 and not has_plus:", "if False:", PHONE),
     Barrier(
         "fault-04", "domain/phone.py",

@@ -128,7 +128,9 @@ BARRIERS = [
     ),
     Barrier(
         "sandbox", "sandbox/mango/entry_report.py",
-        "extension = leg.caller if is_dialled else", 'extension = "" if is_dialled else', MANGO_STATISTICS,
+        'person.user_id if person else None,\n        "call_abonent_info"',
+        'person.user_id if person and not is_dialled else None,\n        "call_abonent_info"',
+        MANGO_STATISTICS,
     ),
     Barrier(
         "sandbox", "sandbox/mango/entry_report.py",
