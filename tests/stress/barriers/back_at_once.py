@@ -120,7 +120,7 @@ BARRIERS = [
     Barrier(
         "back", "portals/probes.py",
         "        lifecycle.resume(portal_id)\n", "        pass\n",
-        (f"{PROBES}check_now_asks_at_once_and_says_what_came_of_it",),
+        (f"{PROBES}a_trial_without_anything_to_deliver_ends_after_two_minutes",),
     ),
     # Cards that hang open are closed, and none opens for a call that is over.
     Barrier("back", "calls/outbox/stale_cards.py", "if row.call_id in over and _is_unsent(row)]", "if False]", AT_ONCE),

@@ -376,6 +376,11 @@ def test_a_retry_tells_what_came_of_it(frame: Frame, stuck: dict[str, int]) -> N
     assert "1 queued: 1 delivered, 0 failed again, 0 waiting" in report
     assert "still no rights" in report
     assert "every" not in report, "nothing can change any more"
+    with frame.site.app_context():
+        db.session.get_one(Recording, stuck["recordings"]).state = "lost"
+        db.session.commit()
+    report = report_of(frame.get("/frame/stuck/report"))
+    assert report.count("1 queued: 0 delivered, 1 failed again, 0 waiting") == 2, "the recording failed again too"
 
 
 def test_a_retry_at_a_portal_that_refuses_says_what_it_waits_for(frame: Frame, stuck: dict[str, int]) -> None:

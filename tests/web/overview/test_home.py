@@ -121,6 +121,7 @@ def test_refused_notifications_are_told_from_the_third_in_a_row_until_one_is_acc
     banners = [banner("new salt") for _ in range(3)]
     assert banners[:2] == ["", ""]
     assert 'hx-get="/frame/pbxs/moscow/edit"' in banners[2], "a button leads to the keys"
+    assert "Enter the keys" in banners[2]
     assert [banner(salt) for salt in ("salt", "new salt", "new salt")] == ["", "", ""], "one accepted ends the row"
 
 
