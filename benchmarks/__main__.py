@@ -15,8 +15,10 @@ from pathlib import Path
 
 from benchmarks import (
     acknowledge,
+    acknowledge_working,
     contact_centre,
     cost,
+    deaths,
     history,
     kept,
     large,
@@ -34,6 +36,7 @@ from benchmarks.measure import Measure, Ran, Report, median
 
 MEASURES: tuple[Measure, ...] = (
     *acknowledge.MEASURES,
+    *acknowledge_working.MEASURES,
     *throughput.MEASURES,
     *contact_centre.MEASURES,
     *recovery.MEASURES,
@@ -45,6 +48,7 @@ MEASURES: tuple[Measure, ...] = (
     *memory.MEASURES,
     *cost.MEASURES,
     *price.MEASURES,
+    *deaths.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,
 )
@@ -68,7 +72,9 @@ def main() -> int:
     runs = 1 if options.quick else options.runs
     ran: list[Ran] = []
     for measure in MEASURES:
-        if measure.name in options.names or (not options.names and (measure.row or not options.quick)):
+        if measure.name in options.names or (
+            not options.names and (not options.quick or (measure.row and measure.is_quick))
+        ):
             started_at, load = time.monotonic(), os.getloadavg()[0]
             ran.append(Ran(measure, median([measure.run(options.quick) for _ in range(runs)]), runs, load))
             print(

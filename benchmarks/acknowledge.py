@@ -122,7 +122,8 @@ def _ours(folder: Path, database: str) -> Iterator[tuple[int, str, list[int]]]:
 
 
 @contextmanager
-def _baseline(folder: Path, database: str) -> Iterator[tuple[int, str]]:
+def bare_insert(folder: Path, database: str) -> Iterator[tuple[int, str]]:
+    """The baseline's server: (port, path). Each request is one INSERT and COMMIT."""
     port = free_port()
     environ = os.environ | {"SERVERS_DATABASE": str(folder / "baseline.sqlite")}
     if database:
@@ -149,7 +150,7 @@ def _over(name: str, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
         database = stack.enter_context(postgres(folder)) if name == "PostgreSQL" else ""
-        with _baseline(folder, database) as (base_port, base_path), _ours(folder, database) as (port, path, stored):
+        with bare_insert(folder, database) as (base_port, base_path), _ours(folder, database) as (port, path, stored):
             base, ours = _requests(base_port, base_path, seconds), _requests(port, path, seconds)
             bases, turns = _by_turns(base, ours, seconds)
             base_paced, paced = _paced(base, seconds), _paced(ours, seconds)

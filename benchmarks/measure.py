@@ -37,12 +37,14 @@ class Measure:
     Attributes:
         run: `run(quick)` returns the figures of one run, always with the same names and in the same order.
         row: number in the table of targets (docs/performance.md); 0: not in the table.
+        is_quick: whether `--quick` runs it without being asked for it by name.
     """
 
     name: str
     about: str
     run: Callable[[bool], list[Figure]]
     row: int = 0
+    is_quick: bool = True
 
 
 @dataclass(frozen=True, slots=True)
