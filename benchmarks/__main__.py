@@ -30,6 +30,7 @@ from benchmarks import (
     price,
     recovery,
     rules,
+    slow_portals,
     throughput,
 )
 from benchmarks.measure import Measure, Ran, Report, median
@@ -49,6 +50,7 @@ MEASURES: tuple[Measure, ...] = (
     *cost.MEASURES,
     *price.MEASURES,
     *deaths.MEASURES,
+    *slow_portals.MEASURES,
     *rules.MEASURES,
     *pages.MEASURES,
 )
