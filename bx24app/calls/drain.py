@@ -23,19 +23,14 @@ from bx24app.calls import answers, click_to_call, concurrency, giving_way
 from bx24app.calls.answers import Outcome
 from bx24app.calls.click_to_call import DialOrder
 from bx24app.calls.concurrency import DrainSlot
+from bx24app.calls.fold import remembered_calls
 from bx24app.calls.fold.call_fold import FoldResult
 from bx24app.calls.fold.careful_fold import fold_one_by_one
 from bx24app.calls.fold.portal_fold import fold_portal
-from bx24app.calls.outbox import batches, careful_claim, pacing
+from bx24app.calls.outbox import batches, careful_claim, in_flight, pacing
 from bx24app.calls.outbox.batch import Batch
-from bx24app.calls.outbox.in_flight import (
-    BACKLOG_LINGER_SECONDS,
-    LINGER_SECONDS,
-    SHARES,
-    TO_MANGO,
-    TO_PORTAL,
-    RequestsInFlight,
-)
+from bx24app.calls.outbox.batches import Claimed
+from bx24app.calls.outbox.in_flight import TO_MANGO, TO_PORTAL, RequestsInFlight
 from bx24app.calls.outbox.portal_request import add_entry_ids, judge_problem, send_batch, update_circuit
 from bx24app.calls.outbox.sender import BatchOutcome
 from bx24app.domain.calls.commands import MANGO_KINDS
@@ -98,7 +93,8 @@ def _drain_until_finished(portal_id: int, slot: DrainSlot, requests: _Requests) 
         outcomes = []
         if requests.count:
             wait = 0.0 if step.has_more else step.wait_seconds or MAX_WAIT_SECONDS
-            linger = LINGER_SECONDS if requests.count_free(TO_PORTAL) else BACKLOG_LINGER_SECONDS
+            is_full = not requests.count_free(TO_PORTAL)
+            linger = in_flight.BACKLOG_LINGER_SECONDS if is_full else in_flight.LINGER_SECONDS
             wait = min(wait, max(0.0, hand_over_at - time.monotonic()))
             outcomes = requests.wait(wait, lambda: slot.is_nudged, linger)
             continue
@@ -149,8 +145,11 @@ def _run_step(
 ) -> _DrainStep:
     """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
 
-    If a row raises an error of its own, the same is done again row by row, and that row is set aside.
+    None where the new notifications change nothing for the portal now. If a row raises an error of its own, the same is
+    done again row by row, and that row is set aside.
     """
+    if requests is not None and not outcomes and remembered_calls.defer_step(portal_id):
+        return _DrainStep([], [])
     route = route or _read_route(portal_id, outcomes, requests)
     try:
         return _run_locked(portal_id, outcomes, requests, route)
@@ -181,6 +180,8 @@ def _run_locked(
         if requests is not None and portal.state in ("active", "pending"):
             _claim(session, portal, route, wakes, step)
             wakes.wake_times += [order.answer_due_at for order in step.dial_orders]
+        known = remembered_calls.take_calls(session, portal, wakes)
+    remembered_calls.keep(known)
     _schedule_wakeups(portal_id, wakes.wake_times, recordings_due, step.next_claim_at)
     return step
 
@@ -250,11 +251,9 @@ def _claim(session: Session, portal: Portal, route: _Route, folded: FoldResult, 
         add_entry_ids(session, step.claimed_batches)
 
 
-def _claim_batches(
-    session: Session, portal: Portal, route: _Route, folded: FoldResult, may_work: bool
-) -> tuple[list[Batch], datetime | None]:
+def _claim_batches(session: Session, portal: Portal, route: _Route, fold: FoldResult, may_work: bool) -> Claimed:
     """A portal that has not answered, or has refused, gets one batch as a trial; all others wait for its answer."""
-    if portal.trouble is not None and route.free_requests < SHARES[TO_PORTAL]:
+    if portal.trouble is not None and route.free_requests < in_flight.SHARES[TO_PORTAL]:
         return [], None
     is_trial = route.circuit.is_tripped
     if is_trial and not (batches.has_due(session, portal) and route.breaker.acquire_trial()):
@@ -265,9 +264,9 @@ def _claim_batches(
         shared=route.level <= pacing.AMPLE_BUDGET,
         background=route.level > Priority.BACKGROUND + 1,
         most=1 if is_trial or portal.trouble is not None else min(route.free_requests, max(1, int(route.level))),
-        folded=folded.folded_calls,
+        folded=fold.folded_calls,
         may_work=may_work,
-        open_rows=folded.open_deliveries(),
+        open_rows=fold.open_deliveries(),
     )
 
 

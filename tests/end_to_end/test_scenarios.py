@@ -4,6 +4,7 @@ too.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -95,6 +96,19 @@ def check_landed(scenario: Scenario, found: dict[str, Any]) -> None:
 )
 def test_lands_in_the_portal(earth: World, scenario: Scenario) -> None:
     lands(earth, scenario)
+
+
+@pytest.mark.parametrize("scenario", BASIC[:4], ids=lambda s: s.folder.name)
+def test_notifications_that_come_one_by_one_end_the_same(earth: World, scenario: Scenario) -> None:
+    """As in life, each has its own step, or waits for the next one where it changes nothing for the portal."""
+    hook, retold = connect(earth, scenario), as_new_call(scenario)
+    known_clients(earth, scenario, retold)
+    earth.sandbox.call(absorb, earth.mango, retold.notices)
+    for notice in retold.notices:
+        assert post(hook, notice) == 200
+        time.sleep(0.25)
+    earth.settle(90)
+    check_landed(scenario, in_portal(earth, retold))
 
 
 @pytest.mark.parametrize("scenario", BASIC, ids=lambda s: s.folder.name)

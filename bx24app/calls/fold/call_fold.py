@@ -6,6 +6,7 @@ columns and the facts of the call, its to-dos and its recordings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,7 +24,7 @@ from bx24app.calls.fold.related_calls import RelatedCalls
 from bx24app.calls.fold.todo_rows import save_todos
 from bx24app.calls.outbox.ledger import FoldedCalls, build_ledger
 from bx24app.domain.calls import linked_calls
-from bx24app.domain.calls.call_view import CallClock
+from bx24app.domain.calls.call_view import CallClock, FoldContext
 from bx24app.domain.calls.command_json import to_json
 from bx24app.domain.calls.decision import Decision, decide_call
 from bx24app.domain.calls.entry import CallEntry
@@ -35,6 +36,17 @@ from bx24app.models import Call, Delivery, LineCounter, Notification, Portal, Re
 from bx24app.models.call_facts import CallFacts
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedCall:
+    """What the decision about a call was made by. `ledger` holds its commands already."""
+
+    call: Call
+    notifications: list[Notification]
+    ledger: Ledger
+    policy: Policy
+    context: FoldContext
 
 
 @dataclass(slots=True)
@@ -54,6 +66,9 @@ class FoldResult:
     """The open deliveries of all other calls of the portal; None: they were not read, or are not all."""
     affected_calls: set[int] = field(default_factory=set)
     """Other calls of the same client that must be folded again, because a call that they depend on has changed."""
+
+    decided_calls: dict[int, DecidedCall] = field(default_factory=dict)
+    """Row id -> what the last fold of a call decided by."""
 
     def open_deliveries(self) -> list[Delivery] | None:
         """All open deliveries of the portal, call by call, once the session is flushed; None: a claim must read them.
@@ -125,6 +140,7 @@ def fold_call(
     deliveries = _drop_blocked_deliveries(session, rows.deliveries)
     ledger = build_ledger(deliveries)
     result.folded_calls.pop(call.id, None)
+    result.decided_calls.pop(call.id, None)
     if entry is None:
         result.other_open = None  # what is added here is not in `folded_calls`
         joined_call_id = call.read_facts().joined_call_id
@@ -139,10 +155,11 @@ def fold_call(
         facts = call.read_facts()
         related = related_calls.load(session, portal, call, facts, entry, policy)
         before = related_calls.as_linked_call(call) if related.calls else None
-        decision = _decide(session, portal, call, facts, entry, rows, policy, ledger, related, history)
+        decision, context = _decide(session, portal, call, facts, entry, rows, policy, ledger, related, history)
         result.folded_calls[call.id] = call, [*deliveries, *_add_deliveries(session, portal, call, decision)]
         update_facts(facts, entry, policy, ledger, decision.plan, related)
         call.write_facts(facts)
+        result.decided_calls[call.id] = DecidedCall(call, rows.notifications, ledger, policy, context)
         write_journal_columns(call, decision, facts, ledger, rows.deliveries, related)
         save_todos(session, call, ledger)  # reads the outcome in the journal columns
         if decision.commands:
@@ -167,8 +184,8 @@ def _decide(
     ledger: Ledger,
     related: RelatedCalls,
     history: ClientHistory,
-) -> Decision:
-    """The decision; draws the call's turn in the round robin if it needs one, and decides again with it."""
+) -> tuple[Decision, FoldContext]:
+    """The decision and its context; draws the call's turn in the round robin if it needs one, then decides again."""
     clock = _fold_clock(call, rows.notifications)
     while True:
         context = fold_context.load_context(
@@ -176,7 +193,7 @@ def _decide(
         )
         decision = decide_call(entry, policy, ledger, clock, context)
         if not decision.needs_pick:
-            return decision
+            return decision, context
         facts.pick = _draw_pick(session, portal, call, policy.line_number(entry.line) or "")
 
 
@@ -195,12 +212,17 @@ def _add_deliveries(session: Session, portal: Portal, call: Call, decision: Deci
     return added
 
 
-def _fold_clock(call: Call, notifications: list[Notification]) -> CallClock:
+def _fold_clock(call: Call, notifications: Sequence[Notification]) -> CallClock:
+    return read_clock(call.heard_at, notifications)
+
+
+def read_clock(heard_at: datetime, notifications: Sequence[Notification]) -> CallClock:
+    """The clock of a call with these notifications. `heard_at`: when the last one came."""
     ends = (row for row in notifications if any(isinstance(event, CallEnded) for event in parse_notification(row)))
     end = next(ends, None)
     return CallClock(
         now=utcnow().timestamp() - clock_jumps.recent_jump_seconds(),
-        last_received_at=call.heard_at.timestamp(),
+        last_received_at=heard_at.timestamp(),
         summary_received_at=end.received_at.timestamp() if end else None,
     )
 

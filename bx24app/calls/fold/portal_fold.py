@@ -64,14 +64,16 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
 
     The caller holds the portal's lock and commits.
     """
-    result = FoldResult()
+    result, touched = FoldResult(), set(touched)
     fresh = load_new_notifications(session, portal)
     result.has_more = len(fresh) == PASS_LIMIT
     calls = find_or_create_calls(session, portal, fresh)
     _log_notifications(portal, fresh)
     with session.no_autoflush:  # of known calls only `heard_at` has changed: it is written with what the fold changes
         facts = portal_facts.load(session, portal)
-        _add_due_and_touched(session, portal, calls, facts, set(touched))
+        _add_due_and_touched(session, portal, calls, facts, touched)
+    for call_id in calls.keys() & touched:
+        calls[call_id].updated_at = utcnow()  # other processes that remember the call see that it has changed
     giving_way.declare_size(len(calls), result.has_more)
     folded: dict[int, Call] = {}
     while calls:

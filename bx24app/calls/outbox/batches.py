@@ -35,6 +35,9 @@ SEND_WITHIN_SECONDS = 20.0
 carry a request out (60 s) it stays below `sweep.ANSWER_TIMEOUT`: a request that the sweep has given up must not leave
 any more."""
 
+Claimed = tuple[list[Batch], datetime | None]
+"""Batches, and when to claim again for what is not due yet."""
+
 _CALLS_PER_READ = 50
 
 _OPEN_DELIVERIES = (
@@ -57,7 +60,7 @@ def claim(
     folded: FoldedCalls | None = None,
     may_work: bool = True,
     open_rows: Sequence[Delivery] | None = None,
-) -> tuple[list[Batch], datetime | None]:
+) -> Claimed:
     """Claim what may leave now: its rows become `sent`. The caller commits.
 
     Args:
