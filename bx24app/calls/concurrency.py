@@ -7,15 +7,14 @@ between processes the portal's lock keeps the order, and a delivery leaves once 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from bx24app.infra.runtime import runtime
+from bx24app.infra.sqlite_turns import SqliteTurns
 
 
 class DrainSlot:
@@ -81,8 +80,7 @@ class DrainGates:
         self._fold_slots = {"sqlite": threading.BoundedSemaphore(1), "postgresql": threading.BoundedSemaphore(3)}
         self._drain_slots: defaultdict[int, DrainSlot] = defaultdict(DrainSlot)
         self._lock = threading.Lock()
-        self._lock_files: dict[int, int] = {}
-        """Process id -> descriptor of `desk.lock`: a forked process would share its parent's lock."""
+        self._turns = SqliteTurns()
 
     def drain_slot(self, portal_id: int) -> DrainSlot:
         """The slot of a portal; kept for the process's life, a hundred bytes a portal."""
@@ -94,26 +92,11 @@ class DrainGates:
         """Hold one of the few slots in which a fold may compute.
 
         The threads of a process share one interpreter; where many compute at once, changing from one to the next takes
-        a good part of its time. SQLite has one writer, and a connection that waits for it polls every few milliseconds:
-        the drains of all processes queue for a lock on a file of the data directory (`folder`) instead.
+        a good part of its time. SQLite has one writer: the drains of all processes take turns by lock files of the data
+        directory (`folder`).
         """
-        with self._fold_slots[dialect]:
-            descriptor = self._open_lock_file(folder) if dialect == "sqlite" else None
-            if descriptor is None:
-                yield
-                return
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-    def _open_lock_file(self, folder: Path) -> int:
-        with self._lock:
-            if os.getpid() not in self._lock_files:
-                flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
-                self._lock_files[os.getpid()] = os.open(folder / "desk.lock", flags, 0o600)
-            return self._lock_files[os.getpid()]
+        with self._fold_slots[dialect], self._turns.fold_turn(folder) if dialect == "sqlite" else nullcontext():
+            yield
 
 
 def drain_slot(portal_id: int) -> DrainSlot:

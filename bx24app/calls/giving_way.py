@@ -22,9 +22,10 @@ PATIENCE_SECONDS = 0.25
 """How long one large step waits for small ones in all."""
 MOST_WAITING = 2
 """How many large steps wait at once: one fewer than there are fold slots, so that a small step gets a slot."""
-REST_TIMES, REST_SECONDS = 2.0, 0.5
-"""While other portals have small steps, a portal whose notifications are all read pauses after a large step: so many
-times as long as that took, at most so long. New notifications gather meanwhile, and one fold serves them all."""
+REST_TIMES, BUSY_REST_TIMES, REST_SECONDS = 2.0, 1.0, 0.5
+"""While other portals have small steps, a portal pauses after a large step: so many times as long as that took (the
+second figure where notifications are left to the next step), at most so long. New notifications gather meanwhile, and
+one fold serves them all."""
 ABOUT_SECONDS = 2.0
 """For so long after its last small step a portal is about."""
 
@@ -48,7 +49,7 @@ class DrainSteps:
         self._small: Counter[int] = Counter()
         """Portal -> its small steps under way."""
         self._small_at: dict[int, float] = {}
-        """Portal -> when its last small step ended (monotonic)."""
+        """Portal -> when its last small step ended (monotonic), the latest one last."""
         self._large: set[int] = set()
         """Portals whose last step was large."""
         self._rest_until: dict[int, float] = {}
@@ -74,6 +75,7 @@ class DrainSteps:
         now = time.monotonic()
         with self._changed:
             if step.is_small:
+                self._small_at.pop(step.portal_id, None)
                 self._small_at[step.portal_id] = now
                 self._leave_small(step)
             seconds = min(REST_SECONDS, (now - step.began - step.waited) * step.rest_times)
@@ -90,26 +92,29 @@ class DrainSteps:
         with self._changed:
             now = time.monotonic()
             seconds = self._rest_until.pop(portal_id, 0.0) - now
-            is_needed = seconds > 0 and any(
-                now - at < ABOUT_SECONDS for other, at in self._small_at.items() if other != portal_id
-            )
-        if is_needed:
+        if seconds > 0 and self.are_others_about(portal_id):
             runtime().stop_event.wait(seconds)
 
+    def are_others_about(self, portal_id: int) -> bool:
+        """Has another portal small steps now, or had it just now?"""
+        with self._changed:
+            latest = next((at for other, at in reversed(self._small_at.items()) if other != portal_id), float("-inf"))
+            has_some_now = len(self._small) > (portal_id in self._small)
+            return has_some_now or time.monotonic() - latest < ABOUT_SECONDS
+
     def declare_size(self, calls: int, has_more: bool = False) -> None:
-        """This thread's step folds so many calls. `has_more`: it leaves notifications to the next step, which follows
-        without a rest.
+        """This thread's step folds so many calls. `has_more`: it leaves notifications to the next step, so it is large.
         """
         step: _Step | None = getattr(self._local, "step", None)
         if step is None:
             return
         with self._changed:
-            if calls < LARGE_CALLS:
+            if calls < LARGE_CALLS and not has_more:
                 self._large.discard(step.portal_id)
                 return
             self._large.add(step.portal_id)
             self._small_at.pop(step.portal_id, None)
-            step.rest_times = 0.0 if has_more else REST_TIMES
+            step.rest_times = BUSY_REST_TIMES if has_more else REST_TIMES
             if step.is_small:
                 self._leave_small(step)
 
@@ -137,6 +142,11 @@ def step(portal_id: int) -> AbstractContextManager[None]:
 def declare_size(calls: int, has_more: bool = False) -> None:
     """`DrainSteps.declare_size` of the current application; nothing outside a step."""
     runtime().get(DrainSteps).declare_size(calls, has_more)
+
+
+def are_others_about(portal_id: int) -> bool:
+    """`DrainSteps.are_others_about` of the current application."""
+    return runtime().get(DrainSteps).are_others_about(portal_id)
 
 
 def let_small_pass() -> None:

@@ -118,7 +118,8 @@ def test_a_large_step_waits_only_so_long(pool: ThreadPoolExecutor, monkeypatch: 
     [
         (LARGE_CALLS, False, True, True),
         (LARGE_CALLS, False, False, False),
-        (LARGE_CALLS, True, True, False),
+        (LARGE_CALLS, True, True, True),
+        (1, True, True, True),
         (LARGE_CALLS - 1, False, True, False),
     ],
 )
@@ -128,6 +129,7 @@ def test_a_flooded_portal_rests_while_other_portals_are_about(
     steps, rested = DrainSteps(), list[float]()
     monkeypatch.setattr(runtime().stop_event, "wait", rested.append)
     monkeypatch.setattr(giving_way, "REST_TIMES", 1e9)
+    monkeypatch.setattr(giving_way, "BUSY_REST_TIMES", 1e9)
     if others:
         with steps.step(SMALL):
             pass

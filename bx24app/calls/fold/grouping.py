@@ -25,21 +25,21 @@ from bx24app.models import Call, Notification, Pbx, Portal
 
 STATISTICS = statistics.DIALECT
 PASS_LIMIT = 500
-"""Notifications that one pass takes; the next pass takes the rest."""
+"""Notifications that one pass takes at most; the next pass takes the rest."""
 
 # Made once: building a statement costs more than SQLite needs to answer it.
 _NEW_NOTIFICATIONS = select(Notification).where(
     Notification.portal_id == bindparam("portal"), Notification.state == "new"
 )
-_NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(PASS_LIMIT)
+_NEW_NOTIFICATIONS = _NEW_NOTIFICATIONS.order_by(Notification.id).limit(bindparam("limit"))
 _PBX_KEY = select(Pbx.key).where(Pbx.portal_id == bindparam("portal"), Pbx.id == bindparam("pbx"))
 """Without the secrets of a PBX, which would take longer to decrypt than the rest of the row takes to load."""
 _CALLS = select(Call).where(Call.pbx_id == bindparam("pbx"), Call.entry_id.in_(bindparam("entries", expanding=True)))
 
 
-def load_new_notifications(session: Session, portal: Portal) -> Sequence[Notification]:
+def load_new_notifications(session: Session, portal: Portal, limit: int = PASS_LIMIT) -> Sequence[Notification]:
     """Notifications that no pass has taken yet, oldest first."""
-    return session.scalars(_NEW_NOTIFICATIONS, {"portal": portal.id}).all()
+    return session.scalars(_NEW_NOTIFICATIONS, {"portal": portal.id, "limit": limit}).all()
 
 
 def find_or_create_calls(session: Session, portal: Portal, rows: Sequence[Notification]) -> dict[int, Call]:

@@ -6,6 +6,7 @@ Afterwards the tables hold the new deliveries, which the second half of the drai
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from bx24app import settings
 from bx24app.calls import giving_way, notifications
-from bx24app.calls.fold import portal_facts
+from bx24app.calls.fold import pass_size, portal_facts
 from bx24app.calls.fold.call_fold import CallRows, FoldResult, fold_call
 from bx24app.calls.fold.client_history import ClientHistory
 from bx24app.calls.fold.grouping import (
@@ -26,6 +27,7 @@ from bx24app.calls.fold.grouping import (
     find_or_create_calls,
     load_new_notifications,
 )
+from bx24app.calls.fold.pass_size import PassSizes
 from bx24app.calls.fold.portal_facts import PortalFacts
 from bx24app.calls.fold.titles import titles_for
 from bx24app.calls.outbox.ledger import load_outbox
@@ -65,8 +67,10 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
     The caller holds the portal's lock and commits.
     """
     result, touched = FoldResult(), set(touched)
-    fresh = load_new_notifications(session, portal)
-    result.has_more = len(fresh) == PASS_LIMIT
+    began, calls_in_pass = time.perf_counter(), pass_size.choose_calls(portal.id)
+    waiting = load_new_notifications(session, portal, pass_size.count_rows(calls_in_pass))
+    fresh = pass_size.take_first(waiting, calls_in_pass)
+    result.has_more = len(waiting) == pass_size.count_rows(calls_in_pass) or len(fresh) < len(waiting)
     calls = find_or_create_calls(session, portal, fresh)
     _log_notifications(portal, fresh)
     with session.no_autoflush:  # of known calls only `heard_at` has changed: it is written with what the fold changes
@@ -86,6 +90,7 @@ def fold_portal(session: Session, portal: Portal, touched: Iterable[int] = ()) -
     ids = [row.id for row in fresh if row.state == "new"]
     if ids:
         session.execute(_HANDLED, {"ids": ids})
+    runtime().get(PassSizes).note(len(folded), time.perf_counter() - began)
     return result
 
 

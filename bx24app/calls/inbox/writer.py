@@ -19,6 +19,7 @@ from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError
 
 from bx24app.infra.runtime import runtime
+from bx24app.infra.sqlite_turns import SqliteTurns
 from bx24app.models import Notification, db
 
 BUSY_MILLISECONDS = 1200
@@ -107,6 +108,7 @@ class InboxWriter:
         engine = engine or db.engine
         self._engine, self._free_connections = engine, deque[PoolProxiedConnection]()
         self._is_postgresql = engine.dialect.name == "postgresql"
+        self._turns, self._data_dir = SqliteTurns(), runtime().config.data_dir
         self._queue, self._write_lock = deque[_PendingRow](), threading.Lock()
         self._database_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._operational_error: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
@@ -122,7 +124,7 @@ class InboxWriter:
             self._queue.append(pending)
             with self._write_lock:
                 while not pending.is_done:
-                    self._store_batch([self._queue.popleft() for _ in range(min(len(self._queue), MAX_ROWS))])
+                    self._store_in_turn([self._queue.popleft() for _ in range(min(len(self._queue), MAX_ROWS))])
         if pending.error is not None:
             raise DBAPIError.instance(
                 "INSERT INTO notification", None, pending.error, self._database_error, hide_parameters=True
@@ -138,6 +140,12 @@ class InboxWriter:
         expected = guard or _EMPTY_GUARD
         columns = (*(row[name] for name in _COLUMNS[:-1]), self._bind_datetime(row["received_at"]))
         return (*columns, guard is None, expected.hook_hash, expected.api_key, expected.api_salt, expected.dialects)
+
+    def _store_in_turn(self, batch: list[_PendingRow]) -> None:
+        """On SQLite: folds hold the one write lock for most of a flood, and a connection that only polls for it loses.
+        """
+        with self._turns.inbox_turn(self._data_dir, BUSY_MILLISECONDS / 1e3):
+            self._store_batch(batch)
 
     def _store_batch(self, batch: list[_PendingRow]) -> None:
         """Store all rows, or give each its error. A row that cannot be stored does not keep the others from being
