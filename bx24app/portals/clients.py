@@ -19,6 +19,7 @@ from bx24app.bitrix24.errors import NeedsAdmin
 from bx24app.bitrix24.method_load import PortalMethodLoad
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, db
+from bx24app.models.connections import open_reader
 from bx24app.portals import lifecycle, tokens
 from bx24app.portals.connections import portal_transport
 from bx24app.portals.page_client import PageClient
@@ -49,7 +50,7 @@ def portal_budget(portal_id: int) -> RequestBudget:
     if cached is not None and cached[1] > now:
         return cached[0]
     db.session.rollback()
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         row = connection.execute(_LICENCE_QUERY, {"portal": portal_id}).one()
     budget = member_budget(row.member_id, row.license)
     cache[portal_id] = (budget, now + LICENCE_CACHE_SECONDS)
@@ -96,7 +97,7 @@ def client_by_id(portal_id: int) -> Bitrix24Client:
     that succeeds ends that, unless the problem is one of single methods.
     """
     db.session.rollback()
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         endpoint, state, trouble = connection.execute(_ENDPOINT_QUERY, {"portal": portal_id}).one()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     budget = portal_budget(portal_id)

@@ -23,6 +23,7 @@ from bx24app.domain.host_names import to_ascii_url
 from bx24app.infra.leases import hold_lease
 from bx24app.infra.logs import get_logger
 from bx24app.models import Grant, Portal, audit, db, utcnow
+from bx24app.models.connections import open_reader
 from bx24app.portals.connections import address_policy, client_secret, oauth_servers, secure_info
 
 _log = get_logger(__name__)
@@ -44,7 +45,7 @@ def access_token(portal_id: int) -> str:
         NeedsAdmin: the portal has no grant, or its refresh token is dead. Later: the token cannot be refreshed now.
     """
     query = select(Grant.access_token, Grant.expires_at).where(Grant.portal_id == portal_id)
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         row = connection.execute(query).first()
     if row is None:
         raise NeedsAdmin("authorise", "the portal has no grant")

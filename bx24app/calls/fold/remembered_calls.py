@@ -30,9 +30,10 @@ from bx24app.domain.calls.policy import Policy
 from bx24app.infra import queue
 from bx24app.infra.row_errors import blames_row
 from bx24app.infra.runtime import runtime
-from bx24app.models import Call, Delivery, Notification, Portal, db, utcnow
+from bx24app.models import Call, Delivery, Notification, Portal, utcnow
 from bx24app.models.base import Moment
 from bx24app.models.calls import OPEN_DELIVERY
+from bx24app.models.connections import open_reader
 
 DEFER_SECONDS = 2.0
 """A notification that changes nothing for the portal is in the journal after so long at the latest."""
@@ -165,7 +166,7 @@ def defer_step(portal_id: int) -> bool:
 
 
 def _find_next_look(portal_id: int) -> datetime | None:
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         rows = [Notification(**row) for row in connection.execute(_NEW, {"portal": portal_id}).mappings()]
         if not rows or len(rows) > MAX_NEW or not _may_wait(rows):
             return None

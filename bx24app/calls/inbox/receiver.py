@@ -27,6 +27,7 @@ from bx24app.mango import dialects
 from bx24app.mango.dialects import HookPost
 from bx24app.mango.notification import ForgedNotification, MalformedNotification, NotificationIdentity
 from bx24app.models import Pbx, Portal, db, hash_hook_key, utcnow
+from bx24app.models.connections import open_reader
 from bx24app.settings import hook_keys
 
 _log = get_logger(__name__)
@@ -72,7 +73,7 @@ class _StaleHook(Exception):
 
 def find_hook(hook_key: str) -> Hook | None:
     """The PBX whose current hook key this is, or whose old one within the overlap; None: unknown or removed."""
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         row = connection.execute(_HOOK_QUERY, hook_keys.key_params(hook_key)).first()
     if row is None:
         return None

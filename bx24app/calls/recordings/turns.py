@@ -20,6 +20,7 @@ from bx24app.calls.recordings import attempts, transfer
 from bx24app.infra import circuit_breaker, queue
 from bx24app.infra.runtime import runtime
 from bx24app.models import Portal, Recording, db, utcnow
+from bx24app.models.connections import open_reader
 
 THREADS_PER_PORTAL = 2
 TURN_SECONDS = 1.0
@@ -117,5 +118,5 @@ def _read_waiting(portal_id: int) -> Sequence[tuple[int, datetime]]:
         .order_by(~is_due, is_due & (Recording.tries > 0), Recording.due_at, Recording.id)
         .limit(_CANDIDATES)
     )
-    with db.engine.connect().execution_options(read_only=True) as connection:
+    with open_reader() as connection:
         return [(row.id, row.due_at) for row in connection.execute(query)]
