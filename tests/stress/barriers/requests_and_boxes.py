@@ -89,7 +89,7 @@ BARRIERS = [
     Barrier(
         "F10", "portals/opening_addresses.py",
         'or str(user.get("ID")) != str(info.user_id)', "",
-        (f"{OPENINGS}a_name_that_lies_gets_no_rights_and_no_requests",),
+        (f"{OPENINGS}a_second_name_that_takes_the_token_for_another_user_is_refused",),
     ),
     Barrier(
         "F10", "portals/opening_addresses.py",
