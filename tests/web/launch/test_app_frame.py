@@ -153,15 +153,20 @@ def test_an_employee_gets_their_calls(client: FlaskClient, portal: int, outcome:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(AnswerLost("no answer of server 10.1.2.3"), 503), (NeedsAdmin("payment", "PAYMENT_REQUIRED"), 403)],
+    ("error", "status", "kind"),
+    [
+        (AnswerLost("no answer of server 10.1.2.3"), 503, "portal_silent"),
+        (NeedsAdmin("payment", "PAYMENT_REQUIRED"), 403, "portal_refuses"),
+        (NeedsAdmin("access", "user_access_error"), 403, "no_access"),
+        (NeedsAdmin("rights", "ACCESS_DENIED"), 403, "no_access"),
+    ],
 )
 def test_a_portal_that_cannot_be_asked_is_said_in_words(
-    client: FlaskClient, outcome: Callable[[Outcome], None], error: Exception, status: int
+    client: FlaskClient, outcome: Callable[[Outcome], None], error: Exception, status: int, kind: str
 ) -> None:
     outcome(error)
     said = client.post("/" + QUERY, data=POST)
-    assert said.status_code == status
+    assert (said.status_code, said.headers["X-Error"]) == (status, kind)
     assert "10.1.2.3" not in said.text
     assert ancestors(said) == "https://portal.example.ru"
 
