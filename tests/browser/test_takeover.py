@@ -8,16 +8,25 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from bx24app.models import Audit, Grant, PortalUser, db
+from bx24app.models import Audit, Grant, Intent, PortalUser, db
 from bx24app.portals import clients, sync
 from bx24app.sandbox.bitrix.state import User
 from scripts import needs
 from tests.browser import every_page
 from tests.support.demo_data import ALLA, DemoPortal, new_demo_portal
 from tests.support.servers import CHROMIUM_MISSING
+from tests.support.stack import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(needs.chromium() is None, reason=CHROMIUM_MISSING)]
 SECOND = 99
+
+
+def asked_jobs(room: DemoPortal) -> list[str]:
+    """What is still asked for in the background."""
+    with room.earth.app.app_context():
+        jobs = [row.job for row in db.session.query(Intent)]
+        db.session.rollback()
+        return jobs
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +36,7 @@ def room(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[
             made.earth.portal.users.__setitem__, SECOND, User(SECOND, "Вторая", "Хозяйка", admin=True)
         )
         made.connect_first_pbx()
+        until(lambda: not asked_jobs(made), "the first look at the portal never ended", 60)  # it reads the users too
         with made.earth.app.app_context():
             sync.fetch_users(made.earth.portal_row()["id"])
         yield made

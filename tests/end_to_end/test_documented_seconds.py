@@ -17,7 +17,7 @@ import pytest
 from bx24app.domain.settings import Settings
 from bx24app.infra.runtime import runtime
 from bx24app.models import Call, Delivery, Notification, Portal, Recording, db
-from bx24app.portals import lifecycle
+from bx24app.portals import clients, lifecycle
 from bx24app.sandbox.bitrix.control import documented_seconds
 from bx24app.sandbox.bitrix.state import COMPANY, CONTACT, LEAD, User
 from tests.conftest import config_for
@@ -76,6 +76,7 @@ def spend_budget(earth: World, number: int) -> None:
         seconds, microseconds = redis.time()  # type: ignore[misc]
         name = f"budget:{earth.sandbox.portals[number].member_id}"
         redis.hset(name, mapping={"filled": 242.5, "at": seconds + microseconds / 1e6})
+        clients.portal_budget(earth.portal_row(number)["id"])._estimate = 0.0, 0.0
 
 
 def as_call(earth: World, scenario: Scenario) -> ReplayedCall:

@@ -126,7 +126,8 @@ class World:
         with self.app.app_context():
             runtime().get(WakeTimers).start(self.app, self._stopped)
         for name, threads in ((CALLS, calls), (RECORDINGS, recordings)):
-            self._thread(self._run_worker, partial(self._make_portal_worker, name, threads))
+            if threads:
+                self._thread(self._run_worker, partial(self._make_portal_worker, name, threads))
         for index, name in enumerate(THREAD_QUEUES):
             make = partial(ThreadWorker, self.app, [name], name=f"world-{id(self)}-{index}")
             self._thread(self._run_worker, make)
