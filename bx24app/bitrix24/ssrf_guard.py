@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from typing import Any, Final
@@ -245,7 +244,7 @@ class GuardedAdapter(HTTPAdapter):
                 try:
                     with ExitStack() as self.handshake_guard:
                         super().connect()
-                except (ssl.SSLError, SSLError, TimeoutError) as error:  # nothing was sent yet: no lost answer
+                except (OSError, SSLError) as error:  # nothing was sent yet: no lost answer
                     raise NewConnectionError(self, f"no secure connection: {error}") from error
 
         plain_pool = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": GuardedConnection})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +119,23 @@ def test_a_recording_too(serve: Callable[..., str]) -> None:
         with file, pytest.raises(TemporaryFailure):
             list(file.iter_chunks())
     assert time.monotonic() - started < 15
+
+
+def test_a_handshake_that_is_reset_has_sent_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def reset() -> None:
+            peer, _ = server.accept()
+            peer.recv(1)  # the handshake has begun
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+
+        thread = threading.Thread(target=reset, daemon=True)
+        thread.start()
+        transport = Transport(GuardedAdapter(AddressPolicy(may_use_loopback=True)))
+        with pytest.raises(NotSent):
+            transport.post(f"https://127.0.0.1:{server.getsockname()[1]}/rest/profile", {}, {}, "token")
+        thread.join(20)
 
 
 def test_a_handshake_that_drips_is_cut(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
