@@ -12,7 +12,7 @@ from benchmarks.measure import Figure, Measure
 from benchmarks.neighbour_load import A, Neighbours
 from benchmarks.rig import until
 
-FLOOD, RECORDINGS, SAMPLES = (5000, 350), (1000, 20), (100, 5)
+FLOOD, RECORDINGS, SAMPLES = (5000, 1500), (1000, 20), (100, 5)
 """Notifications, recordings, and calls of B at most: (full run, quick run)."""
 FEWEST = 3
 TIMES = 2.0
