@@ -46,7 +46,7 @@ class PortalWorker(ThreadWorker):
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=list_name)
         self._free = threading.Semaphore(threads)
         self._lock, self._served = threading.Lock(), 0
-        self._beat_at = float("-inf")
+        self._beat_at = self._state_at = float("-inf")
 
     @property
     def is_busy(self) -> bool:  # type: ignore[override]
@@ -88,14 +88,15 @@ class PortalWorker(ThreadWorker):
         self._state_at = time.monotonic()
         super().set_state(state, pipeline)
 
-    _state_at = float("-inf")
-
     def _take_portal(self, seconds: float) -> None:
         if not self._free.acquire(timeout=seconds):
             return
         portal_id = None
         try:
             portal_id = wake_list.take(self._client, self._list_name, seconds)
+            if portal_id is not None and self._stop_requested:
+                self._give_back(portal_id)
+                portal_id = None
         finally:
             if portal_id is None:
                 self._free.release()
@@ -103,6 +104,11 @@ class PortalWorker(ThreadWorker):
             with self._lock:
                 self._served += 1
             self._pool.submit(self._serve, portal_id)
+
+    def _give_back(self, portal_id: int) -> None:
+        """A process that stops sends nothing more: another one shall serve the portal now, not after the next sweep."""
+        with self._app.app_context():
+            wake_list.add(self._list_name, portal_id)
 
     def _serve(self, portal_id: int) -> None:
         try:

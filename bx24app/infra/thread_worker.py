@@ -41,6 +41,10 @@ class ThreadWorker(SimpleWorker):
             raise StopRequested
         super().heartbeat(timeout, pipeline)
 
+    def request_end(self) -> None:
+        """Take nothing more; what is in hand goes on."""
+        self._stop_requested = True
+
     is_busy = False
     jobs_done = 0
     """How many jobs this worker has done."""

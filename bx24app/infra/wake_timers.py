@@ -10,7 +10,6 @@ import heapq
 import threading
 import time
 
-import redis
 from flask import Flask
 
 from bx24app.infra import wake_list
@@ -18,7 +17,7 @@ from bx24app.infra.logs import get_logger
 
 LONGEST_SECONDS = 600.0
 _RETRY_SECONDS = 1.0
-"""While Redis does not answer."""
+"""After a try that failed: Redis does not answer, say."""
 _log = get_logger(__name__)
 
 
@@ -78,6 +77,6 @@ class WakeTimers:
     def _ring(self, name: str, portal_id: int) -> None:
         try:
             wake_list.add(name, portal_id)
-        except redis.RedisError as error:
+        except Exception as error:  # noqa: BLE001 - the timers of all portals run in this thread
             _log.warning("wake-up not queued, it is tried again", list=name, error=type(error).__name__)
             self.set_timer(name, portal_id, _RETRY_SECONDS)

@@ -199,11 +199,14 @@ def _stop_workers(workers: list[ThreadWorker]) -> None:
     repeated.
     """
     runtime().stop_event.set()
+    stopping = list(workers)  # one that has nothing more to take leaves `workers`, perhaps with portals in hand
+    for worker in stopping:
+        worker.request_end()
     deadline = time.monotonic() + 8
-    while time.monotonic() < deadline and any(worker.is_busy for worker in list(workers)):
+    while time.monotonic() < deadline and any(worker.is_busy for worker in stopping):
         time.sleep(0.02)
-    unfinished = sum(worker.is_busy for worker in list(workers))
-    for worker in list(workers):
+    unfinished = sum(worker.is_busy for worker in stopping)
+    for worker in stopping:
         try:
             worker.register_death()  # type: ignore[no-untyped-call]
         except redis.RedisError:

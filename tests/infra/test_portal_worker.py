@@ -140,3 +140,22 @@ def test_a_redis_that_comes_back_is_served_again(
     start(1)
     queue.wake_portal(4)
     until(lambda: serving.ended == [4], "the worker has given up", 30)
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_just_taken(
+    serving: Serving, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fold and send nothing; another process serves the portal at once."""
+    take = wake_list.take
+
+    def take_and_stop(*args: Any) -> int | None:
+        portal_id = take(*args)
+        if portal_id is not None:
+            worker.request_end()
+        return portal_id
+
+    monkeypatch.setattr(wake_list, "take", take_and_stop)
+    worker = start(1)
+    queue.wake_portal(4)
+    until(lambda: wake_list.count("calls") == 1 and worker._stop_requested, "it keeps the portal", 20)
+    assert not serving.began

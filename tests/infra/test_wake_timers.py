@@ -45,13 +45,17 @@ def test_an_earlier_time_replaces_a_later_one(timers: WakeTimers) -> None:
     assert not timers._earliest
 
 
-def test_a_silent_redis_is_tried_again(timers: WakeTimers, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [redis.ConnectionError, RuntimeError])
+def test_what_fails_is_tried_again(
+    timers: WakeTimers, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A silent Redis, or whatever it is: one thread serves the timers of all portals."""
     add, tries = wake_list.add, list[int]()
 
     def fail_once(name: str, portal_id: int) -> None:
         tries.append(portal_id)
         if len(tries) == 1:
-            raise redis.ConnectionError
+            raise error
         add(name, portal_id)
 
     monkeypatch.setattr(wake_list, "add", fail_once)
