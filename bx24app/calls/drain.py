@@ -145,8 +145,8 @@ def _run_step(
 ) -> _DrainStep:
     """One transaction: store the outcomes, fold the calls, claim what may leave next beside `requests` (None: nothing).
 
-    None where the new notifications change nothing for the portal now. If a row raises an error of its own, the same is
-    done again row by row, and that row is set aside.
+    Where the new notifications change nothing for the portal now, they wait for a later step. If a row raises an error
+    of its own, the same is done again row by row, and that row is set aside.
     """
     if requests is not None and not outcomes and remembered_calls.defer_step(portal_id):
         return _DrainStep([], [])
@@ -287,6 +287,7 @@ def _send(portal_id: int, step: _DrainStep, requests: _Requests) -> None:
         mango = mango_clients.build_client(order.api_key, order.api_salt)
         requests.submit(TO_MANGO, click_to_call.send_dial_order, order, mango)
     if step.claimed_batches:
+        # The batches are claimed: while the database is away, their rows would wait for nobody.
         client = requests.client = requests.client or store_patiently(lambda: clients.client_by_id(portal_id))
         for batch in step.claimed_batches:
             requests.submit(TO_PORTAL, send_batch, portal_id, client, batch)

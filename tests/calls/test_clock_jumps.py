@@ -131,7 +131,7 @@ def test_a_call_that_waits_for_its_rest_goes_on_waiting_when_the_clock_leaps(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = Call(portal_id=portal.id, pbx_id=1, pbx_key="moscow", entry_id="e", started_at=utcnow(), heard_at=utcnow())
-    assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5
+    assert call_fold.read_clock(call.heard_at, []).now - call.heard_at.timestamp() < 5
     monkeypatch.setattr(call_fold, "utcnow", lambda: utcnow() + AHEAD)
     monkeypatch.setattr(clock_jumps, "utcnow", lambda: utcnow() + AHEAD)
-    assert call_fold._fold_clock(call, []).now - call.heard_at.timestamp() < 5
+    assert call_fold.read_clock(call.heard_at, []).now - call.heard_at.timestamp() < 5

@@ -186,7 +186,7 @@ def _decide(
     history: ClientHistory,
 ) -> tuple[Decision, FoldContext]:
     """The decision and its context; draws the call's turn in the round robin if it needs one, then decides again."""
-    clock = _fold_clock(call, rows.notifications)
+    clock = read_clock(call.heard_at, rows.notifications)
     while True:
         context = fold_context.load_context(
             session, portal, call, facts, entry, policy, rows.recordings, related, history, ledger
@@ -210,10 +210,6 @@ def _add_deliveries(session: Session, portal: Portal, call: Call, decision: Deci
         kinds = [row.kind for row in added]
         _log.info("call decided", portal=portal.id, call=call.id, entry=call.entry_id, commands=kinds)
     return added
-
-
-def _fold_clock(call: Call, notifications: Sequence[Notification]) -> CallClock:
-    return read_clock(call.heard_at, notifications)
 
 
 def read_clock(heard_at: datetime, notifications: Sequence[Notification]) -> CallClock:
