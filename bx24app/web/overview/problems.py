@@ -28,7 +28,7 @@ _SCOPE_TEXTS = {
     "crm": (lazy_gettext("CRM"), lazy_gettext("rules create no records, and callers are not recognised")),
     "user": (lazy_gettext("Users"), lazy_gettext("employees are not matched with extensions automatically")),
     "placement": (
-        lazy_gettext("Application embedding"),
+        lazy_gettext("App embedding"),
         lazy_gettext("there are no tabs in the call card and in CRM records"),
     ),
     "im": (
